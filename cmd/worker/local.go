@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/producerapi"
+)
+
+const (
+	localQueue     = "sqsonce"
+	localQueueAddr = "127.0.0.1:4566" // where LocalStack would listen
+)
+
+// localParts are what --local brings along: queue, store, and the producer API.
+type localParts struct {
+	backend
+	server           *memqueue.Server
+	queueListener    net.Listener
+	producer         http.Handler
+	producerListener net.Listener
+}
+
+func (l *localParts) close() {
+	for _, ln := range []net.Listener{l.queueListener, l.producerListener} {
+		if ln != nil {
+			_ = ln.Close()
+		}
+	}
+}
+
+// newLocal opens the listeners and creates queue and store.
+func newLocal(ctx context.Context, c config, log *slog.Logger) (l *localParts, err error) {
+	l = &localParts{}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	if l.producerListener, err = awsenv.Listen("--addr", c.Addr); err != nil {
+		return nil, err
+	}
+	if l.queueListener, err = listenQueue(c.QueueAddr, log); err != nil {
+		return nil, err
+	}
+	l.server = memqueue.New(memqueue.Config{BaseURL: "http://" + l.queueListener.Addr().String()})
+	store := memstore.New()
+	l.store = store
+	l.queue = sqs.NewFromConfig(l.server.AWSConfig())
+	if l.queueURL, l.dlqURL, err = awsenv.CreateQueue(ctx, l.queue, localQueue); err != nil {
+		return nil, err
+	}
+	keys, err := jsonkey.New(jsonkey.Config{Key: c.Key, Fingerprint: c.Fingerprint})
+	if err != nil {
+		return nil, &awsenv.SettingsError{Problems: []string{err.Error()}}
+	}
+	scope, err := c.scope(l.queueURL)
+	if err != nil {
+		return nil, err
+	}
+	l.producer, err = producerapi.New(producerapi.Config{
+		SQS: l.queue, QueueURL: l.queueURL, Records: store, Scope: scope, Keys: keys, Logger: log,
+	})
+	return l, err
+}
+
+// listenQueue opens the SQS endpoint: where it was asked for, or at the usual
+// port, or at any free one.
+func listenQueue(addr string, log *slog.Logger) (net.Listener, error) {
+	if addr != "" {
+		return awsenv.Listen("--queue-addr", addr)
+	}
+	ln, err := awsenv.Listen("--queue-addr", localQueueAddr)
+	if err == nil {
+		return ln, nil
+	}
+	log.Info("the usual SQS port is taken; using a free one", "addr", localQueueAddr)
+	return awsenv.Listen("--queue-addr", "127.0.0.1:0")
+}
+
+// printWhere tells a person where everything listens.
+func printWhere(w io.Writer, c config, back backend, adminListener net.Listener, l *localParts) {
+	if l == nil {
+		_, _ = fmt.Fprintf(w, "worker on %s, admin at http://%s/healthz\n", back.queueURL, adminListener.Addr())
+		return
+	}
+	_, _ = fmt.Fprintf(w, `sqsonce is up, all in this process; nothing is kept when it stops.
+  producer API  http://%[1]s/
+  admin         http://%[2]s/healthz
+  SQS endpoint  http://%[3]s/ (queue %[4]s)
+Try:
+  curl -H 'Content-Type: application/json' -d '{"name":"order-17"}' http://%[1]s/
+  curl http://%[1]s/messages/order-17
+`, l.producerListener.Addr(), adminListener.Addr(), l.queueListener.Addr(), back.queueURL)
+}

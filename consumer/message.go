@@ -1,0 +1,53 @@
+package consumer
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// Message is one delivery of an SQS message.
+type Message struct {
+	ID             string    // SQS message id
+	Body           string    // as sent
+	ReceiptHandle  string    // of this delivery
+	ReceiveCount   int       // deliveries so far, this one included; at least 1
+	LastReceive    bool      // SQS would move the message to its dead-letter queue instead of delivering it again
+	SentAt         time.Time // when the producer sent it
+	FirstReceived  time.Time // when it was first delivered
+	GroupID        string    // message group; FIFO and fair queues
+	DedupID        string    // deduplication id; FIFO queues
+	SequenceNumber string    // FIFO queues
+	TraceHeader    string    // AWSTraceHeader
+	QueueURL       string    // queue it came from
+
+	Attributes map[string]types.MessageAttributeValue // message attributes
+}
+
+// Attribute returns a string (or number) message attribute and whether it is there.
+func (m Message) Attribute(name string) (string, bool) {
+	v, ok := m.Attributes[name]
+	if !ok || v.StringValue == nil {
+		return "", false
+	}
+	return *v.StringValue, true
+}
+
+// Handler works on one message. A nil error means that the message is done
+// and is deleted. Any other error is judged by [Decide].
+//
+// The context is cancelled when the worker is told to stop and its drain time
+// is over. The consumer keeps the message invisible until Handler returns,
+// however long it takes, up to the 12 hours SQS allows.
+type Handler func(ctx context.Context, m Message) error
+
+// Names of the message attributes that this project puts on messages. A
+// message that carries [AttrReason] has been dead-lettered by a worker.
+const (
+	AttrName       = "sqsonce.name"
+	AttrReason     = "sqsonce.reason"
+	AttrError      = "sqsonce.error"
+	AttrAttempts   = "sqsonce.attempts"
+	AttrOriginalID = "sqsonce.original-id"
+)

@@ -1,0 +1,109 @@
+package dedupe
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Defaults of [Config].
+const (
+	DefaultLease       = 30 * time.Second
+	DefaultSkew        = 2 * time.Second
+	DefaultWindow      = 720 * time.Hour
+	DefaultMaxAttempts = 5
+	DefaultMaxResult   = 4 << 10
+)
+
+// Bounds that Config is checked against.
+const (
+	minLease  = time.Second
+	maxResult = 300 << 10 // an item holds 400 KB, names and errors included
+	settle    = 3 * time.Second
+	joinFor   = time.Second
+	joinDefer = 5 * time.Second
+)
+
+// Config says how a [Guard] works. The zero value of a field, Scope apart,
+// means its default.
+type Config struct {
+	// Scope prefixes every name in the store, so that two queues can share a
+	// table. Required; must not contain '#'.
+	Scope string
+
+	// Lease is how long a claim holds a name without being renewed; it is
+	// renewed every third of it. A crashed worker's names are free again after
+	// Lease + Skew, which must be less than the time after which its messages
+	// come back. Default 30s; at least 1s and more than twice Skew.
+	Lease time.Duration
+
+	// Skew is by how much the clocks of two workers may differ. A handler is
+	// cancelled that long before its lease ends, and nobody takes over until
+	// that long after. Default 2s; must be the same in all workers of a scope.
+	// A negative value means no margin at all.
+	Skew time.Duration
+
+	// Window is how long a record counts after its last write. Default 720h
+	// (30 days); should exceed the time a message can stay in the queue and in
+	// its dead-letter queue together.
+	Window time.Duration
+
+	// MaxAttempts bounds the attempts on a name, released ones not counted;
+	// after that it is rejected. Default 5.
+	MaxAttempts int
+
+	// Hold parks an attempt of unknown outcome (lease lapsed, cancelled, or an
+	// error that says so) as UNKNOWN instead of running it again. Default false.
+	Hold bool
+
+	// MaxResult bounds a stored result, in bytes. A larger one never fails the
+	// completion: a marker with its size and hash is stored instead.
+	// Default 4 KiB; at most 300 KiB.
+	MaxResult int
+
+	// Logger gets what an operator should know. Default [slog.Default].
+	Logger *slog.Logger
+}
+
+// withDefaults returns a copy of c with the defaults filled in.
+func (c Config) withDefaults() Config {
+	c.Lease = cmp.Or(c.Lease, DefaultLease)
+	c.Skew = max(0, cmp.Or(c.Skew, DefaultSkew))
+	c.Window = cmp.Or(c.Window, DefaultWindow)
+	c.MaxAttempts = cmp.Or(c.MaxAttempts, DefaultMaxAttempts)
+	c.MaxResult = cmp.Or(c.MaxResult, DefaultMaxResult)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+// validate reports everything that is wrong with c, defaults filled in.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if err := CheckScope(c.Scope); err != nil {
+		bad("Scope: %w", err)
+	}
+	if c.Lease < minLease {
+		bad("Lease %s: must be at least %s", c.Lease, minLease)
+	}
+	if c.Lease <= 2*c.Skew {
+		bad("Lease %s: must be more than twice Skew %s", c.Lease, c.Skew)
+	}
+	if c.Window < c.Lease {
+		bad("Window %s: must not be shorter than Lease %s", c.Window, c.Lease)
+	}
+	if c.MaxAttempts < 1 {
+		bad("MaxAttempts %d: must be at least 1", c.MaxAttempts)
+	}
+	if c.MaxResult < 1 || c.MaxResult > maxResult {
+		bad("MaxResult %d: must be 1 to %d bytes", c.MaxResult, maxResult)
+	}
+	return errors.Join(errs...)
+}
+
+// terms are the rules that c gives an attempt.
+func (c Config) terms() Terms {
+	return Terms{Lease: c.Lease, Skew: c.Skew, Window: c.Window, MaxAttempts: c.MaxAttempts, Hold: c.Hold}
+}

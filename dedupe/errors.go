@@ -1,0 +1,179 @@
+package dedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Sentinels that callers branch on with [errors.Is].
+var (
+	// ErrLeaseLost is the cause with which a handler's context is cancelled
+	// when its lease can no longer be proven, and is wrapped by the error of an
+	// attempt that somebody else has taken over. Such an attempt must leave its
+	// message alone: the new holder owns the outcome.
+	ErrLeaseLost = errors.New("lease lost")
+
+	// ErrUnavailable is wrapped by errors that say the store did not answer or
+	// refused; the work was not started, or its outcome could not be recorded.
+	ErrUnavailable = errors.New("store unavailable")
+
+	// ErrUnreadable is wrapped when the stored record was written by a newer
+	// release, or by something else. The message must be left in place.
+	ErrUnreadable = errors.New("record not readable by this release")
+)
+
+// InProgressError says that another attempt holds the name. It is not a
+// failure: the message should be looked at again when the lease has ended.
+type InProgressError struct {
+	Name  string        // the name that is held
+	Until time.Time     // end of the lease as recorded; zero when held by this process
+	After time.Duration // how long to wait before looking again
+}
+
+// Error implements error.
+func (e *InProgressError) Error() string {
+	return fmt.Sprintf("%q is in progress elsewhere; look again in %s", e.Name, e.After)
+}
+
+// Deferred reports true: try later, and do not count a failure.
+func (e *InProgressError) Deferred() bool { return true }
+
+// RetryAfter returns how long to wait before looking again.
+func (e *InProgressError) RetryAfter() time.Duration { return e.After }
+
+// Reason names the error in a dead-letter queue.
+func (e *InProgressError) Reason() string { return "in progress elsewhere" }
+
+// MismatchError says that the name was used before with a different payload.
+type MismatchError struct {
+	Name   string // the name
+	Status Status // of the record with the other payload; empty when that is running in this process
+}
+
+// Error implements error.
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("%q was used before with a different body (record is %s)", e.Name, e.Status)
+}
+
+// Permanent reports true: no retry can cure it.
+func (e *MismatchError) Permanent() bool { return true }
+
+// Reason names the error in a dead-letter queue.
+func (e *MismatchError) Reason() string { return "mismatch" }
+
+// RejectedError says that the name has failed for good: now, when Err is set,
+// or earlier.
+type RejectedError struct {
+	Name     string // the name
+	Attempts int    // attempts counted
+	Text     string // the recorded failure
+	Err      error  // the handler's error, when this attempt was the one rejected
+	why      string
+}
+
+// Error implements error.
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("%q is rejected after %d attempts: %s", e.Name, e.Attempts, e.Text)
+}
+
+// Unwrap returns the handler's error, or nil.
+func (e *RejectedError) Unwrap() error { return e.Err }
+
+// Permanent reports true.
+func (e *RejectedError) Permanent() bool { return true }
+
+// Reason names the error in a dead-letter queue: "rejected", "attempts used
+// up", or "stopped".
+func (e *RejectedError) Reason() string {
+	if e.why != "" {
+		return e.why
+	}
+	return "rejected"
+}
+
+// ExhaustedError says that all attempts have been used up, the last one
+// without leaving an outcome (its worker died, for example).
+type ExhaustedError struct {
+	Name     string // the name
+	Attempts int    // attempts counted
+	Text     string // the last recorded failure; may be empty
+}
+
+// Error implements error.
+func (e *ExhaustedError) Error() string {
+	return fmt.Sprintf("%q has used up %d attempts: %s", e.Name, e.Attempts, e.Text)
+}
+
+// Permanent reports true.
+func (e *ExhaustedError) Permanent() bool { return true }
+
+// Reason names the error in a dead-letter queue.
+func (e *ExhaustedError) Reason() string { return "attempts used up" }
+
+// UnknownOutcomeError says that nobody knows whether the work was done, and
+// that it is not run again without an operator's word.
+type UnknownOutcomeError struct {
+	Name string // the name
+	Text string // what is known
+	Err  error  // the handler's error, when this attempt was the one parked
+}
+
+// Error implements error.
+func (e *UnknownOutcomeError) Error() string {
+	return fmt.Sprintf("the outcome of %q is unknown: %s", e.Name, e.Text)
+}
+
+// Unwrap returns the handler's error, or nil.
+func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
+
+// Permanent reports true.
+func (e *UnknownOutcomeError) Permanent() bool { return true }
+
+// Reason names the error in a dead-letter queue.
+func (e *UnknownOutcomeError) Reason() string { return "unknown outcome" }
+
+// leftAlone is the error of an attempt whose message must neither be deleted
+// nor released: somebody else owns the outcome, or it could not be recorded.
+type leftAlone struct{ err error }
+
+func (e *leftAlone) Error() string { return e.err.Error() }
+func (e *leftAlone) Unwrap() error { return e.err }
+
+// Keep reports true: leave the message as it is.
+func (e *leftAlone) Keep() bool { return true }
+
+// unavailable is the error of a call that a dependency's recovery will cure.
+type unavailable struct{ err error }
+
+func (e *unavailable) Error() string { return e.err.Error() }
+func (e *unavailable) Unwrap() error { return e.err }
+
+// Unavailable reports true: nothing was counted; try again in place.
+func (e *unavailable) Unavailable() bool { return true }
+
+// notStarted is the error of an attempt whose lease was too short to begin
+// with and could not be renewed.
+type notStarted struct{ err error }
+
+func (e *notStarted) Error() string { return "lease too short to start: " + e.err.Error() }
+func (e *notStarted) Unwrap() error { return e.err }
+
+// Down reports true: the work never began, so the attempt is not counted.
+func (e *notStarted) Down() bool { return true }
+
+// stopped is the error of an attempt that was cancelled because its caller
+// stops; its record has been released.
+type stopped struct{ err error }
+
+func (e *stopped) Error() string { return "stopped before its outcome mattered: " + e.err.Error() }
+func (e *stopped) Unwrap() error { return errors.Join(context.Canceled, e.err) }
+
+// panicError is a handler's panic turned into an error.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }

@@ -1,0 +1,103 @@
+package dedupe
+
+import "time"
+
+// Terms are the rules that an attempt plays by. All workers on one scope
+// should agree on Skew.
+type Terms struct {
+	Lease       time.Duration // how long a claim or renewal holds the name
+	Skew        time.Duration // by how much clocks may disagree
+	Window      time.Duration // how long a record counts after its last write
+	MaxAttempts int           // attempts before a retryable failure becomes a rejection
+	Hold        bool          // park attempts of unknown outcome instead of running them again
+}
+
+// Event is what happens to a record; see [Step]. The set is closed.
+type Event interface{ isEvent() }
+
+// Claim asks to start an attempt.
+type Claim struct {
+	Now   time.Time
+	Owner Token // identity of the new attempt, random
+	Terms Terms
+
+	ID, Name     string
+	Fingerprint  Fingerprint
+	MessageID    string
+	RedriveOrder bool // the message came back from a dead-letter queue: an order to try again, once
+}
+
+// Renew extends the lease of a running attempt.
+type Renew struct {
+	Now   time.Time
+	Owner Token
+	Terms Terms
+}
+
+// Complete records that the work is done.
+type Complete struct {
+	Now        time.Time
+	Owner      Token
+	Terms      Terms
+	Result     []byte // JSON, unless ResultType says otherwise
+	ResultType string
+}
+
+// FailKind says what is known of a failure.
+type FailKind uint8
+
+// The kinds of failure.
+const (
+	FailRetryable FailKind = iota // another attempt may succeed
+	FailPermanent                 // no attempt will
+	FailUnknown                   // nobody knows whether the work was done
+)
+
+// Fail records that an attempt failed.
+type Fail struct {
+	Now          time.Time
+	Owner        Token
+	Terms        Terms
+	Kind         FailKind
+	Error        string // cut to [MaxErrorBytes]
+	LastDelivery bool   // the message will not be delivered again, so a retryable failure is final
+}
+
+// Release gives a name back whose attempt was stopped before its outcome
+// mattered: the attempt is not counted.
+type Release struct {
+	Now   time.Time
+	Owner Token
+	Terms Terms
+}
+
+// Reopen is an operator's order to run a rejected or unknown name again.
+type Reopen struct {
+	Now   time.Time
+	Terms Terms
+}
+
+// Resolve is an operator's word that the work of an unknown name was done.
+type Resolve struct {
+	Now        time.Time
+	Terms      Terms
+	Result     []byte
+	ResultType string
+}
+
+// Forget is an operator's order to treat the name as never seen. A live lease
+// is forgotten only with Force.
+type Forget struct {
+	Now   time.Time
+	Terms Terms
+	Force bool
+}
+
+func (Claim) isEvent()    {}
+func (Renew) isEvent()    {}
+func (Complete) isEvent() {}
+func (Fail) isEvent()     {}
+func (Release) isEvent()  {}
+func (Reopen) isEvent()   {}
+func (Resolve) isEvent()  {}
+func (Forget) isEvent()   {}

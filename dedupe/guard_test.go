@@ -1,0 +1,558 @@
+package dedupe_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
+)
+
+// faulty is a store that asks before and after each write what to do.
+type faulty struct {
+	*memstore.Store
+	mu     sync.Mutex
+	before func(next dedupe.Record) error // an error: the write does not happen
+	after  func(next dedupe.Record) error // an error: it has happened, but the answer is lost
+}
+
+func (f *faulty) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+	f.mu.Lock()
+	before, after := f.before, f.after
+	f.mu.Unlock()
+	if before != nil {
+		if err := before(next); err != nil {
+			return err
+		}
+	}
+	if err := f.Store.Swap(ctx, old, next); err != nil {
+		return err
+	}
+	if after != nil {
+		return after(next)
+	}
+	return nil
+}
+
+var (
+	errNetwork = errors.New("network")
+	key        = dedupe.Key{Name: "order-17", MessageID: "m1"}
+)
+
+type bench struct {
+	store *faulty
+	cfg   dedupe.Config
+}
+
+func setup() *bench {
+	return &bench{
+		store: &faulty{Store: memstore.New()},
+		cfg:   dedupe.Config{Scope: "q", Logger: slog.New(slog.NewTextHandler(io.Discard, nil))},
+	}
+}
+
+func (b *bench) guard(t *testing.T) *dedupe.Guard[string] {
+	t.Helper()
+	g, err := dedupe.New[string](b.store, b.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func (b *bench) record(t *testing.T) dedupe.Record {
+	t.Helper()
+	r, err := b.store.Get(t.Context(), "q#order-17")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func returns(v string, err error) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) { return v, err }
+}
+
+func TestACompletedNameIsReplayedAndNotRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		first, err := b.guard(t).Do(t.Context(), key, returns("done", nil))
+		if err != nil || first.Replayed || first.Value != "done" {
+			t.Fatalf("first: %+v, %v", first, err)
+		}
+		again, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
+			t.Error("ran again")
+			return "", nil
+		})
+		if err != nil || !again.Replayed || again.Value != "done" {
+			t.Fatalf("again: %+v, %v", again, err)
+		}
+		if r := b.record(t); r.Status != dedupe.Completed || r.Attempts != 1 || string(r.Result) != `"done"` {
+			t.Errorf("record: %+v", r)
+		}
+	})
+}
+
+func TestTheHandlerSeesItsAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		_, _ = b.guard(t).Do(t.Context(), key, returns("", errors.New("first try")))
+		_, err := b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
+			a, ok := dedupe.AttemptFrom(ctx)
+			if r := b.record(t); !ok || a.Name != "order-17" || a.Number != 2 || a.Fence != r.Fence {
+				t.Errorf("attempt %+v, record %+v", a, r)
+			}
+			return "", nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestOnlyOneOfManyGuardsRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		var mu sync.Mutex
+		ran, deferred := 0, 0
+		var wg sync.WaitGroup
+		for range 50 {
+			g := b.guard(t)
+			wg.Go(func() {
+				_, err := g.Do(t.Context(), key, func(context.Context) (string, error) {
+					mu.Lock()
+					ran++
+					mu.Unlock()
+					time.Sleep(5 * time.Second)
+					return "", nil
+				})
+				if in, ok := errors.AsType[*dedupe.InProgressError](err); ok {
+					if !in.Deferred() || in.RetryAfter() <= 30*time.Second {
+						t.Errorf("deferred for %s, less than lease and skew", in.RetryAfter())
+					}
+					mu.Lock()
+					deferred++
+					mu.Unlock()
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if ran != 1 || deferred != 49 {
+			t.Errorf("%d ran, %d deferred", ran, deferred)
+		}
+	})
+}
+
+func TestALeaseIsRenewedWhileTheHandlerRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		_, err := b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
+			for range 40 {
+				time.Sleep(15 * time.Second)
+				if r := b.record(t); !r.LeaseUntil.After(time.Now()) {
+					t.Fatalf("lease ended at %s", r.LeaseUntil)
+				}
+				var in *dedupe.InProgressError
+				if _, err := b.guard(t).Do(t.Context(), key, returns("", nil)); !errors.As(err, &in) {
+					t.Fatalf("another attempt: %v", err)
+				}
+			}
+			return "", ctx.Err()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAHandlerIsCancelledBeforeItsLeaseEnds(t *testing.T) {
+	for name, hang := range map[string]bool{"RenewalsFail": false, "RenewalsHang": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				start := time.Now()
+				running := false
+				b.store.before = func(dedupe.Record) error {
+					if !running {
+						return nil
+					}
+					if hang {
+						time.Sleep(10 * time.Second)
+					}
+					return errNetwork
+				}
+				var cancelled time.Duration
+				_, _ = b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
+					running = true
+					<-ctx.Done()
+					cancelled = time.Since(start)
+					running = false
+					if !errors.Is(context.Cause(ctx), dedupe.ErrLeaseLost) {
+						t.Errorf("cause %v", context.Cause(ctx))
+					}
+					return "", ctx.Err()
+				})
+				if cancelled != 28*time.Second {
+					t.Errorf("cancelled after %s, want lease minus skew", cancelled)
+				}
+			})
+		})
+	}
+}
+
+func TestATakenOverAttemptLosesAndLeavesItsMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		cut := false
+		b.store.before = func(r dedupe.Record) error {
+			if cut && r.Attempts == 1 {
+				return errNetwork
+			}
+			return nil
+		}
+		_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
+			cut = true
+			time.Sleep(40 * time.Second) // ignores its cancellation
+			if _, err := b.guard(t).Do(t.Context(), key, returns("second", nil)); err != nil {
+				t.Error(err)
+			}
+			cut = false
+			return "first", nil
+		})
+		var keep interface {
+			error
+			Keep() bool
+		}
+		if !errors.Is(err, dedupe.ErrLeaseLost) || !errors.As(err, &keep) || !keep.Keep() {
+			t.Errorf("got %v", err)
+		}
+		if r := b.record(t); string(r.Result) != `"second"` || r.Attempts != 2 {
+			t.Errorf("record: %s after %d attempts", r.Result, r.Attempts)
+		}
+	})
+}
+
+func TestALostAnswerIsRecognisedAsOurs(t *testing.T) {
+	for _, status := range []dedupe.Status{dedupe.InProgress, dedupe.Completed, dedupe.Retrying, dedupe.Rejected} {
+		t.Run(string(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				lost := false
+				b.store.after = func(r dedupe.Record) error {
+					if r.Status == status && !lost {
+						lost = true
+						return errNetwork
+					}
+					return nil
+				}
+				var fail error
+				switch status {
+				case dedupe.Retrying:
+					fail = errors.New("try again")
+				case dedupe.Rejected:
+					fail = permanent{}
+				}
+				runs := 0
+				_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
+					runs++
+					return "", fail
+				})
+				if !errors.Is(err, fail) || runs != 1 || !lost {
+					t.Errorf("%d runs, err %v, lost %v", runs, err, lost)
+				}
+				if r := b.record(t); r.Attempts != 1 {
+					t.Errorf("%d attempts recorded", r.Attempts)
+				}
+			})
+		})
+	}
+}
+
+type permanent struct{}
+
+func (permanent) Error() string   { return "bad order" }
+func (permanent) Permanent() bool { return true }
+
+func TestAPermanentFailureIsRejectedAndStaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		for try := range 2 {
+			_, err := b.guard(t).Do(t.Context(), key, returns("", permanent{}))
+			rejected, ok := errors.AsType[*dedupe.RejectedError](err)
+			if !ok || !rejected.Permanent() || rejected.Text != "bad order" || (rejected.Err != nil) != (try == 0) {
+				t.Errorf("try %d: %v", try, err)
+			}
+		}
+	})
+}
+
+func TestAttemptsUsedUpReject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		b.cfg.MaxAttempts = 3
+		boom := errors.New("boom")
+		for try := 1; try <= 3; try++ {
+			_, err := b.guard(t).Do(t.Context(), key, returns("", boom))
+			_, rejected := errors.AsType[*dedupe.RejectedError](err)
+			if !errors.Is(err, boom) || rejected != (try == 3) {
+				t.Errorf("try %d: %v", try, err)
+			}
+		}
+	})
+}
+
+func TestAStopReleasesTheAttemptUncounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := b.guard(t).Do(ctx, key, func(ctx context.Context) (string, error) {
+			cancel()
+			return "", ctx.Err()
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if r := b.record(t); r.Status != dedupe.Retrying || r.Attempts != 0 {
+			t.Errorf("record %s with %d attempts", r.Status, r.Attempts)
+		}
+	})
+}
+
+func TestAStopOnTheLastDeliveryIsAFailure(t *testing.T) {
+	for name, hold := range map[string]bool{"Rejected": false, "UnknownUnderHold": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				b.cfg.Hold = hold
+				ctx, cancel := context.WithCancel(t.Context())
+				last := key
+				last.LastDelivery = true
+				_, err := b.guard(t).Do(ctx, last, func(ctx context.Context) (string, error) {
+					cancel()
+					return "", ctx.Err()
+				})
+				want := dedupe.Rejected
+				if hold {
+					want = dedupe.Unknown
+				}
+				var reason interface {
+					error
+					Reason() string
+				}
+				if r := b.record(t); r.Status != want || !errors.As(err, &reason) {
+					t.Errorf("record %s, error %v", r.Status, err)
+				}
+				if !hold && reason.Reason() != "stopped" {
+					t.Errorf("reason %q", reason.Reason())
+				}
+			})
+		})
+	}
+}
+
+func TestAStoreThatIsDownKeepsTheCallerUntilItGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		b.store.before = func(dedupe.Record) error { return errNetwork }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		start := time.Now()
+		_, err := b.guard(t).Do(ctx, key, func(context.Context) (string, error) {
+			t.Error("ran without a claim")
+			return "", nil
+		})
+		if !errors.Is(err, dedupe.ErrUnavailable) || time.Since(start) < time.Hour {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+	})
+}
+
+func TestAClaimGivenUpIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		ctx, cancel := context.WithCancel(t.Context())
+		b.store.after = func(r dedupe.Record) error {
+			if r.Status == dedupe.InProgress {
+				cancel()
+				return errNetwork
+			}
+			return nil
+		}
+		_, err := b.guard(t).Do(ctx, key, returns("", nil))
+		if !errors.Is(err, dedupe.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		if r := b.record(t); r.Status != dedupe.Retrying || r.Attempts != 0 {
+			t.Errorf("record %s with %d attempts", r.Status, r.Attempts)
+		}
+	})
+}
+
+func TestAnOutcomeIsWrittenThroughAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		start := time.Now()
+		b.store.before = func(r dedupe.Record) error {
+			if r.Status == dedupe.Completed && time.Since(start) < 10*time.Minute {
+				return errNetwork
+			}
+			return nil
+		}
+		if _, err := b.guard(t).Do(t.Context(), key, returns("late", nil)); err != nil {
+			t.Fatal(err)
+		}
+		if r := b.record(t); r.Status != dedupe.Completed {
+			t.Errorf("record %s", r.Status)
+		}
+	})
+}
+
+func TestAnOutcomeThatCannotBeRecordedBeforeTheStopLeavesTheMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		b.store.before = func(r dedupe.Record) error {
+			if r.Status == dedupe.Completed {
+				return errNetwork
+			}
+			return nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := b.guard(t).Do(ctx, key, func(context.Context) (string, error) { cancel(); return "", nil })
+		var keep interface {
+			error
+			Keep() bool
+		}
+		if !errors.Is(err, dedupe.ErrUnavailable) || !errors.As(err, &keep) {
+			t.Errorf("got %v", err)
+		}
+		if r := b.record(t); r.Status != dedupe.InProgress {
+			t.Errorf("record %s", r.Status)
+		}
+	})
+}
+
+func TestASecondOneJoinsTheFirstForAMoment(t *testing.T) {
+	for name, work := range map[string]time.Duration{"Replayed": 500 * time.Millisecond, "Deferred": 10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				g := b.guard(t)
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					_, _ = g.Do(t.Context(), key, func(context.Context) (string, error) { time.Sleep(work); return "x", nil })
+				})
+				synctest.Wait()
+				start := time.Now()
+				res, err := g.Do(t.Context(), key, returns("", nil))
+				_, deferred := errors.AsType[*dedupe.InProgressError](err)
+				if waited := time.Since(start); waited != min(work, time.Second) {
+					t.Errorf("waited %s", waited)
+				}
+				if deferred != (name == "Deferred") || res.Replayed == deferred {
+					t.Errorf("got %+v, %v", res, err)
+				}
+				other := key
+				other.Fingerprint = dedupe.Fingerprint{1}
+				wg.Wait()
+			})
+		})
+	}
+}
+
+func TestASecondOneWithAnotherPayloadMismatchesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		g := b.guard(t)
+		one, two := key, key
+		one.Fingerprint, two.Fingerprint = dedupe.Fingerprint{0: 1, 9: 1}, dedupe.Fingerprint{0: 1, 9: 2}
+		_, err := g.Do(t.Context(), one, func(ctx context.Context) (string, error) {
+			start := time.Now()
+			_, err := g.Do(ctx, two, returns("", nil))
+			if _, ok := errors.AsType[*dedupe.MismatchError](err); !ok || time.Since(start) != 0 {
+				t.Errorf("got %v after %s", err, time.Since(start))
+			}
+			return "", nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAPanicIsAFailureWithItsStack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) { panic("ouch") })
+		if err == nil || !strings.Contains(err.Error(), "ouch") || !strings.Contains(err.Error(), "guard_test.go") {
+			t.Errorf("got %v", err)
+		}
+		if r := b.record(t); r.Status != dedupe.Retrying || len(r.Error) > dedupe.MaxErrorBytes {
+			t.Errorf("record %s with %d bytes of error", r.Status, len(r.Error))
+		}
+	})
+}
+
+func TestAResultThatCannotBeStoredNeverFailsTheCompletion(t *testing.T) {
+	for name, result := range map[string]any{"TooLarge": strings.Repeat("x", 5000), "NotEncodable": func() {}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				g, err := dedupe.New[any](b.store, b.cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := g.Do(t.Context(), key, func(context.Context) (any, error) { return result, nil }); err != nil {
+					t.Fatal(err)
+				}
+				if r := b.record(t); r.Status != dedupe.Completed || r.ResultType != dedupe.OmittedType {
+					t.Errorf("record %s with %s", r.Status, r.ResultType)
+				}
+			})
+		})
+	}
+}
+
+func TestABadConfigListsEveryProblem(t *testing.T) {
+	_, err := dedupe.New[string](memstore.New(), dedupe.Config{
+		Scope: "a#b", Lease: time.Millisecond, Window: -1, MaxAttempts: -1, MaxResult: 1 << 20,
+	})
+	for _, want := range []string{`Scope: bad scope "a#b"`, "Lease 1ms", "Window -1ns", "MaxAttempts -1", "MaxResult 1048576"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in: %v", want, err)
+		}
+	}
+}
+
+func TestABadNameStartsNothing(t *testing.T) {
+	b := setup()
+	if _, err := b.guard(t).Do(t.Context(), dedupe.Key{Name: "a\nb"}, returns("", nil)); !errors.Is(err, dedupe.ErrBadName) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWrapRunsAMessageOncePerName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		runs := 0
+		h := dedupe.Wrap(b.guard(t),
+			func(m string) (dedupe.Key, error) { return dedupe.Key{Name: m}, nil },
+			func(context.Context, string) (string, error) { runs++; return "", nil })
+		for range 3 {
+			if err := h(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if runs != 1 {
+			t.Errorf("ran %d times", runs)
+		}
+	})
+}

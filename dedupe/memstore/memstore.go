@@ -1,0 +1,58 @@
+// Package memstore is the reference [dedupe.Store]: a map behind a mutex. It
+// is what the worker runs on with --local, and what examples and simulations
+// use. Nothing outlives the process, and expired records are kept until they
+// are overwritten.
+package memstore
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// Store is an in-memory store. Use New.
+type Store struct {
+	mu      sync.Mutex
+	records map[string]dedupe.Record // guarded by mu
+}
+
+var (
+	_ dedupe.Store  = (*Store)(nil)
+	_ dedupe.Reader = (*Store)(nil)
+)
+
+// New returns an empty store.
+func New() *Store { return &Store{records: make(map[string]dedupe.Record)} }
+
+// Swap implements [dedupe.Store]. It fails only with a *[dedupe.ConflictError]
+// or with ctx's error, and then has written nothing.
+func (s *Store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	next.Result = slices.Clone(next.Result)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if current := s.records[next.ID]; current.Version != old {
+		return &dedupe.ConflictError{Current: clone(current)}
+	}
+	s.records[next.ID] = next
+	return nil
+}
+
+// Get implements [dedupe.Reader].
+func (s *Store) Get(ctx context.Context, id string) (dedupe.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return dedupe.Record{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return clone(s.records[id]), nil
+}
+
+func clone(r dedupe.Record) dedupe.Record {
+	r.Result = slices.Clone(r.Result)
+	return r
+}

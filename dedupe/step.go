@@ -1,0 +1,311 @@
+package dedupe
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Verdict is what [Step] decided.
+type Verdict uint8
+
+// The verdicts. Where the returned record has another version than the one
+// that was given, it must be written before anybody acts on the verdict.
+const (
+	VerdictApply      Verdict = iota // write the record and go on; an unchanged version means it already stands
+	VerdictReplay                    // completed: use the recorded result
+	VerdictWait                      // someone else holds the name until LeaseUntil
+	VerdictLost                      // the attempt no longer owns the name, or there is nothing to act on
+	VerdictMismatch                  // same name, different payload
+	VerdictRejected                  // failed for good, earlier
+	VerdictExhausted                 // no attempt left; the record says REJECTED
+	VerdictUnknown                   // outcome unknown; the record says UNKNOWN
+	VerdictUnreadable                // written by a newer release, or by something else: leave it
+)
+
+// Step is the protocol: given the record as stored and what happens, it
+// returns the record to write and what to do. It is pure and total, and the
+// only place that decides. The zero Record stands for absence.
+//
+// An attempt recognises its own write after a lost answer by its owner token:
+// on a conflict, feed the stored record and the same event to Step again. A
+// verdict of [VerdictApply] with an unchanged version says that the write had
+// already happened.
+func Step(r Record, e Event) (Record, Verdict) {
+	if !r.readable() {
+		return r, VerdictUnreadable
+	}
+	switch e := e.(type) {
+	case Claim:
+		return stepClaim(r, e)
+	case Renew:
+		return stepRenew(r, e)
+	case Complete:
+		return stepComplete(r, e)
+	case Fail:
+		return stepFail(r, e)
+	case Release:
+		return stepRelease(r, e)
+	case Reopen:
+		return stepReopen(r, e)
+	case Resolve:
+		return stepResolve(r, e)
+	case Forget:
+		return stepForget(r, e)
+	default:
+		return r, VerdictUnreadable
+	}
+}
+
+// readable reports whether this release knows how to act on r.
+func (r Record) readable() bool {
+	switch r.Status {
+	case "", InProgress, Completed, Retrying, Rejected, Unknown, Forgotten:
+		return r.Format <= Format
+	default:
+		return false
+	}
+}
+
+func stepClaim(r Record, c Claim) (Record, Verdict) {
+	// The order of these questions is the protocol; see DESIGN.md.
+	order := c.RedriveOrder && c.MessageID != r.ReopenedBy
+	switch {
+	case r.Status == InProgress && r.Owner == c.Owner:
+		return r, VerdictApply // our own claim, whose answer was lost
+	case !r.Live(c.Now, c.Terms.Skew):
+		return claimed(Record{Version: r.Version}, c), VerdictApply
+	case order && r.Status == Rejected:
+		return claimed(Record{Version: r.Version, CreatedAt: r.CreatedAt, Error: r.Error}, c), VerdictApply
+	case r.Fingerprint.Differs(c.Fingerprint):
+		return r, VerdictMismatch
+	}
+	switch r.Status {
+	case Completed:
+		return r, VerdictReplay
+	case Rejected:
+		return r, VerdictRejected
+	case Unknown:
+		return r, VerdictUnknown
+	case InProgress:
+		if !r.leaseLapsed(c.Now, c.Terms.Skew) {
+			return r, VerdictWait
+		}
+		if c.Terms.Hold {
+			// The owner stays, so that the very attempt may still complete it.
+			next := settled(r, c.Now, c.Terms, Unknown)
+			next.Error = "the attempt's lease lapsed without an outcome"
+			next.ReopenedBy = spent(r, c)
+			return next, VerdictUnknown
+		}
+	}
+	if r.Attempts >= c.Terms.MaxAttempts {
+		next := settled(r, c.Now, c.Terms, Rejected)
+		if next.Error == "" {
+			next.Error = "the last attempt's lease lapsed without an outcome"
+		}
+		next.ReopenedBy = spent(r, c)
+		return next, VerdictExhausted
+	}
+	return claimed(r, c), VerdictApply
+}
+
+// claimed is r with a new attempt begun on it.
+func claimed(r Record, c Claim) Record {
+	v := nextVersion(r, c.Now)
+	next := Record{
+		ID: c.ID, Name: c.Name, Format: Format,
+		Status: InProgress, Version: v, Fence: v, Owner: c.Owner,
+		LeaseUntil:  milli(c.Now.Add(c.Terms.Lease)),
+		Attempts:    r.Attempts + 1,
+		Fingerprint: c.Fingerprint,
+		Error:       r.Error,
+		MessageID:   c.MessageID,
+		ReopenedBy:  spent(r, c),
+		CreatedAt:   r.CreatedAt,
+	}
+	if next.Fingerprint == (Fingerprint{}) {
+		next.Fingerprint = r.Fingerprint
+	}
+	if next.CreatedAt.IsZero() {
+		next.CreatedAt = milli(c.Now)
+	}
+	next.ExpiresAt = expiry(c.Now, next.LeaseUntil, c.Terms.Window)
+	return next
+}
+
+// spent is the redrive order the record remembers after this claim.
+func spent(r Record, c Claim) string {
+	if c.RedriveOrder {
+		return c.MessageID
+	}
+	return r.ReopenedBy
+}
+
+func stepRenew(r Record, e Renew) (Record, Verdict) {
+	if r.Status != InProgress || r.Owner != e.Owner {
+		return r, VerdictLost
+	}
+	next := r
+	next.Version = nextVersion(r, e.Now)
+	next.LeaseUntil = milli(e.Now.Add(e.Terms.Lease))
+	next.ExpiresAt = expiry(e.Now, next.LeaseUntil, e.Terms.Window)
+	return next, VerdictApply
+}
+
+func stepComplete(r Record, e Complete) (Record, Verdict) {
+	switch {
+	case r.Owner != e.Owner:
+		return r, VerdictLost
+	case r.Status == Completed:
+		return r, VerdictApply // our own write, whose answer was lost
+	case r.Status != InProgress && r.Status != Unknown:
+		return r, VerdictLost
+	}
+	return completed(r, e.Now, e.Terms, e.Result, e.ResultType), VerdictApply
+}
+
+func stepFail(r Record, e Fail) (Record, Verdict) {
+	if r.Owner != e.Owner {
+		return r, VerdictLost
+	}
+	to := failed(r, e)
+	switch r.Status {
+	case to:
+		return r, VerdictApply // our own write, whose answer was lost
+	case InProgress:
+		next := settled(r, e.Now, e.Terms, to)
+		next.Error = cut(e.Error, MaxErrorBytes)
+		return next, VerdictApply
+	default:
+		return r, VerdictLost
+	}
+}
+
+// failed is the status that a failure leads to.
+func failed(r Record, e Fail) Status {
+	switch {
+	case e.Kind == FailUnknown:
+		return Unknown
+	case e.Kind == FailPermanent, e.LastDelivery, r.Attempts >= e.Terms.MaxAttempts:
+		return Rejected
+	default:
+		return Retrying
+	}
+}
+
+func stepRelease(r Record, e Release) (Record, Verdict) {
+	switch {
+	case r.Owner != e.Owner:
+		return r, VerdictLost
+	case r.Status == Retrying:
+		return r, VerdictApply // our own write, whose answer was lost
+	case r.Status != InProgress:
+		return r, VerdictLost
+	}
+	next := settled(r, e.Now, e.Terms, Retrying)
+	next.Attempts = max(0, r.Attempts-1)
+	next.Error = ""
+	return next, VerdictApply
+}
+
+func stepReopen(r Record, e Reopen) (Record, Verdict) {
+	if !r.Live(e.Now, e.Terms.Skew) {
+		return r, VerdictLost
+	}
+	switch r.Status {
+	case Rejected, Unknown:
+		next := settled(r, e.Now, e.Terms, Retrying)
+		next.Attempts, next.Owner, next.Fence = 0, Token{}, next.Version
+		return next, VerdictApply
+	case Retrying:
+		return r, VerdictApply
+	case Completed:
+		return r, VerdictReplay
+	default:
+		return r, VerdictWait
+	}
+}
+
+func stepResolve(r Record, e Resolve) (Record, Verdict) {
+	if !r.Live(e.Now, e.Terms.Skew) {
+		return r, VerdictLost
+	}
+	switch r.Status {
+	case Unknown:
+		next := completed(r, e.Now, e.Terms, e.Result, e.ResultType)
+		next.Owner, next.Fence = Token{}, next.Version
+		return next, VerdictApply
+	case Completed:
+		return r, VerdictApply
+	case Rejected:
+		return r, VerdictRejected
+	case InProgress:
+		return r, VerdictWait
+	default:
+		return r, VerdictLost
+	}
+}
+
+func stepForget(r Record, e Forget) (Record, Verdict) {
+	switch {
+	case r.Status == "" || r.Status == Forgotten:
+		return r, VerdictApply
+	case r.Status == InProgress && !r.leaseLapsed(e.Now, e.Terms.Skew) && !e.Force:
+		return r, VerdictWait
+	}
+	v := nextVersion(r, e.Now)
+	return Record{
+		ID: r.ID, Name: r.Name, Format: Format, Status: Forgotten,
+		Version: v, Fence: v, CreatedAt: r.CreatedAt,
+		ExpiresAt: expiry(e.Now, time.Time{}, e.Terms.Window),
+	}, VerdictApply
+}
+
+// settled is r with its attempt ended in the given status.
+func settled(r Record, now time.Time, t Terms, to Status) Record {
+	r.Status = to
+	r.Version = nextVersion(r, now)
+	r.LeaseUntil = time.Time{}
+	r.ExpiresAt = expiry(now, time.Time{}, t.Window)
+	return r
+}
+
+// completed is r settled with a result.
+func completed(r Record, now time.Time, t Terms, result []byte, resultType string) Record {
+	next := settled(r, now, t, Completed)
+	next.Result, next.ResultType = result, resultType
+	next.Error = ""
+	next.CompletedAt = milli(now)
+	return next
+}
+
+// nextVersion rises with every write, also after the store has removed the
+// record: it is seeded with the clock, and follows the record where that is
+// ahead of the clock.
+func nextVersion(r Record, now time.Time) Version {
+	return max(r.Version+1, Version(now.UnixMilli()))
+}
+
+// milli is t at the precision of the record.
+func milli(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
+
+// expiry is when a record written now stops counting, in whole seconds,
+// rounded up so that it never ends early.
+func expiry(now, leaseUntil time.Time, window time.Duration) time.Time {
+	if leaseUntil.After(now) {
+		now = leaseUntil
+	}
+	return time.Unix(now.Add(window+time.Second-1).Unix(), 0).UTC()
+}
+
+// cut bounds s to n bytes without splitting a character.
+func cut(s string, n int) string {
+	if len(s) > n {
+		for n > 0 && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		s = s[:n]
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}

@@ -1,0 +1,248 @@
+package dedupe
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	t0    = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	alice = Token{1}
+	bob   = Token{2}
+	terms = Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: time.Hour, MaxAttempts: 3}
+	hold  = func() Terms { t := terms; t.Hold = true; return t }()
+	fpA   = Fingerprint{1, 0, 0, 0, 0, 'a'}
+	fpB   = Fingerprint{1, 0, 0, 0, 0, 'b'}
+	fpX   = Fingerprint{2, 0, 0, 0, 0, 'x'}
+)
+
+func claimBy(owner Token, now time.Time) Claim {
+	return Claim{Now: now, Owner: owner, Terms: terms, ID: "s#n", Name: "n", Fingerprint: fpA, MessageID: "m1"}
+}
+
+// at returns a record in the given status that alice's attempt left behind.
+func at(s Status, attempts int) Record {
+	r, _ := Step(Record{}, claimBy(alice, t0))
+	r.Attempts = attempts
+	switch s {
+	case "":
+		return Record{}
+	case InProgress:
+	case Completed:
+		r, _ = Step(r, Complete{Now: t0, Owner: alice, Terms: terms, Result: []byte(`1`)})
+	default:
+		r.Status, r.LeaseUntil = s, time.Time{}
+	}
+	return r
+}
+
+func TestStepClaim(t *testing.T) {
+	lapsed := t0.Add(terms.Lease + terms.Skew + time.Millisecond)
+	edge := t0.Add(terms.Lease + terms.Skew)
+	expired := t0.Add(3 * time.Hour)
+	order := func(id string, now time.Time) Claim {
+		c := claimBy(bob, now)
+		c.RedriveOrder, c.MessageID, c.Fingerprint = true, id, fpB
+		return c
+	}
+	with := func(c Claim, f func(*Claim)) Claim { f(&c); return c }
+	newer := at(Retrying, 1)
+	newer.Format = Format + 1
+	spentRec := at(Rejected, 3)
+	spentRec.ReopenedBy = "m9"
+	inProgressExpired := at(InProgress, 1)
+	inProgressExpired.ExpiresAt = t0
+
+	for name, tc := range map[string]struct {
+		r        Record
+		c        Claim
+		verdict  Verdict
+		status   Status
+		attempts int
+		written  bool
+	}{
+		"an absent name is claimed":                           {at("", 0), claimBy(bob, t0), VerdictApply, InProgress, 1, true},
+		"a retrying name is claimed and counted":              {at(Retrying, 1), claimBy(bob, t0), VerdictApply, InProgress, 2, true},
+		"a released name starts at one":                       {at(Retrying, 0), claimBy(bob, t0), VerdictApply, InProgress, 1, true},
+		"a forgotten name is claimed anew":                    {at(Forgotten, 2), claimBy(bob, t0), VerdictApply, InProgress, 1, true},
+		"a live lease makes the other wait":                   {at(InProgress, 1), claimBy(bob, t0), VerdictWait, InProgress, 1, false},
+		"a lease within the skew margin makes the other wait": {at(InProgress, 1), claimBy(bob, edge), VerdictWait, InProgress, 1, false},
+		"a lapsed lease is taken over":                        {at(InProgress, 1), claimBy(bob, lapsed), VerdictApply, InProgress, 2, true},
+		"a lapsed lease is parked under hold":                 {at(InProgress, 1), with(claimBy(bob, lapsed), func(c *Claim) { c.Terms = hold }), VerdictUnknown, Unknown, 1, true},
+		"an own claim stands":                                 {at(InProgress, 1), claimBy(alice, lapsed), VerdictApply, InProgress, 1, false},
+		"a completed name is replayed":                        {at(Completed, 1), claimBy(bob, t0), VerdictReplay, Completed, 1, false},
+		"a completed name with another payload mismatches":    {at(Completed, 1), with(claimBy(bob, t0), func(c *Claim) { c.Fingerprint = fpB }), VerdictMismatch, Completed, 1, false},
+		"a running name with another payload mismatches":      {at(InProgress, 1), with(claimBy(bob, t0), func(c *Claim) { c.Fingerprint = fpB }), VerdictMismatch, InProgress, 1, false},
+		"a fingerprint of another scheme is not compared":     {at(Completed, 1), with(claimBy(bob, t0), func(c *Claim) { c.Fingerprint = fpX }), VerdictReplay, Completed, 1, false},
+		"no fingerprint is not compared":                      {at(Completed, 1), with(claimBy(bob, t0), func(c *Claim) { c.Fingerprint = Fingerprint{} }), VerdictReplay, Completed, 1, false},
+		"an expired completion is claimed anew":               {at(Completed, 1), with(claimBy(bob, expired), func(c *Claim) { c.Fingerprint = fpB }), VerdictApply, InProgress, 1, true},
+		"expiry does not touch a live lease":                  {inProgressExpired, claimBy(bob, t0.Add(time.Second)), VerdictWait, InProgress, 1, false},
+		"a rejected name stays rejected":                      {at(Rejected, 3), claimBy(bob, t0), VerdictRejected, Rejected, 3, false},
+		"an unspent order re-opens a rejected name":           {at(Rejected, 3), order("m9", t0), VerdictApply, InProgress, 1, true},
+		"a spent order does not re-open it again":             {spentRec, with(order("m9", t0), func(c *Claim) { c.Fingerprint = fpA }), VerdictRejected, Rejected, 3, false},
+		"an order does not re-open a completed name":          {at(Completed, 1), with(order("m9", t0), func(c *Claim) { c.Fingerprint = fpA }), VerdictReplay, Completed, 1, false},
+		"an order does not re-open an unknown name":           {at(Unknown, 1), with(order("m9", t0), func(c *Claim) { c.Fingerprint = fpA }), VerdictUnknown, Unknown, 1, false},
+		"attempts used up reject":                             {at(Retrying, 3), claimBy(bob, t0), VerdictExhausted, Rejected, 3, true},
+		"a lapsed lease with attempts used up rejects":        {at(InProgress, 3), claimBy(bob, lapsed), VerdictExhausted, Rejected, 3, true},
+		"an unknown name stays parked":                        {at(Unknown, 1), claimBy(bob, t0), VerdictUnknown, Unknown, 1, false},
+		"a newer format is left alone":                        {newer, claimBy(bob, t0), VerdictUnreadable, Retrying, 1, false},
+		"an alien status is left alone":                       {at("SOLVED", 1), claimBy(bob, t0), VerdictUnreadable, "SOLVED", 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			next, verdict := Step(tc.r, tc.c)
+			if verdict != tc.verdict || next.Status != tc.status || next.Attempts != tc.attempts {
+				t.Errorf("got verdict %d, %s, %d attempts; want %d, %s, %d",
+					verdict, next.Status, next.Attempts, tc.verdict, tc.status, tc.attempts)
+			}
+			if written := next.Version != tc.r.Version; written != tc.written {
+				t.Errorf("written: %v, want %v", written, tc.written)
+			}
+			if tc.written {
+				checkWrite(t, tc.r, next, tc.c.Now)
+			}
+			if next.Status == InProgress && tc.written {
+				if next.Owner != tc.c.Owner || next.Fence != next.Version || !next.LeaseUntil.Equal(tc.c.Now.Add(terms.Lease)) {
+					t.Errorf("claim not by its owner, fence and lease: %+v", next)
+				}
+			}
+			if tc.c.RedriveOrder && tc.written && next.ReopenedBy != tc.c.MessageID {
+				t.Errorf("the order is not spent: reopened_by %q", next.ReopenedBy)
+			}
+		})
+	}
+}
+
+// checkWrite holds what is true of every write.
+func checkWrite(t *testing.T, old, next Record, now time.Time) {
+	t.Helper()
+	if next.Version <= old.Version || next.Version < Version(now.UnixMilli()) {
+		t.Errorf("version %d does not rise over %d and the clock", next.Version, old.Version)
+	}
+	if next.Fence < old.Fence {
+		t.Errorf("fence fell from %d to %d", old.Fence, next.Fence)
+	}
+	if next.ExpiresAt.Before(now.Add(terms.Window)) {
+		t.Errorf("expires at %s, before the window's end", next.ExpiresAt)
+	}
+	if (next.Status == InProgress) == next.LeaseUntil.IsZero() {
+		t.Errorf("%s with lease until %s", next.Status, next.LeaseUntil)
+	}
+}
+
+func TestStepOfAnAttempt(t *testing.T) {
+	late := t0.Add(time.Minute)
+	for name, tc := range map[string]struct {
+		r        Record
+		e        Event
+		verdict  Verdict
+		status   Status
+		attempts int
+		written  bool
+	}{
+		"the owner renews":                          {at(InProgress, 1), Renew{late, alice, terms}, VerdictApply, InProgress, 1, true},
+		"a stranger does not renew":                 {at(InProgress, 1), Renew{t0, bob, terms}, VerdictLost, InProgress, 1, false},
+		"a parked attempt does not renew":           {at(Unknown, 1), Renew{t0, alice, terms}, VerdictLost, Unknown, 1, false},
+		"the owner completes, also late":            {at(InProgress, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictApply, Completed, 1, true},
+		"a stranger does not complete":              {at(InProgress, 1), Complete{Now: t0, Owner: bob, Terms: terms}, VerdictLost, InProgress, 1, false},
+		"an own completion is recognised":           {at(Completed, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictApply, Completed, 1, false},
+		"a late completion of a parked attempt":     {at(Unknown, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictApply, Completed, 1, true},
+		"a stranger does not complete a parked one": {at(Unknown, 1), Complete{Now: late, Owner: bob, Terms: terms}, VerdictLost, Unknown, 1, false},
+		"nobody completes a rejected one":           {at(Rejected, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictLost, Rejected, 1, false},
+		"a failure is tried again":                  {at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms}, VerdictApply, Retrying, 1, true},
+		"the last attempt's failure rejects":        {at(InProgress, 3), Fail{Now: t0, Owner: alice, Terms: terms}, VerdictApply, Rejected, 3, true},
+		"the last delivery's failure rejects":       {at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms, LastDelivery: true}, VerdictApply, Rejected, 1, true},
+		"a permanent failure rejects":               {at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms, Kind: FailPermanent}, VerdictApply, Rejected, 1, true},
+		"an unknown outcome is parked":              {at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms, Kind: FailUnknown}, VerdictApply, Unknown, 1, true},
+		"an own failure is recognised":              {at(Retrying, 1), Fail{Now: late, Owner: alice, Terms: terms}, VerdictApply, Retrying, 1, false},
+		"an own rejection is recognised":            {at(Rejected, 3), Fail{Now: late, Owner: alice, Terms: terms}, VerdictApply, Rejected, 3, false},
+		"a stranger does not fail it":               {at(InProgress, 1), Fail{Now: t0, Owner: bob, Terms: terms}, VerdictLost, InProgress, 1, false},
+		"nobody fails a completed one":              {at(Completed, 1), Fail{Now: t0, Owner: alice, Terms: terms}, VerdictLost, Completed, 1, false},
+		"a released attempt is not counted":         {at(InProgress, 2), Release{t0, alice, terms}, VerdictApply, Retrying, 1, true},
+		"an own release is recognised":              {at(Retrying, 1), Release{t0, alice, terms}, VerdictApply, Retrying, 1, false},
+		"a stranger does not release":               {at(InProgress, 2), Release{t0, bob, terms}, VerdictLost, InProgress, 2, false},
+		"nobody releases a completed one":           {at(Completed, 1), Release{t0, alice, terms}, VerdictLost, Completed, 1, false},
+
+		"a rejected name is re-opened":         {at(Rejected, 3), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
+		"an unknown name is re-opened":         {at(Unknown, 1), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
+		"a retrying name needs no re-opening":  {at(Retrying, 1), Reopen{t0, terms}, VerdictApply, Retrying, 1, false},
+		"a completed name is not re-opened":    {at(Completed, 1), Reopen{t0, terms}, VerdictReplay, Completed, 1, false},
+		"a running name is not re-opened":      {at(InProgress, 1), Reopen{t0, terms}, VerdictWait, InProgress, 1, false},
+		"an absent name is not re-opened":      {at("", 0), Reopen{t0, terms}, VerdictLost, "", 0, false},
+		"an unknown name is resolved":          {at(Unknown, 1), Resolve{Now: t0, Terms: terms}, VerdictApply, Completed, 1, true},
+		"a completed name needs no resolving":  {at(Completed, 1), Resolve{Now: t0, Terms: terms}, VerdictApply, Completed, 1, false},
+		"a rejected name is not resolved":      {at(Rejected, 1), Resolve{Now: t0, Terms: terms}, VerdictRejected, Rejected, 1, false},
+		"a running name is not resolved":       {at(InProgress, 1), Resolve{Now: t0, Terms: terms}, VerdictWait, InProgress, 1, false},
+		"a retrying name is not resolved":      {at(Retrying, 1), Resolve{Now: t0, Terms: terms}, VerdictLost, Retrying, 1, false},
+		"an absent name is not resolved":       {at("", 0), Resolve{Now: t0, Terms: terms}, VerdictLost, "", 0, false},
+		"a completed name is forgotten":        {at(Completed, 1), Forget{Now: t0, Terms: terms}, VerdictApply, Forgotten, 0, true},
+		"a live lease is not forgotten":        {at(InProgress, 1), Forget{Now: t0, Terms: terms}, VerdictWait, InProgress, 1, false},
+		"a live lease is forgotten by force":   {at(InProgress, 1), Forget{Now: t0, Terms: terms, Force: true}, VerdictApply, Forgotten, 0, true},
+		"a forgotten name needs no forgetting": {at(Forgotten, 0), Forget{Now: t0, Terms: terms}, VerdictApply, Forgotten, 0, false},
+		"a forgotten attempt cannot complete":  {forgottenUnderAlice(), Complete{Now: t0, Owner: alice, Terms: terms}, VerdictLost, Forgotten, 0, false},
+		"a re-opened attempt cannot complete":  {reopenedUnderAlice(), Complete{Now: t0, Owner: alice, Terms: terms}, VerdictLost, Retrying, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			next, verdict := Step(tc.r, tc.e)
+			if verdict != tc.verdict || next.Status != tc.status || next.Attempts != tc.attempts {
+				t.Errorf("got verdict %d, %q, %d attempts; want %d, %q, %d",
+					verdict, next.Status, next.Attempts, tc.verdict, tc.status, tc.attempts)
+			}
+			if written := next.Version != tc.r.Version; written != tc.written {
+				t.Errorf("written: %v, want %v", written, tc.written)
+			}
+			if tc.written {
+				checkWrite(t, tc.r, next, t0)
+			}
+		})
+	}
+}
+
+func forgottenUnderAlice() Record {
+	r, _ := Step(at(InProgress, 1), Forget{Now: t0, Terms: terms, Force: true})
+	return r
+}
+
+func reopenedUnderAlice() Record {
+	r, _ := Step(at(Unknown, 1), Reopen{t0, terms})
+	return r
+}
+
+func TestACompletionInTheMillisecondOfALostRenewalIsStillWritten(t *testing.T) {
+	claimed, _ := Step(Record{}, claimBy(alice, t0))
+	renewed, _ := Step(claimed, Renew{t0, alice, terms}) // applied, but its answer was lost
+	fromOld, _ := Step(claimed, Complete{Now: t0, Owner: alice, Terms: terms, Result: []byte(`1`)})
+	if fromOld.Version != renewed.Version {
+		t.Fatalf("the two writes were to have one version, got %d and %d", fromOld.Version, renewed.Version)
+	}
+	next, verdict := Step(renewed, Complete{Now: t0, Owner: alice, Terms: terms, Result: []byte(`1`)})
+	if verdict != VerdictApply || next.Status != Completed || next.Version == renewed.Version {
+		t.Errorf("the outcome is lost: verdict %d, %s", verdict, next.Status)
+	}
+}
+
+func TestAVersionRisesWhenTheClockIsBehindTheStoredOne(t *testing.T) {
+	r := at(Retrying, 1)
+	next, verdict := Step(r, claimBy(bob, t0.Add(-time.Hour)))
+	if verdict != VerdictApply || next.Version != r.Version+1 || next.Fence != next.Version {
+		t.Errorf("verdict %d, version %d after %d, fence %d", verdict, next.Version, r.Version, next.Fence)
+	}
+}
+
+func TestAStoredErrorIsCutBetweenCharacters(t *testing.T) {
+	next, _ := Step(at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms, Error: strings.Repeat("é", MaxErrorBytes)})
+	if len(next.Error) != MaxErrorBytes || strings.ContainsRune(next.Error, '\uFFFD') {
+		t.Errorf("error has %d bytes", len(next.Error))
+	}
+}
+
+func TestCheckName(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"order-17": true, "häuser/ü #1": true, strings.Repeat("x", MaxNameBytes): true,
+		"": false, strings.Repeat("x", MaxNameBytes+1): false, "a\nb": false, "a\x7f": false, "a\u0085": false, "\xff": false,
+	} {
+		if err := CheckName(name); (err == nil) != ok {
+			t.Errorf("CheckName(%q) = %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+// Package deps holds the tests of which package may use which.
+package deps
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sqsonce/sqsonce"
+
+// pkg is what the rules look at of one package.
+type pkg struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string // what it names itself
+	Deps       []string // what it brings along, directly or not
+}
+
+// violations returns one line for every arrow that points the wrong way.
+func violations(pkgs []pkg) []string {
+	standard := make(map[string]bool)
+	for _, p := range pkgs {
+		standard[p.ImportPath] = p.Standard
+	}
+	var found []string
+	forbid := func(p pkg, reason string, uses []string, forbidden func(path string) bool) {
+		for _, path := range uses {
+			if forbidden(path) {
+				found = append(found, fmt.Sprintf("%s uses %s: %s", p.ImportPath, path, reason))
+			}
+		}
+	}
+	for _, p := range pkgs {
+		if within("consumer")(p.ImportPath) {
+			forbid(p, "consumer does not know dedupe", p.Deps, within("dedupe"))
+			forbid(p, "consumer knows nothing of DynamoDB", p.Deps, awsService("dynamodb"))
+		}
+		if within("dedupe")(p.ImportPath) {
+			forbid(p, "dedupe does not know consumer", p.Deps, within("consumer"))
+			forbid(p, "dedupe knows nothing of SQS", p.Deps, awsService("sqs"))
+		}
+		if p.ImportPath == module+"/consumer" || p.ImportPath == module+"/dedupe" {
+			forbid(p, "a root package does not use its own parts", p.Deps, below(p.ImportPath))
+		}
+		if p.ImportPath == module+"/dedupe" {
+			forbid(p, "dedupe uses the standard library and the cache only", p.Imports, func(path string) bool {
+				return !standard[path] && !sameOrBelow(path, "github.com/maypok86/otter/v2")
+			})
+		}
+		if sameOrBelow(p.ImportPath, module) {
+			forbid(p, "the CDK stays in infra, a module of its own", p.Deps, isCDK)
+		}
+	}
+	return found
+}
+
+func within(part string) func(string) bool {
+	return func(path string) bool { return sameOrBelow(path, module+"/"+part) }
+}
+
+func below(root string) func(string) bool {
+	return func(path string) bool { return strings.HasPrefix(path, root+"/") }
+}
+
+func awsService(name string) func(string) bool {
+	return func(path string) bool { return sameOrBelow(path, "github.com/aws/aws-sdk-go-v2/service/"+name) }
+}
+
+func isCDK(path string) bool {
+	return sameOrBelow(path, "github.com/aws/aws-cdk-go") ||
+		sameOrBelow(path, "github.com/aws/constructs-go") ||
+		sameOrBelow(path, "github.com/aws/jsii-runtime-go") ||
+		sameOrBelow(path, module+"/infra")
+}
+
+func sameOrBelow(path, root string) bool {
+	return path == root || strings.HasPrefix(path, root+"/")
+}
+
+func TestArrowsThatPointTheWrongWayAreFound(t *testing.T) {
+	std := pkg{ImportPath: "fmt", Standard: true}
+	for name, tc := range map[string]struct {
+		p    pkg
+		want int
+	}{
+		"consumer to dedupe":          {pkg{ImportPath: module + "/consumer", Deps: []string{module + "/dedupe"}}, 1},
+		"memqueue to memstore":        {pkg{ImportPath: module + "/consumer/memqueue", Deps: []string{module + "/dedupe/memstore"}}, 1},
+		"consumer to DynamoDB":        {pkg{ImportPath: module + "/consumer", Deps: []string{"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"}}, 1},
+		"consumer to SQS":             {pkg{ImportPath: module + "/consumer", Deps: []string{"github.com/aws/aws-sdk-go-v2/service/sqs"}}, 0},
+		"dedupe to consumer":          {pkg{ImportPath: module + "/dedupe/jsonkey", Deps: []string{module + "/consumer"}}, 1},
+		"dedupe to its store":         {pkg{ImportPath: module + "/dedupe", Deps: []string{module + "/dedupe/dynamo"}}, 1},
+		"store to dedupe":             {pkg{ImportPath: module + "/dedupe/dynamo", Deps: []string{module + "/dedupe"}}, 0},
+		"dedupe to the SDK":           {pkg{ImportPath: module + "/dedupe", Imports: []string{"github.com/aws/aws-sdk-go-v2/aws"}}, 1},
+		"dedupe to std and the cache": {pkg{ImportPath: module + "/dedupe", Imports: []string{"fmt", "github.com/maypok86/otter/v2"}}, 0},
+		"binary with the CDK":         {pkg{ImportPath: module + "/cmd/worker", Deps: []string{"github.com/aws/aws-cdk-go/awscdk/v2", "github.com/aws/jsii-runtime-go"}}, 2},
+		"similar name":                {pkg{ImportPath: module + "/consumer", Deps: []string{module + "/dedupeother"}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := violations([]pkg{std, tc.p}); len(got) != tc.want {
+				t.Errorf("%d violations, want %d: %q", len(got), tc.want, got)
+			}
+		})
+	}
+}

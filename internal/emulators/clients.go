@@ -1,0 +1,39 @@
+package emulators
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// What every client of a local server uses: the servers want a region and a
+// signature, but check neither.
+const (
+	Region    = "us-east-1"
+	AccessKey = "local"
+	SecretKey = "local"
+)
+
+// Config returns the settings of an AWS client for the server at endpoint.
+func Config(endpoint string) aws.Config {
+	return aws.Config{
+		Region:       Region,
+		BaseEndpoint: aws.String(endpoint),
+		Credentials:  credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
+	}
+}
+
+// DynamoDBClient returns a client of the server of [DynamoDB].
+func DynamoDBClient(t testing.TB) *dynamodb.Client {
+	t.Helper()
+	return dynamodb.NewFromConfig(Config(DynamoDB(t)))
+}
+
+// SQSClient returns a client of the server of [SQS].
+func SQSClient(t testing.TB) *awssqs.Client {
+	t.Helper()
+	return awssqs.NewFromConfig(Config(SQS(t)))
+}
