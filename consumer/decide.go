@@ -1,0 +1,179 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+)
+
+// Action is what is done with a message after its handler has returned.
+type Action int
+
+// The actions. Hold and Park keep the message in this worker, invisible.
+const (
+	Delete     Action = iota + 1 // done
+	Release                      // visible again after a while
+	Defer                        // the same, but it was no failure
+	Park                         // wait here without a slot, then call the handler again
+	Hold                         // wait here with the slot taken, then call the handler again
+	DeadLetter                   // copy to the dead-letter queue, then delete
+	Keep                         // leave it alone until its visibility timeout ends
+)
+
+// String returns the action's name in logs and metrics.
+func (a Action) String() string {
+	names := [...]string{"", "delete", "release", "defer", "park", "hold", "dead-letter", "keep"}
+	if a < 0 || int(a) >= len(names) {
+		return "unknown"
+	}
+	return names[a]
+}
+
+// Disposition is a decision about a message.
+type Disposition struct {
+	Action   Action
+	After    time.Duration // of Release, Defer, Park and Hold
+	Reason   string        // of DeadLetter, in a few words
+	Err      error         // the handler's; nil when it succeeded
+	Attempts int           // of DeadLetter: attempts counted, or receives where nobody counts
+	Failure  bool          // a failed try, as opposed to one that did not count
+}
+
+// Limits are what Decide needs to know beside the error and the message.
+type Limits struct {
+	Backoff    time.Duration // base of the delay after a failure
+	MaxBackoff time.Duration // its bound
+	Stopping   bool          // the consumer stops: nothing can wait here any longer
+	InPlace    bool          // FIFO: a retry must not let others pass
+	Tries      int           // failed tries in place since the receive
+	Holds      int           // unavailabilities in a row
+	Random     float64       // spreads delays; 0 <= Random < 1
+}
+
+// Bounds of deferrals.
+const (
+	maxDefer   = 15 * time.Minute
+	inPlaceMax = 5 * time.Second // a lane's head looks again this soon
+	holdBase   = 200 * time.Millisecond
+	holdMax    = 5 * time.Second
+)
+
+// Decide says what becomes of m after its handler has returned err. It is
+// pure. The rules, first match wins:
+//
+//   - nil: Delete.
+//   - Keep() true: Keep. Somebody else owns the outcome.
+//   - Unavailable() true: Hold. While stopping: Release at once, or Keep on the
+//     last receive, because nothing was tried.
+//   - Deferred() true: Defer for RetryAfter() and up to a second, doubled with each
+//     receive beyond the first, at most 15 minutes. On the last receive, or in
+//     place: Park; while stopping these are DeadLetter and Release at once.
+//   - Permanent() true: DeadLetter.
+//   - cancelled by the stop: Release at once; on the last receive DeadLetter.
+//   - anything else, on the last receive: DeadLetter.
+//   - anything else: Release after RetryAfter(), at most 12 hours, or after a
+//     backoff with full jitter. In place: Park instead, unless stopping.
+func Decide(err error, m Message, l Limits) Disposition {
+	switch {
+	case err == nil:
+		return Disposition{Action: Delete}
+	case is(err, keeper.Keep):
+		return Disposition{Action: Keep, Err: err}
+	case is(err, unavailabler.Unavailable):
+		return decideUnavailable(err, m, l)
+	case is(err, deferrer.Deferred):
+		return decideDeferred(err, m, l)
+	case is(err, permanenter.Permanent):
+		return deadLetter(err, m, "rejected")
+	case l.Stopping && errors.Is(err, context.Canceled):
+		if m.LastReceive {
+			return deadLetter(err, m, "stopped")
+		}
+		return Disposition{Action: Release, Err: err}
+	case m.LastReceive:
+		return deadLetter(err, m, "failed on its last receive")
+	}
+	d := Disposition{Action: Release, After: failureDelay(err, m, l), Err: err, Failure: true}
+	if l.InPlace && !l.Stopping {
+		d.Action = Park
+	}
+	return d
+}
+
+func decideUnavailable(err error, m Message, l Limits) Disposition {
+	switch {
+	case !l.Stopping:
+		return Disposition{Action: Hold, After: doubled(holdBase, l.Holds, holdMax), Err: err}
+	case m.LastReceive:
+		return Disposition{Action: Keep, Err: err}
+	default:
+		return Disposition{Action: Release, Err: err}
+	}
+}
+
+func decideDeferred(err error, m Message, l Limits) Disposition {
+	after := retryAfter(err) + time.Duration(l.Random*float64(time.Second))
+	switch {
+	case l.Stopping && m.LastReceive:
+		return deadLetter(err, m, reasonParkedAtStop)
+	case l.Stopping && l.InPlace:
+		return Disposition{Action: Release, Err: err}
+	case l.InPlace:
+		return Disposition{Action: Park, After: min(after, inPlaceMax), Err: err}
+	case m.LastReceive:
+		return Disposition{Action: Park, After: min(after, maxDefer), Err: err}
+	}
+	return Disposition{Action: Defer, After: doubled(wholeSeconds(after), m.ReceiveCount-1, maxDefer), Err: err}
+}
+
+func deadLetter(err error, m Message, reason string) Disposition {
+	d := Disposition{Action: DeadLetter, Reason: reason, Err: err, Attempts: m.ReceiveCount, Failure: true}
+	if e, ok := errors.AsType[reasoner](err); ok && e.Reason() != "" {
+		d.Reason = e.Reason()
+	}
+	if is(err, deferrer.Deferred) {
+		d.Reason, d.Failure = reason, false
+	}
+	if e, ok := errors.AsType[attempter](err); ok {
+		d.Attempts = e.AttemptsCounted()
+	}
+	return d
+}
+
+func failureDelay(err error, m Message, l Limits) time.Duration {
+	if after := retryAfter(err); after > 0 {
+		return min(after, maxHold)
+	}
+	ceiling := doubled(l.Backoff, m.ReceiveCount-1+l.Tries, l.MaxBackoff)
+	return time.Duration(l.Random * float64(ceiling))
+}
+
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[retryAfterer](err); ok {
+		return max(0, e.RetryAfter())
+	}
+	return 0
+}
+
+// is reports whether an error in err's tree has the behaviour and shows it.
+func is[T error](err error, behaviour func(T) bool) bool {
+	e, ok := errors.AsType[T](err)
+	return ok && behaviour(e)
+}
+
+// doubled returns d doubled n times, at most limit.
+func doubled(d time.Duration, n int, limit time.Duration) time.Duration {
+	for range n {
+		if d >= limit || d > math.MaxInt64/2 {
+			break
+		}
+		d *= 2
+	}
+	return min(d, limit)
+}
+
+// wholeSeconds rounds up to a second, at least one: SQS knows no less.
+func wholeSeconds(d time.Duration) time.Duration {
+	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
+}

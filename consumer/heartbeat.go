@@ -1,0 +1,134 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// beats are the messages whose visibility is kept up: all that are here.
+type beats struct {
+	mu    sync.Mutex
+	tasks map[*task]struct{} // guarded by mu
+}
+
+func (b *beats) init() { b.tasks = make(map[*task]struct{}) }
+
+// add takes in a message that was received with the given visibility timeout.
+func (b *beats) add(t *task, visibility time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t.nextBeat = t.received.Add(beatInterval(visibility))
+	b.tasks[t] = struct{}{}
+}
+
+func (b *beats) remove(t *task) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.tasks, t)
+}
+
+// postpone sets the time of the next beat.
+func (b *beats) postpone(t *task, next time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t.nextBeat = next
+}
+
+// due returns the messages whose next beat is not after now.
+func (b *beats) due(now time.Time) []*task {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var due []*task
+	for t := range b.tasks {
+		if !t.nextBeat.After(now) {
+			due = append(due, t)
+		}
+	}
+	return due
+}
+
+// running returns the ids of the messages whose handlers are at work.
+func (b *beats) running() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var ids []string
+	for t := range b.tasks {
+		if t.running.Load() {
+			ids = append(ids, t.ID)
+		}
+	}
+	return ids
+}
+
+// beatInterval is a third of the visibility timeout, give or take a tenth of
+// that, so that messages that came together do not beat together for long.
+func beatInterval(visibility time.Duration) time.Duration {
+	every := visibility / heartbeatShare
+	spread := every / jitterShare
+	return every - spread + rand.N(2*spread+1) //nolint:gosec // spreads calls, guards nothing
+}
+
+// keepVisible sends heartbeats until ctx ends.
+func (c *Consumer) keepVisible(ctx context.Context) {
+	// Fine enough for a failed beat to be sent again several times in time.
+	tick := time.NewTicker(c.cfg.Visibility / heartbeatShare / jitterShare)
+	defer tick.Stop()
+	var out sync.WaitGroup
+	defer out.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			for _, t := range c.beats.due(now) {
+				select {
+				case t.visibility <- struct{}{}:
+					out.Go(func() { c.beat(ctx, t) })
+				default: // a change is out already
+				}
+			}
+		}
+	}
+}
+
+// beat extends the visibility of a message once. It holds t.visibility.
+func (c *Consumer) beat(ctx context.Context, t *task) {
+	defer func() { <-t.visibility }()
+	if t.over {
+		return
+	}
+	start := time.Now()
+	left := t.received.Add(maxHold).Sub(start) - time.Second
+	extend := min(c.cfg.Visibility, left.Truncate(time.Second))
+	if extend <= 0 {
+		c.lose(t, errors.New("held for the 12 hours that SQS allows"))
+		return
+	}
+	_, err := c.acks.changes.Do(ctx, change{t.ReceiptHandle, extend})
+	switch {
+	case err == nil:
+		c.beats.postpone(t, start.Add(beatInterval(c.cfg.Visibility)))
+	case isSenderFault(err):
+		c.lose(t, err)
+	case ctx.Err() == nil:
+		c.failed("heartbeat", err) // sent again with the next tick
+	}
+}
+
+// lose notes that the message is not ours any more: others may receive it.
+func (c *Consumer) lose(t *task, err error) {
+	t.over = true
+	if t.ending.Load() {
+		return // deleted meanwhile, most likely; its end will tell
+	}
+	name, _ := c.cfg.Name(t.Message)
+	c.cfg.Logger.Warn("receipt lost: the message may be delivered again while it is handled here",
+		"name", name, "message_id", t.ID, "error", err)
+	t.lost.Store(true)
+	if cancel := t.cancel.Load(); cancel != nil && c.cfg.CancelOnLostReceipt {
+		(*cancel)(ErrReceiptLost)
+	}
+}

@@ -1,0 +1,167 @@
+package consumer
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"math"
+	mathrand "math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// systemAttributes are asked for by name; "All" would bring more than is used.
+var systemAttributes = []types.MessageSystemAttributeName{
+	types.MessageSystemAttributeNameApproximateReceiveCount,
+	types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
+	types.MessageSystemAttributeNameSentTimestamp,
+	types.MessageSystemAttributeNameMessageGroupId,
+	types.MessageSystemAttributeNameMessageDeduplicationId,
+	types.MessageSystemAttributeNameSequenceNumber,
+	types.MessageSystemAttributeNameAWSTraceHeader,
+}
+
+// kick starts the polls that are due. It is called after everything that may
+// make one due.
+func (c *Consumer) kick() {
+	for {
+		n := c.floor.planPoll()
+		if n == 0 {
+			return
+		}
+		c.workers.Go(func() error { c.poll(n); return nil })
+	}
+}
+
+// poll makes one receive for up to n messages and sets them going.
+func (c *Consumer) poll(n int) {
+	messages, err := c.receive(n)
+	for try := 0; err != nil; try++ {
+		// The poll stays out while it backs off, so that trouble is not met with more polls.
+		if c.polls.Err() == nil { // not cut off by the stop
+			c.failed("ReceiveMessage", err)
+		}
+		if !c.sleepUntilStop(backoff(try, time.Second, maxPollBackoff)) {
+			c.floor.answered(n, nil, false)
+			return
+		}
+		c.floor.sign()
+		messages, err = c.receive(n)
+	}
+	received := time.Now()
+	tasks := make([]*task, len(messages))
+	for i, m := range messages {
+		tasks[i] = newTask(c.toMessage(m), received)
+		c.beats.add(tasks[i], c.cfg.Visibility)
+	}
+	entered := c.lanes.enter(tasks, c.cfg.fifo(), &c.floor)
+	c.floor.answered(n, turnsOf(entered), len(messages) == 0)
+	for _, l := range entered {
+		c.workers.Go(func() error { c.runLane(l); return nil })
+	}
+	c.kick()
+}
+
+// receive makes one long poll. It has a deadline of its own, so that a
+// connection that hangs cannot hang the loop.
+func (c *Consumer) receive(n int) ([]types.Message, error) {
+	ctx, cancel := context.WithTimeout(c.polls, c.cfg.PollWait+pollGrace)
+	defer cancel()
+	in := &sqs.ReceiveMessageInput{
+		QueueUrl:                    &c.cfg.QueueURL,
+		MaxNumberOfMessages:         int32(n), //nolint:gosec // at most 10
+		VisibilityTimeout:           seconds(c.cfg.Visibility),
+		WaitTimeSeconds:             seconds(c.cfg.PollWait),
+		MessageSystemAttributeNames: systemAttributes,
+		MessageAttributeNames:       []string{"All"},
+	}
+	if c.cfg.fifo() {
+		// The SDK's own retries then get the answer that was lost.
+		in.ReceiveRequestAttemptId = aws.String(randomID())
+	}
+	start := time.Now()
+	out, err := c.queue.ReceiveMessage(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if c.cfg.Hooks.Received != nil {
+		c.cfg.Hooks.Received(len(out.Messages), time.Since(start))
+	}
+	return out.Messages, nil
+}
+
+// toMessage reads what SQS sent. An attribute that is missing or malformed
+// leaves its zero value; a receive count is at least 1.
+func (c *Consumer) toMessage(m types.Message) Message {
+	count, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
+	count = max(1, count)
+	return Message{
+		ID:             aws.ToString(m.MessageId),
+		Body:           aws.ToString(m.Body),
+		ReceiptHandle:  aws.ToString(m.ReceiptHandle),
+		ReceiveCount:   count,
+		LastReceive:    c.facts.maxReceives > 0 && count >= c.facts.maxReceives,
+		SentAt:         epochMillis(m.Attributes["SentTimestamp"]),
+		FirstReceived:  epochMillis(m.Attributes["ApproximateFirstReceiveTimestamp"]),
+		GroupID:        m.Attributes["MessageGroupId"],
+		DedupID:        m.Attributes["MessageDeduplicationId"],
+		SequenceNumber: m.Attributes["SequenceNumber"],
+		TraceHeader:    m.Attributes["AWSTraceHeader"],
+		QueueURL:       c.cfg.QueueURL,
+		Attributes:     m.MessageAttributes,
+	}
+}
+
+func epochMillis(s string) time.Time {
+	ms, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+// seconds is d in SQS's unit, rounded up.
+func seconds(d time.Duration) int32 {
+	return int32(min(math.MaxInt32, (d+time.Second-1)/time.Second)) //nolint:gosec // bounded
+}
+
+func randomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return hex.EncodeToString(b[:])
+}
+
+// backoff returns base doubled try times, at most limit, with full jitter over
+// its upper half.
+func backoff(try int, base, limit time.Duration) time.Duration {
+	d := doubled(base, try, limit)
+	return d/2 + mathrand.N(d/2+1) //nolint:gosec // spreads retries, guards nothing
+}
+
+// sleep waits for d and reports whether ctx still lives.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// sleepUntilStop waits for d and reports whether the stop has not begun.
+func (c *Consumer) sleepUntilStop(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return !c.isStopping()
+	case <-c.stopping:
+		return false
+	}
+}

@@ -1,0 +1,62 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestEndpointsAnswerWhatTheyAreTold(t *testing.T) {
+	broken := errors.New("no poll for 61s")
+	for name, tc := range map[string]struct {
+		cfg    Config
+		method string
+		path   string
+		status int
+		reason string
+	}{
+		"healthy":           {Config{Health: func(time.Time) error { return nil }}, "GET", "/healthz", 200, ""},
+		"not healthy":       {Config{Health: func(time.Time) error { return broken }}, "GET", "/healthz", 503, broken.Error()},
+		"health not asked":  {Config{Ready: func() error { return broken }}, "GET", "/healthz", 200, ""},
+		"ready":             {Config{Ready: func() error { return nil }}, "GET", "/readyz", 200, ""},
+		"not ready":         {Config{Ready: func() error { return broken }}, "GET", "/readyz", 503, broken.Error()},
+		"readiness unasked": {Config{Health: func(time.Time) error { return broken }}, "GET", "/readyz", 200, ""},
+		"POST to health":    {Config{}, "POST", "/healthz", 405, ""},
+		"DELETE to ready":   {Config{}, "DELETE", "/readyz", 405, ""},
+		"unknown path":      {Config{}, "GET", "/nothing", 404, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.cfg.Version = "v1.2.3"
+			w := httptest.NewRecorder()
+			New(tc.cfg).ServeHTTP(w, httptest.NewRequest(tc.method, tc.path, nil))
+			if w.Code != tc.status {
+				t.Fatalf("status %d, want %d", w.Code, tc.status)
+			}
+			if w.Code != http.StatusOK && w.Code != http.StatusServiceUnavailable {
+				return
+			}
+			var got answer
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if got.Reason != tc.reason || got.Version != "v1.2.3" || (got.Status == "ok") != (w.Code == http.StatusOK) {
+				t.Errorf("answer is %+v", got)
+			}
+		})
+	}
+}
+
+func TestHealthIsAskedWithTheCurrentTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked time.Time
+		h := New(Config{Health: func(now time.Time) error { asked = now; return nil }})
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/healthz", nil))
+		if !asked.Equal(time.Now()) {
+			t.Errorf("asked with %s at %s", asked, time.Now())
+		}
+	})
+}

@@ -1,0 +1,126 @@
+package awsenv
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+)
+
+// cleanEnv takes away what the machine says about AWS.
+func cleanEnv(t *testing.T) {
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") {
+			t.Setenv(name, value) // restores it
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	t.Setenv("AWS_CONFIG_FILE", none)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
+}
+
+func TestEndpointOverrideIsWhatTheSDKWouldCall(t *testing.T) {
+	const endpoint = "http://127.0.0.1:4566"
+	for name, tc := range map[string]struct {
+		env         map[string]string
+		profile     string
+		sqs, dynamo bool
+	}{
+		"nothing set":       {},
+		"for all services":  {env: map[string]string{"AWS_ENDPOINT_URL": endpoint}, sqs: true, dynamo: true},
+		"for SQS":           {env: map[string]string{"AWS_ENDPOINT_URL_SQS": endpoint}, sqs: true},
+		"for DynamoDB":      {env: map[string]string{"AWS_ENDPOINT_URL_DYNAMODB": endpoint}, dynamo: true},
+		"empty":             {env: map[string]string{"AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_SQS": ""}},
+		"for another":       {env: map[string]string{"AWS_ENDPOINT_URL_S3": endpoint}},
+		"set but ignored":   {env: map[string]string{"AWS_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_SQS": endpoint, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}},
+		"not ignored":       {env: map[string]string{"AWS_ENDPOINT_URL_SQS": endpoint, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false"}, sqs: true},
+		"in the profile":    {profile: "endpoint_url = " + endpoint, sqs: true, dynamo: true},
+		"profile's service": {profile: "services = local\n[services local]\ndynamodb =\n  endpoint_url = " + endpoint, dynamo: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cleanEnv(t)
+			t.Setenv("AWS_REGION", "eu-central-1")
+			for k, v := range tc.env {
+				t.Setenv(k, v)
+			}
+			if tc.profile != "" {
+				file := filepath.Join(t.TempDir(), "config")
+				if err := os.WriteFile(file, []byte("[default]\n"+tc.profile+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				t.Setenv("AWS_CONFIG_FILE", file)
+			}
+			cfg, err := Load(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for service, want := range map[string]bool{"SQS": tc.sqs, "DYNAMODB": tc.dynamo, "S3": false} {
+				if got := EndpointOverridden(cfg, service); got != want {
+					t.Errorf("EndpointOverridden(%s) = %t, want %t", service, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestBaseEndpointOfTheConfigIsAnOverride(t *testing.T) {
+	cleanEnv(t)
+	if !EndpointOverridden(aws.Config{BaseEndpoint: new("http://127.0.0.1:1")}, "SQS") {
+		t.Error("BaseEndpoint was not taken for an override")
+	}
+	if EndpointOverridden(aws.Config{}, "SQS") {
+		t.Error("an empty configuration was taken for an override")
+	}
+}
+
+func TestLoadKeepsConnectionsForABusyWorker(t *testing.T) {
+	cleanEnv(t)
+	t.Setenv("AWS_REGION", "eu-central-1")
+	cfg, err := Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, ok := cfg.HTTPClient.(interface{ GetTransport() *http.Transport })
+	if !ok {
+		t.Fatalf("HTTP client is a %T, want a %T", cfg.HTTPClient, &awshttp.BuildableClient{})
+	}
+	transport := client.GetTransport()
+	if transport.MaxIdleConnsPerHost < 256 || transport.MaxIdleConns < 2*256 {
+		t.Errorf("keeps %d idle connections, %d a host", transport.MaxIdleConns, transport.MaxIdleConnsPerHost)
+	}
+}
+
+func TestConfigurationThatCannotWorkIsASettingsError(t *testing.T) {
+	for name, tc := range map[string]struct {
+		env  map[string]string
+		want string // in the error; empty for none
+	}{
+		"no region":                   {want: "AWS_REGION"},
+		"no region, but an endpoint":  {env: map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}},
+		"profile that does not exist": {env: map[string]string{"AWS_PROFILE": "nobody"}, want: "nobody"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cleanEnv(t)
+			for k, v := range tc.env {
+				t.Setenv(k, v)
+			}
+			_, err := Load(t.Context())
+			if tc.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if Exit(err) != 2 || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("error is %v (exit code %d)", err, Exit(err))
+			}
+		})
+	}
+}

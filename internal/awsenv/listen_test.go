@@ -1,0 +1,46 @@
+package awsenv
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestPortInUseNamesTheFlagThatChangesIt(t *testing.T) {
+	taken, err := Listen("--addr", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	addr := taken.Addr().String()
+	_, err = Listen("--addr", addr)
+	want := fmt.Sprintf("--addr: %s is in use; choose another with --addr HOST:PORT", addr)
+	if err == nil || err.Error() != want {
+		t.Errorf("error is %v, want %s", err, want)
+	}
+	if Exit(err) != 1 {
+		t.Errorf("exit code %d, want 1", Exit(err))
+	}
+}
+
+func TestAddressThatIsNoneIsASettingsError(t *testing.T) {
+	for _, addr := range []string{"", "8080", "127.0.0.1", "::1:80"} {
+		ln, err := Listen("--admin-addr", addr)
+		if err == nil {
+			_ = ln.Close()
+		}
+		if Exit(err) != 2 || !strings.Contains(err.Error(), "--admin-addr") {
+			t.Errorf("Listen(%q): %v", addr, err)
+		}
+	}
+}
+
+func TestAddressThatCannotBeListenedOnNamesFlagAndValue(t *testing.T) {
+	ln, err := Listen("--addr", "127.0.0.1:http-of-nobody")
+	if err == nil {
+		_ = ln.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), `--addr "127.0.0.1:http-of-nobody"`) {
+		t.Errorf("error is %v", err)
+	}
+}

@@ -1,0 +1,53 @@
+package awsenv
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestLogFormatIsTheOneAskedFor(t *testing.T) {
+	for format, wantJSON := range map[string]bool{"json": true, "text": false, "auto": true} { // a buffer is no terminal
+		var buf bytes.Buffer
+		log := Logger(&buf, format, slog.LevelInfo)
+		log.Debug("hidden")
+		log.Info("shown", "name", "order-17")
+		if strings.Contains(buf.String(), "hidden") || !strings.Contains(buf.String(), "order-17") {
+			t.Errorf("%s: logged %q", format, buf.String())
+		}
+		if json.Valid(buf.Bytes()) != wantJSON {
+			t.Errorf("%s: logged %q, JSON wanted: %t", format, buf.String(), wantJSON)
+		}
+	}
+}
+
+func TestDebugLinesAreLoggedAtDebugLevel(t *testing.T) {
+	var buf bytes.Buffer
+	Logger(&buf, "text", slog.LevelDebug).Debug("shown")
+	if !strings.Contains(buf.String(), "shown") {
+		t.Errorf("logged %q", buf.String())
+	}
+}
+
+func TestOnlyACharacterDeviceIsATerminal(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	if isTerminal(file) {
+		t.Error("a regular file was taken for a terminal")
+	}
+	device, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = device.Close() })
+	if !isTerminal(device) {
+		t.Error("a character device was not taken for a terminal")
+	}
+}

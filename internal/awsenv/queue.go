@@ -1,0 +1,169 @@
+package awsenv
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+const (
+	fifoSuffix       = ".fifo"
+	maxReceiveCount  = 10
+	dlqRetention     = 14 * 24 * 60 * 60 // seconds; the longest SQS allows
+	longestQueueName = 80
+)
+
+var queueNamePattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.fifo)?$`)
+
+// QueueName returns the name of the queue with the given URL: the last element
+// of its path. A bare name is its own. The error names the URL when that holds
+// no valid queue name.
+func QueueName(queueURL string) (string, error) {
+	u, err := url.Parse(queueURL)
+	if err != nil {
+		return "", fmt.Errorf("queue URL %q: %w", queueURL, errors.Unwrap(err))
+	}
+	name := path.Base(u.Path)
+	if len(name) > longestQueueName || !queueNamePattern.MatchString(name) {
+		return "", fmt.Errorf("queue URL %q: does not end in a queue name (1 to %d letters, digits, - and _)",
+			queueURL, longestQueueName)
+	}
+	return name, nil
+}
+
+// CreateQueue makes sure that the queue named by the last element of queueURL
+// and its dead-letter queue exist, and returns their URLs. What it creates is
+// <name>-dlq (<name>-dlq.fifo for <name>.fifo), which keeps messages for 14
+// days, and <name>, which moves a message there after ten receives.
+//
+// An existing queue is taken as it is: dlqURL is then the queue its redrive
+// policy names. Where it has no policy it gets none, and dlqURL is <name>-dlq
+// all the same, for the worker's own copies.
+func CreateQueue(ctx context.Context, client *sqs.Client, queueURL string) (mainURL, dlqURL string, err error) {
+	name, err := QueueName(queueURL)
+	if err != nil {
+		return "", "", err
+	}
+	dlqName, attributes := deadLetterName(name), map[string]string{}
+	if strings.HasSuffix(name, fifoSuffix) {
+		attributes["FifoQueue"] = "true"
+	}
+	mainURL, found, err := findQueue(ctx, client, name)
+	if err != nil {
+		return "", "", err
+	}
+	if found {
+		if dlqURL, err = redriveTarget(ctx, client, mainURL); err != nil || dlqURL != "" {
+			return mainURL, dlqURL, err
+		}
+	}
+
+	dlqAttributes := maps.Clone(attributes)
+	dlqAttributes["MessageRetentionPeriod"] = strconv.Itoa(dlqRetention)
+	if dlqURL, err = ensureQueue(ctx, client, dlqName, dlqAttributes); err != nil || found {
+		return mainURL, dlqURL, err
+	}
+	if attributes["RedrivePolicy"], err = redrivePolicy(ctx, client, dlqURL); err != nil {
+		return "", "", err
+	}
+	mainURL, err = ensureQueue(ctx, client, name, attributes)
+	return mainURL, dlqURL, err
+}
+
+// deadLetterName is the name of the dead-letter queue made for a queue. It is
+// cut where it would be too long for SQS.
+func deadLetterName(name string) string {
+	base, fifo := strings.CutSuffix(name, fifoSuffix)
+	suffix := "-dlq"
+	if fifo {
+		suffix += fifoSuffix
+	}
+	return base[:min(len(base), longestQueueName-len(suffix))] + suffix
+}
+
+// findQueue returns the URL of a queue and whether there is such a queue.
+func findQueue(ctx context.Context, client *sqs.Client, name string) (string, bool, error) {
+	out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("look for queue %q: %w", name, err)
+	}
+	return aws.ToString(out.QueueUrl), true, nil
+}
+
+// ensureQueue creates a queue unless there is one of that name, which is then
+// taken whatever its attributes are.
+func ensureQueue(ctx context.Context, client *sqs.Client, name string, attributes map[string]string) (string, error) {
+	if queueURL, found, err := findQueue(ctx, client, name); err != nil || found {
+		return queueURL, err
+	}
+	out, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	if err == nil {
+		return aws.ToString(out.QueueUrl), nil
+	}
+	// Another process may have created it in the meantime, in its own way.
+	if queueURL, found, _ := findQueue(ctx, client, name); found {
+		return queueURL, nil
+	}
+	return "", fmt.Errorf("create queue %q: %w", name, err)
+}
+
+// redrivePolicy is the policy that moves messages to the given queue.
+func redrivePolicy(ctx context.Context, client *sqs.Client, dlqURL string) (string, error) {
+	arn, err := queueAttribute(ctx, client, dlqURL, types.QueueAttributeNameQueueArn)
+	if err != nil {
+		return "", err
+	}
+	policy, err := json.Marshal(map[string]any{"deadLetterTargetArn": arn, "maxReceiveCount": maxReceiveCount})
+	if err != nil {
+		return "", fmt.Errorf("redrive policy to %s: %w", dlqURL, err)
+	}
+	return string(policy), nil
+}
+
+// redriveTarget returns the URL of the queue that the given one dead-letters
+// to; empty when it does not.
+func redriveTarget(ctx context.Context, client *sqs.Client, queueURL string) (string, error) {
+	value, err := queueAttribute(ctx, client, queueURL, types.QueueAttributeNameRedrivePolicy)
+	if err != nil || value == "" {
+		return "", err
+	}
+	var policy struct {
+		Target string `json:"deadLetterTargetArn"`
+	}
+	if err := json.Unmarshal([]byte(value), &policy); err != nil {
+		return "", fmt.Errorf("redrive policy of %s: %w", queueURL, err)
+	}
+	name := policy.Target[strings.LastIndexByte(policy.Target, ':')+1:]
+	dlqURL, found, err := findQueue(ctx, client, name)
+	if err == nil && !found {
+		err = fmt.Errorf("redrive policy of %s: its dead-letter queue %q does not exist", queueURL, policy.Target)
+	}
+	return dlqURL, err
+}
+
+// queueAttribute returns one attribute of a queue; empty when it is not set.
+func queueAttribute(
+	ctx context.Context, client *sqs.Client, queueURL string, name types.QueueAttributeName,
+) (string, error) {
+	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &queueURL, AttributeNames: []types.QueueAttributeName{name},
+	})
+	if err != nil {
+		return "", fmt.Errorf("read %s of %s: %w", name, queueURL, err)
+	}
+	return out.Attributes[string(name)], nil
+}

@@ -1,0 +1,230 @@
+// Package batch gathers single requests into calls that carry several, by one
+// rule: a full batch goes at once, up to a number of calls out at a time; a
+// partial one goes only when none is out. There are no timers: a lone item
+// waits for nothing, a busy sender fills its batches, and throughput is not
+// bound to one batch per round trip.
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Errors of [Batcher.Do] that are not the answer to its item.
+var (
+	// ErrWithdrawn is wrapped when the caller gave up before its item was
+	// sent: it will never be.
+	ErrWithdrawn = errors.New("withdrawn before it was sent")
+	// ErrAmbiguous is wrapped when the caller gave up while its item was out:
+	// the call goes on, and may or may not succeed.
+	ErrAmbiguous = errors.New("given up while it was out")
+	// ErrClosed is returned for an item handed in after Close.
+	ErrClosed = errors.New("batcher is closed")
+	// ErrNoAnswer is the answer to an item that Send left without one.
+	ErrNoAnswer = errors.New("the call brought no answer for this item")
+)
+
+// DefaultCalls is the number of calls out at a time unless configured.
+const DefaultCalls = 8
+
+// Config says how a [Batcher] gathers items of type T, answered by type R.
+type Config[T, R any] struct {
+	// Send makes one call for items (at least one, at most Max) and returns an
+	// answer for each, in order. It bounds its own time. Required.
+	Send func(items []T) []Answer[R]
+
+	// Max is the number of items a call can carry. Required, at least 1.
+	Max int
+
+	// Calls is the number of calls out at a time. Default [DefaultCalls].
+	Calls int
+
+	// MaxBytes bounds the sum of Size over the items of one call; an item that
+	// is larger goes alone. Zero: no bound. It needs Size.
+	MaxBytes int
+	Size     func(T) int
+
+	// Urgent items go before the others. Nil: none is urgent.
+	Urgent func(T) bool
+
+	// Key keeps two items of one key out of one call. Nil: they may share it.
+	Key func(T) string
+}
+
+// Answer is what became of one item.
+type Answer[R any] struct {
+	Value R
+	Err   error
+}
+
+// Batcher gathers items into calls. Use New; safe for concurrent use.
+type Batcher[T, R any] struct {
+	cfg   Config[T, R]
+	calls sync.WaitGroup
+
+	mu      sync.Mutex
+	waiting [2][]*item[T, R] // guarded by mu; urgent ones, then the others, oldest first
+	out     int              // guarded by mu; calls out
+	closed  bool             // guarded by mu
+}
+
+// item is one request; sent is guarded by the batcher's mu, answer is set
+// before done closes.
+type item[T, R any] struct {
+	value  T
+	sent   bool
+	answer Answer[R]
+	done   chan struct{}
+}
+
+// New returns a batcher that has to be closed.
+func New[T, R any](cfg Config[T, R]) *Batcher[T, R] {
+	if cfg.Calls == 0 {
+		cfg.Calls = DefaultCalls
+	}
+	return &Batcher[T, R]{cfg: cfg}
+}
+
+// Do hands in one item and waits for its answer, or for ctx.
+func (b *Batcher[T, R]) Do(ctx context.Context, value T) (R, error) {
+	it := &item[T, R]{value: value, done: make(chan struct{})}
+	if !b.add(it) {
+		return it.answer.Value, ErrClosed
+	}
+	select {
+	case <-it.done:
+		return it.answer.Value, it.answer.Err
+	case <-ctx.Done():
+	}
+	var zero R
+	if b.withdraw(it) {
+		return zero, fmt.Errorf("%w: %w", ErrWithdrawn, context.Cause(ctx))
+	}
+	select {
+	case <-it.done: // the answer came together with the end of ctx
+		return it.answer.Value, it.answer.Err
+	default:
+		return zero, fmt.Errorf("%w: %w", ErrAmbiguous, context.Cause(ctx))
+	}
+}
+
+// Close refuses new items, and returns when those handed in have been answered.
+func (b *Batcher[T, R]) Close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	// Every call that ends starts the next before it is done, so that waiting
+	// for the calls is waiting for the items.
+	b.calls.Wait()
+}
+
+func (b *Batcher[T, R]) add(it *item[T, R]) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	lane := b.lane(it)
+	*lane = append(*lane, it)
+	b.dispatch()
+	return true
+}
+
+func (b *Batcher[T, R]) lane(it *item[T, R]) *[]*item[T, R] {
+	if b.cfg.Urgent != nil && b.cfg.Urgent(it.value) {
+		return &b.waiting[0]
+	}
+	return &b.waiting[1]
+}
+
+// withdraw takes back an item unless it has been sent.
+func (b *Batcher[T, R]) withdraw(it *item[T, R]) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if it.sent {
+		return false
+	}
+	lane := b.lane(it)
+	*lane = slices.DeleteFunc(*lane, func(other *item[T, R]) bool { return other == it })
+	return true
+}
+
+// dispatch starts the calls that the rule allows now. The caller holds mu.
+func (b *Batcher[T, R]) dispatch() {
+	for b.out < b.cfg.Calls {
+		batch, full := b.pick()
+		if len(batch) == 0 || !full && b.out > 0 {
+			return
+		}
+		b.remove(batch)
+		b.out++
+		b.calls.Go(func() { b.call(batch) })
+	}
+}
+
+// pick returns the items that the next call would carry, and whether it can
+// carry no more.
+func (b *Batcher[T, R]) pick() (batch []*item[T, R], full bool) {
+	bytes := 0
+	var keys map[string]bool
+	if b.cfg.Key != nil {
+		keys = make(map[string]bool, b.cfg.Max)
+	}
+	for _, lane := range b.waiting {
+		for _, it := range lane {
+			if len(batch) == b.cfg.Max {
+				return batch, true
+			}
+			if b.cfg.MaxBytes > 0 {
+				size := b.cfg.Size(it.value)
+				if len(batch) > 0 && bytes+size > b.cfg.MaxBytes {
+					return batch, true
+				}
+				bytes += size
+			}
+			if keys != nil {
+				key := b.cfg.Key(it.value)
+				if keys[key] {
+					continue // its turn comes with the next call
+				}
+				keys[key] = true
+			}
+			batch = append(batch, it)
+		}
+	}
+	return batch, len(batch) == b.cfg.Max || b.cfg.MaxBytes > 0 && bytes >= b.cfg.MaxBytes
+}
+
+func (b *Batcher[T, R]) remove(batch []*item[T, R]) {
+	for _, it := range batch {
+		it.sent = true
+	}
+	for i := range b.waiting {
+		b.waiting[i] = slices.DeleteFunc(b.waiting[i], func(it *item[T, R]) bool { return it.sent })
+	}
+}
+
+// call makes one call and hands out its answers.
+func (b *Batcher[T, R]) call(batch []*item[T, R]) {
+	values := make([]T, len(batch))
+	for i, it := range batch {
+		values[i] = it.value
+	}
+	answers := b.cfg.Send(values)
+
+	b.mu.Lock()
+	b.out--
+	b.dispatch()
+	b.mu.Unlock()
+
+	for i, it := range batch {
+		it.answer = Answer[R]{Err: ErrNoAnswer}
+		if i < len(answers) {
+			it.answer = answers[i]
+		}
+		close(it.done)
+	}
+}

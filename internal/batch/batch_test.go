@@ -1,0 +1,233 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/batch"
+)
+
+const roundTrip = 10 * time.Millisecond
+
+// recorder is a peer that takes a round trip and remembers its calls.
+type recorder struct {
+	mu      sync.Mutex
+	calls   [][]int // guarded by mu
+	out     int     // guarded by mu
+	maxOut  int     // guarded by mu
+	answers func(items []int) []batch.Answer[string]
+}
+
+func (r *recorder) send(items []int) []batch.Answer[string] {
+	r.mu.Lock()
+	r.calls = append(r.calls, slices.Clone(items))
+	r.out++
+	r.maxOut = max(r.maxOut, r.out)
+	r.mu.Unlock()
+	time.Sleep(roundTrip)
+	r.mu.Lock()
+	r.out--
+	r.mu.Unlock()
+	if r.answers != nil {
+		return r.answers(items)
+	}
+	answers := make([]batch.Answer[string], len(items))
+	for i, v := range items {
+		answers[i].Value = fmt.Sprint(v)
+	}
+	return answers
+}
+
+// all hands in 0 to n-1 in order, at one moment, and returns the errors.
+func all(b *batch.Batcher[int, string], n int) []error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			got, err := b.Do(context.Background(), i)
+			if err == nil && got != fmt.Sprint(i) {
+				err = fmt.Errorf("item %d got the answer %q", i, got)
+			}
+			errs[i] = err
+		})
+		synctest.Wait()
+	}
+	wg.Wait()
+	return errs
+}
+
+func sizes(calls [][]int) []int {
+	n := make([]int, len(calls))
+	for i, c := range calls {
+		n[i] = len(c)
+	}
+	return n
+}
+
+func TestALoneItemWaitsForNothingAndABusySenderFillsBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10, Calls: 3})
+		start := time.Now()
+		if err := errors.Join(all(b, 27)...); err != nil {
+			t.Error(err)
+		}
+		b.Close()
+		// One alone, two full ones beside it, and the rest when none is out.
+		if got := sizes(r.calls); !slices.Equal(got, []int{1, 10, 10, 6}) {
+			t.Errorf("batches of %v", got)
+		}
+		if took := time.Since(start); took != 2*roundTrip {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestCallsOutAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 2, Calls: 4})
+		if err := errors.Join(all(b, 50)...); err != nil {
+			t.Error(err)
+		}
+		b.Close()
+		if r.maxOut != 4 {
+			t.Errorf("%d calls out at a time", r.maxOut)
+		}
+	})
+}
+
+func TestBytesFillABatchAndALargeItemGoesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{
+			Send: r.send, Max: 10, Calls: 1, MaxBytes: 5, Size: func(v int) int { return v },
+		})
+		if err := errors.Join(all(b, 8)...); err != nil {
+			t.Error(err)
+		}
+		b.Close()
+		if want := [][]int{{0}, {1, 2}, {3}, {4}, {5}, {6}, {7}}; fmt.Sprint(r.calls) != fmt.Sprint(want) {
+			t.Errorf("calls %v, want %v", r.calls, want)
+		}
+	})
+}
+
+func TestUrgentItemsGoFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{
+			Send: r.send, Max: 3, Calls: 1, Urgent: func(v int) bool { return v%2 == 1 },
+		})
+		if err := errors.Join(all(b, 7)...); err != nil {
+			t.Error(err)
+		}
+		b.Close()
+		if want := [][]int{{0}, {1, 3, 5}, {2, 4, 6}}; fmt.Sprint(r.calls) != fmt.Sprint(want) {
+			t.Errorf("calls %v, want %v", r.calls, want)
+		}
+	})
+}
+
+func TestTwoItemsOfOneKeyNeverShareACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{
+			Send: r.send, Max: 4, Calls: 1, Key: func(v int) string { return fmt.Sprint(v % 3) },
+		})
+		if err := errors.Join(all(b, 10)...); err != nil {
+			t.Error(err)
+		}
+		b.Close()
+		if want := [][]int{{0}, {1, 2, 3}, {4, 5, 6}, {7, 8, 9}}; fmt.Sprint(r.calls) != fmt.Sprint(want) {
+			t.Errorf("calls %v, want %v", r.calls, want)
+		}
+	})
+}
+
+func TestEachItemGetsItsOwnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		odd := errors.New("odd")
+		r := &recorder{answers: func(items []int) []batch.Answer[string] {
+			var answers []batch.Answer[string]
+			for _, v := range items {
+				a := batch.Answer[string]{Value: fmt.Sprint(v)}
+				if v%2 == 1 {
+					a = batch.Answer[string]{Err: odd}
+				}
+				answers = append(answers, a)
+			}
+			return answers
+		}}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10})
+		for i, err := range all(b, 9) {
+			if errors.Is(err, odd) != (i%2 == 1) || i%2 == 0 && err != nil {
+				t.Errorf("item %d: %v", i, err)
+			}
+		}
+		b.Close()
+	})
+}
+
+func TestAnItemWithoutAnAnswerGetsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{answers: func([]int) []batch.Answer[string] { return nil }}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10})
+		if _, err := b.Do(t.Context(), 1); !errors.Is(err, batch.ErrNoAnswer) {
+			t.Errorf("got %v", err)
+		}
+		b.Close()
+	})
+}
+
+func TestAnItemIsWithdrawnBeforeItIsSentAndAmbiguousAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10, Calls: 1})
+		ctx, cancel := context.WithTimeout(t.Context(), roundTrip/2)
+		defer cancel()
+		var sent, waiting error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, sent = b.Do(ctx, 1) })
+		synctest.Wait()
+		wg.Go(func() { _, waiting = b.Do(ctx, 2) })
+		wg.Wait()
+		b.Close()
+		if !errors.Is(sent, batch.ErrAmbiguous) || !errors.Is(sent, context.DeadlineExceeded) {
+			t.Errorf("sent: %v", sent)
+		}
+		if !errors.Is(waiting, batch.ErrWithdrawn) || !errors.Is(waiting, context.DeadlineExceeded) {
+			t.Errorf("waiting: %v", waiting)
+		}
+		if want := [][]int{{1}}; fmt.Sprint(r.calls) != fmt.Sprint(want) {
+			t.Errorf("calls %v, want %v", r.calls, want)
+		}
+	})
+}
+
+func TestCloseFlushesWhatWasHandedInAndRefusesMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10, Calls: 1})
+		errs := make([]error, 25)
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() { _, errs[i] = b.Do(context.Background(), i) })
+		}
+		synctest.Wait()
+		b.Close()
+		if _, err := b.Do(t.Context(), 99); !errors.Is(err, batch.ErrClosed) {
+			t.Errorf("after close: %v", err)
+		}
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+	})
+}

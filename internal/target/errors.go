@@ -1,0 +1,85 @@
+package target
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// StatusError says that the target answered with a status other than 2xx.
+type StatusError struct {
+	Status  int    // HTTP status, 100 to 999
+	Excerpt string // beginning of the answer's body on one line; may be empty
+
+	permanent  bool
+	retryAfter time.Duration
+}
+
+// Error implements error: the status and the beginning of the body.
+func (e *StatusError) Error() string {
+	text := fmt.Sprintf("target answered %d", e.Status)
+	if s := http.StatusText(e.Status); s != "" {
+		text += " " + s
+	}
+	if e.Excerpt != "" {
+		text += ": " + e.Excerpt
+	}
+	return text
+}
+
+// Permanent reports whether the status says that the message is bad, so that
+// no retry can cure it.
+func (e *StatusError) Permanent() bool { return e.permanent }
+
+// RetryAfter returns how long the target asked to be left alone, at most 12
+// hours; 0 when it did not ask, or not in a readable way.
+func (e *StatusError) RetryAfter() time.Duration { return e.retryAfter }
+
+// TargetDown reports whether the status says that the target is not there as
+// it should be (a redirect, a wrong path, an expired token), which is not the
+// message's fault.
+func (e *StatusError) TargetDown() bool {
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return !e.permanent
+	}
+	return e.Status >= 300 && e.Status < 400
+}
+
+// UnknownOutcomeError says that the request, or a part of it, went out and no
+// whole answer came back: the target may have done the work, or still be at it.
+type UnknownOutcomeError struct {
+	Err error // what broke
+
+	retryAfter time.Duration
+}
+
+// Error implements error.
+func (e *UnknownOutcomeError) Error() string {
+	return "outcome at the target is unknown: " + e.Err.Error()
+}
+
+// Unwrap returns what broke.
+func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
+
+// OutcomeUnknown reports true.
+func (e *UnknownOutcomeError) OutcomeUnknown() bool { return true }
+
+// RetryAfter returns what was left of the time the target had, so that a
+// second request does not meet the first one still at work; 0 when it was used up.
+func (e *UnknownOutcomeError) RetryAfter() time.Duration { return e.retryAfter }
+
+// DownError says that the request never reached the target: no connection, or
+// one that broke before a byte was sent.
+type DownError struct {
+	Err error // what broke
+}
+
+// Error implements error.
+func (e *DownError) Error() string { return "target not reached: " + e.Err.Error() }
+
+// Unwrap returns what broke.
+func (e *DownError) Unwrap() error { return e.Err }
+
+// Down reports true: the attempt did not happen.
+func (e *DownError) Down() bool { return true }

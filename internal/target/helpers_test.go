@@ -1,0 +1,108 @@
+package target
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// kind is what an outcome of Post is told by.
+type kind string
+
+const (
+	done      kind = "done"
+	permanent kind = "permanent"
+	retry     kind = "retry"
+	retryDown kind = "retry, target down"
+	unknown   kind = "unknown outcome"
+	notSent   kind = "never reached"
+	plain     kind = "plain error"
+)
+
+func kindOf(err error) kind {
+	switch e := err.(type) {
+	case nil:
+		return done
+	case *UnknownOutcomeError:
+		if e.OutcomeUnknown() {
+			return unknown
+		}
+	case *DownError:
+		if e.Down() {
+			return notSent
+		}
+	case *StatusError:
+		switch {
+		case e.Permanent() && !e.TargetDown():
+			return permanent
+		case e.TargetDown() && !e.Permanent():
+			return retryDown
+		case !e.Permanent():
+			return retry
+		}
+	}
+	return plain
+}
+
+// inPipes is a server that is reached through pipes, so that it and its
+// clients can run in a bubble.
+type inPipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p *inPipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *inPipes) Close() error   { return nil }
+func (p *inPipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
+
+// newPiped returns a target served by h. Call stop at the end of the bubble.
+func newPiped(t *testing.T, cfg Config, h http.HandlerFunc) (target *Target, stop func()) {
+	p := &inPipes{make(chan net.Conn), make(chan struct{})}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Hour}
+	var served sync.WaitGroup
+	served.Go(func() { _ = srv.Serve(p) })
+
+	cfg.URL = "http://target.invalid/work"
+	target, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := newTransport("")
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		client, server := net.Pipe()
+		select {
+		case p.conns <- server:
+			return &countingConn{Conn: client}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	target.transport = transport
+	return target, func() {
+		transport.CloseIdleConnections()
+		close(p.closed)
+		_ = srv.Close()
+		served.Wait()
+	}
+}
+
+// breakOff closes the connection of a request without a further word.
+func breakOff(t *testing.T, w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	_ = conn.Close()
+}

@@ -1,0 +1,135 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxExcerpt = 256 // bytes of an answer in an error
+	// Connections from the pool may all turn out to be closed.
+	maxTries = 4
+)
+
+// Response is the target's answer to work that is done.
+type Response struct {
+	Body        []byte // at most Config.MaxResult bytes
+	ContentType string // as the target gave it; may be empty
+	Truncated   bool   // the answer was longer than Body
+}
+
+// Post hands r to the target and waits for its answer, for as long as the
+// timeout. A nil error means 2xx: the work is done.
+//
+// Else the error is a [*StatusError] (another status; redirects are not
+// followed), a [*UnknownOutcomeError] (something went out, and no whole answer
+// came back in time) or a [*DownError] (nothing went out). When ctx ends
+// before anything went out, the error wraps only its cause and [context.Canceled]
+// or [context.DeadlineExceeded].
+//
+// One call makes at most one request that the target can see.
+func (t *Target) Post(ctx context.Context, r Request) (Response, error) {
+	start := time.Now()
+	limited, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+
+	var err error
+	for range maxTries {
+		var f flight
+		var resp *http.Response
+		resp, err = t.send(f.traced(limited), r)
+		if err == nil {
+			return t.read(ctx, resp, start)
+		}
+		if !f.nothingSent(err, t.ours) {
+			return Response{}, t.unknown(ctx, err, start)
+		}
+		if limited.Err() != nil || !f.stale() {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return Response{}, stopped(ctx, err)
+	}
+	return Response{}, &DownError{Err: err}
+}
+
+// send makes one request and returns its answer with the body unread.
+func (t *Target) send(ctx context.Context, r Request) (*http.Response, error) {
+	req, err := t.newRequest(ctx, r, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	// Not through a Client: that would follow redirects, or fail on them.
+	return t.transport.RoundTrip(req)
+}
+
+// read takes in the answer.
+func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time) (Response, error) {
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		// The status has been told, whatever becomes of the body.
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxExcerpt+utf8.UTFMax))
+		return Response{}, &StatusError{
+			Status:     resp.StatusCode,
+			Excerpt:    excerpt(body),
+			permanent:  slices.Contains(t.permanent, resp.StatusCode),
+			retryAfter: retryAfter(resp.Header, time.Now()),
+		}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(t.maxResult)+1))
+	if err != nil {
+		return Response{}, t.unknown(ctx, fmt.Errorf("answer %d broke off: %w", resp.StatusCode, err), start)
+	}
+	out := Response{Body: body, ContentType: resp.Header.Get("Content-Type")}
+	if len(body) > t.maxResult {
+		out.Body, out.Truncated = body[:t.maxResult], true
+	}
+	return out, nil
+}
+
+// unknown is the error of a request that went out and was not answered.
+func (t *Target) unknown(ctx context.Context, err error, start time.Time) error {
+	elapsed := time.Since(start)
+	switch {
+	case ctx.Err() != nil:
+		err = stopped(ctx, err)
+	case elapsed >= t.timeout:
+		err = fmt.Errorf("no answer within %s: %w", t.timeout, err)
+	}
+	return &UnknownOutcomeError{Err: err, retryAfter: max(t.timeout-elapsed, 0)}
+}
+
+// stopped adds to err why the caller's context ended.
+func stopped(ctx context.Context, err error) error {
+	for _, reason := range []error{ctx.Err(), context.Cause(ctx)} {
+		if !errors.Is(err, reason) {
+			err = fmt.Errorf("%w: %w", reason, err)
+		}
+	}
+	return err
+}
+
+// excerpt is the beginning of a body on one line, fit for a log and a record.
+func excerpt(body []byte) string {
+	text := strings.ToValidUTF8(string(body), "�")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r)
+	}), " ")
+	if len(text) <= maxExcerpt {
+		return text
+	}
+	cut := maxExcerpt
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
+}

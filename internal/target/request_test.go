@@ -1,0 +1,144 @@
+package target
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+)
+
+// received returns what the target got to see of r.
+func received(t *testing.T, cfg Config, r Request) (*http.Request, string) {
+	var got *http.Request
+	var body string
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		data, err := io.ReadAll(req.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got, body = req, string(data)
+	}))
+	defer srv.Close()
+	cfg.URL = srv.URL + cfg.URL
+	target, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := target.Post(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	return got, body
+}
+
+func TestTargetSeesTheMessage(t *testing.T) {
+	req, body := received(t, Config{URL: "/work?a=b", Queue: "orders.fifo", Token: "t0ken"}, Request{
+		Name: "order-17", Fence: 1790000000123, Attempt: 2, Body: `{"name": "order-17"}`,
+		MessageID:     "6b2f0d0e-5c0c-4f0e-9a39-7d1c2c4b5a10",
+		FirstReceived: time.Date(2026, 3, 4, 6, 7, 8, 999, time.FixedZone("", 3600)),
+		ReceiveCount:  3,
+		Attributes:    map[string]string{"tenant": "a/b", "order.id": "17"},
+		TraceParent:   "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+	})
+	if req.Method != http.MethodPost || req.RequestURI != "/work?a=b" || req.ProtoMajor != 1 {
+		t.Errorf("request is %s %s %s", req.Method, req.RequestURI, req.Proto)
+	}
+	if body != `{"name": "order-17"}` || req.ContentLength != int64(len(body)) {
+		t.Errorf("body is %q, announced with %d bytes", body, req.ContentLength)
+	}
+	want := map[string]string{
+		"Content-Type":                 "application/json",
+		"Content-Length":               "20",
+		"Idempotency-Key":              `"order-17"`,
+		"X-Sqsonce-Name":               "order-17",
+		"X-Sqsonce-Fence":              "1790000000123",
+		"X-Sqsonce-Attempt":            "2",
+		"X-Aws-Sqsd-Msgid":             "6b2f0d0e-5c0c-4f0e-9a39-7d1c2c4b5a10",
+		"X-Aws-Sqsd-Queue":             "orders.fifo",
+		"X-Aws-Sqsd-First-Received-At": "2026-03-04T05:07:08Z",
+		"X-Aws-Sqsd-Receive-Count":     "3",
+		"X-Aws-Sqsd-Attr-Tenant":       "a/b",
+		"X-Aws-Sqsd-Attr-Order.id":     "17",
+		"Traceparent":                  "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		"Authorization":                "Bearer t0ken",
+		"User-Agent":                   "sqsonce",
+	}
+	for key, value := range want {
+		if got := req.Header[key]; !slices.Equal(got, []string{value}) {
+			t.Errorf("%s is %q, want %q", key, got, value)
+		}
+	}
+	for key := range maps.Keys(req.Header) {
+		if _, ok := want[key]; !ok {
+			t.Errorf("unexpected header %s: %q", key, req.Header[key])
+		}
+	}
+}
+
+func TestHeaderOfWhatIsNotKnownIsLeftOut(t *testing.T) {
+	req, body := received(t, Config{}, Request{Name: "n"})
+	if body != "" {
+		t.Errorf("body is %q", body)
+	}
+	for _, key := range []string{
+		"X-Aws-Sqsd-Msgid", "X-Aws-Sqsd-Queue", "X-Aws-Sqsd-First-Received-At",
+		"Traceparent", "Authorization", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
+	} {
+		if got, ok := req.Header[key]; ok {
+			t.Errorf("%s is %q", key, got)
+		}
+	}
+}
+
+func TestContentTypeIsThatOfTheAttribute(t *testing.T) {
+	req, _ := received(t, Config{}, Request{Name: "n", Body: "<a/>", Attributes: map[string]string{"contentType": "text/xml; charset=utf-8"}})
+	if got := req.Header["Content-Type"]; !slices.Equal(got, []string{"text/xml; charset=utf-8"}) {
+		t.Errorf("Content-Type is %q", got)
+	}
+}
+
+func TestBytesThatNoHeaderCarriesAreEncoded(t *testing.T) {
+	req, _ := received(t, Config{Queue: "q"}, Request{
+		Name: `é "x" \ 5%`, Body: "{}", MessageID: "a\r\nX-Evil: 1",
+		Attributes: map[string]string{
+			"note": "line\nline", "contentType": "text/plain\r\nX-Evil: 1", "bad name\r\nX-Evil": "1", "edge": " x ",
+		},
+	})
+	for key, want := range map[string]string{
+		"Idempotency-Key":      `"%C3%A9 \"x\" \\ 5%25"`,
+		"X-Sqsonce-Name":       `%C3%A9 "x" \ 5%25`,
+		"X-Aws-Sqsd-Msgid":     "a%0D%0AX-Evil: 1",
+		"X-Aws-Sqsd-Attr-Note": "line%0Aline",
+		"X-Aws-Sqsd-Attr-Edge": "%20x%20",
+		"Content-Type":         "text/plain%0D%0AX-Evil: 1",
+	} {
+		if got := req.Header[key]; !slices.Equal(got, []string{want}) {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+	if got, ok := req.Header["X-Evil"]; ok {
+		t.Errorf("a value made a header of its own: %q", got)
+	}
+}
+
+func TestUserOfTheURLIsSentUnlessThereIsAToken(t *testing.T) {
+	for token, want := range map[string]string{"": "Basic dXNlcjpwYXNz", "t": "Bearer t"} {
+		var got, uri string
+		srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			got, uri = r.Header.Get("Authorization"), r.RequestURI
+		}))
+		target, err := New(Config{URL: "http://user:pass@" + srv.Listener.Addr().String() + "/x", Token: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.Post(t.Context(), Request{Name: "n", Body: "{}"}); err != nil {
+			t.Fatal(err)
+		}
+		if got != want || uri != "/x" {
+			t.Errorf("Authorization is %q for %q, want %q", got, uri, want)
+		}
+		srv.Close()
+	}
+}

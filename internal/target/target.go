@@ -1,0 +1,146 @@
+// Package target hands messages to an HTTP target: one POST each, whose answer
+// says whether the work is done, has to be tried again, or cannot be done.
+package target
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	defaultTimeout   = 30 * time.Second
+	defaultMaxResult = 64 << 10
+)
+
+// defaultPermanent are the statuses that blame the message.
+var defaultPermanent = []int{
+	http.StatusBadRequest, http.StatusGone, http.StatusRequestEntityTooLarge,
+	http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
+}
+
+// Config says where the target is and how to talk to it. Only URL is needed.
+type Config struct {
+	URL               string        // http, https, or unix:///path/of/socket (asked for /)
+	Timeout           time.Duration // for one attempt, from the connection to the last byte; 0 means 30 s
+	PermanentStatuses []int         // 400 to 599; nil means 400, 410, 413, 415 and 422
+	Queue             string        // name of the queue, for X-Aws-Sqsd-Queue
+	Token             string        // bearer token; may be empty
+	Secret            string        // signs requests as Standard Webhooks do: whsec_ and base64, or any text; may be empty
+	MaxResult         int           // bytes of an answer that are kept; 0 means 64 KiB
+	HTTP              *http.Client  // only its Transport is used; nil means one made for a worker
+}
+
+// Target posts messages. It is safe for concurrent use.
+type Target struct {
+	url           string
+	timeout       time.Duration
+	permanent     []int
+	queue         string
+	authorization string
+	key           []byte // nil: requests are not signed
+	maxResult     int
+	transport     http.RoundTripper
+	ours          bool // transport reports what went out
+}
+
+// New returns a target. Its error lists everything that is wrong with cfg.
+func New(cfg Config) (*Target, error) {
+	var problems []error
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	t := &Target{timeout: cfg.Timeout, permanent: cfg.PermanentStatuses, queue: cfg.Queue, maxResult: cfg.MaxResult}
+	if t.timeout == 0 {
+		t.timeout = defaultTimeout
+	}
+	if t.timeout < 0 {
+		bad("target timeout %s: must be positive", t.timeout)
+	}
+	if t.permanent == nil {
+		t.permanent = defaultPermanent
+	}
+	for _, status := range t.permanent {
+		if status < 400 || status > 599 {
+			bad("permanent status %d: must be from 400 to 599", status)
+		}
+	}
+	if t.maxResult == 0 {
+		t.maxResult = defaultMaxResult
+	}
+	if t.maxResult < 0 {
+		bad("max result %d: must be positive", t.maxResult)
+	}
+	if cfg.Secret != "" {
+		key, err := signingKey(cfg.Secret)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		t.key = key
+	}
+
+	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		bad("target token: holds a space, a line break or another character that no header can carry")
+	}
+
+	address, socket, err := parseURL(cfg.URL)
+	if err != nil {
+		problems = append(problems, err)
+	} else {
+		t.authorization = authorization(cfg.Token, address.User)
+		address.User = nil
+		t.url = address.String()
+	}
+	switch {
+	case cfg.HTTP == nil:
+		t.transport, t.ours = newTransport(socket), true
+	case socket != "":
+		bad("target URL %q: a Unix socket needs the built-in HTTP client", cfg.URL)
+	case cfg.HTTP.Transport == nil:
+		t.transport = http.DefaultTransport
+	default:
+		t.transport = cfg.HTTP.Transport
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	t.permanent = slices.Clone(t.permanent)
+	return t, nil
+}
+
+// parseURL returns what to ask for and, for a Unix socket, where to connect.
+func parseURL(raw string) (u *url.URL, socket string, err error) {
+	u, err = url.Parse(raw)
+	if err != nil {
+		// Not err itself, which shows the URL with a password in it.
+		return nil, "", errors.New("target URL: not a URL")
+	}
+	switch {
+	case u.Scheme == "unix" && u.Host == "" && u.Path != "":
+		return &url.URL{Scheme: "http", Host: "localhost", Path: "/"}, u.Path, nil
+	case u.Scheme == "unix":
+		return nil, "", fmt.Errorf("target URL %q: want unix:///absolute/path", u.Redacted())
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, "", fmt.Errorf("target URL %q: want http, https or unix", u.Redacted())
+	case u.Hostname() == "":
+		return nil, "", fmt.Errorf("target URL %q: names no host", u.Redacted())
+	}
+	return u, "", nil
+}
+
+// authorization is the header's value: the token, or else the user and
+// password of the URL, or nothing.
+func authorization(token string, user *url.Userinfo) string {
+	switch {
+	case token != "":
+		return "Bearer " + token
+	case user != nil:
+		password, _ := user.Password()
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password))
+	default:
+		return ""
+	}
+}
