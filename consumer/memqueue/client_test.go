@@ -189,7 +189,7 @@ func expectCode(t *testing.T, err error, code string) {
 	}
 }
 
-// control sets a hook that misbehaves on the first call of one operation.
+// failOnce sets a hook that misbehaves on the first call of one operation.
 func (b *bench) failOnce(operation string, f memqueue.Fault) {
 	done := false
 	b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
@@ -201,7 +201,7 @@ func (b *bench) failOnce(operation string, f memqueue.Fault) {
 	})
 }
 
-// patient makes a client that never tries twice.
-func (b *bench) patient() *sqs.Client {
+// impatient makes a client that never tries twice.
+func (b *bench) impatient() *sqs.Client {
 	return sqs.NewFromConfig(b.server.AWSConfig(), func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} })
 }

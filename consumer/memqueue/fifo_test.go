@@ -186,3 +186,31 @@ func TestFIFODeadLettersKeepGroupAndOrder(t *testing.T) {
 		}
 	})
 }
+
+func TestFIFODeduplicationIdsAreForgottenOneByOne(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.createFIFO("q.fifo")
+		b.sendFIFO(url, "g", "x")
+		time.Sleep(3 * time.Minute)
+		b.sendFIFO(url, "g", "y")
+		time.Sleep(2 * time.Minute)
+		b.sendFIFO(url, "g", "x", "y")
+		expectBodies(t, b.receive(url), "x", "y", "x")
+	})
+}
+
+func TestFIFOReceiveAttemptEndsWhenVisibilityIsChanged(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
+		b.sendFIFO(url, "a", "a0")
+		m := b.one(url, attempt("1"))
+		if err := b.change(url, m.ReceiptHandle, 60); err != nil {
+			t.Fatal(err)
+		}
+		expectBodies(t, b.receive(url, attempt("1")))
+		time.Sleep(60 * time.Second)
+		if again := b.one(url, attempt("1")); again.Attributes["ApproximateReceiveCount"] != "2" {
+			t.Errorf("receive count %s, want 2: a new delivery", again.Attributes["ApproximateReceiveCount"])
+		}
+	})
+}

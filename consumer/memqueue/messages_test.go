@@ -477,3 +477,57 @@ func TestHundredPollsOfTwentySecondsTakeTwentySeconds(t *testing.T) {
 		}
 	})
 }
+
+func TestConcurrentConsumersGetEveryMessageOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.create("q")
+		const senders, each = 8, 250
+		for s := range senders {
+			go func() {
+				for i := range each {
+					b.send(url, fmt.Sprintf("%d-%d", s, i))
+				}
+			}()
+		}
+		got := make(chan []types.Message)
+		for range 8 {
+			go func() {
+				for {
+					ms := b.receive(url, waiting(20))
+					for _, m := range ms {
+						b.delete(url, m.ReceiptHandle)
+					}
+					got <- ms
+					if len(ms) == 0 { // nobody sends any more
+						return
+					}
+				}
+			}()
+		}
+		seen := map[string]int{}
+		for ended := 0; ended < 8; {
+			ms := <-got
+			if len(ms) == 0 {
+				ended++
+			}
+			for _, m := range ms {
+				if seen[*m.Body]++; seen[*m.Body] > 1 {
+					t.Errorf("message %s received %d times", *m.Body, seen[*m.Body])
+				}
+			}
+		}
+		if len(seen) != senders*each {
+			t.Errorf("received %d messages, want %d", len(seen), senders*each)
+		}
+		b.expectCounts(url, 0, 0, 0)
+	})
+}
+
+func TestMessagesDueAtTheSameTimeComeInTheOrderOfSending(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.create("q", "DelaySeconds", "5")
+		b.send(url, strings.Split("0123456789", "")...)
+		time.Sleep(5 * time.Second)
+		expectBodies(t, b.receive(url), strings.Split("0123456789", "")...)
+	})
+}

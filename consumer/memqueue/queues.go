@@ -24,7 +24,7 @@ func (s *Server) createQueue(in createQueueInput) (queueURLOutput, error) {
 	defer s.mu.Unlock()
 	if q, ok := s.queues[in.QueueName]; ok {
 		for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
-			if have := q.settings.raw[name]; have != in.Attributes[name] {
+			if have := q.settings.raw[name]; !sameAttribute(name, have, in.Attributes[name]) {
 				return queueURLOutput{}, sender("QueueNameExists",
 					"A queue already exists with the same name and a different value for attribute %s: %q, not %q.", name, have, in.Attributes[name])
 			}
@@ -124,8 +124,11 @@ func (s *Server) setQueueAttributes(in setQueueAttributesInput) (empty, error) {
 	if err != nil {
 		return empty{}, err
 	}
-	if err := s.checkRedrive(q.name, st, q.fifo != nil); err != nil {
-		return empty{}, err
+	// Only a new policy is checked: its target may be deleted later on.
+	if _, ok := in.Attributes[attrRedrive]; ok {
+		if err := s.checkRedrive(q.name, st, q.fifo != nil); err != nil {
+			return empty{}, err
+		}
 	}
 	q.reconfigure(st, at)
 	q.advance(at)

@@ -27,6 +27,26 @@ func TestCreateQueueIsIdempotentWithTheSameAttributesOnly(t *testing.T) {
 	expectError[*types.QueueNameExists](t, err)
 }
 
+func TestRedrivePolicyMayBeWrittenInSeveralWays(t *testing.T) {
+	b := newBench(t)
+	dlq := b.create("dlq")
+	policy := redriveTo("dlq", 3)
+	url := b.create("q", "RedrivePolicy", policy)
+	b.create("q", "RedrivePolicy", strings.ReplaceAll(strings.ReplaceAll(policy, `"3"`, `3`), ",", ", "))
+	_, err := b.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q"), Attributes: map[string]string{"RedrivePolicy": redriveTo("dlq", 4)}})
+	expectError[*types.QueueNameExists](t, err)
+
+	// Without its dead-letter queue the source goes on delivering.
+	if _, err := b.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &dlq}); err != nil {
+		t.Fatal(err)
+	}
+	b.set(url, "VisibilityTimeout", "0")
+	b.send(url, "a")
+	for range 5 {
+		b.one(url)
+	}
+}
+
 func TestCreateQueueRefusesBadNamesAndAttributes(t *testing.T) {
 	b := newBench(t)
 	for _, c := range []struct {

@@ -4,7 +4,10 @@
 // in the virtual time of testing/synctest. It misbehaves when it is told to
 // ([Server.Control]).
 //
-// Requests are not authenticated, and nothing survives the process.
+// Requests are not authenticated, and nothing survives the process. What it
+// does not do as SQS does: a standard queue delivers in the order of sending,
+// a move task without a rate is over at once, the name of a deleted queue is
+// free at once, and permissions and encryption are not there.
 package memqueue
 
 import (
@@ -128,7 +131,9 @@ func (s *Server) Do(r *http.Request) (*http.Response, error) {
 }
 
 // ServeHTTP answers r over the network. A receive whose answer cannot be
-// written is taken back: its messages are visible again.
+// written is taken back: its messages are visible again. Where no answer is
+// to be given it panics with [http.ErrAbortHandler], which net/http turns
+// into a broken connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest+1))
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); err != nil && !tooLong {

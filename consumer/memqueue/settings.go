@@ -225,6 +225,19 @@ func parseAllow(policy string) *allowPolicy {
 	return p
 }
 
+// sameAttribute reports whether two values of an attribute mean the same: a
+// redrive policy may be written in several ways.
+func sameAttribute(name, a, b string) bool {
+	if a == b {
+		return true
+	}
+	if name != attrRedrive {
+		return false
+	}
+	p, q := parseRedrive(a), parseRedrive(b)
+	return p != nil && q != nil && *p == *q
+}
+
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
 func lastPart(s, separator string) string {

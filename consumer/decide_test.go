@@ -1,0 +1,100 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+)
+
+// failure is a handler's error with behaviour.
+type failure struct {
+	permanent, deferred, keep, unavailable bool
+	after                                  time.Duration
+	reason                                 string
+	attempts                               int
+	cause                                  error
+}
+
+func (f failure) Error() string             { return "failure" }
+func (f failure) Unwrap() error             { return f.cause }
+func (f failure) Permanent() bool           { return f.permanent }
+func (f failure) Deferred() bool            { return f.deferred }
+func (f failure) Keep() bool                { return f.keep }
+func (f failure) Unavailable() bool         { return f.unavailable }
+func (f failure) RetryAfter() time.Duration { return f.after }
+func (f failure) Reason() string            { return f.reason }
+func (f failure) AttemptsCounted() int      { return f.attempts }
+
+func TestDecide(t *testing.T) {
+	plain := errors.New("boom")
+	deferred := failure{deferred: true, after: 3500 * time.Millisecond, reason: "in progress elsewhere"}
+	standard := consumer.Limits{Backoff: 10 * time.Second, MaxBackoff: 15 * time.Minute, Random: 0.5}
+	stopping, inPlace := standard, standard
+	stopping.Stopping, inPlace.InPlace = true, true
+	stoppingInPlace := inPlace
+	stoppingInPlace.Stopping = true
+	first, third := consumer.Message{ReceiveCount: 1}, consumer.Message{ReceiveCount: 3}
+	late := consumer.Message{ReceiveCount: 40}
+	last := consumer.Message{ReceiveCount: 3, LastReceive: true}
+
+	tests := []struct {
+		name   string
+		err    error
+		m      consumer.Message
+		l      consumer.Limits
+		action consumer.Action
+		after  time.Duration
+		reason string
+	}{
+		{"success deletes", nil, first, standard, consumer.Delete, 0, ""},
+		{"success deletes while stopping", nil, last, stopping, consumer.Delete, 0, ""},
+		{"a lost attempt leaves its message alone", failure{keep: true, permanent: true}, last, standard, consumer.Keep, 0, ""},
+		{"an outage holds the slot", failure{unavailable: true}, last, standard, consumer.Hold, 200 * time.Millisecond, ""},
+		{"an outage at the stop releases at once", failure{unavailable: true}, first, stopping, consumer.Release, 0, ""},
+		{"an outage at the stop keeps a last receive", failure{unavailable: true}, last, stopping, consumer.Keep, 0, ""},
+		{"a deferral waits for whole seconds", deferred, first, standard, consumer.Defer, 4 * time.Second, ""},
+		{"a deferral doubles with each receive", deferred, third, standard, consumer.Defer, 16 * time.Second, ""},
+		{"a deferral ends at 15 minutes", deferred, late, standard, consumer.Defer, 15 * time.Minute, ""},
+		{"a deferral on the last receive parks", deferred, last, standard, consumer.Park, 4 * time.Second, ""},
+		{"a deferral in place looks again soon", failure{deferred: true, after: time.Hour}, first, inPlace, consumer.Park, 5 * time.Second, ""},
+		{"a deferral at the stop waits in the queue", deferred, first, stopping, consumer.Defer, 4 * time.Second, ""},
+		{"a deferral in place at the stop releases at once", deferred, first, stoppingInPlace, consumer.Release, 0, ""},
+		{"a deferral on the last receive at the stop is dead-lettered", deferred, last, stopping, consumer.DeadLetter, 0, "in progress elsewhere at stop"},
+		{"a permanent failure is dead-lettered at once", failure{permanent: true}, first, standard, consumer.DeadLetter, 0, "rejected"},
+		{"a permanent failure says why", fmt.Errorf("wrapped: %w", failure{permanent: true, reason: "mismatch"}), first, standard, consumer.DeadLetter, 0, "mismatch"},
+		{"a failure backs off", plain, first, standard, consumer.Release, 5 * time.Second, ""},
+		{"a backoff doubles with each receive", plain, third, standard, consumer.Release, 20 * time.Second, ""},
+		{"a backoff is bounded", plain, late, standard, consumer.Release, 450 * time.Second, ""},
+		{"Retry-After is honoured", failure{after: time.Hour}, first, standard, consumer.Release, time.Hour, ""},
+		{"Retry-After ends at 12 hours", failure{after: 1000 * time.Hour}, first, standard, consumer.Release, 12 * time.Hour, ""},
+		{"a failure in place waits here", plain, first, inPlace, consumer.Park, 5 * time.Second, ""},
+		{"a failure in place at the stop is released", plain, first, stoppingInPlace, consumer.Release, 5 * time.Second, ""},
+		{"a failure on the last receive is dead-lettered", plain, last, standard, consumer.DeadLetter, 0, "failed on its last receive"},
+		{"a cancelled attempt at the stop is visible at once", context.Canceled, third, stopping, consumer.Release, 0, ""},
+		{"a cancelled attempt on its last receive is dead-lettered", context.Canceled, last, stopping, consumer.DeadLetter, 0, "stopped"},
+		{"a cancellation of the handler's own is a failure", context.Canceled, first, standard, consumer.Release, 5 * time.Second, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d := consumer.Decide(test.err, test.m, test.l)
+			if d.Action != test.action || d.After != test.after || d.Reason != test.reason {
+				t.Errorf("%s after %s, reason %q; want %s after %s, reason %q",
+					d.Action, d.After, d.Reason, test.action, test.after, test.reason)
+			}
+		})
+	}
+}
+
+func TestADeadLetterSaysHowManyAttemptsWereCounted(t *testing.T) {
+	m := consumer.Message{ReceiveCount: 9, LastReceive: true}
+	if d := consumer.Decide(failure{permanent: true, attempts: 5}, m, consumer.Limits{}); d.Attempts != 5 {
+		t.Errorf("%d attempts, want those the error knows", d.Attempts)
+	}
+	if d := consumer.Decide(errors.New("boom"), m, consumer.Limits{}); d.Attempts != 9 {
+		t.Errorf("%d attempts, want the receives", d.Attempts)
+	}
+}

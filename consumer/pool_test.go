@@ -1,0 +1,207 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/consumer/memqueue"
+)
+
+// pool is a queue with a dead-letter queue and a consumer of it, in memory and
+// in virtual time.
+type pool struct {
+	t        *testing.T
+	server   *memqueue.Server
+	client   *sqs.Client
+	queueURL string
+	dlqURL   string
+	cfg      consumer.Config
+	handler  consumer.Handler
+
+	consumer *consumer.Consumer
+	stop     context.CancelFunc
+	done     chan error
+
+	mu      sync.Mutex
+	calls   map[string]int // guarded by mu; by operation
+	handled []string       // guarded by mu; bodies, in the order of their starts
+}
+
+// bubble runs a test of a pool with the given maxReceiveCount; fifo says which
+// kind of queue.
+func bubble(t *testing.T, maxReceives int, fifo bool, test func(t *testing.T, p *pool)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		server := memqueue.New(memqueue.Config{})
+		p := &pool{
+			t: t, server: server, client: sqs.NewFromConfig(server.AWSConfig()),
+			calls: make(map[string]int), done: make(chan error, 1),
+		}
+		suffix, attributes := "", map[string]string{}
+		if fifo {
+			suffix, attributes = ".fifo", map[string]string{"FifoQueue": "true"}
+		}
+		p.dlqURL = p.create("work-dlq"+suffix, attributes)
+		attributes["RedrivePolicy"] = fmt.Sprintf(
+			`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:work-dlq%s","maxReceiveCount":%d}`, suffix, maxReceives)
+		p.queueURL = p.create("work"+suffix, attributes)
+		p.cfg = consumer.Config{QueueURL: p.queueURL, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+		p.handler = func(context.Context, consumer.Message) error { return nil }
+		test(t, p)
+	})
+}
+
+func (p *pool) create(name string, attributes map[string]string) string {
+	p.t.Helper()
+	out, err := p.client.CreateQueue(p.t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return *out.QueueUrl
+}
+
+// faults counts calls and lets each be met with a fault.
+func (p *pool) faults(hook func(c memqueue.Call) memqueue.Fault) {
+	p.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		p.mu.Lock()
+		p.calls[c.Operation]++
+		p.mu.Unlock()
+		if hook == nil {
+			return memqueue.Fault{}
+		}
+		return hook(c)
+	})
+}
+
+func (p *pool) count(operation string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls[operation]
+}
+
+func (p *pool) start() {
+	p.t.Helper()
+	var err error
+	p.consumer, err = consumer.New(p.client, func(ctx context.Context, m consumer.Message) error {
+		p.mu.Lock()
+		p.handled = append(p.handled, m.Body)
+		p.mu.Unlock()
+		return p.handler(ctx, m)
+	}, p.cfg)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(p.t.Context())
+	p.stop = stop
+	go func() { p.done <- p.consumer.Run(ctx) }()
+}
+
+// finish stops the consumer and waits for its end.
+func (p *pool) finish() error {
+	p.stop()
+	return <-p.done
+}
+
+// finishClean fails the test when the stop was not clean.
+func (p *pool) finishClean() {
+	p.t.Helper()
+	if err := p.finish(); err != nil {
+		p.t.Errorf("Run: %v", err)
+	}
+}
+
+func (p *pool) bodies() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.handled)
+}
+
+func (p *pool) send(bodies ...string) {
+	p.t.Helper()
+	for _, body := range bodies {
+		if _, err := p.client.SendMessage(p.t.Context(), &sqs.SendMessageInput{QueueUrl: &p.queueURL, MessageBody: &body}); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+func (p *pool) sendGroup(group string, bodies ...string) {
+	p.t.Helper()
+	for _, body := range bodies {
+		if _, err := p.client.SendMessage(p.t.Context(), &sqs.SendMessageInput{
+			QueueUrl: &p.queueURL, MessageBody: &body, MessageGroupId: &group, MessageDeduplicationId: aws.String(group + body),
+		}); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+func numbered(n int) []string {
+	bodies := make([]string, n)
+	for i := range bodies {
+		bodies[i] = fmt.Sprintf("m%03d", i)
+	}
+	return bodies
+}
+
+// depths returns the numbers of visible and invisible messages of a queue.
+func (p *pool) depths(url string) (visible, hidden int) {
+	p.t.Helper()
+	out, err := p.client.GetQueueAttributes(p.t.Context(), &sqs.GetQueueAttributesInput{
+		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	visible, _ = strconv.Atoi(out.Attributes["ApproximateNumberOfMessages"])
+	hidden, _ = strconv.Atoi(out.Attributes["ApproximateNumberOfMessagesNotVisible"])
+	return visible, hidden
+}
+
+func (p *pool) wantDepths(url string, visible, hidden int) {
+	p.t.Helper()
+	if v, h := p.depths(url); v != visible || h != hidden {
+		p.t.Errorf("%s: %d visible and %d in flight, want %d and %d", url[strings.LastIndex(url, "/")+1:], v, h, visible, hidden)
+	}
+}
+
+// dead returns the messages of the dead-letter queue, by body.
+func (p *pool) dead() map[string]types.Message {
+	p.t.Helper()
+	dead := make(map[string]types.Message)
+	for {
+		out, err := p.client.ReceiveMessage(p.t.Context(), &sqs.ReceiveMessageInput{
+			QueueUrl: &p.dlqURL, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+		})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			return dead
+		}
+		for _, m := range out.Messages {
+			dead[*m.Body] = m
+		}
+	}
+}
+
+func attribute(m types.Message, name string) string {
+	return aws.ToString(m.MessageAttributes[name].StringValue)
+}
+
+var errBoom = errors.New("boom")

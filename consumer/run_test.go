@@ -1,0 +1,300 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/consumer/memqueue"
+)
+
+func TestEveryMessageIsHandledAndDeleted(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.faults(nil)
+		p.send(numbered(500)...)
+		p.start()
+		synctest.Wait()
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+		got := p.bodies()
+		slices.Sort(got)
+		if !slices.Equal(got, numbered(500)) {
+			t.Errorf("handled %d messages", len(got))
+		}
+		if calls := p.count("DeleteMessageBatch") + p.count("ReceiveMessage"); calls > 250 {
+			t.Errorf("%d receives and %d deletes for 500 messages", p.count("ReceiveMessage"), p.count("DeleteMessageBatch"))
+		}
+	})
+}
+
+func TestBatchesAreFullAtAnyLatencyOfTheQueue(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.send(numbered(2000)...)
+		p.faults(func(memqueue.Call) memqueue.Fault { return memqueue.Fault{DelayAfter: 15 * time.Millisecond} })
+		p.handler = func(context.Context, consumer.Message) error { time.Sleep(5 * time.Millisecond); return nil }
+		p.start()
+		time.Sleep(5 * time.Second)
+		calls := p.count("DeleteMessageBatch") + p.count("ReceiveMessage")
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+		if calls > 2000*3/10 {
+			t.Errorf("%d calls for 2000 messages", calls)
+		}
+	})
+}
+
+func TestSlotsBoundWhatIsReceivedAndHandled(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.cfg.Concurrency = 7
+		p.send(numbered(40)...)
+		var now, most atomic.Int32
+		p.handler = func(context.Context, consumer.Message) error {
+			most.Store(max(most.Load(), now.Add(1)))
+			time.Sleep(time.Minute)
+			now.Add(-1)
+			return nil
+		}
+		p.start()
+		synctest.Wait()
+		p.wantDepths(p.queueURL, 33, 7)
+		time.Sleep(10 * time.Minute)
+		p.finishClean()
+		if most.Load() != 7 {
+			t.Errorf("%d at a time", most.Load())
+		}
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}
+
+func TestALongHandlerKeepsItsMessage(t *testing.T) {
+	bubble(t, 2, false, func(t *testing.T, p *pool) {
+		p.send("long")
+		p.handler = func(context.Context, consumer.Message) error { time.Sleep(3 * time.Hour); return nil }
+		p.start()
+		time.Sleep(4 * time.Hour)
+		p.finishClean()
+		if got := p.bodies(); len(got) != 1 {
+			t.Errorf("handled %d times", len(got))
+		}
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}
+
+func TestHeartbeatsSurviveFailuresOfTheirCalls(t *testing.T) {
+	bubble(t, 2, false, func(t *testing.T, p *pool) {
+		p.send(numbered(3)...)
+		n := 0
+		p.faults(func(c memqueue.Call) memqueue.Fault {
+			if c.Operation != "ChangeMessageVisibilityBatch" {
+				return memqueue.Fault{}
+			}
+			n++
+			return memqueue.Fault{FailEntries: []int{n % 3}}
+		})
+		p.handler = func(context.Context, consumer.Message) error { time.Sleep(20 * time.Minute); return nil }
+		p.start()
+		time.Sleep(time.Hour)
+		p.finishClean()
+		if got := p.bodies(); len(got) != 3 {
+			t.Errorf("handled %v", got)
+		}
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}
+
+func TestReceiveErrorsNeverEndTheRun(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		broken := true
+		p.faults(func(c memqueue.Call) memqueue.Fault {
+			if broken && c.Operation == "ReceiveMessage" {
+				return memqueue.Fault{Error: &memqueue.Error{Code: "InternalError", Message: "try later", Status: 500}}
+			}
+			return memqueue.Fault{}
+		})
+		p.start()
+		time.Sleep(10 * time.Minute)
+		if err := p.consumer.Healthy(time.Now()); err != nil {
+			t.Errorf("unhealthy while the queue is down: %v", err)
+		}
+		if n := p.count("ReceiveMessage"); n > 300 {
+			t.Errorf("%d receives in ten minutes of trouble", n)
+		}
+		broken = false
+		p.send("after")
+		time.Sleep(time.Minute)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}
+
+func TestAHungReceiveIsCutOff(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		var hung atomic.Bool
+		p.faults(func(c memqueue.Call) memqueue.Fault {
+			if c.Operation == "ReceiveMessage" && !hung.Swap(true) {
+				return memqueue.Fault{Delay: 24 * time.Hour}
+			}
+			return memqueue.Fault{}
+		})
+		p.send("waiting")
+		p.start()
+		time.Sleep(2 * time.Minute)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}
+
+func TestAMissingQueueEndsTheStart(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.cfg.QueueURL += "-not"
+		p.start()
+		if err := <-p.done; err == nil || !strings.Contains(err.Error(), "work-not") {
+			t.Errorf("Run: %v", err)
+		}
+		p.stop()
+	})
+}
+
+func TestDeniedAccessEndsTheStart(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.faults(func(memqueue.Call) memqueue.Fault {
+			return memqueue.Fault{Error: &memqueue.Error{Code: "AccessDenied", Message: "no", Status: 403, SenderFault: true}}
+		})
+		p.start()
+		if err := <-p.done; err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+			t.Errorf("Run: %v", err)
+		}
+		p.stop()
+	})
+}
+
+func TestPauseStopsReceivingAndResumeGoesOn(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.start()
+		synctest.Wait()
+		p.consumer.Pause()
+		time.Sleep(time.Minute) // the poll that was out has ended
+		p.send("later")
+		time.Sleep(time.Hour)
+		if got := p.bodies(); len(got) != 0 {
+			t.Errorf("handled %v while paused", got)
+		}
+		if err := p.consumer.Healthy(time.Now()); err != nil {
+			t.Errorf("unhealthy while paused: %v", err)
+		}
+		p.consumer.Resume()
+		synctest.Wait()
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}
+
+func TestRateBoundsStarts(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.cfg.Rate = 2
+		p.send(numbered(30)...)
+		p.start()
+		time.Sleep(5 * time.Second)
+		if n := len(p.bodies()); n > 12 {
+			t.Errorf("%d started in 5 seconds", n)
+		}
+		time.Sleep(time.Minute)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}
+
+func TestAQuietQueueIsPolledOnceATime(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.faults(nil)
+		p.start()
+		time.Sleep(time.Hour)
+		if n := p.count("ReceiveMessage"); n > 181 {
+			t.Errorf("%d receives in an hour", n)
+		}
+		if err := p.consumer.Healthy(time.Now()); err != nil {
+			t.Error(err)
+		}
+		if !p.consumer.Ready() {
+			t.Error("not ready")
+		}
+		p.finishClean()
+		if p.consumer.Ready() {
+			t.Error("ready after the stop")
+		}
+	})
+}
+
+func TestALivelessLoopIsUnhealthy(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.start()
+		synctest.Wait()
+		if err := p.consumer.Healthy(time.Now().Add(time.Hour)); err == nil {
+			t.Error("healthy although nothing has happened for an hour")
+		}
+		p.finishClean()
+	})
+}
+
+func TestASecondRunIsRefused(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.start()
+		synctest.Wait()
+		p.finishClean()
+		if err := p.consumer.Run(t.Context()); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
+func TestNewReportsEverythingThatIsWrong(t *testing.T) {
+	_, err := consumer.New(nil, nil, consumer.Config{
+		Concurrency: -1, Visibility: time.Second, PollWait: time.Minute, DrainTimeout: 1, Backoff: 1, MaxBackoff: 1e18, Rate: -1,
+	})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, field := range []string{"QueueURL", "Concurrency -1", "Visibility 1s", "PollWait 1m0s", "DrainTimeout", "Backoff 1ns", "MaxBackoff", "Rate -1"} {
+		if !strings.Contains(err.Error(), field) {
+			t.Errorf("error does not name %s: %v", field, err)
+		}
+	}
+}
+
+func TestALostReceiptCancelsTheHandlerWhereNoLeaseGuardsIt(t *testing.T) {
+	for _, cancels := range []bool{true, false} {
+		bubble(t, 10, false, func(t *testing.T, p *pool) {
+			p.cfg.CancelOnLostReceipt = cancels
+			p.send("one")
+			p.faults(func(c memqueue.Call) memqueue.Fault {
+				if c.Operation == "ChangeMessageVisibilityBatch" {
+					return memqueue.Fault{FailEntries: []int{0}, EntryError: &memqueue.Error{
+						Code: "ReceiptHandleIsInvalid", Message: "gone", SenderFault: true,
+					}}
+				}
+				return memqueue.Fault{}
+			})
+			var cause error
+			p.handler = func(ctx context.Context, _ consumer.Message) error {
+				select {
+				case <-ctx.Done():
+					cause = context.Cause(ctx)
+				case <-time.After(50 * time.Second):
+				}
+				return nil
+			}
+			p.start()
+			time.Sleep(55 * time.Second)
+			p.finishClean()
+			if errors.Is(cause, consumer.ErrReceiptLost) != cancels {
+				t.Errorf("CancelOnLostReceipt %v: cause %v", cancels, cause)
+			}
+		})
+	}
+}
