@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -233,10 +232,9 @@ func newPool(c config, back backend, log *slog.Logger) (*consumer.Consumer, erro
 		}
 		work = posted(t)
 	}
-	handler := limited(c.Rate, dedupe.Wrap(guard, keyOf(keys), work))
-	pool, err := consumer.New(back.queue, handler, consumer.Config{
+	pool, err := consumer.New(back.queue, dedupe.Wrap(guard, keyOf(keys), work), consumer.Config{
 		QueueURL: back.queueURL, DLQURL: back.dlqURL,
-		Concurrency: c.Concurrency, Visibility: c.Visibility, Heartbeat: c.Visibility / heartbeatShare,
+		Concurrency: c.Concurrency, Visibility: c.Visibility, Rate: c.Rate,
 		DrainTimeout: c.DrainTimeout, Logger: log,
 	})
 	if err != nil {
@@ -310,19 +308,5 @@ func payload(r target.Response) dedupe.Payload {
 		return dedupe.Payload{Data: r.Body, Type: "application/octet-stream"}
 	default:
 		return dedupe.Payload{Data: r.Body, Type: r.ContentType}
-	}
-}
-
-// limited starts at most perSecond messages a second; 0 means no limit.
-func limited(perSecond float64, h consumer.Handler) consumer.Handler {
-	if perSecond <= 0 {
-		return h
-	}
-	limiter := rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
-	return func(ctx context.Context, m consumer.Message) error {
-		if err := limiter.Wait(ctx); err != nil {
-			return fmt.Errorf("rate limit: %w", errors.Join(err, context.Cause(ctx)))
-		}
-		return h(ctx, m)
 	}
 }

@@ -1,0 +1,56 @@
+# One verb per target; CI calls the same ones (.ci/run).
+
+.DEFAULT_GOAL := help
+export GOTOOLCHAIN := local
+export GOFLAGS := -buildvcs=false
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+
+GOLANGCI_LINT := v2.15.0
+GOVULNCHECK := v1.9.0
+BIN := $(CURDIR)/bin
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z/-]+:.*## ' $(MAKEFILE_LIST) Makefile.d/*.mk 2>/dev/null | sort -u | sed -E 's/^([a-z\/-]+):.*## (.*)/  \1\t\2/' | column -t -s '	'
+
+.PHONY: deps
+deps: node_modules/.installed ## install the local servers that the tests use (npm, pinned)
+node_modules/.installed: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: test
+test: deps ## all tests; what is missing is installed first
+	go test -timeout 4m ./...
+
+.PHONY: race
+race: deps ## the tests under the race detector, with a tenth of the seeds and states
+	SQSONCE_TEST_SCALE=0.1 go test -race -timeout 8m ./...
+
+.PHONY: bench
+bench: ## micro benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench-once
+bench-once: ## every benchmark, one iteration: they compile and run
+	go test -run '^$$' -bench . -benchtime 1x ./... >/dev/null
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, go mod tidy, go fix
+	$< run ./...
+	go mod tidy -diff
+
+$(BIN)/golangci-lint-$(GOLANGCI_LINT):
+	@mkdir -p $(BIN)/install
+	GOBIN=$(BIN)/install go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	mv $(BIN)/install/golangci-lint $@
+
+.PHONY: up
+up: deps ## start SQS and DynamoDB on loopback; prints export lines: eval "$$(make -s up)"
+	@go run ./internal/emulators/cmd/local up
+
+.PHONY: down
+down: ## stop what make up has started
+	@go run ./internal/emulators/cmd/local down
+
+-include Makefile.d/*.mk

@@ -1,0 +1,24 @@
+package dynamo
+
+// Attribute names of an item. Those of the key and of the time to live are also
+// what infrastructure code needs to create the table.
+const (
+	AttrID          = "id"           // S, partition key: scope#name
+	AttrTTL         = "expires_at"   // N, seconds since 1970; the table's TTL attribute
+	AttrName        = "name"         // S
+	AttrFormat      = "format"       // N
+	AttrStatus      = "status"       // S
+	AttrVersion     = "version"      // N; what every write is conditional on
+	AttrFence       = "fence"        // N
+	AttrOwner       = "owner"        // S, hexadecimal
+	AttrLeaseUntil  = "lease_until"  // N, milliseconds since 1970
+	AttrAttempts    = "attempts"     // N
+	AttrFingerprint = "fingerprint"  // B
+	AttrResult      = "result"       // any type, see AttrResultType
+	AttrResultType  = "result_type"  // S; absent: result is a native value; "json": JSON text; else a media type
+	AttrError       = "error"        // S
+	AttrMessageID   = "message_id"   // S
+	AttrReopenedBy  = "reopened_by"  // S
+	AttrCreatedAt   = "created_at"   // N, milliseconds since 1970
+	AttrCompletedAt = "completed_at" // N, milliseconds since 1970
+)

@@ -1,0 +1,150 @@
+package dynamo
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// ErrMalformed is wrapped when an item is not a record: somebody else has
+// written it.
+var ErrMalformed = errors.New("malformed item")
+
+// unreadable is the status of a record that could not be decoded. The protocol
+// leaves records of a status it does not know alone.
+const unreadable dedupe.Status = "UNREADABLE"
+
+// attributes is the item without the result, which has a type of its own.
+type attributes struct {
+	ID          string `dynamodbav:"id"`
+	Name        string `dynamodbav:"name"`
+	Format      int    `dynamodbav:"format"`
+	Status      string `dynamodbav:"status"`
+	Version     int64  `dynamodbav:"version"`
+	Fence       int64  `dynamodbav:"fence,omitempty"`
+	Owner       string `dynamodbav:"owner,omitempty"`
+	LeaseUntil  int64  `dynamodbav:"lease_until,omitempty"`
+	Attempts    int    `dynamodbav:"attempts"`
+	Fingerprint []byte `dynamodbav:"fingerprint,omitempty"`
+	ResultType  string `dynamodbav:"result_type,omitempty"`
+	Error       string `dynamodbav:"error,omitempty"`
+	MessageID   string `dynamodbav:"message_id,omitempty"`
+	ReopenedBy  string `dynamodbav:"reopened_by,omitempty"`
+	CreatedAt   int64  `dynamodbav:"created_at,omitempty"`
+	CompletedAt int64  `dynamodbav:"completed_at,omitempty"`
+	ExpiresAt   int64  `dynamodbav:"expires_at,omitempty"`
+}
+
+type item = map[string]types.AttributeValue
+
+// encode returns the item that stands for r.
+func encode(r dedupe.Record) (item, error) {
+	a := attributes{
+		ID: r.ID, Name: r.Name, Format: r.Format, Status: string(r.Status),
+		Version: int64(r.Version), Fence: int64(r.Fence), Attempts: r.Attempts,
+		LeaseUntil: millis(r.LeaseUntil), CreatedAt: millis(r.CreatedAt), CompletedAt: millis(r.CompletedAt),
+		ExpiresAt: secondsUp(r.ExpiresAt), Error: r.Error, MessageID: r.MessageID, ReopenedBy: r.ReopenedBy,
+	}
+	if r.Owner != (dedupe.Token{}) {
+		a.Owner = hex.EncodeToString(r.Owner[:])
+	}
+	if r.Fingerprint != (dedupe.Fingerprint{}) {
+		a.Fingerprint = r.Fingerprint[:]
+	}
+	var result types.AttributeValue
+	if len(r.Result) > 0 {
+		result, a.ResultType = encodeResult(r.Result, r.ResultType)
+	}
+	it, err := attributevalue.MarshalMap(a)
+	if err != nil {
+		return nil, fmt.Errorf("encode record of %q: %w", r.Name, err)
+	}
+	if result != nil {
+		it[AttrResult] = result
+	}
+	return it, nil
+}
+
+// decode returns the record that it stands for. For an item that is none it
+// returns what the protocol needs to leave it alone, and an error.
+func decode(it item) (dedupe.Record, error) {
+	if len(it) == 0 {
+		return dedupe.Record{}, nil
+	}
+	var a attributes
+	if err := attributevalue.UnmarshalMap(it, &a); err != nil {
+		return leaveAlone(it), fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	r := dedupe.Record{
+		ID: a.ID, Name: a.Name, Format: a.Format, Status: dedupe.Status(a.Status),
+		Version: dedupe.Version(a.Version), Fence: dedupe.Version(a.Fence), Attempts: a.Attempts,
+		LeaseUntil: fromMillis(a.LeaseUntil), CreatedAt: fromMillis(a.CreatedAt), CompletedAt: fromMillis(a.CompletedAt),
+		ExpiresAt: fromSeconds(a.ExpiresAt), Error: a.Error, MessageID: a.MessageID, ReopenedBy: a.ReopenedBy,
+	}
+	if a.Version <= 0 || a.Format <= 0 || a.Status == "" {
+		return leaveAlone(it), fmt.Errorf("%w: %q has version %d, format %d and status %q",
+			ErrMalformed, a.ID, a.Version, a.Format, a.Status)
+	}
+	if a.Format > dedupe.Format {
+		return r, nil // the rest may mean something else there; nobody acts on it here
+	}
+	owner, err := hex.DecodeString(a.Owner)
+	if err != nil || len(owner) != 0 && len(owner) != len(r.Owner) {
+		return leaveAlone(it), fmt.Errorf("%w: %q has owner %q", ErrMalformed, a.ID, a.Owner)
+	}
+	copy(r.Owner[:], owner)
+	if n := len(a.Fingerprint); n != 0 && n != len(r.Fingerprint) {
+		return leaveAlone(it), fmt.Errorf("%w: %q has a fingerprint of %d bytes", ErrMalformed, a.ID, n)
+	}
+	copy(r.Fingerprint[:], a.Fingerprint)
+	if result := it[AttrResult]; result != nil {
+		if r.Result, r.ResultType, err = decodeResult(result, a.ResultType); err != nil {
+			return leaveAlone(it), fmt.Errorf("%w: result of %q: %w", ErrMalformed, a.ID, err)
+		}
+	}
+	return r, nil
+}
+
+// leaveAlone is the record of an item that cannot be decoded: nobody acts on
+// it, and nobody writes over it.
+func leaveAlone(it item) dedupe.Record {
+	r := dedupe.Record{Format: dedupe.Format, Status: unreadable, Version: 1}
+	_ = attributevalue.Unmarshal(it[AttrID], &r.ID)     // as far as possible
+	_ = attributevalue.Unmarshal(it[AttrName], &r.Name) // as far as possible
+	return r
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+// secondsUp rounds up: a record must not expire before its time.
+func secondsUp(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Add(time.Second - 1).Unix()
+}
+
+func fromSeconds(s int64) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(s, 0)
+}

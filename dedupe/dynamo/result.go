@@ -1,0 +1,210 @@
+package dynamo
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// jsonText marks a result that is kept as JSON text. It is no media type,
+// since those have a slash.
+const jsonText = "json"
+
+// What DynamoDB's native values can hold.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+const (
+	maxDigits = 38
+	maxDepth  = 30 // of 32; the attribute itself counts
+)
+
+// errLossy says that a JSON value would not come back as it was.
+var errLossy = errors.New("not representable without loss")
+
+// encodeResult returns the attribute of a result and its result_type. JSON is
+// stored as a native value, readable in the console and by other programs,
+// where the same value comes back (keys in another order, perhaps); otherwise
+// as its text.
+func encodeResult(data []byte, mediaType string) (types.AttributeValue, string) {
+	if mediaType == "" {
+		if v, err := native(data); err == nil {
+			return v, ""
+		}
+		mediaType = jsonText
+	}
+	if utf8.Valid(data) {
+		return &types.AttributeValueMemberS{Value: string(data)}, mediaType
+	}
+	return &types.AttributeValueMemberB{Value: bytes.Clone(data)}, mediaType
+}
+
+// decodeResult undoes encodeResult.
+func decodeResult(v types.AttributeValue, resultType string) (data []byte, mediaType string, err error) {
+	if resultType == "" {
+		var buf bytes.Buffer
+		if err := writeJSON(&buf, v); err != nil {
+			return nil, "", err
+		}
+		return buf.Bytes(), "", nil
+	}
+	if resultType != jsonText {
+		mediaType = resultType
+	}
+	switch v := v.(type) {
+	case *types.AttributeValueMemberS:
+		return []byte(v.Value), mediaType, nil
+	case *types.AttributeValueMemberB:
+		return v.Value, mediaType, nil
+	default:
+		return nil, "", fmt.Errorf("%T cannot be of type %q", v, resultType)
+	}
+}
+
+// native turns JSON into DynamoDB's own types, or fails where that would lose
+// something: numbers that DynamoDB writes in another way, repeated keys, empty
+// keys, great depth, invalid UTF-8.
+func native(data []byte) (types.AttributeValue, error) {
+	if !utf8.Valid(data) {
+		return nil, errLossy
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	v, err := nativeValue(dec, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errLossy
+	}
+	return v, nil
+}
+
+func nativeValue(dec *json.Decoder, depth int) (types.AttributeValue, error) {
+	if depth > maxDepth {
+		return nil, errLossy
+	}
+	token, err := dec.Token()
+	if err != nil {
+		return nil, fmt.Errorf("result is not JSON: %w", err)
+	}
+	switch token := token.(type) {
+	case nil:
+		return &types.AttributeValueMemberNULL{Value: true}, nil
+	case bool:
+		return &types.AttributeValueMemberBOOL{Value: token}, nil
+	case string:
+		return &types.AttributeValueMemberS{Value: token}, nil
+	case json.Number:
+		if !plainNumber(token.String()) {
+			return nil, errLossy
+		}
+		return &types.AttributeValueMemberN{Value: token.String()}, nil
+	case json.Delim:
+		if token == '[' {
+			return nativeList(dec, depth)
+		}
+		return nativeMap(dec, depth)
+	}
+	return nil, errLossy
+}
+
+func nativeList(dec *json.Decoder, depth int) (types.AttributeValue, error) {
+	list := &types.AttributeValueMemberL{Value: []types.AttributeValue{}}
+	for dec.More() {
+		v, err := nativeValue(dec, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		list.Value = append(list.Value, v)
+	}
+	_, err := dec.Token()
+	return list, err
+}
+
+func nativeMap(dec *json.Decoder, depth int) (types.AttributeValue, error) {
+	m := &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{}}
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return nil, fmt.Errorf("result is not JSON: %w", err)
+		}
+		key, _ := token.(string)
+		if _, repeated := m.Value[key]; key == "" || repeated {
+			return nil, errLossy
+		}
+		if m.Value[key], err = nativeValue(dec, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	_, err := dec.Token()
+	return m, err
+}
+
+// plainNumber reports whether DynamoDB gives the number back as it is written:
+// no exponent, no leading or trailing zeros, no negative zero, 38 digits.
+func plainNumber(s string) bool {
+	digits := strings.TrimPrefix(s, "-")
+	whole, fraction, decimal := strings.Cut(digits, ".")
+	switch {
+	case strings.ContainsAny(s, "eE"), s == "-0":
+		return false
+	case decimal && strings.HasSuffix(fraction, "0"):
+		return false
+	default:
+		return len(whole)+len(fraction) <= maxDigits
+	}
+}
+
+// writeJSON writes a native value as JSON, object keys sorted.
+func writeJSON(w *bytes.Buffer, v types.AttributeValue) error {
+	value, err := plain(v)
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(value); err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	w.Truncate(w.Len() - 1) // the encoder ends with a line feed
+	return nil
+}
+
+// plain returns what encoding/json writes for a native value.
+func plain(v types.AttributeValue) (any, error) {
+	switch v := v.(type) {
+	case *types.AttributeValueMemberNULL:
+		return nil, nil //nolint:nilnil // null is a value here
+	case *types.AttributeValueMemberBOOL:
+		return v.Value, nil
+	case *types.AttributeValueMemberS:
+		return v.Value, nil
+	case *types.AttributeValueMemberN:
+		return json.Number(v.Value), nil
+	case *types.AttributeValueMemberL:
+		list := make([]any, len(v.Value))
+		for i, element := range v.Value {
+			var err error
+			if list[i], err = plain(element); err != nil {
+				return nil, err
+			}
+		}
+		return list, nil
+	case *types.AttributeValueMemberM:
+		m := make(map[string]any, len(v.Value))
+		for key, element := range v.Value {
+			var err error
+			if m[key], err = plain(element); err != nil {
+				return nil, err
+			}
+		}
+		return m, nil
+	default:
+		return nil, fmt.Errorf("%T is nothing that JSON has", v)
+	}
+}

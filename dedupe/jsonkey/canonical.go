@@ -1,0 +1,85 @@
+package jsonkey
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Canonical appends the canonical form of the JSON document src to dst: no
+// white space, keys in the order of their bytes, one spelling for each string
+// and each number. Two documents have the same form when they hold the same
+// values; numbers are compared exactly. The form is JSON, and its own canonical
+// form.
+//
+// An error says what is not JSON and where, which key is repeated, or that the
+// document is nested deeper than 512.
+func Canonical(dst, src []byte) ([]byte, error) {
+	t, err := parse(src)
+	if err != nil {
+		return dst, err
+	}
+	defer t.release()
+	return t.append(dst, 0)
+}
+
+// append writes the canonical form of node i.
+func (t *tree) append(dst []byte, i int32) ([]byte, error) {
+	n := &t.nodes[i]
+	switch n.kind {
+	case array:
+		return t.appendArray(dst, n)
+	case object:
+		return t.appendObject(dst, n)
+	default:
+		return append(dst, n.canonical...), nil
+	}
+}
+
+func (t *tree) appendArray(dst []byte, n *node) ([]byte, error) {
+	dst = append(dst, '[')
+	for c := n.child; c != 0; c = t.nodes[c].next {
+		if c != n.child {
+			dst = append(dst, ',')
+		}
+		var err error
+		if dst, err = t.append(dst, c); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+func (t *tree) appendObject(dst []byte, n *node) ([]byte, error) {
+	members, err := t.sorted(n)
+	if err != nil {
+		return dst, err
+	}
+	dst = append(dst, '{')
+	for i, m := range members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, t.nodes[m].key...), ':')
+		if dst, err = t.append(dst, m); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+// sorted returns an object's members in the order of their keys.
+func (t *tree) sorted(n *node) ([]int32, error) {
+	var few [16]int32
+	members := few[:0]
+	for c := n.child; c != 0; c = t.nodes[c].next {
+		members = append(members, c)
+	}
+	slices.SortFunc(members, func(a, b int32) int { return bytes.Compare(t.nodes[a].key, t.nodes[b].key) })
+	for i := 1; i < len(members); i++ {
+		if key := t.nodes[members[i]].key; bytes.Equal(key, t.nodes[members[i-1]].key) {
+			return nil, fmt.Errorf("key %s is there twice", key)
+		}
+	}
+	return members, nil
+}

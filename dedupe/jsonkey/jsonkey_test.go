@@ -1,0 +1,188 @@
+package jsonkey_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+)
+
+func extractor(t testing.TB, cfg jsonkey.Config) *jsonkey.Extractor {
+	t.Helper()
+	x, err := jsonkey.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func attributes(pairs ...string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}
+}
+
+func TestNamesComeFromWhereTheKeySays(t *testing.T) {
+	body := `{"name":"order-17","order":{"id":"o-1","lines":[{"sku":"a"},{"sku":"b \u00e9\"\\"}]},"a b":"spaced"}`
+	for _, test := range []struct{ key, want string }{
+		{"", "order-17"}, {"name", "order-17"}, {"order.id", "o-1"}, {"order.lines[1].sku", "b é\"\\"},
+		{"order.lines[-2].sku", "a"}, {`"a b"`, "spaced"}, {"order | id", "o-1"}, {"[name, order.id][1]", "o-1"},
+		{"{x: order.id}.x", "o-1"}, {"@.name", "order-17"},
+		{"@message-id", "m-1"}, {"@dedup-id", "d-1"}, {"@attribute:tenant", "t-1"},
+	} {
+		x := extractor(t, jsonkey.Config{Key: test.key})
+		got, _, err := x.Extract(jsonkey.Source{Body: body, MessageID: "m-1", DedupID: "d-1", Attribute: attributes("tenant", "t-1")})
+		if err != nil || got != test.want {
+			t.Errorf("%s: %q, %v, want %q", test.key, got, err, test.want)
+		}
+	}
+}
+
+func TestTheNameAttributeWins(t *testing.T) {
+	for _, body := range []string{`{"name":"other"}`, `not JSON`} {
+		name, _, err := extractor(t, jsonkey.Config{}).Extract(jsonkey.Source{
+			Body: body, Attribute: attributes(jsonkey.NameAttribute, "order-17"),
+		})
+		if err != nil || name != "order-17" {
+			t.Errorf("%s: %q, %v", body, name, err)
+		}
+	}
+}
+
+func TestABadMessageNamesTheField(t *testing.T) {
+	for _, test := range []struct {
+		cfg   jsonkey.Config
+		body  string
+		field string
+		text  string
+	}{
+		{jsonkey.Config{}, `{}`, "name", "is missing"},
+		{jsonkey.Config{}, `{"name":null}`, "name", "is missing"},
+		{jsonkey.Config{}, `{"name":17}`, "name", "is not a string"},
+		{jsonkey.Config{}, `{"name":["x"]}`, "name", "is not a string"},
+		{jsonkey.Config{}, `{"name":"\ud800"}`, "name", "is not a string"},
+		{jsonkey.Config{}, `{"name":""}`, "name", "is empty"},
+		{jsonkey.Config{}, `{"name":"a\nb"}`, "name", "control character"},
+		{jsonkey.Config{}, `{"name":"` + strings.Repeat("x", 513) + `"}`, "name", "513 bytes"},
+		{jsonkey.Config{}, `[1]`, "name", "is missing"},
+		{jsonkey.Config{}, `hello`, "body", "not JSON"},
+		{jsonkey.Config{}, ``, "body", "unexpected end"},
+		{jsonkey.Config{}, `{"name":"x","a":1,"a":2}`, "body", `key "a" is there twice`},
+		{jsonkey.Config{Key: "order.id"}, `{"order":{}}`, "order.id", "is missing"},
+		{jsonkey.Config{Key: "@attribute:tenant"}, `{}`, "@attribute:tenant", "no such attribute"},
+		{jsonkey.Config{Key: "@dedup-id"}, `{}`, "@dedup-id", "is empty"},
+		{jsonkey.Config{Key: "@message-id", Fingerprint: "a"}, `hello`, "body", "not JSON"},
+	} {
+		_, _, err := extractor(t, test.cfg).Extract(jsonkey.Source{Body: test.body, MessageID: "m-1"})
+		bad, ok := errors.AsType[*jsonkey.FieldError](err)
+		if !ok || bad.Field != test.field || !strings.Contains(bad.Problem, test.text) || !bad.Permanent() {
+			t.Errorf("%s of %.40s: %v, want %s: %s", test.cfg.Key, test.body, err, test.field, test.text)
+		}
+	}
+}
+
+func TestABadConfigurationNamesTheFieldAndTheValue(t *testing.T) {
+	for _, test := range []struct {
+		cfg  jsonkey.Config
+		want string
+	}{
+		{jsonkey.Config{Key: "a["}, `key "a["`},
+		{jsonkey.Config{Key: "length(a)"}, `key "length(a)"`},
+		{jsonkey.Config{Key: "@attribute:"}, `key "@attribute:"`},
+		{jsonkey.Config{Fingerprint: "a[?b]"}, `fingerprint "a[?b]"`},
+		{jsonkey.Config{Fingerprint: "[*].a"}, `fingerprint "[*].a"`},
+	} {
+		if _, err := jsonkey.New(test.cfg); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v", test.cfg, err)
+		}
+	}
+}
+
+func fingerprint(t *testing.T, expression, body string) dedupe.Fingerprint {
+	t.Helper()
+	_, fp, err := extractor(t, jsonkey.Config{Key: "@message-id", Fingerprint: expression}).Extract(jsonkey.Source{Body: body, MessageID: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fp
+}
+
+func TestFingerprintsSeeValuesAndNotTheirSpelling(t *testing.T) {
+	a := fingerprint(t, "", `{"name":"x","amount":12345678901234567890}`)
+	if b := fingerprint(t, "", ` { "amount":12345678901234567890.0, "name":"\u0078" } `); a != b {
+		t.Error("spelling matters")
+	}
+	if b := fingerprint(t, "", `{"name":"x","amount":12345678901234567891}`); !a.Differs(b) {
+		t.Error("20-digit integers are merged")
+	}
+}
+
+func TestAFingerprintOfAPartIgnoresTheRest(t *testing.T) {
+	const part = "{amount: order.amount, first: lines[0]}"
+	a := fingerprint(t, part, `{"order":{"amount":10},"lines":[1,2],"sent_at":1}`)
+	if b := fingerprint(t, part, `{"sent_at":2,"order":{"amount":1e1},"lines":[1.0]}`); a != b {
+		t.Error("the rest matters")
+	}
+	if b := fingerprint(t, part, `{"order":{"amount":11},"lines":[1]}`); !a.Differs(b) {
+		t.Error("the part does not matter")
+	}
+	if b := fingerprint(t, "order", `{"order":{"amount":10}}`); a.Comparable(b) {
+		t.Error("fingerprints of different expressions are comparable")
+	}
+}
+
+func TestARawBodyIsFingerprintedByItsBytes(t *testing.T) {
+	a, b := fingerprint(t, "", "hello"), fingerprint(t, "", "hello ")
+	if !a.Differs(b) {
+		t.Error("different bytes, one fingerprint")
+	}
+	if c := fingerprint(t, "", `"hello"`); a.Comparable(c) {
+		t.Error("raw and JSON are comparable")
+	}
+}
+
+func TestOffTakesNoFingerprint(t *testing.T) {
+	if fp := fingerprint(t, "off", `{"a":1}`); fp != (dedupe.Fingerprint{}) {
+		t.Errorf("%x", fp)
+	}
+	if fp := fingerprint(t, "off", `not JSON`); fp != (dedupe.Fingerprint{}) {
+		t.Errorf("%x", fp)
+	}
+}
+
+func FuzzExtract(f *testing.F) {
+	f.Add(`{"name":"x","a":[{"b":1}]}`, "a[0].b")
+	f.Add(`{}`, `{x: a, y: [b, c]}`)
+	f.Add(`"x"`, "@")
+	f.Fuzz(func(t *testing.T, body, expression string) {
+		x, err := jsonkey.New(jsonkey.Config{Fingerprint: expression})
+		if err != nil {
+			return
+		}
+		name, _, err := x.Extract(jsonkey.Source{Body: body})
+		if err == nil && dedupe.CheckName(name) != nil {
+			t.Fatalf("%q gave the bad name %q", body, name)
+		}
+		if _, ok := errors.AsType[*jsonkey.FieldError](err); err != nil && !ok {
+			t.Fatalf("%q: %v is no FieldError", body, err)
+		}
+	})
+}
+
+func BenchmarkExtract(b *testing.B) {
+	x := extractor(b, jsonkey.Config{})
+	body := `{"name":"order-17","pad":"` + strings.Repeat("x", 1024) + `"}`
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := x.Extract(jsonkey.Source{Body: body}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
