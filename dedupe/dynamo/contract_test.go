@@ -10,16 +10,20 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/storetest"
 )
 
+// modes are the two ways to write. Everything that holds of a store holds in
+// both.
+var modes = map[string]dynamo.Batching{"batching": dynamo.BatchOn, "single": dynamo.BatchOff}
+
 func TestTheStoreKeepsTheContract(t *testing.T) {
 	onEveryEndpoint(t, func(t *testing.T, client *dynamodb.Client) {
-		table := newTable(t, client)
-		storetest.Run(t, storetest.Harness{Open: func(t *testing.T) dedupe.Store {
-			t.Helper()
-			s, err := dynamo.New(client, dynamo.Config{Table: table})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}})
+		for mode, batching := range modes {
+			t.Run(mode, func(t *testing.T) {
+				table := newTable(t, client)
+				storetest.Run(t, storetest.Harness{Open: func(t *testing.T) dedupe.Store {
+					t.Helper()
+					return newStore(t, client, dynamo.Config{Table: table, Batch: batching})
+				}})
+			})
+		}
 	})
 }

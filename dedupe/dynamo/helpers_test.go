@@ -55,3 +55,14 @@ func newTable(t testing.TB, client *dynamodb.Client) string {
 	})
 	return table
 }
+
+// newStore returns a store that is closed with the test.
+func newStore(t testing.TB, client dynamo.API, cfg dynamo.Config) *dynamo.Store {
+	t.Helper()
+	s, err := dynamo.New(client, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
