@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,17 +40,25 @@ func (a *acks) close() {
 }
 
 // entryError is the failure of one entry of a batch.
-type entryError struct {
-	code, message string
-	senderFault   bool
-}
+type entryError struct{ code, message string }
 
 func (e *entryError) Error() string { return fmt.Sprintf("%s: %s", e.code, e.message) }
 
-// isSenderFault reports whether sending the same entry again cannot help.
-func isSenderFault(err error) bool {
+// isReceiptLost reports whether SQS says that the receipt is not good any
+// more: the message was deleted, became visible, or was received again. It goes
+// by code, because a throttled entry is the sender's fault to SQS as well.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+func isReceiptLost(err error) bool {
 	e, ok := errors.AsType[*entryError](err)
-	return ok && e.senderFault
+	if !ok {
+		return false
+	}
+	switch strings.TrimPrefix(e.code, "AWS.SimpleQueueService.") {
+	case "ReceiptHandleIsInvalid", "MessageNotInflight",
+		"InvalidParameterValue": // what an expired handle of a FIFO queue is called
+		return true
+	}
+	return false
 }
 
 // sendDeletes makes one DeleteMessageBatch call.
@@ -60,6 +69,7 @@ func (c *Consumer) sendDeletes(receipts []string) []answer {
 	for i := range receipts {
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: position(i), ReceiptHandle: &receipts[i]}
 	}
+	start := time.Now()
 	out, err := c.queue.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &c.cfg.QueueURL, Entries: entries})
 	if err != nil {
 		return allFailed(len(receipts), err)
@@ -68,7 +78,7 @@ func (c *Consumer) sendDeletes(receipts []string) []answer {
 	for i, s := range out.Successful {
 		done[i] = aws.ToString(s.Id)
 	}
-	return answers(len(receipts), done, out.Failed)
+	return c.answers("DeleteMessageBatch", start, len(receipts), done, out.Failed)
 }
 
 // sendChanges makes one ChangeMessageVisibilityBatch call.
@@ -81,6 +91,7 @@ func (c *Consumer) sendChanges(changes []change) []answer {
 			Id: position(i), ReceiptHandle: &changes[i].receipt, VisibilityTimeout: seconds(changes[i].visibility),
 		}
 	}
+	start := time.Now()
 	out, err := c.queue.ChangeMessageVisibilityBatch(ctx,
 		&sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &c.cfg.QueueURL, Entries: entries})
 	if err != nil {
@@ -90,7 +101,7 @@ func (c *Consumer) sendChanges(changes []change) []answer {
 	for i, s := range out.Successful {
 		done[i] = aws.ToString(s.Id)
 	}
-	return answers(len(changes), done, out.Failed)
+	return c.answers("ChangeMessageVisibilityBatch", start, len(changes), done, out.Failed)
 }
 
 // position is the entry id of the i-th entry of a batch.
@@ -98,7 +109,9 @@ func position(i int) *string { return aws.String(strconv.Itoa(i)) }
 
 // answers sorts the outcome of a batch call by entry. An entry that the call
 // does not mention has failed too.
-func answers(n int, done []string, failed []types.BatchResultErrorEntry) []answer {
+func (c *Consumer) answers(
+	operation string, start time.Time, n int, done []string, failed []types.BatchResultErrorEntry,
+) []answer {
 	result := allFailed(n, batch.ErrNoAnswer)
 	for _, id := range done {
 		if i, err := strconv.Atoi(id); err == nil && i >= 0 && i < n {
@@ -107,10 +120,23 @@ func answers(n int, done []string, failed []types.BatchResultErrorEntry) []answe
 	}
 	for _, f := range failed {
 		if i, err := strconv.Atoi(aws.ToString(f.Id)); err == nil && i >= 0 && i < n {
-			result[i].Err = &entryError{aws.ToString(f.Code), aws.ToString(f.Message), f.SenderFault}
+			result[i].Err = &entryError{aws.ToString(f.Code), aws.ToString(f.Message)}
 		}
 	}
+	if c.cfg.Hooks.Answered != nil {
+		c.cfg.Hooks.Answered(operation, n, n-succeeded(result), time.Since(start))
+	}
 	return result
+}
+
+func succeeded(answers []answer) int {
+	n := 0
+	for _, a := range answers {
+		if a.Err == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func allFailed(n int, err error) []answer {
@@ -125,11 +151,13 @@ func allFailed(n int, err error) []answer {
 // reports whether the message has left the queue, as far as can be known.
 func (c *Consumer) end(t *task, d Disposition) bool {
 	c.floor.ack(1)
-	t.ending.Store(true)
+	t.enter(ending)
 	defer func() {
 		c.beats.remove(t)
-		c.floor.ack(-1)
-		c.kick()
+		c.change(func() { c.floor.ack(-1) })
+		if c.cfg.Hooks.Ended != nil {
+			c.cfg.Hooks.Ended(t.Message, d)
+		}
 	}()
 	switch d.Action {
 	case Delete:
@@ -140,8 +168,7 @@ func (c *Consumer) end(t *task, d Disposition) bool {
 		c.release(t, d.After)
 	case Keep, Park, Hold:
 		if d.Err != nil || t.LastReceive {
-			name, _ := c.cfg.Name(t.Message)
-			c.cfg.Logger.Warn("message left to its visibility timeout", "name", name, "message_id", t.ID,
+			c.cfg.Logger.Warn("message left to its visibility timeout", "name", c.name(t), "message_id", t.ID,
 				"receive", t.ReceiveCount, "error", d.Err)
 		}
 	}
@@ -155,7 +182,7 @@ func (c *Consumer) remove(t *task) bool {
 		_, err := c.acks.deletes.Do(c.calls, t.ReceiptHandle)
 		return err
 	})
-	return err == nil || isSenderFault(err)
+	return err == nil || isReceiptLost(err)
 }
 
 // release makes a message visible again after d. Heartbeats for it have ended
@@ -185,9 +212,8 @@ func (c *Consumer) insist(operation string, t *task, call func() error) error {
 			return nil
 		}
 		c.failed(operation, err)
-		if isSenderFault(err) || !sleep(c.calls, backoff(try, 200*time.Millisecond, maxAckBackoff)) {
-			name, _ := c.cfg.Name(t.Message)
-			c.cfg.Logger.Warn("message left to its visibility timeout", "name", name, "message_id", t.ID,
+		if isReceiptLost(err) || !sleep(c.calls, backoff(try, 200*time.Millisecond, maxAckBackoff)) {
+			c.cfg.Logger.Warn("message left to its visibility timeout", "name", c.name(t), "message_id", t.ID,
 				"operation", operation, "error", err)
 			return err
 		}

@@ -30,7 +30,7 @@ const (
 // deadLetter copies a message to the dead-letter queue, with the reason, and
 // reports whether the copy stands there. Without it the message is not deleted.
 func (c *Consumer) deadLetter(t *task, d Disposition) bool {
-	name, _ := c.cfg.Name(t.Message)
+	name := c.name(t)
 	log := c.cfg.Logger.With("name", name, "message_id", t.ID, "receive", t.ReceiveCount, "reason", d.Reason)
 	if c.facts.dlqURL == "" {
 		log.Error("message cannot be dead-lettered: no dead-letter queue is known; it stays in the queue", "error", d.Err)
@@ -60,10 +60,14 @@ func (c *Consumer) deadLetter(t *task, d Disposition) bool {
 		_, err := c.queue.SendMessage(ctx, in)
 		return err
 	})
-	if err == nil {
-		log.Info("dead-lettered", "error", d.Err)
+	if err != nil {
+		return false
 	}
-	return err == nil
+	log.Info("dead-lettered", "error", d.Err)
+	if c.cfg.Hooks.DeadLettered != nil {
+		c.cfg.Hooks.DeadLettered(t.Message, d)
+	}
+	return true
 }
 
 // copyAttributes returns the attributes of a message's dead-letter copy: its

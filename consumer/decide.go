@@ -38,6 +38,8 @@ type Disposition struct {
 	Err      error         // the handler's; nil when it succeeded
 	Attempts int           // of DeadLetter: attempts counted, or receives where nobody counts
 	Failure  bool          // a failed try, as opposed to one that did not count
+
+	unavailable bool // the error said that something is down
 }
 
 // Limits are what Decide needs to know beside the error and the message.
@@ -47,7 +49,7 @@ type Limits struct {
 	Stopping   bool          // the consumer stops: nothing can wait here any longer
 	InPlace    bool          // FIFO: a retry must not let others pass
 	Tries      int           // failed tries in place since the receive
-	Holds      int           // unavailabilities in a row
+	Holds      int           // probes that failed in a row, while something is down
 	Random     float64       // spreads delays; 0 <= Random < 1
 }
 
@@ -57,20 +59,23 @@ const (
 	inPlaceMax = 5 * time.Second // a lane's head looks again this soon
 	holdBase   = 200 * time.Millisecond
 	holdMax    = 5 * time.Second
+	keepAgain  = 30 * time.Second // a message that is not ours to end is looked at again, where it is kept
 )
 
 // Decide says what becomes of m after its handler has returned err. It is
 // pure. The rules, first match wins:
 //
 //   - nil: Delete.
-//   - Keep() true: Keep. Somebody else owns the outcome.
+//   - Keep() true: Keep. Somebody else owns the outcome. On the last receive, or
+//     in place, SQS would not wait for that: Park, unless stopping.
 //   - Unavailable() true: Hold. While stopping: Release at once, or Keep on the
 //     last receive, because nothing was tried.
 //   - Deferred() true: Defer for RetryAfter() and up to a second, doubled with each
 //     receive beyond the first, at most 15 minutes. On the last receive, or in
 //     place: Park; while stopping these are DeadLetter and Release at once.
 //   - Permanent() true: DeadLetter.
-//   - cancelled by the stop: Release at once; on the last receive DeadLetter.
+//   - cancelled by the stop ([context.Canceled] or [ErrStopped] in the error):
+//     Release at once; on the last receive DeadLetter.
 //   - anything else, on the last receive: DeadLetter.
 //   - anything else: Release after RetryAfter(), at most 12 hours, or after a
 //     backoff with full jitter. In place: Park instead, unless stopping.
@@ -79,14 +84,14 @@ func Decide(err error, m Message, l Limits) Disposition {
 	case err == nil:
 		return Disposition{Action: Delete}
 	case is(err, keeper.Keep):
-		return Disposition{Action: Keep, Err: err}
+		return decideKeep(err, m, l)
 	case is(err, unavailabler.Unavailable):
 		return decideUnavailable(err, m, l)
 	case is(err, deferrer.Deferred):
 		return decideDeferred(err, m, l)
 	case is(err, permanenter.Permanent):
 		return deadLetter(err, m, "rejected")
-	case l.Stopping && errors.Is(err, context.Canceled):
+	case l.Stopping && (errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped)):
 		if m.LastReceive {
 			return deadLetter(err, m, "stopped")
 		}
@@ -101,15 +106,24 @@ func Decide(err error, m Message, l Limits) Disposition {
 	return d
 }
 
+func decideKeep(err error, m Message, l Limits) Disposition {
+	if l.Stopping || !m.LastReceive && !l.InPlace {
+		return Disposition{Action: Keep, Err: err}
+	}
+	return Disposition{Action: Park, After: keepAgain, Err: err}
+}
+
 func decideUnavailable(err error, m Message, l Limits) Disposition {
+	d := Disposition{Err: err, unavailable: true}
 	switch {
 	case !l.Stopping:
-		return Disposition{Action: Hold, After: doubled(holdBase, l.Holds, holdMax), Err: err}
+		d.Action, d.After = Hold, doubled(holdBase, l.Holds, holdMax)
 	case m.LastReceive:
-		return Disposition{Action: Keep, Err: err}
+		d.Action = Keep
 	default:
-		return Disposition{Action: Release, Err: err}
+		d.Action = Release
 	}
+	return d
 }
 
 func decideDeferred(err error, m Message, l Limits) Disposition {

@@ -52,7 +52,10 @@ func TestDecide(t *testing.T) {
 	}{
 		{"success deletes", nil, first, standard, consumer.Delete, 0, ""},
 		{"success deletes while stopping", nil, last, stopping, consumer.Delete, 0, ""},
-		{"a lost attempt leaves its message alone", failure{keep: true, permanent: true}, last, standard, consumer.Keep, 0, ""},
+		{"a lost attempt leaves its message alone", failure{keep: true, permanent: true}, first, standard, consumer.Keep, 0, ""},
+		{"a lost attempt on its last receive waits for the owner's outcome", failure{keep: true}, last, standard, consumer.Park, 30 * time.Second, ""},
+		{"a lost attempt in place waits for the owner's outcome", failure{keep: true}, first, inPlace, consumer.Park, 30 * time.Second, ""},
+		{"a lost attempt at the stop leaves its message alone", failure{keep: true}, last, stopping, consumer.Keep, 0, ""},
 		{"an outage holds the slot", failure{unavailable: true}, last, standard, consumer.Hold, 200 * time.Millisecond, ""},
 		{"an outage at the stop releases at once", failure{unavailable: true}, first, stopping, consumer.Release, 0, ""},
 		{"an outage at the stop keeps a last receive", failure{unavailable: true}, last, stopping, consumer.Keep, 0, ""},
@@ -76,6 +79,7 @@ func TestDecide(t *testing.T) {
 		{"a failure on the last receive is dead-lettered", plain, last, standard, consumer.DeadLetter, 0, "failed on its last receive"},
 		{"a cancelled attempt at the stop is visible at once", context.Canceled, third, stopping, consumer.Release, 0, ""},
 		{"a cancelled attempt on its last receive is dead-lettered", context.Canceled, last, stopping, consumer.DeadLetter, 0, "stopped"},
+		{"an attempt that returns why it was cancelled is visible at once", consumer.ErrStopped, third, stopping, consumer.Release, 0, ""},
 		{"a cancellation of the handler's own is a failure", context.Canceled, first, standard, consumer.Release, 5 * time.Second, ""},
 	}
 	for _, test := range tests {

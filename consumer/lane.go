@@ -35,6 +35,7 @@ func (ls *lanes) enter(tasks []*task, fifo bool, f *floor) []*lane {
 			l.group = t.GroupID
 		}
 		if at := ls.m[l.group]; l.group != "" && at != nil {
+			t.enter(following)
 			at.followers = append(at.followers, t)
 			f.wait(1, len(t.Body))
 			continue
