@@ -73,3 +73,10 @@ func (c counters) effects() storetest.Effects {
 		Count: c.count,
 	}
 }
+
+func updateItem(u types.Update) *dynamodb.UpdateItemInput {
+	return &dynamodb.UpdateItemInput{
+		TableName: u.TableName, Key: u.Key, UpdateExpression: u.UpdateExpression,
+		ExpressionAttributeValues: u.ExpressionAttributeValues,
+	}
+}
