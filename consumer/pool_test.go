@@ -91,16 +91,17 @@ func (p *pool) faults(hook func(c memqueue.Call) memqueue.Fault) {
 }
 
 // latencies gives every call a duration of its own, so that no two things
-// happen at the same instant and a seed says everything.
-func latencies(seed uint64) func(memqueue.Call) memqueue.Fault {
+// happen at the same instant and a seed says everything. The longer they are,
+// the fuller are the batches and the cheaper is the test.
+func latencies(seed uint64, most time.Duration) func(memqueue.Call) memqueue.Fault {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 1))
 	return func(memqueue.Call) memqueue.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		return memqueue.Fault{
-			Delay:      time.Duration(random.Int64N(int64(20 * time.Millisecond))),
-			DelayAfter: time.Duration(random.Int64N(int64(20 * time.Millisecond))),
+			Delay:      time.Duration(random.Int64N(int64(most / 2))),
+			DelayAfter: time.Duration(random.Int64N(int64(most / 2))),
 		}
 	}
 }

@@ -27,7 +27,7 @@ func TestAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
 				const messages = 1000
 				random := rand.New(rand.NewPCG(uint64(seed), 2))
 				p.send(numbered(messages)...)
-				p.faults(latencies(uint64(seed)))
+				p.faults(latencies(uint64(seed), 500*time.Millisecond))
 				var mu sync.Mutex
 				p.handler = func(context.Context, consumer.Message) error {
 					mu.Lock()
