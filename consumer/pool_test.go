@@ -112,7 +112,10 @@ func (p *pool) count(operation string) int {
 	return p.calls[operation]
 }
 
-func (p *pool) start() {
+func (p *pool) start() { p.startReported("", consumer.Up) }
+
+// startReported starts a consumer that was told of something before.
+func (p *pool) startReported(dependency string, is consumer.Condition) {
 	p.t.Helper()
 	var err error
 	p.consumer, err = consumer.New(p.client, func(ctx context.Context, m consumer.Message) error {
@@ -124,6 +127,7 @@ func (p *pool) start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.consumer.Report(dependency, is)
 	ctx, stop := context.WithCancel(p.t.Context())
 	p.stop = stop
 	go func() { p.done <- p.consumer.Run(ctx) }()
@@ -133,6 +137,18 @@ func (p *pool) start() {
 func (p *pool) finish() error {
 	p.stop()
 	return <-p.done
+}
+
+// finishWithin waits until the queue is empty, at most for d, and stops cleanly.
+func (p *pool) finishWithin(d time.Duration) {
+	p.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(d / 100) {
+		if visible, hidden := p.depths(p.queueURL); visible+hidden == 0 {
+			break
+		}
+	}
+	p.finishClean()
+	p.wantDepths(p.queueURL, 0, 0)
 }
 
 // finishClean fails the test when the stop was not clean.
