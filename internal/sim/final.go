@@ -9,10 +9,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
 )
 
 // Stats count what happened in a run.
@@ -157,9 +159,12 @@ func (v *watch) account(dead, left []types.Message) {
 			if len(old.excuses) == 0 {
 				v.violate("%s was dead-lettered by SQS after %d receives and %d attempts, for no reason", old.label, old.deliveries, old.begun)
 			}
-		} else if reason != nil && (*reason == "in progress elsewhere at stop" || *reason == "in progress elsewhere") {
+		} else if slices.Contains(unfinished, aws.ToString(reason)) {
 			moved[old.id()] = true
 		}
+	}
+	for id := range v.names {
+		v.exactlyOnce(id)
 	}
 	for _, m := range v.inOrderOfSending() {
 		if place[m] == "" && !m.deleted && !m.moved {
@@ -171,6 +176,18 @@ func (v *watch) account(dead, left []types.Message) {
 		if rec := v.w.record(m.id()); v.w.plan.Live && place[m] != "queue" && !rec.Status.Final() && !moved[m.id()] {
 			v.violate("%s has left the queue, and its name is %q", m.label, rec.Status)
 		}
+	}
+}
+
+// exactlyOnce: the write in a handler's transaction happened if and only if the
+// name is completed, and once.
+func (v *watch) exactlyOnce(id string) {
+	rec, want := v.w.record(id), 0
+	if rec.Status == dedupe.Completed {
+		want = 1
+	}
+	if n, _ := v.w.base.Value(rec.Name).(int); n != want {
+		v.violate("%s is %q, and its transaction was written %d times", id, rec.Status, n)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
 )
 
 // process is one life of a worker: from its start to its stop or death.
@@ -42,7 +43,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 	log := slog.New(slog.DiscardHandler)
 	guard, err := dedupe.New[string](store{p}, dedupe.Config{
 		Scope: scope, Lease: plan.Lease, Skew: plan.Skew,
-		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Logger: log,
+		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: p.now, Logger: log,
 	})
 	if err != nil {
 		return nil, err
@@ -239,7 +240,18 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		panic("sim: panic")
 	}
 	w.watch.effect(run)
+	if err := memstore.Add(ctx, counter(a.Name)); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("%s by %d", a.Name, a.Fence), nil
+}
+
+// counter is a write in the handler's transaction: it counts completions.
+func counter(name string) memstore.Write {
+	return memstore.Write{Key: name, Update: func(stored any) (any, error) {
+		n, _ := stored.(int)
+		return n + 1, nil
+	}}
 }
 
 // work takes time, unless the process dies or the work is cancelled.

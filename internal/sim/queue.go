@@ -182,16 +182,44 @@ func (q queue) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeM
 	return out, nil
 }
 
-// SendMessage implements [consumer.Queue]: it is a dead-letter copy.
-func (q queue) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+// SendMessageBatch implements [consumer.Queue]: these are dead-letter copies.
+func (q queue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	w := q.p.w
-	out := &sqs.SendMessageOutput{}
-	original := aws.ToString(in.MessageAttributes[consumer.AttrOriginalID].StringValue)
-	err := q.do(ctx, call{op: "copy", key: w.watch.labelOf(original), met: func(f fate) { w.watch.excuse(original, string(f)) }, apply: func(ctx context.Context) error {
-		if err := w.wire.call(ctx, "SendMessage", in, out); err != nil {
+	originals := make(map[string]string, len(in.Entries)) // by entry
+	for _, e := range in.Entries {
+		originals[*e.Id] = aws.ToString(e.MessageAttributes[consumer.AttrOriginalID].StringValue)
+	}
+	out := &sqs.SendMessageBatchOutput{}
+	met := func(f fate) {
+		for _, id := range originals {
+			w.watch.excuse(id, string(f))
+		}
+	}
+	err := q.do(ctx, call{op: "copy", key: w.watch.labelsOf(originals), met: met, apply: func(ctx context.Context) error {
+		*out = sqs.SendMessageBatchOutput{}
+		rest := &sqs.SendMessageBatchInput{QueueUrl: in.QueueUrl}
+		for _, e := range in.Entries {
+			original := originals[*e.Id]
+			r := w.dice.roll(q.p.label+" copy entry", w.watch.labelOf(original), q.p.count("copy "+original))
+			if chance(r, w.queueRates().Entry) {
+				w.watch.fault("entry", refused)
+				w.watch.excuse(original, "entry failed")
+				out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
+				continue
+			}
+			rest.Entries = append(rest.Entries, e)
+		}
+		if len(rest.Entries) == 0 {
+			return nil
+		}
+		var answer sqs.SendMessageBatchOutput
+		if err := w.wire.call(ctx, "SendMessageBatch", rest, &answer); err != nil {
 			return err
 		}
-		w.watch.copied(q.p, original, aws.ToString(in.MessageAttributes[consumer.AttrReason].StringValue))
+		out.Successful, out.Failed = answer.Successful, slices.Concat(out.Failed, answer.Failed)
+		for _, e := range rest.Entries {
+			w.watch.copied(q.p, originals[*e.Id], aws.ToString(e.MessageAttributes[consumer.AttrReason].StringValue))
+		}
 		return nil
 	}})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -132,13 +133,24 @@ func (v *watch) stored(p *process, before, after dedupe.Record) {
 // transition checks a write against what DESIGN.md allows.
 func (v *watch) transition(n *name, p *process, before, after dedupe.Record, claimed bool) {
 	own := before.Owner == after.Owner
+	if before.Status != "" && onlyOrder(before, after) {
+		return
+	}
 	switch before.Status {
 	case dedupe.Completed:
 		v.violate("%s: a completed record was written over by %s (%s)", n.label, p.label, after.Status)
 	case dedupe.Rejected:
+		n.reopened = time.Now()
 		m := v.messages[after.MessageID]
 		if !claimed || m == nil || !m.redriven || before.ReopenedBy == after.MessageID {
 			v.violate("%s: rejected, and then %s without an order", n.label, after.Status)
+			return
+		}
+		// A record remembers the last order only: of two that take turns, each may
+		// be carried out again after the other.
+		m.orders, n.orders = m.orders+1, n.orders+1
+		if others := n.orders - m.orders; m.orders > 1+others {
+			v.violate("%s: the order of %s is carried out once more", n.label, m.label)
 		}
 	case dedupe.Unknown:
 		if after.Status != dedupe.Completed || !own {
@@ -153,6 +165,12 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 			v.violate("%s: %s, and then %s without a claim", n.label, before.Status, after.Status)
 		}
 	}
+}
+
+// onlyOrder reports whether a write does nothing but spend a redrive order.
+func onlyOrder(before, after dedupe.Record) bool {
+	before.Version, before.ReopenedBy, before.ExpiresAt = after.Version, after.ReopenedBy, after.ExpiresAt
+	return reflect.DeepEqual(before, after)
 }
 
 // settles: the record of an attempt gets its end after the handler has
@@ -226,18 +244,19 @@ func (v *watch) copied(p *process, original, reason string) {
 	m.copied++
 	v.stats.DeadLetters++
 	v.line(p.label, "dead-letters", m.label, reason)
-	rec := v.w.record(m.id())
-	final := rec.Status.Final()
-	switch reason {
-	case "mismatch":
+	rec, n := v.w.record(m.id()), v.name(m.id())
+	final := rec.Status.Final() || n.reopened.After(m.received)
+	if reason == "mismatch" {
 		final = rec.Fingerprint != fingerprint(m.body)
-	case "in progress elsewhere at stop", "in progress elsewhere":
-		final = true
 	}
-	if !final {
+	if !final && !slices.Contains(unfinished, reason) {
 		v.violate("%s dead-letters %s for %q, but its record is %q", p.label, m.label, reason, rec.Status)
 	}
 }
+
+// unfinished are the reasons of messages that a stop, or SQS's twelve hours,
+// gave up without an outcome of their own.
+var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried"}
 
 // crashed notes a death.
 func (v *watch) crashed(p *process) {

@@ -10,14 +10,22 @@ import (
 type store struct{ p *process }
 
 var (
-	_ dedupe.Store  = store{}
-	_ dedupe.Reader = store{}
+	_ dedupe.Store     = store{}
+	_ dedupe.Reader    = store{}
+	_ dedupe.Committer = store{}
 )
 
 // Swap implements [dedupe.Store].
 func (s store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
 	return s.p.do(ctx, s.call("swap", next.ID, func(context.Context) error {
-		return s.p.w.swap(s.p, old, next)
+		return s.p.w.commit(s.p, old, next, nil)
+	}))
+}
+
+// Commit implements [dedupe.Committer].
+func (s store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+	return s.p.do(ctx, s.call("commit", next.ID, func(context.Context) error {
+		return s.p.w.commit(s.p, old, next, effects)
 	}))
 }
 

@@ -39,7 +39,8 @@ type name struct {
 	running  []*attempt
 	highest  dedupe.Version    // fence of an attempt that has begun
 	faultsBy map[*process]bool // processes whose calls about it have met faults
-	commits  int
+	orders   int               // to try again that were carried out
+	reopened time.Time         // last time that one was
 }
 
 // claim is who holds a fence, and how often it had been paused by then.
@@ -63,8 +64,10 @@ type message struct {
 	label, body, group string
 	redriven           bool
 	deliveries         int
+	received           time.Time // last
 	holder             *process
 	begun              int // attempts
+	orders             int // to try again that were carried out
 	copied             int // to the dead-letter queue by us
 	deleted            bool
 	moved              bool // redriven from the dead-letter queue
@@ -194,7 +197,7 @@ func (v *watch) received(p *process, messages []types.Message, duplicated bool) 
 		if p.isDead() {
 			m.excuse("crashed")
 		}
-		m.holder = p
+		m.holder, m.received = p, time.Now()
 		v.line(p.label, "receives", m.label, sent.Attributes["ApproximateReceiveCount"])
 	}
 }
@@ -241,6 +244,16 @@ func (v *watch) labelOf(id string) string {
 		return m.label
 	}
 	return "unknown"
+}
+
+// labelsOf names the messages with these ids, whatever the order.
+func (v *watch) labelsOf(ids map[string]string) string {
+	labels := make([]string, 0, len(ids))
+	for _, id := range ids {
+		labels = append(labels, v.labelOf(id))
+	}
+	slices.Sort(labels)
+	return strings.Join(labels, ",")
 }
 
 // keyOf names a batch by what is in it, whatever the order.

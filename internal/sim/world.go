@@ -275,12 +275,12 @@ func (w *world) clock(host int) time.Time {
 	return now.Add(w.offset[host] + time.Duration(w.drift[host]*float64(drifted)))
 }
 
-// swap writes to the store and lets the watch see it.
-func (w *world) swap(p *process, old dedupe.Version, next dedupe.Record) error {
+// commit writes to the store and lets the watch see it.
+func (w *world) commit(p *process, old dedupe.Version, next dedupe.Record, effects []any) error {
 	w.swaps.Lock()
 	defer w.swaps.Unlock()
 	before := w.record(next.ID)
-	if err := w.base.Swap(context.Background(), old, next); err != nil {
+	if err := w.base.Commit(context.Background(), old, next, effects); err != nil {
 		return err
 	}
 	w.watch.stored(p, before, next)
