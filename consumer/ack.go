@@ -73,7 +73,7 @@ func (c *Consumer) insist(operation string, t *task, final func(error) bool, cal
 		if err == nil {
 			return nil
 		}
-		if final(err) || !sleep(c.calls, backoff(try, 200*time.Millisecond, maxAckBackoff)) {
+		if final(err) || !sleep(c.calls, c.backoff(try, 200*time.Millisecond, maxAckBackoff)) {
 			c.cfg.Logger.Warn("message left to its visibility timeout", "name", c.name(t), "message_id", t.ID,
 				"operation", operation, "error", err)
 			return err
