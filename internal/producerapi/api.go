@@ -30,6 +30,9 @@ const (
 	DefaultMaxPending  = 64 << 20
 )
 
+// minPending is room for two of the largest requests.
+const minPending = 2 * maxBatchBody
+
 // Config says what the API works on. The zero value of a field that is not
 // required means its default.
 type Config struct {
@@ -74,7 +77,7 @@ type Config struct {
 	SendTimeout time.Duration
 
 	// MaxPending bounds the bytes of all bodies that are being read or sent;
-	// beyond it requests get 503 at once. Default 64 MiB; at least 1 MiB.
+	// beyond it requests get 503 at once. Default 64 MiB; at least 16 MiB.
 	MaxPending int64
 
 	// Logger gets one line for each request, and what an operator should know.
@@ -115,8 +118,8 @@ func (c Config) validate() error {
 	if c.SendTimeout < 0 {
 		bad("SendTimeout %s: must not be negative", c.SendTimeout)
 	}
-	if c.MaxPending < maxBody {
-		bad("MaxPending %d: must be at least %d bytes", c.MaxPending, maxBody)
+	if c.MaxPending < minPending {
+		bad("MaxPending %d: must be at least %d bytes", c.MaxPending, minPending)
 	}
 	if c.ClientRate < 0 {
 		bad("ClientRate %g: must not be negative", c.ClientRate)

@@ -21,11 +21,13 @@ type endpoint struct {
 
 // fixed are the paths without a name in them.
 var fixed = map[string]endpoint{
-	"/":         {methods: map[string]action{http.MethodPost: (*API).postMessage}},
-	"/messages": {methods: map[string]action{http.MethodPost: (*API).postMessage, http.MethodGet: (*API).getMessage}},
-	"/queue":    {methods: map[string]action{http.MethodGet: (*API).getQueue}},
-	"/healthz":  {methods: map[string]action{http.MethodGet: (*API).getHealth}, open: true, quiet: true},
-	"/readyz":   {methods: map[string]action{http.MethodGet: (*API).getReady}, open: true, quiet: true},
+	"/":            {methods: map[string]action{http.MethodPost: (*API).postMessage}},
+	"/messages":    {methods: map[string]action{http.MethodPost: (*API).postMessage, http.MethodGet: (*API).getMessage}},
+	"/queue":       {methods: map[string]action{http.MethodGet: (*API).getQueue}},
+	"/dlq":         {methods: map[string]action{http.MethodGet: (*API).getDeadLetters, http.MethodDelete: (*API).purgeDeadLetters}},
+	"/dlq/redrive": {methods: map[string]action{http.MethodPost: (*API).postRedrive, http.MethodGet: (*API).getRedrive}},
+	"/healthz":     {methods: map[string]action{http.MethodGet: (*API).getHealth}, open: true, quiet: true},
+	"/readyz":      {methods: map[string]action{http.MethodGet: (*API).getReady}, open: true, quiet: true},
 }
 
 // named are the paths below a name.

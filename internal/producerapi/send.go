@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -67,13 +66,16 @@ func (a *API) send(ctx context.Context, m message, generation dedupe.Version) (a
 			return took, nil
 		}
 		if no, ok := errors.AsType[*refused](err); ok {
-			p := newProblem(http.StatusBadRequest, "body", no.Error())
-			return accepted{}, p
+			return accepted{}, badRequest("body", no.Error())
 		}
 		if errors.Is(err, batch.ErrClosed) || !pause(ctx, try) {
-			return accepted{}, unavailable("SQS did not accept the message in time; to send it again is safe", err)
+			return accepted{}, notAccepted(err)
 		}
 	}
+}
+
+func notAccepted(cause error) error {
+	return unavailable("SQS did not accept the message in time; to send it again is safe", cause)
 }
 
 // pause waits before the next try, or reports that there will be none.
