@@ -2,7 +2,6 @@ package producerapi
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,12 +12,8 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-const (
-	maxOrder = 64 << 10 // bytes of an operator's request
-	// writeTries bounds how often an operator's write may lose to an attempt
-	// that goes on meanwhile.
-	writeTries = 10
-)
+// maxOrder bounds an operator's request, in bytes.
+const maxOrder = 64 << 10
 
 // forgotten is the answer to DELETE /messages/{name}.
 type forgotten struct {
@@ -38,28 +33,45 @@ func (a *API) deleteMessage(c *exchange) error {
 	if err != nil {
 		return err
 	}
-	force := c.URL.Query().Get("force") == "true"
-	r, verdict, err := a.apply(c.Context(), name, func(now time.Time) dedupe.Event {
-		return dedupe.Forget{Now: now, Terms: a.terms(), Force: force}
-	})
+	op, err := a.operatorOn()
 	if err != nil {
 		return err
 	}
-	if verdict != dedupe.VerdictApply {
-		p := newProblem(http.StatusConflict, "name",
-			fmt.Sprintf("%q is being handled until %s at least; with force=true it is forgotten all the same", name, r.LeaseUntil.UTC().Format(time.RFC3339)))
-		p.retryAfter = max(time.Second, time.Until(r.LeaseUntil)+a.cfg.Skew)
-		return p
+	effective, err := op.Forget(c.Context(), name, c.URL.Query().Get("force") == "true")
+	if err != nil {
+		return verbProblem(name, err)
 	}
 	c.outcome = string(dedupe.Forgotten)
 	c.w.Header().Set("Cache-Control", "no-store")
 	writeJSON(c.w, http.StatusAccepted, "application/json",
-		forgotten{name, dedupe.Forgotten, time.Now().Add(a.cfg.CacheAge).UTC().Truncate(time.Millisecond)})
+		forgotten{name, dedupe.Forgotten, effective.UTC().Truncate(time.Millisecond)})
 	return nil
 }
 
-// terms are what an operator's write follows.
-func (a *API) terms() dedupe.Terms { return dedupe.Terms{Skew: a.cfg.Skew, Window: a.cfg.Window} }
+// operatorOn is who settles names, where the store can be written.
+func (a *API) operatorOn() (*dedupe.Operator, error) {
+	if a.names == nil {
+		return nil, unavailable("records cannot be written here", nil)
+	}
+	return a.names, nil
+}
+
+// verbProblem is why an operator's verb came to nothing.
+func verbProblem(name string, err error) error {
+	if busy, ok := errors.AsType[*dedupe.InProgressError](err); ok {
+		p := newProblem(http.StatusConflict, "name", fmt.Sprintf("%q is being handled until %s at least; with force=true it is forgotten all the same",
+			name, busy.Until.UTC().Format(time.RFC3339)))
+		p.retryAfter = max(time.Second, busy.After)
+		return p
+	}
+	if no, ok := errors.AsType[*dedupe.VerbError](err); ok {
+		return newProblem(http.StatusConflict, "name", fmt.Sprintf("%q is %s: %s", name, no.Status, cannot(no.Verb, no.Status)))
+	}
+	if errors.Is(err, dedupe.ErrNoRecord) {
+		return noRecord(name)
+	}
+	return unavailable("the record could not be written", err)
+}
 
 // resolution is the body of POST /messages/{name}/resolve.
 type resolution struct {
@@ -86,39 +98,34 @@ func (a *API) postResolve(c *exchange) error {
 	if len(order.Result) > dedupe.DefaultMaxResult {
 		return badRequest("result", fmt.Sprintf("%d bytes, more than %d", len(order.Result), dedupe.DefaultMaxResult))
 	}
-	var event func(now time.Time) dedupe.Event
+	op, err := a.operatorOn()
+	if err != nil {
+		return err
+	}
+	var r dedupe.Record
 	switch {
 	case order.Outcome == "completed":
-		event = func(now time.Time) dedupe.Event {
-			return dedupe.Resolve{Now: now, Terms: a.terms(), Result: order.Result}
-		}
+		r, err = op.Resolve(c.Context(), name, dedupe.Payload{Data: order.Result})
 	case order.Outcome == "retry" && order.Result == nil:
-		event = func(now time.Time) dedupe.Event { return dedupe.Reopen{Now: now, Terms: a.terms()} }
+		r, err = op.Reopen(c.Context(), name)
 	case order.Outcome == "retry":
 		return badRequest("result", "a name that is tried again has none")
 	default:
 		return badRequest("outcome", fmt.Sprintf("%q is neither completed nor retry", order.Outcome))
 	}
-	r, verdict, err := a.apply(c.Context(), name, event)
-	switch {
-	case err != nil:
-		return err
-	case verdict == dedupe.VerdictApply:
-		c.writeRecord(r)
-		return nil
-	case !r.Live(time.Now(), a.cfg.Skew):
-		return noRecord(name)
-	default:
-		return newProblem(http.StatusConflict, "name", fmt.Sprintf("%q is %s: %s", name, r.Status, cannot(order.Outcome, r.Status)))
+	if err != nil {
+		return verbProblem(name, err)
 	}
+	c.writeRecord(r)
+	return nil
 }
 
-// cannot says why an outcome does not fit a status.
-func cannot(outcome string, s dedupe.Status) string {
+// cannot says why a verb does not fit a status.
+func cannot(verb string, s dedupe.Status) string {
 	switch {
 	case s == dedupe.InProgress:
 		return "it is being handled"
-	case outcome == "retry":
+	case verb == "reopen":
 		return "it was done, and is never run again unless it is forgotten"
 	default:
 		return "only an UNKNOWN name can be declared completed"
@@ -143,32 +150,4 @@ func (c *exchange) readOrder(into any) error {
 		return badRequest("body", "something follows the JSON object")
 	}
 	return nil
-}
-
-// apply carries out an operator's event on a name's record, and returns the
-// record as it then is. The error is a *[problem].
-func (a *API) apply(ctx context.Context, name string, event func(now time.Time) dedupe.Event) (dedupe.Record, dedupe.Verdict, error) {
-	if a.store == nil {
-		return dedupe.Record{}, 0, unavailable("records cannot be written here", nil)
-	}
-	r, err := a.stored(ctx, name)
-	if err != nil {
-		return r, 0, err
-	}
-	for range writeTries {
-		next, verdict := dedupe.Step(r, event(time.Now()))
-		if verdict != dedupe.VerdictApply || next.Version == r.Version {
-			return next, verdict, nil
-		}
-		err = a.store.Swap(ctx, r.Version, next)
-		if err == nil {
-			return next, verdict, nil
-		}
-		conflict, ok := errors.AsType[*dedupe.ConflictError](err)
-		if !ok {
-			break
-		}
-		r = conflict.Current // an operator's events are idempotent by status
-	}
-	return r, 0, unavailable("the record could not be written", err)
 }

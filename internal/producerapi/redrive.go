@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -133,13 +132,20 @@ func (a *API) openUnknown(ctx context.Context, o redriveOrder, messages []DeadLe
 		p.Names = names
 		return p
 	}
+	if len(names) == 0 {
+		return nil
+	}
+	op, err := a.operatorOn()
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
-		_, verdict, err := a.apply(ctx, name, func(now time.Time) dedupe.Event { return dedupe.Reopen{Now: now, Terms: a.terms()} })
-		if err != nil {
-			return err
+		_, err := op.Reopen(ctx, name)
+		if _, changed := errors.AsType[*dedupe.VerbError](err); changed {
+			continue // it is not UNKNOWN any more, and stays as it is
 		}
-		if verdict != dedupe.VerdictApply {
-			a.cfg.Logger.Info("a name is not UNKNOWN any more, and stays as it is", "name", name)
+		if err != nil {
+			return verbProblem(name, err)
 		}
 	}
 	return nil
@@ -185,17 +191,12 @@ func moveProblem(err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
-	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorFault() == smithy.FaultClient || isUnsupportedNow(err) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorFault() == smithy.FaultClient {
 		p := newProblem(http.StatusConflict, "", "SQS does not start a redrive now: "+api.ErrorMessage())
 		p.cause = err
 		return p
 	}
 	return unavailable("the redrive could not be started", err)
-}
-
-func isUnsupportedNow(err error) bool {
-	_, ok := errors.AsType[*types.UnsupportedOperation](err)
-	return ok
 }
 
 // moveEach sends each picked message to the queue and then deletes it, and lets

@@ -137,7 +137,13 @@ func (m message) size() int {
 // sendBatch makes one call, and gives every entry its own answer. Where SQS
 // refuses the call as a whole for something in it, each entry is sent alone,
 // so that only the one it is about fails.
-func (a *API) sendBatch(items []outgoing) []batch.Answer[accepted] {
+func (a *API) sendBatch(items []outgoing) (answers []batch.Answer[accepted]) {
+	// It runs on a goroutine of the batcher, where a panic would end the process.
+	defer func() {
+		if v := recover(); v != nil {
+			answers = failAll(len(items), panicked(v))
+		}
+	}()
 	answers, err := a.callBatch(items)
 	if _, ok := errors.AsType[*refused](err); ok && len(items) > 1 {
 		for i := range items {
