@@ -43,7 +43,11 @@ type Consumer struct {
 // New returns a consumer of q, or an error that lists everything wrong with cfg.
 func New(q Queue, h Handler, cfg Config) (*Consumer, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	err := cfg.validate()
+	if h == nil {
+		err = errors.Join(errors.New("Handler: must be set"), err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	limit := rate.Inf
@@ -84,6 +88,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if c.started.Swap(true) {
 		return errors.New("consumer: Run was called before")
 	}
+	defer c.change(c.floor.end)
 	var err error
 	if c.facts, err = c.inspect(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -91,6 +96,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("consumer: start: %w", err)
 	}
+	c.warn()
 
 	lasting := context.WithoutCancel(ctx)
 	polls, cancelPolls := context.WithCancel(lasting)
@@ -117,7 +123,6 @@ func (c *Consumer) Run(ctx context.Context) error {
 	cancelCalls()
 	c.acks.close()
 	keeping.Wait()
-	c.change(c.floor.end)
 
 	abandoned := c.beats.running()
 	<-c.workers.left(len(abandoned)) // everybody else ends now that no call can be made
@@ -138,6 +143,17 @@ func (c *Consumer) label(tasks []*task) []string {
 	}
 	slices.Sort(labels)
 	return labels
+}
+
+// warn tells of settings that will hurt.
+func (c *Consumer) warn() {
+	if c.facts.dlqURL == "" {
+		c.cfg.Logger.Warn("no dead-letter queue is known: what fails for good stays in the queue", "queue", c.cfg.QueueURL)
+	}
+	if c.facts.maxReceives == 1 && c.cfg.DrainTimeout <= c.cfg.PollWait {
+		c.cfg.Logger.Warn("DrainTimeout should be PollWait and the longest handler where maxReceiveCount is 1: "+
+			"a message that arrives during a stop has only the rest of it", "drain_timeout", c.cfg.DrainTimeout, "poll_wait", c.cfg.PollWait)
+	}
 }
 
 // await waits for done, at most d, or for cut.
@@ -199,9 +215,11 @@ func (c *Consumer) isStopping() bool {
 	}
 }
 
-// failed tells of a call to SQS that failed.
+// failed tells of a call to SQS that failed, or of an entry of one.
 func (c *Consumer) failed(operation string, err error) {
-	c.cfg.Logger.Warn("SQS call failed", "operation", operation, "error", err)
+	if !isReceiptLost(err) { // that is told of by who knows whether it matters
+		c.cfg.Logger.Warn("SQS call failed", "operation", operation, "error", err)
+	}
 	if c.cfg.Hooks.Failed != nil {
 		c.cfg.Hooks.Failed(operation, err)
 	}

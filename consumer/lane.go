@@ -125,11 +125,12 @@ func (c *Consumer) runLane(l *lane) {
 // leavesQueue reports whether the message is gone once d is carried out.
 func leavesQueue(d Disposition) bool { return d.Action == Delete || d.Action == DeadLetter }
 
-// unstarted is what becomes of a message that was not tried: visible at once,
-// or, where SQS would dead-letter it for that, left to its visibility timeout.
+// unstarted is what becomes of a message that was not tried: visible at once.
+// SQS would dead-letter one on its last receive for that, without a word; so we
+// do it, with the reason. That happens only when the drain was too short for it.
 func unstarted(t *task) Disposition {
 	if t.LastReceive {
-		return Disposition{Action: Keep}
+		return Disposition{Action: DeadLetter, Reason: reasonUntried, Attempts: t.ReceiveCount - 1}
 	}
 	return Disposition{Action: Release}
 }

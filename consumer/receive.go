@@ -77,7 +77,7 @@ func (c *Consumer) receive(n int, attempt string) ([]types.Message, error) {
 	defer cancel()
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl:                    &c.cfg.QueueURL,
-		MaxNumberOfMessages:         int32(n), //nolint:gosec // at most 10
+		MaxNumberOfMessages:         int32(n),
 		VisibilityTimeout:           seconds(c.cfg.Visibility),
 		WaitTimeSeconds:             seconds(c.cfg.PollWait),
 		MessageSystemAttributeNames: systemAttributes,
@@ -131,7 +131,7 @@ func epochMillis(s string) time.Time {
 
 // seconds is d in SQS's unit, rounded up.
 func seconds(d time.Duration) int32 {
-	return int32(min(math.MaxInt32, (d+time.Second-1)/time.Second)) //nolint:gosec // bounded
+	return int32(min(math.MaxInt32, (d+time.Second-1)/time.Second))
 }
 
 func randomID() string {
@@ -144,7 +144,7 @@ func randomID() string {
 // its upper half.
 func backoff(try int, base, limit time.Duration) time.Duration {
 	d := doubled(base, try, limit)
-	return d/2 + mathrand.N(d/2+1) //nolint:gosec // spreads retries, guards nothing
+	return d/2 + mathrand.N(d/2+1)
 }
 
 // sleep waits for d and reports whether ctx still lives.

@@ -58,13 +58,14 @@ func (c *Consumer) name(t *task) string {
 }
 
 // live takes a message from its turn for a slot to the decision about its end.
-func (c *Consumer) live(l *lane, t *task, turn *turn) Disposition {
+func (c *Consumer) live(l *lane, t *task, turn *turn) (d Disposition) {
 	for {
 		t.enter(queued)
 		if !c.awaitSlot(l, t, turn) {
-			return unstarted(t)
+			return c.giveUp(t, d)
 		}
-		d, again := c.try(l, t)
+		again := false
+		d, again = c.try(l, t)
 		c.change(c.floor.release)
 		if !again {
 			return d
@@ -74,6 +75,22 @@ func (c *Consumer) live(l *lane, t *task, turn *turn) Disposition {
 		}
 		turn = c.floor.ask()
 	}
+}
+
+// giveUp is what becomes of a message that can wait here no longer, after the
+// decision of its last try if there was one.
+func (c *Consumer) giveUp(t *task, d Disposition) Disposition {
+	if d.Err == nil {
+		return unstarted(t)
+	}
+	l := c.limits(t)
+	l.Stopping, l.Over = true, true
+	// Receives that only failed tries in place have used up are there for others.
+	end := Decide(d.Err, t.Message, l)
+	if end.Reason == reasonParkedAtStop && !c.isStopping() {
+		end.Reason = reasonParkedTooLong
+	}
+	return end
 }
 
 // awaitSlot waits for the message's turn. At a stop a message that has not
@@ -89,7 +106,9 @@ func (c *Consumer) awaitSlot(l *lane, t *task, turn *turn) bool {
 	if c.mustStart(l, t) {
 		select {
 		case <-turn.granted:
-			return true
+			if c.work.Err() == nil {
+				return true
+			}
 		case <-c.work.Done():
 		}
 	}
@@ -127,14 +146,11 @@ func (c *Consumer) try(l *lane, t *task) (d Disposition, again bool) {
 		pass := c.floor.enter(tried)
 		if !c.awaitPass(l, t, pass, tried) {
 			c.change(func() { c.floor.turnBack(pass) })
-			if tried {
-				return Decide(d.Err, t.current(), c.limits(t, true)), false
-			}
-			return unstarted(t), false
+			return c.giveUp(t, d), false
 		}
 		start := time.Now()
 		err := c.call(t)
-		d = Decide(err, t.current(), c.limits(t, c.isStopping()))
+		d = Decide(err, t.current(), c.limits(t))
 		c.change(func() { c.floor.leave(pass, d) })
 		c.report(t, d, time.Since(start), tried)
 		if d.Failure {
@@ -148,8 +164,8 @@ func (c *Consumer) try(l *lane, t *task) (d Disposition, again bool) {
 }
 
 // awaitPass waits for leave to call the handler. It reports false when the stop
-// or the end of what SQS allows comes first. What must be started at a stop
-// needs no leave then, once.
+// or the end of what SQS allows comes first. At a stop, what must be handled
+// now goes without leave once, and waits for it until the drain is over then.
 func (c *Consumer) awaitPass(l *lane, t *task, p *pass, tried bool) bool {
 	select {
 	case <-p.granted:
@@ -162,13 +178,21 @@ func (c *Consumer) awaitPass(l *lane, t *task, p *pass, tried bool) bool {
 	select {
 	case <-p.granted:
 		return true
-	case <-c.stopping:
-		if tried || !c.mustStart(l, t) {
-			return false
-		}
-		c.floor.turnBack(p)
-		return true
 	case <-end.C:
+		return false
+	case <-c.stopping:
+	}
+	if !c.mustStart(l, t) {
+		return false
+	}
+	if !tried {
+		c.floor.turnBack(p)
+		return c.work.Err() == nil
+	}
+	select {
+	case <-p.granted:
+		return c.work.Err() == nil
+	case <-c.work.Done():
 		return false
 	}
 }
@@ -178,7 +202,7 @@ func (c *Consumer) waitHere(t *task, d Disposition) (Disposition, bool) {
 	t.enter(parked)
 	c.floor.wait(1, len(t.Body))
 	c.tellParked(t, true)
-	again, d := c.pause(t, d)
+	d, again := c.pause(t, d)
 	c.tellParked(t, false)
 	c.change(func() { c.floor.wait(-1, -len(t.Body)) })
 	return d, again
@@ -197,26 +221,36 @@ func (c *Consumer) holdEnd(t *task) time.Time {
 }
 
 // pause waits for d.After. A stop, or the longest time SQS leaves a message
-// with one receiver, ends the wait with the decision about the message.
-func (c *Consumer) pause(t *task, d Disposition) (bool, Disposition) {
+// with one receiver, ends the wait with the decision about the message. One on
+// its last receive is looked at at once when a stop begins, and waits until the
+// drain is over.
+func (c *Consumer) pause(t *task, d Disposition) (Disposition, bool) {
+	lasts := t.LastReceive && !d.Failure
+	var stop <-chan struct{} = c.stopping
+	if lasts && c.isStopping() {
+		stop = c.work.Done()
+	}
 	left := time.Until(c.holdEnd(t))
-	if d.After < left && c.sleepUntilStop(d.After) {
-		return true, d
+	wait := time.NewTimer(min(d.After, left))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		if d.After < left {
+			return d, true
+		}
+	case <-stop:
+		if lasts && c.work.Err() == nil {
+			return d, true
+		}
 	}
-	stopped := d.After < left || !c.sleepUntilStop(max(0, left))
-	// Receives that only failed tries have used up are still there for others.
-	end := Decide(d.Err, t.Message, c.limits(t, true))
-	if !stopped && end.Reason == reasonParkedAtStop {
-		end.Reason = reasonParkedTooLong
-	}
-	return false, end
+	return c.giveUp(t, d), false
 }
 
-func (c *Consumer) limits(t *task, stopping bool) Limits {
+func (c *Consumer) limits(t *task) Limits {
 	return Limits{
-		Backoff: c.cfg.Backoff, MaxBackoff: c.cfg.MaxBackoff, Stopping: stopping,
+		Backoff: c.cfg.Backoff, MaxBackoff: c.cfg.MaxBackoff, Stopping: c.isStopping(), Over: c.work.Err() != nil,
 		InPlace: c.cfg.fifo(), Tries: t.tries, Holds: c.floor.failedProbes(),
-		Random: rand.Float64(), //nolint:gosec // spreads retries, guards nothing
+		Random: rand.Float64(),
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -113,7 +114,7 @@ func (c config) partProblems() []error {
 	errs := []error{err}
 	_, err = dedupe.New[dedupe.Payload](nil, c.guardConfig(scope, nil))
 	errs = append(errs, err)
-	_, err = consumer.New(nil, nil, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
+	_, err = consumer.New(nil, unused, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
 	errs = append(errs, err)
 	_, err = jsonkey.New(c.keyConfig())
 	errs = append(errs, err)
@@ -125,6 +126,9 @@ func (c config) partProblems() []error {
 	}
 	return errs
 }
+
+// unused is the handler of a pool that is only asked about its settings.
+func unused(context.Context, consumer.Message) error { return nil }
 
 // timeProblems looks at the times that have to agree with each other.
 func (c config) timeProblems() (problems []string) {
