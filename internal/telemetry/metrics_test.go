@@ -15,6 +15,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/dedupe"
 )
 
 // failure is an error with the behaviour that it names.
@@ -170,5 +171,34 @@ func TestExemplarsNameTheTrace(t *testing.T) {
 	tele.Handler().ServeHTTP(w, r)
 	if want := `trace_id="` + spans.GetSpans()[0].SpanContext.TraceID().String() + `"`; !strings.Contains(w.Body.String(), want) {
 		t.Errorf("no exemplar with %s", want)
+	}
+}
+
+func TestGuardIsCounted(t *testing.T) {
+	tele, _ := newTelemetry(t)
+	hooks := tele.DedupeHooks()
+	hooks.TookOver(dedupe.Attempt{})
+	for _, kind := range []string{"recorded", "cached", "joined"} {
+		hooks.Replayed("a", kind)
+	}
+	hooks.Deferred("a", time.Second)
+	hooks.Refused("a", "mismatch")
+	hooks.LeaseLost(dedupe.Attempt{})
+	hooks.CompletedLate(dedupe.Attempt{})
+	hooks.Settled(dedupe.Attempt{}, "completed", time.Second, nil)
+	hooks.OwnWrite("complete", "a")
+	hooks.StoreFailed("claim", "a", errors.New("no"))
+	got := scrape(t, tele)
+	for _, kind := range []string{"replayed", "cached", "joined", "deferred"} {
+		expect(t, got, "sqsonce_duplicates_total", map[string]string{"kind": kind}, 1)
+	}
+	for name, labels := range map[string]map[string]string{
+		"sqsonce_takeovers_total": nil, "sqsonce_leases_lost_total": nil, "sqsonce_completions_late_total": nil,
+		"sqsonce_refused_total":          {"reason": "mismatch"},
+		"sqsonce_attempts_total":         {"outcome": "completed"},
+		"sqsonce_writes_recovered_total": {"operation": "complete"},
+		"sqsonce_store_errors_total":     {"operation": "claim"},
+	} {
+		expect(t, got, name, labels, 1)
 	}
 }
