@@ -42,7 +42,9 @@ func (w *worker) newPool() error {
 	var aim *target.Target
 	outage := &targetWatch{report: tell, log: w.log}
 	if c.TargetURL != "" {
-		if aim, err = target.New(c.targetConfig(queueName)); err != nil {
+		aiming := c.targetConfig(queueName)
+		aiming.Dial = w.dial
+		if aim, err = target.New(aiming); err != nil {
 			return err
 		}
 		do = posted(target.NewBreaker(aim, outage.changed), w.telemetry.Traceparent)

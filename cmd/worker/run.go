@@ -55,6 +55,8 @@ type worker struct {
 	protector *ecs.Protector
 	health    *healthGate // nil: no health path
 	admin     net.Listener
+
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // to the target; nil: by the network
 }
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
