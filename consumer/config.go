@@ -25,10 +25,15 @@ const (
 	pollGrace       = 10 * time.Second // a long poll's deadline beyond its wait
 	maxPollBackoff  = 20 * time.Second // between failed receives; below the liveness limit
 	maxAckBackoff   = 5 * time.Second  // between failed tries to end a message
+	probeTime       = 5 * time.Second  // after which the next probe does not wait for this one
 	stopGrace       = time.Second      // for cancelled handlers to return
 	settleTime      = 3 * time.Second  // for what they leave to be recorded and answered
 	livenessLimit   = 60 * time.Second // without a sign of the receive loop
+	minVisibility   = 10 * time.Second // below it a heartbeat and a call's deadline do not fit
 	maxVisibility   = maxHold          // what SQS accepts
+	minPollWait     = time.Second      // below it a receive would be a short poll
+	minDrainTimeout = time.Second      // below it no handler would be let finish
+	minBackoff      = time.Second      // SQS counts in seconds
 	maxWaiting      = 1_000            // parked messages and lane followers
 	maxWaitingBytes = 64 << 20         // their bodies
 	acksPerSlot     = 10               // unanswered acks per slot at which receiving stops
@@ -37,14 +42,16 @@ const (
 )
 
 // Config says how a [Consumer] works. The zero value of a field, QueueURL
-// apart, means its default.
+// apart, means its default. [New] checks all of it and reports every problem.
 type Config struct {
-	// QueueURL is the queue to work on. Required.
+	// QueueURL is the queue to work on. Required. A name that ends in .fifo
+	// makes it a FIFO queue.
 	QueueURL string
 
 	// DLQURL is the dead-letter queue for copies with a reason. Default: the
-	// target of the queue's redrive policy. When there is none, a message that
-	// would be dead-lettered is left in the queue, which is logged as an error.
+	// target of the queue's redrive policy. Must not be QueueURL. When there is
+	// neither, a message that would be dead-lettered is left in the queue, which
+	// is logged as an error.
 	DLQURL string
 
 	// Concurrency is the number of slots: messages handled at a time. Default
@@ -55,56 +62,51 @@ type Config struct {
 	// the heartbeat, which beats every third of it, give or take a tenth of
 	// that. A crashed worker's messages are seen by others after at most this
 	// long. Default 60s; 10s to 12h, whole seconds. With package dedupe its
-	// lease + skew must fit between two thirds of it and a call's deadline:
-	// Lease + Skew <= Visibility - Heartbeat() - 5s.
+	// lease must end before that: Lease + Skew <= [Config.LeaseBound].
 	Visibility time.Duration
 
 	// PollWait is how long a receive waits for messages. Default 20s, which is
 	// also the most SQS allows; at least 1s, whole seconds. A stop waits for
-	// the poll that is out, so that no message is stranded in a lost answer.
+	// the poll that is out, at most DrainTimeout, so that no message is
+	// stranded in a lost answer: DrainTimeout should not be shorter.
 	PollWait time.Duration
 
 	// DrainTimeout is how long handlers may go on after a stop. Default 25s; at
-	// least 1s. DrainTimeout + 4s (a grace and the settling of outcomes) must be
-	// less than the platform's own stop timeout.
+	// least 1s. [Config.StopTime] must be less than the platform's own stop
+	// timeout. Where the queue's maxReceiveCount is 1 it should be at least
+	// PollWait plus the longest handler: a shorter one is warned about.
 	DrainTimeout time.Duration
 
 	// Backoff is the base of the delay after a failure: a random time up to
-	// Backoff, doubled with each receive, up to MaxBackoff. Defaults 10s and
-	// 15m; MaxBackoff at most 12h.
-	Backoff    time.Duration
+	// Backoff, doubled with each receive, up to MaxBackoff. Default 10s; at
+	// least 1s.
+	Backoff time.Duration
+
+	// MaxBackoff bounds the delay after a failure that does not name its own.
+	// Default 15m; from Backoff to 12h.
 	MaxBackoff time.Duration
 
-	// Rate is how many messages may be started a second; 0 means no limit.
+	// Rate is how many messages may be started a second, in bursts of at most
+	// that many. 0 means no limit; must not be negative. A message that waits
+	// for its turn has a slot.
 	Rate float64
 
 	// CancelOnLostReceipt cancels a handler's context with [ErrReceiptLost]
-	// when SQS says that the message is no longer ours. Leave it off where a
-	// lease guards the work: the other delivery is deferred then.
+	// when SQS says that the message is no longer ours, or after the 12 hours
+	// that it may be. Default false: leave it off where a lease guards the
+	// work, because the other delivery is deferred then.
 	CancelOnLostReceipt bool
 
-	// Name returns a message's name for logs and dead-letter copies, and
-	// whether it has one. Default: the attribute sqsonce.name.
+	// Name returns a message's name for logs, dead-letter copies and
+	// [Consumer.Flights], and whether it has one. It is called at most once for
+	// a message. Default: the attribute sqsonce.name.
 	Name func(Message) (string, bool)
 
 	// Logger gets what an operator should know. Default [slog.Default].
 	Logger *slog.Logger
 
-	// Hooks are called on events; see [Hooks].
+	// Hooks are called on events; see [Hooks]. Default: none.
 	Hooks Hooks
-}
-
-// Hooks observe. Each may be nil, is called synchronously, from several
-// goroutines, and must not block.
-type Hooks struct {
-	// Received is called after each answered receive, with the number of
-	// messages and how long the call took.
-	Received func(n int, took time.Duration)
-	// Handled is called after each run of the handler, with what was decided
-	// and how long the handler took.
-	Handled func(m Message, d Disposition, took time.Duration)
-	// Failed is called when a call to SQS failed or one of its entries did.
-	Failed func(operation string, err error)
 }
 
 // Heartbeat returns the longest time between two extensions of a message's
@@ -114,6 +116,21 @@ func (c Config) Heartbeat() time.Duration {
 	return every + every/jitterShare
 }
 
+// LeaseBound returns how long a lease on the work of a message, clock skew
+// included, may last so that a crashed worker's message comes back to a name
+// that is free: what is left of the visibility timeout when a heartbeat is due,
+// less the time that its call may take.
+func (c Config) LeaseBound() time.Duration {
+	return cmp.Or(c.Visibility, DefaultVisibility) - c.Heartbeat() - callDeadline
+}
+
+// StopTime returns how long [Consumer.Run] may take to return after a stop:
+// the drain, a second for cancelled handlers to return, and three to settle
+// what they leave.
+func (c Config) StopTime() time.Duration {
+	return cmp.Or(c.DrainTimeout, DefaultDrainTimeout) + stopGrace + settleTime
+}
+
 // withDefaults returns a copy of c with the defaults filled in.
 func (c Config) withDefaults() Config {
 	c.Concurrency = cmp.Or(c.Concurrency, DefaultConcurrency)
@@ -121,7 +138,7 @@ func (c Config) withDefaults() Config {
 	c.PollWait = cmp.Or(c.PollWait, DefaultPollWait)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, DefaultDrainTimeout)
 	c.Backoff = cmp.Or(c.Backoff, DefaultBackoff)
-	c.MaxBackoff = cmp.Or(c.MaxBackoff, DefaultMaxBackoff)
+	c.MaxBackoff = cmp.Or(c.MaxBackoff, max(DefaultMaxBackoff, c.Backoff))
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Name == nil {
 		c.Name = func(m Message) (string, bool) { return m.Attribute(AttrName) }
@@ -142,22 +159,22 @@ func (c Config) validate() error {
 	if c.Concurrency < 1 {
 		bad("Concurrency %d: must be at least 1", c.Concurrency)
 	}
-	if c.Visibility < 10*time.Second || c.Visibility > maxVisibility || c.Visibility%time.Second != 0 {
-		bad("Visibility %s: must be whole seconds from 10s to 12h", c.Visibility)
+	if c.Visibility < minVisibility || c.Visibility > maxVisibility || c.Visibility%time.Second != 0 {
+		bad("Visibility %s: must be whole seconds from %s to %s", c.Visibility, minVisibility, maxVisibility)
 	}
-	if c.PollWait < time.Second || c.PollWait > DefaultPollWait || c.PollWait%time.Second != 0 {
-		bad("PollWait %s: must be whole seconds from 1s to 20s", c.PollWait)
+	if c.PollWait < minPollWait || c.PollWait > DefaultPollWait || c.PollWait%time.Second != 0 {
+		bad("PollWait %s: must be whole seconds from %s to %s", c.PollWait, minPollWait, DefaultPollWait)
 	}
-	if c.DrainTimeout < time.Second {
-		bad("DrainTimeout %s: must be at least 1s", c.DrainTimeout)
+	if c.DrainTimeout < minDrainTimeout {
+		bad("DrainTimeout %s: must be at least %s", c.DrainTimeout, minDrainTimeout)
 	}
-	if c.Backoff < time.Second {
-		bad("Backoff %s: must be at least 1s", c.Backoff)
+	if c.Backoff < minBackoff {
+		bad("Backoff %s: must be at least %s", c.Backoff, minBackoff)
 	}
 	if c.MaxBackoff < c.Backoff || c.MaxBackoff > maxVisibility {
-		bad("MaxBackoff %s: must be between Backoff %s and 12h", c.MaxBackoff, c.Backoff)
+		bad("MaxBackoff %s: must be between Backoff %s and %s", c.MaxBackoff, c.Backoff, maxVisibility)
 	}
-	if c.Rate < 0 {
+	if !(c.Rate >= 0) { // a NaN is wrong too
 		bad("Rate %g: must not be negative", c.Rate)
 	}
 	return errors.Join(errs...)

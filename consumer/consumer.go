@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 )
 
@@ -25,10 +25,9 @@ type Consumer struct {
 	beats beats // messages whose visibility is kept up
 	lanes lanes // FIFO groups at work
 
-	facts   facts          // what the queue says about redrives; set before anything is received
-	workers errgroup.Group // polls and lanes
+	facts   facts // what the queue says about redrives; set before anything is received
+	workers crew  // polls and lanes
 	started atomic.Bool
-	ready   atomic.Bool
 
 	stopping  chan struct{} // closed when the stop begins
 	aborted   chan struct{} // closed by Abort
@@ -44,7 +43,11 @@ type Consumer struct {
 // New returns a consumer of q, or an error that lists everything wrong with cfg.
 func New(q Queue, h Handler, cfg Config) (*Consumer, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	err := cfg.validate()
+	if h == nil {
+		err = errors.Join(errors.New("Handler: must be set"), err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	limit := rate.Inf
@@ -57,7 +60,7 @@ func New(q Queue, h Handler, cfg Config) (*Consumer, error) {
 		stopping: make(chan struct{}),
 		aborted:  make(chan struct{}),
 	}
-	c.floor.init(cfg.Concurrency)
+	c.floor.init(cfg.Concurrency, c.kick)
 	c.acks.init(c)
 	c.beats.init()
 	return c, nil
@@ -85,6 +88,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if c.started.Swap(true) {
 		return errors.New("consumer: Run was called before")
 	}
+	defer c.change(c.floor.end)
 	var err error
 	if c.facts, err = c.inspect(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -92,6 +96,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("consumer: start: %w", err)
 	}
+	c.warn()
 
 	lasting := context.WithoutCancel(ctx)
 	polls, cancelPolls := context.WithCancel(lasting)
@@ -102,35 +107,53 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 	var keeping sync.WaitGroup
 	keeping.Go(func() { c.keepVisible(calls) })
-	c.ready.Store(true)
 	c.floor.open()
 	c.kick()
 
 	<-ctx.Done() // work, until told to stop
 
-	c.ready.Store(false)
-	c.floor.stop()    // phase 1
-	close(c.stopping) // phase 2, by each message for itself
-	ended := make(chan struct{})
-	go func() { // joined below, unless handlers are abandoned
-		defer close(ended)
-		_ = c.workers.Wait() // polls and lanes return no errors
-	}()
+	c.change(c.floor.stop) // phase 1
+	close(c.stopping)      // phase 2, by each message for itself
 
-	c.await(ended, c.cfg.DrainTimeout, c.aborted) // phase 3
+	c.await(c.workers.left(0), c.cfg.DrainTimeout, c.aborted) // phase 3
 	cancelWork(ErrStopped)
 	cancelPolls()
 
-	c.await(ended, stopGrace+settleTime, nil) // phase 4
+	c.await(c.workers.left(0), stopGrace+settleTime, nil) // phase 4
 	cancelCalls()
 	c.acks.close()
 	keeping.Wait()
 
-	if left := c.beats.running(); len(left) > 0 {
-		return fmt.Errorf("consumer: %w: messages %s", ErrAbandoned, strings.Join(left, ", "))
+	abandoned := c.beats.running()
+	<-c.workers.left(len(abandoned)) // everybody else ends now that no call can be made
+	if len(abandoned) > 0 {
+		return fmt.Errorf("consumer: %w: %s", ErrAbandoned, strings.Join(c.label(abandoned), ", "))
 	}
-	<-ended
 	return nil
+}
+
+// label names messages for an operator.
+func (c *Consumer) label(tasks []*task) []string {
+	labels := make([]string, len(tasks))
+	for i, t := range tasks {
+		labels[i] = t.ID
+		if name := c.name(t); name != "" {
+			labels[i] = fmt.Sprintf("%q (message %s)", name, t.ID)
+		}
+	}
+	slices.Sort(labels)
+	return labels
+}
+
+// warn tells of settings that will hurt.
+func (c *Consumer) warn() {
+	if c.facts.dlqURL == "" {
+		c.cfg.Logger.Warn("no dead-letter queue is known: what fails for good stays in the queue", "queue", c.cfg.QueueURL)
+	}
+	if c.facts.maxReceives == 1 && c.cfg.DrainTimeout <= c.cfg.PollWait {
+		c.cfg.Logger.Warn("DrainTimeout should be PollWait and the longest handler where maxReceiveCount is 1: "+
+			"a message that arrives during a stop has only the rest of it", "drain_timeout", c.cfg.DrainTimeout, "poll_wait", c.cfg.PollWait)
+	}
 }
 
 // await waits for done, at most d, or for cut.
@@ -148,22 +171,33 @@ func (c *Consumer) await(done <-chan struct{}, d time.Duration, cut <-chan struc
 // a stop it has no effect until the stop. It may be called more than once.
 func (c *Consumer) Abort() { c.abortOnce.Do(func() { close(c.aborted) }) }
 
-// Pause stops receiving until Resume. What is under way goes on.
-func (c *Consumer) Pause() { c.floor.pause(true) }
+// Pause stops receiving until Resume. What is under way goes on, a long poll
+// that is out included. It may be called before Run.
+func (c *Consumer) Pause() { c.change(func() { c.floor.pause(true) }) }
 
 // Resume undoes Pause.
-func (c *Consumer) Resume() {
-	c.floor.pause(false)
+func (c *Consumer) Resume() { c.change(func() { c.floor.pause(false) }) }
+
+// Ready reports whether the consumer works: it has started and is not stopping.
+func (c *Consumer) Ready() bool {
+	switch c.Stats().State {
+	case Running, Paused, Held:
+		return true
+	default:
+		return false
+	}
+}
+
+// change makes a change and starts what it makes due.
+func (c *Consumer) change(do func()) {
+	do()
 	c.kick()
 }
 
-// Ready reports whether the consumer works: it has started and is not stopping.
-func (c *Consumer) Ready() bool { return c.ready.Load() }
-
 // Healthy returns an error when a receive was due (slots free, not paused,
-// stopping or at a bound) and the receive loop has done nothing for a minute.
-// It asks nobody else, so that trouble of SQS does not make a platform kill
-// the worker.
+// stopping, at a bound or in an outage) and the receive loop has done nothing
+// for a minute. It asks nobody else, so that trouble of SQS does not make a
+// platform kill the worker.
 func (c *Consumer) Healthy(now time.Time) error {
 	if idle := c.floor.stale(now); idle > livenessLimit {
 		return fmt.Errorf("consumer: a receive has been due for %s", idle.Truncate(time.Second))
@@ -181,9 +215,11 @@ func (c *Consumer) isStopping() bool {
 	}
 }
 
-// failed tells of a call to SQS that failed.
+// failed tells of a call to SQS that failed, or of an entry of one.
 func (c *Consumer) failed(operation string, err error) {
-	c.cfg.Logger.Warn("SQS call failed", "operation", operation, "error", err)
+	if !isReceiptLost(err) { // that is told of by who knows whether it matters
+		c.cfg.Logger.Warn("SQS call failed", "operation", operation, "error", err)
+	}
 	if c.cfg.Hooks.Failed != nil {
 		c.cfg.Hooks.Failed(operation, err)
 	}

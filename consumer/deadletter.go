@@ -2,14 +2,14 @@ package consumer
 
 import (
 	"context"
-	"maps"
-	"strconv"
+	"errors"
 	"strings"
-	"unicode/utf8"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 )
 
 // What SQS accepts of a message.
@@ -21,16 +21,43 @@ const (
 	minErrorBytes   = 16      // less says nothing
 )
 
-// Reasons of messages that waited here for somebody else's attempt.
+// Reasons of messages that were not handled, or not to their end.
 const (
 	reasonParkedAtStop  = "in progress elsewhere at stop"
 	reasonParkedTooLong = "in progress elsewhere"
+	reasonUntried       = "stopped before it was tried"
 )
+
+// deadCopy is a message on its way to the dead-letter queue.
+type deadCopy struct {
+	body, group, dedup, trace string
+	attributes                map[string]types.MessageAttributeValue
+}
+
+// bytes is what SQS counts of it.
+func (d *deadCopy) bytes() int { return len(d.body) + attributesBytes(d.attributes) }
+
+// entry is the copy as the i-th entry of a batch.
+func (d *deadCopy) entry(i int) types.SendMessageBatchRequestEntry {
+	e := types.SendMessageBatchRequestEntry{Id: position(i), MessageBody: &d.body, MessageAttributes: d.attributes}
+	if d.group != "" {
+		e.MessageGroupId = &d.group
+	}
+	if d.dedup != "" {
+		e.MessageDeduplicationId = &d.dedup
+	}
+	if d.trace != "" {
+		e.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): systemText(d.trace),
+		}
+	}
+	return e
+}
 
 // deadLetter copies a message to the dead-letter queue, with the reason, and
 // reports whether the copy stands there. Without it the message is not deleted.
 func (c *Consumer) deadLetter(t *task, d Disposition) bool {
-	name, _ := c.cfg.Name(t.Message)
+	name := c.name(t)
 	log := c.cfg.Logger.With("name", name, "message_id", t.ID, "receive", t.ReceiveCount, "reason", d.Reason)
 	if c.facts.dlqURL == "" {
 		log.Error("message cannot be dead-lettered: no dead-letter queue is known; it stays in the queue", "error", d.Err)
@@ -42,101 +69,73 @@ func (c *Consumer) deadLetter(t *task, d Disposition) bool {
 			"error", d.Err)
 		return false
 	}
-	in := &sqs.SendMessageInput{QueueUrl: &c.facts.dlqURL, MessageBody: &t.Body, MessageAttributes: attributes}
-	if t.GroupID != "" {
-		in.MessageGroupId = &t.GroupID
-	}
+	dead := &deadCopy{body: t.Body, group: t.GroupID, trace: t.TraceHeader, attributes: attributes}
 	if strings.HasSuffix(c.facts.dlqURL, ".fifo") {
-		in.MessageDeduplicationId = &t.ID // a copy sent twice is one
+		dead.dedup = t.ID // a copy sent twice is one
 	}
-	if t.TraceHeader != "" {
-		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
-			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): systemText(t.TraceHeader),
-		}
-	}
-	err := c.insist("SendMessage", t, func() error {
-		ctx, cancel := context.WithTimeout(c.calls, callDeadline)
-		defer cancel()
-		_, err := c.queue.SendMessage(ctx, in)
+	err := c.insist("SendMessageBatch", t, isRefused, func() error {
+		_, err := c.acks.copies.Do(c.calls, dead)
 		return err
 	})
-	if err == nil {
-		log.Info("dead-lettered", "error", d.Err)
+	switch {
+	case err == nil:
+	case isRefused(err):
+		log.Error("message cannot be dead-lettered: the dead-letter queue does not take it; it stays in the queue",
+			"queue", c.facts.dlqURL, "error", err)
+		return false
+	default:
+		return false // no time left; told of by insist
 	}
-	return err == nil
+	log.Info("dead-lettered", "error", d.Err)
+	if c.cfg.Hooks.DeadLettered != nil {
+		c.cfg.Hooks.DeadLettered(t.Message, d)
+	}
+	return true
 }
 
-// copyAttributes returns the attributes of a message's dead-letter copy: its
-// own, and as many of ours as SQS has room for, the reason first. It reports
-// false when not even the reason fits.
-func copyAttributes(m Message, name string, d Disposition) (map[string]types.MessageAttributeValue, bool) {
-	result := maps.Clone(m.Attributes)
-	if result == nil {
-		result = make(map[string]types.MessageAttributeValue, 5)
+// sendCopies makes one SendMessageBatch call. One copy that SQS does not take
+// may fail the call for all; then each is sent alone.
+func (c *Consumer) sendCopies(copies []*deadCopy) []answer {
+	ctx, cancel := context.WithTimeout(c.calls, callDeadline)
+	defer cancel()
+	entries := make([]types.SendMessageBatchRequestEntry, len(copies))
+	for i, d := range copies {
+		entries[i] = d.entry(i)
 	}
-	// An earlier trip's attributes make room for this one's.
-	for _, ours := range []string{AttrReason, AttrError, AttrAttempts, AttrOriginalID} {
-		delete(result, ours)
-	}
-	room := maxMessageBytes - len(m.Body)
-	for key, value := range result {
-		room -= attributeBytes(key, value)
-	}
-	put := func(key, value string) bool {
-		v := text(value)
-		if _, there := result[key]; value == "" || there || len(result) >= maxAttributes || attributeBytes(key, v) > room {
-			return false
+	start := time.Now()
+	out, err := c.queue.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &c.facts.dlqURL, Entries: entries})
+	if err != nil {
+		if len(copies) == 1 || !isRefused(err) || isFatal(err) {
+			return c.allFailed("SendMessageBatch", len(copies), err)
 		}
-		result[key] = v
-		room -= attributeBytes(key, v)
+		var alone []answer
+		for i := range copies {
+			alone = append(alone, c.sendCopies(copies[i:i+1])...)
+		}
+		return alone
+	}
+	done := make([]string, len(out.Successful))
+	for i, s := range out.Successful {
+		done[i] = aws.ToString(s.Id)
+	}
+	return c.answers("SendMessageBatch", start, len(copies), done, out.Failed)
+}
+
+// isRefused reports whether SQS will not take this message in this queue.
+func isRefused(err error) bool {
+	if isFatal(err) {
 		return true
 	}
-	if !put(AttrReason, d.Reason) {
-		return nil, false
+	code := ""
+	if e, ok := errors.AsType[*entryError](err); ok {
+		code = e.code
+	} else if e, ok := errors.AsType[smithy.APIError](err); ok {
+		code = e.ErrorCode()
 	}
-	put(AttrName, printable(name))
-	put(AttrOriginalID, m.ID)
-	put(AttrAttempts, strconv.Itoa(d.Attempts))
-	if d.Err != nil {
-		size := min(maxErrorBytes, room-len(AttrError)-len("String"))
-		if size >= minErrorBytes {
-			put(AttrError, cut(printable(d.Err.Error()), size))
-		}
+	switch strings.TrimPrefix(code, "AWS.SimpleQueueService.") {
+	case "InvalidMessageContents", "InvalidParameterValue", "MissingParameter", "InvalidAttributeValue",
+		"UnsupportedOperation", "BatchRequestTooLong", "AccessDenied", "KmsAccessDenied", "KmsDisabled", "KmsNotFound":
+		return true
 	}
-	return result, true
-}
-
-func text(s string) types.MessageAttributeValue {
-	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
-}
-
-func systemText(s string) types.MessageSystemAttributeValue {
-	return types.MessageSystemAttributeValue{DataType: aws.String("String"), StringValue: &s}
-}
-
-func attributeBytes(name string, v types.MessageAttributeValue) int {
-	return len(name) + len(aws.ToString(v.DataType)) + len(aws.ToString(v.StringValue)) + len(v.BinaryValue)
-}
-
-// printable replaces what SQS does not accept in a text: it takes tab, line
-// feed, carriage return, and U+0020 upwards without surrogates and the last two
-// code points of the basic plane.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r != 0xfffe && r != 0xffff {
-			return r
-		}
-		return utf8.RuneError
-	}, s)
-}
-
-// cut shortens s to at most n bytes without splitting a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
+	return false
 }

@@ -38,55 +38,66 @@ type Disposition struct {
 	Err      error         // the handler's; nil when it succeeded
 	Attempts int           // of DeadLetter: attempts counted, or receives where nobody counts
 	Failure  bool          // a failed try, as opposed to one that did not count
+
+	unavailable bool // the error said that something is down
 }
 
 // Limits are what Decide needs to know beside the error and the message.
 type Limits struct {
 	Backoff    time.Duration // base of the delay after a failure
 	MaxBackoff time.Duration // its bound
-	Stopping   bool          // the consumer stops: nothing can wait here any longer
+	Stopping   bool          // the consumer stops: only what is on its last receive may wait here
+	Over       bool          // its drain is over, or SQS's time for the message: nothing may
 	InPlace    bool          // FIFO: a retry must not let others pass
 	Tries      int           // failed tries in place since the receive
-	Holds      int           // unavailabilities in a row
+	Holds      int           // probes that failed in a row, while something is down
 	Random     float64       // spreads delays; 0 <= Random < 1
 }
 
 // Bounds of deferrals.
 const (
 	maxDefer   = 15 * time.Minute
-	inPlaceMax = 5 * time.Second // a lane's head looks again this soon
+	inPlaceMax = 5 * time.Second // a lane's head, or a parked message at a stop, looks again this soon
 	holdBase   = 200 * time.Millisecond
 	holdMax    = 5 * time.Second
+	keepAgain  = 30 * time.Second // a message that is not ours to end is looked at again, where it is kept
 )
 
 // Decide says what becomes of m after its handler has returned err. It is
 // pure. The rules, first match wins:
 //
 //   - nil: Delete.
-//   - Keep() true: Keep. Somebody else owns the outcome.
-//   - Unavailable() true: Hold. While stopping: Release at once, or Keep on the
-//     last receive, because nothing was tried.
+//   - Keep() true: Keep. Somebody else owns the outcome. On the last receive, or
+//     in place, SQS would not wait for that: Park.
+//   - Unavailable() true: Hold.
 //   - Deferred() true: Defer for RetryAfter() and up to a second, doubled with each
 //     receive beyond the first, at most 15 minutes. On the last receive, or in
-//     place: Park; while stopping these are DeadLetter and Release at once.
+//     place: Park.
 //   - Permanent() true: DeadLetter.
-//   - cancelled by the stop: Release at once; on the last receive DeadLetter.
+//   - cancelled by the stop ([context.Canceled] or [ErrStopped] in the error):
+//     Release at once; on the last receive DeadLetter.
 //   - anything else, on the last receive: DeadLetter.
 //   - anything else: Release after RetryAfter(), at most 12 hours, or after a
-//     backoff with full jitter. In place: Park instead, unless stopping.
+//     backoff with full jitter. In place: Park instead.
+//
+// What would wait here (Hold, Park) ends at a stop, unless it is on its last
+// receive: that may wait until the drain is over. A held message and a deferred
+// head are then visible at once, a failed head after its delay. On its last
+// receive a deferred message is dead-lettered in the end, and a held one is
+// left alone, because nothing was tried.
 func Decide(err error, m Message, l Limits) Disposition {
 	switch {
 	case err == nil:
 		return Disposition{Action: Delete}
 	case is(err, keeper.Keep):
-		return Disposition{Action: Keep, Err: err}
+		return decideKeep(err, m, l)
 	case is(err, unavailabler.Unavailable):
 		return decideUnavailable(err, m, l)
 	case is(err, deferrer.Deferred):
 		return decideDeferred(err, m, l)
 	case is(err, permanenter.Permanent):
 		return deadLetter(err, m, "rejected")
-	case l.Stopping && errors.Is(err, context.Canceled):
+	case l.Stopping && (errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped)):
 		if m.LastReceive {
 			return deadLetter(err, m, "stopped")
 		}
@@ -95,31 +106,47 @@ func Decide(err error, m Message, l Limits) Disposition {
 		return deadLetter(err, m, "failed on its last receive")
 	}
 	d := Disposition{Action: Release, After: failureDelay(err, m, l), Err: err, Failure: true}
-	if l.InPlace && !l.Stopping {
+	if l.InPlace && !l.ends(m) {
 		d.Action = Park
 	}
 	return d
 }
 
-func decideUnavailable(err error, m Message, l Limits) Disposition {
+// ends reports whether the message may wait here no longer.
+func (l Limits) ends(m Message) bool { return l.Over || l.Stopping && !m.LastReceive }
+
+func decideKeep(err error, m Message, l Limits) Disposition {
 	switch {
-	case !l.Stopping:
-		return Disposition{Action: Hold, After: doubled(holdBase, l.Holds, holdMax), Err: err}
-	case m.LastReceive:
+	case l.ends(m) || !m.LastReceive && !l.InPlace:
 		return Disposition{Action: Keep, Err: err}
+	case l.Stopping:
+		return Disposition{Action: Park, After: inPlaceMax, Err: err}
 	default:
-		return Disposition{Action: Release, Err: err}
+		return Disposition{Action: Park, After: keepAgain, Err: err}
 	}
+}
+
+func decideUnavailable(err error, m Message, l Limits) Disposition {
+	d := Disposition{Err: err, unavailable: true}
+	switch {
+	case !l.ends(m):
+		d.Action, d.After = Hold, doubled(holdBase, l.Holds, holdMax)
+	case m.LastReceive:
+		d.Action = Keep
+	default:
+		d.Action = Release
+	}
+	return d
 }
 
 func decideDeferred(err error, m Message, l Limits) Disposition {
 	after := retryAfter(err) + time.Duration(l.Random*float64(time.Second))
 	switch {
-	case l.Stopping && m.LastReceive:
+	case l.Over && m.LastReceive:
 		return deadLetter(err, m, reasonParkedAtStop)
-	case l.Stopping && l.InPlace:
+	case l.InPlace && l.ends(m):
 		return Disposition{Action: Release, Err: err}
-	case l.InPlace:
+	case l.InPlace, l.Stopping && m.LastReceive:
 		return Disposition{Action: Park, After: min(after, inPlaceMax), Err: err}
 	case m.LastReceive:
 		return Disposition{Action: Park, After: min(after, maxDefer), Err: err}

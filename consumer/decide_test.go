@@ -37,6 +37,8 @@ func TestDecide(t *testing.T) {
 	stopping.Stopping, inPlace.InPlace = true, true
 	stoppingInPlace := inPlace
 	stoppingInPlace.Stopping = true
+	over := stopping
+	over.Over = true
 	first, third := consumer.Message{ReceiveCount: 1}, consumer.Message{ReceiveCount: 3}
 	late := consumer.Message{ReceiveCount: 40}
 	last := consumer.Message{ReceiveCount: 3, LastReceive: true}
@@ -52,10 +54,15 @@ func TestDecide(t *testing.T) {
 	}{
 		{"success deletes", nil, first, standard, consumer.Delete, 0, ""},
 		{"success deletes while stopping", nil, last, stopping, consumer.Delete, 0, ""},
-		{"a lost attempt leaves its message alone", failure{keep: true, permanent: true}, last, standard, consumer.Keep, 0, ""},
+		{"a lost attempt leaves its message alone", failure{keep: true, permanent: true}, first, standard, consumer.Keep, 0, ""},
+		{"a lost attempt on its last receive waits for the owner's outcome", failure{keep: true}, last, standard, consumer.Park, 30 * time.Second, ""},
+		{"a lost attempt in place waits for the owner's outcome", failure{keep: true}, first, inPlace, consumer.Park, 30 * time.Second, ""},
+		{"a lost attempt on its last receive looks again soon while draining", failure{keep: true}, last, stopping, consumer.Park, 5 * time.Second, ""},
+		{"a lost attempt at the end of the drain leaves its message alone", failure{keep: true}, last, over, consumer.Keep, 0, ""},
 		{"an outage holds the slot", failure{unavailable: true}, last, standard, consumer.Hold, 200 * time.Millisecond, ""},
 		{"an outage at the stop releases at once", failure{unavailable: true}, first, stopping, consumer.Release, 0, ""},
-		{"an outage at the stop keeps a last receive", failure{unavailable: true}, last, stopping, consumer.Keep, 0, ""},
+		{"an outage holds a last receive while draining", failure{unavailable: true}, last, stopping, consumer.Hold, 200 * time.Millisecond, ""},
+		{"an outage at the end of the drain keeps a last receive", failure{unavailable: true}, last, over, consumer.Keep, 0, ""},
 		{"a deferral waits for whole seconds", deferred, first, standard, consumer.Defer, 4 * time.Second, ""},
 		{"a deferral doubles with each receive", deferred, third, standard, consumer.Defer, 16 * time.Second, ""},
 		{"a deferral ends at 15 minutes", deferred, late, standard, consumer.Defer, 15 * time.Minute, ""},
@@ -63,7 +70,8 @@ func TestDecide(t *testing.T) {
 		{"a deferral in place looks again soon", failure{deferred: true, after: time.Hour}, first, inPlace, consumer.Park, 5 * time.Second, ""},
 		{"a deferral at the stop waits in the queue", deferred, first, stopping, consumer.Defer, 4 * time.Second, ""},
 		{"a deferral in place at the stop releases at once", deferred, first, stoppingInPlace, consumer.Release, 0, ""},
-		{"a deferral on the last receive at the stop is dead-lettered", deferred, last, stopping, consumer.DeadLetter, 0, "in progress elsewhere at stop"},
+		{"a deferral on the last receive looks again soon while draining", failure{deferred: true, after: time.Hour}, last, stopping, consumer.Park, 5 * time.Second, ""},
+		{"a deferral on the last receive at the end of the drain is dead-lettered", deferred, last, over, consumer.DeadLetter, 0, "in progress elsewhere at stop"},
 		{"a permanent failure is dead-lettered at once", failure{permanent: true}, first, standard, consumer.DeadLetter, 0, "rejected"},
 		{"a permanent failure says why", fmt.Errorf("wrapped: %w", failure{permanent: true, reason: "mismatch"}), first, standard, consumer.DeadLetter, 0, "mismatch"},
 		{"a failure backs off", plain, first, standard, consumer.Release, 5 * time.Second, ""},
@@ -76,6 +84,7 @@ func TestDecide(t *testing.T) {
 		{"a failure on the last receive is dead-lettered", plain, last, standard, consumer.DeadLetter, 0, "failed on its last receive"},
 		{"a cancelled attempt at the stop is visible at once", context.Canceled, third, stopping, consumer.Release, 0, ""},
 		{"a cancelled attempt on its last receive is dead-lettered", context.Canceled, last, stopping, consumer.DeadLetter, 0, "stopped"},
+		{"an attempt that returns why it was cancelled is visible at once", consumer.ErrStopped, third, stopping, consumer.Release, 0, ""},
 		{"a cancellation of the handler's own is a failure", context.Canceled, first, standard, consumer.Release, 5 * time.Second, ""},
 	}
 	for _, test := range tests {

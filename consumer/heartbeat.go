@@ -3,7 +3,9 @@ package consumer
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -50,17 +52,16 @@ func (b *beats) due(now time.Time) []*task {
 	return due
 }
 
-// running returns the ids of the messages whose handlers are at work.
-func (b *beats) running() []string {
+// all returns the messages.
+func (b *beats) all() []*task {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var ids []string
-	for t := range b.tasks {
-		if t.running.Load() {
-			ids = append(ids, t.ID)
-		}
-	}
-	return ids
+	return slices.Collect(maps.Keys(b.tasks))
+}
+
+// running returns the messages whose handlers are at work.
+func (b *beats) running() []*task {
+	return slices.DeleteFunc(b.all(), func(t *task) bool { return phase(t.phase.Load()) != running })
 }
 
 // beatInterval is a third of the visibility timeout, give or take a tenth of
@@ -68,7 +69,7 @@ func (b *beats) running() []string {
 func beatInterval(visibility time.Duration) time.Duration {
 	every := visibility / heartbeatShare
 	spread := every / jitterShare
-	return every - spread + rand.N(2*spread+1) //nolint:gosec // spreads calls, guards nothing
+	return every - spread + rand.N(2*spread+1)
 }
 
 // keepVisible sends heartbeats until ctx ends.
@@ -111,22 +112,25 @@ func (c *Consumer) beat(ctx context.Context, t *task) {
 	switch {
 	case err == nil:
 		c.beats.postpone(t, start.Add(beatInterval(c.cfg.Visibility)))
-	case isSenderFault(err):
+		t.extensions.Add(1)
+		t.visibleAt.Store(start.Add(extend).UnixNano())
+		if c.cfg.Hooks.Extended != nil {
+			c.cfg.Hooks.Extended(t.Message, start.Add(extend))
+		}
+	case isReceiptLost(err):
 		c.lose(t, err)
-	case ctx.Err() == nil:
-		c.failed("heartbeat", err) // sent again with the next tick
+	default: // told of by the call; sent again with the next tick
 	}
 }
 
 // lose notes that the message is not ours any more: others may receive it.
 func (c *Consumer) lose(t *task, err error) {
 	t.over = true
-	if t.ending.Load() {
+	if phase(t.phase.Load()) == ending {
 		return // deleted meanwhile, most likely; its end will tell
 	}
-	name, _ := c.cfg.Name(t.Message)
 	c.cfg.Logger.Warn("receipt lost: the message may be delivered again while it is handled here",
-		"name", name, "message_id", t.ID, "error", err)
+		"name", c.name(t), "message_id", t.ID, "error", err)
 	t.lost.Store(true)
 	if cancel := t.cancel.Load(); cancel != nil && c.cfg.CancelOnLostReceipt {
 		(*cancel)(ErrReceiptLost)

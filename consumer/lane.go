@@ -35,6 +35,7 @@ func (ls *lanes) enter(tasks []*task, fifo bool, f *floor) []*lane {
 			l.group = t.GroupID
 		}
 		if at := ls.m[l.group]; l.group != "" && at != nil {
+			t.enter(following)
 			at.followers = append(at.followers, t)
 			f.wait(1, len(t.Body))
 			continue
@@ -124,11 +125,12 @@ func (c *Consumer) runLane(l *lane) {
 // leavesQueue reports whether the message is gone once d is carried out.
 func leavesQueue(d Disposition) bool { return d.Action == Delete || d.Action == DeadLetter }
 
-// unstarted is what becomes of a message that was not tried: visible at once,
-// or, where SQS would dead-letter it for that, left to its visibility timeout.
+// unstarted is what becomes of a message that was not tried: visible at once.
+// SQS would dead-letter one on its last receive for that, without a word; so we
+// do it, with the reason. That happens only when the drain was too short for it.
 func unstarted(t *task) Disposition {
 	if t.LastReceive {
-		return Disposition{Action: Keep}
+		return Disposition{Action: DeadLetter, Reason: reasonUntried, Attempts: t.ReceiveCount - 1}
 	}
 	return Disposition{Action: Release}
 }

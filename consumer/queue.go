@@ -20,9 +20,9 @@ type Queue interface {
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
 	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
-	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
-	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error) //nolint:revive // the SDK's name
+	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 }
 
 var _ Queue = (*sqs.Client)(nil)
@@ -44,6 +44,9 @@ type facts struct {
 // when no later try can succeed: the queue is missing or access is denied.
 func (c *Consumer) inspect(ctx context.Context) (facts, error) {
 	for try := 0; ; try++ {
+		if ctx.Err() != nil {
+			return facts{}, ctx.Err()
+		}
 		f, err := c.askFacts(ctx)
 		if err == nil || isFatal(err) {
 			return f, err
@@ -80,10 +83,13 @@ func (c *Consumer) askFacts(ctx context.Context) (facts, error) {
 	}
 	name, account := arn[strings.LastIndexByte(arn, ':')+1:], arnAccount(arn)
 	dlq, err := c.queue.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name, QueueOwnerAWSAccountId: account})
-	if err != nil {
+	switch {
+	case isFatal(err):
 		// Not ours to fix, and no reason to stand still: SQS's own redrive goes on.
 		c.cfg.Logger.Error("dead-letter queue is not to be found; set its URL", "arn", arn, "error", err)
 		return f, nil
+	case err != nil:
+		return f, fmt.Errorf("URL of dead-letter queue %s: %w", arn, err)
 	}
 	f.dlqURL = aws.ToString(dlq.QueueUrl)
 	return f, nil

@@ -25,21 +25,25 @@ var systemAttributes = []types.MessageSystemAttributeName{
 	types.MessageSystemAttributeNameAWSTraceHeader,
 }
 
-// kick starts the polls that are due. It is called after everything that may
-// make one due.
+// kick starts the polls that are due and tells of a new state. It is called
+// after everything that may make one due.
 func (c *Consumer) kick() {
 	for {
 		n := c.floor.planPoll()
 		if n == 0 {
-			return
+			break
 		}
-		c.workers.Go(func() error { c.poll(n); return nil })
+		c.workers.start(func() { c.poll(n) })
+	}
+	if state, fresh := c.floor.news(); fresh && c.cfg.Hooks.State != nil {
+		c.cfg.Hooks.State(state)
 	}
 }
 
 // poll makes one receive for up to n messages and sets them going.
 func (c *Consumer) poll(n int) {
-	messages, err := c.receive(n)
+	attempt := randomID()
+	messages, err := c.receive(n, attempt)
 	for try := 0; err != nil; try++ {
 		// The poll stays out while it backs off, so that trouble is not met with more polls.
 		if c.polls.Err() == nil { // not cut off by the stop
@@ -50,38 +54,39 @@ func (c *Consumer) poll(n int) {
 			return
 		}
 		c.floor.sign()
-		messages, err = c.receive(n)
+		messages, err = c.receive(n, attempt)
 	}
 	received := time.Now()
 	tasks := make([]*task, len(messages))
 	for i, m := range messages {
-		tasks[i] = newTask(c.toMessage(m), received)
+		tasks[i] = newTask(c.toMessage(m), received, c.cfg.Visibility)
 		c.beats.add(tasks[i], c.cfg.Visibility)
 	}
 	entered := c.lanes.enter(tasks, c.cfg.fifo(), &c.floor)
 	c.floor.answered(n, turnsOf(entered), len(messages) == 0)
 	for _, l := range entered {
-		c.workers.Go(func() error { c.runLane(l); return nil })
+		c.workers.start(func() { c.runLane(l) })
 	}
 	c.kick()
 }
 
 // receive makes one long poll. It has a deadline of its own, so that a
 // connection that hangs cannot hang the loop.
-func (c *Consumer) receive(n int) ([]types.Message, error) {
+func (c *Consumer) receive(n int, attempt string) ([]types.Message, error) {
 	ctx, cancel := context.WithTimeout(c.polls, c.cfg.PollWait+pollGrace)
 	defer cancel()
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl:                    &c.cfg.QueueURL,
-		MaxNumberOfMessages:         int32(n), //nolint:gosec // at most 10
+		MaxNumberOfMessages:         int32(n),
 		VisibilityTimeout:           seconds(c.cfg.Visibility),
 		WaitTimeSeconds:             seconds(c.cfg.PollWait),
 		MessageSystemAttributeNames: systemAttributes,
 		MessageAttributeNames:       []string{"All"},
 	}
 	if c.cfg.fifo() {
-		// The SDK's own retries then get the answer that was lost.
-		in.ReceiveRequestAttemptId = aws.String(randomID())
+		// A retry then gets the answer that was lost, instead of leaving its
+		// messages, and their groups, behind for a visibility timeout.
+		in.ReceiveRequestAttemptId = &attempt
 	}
 	start := time.Now()
 	out, err := c.queue.ReceiveMessage(ctx, in)
@@ -126,7 +131,7 @@ func epochMillis(s string) time.Time {
 
 // seconds is d in SQS's unit, rounded up.
 func seconds(d time.Duration) int32 {
-	return int32(min(math.MaxInt32, (d+time.Second-1)/time.Second)) //nolint:gosec // bounded
+	return int32(min(math.MaxInt32, (d+time.Second-1)/time.Second))
 }
 
 func randomID() string {
@@ -139,7 +144,7 @@ func randomID() string {
 // its upper half.
 func backoff(try int, base, limit time.Duration) time.Duration {
 	d := doubled(base, try, limit)
-	return d/2 + mathrand.N(d/2+1) //nolint:gosec // spreads retries, guards nothing
+	return d/2 + mathrand.N(d/2+1)
 }
 
 // sleep waits for d and reports whether ctx still lives.

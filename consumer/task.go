@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -13,32 +14,59 @@ import (
 type task struct {
 	Message
 	received time.Time
-	tries    int // failed tries in place
-	holds    int // unavailabilities in a row
+	tries    int  // failed tries in place
+	lastTry  bool // they have used up what receives SQS would give
 
-	running atomic.Bool                             // its handler is at work
-	cancel  atomic.Pointer[context.CancelCauseFunc] // of its handler
-	ending  atomic.Bool                             // its end is being carried out
-	lost    atomic.Bool                             // SQS says that the receipt is not ours any more
+	nameOnce sync.Once
+	name     string // by Config.Name; set by nameOnce
+
+	phase      atomic.Int32                            // see [phase]
+	visibleAt  atomic.Int64                            // Unix nanoseconds; until then SQS hides it
+	extensions atomic.Int32                            // heartbeats answered
+	cancel     atomic.Pointer[context.CancelCauseFunc] // of its handler
+	lost       atomic.Bool                             // SQS says that the receipt is not ours any more
 
 	visibility chan struct{} // full while somebody changes it
 	over       bool          // guarded by visibility; no more heartbeats
 	nextBeat   time.Time     // guarded by beats.mu
 }
 
-func newTask(m Message, received time.Time) *task {
-	return &task{Message: m, received: received, visibility: make(chan struct{}, 1)}
+func newTask(m Message, received time.Time, visibility time.Duration) *task {
+	t := &task{Message: m, received: received, visibility: make(chan struct{}, 1)}
+	t.visibleAt.Store(received.Add(visibility).UnixNano())
+	return t
+}
+
+func (t *task) enter(p phase) { t.phase.Store(int32(p)) }
+
+// current is the message as the next try sees it: failed tries in place count
+// towards its last receive.
+func (t *task) current() Message {
+	m := t.Message
+	m.LastReceive = m.LastReceive || t.lastTry
+	return m
+}
+
+// name returns a message's name, or nothing.
+func (c *Consumer) name(t *task) string {
+	t.nameOnce.Do(func() {
+		if name, ok := c.cfg.Name(t.Message); ok {
+			t.name = name
+		}
+	})
+	return t.name
 }
 
 // live takes a message from its turn for a slot to the decision about its end.
-func (c *Consumer) live(l *lane, t *task, turn *turn) Disposition {
+func (c *Consumer) live(l *lane, t *task, turn *turn) (d Disposition) {
 	for {
-		if d, ok := c.awaitSlot(l, t, turn); !ok {
-			return d
+		t.enter(queued)
+		if !c.awaitSlot(l, t, turn) {
+			return c.giveUp(t, d)
 		}
-		d, again := c.try(t)
-		c.floor.release()
-		c.kick()
+		again := false
+		d, again = c.try(l, t)
+		c.change(c.floor.release)
 		if !again {
 			return d
 		}
@@ -49,27 +77,49 @@ func (c *Consumer) live(l *lane, t *task, turn *turn) Disposition {
 	}
 }
 
+// giveUp is what becomes of a message that can wait here no longer, after the
+// decision of its last try if there was one.
+func (c *Consumer) giveUp(t *task, d Disposition) Disposition {
+	if d.Err == nil {
+		return unstarted(t)
+	}
+	l := c.limits(t)
+	l.Stopping, l.Over = true, true
+	// Receives that only failed tries in place have used up are there for others.
+	end := Decide(d.Err, t.Message, l)
+	if end.Reason == reasonParkedAtStop && !c.isStopping() {
+		end.Reason = reasonParkedTooLong
+	}
+	return end
+}
+
 // awaitSlot waits for the message's turn. At a stop a message that has not
-// started is given back, unless it, or one that must come after it, is on its
-// last receive.
-func (c *Consumer) awaitSlot(l *lane, t *task, turn *turn) (Disposition, bool) {
+// started is given back, unless it must be handled now.
+func (c *Consumer) awaitSlot(l *lane, t *task, turn *turn) bool {
 	select {
 	case <-turn.granted:
 		if c.limiter.Wait(stopContext{c.work, c.stopping}) == nil {
-			return Disposition{}, true
+			return true
 		}
 	case <-c.stopping:
 	}
-	if t.LastReceive || c.lanes.lastReceiveFollows(l) {
+	if c.mustStart(l, t) {
 		select {
 		case <-turn.granted:
-			return Disposition{}, true
+			if c.work.Err() == nil {
+				return true
+			}
 		case <-c.work.Done():
 		}
 	}
-	c.floor.withdraw(turn)
-	c.kick()
-	return unstarted(t), false
+	c.change(func() { c.floor.withdraw(turn) })
+	return false
+}
+
+// mustStart reports whether a stop must not give back this message: SQS would
+// dead-letter it, or one that must come after it, unattempted.
+func (c *Consumer) mustStart(l *lane, t *task) bool {
+	return t.LastReceive || c.lanes.lastReceiveFollows(l)
 }
 
 // stopContext ends with the stop, and lets the rate limiter see no deadline.
@@ -91,59 +141,116 @@ func (s stopContext) Err() error {
 
 // try calls the handler, again and again in its slot while what it depends on
 // is down. It reports whether the message waits here for another try.
-func (c *Consumer) try(t *task) (d Disposition, again bool) {
-	for {
+func (c *Consumer) try(l *lane, t *task) (d Disposition, again bool) {
+	for tried := false; ; tried = true {
+		pass := c.floor.enter(tried)
+		if !c.awaitPass(l, t, pass, tried) {
+			c.change(func() { c.floor.turnBack(pass) })
+			return c.giveUp(t, d), false
+		}
 		start := time.Now()
 		err := c.call(t)
-		d = Decide(err, t.Message, c.limits(t, c.isStopping()))
-		c.report(t, d, time.Since(start))
+		d = Decide(err, t.current(), c.limits(t))
+		c.change(func() { c.floor.leave(pass, d) })
+		c.report(t, d, time.Since(start), tried)
 		if d.Failure {
 			t.tries++
-			t.LastReceive = t.LastReceive || c.facts.maxReceives > 0 && t.ReceiveCount+t.tries >= c.facts.maxReceives
+			t.lastTry = c.facts.maxReceives > 0 && t.ReceiveCount+t.tries >= c.facts.maxReceives
 		}
 		if d.Action != Hold {
-			t.holds = 0
 			return d, d.Action == Park
 		}
-		t.holds++
-		if again, d = c.pause(t, d); !again {
-			return d, false
-		}
+	}
+}
+
+// awaitPass waits for leave to call the handler. It reports false when the stop
+// or the end of what SQS allows comes first. At a stop, what must be handled
+// now goes without leave once, and waits for it until the drain is over then.
+func (c *Consumer) awaitPass(l *lane, t *task, p *pass, tried bool) bool {
+	select {
+	case <-p.granted:
+		return true
+	default:
+	}
+	t.enter(held)
+	end := time.NewTimer(time.Until(c.holdEnd(t)))
+	defer end.Stop()
+	select {
+	case <-p.granted:
+		return true
+	case <-end.C:
+		return false
+	case <-c.stopping:
+	}
+	if !c.mustStart(l, t) {
+		return false
+	}
+	if !tried {
+		c.floor.turnBack(p)
+		return c.work.Err() == nil
+	}
+	select {
+	case <-p.granted:
+		return c.work.Err() == nil
+	case <-c.work.Done():
+		return false
 	}
 }
 
 // waitHere keeps a message without a slot until it is to be tried again.
 func (c *Consumer) waitHere(t *task, d Disposition) (Disposition, bool) {
+	t.enter(parked)
 	c.floor.wait(1, len(t.Body))
-	again, d := c.pause(t, d)
-	c.floor.wait(-1, -len(t.Body))
-	c.kick()
+	c.tellParked(t, true)
+	d, again := c.pause(t, d)
+	c.tellParked(t, false)
+	c.change(func() { c.floor.wait(-1, -len(t.Body)) })
 	return d, again
 }
 
-// pause waits for d.After. A stop, or the longest time SQS leaves a message
-// with one receiver, ends the wait with the decision about the message.
-func (c *Consumer) pause(t *task, d Disposition) (bool, Disposition) {
-	holdEnd := time.Until(t.received.Add(maxHold - 2*c.cfg.Visibility))
-	if d.After < holdEnd {
-		if c.sleepUntilStop(d.After) {
-			return true, d
-		}
-	} else if !c.sleepUntilStop(max(0, holdEnd)) {
-		holdEnd = -1
+func (c *Consumer) tellParked(t *task, parked bool) {
+	if c.cfg.Hooks.Parked != nil {
+		c.cfg.Hooks.Parked(t.Message, parked)
 	}
-	end := Decide(d.Err, t.Message, c.limits(t, true))
-	if !c.isStopping() && end.Action == DeadLetter && end.Reason == reasonParkedAtStop {
-		end.Reason = reasonParkedTooLong
-	}
-	return false, end
 }
 
-func (c *Consumer) limits(t *task, stopping bool) Limits {
+// holdEnd is when a message that waits here has to be let go, so that its end
+// is answered within what SQS allows.
+func (c *Consumer) holdEnd(t *task) time.Time {
+	return t.received.Add(maxHold - min(2*c.cfg.Visibility, maxHold/2))
+}
+
+// pause waits for d.After. A stop, or the longest time SQS leaves a message
+// with one receiver, ends the wait with the decision about the message. One on
+// its last receive is looked at at once when a stop begins, and waits until the
+// drain is over.
+func (c *Consumer) pause(t *task, d Disposition) (Disposition, bool) {
+	lasts := t.LastReceive && !d.Failure
+	var stop <-chan struct{} = c.stopping
+	if lasts && c.isStopping() {
+		stop = c.work.Done()
+	}
+	left := time.Until(c.holdEnd(t))
+	wait := time.NewTimer(min(d.After, left))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		if d.After < left {
+			return d, true
+		}
+	case <-stop:
+		if lasts && c.work.Err() == nil {
+			return d, true
+		}
+	}
+	return c.giveUp(t, d), false
+}
+
+func (c *Consumer) limits(t *task) Limits {
 	return Limits{
-		Backoff: c.cfg.Backoff, MaxBackoff: c.cfg.MaxBackoff, Stopping: stopping,
-		InPlace: c.cfg.fifo(), Tries: t.tries, Holds: t.holds,
-		Random: rand.Float64(), //nolint:gosec // spreads retries, guards nothing
+		Backoff: c.cfg.Backoff, MaxBackoff: c.cfg.MaxBackoff, Stopping: c.isStopping(), Over: c.work.Err() != nil,
+		InPlace: c.cfg.fifo(), Tries: t.tries, Holds: c.floor.failedProbes(),
+		Random: rand.Float64(),
 	}
 }
 
@@ -155,29 +262,29 @@ func (c *Consumer) call(t *task) (err error) {
 	if t.lost.Load() && c.cfg.CancelOnLostReceipt {
 		cancel(ErrReceiptLost)
 	}
-	t.running.Store(true)
-	defer t.running.Store(false)
+	t.enter(running)
+	defer t.enter(ending)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return c.handler(ctx, t.Message)
+	return c.handler(ctx, t.current())
 }
 
-// report logs a decision and tells the hook.
-func (c *Consumer) report(t *task, d Disposition, took time.Duration) {
+// report logs a decision and tells the hook; held says that the message was
+// held before this try.
+func (c *Consumer) report(t *task, d Disposition, took time.Duration, held bool) {
 	if c.cfg.Hooks.Handled != nil {
 		c.cfg.Hooks.Handled(t.Message, d, took)
 	}
 	if d.Err == nil {
 		return
 	}
-	name, _ := c.cfg.Name(t.Message)
 	log := c.cfg.Logger.Warn
-	if d.Action == Defer || d.Action == Park && !d.Failure {
-		log = c.cfg.Logger.Debug // ordinary: somebody else is at work
+	if d.Action == Defer || d.Action == Park && !d.Failure || d.Action == Hold && held {
+		log = c.cfg.Logger.Debug // ordinary, or told before
 	}
-	log("not done", "name", name, "message_id", t.ID, "receive", t.ReceiveCount,
+	log("not done", "name", c.name(t), "message_id", t.ID, "receive", t.ReceiveCount,
 		"action", d.Action.String(), "after", d.After, "reason", d.Reason, "error", d.Err)
 }

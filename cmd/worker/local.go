@@ -40,38 +40,41 @@ func (l *localParts) close() {
 }
 
 // newLocal opens the listeners and creates queue and store.
-func newLocal(ctx context.Context, c config, log *slog.Logger) (l *localParts, err error) {
-	l = &localParts{}
-	defer func() {
-		if err != nil {
-			l.close()
-		}
-	}()
-	if l.producerListener, err = awsenv.Listen("--addr", c.Addr); err != nil {
+func newLocal(ctx context.Context, c config, log *slog.Logger) (*localParts, error) {
+	l := &localParts{}
+	if err := l.open(ctx, c, log); err != nil {
+		l.close()
 		return nil, err
 	}
+	return l, nil
+}
+
+func (l *localParts) open(ctx context.Context, c config, log *slog.Logger) (err error) {
+	if l.producerListener, err = awsenv.Listen("--addr", c.Addr); err != nil {
+		return err
+	}
 	if l.queueListener, err = listenQueue(c.QueueAddr, log); err != nil {
-		return nil, err
+		return err
 	}
 	l.server = memqueue.New(memqueue.Config{BaseURL: "http://" + l.queueListener.Addr().String()})
 	store := memstore.New()
 	l.store = store
 	l.queue = sqs.NewFromConfig(l.server.AWSConfig())
 	if l.queueURL, l.dlqURL, err = awsenv.CreateQueue(ctx, l.queue, localQueue); err != nil {
-		return nil, err
+		return err
 	}
-	keys, err := jsonkey.New(jsonkey.Config{Key: c.Key, Fingerprint: c.Fingerprint})
+	keys, err := jsonkey.New(c.keyConfig())
 	if err != nil {
-		return nil, &awsenv.SettingsError{Problems: []string{err.Error()}}
+		return &awsenv.SettingsError{Problems: []string{err.Error()}}
 	}
 	scope, err := c.scope(l.queueURL)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.producer, err = producerapi.New(producerapi.Config{
 		SQS: l.queue, QueueURL: l.queueURL, Records: store, Scope: scope, Keys: keys, Logger: log,
 	})
-	return l, err
+	return err
 }
 
 // listenQueue opens the SQS endpoint: where it was asked for, or at the usual

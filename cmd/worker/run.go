@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,10 +18,8 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
-	"github.com/sqsonce/sqsonce/internal/target"
 )
 
 // errUnhealthy is what "worker check" fails with.
@@ -145,7 +142,7 @@ func serve(
 	group.Go(func() error {
 		select {
 		case s := <-signals:
-			log.Info("stopping: handlers may finish", "signal", s.String(), "drain_timeout", c.DrainTimeout)
+			log.Info("stopping: handlers may finish", "signal", s.String(), "drain_timeout", c.DrainTimeout.String())
 			stop()
 		case <-outer.Done():
 			return nil
@@ -198,115 +195,4 @@ func connect(ctx context.Context, c config) (backend, error) {
 	}
 	back.store, err = dynamo.New(table, dynamo.Config{Table: c.Table})
 	return back, err
-}
-
-// newPool builds the way of a message: consumer, guard, handler.
-func newPool(c config, back backend, log *slog.Logger) (*consumer.Consumer, error) {
-	scope, err := c.scope(back.queueURL)
-	if err != nil {
-		return nil, err
-	}
-	guard, err := dedupe.New[dedupe.Payload](back.store, dedupe.Config{
-		Scope: scope, Lease: c.Lease, Skew: c.Skew, Window: c.Window,
-		MaxAttempts: c.MaxAttempts, Hold: c.OnUnknown == "hold", Logger: log,
-	})
-	if err != nil {
-		return nil, &awsenv.SettingsError{Problems: []string{err.Error()}}
-	}
-	keys, err := jsonkey.New(jsonkey.Config{Key: c.Key, Fingerprint: c.Fingerprint})
-	if err != nil {
-		return nil, &awsenv.SettingsError{Problems: []string{err.Error()}}
-	}
-	work := logged(log)
-	if c.TargetURL != "" {
-		queueName, err := awsenv.QueueName(back.queueURL)
-		if err != nil {
-			return nil, err
-		}
-		t, err := target.New(target.Config{
-			URL: c.TargetURL, Timeout: c.TargetTimeout, PermanentStatuses: c.PermanentStatuses,
-			Queue: queueName, Token: c.TargetToken, Secret: c.TargetSecret,
-		})
-		if err != nil {
-			return nil, &awsenv.SettingsError{Problems: []string{err.Error()}}
-		}
-		work = posted(t)
-	}
-	pool, err := consumer.New(back.queue, dedupe.Wrap(guard, keyOf(keys), work), consumer.Config{
-		QueueURL: back.queueURL, DLQURL: back.dlqURL,
-		Concurrency: c.Concurrency, Visibility: c.Visibility, Rate: c.Rate,
-		DrainTimeout: c.DrainTimeout, Logger: log,
-	})
-	if err != nil {
-		return nil, &awsenv.SettingsError{Problems: []string{err.Error()}}
-	}
-	return pool, nil
-}
-
-// work is what is done with a message, once per name.
-type work = func(context.Context, consumer.Message) (dedupe.Payload, error)
-
-// keyOf says which name a message stands for.
-func keyOf(keys *jsonkey.Extractor) func(consumer.Message) (dedupe.Key, error) {
-	return func(m consumer.Message) (dedupe.Key, error) {
-		name, fingerprint, err := keys.Extract(jsonkey.Source{
-			Body: m.Body, Attribute: m.Attribute, MessageID: m.ID, DedupID: m.DedupID,
-		})
-		if err != nil {
-			return dedupe.Key{}, err
-		}
-		_, deadLettered := m.Attribute(consumer.AttrReason)
-		return dedupe.Key{
-			Name: name, Fingerprint: fingerprint, MessageID: m.ID,
-			RedriveOrder: deadLettered, LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,
-		}, nil
-	}
-}
-
-// logged is the built-in handler: it logs the message and answers with its name.
-func logged(log *slog.Logger) work {
-	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
-		attempt, _ := dedupe.AttemptFrom(ctx)
-		log.DebugContext(ctx, "handled", "name", attempt.Name, "message_id", m.ID,
-			"attempt", attempt.Number, "fence", attempt.Fence, "bytes", len(m.Body))
-		data, err := json.Marshal(map[string]string{"name": attempt.Name})
-		return dedupe.Payload{Data: data}, err
-	}
-}
-
-// posted hands the message to the HTTP target.
-func posted(t *target.Target) work {
-	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
-		attempt, _ := dedupe.AttemptFrom(ctx)
-		attributes := make(map[string]string, len(m.Attributes))
-		for name := range m.Attributes {
-			if v, ok := m.Attribute(name); ok {
-				attributes[name] = v
-			}
-		}
-		resp, err := t.Post(ctx, target.Request{
-			Name: attempt.Name, Fence: int64(attempt.Fence), Attempt: attempt.Number,
-			Body: m.Body, MessageID: m.ID, FirstReceived: m.FirstReceived, ReceiveCount: m.ReceiveCount,
-			Attributes: attributes, TraceParent: attributes["traceparent"],
-		})
-		if err != nil {
-			return dedupe.Payload{}, err
-		}
-		return payload(resp), nil
-	}
-}
-
-// payload is the target's answer as a result: JSON as it is, anything else
-// with its type.
-func payload(r target.Response) dedupe.Payload {
-	switch {
-	case len(r.Body) == 0:
-		return dedupe.Payload{}
-	case json.Valid(r.Body):
-		return dedupe.Payload{Data: r.Body}
-	case r.ContentType == "":
-		return dedupe.Payload{Data: r.Body, Type: "application/octet-stream"}
-	default:
-		return dedupe.Payload{Data: r.Body, Type: r.ContentType}
-	}
 }

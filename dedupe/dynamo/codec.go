@@ -57,10 +57,8 @@ func encode(r dedupe.Record) (item, error) {
 	if r.Fingerprint != (dedupe.Fingerprint{}) {
 		a.Fingerprint = r.Fingerprint[:]
 	}
-	var result types.AttributeValue
-	if len(r.Result) > 0 {
-		result, a.ResultType = encodeResult(r.Result, r.ResultType)
-	}
+	result, resultType := encodeResult(r.Result, r.ResultType)
+	a.ResultType = resultType
 	it, err := attributevalue.MarshalMap(a)
 	if err != nil {
 		return nil, fmt.Errorf("encode record of %q: %w", r.Name, err)
@@ -103,10 +101,8 @@ func decode(it item) (dedupe.Record, error) {
 		return leaveAlone(it), fmt.Errorf("%w: %q has a fingerprint of %d bytes", ErrMalformed, a.ID, n)
 	}
 	copy(r.Fingerprint[:], a.Fingerprint)
-	if result := it[AttrResult]; result != nil {
-		if r.Result, r.ResultType, err = decodeResult(result, a.ResultType); err != nil {
-			return leaveAlone(it), fmt.Errorf("%w: result of %q: %w", ErrMalformed, a.ID, err)
-		}
+	if r.Result, r.ResultType, err = decodeResult(it[AttrResult], a.ResultType); err != nil {
+		return leaveAlone(it), fmt.Errorf("%w: result of %q: %w", ErrMalformed, a.ID, err)
 	}
 	return r, nil
 }

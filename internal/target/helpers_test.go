@@ -78,7 +78,7 @@ func newPiped(t *testing.T, cfg Config, h http.HandlerFunc) (target *Target, sto
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := newTransport("")
+	transport := newTransport(route{})
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		client, server := net.Pipe()
 		select {
