@@ -358,12 +358,23 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 // clip returns s as valid text of at most n bytes, an ellipsis included. What
 // it returns does not keep s alive.
 func clip(s string, n int) string {
-	if len(s) > n {
-		n -= len("…")
-		for n > 0 && !utf8.RuneStart(s[n]) {
-			n--
-		}
-		s = s[:n] + "…"
+	long := len(s) > n
+	if long {
+		s = cut(s, n-len("…"))
 	}
-	return strings.ToValidUTF8(strings.Clone(s), "\uFFFD")
+	if s = strings.ToValidUTF8(s, "\uFFFD"); len(s) > n { // each bad byte may have become three
+		long, s = true, cut(s, n-len("…"))
+	}
+	if long {
+		return s + "…"
+	}
+	return strings.Clone(s)
+}
+
+// cut shortens s to at most n bytes without splitting a character.
+func cut(s string, n int) string {
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
