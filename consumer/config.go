@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -102,6 +103,10 @@ type Config struct {
 	// a message. Default: the attribute sqsonce.name.
 	Name func(Message) (string, bool)
 
+	// Random spreads delays: numbers from 0, included, to 1, not included. Safe
+	// for concurrent use. Default [rand.Float64]; a simulation pins it.
+	Random func() float64
+
 	// Logger gets what an operator should know. Default [slog.Default].
 	Logger *slog.Logger
 
@@ -139,6 +144,9 @@ func (c Config) withDefaults() Config {
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, DefaultDrainTimeout)
 	c.Backoff = cmp.Or(c.Backoff, DefaultBackoff)
 	c.MaxBackoff = cmp.Or(c.MaxBackoff, max(DefaultMaxBackoff, c.Backoff))
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Name == nil {
 		c.Name = func(m Message) (string, bool) { return m.Attribute(AttrName) }

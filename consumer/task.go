@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -253,7 +252,7 @@ func (c *Consumer) limits(t *task) Limits {
 	return Limits{
 		Backoff: c.cfg.Backoff, MaxBackoff: c.cfg.MaxBackoff, Stopping: c.isStopping(), Over: c.work.Err() != nil,
 		InPlace: c.cfg.fifo(), Tries: t.tries, Holds: c.floor.failedProbes(),
-		Random: rand.Float64(),
+		Random: c.cfg.Random(),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 )
 
@@ -15,15 +16,26 @@ const (
 	DefaultWindow      = 720 * time.Hour
 	DefaultMaxAttempts = 5
 	DefaultMaxResult   = 4 << 10
+	DefaultSettle      = 3 * time.Second
+	DefaultCacheAge    = time.Minute
+	DefaultCacheBytes  = 16 << 20
 )
 
 // Bounds that Config is checked against.
 const (
 	minLease  = time.Second
 	maxResult = 300 << 10 // an item holds 400 KB, names and errors included
-	settle    = 3 * time.Second
-	joinFor   = time.Second
-	joinDefer = 5 * time.Second
+	maxCache  = 1 << 30
+)
+
+// What is not configurable, because nobody should have to think of it.
+const (
+	callTimeout   = 3 * time.Second // of one call of the store; a third of a lease shorter than 9 s
+	maxSettle     = 12 * time.Hour  // of one final write; no message can be held any longer
+	joinFor       = time.Second     // how long a second one waits for the first in the same process
+	joinDefer     = 5 * time.Second // when to look again at a name that is held for an unknown time
+	renewTogether = 10              // renewals due within this part of a lease go out together
+	renewRetry    = 12              // a renewal that failed is tried again after this part of a lease
 )
 
 // Config says how a [Guard] works. The zero value of a field, Scope apart,
@@ -63,6 +75,38 @@ type Config struct {
 	// Default 4 KiB; at most 300 KiB.
 	MaxResult int
 
+	// Settle is for how long after the caller's context has ended an outcome is
+	// still tried to be recorded. Until that context ends there is no such limit
+	// but 12 hours. Default 3s; must fit into what the process has between the
+	// end of its drain time and being killed.
+	Settle time.Duration
+
+	// Repanic raises a handler's panic again once it is recorded as a failure.
+	// Default false: Do returns it as an error that is tried again.
+	Repanic bool
+
+	// CacheAge is for how long a completed name is answered from memory without
+	// asking the store, never past its expiry. [Operator.Forget] takes effect
+	// everywhere only after it, so it must be the same in all workers of a scope
+	// and where the verb is used. Default 60s; negative: no cache.
+	CacheAge time.Duration
+
+	// CacheBytes bounds the memory that the cache takes. Default 16 MiB; at most
+	// 1 GiB.
+	CacheBytes int
+
+	// Hooks watch what happens. Default: none.
+	Hooks Hooks
+
+	// Now is the clock that leases and versions are counted with; a store may
+	// offer one that is corrected by its service. It must not be called with
+	// locks held that it takes itself. Default [time.Now].
+	Now func() time.Time
+
+	// Random spreads retries: numbers from 0, included, to 1, not included. Safe
+	// for concurrent use. Default [rand.Float64]; a simulation pins it.
+	Random func() float64
+
 	// Logger gets what an operator should know. Default [slog.Default].
 	Logger *slog.Logger
 }
@@ -74,6 +118,15 @@ func (c Config) withDefaults() Config {
 	c.Window = cmp.Or(c.Window, DefaultWindow)
 	c.MaxAttempts = cmp.Or(c.MaxAttempts, DefaultMaxAttempts)
 	c.MaxResult = cmp.Or(c.MaxResult, DefaultMaxResult)
+	c.Settle = cmp.Or(c.Settle, DefaultSettle)
+	c.CacheAge = max(0, cmp.Or(c.CacheAge, DefaultCacheAge))
+	c.CacheBytes = cmp.Or(c.CacheBytes, DefaultCacheBytes)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }
@@ -99,6 +152,12 @@ func (c Config) validate() error {
 	}
 	if c.MaxResult < 1 || c.MaxResult > maxResult {
 		bad("MaxResult %d: must be 1 to %d bytes", c.MaxResult, maxResult)
+	}
+	if c.Settle < 0 {
+		bad("Settle %s: must not be negative", c.Settle)
+	}
+	if c.CacheBytes < 1 || c.CacheBytes > maxCache {
+		bad("CacheBytes %d: must be 1 to %d", c.CacheBytes, maxCache)
 	}
 	return errors.Join(errs...)
 }

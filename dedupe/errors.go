@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -48,13 +49,23 @@ func (e *InProgressError) Reason() string { return "in progress elsewhere" }
 
 // MismatchError says that the name was used before with a different payload.
 type MismatchError struct {
-	Name   string // the name
-	Status Status // of the record with the other payload; empty when that is running in this process
+	Name      string // the name
+	Status    Status // of the record with the other payload
+	MessageID string // message that last claimed the name; may be empty
+	Differs   string // what was compared, see [Key]; empty: the payload as a whole
 }
 
 // Error implements error.
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("%q was used before with a different body (record is %s)", e.Name, e.Status)
+	what := "the body"
+	if e.Differs != "" {
+		what = strconv.Quote(e.Differs) + " in it"
+	}
+	by := ""
+	if e.MessageID != "" {
+		by = " by message " + e.MessageID
+	}
+	return fmt.Sprintf("%q was used before%s and %s differs (record is %s)", e.Name, by, what, e.Status)
 }
 
 // Permanent reports true: no retry can cure it.
@@ -84,6 +95,9 @@ func (e *RejectedError) Unwrap() error { return e.Err }
 // Permanent reports true.
 func (e *RejectedError) Permanent() bool { return true }
 
+// AttemptsCounted returns Attempts.
+func (e *RejectedError) AttemptsCounted() int { return e.Attempts }
+
 // Reason names the error in a dead-letter queue: "rejected", "attempts used
 // up", or "stopped".
 func (e *RejectedError) Reason() string {
@@ -109,15 +123,19 @@ func (e *ExhaustedError) Error() string {
 // Permanent reports true.
 func (e *ExhaustedError) Permanent() bool { return true }
 
+// AttemptsCounted returns Attempts.
+func (e *ExhaustedError) AttemptsCounted() int { return e.Attempts }
+
 // Reason names the error in a dead-letter queue.
 func (e *ExhaustedError) Reason() string { return "attempts used up" }
 
 // UnknownOutcomeError says that nobody knows whether the work was done, and
 // that it is not run again without an operator's word.
 type UnknownOutcomeError struct {
-	Name string // the name
-	Text string // what is known
-	Err  error  // the handler's error, when this attempt was the one parked
+	Name     string // the name
+	Attempts int    // attempts counted
+	Text     string // what is known
+	Err      error  // the handler's error, when this attempt was the one parked
 }
 
 // Error implements error.
@@ -131,18 +149,39 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 // Permanent reports true.
 func (e *UnknownOutcomeError) Permanent() bool { return true }
 
+// AttemptsCounted returns Attempts.
+func (e *UnknownOutcomeError) AttemptsCounted() int { return e.Attempts }
+
 // Reason names the error in a dead-letter queue.
 func (e *UnknownOutcomeError) Reason() string { return "unknown outcome" }
 
+// failedError is the error of an attempt that failed and will be tried again.
+type failedError struct {
+	attempts int
+	err      error
+}
+
+func (e *failedError) Error() string { return e.err.Error() }
+func (e *failedError) Unwrap() error { return e.err }
+
+// AttemptsCounted returns how many attempts the name has had.
+func (e *failedError) AttemptsCounted() int { return e.attempts }
+
 // leftAlone is the error of an attempt whose message must neither be deleted
 // nor released: somebody else owns the outcome, or it could not be recorded.
-type leftAlone struct{ err error }
+type leftAlone struct {
+	attempts int
+	err      error
+}
 
 func (e *leftAlone) Error() string { return e.err.Error() }
 func (e *leftAlone) Unwrap() error { return e.err }
 
 // Keep reports true: leave the message as it is.
 func (e *leftAlone) Keep() bool { return true }
+
+// AttemptsCounted returns how many attempts the name has had.
+func (e *leftAlone) AttemptsCounted() int { return e.attempts }
 
 // unavailable is the error of a call that a dependency's recovery will cure.
 type unavailable struct{ err error }
@@ -153,27 +192,22 @@ func (e *unavailable) Unwrap() error { return e.err }
 // Unavailable reports true: nothing was counted; try again in place.
 func (e *unavailable) Unavailable() bool { return true }
 
-// notStarted is the error of an attempt whose lease was too short to begin
-// with and could not be renewed.
-type notStarted struct{ err error }
+// notBegun is the failure of an attempt that held the name, and whose handler
+// was not called because its caller stops.
+type notBegun struct{ err error }
 
-func (e *notStarted) Error() string { return "lease too short to start: " + e.err.Error() }
-func (e *notStarted) Unwrap() error { return e.err }
-
-// Down reports true: the work never began, so the attempt is not counted.
-func (e *notStarted) Down() bool { return true }
+func (e *notBegun) Error() string { return "not begun: " + e.err.Error() }
+func (e *notBegun) Unwrap() error { return e.err }
 
 // stopped is the error of an attempt that was cancelled because its caller
 // stops; its record has been released.
-type stopped struct{ err error }
-
-func (e *stopped) Error() string { return "stopped before its outcome mattered: " + e.err.Error() }
-func (e *stopped) Unwrap() error { return errors.Join(context.Canceled, e.err) }
-
-// panicError is a handler's panic turned into an error.
-type panicError struct {
-	value any
-	stack []byte
+type stopped struct {
+	attempts int
+	err      error
 }
 
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }
+func (e *stopped) Error() string   { return "stopped before its outcome mattered: " + e.err.Error() }
+func (e *stopped) Unwrap() []error { return []error{context.Canceled, e.err} }
+
+// AttemptsCounted returns how many attempts the name has had.
+func (e *stopped) AttemptsCounted() int { return e.attempts }

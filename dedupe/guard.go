@@ -2,21 +2,24 @@ package dedupe
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 )
 
-// Guard runs work once per name. It is safe for concurrent use and holds no
-// goroutine of its own. R is the type of the work's result: anything that
-// encodes to JSON, or [Payload].
-type Guard[R any] struct {
-	store   Store
-	cfg     Config
-	terms   Terms
-	flights flights
+// Guard runs work once per name. It is safe for concurrent use, and has a
+// goroutine only while work runs: one that renews all leases. R is the type of
+// the work's result: anything that encodes to JSON, or [Payload].
+type Guard[R any] struct{ e *engine }
+
+// engine is what of a guard does not depend on the type of its results.
+type engine struct {
+	store    Store
+	cfg      Config
+	terms    Terms
+	flights  flights
+	cache    *cache // nil: off
+	renewals renewals
 }
 
 // New returns a guard over s, or an error that lists everything wrong with cfg.
@@ -25,7 +28,16 @@ func New[R any](s Store, cfg Config) (*Guard[R], error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("dedupe: %w", err)
 	}
-	return &Guard[R]{store: s, cfg: cfg, terms: cfg.terms()}, nil
+	e := &engine{store: s, cfg: cfg, terms: cfg.terms()}
+	e.renewals.engine = e
+	if cfg.CacheAge > 0 {
+		c, err := newCache(cfg.CacheBytes, cfg.CacheAge)
+		if err != nil {
+			return nil, fmt.Errorf("dedupe: cache: %w", err)
+		}
+		e.cache = c
+	}
+	return &Guard[R]{e}, nil
 }
 
 // Key says whose turn is asked for.
@@ -35,13 +47,23 @@ type Key struct {
 	MessageID    string      // message that asks; recorded
 	RedriveOrder bool        // the message was dead-lettered by a worker and came back
 	LastDelivery bool        // it will not be delivered again: a failure is final
+	Compared     string      // what Fingerprint was taken over, for the text of a mismatch; empty: the whole payload
 	SeenBefore   bool        // it was delivered before, so reading before claiming is likely to save a write
 }
 
 // Result is the outcome of a name.
 type Result[R any] struct {
-	Value    R
-	Replayed bool // recorded earlier; the work did not run now
+	// Value is what the work returned: now, or, when Replayed, as recorded.
+	Value R
+
+	// Replayed: recorded earlier, or by an attempt that was joined; the work did
+	// not run now.
+	Replayed bool
+
+	// Omitted: the recorded result was larger than [Config.MaxResult] or could
+	// not be encoded, so that a replayed Value is zero (a [Payload] shows the
+	// marker, see [OmittedType]).
+	Omitted bool
 }
 
 // Attempt identifies a running attempt to its handler.
@@ -55,320 +77,131 @@ type attemptKey struct{}
 
 // AttemptFrom returns the attempt that ctx, a handler's context, belongs to.
 func AttemptFrom(ctx context.Context) (Attempt, bool) {
-	a, ok := ctx.Value(attemptKey{}).(Attempt)
-	return a, ok
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return Attempt{}, false
+	}
+	return a.Attempt, true
 }
 
 // Do runs fn unless the name has an outcome, holding the name while fn runs,
-// and records what became of it.
+// and records what became of it. fn runs in the calling goroutine, and Do
+// returns after it: a fn that ignores its cancellation keeps its caller, and
+// its lease is renewed for as long as nobody else holds the name.
 //
 // The context of fn carries an [Attempt] and is cancelled with cause
 // [ErrLeaseLost] when the lease cannot be renewed in time, before anybody else
-// may start. When ctx itself is cancelled, fn should return soon; the outcome
-// is recorded for a few seconds more.
+// may start. When ctx itself is cancelled, fn should return soon: the outcome
+// is recorded for [Config.Settle] more. Until then the outcome is tried to be
+// recorded for as long as nobody else holds the name, up to 12 hours.
 //
-// Errors: fn's own, when the name will be tried again; [*RejectedError] when
-// it will not; [*InProgressError], [*MismatchError], [*ExhaustedError] and
-// [*UnknownOutcomeError] when fn did not run (or, the last, was parked);
+// A panic of fn is recorded as a failure, and then returned as an error, or
+// raised again (see [Config.Repanic]).
+//
+// Errors: fn's own, wrapped, when the name will be tried again;
+// *[RejectedError] when it will not; *[InProgressError], *[MismatchError],
+// *[ExhaustedError] and *[UnknownOutcomeError] when fn did not run (or, the
+// last, was parked); *[EffectError] when a write handed to [AddEffect] failed;
 // errors wrapping [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] and
 // [ErrBadName].
 func (g *Guard[R]) Do(ctx context.Context, key Key, fn func(context.Context) (R, error)) (Result[R], error) {
-	if err := CheckName(key.Name); err != nil {
-		return Result[R]{}, err
-	}
-	done, err := g.flights.join(ctx, key)
+	var value R
+	rec, ran, err := g.e.do(ctx, key, func(ctx context.Context) (output, error) {
+		v, err := fn(ctx)
+		if err != nil {
+			return output{}, err
+		}
+		value = v
+		return encode(v, g.e.cfg.MaxResult), nil
+	})
 	if err != nil {
+		if p, ok := errors.AsType[*panicError](err); ok && g.e.cfg.Repanic {
+			panic(p.value)
+		}
 		return Result[R]{}, err
 	}
-	rec, replayed, err := g.attempt(ctx, key, fn)
-	done(err == nil)
-	if err != nil {
-		return Result[R]{}, err
+	res := Result[R]{Value: value, Replayed: !ran, Omitted: rec.ResultType == OmittedType}
+	if !ran {
+		res.Value = g.decode(rec)
 	}
-	return g.result(rec, replayed)
+	return res, nil
 }
 
-// result decodes what the record holds.
-func (g *Guard[R]) result(rec Record, replayed bool) (Result[R], error) {
+// decode returns what the record holds.
+func (g *Guard[R]) decode(rec Record) R {
 	v, err := decode[R](rec.Result, rec.ResultType)
 	if err != nil {
 		// The work is done all the same: only the value is not to be had.
-		g.cfg.Logger.Warn("recorded result cannot be decoded", "name", rec.Name, "error", err)
+		g.e.cfg.Logger.Warn("recorded result cannot be decoded", "name", rec.Name, "error", err)
 	}
-	return Result[R]{Value: v, Replayed: replayed}, nil
+	return v
+}
+
+// work is a handler whose result is ready to be stored.
+type work func(context.Context) (output, error)
+
+// attempt is one try of this guard to get a name's work done.
+type attempt struct {
+	Attempt
+	key     Key
+	owner   Token
+	begun   time.Time
+	effects effects
+	flight  *flight
+	cancel  context.CancelCauseFunc // of the handler's context
+	lease
+}
+
+// do answers from the cache, from an attempt that runs here, or by an own one.
+// ran says whether the work ran now.
+func (e *engine) do(ctx context.Context, key Key, fn work) (rec Record, ran bool, err error) {
+	if err := CheckName(key.Name); err != nil {
+		return Record{}, false, err
+	}
+	if rec, ok := e.cache.get(key, e.now()); ok {
+		e.hookReplayed(rec, "cached")
+		return rec, false, nil
+	}
+	fl, rec, err := e.flights.join(ctx, key, e.terms)
+	switch {
+	case err != nil:
+		return Record{}, false, e.hookRefused(key.Name, err)
+	case fl == nil:
+		e.hookReplayed(rec, "joined")
+		return rec, false, nil
+	}
+	defer func() { e.flights.leave(fl, rec, err) }()
+	rec, ran, err = e.attempt(ctx, key, fl, fn)
+	if err == nil {
+		e.cache.put(rec, e.now())
+	}
+	return rec, ran, err
 }
 
 // attempt claims, runs and settles.
-func (g *Guard[R]) attempt(ctx context.Context, key Key, fn func(context.Context) (R, error)) (Record, bool, error) {
-	owner := newToken()
-	h, verdict, err := g.claim(ctx, key, owner)
-	if err != nil {
-		return Record{}, false, err
-	}
-	switch verdict {
-	case VerdictApply:
-	case VerdictReplay:
-		return h.rec, true, nil
-	default:
-		return Record{}, false, g.refusal(h.rec, verdict)
-	}
-	value, err := g.run(ctx, h, fn)
-	return g.settle(ctx, h, key, value, err)
-}
-
-// holding is a name held by this attempt: the record as stored, and until
-// when, on the monotonic clock, the lease is proven.
-type holding struct {
-	rec    Record
-	owner  Token
-	proven time.Time // LeaseUntil, counted from before the write
-}
-
-// claim asks for the name until the store answers or ctx ends.
-func (g *Guard[R]) claim(ctx context.Context, key Key, owner Token) (*holding, Verdict, error) {
-	var cur Record
-	id := RecordID(g.cfg.Scope, key.Name)
-	sent := false
-	if reader, ok := g.store.(Reader); ok && key.SeenBefore {
-		if r, err := reader.Get(ctx, id); err == nil {
-			cur = r
-		}
-	}
-	for try := 0; ; try++ {
-		now := time.Now()
-		next, verdict := Step(cur, Claim{
-			Now: now, Owner: owner, Terms: g.terms, ID: id, Name: key.Name,
-			Fingerprint: key.Fingerprint, MessageID: key.MessageID, RedriveOrder: key.RedriveOrder,
-		})
-		if next.Version == cur.Version {
-			h := &holding{rec: next, owner: owner, proven: now.Add(next.LeaseUntil.Sub(now))}
-			return h, verdict, nil
-		}
-		sent = true
-		err := g.store.Swap(ctx, cur.Version, next)
-		if err == nil {
-			h := &holding{rec: next, owner: owner, proven: now.Add(next.LeaseUntil.Sub(now))}
-			return h, verdict, nil
-		}
-		if conflict, ok := errors.AsType[*ConflictError](err); ok {
-			cur = conflict.Current
-			continue
-		}
-		if !pause(ctx, try) {
-			if sent {
-				g.giveUpClaim(ctx, cur, id, key, owner)
-			}
-			return nil, 0, &unavailable{fmt.Errorf("%w: claim %q: %w", ErrUnavailable, key.Name, err)}
-		}
-	}
-}
-
-// giveUpClaim makes one try to release a claim that may have been written
-// although its answer never came, so that the name is not held for a lease.
-func (g *Guard[R]) giveUpClaim(ctx context.Context, cur Record, id string, key Key, owner Token) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
-	defer cancel()
-	if reader, ok := g.store.(Reader); ok {
-		r, err := reader.Get(ctx, id)
-		if err != nil {
-			return
-		}
-		cur = r
-	}
-	next, verdict := Step(cur, Release{Now: time.Now(), Owner: owner, Terms: g.terms})
-	if verdict == VerdictApply && next.Version != cur.Version {
-		if err := g.store.Swap(ctx, cur.Version, next); err != nil {
-			g.cfg.Logger.Warn("claim given up may hold its name until the lease ends", "name", key.Name, "error", err)
-		}
-	}
-}
-
-// refusal is the error for a claim that did not start an attempt.
-func (g *Guard[R]) refusal(r Record, v Verdict) error {
-	switch v {
-	case VerdictWait:
-		after := max(time.Until(r.LeaseUntil), 0) + g.terms.Skew
-		return &InProgressError{Name: r.Name, Until: r.LeaseUntil, After: after}
-	case VerdictMismatch:
-		return &MismatchError{Name: r.Name, Status: r.Status}
-	case VerdictRejected:
-		return &RejectedError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
-	case VerdictExhausted:
-		return &ExhaustedError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
-	case VerdictUnknown:
-		return &UnknownOutcomeError{Name: r.Name, Text: r.Error}
-	case VerdictUnreadable:
-		return &leftAlone{fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, r.Name, r.Format, r.Status)}
-	default:
-		return &leftAlone{fmt.Errorf("%w: %q", ErrLeaseLost, r.Name)}
-	}
-}
-
-// run calls fn under a renewed lease. When it returns, the renewal has ended
-// and h.rec is the record as last stored by it.
-func (g *Guard[R]) run(ctx context.Context, h *holding, fn func(context.Context) (R, error)) (value R, err error) {
-	if time.Until(h.proven) < g.terms.Lease/2 {
-		// The claim waited too long for its answer: start with a fresh lease.
-		if err := g.renew(ctx, h); err != nil {
-			return value, &notStarted{err}
-		}
-	}
-	work, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	work = context.WithValue(work, attemptKey{}, Attempt{Name: h.rec.Name, Fence: h.rec.Fence, Number: h.rec.Attempts})
-
-	stop := make(chan struct{})
-	joined := make(chan struct{})
-	renewing, stopRenewing := context.WithCancel(context.WithoutCancel(ctx))
-	go func() {
-		defer close(joined)
-		g.keep(renewing, h, stop, cancel)
-	}()
-	defer func() {
-		close(stop)
-		stopRenewing()
-		<-joined
-		if cause := context.Cause(work); err != nil && errors.Is(cause, ErrLeaseLost) {
-			err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
-		}
-	}()
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{value: p, stack: debug.Stack()}
-		}
-	}()
-	return fn(work)
-}
-
-// keep renews the lease every third of it until stop closes, and cancels the
-// work when the lease is lost or can no longer be proven.
-func (g *Guard[R]) keep(ctx context.Context, h *holding, stop <-chan struct{}, cancel context.CancelCauseFunc) {
-	expire := time.AfterFunc(time.Until(h.proven)-g.terms.Skew, func() { cancel(ErrLeaseLost) })
-	defer expire.Stop()
-	tick := time.NewTicker(g.terms.Lease / 3)
-	defer tick.Stop()
+func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (Record, bool, error) {
 	for {
-		select {
-		case <-stop:
-			return
-		case <-tick.C:
-		}
-		switch err := g.renew(ctx, h); {
-		case err == nil:
-			expire.Reset(time.Until(h.proven) - g.terms.Skew)
-		case errors.Is(err, ErrLeaseLost):
-			cancel(ErrLeaseLost)
-			return
-		}
-	}
-}
-
-// renew extends the lease once. ErrLeaseLost means that somebody else has the
-// name; any other error that nobody knows.
-func (g *Guard[R]) renew(ctx context.Context, h *holding) error {
-	ctx, cancel := context.WithTimeout(ctx, g.terms.Lease/3)
-	defer cancel()
-	for {
-		now := time.Now()
-		next, verdict := Step(h.rec, Renew{Now: now, Owner: h.owner, Terms: g.terms})
-		if verdict != VerdictApply {
-			return ErrLeaseLost
-		}
-		err := g.store.Swap(ctx, h.rec.Version, next)
-		if err == nil {
-			h.rec, h.proven = next, now.Add(next.LeaseUntil.Sub(now))
-			return nil
-		}
-		conflict, ok := errors.AsType[*ConflictError](err)
-		if !ok {
-			return err
-		}
-		h.rec = conflict.Current
-	}
-}
-
-// settle records what fn returned and turns it into Do's answer.
-func (g *Guard[R]) settle(ctx context.Context, h *holding, key Key, value R, err error) (Record, bool, error) {
-	if err == nil {
-		data, mediaType := encode(value, g.cfg.MaxResult)
-		rec, werr := g.write(ctx, h, func(now time.Time) Event {
-			return Complete{Now: now, Owner: h.owner, Terms: g.terms, Result: data, ResultType: mediaType}
-		})
-		return rec, false, werr
-	}
-	out := judge(ctx, err, key.LastDelivery, g.terms.Hold)
-	rec, werr := g.write(ctx, h, func(now time.Time) Event {
-		if out.release {
-			return Release{Now: now, Owner: h.owner, Terms: g.terms}
-		}
-		return Fail{
-			Now: now, Owner: h.owner, Terms: g.terms,
-			Kind: out.kind, Error: out.text, LastDelivery: key.LastDelivery,
-		}
-	})
-	if werr != nil {
-		return Record{}, false, fmt.Errorf("%w (after: %w)", werr, err)
-	}
-	return Record{}, false, out.wrap(rec, err)
-}
-
-// write settles the record, past cancellation and past the end of the lease:
-// until it is written, or somebody else holds the name, or ctx has been
-// cancelled for longer than the settling time.
-func (g *Guard[R]) write(ctx context.Context, h *holding, event func(time.Time) Event) (Record, error) {
-	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		t := time.NewTimer(settle)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			cancel()
-		case <-detached.Done():
-		}
-	})
-	defer stop()
-	cur := h.rec
-	for try := 0; ; try++ {
-		next, verdict := Step(cur, event(time.Now()))
+		a := &attempt{key: key, owner: newToken(), flight: fl}
+		verdict, err := e.claim(ctx, a)
 		switch {
-		case verdict == VerdictUnreadable:
-			return Record{}, g.refusal(cur, verdict)
+		case err != nil:
+			return Record{}, false, err
+		case verdict == VerdictReplay:
+			e.hookReplayed(a.rec, "recorded")
+			return a.rec, false, nil
 		case verdict != VerdictApply:
-			return Record{}, &leftAlone{fmt.Errorf("%w: %q was taken over", ErrLeaseLost, h.rec.Name)}
-		case next.Version == cur.Version:
-			return cur, nil
+			return Record{}, false, e.hookRefused(key.Name, refusal(a.rec, verdict, key, e.terms, e.now()))
 		}
-		err := g.store.Swap(detached, cur.Version, next)
-		if err == nil {
-			return next, nil
+		if err = e.begin(ctx, a); errors.Is(err, ErrLeaseLost) {
+			continue // before it ran: whoever has the name now, ask again
+		} else if err != nil {
+			rec, err := e.settle(ctx, a, output{}, err)
+			return rec, false, err
 		}
-		if conflict, ok := errors.AsType[*ConflictError](err); ok {
-			cur = conflict.Current
-			continue
-		}
-		if !pause(detached, try) {
-			return Record{}, &leftAlone{fmt.Errorf("%w: outcome of %q is not recorded: %w", ErrUnavailable, h.rec.Name, err)}
-		}
+		rec, err := e.run(ctx, a, fn)
+		return rec, true, err
 	}
 }
 
-// newToken returns a fresh identity.
-func newToken() (t Token) {
-	_, _ = rand.Read(t[:]) // never fails: crypto/rand ends the program instead
-	return t
-}
-
-// pause waits before the next try at the store and reports whether ctx still
-// lives.
-func pause(ctx context.Context, try int) bool {
-	d := min(50*time.Millisecond<<min(try, 8), 5*time.Second)
-	t := time.NewTimer(d/2 + jitter(d/2))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
+// now is the time by the clock that leases are counted with.
+func (e *engine) now() time.Time { return e.cfg.Now() }

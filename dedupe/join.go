@@ -2,7 +2,9 @@ package dedupe
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,25 +17,54 @@ type flights struct {
 	m  map[string]*flight // guarded by mu
 }
 
+// flight is one name's turn in this process.
 type flight struct {
-	fingerprint Fingerprint
-	done        chan struct{} // closed when the attempt has ended
-	ok          bool          // whether the name has an outcome; set before done closes
+	key   Key
+	until atomic.Pointer[time.Time] // end of the lease that is held; nil: none yet
+	done  chan struct{}             // closed when the turn has ended
+
+	// Set before done closes.
+	rec   Record // completed, unless final or retryable
+	ended ending
 }
 
-// join waits its turn for key. The returned function must be called with
-// whether the name now has an outcome. Errors: [*InProgressError] when the
-// first one takes too long or failed, [*MismatchError] when it works on another
+type ending uint8
+
+const (
+	endedCompleted ending = iota // rec holds the outcome
+	endedFinally                 // the name has another outcome that the store will tell
+	endedOpen                    // the name is free, or nobody knows
+)
+
+// hold notes until when the name is held.
+func (f *flight) hold(until time.Time) { f.until.Store(&until) }
+
+// holds reports whether the name is held, so that the record is about this
+// payload. Before that the turn's own payload may be the one that differs.
+func (f *flight) holds() bool { return f.until.Load() != nil }
+
+// remaining is how long a caller should stay away.
+func (f *flight) remaining(skew time.Duration) time.Duration {
+	until := f.until.Load()
+	if until == nil {
+		return joinDefer
+	}
+	return max(time.Until(*until), 0) + skew
+}
+
+// join waits its turn for key. It returns the turn, which must be left, or a
+// completed record. Errors: [*InProgressError] when the one who has the turn
+// takes too long or has failed, [*MismatchError] when it works on another
 // payload, or an error that wraps ctx's.
-func (f *flights) join(ctx context.Context, key Key) (func(ok bool), error) {
+func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, error) {
 	var wait *time.Timer
 	for {
 		fl, leader := f.enter(key)
 		if leader {
-			return func(ok bool) { f.leave(key.Name, fl, ok) }, nil
+			return fl, Record{}, nil
 		}
-		if fl.fingerprint.Differs(key.Fingerprint) {
-			return nil, &MismatchError{Name: key.Name, Status: InProgress}
+		if fl.holds() && fl.key.Fingerprint.Differs(key.Fingerprint) {
+			return nil, Record{}, &MismatchError{Name: key.Name, Status: InProgress, MessageID: fl.key.MessageID, Differs: key.Compared}
 		}
 		if wait == nil {
 			wait = time.NewTimer(joinFor)
@@ -41,13 +72,17 @@ func (f *flights) join(ctx context.Context, key Key) (func(ok bool), error) {
 		}
 		select {
 		case <-fl.done:
-			if !fl.ok {
-				return nil, &InProgressError{Name: key.Name, After: joinDefer}
+			switch {
+			case fl.ended == endedOpen:
+				return nil, Record{}, &InProgressError{Name: key.Name, After: joinDefer}
+			case fl.ended == endedCompleted && !key.RedriveOrder && !fl.rec.Fingerprint.Differs(key.Fingerprint):
+				return nil, fl.rec, nil
 			}
+			// The store knows what this caller is to be told.
 		case <-wait.C:
-			return nil, &InProgressError{Name: key.Name, After: joinDefer}
+			return nil, Record{}, &InProgressError{Name: key.Name, After: fl.remaining(t.Skew)}
 		case <-ctx.Done():
-			return nil, &stopped{context.Cause(ctx)}
+			return nil, Record{}, &stopped{err: context.Cause(ctx)}
 		}
 	}
 }
@@ -61,15 +96,24 @@ func (f *flights) enter(key Key) (fl *flight, leader bool) {
 	if f.m == nil {
 		f.m = make(map[string]*flight)
 	}
-	fl = &flight{fingerprint: key.Fingerprint, done: make(chan struct{})}
+	fl = &flight{key: key, done: make(chan struct{})}
 	f.m[key.Name] = fl
 	return fl, true
 }
 
-func (f *flights) leave(name string, fl *flight, ok bool) {
+// leave ends a turn with what do has returned.
+func (f *flights) leave(fl *flight, rec Record, err error) {
 	f.mu.Lock()
-	delete(f.m, name)
+	delete(f.m, fl.key.Name)
 	f.mu.Unlock()
-	fl.ok = ok
+	fl.rec = rec
+	switch p, ok := errors.AsType[permanentError](err); {
+	case err == nil && rec.Status == Completed:
+		fl.ended = endedCompleted
+	case ok && p.Permanent():
+		fl.ended = endedFinally
+	default:
+		fl.ended = endedOpen
+	}
 	close(fl.done)
 }

@@ -3,29 +3,38 @@ package dedupe
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
+	"fmt"
 	"time"
 )
 
 // Behaviour that a handler's error may have, asked for by method so that
 // handlers need not import this package.
 type (
+	// permanentError: no retry can cure it.
 	permanentError interface {
 		error
 		Permanent() bool
 	}
+	// unknownOutcome: the work may have been done, or not.
 	unknownOutcome interface {
 		error
 		OutcomeUnknown() bool
 	}
+	// downError: the work never began, because what it needs is not there.
 	downError interface {
 		error
 		Down() bool
 	}
+	// unavailableError: what the work needs is known to be down for everybody (a
+	// breaker is open), so that this says nothing about the message.
+	unavailableError interface {
+		error
+		Unavailable() bool
+	}
 )
 
-// outcome is how a failed attempt is recorded and reported.
-type outcome struct {
+// failure is how a failed attempt is recorded and reported.
+type failure struct {
 	kind    FailKind
 	text    string
 	release bool // not counted: the work did not matter
@@ -33,61 +42,87 @@ type outcome struct {
 }
 
 // judge decides what a handler's error means for the record.
-func judge(ctx context.Context, err error, lastDelivery, hold bool) outcome {
-	out := outcome{kind: FailRetryable, text: err.Error()}
-	if e, ok := errors.AsType[downError](err); ok && e.Down() {
-		out.release = true // the work never began
-		return out
+func judge(ctx context.Context, err error, lastDelivery, hold bool) failure {
+	f := failure{kind: FailRetryable, text: err.Error()}
+	if isDown(err) {
+		f.release = true // also on the last delivery: it is tried again in place
+		return f
 	}
 	if e, ok := errors.AsType[permanentError](err); ok && e.Permanent() {
-		out.kind = FailPermanent
-		return out
+		f.kind = FailPermanent
+		return f
 	}
-	cancelled := ctx.Err() != nil && errors.Is(err, context.Canceled)
-	lost := errors.Is(err, ErrLeaseLost)
-	uncertain := cancelled || lost
+	_, notBegun := errors.AsType[*notBegun](err)
+	stopped := ctx.Err() != nil && causedBy(ctx, err)
+	uncertain := stopped || errors.Is(err, ErrLeaseLost)
 	if e, ok := errors.AsType[unknownOutcome](err); ok && e.OutcomeUnknown() {
 		uncertain = true
 	}
 	switch {
-	case uncertain && hold:
-		out.kind = FailUnknown
-	case cancelled && lastDelivery:
-		out.text, out.stopped = "stopped: "+out.text, true
-	case cancelled:
-		out.release, out.stopped = true, true
+	case uncertain && hold && !notBegun:
+		f.kind = FailUnknown
+	case stopped && lastDelivery:
+		f.text, f.stopped = "stopped: "+f.text, true
+	case stopped:
+		f.release, f.stopped = true, true
 	}
-	return out
+	return f
+}
+
+// isDown reports whether err says that the attempt does not count.
+func isDown(err error) bool {
+	if e, ok := errors.AsType[downError](err); ok && e.Down() {
+		return true
+	}
+	e, ok := errors.AsType[unavailableError](err)
+	return ok && e.Unavailable()
+}
+
+// causedBy reports whether err comes of the end of ctx.
+func causedBy(ctx context.Context, err error) bool {
+	return errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))
 }
 
 // wrap turns the handler's error into what Do returns, given the record that
 // was written.
-func (o outcome) wrap(rec Record, err error) error {
+func (f failure) wrap(rec Record, err error) error {
 	switch {
-	case o.release && o.stopped:
-		return &stopped{err}
-	case o.release:
+	case f.release && f.stopped:
+		return &stopped{attempts: rec.Attempts, err: err}
+	case f.release:
 		return &unavailable{err}
 	case rec.Status == Unknown:
-		return &UnknownOutcomeError{Name: rec.Name, Text: rec.Error, Err: err}
+		return &UnknownOutcomeError{Name: rec.Name, Attempts: rec.Attempts, Text: rec.Error, Err: err}
 	case rec.Status == Rejected:
 		e := &RejectedError{Name: rec.Name, Attempts: rec.Attempts, Text: rec.Error, Err: err}
 		switch {
-		case o.stopped:
+		case f.stopped:
 			e.why = "stopped"
-		case o.kind == FailRetryable:
+		case f.kind == FailRetryable:
 			e.why = "attempts used up"
 		}
 		return e
 	default:
-		return err
+		return &failedError{rec.Attempts, err}
 	}
 }
 
-// jitter returns a random duration below d.
-func jitter(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
+// refusal is the error for a claim that did not start an attempt.
+func refusal(r Record, v Verdict, key Key, t Terms, now time.Time) error {
+	switch v {
+	case VerdictWait:
+		return &InProgressError{Name: r.Name, Until: r.LeaseUntil, After: max(r.LeaseUntil.Sub(now), 0) + t.Skew}
+	case VerdictMismatch:
+		return &MismatchError{Name: r.Name, Status: r.Status, MessageID: r.MessageID, Differs: key.Compared}
+	case VerdictRejected:
+		return &RejectedError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
+	case VerdictExhausted:
+		return &ExhaustedError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
+	case VerdictUnknown:
+		return &UnknownOutcomeError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
+	case VerdictUnreadable:
+		return &leftAlone{r.Attempts, fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, r.Name, r.Format, r.Status)}
+	default:
+		return &leftAlone{r.Attempts, fmt.Errorf("%w: %q", ErrLeaseLost, r.Name)}
 	}
-	return rand.N(d) //nolint:gosec // spreads retries, guards nothing
 }

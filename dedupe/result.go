@@ -1,6 +1,7 @@
 package dedupe
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,33 +20,57 @@ type Payload struct {
 // in bytes, and "sha256" in hex.
 const OmittedType = "application/vnd.sqsonce.omitted+json"
 
-// encode returns what to store of a result. It never fails: the work is done,
-// and must not run again because of what it returned.
-func encode(v any, limit int) (data []byte, mediaType string) {
-	if p, ok := v.(Payload); ok {
-		data, mediaType = p.Data, p.Type
-		if mediaType == "" && len(data) > 0 && !json.Valid(data) {
-			return omitted("not JSON", data), OmittedType
-		}
-	} else {
-		var err error
-		if data, err = json.Marshal(v); err != nil {
-			return omitted("cannot be encoded: "+err.Error(), nil), OmittedType
-		}
-	}
-	if len(data) > limit {
-		return omitted(fmt.Sprintf("larger than %d bytes", limit), data), OmittedType
-	}
-	return data, mediaType
+// output is a result as it is stored.
+type output struct {
+	data      []byte
+	mediaType string
 }
 
-func omitted(why string, data []byte) []byte {
-	sum := sha256.Sum256(data)
-	b, err := json.Marshal(map[string]any{"omitted": why, "size": len(data), "sha256": hex.EncodeToString(sum[:])})
-	if err != nil { // a map of strings and an int always encodes
-		return []byte("{}")
+// encode returns what to store of a result. It never fails: the work is done,
+// and must not run again because of what it returned.
+func encode(v any, limit int) output {
+	var out output
+	if p, ok := v.(Payload); ok {
+		// The handler may go on using its buffer; the record is written later.
+		out = output{bytes.Clone(p.Data), p.Type}
+		if p.Type == "" && len(p.Data) > 0 && !json.Valid(p.Data) {
+			return omitted("not JSON", p.Data)
+		}
+	} else {
+		data, err := marshal(v)
+		if err != nil {
+			return omitted("cannot be encoded: "+err.Error(), nil)
+		}
+		out.data = data
 	}
-	return b
+	if len(out.data)+len(out.mediaType) > limit {
+		return omitted(fmt.Sprintf("larger than %d bytes", limit), out.data)
+	}
+	return out
+}
+
+// marshal is json.Marshal for types whose methods may panic.
+func marshal(v any) (data []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return json.Marshal(v)
+}
+
+// omitted is the marker for a result that is not stored.
+func omitted(why string, data []byte) output {
+	sum := sha256.Sum256(data)
+	b, err := json.Marshal(struct {
+		Omitted string `json:"omitted"`
+		Size    int    `json:"size"`
+		SHA256  string `json:"sha256"`
+	}{cut(why, MaxErrorBytes), len(data), hex.EncodeToString(sum[:])})
+	if err != nil { // strings and an int always encode
+		b = []byte("{}")
+	}
+	return output{b, OmittedType}
 }
 
 // decode is the reverse of encode. An omitted result decodes to the zero R,
@@ -53,7 +78,7 @@ func omitted(why string, data []byte) []byte {
 func decode[R any](data []byte, mediaType string) (R, error) {
 	var v R
 	if p, ok := any(&v).(*Payload); ok {
-		p.Data, p.Type = data, mediaType
+		p.Data, p.Type = bytes.Clone(data), mediaType
 		return v, nil
 	}
 	if mediaType != "" || len(data) == 0 {

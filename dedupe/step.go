@@ -71,25 +71,25 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 	// The order of these questions is the protocol; see DESIGN.md.
 	order := c.RedriveOrder && c.MessageID != r.ReopenedBy
 	switch {
-	case r.Status == InProgress && r.Owner == c.Owner:
+	case r.Status == InProgress && r.ownedBy(c.Owner):
 		return r, VerdictApply // our own claim, whose answer was lost
 	case !r.Live(c.Now, c.Terms.Skew):
 		return claimed(Record{Version: r.Version}, c), VerdictApply
 	case order && r.Status == Rejected:
 		return claimed(Record{Version: r.Version, CreatedAt: r.CreatedAt, Error: r.Error}, c), VerdictApply
 	case r.Fingerprint.Differs(c.Fingerprint):
-		return r, VerdictMismatch
+		return refused(r, c), VerdictMismatch
 	}
 	switch r.Status {
 	case Completed:
-		return r, VerdictReplay
+		return refused(r, c), VerdictReplay
 	case Rejected:
-		return r, VerdictRejected
+		return refused(r, c), VerdictRejected
 	case Unknown:
-		return r, VerdictUnknown
+		return refused(r, c), VerdictUnknown
 	case InProgress:
 		if !r.leaseLapsed(c.Now, c.Terms.Skew) {
-			return r, VerdictWait
+			return refused(r, c), VerdictWait
 		}
 		if c.Terms.Hold {
 			// The owner stays, so that the very attempt may still complete it.
@@ -109,6 +109,24 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 	}
 	return claimed(r, c), VerdictApply
 }
+
+// refused is r after a claim that starts nothing. It is r itself, unless the
+// claim is an order: that is spent even so. Else it would still be unspent when
+// the attempt that it met has been rejected, and re-open what it never waited for.
+func refused(r Record, c Claim) Record {
+	if spent(r, c) == r.ReopenedBy {
+		return r
+	}
+	next := r
+	next.ReopenedBy = c.MessageID
+	next.Version = nextVersion(r, c.Now)
+	next.ExpiresAt = expiry(c.Now, r.LeaseUntil, c.Terms.Window)
+	return next
+}
+
+// ownedBy reports whether t is the attempt that r belongs to. Nobody owns
+// anything.
+func (r Record) ownedBy(t Token) bool { return t != Token{} && r.Owner == t }
 
 // claimed is r with a new attempt begun on it.
 func claimed(r Record, c Claim) Record {
@@ -143,7 +161,7 @@ func spent(r Record, c Claim) string {
 }
 
 func stepRenew(r Record, e Renew) (Record, Verdict) {
-	if r.Status != InProgress || r.Owner != e.Owner {
+	if r.Status != InProgress || !r.ownedBy(e.Owner) {
 		return r, VerdictLost
 	}
 	next := r
@@ -155,7 +173,7 @@ func stepRenew(r Record, e Renew) (Record, Verdict) {
 
 func stepComplete(r Record, e Complete) (Record, Verdict) {
 	switch {
-	case r.Owner != e.Owner:
+	case !r.ownedBy(e.Owner):
 		return r, VerdictLost
 	case r.Status == Completed:
 		return r, VerdictApply // our own write, whose answer was lost
@@ -166,7 +184,7 @@ func stepComplete(r Record, e Complete) (Record, Verdict) {
 }
 
 func stepFail(r Record, e Fail) (Record, Verdict) {
-	if r.Owner != e.Owner {
+	if !r.ownedBy(e.Owner) {
 		return r, VerdictLost
 	}
 	to := failed(r, e)
@@ -177,6 +195,8 @@ func stepFail(r Record, e Fail) (Record, Verdict) {
 		next := settled(r, e.Now, e.Terms, to)
 		next.Error = cut(e.Error, MaxErrorBytes)
 		return next, VerdictApply
+	case Completed:
+		return r, VerdictReplay // by this very attempt: a commit thought to have failed was applied after all
 	default:
 		return r, VerdictLost
 	}
@@ -196,7 +216,7 @@ func failed(r Record, e Fail) Status {
 
 func stepRelease(r Record, e Release) (Record, Verdict) {
 	switch {
-	case r.Owner != e.Owner:
+	case !r.ownedBy(e.Owner):
 		return r, VerdictLost
 	case r.Status == Retrying:
 		return r, VerdictApply // our own write, whose answer was lost
@@ -217,6 +237,7 @@ func stepReopen(r Record, e Reopen) (Record, Verdict) {
 	case Rejected, Unknown:
 		next := settled(r, e.Now, e.Terms, Retrying)
 		next.Attempts, next.Owner, next.Fence = 0, Token{}, next.Version
+		next.Fingerprint = Fingerprint{} // the next claim brings its own
 		return next, VerdictApply
 	case Retrying:
 		return r, VerdictApply

@@ -2,6 +2,7 @@ package dedupe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -25,6 +26,53 @@ type Reader interface {
 	// Get returns the record as stored, by a strongly consistent read, or the
 	// zero Record when there is none. Expired records are returned as stored.
 	Get(ctx context.Context, id string) (Record, error)
+}
+
+// Committer is implemented by stores that can write a record together with a
+// handler's own writes, in one transaction: all of them happen or none.
+type Committer interface {
+	// Commit is Swap that applies effects in the same transaction; effects are
+	// what [AddEffect] was given, in that order, at most [MaxEffects].
+	//
+	// A *[ConflictError] says that the record was not at old; nothing was
+	// written. An *[EffectError] says that the record was at old, but an
+	// effect's own condition failed, or it cannot be written; nothing was
+	// written. When the record is not at old and an effect fails too, it is a
+	// conflict: the commit may have been applied by an earlier try, which is
+	// what made its effects fail now. Any other error is ambiguous.
+	//
+	// After an ambiguous error the guard calls again with the very same old,
+	// next and effects, until the answer is one of the others: an
+	// implementation may derive an idempotency token from them.
+	Commit(ctx context.Context, old Version, next Record, effects []any) error
+}
+
+// EffectChecker is implemented by a [Committer] that can tell early that it
+// will not take an effect.
+type EffectChecker interface {
+	// CheckEffect returns why effect cannot be committed together with the
+	// record recordID (it is a write of that very record, say), or nil.
+	CheckEffect(recordID string, effect any) error
+}
+
+// EffectError says that one of a handler's own writes failed and that nothing
+// was written. The attempt has failed with it: for good when Err is permanent,
+// else it will be tried again. It does not mean that the lease was lost.
+type EffectError struct {
+	Index int   // which one, in the order of [AddEffect]
+	Err   error // the store's error
+}
+
+// Error implements error.
+func (e *EffectError) Error() string { return fmt.Sprintf("effect %d: %v", e.Index, e.Err) }
+
+// Unwrap returns the store's error.
+func (e *EffectError) Unwrap() error { return e.Err }
+
+// Permanent reports whether Err says that no retry can cure it.
+func (e *EffectError) Permanent() bool {
+	p, ok := errors.AsType[permanentError](e.Err)
+	return ok && p.Permanent()
 }
 
 // ConflictError says that a Swap lost: somebody else (or an earlier try of our

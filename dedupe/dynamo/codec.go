@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
@@ -57,10 +58,8 @@ func encode(r dedupe.Record) (item, error) {
 	if r.Fingerprint != (dedupe.Fingerprint{}) {
 		a.Fingerprint = r.Fingerprint[:]
 	}
-	var result types.AttributeValue
-	if len(r.Result) > 0 {
-		result, a.ResultType = encodeResult(r.Result, r.ResultType)
-	}
+	result, resultType := encodeResult(r.Result, r.ResultType)
+	a.ResultType = resultType
 	it, err := attributevalue.MarshalMap(a)
 	if err != nil {
 		return nil, fmt.Errorf("encode record of %q: %w", r.Name, err)
@@ -77,6 +76,14 @@ func decode(it item) (dedupe.Record, error) {
 	if len(it) == 0 {
 		return dedupe.Record{}, nil
 	}
+	if format, newer := newerFormat(it); newer {
+		r := leaveAlone(it)
+		r.Format = format
+		return r, nil // the rest may mean something else there; nobody acts on it here
+	}
+	if err := checkTypes(it); err != nil {
+		return leaveAlone(it), err
+	}
 	var a attributes
 	if err := attributevalue.UnmarshalMap(it, &a); err != nil {
 		return leaveAlone(it), fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -87,12 +94,9 @@ func decode(it item) (dedupe.Record, error) {
 		LeaseUntil: fromMillis(a.LeaseUntil), CreatedAt: fromMillis(a.CreatedAt), CompletedAt: fromMillis(a.CompletedAt),
 		ExpiresAt: fromSeconds(a.ExpiresAt), Error: a.Error, MessageID: a.MessageID, ReopenedBy: a.ReopenedBy,
 	}
-	if a.Version <= 0 || a.Format <= 0 || a.Status == "" {
-		return leaveAlone(it), fmt.Errorf("%w: %q has version %d, format %d and status %q",
-			ErrMalformed, a.ID, a.Version, a.Format, a.Status)
-	}
-	if a.Format > dedupe.Format {
-		return r, nil // the rest may mean something else there; nobody acts on it here
+	if a.Version <= 0 || a.Format <= 0 || a.Attempts < 0 || a.Status == "" {
+		return leaveAlone(it), fmt.Errorf("%w: %q has version %d, format %d, status %q and %d attempts",
+			ErrMalformed, a.ID, a.Version, a.Format, a.Status, a.Attempts)
 	}
 	owner, err := hex.DecodeString(a.Owner)
 	if err != nil || len(owner) != 0 && len(owner) != len(r.Owner) {
@@ -103,21 +107,49 @@ func decode(it item) (dedupe.Record, error) {
 		return leaveAlone(it), fmt.Errorf("%w: %q has a fingerprint of %d bytes", ErrMalformed, a.ID, n)
 	}
 	copy(r.Fingerprint[:], a.Fingerprint)
-	if result := it[AttrResult]; result != nil {
-		if r.Result, r.ResultType, err = decodeResult(result, a.ResultType); err != nil {
-			return leaveAlone(it), fmt.Errorf("%w: result of %q: %w", ErrMalformed, a.ID, err)
-		}
+	if r.Result, r.ResultType, err = decodeResult(it[AttrResult], a.ResultType); err != nil {
+		return leaveAlone(it), fmt.Errorf("%w: result of %q: %w", ErrMalformed, a.ID, err)
 	}
 	return r, nil
+}
+
+// newerFormat reports whether a newer release has written the item.
+func newerFormat(it item) (format int, newer bool) {
+	n, ok := it[AttrFormat].(*types.AttributeValueMemberN)
+	if !ok {
+		return 0, false
+	}
+	format, err := strconv.Atoi(n.Value)
+	return format, err == nil && format > dedupe.Format
+}
+
+// checkTypes refuses attributes that attributevalue would convert: a record is
+// read as it is written, or not at all.
+func checkTypes(it item) error {
+	for name, v := range it {
+		ok := true
+		switch name {
+		case AttrID, AttrName, AttrStatus, AttrOwner, AttrResultType, AttrError, AttrMessageID, AttrReopenedBy:
+			_, ok = v.(*types.AttributeValueMemberS)
+		case AttrFormat, AttrVersion, AttrFence, AttrLeaseUntil, AttrAttempts, AttrCreatedAt, AttrCompletedAt, AttrTTL:
+			_, ok = v.(*types.AttributeValueMemberN)
+		case AttrFingerprint:
+			_, ok = v.(*types.AttributeValueMemberB)
+		}
+		if !ok {
+			return fmt.Errorf("%w: %q is a %T", ErrMalformed, name, v)
+		}
+	}
+	return nil
 }
 
 // leaveAlone is the record of an item that cannot be decoded: nobody acts on
 // it, and nobody writes over it.
 func leaveAlone(it item) dedupe.Record {
-	r := dedupe.Record{Format: dedupe.Format, Status: unreadable, Version: 1}
-	_ = attributevalue.Unmarshal(it[AttrID], &r.ID)     // as far as possible
-	_ = attributevalue.Unmarshal(it[AttrName], &r.Name) // as far as possible
-	return r
+	return dedupe.Record{
+		ID: text(it[AttrID]), Name: text(it[AttrName]),
+		Format: dedupe.Format, Status: unreadable, Version: 1,
+	}
 }
 
 func millis(t time.Time) int64 {

@@ -12,50 +12,66 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// jsonText marks a result that is kept as JSON text. It is no media type,
-// since those have a slash.
-const jsonText = "json"
+// What result_type says of the result beside it; absent: a native value.
+const (
+	jsonText = "json" // JSON, kept as its text
+	escape   = "="    // before a media type that would read as one of these two
+)
 
 // What DynamoDB's native values can hold.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 const (
 	maxDigits = 38
 	maxDepth  = 30 // of 32; the attribute itself counts
+
+	// A native value can be twice as large as its text (each element of a list
+	// costs a byte of its own, each list three), and an item holds 400 KB.
+	maxNative = 64 << 10
 )
 
 // errLossy says that a JSON value would not come back as it was.
 var errLossy = errors.New("not representable without loss")
 
-// encodeResult returns the attribute of a result and its result_type. JSON is
-// stored as a native value, readable in the console and by other programs,
-// where the same value comes back (keys in another order, perhaps); otherwise
-// as its text.
+// encodeResult returns the attribute of a result (nil: none) and its
+// result_type. JSON is stored as a native value, readable in the console and by
+// other programs, where the same value comes back (keys in another order,
+// perhaps); otherwise as its text.
 func encodeResult(data []byte, mediaType string) (types.AttributeValue, string) {
-	if mediaType == "" {
+	resultType := mediaType
+	switch {
+	case mediaType == jsonText || strings.HasPrefix(mediaType, escape):
+		resultType = escape + mediaType
+	case mediaType == "" && len(data) > 0:
 		if v, err := native(data); err == nil {
 			return v, ""
 		}
-		mediaType = jsonText
+		resultType = jsonText
 	}
-	if utf8.Valid(data) {
-		return &types.AttributeValueMemberS{Value: string(data)}, mediaType
+	switch {
+	case len(data) == 0:
+		return nil, resultType
+	case utf8.Valid(data):
+		return &types.AttributeValueMemberS{Value: string(data)}, resultType
+	default:
+		return &types.AttributeValueMemberB{Value: bytes.Clone(data)}, resultType
 	}
-	return &types.AttributeValueMemberB{Value: bytes.Clone(data)}, mediaType
 }
 
 // decodeResult undoes encodeResult.
 func decodeResult(v types.AttributeValue, resultType string) (data []byte, mediaType string, err error) {
-	if resultType == "" {
-		var buf bytes.Buffer
-		if err := writeJSON(&buf, v); err != nil {
-			return nil, "", err
-		}
-		return buf.Bytes(), "", nil
-	}
-	if resultType != jsonText {
+	switch {
+	case resultType == jsonText:
+	case strings.HasPrefix(resultType, escape):
+		mediaType = resultType[len(escape):]
+	case resultType == "" && v != nil:
+		data, err = toJSON(v)
+		return data, "", err
+	default:
 		mediaType = resultType
 	}
 	switch v := v.(type) {
+	case nil:
+		return nil, mediaType, nil
 	case *types.AttributeValueMemberS:
 		return []byte(v.Value), mediaType, nil
 	case *types.AttributeValueMemberB:
@@ -66,10 +82,10 @@ func decodeResult(v types.AttributeValue, resultType string) (data []byte, media
 }
 
 // native turns JSON into DynamoDB's own types, or fails where that would lose
-// something: numbers that DynamoDB writes in another way, repeated keys, empty
-// keys, great depth, invalid UTF-8.
+// something (numbers that DynamoDB writes in another way, repeated keys, empty
+// keys, great depth, characters that UTF-8 has not) or be too large.
 func native(data []byte) (types.AttributeValue, error) {
-	if !utf8.Valid(data) {
+	if len(data) > maxNative || !utf8.Valid(data) {
 		return nil, errLossy
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -98,6 +114,9 @@ func nativeValue(dec *json.Decoder, depth int) (types.AttributeValue, error) {
 	case bool:
 		return &types.AttributeValueMemberBOOL{Value: token}, nil
 	case string:
+		if strings.ContainsRune(token, utf8.RuneError) {
+			return nil, errLossy // what half of a surrogate pair is read as
+		}
 		return &types.AttributeValueMemberS{Value: token}, nil
 	case json.Number:
 		if !plainNumber(token.String()) {
@@ -134,7 +153,7 @@ func nativeMap(dec *json.Decoder, depth int) (types.AttributeValue, error) {
 			return nil, fmt.Errorf("result is not JSON: %w", err)
 		}
 		key, _ := token.(string)
-		if _, repeated := m.Value[key]; key == "" || repeated {
+		if _, repeated := m.Value[key]; key == "" || repeated || strings.ContainsRune(key, utf8.RuneError) {
 			return nil, errLossy
 		}
 		if m.Value[key], err = nativeValue(dec, depth+1); err != nil {
@@ -145,34 +164,35 @@ func nativeMap(dec *json.Decoder, depth int) (types.AttributeValue, error) {
 	return m, err
 }
 
-// plainNumber reports whether DynamoDB gives the number back as it is written:
-// no exponent, no leading or trailing zeros, no negative zero, 38 digits.
+// plainNumber reports whether DynamoDB, and whoever reads it there, gives the
+// number back as it is written: no exponent, nor so small that some write it
+// with one, no trailing zeros, no negative zero, 38 digits.
 func plainNumber(s string) bool {
 	digits := strings.TrimPrefix(s, "-")
 	whole, fraction, decimal := strings.Cut(digits, ".")
 	switch {
 	case strings.ContainsAny(s, "eE"), s == "-0":
 		return false
-	case decimal && strings.HasSuffix(fraction, "0"):
+	case decimal && (strings.HasSuffix(fraction, "0") || strings.HasPrefix(fraction, "000000")):
 		return false
 	default:
 		return len(whole)+len(fraction) <= maxDigits
 	}
 }
 
-// writeJSON writes a native value as JSON, object keys sorted.
-func writeJSON(w *bytes.Buffer, v types.AttributeValue) error {
+// toJSON returns a native value as JSON, object keys sorted.
+func toJSON(v types.AttributeValue) ([]byte, error) {
 	value, err := plain(v)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	enc := json.NewEncoder(w)
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(value); err != nil {
-		return fmt.Errorf("encode: %w", err)
+		return nil, fmt.Errorf("encode: %w", err)
 	}
-	w.Truncate(w.Len() - 1) // the encoder ends with a line feed
-	return nil
+	return bytes.TrimSuffix(buf.Bytes(), []byte{'\n'}), nil // the encoder ends with a line feed
 }
 
 // plain returns what encoding/json writes for a native value.

@@ -6,20 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
 // API is what the store calls. A *[dynamodb.Client] is one.
 type API interface {
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
+	BatchExecuteStatement(context.Context, *dynamodb.BatchExecuteStatementInput, ...func(*dynamodb.Options)) (*dynamodb.BatchExecuteStatementOutput, error)
+	BatchGetItem(context.Context, *dynamodb.BatchGetItemInput, ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error)
+	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
 var (
@@ -31,101 +35,130 @@ var (
 // DefaultTimeout is how long one call may take, the SDK's own retries included.
 const DefaultTimeout = 3 * time.Second
 
+// Batching says whether writes and reads may share a call.
+type Batching uint8
+
+// The values of [Batching].
+const (
+	BatchOn  Batching = iota // the default
+	BatchOff                 // one call for each
+)
+
 // Config says how a [Store] works.
 type Config struct {
-	// Table is the table's name or ARN. Required.
+	// Table is the table's name or ARN. Required. Writes to a table given by
+	// its ARN do not share calls: a statement names its table.
 	Table string
 
 	// Timeout bounds one call, the SDK's own retries included. It must be well
 	// below the guard's lease. Default 3s.
 	Timeout time.Duration
 
-	// Logger is told of items that are not records. Default [slog.Default].
+	// Batch lets writes that wait at the same time share a call, and reads.
+	// A write alone goes alone, at once. Default [BatchOn].
+	Batch Batching
+
+	// Logger is told of items that are not records, of a clock that is wrong,
+	// and of batches that are refused. Default [slog.Default].
 	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+// validate reports everything that is wrong with c.
+func (c Config) validate() error {
+	var errs []error
+	if c.Table == "" || strings.Contains(c.Table, `"`) {
+		errs = append(errs, fmt.Errorf("dynamo: Table %q: must be the name or the ARN of a table", c.Table))
+	}
+	if c.Timeout < 0 {
+		errs = append(errs, fmt.Errorf("dynamo: Timeout %s: must not be negative", c.Timeout))
+	}
+	if c.Batch > BatchOff {
+		errs = append(errs, fmt.Errorf("dynamo: Batch %d: must be BatchOn or BatchOff", c.Batch))
+	}
+	return errors.Join(errs...)
 }
 
 // Store keeps records in a DynamoDB table. Use New; safe for concurrent use.
 type Store struct {
-	client API
-	cfg    Config
+	client     API
+	cfg        Config
+	clock      clock
+	statements *statements
+
+	writes *batch.Batcher[*write, outcome] // nil: one by one
+	reads  *batch.Batcher[string, item]    // nil: one by one
+
+	singleWrites atomic.Bool    // batch writes have turned out to be refused
+	singleReads  atomic.Bool    // batch reads have
+	lookups      sync.WaitGroup // reads of items that conflicts came without
 }
 
-// New returns a store, or an error that names what is wrong with cfg. It makes
-// no call.
+// New returns a store, or an error that lists everything wrong with cfg. It
+// makes no call and starts no goroutine.
 func New(client API, cfg Config) (*Store, error) {
-	if cfg.Table == "" {
-		return nil, errors.New("dynamo: Table must be set")
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
-	if cfg.Timeout < 0 {
-		return nil, fmt.Errorf("dynamo: Timeout %s: must not be negative", cfg.Timeout)
+	s := &Store{client: client, cfg: cfg, clock: clock{logger: cfg.Logger}, statements: newStatements(cfg.Table)}
+	if cfg.Batch == BatchOff {
+		return s, nil
 	}
-	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultTimeout)
-	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
-	return &Store{client: client, cfg: cfg}, nil
+	s.reads = batch.New(batch.Config[string, item]{Send: s.sendReads, Max: maxKeys})
+	if isARN(cfg.Table) {
+		return s, nil
+	}
+	s.writes = batch.New(batch.Config[*write, outcome]{
+		Send: s.sendWrites, Max: maxStatements,
+		MaxBytes: maxBatchBytes, Size: func(w *write) int { return w.size },
+		Urgent: func(w *write) bool { return !w.claim },
+		Key:    func(w *write) string { return w.id },
+	})
+	return s, nil
 }
 
-// Swap implements [dedupe.Store] by a conditional PutItem.
+// Close returns when every call that is out has been answered. The store goes
+// on working afterwards, with a call for each write and read.
+func (s *Store) Close() {
+	if s.writes != nil {
+		s.writes.Close()
+	}
+	if s.reads != nil {
+		s.reads.Close()
+	}
+	s.lookups.Wait()
+}
+
+// Swap implements [dedupe.Store] by a conditional write: a PutItem, or a
+// statement in a call that several share. Errors that no retry can cure wrap
+// [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied] or [ErrInvalid].
 func (s *Store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
-	it, err := encode(next)
+	if err := ctx.Err(); err != nil {
+		return classify("write", next.ID, err) // not sent
+	}
+	w, err := newWrite(old, next)
 	if err != nil {
-		return fmt.Errorf("dynamo: %w: %w", dedupe.ErrUnavailable, err)
+		return err
 	}
-	condition, err := expression.NewBuilder().WithCondition(unchangedSince(old)).Build()
-	if err != nil {
-		return fmt.Errorf("dynamo: condition: %w", err)
+	if s.writes != nil && !s.singleWrites.Load() {
+		return s.viaBatch(ctx, w)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
-	_, err = s.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName:                           &s.cfg.Table,
-		Item:                                it,
-		ConditionExpression:                 condition.Condition(),
-		ExpressionAttributeNames:            condition.Names(),
-		ExpressionAttributeValues:           condition.Values(),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
-	if err == nil {
-		return nil
-	}
-	failed, conflict := errors.AsType[*types.ConditionalCheckFailedException](err)
-	if !conflict {
-		return classify("write", next.ID, err)
-	}
-	if len(failed.Item) == 0 && old != 0 {
-		// Gone, or a server that does not send the item: ask.
-		current, err := s.Get(ctx, next.ID)
-		if err != nil {
-			return err
-		}
-		return &dedupe.ConflictError{Current: current}
-	}
-	return &dedupe.ConflictError{Current: s.read(failed.Item)}
+	return s.put(ctx, w)
 }
 
-// unchangedSince is the condition of a write over the version old.
-func unchangedSince(old dedupe.Version) expression.ConditionBuilder {
-	if old == 0 {
-		return expression.AttributeNotExists(expression.Name(AttrID))
-	}
-	return expression.Equal(expression.Name(AttrVersion), expression.Value(int64(old)))
+// detached returns the context of a call that serves several callers.
+func (s *Store) detached() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), s.cfg.Timeout)
 }
 
-// Get implements [dedupe.Reader] by a strongly consistent GetItem. An item that
-// is no record comes back as one that the protocol leaves alone.
-func (s *Store) Get(ctx context.Context, id string) (dedupe.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName:      &s.cfg.Table,
-		Key:            item{AttrID: &types.AttributeValueMemberS{Value: id}},
-		ConsistentRead: aws.Bool(true),
-	})
-	if err != nil {
-		return dedupe.Record{}, classify("read", id, err)
-	}
-	return s.read(out.Item), nil
-}
-
+// read decodes an item. What is no record comes back as one that the protocol
+// leaves alone, and is logged.
 func (s *Store) read(it item) dedupe.Record {
 	r, err := decode(it)
 	if err != nil {
@@ -133,3 +166,5 @@ func (s *Store) read(it item) dedupe.Record {
 	}
 	return r
 }
+
+func isARN(table string) bool { return strings.HasPrefix(table, "arn:") }

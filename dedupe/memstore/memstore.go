@@ -2,6 +2,9 @@
 // is what the worker runs on with --local, and what examples and simulations
 // use. Nothing outlives the process, and expired records are kept until they
 // are overwritten.
+//
+// It is a [dedupe.Committer] too: beside its records it has values, which a
+// handler writes with [Add] in one transaction with its completion.
 package memstore
 
 import (
@@ -16,30 +19,25 @@ import (
 type Store struct {
 	mu      sync.Mutex
 	records map[string]dedupe.Record // guarded by mu
+	values  map[string]value         // guarded by mu
 }
 
 var (
-	_ dedupe.Store  = (*Store)(nil)
-	_ dedupe.Reader = (*Store)(nil)
+	_ dedupe.Store         = (*Store)(nil)
+	_ dedupe.Reader        = (*Store)(nil)
+	_ dedupe.Committer     = (*Store)(nil)
+	_ dedupe.EffectChecker = (*Store)(nil)
 )
 
 // New returns an empty store.
-func New() *Store { return &Store{records: make(map[string]dedupe.Record)} }
+func New() *Store {
+	return &Store{records: make(map[string]dedupe.Record), values: make(map[string]value)}
+}
 
 // Swap implements [dedupe.Store]. It fails only with a *[dedupe.ConflictError]
 // or with ctx's error, and then has written nothing.
 func (s *Store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	next.Result = slices.Clone(next.Result)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if current := s.records[next.ID]; current.Version != old {
-		return &dedupe.ConflictError{Current: clone(current)}
-	}
-	s.records[next.ID] = next
-	return nil
+	return s.Commit(ctx, old, next, nil)
 }
 
 // Get implements [dedupe.Reader].

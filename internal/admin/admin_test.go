@@ -54,7 +54,7 @@ func TestHealthIsAskedWithTheCurrentTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked time.Time
 		h := New(Config{Health: func(now time.Time) error { asked = now; return nil }})
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/healthz", nil))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/healthz", nil))
 		if !asked.Equal(time.Now()) {
 			t.Errorf("asked with %s at %s", asked, time.Now())
 		}

@@ -3,9 +3,11 @@
 package target
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,7 +28,7 @@ var defaultPermanent = []int{
 
 // Config says where the target is and how to talk to it. Only URL is needed.
 type Config struct {
-	URL               string        // http, https, or unix:///path/of/socket (asked for /)
+	URL               string        // http, https, h2c (HTTP/2 without TLS), or unix:///path/of/socket (asked for /)
 	Timeout           time.Duration // for one attempt, from the connection to the last byte; 0 means 30 s
 	PermanentStatuses []int         // 400 to 599; nil means 400, 410, 413, 415 and 422
 	Queue             string        // name of the queue, for X-Aws-Sqsd-Queue
@@ -34,6 +36,9 @@ type Config struct {
 	Secret            string        // signs requests as Standard Webhooks do: whsec_ and base64, or any text; may be empty
 	MaxResult         int           // bytes of an answer that are kept; 0 means 64 KiB
 	HTTP              *http.Client  // only its Transport is used; nil means one made for a worker
+
+	// Dial connects to the target where HTTP is nil. Default: TCP, or the socket.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Target posts messages. It is safe for concurrent use.
@@ -86,7 +91,7 @@ func New(cfg Config) (*Target, error) {
 		bad("target token: holds a space, a line break or another character that no header can carry")
 	}
 
-	address, socket, err := parseURL(cfg.URL)
+	address, way, err := parseURL(cfg.URL)
 	if err != nil {
 		problems = append(problems, err)
 	} else {
@@ -96,9 +101,9 @@ func New(cfg Config) (*Target, error) {
 	}
 	switch {
 	case cfg.HTTP == nil:
-		t.transport, t.ours = newTransport(socket), true
-	case socket != "":
-		bad("target URL %q: a Unix socket needs the built-in HTTP client", cfg.URL)
+		t.transport, t.ours = newTransport(way, cfg.Dial), true
+	case way != (route{}):
+		bad("target URL: a Unix socket and h2c need the built-in HTTP client")
 	case cfg.HTTP.Transport == nil:
 		t.transport = http.DefaultTransport
 	default:
@@ -111,24 +116,37 @@ func New(cfg Config) (*Target, error) {
 	return t, nil
 }
 
-// parseURL returns what to ask for and, for a Unix socket, where to connect.
-func parseURL(raw string) (u *url.URL, socket string, err error) {
-	u, err = url.Parse(raw)
+// route is how to get to a target other than by HTTP/1.1 over TCP.
+type route struct {
+	socket string // Unix socket to connect to
+	http2  bool   // HTTP/2 from the first byte
+}
+
+// parseURL returns what to ask for, and how to get there.
+func parseURL(raw string) (*url.URL, route, error) {
+	u, err := url.Parse(raw)
 	if err != nil {
 		// Not err itself, which shows the URL with a password in it.
-		return nil, "", errors.New("target URL: not a URL")
+		return nil, route{}, errors.New("target URL: not a URL")
 	}
-	switch {
-	case u.Scheme == "unix" && u.Host == "" && u.Path != "":
-		return &url.URL{Scheme: "http", Host: "localhost", Path: "/"}, u.Path, nil
-	case u.Scheme == "unix":
-		return nil, "", fmt.Errorf("target URL %q: want unix:///absolute/path", u.Redacted())
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, "", fmt.Errorf("target URL %q: want http, https or unix", u.Redacted())
-	case u.Hostname() == "":
-		return nil, "", fmt.Errorf("target URL %q: names no host", u.Redacted())
+	switch u.Scheme {
+	case "unix":
+		if u.Host != "" || u.Path == "" {
+			return nil, route{}, fmt.Errorf("target URL %q: want unix:///absolute/path", u.Redacted())
+		}
+		return &url.URL{Scheme: "http", Host: "localhost", Path: "/"}, route{socket: u.Path}, nil
+	case "http", "https", "h2c":
+	default:
+		return nil, route{}, fmt.Errorf("target URL %q: want http, https, h2c or unix", u.Redacted())
 	}
-	return u, "", nil
+	if u.Hostname() == "" {
+		return nil, route{}, fmt.Errorf("target URL %q: names no host", u.Redacted())
+	}
+	way := route{http2: u.Scheme == "h2c"}
+	if way.http2 {
+		u.Scheme = "http"
+	}
+	return u, way, nil
 }
 
 // authorization is the header's value: the token, or else the user and

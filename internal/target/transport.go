@@ -14,6 +14,7 @@ const (
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
 	idleConns        = 1024
+	pingAfter        = 15 * time.Second // of silence on an HTTP/2 connection that carries requests
 	maxAnswerHeader  = 64 << 10
 
 	// Common servers close a connection that was idle for 5 s. To close it
@@ -21,29 +22,33 @@ const (
 	idleTimeout = 4 * time.Second
 )
 
-// newTransport speaks HTTP/1.1 over connections that count what is sent. With
-// a socket, every connection goes to that Unix socket.
-func newTransport(socket string) *http.Transport {
-	var http1 http.Protocols
-	http1.SetHTTP1(true)
-	dialer := &net.Dialer{Timeout: dialTimeout}
+// newTransport speaks HTTP/1.1, or HTTP/2 where the way says so, over
+// connections that count what is sent. A nil dial is the network's.
+func newTransport(way route, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
+	var protocols http.Protocols
+	protocols.SetHTTP1(!way.http2)
+	protocols.SetUnencryptedHTTP2(way.http2)
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
 	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		Protocols:              &http1,
+		Protocols:              &protocols,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: dialTimeout},
 		MaxIdleConnsPerHost:    idleConns,
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		DisableCompression:     true, // the answer is kept as the target wrote it
 	}
-	if socket != "" {
-		t.Proxy = nil
+	if way != (route{}) {
+		t.Proxy = nil // it could not get there
 	}
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if socket != "" {
-			network, addr = "unix", socket
+		if way.socket != "" {
+			network, addr = "unix", way.socket
 		}
-		conn, err := dialer.DialContext(ctx, network, addr)
+		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +100,8 @@ func (f *flight) traced(ctx context.Context) context.Context {
 
 // nothingSent reports whether it is certain that no byte of a request that
 // failed with err went out. Of a transport that is not ours only a dial error
-// gives that certainty.
+// gives that certainty, and of a connection shared with other requests (HTTP/2)
+// only that nobody has sent anything.
 func (f *flight) nothingSent(err error, ours bool) bool {
 	d := f.got.Load()
 	switch {

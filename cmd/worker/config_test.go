@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+)
+
+// settings parses a command line that has to be right.
+func settings(t *testing.T, args ...string) config {
+	t.Helper()
+	var out bytes.Buffer
+	got, err := parse(args, &out, &out)
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	c, ok := got.(config)
+	if !ok {
+		t.Fatalf("%q: settings are a %T", args, got)
+	}
+	return c
+}
+
+func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
+	c := settings(t, "--local")
+	want := config{
+		Local: true, Addr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090", Key: "name", LogFormat: "auto", Batch: "on",
+		Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5, OnUnknown: "rerun",
+		Visibility: time.Minute, Concurrency: 50, DrainTimeout: 25 * time.Second, TargetTimeout: 30 * time.Second,
+	}
+	statuses := c.PermanentStatuses
+	c.PermanentStatuses = nil
+	if !equal(c, want) {
+		t.Errorf("defaults are\n%+v, want\n%+v", c, want)
+	}
+	if got := len(statuses); got != 5 || statuses[0] != 400 || statuses[4] != 422 {
+		t.Errorf("permanent statuses are %v", statuses)
+	}
+}
+
+// Every flag of the contract, with a value, and how its field then prints.
+var contract = []struct{ flag, value, field string }{
+	{"queue-url", "http://127.0.0.1:1/000000000000/q", "QueueURL:http://127.0.0.1:1/000000000000/q"},
+	{"table", "tab", "Table:tab"},
+	{"dlq-url", "http://127.0.0.1:1/000000000000/d", "DLQURL:http://127.0.0.1:1/000000000000/d"},
+	{"target-url", "http://127.0.0.1:1/work", "TargetURL:http://127.0.0.1:1/work"},
+	{"create", "true", "Create:true"},
+	{"scope", "mine", "Scope:mine"},
+	{"key", "order.id", "Key:order.id"},
+	{"fingerprint", "off", "Fingerprint:off"},
+	{"window", "48h", "Window:48h0m0s"},
+	{"lease", "20s", "Lease:20s"},
+	{"visibility", "90s", "Visibility:1m30s"},
+	{"concurrency", "7", "Concurrency:7"},
+	{"rate", "2.5", "Rate:2.5"},
+	{"max-attempts", "9", "MaxAttempts:9"},
+	{"drain-timeout", "11s", "DrainTimeout:11s"},
+	{"on-unknown", "hold", "OnUnknown:hold"},
+	{"admin-addr", "127.0.0.1:7", "AdminAddr:127.0.0.1:7"},
+	{"admin-token", "sesame", "AdminToken:sesame"},
+	{"target-timeout", "4s", "TargetTimeout:4s"},
+	{"target-secret", "whsec_c2VjcmV0", "TargetSecret:whsec_c2VjcmV0"},
+	{"target-token", "ticket", "TargetToken:ticket"},
+	{"target-health", "/up", "TargetHealth:/up"},
+	{"skew", "1s", "Skew:1s"},
+	{"permanent-statuses", "400,404", "PermanentStatuses:[400 404]"},
+	{"log-format", "json", "LogFormat:json"},
+	{"addr", "127.0.0.1:6", "Addr:127.0.0.1:6"},
+	{"queue-addr", "127.0.0.1:5", "QueueAddr:127.0.0.1:5"},
+	{"stop-timeout", "2m", "StopTimeout:2m0s"},
+	{"batch", "off", "Batch:off"},
+}
+
+func TestEveryFlagIsThere(t *testing.T) {
+	var args []string
+	for _, f := range contract {
+		args = append(args, "--"+f.flag+"="+f.value)
+	}
+	expectFields(t, settings(t, args...))
+}
+
+func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
+	for _, f := range contract {
+		t.Setenv("SQSONCE_"+strings.ToUpper(strings.ReplaceAll(f.flag, "-", "_")), f.value)
+	}
+	expectFields(t, settings(t))
+}
+
+func TestFlagWinsOverEnvironment(t *testing.T) {
+	t.Setenv("SQSONCE_LOCAL", "true")
+	t.Setenv("SQSONCE_CONCURRENCY", "3")
+	if c := settings(t, "--concurrency", "4"); !c.Local || c.Concurrency != 4 {
+		t.Errorf("settings are %+v", c)
+	}
+}
+
+func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"neither local nor AWS":  {nil, []string{"--local", "--queue-url and --table", "AWS credentials"}},
+		"no table":               {[]string{"--queue-url", "http://h/1/q"}, []string{"--table"}},
+		"no queue":               {[]string{"--table", "t"}, []string{"--queue-url"}},
+		"local with a queue":     {[]string{"--local", "--queue-url", "http://h/1/q"}, []string{"--local brings its own queue"}},
+		"local with create":      {[]string{"--local", "--create"}, []string{"--create"}},
+		"queue URL without name": {[]string{"--queue-url", "http://h/", "--table", "t"}, []string{"--queue-url"}},
+		"several": {
+			[]string{"--local", "--lease", "0s", "--max-attempts", "0", "--concurrency", "0", "--skew=-1s"},
+			[]string{"--lease 0s", "--max-attempts 0", "--concurrency 0", "--skew -1s"},
+		},
+		"several parts": {
+			[]string{"--local", "--scope", "a#b", "--rate=-1", "--key", "a[", "--target-url", "ftp://x", "--max-attempts=-1"},
+			[]string{"Scope", "Rate -1", `key "a["`, "target URL", "MaxAttempts -1"},
+		},
+		"lease longer than visibility allows": {
+			[]string{"--local", "--lease", "40s"},
+			[]string{"--lease 40s + --skew 2s: must not exceed 33s, what --visibility 1m0s leaves"},
+		},
+		"drain longer than the platform waits": {
+			[]string{"--local", "--drain-timeout", "26s", "--stop-timeout", "30s"},
+			[]string{"--drain-timeout 26s", "--stop-timeout 30s"},
+		},
+		"health path without a target": {[]string{"--local", "--target-health", "/up"}, []string{"--target-health", "--target-url"}},
+		"secret file missing":          {[]string{"--local", "--target-secret-file", "/nowhere"}, []string{"--target-secret-file", "/nowhere"}},
+		"unknown flag":                 {[]string{"--nope"}, []string{"--nope"}},
+		"value out of a choice":        {[]string{"--local", "--on-unknown", "maybe"}, []string{"--on-unknown", "maybe"}},
+		"not a duration":               {[]string{"--local", "--lease", "30"}, []string{"--lease", "30"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			if code := run(t.Context(), tc.args, &stdout, &stderr, nil); code != 2 {
+				t.Errorf("exit code %d, want 2", code)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(stderr.String(), want) {
+					t.Errorf("%q is not in:\n%s", want, stderr.String())
+				}
+			}
+		})
+	}
+}
+
+func TestStopTimeoutOfThePlatformIsFound(t *testing.T) {
+	t.Setenv("ECS_CONTAINER_STOP_TIMEOUT", "20s")
+	var out bytes.Buffer
+	if _, err := parse([]string{"--local"}, &out, &out); awsenv.Exit(err) != 2 || !strings.Contains(err.Error(), "--stop-timeout 20s") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestSecretsComeFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	c := settings(t, "--local", "--target-secret-file", file("s", "sec ret\n"),
+		"--target-token-file", file("t", "ticket"), "--admin-token-file", file("a", "sesame\r\n"))
+	if c.TargetSecret != "sec ret" || c.TargetToken != "ticket" || c.AdminToken != "sesame" {
+		t.Errorf("secrets are %q, %q and %q", c.TargetSecret, c.TargetToken, c.AdminToken)
+	}
+	var out bytes.Buffer
+	_, err := parse([]string{
+		"--local", "--target-secret-file", file("e", "\n"),
+		"--admin-token", "x", "--admin-token-file", file("b", "y"),
+	}, &out, &out)
+	if err == nil || !strings.Contains(err.Error(), "is empty") || !strings.Contains(err.Error(), "only one of them") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestVersionAndHelpArePrinted(t *testing.T) {
+	for args, want := range map[string]string{
+		"--version": version(), "--help": "--queue-url", "-h": "SQSONCE_QUEUE_URL", "check --help": "--admin-addr",
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), strings.Fields(args), &stdout, &stderr, nil); code != 0 {
+			t.Errorf("%s: exit code %d: %s", args, code, stderr.String())
+		}
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("%s: %q is not in\n%s", args, want, stdout.String())
+		}
+	}
+}
+
+func TestVariableNamedVersionIsLeftAlone(t *testing.T) {
+	t.Setenv("SQSONCE_VERSION", "true")
+	settings(t, "--local")
+}
+
+func expectFields(t *testing.T, c config) {
+	t.Helper()
+	text := shown(c)
+	for _, f := range contract {
+		if !strings.Contains(text, f.field+" ") {
+			t.Errorf("--%s %s: %q is not in %s", f.flag, f.value, f.field, text)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/internal/testscale"
+)
+
+func TestLocalWorkerHandlesEachNameOnce(t *testing.T) {
+	p := startLocal(t)
+	queueURL := p.queueURL(t)
+	client := anySDK(queueURL)
+	for range 20 {
+		send(t, client, queueURL, body("order-17"))
+	}
+	n := testscale.N(t, 200)
+	for i := range n {
+		send(t, client, queueURL, body(fmt.Sprintf("order-x%d", i)))
+	}
+	waitCounts(t, client, queueURL, "0", "0")
+	text := p.stderr.String()
+	if got := strings.Count(text, `"msg":"handled"`); got != n+1 {
+		t.Errorf("handled %d times, want %d", got, n+1)
+	}
+	if got := strings.Count(text, `"name":"order-17"`); got != 1 {
+		t.Errorf("order-17 handled %d times, want once", got)
+	}
+}
+
+func TestLocalWorkerTellsWhereEverythingListens(t *testing.T) {
+	p := startLocal(t)
+	for _, url := range []string{p.adminURL(t) + "/healthz", p.adminURL(t) + "/readyz"} {
+		wait(t, url+" answers 200", func() bool {
+			resp := get(t, url)
+			return resp == http.StatusOK
+		})
+	}
+	text := p.stdout.String()
+	if want := "curl -H 'Content-Type: application/json' -d '{\"name\":\"order-17\"}' " + p.producerURL(t) + "/\n"; !strings.Contains(text, want) {
+		t.Errorf("no line to try in\n%s", text)
+	}
+}
+
+func get(t *testing.T, url string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+func TestMessageWithoutANameEndsInTheDeadLetterQueue(t *testing.T) {
+	p := startLocal(t)
+	queueURL := p.queueURL(t)
+	dlqURL := queueURL + "-dlq"
+	client := anySDK(queueURL)
+	for text, field := range map[string]string{
+		"not JSON":   "body: ",
+		`{"name":7}`: "name: is not a string",
+		`{"id":"a"}`: "name: is missing",
+	} {
+		send(t, client, queueURL, text)
+		var got *sqs.ReceiveMessageOutput
+		wait(t, "dead letter", func() bool {
+			var err error
+			got, err = client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+				QueueUrl: &dlqURL, WaitTimeSeconds: 1, MessageAttributeNames: []string{"All"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(got.Messages) > 0
+		})
+		m := got.Messages[0]
+		if *m.Body != text || *m.MessageAttributes["sqsonce.reason"].StringValue != "bad message" ||
+			!strings.HasPrefix(*m.MessageAttributes["sqsonce.error"].StringValue, field) {
+			t.Errorf("dead letter for %s is %s with %v", text, *m.Body, m.MessageAttributes)
+		}
+		if _, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &dlqURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitCounts(t, client, queueURL, "0", "0")
+}
+
+func TestPortInUseIsNamedWithItsFlag(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	addr := taken.Addr().String()
+	for _, flag := range []string{"--addr", "--admin-addr", "--queue-addr"} {
+		p := startLocal(t, flag, addr)
+		if code := p.exit(t); code != 1 {
+			t.Errorf("%s taken: exit code %d, want 1", flag, code)
+		}
+		if want := flag + ": " + addr + " is in use; choose another with " + flag; !strings.Contains(p.stderr.String(), want) {
+			t.Errorf("%s taken: error is %s", flag, p.stderr.String())
+		}
+	}
+}
+
+func TestUsualQueuePortIsLeftToWhoHasIt(t *testing.T) {
+	if taken, err := net.Listen("tcp", localQueueAddr); err == nil {
+		defer func() { _ = taken.Close() }()
+	} // else somebody else has it, which is as good
+	p := start(t, "--local", "--addr", "127.0.0.1:0")
+	queueURL := p.queueURL(t)
+	if strings.Contains(queueURL, localQueueAddr) {
+		t.Errorf("queue is at %s", queueURL)
+	}
+	p.logged(t, "the usual SQS port is taken; using a free one", 1)
+	client := anySDK(queueURL)
+	send(t, client, queueURL, body("a"))
+	waitCounts(t, client, queueURL, "0", "0")
+}
+
+func TestIdleLocalWorkerStopsAtOnce(t *testing.T) {
+	p := startLocal(t)
+	wait(t, "ready", func() bool { return get(t, p.adminURL(t)+"/readyz") == http.StatusOK })
+	p.signals <- syscall.SIGTERM
+	if code := p.exit(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	p.logged(t, `"msg":"stopped"`, 1)
+}

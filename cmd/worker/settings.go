@@ -1,0 +1,226 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/target"
+)
+
+const (
+	callDeadline = 5 * time.Second // of one call to SQS
+	// What a stop takes beyond the drain: a grace for cancelled handlers, and
+	// the settling of outcomes.
+	stopReserve = 4 * time.Second
+	// A stop waits for the long poll that is out. In this process none can
+	// lose its answer, so a short one costs nothing.
+	localPollWait = time.Second
+)
+
+// readSecrets fills in the secrets that are given as files, and returns what
+// is wrong with them.
+func (c *config) readSecrets() (problems []string) {
+	for _, s := range []struct {
+		flag, file string
+		value      *string
+	}{
+		{"--target-secret", c.TargetSecretFile, &c.TargetSecret},
+		{"--target-token", c.TargetTokenFile, &c.TargetToken},
+		{"--admin-token", c.AdminTokenFile, &c.AdminToken},
+	} {
+		if s.file == "" {
+			continue
+		}
+		if *s.value != "" {
+			problems = append(problems, s.flag+" and "+s.flag+"-file: only one of them can be given")
+			continue
+		}
+		data, err := os.ReadFile(s.file)
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s-file: %v", s.flag, err))
+			continue
+		}
+		if *s.value = strings.TrimSpace(string(data)); *s.value == "" {
+			problems = append(problems, fmt.Sprintf("%s-file %s: is empty", s.flag, s.file))
+		}
+	}
+	return problems
+}
+
+// problems returns everything that is wrong with c.
+func (c config) problems() []string {
+	var problems []string
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	switch {
+	case c.Local && (c.QueueURL != "" || c.Table != ""):
+		bad("--local brings its own queue and table: leave out --queue-url and --table, or --local")
+	case c.Local && c.Create:
+		bad("--create has nothing to do with --local")
+	case !c.Local && c.QueueURL == "" && c.Table == "":
+		bad("nothing to work on: give --local to try it without AWS, or --queue-url and --table (SQSONCE_QUEUE_URL, SQSONCE_TABLE) with AWS credentials")
+	case !c.Local && c.QueueURL == "":
+		bad("--queue-url (SQSONCE_QUEUE_URL) is missing")
+	case !c.Local && c.Table == "":
+		bad("--table (SQSONCE_TABLE) is missing")
+	}
+	if c.QueueURL != "" {
+		if _, err := awsenv.QueueName(c.QueueURL); err != nil {
+			bad("--queue-url: %v", err)
+		}
+	}
+	// Zero would mean the library's default; who writes it means zero.
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"--lease", c.Lease}, {"--window", c.Window}, {"--visibility", c.Visibility},
+		{"--drain-timeout", c.DrainTimeout}, {"--target-timeout", c.TargetTimeout},
+	} {
+		if d.value <= 0 {
+			bad("%s %s: must be positive", d.flag, d.value)
+		}
+	}
+	if c.Skew < 0 {
+		bad("--skew %s: must not be negative", c.Skew)
+	}
+	if c.MaxAttempts == 0 {
+		bad("--max-attempts 0: must be at least 1")
+	}
+	if c.Concurrency == 0 {
+		bad("--concurrency 0: must be at least 1")
+	}
+	if len(problems) > 0 {
+		return problems // what follows would only repeat it
+	}
+	for _, err := range c.partProblems() {
+		problems = append(problems, leaves(err)...)
+	}
+	return append(problems, c.timeProblems()...)
+}
+
+// partProblems asks the parts what they say to their share of the settings.
+func (c config) partProblems() []error {
+	queueURL := cmp.Or(c.QueueURL, localQueue)
+	scope, err := c.scope(queueURL)
+	errs := []error{err}
+	_, err = dedupe.New[dedupe.Payload](nil, c.guardConfig(scope, nil))
+	errs = append(errs, err)
+	_, err = consumer.New(nil, unused, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
+	errs = append(errs, err)
+	_, err = jsonkey.New(c.keyConfig())
+	errs = append(errs, err)
+	if c.TargetURL != "" {
+		_, err = target.New(c.targetConfig(scope))
+		errs = append(errs, err)
+	} else if c.TargetHealth != "" {
+		errs = append(errs, fmt.Errorf("--target-health %q: there is no --target-url", c.TargetHealth))
+	}
+	return errs
+}
+
+// unused is the handler of a pool that is only asked about its settings.
+func unused(context.Context, consumer.Message) error { return nil }
+
+// timeProblems looks at the times that have to agree with each other.
+func (c config) timeProblems() (problems []string) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	// A crashed worker's message must come back to a name that is free again.
+	room := c.Visibility - c.poolConfig(backend{}, nil).Heartbeat() - callDeadline
+	if c.Lease+c.Skew > room {
+		bad("--lease %s + --skew %s: must not exceed %s, what --visibility %s leaves after a heartbeat",
+			c.Lease, c.Skew, max(room, 0).Truncate(100*time.Millisecond), c.Visibility)
+	}
+	if c.StopTimeout > 0 && c.DrainTimeout+stopReserve >= c.StopTimeout {
+		bad("--drain-timeout %s: with %s for settling it must be less than --stop-timeout %s, after which the platform kills the process",
+			c.DrainTimeout, stopReserve, c.StopTimeout)
+	}
+	return problems
+}
+
+// level is the least level that is logged. Who tries it out wants to see what
+// becomes of a message.
+func (c config) level() slog.Level {
+	if c.Debug || c.Local {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// queueName is the name of the queue; validated before.
+func (c config) queueName() string {
+	name, _ := awsenv.QueueName(cmp.Or(c.QueueURL, localQueue))
+	return name
+}
+
+// leaves lists the errors that are joined in err, one string each.
+func leaves(err error) []string {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []string
+		for _, e := range joined.Unwrap() {
+			all = append(all, leaves(e)...)
+		}
+		return all
+	}
+	return strings.Split(err.Error(), "\n")
+}
+
+// scope is the prefix of names for the given queue.
+func (c config) scope(queueURL string) (string, error) {
+	name, err := awsenv.QueueName(queueURL)
+	return cmp.Or(c.Scope, name), err
+}
+
+func (c config) guardConfig(scope string, log *slog.Logger) dedupe.Config {
+	skew := c.Skew
+	if skew == 0 {
+		skew = -1 // no margin at all, as opposed to the default
+	}
+	return dedupe.Config{
+		Scope: scope, Lease: c.Lease, Skew: skew, Window: c.Window,
+		MaxAttempts: c.MaxAttempts, Hold: c.OnUnknown == "hold", Logger: log,
+	}
+}
+
+func (c config) poolConfig(back backend, log *slog.Logger) consumer.Config {
+	cfg := consumer.Config{
+		QueueURL: back.queueURL, DLQURL: back.dlqURL,
+		Concurrency: c.Concurrency, Visibility: c.Visibility, Rate: c.Rate,
+		DrainTimeout: c.DrainTimeout, Logger: log,
+	}
+	if c.Local {
+		cfg.PollWait = localPollWait
+	}
+	return cfg
+}
+
+func (c config) storeConfig(log *slog.Logger) dynamo.Config {
+	cfg := dynamo.Config{Table: c.Table, Logger: log}
+	if c.Batch == "off" {
+		cfg.Batch = dynamo.BatchOff
+	}
+	return cfg
+}
+
+func (c config) keyConfig() jsonkey.Config {
+	return jsonkey.Config{Key: c.Key, Fingerprint: c.Fingerprint}
+}
+
+func (c config) targetConfig(queueName string) target.Config {
+	return target.Config{
+		URL: c.TargetURL, Timeout: c.TargetTimeout, PermanentStatuses: c.PermanentStatuses,
+		Queue: queueName, Token: c.TargetToken, Secret: c.TargetSecret,
+	}
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// slowTarget is an HTTP target whose answers wait for the test.
+type slowTarget struct {
+	*httptest.Server
+	answer chan struct{} // closed: answers go out
+
+	mu    sync.Mutex
+	posts []string // guarded by mu; bodies
+}
+
+func newSlowTarget(t *testing.T) *slowTarget {
+	t.Helper()
+	s := &slowTarget{answer: make(chan struct{})}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		s.mu.Lock()
+		s.posts = append(s.posts, string(text))
+		s.mu.Unlock()
+		select {
+		case <-s.answer:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	return s
+}
+
+func (s *slowTarget) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.posts)
+}
+
+// record reads the status and the attempts of a name.
+func (o *outside) record(t *testing.T, name string) (status, attempts string) {
+	t.Helper()
+	out, err := o.dynamo.GetItem(t.Context(), &dynamodb.GetItemInput{
+		TableName: &o.table, ConsistentRead: aws.Bool(true),
+		Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: "jobs#" + name}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, ok := out.Item["status"].(*types.AttributeValueMemberS); ok {
+		status = s.Value
+	}
+	if n, ok := out.Item["attempts"].(*types.AttributeValueMemberN); ok {
+		attempts = n.Value
+	}
+	return status, attempts
+}
+
+func TestStopFinishesWhatRunsAndGivesBackTheRest(t *testing.T) {
+	o, target := newOutside(t), newSlowTarget(t)
+	p := start(t, o.args("--concurrency", "2", "--target-url", target.URL)...)
+	p.printed(t, `worker on (\S+)`)
+	send(t, o.sqs, o.queueURL, body("a"), body("b"), body("c"), body("d"), body("e"))
+	wait(t, "two posts", func() bool { return target.asked() == 2 })
+
+	p.signals <- syscall.SIGTERM
+	p.logged(t, "stopping: handlers may finish", 1)
+	wait(t, "not ready", func() bool { return get(t, p.adminURL(t)+"/readyz") == http.StatusServiceUnavailable })
+	if code := get(t, p.adminURL(t)+"/healthz"); code != http.StatusOK {
+		t.Errorf("/healthz answers %d while draining", code)
+	}
+	close(target.answer)
+	if code := p.exit(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if target.asked() != 2 {
+		t.Errorf("target was asked %d times", target.asked())
+	}
+	waitCounts(t, o.sqs, o.queueURL, "3", "0")
+	completed := 0
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		if status, _ := o.record(t, name); status == "COMPLETED" {
+			completed++
+		} else if status != "" {
+			t.Errorf("record of %s is %s", name, status)
+		}
+	}
+	if completed != 2 {
+		t.Errorf("%d names are completed, want 2", completed)
+	}
+}
+
+func TestSecondSignalCutsTheWaitShort(t *testing.T) {
+	o, target := newOutside(t), newSlowTarget(t)
+	p := start(t, o.args("--concurrency", "1", "--target-url", target.URL, "--drain-timeout", "1h")...)
+	send(t, o.sqs, o.queueURL, body("a"))
+	wait(t, "a post", func() bool { return target.asked() == 1 })
+	p.signals <- syscall.SIGTERM
+	p.logged(t, "stopping: handlers may finish", 1)
+	p.signals <- syscall.SIGTERM
+	start := time.Now()
+	if code := p.exit(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if took := time.Since(start); took > patience {
+		t.Errorf("took %s", took)
+	}
+	p.logged(t, "stopping at once", 1)
+	// Cancelled by us: released, not failed.
+	waitCounts(t, o.sqs, o.queueURL, "1", "0")
+	if status, attempts := o.record(t, "a"); status != "RETRYING" || attempts != "0" {
+		t.Errorf("record is %s after %s attempts", status, attempts)
+	}
+}
+
+func TestCancelledPostIsHeldAsUnknownWhereThatWasAskedFor(t *testing.T) {
+	o, target := newOutside(t), newSlowTarget(t)
+	p := start(t, o.args("--concurrency", "1", "--target-url", target.URL, "--on-unknown", "hold")...)
+	send(t, o.sqs, o.queueURL, body("a"))
+	wait(t, "a post", func() bool { return target.asked() == 1 })
+	p.signals <- syscall.SIGTERM
+	p.signals <- syscall.SIGTERM
+	if code := p.exit(t); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	waitCounts(t, o.sqs, o.queueURL, "0", "0")
+	waitCounts(t, o.sqs, o.dlqURL, "1", "0")
+	if status, _ := o.record(t, "a"); status != "UNKNOWN" {
+		t.Errorf("record is %s", status)
+	}
+}
+
+func TestCheckTellsHealthByItsExitCode(t *testing.T) {
+	p := startLocal(t)
+	addr := strings.TrimPrefix(p.adminURL(t), "http://")
+	var out output
+	wait(t, "healthy", func() bool {
+		return run(t.Context(), []string{"check", "--admin-addr", addr}, &out, &out, nil) == 0
+	})
+	p.signals <- syscall.SIGTERM
+	p.exit(t)
+	if code := run(t.Context(), []string{"check", "--admin-addr", addr}, &out, &out, nil); code != 1 {
+		t.Errorf("exit code %d for a worker that is gone, want 1", code)
+	}
+	if code := run(t.Context(), []string{"check", "--admin-addr", "no port"}, &out, &out, nil); code != 2 {
+		t.Errorf("exit code %d for an address that is none, want 2", code)
+	}
+
+	unhealthy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "a receive has been due for 2m", http.StatusServiceUnavailable)
+	}))
+	defer unhealthy.Close()
+	t.Setenv("SQSONCE_ADMIN_ADDR", strings.TrimPrefix(unhealthy.URL, "http://"))
+	if code := run(t.Context(), []string{"check"}, &out, &out, nil); code != 1 {
+		t.Errorf("exit code %d for an unhealthy worker, want 1", code)
+	}
+	if !strings.Contains(out.String(), "a receive has been due for 2m") {
+		t.Errorf("no reason in %s", out.String())
+	}
+}

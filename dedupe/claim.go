@@ -1,0 +1,163 @@
+package dedupe
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// claim asks for the name until the store answers or ctx ends.
+func (e *engine) claim(ctx context.Context, a *attempt) (Verdict, error) {
+	if ctx.Err() != nil {
+		return 0, &stopped{err: context.Cause(ctx)}
+	}
+	cur := e.known(ctx, a.key)
+	var sent, was Record // the last claim sent, and the record that it was built on
+	for try := 0; ; try++ {
+		start, now := time.Now(), e.now()
+		next, verdict := Step(cur, e.claimOf(a, now))
+		if next.Version == cur.Version {
+			if verdict == VerdictApply {
+				e.hookOwnWrite("claim", a.key.Name)
+			} else {
+				was = cur
+			}
+			e.decided(a, was, next, verdict, start, now)
+			return verdict, nil
+		}
+		sent, was = next, cur
+		err := e.swap(ctx, cur.Version, next)
+		if err == nil {
+			e.decided(a, was, next, verdict, start, now)
+			return verdict, nil
+		}
+		if conflict, ok := errors.AsType[*ConflictError](err); ok {
+			e.hookConflicted("claim", a.key.Name)
+			cur = conflict.Current
+			continue
+		}
+		e.hookStoreFailed("claim", a.key.Name, err)
+		if !e.cfg.pause(ctx, try) {
+			e.giveUp(ctx, sent, a.owner)
+			return 0, &unavailable{fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)}
+		}
+	}
+}
+
+func (e *engine) claimOf(a *attempt, now time.Time) Claim {
+	return Claim{
+		Now: now, Owner: a.owner, Terms: e.terms, ID: RecordID(e.cfg.Scope, a.key.Name), Name: a.key.Name,
+		Fingerprint: a.key.Fingerprint, MessageID: a.key.MessageID, RedriveOrder: a.key.RedriveOrder,
+	}
+}
+
+// known returns the record of a name that is likely to have one, read before
+// it is claimed: a claim that fails costs as much as a write of what is stored.
+func (e *engine) known(ctx context.Context, key Key) Record {
+	reader, ok := e.store.(Reader)
+	if !ok || !key.SeenBefore && !e.cache.has(key.Name) {
+		return Record{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.terms.callTimeout())
+	defer cancel()
+	r, err := reader.Get(ctx, RecordID(e.cfg.Scope, key.Name))
+	if err != nil {
+		return Record{} // the claim will tell
+	}
+	return r
+}
+
+// decided notes the record as it stands after a claim on was, built at start,
+// when the clock said now.
+func (e *engine) decided(a *attempt, was, rec Record, v Verdict, start, now time.Time) {
+	a.Attempt = Attempt{Name: rec.Name, Fence: rec.Fence, Number: rec.Attempts}
+	a.lease = lease{rec, provenUntil(rec, start, now)}
+	e.hookUncompared(was, a.key)
+	if v == VerdictApply {
+		a.flight.hold(a.proven)
+		e.hookClaimed(was, a.Attempt)
+	}
+}
+
+// provenUntil is the end of rec's lease on the monotonic clock.
+func provenUntil(rec Record, start, now time.Time) time.Time {
+	return start.Add(rec.LeaseUntil.Sub(now))
+}
+
+// giveUp makes one try to release a claim that may have been written although
+// its answer never came, so that the name is not held for a lease.
+func (e *engine) giveUp(ctx context.Context, sent Record, owner Token) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Settle)
+	defer cancel()
+	cur := sent // as if the last claim had been written; a conflict tells what was
+	for range 3 {
+		next, verdict := Step(cur, Release{Now: e.now(), Owner: owner, Terms: e.terms})
+		if verdict != VerdictApply || next.Version == cur.Version {
+			return
+		}
+		err := e.swap(ctx, cur.Version, next)
+		conflict, ok := errors.AsType[*ConflictError](err)
+		if !ok {
+			if err != nil {
+				e.cfg.Logger.Warn("claim given up may hold its name until the lease ends", "name", sent.Name, "error", err)
+			}
+			return
+		}
+		cur = conflict.Current
+	}
+}
+
+// begin makes sure that at least half of the lease is left, so that a handler
+// has time before it is cancelled: a claim can wait for its answer longer than
+// its lease. An error wraps [ErrLeaseLost], or says that ctx has ended.
+func (e *engine) begin(ctx context.Context, a *attempt) error {
+	for try := 0; ; try++ {
+		if ctx.Err() != nil {
+			return &notBegun{err: context.Cause(ctx)}
+		}
+		if time.Until(a.proven) >= e.terms.Lease/2 {
+			return nil
+		}
+		renewed, err := e.renew(ctx, a.Attempt, a.owner, a.lease)
+		a.lease = renewed
+		a.flight.hold(a.proven)
+		if errors.Is(err, ErrLeaseLost) {
+			return err
+		}
+		if err != nil && !e.cfg.pause(ctx, try) {
+			return &notBegun{err: context.Cause(ctx)}
+		}
+	}
+}
+
+// swap is one call of the store, with a deadline well below the lease.
+func (e *engine) swap(ctx context.Context, old Version, next Record) error {
+	ctx, cancel := context.WithTimeout(ctx, e.terms.callTimeout())
+	defer cancel()
+	return e.store.Swap(ctx, old, next)
+}
+
+// callTimeout bounds one call of the store.
+func (t Terms) callTimeout() time.Duration { return min(callTimeout, t.Lease/3) }
+
+// newToken returns a fresh identity.
+func newToken() (t Token) {
+	_, _ = rand.Read(t[:]) // never fails: crypto/rand ends the program instead
+	return t
+}
+
+// pause waits before the next try at the store and reports whether ctx still
+// lives.
+func (c Config) pause(ctx context.Context, try int) bool {
+	d := min(50*time.Millisecond<<min(try, 8), 5*time.Second)
+	t := time.NewTimer(d/2 + time.Duration(c.Random()*float64(d/2)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}

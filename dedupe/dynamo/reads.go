@@ -1,0 +1,184 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/batch"
+)
+
+// maxKeys is how many keys a batch read carries.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+const maxKeys = 100
+
+// Get implements [dedupe.Reader] by a strongly consistent read. An item that is
+// no record comes back as one that the protocol leaves alone.
+func (s *Store) Get(ctx context.Context, id string) (dedupe.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return dedupe.Record{}, classify("read", id, err)
+	}
+	if s.reads != nil && !s.singleReads.Load() {
+		it, err := s.reads.Do(ctx, id)
+		switch {
+		case err == nil:
+			return s.read(it), nil
+		case !errors.Is(err, batch.ErrClosed):
+			return dedupe.Record{}, classify("read", id, err)
+		}
+	}
+	it, err := s.getItem(ctx, id)
+	if err != nil {
+		return dedupe.Record{}, err
+	}
+	return s.read(it), nil
+}
+
+// getItem reads one item; nil when there is none.
+func (s *Store) getItem(ctx context.Context, id string) (item, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	sent := time.Now()
+	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName:      &s.cfg.Table,
+		Key:            key(id),
+		ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return nil, classify("read", id, err)
+	}
+	s.clock.observe(sent, out.ResultMetadata)
+	return out.Item, nil
+}
+
+// sendReads answers a batch of reads.
+func (s *Store) sendReads(ids []string) []batch.Answer[item] {
+	ctx, cancel := s.detached()
+	defer cancel()
+	items, err := s.fetch(ctx, ids)
+	answers := make([]batch.Answer[item], len(ids))
+	for i, id := range ids {
+		answers[i] = batch.Answer[item]{Value: items[id], Err: err}
+	}
+	return answers
+}
+
+// fetch reads items by id, in one strongly consistent call where the server
+// lets us. Those that do not exist are missing from what it returns.
+func (s *Store) fetch(ctx context.Context, ids []string) (map[string]item, error) {
+	if ids = distinct(ids); len(ids) == 1 || s.singleReads.Load() {
+		return s.fetchEach(ctx, ids)
+	}
+	items, err := s.batchGet(ctx, ids)
+	if k := kindOf(err); err == nil || k != kindDenied && k != kindUnsupported {
+		return items, err
+	}
+	refusal := err
+	if items, err = s.fetchEach(ctx, ids); err == nil && s.singleReads.CompareAndSwap(false, true) {
+		s.cfg.Logger.Warn("batch reads are refused; reading one by one from now on",
+			"table", s.cfg.Table, "operation", "BatchGetItem", "error", refusal)
+	}
+	return items, err
+}
+
+func (s *Store) fetchEach(ctx context.Context, ids []string) (map[string]item, error) {
+	items := make(map[string]item, len(ids))
+	for _, id := range ids {
+		it, err := s.getItem(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if len(it) > 0 {
+			items[id] = it
+		}
+	}
+	return items, nil
+}
+
+// batchGet reads until no key is left unprocessed, or ctx ends.
+func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, error) {
+	keys := make([]item, len(ids))
+	for i, id := range ids {
+		keys[i] = key(id)
+	}
+	pending := map[string]types.KeysAndAttributes{
+		s.cfg.Table: {Keys: keys, ConsistentRead: aws.Bool(true)},
+	}
+	items := make(map[string]item, len(ids))
+	for try := 0; ; try++ {
+		sent := time.Now()
+		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: pending})
+		if err != nil {
+			return nil, err
+		}
+		s.clock.observe(sent, out.ResultMetadata)
+		for _, found := range out.Responses { // one table, by whatever name the server calls it
+			for _, it := range found {
+				items[text(it[AttrID])] = it
+			}
+		}
+		if pending = out.UnprocessedKeys; len(pending) == 0 {
+			return items, nil
+		}
+		if err := pause(ctx, try); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lookup is a batch read that several conflicts of one call wait for.
+type lookup struct {
+	done  chan struct{} // closed when items and err are set
+	items map[string]item
+	err   error
+}
+
+// lookUp reads the items of conflicts that came without them. The writes of
+// the call that were applied do not wait for it; [Store.Close] does.
+func (s *Store) lookUp(ids []string) *lookup {
+	l := &lookup{done: make(chan struct{})}
+	s.lookups.Go(func() {
+		defer close(l.done)
+		ctx, cancel := s.detached()
+		defer cancel()
+		l.items, l.err = s.fetch(ctx, ids)
+	})
+	return l
+}
+
+func (l *lookup) wait(ctx context.Context, id string) (item, error) {
+	select {
+	case <-l.done:
+		return l.items[id], l.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func key(id string) item { return item{AttrID: &types.AttributeValueMemberS{Value: id}} }
+
+// text returns the string that v is, or "".
+func text(v types.AttributeValue) string {
+	if s, ok := v.(*types.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
+}
+
+// distinct returns ids without repetitions: a batch read refuses them.
+func distinct(ids []string) []string {
+	seen := make(map[string]bool, len(ids))
+	kept := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if !seen[id] {
+			seen[id] = true
+			kept = append(kept, id)
+		}
+	}
+	return kept
+}

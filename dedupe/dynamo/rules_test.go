@@ -1,0 +1,371 @@
+package dynamo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/batch"
+)
+
+// latency is how long a call takes in the tests of the writer's rules.
+const latency = 6 * time.Millisecond
+
+func record(name string, v dedupe.Version) dedupe.Record {
+	return dedupe.Record{
+		ID: "test#" + name, Name: name, Format: dedupe.Format, Status: dedupe.InProgress,
+		Version: v, Fence: v, Owner: dedupe.Token{7}, Attempts: 1, LeaseUntil: time.UnixMilli(1_790_000_030_000),
+	}
+}
+
+// writer is a store in a bubble, whose first call is out, so that what follows
+// waits for its turn together.
+type writer struct {
+	t     *testing.T
+	wire  *wire
+	store *dynamo.Store
+	log   *strings.Builder
+	wg    sync.WaitGroup
+}
+
+// inBubble runs a test of the writer in virtual time. Before it, a lone write
+// of the name "first" has been sent.
+func inBubble(t *testing.T, w *wire, test func(*writer)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w.delay = latency
+		wr := &writer{t: t, wire: w, log: new(strings.Builder)}
+		wr.store = newStore(t, w.client(), dynamo.Config{
+			Table: "t", Logger: slog.New(slog.NewTextHandler(wr.log, nil)),
+		})
+		wr.swap(0, record("first", 1))
+		test(wr)
+	})
+}
+
+// swap starts a write, and returns where its error will be after wait.
+func (w *writer) swap(old dedupe.Version, r dedupe.Record) *error {
+	return w.swapUnder(w.t.Context(), old, r)
+}
+
+func (w *writer) swapUnder(ctx context.Context, old dedupe.Version, r dedupe.Record) *error {
+	err := new(error)
+	w.wg.Go(func() { *err = w.store.Swap(ctx, old, r) })
+	synctest.Wait()
+	return err
+}
+
+// settle returns when everybody waits for something.
+func (w *writer) settle() { synctest.Wait() }
+
+// wait returns when every write has its answer.
+func (w *writer) wait() { w.wg.Wait() }
+
+func onlyFirst(op string, answer func(c call) (*http.Response, error)) func(call, int, func() *http.Response) (*http.Response, error) {
+	return func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+		if c.op == op && n == 0 {
+			return answer(c)
+		}
+		return forward(), nil
+	}
+}
+
+const batchOp = "BatchExecuteStatement"
+
+func TestALoneWriteIsAPlainPutItem(t *testing.T) {
+	w := &wire{}
+	inBubble(t, w, func(wr *writer) { wr.wait() })
+	w.expectOps(t, "PutItem")
+	for _, want := range []string{`"ConditionExpression":"attribute_not_exists`, `"ReturnValuesOnConditionCheckFailure":"ALL_OLD"`} {
+		if body := string(w.calls[0].body); !strings.Contains(body, want) {
+			t.Errorf("the call lacks %s: %s", want, body)
+		}
+	}
+}
+
+func TestWritesThatWaitTogetherShareACall(t *testing.T) {
+	w := &wire{}
+	inBubble(t, w, func(wr *writer) {
+		for i := range 40 {
+			wr.swap(dedupe.Version(i%2), record(string(rune('A'+i)), 5))
+		}
+		wr.wait()
+	})
+	// A full batch beside the first call, and the rest when none is out.
+	if got := w.carried(batchOp); !slices.Equal(got, []int{25, 15}) {
+		t.Errorf("batches of %v", got)
+	}
+}
+
+func TestTwoSwapsOfOneKeyNeverShareACall(t *testing.T) {
+	w := &wire{}
+	inBubble(t, w, func(wr *writer) {
+		for i := range 12 {
+			wr.swap(dedupe.Version(i+1), record([]string{"a", "b", "c"}[i%3], dedupe.Version(i+2)))
+		}
+		wr.wait()
+	})
+	if got := w.carried(batchOp); !slices.Equal(got, []int{3, 3, 3, 3}) {
+		t.Errorf("batches of %v", got)
+	}
+	for _, c := range w.calls {
+		for _, name := range []string{"test#a", "test#b", "test#c"} {
+			if n := strings.Count(string(c.body), `"`+name+`"`); n > 1 {
+				t.Errorf("a call names %s %d times: %s", name, n, c.body)
+			}
+		}
+	}
+}
+
+func TestFinalWritesAndRenewalsGoBeforeClaims(t *testing.T) {
+	const out, waiting = batch.DefaultCalls - 1, 30
+	w := &wire{}
+	inBubble(t, w, func(wr *writer) {
+		for i := range out*25 + waiting {
+			wr.swap(0, record(fmt.Sprint("claim-", i), 5))
+		}
+		renewed := record("renewed", 6)
+		renewed.Fence = 5
+		wr.swap(5, renewed)
+		done := record("done", 6)
+		done.Status = dedupe.Completed
+		wr.swap(5, done)
+		wr.wait()
+	})
+	next := string(w.calls[1+out].body) // the first that had to choose
+	for _, name := range []string{"test#renewed", "test#done"} {
+		if !strings.Contains(next, name) {
+			t.Errorf("%s had to wait for claims", name)
+		}
+	}
+}
+
+func TestOneBadStatementDoesNotFailTheOthers(t *testing.T) {
+	w := &wire{hook: func(c call, _ int, forward func() *http.Response) (*http.Response, error) {
+		if c.op == batchOp || strings.Contains(string(c.body), "test#bad") {
+			return refuse("ValidationException"), nil
+		}
+		return forward(), nil
+	}}
+	inBubble(t, w, func(wr *writer) {
+		one, bad, other := wr.swap(0, record("one", 5)), wr.swap(4, record("bad", 5)), wr.swap(4, record("other", 5))
+		wr.wait()
+		if *one != nil || *other != nil {
+			t.Errorf("the others: %v, %v", *one, *other)
+		}
+		if !errors.Is(*bad, dynamo.ErrInvalid) || !errors.Is(*bad, dedupe.ErrUnavailable) {
+			t.Errorf("the bad one: %v", *bad)
+		}
+	})
+	// Each alone, and once.
+	w.expectOps(t, "PutItem", batchOp, "PutItem", "PutItem", "PutItem")
+}
+
+func TestABadStatementThatIsAnsweredAsSuchGoesAloneOnce(t *testing.T) {
+	w := &wire{hook: onlyFirst(batchOp, func(c call) (*http.Response, error) {
+		return statementErrors(c, map[int]string{1: "ValidationError"}), nil
+	})}
+	inBubble(t, w, func(wr *writer) {
+		one, bad := wr.swap(0, record("one", 5)), wr.swap(4, record("bad", 5))
+		wr.wait()
+		if *one != nil || *bad != nil {
+			t.Errorf("got %v, %v", *one, *bad)
+		}
+	})
+	w.expectOps(t, "PutItem", batchOp, "PutItem")
+}
+
+func TestALostAnswerOfABatchIsAmbiguousForAllAndNotRetriedBlindly(t *testing.T) {
+	w := &wire{hook: onlyFirst(batchOp, func(call) (*http.Response, error) { return nil, errCut })}
+	inBubble(t, w, func(wr *writer) {
+		one, other := wr.swap(0, record("one", 5)), wr.swap(4, record("other", 5))
+		wr.wait()
+		for _, err := range []error{*one, *other} {
+			if _, lost := errors.AsType[*dedupe.ConflictError](err); lost || !errors.Is(err, errCut) || errors.Is(err, dedupe.ErrUnavailable) {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+	w.expectOps(t, "PutItem", batchOp)
+}
+
+func TestACallerThatGivesUpBeforeItsStatementIsSentIsWithdrawn(t *testing.T) {
+	w := &wire{}
+	inBubble(t, w, func(wr *writer) {
+		ctx, cancel := context.WithCancel(wr.t.Context())
+		one, gone := wr.swap(0, record("one", 5)), wr.swapUnder(ctx, 0, record("gone", 5))
+		cancel()
+		synctest.Wait()
+		if !errors.Is(*gone, batch.ErrWithdrawn) || !errors.Is(*gone, context.Canceled) {
+			t.Errorf("got %v", *gone)
+		}
+		wr.wait()
+		if *one != nil {
+			t.Errorf("the other: %v", *one)
+		}
+	})
+	w.expectOps(t, "PutItem", "PutItem") // "one" is alone now
+	for _, c := range w.calls {
+		if strings.Contains(string(c.body), "gone") {
+			t.Errorf("the withdrawn write was sent: %s", c.body)
+		}
+	}
+}
+
+func TestACallerThatGivesUpWhileItsStatementIsOutLeavesTheOthersAlone(t *testing.T) {
+	w := &wire{}
+	inBubble(t, w, func(wr *writer) {
+		ctx, cancel := context.WithCancel(wr.t.Context())
+		one, gone := wr.swap(0, record("one", 5)), wr.swapUnder(ctx, 0, record("gone", 5))
+		time.Sleep(latency + latency/2) // virtual: the first call is answered, the batch is out
+		cancel()
+		synctest.Wait()
+		if !errors.Is(*gone, batch.ErrAmbiguous) || !errors.Is(*gone, context.Canceled) {
+			t.Errorf("got %v", *gone)
+		}
+		wr.wait()
+		if *one != nil {
+			t.Errorf("the other: %v", *one)
+		}
+	})
+	w.expectOps(t, "PutItem", batchOp)
+}
+
+func TestAThrottledStatementIsSentAgainAloneAndHoldsUpNobody(t *testing.T) {
+	for _, code := range []string{
+		"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "TransactionConflict", "InternalServerError",
+	} {
+		t.Run(code, func(t *testing.T) {
+			w := &wire{hook: onlyFirst(batchOp, func(c call) (*http.Response, error) {
+				return statementErrors(c, map[int]string{1: code}), nil
+			})}
+			inBubble(t, w, func(wr *writer) {
+				one, hot := wr.swap(0, record("one", 5)), wr.swap(4, record("hot", 5))
+				*one, *hot = errCut, errCut // not answered yet
+				time.Sleep(2*latency + time.Millisecond)
+				synctest.Wait()
+				if *one != nil || !errors.Is(*hot, errCut) {
+					t.Errorf("when the batch is answered: %v, %v", *one, *hot)
+				}
+				wr.wait()
+				if *hot != nil {
+					t.Errorf("sent again: %v", *hot)
+				}
+			})
+			w.expectOps(t, "PutItem", batchOp, "PutItem")
+		})
+	}
+}
+
+func TestAThrottledLoneWriteIsRetried(t *testing.T) {
+	w := &wire{hook: onlyFirst("PutItem", func(call) (*http.Response, error) {
+		return refuse("ProvisionedThroughputExceededException"), nil
+	})}
+	inBubble(t, w, func(wr *writer) { wr.wait() })
+	w.expectOps(t, "PutItem", "PutItem")
+}
+
+func TestWhereBatchesAreRefusedTheStoreWritesOneByOneAndSaysSoOnce(t *testing.T) {
+	for _, code := range []string{"AccessDeniedException", "UnknownOperationException", "statement: AccessDenied"} {
+		t.Run(code, func(t *testing.T) {
+			w := &wire{hook: func(c call, _ int, forward func() *http.Response) (*http.Response, error) {
+				statement, perStatement := strings.CutPrefix(code, "statement: ")
+				switch {
+				case c.op != batchOp:
+					return forward(), nil
+				case perStatement:
+					return statementErrors(c, map[int]string{0: statement, 1: statement}), nil
+				default:
+					return refuse(code), nil
+				}
+			}}
+			inBubble(t, w, func(wr *writer) {
+				var errs []*error
+				for _, name := range []string{"a", "b"} {
+					errs = append(errs, wr.swap(0, record(name, 5)))
+				}
+				wr.wait()
+				for _, name := range []string{"c", "d", "e"} {
+					errs = append(errs, wr.swap(0, record(name, 5)))
+				}
+				wr.wait()
+				for i, err := range errs {
+					if *err != nil {
+						t.Errorf("write %d: %v", i, *err)
+					}
+				}
+				if n := strings.Count(wr.log.String(), "level=WARN"); n != 1 {
+					t.Errorf("%d warnings:\n%s", n, wr.log)
+				}
+			})
+			w.expectOps(t, "PutItem", batchOp, "PutItem", "PutItem", "PutItem", "PutItem", "PutItem")
+		})
+	}
+}
+
+func TestWhereEverythingIsDeniedBatchesAreNotGivenUp(t *testing.T) {
+	w := &wire{hook: func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+		if c.op == batchOp && n == 0 || c.op == "PutItem" && (n == 1 || n == 2) {
+			return refuse("AccessDeniedException"), nil
+		}
+		return forward(), nil
+	}}
+	inBubble(t, w, func(wr *writer) {
+		one, other := wr.swap(0, record("a", 5)), wr.swap(0, record("b", 5))
+		wr.wait()
+		for _, err := range []error{*one, *other} {
+			if !errors.Is(err, dynamo.ErrDenied) || !errors.Is(err, dedupe.ErrUnavailable) {
+				t.Errorf("got %v", err)
+			}
+		}
+		for _, name := range []string{"c", "d", "e"} {
+			wr.swap(0, record(name, 5))
+		}
+		wr.wait()
+	})
+	w.expectOps(t, "PutItem", batchOp, "PutItem", "PutItem", "PutItem", batchOp)
+}
+
+func TestAStatementWithoutAnAnswerIsAmbiguous(t *testing.T) {
+	w := &wire{hook: onlyFirst(batchOp, func(call) (*http.Response, error) {
+		return respond(200, `{"Responses":[{"TableName":"t"}]}`), nil
+	})}
+	inBubble(t, w, func(wr *writer) {
+		one, other := wr.swap(0, record("a", 5)), wr.swap(0, record("b", 5))
+		wr.wait()
+		if *one != nil || !errors.Is(*other, batch.ErrNoAnswer) {
+			t.Errorf("got %v, %v", *one, *other)
+		}
+	})
+}
+
+func TestACallThatHangsEndsAtItsDeadline(t *testing.T) {
+	for mode, batching := range modes {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &wire{delay: time.Hour}
+				s := newStore(t, w.client(), dynamo.Config{Table: "t", Batch: batching})
+				start := time.Now()
+				err := s.Swap(t.Context(), 0, record("a", 1))
+				if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != dynamo.DefaultTimeout {
+					t.Errorf("write: %v after %s", err, took)
+				}
+				start = time.Now()
+				_, err = s.Get(t.Context(), "test#a")
+				if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != dynamo.DefaultTimeout {
+					t.Errorf("read: %v after %s", err, took)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// write is one Swap on its way: the item to write over the version old.
+type write struct {
+	id    string
+	old   dedupe.Version
+	item  item
+	claim bool // begins an attempt; all else goes before it
+	size  int  // bytes in the request, about
+}
+
+// fixedSize is about what a request carries for a record without its texts.
+const fixedSize = 512
+
+func newWrite(old dedupe.Version, next dedupe.Record) (*write, error) {
+	it, err := encode(next)
+	if err != nil {
+		return nil, fmt.Errorf("dynamo: %w: %w", dedupe.ErrUnavailable, err)
+	}
+	return &write{
+		id: next.ID, old: old, item: it,
+		claim: next.Status == dedupe.InProgress && next.Fence == next.Version,
+		size:  fixedSize + len(next.ID) + len(next.Name) + len(next.Error) + len(next.Result),
+	}, nil
+}
+
+// unchangedSince is the condition of a write over the version old.
+func unchangedSince(old dedupe.Version) (expression.Expression, error) {
+	condition := expression.AttributeNotExists(expression.Name(AttrID))
+	if old != 0 {
+		condition = expression.Equal(expression.Name(AttrVersion), expression.Value(int64(old)))
+	}
+	e, err := expression.NewBuilder().WithCondition(condition).Build()
+	if err != nil {
+		return e, fmt.Errorf("dynamo: condition: %w", err)
+	}
+	return e, nil
+}
+
+// putItem makes the one call of a single write. Where the condition fails, the
+// error carries the item.
+func (s *Store) putItem(ctx context.Context, w *write, options ...func(*dynamodb.Options)) error {
+	condition, err := unchangedSince(w.old)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	sent := time.Now()
+	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName:                           &s.cfg.Table,
+		Item:                                w.item,
+		ConditionExpression:                 condition.Condition(),
+		ExpressionAttributeNames:            condition.Names(),
+		ExpressionAttributeValues:           condition.Values(),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}, options...)
+	if err != nil {
+		return err
+	}
+	s.clock.observe(sent, out.ResultMetadata)
+	return nil
+}
+
+// put is a single write: one PutItem, under the SDK's own retries.
+func (s *Store) put(ctx context.Context, w *write) error {
+	err := s.putItem(ctx, w)
+	switch {
+	case err == nil:
+		return nil
+	case kindOf(err) != kindConflict:
+		return classify("write", w.id, err)
+	}
+	it := conflicting(err)
+	if len(it) == 0 {
+		// Gone, or a server that does not send the item: ask.
+		if it, err = s.getItem(ctx, w.id); err != nil {
+			return err
+		}
+	}
+	return &dedupe.ConflictError{Current: s.read(it)}
+}

@@ -1,0 +1,129 @@
+package memstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// Write is a handler's own write to the store's values, see [Add].
+type Write struct {
+	// Key says which value. A transaction writes each at most once.
+	Key string
+
+	// Update returns the new value, given the stored one (nil: none; to return
+	// nil removes it), or an error: the condition of the write has failed, so
+	// that nothing of the transaction is written. It must be a pure function: it
+	// may be called several times.
+	Update func(stored any) (any, error)
+}
+
+// Add hands w to the attempt that ctx, a handler's context, belongs to: it is
+// written in one transaction with the completion, or not at all. Errors: those
+// of [dedupe.AddEffect].
+func Add(ctx context.Context, w Write) error { return dedupe.AddEffect(ctx, w) }
+
+// value is one stored value; revision rises with every write of it.
+type value struct {
+	v        any
+	revision uint64
+}
+
+// Value returns a value, or nil.
+func (s *Store) Value(key string) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values[key].v
+}
+
+// CheckEffect implements [dedupe.EffectChecker].
+func (s *Store) CheckEffect(_ string, effect any) error {
+	switch w, ok := effect.(Write); {
+	case !ok:
+		return fmt.Errorf("memstore: %T is not a memstore.Write", effect)
+	case w.Update == nil:
+		return fmt.Errorf("memstore: write of %q has no Update", w.Key)
+	}
+	return nil
+}
+
+// Commit implements [dedupe.Committer]; effects are [Write]s.
+func (s *Store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+	next = clone(next)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		// Update is somebody else's code: it runs without the lock, on values
+		// that are compared before they are overwritten.
+		writes, err := s.prepare(effects)
+		done, conflict := s.write(old, next, writes, err == nil)
+		switch {
+		case conflict != nil:
+			return conflict
+		case err != nil:
+			return err
+		case done:
+			return nil
+		}
+	}
+}
+
+// prepared is a write with its new value.
+type prepared struct {
+	key  string
+	was  uint64 // revision that the new value was computed from
+	next any
+}
+
+func (s *Store) prepare(effects []any) ([]prepared, error) {
+	var writes []prepared
+	seen := make(map[string]bool, len(effects))
+	for i, effect := range effects {
+		if err := s.CheckEffect("", effect); err != nil {
+			return nil, &dedupe.EffectError{Index: i, Err: err}
+		}
+		w, _ := effect.(Write)
+		if seen[w.Key] {
+			return nil, &dedupe.EffectError{Index: i, Err: errTwice}
+		}
+		seen[w.Key] = true
+		s.mu.Lock()
+		stored := s.values[w.Key]
+		s.mu.Unlock()
+		next, err := w.Update(stored.v)
+		if err != nil {
+			return nil, &dedupe.EffectError{Index: i, Err: err}
+		}
+		writes = append(writes, prepared{w.Key, stored.revision, next})
+	}
+	return writes, nil
+}
+
+var errTwice = errors.New("memstore: a transaction writes each value at most once")
+
+// write applies everything if the record is at old and no value has changed
+// since it was prepared. conflict is set when the record is not at old, whatever
+// else.
+func (s *Store) write(old dedupe.Version, next dedupe.Record, writes []prepared, apply bool) (done bool, conflict error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if current := s.records[next.ID]; current.Version != old {
+		return false, &dedupe.ConflictError{Current: clone(current)}
+	}
+	if !apply {
+		return false, nil
+	}
+	for _, w := range writes {
+		if s.values[w.key].revision != w.was {
+			return false, nil
+		}
+	}
+	for _, w := range writes {
+		s.values[w.key] = value{w.next, w.was + 1}
+	}
+	s.records[next.ID] = next
+	return true, nil
+}

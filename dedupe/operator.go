@@ -1,0 +1,164 @@
+package dedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrNoRecord is wrapped by the errors of an [Operator] when a name has no
+// record, or one that has expired or was forgotten.
+var ErrNoRecord = errors.New("no record")
+
+// VerbError says that an operator's verb does not fit the name's status.
+// Nothing was written.
+type VerbError struct {
+	Verb   string // "reopen" or "resolve"
+	Name   string // the name
+	Status Status // where it stands
+}
+
+// Error implements error.
+func (e *VerbError) Error() string {
+	return fmt.Sprintf("cannot %s %q: it is %s", e.Verb, e.Name, e.Status)
+}
+
+// Operator looks at names and settles by hand what no attempt can. It runs
+// nothing, and its verbs are idempotent: saying one again changes nothing.
+// Safe for concurrent use.
+type Operator struct {
+	store  Store
+	reader Reader
+	cfg    Config
+}
+
+// NewOperator returns an operator on the names of cfg.Scope in s, which must be
+// a [Reader]. Of cfg it uses Scope, Lease, Skew, Window, CacheAge and Now, which
+// should be those of the workers. The error lists everything wrong with cfg.
+func NewOperator(s Store, cfg Config) (*Operator, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("dedupe: %w", err)
+	}
+	reader, ok := s.(Reader)
+	if !ok {
+		return nil, fmt.Errorf("dedupe: %T cannot read records", s)
+	}
+	return &Operator{store: s, reader: reader, cfg: cfg}, nil
+}
+
+// Lookup returns the record of a name. Errors wrap [ErrBadName], [ErrNoRecord],
+// [ErrUnreadable], or [ErrUnavailable].
+func (o *Operator) Lookup(ctx context.Context, name string) (Record, error) {
+	r, err := o.get(ctx, name)
+	switch {
+	case err != nil:
+		return Record{}, err
+	case !r.readable():
+		return Record{}, fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, name, r.Format, r.Status)
+	case !r.Live(o.cfg.Now(), o.cfg.Skew):
+		return Record{}, fmt.Errorf("%q: %w", name, ErrNoRecord)
+	}
+	return r, nil
+}
+
+// Reopen lets a rejected or unknown name run again, with all its attempts and
+// whatever payload comes next, and returns the record as it then is. A name
+// that is RETRYING stays as it is. Errors: those of Lookup, and *[VerbError] for
+// a name that is completed or in progress.
+func (o *Operator) Reopen(ctx context.Context, name string) (Record, error) {
+	return o.apply(ctx, "reopen", name, func(now time.Time) Event { return Reopen{Now: now, Terms: o.cfg.terms()} })
+}
+
+// Resolve records an operator's word that the work of an unknown name was done,
+// with its result, and returns the record as it then is. A completed name stays
+// as it is. result is bounded like a handler's. Errors: those of Lookup, and
+// *[VerbError] for a name that is neither unknown nor completed.
+func (o *Operator) Resolve(ctx context.Context, name string, result Payload) (Record, error) {
+	out := encode(result, o.cfg.MaxResult)
+	return o.apply(ctx, "resolve", name, func(now time.Time) Event {
+		return Resolve{Now: now, Terms: o.cfg.terms(), Result: out.data, ResultType: out.mediaType}
+	})
+}
+
+// Forget makes a name as if it had never been seen, and returns from when on
+// that is so everywhere: workers answer from memory for [Config.CacheAge], and
+// this call does not wait for them. A name without a record is forgotten
+// already. Errors: *[InProgressError] for a live lease, unless forced (its
+// attempt is then cancelled at its next renewal, and what it did is not
+// recorded); errors wrapping [ErrBadName], [ErrUnreadable] or [ErrUnavailable].
+func (o *Operator) Forget(ctx context.Context, name string, force bool) (effective time.Time, err error) {
+	_, err = o.apply(ctx, "forget", name, func(now time.Time) Event {
+		return Forget{Now: now, Terms: o.cfg.terms(), Force: force}
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return o.cfg.Now().Add(o.cfg.CacheAge), nil
+}
+
+// apply writes what Step says, from the record as stored.
+func (o *Operator) apply(ctx context.Context, verb, name string, event func(time.Time) Event) (Record, error) {
+	cur, err := o.get(ctx, name)
+	if err != nil {
+		return Record{}, err
+	}
+	for try := 0; ; try++ {
+		now := o.cfg.Now()
+		next, verdict := Step(cur, event(now))
+		if verdict != VerdictApply {
+			return Record{}, o.refusal(verb, name, cur, verdict, now)
+		}
+		if next.Version == cur.Version {
+			return next, nil
+		}
+		err := o.swap(ctx, cur.Version, next)
+		if err == nil {
+			return next, nil
+		}
+		if conflict, ok := errors.AsType[*ConflictError](err); ok {
+			cur = conflict.Current
+			continue
+		}
+		if try == operatorTries || !o.cfg.pause(ctx, try) {
+			return Record{}, fmt.Errorf("%w: %s %q: %w", ErrUnavailable, verb, name, err)
+		}
+	}
+}
+
+// operatorTries is how often a verb is tried again while the store fails:
+// somebody waits for it.
+const operatorTries = 4
+
+func (o *Operator) get(ctx context.Context, name string) (Record, error) {
+	if err := CheckName(name); err != nil {
+		return Record{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.terms().callTimeout())
+	defer cancel()
+	r, err := o.reader.Get(ctx, RecordID(o.cfg.Scope, name))
+	if err != nil {
+		return Record{}, fmt.Errorf("%w: look up %q: %w", ErrUnavailable, name, err)
+	}
+	return r, nil
+}
+
+func (o *Operator) swap(ctx context.Context, old Version, next Record) error {
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.terms().callTimeout())
+	defer cancel()
+	return o.store.Swap(ctx, old, next)
+}
+
+func (o *Operator) refusal(verb, name string, r Record, v Verdict, now time.Time) error {
+	switch {
+	case v == VerdictUnreadable:
+		return fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, name, r.Format, r.Status)
+	case !r.Live(now, o.cfg.Skew):
+		return fmt.Errorf("%q: %w", name, ErrNoRecord)
+	case v == VerdictWait && verb == "forget":
+		return &InProgressError{Name: name, Until: r.LeaseUntil, After: max(r.LeaseUntil.Sub(now), 0) + o.cfg.Skew}
+	default:
+		return &VerbError{Verb: verb, Name: name, Status: r.Status}
+	}
+}

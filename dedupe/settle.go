@@ -1,0 +1,165 @@
+package dedupe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// settle records what the handler returned and turns it into Do's answer. The
+// handler's writes are committed with its completion, or not at all.
+func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) (rec Record, res error) {
+	outcome := "lost"
+	defer func() {
+		if !a.begun.IsZero() {
+			e.hookSettled(a, outcome, res)
+		}
+	}()
+	writes := a.effects.end()
+	if err == nil {
+		rec, verdict, werr := e.write(ctx, a, "complete", writes, func(now time.Time) Event {
+			return Complete{Now: now, Owner: a.owner, Terms: e.terms, Result: out.data, ResultType: out.mediaType}
+		})
+		if _, failed := errors.AsType[*EffectError](werr); !failed {
+			outcome, err = e.ended(a, rec, verdict, werr)
+			return rec, err
+		}
+		err = werr
+	}
+	f := judge(ctx, err, a.key.LastDelivery, e.terms.Hold)
+	op := "fail"
+	if f.release {
+		op = "release"
+	}
+	rec, verdict, werr := e.write(ctx, a, op, nil, func(now time.Time) Event {
+		if f.release {
+			return Release{Now: now, Owner: a.owner, Terms: e.terms}
+		}
+		return Fail{
+			Now: now, Owner: a.owner, Terms: e.terms,
+			Kind: f.kind, Error: f.text, LastDelivery: a.key.LastDelivery,
+		}
+	})
+	if verdict == VerdictReplay && werr == nil {
+		// A commit was thought to have failed, and has been applied after all.
+		outcome = "completed"
+		return rec, nil
+	}
+	if outcome, werr = e.ended(a, rec, verdict, werr); werr != nil {
+		return Record{}, fmt.Errorf("%w (after: %w)", werr, err)
+	}
+	if f.release {
+		outcome = "released"
+	}
+	return Record{}, f.wrap(rec, err)
+}
+
+// ended is what a final write came to: its name for hooks, and the error when
+// the outcome is not recorded. Such an attempt leaves its message alone.
+func (e *engine) ended(a *attempt, rec Record, verdict Verdict, err error) (string, error) {
+	switch {
+	case err != nil:
+		return "unrecorded", &leftAlone{a.Number, fmt.Errorf("%w: outcome of %q is not recorded: %w", ErrUnavailable, a.Name, err)}
+	case verdict == VerdictUnreadable:
+		return "lost", refusal(rec, verdict, a.key, e.terms, e.now())
+	case verdict != VerdictApply:
+		return "lost", &leftAlone{a.Number, fmt.Errorf("%w: %q was taken over", ErrLeaseLost, a.Name)}
+	default:
+		return strings.ToLower(string(rec.Status)), nil
+	}
+}
+
+// write settles the record, past cancellation and past the end of the lease:
+// until it is written, or somebody else holds the name, or ctx has been
+// cancelled for longer than the settling time, or 12 hours have passed.
+//
+// The record is built once and sent until there is an answer: a commit whose
+// answer was lost is recognised by the store only when nothing in it has
+// changed. A conflict ends that: Step tells what to do on the record as it is.
+func (e *engine) write(
+	ctx context.Context, a *attempt, op string, writes []any, event func(time.Time) Event,
+) (Record, Verdict, error) {
+	ctx, done := e.settling(ctx)
+	defer done()
+	cur := a.rec
+	for {
+		now := e.now()
+		next, verdict := Step(cur, event(now))
+		if verdict != VerdictApply {
+			return cur, verdict, nil
+		}
+		if next.Version == cur.Version {
+			e.hookOwnWrite(op, a.Name)
+			return cur, verdict, nil
+		}
+		err := e.send(ctx, a, op, cur.Version, next, writes)
+		if err == nil {
+			if next.Status == Completed && (cur.Status != InProgress || now.After(cur.LeaseUntil)) {
+				e.hookCompletedLate(a.Attempt)
+			}
+			return next, verdict, nil
+		}
+		conflict, ok := errors.AsType[*ConflictError](err)
+		if !ok {
+			return Record{}, 0, err
+		}
+		e.hookConflicted(op, a.Name)
+		cur = conflict.Current
+	}
+}
+
+// send sends one write until it is answered: nil, a *ConflictError or an
+// *EffectError. Any other error is the last one when ctx ends.
+func (e *engine) send(ctx context.Context, a *attempt, op string, old Version, next Record, writes []any) error {
+	for try := 0; ; try++ {
+		var err error
+		if len(writes) == 0 {
+			err = e.swap(ctx, old, next)
+		} else {
+			err = e.commit(ctx, a.effects.committer, old, next, writes)
+		}
+		if err == nil || answered(err) {
+			return err
+		}
+		e.hookStoreFailed(op, a.Name, err)
+		if !e.cfg.pause(ctx, try) {
+			return err
+		}
+	}
+}
+
+func (e *engine) commit(ctx context.Context, c Committer, old Version, next Record, writes []any) error {
+	ctx, cancel := context.WithTimeout(ctx, e.terms.callTimeout())
+	defer cancel()
+	return c.Commit(ctx, old, next, writes)
+}
+
+// answered reports whether err says what is stored.
+func answered(err error) bool {
+	if _, ok := errors.AsType[*ConflictError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*EffectError](err)
+	return ok
+}
+
+// settling is ctx without its cancellation, until the settling time after it,
+// or the cap. done frees what it holds.
+func (e *engine) settling(ctx context.Context) (settling context.Context, done func()) {
+	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxSettle)
+	begun := make(chan struct{})
+	var timer *time.Timer
+	stop := context.AfterFunc(ctx, func() {
+		timer = time.AfterFunc(e.cfg.Settle, cancel)
+		close(begun)
+	})
+	return settling, func() {
+		if !stop() {
+			<-begun
+			timer.Stop()
+		}
+		cancel()
+	}
+}

@@ -1,0 +1,96 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+var readerContract = []contract{
+	{"a name that nobody has written reads as the zero record", func(t *testing.T, b *bench) {
+		if got := get(t, b.h.Open(t), b.record(1).ID); !Same(got, dedupe.Record{}) {
+			t.Errorf("got %+v", got)
+		}
+	}},
+	{"a read sees what was written, at once and in another process too", func(t *testing.T, b *bench) {
+		here, there, r := b.h.Open(t), b.h.Open(t), full(b, 10)
+		for v := dedupe.Version(10); v < 20; v++ {
+			old := v - 1
+			if v == 10 {
+				old = 0
+			}
+			r.Version = v
+			put(t, here, old, r)
+			if got := get(t, there, r.ID); !Same(got, r) {
+				t.Fatalf("read %+v, want %+v", got, r)
+			}
+		}
+	}},
+	{"an expired record reads as it is stored", func(t *testing.T, b *bench) {
+		s, r := b.h.Open(t), b.record(10)
+		r.ExpiresAt = time.Unix(1_000_000_000, 0)
+		put(t, s, 0, r)
+		if got := get(t, s, r.ID); !Same(got, r) {
+			t.Errorf("read %+v, want %+v", got, r)
+		}
+	}},
+	{"a result that is read is the reader's", func(t *testing.T, b *bench) {
+		s, r := b.h.Open(t), b.record(10)
+		r.Result, r.ResultType = []byte("as it was"), "text/plain"
+		put(t, s, 0, r)
+		copy(get(t, s, r.ID).Result, "scribbled")
+		if got := get(t, s, r.ID); !Same(got, r) {
+			t.Errorf("read %+v, want %+v", got, r)
+		}
+	}},
+	{"many reads at once each get their own name's record, also several of one name", func(t *testing.T, b *bench) {
+		s := b.h.Open(t)
+		var records [30]dedupe.Record
+		for i := range records {
+			records[i] = b.record(dedupe.Version(10 + i))
+			if i%3 != 0 { // every third stays absent
+				put(t, s, 0, records[i])
+			}
+		}
+		var got [4 * len(records)]dedupe.Record
+		var errs [len(got)]error
+		var wg sync.WaitGroup
+		for i := range got {
+			wg.Go(func() {
+				got[i], errs[i] = s.(dedupe.Reader).Get(t.Context(), records[i%len(records)].ID)
+			})
+		}
+		wg.Wait()
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range got {
+			want := records[i%len(records)]
+			if i%len(records)%3 == 0 {
+				want = dedupe.Record{}
+			}
+			if !Same(r, want) {
+				t.Errorf("read %d: %+v, want %+v", i, r, want)
+			}
+		}
+	}},
+	{"under an ended context a read's error wraps the context's", func(t *testing.T, b *bench) {
+		s := b.h.Open(t)
+		if _, err := s.(dedupe.Reader).Get(cancelled(t), b.record(1).ID); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}},
+}
+
+func get(t *testing.T, s dedupe.Store, id string) dedupe.Record {
+	t.Helper()
+	r, err := s.(dedupe.Reader).Get(t.Context(), id)
+	if err != nil {
+		t.Fatalf("read %q: %v", id, err)
+	}
+	return r
+}

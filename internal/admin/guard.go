@@ -1,0 +1,67 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Guard lets through who may change something: requests from this machine, and
+// those that carry "Authorization: Bearer" and the token. With an empty token
+// nobody else may.
+//
+// A browser on this machine is no leave for the sites it shows: a request that
+// another site has caused is refused (403), and so is one without the token
+// that came by a name, which any site can make point at this machine.
+func Guard(token string, h http.Handler) http.Handler {
+	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case hasToken(r, token):
+			h.ServeHTTP(w, r)
+		case !isLoopback(r.RemoteAddr):
+			w.Header().Set("WWW-Authenticate", `Bearer realm="sqsonce"`)
+			write(w, http.StatusUnauthorized, answer{Status: "refused", Reason: "from elsewhere the admin token is needed"})
+		case !namesThisMachine(r.Host):
+			write(w, http.StatusForbidden, answer{Status: "refused", Reason: "ask for localhost or an address, or send the admin token"})
+		default:
+			h.ServeHTTP(w, r)
+		}
+	})
+	var crossSite http.CrossOriginProtection
+	crossSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		write(w, http.StatusForbidden, answer{Status: "refused", Reason: "caused by another site"})
+	}))
+	return crossSite.Handler(guarded)
+}
+
+// hasToken compares in constant time.
+func hasToken(r *http.Request, token string) bool {
+	scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if token == "" || !strings.EqualFold(scheme, "Bearer") {
+		return false
+	}
+	got, want := sha256.Sum256([]byte(strings.TrimSpace(sent))), sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+func isLoopback(remoteAddr string) bool {
+	addr, err := netip.ParseAddrPort(remoteAddr)
+	return err == nil && addr.Addr().Unmap().IsLoopback()
+}
+
+// namesThisMachine reports whether a Host header cannot be a name that
+// somebody else owns.
+func namesThisMachine(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}

@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestWhoMayChangeSomething(t *testing.T) {
+	const here, elsewhere = "127.0.0.1:40000", "192.0.2.7:40000"
+	for name, tc := range map[string]struct {
+		token, remote, host string
+		header              map[string]string
+		want                int
+	}{
+		"this machine":                   {"", here, "127.0.0.1:9090", nil, 202},
+		"this machine by IPv6":           {"", "[::1]:4", "[::1]:9090", nil, 202},
+		"this machine by its name":       {"", here, "localhost:9090", nil, 202},
+		"this machine, token set":        {"sesame", here, "127.0.0.1:9090", nil, 202},
+		"IPv4 in IPv6":                   {"", "[::ffff:127.0.0.1]:4", "127.0.0.1", nil, 202},
+		"somebody else's name for it":    {"", here, "rebound.example:9090", nil, 403},
+		"elsewhere, no token set":        {"", elsewhere, "10.0.0.1:9090", nil, 401},
+		"elsewhere, empty token":         {"", elsewhere, "10.0.0.1:9090", map[string]string{"Authorization": "Bearer "}, 401},
+		"elsewhere without the token":    {"sesame", elsewhere, "10.0.0.1:9090", nil, 401},
+		"elsewhere with another token":   {"sesame", elsewhere, "10.0.0.1:9090", map[string]string{"Authorization": "Bearer nope"}, 401},
+		"elsewhere with another scheme":  {"sesame", elsewhere, "10.0.0.1:9090", map[string]string{"Authorization": "Basic sesame"}, 401},
+		"elsewhere with the token":       {"sesame", elsewhere, "worker.internal", map[string]string{"Authorization": "Bearer sesame"}, 202},
+		"address that cannot be read":    {"", "@", "127.0.0.1", nil, 401},
+		"another site in a browser here": {"", here, "127.0.0.1:9090", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
+		"another port in a browser here": {"", here, "127.0.0.1:9090", map[string]string{"Sec-Fetch-Site": "same-site"}, 403},
+		"another site in an old browser": {"", here, "127.0.0.1:9090", map[string]string{"Origin": "http://evil.example"}, 403},
+		"own page in a browser here":     {"", here, "127.0.0.1:9090", map[string]string{"Sec-Fetch-Site": "same-origin"}, 202},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, verb := range []string{"pause", "resume", "drain"} {
+				var done []string
+				note := func(what string) func() { return func() { done = append(done, what) } }
+				h := New(Config{Token: tc.token, Pause: note("pause"), Resume: note("resume"), Drain: note("drain")})
+				r := httptest.NewRequest(http.MethodPost, "/"+verb, http.NoBody)
+				r.RemoteAddr, r.Host = tc.remote, tc.host
+				for key, value := range tc.header {
+					r.Header.Set(key, value)
+				}
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				var want []string
+				if tc.want == http.StatusAccepted {
+					want = []string{verb}
+				}
+				if w.Code != tc.want || !slices.Equal(done, want) {
+					t.Errorf("%s: answered %d and did %v, want %d and %v", verb, w.Code, done, tc.want, want)
+				}
+			}
+		})
+	}
+}
+
+func TestVerbsAreNotReadable(t *testing.T) {
+	h := New(Config{Pause: func() { t.Error("paused by a GET") }})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/pause", http.NoBody))
+	if w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("answered %d", w.Code)
+	}
+}
+
+func TestWhatIsNotConfiguredIsNotThere(t *testing.T) {
+	h := New(Config{})
+	for _, r := range []*http.Request{
+		httptest.NewRequest(http.MethodPost, "/drain", http.NoBody),
+		httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody),
+		httptest.NewRequest(http.MethodGet, "/config", http.NoBody),
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusNotFound {
+			t.Errorf("%s %s answered %d", r.Method, r.URL, w.Code)
+		}
+	}
+}
+
+func TestSettingsAndMetricsAreShown(t *testing.T) {
+	h := New(Config{
+		Settings: func() any { return map[string]string{"queue-url": "u"} },
+		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
+	})
+	for path, want := range map[string]string{"/config": `"queue-url":"u"`, "/metrics": "up 1"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s answered %d %s", path, w.Code, w.Body)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package target
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+func TestTargetIsHealthyWhenItsHealthPathAnswers2xx(t *testing.T) {
+	var status atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.RequestURI != "/up?deep=1" || r.Header.Get("Authorization") != "Bearer ticket" {
+			t.Errorf("asked for %s %s with %q", r.Method, r.RequestURI, r.Header.Get("Authorization"))
+		}
+		w.WriteHeader(int(status.Load()))
+	}))
+	defer srv.Close()
+	target, err := New(Config{URL: srv.URL + "/work?x=1", Token: "ticket"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, healthy := range map[int]bool{200: true, 204: true, 302: false, 404: false, 503: false} {
+		status.Store(int32(code))
+		if err := target.Healthy(t.Context(), "/up?deep=1"); (err == nil) != healthy {
+			t.Errorf("%d: error is %v", code, err)
+		}
+	}
+	srv.Close()
+	if err := target.Healthy(t.Context(), "/up?deep=1"); err == nil {
+		t.Error("healthy without a server")
+	}
+}
+
+func TestHealthPathHasToBeAPath(t *testing.T) {
+	for path, ok := range map[string]bool{
+		"/": true, "/up": true, "/up?deep=1": true,
+		"up": false, "": false, "http://elsewhere/up": false, "//elsewhere/up": false, "/%zz": false,
+	} {
+		if err := CheckHealthPath(path); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "health path") {
+			t.Errorf("%q: error is %v", path, err)
+		}
+	}
+}
