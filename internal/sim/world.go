@@ -335,9 +335,11 @@ func (w *world) send(r *rand.Rand, i int) {
 }
 
 func (w *world) put(in *sqs.SendMessageInput, redriven bool) {
-	var out sqs.SendMessageOutput
-	w.must(w.wire.call(context.Background(), "SendMessage", in, &out))
-	w.watch.sent(*out.MessageId, *in.MessageBody, aws.ToString(in.MessageGroupId), redriven)
+	w.watch.sent(*in.MessageBody, aws.ToString(in.MessageGroupId), redriven, func() string {
+		var out sqs.SendMessageOutput
+		w.must(w.wire.call(context.Background(), "SendMessage", in, &out))
+		return *out.MessageId
+	})
 }
 
 // redrive sends what is in the dead-letter queue once more, as the verb does: a
