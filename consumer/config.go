@@ -25,7 +25,7 @@ const (
 	callDeadline    = 5 * time.Second  // of every call but a long poll
 	pollGrace       = 10 * time.Second // a long poll's deadline beyond its wait
 	maxPollBackoff  = 20 * time.Second // between failed receives; below the liveness limit
-	maxAckBackoff   = 5 * time.Second  // between failed tries to end a message
+	maxAckBackoff   = 8 * time.Second  // between failed tries to end a message
 	probeTime       = 5 * time.Second  // after which the next probe does not wait for this one
 	stopGrace       = time.Second      // for cancelled handlers to return
 	settleTime      = 3 * time.Second  // for what they leave to be recorded and answered

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ func TestACopyForgetsAnEarlierTrip(t *testing.T) {
 
 func TestBatchAnswersAreReadByPosition(t *testing.T) {
 	c := &Consumer{}
-	c.cfg = Config{}.withDefaults()
+	c.cfg = Config{Logger: slog.New(slog.DiscardHandler)}.withDefaults()
 	bad := func(id string) types.BatchResultErrorEntry {
 		code := "X"
 		return types.BatchResultErrorEntry{Id: &id, Code: &code}

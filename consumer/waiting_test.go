@@ -152,8 +152,11 @@ func TestAMessageParkedForTwelveHoursIsDeadLetteredWithTheReason(t *testing.T) {
 		p.handler = func(context.Context, consumer.Message) error {
 			return failure{deferred: true, after: 14 * time.Minute}
 		}
+		p.cfg.Visibility = time.Hour
 		p.send("twin")
 		p.start()
+		time.Sleep(time.Second)
+		p.consumer.Pause()
 		time.Sleep(12 * time.Hour)
 		p.finishClean()
 		p.wantDepths(p.queueURL, 0, 0)
@@ -179,9 +182,14 @@ func TestAHandlerBeyondTwelveHoursIsCancelledWhereNoLeaseGuardsIt(t *testing.T) 
 				causes = append(causes, context.Cause(ctx))
 				return ctx.Err()
 			}
+			p.cfg.Visibility = time.Hour
 			p.send("endless")
 			p.start()
-			time.Sleep(14 * time.Hour)
+			time.Sleep(time.Second)
+			p.consumer.Pause()
+			time.Sleep(11 * time.Hour)
+			p.consumer.Resume()
+			time.Sleep(3 * time.Hour)
 			p.finishClean()
 			if len(causes) != 1 || errors.Is(causes[0], consumer.ErrReceiptLost) != cancels {
 				t.Errorf("CancelOnLostReceipt %v: causes %v", cancels, causes)
