@@ -261,7 +261,7 @@ func (v *watch) copied(p *process, original, reason string) {
 
 // unfinished are the reasons of messages that a stop, or SQS's twelve hours,
 // gave up without an outcome of their own.
-var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried"}
+var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried", "target down"}
 
 // crashed notes a death.
 func (v *watch) crashed(p *process) {

@@ -345,7 +345,8 @@ func (w *world) put(in *sqs.SendMessageInput, redriven bool) {
 // redrive sends what is in the dead-letter queue once more, as the verb does: a
 // new message with the old one's attributes.
 func (w *world) redrive() {
-	for _, m := range w.receive(w.dlqURL) {
+	for i, m := range w.receive(w.dlqURL) {
+		time.Sleep(between(w.dice.roll("redrive", "", i), time.Microsecond, time.Millisecond))
 		_, reason := m.MessageAttributes[consumer.AttrReason]
 		in := &sqs.SendMessageInput{QueueUrl: &w.queueURL, MessageBody: m.Body, MessageAttributes: m.MessageAttributes}
 		if w.plan.FIFO {
