@@ -86,9 +86,10 @@ func (w *world) finish() {
 	w.ending = true
 	all := slices.Clone(w.all)
 	w.mu.Unlock()
-	for _, p := range all {
+	for i, p := range all {
 		p.resume()
 		p.terminate()
+		time.Sleep(between(w.dice.roll("end", "", i), time.Microsecond, time.Second))
 	}
 	for _, p := range all {
 		<-p.ended

@@ -197,13 +197,18 @@ func (v *watch) deleting(p *process, receipt string) {
 	}
 }
 
-// deleted notes that SQS has deleted a message.
-func (v *watch) deleted(p *process, receipt string) {
+// deleted notes that SQS has deleted messages, before a receive that this lets
+// through can be noted.
+func (v *watch) deleted(p *process, call func() (receipts []string, err error)) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	m := v.receipts[receipt]
-	m.deleted, m.holder = true, nil
-	v.line(p.label, "deletes", m.label)
+	receipts, err := call()
+	for _, r := range receipts {
+		m := v.receipts[r]
+		m.deleted, m.holder = true, nil
+		v.line(p.label, "deletes", m.label)
+	}
+	return err
 }
 
 // changing notes a new visibility timeout: one that is shorter than a
@@ -256,7 +261,7 @@ func (v *watch) copied(p *process, original, reason string) {
 
 // unfinished are the reasons of messages that a stop, or SQS's twelve hours,
 // gave up without an outcome of their own.
-var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried"}
+var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried", "target down"}
 
 // crashed notes a death.
 func (v *watch) crashed(p *process) {

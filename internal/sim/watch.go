@@ -142,10 +142,11 @@ func (v *watch) name(id string) *name {
 	return n
 }
 
-// sent notes a new message.
-func (v *watch) sent(id, body, group string, redriven bool) {
+// sent notes a new message. It is known before anybody can receive it.
+func (v *watch) sent(body, group string, redriven bool, send func() (id string)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	id := send()
 	if v.messages[id] != nil {
 		return
 	}
