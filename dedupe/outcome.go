@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -126,12 +125,4 @@ func refusal(r Record, v Verdict, key Key, t Terms, now time.Time) error {
 	default:
 		return &leftAlone{r.Attempts, fmt.Errorf("%w: %q", ErrLeaseLost, r.Name)}
 	}
-}
-
-// jitter returns a random duration below d.
-func jitter(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return rand.N(d) //nolint:gosec // spreads retries, guards nothing
 }
