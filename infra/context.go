@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -166,37 +167,34 @@ func text(field *string) setter {
 }
 
 func boolean(field *bool) setter {
-	return func(s string) (err error) {
-		if *field, err = strconv.ParseBool(s); err != nil {
-			err = fmt.Errorf("want true or false")
-		}
-		return err
-	}
+	return parsed(field, strconv.ParseBool, "want true or false")
 }
 
 func negated(field *bool) setter {
-	return func(s string) error {
-		err := boolean(field)(s)
-		*field = !*field && err == nil
-		return err
-	}
+	return parsed(field, func(s string) (bool, error) {
+		on, err := strconv.ParseBool(s)
+		return !on, err
+	}, "want true or false")
 }
 
 func integer(field *int) setter {
-	return func(s string) (err error) {
-		if *field, err = strconv.Atoi(s); err != nil {
-			err = fmt.Errorf("want a whole number")
-		}
-		return err
-	}
+	return parsed(field, strconv.Atoi, "want a whole number")
 }
 
 func duration(field *time.Duration) setter {
-	return func(s string) (err error) {
-		if *field, err = time.ParseDuration(s); err != nil {
-			err = fmt.Errorf("want a duration such as 30s, 15m or 720h")
+	return parsed(field, time.ParseDuration, "want a duration such as 30s, 15m or 720h")
+}
+
+// parsed leaves the field alone when the text is no such value, so that what
+// follows does not complain about it a second time.
+func parsed[T any](field *T, parse func(string) (T, error), want string) setter {
+	return func(s string) error {
+		value, err := parse(s)
+		if err != nil {
+			return errors.New(want)
 		}
-		return err
+		*field = value
+		return nil
 	}
 }
 
@@ -212,10 +210,8 @@ func list(field *[]string) setter {
 }
 
 func variables(field *map[string]string) setter {
-	return func(s string) error {
-		if err := json.Unmarshal([]byte(s), field); err != nil {
-			return fmt.Errorf(`want a JSON object of texts such as {"NAME": "value"}`)
-		}
-		return nil
-	}
+	return parsed(field, func(s string) (values map[string]string, err error) {
+		err = json.Unmarshal([]byte(s), &values)
+		return values, err
+	}, `want a JSON object of texts such as {"NAME": "value"}`)
 }

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -39,13 +38,8 @@ func run() int {
 
 // prepare goes to the directory of cdk.json, from where the command line of
 // the CDK means its paths; go run -C and go test start the program in a part
-// of it. It also keeps the CDK's engine from complaining about Node 20, in
-// twelve lines, a second time: the command line has just done so.
+// of it.
 func prepare() error {
-	const silence = "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"
-	if err := os.Setenv(silence, cmp.Or(os.Getenv(silence), "20")); err != nil {
-		return fmt.Errorf("set %s: %w", silence, err)
-	}
 	dir, err := os.Getwd()
 	for err == nil {
 		if _, missing := os.Stat(filepath.Join(dir, "cdk.json")); missing == nil {
