@@ -25,10 +25,12 @@ import (
 
 // Defaults of [Config].
 const (
-	DefaultCacheAge    = 60 * time.Second
 	DefaultSendTimeout = 10 * time.Second
 	DefaultMaxPending  = 64 << 20
 )
+
+// minPending is room for two of the largest requests.
+const minPending = 2 * maxBatchBody
 
 // Config says what the API works on. The zero value of a field that is not
 // required means its default.
@@ -74,7 +76,7 @@ type Config struct {
 	SendTimeout time.Duration
 
 	// MaxPending bounds the bytes of all bodies that are being read or sent;
-	// beyond it requests get 503 at once. Default 64 MiB; at least 1 MiB.
+	// beyond it requests get 503 at once. Default 64 MiB; at least 16 MiB.
 	MaxPending int64
 
 	// Logger gets one line for each request, and what an operator should know.
@@ -86,7 +88,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Skew = cmp.Or(c.Skew, dedupe.DefaultSkew)
 	c.Window = cmp.Or(c.Window, dedupe.DefaultWindow)
-	c.CacheAge = cmp.Or(c.CacheAge, DefaultCacheAge)
+	c.CacheAge = cmp.Or(c.CacheAge, dedupe.DefaultCacheAge)
 	c.SendTimeout = cmp.Or(c.SendTimeout, DefaultSendTimeout)
 	c.MaxPending = cmp.Or(c.MaxPending, DefaultMaxPending)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
@@ -115,8 +117,8 @@ func (c Config) validate() error {
 	if c.SendTimeout < 0 {
 		bad("SendTimeout %s: must not be negative", c.SendTimeout)
 	}
-	if c.MaxPending < maxBody {
-		bad("MaxPending %d: must be at least %d bytes", c.MaxPending, maxBody)
+	if c.MaxPending < minPending {
+		bad("MaxPending %d: must be at least %d bytes", c.MaxPending, minPending)
 	}
 	if c.ClientRate < 0 {
 		bad("ClientRate %g: must not be negative", c.ClientRate)
@@ -133,7 +135,7 @@ func (c Config) validate() error {
 // goroutine of its own while no request is under way.
 type API struct {
 	cfg     Config
-	store   dedupe.Store // nil: Records cannot be written
+	names   *dedupe.Operator // nil: Records cannot be written
 	tokens  [][sha256.Size]byte
 	sender  *batch.Batcher[outgoing, accepted]
 	pending budget
@@ -153,7 +155,15 @@ func New(cfg Config) (*API, error) {
 		return nil, fmt.Errorf("producerapi: %w", err)
 	}
 	a := &API{cfg: cfg, dlqURL: cfg.DLQURL, pending: budget{max: cfg.MaxPending}}
-	a.store, _ = cfg.Records.(dedupe.Store)
+	if store, ok := cfg.Records.(dedupe.Store); ok {
+		var err error
+		a.names, err = dedupe.NewOperator(store, dedupe.Config{
+			Scope: cfg.Scope, Skew: cfg.Skew, Window: cfg.Window, CacheAge: cfg.CacheAge, Logger: cfg.Logger,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("producerapi: %w", err)
+		}
+	}
 	for _, token := range cfg.AuthTokens {
 		a.tokens = append(a.tokens, sha256.Sum256([]byte(token)))
 	}

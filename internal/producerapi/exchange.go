@@ -122,8 +122,11 @@ func (a *API) contain(c *exchange) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http looks for
 		panic(v)
 	}
-	c.fail(fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+	c.fail(panicked(v))
 }
+
+// panicked is a panic as an error.
+func panicked(v any) error { return fmt.Errorf("panic: %v\n%s", v, debug.Stack()) }
 
 // log writes the request's line.
 func (a *API) log(c *exchange, quiet bool) {

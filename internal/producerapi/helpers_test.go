@@ -2,6 +2,7 @@ package producerapi
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -10,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
@@ -87,6 +90,7 @@ func (b *bench) serve(r *http.Request) reply {
 	b.t.Helper()
 	w := httptest.NewRecorder()
 	b.api.ServeHTTP(w, r)
+	seen.note(r, w)
 	return reply{w, b.t}
 }
 
@@ -148,6 +152,51 @@ func (b *bench) received(queueURL string) []types.Message {
 			return all
 		}
 		all = append(all, out.Messages...)
+	}
+}
+
+// drain receives and deletes the messages of a queue, in order.
+func (b *bench) drain(queueURL string) []types.Message {
+	b.t.Helper()
+	var all []types.Message
+	for {
+		out, err := b.queue.ReceiveMessage(b.t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queueURL, MaxNumberOfMessages: 10})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			return all
+		}
+		all = append(all, out.Messages...)
+		for _, m := range out.Messages {
+			if _, err := b.queue.DeleteMessage(b.t.Context(), &sqs.DeleteMessageInput{QueueUrl: &queueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// deadLetter puts a copy into the dead-letter queue, as a worker does where
+// reason is set, and as SQS does where it is not.
+func (b *bench) deadLetter(name, original, reason string) {
+	b.t.Helper()
+	text := func(s string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+	}
+	in := &sqs.SendMessageInput{QueueUrl: &b.dlqURL, MessageBody: aws.String(body(name)), MessageAttributes: map[string]types.MessageAttributeValue{
+		consumer.AttrName: text(name),
+	}}
+	if reason != "" {
+		in.MessageAttributes[consumer.AttrReason] = text(reason)
+		in.MessageAttributes[consumer.AttrError] = text("it went wrong")
+		in.MessageAttributes[consumer.AttrAttempts] = text("5")
+		in.MessageAttributes[consumer.AttrOriginalID] = text(original)
+	}
+	if b.api.fifo() {
+		in.MessageGroupId, in.MessageDeduplicationId = aws.String("g-"+name), aws.String(rand.Text())
+	}
+	if _, err := b.queue.SendMessage(b.t.Context(), in); err != nil {
+		b.t.Fatal(err)
 	}
 }
 

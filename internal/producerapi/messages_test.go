@@ -253,7 +253,7 @@ func TestWrongPathsAndMethodsAreProblems(t *testing.T) {
 		"/messages/a/":       {http.MethodGet, "", http.StatusNotFound},
 		"/messages/../queue": {http.MethodGet, "", http.StatusNotFound},
 		"/":                  {http.MethodGet, "POST", http.StatusMethodNotAllowed},
-		"/messages":          {http.MethodPut, "GET, HEAD, POST", http.StatusMethodNotAllowed},
+		"/messages":          {http.MethodPut, "DELETE, GET, HEAD, POST", http.StatusMethodNotAllowed},
 		"/queue":             {http.MethodPost, "GET, HEAD", http.StatusMethodNotAllowed},
 		"/healthz":           {http.MethodDelete, "GET, HEAD", http.StatusMethodNotAllowed},
 	} {

@@ -10,12 +10,13 @@ import (
 // problem is an answer other than the one that was hoped for, as RFC 9457
 // describes it.
 type problem struct {
-	Type      string `json:"type"` // about:blank: the status says it all
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Detail    string `json:"detail"`
-	Field     string `json:"field,omitempty"` // what is wrong: a member of the body, a header, a parameter
-	RequestID string `json:"request_id,omitempty"`
+	Type      string   `json:"type"` // about:blank: the status says it all
+	Title     string   `json:"title"`
+	Status    int      `json:"status"`
+	Detail    string   `json:"detail"`
+	Field     string   `json:"field,omitempty"` // what is wrong: a member of the body, a header, a parameter
+	RequestID string   `json:"request_id,omitempty"`
+	Names     []string `json:"names,omitempty"` // names it is about
 
 	retryAfter time.Duration // zero: not sent
 	header     http.Header   // further headers; may be nil

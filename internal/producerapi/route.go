@@ -14,23 +14,31 @@ type action func(a *API, c *exchange) error
 
 // endpoint is what can be done at one path.
 type endpoint struct {
-	methods map[string]action
+	methods actions
 	open    bool // needs no token even where tokens are set
 	quiet   bool // asked all the time; its requests are logged at debug level
 }
 
+// actions are what can be done at one path, by method.
+type actions = map[string]action
+
 // fixed are the paths without a name in them.
 var fixed = map[string]endpoint{
-	"/":         {methods: map[string]action{http.MethodPost: (*API).postMessage}},
-	"/messages": {methods: map[string]action{http.MethodPost: (*API).postMessage, http.MethodGet: (*API).getMessage}},
-	"/queue":    {methods: map[string]action{http.MethodGet: (*API).getQueue}},
-	"/healthz":  {methods: map[string]action{http.MethodGet: (*API).getHealth}, open: true, quiet: true},
-	"/readyz":   {methods: map[string]action{http.MethodGet: (*API).getReady}, open: true, quiet: true},
+	"/":               {methods: actions{http.MethodPost: (*API).postMessage}},
+	"/messages":       {methods: actions{http.MethodPost: (*API).postMessage, http.MethodGet: (*API).getMessage, http.MethodDelete: (*API).deleteMessage}},
+	"/messages:batch": {methods: actions{http.MethodPost: (*API).postBatch}},
+	"/queue":          {methods: actions{http.MethodGet: (*API).getQueue}},
+	"/dlq":            {methods: actions{http.MethodGet: (*API).getDeadLetters, http.MethodDelete: (*API).purgeDeadLetters}},
+	"/dlq/redrive":    {methods: actions{http.MethodGet: (*API).getRedrive, http.MethodPost: (*API).postRedrive}},
+	"/openapi.json":   {methods: actions{http.MethodGet: (*API).getOpenAPI}, open: true},
+	"/healthz":        {methods: actions{http.MethodGet: (*API).getHealth}, open: true, quiet: true},
+	"/readyz":         {methods: actions{http.MethodGet: (*API).getReady}, open: true, quiet: true},
 }
 
-// named are the paths below a name.
+// named are the paths below a name, by what follows it.
 var named = map[string]endpoint{
-	"": {methods: map[string]action{http.MethodGet: (*API).getMessage}},
+	"":        {methods: actions{http.MethodGet: (*API).getMessage, http.MethodDelete: (*API).deleteMessage}},
+	"resolve": {methods: actions{http.MethodPost: (*API).postResolve}},
 }
 
 const messagesPrefix = "/messages/"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -67,13 +66,16 @@ func (a *API) send(ctx context.Context, m message, generation dedupe.Version) (a
 			return took, nil
 		}
 		if no, ok := errors.AsType[*refused](err); ok {
-			p := newProblem(http.StatusBadRequest, "body", no.Error())
-			return accepted{}, p
+			return accepted{}, badRequest("body", no.Error())
 		}
 		if errors.Is(err, batch.ErrClosed) || !pause(ctx, try) {
-			return accepted{}, unavailable("SQS did not accept the message in time; to send it again is safe", err)
+			return accepted{}, notAccepted(err)
 		}
 	}
+}
+
+func notAccepted(cause error) error {
+	return unavailable("SQS did not accept the message in time; to send it again is safe", cause)
 }
 
 // pause waits before the next try, or reports that there will be none.
@@ -135,7 +137,13 @@ func (m message) size() int {
 // sendBatch makes one call, and gives every entry its own answer. Where SQS
 // refuses the call as a whole for something in it, each entry is sent alone,
 // so that only the one it is about fails.
-func (a *API) sendBatch(items []outgoing) []batch.Answer[accepted] {
+func (a *API) sendBatch(items []outgoing) (answers []batch.Answer[accepted]) {
+	// It runs on a goroutine of the batcher, where a panic would end the process.
+	defer func() {
+		if v := recover(); v != nil {
+			answers = failAll(len(items), panicked(v))
+		}
+	}()
 	answers, err := a.callBatch(items)
 	if _, ok := errors.AsType[*refused](err); ok && len(items) > 1 {
 		for i := range items {

@@ -98,7 +98,7 @@ func (w *watches) look(ctx context.Context, name string) (dedupe.Record, error) 
 		w.looks[name] = l
 		shared := context.WithoutCancel(ctx)
 		w.running.Go(func() {
-			l.record, l.err = w.read(shared, name)
+			l.record, l.err = w.contained(shared, name)
 			w.mu.Lock()
 			delete(w.looks, name)
 			w.mu.Unlock()
@@ -112,6 +112,17 @@ func (w *watches) look(ctx context.Context, name string) (dedupe.Record, error) 
 	case <-ctx.Done():
 		return dedupe.Record{}, unavailable("the record could not be read in time", context.Cause(ctx))
 	}
+}
+
+// contained reads a record on a goroutine of ours, where a panic would end the
+// process.
+func (w *watches) contained(ctx context.Context, name string) (r dedupe.Record, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
+	return w.read(ctx, name)
 }
 
 // await waits until the name has a final record, or reports that it had none
@@ -181,7 +192,7 @@ func (w *watches) follow(ctx context.Context, name string, t *watch) {
 			timer.Stop()
 			return
 		}
-		r, err := w.read(ctx, name)
+		r, err := w.contained(ctx, name)
 		if err != nil || !r.Status.Final() {
 			continue
 		}
