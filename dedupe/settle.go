@@ -124,7 +124,7 @@ func (e *engine) send(ctx context.Context, a *attempt, op string, old Version, n
 			return err
 		}
 		e.hookStoreFailed(op, a.Name, err)
-		if !pause(ctx, try) {
+		if !e.cfg.pause(ctx, try) {
 			return err
 		}
 	}
