@@ -151,13 +151,6 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 		m := v.messages[after.MessageID]
 		if !claimed || m == nil || !m.redriven || before.ReopenedBy == after.MessageID {
 			v.violate("%s: rejected, and then %s without an order", n.label, after.Status)
-			return
-		}
-		// A record remembers the last order only: of two that take turns, each may
-		// be carried out again after the other.
-		m.orders, n.orders = m.orders+1, n.orders+1
-		if others := n.orders - m.orders; m.orders > 1+others {
-			v.violate("%s: the order of %s is carried out once more", n.label, m.label)
 		}
 	case dedupe.Unknown:
 		if after.Status != dedupe.Completed || !own {

@@ -39,7 +39,6 @@ type name struct {
 	running  []*attempt
 	highest  dedupe.Version    // fence of an attempt that has begun
 	faultsBy map[*process]bool // processes whose calls about it have met faults
-	orders   int               // to try again that were carried out
 	reopened time.Time         // last time that one was
 }
 
@@ -68,7 +67,6 @@ type message struct {
 	receipt            string    // of that
 	holder             *process
 	begun              int // attempts
-	orders             int // to try again that were carried out
 	copied             int // to the dead-letter queue by us
 	deleted            bool
 	moved              bool // redriven from the dead-letter queue
