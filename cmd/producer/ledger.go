@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -220,6 +221,9 @@ func sortedKeys[V any](m map[string]V) []string {
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
+	}
+	if base, ok := strings.CutSuffix(what, "py"); ok { // copy
+		return strconv.Itoa(n) + " " + base + "pies"
 	}
 	return strconv.Itoa(n) + " " + what + "s"
 }
