@@ -53,13 +53,17 @@ func inBubble(t *testing.T, w *wire, test func(*writer)) {
 	})
 }
 
-// swap starts a write, and returns where its error will be after wait.
+// errPending stands for the error of a write that is not answered yet.
+var errPending = errors.New("not answered yet")
+
+// swap starts a write, and returns where its error will be, errPending until
+// then.
 func (w *writer) swap(old dedupe.Version, r dedupe.Record) *error {
 	return w.swapUnder(w.t.Context(), old, r)
 }
 
 func (w *writer) swapUnder(ctx context.Context, old dedupe.Version, r dedupe.Record) *error {
-	err := new(error)
+	err := new(errPending)
 	w.wg.Go(func() { *err = w.store.Swap(ctx, old, r) })
 	synctest.Wait()
 	return err
@@ -251,10 +255,9 @@ func TestAThrottledStatementIsSentAgainAloneAndHoldsUpNobody(t *testing.T) {
 			})}
 			inBubble(t, w, func(wr *writer) {
 				one, hot := wr.swap(0, record("one", 5)), wr.swap(4, record("hot", 5))
-				*one, *hot = errCut, errCut // not answered yet
 				time.Sleep(2*latency + time.Millisecond)
 				synctest.Wait()
-				if *one != nil || !errors.Is(*hot, errCut) {
+				if *one != nil || !errors.Is(*hot, errPending) {
 					t.Errorf("when the batch is answered: %v, %v", *one, *hot)
 				}
 				wr.wait()
