@@ -2,7 +2,6 @@ package consumer_test
 
 import (
 	"context"
-
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -227,6 +226,9 @@ func TestADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing(t *testing.T) {
 		p.cfg.Concurrency = 1
 		c := newClockwork()
 		p.handler = func(_ context.Context, m consumer.Message) error {
+			if m.LastReceive {
+				t.Errorf("%s: patience has used up its receives", m.Body)
+			}
 			if c.tick(m) <= 50 && m.Body == "a-0" {
 				return failure{deferred: true, after: time.Hour}
 			}
