@@ -41,6 +41,7 @@ func (p *posts) gap() time.Duration {
 // What a target can answer, and what becomes of the message, of the record,
 // and when the target is asked again.
 func TestOutcomeAtTheTargetDecides(t *testing.T) {
+	t.Parallel()
 	const timeout = 30 * time.Second
 	const slack = 3 * time.Second // whole seconds of SQS, a poll, and latencies
 	type want struct {

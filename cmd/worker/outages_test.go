@@ -21,25 +21,28 @@ import (
 // An outage of a minute with a backlog, where SQS dead-letters a message after
 // three receives: nothing is lost to it, and nothing is burned.
 func TestOutageBurnsNothing(t *testing.T) {
+	t.Parallel()
 	const outage = time.Minute
 	for name, tc := range map[string]struct {
 		set    func(b *inBubble, down bool)
 		status int      // what the target answers while it is down
 		args   []string // more flags
 		failed int      // messages that may have cost an attempt before it was clear
+
+		messages int // in the queue; 0 means 200
 	}{
-		"target refuses":            {set: func(b *inBubble, down bool) { b.target.refuse(down) }},
-		"target answers 404":        {status: 404, failed: 5},
+		"target refuses":            {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000},
+		"target answers 404":        {status: 404, failed: 5, messages: 1000},
 		"target answers 401":        {status: 401, failed: 5},
 		"target redirects":          {status: 302, failed: 5},
 		"target answers 500":        {status: 500, failed: 5},
-		"store is down":             {set: func(b *inBubble, down bool) { b.store.set(down) }},
+		"store is down":             {set: func(b *inBubble, down bool) { b.store.set(down) }, messages: 1000},
 		"target and its health":     {status: 503, failed: 5, args: []string{"--target-health", "/up"}},
 		"target refuses, with gate": {set: func(b *inBubble, down bool) { b.target.refuse(down) }, args: []string{"--target-health", "/up"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := testscale.N(t, 1000)
+				n := testscale.N(t, max(tc.messages, 200))
 				var target failingTarget
 				b := newInBubble(t, 3, target.ServeHTTP, tc.args...)
 				for i := range n {

@@ -88,12 +88,12 @@ func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueF
 		f.warn("the queue has no dead-letter queue: a message that fails for good stays in it until its retention ends")
 		return queue, nil
 	}
-	facts, err = readQueue(ctx, back.queue, dlqURL)
+	dead, err := readQueue(ctx, back.queue, dlqURL)
 	if err != nil {
 		f.problem("dead-letter queue %s: %s", dlqURL, sqsTrouble(err))
 		return queue, nil
 	}
-	return queue, &facts
+	return queue, &dead
 }
 
 // table looks at the table, and whether records can be read from it.
