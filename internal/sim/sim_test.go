@@ -50,6 +50,12 @@ func many(t *testing.T, live bool, seeds int) {
 		if len(r.Violations) > 0 {
 			failed++
 		}
+		if (seed-from+1)%5000 == 0 {
+			t.Logf("%d seeds in %s, %d broke a promise", seed-from+1, time.Since(start).Round(time.Second), failed)
+		}
+	}
+	if seeds >= 100 {
+		sum.wantEveryFault(t)
 	}
 	t.Logf("%s in %s", sum, time.Since(start).Round(time.Millisecond))
 }
@@ -131,6 +137,27 @@ func (s *summary) add(r *Report) {
 		s.faults[kind] += n
 	}
 	s.stats.add(r.Stats)
+}
+
+// wantEveryFault fails when a kind of fault was never met: a run without it
+// would show nothing about it.
+func (s *summary) wantEveryFault(t *testing.T) {
+	t.Helper()
+	for _, op := range []string{"receive", "delete", "change", "copy", "swap", "commit", "get"} {
+		for _, f := range []fate{refused, throttled, lost, hung, hungApplied, outage} {
+			if kind := op + ": " + string(f); s.faults[kind] == 0 && s.runs >= 1000 {
+				t.Errorf("no fault %q in %d runs", kind, s.runs)
+			}
+		}
+	}
+	for _, kind := range []string{
+		"receive: duplicate", "receive: early", "delete: forgotten", "entry: refuse", "swap: late", "clock: step",
+		"process: crash", "process: pause", "process: stop", "outage: store", "outage: queue", "outage: target",
+	} {
+		if s.faults[kind] == 0 {
+			t.Errorf("no fault %q in %d runs", kind, s.runs)
+		}
+	}
 }
 
 // String prints the figures of a run.
