@@ -141,7 +141,7 @@ func (x *explorer) number(r dedupe.Record) uint16 {
 	key = fmt.Appendf(key, " %d %d", r.ExpiresAt.Unix(), r.CompletedAt.UnixMilli())
 	n, ok := x.numbers[string(key)]
 	if !ok {
-		n = uint16(len(x.records)) //nolint:gosec // checked below
+		n = uint16(len(x.records))
 		if len(x.records) > 65000 {
 			x.t.Fatal("more records than numbers")
 		}
@@ -175,7 +175,7 @@ func (x *explorer) reach(w world, action string) {
 	x.seen[h] = struct{}{}
 	name, ok := x.names[action]
 	if !ok {
-		name = uint16(len(x.names)) //nolint:gosec // there are some dozens
+		name = uint16(len(x.names))
 		x.names[action] = name
 	}
 	x.states = append(x.states, w)
@@ -226,7 +226,7 @@ func (x *explorer) send(w world, i int, do what, action string) {
 	}
 	if ans.next == p.known {
 		if ans.verdict == dedupe.VerdictApply && do == toClaim {
-			p.proven = int8(x.records[p.known].LeaseUntil.Sub(second(0))/time.Second) - p.clock //nolint:gosec // seconds
+			p.proven = int8(x.records[p.known].LeaseUntil.Sub(second(0))/time.Second) - p.clock
 		}
 		x.act(w, i, do, ans.verdict, action)
 		return
@@ -259,6 +259,7 @@ func (x *explorer) apply(w *world, p *player, action string) {
 		}
 	case toRelease:
 		w.counted--
+	default: // counts nothing
 	}
 	switch {
 	case next.Version <= current.Version || next.Fence < current.Fence:
@@ -440,6 +441,7 @@ func (x *explorer) sends(w world, i int, name string) {
 		}
 	case ending:
 		x.send(w, i, p.end, name+" records")
+	default: // at its end
 	}
 }
 
