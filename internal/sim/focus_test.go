@@ -40,7 +40,7 @@ func focus(t *testing.T, seeds int, trouble func(*Plan), also func(*Report)) *su
 }
 
 func TestWithoutFaultsEveryNameIsDoneAtTheFirstTry(t *testing.T) {
-	focus(t, 50, func(*Plan) {}, func(r *Report) {
+	focus(t, 40, func(*Plan) {}, func(r *Report) {
 		if r.Stats.Attempts != r.Stats.Completed || r.Stats.DeadLetters+r.Stats.SQSMoved > 0 {
 			t.Errorf("seed %d: %+v", r.Plan.Seed, r.Stats)
 		}
@@ -50,7 +50,7 @@ func TestWithoutFaultsEveryNameIsDoneAtTheFirstTry(t *testing.T) {
 // Each message is received once only before SQS would move it; workers are
 // told to stop again and again; handlers are shorter than the drain.
 func TestAGracefulRestartBurnsNoReceive(t *testing.T) {
-	focus(t, 60, func(p *Plan) { p.MaxReceives, p.Restarts, p.Messages = 1, 10, p.Names }, func(r *Report) {
+	focus(t, 40, func(p *Plan) { p.MaxReceives, p.Restarts, p.Messages = 1, 10, p.Names }, func(r *Report) {
 		if r.Stats.SQSMoved+r.Stats.DeadLetters > 0 || r.Stats.Attempts != r.Stats.Completed {
 			t.Errorf("seed %d: %+v", r.Plan.Seed, r.Stats)
 		}
@@ -65,7 +65,7 @@ func TestAnOutageBurnsNothing(t *testing.T) {
 		"store":  func(p *Plan) { p.StoreOutages = 3 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			focus(t, 40, func(p *Plan) { p.MaxReceives, p.MaxAttempts = 1, 1; trouble(p) }, func(r *Report) {
+			focus(t, 30, func(p *Plan) { p.MaxReceives, p.MaxAttempts = 1, 1; trouble(p) }, func(r *Report) {
 				if r.Stats.SQSMoved+r.Stats.DeadLetters > 0 {
 					t.Errorf("seed %d: %+v", r.Plan.Seed, r.Stats)
 				}
@@ -82,7 +82,7 @@ func busy(p *Plan) {
 }
 
 func TestClocksWithinTheSkewNeverLetAttemptsOverlap(t *testing.T) {
-	sum := focus(t, 60, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Crashes = p.Skew, 5, 2 }, nil)
+	sum := focus(t, 40, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Crashes = p.Skew, 5, 2 }, nil)
 	if sum.stats.Overlaps > 0 || sum.stats.TookOver == 0 {
 		t.Errorf("overlaps, or nothing was taken over: %+v", sum.stats)
 	}
@@ -92,7 +92,7 @@ func TestClocksWithinTheSkewNeverLetAttemptsOverlap(t *testing.T) {
 // side. Fences still rise, a completed name stays completed, and what is in a
 // transaction still happens once; the rules that every run is held to say so.
 func TestClocksBeyondTheSkewLeaveTheFences(t *testing.T) {
-	sum := focus(t, 60, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Beyond = 4*p.Lease, 5, true }, nil)
+	sum := focus(t, 30, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Beyond = 4*p.Lease, 5, true }, nil)
 	if sum.stats.Overlaps == 0 {
 		t.Errorf("nothing ran side by side, so that nothing was shown: %+v", sum.stats)
 	}
@@ -101,7 +101,7 @@ func TestClocksBeyondTheSkewLeaveTheFences(t *testing.T) {
 // The same for a process that is stopped for longer than its lease: what it
 // does when it goes on carries a lower fence than the attempt that took over.
 func TestAPausedProcessIsToldByItsFence(t *testing.T) {
-	sum := focus(t, 60, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)
+	sum := focus(t, 40, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)
 	if sum.stats.Overlaps == 0 || sum.stats.Refused == 0 {
 		t.Errorf("nothing ran side by side, or no effect came late: %+v", sum.stats)
 	}

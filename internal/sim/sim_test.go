@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestThePromiseHoldsUnderEveryFault(t *testing.T)    { many(t, false, 1000) }
-func TestEverythingSettlesOnceTheFaultsEnd(t *testing.T) { many(t, true, 1000) }
+func TestThePromiseHoldsUnderEveryFault(t *testing.T)    { many(t, false, 700) }
+func TestEverythingSettlesOnceTheFaultsEnd(t *testing.T) { many(t, true, 700) }
 
 // many runs seeds of one mode and fails at the first one that breaks a promise.
 func many(t *testing.T, live bool, seeds int) {
@@ -54,7 +54,7 @@ func many(t *testing.T, live bool, seeds int) {
 			t.Logf("%d seeds in %s, %d broke a promise", seed-from+1, time.Since(start).Round(time.Second), failed)
 		}
 	}
-	if seeds >= 100 {
+	if seeds >= 100 && failed == 0 {
 		sum.wantEveryFault(t)
 	}
 	t.Logf("%s in %s", sum, time.Since(start).Round(time.Millisecond))
@@ -99,7 +99,7 @@ func number(t *testing.T, env string, otherwise int) int {
 }
 
 func TestTheSameSeedGivesTheSameTrace(t *testing.T) {
-	for seed := range testscale.N(t, 300) {
+	for seed := range testscale.N(t, 25) {
 		for _, live := range []bool{false, true} {
 			plan := NewPlan(uint64(seed), live)
 			first, second := simulate(t, plan), simulate(t, plan)
