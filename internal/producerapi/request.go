@@ -72,7 +72,6 @@ func parseMessage(keys *jsonkey.Extractor, s settings, body string) (message, er
 	name, fingerprint, err := keys.Extract(jsonkey.Source{Body: body})
 	bad, isField := errors.AsType[*jsonkey.FieldError](err)
 	if isField && bad.Field != "body" && s.hasKey && absent(body, bad.Field) {
-		err = nil
 		name, fingerprint, err = keys.Extract(jsonkey.Source{Body: body, Attribute: s.attribute})
 		bad, isField = errors.AsType[*jsonkey.FieldError](err)
 	}
