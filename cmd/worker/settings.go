@@ -11,6 +11,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/target"
@@ -146,6 +147,21 @@ func (c config) timeProblems() (problems []string) {
 	return problems
 }
 
+// level is the least level that is logged. Who tries it out wants to see what
+// becomes of a message.
+func (c config) level() slog.Level {
+	if c.Debug || c.Local {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// queueName is the name of the queue; validated before.
+func (c config) queueName() string {
+	name, _ := awsenv.QueueName(cmp.Or(c.QueueURL, localQueue))
+	return name
+}
+
 // leaves lists the errors that are joined in err, one string each.
 func leaves(err error) []string {
 	if err == nil {
@@ -186,6 +202,14 @@ func (c config) poolConfig(back backend, log *slog.Logger) consumer.Config {
 	}
 	if c.Local {
 		cfg.PollWait = localPollWait
+	}
+	return cfg
+}
+
+func (c config) storeConfig(log *slog.Logger) dynamo.Config {
+	cfg := dynamo.Config{Table: c.Table, Logger: log}
+	if c.Batch == "off" {
+		cfg.Batch = dynamo.BatchOff
 	}
 	return cfg
 }

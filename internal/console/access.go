@@ -1,0 +1,174 @@
+package console
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	cookieName  = "sqsonce_console"
+	csrfHeader  = "X-Csrf-Token"
+	sessionTime = 12 * time.Hour
+	maxSessions = 64
+	loginEvery  = time.Second // a failed try, after the first few
+	loginBurst  = 5
+)
+
+// visitor is who has sent a request, as far as it matters.
+type visitor struct {
+	addr     string
+	loopback bool   // on this machine, and no proxy
+	bearer   bool   // sent the admin token itself
+	session  string // the cookie's, when it is valid
+}
+
+// mayAct reports whether the visitor may do more than look.
+func (v visitor) mayAct() bool { return v.loopback || v.bearer || v.session != "" }
+
+// who names the visitor in the log.
+func (v visitor) who() string {
+	switch {
+	case v.bearer:
+		return "token from " + v.addr
+	case v.session != "":
+		return "session from " + v.addr
+	default:
+		return v.addr
+	}
+}
+
+// access knows who may do what. Sessions end with the process.
+type access struct {
+	token string
+	hosts []string
+	cross http.CrossOriginProtection
+	tries *rate.Limiter // failed logins
+	csrf  string        // proves that a request comes from a page of ours
+
+	mu       sync.Mutex
+	sessions map[string]time.Time // guarded by mu: when they end
+}
+
+func newAccess(token string, hosts []string) *access {
+	return &access{
+		token: token, hosts: hosts, csrf: rand.Text(),
+		tries:    rate.NewLimiter(rate.Every(loginEvery), loginBurst),
+		sessions: make(map[string]time.Time),
+	}
+}
+
+// visitorOf says who has sent r.
+func (a *access) visitorOf(r *http.Request) visitor {
+	v := visitor{addr: r.RemoteAddr}
+	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		v.loopback = addr.Addr().Unmap().IsLoopback() && !proxied(r)
+	}
+	if scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		v.bearer = a.isToken(strings.TrimSpace(sent))
+	}
+	if cookie, err := r.Cookie(cookieName); err == nil && a.isSession(cookie.Value, time.Now()) {
+		v.session = cookie.Value
+	}
+	return v
+}
+
+// proxied reports whether somebody else stands behind the peer: then that it is
+// on this machine says nothing.
+func proxied(r *http.Request) bool {
+	return slices.ContainsFunc([]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"}, func(name string) bool {
+		return r.Header.Get(name) != ""
+	})
+}
+
+// allowsHost reports whether a request that came over the loopback interface
+// was meant for us. A browser on this machine sends one with a foreign name
+// when the name's owner has let it point here.
+func (a *access) allowsHost(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return true
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return slices.ContainsFunc(a.hosts, func(own string) bool { return strings.EqualFold(own, host) })
+}
+
+// isToken compares in constant time. No token is never the token.
+func (a *access) isToken(sent string) bool {
+	return a.token != "" && same(sent, a.token)
+}
+
+// isPage reports whether r carries what only a page of ours can know.
+func (a *access) isPage(r *http.Request) bool { return same(r.Header.Get(csrfHeader), a.csrf) }
+
+func same(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+func (a *access) isSession(id string, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	end, ok := a.sessions[id]
+	return ok && now.Before(end)
+}
+
+// login opens a session for who knows the token. limited reports that there
+// were too many tries.
+func (a *access) login(sent string, now time.Time) (cookie *http.Cookie, limited bool) {
+	if a.tries.TokensAt(now) < 1 {
+		return nil, true
+	}
+	if !a.isToken(sent) {
+		a.tries.AllowN(now, 1)
+		return nil, false
+	}
+	id := rand.Text()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.sessions) >= maxSessions { // the one that ends first makes room
+		first := ""
+		for other, end := range a.sessions {
+			if first == "" || end.Before(a.sessions[first]) {
+				first = other
+			}
+		}
+		delete(a.sessions, first)
+	}
+	a.sessions[id] = now.Add(sessionTime)
+	return sessionCookie(id, int(sessionTime/time.Second)), false
+}
+
+// logout ends a session and returns the cookie that removes it.
+func (a *access) logout(id string) *http.Cookie {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.sessions, id)
+	return sessionCookie("", -1)
+}
+
+func sessionCookie(value string, maxAge int) *http.Cookie {
+	// Secure is set by whoever sends it, when the request came by TLS.
+	return &http.Cookie{ //nolint:gosec // see above
+		Name: cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	}
+}

@@ -1,0 +1,243 @@
+package console_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"github.com/sqsonce/sqsonce/internal/console"
+	"github.com/sqsonce/sqsonce/internal/console/consoletest"
+)
+
+// client asks a console and holds every answer against the API's description.
+type client struct {
+	t       *testing.T
+	handler http.Handler
+	router  routers.Router
+	from    string // peer address
+	edit    func(*http.Request)
+}
+
+func newClient(t *testing.T, h http.Handler) *client {
+	t.Helper()
+	loader := openapi3.NewLoader()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request(http.MethodGet, "/api/openapi.json", nil))
+	doc, err := loader.LoadFromData(w.Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	router, err := legacy.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &client{t: t, handler: h, router: router, from: "127.0.0.1:4711"}
+}
+
+func request(method, path string, body any) *http.Request {
+	var reader io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			panic(err)
+		}
+		reader = bytes.NewReader(data)
+	}
+	r := httptest.NewRequest(method, path, reader)
+	r.Host, r.RemoteAddr = "localhost:9090", "127.0.0.1:4711"
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+// ask sends a request and returns the answer, which has to be as described.
+func (c *client) ask(method, path string, body any) *httptest.ResponseRecorder {
+	c.t.Helper()
+	r := request(method, path, body)
+	r.RemoteAddr = c.from
+	if c.edit != nil {
+		c.edit(r)
+	}
+	return c.send(r)
+}
+
+func (c *client) send(r *http.Request) *httptest.ResponseRecorder {
+	c.t.Helper()
+	w := httptest.NewRecorder()
+	c.handler.ServeHTTP(w, r)
+	r.URL.Host, r.URL.Scheme = "", ""
+	route, params, err := c.router.FindRoute(r)
+	if err != nil {
+		c.t.Fatalf("%s %s is not described: %v", r.Method, r.URL.Path, err)
+	}
+	input := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+		Status:                 w.Code, Header: w.Header(),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: strings.Contains(w.Header().Get("Content-Type"), "stream")},
+	}
+	if strings.Contains(w.Header().Get("Content-Type"), "x-ndjson") {
+		c.checkLines(route, w.Body.Bytes())
+		return w
+	}
+	input.SetBodyBytes(w.Body.Bytes())
+	if err := openapi3filter.ValidateResponse(context.Background(), input); err != nil {
+		c.t.Errorf("%s %s: %d %s\nis not as described: %v", r.Method, r.URL.Path, w.Code, w.Body, err)
+	}
+	return w
+}
+
+// checkLines holds every line of a progress against its schema.
+func (c *client) checkLines(route *routers.Route, body []byte) {
+	c.t.Helper()
+	schema := route.Operation.Responses.Status(http.StatusOK).Value.Content.Get("application/x-ndjson").Schema.Value
+	for lines := bufio.NewScanner(bytes.NewReader(body)); lines.Scan(); {
+		var v any
+		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
+			c.t.Fatalf("%q: %v", lines.Text(), err)
+		}
+		if err := schema.VisitJSON(v); err != nil {
+			c.t.Errorf("%s is not as described: %v", lines.Text(), err)
+		}
+	}
+}
+
+// get returns what a path answers with 200.
+func get[T any](c *client, path string) (v T) {
+	c.t.Helper()
+	w := c.ask(http.MethodGet, path, nil)
+	if w.Code != http.StatusOK {
+		c.t.Fatalf("GET %s: %d %s", path, w.Code, w.Body)
+	}
+	return decode[T](c.t, w.Body.Bytes())
+}
+
+// act is the page's way to act: with the proof that it is ours.
+func (c *client) act(path string, body any) *httptest.ResponseRecorder {
+	c.t.Helper()
+	session := get[console.Session](c, "/api/session")
+	if body == nil {
+		body = map[string]any{}
+	}
+	r := request(http.MethodPost, path, body)
+	r.RemoteAddr = c.from
+	r.Header.Set("X-Csrf-Token", session.CSRF)
+	r.Header.Set("Origin", "http://localhost:9090")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if c.edit != nil {
+		c.edit(r)
+	}
+	return c.send(r)
+}
+
+func decode[T any](t *testing.T, data []byte) (v T) {
+	t.Helper()
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+	return v
+}
+
+// last returns the last line of a progress.
+func last[T any](t *testing.T, w *httptest.ResponseRecorder) T {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
+	return decode[T](t, []byte(lines[len(lines)-1]))
+}
+
+// logged is a logger whose lines can be read.
+func logged() (*slog.Logger, *bytes.Buffer) {
+	var out bytes.Buffer
+	return slog.New(slog.NewTextHandler(&out, nil)), &out
+}
+
+func TestEveryPathIsDescribedAndNoOther(t *testing.T) {
+	w := consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Drain = func() {} }})
+	c := newClient(t, w.Handler)
+	doc, err := openapi3.NewLoader().LoadFromData(c.ask(http.MethodGet, "/api/openapi.json", nil).Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			if path == "/api/stream" {
+				continue // it does not end; its own tests ask for it
+			}
+			rec := httptest.NewRecorder()
+			w.Handler.ServeHTTP(rec, request(method, path, nil))
+			if rec.Code == http.StatusNotFound || rec.Code == http.StatusMethodNotAllowed {
+				t.Errorf("%s %s is described, but answers %d", method, path, rec.Code)
+			}
+		}
+	}
+	rec := httptest.NewRecorder()
+	w.Handler.ServeHTTP(rec, request(http.MethodGet, "/api/nothing", nil))
+	if rec.Code != http.StatusNotFound {
+		t.Errorf("what is not there answers %d", rec.Code)
+	}
+}
+
+func TestWhatIsMissingIsSaidAtOnce(t *testing.T) {
+	_, err := console.New(console.Config{DLQURL: "d", Local: true})
+	if err == nil {
+		t.Fatal("an empty configuration is taken")
+	}
+	for _, field := range []string{"History", "Pool", "Records", "with DLQURL", "with Local"} {
+		if !strings.Contains(err.Error(), field) {
+			t.Errorf("%q does not name %s", err, field)
+		}
+	}
+}
+
+func TestPartsThatAreNotThereAreNotOffered(t *testing.T) {
+	w := consoletest.New(t, consoletest.Options{Edit: func(c *console.Config) { c.Queue, c.DLQURL, c.Local = nil, "", false }})
+	c := newClient(t, w.Handler)
+	session := get[console.Session](c, "/api/session")
+	if session.Local || session.Drain || session.DLQ != "" || session.CanLogin {
+		t.Errorf("the session is %+v", session)
+	}
+	for _, path := range []string{"/api/drain", "/api/send", "/api/replay", "/api/dead/peek", "/api/dead/redrive"} {
+		rec := httptest.NewRecorder()
+		w.Handler.ServeHTTP(rec, request(http.MethodPost, path, map[string]any{}))
+		if rec.Code != http.StatusNotFound {
+			t.Errorf("%s answers %d", path, rec.Code)
+		}
+	}
+	status := get[map[string]json.RawMessage](c, "/api/status")
+	if got := decode[console.Status](t, status["status"]); got.Depths.Visible != nil || got.Backlog != nil {
+		t.Errorf("without a queue its depth is %+v", got.Depths)
+	}
+}
+
+func TestSecretsAreMasked(t *testing.T) {
+	w := consoletest.New(t, consoletest.Options{Token: "s3cret-t0ken", Edit: func(c *console.Config) {
+		c.Settings = append(c.Settings, console.Setting{Name: "target-secret", Value: "whsec_x"}, console.Setting{Name: "target-token-file", Value: "/run/t"}, console.Setting{Name: "target-token"})
+	}})
+	c := newClient(t, w.Handler)
+	body := c.ask(http.MethodGet, "/api/config", nil).Body.String()
+	if strings.Contains(body, "s3cret") || strings.Contains(body, "whsec") || !strings.Contains(body, "/run/t") || !strings.Contains(body, "concurrency") {
+		t.Errorf("the configuration is %s", body)
+	}
+	for _, path := range []string{"/api/session", "/api/status", "/"} {
+		rec := httptest.NewRecorder()
+		w.Handler.ServeHTTP(rec, request(http.MethodGet, path, nil))
+		if strings.Contains(rec.Body.String(), "s3cret") {
+			t.Errorf("%s tells the token", path)
+		}
+	}
+}

@@ -1,0 +1,234 @@
+//go:build browser
+
+package browser
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// patience is how long a fact may take to show up on the page.
+const patience = 30 * time.Second
+
+// chromium is the browser that all tests share, each in a context of its own.
+var chromium context.Context
+
+func TestMain(m *testing.M) {
+	os.Exit(withChromium(m.Run))
+}
+
+func withChromium(run func() int) int {
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "these tests need Chromium: make browser installs it, or apt-get install chromium")
+		return 1
+	}
+	profile, err := os.MkdirTemp("", "sqsonce-chromium-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(profile)
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true),
+		chromedp.Flag("force-color-profile", "srgb"), chromedp.WSURLReadTimeout(time.Minute),
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	defer stop()
+	var end context.CancelFunc
+	chromium, end = chromedp.NewContext(allocator)
+	defer end()
+	if err := chromedp.Do(chromium); err != nil {
+		fmt.Fprintln(os.Stderr, "chromium does not start:", err)
+		return 1
+	}
+	return run()
+}
+
+// tab is one page in a browser context of its own.
+type tab struct {
+	context.Context
+	t *testing.T
+
+	mu       sync.Mutex
+	problems []string // guarded by mu: errors and warnings of the console
+	expected []string // guarded by mu: texts that a problem may contain
+}
+
+// void is an action that returns nothing.
+type void = chromedp.Action[chromedp.Void]
+
+// command is a command of the protocol as an action.
+func command[P, R any](c cdp.Command[P, R], params P) void {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, c, params)
+		return err
+	})
+}
+
+// open opens a page at 1440 by 1000 points. The test fails when the page writes
+// an error or a warning to its console.
+func open(t *testing.T, url string, before ...void) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	p := &tab{Context: ctx, t: t}
+	if err := chromedp.Listen(ctx, p.listen); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, problem := range p.unexpected() {
+			t.Errorf("console of the page: %s", problem)
+		}
+	})
+	p.do(command(log.Enable, cdp.Empty{}), chromedp.EmulateViewport(1440, 1000))
+	p.do(before...)
+	p.do(chromedp.Navigate(url))
+	p.until("the stream is there", `document.getElementById('state').textContent !== 'starting' && document.querySelectorAll('#facts dd').length > 0`)
+	return p
+}
+
+func (p *tab) listen(event any) {
+	note := func(text string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.problems = append(p.problems, text)
+	}
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		note("exception: " + e.ExceptionDetails.Text)
+		if e.ExceptionDetails.Exception != nil {
+			note("exception: " + e.ExceptionDetails.Exception.Description)
+		}
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
+			var parts []string
+			for _, arg := range e.Args {
+				parts = append(parts, string(arg.Value)+arg.Description)
+			}
+			note(string(e.Type) + ": " + strings.Join(parts, " "))
+		}
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
+			note(fmt.Sprintf("%s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL))
+		}
+	}
+}
+
+// expect lets the page complain with that text: where a test provokes it.
+func (p *tab) expect(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expected = append(p.expected, text)
+}
+
+func (p *tab) unexpected() (found []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, problem := range p.problems {
+		known := false
+		for _, text := range p.expected {
+			known = known || strings.Contains(problem, text)
+		}
+		if !known {
+			found = append(found, problem)
+		}
+	}
+	return found
+}
+
+// do runs actions, which have to succeed.
+func (p *tab) do(actions ...void) {
+	p.t.Helper()
+	if err := chromedp.Do(p.Context, actions...); err != nil {
+		p.t.Fatalf("%v\nthe page says: %s", err, strings.Join(p.unexpected(), "\n"))
+	}
+}
+
+// eval returns the value of an expression on the page.
+func eval[T any](p *tab, expression string) T {
+	p.t.Helper()
+	value, err := chromedp.Run(p.Context, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("evaluate %s: %v\nthe page says: %s", expression, err, strings.Join(p.unexpected(), "\n"))
+	}
+	return value
+}
+
+// until waits until an expression on the page is true.
+func (p *tab) until(what, expression string) {
+	p.t.Helper()
+	tick := time.NewTicker(30 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !eval[bool](p, `Boolean(`+expression+`)`); <-tick.C {
+		if time.Now().After(end) {
+			p.shoot("failed")
+			p.t.Fatalf("waited in vain until %s\nthe page says: %s", what, strings.Join(p.unexpected(), "\n"))
+		}
+	}
+}
+
+// click clicks what a selector names, once it is visible.
+func (p *tab) click(selector string) {
+	p.t.Helper()
+	p.until(selector+" can be clicked", fmt.Sprintf(`(e => e && e.getClientRects().length && !e.disabled)(document.querySelector(%q))`, selector))
+	p.do(chromedp.Click(selector))
+}
+
+// fill types text into an empty field.
+func (p *tab) fill(selector, text string) {
+	p.t.Helper()
+	eval[string](p, fmt.Sprintf(`document.querySelector(%q).value = ''`, selector))
+	p.do(chromedp.SendKeys(selector, text))
+}
+
+// text returns what a selector's element says.
+func (p *tab) text(selector string) string {
+	p.t.Helper()
+	return eval[string](p, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? '').trim()`, selector))
+}
+
+// goTo shows a section.
+func (p *tab) goTo(hash string) {
+	p.t.Helper()
+	eval[string](p, fmt.Sprintf(`location.hash = %q`, hash))
+}
+
+// shoot keeps a picture of the page among the test's artifacts.
+func (p *tab) shoot(name string) []byte {
+	p.t.Helper()
+	png, err := chromedp.Run(p.Context, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), name+".png"), png, 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	return png
+}
+
+// dark asks for dark colours.
+func dark() void {
+	return command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+	})
+}
+
+// phone is the size of a phone.
+func phone() void { return chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile) }

@@ -1,0 +1,158 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// Config says what the console shows and what it may do. A part whose field is
+// nil or empty is not shown.
+type Config struct {
+	// History is what the hooks of the pool and the guard feed. Required.
+	History *History
+	// Pool is the worker pool. Required.
+	Pool Pool
+	// Records reads and forgets what is known of names. Required.
+	Records Records
+
+	// Queue is the client for depths, dead letters and sending. Nil: none of these.
+	Queue Queue
+	// QueueURL is the queue that is worked on; required with Queue.
+	QueueURL string
+	// DLQURL is its dead-letter queue; empty: dead letters are not shown.
+	DLQURL string
+
+	// Local shows the form that sends messages and the button that sends
+	// duplicates on purpose. For a queue that holds nothing of value. Needs Queue.
+	Local bool
+
+	// Drain tells the worker to finish what it has and end; nil: no such button.
+	Drain func()
+
+	// AdminToken gives those who are not on loopback the right to act. Empty:
+	// only loopback may.
+	AdminToken string
+	// Hosts are names under which a visitor on loopback may call this server
+	// beside localhost and the loopback addresses: that of a proxy in front of
+	// it, for example. Others are refused, because a foreign page could have its
+	// own name lead here.
+	Hosts []string
+
+	// Table, Version and TaskID are shown in the header. TaskID is empty outside ECS.
+	Table, Version, TaskID string
+	// Started is when the worker started; zero means now.
+	Started time.Time
+	// Protection returns how the task is protected against scale-in, in a few
+	// words, such as "until 15:04"; empty when it is not. Nil outside ECS. It
+	// must not block.
+	Protection func() string
+	// Settings is the effective configuration, secrets masked by the caller.
+	// A value whose name says token, secret or password is masked again.
+	Settings []Setting
+
+	// Closing ends open streams when it is closed, so that a server that stops
+	// does not wait for them. Nil: they end with their request.
+	Closing <-chan struct{}
+
+	// Logger gets one line for each action. Default [slog.Default].
+	Logger *slog.Logger
+}
+
+// Setting is one setting of the worker as it works with it.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Pool is the worker pool as the console sees it. Its methods do not block.
+type Pool interface {
+	// Snapshot returns the numbers of this moment and the messages in the pool,
+	// the oldest first, at most limit of them. It is asked once a second while
+	// somebody looks.
+	Snapshot(limit int) Snapshot
+	// Pause stops receiving until Resume; both can be called at any time.
+	Pause()
+	Resume()
+}
+
+// Snapshot is a pool at one moment.
+type Snapshot struct {
+	State    string    `json:"state"` // starting, running, held, paused, draining, stopped
+	Slots    int       `json:"slots"`
+	Running  int       `json:"running"` // slots taken
+	Queued   int       `json:"queued"`  // messages that wait for a slot
+	Parked   int       `json:"parked"`  // messages that wait without one
+	Polls    int       `json:"polls"`   // receives out
+	Acks     int       `json:"acks"`    // messages being ended, unanswered
+	Down     []string  `json:"down"`    // what handlers depend on and is not up
+	LastPoll time.Time `json:"-"`       // last sign of the receive loop
+	Flights  []Flight  `json:"-"`
+}
+
+// Flight is a message in the pool.
+type Flight struct {
+	ID           string
+	Name         string // empty: not known by the pool
+	ReceiveCount int
+	LastReceive  bool
+	Phase        string    // queued, running, held, parked, following, ending
+	Received     time.Time // when this worker received it
+	VisibleAt    time.Time // when others would see it unless extended; zero: not known
+}
+
+// Records is what is known of names. A *[dedupe.Operator] is one.
+type Records interface {
+	// Lookup returns the record of name, or an error that wraps
+	// [dedupe.ErrNoRecord] when there is none that counts.
+	Lookup(ctx context.Context, name string) (dedupe.Record, error)
+	// Forget makes the next message of name run as if it was never seen, and
+	// returns from when on that is so in every worker. A live lease is forgotten
+	// only with force; without, the error is an [*dedupe.InProgressError].
+	Forget(ctx context.Context, name string, force bool) (effective time.Time, err error)
+}
+
+var _ Records = (*dedupe.Operator)(nil)
+
+// withDefaults returns a copy of c with the defaults filled in.
+func (c Config) withDefaults() Config {
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	if c.Started.IsZero() {
+		c.Started = time.Now()
+	}
+	settings := make([]Setting, len(c.Settings))
+	for i, s := range c.Settings {
+		settings[i] = masked(s)
+	}
+	c.Settings = settings
+	return c
+}
+
+// validate reports everything that is missing in c.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(text string) { errs = append(errs, errors.New(text)) }
+	if c.History == nil {
+		bad("History: must be set")
+	}
+	if c.Pool == nil {
+		bad("Pool: must be set")
+	}
+	if c.Records == nil {
+		bad("Records: must be set")
+	}
+	if c.Queue != nil && c.QueueURL == "" {
+		bad("QueueURL: must be set with Queue")
+	}
+	if c.Queue == nil && c.DLQURL != "" {
+		bad("Queue: must be set with DLQURL")
+	}
+	if c.Queue == nil && c.Local {
+		bad("Queue: must be set with Local")
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,252 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxBody bounds what a page may send: a message of the largest size SQS takes,
+// as a JSON string.
+const maxBody = 2 << 20
+
+// console is the handler behind [New].
+type console struct {
+	cfg    Config
+	access *access
+	frames frames
+	depths depths
+	pages  pages
+}
+
+// New returns the console's handler, for "/" and "/api/", or an error that
+// lists everything wrong with cfg. It starts nothing and needs no closing.
+func New(cfg Config) (http.Handler, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	c := &console{cfg: cfg, access: newAccess(cfg.AdminToken, cfg.Hosts)}
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", asset("index.html"))
+	mux.HandleFunc("GET /assets/{file...}", serveAsset)
+	mux.HandleFunc("GET /api/openapi.json", serveDescription)
+	mux.HandleFunc("GET /api/session", c.getSession)
+	mux.HandleFunc("GET /api/status", c.getStatus)
+	mux.HandleFunc("GET /api/stream", c.getStream)
+	mux.HandleFunc("GET /api/names", c.getName)
+	mux.HandleFunc("GET /api/config", c.getConfig)
+	mux.HandleFunc("POST /api/login", c.postLogin)
+	mux.HandleFunc("POST /api/logout", c.postLogout)
+
+	c.action(mux, "pause", c.postPause)
+	c.action(mux, "resume", c.postResume)
+	c.action(mux, "forget", c.postForget)
+	if cfg.Drain != nil {
+		c.action(mux, "drain", c.postDrain)
+	}
+	if cfg.DLQURL != "" {
+		c.action(mux, "dead/peek", c.postPeek)
+		c.action(mux, "dead/redrive", c.postRedrive)
+	}
+	if cfg.Local {
+		c.action(mux, "send", c.postSend)
+		c.action(mux, "replay", c.postReplay)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(w, http.StatusNotFound, "nothing is at "+clip(r.URL.Path, 100))
+	})
+	return c.secure(mux), nil
+}
+
+// secure refuses requests that were not meant for us, and sets the headers
+// under which a browser runs nothing but the page's own files.
+func (c *console) secure(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
+			"connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "+
+			"require-trusted-types-for 'script'; trusted-types 'none'")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("Cross-Origin-Opener-Policy", "same-origin")
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		header.Set("Cache-Control", "no-store")
+		if !c.access.allowsHost(r) {
+			problem(w, http.StatusMisdirectedRequest, "this machine was asked under a foreign name; use localhost or an address")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// action lets f answer POST /api/name for those who may act, when the request
+// cannot have been made by a foreign page, and logs it.
+func (c *console) action(mux *http.ServeMux, name string, f func(w http.ResponseWriter, r *http.Request, log actionLog)) {
+	mux.HandleFunc("POST /api/"+name, func(w http.ResponseWriter, r *http.Request) {
+		v := c.access.visitorOf(r)
+		switch err := c.access.cross.Check(r); {
+		case err != nil:
+			problem(w, http.StatusForbidden, "caused by another site")
+			return
+		case !v.mayAct():
+			problem(w, http.StatusForbidden, "only visitors on the worker's own machine and those with the admin token may do that")
+			return
+		case !v.bearer && !c.access.isPage(r):
+			problem(w, http.StatusForbidden, "the header "+csrfHeader+" of /api/session is missing")
+			return
+		}
+		f(w, r, func(ctx context.Context, fields ...any) {
+			c.cfg.Logger.InfoContext(ctx, "console action", append([]any{"action", name, "who", v.who()}, fields...)...)
+		})
+	})
+}
+
+// actionLog writes the line about an action: what it was done to.
+type actionLog func(ctx context.Context, fields ...any)
+
+// Session is what a page has to know once: who its visitor is, and what there
+// is to see.
+type Session struct {
+	MayAct   bool   `json:"may_act"`   // the visitor may do more than look
+	LoggedIn bool   `json:"logged_in"` // by the token
+	CanLogin bool   `json:"can_login"` // there is a token
+	CSRF     string `json:"csrf,omitempty"`
+	Queue    string `json:"queue"`
+	DLQ      string `json:"dlq,omitempty"`
+	Table    string `json:"table,omitempty"`
+	Version  string `json:"version,omitempty"`
+	TaskID   string `json:"task_id,omitempty"`
+	Started  int64  `json:"started"` // epoch ms
+	Local    bool   `json:"local"`
+	Drain    bool   `json:"drain"` // there is a way to drain
+}
+
+func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
+	v := c.access.visitorOf(r)
+	s := Session{
+		MayAct: v.mayAct(), LoggedIn: v.session != "", CanLogin: c.cfg.AdminToken != "",
+		Queue: lastPart(c.cfg.QueueURL), DLQ: lastPart(c.cfg.DLQURL), Table: c.cfg.Table, Version: c.cfg.Version,
+		TaskID: c.cfg.TaskID, Started: c.cfg.Started.UnixMilli(), Local: c.cfg.Local, Drain: c.cfg.Drain != nil,
+	}
+	if s.MayAct {
+		s.CSRF = c.access.csrf
+	}
+	answer(w, s)
+}
+
+func (c *console) getConfig(w http.ResponseWriter, _ *http.Request) {
+	answer(w, map[string]any{"settings": c.cfg.Settings})
+}
+
+func (c *console) postLogin(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Token string `json:"token"`
+	}
+	if c.access.cross.Check(r) != nil {
+		problem(w, http.StatusForbidden, "caused by another site")
+		return
+	}
+	if !read(w, r, &in) {
+		return
+	}
+	cookie, limited := c.access.login(in.Token, time.Now())
+	switch {
+	case limited:
+		w.Header().Set("Retry-After", "1")
+		problem(w, http.StatusTooManyRequests, "too many failed tries; wait a moment")
+	case cookie == nil:
+		c.cfg.Logger.WarnContext(r.Context(), "console login refused", "who", r.RemoteAddr)
+		problem(w, http.StatusUnauthorized, "that is not the admin token")
+	default:
+		cookie.Secure = r.TLS != nil
+		http.SetCookie(w, cookie)
+		c.cfg.Logger.InfoContext(r.Context(), "console login", "who", r.RemoteAddr)
+		answer(w, done)
+	}
+}
+
+// postLogout needs no proof but its cookie: a foreign page's request has none.
+func (c *console) postLogout(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, c.access.logout(c.access.visitorOf(r).session))
+	answer(w, done)
+}
+
+func (c *console) postPause(w http.ResponseWriter, r *http.Request, log actionLog) {
+	c.cfg.Pool.Pause()
+	log(r.Context())
+	answer(w, done)
+}
+
+func (c *console) postResume(w http.ResponseWriter, r *http.Request, log actionLog) {
+	c.cfg.Pool.Resume()
+	log(r.Context())
+	answer(w, done)
+}
+
+func (c *console) postDrain(w http.ResponseWriter, r *http.Request, log actionLog) {
+	log(r.Context())
+	c.cfg.Drain()
+	answer(w, done)
+}
+
+// done is the answer to an action that has no more to say.
+var done = map[string]string{"status": "done"}
+
+// masked hides the value of a setting that looks like a secret.
+func masked(s Setting) Setting {
+	name := strings.ToLower(s.Name)
+	for _, secret := range []string{"token", "secret", "password"} {
+		if strings.Contains(name, secret) && !strings.HasSuffix(name, "-file") && s.Value != "" {
+			s.Value = "••••••"
+		}
+	}
+	s.Value = clip(s.Value, 1<<10)
+	return s
+}
+
+// lastPart is what stands behind the last slash: of a queue URL, its name.
+func lastPart(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }
+
+// read decodes the JSON body of r into v, or answers and returns false. Other
+// content types are refused: a foreign page can send them without asking first.
+func read(w http.ResponseWriter, r *http.Request, v any) bool {
+	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(kind) != "application/json" {
+		problem(w, http.StatusUnsupportedMediaType, "send application/json")
+		return false
+	}
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(v)
+	if err == nil {
+		return true
+	}
+	status := http.StatusBadRequest
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		status = http.StatusRequestEntityTooLarge
+	}
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the body is empty")
+	}
+	problem(w, status, clip(err.Error(), maxErrorKept))
+	return false
+}
+
+// answer writes v as JSON.
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // a client that has gone needs no answer
+}
+
+// problem answers with a status and what is wrong.
+func problem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
+}

@@ -1,0 +1,223 @@
+package console
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+)
+
+const (
+	frameTime    = time.Second // between two looks of a page
+	frameAge     = 900 * time.Millisecond
+	shownFlights = 100
+	shownOutputs = 50
+	shownGroups  = 20
+)
+
+// The sections of a frame. Each is an event of its own on the stream, and is
+// sent only when it has changed.
+const (
+	sectionStatus = iota
+	sectionPoints
+	sectionFlights
+	sectionOutcomes
+	sectionFailures
+	sections
+)
+
+var sectionNames = [sections]string{"status", "points", "flights", "outcomes", "failures"}
+
+// frame is what everybody who looks at one moment sees.
+type frame struct {
+	at       time.Time
+	data     [sections][]byte // JSON
+	versions [sections]int64  // rises when the data changes
+}
+
+// frames hands one frame to all who ask within frameAge.
+type frames struct {
+	mu      sync.Mutex
+	current *frame        // guarded by mu; never changed once here
+	working chan struct{} // guarded by mu; closed when the frame that is being made is there
+}
+
+// frame returns the current frame, or makes it. It returns nil when ctx ends first.
+func (c *console) frame(ctx context.Context) *frame {
+	f := &c.frames
+	for {
+		f.mu.Lock()
+		now := time.Now()
+		if f.current != nil && now.Sub(f.current.at) < frameAge {
+			defer f.mu.Unlock()
+			return f.current
+		}
+		if f.working == nil {
+			f.working = make(chan struct{})
+			previous := f.current
+			f.mu.Unlock()
+			return c.makeFrame(previous, now)
+		}
+		working := f.working
+		f.mu.Unlock()
+		select {
+		case <-working:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// makeFrame makes the frame that others wait for.
+func (c *console) makeFrame(previous *frame, now time.Time) *frame {
+	next := &frame{at: now}
+	made := false
+	defer func() {
+		c.frames.mu.Lock()
+		defer c.frames.mu.Unlock()
+		if made {
+			c.frames.current = next
+		}
+		close(c.frames.working)
+		c.frames.working = nil
+	}()
+	for i, v := range c.look(now) {
+		next.data[i] = encode(v)
+		if previous != nil {
+			next.versions[i] = previous.versions[i]
+		}
+		if previous == nil || !bytes.Equal(previous.data[i], next.data[i]) {
+			next.versions[i]++
+		}
+	}
+	made = true
+	return next
+}
+
+// look puts together everything that is on the page at one moment.
+func (c *console) look(now time.Time) [sections]any {
+	h := c.cfg.History
+	snap := c.cfg.Pool.Snapshot(shownFlights)
+	status := Status{Now: now.UnixMilli(), Snapshot: snap, Depths: c.depths.read(), Figures: h.figures(now), LastPoll: epoch(snap.LastPoll)}
+	if len(snap.Flights) > 0 {
+		status.Oldest = max(0, round(now.Sub(snap.Flights[0].Received).Seconds()))
+	}
+	if c.cfg.Protection != nil {
+		status.Protection = c.cfg.Protection()
+	}
+	status.Backlog, status.ToDrain = toDrain(status.Depths, status.Figures.Ended)
+	h.gauge(now, gaugeReading{
+		oldest:  time.Duration(status.Oldest * float64(time.Second)),
+		visible: orUnknown(status.Depths.Visible), hidden: orUnknown(status.Depths.Hidden),
+		delayed: orUnknown(status.Depths.Delayed), dl: orUnknown(status.Depths.Dead),
+	})
+	flights, messages := h.flightRows(snap.Flights)
+	status.Messages = messages
+	groups := h.groups()
+	return [sections]any{
+		sectionStatus:   status,
+		sectionPoints:   h.points(now, 2),
+		sectionFlights:  flights,
+		sectionOutcomes: h.recent(shownOutputs),
+		sectionFailures: groups[:min(len(groups), shownGroups)],
+	}
+}
+
+// Status is the worker at one moment.
+type Status struct {
+	Now int64 `json:"now"` // epoch ms
+	Snapshot
+	Messages   int      `json:"messages"`  // in this worker
+	LastPoll   int64    `json:"last_poll"` // epoch ms; 0: none yet
+	Oldest     float64  `json:"oldest"`    // s since this worker received its oldest message
+	Depths     Depths   `json:"queue"`
+	Backlog    *int64   `json:"backlog"`    // visible and delayed messages
+	ToDrain    *float64 `json:"to_drain"`   // s until the backlog is gone at the rate of the last minute; null when it does not shrink
+	Protection string   `json:"protection"` // against scale-in; empty: none
+	Figures    Figures  `json:"figures"`
+}
+
+// toDrain is the backlog, and how long it takes at a rate per second.
+func toDrain(d Depths, rate float64) (backlog *int64, seconds *float64) {
+	if d.Visible == nil {
+		return nil, nil
+	}
+	waiting := *d.Visible
+	if d.Delayed != nil {
+		waiting += *d.Delayed
+	}
+	switch {
+	case waiting == 0:
+		return &waiting, new(0.0)
+	case rate <= 0:
+		return &waiting, nil
+	default:
+		return &waiting, new(round(float64(waiting) / rate))
+	}
+}
+
+// FlightRow is a message in this worker, as the page lists it.
+type FlightRow struct {
+	Name        string `json:"name"`
+	ID          string `json:"id"`
+	Phase       string `json:"phase"`
+	Receive     int    `json:"receive"`
+	LastReceive bool   `json:"last_receive"`
+	Attempt     int    `json:"attempt,omitempty"` // of the attempt that is at work on its name
+	Fence       int64  `json:"fence,omitempty,string"`
+	Received    int64  `json:"received"`              // epoch ms
+	VisibleAt   int64  `json:"visible_at,omitempty"`  // epoch ms, unless extended
+	LeaseUntil  int64  `json:"lease_until,omitempty"` // epoch ms, unless renewed
+}
+
+// flightRows joins what the pool and the guard know of the messages that are
+// here, and returns how many there are in all.
+func (h *History) flightRows(flights []Flight) ([]FlightRow, int) {
+	rows := make([]FlightRow, len(flights))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, f := range flights {
+		name := cmp.Or(h.names[f.ID], f.Name)
+		rows[i] = FlightRow{
+			Name: clip(name, maxNameShown), ID: clip(f.ID, 100), Phase: f.Phase, Receive: f.ReceiveCount, LastReceive: f.LastReceive,
+			Received: epoch(f.Received), VisibleAt: epoch(f.VisibleAt),
+		}
+		if held, ok := h.holds[name]; ok && f.Phase == "running" {
+			rows[i].Attempt, rows[i].Fence, rows[i].LeaseUntil = held.attempt, held.fence, epoch(held.until)
+		}
+	}
+	return rows, max(h.aloft, len(flights))
+}
+
+// recent returns the last n outcomes, the newest first.
+func (h *History) recent(n int) []Outcome {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.outcomes.newest(n)
+}
+
+func orUnknown(n *int64) int64 {
+	if n == nil {
+		return -1
+	}
+	return *n
+}
+
+// epoch is t in epoch milliseconds, 0 for the zero time.
+func epoch(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// encode returns v as JSON on one line, in which markup is escaped.
+func encode(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return []byte("null") // nothing here can fail to encode
+	}
+	return data
+}

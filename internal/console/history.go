@@ -1,0 +1,380 @@
+package console
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of what a [History] keeps. Together they come to less than a mebibyte,
+// however many messages go by.
+const (
+	bucketTime   = 5 * time.Second
+	bucketCount  = 180 // 15 minutes
+	maxOutcomes  = 200
+	maxEvents    = 1024
+	maxFailures  = 64
+	maxAloft     = 8192 // messages whose name is kept while they are here
+	maxNotes     = 4096
+	maxWatches   = 8
+	maxNameShown = 160 // bytes
+	maxErrorKept = 400 // bytes
+)
+
+// The counters of a bucket.
+const (
+	countReceived = iota
+	countHandled  // runs that ended as completed
+	countFailed   // tries that failed
+	countRecorded // duplicates answered from the record
+	countCached   // duplicates answered from memory
+	countJoined   // duplicates answered by the attempt they joined
+	countDeferred // duplicates told to come again
+	countEnded    // messages deleted or dead-lettered
+	countCalls    // calls to AWS
+	counters
+)
+
+// bucket is what happened in one stretch of bucketTime.
+type bucket struct {
+	index  int64 // its number since 1970; another one's counts are stale
+	counts [counters]uint32
+	handle histogram // runs of the handler
+	dwell  histogram // from send to handler
+
+	aloft  int          // most messages here at once
+	looked bool         // somebody looked, so the gauges are known
+	gauges gaugeReading // last ones seen
+}
+
+// gaugeReading is what is known only while somebody looks; -1 is unknown.
+type gaugeReading struct {
+	oldest                       time.Duration
+	visible, hidden, delayed, dl int64
+}
+
+// History is the worker's last quarter of an hour, and its last outcomes,
+// failures and events by name. Feed it through [History.ConsumerHooks],
+// [History.DedupeHooks], [History.Keys] and [History.CountCalls]. It is safe
+// for concurrent use, and starts no goroutine.
+type History struct {
+	lease time.Duration
+	seed  maphash.Seed
+
+	mu       sync.Mutex // never held across a call to somebody else
+	buckets  [bucketCount]bucket
+	seq      int64 // of outcomes and events
+	outcomes ring[Outcome]
+	events   ring[event]
+	failures map[string]*Failure
+	names    map[string]string    // by message id: what was keyed and has not ended
+	notes    map[string][]verdict // by name: what the guard said and the pool has not told yet
+	holds    map[string]hold      // by name: attempts at work here
+	aloft    int
+	watches  map[*watch]struct{}
+}
+
+// verdict is what the guard said about one run, until the pool tells which
+// message it was.
+type verdict struct {
+	outcome string
+	attempt int
+	fence   int64
+	took    time.Duration
+}
+
+// hold is an attempt at work in this process.
+type hold struct {
+	attempt int
+	fence   int64
+	until   time.Time // when its lease ends at the latest
+}
+
+// event is something that happened to a name here.
+type event struct {
+	hash uint64 // of the whole name
+	Event
+}
+
+// NewHistory returns an empty history. lease is how long a claim or renewal
+// holds a name, from which the countdowns are reckoned.
+func NewHistory(lease time.Duration) *History {
+	return &History{
+		lease: lease, seed: maphash.MakeSeed(),
+		outcomes: newRing[Outcome](maxOutcomes), events: newRing[event](maxEvents),
+		failures: make(map[string]*Failure),
+		names:    make(map[string]string), notes: make(map[string][]verdict), holds: make(map[string]hold),
+		watches: make(map[*watch]struct{}),
+	}
+}
+
+// Outcome is what became of one run of the handler.
+type Outcome struct {
+	Seq     int64   `json:"seq"`
+	At      int64   `json:"at"` // epoch ms
+	Name    string  `json:"name"`
+	ID      string  `json:"id"`      // message id
+	Outcome string  `json:"outcome"` // what the guard said: completed, retrying, rejected, recorded, cached, joined, deferred, ...
+	Action  string  `json:"action"`  // what becomes of the message: delete, release, ...
+	Attempt int     `json:"attempt,omitempty"`
+	Fence   int64   `json:"fence,omitempty,string"`
+	Receive int     `json:"receive"`
+	TookMS  float64 `json:"took_ms"`
+	Error   string  `json:"error,omitempty"`
+}
+
+// Event is something that happened to a name in this worker.
+type Event struct {
+	Seq     int64   `json:"seq"`
+	At      int64   `json:"at"`   // epoch ms
+	Kind    string  `json:"kind"` // claimed, took over, completed, retrying, recorded, deferred, ...
+	Attempt int     `json:"attempt,omitempty"`
+	Fence   int64   `json:"fence,omitempty,string"`
+	TookMS  float64 `json:"took_ms,omitempty"`
+	Detail  string  `json:"detail,omitempty"`
+}
+
+// bucketAt returns the bucket of now, emptied if it was another's. The caller
+// holds mu.
+func (h *History) bucketAt(now time.Time) *bucket {
+	index := now.UnixNano() / int64(bucketTime)
+	b := &h.buckets[index%bucketCount]
+	if b.index != index {
+		*b = bucket{index: index, aloft: h.aloft}
+	}
+	return b
+}
+
+// received counts an answered receive of n messages.
+func (h *History) received(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.bucketAt(time.Now())
+	b.counts[countReceived] += uint32(n)
+	h.aloft += n
+	b.aloft = max(b.aloft, h.aloft)
+}
+
+// called counts a call to AWS.
+func (h *History) called() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bucketAt(time.Now()).counts[countCalls]++
+}
+
+// keyed remembers the name of a message until it has ended.
+func (h *History) keyed(id, name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known := h.names[id]; known || len(h.names) < maxAloft {
+		h.names[id] = strings.Clone(name)
+	}
+}
+
+// claimed tells that an attempt holds the name from now on.
+func (h *History) claimed(name string, attempt int, fence int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	if len(h.holds) < maxAloft {
+		h.holds[strings.Clone(name)] = hold{attempt, fence, now.Add(h.lease)}
+	}
+	h.note(name, Event{Kind: "claimed", Attempt: attempt, Fence: fence}, now)
+	h.tell(name, func(w *watch) { w.running++ })
+}
+
+// renewed tells that the lease of a name was extended.
+func (h *History) renewed(name string, fence int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if held, ok := h.holds[name]; ok && held.fence == fence {
+		held.until = time.Now().Add(h.lease)
+		h.holds[name] = held
+	}
+}
+
+// happened notes something that is neither the beginning nor the end of an attempt.
+func (h *History) happened(name, kind, detail string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.note(name, Event{Kind: kind, Detail: clip(detail, maxErrorKept)}, time.Now())
+}
+
+// settled tells how an attempt ended.
+func (h *History) settled(name string, attempt int, fence int64, outcome string, took time.Duration, err error) {
+	detail := ""
+	if err != nil {
+		detail = clip(err.Error(), maxErrorKept)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	delete(h.holds, name)
+	b := h.bucketAt(now)
+	b.handle.add(took)
+	if outcome == "completed" {
+		b.counts[countHandled]++
+	}
+	h.note(name, Event{Kind: outcome, Attempt: attempt, Fence: fence, TookMS: millis(took), Detail: detail}, now)
+	h.expect(name, verdict{outcome, attempt, fence, took})
+	h.tell(name, func(w *watch) {
+		w.running--
+		if outcome == "completed" {
+			w.handled++
+		} else {
+			w.failed++
+		}
+	})
+}
+
+// suppressed tells that a duplicate did not run. kind is recorded, cached,
+// joined or deferred.
+func (h *History) suppressed(name, kind string) {
+	counter := map[string]int{"cached": countCached, "joined": countJoined, "deferred": countDeferred}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	which, ok := counter[kind]
+	if !ok {
+		which = countRecorded
+	}
+	h.bucketAt(now).counts[which]++
+	h.note(name, Event{Kind: kind}, now)
+	h.expect(name, verdict{outcome: kind})
+	h.tell(name, func(w *watch) {
+		if kind == "deferred" {
+			w.deferred++
+		} else {
+			w.suppressed++
+		}
+	})
+}
+
+// refused tells that nothing ran, and why.
+func (h *History) refused(name, reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.note(name, Event{Kind: "refused", Detail: reason}, time.Now())
+	h.expect(name, verdict{outcome: reason})
+}
+
+// handled tells what is done with a message after a run of its handler.
+func (h *History) handled(id, action, reason string, receive int, sentAt time.Time, took time.Duration, failure bool, err error) {
+	text := ""
+	if err != nil {
+		text = clip(err.Error(), maxErrorKept)
+	}
+	ends := action == actionDelete || action == actionDeadLetter
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	name, known := h.names[id]
+	said := verdict{outcome: action, took: took}
+	if known {
+		said = h.saidOf(name, said)
+	}
+	b := h.bucketAt(now)
+	b.dwell.add(now.Add(-took).Sub(sentAt))
+	if failure {
+		b.counts[countFailed]++
+		h.blame(clip(name, maxNameShown), id, text, receive, now)
+	}
+	if ends {
+		b.counts[countEnded]++
+		h.tell(name, func(w *watch) { w.ended++ })
+	}
+	h.seq++
+	h.outcomes.put(Outcome{
+		Seq: h.seq, At: now.UnixMilli(), Name: clip(name, maxNameShown), ID: clip(id, 100), Outcome: said.outcome, Action: action,
+		Attempt: said.attempt, Fence: said.fence, Receive: receive, TookMS: millis(took), Error: text,
+	})
+	if action == actionDeadLetter && known {
+		h.note(name, Event{Kind: "dead-lettered", Detail: clip(reason, maxErrorKept)}, now)
+		h.tell(name, func(w *watch) { w.deadLettered++ })
+	}
+}
+
+// ended tells that a message is not in this worker any more.
+func (h *History) ended(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.aloft = max(0, h.aloft-1)
+	delete(h.names, id)
+}
+
+// note appends to the trail of a name. The caller holds mu.
+func (h *History) note(name string, e Event, now time.Time) {
+	h.seq++
+	e.Seq, e.At = h.seq, now.UnixMilli()
+	h.events.put(event{maphash.String(h.seed, name), e})
+}
+
+// expect keeps what the guard said until the pool tells of the message. The
+// caller holds mu.
+func (h *History) expect(name string, v verdict) {
+	if len(h.notes) >= maxNotes {
+		clear(h.notes) // only after thousands of verdicts that no pool told of
+	}
+	if said := h.notes[name]; len(said) < maxNotes {
+		h.notes[strings.Clone(name)] = append(said, v)
+	}
+}
+
+// saidOf takes the oldest verdict on name, or returns instead. The caller
+// holds mu.
+func (h *History) saidOf(name string, instead verdict) verdict {
+	said := h.notes[name]
+	if len(said) == 0 {
+		return instead
+	}
+	if len(said) == 1 {
+		delete(h.notes, name)
+	} else {
+		h.notes[name] = said[1:]
+	}
+	return said[0]
+}
+
+// trail returns what happened to name here, the oldest first, at most the last
+// limit of it.
+func (h *History) trail(name string, limit int) []Event {
+	hash := maphash.String(h.seed, name)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	found := []Event{}
+	h.events.each(func(e *event) bool {
+		if e.hash == hash {
+			found = append(found, e.Event)
+		}
+		return true
+	})
+	return found[max(0, len(found)-limit):]
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// clip returns s as valid text of at most n bytes, an ellipsis included. What
+// it returns does not keep s alive.
+func clip(s string, n int) string {
+	long := len(s) > n
+	if long {
+		s = cut(s, n-len("…"))
+	}
+	if s = strings.ToValidUTF8(s, "\uFFFD"); len(s) > n { // each bad byte may have become three
+		long, s = true, cut(s, n-len("…"))
+	}
+	if long {
+		return s + "…"
+	}
+	return strings.Clone(s)
+}
+
+// cut shortens s to at most n bytes without splitting a character.
+func cut(s string, n int) string {
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

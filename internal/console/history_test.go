@@ -1,0 +1,271 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+func TestPercentilesAreAtMostAStepTooHigh(t *testing.T) {
+	for _, d := range []time.Duration{
+		0, time.Microsecond, 64 * time.Microsecond, 65 * time.Microsecond, time.Millisecond, 17 * time.Millisecond,
+		time.Second, 59 * time.Second, time.Hour, 12 * time.Hour,
+	} {
+		var h histogram
+		h.add(d)
+		got, ok := h.percentile(0.5)
+		if !ok || got < d || float64(got) > max(float64(histogramUnit), 1.2*float64(d)) {
+			t.Errorf("%s is told as %s (%v)", d, got, ok)
+		}
+	}
+	var h histogram
+	if _, ok := h.percentile(0.5); ok {
+		t.Error("nothing has a percentile")
+	}
+	for i := range 100 {
+		h.add(time.Duration(i+1) * time.Millisecond)
+	}
+	if p, _ := h.percentile(0.5); p < 50*time.Millisecond || p > 60*time.Millisecond {
+		t.Errorf("p50 of 1 to 100 ms is %s", p)
+	}
+	if p, _ := h.percentile(0.99); p < 99*time.Millisecond || p > 119*time.Millisecond {
+		t.Errorf("p99 of 1 to 100 ms is %s", p)
+	}
+	h = histogram{}
+	h.add(-time.Second)
+	h.add(1000 * time.Hour)
+	if p, ok := h.percentile(1); !ok || p < 12*time.Hour {
+		t.Errorf("what is beyond the last step is told as %s", p)
+	}
+}
+
+func TestARingKeepsTheNewest(t *testing.T) {
+	r := newRing[int](3)
+	for i := range 5 {
+		if got := len(r.newest(10)); got != min(i, 3) {
+			t.Fatalf("%d values after %d", got, i)
+		}
+		r.put(i)
+	}
+	if got := fmt.Sprint(r.newest(2), r.newest(9)); got != "[4 3] [4 3 2]" {
+		t.Errorf("newest are %s", got)
+	}
+	var all []int
+	r.each(func(v *int) bool { all = append(all, *v); return true })
+	if fmt.Sprint(all) != "[2 3 4]" {
+		t.Errorf("in order they are %v", all)
+	}
+}
+
+func TestFailuresThatDifferInNamesAndNumbersAreOneGroup(t *testing.T) {
+	same := []string{
+		`"order-17" is rejected after 5 attempts: card declined`,
+		`"order \"18\"" is rejected after 12 attempts: card declined` + "\nstack",
+		` "x" is rejected after 1 attempts: card declined`,
+	}
+	for _, text := range same {
+		if got := pattern(text); got != "“…” is rejected after # attempts: card declined" {
+			t.Errorf("%q is grouped as %q", text, got)
+		}
+	}
+	for text, want := range map[string]string{
+		"":                          "failed without a text",
+		`dial tcp 10.0.0.1:80`:      "dial tcp #.#.#.#:#",
+		`unclosed "quote`:           `unclosed "quote`,
+		`id 3f2a-77 of café`:        "id # of café",
+		strings.Repeat("word ", 90): clip(strings.Repeat("word ", 90)[:maxPattern], maxPattern),
+	} {
+		if got := pattern(text); got != want {
+			t.Errorf("%q is grouped as %q, want %q", text, got, want)
+		}
+	}
+}
+
+func FuzzPatternIsBoundedText(f *testing.F) {
+	f.Add(`"a" b 3`)
+	f.Add("\xff\x00\"\\")
+	f.Fuzz(func(t *testing.T, text string) {
+		got := pattern(text)
+		if len(got) > maxPattern || got != strings.ToValidUTF8(got, "") || got == "" {
+			t.Errorf("%q is grouped as %q", text, got)
+		}
+	})
+}
+
+func FuzzClipIsBoundedText(f *testing.F) {
+	f.Add("äöü", 4)
+	f.Fuzz(func(t *testing.T, s string, n int) {
+		n = 3 + min(max(n, 0), 1000)
+		got := clip(s, n)
+		if len(got) > n || got != strings.ToValidUTF8(got, "") {
+			t.Errorf("%q cut to %d is %q", s, n, got)
+		}
+		if valid := strings.ToValidUTF8(s, "\uFFFD"); len(valid) <= n && valid != got && len(s) <= n {
+			t.Errorf("%q was short enough, but became %q", s, got)
+		}
+	})
+}
+
+// feed lets one message go by: claimed, run, deleted.
+func feed(h *History, id, name string, took time.Duration) {
+	c, d := h.ConsumerHooks(), h.DedupeHooks()
+	m := consumer.Message{ID: id, ReceiveCount: 1, SentAt: time.Now()}
+	c.Received(1, 0)
+	_, _ = h.Keys(func(consumer.Message) (dedupe.Key, error) { return dedupe.Key{Name: name}, nil })(m)
+	a := dedupe.Attempt{Name: name, Number: 1, Fence: 7}
+	d.Claimed(a)
+	time.Sleep(took)
+	d.Settled(a, "completed", took, nil)
+	done := consumer.Disposition{Action: consumer.Delete}
+	c.Handled(m, done, took)
+	c.Ended(m, done)
+}
+
+func TestWhatHappensIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHistory(30 * time.Second)
+		c, d := h.ConsumerHooks(), h.DedupeHooks()
+		feed(h, "m-1", "order-1", 10*time.Millisecond)
+		for _, kind := range []string{"recorded", "cached", "joined"} {
+			d.Replayed("order-1", kind)
+		}
+		d.Deferred("order-2", time.Second)
+		h.called()
+		h.called()
+		m := consumer.Message{ID: "m-2", ReceiveCount: 3, SentAt: time.Now()}
+		c.Received(1, 0)
+		h.keyed("m-2", "order-2")
+		c.Handled(m, consumer.Disposition{Action: consumer.Release, Failure: true, Err: errors.New("card declined")}, time.Second)
+
+		f := h.figures(time.Now())
+		for what, got := range map[string]float64{
+			"received": f.Received / 2, "handled": f.Handled, "failed": f.Failed, "recorded": f.Recorded,
+			"cached": f.Cached, "joined": f.Joined, "deferred": f.Deferred,
+		} {
+			if want := 1 / (5 + float64(time.Now().UnixNano()%int64(bucketTime))/1e9); math.Abs(got-want) > 0.001 {
+				t.Errorf("%s: %g a second, want %g", what, got, want)
+			}
+		}
+		if *f.PerMessage != 2 {
+			t.Errorf("%g calls per message", *f.PerMessage)
+		}
+		if *f.HandleP50 < 10 || *f.HandleP50 > 12 {
+			t.Errorf("p50 is %g ms", *f.HandleP50)
+		}
+		got := h.recent(10)
+		if len(got) != 2 || got[1].Name != "order-1" || got[1].Outcome != "completed" || got[1].Attempt != 1 || got[1].Fence != 7 {
+			t.Errorf("outcomes are %+v", got)
+		}
+		if got[0].Error != "card declined" || got[0].Outcome != "deferred" || got[0].Receive != 3 {
+			t.Errorf("the last outcome is %+v", got[0])
+		}
+		if groups := h.groups(); len(groups) != 1 || groups[0].Count != 1 || groups[0].Name != "order-2" || groups[0].Sample != "card declined" {
+			t.Errorf("failures are %+v", groups)
+		}
+		if trail := h.trail("order-1", 10); len(trail) != 5 || trail[0].Kind != "claimed" || trail[1].Kind != "completed" {
+			t.Errorf("the trail is %+v", trail)
+		}
+		if trail := h.trail("order-1", 2); len(trail) != 2 || trail[1].Kind != "joined" {
+			t.Errorf("the end of the trail is %+v", trail)
+		}
+	})
+}
+
+func TestSparklinesCoverAQuarterOfAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHistory(time.Second)
+		if got := h.points(time.Now(), bucketCount); len(got) != 0 {
+			t.Fatalf("%d points before anything happened", len(got))
+		}
+		h.received(10)
+		time.Sleep(time.Minute)
+		h.received(5)
+		got := h.points(time.Now(), bucketCount)
+		if len(got) != 13 || got[0].Received != 2 || got[1].Received != 0 || got[1].InFlight != 15 {
+			t.Fatalf("%d points, the first is %+v", len(got), got[0])
+		}
+		if last := got[12]; last.Oldest != nil || last.Visible != nil || last.HandleP50 != nil || last.PerMsg != nil {
+			t.Errorf("what nobody measured is told: %+v", last)
+		}
+		h.gauge(time.Now(), gaugeReading{oldest: time.Second, visible: 3, hidden: -1, delayed: 0, dl: 4})
+		if last := h.points(time.Now(), 1)[0]; *last.Oldest != 1 || *last.Visible != 3 || last.Hidden != nil || *last.Delayed != 0 || *last.Dead != 4 {
+			t.Errorf("what was looked at is %+v", last)
+		}
+		time.Sleep(15 * time.Minute)
+		h.received(0)
+		if got := h.points(time.Now(), bucketCount); len(got) == 0 || got[0].Received != 0 {
+			t.Errorf("an old stretch is told as a new one: %+v", got)
+		}
+	})
+}
+
+func TestCountdownsFollowClaimsAndRenewals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHistory(30 * time.Second)
+		d := h.DedupeHooks()
+		a := dedupe.Attempt{Name: "order-1", Number: 2, Fence: 7}
+		h.received(1)
+		h.keyed("m-1", "order-1")
+		d.Claimed(a)
+		time.Sleep(10 * time.Second)
+		d.Renewed(dedupe.Attempt{Name: "order-1", Fence: 6}, nil) // somebody else's
+		d.Renewed(a, errors.New("no answer"))
+		flights := []Flight{{ID: "m-1", Phase: "running", ReceiveCount: 1}, {ID: "m-2", Name: "order-1", Phase: "queued"}}
+		rows, n := h.flightRows(flights)
+		if until := time.UnixMilli(rows[0].LeaseUntil); n != 2 || rows[0].Name != "order-1" || rows[0].Attempt != 2 || time.Until(until) != 20*time.Second {
+			t.Errorf("the row is %+v", rows[0])
+		}
+		if rows[1].LeaseUntil != 0 || rows[1].Attempt != 0 {
+			t.Errorf("a message that waits holds a lease: %+v", rows[1])
+		}
+		d.Renewed(a, nil)
+		rows, _ = h.flightRows(flights)
+		if until := time.UnixMilli(rows[0].LeaseUntil); time.Until(until) != 30*time.Second {
+			t.Errorf("after a renewal %s are left", time.Until(until))
+		}
+		if !h.holdsName("order-1", 7) || h.holdsName("order-1", 8) || h.holdsName("order-2", 7) {
+			t.Error("who holds the name is not known")
+		}
+		d.Settled(a, "completed", time.Second, nil)
+		if h.holdsName("order-1", 7) {
+			t.Error("a settled attempt still holds its name")
+		}
+	})
+}
+
+func TestTheHistoryIsBounded(t *testing.T) {
+	h := NewHistory(time.Second)
+	c, d := h.ConsumerHooks(), h.DedupeHooks()
+	long := strings.Repeat("n", 600)
+	for i := range 3 * maxAloft {
+		name := fmt.Sprintf("%s-%d", long, i)
+		h.keyed(fmt.Sprint(i), name)
+		d.Claimed(dedupe.Attempt{Name: name})
+		d.Refused(name, "mismatch")
+	}
+	for i := range 1000 {
+		// The error differs in words, so that each is a group of its own.
+		err := errors.New(strings.Repeat(string(rune('a'+i%26)), 1+i/26) + strings.Repeat(" x", 4000))
+		c.Handled(consumer.Message{ID: long, ReceiveCount: 1}, consumer.Disposition{Action: consumer.Release, Failure: true, Err: err}, 0)
+	}
+	for what, n := range map[string][2]int{
+		"names": {len(h.names), maxAloft}, "holds": {len(h.holds), maxAloft}, "notes": {len(h.notes), maxNotes},
+		"failures": {len(h.failures), maxFailures}, "outcomes": {len(h.recent(1 << 20)), maxOutcomes},
+	} {
+		if n[0] > n[1] {
+			t.Errorf("%d %s are kept, more than %d", n[0], what, n[1])
+		}
+	}
+	for _, o := range h.recent(maxOutcomes) {
+		if len(o.Name) > maxNameShown || len(o.Error) > maxErrorKept || len(o.ID) > 100 {
+			t.Fatalf("an outcome has %d bytes of name, %d of error, %d of id", len(o.Name), len(o.Error), len(o.ID))
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// Queue is what the console calls. A *[sqs.Client] is one.
+type Queue interface {
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+}
+
+var _ Queue = (*sqs.Client)(nil)
+
+const (
+	queueCallTime = 5 * time.Second // deadline of one call
+	depthAge      = 5 * time.Second // how old the depths on the page may get
+	batchSize     = 10              // entries of one SQS call
+)
+
+// Depths are the approximate numbers that SQS gives of the queue and its
+// dead-letter queue. What is not known is null.
+type Depths struct {
+	Visible *int64 `json:"visible"`
+	Hidden  *int64 `json:"in_flight"`
+	Delayed *int64 `json:"delayed"`
+	Dead    *int64 `json:"dead"`
+	Error   string `json:"error,omitempty"` // why something is not known
+}
+
+// ask reads both queues.
+func (c *console) askDepths(ctx context.Context) Depths {
+	var d Depths
+	if main, err := c.counts(ctx, c.cfg.QueueURL); err != nil {
+		d.Error = clip(err.Error(), maxErrorKept)
+	} else {
+		d.Visible, d.Hidden, d.Delayed = &main[0], &main[1], &main[2]
+	}
+	if c.cfg.DLQURL == "" {
+		return d
+	}
+	if dead, err := c.counts(ctx, c.cfg.DLQURL); err != nil {
+		d.Error = clip(err.Error(), maxErrorKept)
+	} else {
+		d.Dead = new(dead[0] + dead[1])
+	}
+	return d
+}
+
+var countNames = [3]types.QueueAttributeName{
+	types.QueueAttributeNameApproximateNumberOfMessages,
+	types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+	types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
+}
+
+func (c *console) counts(ctx context.Context, url string) (n [3]int64, err error) {
+	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
+	defer cancel()
+	out, err := c.cfg.Queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: countNames[:]})
+	if err != nil {
+		return n, fmt.Errorf("attributes of queue %s: %w", url, err)
+	}
+	for i, name := range countNames {
+		if n[i], err = strconv.ParseInt(out.Attributes[string(name)], 10, 64); err != nil {
+			return n, fmt.Errorf("attribute %s of queue %s: %w", name, url, err)
+		}
+	}
+	return n, nil
+}

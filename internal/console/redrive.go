@@ -1,0 +1,166 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/consumer"
+)
+
+const (
+	redriveVisibility = 120    // s that what is not wanted stays hidden from the scan itself
+	redriveLimit      = 10_000 // messages looked at in one go
+	maxAttributes     = 10     // of a message
+)
+
+// Redrive says which dead letters go back to the queue: those with the given
+// ids, those of one reason, or all.
+type Redrive struct {
+	IDs    []string `json:"ids,omitempty"`
+	Reason string   `json:"reason,omitempty"`
+	All    bool     `json:"all,omitempty"`
+}
+
+// RedriveStep says how far a redrive is.
+type RedriveStep struct {
+	Seen   int    `json:"seen"`   // messages looked at
+	Moved  int    `json:"moved"`  // sent to the queue and deleted here
+	Doubly int    `json:"doubly"` // sent, but not deleted: they may be sent again
+	Done   bool   `json:"done"`
+	Error  string `json:"error,omitempty"` // why it ended early
+}
+
+// wants returns which messages are meant, and false unless exactly one way of
+// choosing is used.
+func (r Redrive) wants() (func(types.Message) bool, bool) {
+	switch {
+	case r.All && r.Reason == "" && len(r.IDs) == 0:
+		return func(types.Message) bool { return true }, true
+	case !r.All && r.Reason != "" && len(r.IDs) == 0:
+		return func(m types.Message) bool { return clip(reasonOf(m), maxNameShown) == r.Reason }, true
+	case !r.All && r.Reason == "" && len(r.IDs) > 0:
+		return func(m types.Message) bool { return slices.Contains(r.IDs, aws.ToString(m.MessageId)) }, true
+	default:
+		return nil, false
+	}
+}
+
+// postRedrive moves dead letters back, with a line of progress for each batch.
+// It ends early when the page goes away. Each message is sent before it is
+// deleted, so that none can be lost; one that is sent twice is a duplicate like
+// any other.
+func (c *console) postRedrive(w http.ResponseWriter, r *http.Request, log actionLog) {
+	var in Redrive
+	if !read(w, r, &in) {
+		return
+	}
+	wanted, ok := in.wants()
+	if !ok || len(in.IDs) > peekLimit {
+		problem(w, http.StatusBadRequest, "give ids (at most "+strconv.Itoa(peekLimit)+"), or reason, or all")
+		return
+	}
+	log(r.Context(), "queue", c.cfg.DLQURL, "ids", in.IDs, "reason", in.Reason, "all", in.All)
+	p := newProgress(w)
+	step, err := c.redrive(r.Context(), wanted, len(in.IDs), func(s RedriveStep) { p.step(s) })
+	step.Done = err == nil
+	if err != nil {
+		step.Error = clip(err.Error(), maxErrorKept)
+	}
+	c.cfg.Logger.InfoContext(r.Context(), "console redrive ended", "moved", step.Moved, "seen", step.Seen, "error", err)
+	p.step(step)
+}
+
+// redrive moves the wanted messages; expected, unless 0, is how many there are.
+func (c *console) redrive(ctx context.Context, wanted func(types.Message) bool, expected int, tell func(RedriveStep)) (RedriveStep, error) {
+	var step RedriveStep
+	var others []types.Message
+	var failure error
+	_, err := c.scanDead(ctx, redriveVisibility, redriveLimit, func(batch []types.Message) bool {
+		step.Seen += len(batch)
+		var sent []types.Message
+		for i, m := range batch {
+			if !wanted(m) {
+				others = append(others, m)
+				continue
+			}
+			if failure = c.sendBack(ctx, m); failure != nil {
+				others = append(others, batch[i:]...)
+				break
+			}
+			sent = append(sent, m)
+		}
+		deleted := c.deleteDead(ctx, sent)
+		step.Moved += deleted
+		step.Doubly += len(sent) - deleted
+		tell(step)
+		return failure == nil && (expected == 0 || step.Moved+step.Doubly < expected)
+	})
+	c.showAgain(ctx, others)
+	if failure != nil {
+		err = failure
+	}
+	return step, err
+}
+
+// sendBack sends a dead letter to the queue again. Its reason stays on it: to
+// the worker that is an order to try a rejected name once more.
+func (c *console) sendBack(ctx context.Context, m types.Message) error {
+	attributes := maps.Clone(m.MessageAttributes)
+	if attributes == nil {
+		attributes = make(map[string]types.MessageAttributeValue, 1)
+	}
+	if _, there := attributes[consumer.AttrReason]; !there && len(attributes) < maxAttributes {
+		attributes[consumer.AttrReason] = text(movedBySQS)
+	}
+	in := &sqs.SendMessageInput{QueueUrl: &c.cfg.QueueURL, MessageBody: m.Body, MessageAttributes: attributes}
+	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
+		in.MessageGroupId = &group
+	}
+	if strings.HasSuffix(c.cfg.QueueURL, ".fifo") {
+		in.MessageDeduplicationId = m.MessageId // a letter that is sent back twice is one
+	}
+	if trace := m.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)]; trace != "" {
+		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &trace},
+		}
+	}
+	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
+	defer cancel()
+	if _, err := c.cfg.Queue.SendMessage(ctx, in); err != nil {
+		return fmt.Errorf("send %s back to %s: %w", aws.ToString(m.MessageId), c.cfg.QueueURL, err)
+	}
+	return nil
+}
+
+// deleteDead deletes what has been sent back, also when ctx has ended
+// meanwhile, and returns how many are gone.
+func (c *console) deleteDead(ctx context.Context, sent []types.Message) int {
+	if len(sent) == 0 {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ours(ctx)), queueCallTime)
+	defer cancel()
+	in := &sqs.DeleteMessageBatchInput{QueueUrl: &c.cfg.DLQURL}
+	for i, m := range sent {
+		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: new(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle})
+	}
+	out, err := c.cfg.Queue.DeleteMessageBatch(ctx, in)
+	if err != nil {
+		c.cfg.Logger.WarnContext(ctx, "dead letters sent back but not deleted", "messages", len(sent), "error", err)
+		return 0
+	}
+	return len(out.Successful)
+}
+
+func text(s string) types.MessageAttributeValue {
+	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+}

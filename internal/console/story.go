@@ -1,0 +1,186 @@
+package console
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+const (
+	maxResultShown = 4 << 10 // bytes
+	shownEvents    = 50
+)
+
+// Story is what is known of a name.
+type Story struct {
+	Name   string  `json:"name"`
+	Now    int64   `json:"now"` // epoch ms
+	Found  bool    `json:"found"`
+	Record *Record `json:"record,omitempty"`
+	Path   []Step  `json:"path"`   // the way that the record has taken
+	Events []Event `json:"events"` // what happened in this worker lately, the oldest first
+}
+
+// Record is a record as the page shows it. The owner's token is not in it.
+type Record struct {
+	Status      string `json:"status"`
+	Final       bool   `json:"final"`
+	Attempts    int    `json:"attempts"`
+	Fence       int64  `json:"fence,string"`
+	Version     int64  `json:"version,string"`
+	HeldHere    bool   `json:"held_here"`             // the attempt is at work in this worker
+	LeaseUntil  int64  `json:"lease_until,omitempty"` // epoch ms, as the next ones
+	CreatedAt   int64  `json:"created_at,omitempty"`
+	CompletedAt int64  `json:"completed_at,omitempty"`
+	ExpiresAt   int64  `json:"expires_at,omitempty"`
+	MessageID   string `json:"message_id,omitempty"`
+	ReopenedBy  string `json:"reopened_by,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty"` // hex
+	Result      string `json:"result,omitempty"`
+	ResultType  string `json:"result_type,omitempty"` // empty: JSON
+	ResultSize  int    `json:"result_size,omitempty"`
+	Error       string `json:"error,omitempty"`
+}
+
+// Step is one way from state to state, and how often it was taken at least.
+type Step struct {
+	From  string `json:"from"` // a status, or NEW
+	To    string `json:"to"`
+	Times int    `json:"times"`
+}
+
+// stateNew is where every name comes from.
+const stateNew = "NEW"
+
+// pathOf tells which way a record has come, as far as it shows: it remembers
+// how many attempts there were, not how each of them ended.
+func pathOf(r dedupe.Record) []Step {
+	if r.Status == "" {
+		return []Step{}
+	}
+	at, again := string(dedupe.InProgress), string(dedupe.Retrying)
+	path := []Step{{stateNew, at, 1}}
+	add := func(from, to string, times int) {
+		if times > 0 {
+			path = append(path, Step{from, to, times})
+		}
+	}
+	if r.ReopenedBy != "" && r.ReopenedBy == r.MessageID {
+		add(string(dedupe.Rejected), at, 1)
+	}
+	retries := r.Attempts - 1
+	byOperator := r.Owner == (dedupe.Token{})
+	switch r.Status {
+	case dedupe.Retrying:
+		add(at, again, max(1, r.Attempts))
+		add(again, at, retries)
+	case dedupe.InProgress:
+		add(at, again, retries)
+		add(again, at, retries)
+	case dedupe.Completed:
+		add(at, again, retries)
+		add(again, at, retries)
+		if byOperator { // only a resolved name has no owner
+			add(at, string(dedupe.Unknown), 1)
+			add(string(dedupe.Unknown), string(dedupe.Completed), 1)
+		} else {
+			add(at, string(dedupe.Completed), 1)
+		}
+	default:
+		add(at, again, retries)
+		add(again, at, retries)
+		add(at, string(r.Status), 1)
+	}
+	return path
+}
+
+// getName answers with the story of ?name=.
+func (c *console) getName(w http.ResponseWriter, r *http.Request) {
+	name := r.URL.Query().Get("name")
+	record, err := c.cfg.Records.Lookup(r.Context(), name)
+	story := Story{Name: clip(name, dedupe.MaxNameBytes), Now: time.Now().UnixMilli(), Path: []Step{}}
+	switch {
+	case errors.Is(err, dedupe.ErrNoRecord):
+	case err != nil:
+		recordProblem(w, err)
+		return
+	default:
+		story.Found, story.Path = true, pathOf(record)
+		story.Record = c.shown(record)
+	}
+	story.Events = c.cfg.History.trail(name, shownEvents)
+	answer(w, story)
+}
+
+func (c *console) shown(r dedupe.Record) *Record {
+	result, resultType := resultText(r)
+	out := &Record{
+		Status: string(r.Status), Final: r.Status.Final(), Attempts: r.Attempts, Fence: int64(r.Fence), Version: int64(r.Version),
+		HeldHere: r.Status == dedupe.InProgress && c.cfg.History.holdsName(r.Name, int64(r.Fence)), LeaseUntil: epoch(r.LeaseUntil),
+		CreatedAt: epoch(r.CreatedAt), CompletedAt: epoch(r.CompletedAt), ExpiresAt: epoch(r.ExpiresAt),
+		MessageID: clip(r.MessageID, 100), ReopenedBy: clip(r.ReopenedBy, 100),
+		Result: result, ResultType: resultType, ResultSize: len(r.Result), Error: clip(r.Error, dedupe.MaxErrorBytes),
+	}
+	if r.Fingerprint != (dedupe.Fingerprint{}) {
+		out.Fingerprint = hex.EncodeToString(r.Fingerprint[:])
+	}
+	return out
+}
+
+// resultText is a result as text: JSON indented, other text as it is, bytes not
+// at all.
+func resultText(r dedupe.Record) (text, mediaType string) {
+	switch {
+	case len(r.Result) == 0:
+		return "", ""
+	case r.ResultType == "" && json.Valid(r.Result):
+		return clip(string(r.Result), maxResultShown), ""
+	case utf8.Valid(r.Result):
+		return clip(string(r.Result), maxResultShown), clip(r.ResultType, 100)
+	default:
+		return "", clip(r.ResultType, 100)
+	}
+}
+
+// holdsName reports whether the attempt with that fence is at work here.
+func (h *History) holdsName(name string, fence int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	held, ok := h.holds[name]
+	return ok && held.fence == fence
+}
+
+func (c *console) postForget(w http.ResponseWriter, r *http.Request, log actionLog) {
+	var in struct {
+		Name  string `json:"name"`
+		Force bool   `json:"force"`
+	}
+	if !read(w, r, &in) {
+		return
+	}
+	effective, err := c.cfg.Records.Forget(r.Context(), in.Name, in.Force)
+	if err != nil {
+		recordProblem(w, err)
+		return
+	}
+	log(r.Context(), "name", in.Name, "force", in.Force)
+	c.cfg.History.happened(in.Name, "forgotten", "")
+	answer(w, map[string]any{"status": "done", "effective_at": effective.UnixMilli()})
+}
+
+// recordProblem answers with why a record was not to be had.
+func recordProblem(w http.ResponseWriter, err error) {
+	status := http.StatusServiceUnavailable
+	if _, busy := errors.AsType[*dedupe.InProgressError](err); busy || errors.Is(err, dedupe.ErrUnreadable) {
+		status = http.StatusConflict
+	}
+	if errors.Is(err, dedupe.ErrBadName) {
+		status = http.StatusBadRequest
+	}
+	problem(w, status, clip(err.Error(), maxErrorKept))
+}

@@ -1,0 +1,144 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxPages      = 200              // open streams; each costs a connection
+	writePatience = 10 * time.Second // what one write may take before a page is given up
+)
+
+// pages counts the open streams.
+type pages struct{ n atomic.Int64 }
+
+func (p *pages) enter() bool {
+	if p.n.Add(1) <= maxPages {
+		return true
+	}
+	p.n.Add(-1)
+	return false
+}
+
+func (p *pages) leave() { p.n.Add(-1) }
+
+// getStream sends what is on the page as server-sent events: the history once,
+// then each section when it has changed, at most once a second, until the page
+// goes away or the worker closes.
+func (c *console) getStream(w http.ResponseWriter, r *http.Request) {
+	if !c.pages.enter() {
+		w.Header().Set("Retry-After", "10")
+		problem(w, http.StatusServiceUnavailable, "too many open pages")
+		return
+	}
+	defer c.pages.leave()
+	var fetching sync.WaitGroup
+	defer fetching.Wait()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // it would end the stream; a server without deadlines has none to lift
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no")
+	var out bytes.Buffer
+	out.WriteString("retry: 2000\n\n")
+	appendEvent(&out, "history", encode(c.cfg.History.points(time.Now(), bucketCount)))
+
+	tick := time.NewTicker(frameTime)
+	defer tick.Stop()
+	var sent [sections]int64
+	for {
+		c.refreshDepths(ctx, &fetching)
+		f := c.frame(ctx)
+		if f == nil {
+			return
+		}
+		for i, version := range f.versions {
+			if version != sent[i] {
+				appendEvent(&out, sectionNames[i], f.data[i])
+				sent[i] = version
+			}
+		}
+		_ = control.SetWriteDeadline(time.Now().Add(writePatience)) // as above
+		if _, err := out.WriteTo(w); err != nil || control.Flush() != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		case <-c.cfg.Closing:
+			return
+		}
+	}
+}
+
+// appendEvent appends one server-sent event. data has no line break.
+func appendEvent(out *bytes.Buffer, name string, data []byte) {
+	out.WriteString("event: ")
+	out.WriteString(name)
+	out.WriteString("\ndata: ")
+	out.Write(data)
+	out.WriteString("\n\n")
+}
+
+// getStatus answers once with everything that the stream sends.
+func (c *console) getStatus(w http.ResponseWriter, r *http.Request) {
+	var fetching sync.WaitGroup
+	c.refreshDepths(r.Context(), &fetching)
+	fetching.Wait()
+	all := map[string]any{"history": c.cfg.History.points(time.Now(), bucketCount)}
+	for i, v := range c.look(time.Now()) {
+		all[sectionNames[i]] = v
+	}
+	answer(w, all)
+}
+
+// depths is the last answer of the queues.
+type depths struct {
+	mu   sync.Mutex
+	last Depths
+	at   time.Time // when it was asked for
+	busy bool      // somebody asks
+}
+
+func (d *depths) read() Depths {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
+// refreshDepths asks the queues again when the last answer is old and nobody
+// else asks, in a goroutine that the caller joins.
+func (c *console) refreshDepths(ctx context.Context, fetching *sync.WaitGroup) {
+	if c.cfg.Queue == nil {
+		return
+	}
+	d := &c.depths
+	d.mu.Lock()
+	due := !d.busy && time.Since(d.at) >= depthAge
+	if due {
+		d.busy, d.at = true, time.Now()
+	}
+	d.mu.Unlock()
+	if !due {
+		return
+	}
+	fetching.Go(func() {
+		got := c.askDepths(ctx)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.busy = false
+		if ctx.Err() != nil {
+			d.at = time.Time{} // the page went away meanwhile; the next one asks
+			return
+		}
+		d.last = got
+	})
+}

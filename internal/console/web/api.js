@@ -1,0 +1,55 @@
+// The worker's JSON API.
+
+export let session = { may_act: false };
+
+// Refused is an answer that is no 2xx, with what is wrong in words.
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+async function check(response) {
+  if (response.ok) return response;
+  let detail = response.statusText;
+  try {
+    detail = (await response.json()).detail ?? detail;
+  } catch { /* not one of ours */ }
+  throw new Refused(response.status, detail || `status ${response.status}`);
+}
+
+export async function get(path) {
+  return (await check(await fetch(path, { cache: 'no-store' }))).json();
+}
+
+export async function loadSession() {
+  session = await get('/api/session');
+  return session;
+}
+
+function send(path, body) {
+  return fetch(path, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'X-Csrf-Token': session.csrf ?? '' },
+    body: JSON.stringify(body ?? {}),
+  });
+}
+
+export async function post(path, body) {
+  return (await check(await send(path, body))).json();
+}
+
+// follow posts and hands on every line of the answer as it comes.
+export async function follow(path, body, onStep) {
+  const response = await check(await send(path, body));
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split('\n');
+    rest = lines.pop();
+    for (const line of lines) if (line) onStep(JSON.parse(line));
+  }
+}

@@ -1,0 +1,152 @@
+// The page: who looks, which section is shown, and what comes in.
+
+import { loadSession, post, session } from './api.js';
+import { setDepth, showDead } from './dead.js';
+import { ask, byId, el, rows, setData, setText, toast } from './dom.js';
+import { span } from './format.js';
+import { live } from './live.js';
+import { showConfig } from './settings.js';
+import { showStory } from './story.js';
+import { setFailures, setFlights, setOutcomes, showFlights } from './tables.js';
+import { addPoints, setFigures, setHistory, startTiles } from './tiles.js';
+import { showTry } from './try.js';
+
+const views = { overview: () => {}, name: showStory, dead: showDead, try: showTry, config: showConfig };
+
+// route shows the section that the address names: #/, #/name/order-17, #/dead ...
+function route() {
+  const [, view = '', rest = ''] = /^#\/([a-z]*)\/?(.*)$/s.exec(location.hash) ?? [];
+  const wanted = Object.hasOwn(views, view) ? view : 'overview';
+  for (const key of Object.keys(views)) byId(`view-${key}`).hidden = key !== wanted;
+  for (const link of document.querySelectorAll('nav a')) {
+    if (link.dataset.view === wanted) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  let name = '';
+  try {
+    name = decodeURIComponent(rest);
+  } catch { /* no name can be read from it */ }
+  document.title = `${wanted === 'name' && name ? name : byId(`h-${wanted}`).textContent} · sqsonce`;
+  views[wanted](name);
+}
+
+function setStatus(status) {
+  setText(byId('state'), status.state);
+  setData(byId('state'), 'state', status.state);
+  const trouble = byId('trouble');
+  const down = status.down ?? [];
+  const reasons = [];
+  if (down.length) reasons.push(`Down: ${down.join(', ')}. Messages wait in their slots, nothing is burned, and one at a time is tried.`);
+  if (status.queue.error) reasons.push(`The queue’s depth is not known: ${status.queue.error}`);
+  trouble.hidden = reasons.length === 0;
+  setText(trouble, reasons.join(' '));
+  const facts = [
+    ['Queue', session.queue], ['Table', session.table], ['Version', session.version],
+    ['Up', span((status.now - session.started) / 1000)], ['Task', session.task_id], ['Scale-in protection', status.protection || (session.task_id && 'off')],
+  ].filter(([, value]) => value);
+  rows(byId('facts'), facts, ([label]) => label,
+    ([label]) => el('div', {}, el('dt', {}, label), el('dd')),
+    (node, [, value]) => setText(node.lastChild, String(value)));
+  if (session.may_act) {
+    byId('pause').hidden = !['running', 'held'].includes(status.state);
+    byId('resume').hidden = status.state !== 'paused';
+    byId('drain').hidden = !session.drain || ['draining', 'stopped'].includes(status.state);
+  }
+  setFigures(status);
+  showFlights(status);
+  setDepth(status.queue.dead);
+}
+
+function setLink(state) {
+  setText(byId('link'), state === 'live' ? '' : state === 'paused' ? 'paused' : 'reconnecting…');
+  if (state === 'reconnecting') {
+    setText(byId('state'), 'unreachable');
+    setData(byId('state'), 'state', 'unreachable');
+  }
+}
+
+function setVisitor() {
+  byId('login').hidden = session.may_act || !session.can_login;
+  byId('logout').hidden = !session.logged_in;
+  byId('readonly').hidden = session.may_act;
+  for (const id of ['pause', 'resume', 'drain']) if (!session.may_act) byId(id).hidden = true;
+  document.querySelector('nav [data-view=dead]').hidden = !session.dlq;
+  document.querySelector('nav [data-view=try]').hidden = !(session.local && session.may_act);
+}
+
+async function act(path, said) {
+  try {
+    await post(path);
+    toast(said);
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+function startControls() {
+  byId('lookup').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const hash = `#/name/${encodeURIComponent(byId('lookup-name').value)}`;
+    if (location.hash === hash) route();
+    else location.hash = hash;
+  });
+  byId('pause').addEventListener('click', () => act('/api/pause', 'Paused: nothing new is received, what is under way goes on.'));
+  byId('resume').addEventListener('click', () => act('/api/resume', 'Receiving again.'));
+  byId('drain').addEventListener('click', async () => {
+    const yes = await ask({ title: 'Drain this worker?', danger: true, yes: 'Drain and end',
+      text: 'It receives nothing more, finishes what it has within its drain time, and ends. Whoever runs it decides whether it is started again.' });
+    if (yes) act('/api/drain', 'Draining.');
+  });
+  const dialog = byId('login-dialog');
+  byId('login').addEventListener('click', () => { setText(byId('login-error'), ''); dialog.showModal(); });
+  byId('login-cancel').addEventListener('click', () => dialog.close());
+  byId('login-form').addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const field = byId('login-token');
+    try {
+      await post('/api/login', { token: field.value });
+      dialog.close();
+      await refreshVisitor();
+      toast('Logged in.');
+    } catch (error) {
+      setText(byId('login-error'), error.message);
+      field.select();
+    } finally {
+      field.value = '';
+    }
+  });
+  byId('logout').addEventListener('click', async () => {
+    await act('/api/logout', 'Logged out.');
+    await refreshVisitor();
+  });
+  addEventListener('hashchange', () => { route(); byId('main').focus({ preventScroll: true }); });
+}
+
+async function refreshVisitor() {
+  await loadSession();
+  setVisitor();
+  route();
+}
+
+async function start() {
+  startTiles();
+  startControls();
+  for (let wait = 500; ; wait = Math.min(wait * 2, 15_000)) {
+    try {
+      await refreshVisitor();
+      break;
+    } catch {
+      setLink('reconnecting');
+      await new Promise((resolve) => { setTimeout(resolve, wait); });
+    }
+  }
+  live({
+    history: setHistory, points: addPoints, status: setStatus, flights: setFlights, outcomes: setOutcomes, failures: setFailures,
+  }, (state) => {
+    setLink(state);
+    // A worker that was replaced has another secret; ask who we are again.
+    if (state === 'live') loadSession().then(setVisitor).catch(() => {});
+  });
+}
+
+start();

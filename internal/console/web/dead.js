@@ -1,0 +1,116 @@
+// The dead-letter queue: look, and send back.
+
+import { follow, post, session } from './api.js';
+import { ask, byId, el, setText, toast } from './dom.js';
+import { bytes, count, date, span } from './format.js';
+import { nameLink } from './tables.js';
+
+let depth = null;
+let found = null;
+let busy = false;
+
+export function setDepth(n) {
+  depth = n;
+  const badge = byId('dead-count');
+  badge.hidden = !n;
+  setText(badge, count(n));
+  const note = byId('dead-depth');
+  if (note) setText(note, depthText());
+}
+
+const depthText = () => (depth === null || depth === undefined ? 'The depth of the dead-letter queue is not known.'
+  : `${count(depth)} ${depth === 1 ? 'message' : 'messages'} in ${session.dlq}.`);
+
+export function showDead() {
+  const place = byId('dead');
+  const list = el('div', { id: 'dead-list' });
+  place.replaceChildren(
+    el('p', { class: 'lead' }, 'What the worker gave up, with the reason. SQS has no way to look without receiving: each look counts as one receive of every message it shows. ',
+      'Nothing acts on that count here, unless this queue has a redrive policy of its own. Messages are hidden for as long as a look takes, at most 15 seconds.'),
+    el('div', { class: 'toolbar' },
+      session.may_act && el('button', { type: 'button', class: 'primary', id: 'peek', onclick: peek }, 'Look at up to 100'),
+      session.may_act && el('button', { type: 'button', id: 'redrive-all', onclick: () => redrive({ all: true }, 'all dead letters') }, 'Redrive all…'),
+      el('span', { class: 'note', id: 'dead-depth' }, depthText())),
+    el('p', { id: 'dead-progress', class: 'verdict', role: 'status' }), list);
+  if (!session.may_act) list.append(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'Bodies may hold what is not for everybody. Log in to look.')));
+  else render();
+}
+
+async function peek() {
+  const button = byId('peek');
+  button.disabled = true;
+  setText(button, 'Looking…');
+  try {
+    found = await post('/api/dead/peek');
+    render();
+  } catch (error) {
+    toast(error.message);
+  } finally {
+    button.disabled = false;
+    setText(button, 'Look at up to 100');
+  }
+}
+
+function render() {
+  const list = byId('dead-list');
+  if (!list) return;
+  if (!found) {
+    list.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'Not looked at yet.')));
+    return;
+  }
+  if (!found.seen) {
+    list.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'No dead letters. That is how it should be.')));
+    return;
+  }
+  list.replaceChildren(...[
+    found.counted && el('p', { class: 'notice warn' }, 'This queue has a redrive policy of its own: every look brings its messages nearer to being moved on.'),
+    found.unreleased > 0 && el('p', { class: 'notice warn' }, `${count(found.unreleased)} could not be made visible at once; they are back within 15 seconds.`),
+    ...found.groups.map(group),
+    found.more && el('p', { class: 'note' }, `These are the first ${count(found.seen)}; there may be more.`),
+  ].filter(Boolean));
+}
+
+function group(g) {
+  return el('div', { class: 'panel' },
+    el('div', { class: 'panel-head' },
+      el('h2', {}, g.reason), el('span', { class: 'note' }, `${count(g.count)} × · sent ${date(g.first)}${g.first === g.last ? '' : ` to ${date(g.last)}`}`),
+      el('div', { class: 'right' }, el('button', { type: 'button', class: 'small', onclick: () => redrive({ reason: g.reason }, `the group “${g.reason}”`) }, 'Redrive group…'))),
+    g.messages.map(letter));
+}
+
+function letter(m) {
+  return el('details', { class: 'letter' },
+    el('summary', {}, el('span', { class: 'name' }, m.name || 'no name'),
+      el('span', { class: 'note' }, [m.error || 'no error noted', m.attempts && `${m.attempts} ${m.attempts === '1' ? 'attempt' : 'attempts'}`].filter(Boolean).join(' · '))),
+    el('div', { class: 'inside' },
+      el('pre', { tabIndex: 0 }, m.body),
+      el('div', { class: 'toolbar' },
+        el('button', { type: 'button', class: 'small', onclick: () => redrive({ ids: [m.id] }, `“${m.name || m.id}”`) }, 'Redrive this one'),
+        m.name && el('span', { class: 'small' }, nameLink(m.name)),
+        el('span', { class: 'note' }, `${bytes(m.bytes)} · sent ${date(m.sent)} · received ${m.receives} × here · message ${m.id}${m.original_id ? `, was ${m.original_id}` : ''}`))));
+}
+
+async function redrive(selection, what) {
+  if (busy) return;
+  if (!selection.ids) {
+    const yes = await ask({ title: 'Redrive?', yes: 'Redrive', text: `This sends ${what} back to ${session.queue}. A rejected name is tried again, with all its attempts; a completed one is not.` });
+    if (!yes) return;
+  }
+  busy = true;
+  const progress = byId('dead-progress');
+  const start = performance.now();
+  let last = null;
+  try {
+    await follow('/api/dead/redrive', selection, (step) => {
+      last = step;
+      setText(progress, `${count(step.moved)} sent back, ${count(step.seen)} looked at…`);
+    });
+    const took = span((performance.now() - start) / 1000);
+    setText(progress, last?.error ? `Ended early after ${count(last.moved)}: ${last.error}` : `${count(last?.moved ?? 0)} sent back in ${took}.`);
+  } catch (error) {
+    setText(progress, error.message);
+  } finally {
+    busy = false;
+  }
+  await peek();
+}

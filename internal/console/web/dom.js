@@ -1,0 +1,88 @@
+// Everything that is shown is put together here, from text and elements only:
+// what comes from outside never becomes markup.
+
+const svgNamespace = 'http://www.w3.org/2000/svg';
+
+// el makes an element. props are properties, or attributes where the name has a
+// dash or is in the list; children are elements and texts.
+export function el(tag, props = {}, ...children) {
+  return fill(document.createElement(tag), props, children);
+}
+
+export function svg(tag, props = {}, ...children) {
+  const node = document.createElementNS(svgNamespace, tag);
+  for (const [name, value] of Object.entries(props)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+function fill(node, props, children) {
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith('on')) node.addEventListener(name.slice(2), value);
+    else if (name === 'class') node.className = value;
+    else if (name.includes('-') || ['for', 'role', 'scope', 'colspan', 'spellcheck'].includes(name)) node.setAttribute(name, value);
+    else node[name] = value;
+  }
+  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  return node;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+// setText touches the document only when something changes.
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function setData(node, name, value) {
+  if (node.dataset[name] !== value) node.dataset[name] = value;
+}
+
+// rows keeps one child of parent for each item, and reuses it, so that focus,
+// selection and scroll position stay where they are.
+export function rows(parent, items, keyOf, make, update) {
+  const old = parent.kept ?? new Map();
+  const kept = new Map();
+  let at = parent.firstElementChild;
+  for (const item of items) {
+    const key = keyOf(item);
+    if (kept.has(key)) continue;
+    const node = old.get(key) ?? make(item);
+    kept.set(key, node);
+    update(node, item);
+    if (node === at) at = at.nextElementSibling;
+    else parent.insertBefore(node, at);
+  }
+  for (const [key, node] of old) if (!kept.has(key)) node.remove();
+  parent.kept = kept;
+}
+
+// toast tells of what was done, also to screen readers.
+let toastTimer;
+export function toast(text) {
+  const node = byId('toast');
+  node.textContent = text;
+  node.classList.add('on');
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => node.classList.remove('on'), 4000);
+}
+
+// ask shows a question and resolves to whether the answer is yes.
+export function ask({ title, text, yes, danger }) {
+  const dialog = byId('ask');
+  byId('ask-title').textContent = title;
+  byId('ask-text').textContent = text;
+  const ok = byId('ask-yes');
+  ok.textContent = yes;
+  ok.classList.toggle('danger', Boolean(danger));
+  return new Promise((resolve) => {
+    let answer = false;
+    const done = new AbortController();
+    const { signal } = done;
+    ok.addEventListener('click', () => { answer = true; dialog.close(); }, { signal });
+    byId('ask-no').addEventListener('click', () => dialog.close(), { signal });
+    dialog.addEventListener('close', () => { done.abort(); resolve(answer); }, { signal });
+    dialog.showModal();
+  });
+}

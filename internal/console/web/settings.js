@@ -1,0 +1,23 @@
+// The settings that the worker works with.
+
+import { get } from './api.js';
+import { byId, el } from './dom.js';
+
+export async function showConfig() {
+  const place = byId('config');
+  try {
+    const { settings } = await get('/api/config');
+    if (!settings.length) {
+      place.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'The worker tells nothing of its settings.')));
+      return;
+    }
+    place.replaceChildren(
+      el('p', { class: 'lead' }, 'As the worker works with it, defaults filled in. Secrets are masked.'),
+      el('div', { class: 'panel' }, el('div', { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Settings' },
+        el('table', { class: 'grid' },
+          el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Setting'), el('th', { scope: 'col' }, 'Value'))),
+          el('tbody', {}, settings.map((s) => el('tr', {}, el('td', { class: 'mono' }, s.name), el('td', { class: 'wrap' }, s.value || '–'))))))));
+  } catch (error) {
+    place.replaceChildren(el('p', { class: 'notice bad', role: 'alert' }, error.message));
+  }
+}

@@ -1,0 +1,97 @@
+// What became of one name.
+
+import { get, post, session } from './api.js';
+import { diagram } from './diagram.js';
+import { ask, byId, el, toast } from './dom.js';
+import { bytes, date, ms, span, time } from './format.js';
+import { badge, toneOf } from './tables.js';
+
+let shown = '';
+
+export async function showStory(name) {
+  const place = byId('story');
+  shown = name;
+  if (!name) {
+    place.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' },
+      'Type a name into the field above: its record, the way it took, and what this worker saw of it are shown here.')));
+    return;
+  }
+  byId('lookup-name').value = name;
+  try {
+    const story = await get(`/api/names?name=${encodeURIComponent(name)}`);
+    if (shown === name) place.replaceChildren(...pieces(story));
+  } catch (error) {
+    place.replaceChildren(el('p', { class: 'notice bad', role: 'alert' }, error.message));
+  }
+}
+
+const tone = { COMPLETED: 'good', IN_PROGRESS: 'info', RETRYING: 'warn', REJECTED: 'bad', UNKNOWN: 'warn' };
+
+function pieces(story) {
+  const { record } = story;
+  const status = record?.status ?? 'NEW';
+  const title = el('div', { class: 'story-title' },
+    el('p', { class: 'big mono' }, story.name),
+    badge(record ? status.toLowerCase().replace('_', ' ') : 'no record', tone[status] ?? ''),
+    el('div', { class: 'right' },
+      el('button', { type: 'button', class: 'small', onclick: () => showStory(story.name) }, 'Refresh'),
+      record && session.may_act && el('button', { type: 'button', class: 'small danger', id: 'forget', onclick: () => forget(story) }, 'Forget…')));
+  const left = el('div', {},
+    el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'The way it took'),
+      el('span', { class: 'note' }, record ? 'as far as its record tells' : 'no record: never seen, expired, or forgotten')),
+    diagram(story.path, status)),
+    el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'Seen by this worker'), el('span', { class: 'note' }, 'its last thousand events')),
+      story.events.length ? trail(story.events) : el('p', { class: 'empty' }, 'Nothing lately. Other workers may know more.')));
+  const right = el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'Record')),
+    record ? sheet(record, story.now) : el('p', { class: 'empty' }, 'There is no record that counts. A message of this name would run.'));
+  return [title, el('div', { class: 'story' }, left, right)];
+}
+
+function trail(events) {
+  return el('ol', { class: 'trail' }, events.toReversed().map((e) => el('li', {},
+    el('time', {}, time(e.at)),
+    el('span', {}, badge(e.kind, toneOf(e.kind)), ' ', el('span', { class: 'detail' }, [
+      e.attempt && `attempt ${e.attempt}`, e.fence && `fence ${e.fence}`, e.took_ms && ms(e.took_ms), e.detail,
+    ].filter(Boolean).join(' · '))))));
+}
+
+function sheet(r, now) {
+  const list = el('dl', { class: 'sheet' });
+  const row = (label, ...value) => list.append(el('dt', {}, label), el('dd', {}, ...value));
+  const when = (at) => `${date(at)} (${at > now ? `in ${span((at - now) / 1000)}` : `${span((now - at) / 1000)} ago`})`;
+  row('Status', r.status, r.final ? ', final' : '');
+  row('Attempts', String(r.attempts));
+  if (r.status === 'IN_PROGRESS') row('Held by', r.held_here ? 'this worker' : 'another worker, or one that has gone');
+  if (r.lease_until) row('Lease ends', when(r.lease_until));
+  row('Fence', el('span', { class: 'mono' }, r.fence));
+  if (r.created_at) row('First claim', when(r.created_at));
+  if (r.completed_at) row('Completed', when(r.completed_at));
+  if (r.expires_at) row('Remembered until', when(r.expires_at));
+  if (r.message_id) row('Message', el('span', { class: 'mono' }, r.message_id));
+  if (r.reopened_by) row('Redriven by', el('span', { class: 'mono' }, r.reopened_by));
+  if (r.error) row('Last failure', el('pre', { tabIndex: 0 }, r.error));
+  if (r.result_size) {
+    row(`Result${r.result_type ? `, ${r.result_type}` : ''}`, el('pre', { tabIndex: 0 }, r.result || `${bytes(r.result_size)} that are no text`));
+  }
+  if (r.fingerprint) row('Fingerprint', el('span', { class: 'mono' }, `${r.fingerprint.slice(10, 26)}…`));
+  row('Version', el('span', { class: 'mono' }, r.version));
+  return list;
+}
+
+async function forget(story) {
+  const live = story.record.status === 'IN_PROGRESS' && story.record.lease_until > story.now;
+  const yes = await ask({
+    title: `Forget “${story.name}”?`, danger: true, yes: live ? 'Cancel its attempt and forget' : 'Forget',
+    text: live
+      ? 'An attempt is at work on it. It will be cancelled, what it did is not recorded, and the next message of this name runs again.'
+      : 'Its outcome is given up, and the next message of this name runs again. Workers go on answering from memory for a while.',
+  });
+  if (!yes) return;
+  try {
+    const done = await post('/api/forget', { name: story.name, force: live });
+    toast(`Forgotten; in every worker by ${time(done.effective_at)}.`);
+  } catch (error) {
+    toast(error.message);
+  }
+  showStory(story.name);
+}

@@ -1,0 +1,86 @@
+// What is in flight, what came of the last messages, and what failed.
+
+import { byId, el, rows, setData, setText } from './dom.js';
+import { count, ms, span, time, unknown } from './format.js';
+
+const tones = {
+  completed: 'good', recorded: 'info', cached: 'info', joined: 'info', deferred: 'info',
+  retrying: 'warn', released: 'warn', unrecorded: 'warn', hold: 'warn', lost: 'warn', release: 'warn',
+  running: 'good', held: 'warn', parked: 'info', following: 'info',
+};
+const bad = ['rejected', 'unknown', 'exhausted', 'mismatch', 'dead-letter', 'dead-lettered', 'unreadable', 'lease lost', 'store failed'];
+
+export const toneOf = (outcome) => (bad.includes(outcome) ? 'bad' : tones[outcome] ?? '');
+
+export function badge(text, tone = toneOf(text)) {
+  return el('span', { class: 'badge', 'data-tone': tone }, text);
+}
+
+export const nameLink = (name) => (name
+  ? el('a', { href: `#/name/${encodeURIComponent(name)}`, title: name }, name)
+  : el('span', { class: 'faint' }, 'no name'));
+
+let flights = [];
+
+export function setFlights(list) {
+  flights = list;
+}
+
+// showFlights is called once a second: the countdowns go on between two changes.
+export function showFlights(status) {
+  const now = status.now;
+  rows(byId('flights').tBodies[0], flights, (f) => f.id, (f) => {
+    const cells = {};
+    const cell = (key, className = 'num') => (cells[key] = el('td', { class: className }));
+    const phase = badge('');
+    const row = el('tr', {},
+      el('td', { class: 'name' }, nameLink(f.name)), el('td', {}, phase), cell('age'), cell('lease'), cell('hidden'),
+      cell('attempt'), cell('receive'), cell('fence', 'num wide faint'), el('td', { class: 'mono wide', title: f.id }, f.id.slice(0, 8)));
+    Object.assign(row, { cells2: cells, phase });
+    return row;
+  }, (row, f) => {
+    const c = row.cells2;
+    setText(row.phase, f.phase);
+    setData(row.phase, 'tone', toneOf(f.phase));
+    setText(c.age, span((now - f.received) / 1000));
+    countdown(c.lease, f.lease_until, now);
+    countdown(c.hidden, f.visible_at, now);
+    setText(c.attempt, f.attempt ? String(f.attempt) : unknown);
+    setText(c.receive, f.last_receive ? `${f.receive}, last` : String(f.receive));
+    setText(c.fence, f.fence ?? unknown);
+  });
+  byId('flights-empty').hidden = flights.length > 0;
+  setText(byId('flights-note'), status.messages > flights.length ? `the oldest ${count(flights.length)} of ${count(status.messages)}` : '');
+}
+
+function countdown(cell, until, now) {
+  const left = until ? (until - now) / 1000 : null;
+  setText(cell, left === null ? unknown : left <= 0 ? 'over' : span(left));
+  cell.classList.toggle('low', left !== null && left < 5);
+}
+
+export function setOutcomes(list) {
+  rows(byId('outcomes').tBodies[0], list, (o) => o.seq, (o) => el('tr', {},
+    el('td', { class: 'num faint' }, time(o.at)),
+    el('td', { class: 'name' }, nameLink(o.name)),
+    el('td', { title: o.error ?? '' }, badge(o.outcome)),
+    el('td', { class: 'faint', title: o.id }, o.receive > 1 ? `${o.action}, receive ${o.receive}` : o.action),
+    el('td', { class: 'num' }, ms(o.took_ms))), () => {});
+  byId('outcomes-empty').hidden = list.length > 0;
+}
+
+export function setFailures(list) {
+  rows(byId('failures'), list, (f) => f.error, (f) => {
+    const times = el('span', { class: 'times' });
+    const more = el('span', { class: 'more' });
+    const item = el('li', {}, el('span', { class: 'what' }, f.error), times, more);
+    Object.assign(item, { times, more });
+    return item;
+  }, (item, f) => {
+    setText(item.times, `${count(f.count)} ×`);
+    item.more.replaceChildren(
+      `first ${time(f.first)}, last ${time(f.last)}, such as `, nameLink(f.name), f.sample === f.error ? '' : `: ${f.sample}`);
+  });
+  byId('failures-empty').hidden = list.length > 0;
+  setText(byId('failures-note'), list.length ? 'since the start' : '');
+}

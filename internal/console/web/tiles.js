@@ -1,0 +1,156 @@
+// The tiles: a number, what belongs to it, and its last quarter of an hour.
+
+import { byId, el, setData, setText } from './dom.js';
+import { count, ms, rate, span, time, unknown } from './format.js';
+
+const window15 = 900; // s
+const shortest = 120; // s shown at least, while there is not more
+const step = 5; // s
+
+const kinds = [
+  ['recorded', 'recorded'], ['cached', 'cached'], ['joined', 'joined'], ['deferred', 'deferred'],
+];
+
+const suppressed = (f) => f.recorded + f.cached + f.joined + f.deferred;
+const backlog = (p) => (p.visible === null ? null : p.visible + (p.delayed ?? 0));
+
+// Each tile: series are functions of a point, drawn over each other; at tells a
+// point in words; value, unit, sub and tone are functions of the status.
+const definitions = [
+  { id: 'handled', label: 'Handled', series: [(p) => p.handled], at: (p) => `${rate(p.handled)}/s`,
+    value: (s) => rate(s.figures.handled), unit: () => '/s', sub: (s) => `${rate(s.figures.ended)}/s done with, over a minute` },
+  { id: 'suppressed', label: 'Duplicates suppressed', stacked: true,
+    series: [suppressed, (p) => p.recorded + p.cached + p.joined, (p) => p.recorded + p.cached, (p) => p.recorded],
+    at: (p) => `${rate(suppressed(p))}/s`, value: (s) => rate(suppressed(s.figures)), unit: () => '/s', kinds: true },
+  { id: 'failed', label: 'Failed', series: [(p) => p.failed], at: (p) => `${rate(p.failed)}/s`, bad: true,
+    value: (s) => rate(s.figures.failed), unit: () => '/s', tone: (s) => (s.figures.failed > 0 ? 'bad' : ''),
+    sub: (s) => (s.figures.failed > 0 ? 'see failures by error below' : 'no failed try just now') },
+  { id: 'in_flight', label: 'In flight', series: [(p) => p.in_flight], at: (p) => count(p.in_flight),
+    value: (s) => count(s.running), unit: (s) => `of ${count(s.slots)} slots`,
+    sub: (s) => `${count(s.queued)} queued · ${count(s.parked)} parked · ${count(s.acks)} being settled` },
+  { id: 'received', label: 'Received', series: [(p) => p.received], at: (p) => `${rate(p.received)}/s`,
+    value: (s) => rate(s.figures.received), unit: () => '/s', sub: (s) => `${count(s.polls)} ${s.polls === 1 ? 'receive' : 'receives'} waiting at the queue` },
+  { id: 'oldest', label: 'Oldest in flight', series: [(p) => p.oldest], at: (p) => span(p.oldest),
+    value: (s) => (s.messages > 0 ? span(s.oldest) : unknown), unit: () => '', sub: (s) => `${count(s.messages)} ${s.messages === 1 ? 'message' : 'messages'} in this worker` },
+  { id: 'queue', label: 'Queue', series: [(p) => p.visible], at: (p) => count(p.visible),
+    value: (s) => count(s.queue.visible), unit: () => 'visible', sub: (s) => `${count(s.queue.in_flight)} in flight · ${count(s.queue.delayed)} delayed` },
+  { id: 'to_drain', label: 'Time to drain', series: [backlog], at: (p) => count(backlog(p)),
+    value: (s) => (s.backlog === 0 ? 'empty' : s.to_drain === null ? unknown : span(s.to_drain)), unit: () => '',
+    sub: (s) => (s.backlog === 0 ? 'no backlog' : `backlog ${count(s.backlog)}${s.to_drain === null && s.backlog > 0 ? ', not shrinking' : ''}`) },
+  { id: 'dead', label: 'Dead letters', series: [(p) => p.dead], at: (p) => count(p.dead), bad: true,
+    value: (s) => count(s.queue.dead), unit: () => '', tone: (s) => (s.queue.dead > 0 ? 'bad' : ''),
+    sub: (s) => (s.queue.dead > 0 ? 'look at them under “Dead letters”' : 'in the dead-letter queue') },
+  { id: 'calls', label: 'AWS calls per message', series: [(p) => p.calls_per_message], at: (p) => rate2(p.calls_per_message),
+    value: (s) => rate2(s.figures.calls_per_message), unit: () => '', sub: () => 'over the last minute, tries included' },
+  { id: 'handle', label: 'Handle time', series: [(p) => p.handle_p99, (p) => p.handle_p95, (p) => p.handle_p50], at: (p) => `p95 ${ms(p.handle_p95)}`,
+    value: (s) => ms(s.figures.handle_p50), unit: () => 'p50', sub: (s) => `p95 ${ms(s.figures.handle_p95)} · p99 ${ms(s.figures.handle_p99)}` },
+  { id: 'dwell', label: 'Dwell, sent to handled', series: [(p) => p.dwell_p95, (p) => p.dwell_p50], at: (p) => `p95 ${ms(p.dwell_p95)}`,
+    value: (s) => ms(s.figures.dwell_p50), unit: () => 'p50', sub: (s) => `p95 ${ms(s.figures.dwell_p95)}` },
+];
+
+const rate2 = (n) => (n === null || n === undefined ? unknown : n.toFixed(2));
+
+let points = [];
+const tiles = definitions.map(makeTile);
+
+function makeTile(def) {
+  const value = document.createTextNode(unknown);
+  const unit = el('small');
+  const at = el('span', { class: 'tile-at', 'aria-hidden': 'true' });
+  const sub = el('p', { class: 'tile-sub' });
+  const plot = el('div', { class: 'tile-plot', role: 'img', 'aria-label': `${def.label}, the last 15 minutes` });
+  const node = el('article', { class: 'tile', id: `tile-${def.id}` },
+    el('div', { class: 'tile-head' }, el('h2', {}, def.label), at),
+    el('p', { class: 'tile-value' }, value, unit), sub, plot);
+  const tile = { def, node, value, unit, at, sub, plot, chart: null, kinds: null };
+  if (def.kinds) {
+    sub.classList.add('kinds');
+    tile.kinds = kinds.map(([key, label], i) => {
+      const number = el('b');
+      sub.append(el('span', {}, el('i', { class: `key key${i + 1}` }), el('span', { class: 'label' }, label), number));
+      return [key, number];
+    });
+  }
+  return tile;
+}
+
+// reach is the stretch of time that the sparklines show: what there is, from
+// two minutes up to a quarter of an hour.
+function reach() {
+  if (!points.length) return [0, shortest];
+  const last = points.at(-1).t;
+  return [last - Math.min(window15, Math.max(shortest, last - points[0].t)), last];
+}
+
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// data is the window of the last 15 minutes, with gaps where nothing is known.
+function data(tile) {
+  const end = points.length ? points.at(-1).t : 0;
+  const start = end - window15;
+  const shown = points.filter((p) => p.t >= start);
+  return [shown.map((p) => p.t), ...tile.def.series.map((f) => shown.map((p) => { const v = f(p); return v === undefined ? null : v; }))];
+}
+
+function draw(tile) {
+  tile.chart?.destroy();
+  const stroke = color(tile.def.bad ? '--bad' : '--spark');
+  const stack = ['--k4', '--k3', '--k2', '--k1'].map(color);
+  const series = tile.def.series.map((_, i) => (tile.def.stacked
+    ? { stroke: stack[i], width: 1, fill: stack[i], points: { show: false } }
+    : { stroke, width: i === tile.def.series.length - 1 ? 1.6 : 1, fill: i === 0 ? `${stroke}22` : undefined,
+      dash: i === tile.def.series.length - 1 ? undefined : [2, 3], points: { show: false } }));
+  tile.chart = new uPlot({
+    width: Math.max(40, tile.plot.clientWidth), height: 44, padding: [4, 0, 0, 0],
+    axes: [{ show: false }, { show: false }], legend: { show: false },
+    scales: {
+      x: { time: true, range: () => reach() },
+      y: { range: (u, min, max) => [0, Math.max(1e-6, max ?? 1) * 1.04] },
+    },
+    cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 }, sync: { key: 'tiles' } },
+    series: [{}, ...series],
+    hooks: { setCursor: [(u) => {
+      const p = u.cursor.idx === null || u.cursor.idx === undefined ? undefined : points.filter((q) => q.t === u.data[0][u.cursor.idx])[0];
+      setText(tile.at, p ? `${time(p.t * 1000)}  ${tile.def.at(p)}` : '');
+    }] },
+  }, data(tile), tile.plot);
+}
+
+export function startTiles() {
+  byId('tiles').append(...tiles.map((t) => t.node));
+  tiles.forEach(draw);
+  const sizes = new ResizeObserver(() => {
+    for (const t of tiles) {
+      const width = t.plot.clientWidth;
+      if (width > 0 && width !== t.chart.width) t.chart.setSize({ width, height: 44 });
+    }
+  });
+  sizes.observe(byId('tiles'));
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => tiles.forEach(draw));
+  addEventListener('pointerleave', () => tiles.forEach((t) => setText(t.at, '')));
+}
+
+export function setHistory(all) {
+  points = all;
+  tiles.forEach((t) => t.chart.setData(data(t)));
+}
+
+// addPoints replaces the running point and appends the next one.
+export function addPoints(last) {
+  const byTime = new Map(points.map((p) => [p.t, p]));
+  for (const p of last) byTime.set(p.t, p);
+  points = [...byTime.values()].sort((a, b) => a.t - b.t);
+  points = points.slice(-(window15 / step + 1));
+  tiles.forEach((t) => t.chart.setData(data(t)));
+}
+
+export function setFigures(status) {
+  for (const t of tiles) {
+    const value = t.def.value(status);
+    if (t.value.data !== value) t.value.data = value;
+    setText(t.unit, value === unknown ? '' : t.def.unit(status));
+    if (t.kinds) for (const [key, node] of t.kinds) setText(node, rate(status.figures[key]));
+    else setText(t.sub, t.def.sub(status));
+    setData(t.node, 'tone', t.def.tone?.(status) ?? '');
+  }
+}
