@@ -201,7 +201,9 @@ func TestWholeDeadLetterQueueIsRedrivenOrPurged(t *testing.T) {
 			r.waitForDeadLetters(12)
 			mended.Store(true)
 			r.do("dlq", "redrive").want(0).says("messages moved, completed")
-			r.waitFor(func() bool { return strings.Contains(r.do("status", "bad-11").out, "COMPLETED") })
+			for i := range 12 {
+				r.waitFor(func() bool { return strings.Contains(r.do("status", "bad-"+strconv.Itoa(i)).out, "COMPLETED") })
+			}
 
 			mended.Store(false)
 			r.do("replay", "--name", "worse", "--count", "3", "--distinct", "3").want(0)
