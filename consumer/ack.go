@@ -73,7 +73,8 @@ func (c *Consumer) untilTogether(try int) time.Duration {
 	if c.isStopping() {
 		every = min(every, time.Second) // there may not be time for more than a few
 	}
-	return every - time.Since(c.begun)%every
+	spread := time.Duration(c.cfg.Random() * float64(time.Millisecond)) // less than a call takes
+	return every - time.Since(c.begun)%every + spread
 }
 
 // insist makes a call until it succeeds, can never succeed (final), or the

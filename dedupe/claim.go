@@ -41,7 +41,7 @@ func (e *engine) claim(ctx context.Context, a *attempt) (Verdict, error) {
 		e.hookStoreFailed("claim", a.key.Name, err)
 		if !e.cfg.pause(ctx, try) {
 			e.giveUp(ctx, sent, a.owner)
-			return 0, &unavailable{fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)}
+			return 0, &unavailable{err: fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)}
 		}
 	}
 }

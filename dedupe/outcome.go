@@ -90,7 +90,7 @@ func (f failure) wrap(rec Record, err error) error {
 	case f.release && f.stopped:
 		return &stopped{attempts: rec.Attempts, err: err}
 	case f.release:
-		return &unavailable{err}
+		return &unavailable{released: true, err: err}
 	case rec.Status == Unknown:
 		return &UnknownOutcomeError{Name: rec.Name, Attempts: rec.Attempts, Text: rec.Error, Err: err}
 	case rec.Status == Rejected:

@@ -29,6 +29,7 @@ type client struct {
 type apiError struct {
 	status     int
 	detail     string
+	names      []string      // that it is about; may be empty
 	retryAfter time.Duration // zero: not said
 }
 
@@ -104,9 +105,12 @@ func problemOf(resp *http.Response, body []byte) error {
 	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.retryAfter = time.Duration(n) * time.Second
 	}
-	var p struct{ Detail string }
+	var p struct {
+		Detail string
+		Names  []string
+	}
 	if json.Unmarshal(body, &p) == nil && p.Detail != "" {
-		e.detail = p.Detail
+		e.detail, e.names = p.Detail, p.Names
 	} else {
 		e.detail = strings.TrimSpace(string(body[:min(len(body), 200)]))
 	}
@@ -155,4 +159,24 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// call sends v, if not nil, as JSON, and reads the answer into out.
+func (c *client) call(ctx context.Context, method, path string, v, out any) error {
+	r := request{method: method, path: path}
+	if v != nil {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("call %s %s: %w", method, path, err)
+		}
+		r.body = b
+	}
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(resp.body, out); err != nil {
+		return fmt.Errorf("answer of %s %s: %w", method, path, err)
+	}
+	return nil
 }

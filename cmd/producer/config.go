@@ -21,6 +21,12 @@ type cli struct {
 	Replay replayCmd `cmd:"" help:"Send duplicates on purpose, wait, and report how often each name was handled."`
 	Status statusCmd `cmd:"" help:"Say what became of a name."`
 
+	Resolve resolveCmd `cmd:"" help:"Settle a name that is stuck: its work was done, or may run again."`
+	Forget  forgetCmd  `cmd:"" help:"Let a name count as never seen."`
+	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"Look into the dead-letter queue, let messages be tried again, delete them."`
+
+	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
+
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
@@ -52,18 +58,12 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, err error) 
 		}
 	}()
 	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("producer"),
-		kong.Description(description),
-		kong.DefaultEnvars("SQSONCE"),
-		kong.Vars{"version": version(), "default_url": defaultURL},
-		kong.Writers(stdout, stderr),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
-		kong.Exit(func(code int) { panic(helpShown(code)) }),
-	)
+	parser, err := newParser(&c, stdout, stderr)
 	if err != nil {
-		return nil, fmt.Errorf("command line: %w", err)
+		return nil, err
+	}
+	if len(args) == 0 {
+		_, _ = parser.Parse([]string{"--help"}) // panics
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
@@ -74,6 +74,23 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, err error) 
 		return nil, fmt.Errorf("command line: %q cannot be run", parsed.Command())
 	}
 	return chosen, chosen.check()
+}
+
+// newParser makes the parser of the command line.
+func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
+	parser, err := kong.New(c,
+		kong.Name("producer"),
+		kong.Description(description),
+		kong.DefaultEnvars("SQSONCE"),
+		kong.Vars{"version": version(), "default_url": defaultURL},
+		kong.Writers(stdout, stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.Exit(func(code int) { panic(helpShown(code)) }),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("command line: %w", err)
+	}
+	return parser, nil
 }
 
 // problems gathers what is wrong with the settings.

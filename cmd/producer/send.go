@@ -14,31 +14,50 @@ import (
 // sendCmd is "producer send".
 type sendCmd struct {
 	Name  string        `placeholder:"NAME" help:"Name of the message."`
-	Body  string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}."`
-	Group string        `placeholder:"ID" help:"Message group."`
-	Delay time.Duration `help:"How long the message stays invisible at first (whole seconds, up to 15m)."`
-	Wait  time.Duration `help:"Wait this long (up to 60s) for the outcome."`
+	Body  string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}. Without --name and --body messages are read from standard input, one a line."`
+	Group string        `placeholder:"ID" help:"Message group of the messages."`
+	Delay time.Duration `help:"How long the messages stay invisible at first (whole seconds, up to 15m)."`
+	Wait  time.Duration `help:"Wait this long (up to 60s) for the outcome of the one message."`
+	Skip  int           `help:"Leave out that many lines of standard input: they were sent before."`
 	backendFlags
 }
+
+// many reports whether messages are read from standard input.
+func (s *sendCmd) many() bool { return s.Name == "" && s.Body == "" }
 
 func (s *sendCmd) check() error {
 	var bad problems
 	if s.Name != "" {
 		checkName(&bad, s.Name)
 	}
-	if s.Name == "" && s.Body == "" {
-		bad.add("nothing to send: give --name or --body")
+	if s.Skip < 0 {
+		bad.add("--skip %d: must not be negative", s.Skip)
+	}
+	if s.Skip > 0 && !s.many() {
+		bad.add("--skip %d: has nothing to do with --name or --body", s.Skip)
+	}
+	if s.Wait != 0 && s.many() {
+		bad.add("--wait %s: only for one message (--name or --body)", s.Wait)
+	}
+	if s.Wait < 0 {
+		bad.add("--wait %s: must not be negative", s.Wait)
 	}
 	s.backendFlags.check(&bad)
 	return bad.err()
 }
 
 func (s *sendCmd) run(ctx context.Context, io stdio) error {
+	if s.many() && isTerminal(io.in) {
+		return (&problems{"nothing to send: give --name or --body, or lines of JSON on standard input"}).err()
+	}
 	c, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.close()
+	if s.many() {
+		return s.sendLines(ctx, c, io)
+	}
 	r, err := s.request()
 	if err != nil {
 		return err
@@ -69,8 +88,9 @@ func (s *sendCmd) run(ctx context.Context, io stdio) error {
 	return nil
 }
 
+// request is that of one message.
 func (s *sendCmd) request() (request, error) {
-	r := request{method: http.MethodPost, path: "/", header: http.Header{}, body: []byte(s.Body)}
+	r := request{method: http.MethodPost, path: "/", header: s.header(), body: []byte(s.Body)}
 	if s.Body == "" {
 		b, err := nameBody(s.Name)
 		if err != nil {
@@ -81,16 +101,22 @@ func (s *sendCmd) request() (request, error) {
 	if s.Name != "" {
 		r.header.Set("Idempotency-Key", quoted(s.Name))
 	}
-	if s.Group != "" {
-		r.header.Set("X-Sqsonce-Group", s.Group)
-	}
-	if s.Delay != 0 {
-		r.header.Set("X-Sqsonce-Delay", s.Delay.String())
-	}
 	if s.Wait > 0 {
 		r.header.Set("Prefer", "wait="+strconv.Itoa(int((s.Wait+time.Second-1)/time.Second)))
 	}
 	return r, nil
+}
+
+// header is what the flags say of every message.
+func (s *sendCmd) header() http.Header {
+	h := http.Header{}
+	if s.Group != "" {
+		h.Set("X-Sqsonce-Group", s.Group)
+	}
+	if s.Delay != 0 {
+		h.Set("X-Sqsonce-Delay", s.Delay.String())
+	}
+	return h
 }
 
 // nameBody is the smallest body of a name.

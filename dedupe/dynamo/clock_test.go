@@ -45,7 +45,7 @@ func TestTheServicesClockCountsOnlyWhereOursIsWrong(t *testing.T) {
 					if err := s.Swap(t.Context(), v, record("a", v+1)); err != nil {
 						t.Fatal(err)
 					}
-					off := s.Now().Sub(time.Now())
+					off := time.Until(s.Now())
 					if want := tc.ahead; tc.wrong && (off < want-time.Second || off > want+time.Second) || !tc.wrong && off != 0 {
 						t.Fatalf("off by %s, want about %s", off, want)
 					}
@@ -70,7 +70,7 @@ func TestAClockThatIsSetRightIsTrustedAgain(t *testing.T) {
 			}
 			ahead = 0
 		}
-		if off := s.Now().Sub(time.Now()); off != 0 {
+		if off := time.Until(s.Now()); off != 0 {
 			t.Errorf("still off by %s", off)
 		}
 		if !strings.Contains(log.String(), "agrees") {
@@ -85,7 +85,7 @@ func TestAnAnswerWithoutADateChangesNothing(t *testing.T) {
 		if _, err := s.Get(t.Context(), "test#a"); err != nil {
 			t.Fatal(err)
 		}
-		if off := s.Now().Sub(time.Now()); off != 0 {
+		if off := time.Until(s.Now()); off != 0 {
 			t.Errorf("off by %s", off)
 		}
 	})

@@ -21,7 +21,8 @@ var ErrMalformed = errors.New("malformed item")
 // leaves records of a status it does not know alone.
 const unreadable dedupe.Status = "UNREADABLE"
 
-// attributes is the item without the result, which has a type of its own.
+// attributes is the item without the result, which has a type of its own, as
+// attributevalue reads it.
 type attributes struct {
 	ID          string `dynamodbav:"id"`
 	Name        string `dynamodbav:"name"`
@@ -44,30 +45,108 @@ type attributes struct {
 
 type item = map[string]types.AttributeValue
 
-// encode returns the item that stands for r.
-func encode(r dedupe.Record) (item, error) {
-	a := attributes{
-		ID: r.ID, Name: r.Name, Format: r.Format, Status: string(r.Status),
-		Version: int64(r.Version), Fence: int64(r.Fence), Attempts: r.Attempts,
-		LeaseUntil: millis(r.LeaseUntil), CreatedAt: millis(r.CreatedAt), CompletedAt: millis(r.CompletedAt),
-		ExpiresAt: secondsUp(r.ExpiresAt), Error: r.Error, MessageID: r.MessageID, ReopenedBy: r.ReopenedBy,
-	}
-	if r.Owner != (dedupe.Token{}) {
-		a.Owner = hex.EncodeToString(r.Owner[:])
-	}
-	if r.Fingerprint != (dedupe.Fingerprint{}) {
-		a.Fingerprint = r.Fingerprint[:]
-	}
+// columns are the attributes of a record but its key, in the order of a
+// statement's parameters.
+var columns = [...]string{
+	colName: AttrName, colStatus: AttrStatus, colOwner: AttrOwner, colResultType: AttrResultType,
+	colError: AttrError, colMessageID: AttrMessageID, colReopenedBy: AttrReopenedBy,
+	colFormat: AttrFormat, colVersion: AttrVersion, colFence: AttrFence, colLeaseUntil: AttrLeaseUntil,
+	colAttempts: AttrAttempts, colCreatedAt: AttrCreatedAt, colCompletedAt: AttrCompletedAt, colTTL: AttrTTL,
+	colFingerprint: AttrFingerprint, colResult: AttrResult,
+}
+
+// Texts come first, then numbers: an index is one into the arrays of fields.
+const (
+	colName = iota
+	colStatus
+	colOwner
+	colResultType
+	colError
+	colMessageID
+	colReopenedBy
+	colFormat // the first number
+	colVersion
+	colFence
+	colLeaseUntil
+	colAttempts
+	colCreatedAt
+	colCompletedAt
+	colTTL
+	colFingerprint
+	colResult
+)
+
+// fields is a record on its way into a request. Every write makes one, so it
+// is a single allocation with the digits of its numbers beside it, where
+// attributevalue would make a hundred.
+type fields struct {
+	id      types.AttributeValueMemberS
+	values  [len(columns)]types.AttributeValue // nil: the record has none
+	texts   [colFormat]types.AttributeValueMemberS
+	numbers [colFingerprint - colFormat]types.AttributeValueMemberN
+	bytes   types.AttributeValueMemberB
+}
+
+// encode returns what stands for r.
+func encode(r dedupe.Record) *fields {
+	f := &fields{id: types.AttributeValueMemberS{Value: r.ID}}
 	result, resultType := encodeResult(r.Result, r.ResultType)
-	a.ResultType = resultType
-	it, err := attributevalue.MarshalMap(a)
-	if err != nil {
-		return nil, fmt.Errorf("encode record of %q: %w", r.Name, err)
-	}
 	if result != nil {
-		it[AttrResult] = result
+		f.values[colResult] = result
 	}
-	return it, nil
+	owner := ""
+	if r.Owner != (dedupe.Token{}) {
+		owner = hex.EncodeToString(r.Owner[:])
+	}
+	for col, s := range [colFormat]string{
+		colName: r.Name, colStatus: string(r.Status), colOwner: owner, colResultType: resultType,
+		colError: r.Error, colMessageID: r.MessageID, colReopenedBy: r.ReopenedBy,
+	} {
+		if s != "" || col == colName || col == colStatus {
+			f.texts[col].Value = s
+			f.values[col] = &f.texts[col]
+		}
+	}
+	f.setNumbers([...]int64{
+		int64(r.Format), int64(r.Version), int64(r.Fence), millis(r.LeaseUntil),
+		int64(r.Attempts), millis(r.CreatedAt), millis(r.CompletedAt), secondsUp(r.ExpiresAt),
+	})
+	if r.Fingerprint != (dedupe.Fingerprint{}) {
+		f.bytes.Value = r.Fingerprint[:]
+		f.values[colFingerprint] = &f.bytes
+	}
+	return f
+}
+
+// setNumbers sets the numbers, those from colFormat on, out of one string.
+func (f *fields) setNumbers(numbers [colFingerprint - colFormat]int64) {
+	digits := make([]byte, 0, 128)
+	var ends [len(numbers)]int
+	for i, n := range numbers {
+		digits = strconv.AppendInt(digits, n, 10)
+		ends[i] = len(digits)
+	}
+	all, start := string(digits), 0
+	for i, n := range numbers {
+		col := colFormat + i
+		if n != 0 || col == colFormat || col == colVersion || col == colAttempts {
+			f.numbers[i].Value = all[start:ends[i]]
+			f.values[col] = &f.numbers[i]
+		}
+		start = ends[i]
+	}
+}
+
+// item returns the record as a request for the whole item carries it.
+func (f *fields) item() item {
+	it := make(item, len(columns)+1)
+	it[AttrID] = &f.id
+	for col, v := range f.values {
+		if v != nil {
+			it[columns[col]] = v
+		}
+	}
+	return it
 }
 
 // decode returns the record that it stands for. For an item that is none it

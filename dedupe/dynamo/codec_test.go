@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -116,12 +118,58 @@ func TestAnUnknownAttributeChangesNothing(t *testing.T) {
 	}
 }
 
+// What is written is what attributevalue would have written.
+func TestEncodingAgreesWithAttributevalue(t *testing.T) {
+	for _, r := range []dedupe.Record{completedRecord(), {ID: "q#a", Format: 1, Version: 1}, {
+		ID: "q#b", Name: "b", Format: 1, Status: dedupe.InProgress, Version: math.MaxInt64, Fence: 5, Owner: dedupe.Token{15: 1},
+		LeaseUntil: time.UnixMilli(1), Attempts: 3, Error: "e", MessageID: "m", ReopenedBy: "r", ResultType: "text/plain", Result: []byte("x"),
+	}} {
+		a := attributes{
+			ID: r.ID, Name: r.Name, Format: r.Format, Status: string(r.Status), Version: int64(r.Version), Fence: int64(r.Fence),
+			LeaseUntil: millis(r.LeaseUntil), Attempts: r.Attempts, ResultType: r.ResultType, Error: r.Error, MessageID: r.MessageID,
+			ReopenedBy: r.ReopenedBy, CreatedAt: millis(r.CreatedAt), CompletedAt: millis(r.CompletedAt), ExpiresAt: secondsUp(r.ExpiresAt),
+		}
+		if r.Owner != (dedupe.Token{}) {
+			a.Owner = hex.EncodeToString(r.Owner[:])
+		}
+		if r.Fingerprint != (dedupe.Fingerprint{}) {
+			a.Fingerprint = r.Fingerprint[:]
+		}
+		want, err := attributevalue.MarshalMap(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, _ := encodeResult(r.Result, r.ResultType); v != nil {
+			want[AttrResult] = v
+		}
+		if got := encode(r).item(); !reflect.DeepEqual(got, want) {
+			t.Errorf("encoded\n%+v, want\n%+v", got, want)
+		}
+	}
+}
+
+func TestStatementsAreOfTheFormThatIsAccepted(t *testing.T) {
+	s := newStatements("orders")
+	insert := *s.request(newWrite(0, dedupe.Record{ID: "q#a", Name: "a", Format: 1, Status: dedupe.InProgress, Version: 7, Owner: dedupe.Token{1}})).Statement
+	if want := `INSERT INTO "orders" VALUE {'id':?,'name':?,'status':?,'owner':?,'format':?,'version':?,'attempts':?}`; insert != want {
+		t.Errorf("got  %s\nwant %s", insert, want)
+	}
+	update := *s.request(newWrite(7, completedRecord())).Statement
+	want := `UPDATE "orders" SET "name"=?, "status"=?, "owner"=?, "message_id"=?, "format"=?, "version"=?, "fence"=?, "attempts"=?, ` +
+		`"created_at"=?, "completed_at"=?, "expires_at"=?, "fingerprint"=?, "result"=? ` +
+		`REMOVE "result_type", "error", "reopened_by", "lease_until" WHERE "id"=? AND "version"=?`
+	if update != want {
+		t.Errorf("got  %s\nwant %s", update, want)
+	}
+	again := s.request(newWrite(9, completedRecord())).Statement
+	if first := s.request(newWrite(8, completedRecord())).Statement; again != first {
+		t.Error("the text is made anew for each statement")
+	}
+}
+
 func TestATimeIsNeverCutShort(t *testing.T) {
 	r := dedupe.Record{ID: "q#a", Name: "a", Format: 1, Status: dedupe.Retrying, Version: 7, ExpiresAt: time.UnixMilli(1_790_000_000_001)}
-	it, err := encode(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	it := encode(r).item()
 	if got, err := decode(it); err != nil || got.ExpiresAt.Unix() != 1_790_000_001 {
 		t.Errorf("expires at %s, %v", got.ExpiresAt, err)
 	}
@@ -180,11 +228,7 @@ func FuzzItemCodec(f *testing.F) {
 		if r.Version <= 0 || r.Status == "" || r.Format != dedupe.Format || r.Attempts < 0 || len(r.Result) > math.MaxInt32 {
 			t.Fatalf("accepted %+v", r)
 		}
-		again, err := encode(r)
-		if err != nil {
-			t.Fatalf("encode %+v: %v", r, err)
-		}
-		back, err := decode(again)
+		back, err := decode(encode(r).item())
 		if err != nil {
 			t.Fatalf("decode what was encoded of %+v: %v", r, err)
 		}

@@ -61,10 +61,6 @@ func (s *Store) transaction(old dedupe.Version, next dedupe.Record, effects []an
 			fmt.Errorf("dynamo: %d effects, more than %d", len(effects), dedupe.MaxEffects),
 		}}
 	}
-	it, err := encode(next)
-	if err != nil {
-		return nil, fmt.Errorf("dynamo: %w: %w", dedupe.ErrUnavailable, err)
-	}
 	condition, err := unchangedSince(old)
 	if err != nil {
 		return nil, err
@@ -73,7 +69,7 @@ func (s *Store) transaction(old dedupe.Version, next dedupe.Record, effects []an
 		ClientRequestToken: aws.String(clientToken(old, next)),
 		TransactItems: append(make([]types.TransactWriteItem, 0, 1+len(effects)), types.TransactWriteItem{Put: &types.Put{
 			TableName:                           &s.cfg.Table,
-			Item:                                it,
+			Item:                                encode(next).item(),
 			ConditionExpression:                 condition.Condition(),
 			ExpressionAttributeNames:            condition.Names(),
 			ExpressionAttributeValues:           condition.Values(),

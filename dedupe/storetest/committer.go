@@ -23,7 +23,7 @@ var committerContract = []contract{
 		}
 	}},
 	{"a commit writes the record and every effect", func(t *testing.T, b *bench) {
-		s, r := b.h.Open(t), full(b, 10)
+		s, r := b.h.Open(t), full(b)
 		keys := []string{b.record(0).Name, b.record(0).Name, b.record(0).Name}
 		var effects []any
 		for _, key := range keys {

@@ -36,7 +36,8 @@ type Harness struct {
 type Effects struct {
 	// Increment returns an effect that adds 1 to a counter.
 	Increment func(key string) any
-	// Require returns an effect that fails unless a counter stands at want.
+	// Require returns an effect that fails unless a counter stands at want, which
+	// is at least 1.
 	Require func(key string, want int) any
 	// Count returns where a counter stands.
 	Count func(t *testing.T, key string) int

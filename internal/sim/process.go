@@ -43,14 +43,15 @@ func newProcess(w *world, host, life int) (*process, error) {
 	log := slog.New(slog.DiscardHandler)
 	guard, err := dedupe.New[string](store{p}, dedupe.Config{
 		Scope: scope, Lease: plan.Lease, Skew: plan.Skew,
-		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: p.now, Logger: log,
+		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: p.now, Random: p.random, Logger: log,
+		Hooks: w.watch.hooks(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.consumer, err = consumer.New(queue{p}, dedupe.Wrap(guard, w.keyOf, p.handle), consumer.Config{
+	p.consumer, err = consumer.New(queue{p}, p.apart(dedupe.Wrap(guard, w.keyOf, p.handle)), consumer.Config{
 		QueueURL: w.queueURL, Concurrency: plan.Concurrency, Visibility: plan.Visibility,
-		DrainTimeout: plan.Drain, Logger: log,
+		DrainTimeout: plan.Drain, Random: p.random, Logger: log,
 		Hooks: consumer.Hooks{Handled: func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
 			w.watch.decided(p, m, d)
 		}},
@@ -78,6 +79,11 @@ func (p *process) count(what string) int {
 	defer p.mu.Unlock()
 	p.counts[what]++
 	return p.counts[what]
+}
+
+// random spreads the delays of consumer and guard.
+func (p *process) random() float64 {
+	return p.w.dice.roll(p.label+" random", "", p.count("random")).Float64()
 }
 
 // gate lets a living process pass, and holds a paused one.
@@ -218,7 +224,15 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		_ = sleep(ctx, between(r, time.Microsecond, time.Second))
 		return "", errDown
 	}
-	if err := p.work(ctx, took); err != nil {
+	pauses, _ := p.pauseState()
+	err := p.work(ctx, took)
+	if p.gate() != nil {
+		return "", errCrashed
+	}
+	if now, _ := p.pauseState(); now > pauses && chance(r, 0.5) {
+		err = nil // what was on its way before the pause is done before anybody looks whether it may
+	}
+	if err != nil {
 		reaction := between(r, time.Microsecond, 500*time.Millisecond)
 		if deaf {
 			reaction = took
@@ -244,6 +258,19 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		return "", err
 	}
 	return fmt.Sprintf("%s by %d", a.Name, a.Fence), nil
+}
+
+// apart keeps messages that came together, or are stopped together, from being
+// handled at one instant, where the order would be anybody's.
+func (p *process) apart(h consumer.Handler) consumer.Handler {
+	return func(ctx context.Context, m consumer.Message) error {
+		label := p.w.watch.labelOf(m.ID)
+		r := p.w.dice.roll(p.label+" apart", label, p.count("apart "+label))
+		time.Sleep(between(r, time.Nanosecond, time.Millisecond))
+		err := h(ctx, m)
+		time.Sleep(between(r, time.Nanosecond, time.Microsecond))
+		return err
+	}
 }
 
 // counter is a write in the handler's transaction: it counts completions.

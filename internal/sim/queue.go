@@ -121,14 +121,18 @@ func (q queue) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatc
 			return nil
 		}
 		var answer sqs.DeleteMessageBatchOutput
-		if err := w.wire.call(ctx, "DeleteMessageBatch", rest, &answer); err != nil {
-			return err
-		}
+		err := w.watch.deleted(q.p, func() ([]string, error) {
+			if err := w.wire.call(ctx, "DeleteMessageBatch", rest, &answer); err != nil {
+				return nil, err
+			}
+			var gone []string
+			for _, s := range answer.Successful {
+				gone = append(gone, receipts[position(in.Entries, s.Id)])
+			}
+			return gone, nil
+		})
 		out.Successful, out.Failed = slices.Concat(out.Successful, answer.Successful), slices.Concat(out.Failed, answer.Failed)
-		for _, s := range answer.Successful {
-			w.watch.deleted(q.p, receipts[position(in.Entries, s.Id)])
-		}
-		return nil
+		return err
 	}})
 	if err != nil {
 		return nil, err

@@ -93,7 +93,7 @@ func number(t *testing.T, env string, otherwise int) int {
 }
 
 func TestTheSameSeedGivesTheSameTrace(t *testing.T) {
-	for seed := range testscale.N(t, 30) {
+	for seed := range testscale.N(t, 300) {
 		for _, live := range []bool{false, true} {
 			plan := NewPlan(uint64(seed), live)
 			first, second := simulate(t, plan), simulate(t, plan)

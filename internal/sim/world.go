@@ -335,15 +335,18 @@ func (w *world) send(r *rand.Rand, i int) {
 }
 
 func (w *world) put(in *sqs.SendMessageInput, redriven bool) {
-	var out sqs.SendMessageOutput
-	w.must(w.wire.call(context.Background(), "SendMessage", in, &out))
-	w.watch.sent(*out.MessageId, *in.MessageBody, aws.ToString(in.MessageGroupId), redriven)
+	w.watch.sent(*in.MessageBody, aws.ToString(in.MessageGroupId), redriven, func() string {
+		var out sqs.SendMessageOutput
+		w.must(w.wire.call(context.Background(), "SendMessage", in, &out))
+		return *out.MessageId
+	})
 }
 
 // redrive sends what is in the dead-letter queue once more, as the verb does: a
 // new message with the old one's attributes.
 func (w *world) redrive() {
-	for _, m := range w.receive(w.dlqURL) {
+	for i, m := range w.receive(w.dlqURL) {
+		time.Sleep(between(w.dice.roll("redrive", "", i), time.Microsecond, time.Millisecond))
 		_, reason := m.MessageAttributes[consumer.AttrReason]
 		in := &sqs.SendMessageInput{QueueUrl: &w.queueURL, MessageBody: m.Body, MessageAttributes: m.MessageAttributes}
 		if w.plan.FIFO {
