@@ -13,7 +13,7 @@ import (
 func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) (rec Record, res error) {
 	outcome := "lost"
 	defer func() {
-		if !a.begun.IsZero() {
+		if a.ran {
 			e.hookSettled(a, outcome, res)
 		}
 	}()

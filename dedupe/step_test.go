@@ -224,6 +224,19 @@ func reopenedUnderAlice() Record {
 	return r
 }
 
+func TestNobodyOwnsWhatHasNoOwner(t *testing.T) {
+	resolved, _ := Step(at(Unknown, 1), Resolve{Now: t0, Terms: terms})
+	for _, e := range []Event{
+		Complete{Now: t0, Terms: terms}, Fail{Now: t0, Terms: terms}, Release{Now: t0, Terms: terms}, Renew{Now: t0, Terms: terms},
+	} {
+		for _, r := range []Record{resolved, reopenedUnderAlice(), forgottenUnderAlice(), {}} {
+			if next, verdict := Step(r, e); verdict != VerdictLost || next.Version != r.Version {
+				t.Errorf("%T on %s: verdict %d", e, r.Status, verdict)
+			}
+		}
+	}
+}
+
 func TestACompletionInTheMillisecondOfALostRenewalIsStillWritten(t *testing.T) {
 	claimed, _ := Step(Record{}, claimBy(alice, t0))
 	renewed, _ := Step(claimed, Renew{t0, alice, terms}) // applied, but its answer was lost

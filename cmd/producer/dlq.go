@@ -22,6 +22,9 @@ type dlqCmd struct {
 	Purge   dlqPurgeCmd   `cmd:"" help:"Delete everything in the dead-letter queue."`
 }
 
+// maxListed is how many messages the API lists at a time.
+const maxListed = 1000
+
 // dlqLsCmd is "producer dlq ls".
 type dlqLsCmd struct {
 	Limit int `default:"100" help:"Messages to look at, at most 1000."`
@@ -30,7 +33,7 @@ type dlqLsCmd struct {
 
 func (s *dlqLsCmd) check() error {
 	var bad problems
-	if s.Limit < 1 || s.Limit > 1000 {
+	if s.Limit < 1 || s.Limit > maxListed {
 		bad.add("--limit %d: must be 1 to 1000", s.Limit)
 	}
 	s.backendFlags.check(&bad)
@@ -144,7 +147,7 @@ func (s *dlqShowCmd) run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer c.close()
-	found, err := c.deadLetters(ctx, 1000, true)
+	found, err := c.deadLetters(ctx, maxListed, true)
 	if err != nil {
 		return err
 	}

@@ -100,10 +100,11 @@ type report struct {
 	Accepted   int               `json:"accepted"`             // messages that SQS took
 	Names      int               `json:"names"`                // different names among them
 	Handled    int               `json:"handled"`              // names that are COMPLETED
+	Rejected   int               `json:"rejected"`             // names that are REJECTED or UNKNOWN
 	Repeated   []attempted       `json:"repeated"`             // names with more than one attempt
 	Suppressed *int              `json:"suppressed,omitempty"` // accepted - names; absent while the queue is not empty
-	Mismatched *int              `json:"mismatched,omitempty"` // messages with another body than the first of their name
-	Unsettled  []string          `json:"unsettled"`            // names that are not COMPLETED
+	Mismatched *int              `json:"mismatched,omitempty"` // messages in the dead-letter queue for having another body
+	Unsettled  []string          `json:"unsettled"`            // names without a final status
 	Again      map[string]string `json:"attempted_again"`      // names attempted after they were COMPLETED
 	Failures   map[string]int    `json:"failures"`             // messages that were not accepted
 	InFlight   int               `json:"in_flight"`
@@ -118,12 +119,13 @@ type attempted struct {
 	Error    string `json:"error,omitempty"`
 }
 
-// report sums up.
-func (l *ledger) report(accepted int, failures map[string]int, drained bool, depth producerapi.Depth, mismatches bool) report {
+// report sums up. Mismatched are the messages that were dead-lettered for their
+// bodies; nil where none were meant to be.
+func (l *ledger) report(accepted int, failures map[string]int, drained bool, depth producerapi.Depth, mismatched *int) report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := report{
-		Accepted: accepted, Names: len(l.names), Failures: failures, Again: l.again,
+		Accepted: accepted, Names: len(l.names), Failures: failures, Again: l.again, Mismatched: mismatched,
 		Repeated: []attempted{}, Unsettled: []string{},
 		InFlight: depth.InFlight, Waiting: depth.Visible + depth.Delayed,
 	}
@@ -132,18 +134,21 @@ func (l *ledger) report(accepted int, failures map[string]int, drained bool, dep
 		switch {
 		case rec.Status == dedupe.Completed:
 			r.Handled++
-		case !rec.Final:
+		case rec.Final:
+			r.Rejected++
+		default:
 			r.Unsettled = append(r.Unsettled, name)
 		}
 		if rec.Attempts > 1 {
 			r.Repeated = append(r.Repeated, attempted{name, rec.Attempts, string(rec.Status), rec.Error})
 		}
 	}
-	if drained && !mismatches {
-		r.Suppressed = new(max(0, accepted-len(l.names)))
-	}
-	if drained && mismatches {
-		r.Suppressed, r.Mismatched = new(0), new(max(0, accepted-len(l.names)))
+	if drained {
+		suppressed := accepted - len(l.names)
+		if mismatched != nil {
+			suppressed -= *mismatched
+		}
+		r.Suppressed = new(max(0, suppressed))
 	}
 	return r
 }
@@ -173,14 +178,18 @@ func (r report) print(w io.Writer) {
 	rows := [][]string{
 		{"accepted", strconv.Itoa(r.Accepted), "messages that SQS took, for " + plural(r.Names, "name")},
 		{"handled", strconv.Itoa(r.Handled), "names that are COMPLETED"},
+		{"rejected", strconv.Itoa(r.Rejected), "names that failed for good"},
 		{"repeated", strconv.Itoa(len(r.Repeated)), "names with more than one attempt"},
 		{"suppressed", count(r.Suppressed, "?"), "duplicates that came to nothing"},
+	}
+	if r.Rejected == 0 {
+		rows = slices.Delete(rows, 2, 3)
 	}
 	if r.Suppressed == nil {
 		rows[len(rows)-1][2] = "not known: the queue is not empty yet"
 	}
 	if r.Mismatched != nil {
-		rows = append(rows, []string{"mismatched", count(r.Mismatched, "?"), "messages with another body, in the dead-letter queue: producer dlq ls"})
+		rows = append(rows, []string{"mismatched", strconv.Itoa(*r.Mismatched), "messages with another body, in the dead-letter queue: producer dlq ls"})
 	}
 	rows = append(rows, []string{"in flight", strconv.Itoa(r.InFlight), "messages being handled"})
 	if r.Waiting > 0 {

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
+
+	"github.com/sqsonce/sqsonce/dedupe"
 )
 
 // replayCmd is "producer replay".
@@ -113,7 +115,11 @@ func (s *replayCmd) run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
-	report := seen.report(accepted, failures, drained, depth, s.DifferentBody)
+	mismatched, err := s.mismatched(ctx, c, names, accepted, io)
+	if err != nil {
+		return err
+	}
+	report := seen.report(accepted, failures, drained, depth, mismatched)
 	if s.JSON {
 		err = printJSON(io.out, report)
 	} else {
@@ -124,6 +130,40 @@ func (s *replayCmd) run(ctx context.Context, io stdio) error {
 	}
 	return report.verdict()
 }
+
+// mismatched counts the messages that were dead-lettered for having another
+// body than the first of their name; nil where none are sent. Who may not look
+// into the dead-letter queue is told what is to be expected there.
+func (s *replayCmd) mismatched(ctx context.Context, c *client, names []string, accepted int, io stdio) (*int, error) {
+	if !s.DifferentBody {
+		return nil, nil //nolint:nilnil // there are none, and no count of them
+	}
+	found, err := c.deadLetters(ctx, maxListed, false)
+	if status := statusOf(err); status == http.StatusUnauthorized || status == http.StatusNotFound {
+		_, _ = fmt.Fprintf(io.err, "the dead-letter queue cannot be looked into (%v): mismatched is what should be there\n", err)
+		return new(max(0, accepted-len(names))), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ours := make(map[string]bool, len(names))
+	for _, name := range names {
+		ours[name] = true
+	}
+	originals := make(map[string]bool)
+	for _, m := range found.Messages {
+		if ours[m.Name] && m.Reason == reasonMismatch {
+			originals[m.OriginalID] = true
+		}
+	}
+	if !found.Complete {
+		_, _ = fmt.Fprintf(io.err, "only the first %d messages of the dead-letter queue were looked at\n", len(found.Messages))
+	}
+	return new(len(originals)), nil
+}
+
+// reasonMismatch is what workers dead-letter another body for.
+var reasonMismatch = (&dedupe.MismatchError{}).Reason()
 
 // send sends the messages and returns how many were accepted, and what the
 // others failed with.

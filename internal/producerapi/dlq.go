@@ -191,8 +191,7 @@ func (a *API) receive(ctx context.Context, queueURL string, limit int, expected 
 
 // letGo makes messages visible again. What fails comes back by itself.
 func (a *API) letGo(ctx context.Context, queueURL string, held []types.Message) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callDeadline)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	for len(held) > 0 {
 		n := min(len(held), maxEntries)
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, n)
@@ -200,7 +199,9 @@ func (a *API) letGo(ctx context.Context, queueURL string, held []types.Message) 
 			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}
 		}
 		held = held[n:]
-		_, err := a.cfg.SQS.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &queueURL, Entries: entries})
+		call, cancel := context.WithTimeout(ctx, callDeadline)
+		_, err := a.cfg.SQS.ChangeMessageVisibilityBatch(call, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &queueURL, Entries: entries})
+		cancel()
 		if err != nil {
 			a.cfg.Logger.Warn("messages of the dead-letter queue stay invisible for a while", "queue", queueURL, "for", holdFor, "error", err)
 		}

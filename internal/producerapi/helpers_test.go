@@ -31,8 +31,13 @@ type bench struct {
 	queue  *sqs.Client
 	url    string
 	dlqURL string
-	store  *memstore.Store
-	log    *strings.Builder
+	store  recordStore
+}
+
+// recordStore can do what a guard and a reader need.
+type recordStore interface {
+	dedupe.Store
+	dedupe.Reader
 }
 
 const scope = "orders"
@@ -46,12 +51,8 @@ func newBench(t *testing.T, queue string, change func(*Config)) *bench {
 	if b.url, b.dlqURL, err = awsenv.CreateQueue(t.Context(), b.queue, queue); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := jsonkey.New(jsonkey.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := Config{
-		SQS: b.queue, QueueURL: b.url, Records: b.store, Scope: scope, Keys: keys,
+		SQS: b.queue, QueueURL: b.url, Records: b.store, Scope: scope, Keys: defaultKeys(t),
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
@@ -62,6 +63,15 @@ func newBench(t *testing.T, queue string, change func(*Config)) *bench {
 	}
 	t.Cleanup(b.api.Close)
 	return b
+}
+
+func defaultKeys(t *testing.T) *jsonkey.Extractor {
+	t.Helper()
+	keys, err := jsonkey.New(jsonkey.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 // reply is an answer of the API.

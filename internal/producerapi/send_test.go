@@ -21,13 +21,18 @@ import (
 // crowd posts n bodies by a number of clients, each of which posts its next
 // when it has its answer.
 func (b *bench) crowd(n, clients int, body func(i int) string) []reply {
+	return b.crowdAs(n, clients, body)
+}
+
+// crowdAs is crowd with headers.
+func (b *bench) crowdAs(n, clients int, body func(i int) string, headers ...string) []reply {
 	replies := make([]reply, n)
 	var next atomic.Int64
 	var all sync.WaitGroup
 	for range clients {
 		all.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				replies[i] = b.post(body(i))
+				replies[i] = b.post(body(i), headers...)
 			}
 		})
 	}

@@ -23,6 +23,7 @@ type Stats struct {
 	Overlaps                                                   int // attempts that ran beside another, as pauses and clocks beyond the skew allow
 	Refused                                                    int // effects that came with a fence below the highest
 	SQSMoved                                                   int // messages that SQS dead-lettered by itself
+	TookOver, LeaseLost, OwnWrites, CompletedLate, Joined      int // see [dedupe.Hooks]
 }
 
 func (s *Stats) add(o Stats) {
@@ -35,6 +36,11 @@ func (s *Stats) add(o Stats) {
 	s.Overlaps += o.Overlaps
 	s.Refused += o.Refused
 	s.SQSMoved += o.SQSMoved
+	s.TookOver += o.TookOver
+	s.LeaseLost += o.LeaseLost
+	s.OwnWrites += o.OwnWrites
+	s.CompletedLate += o.CompletedLate
+	s.Joined += o.Joined
 }
 
 // Report is what was seen of a run.
@@ -157,7 +163,7 @@ func (v *watch) account(dead, left []types.Message) {
 			v.stats.SQSMoved++
 			moved[old.id()] = true
 			v.line("SQS has moved", old.label)
-			if len(old.excuses) == 0 {
+			if len(old.excuses) == 0 && old.copied == 0 {
 				v.violate("%s was dead-lettered by SQS after %d receives and %d attempts, for no reason", old.label, old.deliveries, old.begun)
 			}
 		} else if slices.Contains(unfinished, aws.ToString(reason)) {

@@ -89,7 +89,8 @@ func NewPlan(seed uint64, live bool) Plan {
 	}
 	p.Store, p.Queue = rates(r), rates(r)
 	p.Duplicate, p.Early, p.DeleteLost = rate(r), rate(r), rate(r)
-	p.Slow, p.Fail, p.Permanent, p.Panic, p.Deaf = rate(r), 3*rate(r), rate(r), rate(r), rate(r)
+	p.Slow = pick(r, 0, 0, 0.02, 0.1, 0.5, 1)
+	p.Fail, p.Permanent, p.Panic, p.Deaf = 3*rate(r), rate(r), rate(r), rate(r)
 	p.Crashes, p.Pauses, p.Restarts = some(r, 4), some(r, 3), some(r, 4)
 	p.MaxPause = 3 * p.Lease
 	p.StoreOutages, p.QueueOutages, p.TargetOutages = some(r, 2), some(r, 2), some(r, 2)
@@ -97,7 +98,7 @@ func NewPlan(seed uint64, live bool) Plan {
 	if chance(r, 0.5) {
 		p.Clock, p.Steps = p.Skew, some(r, 4)
 		if chance(r, 0.2) {
-			p.Clock, p.Beyond = 40*time.Second, true
+			p.Clock, p.Beyond = 100*time.Second, true
 		}
 	}
 	return p

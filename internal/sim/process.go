@@ -44,6 +44,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 	guard, err := dedupe.New[string](store{p}, dedupe.Config{
 		Scope: scope, Lease: plan.Lease, Skew: plan.Skew,
 		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: p.now, Random: p.random, Logger: log,
+		Hooks: w.watch.hooks(),
 	})
 	if err != nil {
 		return nil, err
@@ -223,7 +224,15 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		_ = sleep(ctx, between(r, time.Microsecond, time.Second))
 		return "", errDown
 	}
-	if err := p.work(ctx, took); err != nil {
+	pauses, _ := p.pauseState()
+	err := p.work(ctx, took)
+	if p.gate() != nil {
+		return "", errCrashed
+	}
+	if now, _ := p.pauseState(); now > pauses && chance(r, 0.5) {
+		err = nil // what was on its way before the pause is done before anybody looks whether it may
+	}
+	if err != nil {
 		reaction := between(r, time.Microsecond, 500*time.Millisecond)
 		if deaf {
 			reaction = took

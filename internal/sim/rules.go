@@ -31,7 +31,7 @@ func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consu
 	}
 	for _, other := range n.running {
 		switch {
-		case other.p.isDead() || other.ctx.Err() != nil:
+		case !live(other):
 		case other.fence >= a.Fence && !loose:
 			v.violate("%s begins on %s with fence %d, not above the %d that %s works with", p.label, n.label, a.Fence, other.fence, other.p.label)
 		case loose || v.pausedSince(n.claims[other.fence]):
@@ -49,6 +49,13 @@ func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consu
 	}
 	n.running = append(n.running, run)
 	return run
+}
+
+// live reports whether an attempt may still have effects: it has not been
+// cancelled, or it has and its process cannot know yet.
+func live(a *attempt) bool {
+	_, paused := a.p.pauseState()
+	return !a.p.isDead() && (a.ctx.Err() == nil || paused)
 }
 
 // mustHold: an attempt that begins is the one that the record names.
@@ -144,13 +151,6 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 		m := v.messages[after.MessageID]
 		if !claimed || m == nil || !m.redriven || before.ReopenedBy == after.MessageID {
 			v.violate("%s: rejected, and then %s without an order", n.label, after.Status)
-			return
-		}
-		// A record remembers the last order only: of two that take turns, each may
-		// be carried out again after the other.
-		m.orders, n.orders = m.orders+1, n.orders+1
-		if others := n.orders - m.orders; m.orders > 1+others {
-			v.violate("%s: the order of %s is carried out once more", n.label, m.label)
 		}
 	case dedupe.Unknown:
 		if after.Status != dedupe.Completed || !own {
@@ -225,14 +225,16 @@ func (v *watch) changing(p *process, receipt string, d time.Duration) {
 		m.holder = nil
 	}
 	n := v.name(m.id())
+	elsewhere := false // in the same process, on an earlier delivery
 	for _, run := range n.running {
 		if run.p == p && run.receipt == receipt {
 			v.violate("%s releases %s while it works on it", p.label, m.label)
 		}
+		elsewhere = elsewhere || run.p == p
 	}
 	rec := v.w.record(m.id())
 	held := rec.Status == dedupe.InProgress && n.claims[rec.Fence].p == p && v.messages[rec.MessageID] == m
-	if held && !n.faultsBy[p] {
+	if held && !elsewhere && receipt == m.receipt && !n.faultsBy[p] {
 		v.violate("%s releases %s before its record", p.label, m.label)
 	}
 }

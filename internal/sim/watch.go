@@ -39,7 +39,6 @@ type name struct {
 	running  []*attempt
 	highest  dedupe.Version    // fence of an attempt that has begun
 	faultsBy map[*process]bool // processes whose calls about it have met faults
-	orders   int               // to try again that were carried out
 	reopened time.Time         // last time that one was
 }
 
@@ -65,9 +64,9 @@ type message struct {
 	redriven           bool
 	deliveries         int
 	received           time.Time // last
+	receipt            string    // of that
 	holder             *process
 	begun              int // attempts
-	orders             int // to try again that were carried out
 	copied             int // to the dead-letter queue by us
 	deleted            bool
 	moved              bool // redriven from the dead-letter queue
@@ -98,6 +97,26 @@ func newWatch(w *world) *watch {
 	return &watch{
 		w: w, faults: make(map[string]int), names: make(map[string]*name), messages: make(map[string]*message),
 		receipts: make(map[string]*message), groups: make(map[string][]*message),
+	}
+}
+
+// hooks count what guards tell.
+func (v *watch) hooks() dedupe.Hooks {
+	count := func(n *int) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		*n++
+	}
+	return dedupe.Hooks{
+		TookOver:      func(dedupe.Attempt) { count(&v.stats.TookOver) },
+		LeaseLost:     func(dedupe.Attempt) { count(&v.stats.LeaseLost) },
+		OwnWrite:      func(string, string) { count(&v.stats.OwnWrites) },
+		CompletedLate: func(dedupe.Attempt) { count(&v.stats.CompletedLate) },
+		Replayed: func(_, kind string) {
+			if kind == "joined" {
+				count(&v.stats.Joined)
+			}
+		},
 	}
 }
 
@@ -198,7 +217,7 @@ func (v *watch) received(p *process, messages []types.Message, duplicated bool) 
 		if p.isDead() {
 			m.excuse("crashed")
 		}
-		m.holder, m.received = p, time.Now()
+		m.holder, m.received, m.receipt = p, time.Now(), *sent.ReceiptHandle
 		v.line(p.label, "receives", m.label, sent.Attributes["ApproximateReceiveCount"])
 	}
 }
