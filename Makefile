@@ -22,6 +22,7 @@ node_modules/.installed: package.json package-lock.json
 .PHONY: test
 test: deps ## all tests; what is missing is installed first
 	go test -timeout 4m ./...
+	$(MAKE) --no-print-directory test-infra
 
 .PHONY: race
 race: deps ## the tests under the race detector, with a tenth of the seeds and states
@@ -37,8 +38,9 @@ bench-once: ## every benchmark, one iteration: they compile and run
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, go mod tidy, go fix
-	$< run ./...
+	$< run --allow-parallel-runners ./...
 	go mod tidy -diff
+	$(MAKE) --no-print-directory lint-infra
 
 $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	@mkdir -p $(BIN)/install

@@ -65,6 +65,18 @@ func (c *Consumer) release(t *task, d time.Duration) {
 	})
 }
 
+// untilTogether is how long to wait before the next try. It ends at a moment
+// that is the same for all that wait, so that they share their calls again, and
+// another one in each process.
+func (c *Consumer) untilTogether(try int) time.Duration {
+	every := doubled(250*time.Millisecond, try, maxAckBackoff)
+	if c.isStopping() {
+		every = min(every, time.Second) // there may not be time for more than a few
+	}
+	spread := time.Duration(c.cfg.Random() * float64(time.Millisecond)) // less than a call takes
+	return every - time.Since(c.begun)%every + spread
+}
+
 // insist makes a call until it succeeds, can never succeed (final), or the
 // consumer has no time left; between tries the heartbeat keeps the message.
 func (c *Consumer) insist(operation string, t *task, final func(error) bool, call func() error) error {
@@ -73,7 +85,7 @@ func (c *Consumer) insist(operation string, t *task, final func(error) bool, cal
 		if err == nil {
 			return nil
 		}
-		if final(err) || !sleep(c.calls, backoff(try, 200*time.Millisecond, maxAckBackoff)) {
+		if final(err) || !sleep(c.calls, c.untilTogether(try)) {
 			c.cfg.Logger.Warn("message left to its visibility timeout", "name", c.name(t), "message_id", t.ID,
 				"operation", operation, "error", err)
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -24,7 +25,7 @@ const (
 	callDeadline    = 5 * time.Second  // of every call but a long poll
 	pollGrace       = 10 * time.Second // a long poll's deadline beyond its wait
 	maxPollBackoff  = 20 * time.Second // between failed receives; below the liveness limit
-	maxAckBackoff   = 5 * time.Second  // between failed tries to end a message
+	maxAckBackoff   = 8 * time.Second  // between failed tries to end a message
 	probeTime       = 5 * time.Second  // after which the next probe does not wait for this one
 	stopGrace       = time.Second      // for cancelled handlers to return
 	settleTime      = 3 * time.Second  // for what they leave to be recorded and answered
@@ -102,6 +103,10 @@ type Config struct {
 	// a message. Default: the attribute sqsonce.name.
 	Name func(Message) (string, bool)
 
+	// Random spreads delays: numbers from 0, included, to 1, not included. Safe
+	// for concurrent use. Default [rand.Float64]; a simulation pins it.
+	Random func() float64
+
 	// Logger gets what an operator should know. Default [slog.Default].
 	Logger *slog.Logger
 
@@ -139,6 +144,9 @@ func (c Config) withDefaults() Config {
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, DefaultDrainTimeout)
 	c.Backoff = cmp.Or(c.Backoff, DefaultBackoff)
 	c.MaxBackoff = cmp.Or(c.MaxBackoff, max(DefaultMaxBackoff, c.Backoff))
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Name == nil {
 		c.Name = func(m Message) (string, bool) { return m.Attribute(AttrName) }

@@ -25,8 +25,9 @@ type Consumer struct {
 	beats beats // messages whose visibility is kept up
 	lanes lanes // FIFO groups at work
 
-	facts   facts // what the queue says about redrives; set before anything is received
-	workers crew  // polls and lanes
+	facts   facts     // what the queue says about redrives; set before anything is received
+	begun   time.Time // when Run was called; set before anything is received
+	workers crew      // polls and lanes
 	started atomic.Bool
 
 	stopping  chan struct{} // closed when the stop begins
@@ -89,6 +90,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return errors.New("consumer: Run was called before")
 	}
 	defer c.change(c.floor.end)
+	c.begun = time.Now()
 	var err error
 	if c.facts, err = c.inspect(ctx); err != nil {
 		if ctx.Err() != nil {

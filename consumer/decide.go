@@ -83,8 +83,9 @@ const (
 // What would wait here (Hold, Park) ends at a stop, unless it is on its last
 // receive: that may wait until the drain is over. A held message and a deferred
 // head are then visible at once, a failed head after its delay. On its last
-// receive a deferred message is dead-lettered in the end, and a held one is
-// left alone, because nothing was tried.
+// receive a deferred message is dead-lettered in the end; so is a held one whose
+// error gives a Reason(), while any other is left alone, because nothing was
+// tried and nothing is known to be recorded.
 func Decide(err error, m Message, l Limits) Disposition {
 	switch {
 	case err == nil:
@@ -132,6 +133,12 @@ func decideUnavailable(err error, m Message, l Limits) Disposition {
 	case !l.ends(m):
 		d.Action, d.After = Hold, doubled(holdBase, l.Holds, holdMax)
 	case m.LastReceive:
+		if e, ok := errors.AsType[reasoner](err); ok && e.Reason() != "" {
+			// SQS's own move would come without the reason.
+			dead := deadLetter(err, m, "")
+			dead.Failure = false
+			return dead
+		}
 		d.Action = Keep
 	default:
 		d.Action = Release

@@ -63,6 +63,7 @@ func TestDecide(t *testing.T) {
 		{"an outage at the stop releases at once", failure{unavailable: true}, first, stopping, consumer.Release, 0, ""},
 		{"an outage holds a last receive while draining", failure{unavailable: true}, last, stopping, consumer.Hold, 200 * time.Millisecond, ""},
 		{"an outage at the end of the drain keeps a last receive", failure{unavailable: true}, last, over, consumer.Keep, 0, ""},
+		{"an outage with a reason at the end of the drain is dead-lettered on the last receive", failure{unavailable: true, reason: "target down"}, last, over, consumer.DeadLetter, 0, "target down"},
 		{"a deferral waits for whole seconds", deferred, first, standard, consumer.Defer, 4 * time.Second, ""},
 		{"a deferral doubles with each receive", deferred, third, standard, consumer.Defer, 16 * time.Second, ""},
 		{"a deferral ends at 15 minutes", deferred, late, standard, consumer.Defer, 15 * time.Minute, ""},

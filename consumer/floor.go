@@ -26,7 +26,7 @@ type counts struct {
 	running   int       // taken
 	reserved  int       // promised to polls that are out
 	queued    int       // messages waiting for one
-	untried   int       // messages in a slot, held before their first try
+	untried   int       // messages before their first try, with a slot or waiting for one
 	probing   bool      // one of them, or one that was tried before, is a probe
 	polls     int       // out
 	acks      int       // being ended, unanswered
@@ -81,7 +81,7 @@ func (n counts) nextPoll() int {
 	switch {
 	case n.blocked() || want <= 0 || n.polls >= limit:
 		return 0
-	case n.condition == Down && (n.polls > 0 || n.queued > 0 || n.untried > 0 || n.probing):
+	case n.condition == Down && (n.polls > 0 || n.untried > 0 || n.probing):
 		return 0
 	case n.condition == Down:
 		return 1
@@ -92,10 +92,13 @@ func (n counts) nextPoll() int {
 	}
 }
 
-// turn is somebody's wait for a slot.
-type turn struct{ granted chan struct{} }
+// turn is somebody's wait for a slot; fresh says for its first try.
+type turn struct {
+	fresh   bool
+	granted chan struct{}
+}
 
-func newTurn() *turn { return &turn{granted: make(chan struct{})} }
+func newTurn(fresh bool) *turn { return &turn{fresh: fresh, granted: make(chan struct{})} }
 
 func (f *floor) init(slots int, changed func()) {
 	f.slots, f.quiet, f.changed, f.told = slots, true, changed, Starting
@@ -170,14 +173,18 @@ func (f *floor) answered(reserved int, turns []*turn, quiet bool) {
 		f.acted = time.Now()
 		f.fresh = append(f.fresh, turns...)
 		f.queued += len(turns)
+		f.untried += len(turns) // they are all fresh
 		f.grant()
 	})
 }
 
 // ask queues for a slot ahead of new messages.
-func (f *floor) ask() *turn {
-	t := newTurn()
+func (f *floor) ask(fresh bool) *turn {
+	t := newTurn(fresh)
 	f.update(func() {
+		if fresh {
+			f.untried++
+		}
 		f.ahead = append(f.ahead, t)
 		f.queued++
 		f.grant()
@@ -188,6 +195,9 @@ func (f *floor) ask() *turn {
 // withdraw gives up a turn, and its slot if that came meanwhile.
 func (f *floor) withdraw(t *turn) {
 	f.update(func() {
+		if t.fresh {
+			f.untried--
+		}
 		for _, queue := range []*[]*turn{&f.ahead, &f.fresh} {
 			if i := slices.Index(*queue, t); i >= 0 {
 				*queue = slices.Delete(*queue, i, i+1)

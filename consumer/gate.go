@@ -46,8 +46,11 @@ type gate struct {
 	fresh, held []*pass // waiting: for a first try; after one; each the longest first
 }
 
-// pass is leave to call the handler once.
-type pass struct{ granted chan struct{} }
+// pass is leave to call the handler once; fresh says for the first time.
+type pass struct {
+	fresh   bool
+	granted chan struct{}
+}
 
 // condition is the worst of what is known.
 func (g *gate) condition() Condition {
@@ -72,17 +75,16 @@ func (f *floor) report(dependency string, is Condition) {
 	f.admit()
 }
 
-// enter asks for leave to call the handler; tried says that this message has
-// been tried since the trouble began. The pass has to be given to leave or
-// turnBack.
-func (f *floor) enter(tried bool) *pass {
+// enter asks for leave to call the handler. The pass has to be given to leave
+// or turnBack.
+func (f *floor) enter(fresh bool) *pass {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := &pass{granted: make(chan struct{})}
-	if tried {
-		f.gate.held = append(f.gate.held, p)
-	} else {
+	p := &pass{fresh: fresh, granted: make(chan struct{})}
+	if fresh {
 		f.gate.fresh = append(f.gate.fresh, p)
+	} else {
+		f.gate.held = append(f.gate.held, p)
 	}
 	f.admit()
 	return p
@@ -92,9 +94,11 @@ func (f *floor) enter(tried bool) *pass {
 func (f *floor) turnBack(p *pass) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	same := func(other *pass) bool { return other == p }
-	f.gate.fresh = slices.DeleteFunc(f.gate.fresh, same)
-	f.gate.held = slices.DeleteFunc(f.gate.held, same)
+	if i := slices.Index(f.gate.fresh, p); i >= 0 {
+		f.gate.fresh = slices.Delete(f.gate.fresh, i, i+1)
+		f.untried--
+	}
+	f.gate.held = slices.DeleteFunc(f.gate.held, func(other *pass) bool { return other == p })
 	if f.gate.probe == p {
 		f.gate.probe = nil
 	}
@@ -137,6 +141,7 @@ func (f *floor) admit() {
 	f.condition = g.condition()
 	switch f.condition {
 	case Up:
+		f.untried -= len(g.fresh)
 		for _, p := range slices.Concat(g.fresh, g.held) {
 			close(p.granted)
 		}
@@ -145,7 +150,7 @@ func (f *floor) admit() {
 		f.admitProbe()
 	case Closed:
 	}
-	f.untried, f.probing = len(g.fresh), g.probe != nil
+	f.probing = g.probe != nil
 	f.noteDue()
 }
 
@@ -167,6 +172,9 @@ func (f *floor) admitProbe() {
 	}
 	p := (*queue)[0]
 	*queue = (*queue)[1:]
+	if p.fresh {
+		f.untried--
+	}
 	g.probe = p
 	close(p.granted)
 	// A handler may be long at work, and well. The next probe goes without it.

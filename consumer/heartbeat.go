@@ -1,10 +1,10 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -18,11 +18,11 @@ type beats struct {
 
 func (b *beats) init() { b.tasks = make(map[*task]struct{}) }
 
-// add takes in a message that was received with the given visibility timeout.
-func (b *beats) add(t *task, visibility time.Duration) {
+// add takes in a message whose first beat is due after a while.
+func (b *beats) add(t *task, first time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t.nextBeat = t.received.Add(beatInterval(visibility))
+	t.nextBeat = t.received.Add(first)
 	b.tasks[t] = struct{}{}
 }
 
@@ -39,7 +39,8 @@ func (b *beats) postpone(t *task, next time.Time) {
 	t.nextBeat = next
 }
 
-// due returns the messages whose next beat is not after now.
+// due returns the messages whose next beat is not after now, the longest due
+// first.
 func (b *beats) due(now time.Time) []*task {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -49,6 +50,9 @@ func (b *beats) due(now time.Time) []*task {
 			due = append(due, t)
 		}
 	}
+	slices.SortFunc(due, func(a, b *task) int {
+		return cmp.Or(a.nextBeat.Compare(b.nextBeat), cmp.Compare(a.ReceiptHandle, b.ReceiptHandle))
+	})
 	return due
 }
 
@@ -66,10 +70,10 @@ func (b *beats) running() []*task {
 
 // beatInterval is a third of the visibility timeout, give or take a tenth of
 // that, so that messages that came together do not beat together for long.
-func beatInterval(visibility time.Duration) time.Duration {
-	every := visibility / heartbeatShare
+func (c *Consumer) beatInterval() time.Duration {
+	every := c.cfg.Visibility / heartbeatShare
 	spread := every / jitterShare
-	return every - spread + rand.N(2*spread+1)
+	return every - spread + time.Duration(c.cfg.Random()*float64(2*spread))
 }
 
 // keepVisible sends heartbeats until ctx ends.
@@ -111,7 +115,7 @@ func (c *Consumer) beat(ctx context.Context, t *task) {
 	_, err := c.acks.changes.Do(ctx, change{t.ReceiptHandle, extend})
 	switch {
 	case err == nil:
-		c.beats.postpone(t, start.Add(beatInterval(c.cfg.Visibility)))
+		c.beats.postpone(t, start.Add(c.beatInterval()))
 		t.extensions.Add(1)
 		t.visibleAt.Store(start.Add(extend).UnixNano())
 		if c.cfg.Hooks.Extended != nil {

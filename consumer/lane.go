@@ -30,7 +30,7 @@ func (ls *lanes) enter(tasks []*task, fifo bool, f *floor) []*lane {
 	}
 	var entered []*lane
 	for _, t := range tasks {
-		l := &lane{first: t, turn: newTurn()}
+		l := &lane{first: t, turn: newTurn(true)}
 		if fifo {
 			l.group = t.GroupID
 		}
@@ -106,7 +106,7 @@ func (c *Consumer) runLane(l *lane) {
 		d := c.live(l, t, turn)
 		if leavesQueue(d) && c.end(t, d) {
 			if t = c.lanes.next(l, &c.floor); t != nil {
-				turn = c.floor.ask()
+				turn = c.floor.ask(true)
 			}
 			continue
 		}

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -47,8 +48,10 @@ func bubble(t *testing.T, maxReceives int, fifo bool, test func(t *testing.T, p 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := memqueue.New(memqueue.Config{})
+		cfg := server.AWSConfig()
+		cfg.Credentials = aws.AnonymousCredentials{} // signing is a third of the cost of a call
 		p := &pool{
-			t: t, server: server, client: sqs.NewFromConfig(server.AWSConfig()),
+			t: t, server: server, client: sqs.NewFromConfig(cfg),
 			calls: make(map[string]int), done: make(chan error, 1),
 		}
 		suffix, attributes := "", map[string]string{}
@@ -59,7 +62,7 @@ func bubble(t *testing.T, maxReceives int, fifo bool, test func(t *testing.T, p 
 		attributes["RedrivePolicy"] = fmt.Sprintf(
 			`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:work-dlq%s","maxReceiveCount":%d}`, suffix, maxReceives)
 		p.queueURL = p.create("work"+suffix, attributes)
-		p.cfg = consumer.Config{QueueURL: p.queueURL, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+		p.cfg = consumer.Config{QueueURL: p.queueURL, Logger: slog.New(slog.DiscardHandler)}
 		p.handler = func(context.Context, consumer.Message) error { return nil }
 		test(t, p)
 	})
@@ -87,13 +90,32 @@ func (p *pool) faults(hook func(c memqueue.Call) memqueue.Fault) {
 	})
 }
 
+// latencies gives every call a duration of its own, so that no two things
+// happen at the same instant and a seed says everything. The longer they are,
+// the fuller are the batches and the cheaper is the test.
+func latencies(seed uint64, most time.Duration) func(memqueue.Call) memqueue.Fault {
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 1))
+	return func(memqueue.Call) memqueue.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		return memqueue.Fault{
+			Delay:      time.Duration(random.Int64N(int64(most / 2))),
+			DelayAfter: time.Duration(random.Int64N(int64(most / 2))),
+		}
+	}
+}
+
 func (p *pool) count(operation string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.calls[operation]
 }
 
-func (p *pool) start() {
+func (p *pool) start() { p.startReported("", consumer.Up) }
+
+// startReported starts a consumer that was told of something before.
+func (p *pool) startReported(dependency string, is consumer.Condition) {
 	p.t.Helper()
 	var err error
 	p.consumer, err = consumer.New(p.client, func(ctx context.Context, m consumer.Message) error {
@@ -105,6 +127,7 @@ func (p *pool) start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.consumer.Report(dependency, is)
 	ctx, stop := context.WithCancel(p.t.Context())
 	p.stop = stop
 	go func() { p.done <- p.consumer.Run(ctx) }()
@@ -114,6 +137,18 @@ func (p *pool) start() {
 func (p *pool) finish() error {
 	p.stop()
 	return <-p.done
+}
+
+// finishWithin waits until the queue is empty, at most for d, and stops cleanly.
+func (p *pool) finishWithin(d time.Duration) {
+	p.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(d / 100) {
+		if visible, hidden := p.depths(p.queueURL); visible+hidden == 0 {
+			break
+		}
+	}
+	p.finishClean()
+	p.wantDepths(p.queueURL, 0, 0)
 }
 
 // finishClean fails the test when the stop was not clean.
@@ -130,22 +165,22 @@ func (p *pool) bodies() []string {
 	return slices.Clone(p.handled)
 }
 
-func (p *pool) send(bodies ...string) {
-	p.t.Helper()
-	for _, body := range bodies {
-		if _, err := p.client.SendMessage(p.t.Context(), &sqs.SendMessageInput{QueueUrl: &p.queueURL, MessageBody: &body}); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-}
+func (p *pool) send(bodies ...string) { p.sendGroup("", bodies...) }
 
+// sendGroup sends to a message group, ten to a call.
 func (p *pool) sendGroup(group string, bodies ...string) {
 	p.t.Helper()
-	for _, body := range bodies {
-		if _, err := p.client.SendMessage(p.t.Context(), &sqs.SendMessageInput{
-			QueueUrl: &p.queueURL, MessageBody: &body, MessageGroupId: &group, MessageDeduplicationId: aws.String(group + body),
-		}); err != nil {
-			p.t.Fatal(err)
+	for batch := range slices.Chunk(bodies, 10) {
+		entries := make([]types.SendMessageBatchRequestEntry, len(batch))
+		for i, body := range batch {
+			entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body}
+			if group != "" {
+				entries[i].MessageGroupId, entries[i].MessageDeduplicationId = &group, aws.String(group+body)
+			}
+		}
+		out, err := p.client.SendMessageBatch(p.t.Context(), &sqs.SendMessageBatchInput{QueueUrl: &p.queueURL, Entries: entries})
+		if err != nil || len(out.Failed) > 0 {
+			p.t.Fatal(err, out.Failed)
 		}
 	}
 }

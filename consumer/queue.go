@@ -52,7 +52,7 @@ func (c *Consumer) inspect(ctx context.Context) (facts, error) {
 			return f, err
 		}
 		c.failed("look at the queue", err)
-		if !sleep(ctx, backoff(try, time.Second, maxPollBackoff)) {
+		if !sleep(ctx, c.backoff(try, time.Second, maxPollBackoff)) {
 			return f, ctx.Err()
 		}
 	}

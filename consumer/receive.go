@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"math"
-	mathrand "math/rand/v2"
 	"strconv"
 	"time"
 
@@ -49,7 +48,7 @@ func (c *Consumer) poll(n int) {
 		if c.polls.Err() == nil { // not cut off by the stop
 			c.failed("ReceiveMessage", err)
 		}
-		if !c.sleepUntilStop(backoff(try, time.Second, maxPollBackoff)) {
+		if !c.sleepUntilStop(c.backoff(try, time.Second, maxPollBackoff)) {
 			c.floor.answered(n, nil, false)
 			return
 		}
@@ -60,7 +59,7 @@ func (c *Consumer) poll(n int) {
 	tasks := make([]*task, len(messages))
 	for i, m := range messages {
 		tasks[i] = newTask(c.toMessage(m), received, c.cfg.Visibility)
-		c.beats.add(tasks[i], c.cfg.Visibility)
+		c.beats.add(tasks[i], c.beatInterval())
 	}
 	entered := c.lanes.enter(tasks, c.cfg.fifo(), &c.floor)
 	c.floor.answered(n, turnsOf(entered), len(messages) == 0)
@@ -142,9 +141,9 @@ func randomID() string {
 
 // backoff returns base doubled try times, at most limit, with full jitter over
 // its upper half.
-func backoff(try int, base, limit time.Duration) time.Duration {
+func (c *Consumer) backoff(try int, base, limit time.Duration) time.Duration {
 	d := doubled(base, try, limit)
-	return d/2 + mathrand.N(d/2+1)
+	return d/2 + time.Duration(c.cfg.Random()*float64(d/2))
 }
 
 // sleep waits for d and reports whether ctx still lives.

@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 type task struct {
 	Message
 	received time.Time
+	tried    bool // its handler was called
 	tries    int  // failed tries in place
 	lastTry  bool // they have used up what receives SQS would give
 
@@ -73,7 +73,7 @@ func (c *Consumer) live(l *lane, t *task, turn *turn) (d Disposition) {
 		if d, again = c.waitHere(t, d); !again {
 			return d
 		}
-		turn = c.floor.ask()
+		turn = c.floor.ask(false)
 	}
 }
 
@@ -142,17 +142,18 @@ func (s stopContext) Err() error {
 // try calls the handler, again and again in its slot while what it depends on
 // is down. It reports whether the message waits here for another try.
 func (c *Consumer) try(l *lane, t *task) (d Disposition, again bool) {
-	for tried := false; ; tried = true {
-		pass := c.floor.enter(tried)
-		if !c.awaitPass(l, t, pass, tried) {
+	for held := false; ; held = true {
+		pass := c.floor.enter(!t.tried)
+		if !c.awaitPass(l, t, pass, held) {
 			c.change(func() { c.floor.turnBack(pass) })
 			return c.giveUp(t, d), false
 		}
+		t.tried = true
 		start := time.Now()
 		err := c.call(t)
 		d = Decide(err, t.current(), c.limits(t))
 		c.change(func() { c.floor.leave(pass, d) })
-		c.report(t, d, time.Since(start), tried)
+		c.report(t, d, time.Since(start), held)
 		if d.Failure {
 			t.tries++
 			t.lastTry = c.facts.maxReceives > 0 && t.ReceiveCount+t.tries >= c.facts.maxReceives
@@ -165,8 +166,9 @@ func (c *Consumer) try(l *lane, t *task) (d Disposition, again bool) {
 
 // awaitPass waits for leave to call the handler. It reports false when the stop
 // or the end of what SQS allows comes first. At a stop, what must be handled
-// now goes without leave once, and waits for it until the drain is over then.
-func (c *Consumer) awaitPass(l *lane, t *task, p *pass, tried bool) bool {
+// now goes without leave once, and waits for it until the drain is over when it
+// was held then.
+func (c *Consumer) awaitPass(l *lane, t *task, p *pass, again bool) bool {
 	select {
 	case <-p.granted:
 		return true
@@ -185,7 +187,7 @@ func (c *Consumer) awaitPass(l *lane, t *task, p *pass, tried bool) bool {
 	if !c.mustStart(l, t) {
 		return false
 	}
-	if !tried {
+	if !again {
 		c.floor.turnBack(p)
 		return c.work.Err() == nil
 	}
@@ -250,7 +252,7 @@ func (c *Consumer) limits(t *task) Limits {
 	return Limits{
 		Backoff: c.cfg.Backoff, MaxBackoff: c.cfg.MaxBackoff, Stopping: c.isStopping(), Over: c.work.Err() != nil,
 		InPlace: c.cfg.fifo(), Tries: t.tries, Holds: c.floor.failedProbes(),
-		Random: rand.Float64(),
+		Random: c.cfg.Random(),
 	}
 }
 

@@ -39,9 +39,9 @@ func (e *engine) claim(ctx context.Context, a *attempt) (Verdict, error) {
 			continue
 		}
 		e.hookStoreFailed("claim", a.key.Name, err)
-		if !pause(ctx, try) {
+		if !e.cfg.pause(ctx, try) {
 			e.giveUp(ctx, sent, a.owner)
-			return 0, &unavailable{fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)}
+			return 0, &unavailable{err: fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)}
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (e *engine) begin(ctx context.Context, a *attempt) error {
 		if errors.Is(err, ErrLeaseLost) {
 			return err
 		}
-		if err != nil && !pause(ctx, try) {
+		if err != nil && !e.cfg.pause(ctx, try) {
 			return &notBegun{err: context.Cause(ctx)}
 		}
 	}
@@ -150,9 +150,9 @@ func newToken() (t Token) {
 
 // pause waits before the next try at the store and reports whether ctx still
 // lives.
-func pause(ctx context.Context, try int) bool {
+func (c Config) pause(ctx context.Context, try int) bool {
 	d := min(50*time.Millisecond<<min(try, 8), 5*time.Second)
-	t := time.NewTimer(d/2 + jitter(d/2))
+	t := time.NewTimer(d/2 + time.Duration(c.Random()*float64(d/2)))
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 )
 
@@ -102,6 +103,10 @@ type Config struct {
 	// locks held that it takes itself. Default [time.Now].
 	Now func() time.Time
 
+	// Random spreads retries: numbers from 0, included, to 1, not included. Safe
+	// for concurrent use. Default [rand.Float64]; a simulation pins it.
+	Random func() float64
+
 	// Logger gets what an operator should know. Default [slog.Default].
 	Logger *slog.Logger
 }
@@ -118,6 +123,9 @@ func (c Config) withDefaults() Config {
 	c.CacheBytes = cmp.Or(c.CacheBytes, DefaultCacheBytes)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Float64
 	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c

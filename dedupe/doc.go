@@ -11,13 +11,20 @@
 // attempt carries a higher fence. Every later caller gets the recorded result
 // or rejection.
 //
+// While the record is live, writes that a handler hands to [AddEffect] commit
+// atomically with "completed": for these, exactly once, crash or no crash.
+//
 // # What is not promised
 //
-// An effect can repeat if the process dies between the effect and the write
-// that records it. For that the handler gets the name, to hand on as an
-// idempotency key, and a fence that only grows (see [AttemptFrom]). Or choose
-// [Config.Hold]: an attempt of unknown outcome is then parked as UNKNOWN and
-// never run again without an operator's word.
+// An effect outside that transaction can repeat if the process dies between
+// the effect and the write that records it. For that the handler gets the name,
+// to hand on as an idempotency key, and a fence that only grows (see
+// [AttemptFrom]). Or choose [Config.Hold]: an attempt of unknown outcome (its
+// lease lapsed, its caller stopped, or its error says so) is then parked as
+// UNKNOWN and never run again without an operator's word (see [Operator]).
+//
+// The promise ends with the record: after [Config.Window] without a write, or
+// an operator's Forget, a name is as if it had never been seen.
 //
 // # How it works
 //
@@ -29,5 +36,28 @@
 //
 // Whose clock: leases are absolute times by the workers' clocks. An owner
 // counts from before its write and stops [Config.Skew] early; a challenger
-// waits as long beyond the end.
+// waits as long beyond the end. [Config.Now] takes a better clock.
+//
+// When the store does not answer, nothing is run: a claim is tried again while
+// its caller waits, and then fails with [ErrUnavailable]. An outcome is tried to
+// be recorded until somebody else holds the name, the caller has stopped for
+// longer than [Config.Settle], or 12 hours have passed.
+//
+// # What handlers may do
+//
+// A handler may panic (a failure, with the stack from the panic down to the
+// handler), end its goroutine (a failure), return what is too large or cannot
+// be encoded (it is completed; the record keeps a marker, and only its own
+// caller gets the value), change its input (the name was taken before), and
+// ignore its cancellation (its caller waits, and the name stays its own for as
+// long as its lease can be renewed). Its errors may say more about themselves by
+// methods: Permanent, OutcomeUnknown, Down and Unavailable; see docs/dedupe.md.
+//
+// # Why there are so many names
+//
+// To use the package takes seven: [New], [Config], [Guard.Do] or [Wrap], [Key],
+// [Result] and [AttemptFrom]. The others are its seams: the events and verdicts
+// of [Step] and the [Record], which stores, simulations and tests speak; the
+// errors, which callers branch on; and [Operator] and [Hooks], which commands
+// and metrics use. They stand in one package because they change together.
 package dedupe

@@ -184,10 +184,23 @@ func (e *leftAlone) Keep() bool { return true }
 func (e *leftAlone) AttemptsCounted() int { return e.attempts }
 
 // unavailable is the error of a call that a dependency's recovery will cure.
-type unavailable struct{ err error }
+type unavailable struct {
+	released bool // an attempt whose record has been released: not the store is down, but what the work needs
+	err      error
+}
 
 func (e *unavailable) Error() string { return e.err.Error() }
 func (e *unavailable) Unwrap() error { return e.err }
+
+// Reason names the error in a dead-letter queue, for a message that can be
+// neither tried again nor delivered again. It is empty when the store is down:
+// nobody knows what the record says, and the message is left alone.
+func (e *unavailable) Reason() string {
+	if e.released {
+		return "target down"
+	}
+	return ""
+}
 
 // Unavailable reports true: nothing was counted; try again in place.
 func (e *unavailable) Unavailable() bool { return true }

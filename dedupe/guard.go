@@ -145,7 +145,8 @@ type attempt struct {
 	Attempt
 	key     Key
 	owner   Token
-	begun   time.Time
+	ran     bool          // the handler was called
+	took    time.Duration // how long it ran
 	effects effects
 	flight  *flight
 	cancel  context.CancelCauseFunc // of the handler's context

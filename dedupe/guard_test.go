@@ -24,6 +24,10 @@ type faulty struct {
 }
 
 func (f *faulty) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+	return f.Commit(ctx, old, next, nil)
+}
+
+func (f *faulty) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
 	f.mu.Lock()
 	before, after := f.before, f.after
 	f.mu.Unlock()
@@ -32,7 +36,7 @@ func (f *faulty) Swap(ctx context.Context, old dedupe.Version, next dedupe.Recor
 			return err
 		}
 	}
-	if err := f.Store.Swap(ctx, old, next); err != nil {
+	if err := f.Store.Commit(ctx, old, next, effects); err != nil {
 		return err
 	}
 	if after != nil {

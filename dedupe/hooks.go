@@ -34,7 +34,7 @@ type Hooks struct {
 	LeaseLost func(a Attempt)
 	// CompletedLate: the completion was accepted after the lease had lapsed.
 	CompletedLate func(a Attempt)
-	// Settled: an attempt has ended after running for so long. outcome is
+	// Settled: an attempt has ended, whose handler ran for so long. outcome is
 	// "completed", "retrying", "rejected", "unknown", "released", "lost" (to
 	// another attempt), or "unrecorded" (the store did not take it in time). err
 	// is what Do returns.
@@ -127,7 +127,7 @@ func (e *engine) hookCompletedLate(a Attempt) {
 
 func (e *engine) hookSettled(a *attempt, outcome string, err error) {
 	if h := e.cfg.Hooks.Settled; h != nil {
-		h(a.Attempt, outcome, time.Since(a.begun), err)
+		h(a.Attempt, outcome, a.took, err)
 	}
 }
 

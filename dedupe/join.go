@@ -39,6 +39,10 @@ const (
 // hold notes until when the name is held.
 func (f *flight) hold(until time.Time) { f.until.Store(&until) }
 
+// holds reports whether the name is held, so that the record is about this
+// payload. Before that the turn's own payload may be the one that differs.
+func (f *flight) holds() bool { return f.until.Load() != nil }
+
 // remaining is how long a caller should stay away.
 func (f *flight) remaining(skew time.Duration) time.Duration {
 	until := f.until.Load()
@@ -59,7 +63,7 @@ func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, 
 		if leader {
 			return fl, Record{}, nil
 		}
-		if fl.key.Fingerprint.Differs(key.Fingerprint) {
+		if fl.holds() && fl.key.Fingerprint.Differs(key.Fingerprint) {
 			return nil, Record{}, &MismatchError{Name: key.Name, Status: InProgress, MessageID: fl.key.MessageID, Differs: key.Compared}
 		}
 		if wait == nil {

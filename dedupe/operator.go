@@ -121,7 +121,7 @@ func (o *Operator) apply(ctx context.Context, verb, name string, event func(time
 			cur = conflict.Current
 			continue
 		}
-		if try == operatorTries || !pause(ctx, try) {
+		if try == operatorTries || !o.cfg.pause(ctx, try) {
 			return Record{}, fmt.Errorf("%w: %s %q: %w", ErrUnavailable, verb, name, err)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -91,7 +90,7 @@ func (f failure) wrap(rec Record, err error) error {
 	case f.release && f.stopped:
 		return &stopped{attempts: rec.Attempts, err: err}
 	case f.release:
-		return &unavailable{err}
+		return &unavailable{released: true, err: err}
 	case rec.Status == Unknown:
 		return &UnknownOutcomeError{Name: rec.Name, Attempts: rec.Attempts, Text: rec.Error, Err: err}
 	case rec.Status == Rejected:
@@ -126,12 +125,4 @@ func refusal(r Record, v Verdict, key Key, t Terms, now time.Time) error {
 	default:
 		return &leftAlone{r.Attempts, fmt.Errorf("%w: %q", ErrLeaseLost, r.Name)}
 	}
-}
-
-// jitter returns a random duration below d.
-func jitter(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return rand.N(d) //nolint:gosec // spreads retries, guards nothing
 }

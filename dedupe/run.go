@@ -17,20 +17,22 @@ var errGoexit = errors.New("handler called runtime.Goexit")
 func (e *engine) run(ctx context.Context, a *attempt, fn work) (Record, error) {
 	working, cancel := context.WithCancelCause(context.WithValue(ctx, attemptKey{}, a))
 	defer cancel(nil)
-	a.cancel, a.begun = cancel, time.Now()
+	a.cancel, a.ran = cancel, true
 	a.effects.recordID = a.rec.ID
 	a.effects.committer, _ = e.store.(Committer)
 
 	e.renewals.add(ctx, a)
+	begun := time.Now()
 	ended := false
 	defer func() {
 		if !ended { // fn has ended this goroutine: nothing but deferred calls will run
+			a.took = time.Since(begun)
 			e.renewals.remove(a)
 			_, _ = e.settle(ctx, a, output{}, errGoexit)
 		}
 	}()
 	out, err := call(working, fn)
-	ended = true
+	ended, a.took = true, time.Since(begun)
 	e.renewals.remove(a)
 	if err != nil && errors.Is(context.Cause(working), ErrLeaseLost) && !errors.Is(err, ErrLeaseLost) {
 		err = fmt.Errorf("%w: %w", ErrLeaseLost, err)

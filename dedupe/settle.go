@@ -13,7 +13,7 @@ import (
 func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) (rec Record, res error) {
 	outcome := "lost"
 	defer func() {
-		if !a.begun.IsZero() {
+		if a.ran {
 			e.hookSettled(a, outcome, res)
 		}
 	}()
@@ -124,7 +124,7 @@ func (e *engine) send(ctx context.Context, a *attempt, op string, old Version, n
 			return err
 		}
 		e.hookStoreFailed(op, a.Name, err)
-		if !pause(ctx, try) {
+		if !e.cfg.pause(ctx, try) {
 			return err
 		}
 	}

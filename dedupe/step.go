@@ -220,6 +220,8 @@ func stepRelease(r Record, e Release) (Record, Verdict) {
 		return r, VerdictLost
 	case r.Status == Retrying:
 		return r, VerdictApply // our own write, whose answer was lost
+	case r.Status == Completed:
+		return r, VerdictReplay // as in stepFail
 	case r.Status != InProgress:
 		return r, VerdictLost
 	}

@@ -99,7 +99,7 @@ func TestStepClaim(t *testing.T) {
 				t.Errorf("written: %v, want %v", written, tc.written)
 			}
 			if tc.written {
-				checkWrite(t, tc.r, next, tc.c.Now)
+				checkStep(t, tc.r, next, tc.c.Now)
 			}
 			if next.Status == InProgress && tc.written {
 				if next.Owner != tc.c.Owner || next.Fence != next.Version || !next.LeaseUntil.Equal(tc.c.Now.Add(terms.Lease)) {
@@ -113,8 +113,14 @@ func TestStepClaim(t *testing.T) {
 	}
 }
 
-// checkWrite holds what is true of every write.
-func checkWrite(t *testing.T, old, next Record, now time.Time) {
+// fataler is what tests and rapid have in common.
+type fataler interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+// checkStep holds what is true of every write.
+func checkStep(t fataler, old, next Record, now time.Time) {
 	t.Helper()
 	if next.Version <= old.Version || next.Version < Version(now.UnixMilli()) {
 		t.Errorf("version %d does not rise over %d and the clock", next.Version, old.Version)
@@ -127,6 +133,15 @@ func checkWrite(t *testing.T, old, next Record, now time.Time) {
 	}
 	if (next.Status == InProgress) == next.LeaseUntil.IsZero() {
 		t.Errorf("%s with lease until %s", next.Status, next.LeaseUntil)
+	}
+	if (next.Status == Completed) == next.CompletedAt.IsZero() {
+		t.Errorf("%s completed at %s", next.Status, next.CompletedAt)
+	}
+	if next.Format != Format || next.CreatedAt.IsZero() || next.ID == "" || next.Name == "" {
+		t.Errorf("an incomplete record: %+v", next)
+	}
+	if old.Status == Completed && old.Live(now, terms.Skew) && next.Status == Completed && string(next.Result) != string(old.Result) {
+		t.Errorf("a completed result changed from %s to %s", old.Result, next.Result)
 	}
 }
 
@@ -162,7 +177,7 @@ func TestStepOfAnAttempt(t *testing.T) {
 		"a released attempt is not counted":         {at(InProgress, 2), Release{t0, alice, terms}, VerdictApply, Retrying, 1, true},
 		"an own release is recognised":              {at(Retrying, 1), Release{t0, alice, terms}, VerdictApply, Retrying, 1, false},
 		"a stranger does not release":               {at(InProgress, 2), Release{t0, bob, terms}, VerdictLost, InProgress, 2, false},
-		"nobody releases a completed one":           {at(Completed, 1), Release{t0, alice, terms}, VerdictLost, Completed, 1, false},
+		"a release of a completed one is a replay":  {at(Completed, 1), Release{t0, alice, terms}, VerdictReplay, Completed, 1, false},
 
 		"a rejected name is re-opened":         {at(Rejected, 3), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
 		"an unknown name is re-opened":         {at(Unknown, 1), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
@@ -193,7 +208,7 @@ func TestStepOfAnAttempt(t *testing.T) {
 				t.Errorf("written: %v, want %v", written, tc.written)
 			}
 			if tc.written {
-				checkWrite(t, tc.r, next, t0)
+				checkStep(t, tc.r, next, t0)
 			}
 		})
 	}
@@ -207,6 +222,19 @@ func forgottenUnderAlice() Record {
 func reopenedUnderAlice() Record {
 	r, _ := Step(at(Unknown, 1), Reopen{t0, terms})
 	return r
+}
+
+func TestNobodyOwnsWhatHasNoOwner(t *testing.T) {
+	resolved, _ := Step(at(Unknown, 1), Resolve{Now: t0, Terms: terms})
+	for _, e := range []Event{
+		Complete{Now: t0, Terms: terms}, Fail{Now: t0, Terms: terms}, Release{Now: t0, Terms: terms}, Renew{Now: t0, Terms: terms},
+	} {
+		for _, r := range []Record{resolved, reopenedUnderAlice(), forgottenUnderAlice(), {}} {
+			if next, verdict := Step(r, e); verdict != VerdictLost || next.Version != r.Version {
+				t.Errorf("%T on %s: verdict %d", e, r.Status, verdict)
+			}
+		}
+	}
 }
 
 func TestACompletionInTheMillisecondOfALostRenewalIsStillWritten(t *testing.T) {

@@ -37,6 +37,8 @@ type config struct {
 	Table    string `help:"DynamoDB table that holds one record per name."`
 	Create   bool   `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
 
+	Batch string `default:"on" enum:"on,off" help:"Whether reads and writes of the table may share a call (${enum})."`
+
 	Scope       string        `help:"Prefix of every name in the table. Default: the queue's name."`
 	Key         string        `default:"name" help:"Where the name is: a JMESPath over the body, @attribute:NAME, @message-id, or @dedup-id. The message attribute sqsonce.name wins."`
 	Fingerprint string        `help:"What of the body tells two messages of one name apart: a JMESPath, or 'off'. Default: the whole body."`
@@ -61,10 +63,10 @@ type config struct {
 	TargetTokenFile   string        `help:"File that holds the target token."`
 	PermanentStatuses []int         `default:"400,410,413,415,422" help:"Answers of the target that mean: this message is bad."`
 
-	AdminAddr      string `default:"127.0.0.1:9090" help:"Address of the admin server: /healthz, /readyz."`
+	AdminAddr      string `default:"127.0.0.1:9090" help:"Address of the admin server: /healthz, /readyz, /metrics, /config; POST /pause, /resume, /drain."`
 	AdminToken     string `help:"Bearer token that POSTs to the admin server need, except from this machine."`
 	AdminTokenFile string `help:"File that holds the admin token."`
-	LogFormat      string `default:"auto" enum:"auto,json,text" help:"Log format (${enum}); auto is text on a terminal and JSON elsewhere."`
+	LogFormat      string `default:"auto" enum:"auto,json,text,pretty" help:"Log format (${enum}); auto is pretty on a terminal and JSON elsewhere."`
 	Debug          bool   `help:"Log at debug level."`
 }
 

@@ -29,7 +29,7 @@ func settings(t *testing.T, args ...string) config {
 func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 	c := settings(t, "--local")
 	want := config{
-		Local: true, Addr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090", Key: "name", LogFormat: "auto",
+		Local: true, Addr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090", Key: "name", LogFormat: "auto", Batch: "on",
 		Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5, OnUnknown: "rerun",
 		Visibility: time.Minute, Concurrency: 50, DrainTimeout: 25 * time.Second, TargetTimeout: 30 * time.Second,
 	}
@@ -73,6 +73,7 @@ var contract = []struct{ flag, value, field string }{
 	{"addr", "127.0.0.1:6", "Addr:127.0.0.1:6"},
 	{"queue-addr", "127.0.0.1:5", "QueueAddr:127.0.0.1:5"},
 	{"stop-timeout", "2m", "StopTimeout:2m0s"},
+	{"batch", "off", "Batch:off"},
 }
 
 func TestEveryFlagIsThere(t *testing.T) {

@@ -5,37 +5,74 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/target"
+	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
-// newPool builds the way of a message: consumer, guard, handler.
-func newPool(c config, back backend, log *slog.Logger) (*consumer.Consumer, error) {
-	queueName, err := awsenv.QueueName(back.queueURL)
+// newPool builds the way of a message: consumer, telemetry, guard, handler.
+func (w *worker) newPool() error {
+	c := w.cfg
+	queueName, err := awsenv.QueueName(w.back.queueURL)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	guard, err := dedupe.New[dedupe.Payload](back.store, c.guardConfig(cmp.Or(c.Scope, queueName), log))
+	// The pool has to be told of outages by what it calls.
+	tell := func(dependency string, is consumer.Condition) { w.pool.Report(dependency, is) }
+	store := storeWatch{report: tell, log: w.log}
+
+	guarding := c.guardConfig(cmp.Or(c.Scope, queueName), w.log)
+	guarding.Now = w.back.now
+	guarding.Hooks = store.hooks(w.telemetry.DedupeHooks())
+	guard, err := dedupe.New[dedupe.Payload](w.back.store, guarding)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	keys, err := jsonkey.New(c.keyConfig())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	work := logged(log)
+	do := named
+	var aim *target.Target
+	outage := &targetWatch{report: tell, log: w.log}
 	if c.TargetURL != "" {
-		t, err := target.New(c.targetConfig(queueName))
-		if err != nil {
-			return nil, err
+		aiming := c.targetConfig(queueName)
+		aiming.Dial = w.dial
+		if aim, err = target.New(aiming); err != nil {
+			return err
 		}
-		work = posted(t)
+		do = posted(target.NewBreaker(aim, outage.changed), w.telemetry.Traceparent)
 	}
-	return consumer.New(back.queue, dedupe.Wrap(guard, keyOf(keys), work), c.poolConfig(back, log))
+	pooling := c.poolConfig(w.back, w.log)
+	pooling.Hooks = w.telemetry.ConsumerHooks()
+	pooling.Name = nameOf(keys)
+	handler := consumer.Chain(dedupe.Wrap(guard, keyOf(keys), noted(w.telemetry, w.log, do)),
+		w.telemetry.Middleware(), protected(w.protector))
+	if w.pool, err = consumer.New(w.back.queue, handler, pooling); err != nil {
+		return err
+	}
+	if aim != nil && c.TargetHealth != "" {
+		check := func(ctx context.Context) error { return aim.Healthy(ctx, c.TargetHealth) }
+		w.health = newHealthGate(check, tell, w.log)
+		outage.health = w.health
+	}
+	return w.telemetry.Watch(w.pool.Stats, targetDown, targetHealth, storeDown, "handler")
+}
+
+// protected keeps the task from being scaled in while a message is handled.
+func protected(p *ecs.Protector) consumer.Middleware {
+	return func(next consumer.Handler) consumer.Handler {
+		return func(ctx context.Context, m consumer.Message) error {
+			defer p.Begin()()
+			return next(ctx, m)
+		}
+	}
 }
 
 // work is what is done with a message, once per name.
@@ -58,19 +95,40 @@ func keyOf(keys *jsonkey.Extractor) func(consumer.Message) (dedupe.Key, error) {
 	}
 }
 
-// logged is the built-in handler: it logs the message and answers with its name.
-func logged(log *slog.Logger) work {
-	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
-		attempt, _ := dedupe.AttemptFrom(ctx)
-		log.DebugContext(ctx, "handled", "name", attempt.Name, "message_id", m.ID,
-			"attempt", attempt.Number, "fence", attempt.Fence, "bytes", len(m.Body))
-		data, err := json.Marshal(map[string]string{"name": attempt.Name})
-		return dedupe.Payload{Data: data}, err
+// nameOf is the name for logs and dead letters; a message that has none is
+// told of by its handler.
+func nameOf(keys *jsonkey.Extractor) func(consumer.Message) (string, bool) {
+	return func(m consumer.Message) (string, bool) {
+		key, err := keyOf(keys)(m)
+		return key.Name, err == nil
 	}
 }
 
+// noted tells telemetry which attempt it is, and logs its success. What failed
+// is logged by the pool, with what it decided.
+func noted(tele *telemetry.Telemetry, log *slog.Logger, do work) work {
+	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
+		attempt, _ := dedupe.AttemptFrom(ctx)
+		tele.Attempt(ctx, m.ID, attempt)
+		start := time.Now()
+		result, err := do(ctx, m)
+		if err == nil {
+			log.DebugContext(ctx, "handled", "name", attempt.Name, "message_id", m.ID,
+				"bytes", len(m.Body), "took", time.Since(start))
+		}
+		return result, err
+	}
+}
+
+// named is the built-in handler: it answers with the name.
+func named(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+	attempt, _ := dedupe.AttemptFrom(ctx)
+	data, err := json.Marshal(map[string]string{"name": attempt.Name})
+	return dedupe.Payload{Data: data}, err
+}
+
 // posted hands the message to the HTTP target.
-func posted(t *target.Target) work {
+func posted(t *target.Breaker, traceparent func(context.Context) string) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
 		attributes := make(map[string]string, len(m.Attributes))
@@ -82,7 +140,7 @@ func posted(t *target.Target) work {
 		resp, err := t.Post(ctx, target.Request{
 			Name: attempt.Name, Fence: int64(attempt.Fence), Attempt: attempt.Number,
 			Body: m.Body, MessageID: m.ID, FirstReceived: m.FirstReceived, ReceiveCount: m.ReceiveCount,
-			Attributes: attributes, TraceParent: attributes["traceparent"],
+			Attributes: attributes, TraceParent: traceparent(ctx),
 		})
 		if err != nil {
 			return dedupe.Payload{}, err

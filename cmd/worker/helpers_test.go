@@ -233,3 +233,15 @@ func body(name string) string { return fmt.Sprintf(`{"name":%q}`, name) }
 func shown(c config) string { return strings.Trim(fmt.Sprintf("%+v", c), "{}") + " " }
 
 func equal(a, b config) bool { return shown(a) == shown(b) }
+
+// sendWith puts a message with attributes on the queue.
+func sendWith(t *testing.T, client *sqs.Client, queueURL, text string, attributes map[string]string) {
+	t.Helper()
+	in := &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: &text, MessageAttributes: make(map[string]types.MessageAttributeValue)}
+	for name, value := range attributes {
+		in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
+	}
+	if _, err := client.SendMessage(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
 const (
@@ -27,11 +27,14 @@ type localParts struct {
 	backend
 	server           *memqueue.Server
 	queueListener    net.Listener
-	producer         http.Handler
+	producer         *producerapi.API
 	producerListener net.Listener
 }
 
 func (l *localParts) close() {
+	if l.producer != nil {
+		l.producer.Close()
+	}
 	for _, ln := range []net.Listener{l.queueListener, l.producerListener} {
 		if ln != nil {
 			_ = ln.Close()
@@ -40,16 +43,16 @@ func (l *localParts) close() {
 }
 
 // newLocal opens the listeners and creates queue and store.
-func newLocal(ctx context.Context, c config, log *slog.Logger) (*localParts, error) {
+func newLocal(ctx context.Context, c config, tele *telemetry.Telemetry, log *slog.Logger) (*localParts, error) {
 	l := &localParts{}
-	if err := l.open(ctx, c, log); err != nil {
+	if err := l.open(ctx, c, tele, log); err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *localParts) open(ctx context.Context, c config, log *slog.Logger) (err error) {
+func (l *localParts) open(ctx context.Context, c config, tele *telemetry.Telemetry, log *slog.Logger) (err error) {
 	if l.producerListener, err = awsenv.Listen("--addr", c.Addr); err != nil {
 		return err
 	}
@@ -59,7 +62,9 @@ func (l *localParts) open(ctx context.Context, c config, log *slog.Logger) (err 
 	l.server = memqueue.New(memqueue.Config{BaseURL: "http://" + l.queueListener.Addr().String()})
 	store := memstore.New()
 	l.store = store
-	l.queue = sqs.NewFromConfig(l.server.AWSConfig())
+	cfg := l.server.AWSConfig()
+	tele.InstrumentAWS(&cfg)
+	l.queue = sqs.NewFromConfig(cfg)
 	if l.queueURL, l.dlqURL, err = awsenv.CreateQueue(ctx, l.queue, localQueue); err != nil {
 		return err
 	}
@@ -72,7 +77,8 @@ func (l *localParts) open(ctx context.Context, c config, log *slog.Logger) (err 
 		return err
 	}
 	l.producer, err = producerapi.New(producerapi.Config{
-		SQS: l.queue, QueueURL: l.queueURL, Records: store, Scope: scope, Keys: keys, Logger: log,
+		SQS: l.queue, QueueURL: l.queueURL, Records: store, Scope: scope, Keys: keys,
+		Skew: c.Skew, Window: c.Window, Logger: log,
 	})
 	return err
 }
@@ -92,17 +98,17 @@ func listenQueue(addr string, log *slog.Logger) (net.Listener, error) {
 }
 
 // printWhere tells a person where everything listens.
-func printWhere(w io.Writer, c config, back backend, adminListener net.Listener, l *localParts) {
-	if l == nil {
-		_, _ = fmt.Fprintf(w, "worker on %s, admin at http://%s/healthz\n", back.queueURL, adminListener.Addr())
+func printWhere(out io.Writer, w *worker) {
+	if w.local == nil {
+		_, _ = fmt.Fprintf(out, "worker on %s, admin at http://%s/healthz\n", w.back.queueURL, w.admin.Addr())
 		return
 	}
-	_, _ = fmt.Fprintf(w, `sqsonce is up, all in this process; nothing is kept when it stops.
+	_, _ = fmt.Fprintf(out, `sqsonce is up, all in this process; nothing is kept when it stops.
   producer API  http://%[1]s/
-  admin         http://%[2]s/healthz
+  admin         http://%[2]s/healthz, /metrics, /config
   SQS endpoint  http://%[3]s/ (queue %[4]s)
 Try:
   curl -H 'Content-Type: application/json' -d '{"name":"order-17"}' http://%[1]s/
   curl http://%[1]s/messages/order-17
-`, l.producerListener.Addr(), adminListener.Addr(), l.queueListener.Addr(), back.queueURL)
+`, w.local.producerListener.Addr(), w.admin.Addr(), w.local.queueListener.Addr(), w.back.queueURL)
 }

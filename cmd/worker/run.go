@@ -11,19 +11,19 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/ecs"
+	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
-// errUnhealthy is what "worker check" fails with.
-var errUnhealthy = errors.New("worker is not healthy")
+// flushTimeout is what the last telemetry may take at the end.
+const flushTimeout = 2 * time.Second
+
+var errNotReady = errors.New("draining or not started")
 
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
@@ -44,74 +44,73 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 	return exitCode(err)
 }
 
-// runCheck asks a running worker for its health.
-func runCheck(ctx context.Context, c check) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.AdminAddr+"/healthz", nil)
-	if err != nil {
-		return &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--admin-addr %q: %v", c.AdminAddr, err)}}
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errUnhealthy, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-		return fmt.Errorf("%w: %s: %s", errUnhealthy, resp.Status, body)
-	}
-	return nil
-}
+// worker is everything that runs, as runWorker has wired it.
+type worker struct {
+	cfg       config
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	back      backend
+	local     *localParts // nil unless --local
+	pool      *consumer.Consumer
+	protector *ecs.Protector
+	health    *healthGate // nil: no health path
+	admin     net.Listener
 
-// backend is what the worker works on: a queue and a store, real or local.
-type backend struct {
-	queue    *sqs.Client
-	queueURL string
-	dlqURL   string
-	store    dedupe.Store
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // to the target; nil: by the network
 }
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
 // until a signal or a failure.
-func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals <-chan os.Signal) error {
-	level := slog.LevelInfo
-	if c.Debug {
-		level = slog.LevelDebug
-	}
-	log := awsenv.Logger(stderr, c.LogFormat, level)
-	adminListener, err := awsenv.Listen("--admin-addr", c.AdminAddr)
+func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals <-chan os.Signal) (err error) {
+	w := &worker{cfg: c, log: awsenv.Logger(stderr, c.LogFormat, c.level())}
+	w.telemetry, err = telemetry.New(ctx, telemetry.Config{Version: version(), Queue: c.queueName(), Logger: w.log})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = adminListener.Close() }()
+	defer w.sendRest(ctx)
+	w.log = slog.New(w.telemetry.LogHandler(w.log.Handler()))
+	w.protector = ecs.New(ecs.Config{AgentURI: os.Getenv(ecs.EnvAgentURI), Logger: w.log})
 
-	var back backend
-	var local *localParts
+	if w.admin, err = awsenv.Listen("--admin-addr", c.AdminAddr); err != nil {
+		return err
+	}
+	defer func() { _ = w.admin.Close() }()
 	if c.Local {
-		if local, err = newLocal(ctx, c, log); err != nil {
+		if w.local, err = newLocal(ctx, c, w.telemetry, w.log); err != nil {
 			return err
 		}
-		defer local.close()
-		back = local.backend
-	} else if back, err = connect(ctx, c); err != nil {
+		defer w.local.close()
+		w.back = w.local.backend
+	} else {
+		if w.back, err = connect(ctx, c, w.telemetry, w.log); err != nil {
+			return err
+		}
+		defer w.back.close()
+	}
+	if err := w.newPool(); err != nil {
 		return err
 	}
-	pool, err := newPool(c, back, log)
-	if err != nil {
-		return err
-	}
-	printWhere(stdout, c, back, adminListener, local)
-	return serve(ctx, c, pool, adminListener, local, log, signals)
+	printWhere(stdout, w)
+	return w.serve(ctx, signals)
 }
 
-// serve runs the pool and the servers around it. The producer API stops with
-// the first signal; the admin server and the local queue outlive the pool, so
-// that it can be watched and can settle while it drains.
-func serve(
-	ctx context.Context, c config, pool *consumer.Consumer, adminListener net.Listener,
-	local *localParts, log *slog.Logger, signals <-chan os.Signal,
-) error {
+// sendRest sends what telemetry has not sent yet.
+func (w *worker) sendRest(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer cancel()
+	if err := w.telemetry.Shutdown(ctx); err != nil {
+		w.log.Warn("the last telemetry is not sent", "error", err)
+	}
+}
+
+// serve runs the pool and what stands around it. The order of the stop:
+//
+//  1. The first signal, or POST /drain, or a failure: the pool drains, the
+//     producer API takes no more requests, scale-in protection is dropped.
+//  2. A second signal: the drain is cut short.
+//  3. The pool has returned: the admin server and the local queue end. They
+//     outlive it, so that it can be watched and can settle while it drains.
+func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 	group, ctx := errgroup.WithContext(ctx)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
@@ -121,78 +120,75 @@ func serve(
 	group.Go(func() error {
 		defer closeServers()
 		defer stop()
-		if err := pool.Run(working); err != nil {
+		if err := w.pool.Run(working); err != nil {
 			return fmt.Errorf("worker pool: %w", err)
 		}
 		return nil
 	})
+	group.Go(func() error { return admin.Serve(outer, w.admin, w.adminHandler(stop), time.Second) })
+	group.Go(func() error { w.obey(outer, stop, signals); return nil })
+	group.Go(func() error { w.protector.Run(outer); return nil })
+	if w.health != nil {
+		group.Go(func() error { w.health.run(working); return nil })
+	}
+	if w.local != nil {
+		group.Go(func() error { return admin.Serve(working, w.local.producerListener, w.local.producer, time.Second) })
+		group.Go(func() error { return admin.Serve(outer, w.local.queueListener, w.local.server, time.Second) })
+	}
 	group.Go(func() error {
-		handler := admin.New(admin.Config{
-			Health: pool.Healthy,
-			Ready: func() error {
-				if !pool.Ready() {
-					return errors.New("draining or not started")
-				}
-				return nil
-			},
-			Version: version(),
-		})
-		return admin.Serve(outer, adminListener, handler, time.Second)
-	})
-	group.Go(func() error {
-		select {
-		case s := <-signals:
-			log.Info("stopping: handlers may finish", "signal", s.String(), "drain_timeout", c.DrainTimeout.String())
-			stop()
-		case <-outer.Done():
-			return nil
-		}
-		select {
-		case s := <-signals:
-			log.Warn("stopping at once", "signal", s.String())
-			pool.Abort()
-		case <-outer.Done():
-		}
+		<-working.Done()
+		w.protector.Drain()
 		return nil
 	})
-	if local != nil {
-		group.Go(func() error { return admin.Serve(working, local.producerListener, local.producer, time.Second) })
-		group.Go(func() error { return admin.Serve(outer, local.queueListener, local.server, time.Second) })
-	}
 	err := group.Wait()
 	if err == nil {
-		log.Info("stopped")
+		w.log.Info("stopped")
 	}
 	return err
 }
 
-// connect reaches the real queue and table, creating them where that was asked for.
-func connect(ctx context.Context, c config) (backend, error) {
-	cfg, err := awsenv.Load(ctx)
-	if err != nil {
-		return backend{}, err
+// obey turns the first signal into a stop and the second into a hurry.
+func (w *worker) obey(ctx context.Context, stop func(), signals <-chan os.Signal) {
+	select {
+	case s := <-signals:
+		w.log.Info("stopping: handlers may finish", "signal", s.String(), "drain_timeout", w.cfg.DrainTimeout)
+		stop()
+	case <-ctx.Done():
+		return
 	}
-	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
-	back := backend{queue: queue, queueURL: c.QueueURL, dlqURL: c.DLQURL}
-	if c.Create {
-		if !awsenv.EndpointOverridden(cfg, "SQS") || !awsenv.EndpointOverridden(cfg, "DYNAMODB") {
-			return backend{}, &awsenv.SettingsError{Problems: []string{
-				"--create: refused on AWS itself; set AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB, or deploy the stack",
-			}}
-		}
-		if back.queueURL, back.dlqURL, err = awsenv.CreateQueue(ctx, queue, c.QueueURL); err != nil {
-			return backend{}, err
-		}
-		if c.DLQURL != "" {
-			back.dlqURL = c.DLQURL
-		}
-		if err := dynamo.CreateTable(ctx, table, c.Table); err != nil {
-			return backend{}, err
-		}
+	select {
+	case s := <-signals:
+		w.log.Warn("stopping at once", "signal", s.String())
+		w.pool.Abort()
+	case <-ctx.Done():
 	}
-	if err := dynamo.CheckTable(ctx, table, c.Table); err != nil {
-		return backend{}, err
-	}
-	back.store, err = dynamo.New(table, dynamo.Config{Table: c.Table})
-	return back, err
+}
+
+// adminHandler answers on the admin address.
+func (w *worker) adminHandler(stop func()) http.Handler {
+	return admin.New(admin.Config{
+		Health: w.pool.Healthy,
+		Ready: func() error {
+			if !w.pool.Ready() {
+				return errNotReady
+			}
+			return nil
+		},
+		Metrics:  w.telemetry.Handler(),
+		Settings: func() any { return w.cfg.shown() },
+		Pause: func() {
+			w.log.Info("paused: nothing more is received until POST /resume")
+			w.pool.Pause()
+		},
+		Resume: func() {
+			w.log.Info("resumed")
+			w.pool.Resume()
+		},
+		Drain: func() {
+			w.log.Info("draining: handlers may finish", "drain_timeout", w.cfg.DrainTimeout)
+			stop()
+		},
+		Token:   w.cfg.AdminToken,
+		Version: version(),
+	})
 }

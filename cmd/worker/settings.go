@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/target"
@@ -113,7 +115,7 @@ func (c config) partProblems() []error {
 	errs := []error{err}
 	_, err = dedupe.New[dedupe.Payload](nil, c.guardConfig(scope, nil))
 	errs = append(errs, err)
-	_, err = consumer.New(nil, nil, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
+	_, err = consumer.New(nil, unused, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
 	errs = append(errs, err)
 	_, err = jsonkey.New(c.keyConfig())
 	errs = append(errs, err)
@@ -125,6 +127,9 @@ func (c config) partProblems() []error {
 	}
 	return errs
 }
+
+// unused is the handler of a pool that is only asked about its settings.
+func unused(context.Context, consumer.Message) error { return nil }
 
 // timeProblems looks at the times that have to agree with each other.
 func (c config) timeProblems() (problems []string) {
@@ -140,6 +145,21 @@ func (c config) timeProblems() (problems []string) {
 			c.DrainTimeout, stopReserve, c.StopTimeout)
 	}
 	return problems
+}
+
+// level is the least level that is logged. Who tries it out wants to see what
+// becomes of a message.
+func (c config) level() slog.Level {
+	if c.Debug || c.Local {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// queueName is the name of the queue; validated before.
+func (c config) queueName() string {
+	name, _ := awsenv.QueueName(cmp.Or(c.QueueURL, localQueue))
+	return name
 }
 
 // leaves lists the errors that are joined in err, one string each.
@@ -182,6 +202,14 @@ func (c config) poolConfig(back backend, log *slog.Logger) consumer.Config {
 	}
 	if c.Local {
 		cfg.PollWait = localPollWait
+	}
+	return cfg
+}
+
+func (c config) storeConfig(log *slog.Logger) dynamo.Config {
+	cfg := dynamo.Config{Table: c.Table, Logger: log}
+	if c.Batch == "off" {
+		cfg.Batch = dynamo.BatchOff
 	}
 	return cfg
 }

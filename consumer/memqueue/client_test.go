@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -16,10 +17,18 @@ import (
 	"github.com/sqsonce/sqsonce/consumer/memqueue"
 )
 
+// reporter is what a check needs of a *testing.T.
+type reporter interface {
+	Helper()
+	Context() context.Context
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // bench is a server and the real client, in memory.
 type bench struct {
 	*sqs.Client
-	t      *testing.T
+	t      reporter
 	server *memqueue.Server
 }
 
@@ -135,6 +144,16 @@ func (b *bench) change(url string, handle *string, seconds int32) error {
 	return err
 }
 
+// flash receives one message and makes it visible again.
+func (b *bench) flash(url string) types.Message {
+	b.t.Helper()
+	m := b.one(url, waiting(5))
+	if err := b.change(url, m.ReceiptHandle, 0); err != nil {
+		b.t.Fatalf("ChangeMessageVisibility: %v", err)
+	}
+	return m
+}
+
 func (b *bench) set(url, name, value string) {
 	b.t.Helper()
 	if _, err := b.SetQueueAttributes(b.t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{name: value}}); err != nil {
@@ -166,7 +185,7 @@ func bodies(ms []types.Message) []string {
 	return out
 }
 
-func expectBodies(t *testing.T, got []types.Message, want ...string) {
+func expectBodies(t reporter, got []types.Message, want ...string) {
 	t.Helper()
 	if !slices.Equal(bodies(got), want) {
 		t.Fatalf("received %q, want %q", bodies(got), want)
@@ -174,17 +193,17 @@ func expectBodies(t *testing.T, got []types.Message, want ...string) {
 }
 
 // expectError checks that err is of the SDK's type E.
-func expectError[E error](t *testing.T, err error) {
+func expectError[E error](t reporter, err error) {
 	t.Helper()
 	if _, ok := errors.AsType[E](err); !ok {
 		t.Errorf("error %v, want a %T", err, *new(E))
 	}
 }
 
-func expectCode(t *testing.T, err error, code string) {
+func expectCode(t reporter, err error, code string) {
 	t.Helper()
 	e, ok := errors.AsType[smithy.APIError](err)
-	if !ok || e.ErrorCode() != code {
+	if !ok || strings.TrimPrefix(e.ErrorCode(), "AWS.SimpleQueueService.") != code {
 		t.Errorf("error %v, want code %s", err, code)
 	}
 }

@@ -50,11 +50,12 @@ func (c *clock) observe(sent time.Time, answer middleware.Metadata) {
 	if after == before || !c.offset.CompareAndSwap(int64(before), int64(after)) {
 		return
 	}
-	if after == 0 {
+	switch {
+	case after == 0:
 		c.logger.Info("this machine's clock agrees with DynamoDB's again")
-		return
+	case before == 0 || (after-before).Abs() > clockTolerance:
+		c.logger.Warn("this machine's clock is wrong; leases go by DynamoDB's", "off_by", -after)
 	}
-	c.logger.Warn("this machine's clock is wrong; leases go by DynamoDB's", "off_by", -after)
 }
 
 // correction returns what to add to this machine's clock, given what was added
@@ -67,8 +68,8 @@ func correction(until time.Duration, sent, received, server time.Time) time.Dura
 	switch {
 	case least <= clockTolerance && most >= -clockTolerance:
 		return 0
-	case least <= until && until <= most:
-		return until // as good an estimate as any; time does not jitter with the grain
+	case until != 0:
+		return min(max(until, least), most) // no further than needed: time should not jitter with the grain
 	default:
 		return least + (most-least)/2
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
@@ -20,7 +21,8 @@ var ErrMalformed = errors.New("malformed item")
 // leaves records of a status it does not know alone.
 const unreadable dedupe.Status = "UNREADABLE"
 
-// attributes is the item without the result, which has a type of its own.
+// attributes is the item without the result, which has a type of its own, as
+// attributevalue reads it.
 type attributes struct {
 	ID          string `dynamodbav:"id"`
 	Name        string `dynamodbav:"name"`
@@ -43,30 +45,108 @@ type attributes struct {
 
 type item = map[string]types.AttributeValue
 
-// encode returns the item that stands for r.
-func encode(r dedupe.Record) (item, error) {
-	a := attributes{
-		ID: r.ID, Name: r.Name, Format: r.Format, Status: string(r.Status),
-		Version: int64(r.Version), Fence: int64(r.Fence), Attempts: r.Attempts,
-		LeaseUntil: millis(r.LeaseUntil), CreatedAt: millis(r.CreatedAt), CompletedAt: millis(r.CompletedAt),
-		ExpiresAt: secondsUp(r.ExpiresAt), Error: r.Error, MessageID: r.MessageID, ReopenedBy: r.ReopenedBy,
-	}
-	if r.Owner != (dedupe.Token{}) {
-		a.Owner = hex.EncodeToString(r.Owner[:])
-	}
-	if r.Fingerprint != (dedupe.Fingerprint{}) {
-		a.Fingerprint = r.Fingerprint[:]
-	}
+// columns are the attributes of a record but its key, in the order of a
+// statement's parameters.
+var columns = [...]string{
+	colName: AttrName, colStatus: AttrStatus, colOwner: AttrOwner, colResultType: AttrResultType,
+	colError: AttrError, colMessageID: AttrMessageID, colReopenedBy: AttrReopenedBy,
+	colFormat: AttrFormat, colVersion: AttrVersion, colFence: AttrFence, colLeaseUntil: AttrLeaseUntil,
+	colAttempts: AttrAttempts, colCreatedAt: AttrCreatedAt, colCompletedAt: AttrCompletedAt, colTTL: AttrTTL,
+	colFingerprint: AttrFingerprint, colResult: AttrResult,
+}
+
+// Texts come first, then numbers: an index is one into the arrays of fields.
+const (
+	colName = iota
+	colStatus
+	colOwner
+	colResultType
+	colError
+	colMessageID
+	colReopenedBy
+	colFormat // the first number
+	colVersion
+	colFence
+	colLeaseUntil
+	colAttempts
+	colCreatedAt
+	colCompletedAt
+	colTTL
+	colFingerprint
+	colResult
+)
+
+// fields is a record on its way into a request. Every write makes one, so it
+// is a single allocation with the digits of its numbers beside it, where
+// attributevalue would make a hundred.
+type fields struct {
+	id      types.AttributeValueMemberS
+	values  [len(columns)]types.AttributeValue // nil: the record has none
+	texts   [colFormat]types.AttributeValueMemberS
+	numbers [colFingerprint - colFormat]types.AttributeValueMemberN
+	bytes   types.AttributeValueMemberB
+}
+
+// encode returns what stands for r.
+func encode(r dedupe.Record) *fields {
+	f := &fields{id: types.AttributeValueMemberS{Value: r.ID}}
 	result, resultType := encodeResult(r.Result, r.ResultType)
-	a.ResultType = resultType
-	it, err := attributevalue.MarshalMap(a)
-	if err != nil {
-		return nil, fmt.Errorf("encode record of %q: %w", r.Name, err)
-	}
 	if result != nil {
-		it[AttrResult] = result
+		f.values[colResult] = result
 	}
-	return it, nil
+	owner := ""
+	if r.Owner != (dedupe.Token{}) {
+		owner = hex.EncodeToString(r.Owner[:])
+	}
+	for col, s := range [colFormat]string{
+		colName: r.Name, colStatus: string(r.Status), colOwner: owner, colResultType: resultType,
+		colError: r.Error, colMessageID: r.MessageID, colReopenedBy: r.ReopenedBy,
+	} {
+		if s != "" || col == colName || col == colStatus {
+			f.texts[col].Value = s
+			f.values[col] = &f.texts[col]
+		}
+	}
+	f.setNumbers([...]int64{
+		int64(r.Format), int64(r.Version), int64(r.Fence), millis(r.LeaseUntil),
+		int64(r.Attempts), millis(r.CreatedAt), millis(r.CompletedAt), secondsUp(r.ExpiresAt),
+	})
+	if r.Fingerprint != (dedupe.Fingerprint{}) {
+		f.bytes.Value = r.Fingerprint[:]
+		f.values[colFingerprint] = &f.bytes
+	}
+	return f
+}
+
+// setNumbers sets the numbers, those from colFormat on, out of one string.
+func (f *fields) setNumbers(numbers [colFingerprint - colFormat]int64) {
+	digits := make([]byte, 0, 128)
+	var ends [len(numbers)]int
+	for i, n := range numbers {
+		digits = strconv.AppendInt(digits, n, 10)
+		ends[i] = len(digits)
+	}
+	all, start := string(digits), 0
+	for i, n := range numbers {
+		col := colFormat + i
+		if n != 0 || col == colFormat || col == colVersion || col == colAttempts {
+			f.numbers[i].Value = all[start:ends[i]]
+			f.values[col] = &f.numbers[i]
+		}
+		start = ends[i]
+	}
+}
+
+// item returns the record as a request for the whole item carries it.
+func (f *fields) item() item {
+	it := make(item, len(columns)+1)
+	it[AttrID] = &f.id
+	for col, v := range f.values {
+		if v != nil {
+			it[columns[col]] = v
+		}
+	}
+	return it
 }
 
 // decode returns the record that it stands for. For an item that is none it
@@ -74,6 +154,14 @@ func encode(r dedupe.Record) (item, error) {
 func decode(it item) (dedupe.Record, error) {
 	if len(it) == 0 {
 		return dedupe.Record{}, nil
+	}
+	if format, newer := newerFormat(it); newer {
+		r := leaveAlone(it)
+		r.Format = format
+		return r, nil // the rest may mean something else there; nobody acts on it here
+	}
+	if err := checkTypes(it); err != nil {
+		return leaveAlone(it), err
 	}
 	var a attributes
 	if err := attributevalue.UnmarshalMap(it, &a); err != nil {
@@ -85,12 +173,9 @@ func decode(it item) (dedupe.Record, error) {
 		LeaseUntil: fromMillis(a.LeaseUntil), CreatedAt: fromMillis(a.CreatedAt), CompletedAt: fromMillis(a.CompletedAt),
 		ExpiresAt: fromSeconds(a.ExpiresAt), Error: a.Error, MessageID: a.MessageID, ReopenedBy: a.ReopenedBy,
 	}
-	if a.Version <= 0 || a.Format <= 0 || a.Status == "" {
-		return leaveAlone(it), fmt.Errorf("%w: %q has version %d, format %d and status %q",
-			ErrMalformed, a.ID, a.Version, a.Format, a.Status)
-	}
-	if a.Format > dedupe.Format {
-		return r, nil // the rest may mean something else there; nobody acts on it here
+	if a.Version <= 0 || a.Format <= 0 || a.Attempts < 0 || a.Status == "" {
+		return leaveAlone(it), fmt.Errorf("%w: %q has version %d, format %d, status %q and %d attempts",
+			ErrMalformed, a.ID, a.Version, a.Format, a.Status, a.Attempts)
 	}
 	owner, err := hex.DecodeString(a.Owner)
 	if err != nil || len(owner) != 0 && len(owner) != len(r.Owner) {
@@ -107,13 +192,43 @@ func decode(it item) (dedupe.Record, error) {
 	return r, nil
 }
 
+// newerFormat reports whether a newer release has written the item.
+func newerFormat(it item) (format int, newer bool) {
+	n, ok := it[AttrFormat].(*types.AttributeValueMemberN)
+	if !ok {
+		return 0, false
+	}
+	format, err := strconv.Atoi(n.Value)
+	return format, err == nil && format > dedupe.Format
+}
+
+// checkTypes refuses attributes that attributevalue would convert: a record is
+// read as it is written, or not at all.
+func checkTypes(it item) error {
+	for name, v := range it {
+		ok := true
+		switch name {
+		case AttrID, AttrName, AttrStatus, AttrOwner, AttrResultType, AttrError, AttrMessageID, AttrReopenedBy:
+			_, ok = v.(*types.AttributeValueMemberS)
+		case AttrFormat, AttrVersion, AttrFence, AttrLeaseUntil, AttrAttempts, AttrCreatedAt, AttrCompletedAt, AttrTTL:
+			_, ok = v.(*types.AttributeValueMemberN)
+		case AttrFingerprint:
+			_, ok = v.(*types.AttributeValueMemberB)
+		}
+		if !ok {
+			return fmt.Errorf("%w: %q is a %T", ErrMalformed, name, v)
+		}
+	}
+	return nil
+}
+
 // leaveAlone is the record of an item that cannot be decoded: nobody acts on
 // it, and nobody writes over it.
 func leaveAlone(it item) dedupe.Record {
-	r := dedupe.Record{Format: dedupe.Format, Status: unreadable, Version: 1}
-	_ = attributevalue.Unmarshal(it[AttrID], &r.ID)     // as far as possible
-	_ = attributevalue.Unmarshal(it[AttrName], &r.Name) // as far as possible
-	return r
+	return dedupe.Record{
+		ID: text(it[AttrID]), Name: text(it[AttrName]),
+		Format: dedupe.Format, Status: unreadable, Version: 1,
+	}
 }
 
 func millis(t time.Time) int64 {

@@ -19,10 +19,13 @@ func TestTheStoreKeepsTheContract(t *testing.T) {
 		for mode, batching := range modes {
 			t.Run(mode, func(t *testing.T) {
 				table := newTable(t, client)
-				storetest.Run(t, storetest.Harness{Open: func(t *testing.T) dedupe.Store {
-					t.Helper()
-					return newStore(t, client, dynamo.Config{Table: table, Batch: batching})
-				}})
+				storetest.Run(t, storetest.Harness{
+					Open: func(t *testing.T) dedupe.Store {
+						t.Helper()
+						return newStore(t, client, dynamo.Config{Table: table, Batch: batching})
+					},
+					Effects: counters{client, table}.effects(),
+				})
 			})
 		}
 	})

@@ -1,10 +1,35 @@
 // Package dynamo is the [dedupe.Store] on DynamoDB: one item per name, written
-// by conditional PutItem calls.
+// under the condition that its version is the expected one.
+//
+// # Calls
+//
+// A write alone is one PutItem. Writes that wait at the same time share a
+// BatchExecuteStatement, up to 25 of them, and reads a BatchGetItem: a full
+// batch goes at once, up to eight calls out, and a partial one when none is
+// out, so that nothing waits for a timer. A statement fails or succeeds on its
+// own, and never twice: what is throttled goes again alone, and what may have
+// been applied is left to the guard, which recognises its own writes. Where
+// batches are denied the store falls back to single calls and says so once.
+// [BatchOff] is one call for each.
+//
+// [Store.Commit] writes a record together with a handler's own writes ([Put],
+// [Update], [Delete], [Check]) in one TransactWriteItems.
+//
+// # The table
 //
 // The table has one key, the string [AttrID], and its time to live on
 // [AttrTTL]; [CreateTable] makes such a table and [CheckTable] looks at one. Do
 // not use a global table: conditions hold within one Region only.
 //
-// A write replaces the item, so attributes that others have added to it do not
-// survive the next one.
+// Attributes that others add to an item do not survive: a PutItem replaces the
+// item and drops them, while a statement in a batch leaves them, and which of
+// the two a write is depends on what else happens at that moment.
+//
+// An item that is no record, or of a newer [dedupe.Format], is never written
+// over and never acted on.
+//
+// # Whose clock
+//
+// [Store.Now] is this machine's clock, or DynamoDB's where its answers show
+// that ours is wrong by more than two seconds: use it as [dedupe.Config.Now].
 package dynamo

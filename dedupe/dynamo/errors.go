@@ -82,10 +82,13 @@ var kinds = map[string]kind{
 	"IdempotentParameterMismatch":          kindMismatch,
 }
 
-// kindOf says what err means, by its code alone.
+// kindOf says what err means, by its code or type alone.
 func kindOf(err error) kind {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return kinds[api.ErrorCode()]
+	}
+	if _, ok := errors.AsType[smithy.InvalidParamsError](err); ok {
+		return kindInvalid // by the SDK already
 	}
 	return kindAmbiguous
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -88,80 +87,127 @@ func native(data []byte) (types.AttributeValue, error) {
 	if len(data) > maxNative || !utf8.Valid(data) {
 		return nil, errLossy
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	v, err := nativeValue(dec, 0)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+	if !json.Valid(data) {
 		return nil, errLossy
 	}
-	return v, nil
+	p := parser{data: data}
+	return p.value(0)
 }
 
-func nativeValue(dec *json.Decoder, depth int) (types.AttributeValue, error) {
+// parser reads JSON that is known to be valid.
+type parser struct {
+	data []byte
+	at   int
+}
+
+// next returns the first byte that is no white space.
+func (p *parser) next() byte {
+	for p.data[p.at] <= ' ' {
+		p.at++
+	}
+	return p.data[p.at]
+}
+
+func (p *parser) value(depth int) (types.AttributeValue, error) {
 	if depth > maxDepth {
 		return nil, errLossy
 	}
-	token, err := dec.Token()
-	if err != nil {
-		return nil, fmt.Errorf("result is not JSON: %w", err)
-	}
-	switch token := token.(type) {
-	case nil:
+	switch c := p.next(); c {
+	case 'n':
+		p.at += len("null")
 		return &types.AttributeValueMemberNULL{Value: true}, nil
-	case bool:
-		return &types.AttributeValueMemberBOOL{Value: token}, nil
-	case string:
-		if strings.ContainsRune(token, utf8.RuneError) {
-			return nil, errLossy // what half of a surrogate pair is read as
-		}
-		return &types.AttributeValueMemberS{Value: token}, nil
-	case json.Number:
-		if !plainNumber(token.String()) {
-			return nil, errLossy
-		}
-		return &types.AttributeValueMemberN{Value: token.String()}, nil
-	case json.Delim:
-		if token == '[' {
-			return nativeList(dec, depth)
-		}
-		return nativeMap(dec, depth)
+	case 't':
+		p.at += len("true")
+		return &types.AttributeValueMemberBOOL{Value: true}, nil
+	case 'f':
+		p.at += len("false")
+		return &types.AttributeValueMemberBOOL{Value: false}, nil
+	case '"':
+		s, err := p.text()
+		return &types.AttributeValueMemberS{Value: s}, err
+	case '[':
+		return p.list(depth)
+	case '{':
+		return p.object(depth)
+	default:
+		return p.number()
 	}
-	return nil, errLossy
 }
 
-func nativeList(dec *json.Decoder, depth int) (types.AttributeValue, error) {
+func (p *parser) text() (string, error) {
+	start := p.at
+	escaped := false
+	for p.at++; p.data[p.at] != '"'; p.at++ {
+		if p.data[p.at] == '\\' {
+			escaped = true
+			p.at++ // what follows is no end
+		}
+	}
+	p.at++
+	raw := p.data[start:p.at]
+	s := string(raw[1 : len(raw)-1])
+	if escaped {
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return "", fmt.Errorf("result is not JSON: %w", err)
+		}
+	}
+	if strings.ContainsRune(s, utf8.RuneError) {
+		return "", errLossy // what half of a surrogate pair is read as
+	}
+	return s, nil
+}
+
+func (p *parser) number() (types.AttributeValue, error) {
+	start := p.at
+	for p.at < len(p.data) && strings.IndexByte("+-.0123456789Ee", p.data[p.at]) >= 0 {
+		p.at++
+	}
+	s := string(p.data[start:p.at])
+	if !plainNumber(s) {
+		return nil, errLossy
+	}
+	return &types.AttributeValueMemberN{Value: s}, nil
+}
+
+func (p *parser) list(depth int) (types.AttributeValue, error) {
 	list := &types.AttributeValueMemberL{Value: []types.AttributeValue{}}
-	for dec.More() {
-		v, err := nativeValue(dec, depth+1)
+	p.at++
+	for p.next() != ']' {
+		v, err := p.value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
 		list.Value = append(list.Value, v)
+		if p.next() == ',' {
+			p.at++
+		}
 	}
-	_, err := dec.Token()
-	return list, err
+	p.at++
+	return list, nil
 }
 
-func nativeMap(dec *json.Decoder, depth int) (types.AttributeValue, error) {
+func (p *parser) object(depth int) (types.AttributeValue, error) {
 	m := &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{}}
-	for dec.More() {
-		token, err := dec.Token()
+	p.at++
+	for p.next() != '}' {
+		key, err := p.text()
 		if err != nil {
-			return nil, fmt.Errorf("result is not JSON: %w", err)
-		}
-		key, _ := token.(string)
-		if _, repeated := m.Value[key]; key == "" || repeated || strings.ContainsRune(key, utf8.RuneError) {
-			return nil, errLossy
-		}
-		if m.Value[key], err = nativeValue(dec, depth+1); err != nil {
 			return nil, err
 		}
+		if _, repeated := m.Value[key]; key == "" || repeated {
+			return nil, errLossy
+		}
+		p.next() // the colon
+		p.at++
+		if m.Value[key], err = p.value(depth + 1); err != nil {
+			return nil, err
+		}
+		if p.next() == ',' {
+			p.at++
+		}
 	}
-	_, err := dec.Token()
-	return m, err
+	p.at++
+	return m, nil
 }
 
 // plainNumber reports whether DynamoDB, and whoever reads it there, gives the

@@ -65,6 +65,9 @@ func (w *writer) swapUnder(ctx context.Context, old dedupe.Version, r dedupe.Rec
 	return err
 }
 
+// settle returns when everybody waits for something.
+func (w *writer) settle() { synctest.Wait() }
+
 // wait returns when every write has its answer.
 func (w *writer) wait() { w.wg.Wait() }
 

@@ -10,14 +10,6 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// columns are the attributes of a record but its key, in the order of a
-// statement's parameters.
-var columns = [...]string{
-	AttrName, AttrFormat, AttrStatus, AttrVersion, AttrFence, AttrOwner, AttrLeaseUntil, AttrAttempts,
-	AttrFingerprint, AttrResult, AttrResultType, AttrError, AttrMessageID, AttrReopenedBy,
-	AttrCreatedAt, AttrCompletedAt, AttrTTL,
-}
-
 // shape is all that a statement's text depends on.
 type shape struct {
 	insert  bool
@@ -38,16 +30,16 @@ func (s *statements) request(w *write) types.BatchStatementRequest {
 	sh := shape{insert: w.old == 0}
 	params := make([]types.AttributeValue, 0, len(columns)+2)
 	if sh.insert {
-		params = append(params, w.item[AttrID])
+		params = append(params, &w.fields.id)
 	}
-	for i, name := range columns {
-		if v, ok := w.item[name]; ok {
+	for i, v := range w.fields.values {
+		if v != nil {
 			sh.present |= 1 << i
 			params = append(params, v)
 		}
 	}
 	if !sh.insert {
-		params = append(params, w.item[AttrID], number(w.old))
+		params = append(params, &w.fields.id, number(w.old))
 	}
 	return types.BatchStatementRequest{
 		Statement:                           s.text(sh),

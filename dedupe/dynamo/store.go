@@ -142,10 +142,7 @@ func (s *Store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record
 	if err := ctx.Err(); err != nil {
 		return classify("write", next.ID, err) // not sent
 	}
-	w, err := newWrite(old, next)
-	if err != nil {
-		return err
-	}
+	w := newWrite(old, next)
 	if s.writes != nil && !s.singleWrites.Load() {
 		return s.viaBatch(ctx, w)
 	}

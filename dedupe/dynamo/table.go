@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,41 +43,68 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, table string) err
 	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &table}, createWait); err != nil {
 		return fmt.Errorf("dynamo: wait for table %q: %w", table, err)
 	}
-	err = CheckTable(ctx, client, table)
-	if !errors.Is(err, ErrNoTTL) {
-		return err
+	ttl, err := inspect(ctx, client, table)
+	if err != nil || ttl != "" {
+		return cmp.Or(err, checkTTL(table, ttl))
 	}
 	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
 		TableName:               &table,
 		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(AttrTTL), Enabled: aws.Bool(true)},
 	})
 	if err != nil {
+		// Perhaps another worker was faster.
+		if again := CheckTable(ctx, client, table); again == nil {
+			return nil
+		}
 		return fmt.Errorf("dynamo: set the time to live of table %q: %w", table, err)
 	}
 	return nil
 }
 
 // CheckTable looks whether the store can work on a table. Errors wrap
-// [dedupe.ErrUnavailable] with [ErrNoTable] or [ErrDenied], or [ErrWrongKey], or,
+// [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied] or [ErrWrongKey]; or,
 // as a warning, [ErrNoTTL].
 func CheckTable(ctx context.Context, client *dynamodb.Client, table string) error {
+	ttl, err := inspect(ctx, client, table)
+	if err != nil {
+		return err
+	}
+	return checkTTL(table, ttl)
+}
+
+// checkTTL returns nil if ttl, the attribute that a table's time to live is on,
+// is the right one.
+func checkTTL(table, ttl string) error {
+	switch ttl {
+	case AttrTTL:
+		return nil
+	case "":
+		return fmt.Errorf("dynamo: table %q: %w", table, ErrNoTTL)
+	default:
+		return fmt.Errorf("dynamo: table %q: %w: it is on %q", table, ErrNoTTL, ttl)
+	}
+}
+
+// inspect returns the attribute that the table's time to live is on, if any, or
+// an error when the store cannot work on the table.
+func inspect(ctx context.Context, client *dynamodb.Client, table string) (ttl string, err error) {
 	out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
-		return classify("describe table", table, err)
+		return "", classify("describe table", table, err)
 	}
 	if !hasKey(out.Table) {
-		return fmt.Errorf("dynamo: table %q: %w: want the partition key %q of type S alone: %w",
+		return "", fmt.Errorf("dynamo: table %q: %w: want the partition key %q of type S alone: %w",
 			table, ErrWrongKey, AttrID, dedupe.ErrUnavailable)
 	}
-	ttl, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &table})
+	described, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &table})
 	if err != nil {
-		return classify("describe time to live of table", table, err)
+		return "", classify("describe time to live of table", table, err)
 	}
-	if d := ttl.TimeToLiveDescription; d == nil || aws.ToString(d.AttributeName) != AttrTTL ||
-		d.TimeToLiveStatus != types.TimeToLiveStatusEnabled && d.TimeToLiveStatus != types.TimeToLiveStatusEnabling {
-		return fmt.Errorf("dynamo: table %q: %w", table, ErrNoTTL)
+	if d := described.TimeToLiveDescription; d != nil &&
+		(d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
+		return aws.ToString(d.AttributeName), nil
 	}
-	return nil
+	return "", nil
 }
 
 func hasKey(t *types.TableDescription) bool {

@@ -12,28 +12,24 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// write is one Swap on its way: the item to write over the version old.
+// write is one Swap on its way: the record to write over the version old.
 type write struct {
-	id    string
-	old   dedupe.Version
-	item  item
-	claim bool // begins an attempt; all else goes before it
-	size  int  // bytes in the request, about
+	id     string
+	old    dedupe.Version
+	fields *fields
+	claim  bool // begins an attempt; all else goes before it
+	size   int  // bytes in the request, about
 }
 
 // fixedSize is about what a request carries for a record without its texts.
 const fixedSize = 512
 
-func newWrite(old dedupe.Version, next dedupe.Record) (*write, error) {
-	it, err := encode(next)
-	if err != nil {
-		return nil, fmt.Errorf("dynamo: %w: %w", dedupe.ErrUnavailable, err)
-	}
+func newWrite(old dedupe.Version, next dedupe.Record) *write {
 	return &write{
-		id: next.ID, old: old, item: it,
+		id: next.ID, old: old, fields: encode(next),
 		claim: next.Status == dedupe.InProgress && next.Fence == next.Version,
 		size:  fixedSize + len(next.ID) + len(next.Name) + len(next.Error) + len(next.Result),
-	}, nil
+	}
 }
 
 // unchangedSince is the condition of a write over the version old.
@@ -61,7 +57,7 @@ func (s *Store) putItem(ctx context.Context, w *write, options ...func(*dynamodb
 	sent := time.Now()
 	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.cfg.Table,
-		Item:                                w.item,
+		Item:                                w.fields.item(),
 		ConditionExpression:                 condition.Condition(),
 		ExpressionAttributeNames:            condition.Names(),
 		ExpressionAttributeValues:           condition.Values(),

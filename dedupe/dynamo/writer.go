@@ -130,6 +130,9 @@ func (s *Store) lookUpConflicts(answers []batch.Answer[outcome], ids []string) {
 // pays for no statement.
 func (s *Store) sendOne(ctx context.Context, w *write) batch.Answer[outcome] {
 	err := s.putItem(ctx, w, once)
+	if err == nil {
+		return batch.Answer[outcome]{Value: outcome{verdict: written}}
+	}
 	switch kindOf(err) {
 	case kindConflict:
 		out := outcome{verdict: conflict, item: conflicting(err)}

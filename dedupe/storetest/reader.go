@@ -17,7 +17,7 @@ var readerContract = []contract{
 		}
 	}},
 	{"a read sees what was written, at once and in another process too", func(t *testing.T, b *bench) {
-		here, there, r := b.h.Open(t), b.h.Open(t), full(b, 10)
+		here, there, r := b.h.Open(t), b.h.Open(t), full(b)
 		for v := dedupe.Version(10); v < 20; v++ {
 			old := v - 1
 			if v == 10 {

@@ -1,7 +1,8 @@
 // Package storetest is the contract of a [dedupe.Store] as a test suite. Every
 // store runs it; one that passes can be put under a guard.
 //
-// What is optional ([dedupe.Reader]) is tested where the store implements it.
+// What is optional ([dedupe.Reader], [dedupe.Committer]) is tested where the
+// store implements it.
 package storetest
 
 import (
@@ -23,6 +24,23 @@ type Harness struct {
 	// process would; a store that lives in memory may return itself again. What
 	// has to be closed is closed by t's cleanup. Required.
 	Open func(t *testing.T) dedupe.Store
+
+	// Effects makes effects for a store that is a [dedupe.Committer]. Required
+	// then.
+	Effects Effects
+}
+
+// Effects are a handler's writes as the store under test takes them, on
+// counters that it keeps beside its records. A counter that nobody has written
+// stands at 0; keys are new ones of the test's choice.
+type Effects struct {
+	// Increment returns an effect that adds 1 to a counter.
+	Increment func(key string) any
+	// Require returns an effect that fails unless a counter stands at want, which
+	// is at least 1.
+	Require func(key string, want int) any
+	// Count returns where a counter stands.
+	Count func(t *testing.T, key string) int
 }
 
 // contract is one sentence and its test.
@@ -36,8 +54,12 @@ func Run(t *testing.T, h Harness) {
 	t.Helper()
 	b := &bench{h: h, scope: rand.Text()}
 	sentences := [][]contract{swapContract, concurrencyContract, fieldContract, resultContract}
-	if _, ok := h.Open(t).(dedupe.Reader); ok {
+	s := h.Open(t)
+	if _, ok := s.(dedupe.Reader); ok {
 		sentences = append(sentences, readerContract)
+	}
+	if _, ok := s.(dedupe.Committer); ok {
+		sentences = append(sentences, committerContract)
 	}
 	for _, group := range sentences {
 		for _, c := range group {

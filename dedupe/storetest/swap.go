@@ -75,7 +75,7 @@ var swapContract = []contract{
 		isStored(t, s, late)
 	}},
 	{"nothing of the old record is left in the new one", func(t *testing.T, b *bench) {
-		s, r := b.h.Open(t), full(b, 10)
+		s, r := b.h.Open(t), full(b)
 		put(t, s, 0, r)
 		bare := dedupe.Record{ID: r.ID, Name: r.Name, Format: dedupe.Format, Status: dedupe.Forgotten, Version: 11}
 		put(t, s, 10, bare)
@@ -183,28 +183,29 @@ func race(t *testing.T, b *bench, old dedupe.Version, r dedupe.Record) {
 		wg.Go(func() { errs[i] = stores[i%2].Swap(t.Context(), old, tries[i]) })
 	}
 	wg.Wait()
-	winner := -1
+	var winner *dedupe.Record
 	for i, err := range errs {
-		switch {
-		case err == nil && winner >= 0:
-			t.Fatalf("both %d and %d have won", winner, i)
-		case err == nil:
-			winner = i
+		if err != nil {
+			continue
 		}
+		if winner != nil {
+			t.Fatalf("both %d and %d have won", winner.Version, tries[i].Version)
+		}
+		winner = &tries[i]
 	}
-	if winner < 0 {
+	if winner == nil {
 		t.Fatalf("nobody has won: %v", errs[0])
 	}
 	for i, err := range errs {
-		if i == winner {
+		if err == nil {
 			continue
 		}
 		lost, ok := errors.AsType[*dedupe.ConflictError](err)
 		if !ok {
 			t.Errorf("loser %d: got %v, want a conflict", i, err)
-		} else if !Same(lost.Current, tries[winner]) {
-			t.Errorf("loser %d is shown %+v, want %+v", i, lost.Current, tries[winner])
+		} else if !Same(lost.Current, *winner) {
+			t.Errorf("loser %d is shown %+v, want %+v", i, lost.Current, *winner)
 		}
 	}
-	isStored(t, stores[0], tries[winner])
+	isStored(t, stores[0], *winner)
 }

@@ -4,17 +4,33 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"time"
+
+	"github.com/lmittmann/tint"
 )
 
 // Logger returns a logger that writes lines of at least the given level to w.
-// Format is "json", "text", or "auto" (the default for anything else): text
-// when w is a terminal, JSON otherwise.
+// Format is "json", "text" (key=value), "pretty" (for people), or "auto" (the
+// default for anything else): pretty when w is a terminal, JSON otherwise.
+// Durations are written as Go writes them.
 func Logger(w io.Writer, format string, level slog.Level) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: level}
-	if format == "text" || format != "json" && isTerminal(w) {
+	terminal := isTerminal(w)
+	if format == "pretty" || terminal && format != "json" && format != "text" {
+		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
+	}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
+	if format == "text" {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// readable writes durations as 1m30s instead of as a number of nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.String(a.Key, a.Value.Duration().String())
+	}
+	return a
 }
 
 // isTerminal reports whether w is a file that is a character device, which is

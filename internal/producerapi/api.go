@@ -1,32 +1,183 @@
 // Package producerapi is the HTTP front of a queue: POST puts a named message
-// on it, GET says what became of a name.
+// on it, GET says what became of a name, and operators settle what is stuck.
+//
+// A 202 is answered only after SQS has accepted that very message. A 503 says
+// that it was not accepted as far as anybody knows: sending it again is safe,
+// because the name makes both copies one piece of work.
 package producerapi
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
-	"net/http"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
-// Config says what the API works on.
+// Defaults of [Config].
+const (
+	DefaultSendTimeout = 10 * time.Second
+	DefaultMaxPending  = 64 << 20
+)
+
+// minPending is room for two of the largest requests.
+const minPending = 2 * maxBatchBody
+
+// Config says what the API works on. The zero value of a field that is not
+// required means its default.
 type Config struct {
-	SQS      *sqs.Client        // required
-	QueueURL string             // required
-	Records  dedupe.Reader      // required
-	Scope    string             // required
-	Keys     *jsonkey.Extractor // required
-	Logger   *slog.Logger       // default [slog.Default]
+	// SQS and QueueURL are the queue that messages go to. Required.
+	SQS      *sqs.Client
+	QueueURL string
+
+	// DLQURL is the dead-letter queue that operators look into. Default: the
+	// target of the queue's redrive policy, looked up when first needed.
+	DLQURL string
+
+	// Records is where outcomes are read. Required. Operators' verbs need it to
+	// be a [dedupe.Store] too.
+	Records dedupe.Reader
+
+	// Scope prefixes every name in the store; the workers' own. Required.
+	Scope string
+
+	// Keys finds names and fingerprints in bodies; the workers' own. Required.
+	Keys *jsonkey.Extractor
+
+	// Skew and Window are the workers' own. Defaults [dedupe.DefaultSkew] and
+	// [dedupe.DefaultWindow].
+	Skew   time.Duration
+	Window time.Duration
+
+	// CacheAge is how long workers may answer from memory after a name was
+	// forgotten. Default 60s, which is theirs.
+	CacheAge time.Duration
+
+	// AuthTokens are the bearer tokens that are accepted; several, so that they
+	// can be rotated. Empty: everybody may send and read, nobody may forget,
+	// resolve or touch the dead-letter queue.
+	AuthTokens []string
+
+	// ClientRate is how many requests a second one client (a token, or without
+	// one an IP address; of IPv6 a /64) may make, with bursts of twice that.
+	// Zero: no limit.
+	ClientRate float64
+
+	// SendTimeout bounds the tries to get one message accepted. Default 10s.
+	SendTimeout time.Duration
+
+	// MaxPending bounds the bytes of all bodies that are being read or sent;
+	// beyond it requests get 503 at once. Default 64 MiB; at least 16 MiB.
+	MaxPending int64
+
+	// Logger gets one line for each request, and what an operator should know.
+	// Default [slog.Default].
+	Logger *slog.Logger
 }
 
-// New returns the API's handler, or an error that names what is missing.
-func New(cfg Config) (http.Handler, error) {
-	if cfg.SQS == nil || cfg.QueueURL == "" || cfg.Records == nil || cfg.Keys == nil {
-		return nil, errors.New("producerapi: SQS, QueueURL, Records and Keys must be set")
-	}
-	return http.NewServeMux(), nil
+// withDefaults returns a copy of c with the defaults filled in.
+func (c Config) withDefaults() Config {
+	c.Skew = cmp.Or(c.Skew, dedupe.DefaultSkew)
+	c.Window = cmp.Or(c.Window, dedupe.DefaultWindow)
+	c.CacheAge = cmp.Or(c.CacheAge, dedupe.DefaultCacheAge)
+	c.SendTimeout = cmp.Or(c.SendTimeout, DefaultSendTimeout)
+	c.MaxPending = cmp.Or(c.MaxPending, DefaultMaxPending)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
 }
+
+// validate reports everything that is wrong with c, defaults filled in.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.SQS == nil {
+		bad("SQS: must be set")
+	}
+	if c.QueueURL == "" {
+		bad("QueueURL: must be set")
+	}
+	if c.Records == nil {
+		bad("Records: must be set")
+	}
+	if c.Keys == nil {
+		bad("Keys: must be set")
+	}
+	if err := dedupe.CheckScope(c.Scope); err != nil {
+		bad("Scope: %w", err)
+	}
+	if c.SendTimeout < 0 {
+		bad("SendTimeout %s: must not be negative", c.SendTimeout)
+	}
+	if c.MaxPending < minPending {
+		bad("MaxPending %d: must be at least %d bytes", c.MaxPending, minPending)
+	}
+	if c.ClientRate < 0 {
+		bad("ClientRate %g: must not be negative", c.ClientRate)
+	}
+	for i, token := range c.AuthTokens {
+		if token == "" {
+			bad("AuthTokens[%d]: must not be empty", i)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// API answers the requests. Use New; safe for concurrent use. It holds no
+// goroutine of its own while no request is under way.
+type API struct {
+	cfg     Config
+	names   *dedupe.Operator // nil: Records cannot be written
+	tokens  [][sha256.Size]byte
+	sender  *batch.Batcher[outgoing, accepted]
+	pending budget
+	watches watches
+	rates   rates
+	ready   readiness
+
+	mu     sync.Mutex
+	dlqURL string // guarded by mu; empty until it is known
+}
+
+// New returns the API's handler, or an error that lists everything wrong with
+// cfg. It makes no call. Close it after its server has stopped.
+func New(cfg Config) (*API, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("producerapi: %w", err)
+	}
+	a := &API{cfg: cfg, dlqURL: cfg.DLQURL, pending: budget{max: cfg.MaxPending}}
+	if store, ok := cfg.Records.(dedupe.Store); ok {
+		var err error
+		a.names, err = dedupe.NewOperator(store, dedupe.Config{
+			Scope: cfg.Scope, Skew: cfg.Skew, Window: cfg.Window, CacheAge: cfg.CacheAge, Logger: cfg.Logger,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("producerapi: %w", err)
+		}
+	}
+	for _, token := range cfg.AuthTokens {
+		a.tokens = append(a.tokens, sha256.Sum256([]byte(token)))
+	}
+	a.sender = newSender(cfg, a.sendBatch)
+	a.watches.read = a.record
+	a.rates.perSecond = cfg.ClientRate
+	return a, nil
+}
+
+// Close waits until every message that was handed to SQS has its answer.
+func (a *API) Close() {
+	a.sender.Close()
+	a.watches.wait()
+}
+
+// fifo reports whether the queue is a FIFO queue.
+func (a *API) fifo() bool { return strings.HasSuffix(a.cfg.QueueURL, ".fifo") }

@@ -74,23 +74,21 @@ func newPiped(t *testing.T, cfg Config, h http.HandlerFunc) (target *Target, sto
 	served.Go(func() { _ = srv.Serve(p) })
 
 	cfg.URL = "http://target.invalid/work"
-	target, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := newTransport(route{})
-	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+	cfg.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		client, server := net.Pipe()
 		select {
 		case p.conns <- server:
-			return &countingConn{Conn: client}, nil
+			return client, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	target.transport = transport
+	target, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return target, func() {
-		transport.CloseIdleConnections()
+		target.transport.(*http.Transport).CloseIdleConnections()
 		close(p.closed)
 		_ = srv.Close()
 		served.Wait()

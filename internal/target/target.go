@@ -3,9 +3,11 @@
 package target
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,6 +36,9 @@ type Config struct {
 	Secret            string        // signs requests as Standard Webhooks do: whsec_ and base64, or any text; may be empty
 	MaxResult         int           // bytes of an answer that are kept; 0 means 64 KiB
 	HTTP              *http.Client  // only its Transport is used; nil means one made for a worker
+
+	// Dial connects to the target where HTTP is nil. Default: TCP, or the socket.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Target posts messages. It is safe for concurrent use.
@@ -96,7 +101,7 @@ func New(cfg Config) (*Target, error) {
 	}
 	switch {
 	case cfg.HTTP == nil:
-		t.transport, t.ours = newTransport(way), true
+		t.transport, t.ours = newTransport(way, cfg.Dial), true
 	case way != (route{}):
 		bad("target URL: a Unix socket and h2c need the built-in HTTP client")
 	case cfg.HTTP.Transport == nil:

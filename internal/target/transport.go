@@ -23,12 +23,14 @@ const (
 )
 
 // newTransport speaks HTTP/1.1, or HTTP/2 where the way says so, over
-// connections that count what is sent.
-func newTransport(way route) *http.Transport {
+// connections that count what is sent. A nil dial is the network's.
+func newTransport(way route, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(!way.http2)
 	protocols.SetUnencryptedHTTP2(way.http2)
-	dialer := &net.Dialer{Timeout: dialTimeout}
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
 	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		Protocols:              &protocols,
@@ -40,13 +42,13 @@ func newTransport(way route) *http.Transport {
 		DisableCompression:     true, // the answer is kept as the target wrote it
 	}
 	if way != (route{}) {
-		t.Proxy = nil
+		t.Proxy = nil // it could not get there
 	}
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if way.socket != "" {
 			network, addr = "unix", way.socket
 		}
-		conn, err := dialer.DialContext(ctx, network, addr)
+		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/producerapi"
+)
+
+// defaultURL is where "worker --local" and "producer serve" listen.
+const defaultURL = "http://127.0.0.1:8080"
+
+// queueFlags say which queue and table to work on.
+type queueFlags struct {
+	QueueURL    string `name:"queue-url" placeholder:"URL" group:"Queue and table" help:"URL of the queue."`
+	DLQURL      string `name:"dlq-url" placeholder:"URL" group:"Queue and table" help:"URL of the dead-letter queue. Default: the one of the queue's redrive policy."`
+	Table       string `placeholder:"NAME" group:"Queue and table" help:"DynamoDB table that holds one record per name."`
+	Scope       string `placeholder:"TEXT" group:"Queue and table" help:"Prefix of every name in the table, the same as the workers'. Default: the queue's name."`
+	Key         string `default:"name" group:"Queue and table" help:"Where the name is, the same as the workers': a JMESPath over the body, or @attribute:NAME, @message-id, @dedup-id, for which each message needs an Idempotency-Key."`
+	Fingerprint string `placeholder:"JMESPATH" group:"Queue and table" help:"What of the body tells two messages of one name apart, the same as the workers': a JMESPath, or 'off'. Default: the whole body."`
+}
+
+// check adds what is wrong with the flags.
+func (f queueFlags) check(bad *problems) {
+	if f.QueueURL != "" {
+		if _, err := awsenv.QueueName(f.QueueURL); err != nil {
+			bad.add("--queue-url: %v", err)
+		}
+	}
+	if f.DLQURL != "" {
+		if _, err := awsenv.QueueName(f.DLQURL); err != nil {
+			bad.add("--dlq-url: %v", err)
+		}
+	}
+	if f.Scope != "" {
+		if err := dedupe.CheckScope(f.Scope); err != nil {
+			bad.add("--scope: %v", err)
+		}
+	}
+	if _, err := f.keys(); err != nil {
+		bad.add("--%v", err)
+	}
+}
+
+func (f queueFlags) keys() (*jsonkey.Extractor, error) {
+	return jsonkey.New(jsonkey.Config{Key: f.Key, Fingerprint: f.Fingerprint})
+}
+
+// api is the HTTP API over the queue and the table.
+func (f queueFlags) api(ctx context.Context, create bool, settings producerapi.Config) (*producerapi.API, error) {
+	cfg, err := awsenv.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
+	if create {
+		if f.QueueURL, f.DLQURL, err = f.create(ctx, cfg, queue, table); err != nil {
+			return nil, err
+		}
+	}
+	if err := dynamo.CheckTable(ctx, table, f.Table); err != nil {
+		if !errors.Is(err, dynamo.ErrNoTTL) {
+			return nil, err
+		}
+		settings.Logger.Warn("records are never removed", "error", err)
+	}
+	store, err := dynamo.New(table, dynamo.Config{Table: f.Table, Logger: settings.Logger})
+	if err != nil {
+		return nil, err
+	}
+	name, err := awsenv.QueueName(f.QueueURL)
+	if err != nil {
+		return nil, err
+	}
+	settings.SQS, settings.QueueURL, settings.DLQURL = queue, f.QueueURL, f.DLQURL
+	settings.Records, settings.Scope = store, cmp.Or(f.Scope, name)
+	if settings.Keys, err = f.keys(); err != nil {
+		return nil, err
+	}
+	return producerapi.New(settings)
+}
+
+// create makes what is missing on a local server.
+func (f queueFlags) create(
+	ctx context.Context, cfg aws.Config, queue *sqs.Client, table *dynamodb.Client,
+) (queueURL, dlqURL string, err error) {
+	if !awsenv.EndpointOverridden(cfg, "SQS") || !awsenv.EndpointOverridden(cfg, "DYNAMODB") {
+		return "", "", &awsenv.SettingsError{Problems: []string{
+			"--create: refused on AWS itself; set AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB, or deploy the stack",
+		}}
+	}
+	if queueURL, dlqURL, err = awsenv.CreateQueue(ctx, queue, f.QueueURL); err != nil {
+		return "", "", err
+	}
+	return queueURL, cmp.Or(f.DLQURL, dlqURL), dynamo.CreateTable(ctx, table, f.Table)
+}
+
+// backendFlags say whom a command talks to.
+type backendFlags struct {
+	URL       string   `placeholder:"URL" help:"Producer API to talk to. Default: ${default_url}, when no --queue-url is set."`
+	AuthToken []string `placeholder:"TOKEN" help:"Bearer token of the API; the first one counts. Better set by SQSONCE_AUTH_TOKEN."`
+	JSON      bool     `name:"json" help:"Print JSON."`
+	queueFlags
+}
+
+func (f backendFlags) check(bad *problems) {
+	switch {
+	case f.URL != "":
+		if u, err := url.Parse(f.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			bad.add("--url %q: not an http or https URL", f.URL)
+		}
+	case f.QueueURL != "" && f.Table == "":
+		bad.add("--table (SQSONCE_TABLE) is missing: --queue-url needs it")
+	}
+	f.queueFlags.check(bad)
+}
+
+// connect returns a client of the API at --url, or of one inside this process
+// that works on --queue-url and --table. It has to be closed.
+func (f backendFlags) connect(ctx context.Context) (*client, error) {
+	if f.URL != "" || f.QueueURL == "" {
+		base, err := url.Parse(cmp.Or(f.URL, defaultURL))
+		if err != nil {
+			return nil, err
+		}
+		token := ""
+		if len(f.AuthToken) > 0 {
+			token = f.AuthToken[0]
+		}
+		transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // it is one
+		transport.MaxIdleConnsPerHost = 256
+		return &client{base: base, http: &http.Client{Transport: transport}, token: token, close: transport.CloseIdleConnections}, nil
+	}
+	token := rand.Text()
+	api, err := f.api(ctx, false, producerapi.Config{
+		AuthTokens: []string{token}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, err
+	}
+	base := &url.URL{Scheme: "http", Host: "in-process"}
+	return &client{base: base, http: &http.Client{Transport: inProcess{api}}, token: token, close: api.Close}, nil
+}
+
+// inProcess answers requests by a handler, without a network.
+type inProcess struct{ handler http.Handler }
+
+// RoundTrip implements [http.RoundTripper].
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	in := r.Clone(r.Context())
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	in.RemoteAddr = "127.0.0.1:0"
+	w := &answer{header: http.Header{}}
+	t.handler.ServeHTTP(w, in)
+	if err := in.Body.Close(); err != nil {
+		return nil, fmt.Errorf("close the request's body: %w", err)
+	}
+	return &http.Response{
+		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: w.header, Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r,
+	}, nil
+}
+
+// answer is an [http.ResponseWriter] in memory.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *answer) Header() http.Header { return w.header }
+
+func (w *answer) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+}
+
+func (w *answer) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(b)
+}

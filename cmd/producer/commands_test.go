@@ -1,0 +1,405 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/internal/producerapi"
+)
+
+func jsonkeySource(body string) jsonkey.Source { return jsonkey.Source{Body: body} }
+
+func TestSendSaysWhatBecameOfTheMessage(t *testing.T) {
+	t.Parallel()
+	r := localRig(t)
+	r.do("send", "--name", `a"b\c/ü`).want(0).says(`queued "a\"b\\c/ü" as message `)
+	r.do("send", "--body", `{"name":"b","x":1}`, "--group", "g", "--delay", "1s").want(0).says(`queued "b"`)
+	r.do("send", "--name", "c", "--body", `{"x":1}`, "--json").want(0).says(`"name": "c"`, `"status": "QUEUED"`)
+	r.do("send", "--name", "c", "--body", `{"name":"d"}`).want(1).says("400", "Idempotency-Key")
+	r.work(1)
+	r.do("send", "--name", "d", "--wait", "20s").want(0).says("COMPLETED", `"done"`)
+	r.do("send", "--name", "d", "--body", `{"name":"d","x":1}`, "--wait", "5s").want(1).says("422", "different body")
+	if r.runs[`a"b\c/ü`] != 1 {
+		t.Errorf("runs are %v", r.runs)
+	}
+}
+
+func lines(from, to int) string {
+	var b strings.Builder
+	for i := from; i <= to; i++ {
+		b.WriteString(`{"name":"line-` + strconv.Itoa(i) + "\"}\n")
+	}
+	return b.String()
+}
+
+func TestLinesAreSentAndRefusedOneByOne(t *testing.T) {
+	t.Parallel()
+	r := localRig(t)
+	stdin := lines(1, 1200) + "\n{\"nome\":1}\n" + lines(1201, 1201) + "not JSON"
+	got := producer(t, stdin, append([]string{"send"}, r.backend...)...).want(1)
+	got.says("1201 messages accepted, 2 refused", "line 1202: name: is missing", "line 1204: body: not JSON", "2 of 1203 messages were refused")
+	depth := decode[producerapi.Depth](r.get("/queue"))
+	if depth.Visible != 1201 {
+		t.Errorf("depth is %+v", depth)
+	}
+	sum := decode[summary](producer(t, lines(1, 3), append([]string{"send", "--json", "--skip", "1"}, r.backend...)...).want(0))
+	if sum.Accepted != 2 || !sum.Done || sum.Next != 3 {
+		t.Errorf("summary is %+v", sum)
+	}
+	producer(t, lines(1, 3), append([]string{"send", "--skip", "4"}, r.backend...)...).want(1).says("standard input has 3")
+	producer(t, "", append([]string{"send"}, r.backend...)...).want(0).says("0 messages accepted")
+}
+
+// get asks the rig's API.
+func (r *rig) get(path string) result {
+	r.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, r.backend[1]+path, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return result{r.t, 0, string(b), ""}
+}
+
+func TestInterruptedSendSaysHowToGoOn(t *testing.T) {
+	t.Parallel()
+	r := localRig(t)
+	var calls atomic.Int64
+	flaky := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if calls.Add(1) == 2 {
+			w.Header().Set("Retry-After", "2")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		http.Redirect(w, req, r.backend[1]+req.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer flaky.Close()
+	args := []string{"send", "--url", flaky.URL, "--auth-token", token}
+	producer(t, lines(1, 1100), args...).want(1).says("500 messages accepted", "go on with --skip 500")
+	producer(t, lines(1, 1100), append(args, "--skip", "500")...).want(0).says("600 messages accepted")
+	if depth := decode[producerapi.Depth](r.get("/queue")); depth.Visible != 1100 {
+		t.Errorf("depth is %+v", depth)
+	}
+}
+
+func TestStatusShowsTheRecord(t *testing.T) {
+	t.Parallel()
+	r := localRig(t)
+	r.do("status", "a").want(1).says(`nothing is known of "a"`)
+	r.work(1)
+	r.do("send", "--name", "a", "--wait", "20s").want(0)
+	r.do("status", "a").want(0).says("COMPLETED", "attempts", `"done"`)
+	if got := decode[producerapi.Record](r.do("status", "a", "--json").want(0)); got.Name != "a" || !got.Final {
+		t.Errorf("record is %+v", got)
+	}
+	r.do("status", "a", "--watch").want(0).says("COMPLETED")
+	if got := decode[producerapi.Record](r.do("status", "a", "--watch", "--json").want(0)); got.Status != dedupe.Completed {
+		t.Errorf("record is %+v", got)
+	}
+}
+
+func TestStuckNameIsSettledByAnOperator(t *testing.T) {
+	for where, newRig := range map[string]func(t *testing.T) *rig{
+		"over HTTP":       localRig,
+		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-settle") },
+	} {
+		t.Run(where, func(t *testing.T) {
+			r := newRig(t)
+			var mended atomic.Bool
+			r.fail = func(name string) error {
+				if name == "bad" && !mended.Load() {
+					return errBad
+				}
+				return nil
+			}
+			r.work(2)
+			r.do("send", "--name", "bad", "--wait", "20s").want(0).says("REJECTED", "no such customer")
+			r.waitFor(func() bool { return strings.Contains(r.do("dlq", "ls").out, "bad") })
+			r.do("dlq", "ls").want(0).says("REASON", "rejected", "REJECTED, 1 attempt", "1 copy of 1 message")
+			r.do("dlq", "show", "bad").want(0).says(`{"name":"bad"}`, "no such customer")
+			r.do("dlq", "show", "other").want(1).says("not in the dead-letter queue")
+			r.do("resolve", "bad", "--completed").want(1).says("409", "UNKNOWN")
+			r.do("resolve", "bad", "--retry").want(0).says("RETRYING", "producer dlq redrive --name bad")
+			mended.Store(true)
+			r.do("dlq", "redrive", "--name", "bad").want(0).says("1 message moved", "one-by-one")
+			r.waitFor(func() bool { return strings.Contains(r.do("status", "bad").out, "COMPLETED") })
+			r.do("dlq", "ls").want(0).says("is empty")
+			r.do("resolve", "bad", "--retry").want(1).says("409")
+			if where == "over HTTP" {
+				r.do("forget", "bad").want(0).says("forgotten; waiting", "counts as never seen")
+			} else {
+				r.do("forget", "bad", "--no-wait").want(0).says("counts as never seen")
+			}
+			r.do("status", "bad").want(1)
+		})
+	}
+}
+
+// waitFor waits for a fact.
+func (r *rig) waitFor(fact func() bool) {
+	r.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !fact() {
+		if time.Now().After(deadline) {
+			r.t.Fatal("it never came true")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// waitForDeadLetters waits until n messages have been dead-lettered, each of
+// which may have several copies.
+func (r *rig) waitForDeadLetters(n int) {
+	r.t.Helper()
+	var last result
+	defer func() {
+		if r.t.Failed() {
+			r.t.Logf("the dead-letter queue last: %s%s", last.out, last.err)
+		}
+	}()
+	r.waitFor(func() bool {
+		last = r.do("dlq", "ls", "--json").want(0)
+		return decode[producerapi.DeadLetters](last).Originals == n
+	})
+}
+
+func TestWholeDeadLetterQueueIsRedrivenOrPurged(t *testing.T) {
+	for where, newRig := range map[string]func(t *testing.T) *rig{
+		"over HTTP":       localRig,                                                      // by a task
+		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-dlq") }, // has no tasks
+	} {
+		t.Run(where, func(t *testing.T) {
+			r := newRig(t)
+			var mended atomic.Bool
+			r.fail = func(string) error {
+				if !mended.Load() {
+					return errBad
+				}
+				return nil
+			}
+			r.work(1)
+			r.do("replay", "--name", "bad", "--count", "12", "--distinct", "12").want(0)
+			r.waitForDeadLetters(12)
+			mended.Store(true)
+			r.do("dlq", "redrive").want(0).says("messages moved, completed")
+			r.waitFor(func() bool { return strings.Contains(r.do("status", "bad-11").out, "COMPLETED") })
+
+			mended.Store(false)
+			r.do("replay", "--name", "worse", "--count", "3", "--distinct", "3").want(0)
+			r.waitForDeadLetters(3)
+			producer(t, "no\n", append([]string{"dlq", "purge"}, r.backend...)...).want(1).says("Delete about", "nothing was deleted")
+			producer(t, "", append([]string{"dlq", "purge"}, r.backend...)...).want(1)
+			producer(t, "yes\n", append([]string{"dlq", "purge"}, r.backend...)...).want(0).says("messages deleted")
+			r.do("dlq", "ls").want(0).says("is empty")
+		})
+	}
+}
+
+func TestUnknownNamesAreRedrivenOnlyOnAWord(t *testing.T) {
+	t.Parallel()
+	r := localRig(t)
+	r.hold = true
+	var mended atomic.Bool
+	r.fail = func(string) error {
+		if !mended.Load() {
+			return unknownOutcome{errors.New("the connection broke")}
+		}
+		return nil
+	}
+	r.work(1)
+	r.do("send", "--name", "u", "--wait", "20s").want(0).says("UNKNOWN")
+	r.waitForDeadLetters(1)
+	r.do("dlq", "redrive").want(1).says("UNKNOWN: u", "--reopen-unknown")
+	mended.Store(true)
+	r.do("dlq", "redrive", "--reopen-unknown").want(0)
+	r.waitFor(func() bool { return strings.Contains(r.do("status", "u").out, "COMPLETED") })
+}
+
+// unknownOutcome is an error that leaves open whether the work was done.
+type unknownOutcome struct{ error }
+
+func (unknownOutcome) Unknown() bool        { return true }
+func (unknownOutcome) OutcomeUnknown() bool { return true }
+
+func TestBadUsageIsExplained(t *testing.T) {
+	for _, tc := range []struct {
+		args string
+		want []string
+	}{
+		{"serve", []string{"--queue-url and --table", "worker --local"}},
+		{"serve --queue-url http://x/1/q", []string{"--table"}},
+		{"serve --table t", []string{"--queue-url"}},
+		{"serve --queue-url http://x/1/q --table t --addr 0.0.0.0:80", []string{"--auth-token", "--insecure"}},
+		{"serve --queue-url http://x/1/q --table t --addr :80", []string{"--auth-token"}},
+		{"serve --queue-url http://x/a.b --table t --scope a#b --key [ --client-rate=-1", []string{"--queue-url", "--scope", "--key", "--client-rate", "4 problems"}},
+		{"send --skip 3 --name a", []string{"--skip 3"}},
+		{"send --wait 3s", []string{"--wait 3s"}},
+		{"replay --name x --count 0 --concurrency 0 --rate=-1 --timeout 0s", []string{"--count 0", "--concurrency 0", "--rate -1", "--timeout 0s"}},
+		{"replay --name x --distinct 200", []string{"--distinct 200", "--count 100"}},
+		{"replay --name x --permute-keys --different-body", []string{"--permute-keys", "--different-body"}},
+		{"replay", []string{"--name"}},
+		{"status", []string{"<name>"}},
+		{"status a --url ftp://x", []string{"--url"}},
+		{"status a --queue-url http://x/1/q", []string{"--table"}},
+		{"resolve a", []string{"--completed", "--retry"}},
+		{"resolve a --retry --result 1", []string{"--result"}},
+		{"resolve a --completed --result {", []string{"--result"}},
+		{"dlq ls --limit 0", []string{"--limit 0"}},
+		{"dlq redrive --name a --rate 5", []string{"--rate 5"}},
+		{"completion tcsh", []string{"tcsh"}},
+		{"nonsense", []string{"nonsense"}},
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			producer(t, "", strings.Fields(tc.args)...).want(2).says(tc.want...)
+		})
+	}
+	producer(t, "", "send", "--name", "a\x01").want(2).says("control character")
+}
+
+func TestHelpIsThereForEveryCommand(t *testing.T) {
+	producer(t, "").want(0).says("Usage: producer", "Exit codes")
+	for _, args := range []string{"--help", "serve", "send", "replay", "status", "resolve", "forget", "dlq", "dlq ls", "dlq show", "dlq redrive", "dlq purge", "completion"} {
+		producer(t, "", append(strings.Fields(args), "--help")...).want(0).says("Usage: producer")
+	}
+	if got := producer(t, "", "--version").want(0); strings.TrimSpace(got.out) == "" {
+		t.Error("no version")
+	}
+}
+
+func TestFlagsAreSetByTheEnvironment(t *testing.T) {
+	r := localRig(t)
+	t.Setenv("SQSONCE_URL", r.backend[1])
+	t.Setenv("SQSONCE_AUTH_TOKEN", token+",another")
+	t.Setenv("SQSONCE_QUEUE_URL", "http://127.0.0.1:1/1/elsewhere")
+	producer(t, "", "send", "--name", "a").want(0).says(`queued "a"`)
+}
+
+func TestNobodyListeningIsExplained(t *testing.T) {
+	producer(t, "", "status", "a", "--url", "http://127.0.0.1:1").want(1).says("worker --local", "--url")
+}
+
+func TestServeAnswersUntilItIsToldToStop(t *testing.T) {
+	r := realRig(t, "producer-serve")
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("\n"+token+"\nsecond\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signals := make(chan os.Signal, 1)
+	out, lines := newPipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(context.Background(), []string{
+			"serve", "--addr", "127.0.0.1:0", "--queue-url", r.queueURL + "-new", "--table", "producer-serve-new", "--create", "--auth-token-file", file,
+		}, stdio{strings.NewReader(""), out, out}, signals)
+	}()
+	url := ""
+	for l := range lines {
+		if rest, ok := strings.CutPrefix(l, "producer at "); ok {
+			url, _, _ = strings.Cut(rest, " ")
+			break
+		}
+	}
+	go func() {
+		for range lines { // the log
+		}
+	}()
+	args := []string{"--url", strings.TrimSuffix(url, "/"), "--auth-token", "second"}
+	producer(t, "", append([]string{"send", "--name", "a"}, args...)...).want(0).says(`queued "a"`)
+	producer(t, "", "send", "--name", "a", "--url", url, "--auth-token", "wrong").want(1).says("401")
+	producer(t, "", append([]string{"dlq", "ls"}, args...)...).want(0).says("is empty")
+	signals <- syscall.SIGTERM
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestServeRefusesToCreateOnAWS(t *testing.T) {
+	for _, key := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_DYNAMODB"} {
+		t.Setenv(key, "")
+	}
+	t.Setenv("AWS_REGION", "eu-central-1")
+	producer(t, "", "serve", "--addr", "127.0.0.1:0", "--queue-url", "http://x/1/q", "--table", "t", "--create").want(2).says("--create")
+}
+
+// newPipe is a writer and the lines that are written to it.
+func newPipe() (*lineWriter, <-chan string) {
+	w := &lineWriter{lines: make(chan string, 100)}
+	return w, w.lines
+}
+
+type lineWriter struct {
+	part  string
+	lines chan string
+}
+
+func (w *lineWriter) Write(b []byte) (int, error) {
+	w.part += string(b)
+	for {
+		line, rest, ok := strings.Cut(w.part, "\n")
+		if !ok {
+			return len(b), nil
+		}
+		w.part = rest
+		select {
+		case w.lines <- line:
+		default: // nobody reads any more
+		}
+	}
+}
+
+func TestBashCompletesCommandsAndFlags(t *testing.T) {
+	t.Parallel()
+	script := producer(t, "", "completion", "bash").want(0).out
+	complete := func(words ...string) string {
+		test := script + "\nCOMP_WORDS=(" + strings.Join(words, " ") + ")\nCOMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 ))\n_producer\necho \"${COMPREPLY[@]}\"\n"
+		out, err := exec.Command("bash", "-c", test).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	for want, words := range map[string][]string{
+		"serve send status":      {"producer", "s"},
+		"dlq":                    {"producer", "d"},
+		"redrive":                {"producer", "dlq", "r"},
+		"--reopen-unknown":       {"producer", "dlq", "redrive", "--reo"},
+		"--different-body":       {"producer", "replay", "--name", "x", "--dif"},
+		"bash zsh fish":          {"producer", "completion", "''"},
+		"--count --concurrency":  {"producer", "replay", "--co"},
+		"--auth-token":           {"producer", "status", "--au"},
+		"--permute-keys":         {"producer", "replay", "--p"},
+		"--stop-timeout --scope": {"producer", "serve", "--s"},
+	} {
+		got := complete(words...)
+		for _, w := range strings.Fields(want) {
+			if !strings.Contains(" "+got+" ", " "+w+" ") {
+				t.Errorf("%q completes to %q, want %q", words, got, want)
+			}
+		}
+	}
+	producer(t, "", "completion", "fish").want(0).says("complete -c producer")
+	producer(t, "", "completion", "zsh").want(0).says("#compdef producer")
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/producerapi"
+)
+
+// sendCmd is "producer send".
+type sendCmd struct {
+	Name  string        `placeholder:"NAME" help:"Name of the message."`
+	Body  string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}. Without --name and --body messages are read from standard input, one a line."`
+	Group string        `placeholder:"ID" help:"Message group of the messages."`
+	Delay time.Duration `help:"How long the messages stay invisible at first (whole seconds, up to 15m)."`
+	Wait  time.Duration `help:"Wait this long (up to 60s) for the outcome of the one message."`
+	Skip  int           `help:"Leave out that many lines of standard input: they were sent before."`
+	backendFlags
+}
+
+// many reports whether messages are read from standard input.
+func (s *sendCmd) many() bool { return s.Name == "" && s.Body == "" }
+
+func (s *sendCmd) check() error {
+	var bad problems
+	if s.Name != "" {
+		checkName(&bad, s.Name)
+	}
+	if s.Skip < 0 {
+		bad.add("--skip %d: must not be negative", s.Skip)
+	}
+	if s.Skip > 0 && !s.many() {
+		bad.add("--skip %d: has nothing to do with --name or --body", s.Skip)
+	}
+	if s.Wait != 0 && s.many() {
+		bad.add("--wait %s: only for one message (--name or --body)", s.Wait)
+	}
+	if s.Wait < 0 {
+		bad.add("--wait %s: must not be negative", s.Wait)
+	}
+	s.backendFlags.check(&bad)
+	return bad.err()
+}
+
+func (s *sendCmd) run(ctx context.Context, io stdio) error {
+	if s.many() && isTerminal(io.in) {
+		return (&problems{"nothing to send: give --name or --body, or lines of JSON on standard input"}).err()
+	}
+	c, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if s.many() {
+		return s.sendLines(ctx, c, io)
+	}
+	r, err := s.request()
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	if s.JSON {
+		return printJSON(io.out, json.RawMessage(resp.body))
+	}
+	if resp.status == http.StatusOK {
+		var record producerapi.Record
+		if err := json.Unmarshal(resp.body, &record); err != nil {
+			return fmt.Errorf("outcome: %w", err)
+		}
+		table(io.out, describe(record))
+		return nil
+	}
+	var queued struct {
+		Name      string
+		MessageID string `json:"message_id"`
+	}
+	if err := json.Unmarshal(resp.body, &queued); err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	_, _ = fmt.Fprintf(io.out, "queued %q as message %s\n", queued.Name, queued.MessageID)
+	return nil
+}
+
+// request is that of one message.
+func (s *sendCmd) request() (request, error) {
+	r := request{method: http.MethodPost, path: "/", header: s.header(), body: []byte(s.Body)}
+	if s.Body == "" {
+		b, err := nameBody(s.Name)
+		if err != nil {
+			return r, err
+		}
+		r.body = b
+	}
+	if s.Name != "" {
+		r.header.Set("Idempotency-Key", quoted(s.Name))
+	}
+	if s.Wait > 0 {
+		r.header.Set("Prefer", "wait="+strconv.Itoa(int((s.Wait+time.Second-1)/time.Second)))
+	}
+	return r, nil
+}
+
+// header is what the flags say of every message.
+func (s *sendCmd) header() http.Header {
+	h := http.Header{}
+	if s.Group != "" {
+		h.Set("X-Sqsonce-Group", s.Group)
+	}
+	if s.Delay != 0 {
+		h.Set("X-Sqsonce-Delay", s.Delay.String())
+	}
+	return h
+}
+
+// nameBody is the smallest body of a name.
+func nameBody(name string) ([]byte, error) {
+	b, err := json.Marshal(struct {
+		Name string `json:"name"`
+	}{name})
+	if err != nil {
+		return nil, fmt.Errorf("body for %q: %w", name, err)
+	}
+	return b, nil
+}
+
+// quoted is a name as a structured-field string.
+func quoted(name string) string {
+	b := make([]byte, 0, len(name)+2)
+	b = append(b, '"')
+	for i := range len(name) {
+		if name[i] == '"' || name[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, name[i])
+	}
+	return string(append(b, '"'))
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/admin"
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/producerapi"
+)
+
+// serveCmd is "producer serve".
+type serveCmd struct {
+	Addr          string        `default:"127.0.0.1:8080" help:"Address to listen on."`
+	AuthToken     []string      `placeholder:"TOKEN" help:"Bearer tokens to accept, separated by commas: several while they are rotated. Needed unless --addr is a loopback address or --insecure is given. Better set by SQSONCE_AUTH_TOKEN or --auth-token-file, which other users of the machine cannot see."`
+	AuthTokenFile string        `type:"path" placeholder:"FILE" help:"File with further bearer tokens, one a line."`
+	Insecure      bool          `help:"Listen beyond loopback without a token."`
+	ClientRate    float64       `default:"0" help:"Requests a second that one client (token, or address) may make, with bursts of twice that; 0 means no limit."`
+	StopTimeout   time.Duration `default:"20s" help:"How long requests may finish after a stop."`
+	Create        bool          `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
+	LogFormat     string        `default:"auto" enum:"auto,json,text" help:"Log format (${enum}); auto is text on a terminal and JSON elsewhere."`
+	queueFlags
+}
+
+func (s *serveCmd) check() error {
+	var bad problems
+	switch {
+	case s.QueueURL == "" && s.Table == "":
+		bad.add("nothing to work on: give --queue-url and --table (SQSONCE_QUEUE_URL, SQSONCE_TABLE) with AWS credentials, or run worker --local, which brings this API along and needs neither")
+	case s.QueueURL == "":
+		bad.add("--queue-url (SQSONCE_QUEUE_URL) is missing")
+	case s.Table == "":
+		bad.add("--table (SQSONCE_TABLE) is missing")
+	}
+	if !s.Insecure && len(s.AuthToken) == 0 && s.AuthTokenFile == "" && !loopback(s.Addr) {
+		bad.add("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN) or --auth-token-file; --insecure lets everybody in", s.Addr)
+	}
+	if s.ClientRate < 0 {
+		bad.add("--client-rate %g: must not be negative", s.ClientRate)
+	}
+	if s.StopTimeout < 0 {
+		bad.add("--stop-timeout %s: must not be negative", s.StopTimeout)
+	}
+	s.queueFlags.check(&bad)
+	return bad.err()
+}
+
+// loopback reports whether only this machine can reach addr. What is no address
+// at all is found out by who listens.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (s *serveCmd) run(ctx context.Context, io stdio) error {
+	log := awsenv.Logger(io.err, s.LogFormat, 0)
+	tokens, err := s.tokens()
+	if err != nil {
+		return err
+	}
+	ln, err := awsenv.Listen("--addr", s.Addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ln.Close() }()
+	api, err := s.api(ctx, s.Create, producerapi.Config{AuthTokens: tokens, ClientRate: s.ClientRate, Logger: log})
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(io.out, "producer at http://%s/ for %s\n", ln.Addr(), s.QueueURL)
+
+	// 1. the first signal: no new requests, those under way may finish
+	// 2. the end of the time for that: they are cut short
+	// 3. what was handed to SQS gets its answer
+	err = admin.Serve(ctx, ln, api, s.StopTimeout)
+	api.Close()
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
+
+// tokens are those of the flag and of the file.
+func (s *serveCmd) tokens() ([]string, error) {
+	var tokens []string
+	for _, t := range s.AuthToken {
+		if t = strings.TrimSpace(t); t != "" {
+			tokens = append(tokens, t)
+		}
+	}
+	if s.AuthTokenFile != "" {
+		b, err := os.ReadFile(s.AuthTokenFile)
+		if err != nil {
+			return nil, &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--auth-token-file: %v", err)}}
+		}
+		for line := range strings.Lines(string(b)) {
+			if line = strings.TrimSpace(line); line != "" {
+				tokens = append(tokens, line)
+			}
+		}
+		if len(tokens) == 0 {
+			return nil, &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--auth-token-file %q: holds no token", s.AuthTokenFile)}}
+		}
+	}
+	return tokens, nil
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/testscale"
+)
+
+// An outage of a minute with a backlog, where SQS dead-letters a message after
+// three receives: nothing is lost to it, and nothing is burned.
+func TestOutageBurnsNothing(t *testing.T) {
+	t.Parallel()
+	const outage = time.Minute
+	for name, tc := range map[string]struct {
+		set    func(b *inBubble, down bool)
+		status int      // what the target answers while it is down
+		args   []string // more flags
+		failed int      // messages that may have cost an attempt before it was clear
+
+		messages int // in the queue; 0 means 200
+	}{
+		"target refuses":            {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000},
+		"target answers 404":        {status: 404, failed: 5, messages: 1000},
+		"target answers 401":        {status: 401, failed: 5},
+		"target redirects":          {status: 302, failed: 5},
+		"target answers 500":        {status: 500, failed: 5},
+		"store is down":             {set: func(b *inBubble, down bool) { b.store.set(down) }, messages: 1000},
+		"target and its health":     {status: 503, failed: 5, args: []string{"--target-health", "/up"}},
+		"target refuses, with gate": {set: func(b *inBubble, down bool) { b.target.refuse(down) }, args: []string{"--target-health", "/up"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := testscale.N(t, max(tc.messages, 200))
+				var target failingTarget
+				b := newInBubble(t, 3, target.ServeHTTP, tc.args...)
+				for i := range n {
+					b.send(body("m" + strconv.Itoa(i)))
+				}
+				set := func(down bool) {
+					if tc.set != nil {
+						tc.set(b, down)
+						return
+					}
+					target.set(map[bool]int{true: tc.status, false: 204}[down])
+				}
+				target.set(204)
+				set(true)
+				b.begin()
+				defer b.end()
+				time.Sleep(outage)
+				asked, tried := target.asked(), b.attempts(n)
+				if tried > tc.failed {
+					t.Errorf("%d attempts counted within the outage, want at most %d", tried, tc.failed)
+				}
+				// The slots' worth of messages when it begins, then a probe now and then.
+				if most := b.cfg.Concurrency + int(outage/time.Second); asked > most {
+					t.Errorf("target was asked %d times within the outage, want at most %d", asked, most)
+				}
+				if err := b.pool.Healthy(time.Now()); err != nil {
+					t.Errorf("unhealthy within the outage: %v", err)
+				}
+				set(false)
+				if !b.await(2*time.Minute, func() bool { return b.depth(b.back.queueURL) == 0 }) {
+					t.Errorf("%d of %d messages are left two minutes after the outage", b.depth(b.back.queueURL), n)
+				}
+				if dead := b.dead(); len(dead) > 0 {
+					t.Errorf("%d dead letters, the first with %v", len(dead), dead[0].MessageAttributes)
+				}
+				for i := range n {
+					if r := b.record("m" + strconv.Itoa(i)); r.Status != dedupe.Completed {
+						t.Fatalf("m%d is %s", i, r.Status)
+					}
+				}
+				if again := b.attempts(n) - n; again > tc.failed {
+					t.Errorf("%d attempts more than names, want at most %d", again, tc.failed)
+				}
+			})
+		})
+	}
+}
+
+// attempts is how many attempts are counted on m0 and the following.
+func (b *inBubble) attempts(n int) (sum int) {
+	for i := range n {
+		sum += b.record("m" + strconv.Itoa(i)).Attempts
+	}
+	return sum
+}
+
+// failingTarget answers with the status that it is told; a little late.
+type failingTarget struct {
+	mu     sync.Mutex
+	status int // guarded by mu
+	posts  int // guarded by mu
+}
+
+func (f *failingTarget) set(status int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status = status
+}
+
+func (f *failingTarget) asked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.posts
+}
+
+func (f *failingTarget) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	time.Sleep(latency(20 * time.Millisecond))
+	f.mu.Lock()
+	status := f.status
+	if r.Method == http.MethodPost {
+		f.posts++
+	}
+	f.mu.Unlock()
+	w.Header().Set("Location", "/elsewhere")
+	w.WriteHeader(status)
+}
+
+func TestNothingIsReceivedBeforeTheTargetIsHealthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var target failingTarget
+		target.set(503)
+		b := newInBubble(t, 3, target.ServeHTTP, "--target-health", "/up")
+		b.send(body("a"))
+		b.begin()
+		defer b.end()
+		time.Sleep(time.Hour)
+		if visible, _ := counts(t, b.back.queue, b.back.queueURL); visible != "1" || target.asked() != 0 {
+			t.Errorf("%s messages are visible, target was asked %d times", visible, target.asked())
+		}
+		if err := b.pool.Healthy(time.Now()); err != nil {
+			t.Errorf("unhealthy while it waits on purpose: %v", err)
+		}
+		target.set(204)
+		if !b.await(10*time.Second, func() bool { return b.depth(b.back.queueURL) == 0 }) {
+			t.Error("not handled within 10 s of the target's health")
+		}
+	})
+}
+
+func TestWaitForHealthEndsWithTheStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newInBubble(t, 3, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, "--target-health", "/up")
+		b.begin()
+		time.Sleep(time.Minute)
+		start := time.Now()
+		b.end()
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+	})
+}
+
+func TestStoreIsDownWhenItKeepsFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []consumer.Condition
+		w := storeWatch{log: slog.New(slog.DiscardHandler), report: func(dependency string, is consumer.Condition) {
+			if dependency != storeDown {
+				t.Errorf("told of %s", dependency)
+			}
+			told = append(told, is)
+		}}
+		var seen []string
+		hooks := w.hooks(dedupe.Hooks{
+			StoreFailed: func(op, _ string, _ error) { seen = append(seen, op) },
+			Claimed:     func(dedupe.Attempt) { seen = append(seen, "claimed") },
+			Replayed:    func(_, kind string) { seen = append(seen, kind) },
+			Settled:     func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) { seen = append(seen, outcome) },
+		})
+		fail := func(after time.Duration) {
+			time.Sleep(after)
+			hooks.StoreFailed("claim", "a", errors.New("no"))
+		}
+		expect := func(when string, want ...consumer.Condition) {
+			t.Helper()
+			if !slices.Equal(told, want) {
+				t.Errorf("%s: told %v, want %v", when, told, want)
+			}
+		}
+		fail(0)
+		fail(storePatience - 1)
+		expect("not for long")
+		hooks.Claimed(dedupe.Attempt{})
+		fail(1)
+		fail(storePatience - 1)
+		expect("with a success between")
+		fail(time.Hour)
+		expect("once an hour")
+		fail(storePatience)
+		fail(1)
+		expect("for long", consumer.Down)
+		hooks.Replayed("a", "cached")
+		hooks.Settled(dedupe.Attempt{}, "unrecorded", 0, nil)
+		expect("with no word from the store", consumer.Down)
+		hooks.Settled(dedupe.Attempt{}, "completed", 0, nil)
+		hooks.Replayed("a", "recorded")
+		expect("answered", consumer.Down, consumer.Up)
+		want := "[claim claim claimed claim claim claim claim claim cached unrecorded completed recorded]"
+		if got := fmt.Sprint(seen); got != want {
+			t.Errorf("passed on %s, want %s", got, want)
+		}
+	})
+}
+
+func TestHealthGateLooksAgainWhenItIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var told []consumer.Condition
+		healthy := true
+		gate := newHealthGate(func(context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if healthy {
+				return nil
+			}
+			return errors.New("no")
+		}, func(_ string, is consumer.Condition) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, is)
+		}, slog.New(slog.DiscardHandler))
+		last := func() consumer.Condition {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return told[len(told)-1]
+		}
+		if last() != consumer.Closed {
+			t.Error("open before anybody has looked")
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { gate.run(ctx) })
+		if last() != consumer.Up {
+			t.Error("closed although the target is healthy")
+		}
+		mu.Lock()
+		healthy = false
+		mu.Unlock()
+		gate.look()
+		gate.look()
+		if last() != consumer.Closed {
+			t.Error("open although the target is not healthy")
+		}
+		mu.Lock()
+		healthy = true
+		mu.Unlock()
+		time.Sleep(healthMost)
+		if last() != consumer.Up {
+			t.Error("closed although the target is healthy again")
+		}
+		stop()
+		running.Wait()
+	})
+}

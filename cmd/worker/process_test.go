@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+// asWorker makes the test binary be the worker.
+const asWorker = "SQSONCE_TEST_AS_WORKER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asWorker) != "" {
+		signals := make(chan os.Signal, 2)
+		signal.Notify(signals, syscall.SIGTERM)
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr, signals))
+	}
+	os.Exit(m.Run())
+}
+
+// process is a worker in a process of its own.
+type process struct {
+	cmd    *exec.Cmd
+	output output
+	ended  chan struct{}
+}
+
+func startProcess(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{ended: make(chan struct{})}
+	args = append([]string{"--admin-addr", "127.0.0.1:0", "--log-format", "json", "--debug"}, args...)
+	p.cmd = exec.CommandContext(t.Context(), os.Args[0], args...)
+	p.cmd.Env = append(os.Environ(), append(env, asWorker+"=1")...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // killed, mostly
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("worker %d:\n%s", p.cmd.Process.Pid, p.output.String())
+		}
+	})
+	return p
+}
+
+// kill ends the process as a power cut would, and waits for it.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.ended
+}
+
+func (p *process) printed(t *testing.T, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	var found []string
+	wait(t, "output that matches "+pattern, func() bool {
+		found = re.FindStringSubmatch(p.output.String())
+		return found != nil
+	})
+	return found[1]
+}
+
+// ledgerTarget notes each POST by name; names that begin with "long" are never
+// answered.
+type ledgerTarget struct {
+	*httptest.Server
+	mu    sync.Mutex
+	posts map[string][]http.Header // guarded by mu
+}
+
+func newLedgerTarget(t *testing.T) *ledgerTarget {
+	l := &ledgerTarget{posts: make(map[string][]http.Header)}
+	l.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		name := r.Header.Get("X-Sqsonce-Name")
+		l.mu.Lock()
+		l.posts[name] = append(l.posts[name], r.Header.Clone())
+		l.mu.Unlock()
+		if strings.HasPrefix(name, "long") {
+			<-r.Context().Done()
+		}
+	}))
+	t.Cleanup(func() { l.CloseClientConnections(); l.Close() })
+	return l
+}
+
+func (l *ledgerTarget) of(name string) []http.Header {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.posts[name]
+}
+
+// On real servers: several workers on one queue, each name is posted once; and
+// what a killed one had at work runs again elsewhere when its visibility
+// timeout is over, the first time it is received.
+func TestWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
+	t.Parallel()
+	const visibility, names, copies, long = 12 * time.Second, 20, 3, 3
+	queue, tables := emulators.SQSClient(t), emulators.DynamoDBClient(t)
+	id := unique(t)
+	queueURL, dlqURL, err := awsenv.CreateQueue(t.Context(), queue, id[max(0, len(id)-40):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dynamo.CreateTable(t.Context(), tables, id); err != nil {
+		t.Fatal(err)
+	}
+	target := newLedgerTarget(t)
+	env := []string{
+		"AWS_ENDPOINT_URL_SQS=" + emulators.SQS(t), "AWS_ENDPOINT_URL_DYNAMODB=" + emulators.DynamoDB(t),
+		"AWS_REGION=" + emulators.Region, "AWS_ACCESS_KEY_ID=" + emulators.AccessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey,
+		"SQSONCE_QUEUE_URL=" + queueURL, "SQSONCE_TABLE=" + id, "SQSONCE_TARGET_URL=" + target.URL,
+		"SQSONCE_VISIBILITY=" + visibility.String(), "SQSONCE_LEASE=2s", "SQSONCE_SKEW=600ms", "SQSONCE_TARGET_TIMEOUT=10m",
+	}
+	victim := startProcess(t, env)
+	victim.printed(t, `worker on (\S+)`)
+	for i := range long {
+		send(t, queue, queueURL, body(fmt.Sprint("long", i)))
+	}
+	wait(t, "the long ones are at work", func() bool {
+		return len(target.of("long0"))+len(target.of("long1"))+len(target.of("long2")) == long
+	})
+	for range 2 {
+		startProcess(t, env).printed(t, `worker on (\S+)`)
+	}
+	for range copies {
+		for i := range names {
+			send(t, queue, queueURL, body(fmt.Sprint("n", i)))
+		}
+	}
+	waitCounts(t, queue, queueURL, "0", fmt.Sprint(long))
+	victim.kill()
+	killed := time.Now()
+	wait(t, "the long ones are at work again", func() bool {
+		return len(target.of("long0"))+len(target.of("long1"))+len(target.of("long2")) == 2*long
+	})
+	if took := time.Since(killed); took > visibility+5*time.Second {
+		t.Errorf("at work again after %s, want at most %s", took, visibility+5*time.Second)
+	}
+	for i := range long {
+		posts := target.of(fmt.Sprint("long", i))
+		if len(posts) != 2 {
+			t.Fatalf("long%d was posted %d times", i, len(posts))
+		}
+		first, second := posts[0], posts[1]
+		if second.Get("X-Sqsonce-Attempt") != "2" || second.Get("X-Aws-Sqsd-Receive-Count") != "2" {
+			t.Errorf("long%d: attempt %s at receive %s, want 2 at 2", i, second.Get("X-Sqsonce-Attempt"), second.Get("X-Aws-Sqsd-Receive-Count"))
+		}
+		if len(second.Get("X-Sqsonce-Fence")) != len(first.Get("X-Sqsonce-Fence")) || second.Get("X-Sqsonce-Fence") <= first.Get("X-Sqsonce-Fence") {
+			t.Errorf("long%d: fence %s after %s", i, second.Get("X-Sqsonce-Fence"), first.Get("X-Sqsonce-Fence"))
+		}
+	}
+	for i := range names {
+		name := fmt.Sprint("n", i)
+		posts := target.of(name)
+		if len(posts) != 1 || posts[0].Get("Idempotency-Key") != `"`+name+`"` || posts[0].Get("X-Sqsonce-Fence") == "" {
+			t.Errorf("%s was posted %d times: %v", name, len(posts), posts)
+		}
+	}
+	waitCounts(t, queue, dlqURL, "0", "0")
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// mask stands for a secret that is set.
+const mask = "***"
+
+// shown is the effective configuration by flag, with secrets masked.
+func (c config) shown() map[string]any {
+	secret := map[string]bool{"target-secret": true, "target-token": true, "admin-token": true}
+	all := make(map[string]any)
+	fields := reflect.ValueOf(c)
+	for i := range fields.NumField() {
+		field, value := fields.Type().Field(i), fields.Field(i).Interface()
+		flag := field.Tag.Get("name")
+		if flag == "" {
+			flag = kebab(field.Name)
+		}
+		switch v := value.(type) {
+		case time.Duration:
+			value = v.String()
+		case string:
+			if secret[flag] && v != "" {
+				value = mask
+			}
+		}
+		all[flag] = value
+	}
+	if u, err := url.Parse(c.TargetURL); err == nil {
+		all["target-url"] = u.Redacted()
+	} else {
+		all["target-url"] = mask // cannot be looked into, so may hold a password
+	}
+	return all
+}
+
+// kebab is how kong names the flag of a field: TargetHealth is target-health.
+func kebab(field string) string {
+	var b strings.Builder
+	for i, r := range field {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte('-')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+)
+
+// startTimeout bounds each look at what is there.
+const startTimeout = 15 * time.Second
+
+// startError lists everything that keeps the worker from starting.
+type startError struct{ problems []string }
+
+func (e *startError) Error() string {
+	return "cannot start:\n  " + strings.Join(e.problems, "\n  ")
+}
+
+// findings are what the look around at the start has brought.
+type findings struct {
+	problems, warnings []string
+}
+
+func (f *findings) problem(format string, args ...any) {
+	f.problems = append(f.problems, fmt.Sprintf(format, args...))
+}
+
+func (f *findings) warn(format string, args ...any) {
+	f.warnings = append(f.warnings, fmt.Sprintf(format, args...))
+}
+
+// queueFacts are what matters of a queue's attributes.
+type queueFacts struct {
+	retention   time.Duration
+	maxReceives int    // 0: no redrive policy
+	dlqARN      string // of the policy
+}
+
+// lookAround checks queue, dead-letter queue and table, and how the settings
+// fit them. Warnings are logged; the error lists all problems.
+func lookAround(ctx context.Context, c config, back backend, table *dynamodb.Client, log *slog.Logger) error {
+	var f findings
+	queue, dlq := f.queues(ctx, back)
+	f.table(ctx, c, back, table)
+	if queue != nil {
+		f.judge(c, *queue, dlq)
+	}
+	for _, w := range f.warnings {
+		log.Warn(w)
+	}
+	if len(f.problems) > 0 {
+		return &startError{f.problems}
+	}
+	return nil
+}
+
+// queues reads the facts of the queue and its dead-letter queue; nil where
+// there is none or it cannot be read.
+func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueFacts) {
+	facts, err := readQueue(ctx, back.queue, back.queueURL)
+	if err != nil {
+		f.problem("queue %s: %s", back.queueURL, sqsTrouble(err))
+		return nil, nil
+	}
+	queue = &facts
+	dlqURL := back.dlqURL
+	if dlqURL == "" && facts.dlqARN != "" {
+		name := facts.dlqARN[strings.LastIndexByte(facts.dlqARN, ':')+1:]
+		if dlqURL, err = findQueueURL(ctx, back.queue, name); err != nil {
+			f.problem("dead-letter queue %s: %s; if it is elsewhere, name it by --dlq-url", facts.dlqARN, sqsTrouble(err))
+			return queue, nil
+		}
+	}
+	if dlqURL == "" {
+		f.warn("the queue has no dead-letter queue: a message that fails for good stays in it until its retention ends")
+		return queue, nil
+	}
+	dead, err := readQueue(ctx, back.queue, dlqURL)
+	if err != nil {
+		f.problem("dead-letter queue %s: %s", dlqURL, sqsTrouble(err))
+		return queue, nil
+	}
+	return queue, &dead
+}
+
+// table looks at the table, and whether records can be read from it.
+func (f *findings) table(ctx context.Context, c config, back backend, client *dynamodb.Client) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	err := dynamo.CheckTable(ctx, client, c.Table)
+	switch {
+	case errors.Is(err, dynamo.ErrNoTTL):
+		f.warn("%v: records are never removed", err)
+	case err != nil:
+		f.problem("table %s: %v", c.Table, err)
+		return
+	}
+	reader, ok := back.store.(dedupe.Reader)
+	if !ok {
+		return
+	}
+	scope, err := c.scope(back.queueURL)
+	if err != nil {
+		return // told of before
+	}
+	if _, err := reader.Get(ctx, dedupe.RecordID(scope, "sqsonce at start")); err != nil {
+		f.problem("table %s: records cannot be read: %v", c.Table, err)
+	}
+}
+
+// judge compares the settings with what the queue does.
+func (f *findings) judge(c config, queue queueFacts, dlq *queueFacts) {
+	kept := queue.retention
+	text := fmt.Sprintf("the queue keeps messages for %s", queue.retention)
+	if dlq != nil {
+		kept += dlq.retention
+		text += fmt.Sprintf(" and its dead-letter queue for %s", dlq.retention)
+	}
+	if c.Window < kept {
+		f.warn("--window %s is shorter than a message can live: %s, %s together; a name can be forgotten before its last delivery",
+			c.Window, text, kept)
+	}
+	switch {
+	case queue.maxReceives == 0:
+	case queue.maxReceives < c.MaxAttempts:
+		f.warn("maxReceiveCount %d ends a message before its --max-attempts %d are used up", queue.maxReceives, c.MaxAttempts)
+	}
+	if needed := 20*time.Second + c.TargetTimeout; queue.maxReceives == 1 && c.DrainTimeout < needed {
+		f.warn("maxReceiveCount 1: a stop can dead-letter a message unless --drain-timeout %s is at least %s, a long poll and a handler",
+			c.DrainTimeout, needed)
+	}
+}
+
+// readQueue reads a queue's attributes.
+func readQueue(ctx context.Context, client *sqs.Client, queueURL string) (queueFacts, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &queueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
+	if err != nil {
+		return queueFacts{}, err
+	}
+	var facts queueFacts
+	if seconds, err := strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)]); err == nil {
+		facts.retention = time.Duration(seconds) * time.Second
+	}
+	var policy struct {
+		ARN   string `json:"deadLetterTargetArn"`
+		Count any    `json:"maxReceiveCount"` // a number or a string, depending on who wrote it
+	}
+	if json.Unmarshal([]byte(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)]), &policy) == nil {
+		facts.dlqARN = policy.ARN
+		facts.maxReceives, _ = strconv.Atoi(fmt.Sprint(policy.Count)) // what is no number is no policy
+	}
+	return facts, nil
+}
+
+func findQueueURL(ctx context.Context, client *sqs.Client, name string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.QueueUrl), nil
+}
+
+// sqsTrouble says what an operator can do about an error of SQS.
+func sqsTrouble(err error) string {
+	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
+		return "does not exist"
+	}
+	if api, ok := errors.AsType[interface {
+		error
+		ErrorCode() string
+	}](err); ok && strings.Contains(api.ErrorCode(), "AccessDenied") {
+		return fmt.Sprintf("access denied; the worker needs sqs:GetQueueAttributes, ReceiveMessage, DeleteMessage, ChangeMessageVisibility, and SendMessage on the dead-letter queue (%v)", err)
+	}
+	return fmt.Sprintf("cannot be read: %v", err)
+}

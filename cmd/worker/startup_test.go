@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+)
+
+// failsToStart runs the worker and returns what it says and its exit code.
+func failsToStart(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	var out bytes.Buffer
+	code := run(t.Context(), append([]string{"--admin-addr", "127.0.0.1:0", "--log-format", "json"}, args...), &out, &out, nil)
+	return out.String(), code
+}
+
+func expectIn(t *testing.T, text string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(text, w) {
+			t.Errorf("%q is not in\n%s", w, text)
+		}
+	}
+}
+
+func TestEverythingThatIsMissingIsSaidAtOnce(t *testing.T) {
+	o := newOutside(t)
+	text, code := failsToStart(t, "--queue-url", o.queueURL+"-none", "--table", "none")
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	expectIn(t, text, "queue "+o.queueURL+"-none: does not exist", "table none: ")
+}
+
+func TestTableThatDoesNotFitIsRefused(t *testing.T) {
+	o := newOutside(t)
+	if _, err := o.dynamo.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &o.table, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	text, code := failsToStart(t, "--queue-url", o.queueURL, "--table", o.table)
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	expectIn(t, text, o.table, "wrong key", `"id"`)
+}
+
+func TestMissingTimeToLiveIsAWarning(t *testing.T) {
+	o := newOutside(t)
+	if _, err := o.dynamo.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &o.table, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "--queue-url", o.queueURL, "--table", o.table)
+	p.logged(t, "no time to live on expires_at", 1)
+	send(t, o.sqs, o.queueURL, body("a"))
+	waitCounts(t, o.sqs, o.queueURL, "0", "0")
+}
+
+func TestTimesThatDoNotAgreeAreWarnedAboutWithFigures(t *testing.T) {
+	o := newOutside(t)
+	if err := dynamo.CreateTable(t.Context(), o.dynamo, o.table); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &o.queueURL, Attributes: map[string]string{
+		"MessageRetentionPeriod": "345600",
+		"RedrivePolicy":          `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:jobs-dlq","maxReceiveCount":1}`,
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "--queue-url", o.queueURL, "--table", o.table, "--window", "240h")
+	p.logged(t, `"level":"WARN"`, 3)
+	expectIn(t, p.stderr.String(),
+		"--window 240h0m0s", "the queue keeps messages for 96h0m0s and its dead-letter queue for 336h0m0s, 432h0m0s together",
+		"maxReceiveCount 1 ends a message before its --max-attempts 5",
+		"--drain-timeout 25s is at least 50s")
+}
+
+func TestQueueWithoutADeadLetterQueueIsWarnedAbout(t *testing.T) {
+	o := newOutside(t)
+	if err := dynamo.CreateTable(t.Context(), o.dynamo, o.table); err != nil {
+		t.Fatal(err)
+	}
+	out, err := o.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("lonely")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, "--queue-url", *out.QueueUrl, "--table", o.table).logged(t, "no dead-letter queue", 1)
+}
+
+func TestSettingsThatFitAreNotWarnedAbout(t *testing.T) {
+	o := newOutside(t)
+	p := start(t, o.args()...)
+	p.printed(t, `worker on (\S+)`)
+	if strings.Contains(p.stderr.String(), `"level":"WARN"`) {
+		t.Errorf("warned:\n%s", p.stderr.String())
+	}
+}
+
+func TestDeniedAccessIsSaidToBeThat(t *testing.T) {
+	o := newOutside(t)
+	denies := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		const text = `{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}`
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.Header().Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE([]byte(text))))
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(text))
+	}))
+	defer denies.Close()
+	t.Setenv("AWS_ENDPOINT_URL_SQS", denies.URL)
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", denies.URL)
+	text, code := failsToStart(t, "--queue-url", o.queueURL, "--table", "t")
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	expectIn(t, text, "queue "+o.queueURL+": access denied", "table t: ", "denied")
+}
+
+func TestCreateIsRefusedOnAWSItself(t *testing.T) {
+	t.Setenv("AWS_REGION", "us-east-1")
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	t.Setenv("AWS_ENDPOINT_URL_SQS", "")
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", "")
+	text, code := failsToStart(t, "--queue-url", "https://sqs.us-east-1.amazonaws.com/1/q", "--table", "t", "--create")
+	if code != 2 {
+		t.Errorf("exit code %d", code)
+	}
+	expectIn(t, text, "--create: refused")
+}

@@ -1,0 +1,332 @@
+package consumer_test
+
+import (
+	"context"
+
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/internal/testscale"
+)
+
+// order watches the messages of groups, numbered from 0 within each.
+type order struct {
+	mu      sync.Mutex
+	tried   map[string]int  // guarded by mu; by body
+	settled map[string]bool // guarded by mu; handled or dead-lettered
+	wrong   []string        // guarded by mu
+}
+
+func newOrder() *order { return &order{tried: make(map[string]int), settled: make(map[string]bool)} }
+
+func split(body string) (group string, i int) {
+	group, number, _ := strings.Cut(body, "-")
+	i, _ = strconv.Atoi(number)
+	return group, i
+}
+
+// start notes the start of a try: nothing before it may be open, nothing after
+// it may have begun.
+func (o *order) start(body string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	group, i := split(body)
+	for j := range i {
+		if before := fmt.Sprintf("%s-%d", group, j); !o.settled[before] {
+			o.wrong = append(o.wrong, body+" has overtaken "+before)
+		}
+	}
+	for other := range o.tried {
+		if g, j := split(other); g == group && j > i {
+			o.wrong = append(o.wrong, fmt.Sprintf("%s comes after %s", body, other))
+		}
+	}
+	o.tried[body]++
+}
+
+func (o *order) settle(body string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.settled[body] = true
+}
+
+// script is a random course of events for a FIFO queue.
+type script struct {
+	seed                    uint64
+	maxReceives             int
+	groups, messages        int
+	failing, deferring, bad float64 // shares of tries
+	flaky                   float64 // share of batch entries that fail
+	stops                   int
+	drain                   time.Duration
+	slots                   int
+}
+
+func (s script) outcome(random *rand.Rand) error {
+	switch x := random.Float64(); {
+	case x < s.failing:
+		return errBoom
+	case x < s.failing+s.deferring:
+		return failure{deferred: true, after: 7 * time.Second}
+	case x < s.failing+s.deferring+s.bad:
+		return failure{permanent: true, reason: "bad"}
+	default:
+		return nil
+	}
+}
+
+// play runs the script and returns what went wrong.
+func (s script) play(t *testing.T) (wrong []string) {
+	bubble(t, s.maxReceives, true, func(t *testing.T, p *pool) {
+		o := newOrder()
+		var mu sync.Mutex
+		random := rand.New(rand.NewPCG(s.seed, 3))
+		draw := func(d time.Duration) time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Duration(random.Int64N(int64(d)))
+		}
+		for g := range s.groups {
+			var bodies []string
+			for i := range s.messages {
+				bodies = append(bodies, fmt.Sprintf("%c-%d", 'a'+g, i))
+			}
+			p.sendGroup(string(rune('a'+g)), bodies...)
+		}
+		late := latencies(s.seed, 200*time.Millisecond)
+		p.faults(func(c memqueue.Call) memqueue.Fault {
+			f := late(c)
+			mu.Lock()
+			defer mu.Unlock()
+			for i := range c.Entries {
+				if strings.HasSuffix(c.Operation, "Batch") && random.Float64() < s.flaky {
+					f.FailEntries = append(f.FailEntries, i)
+				}
+			}
+			return f
+		})
+		p.cfg.DrainTimeout = s.drain
+		p.cfg.Concurrency, p.cfg.Backoff, p.cfg.MaxBackoff = s.slots, time.Second, 20*time.Second
+		p.cfg.Hooks.DeadLettered = func(m consumer.Message, _ consumer.Disposition) { o.settle(m.Body) }
+		p.handler = func(ctx context.Context, m consumer.Message) error {
+			o.start(m.Body)
+			select {
+			case <-time.After(draw(3 * time.Second)):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			mu.Lock()
+			err := s.outcome(random)
+			mu.Unlock()
+			if err == nil {
+				o.settle(m.Body)
+			}
+			return err
+		}
+		for range s.stops {
+			p.start()
+			time.Sleep(draw(20 * time.Second))
+			if err := p.finish(); err != nil {
+				wrong = append(wrong, err.Error())
+			}
+		}
+		p.start()
+		time.Sleep(time.Duration(s.messages) * 3 * time.Minute)
+		if err := p.finish(); err != nil {
+			wrong = append(wrong, err.Error())
+		}
+		p.faults(nil)
+		if visible, hidden := p.depths(p.queueURL); visible+hidden > 0 {
+			wrong = append(wrong, fmt.Sprintf("%d messages are left", visible+hidden))
+		}
+		for body, m := range p.dead() {
+			reason := attribute(m, consumer.AttrReason)
+			if reason == "" {
+				wrong = append(wrong, body+" was dead-lettered without a reason")
+			}
+			// A drain that is too short for what is left of a lane leaves no choice.
+			if tooShort := s.drain < time.Hour && reason == "stopped before it was tried"; o.tried[body] == 0 && !tooShort {
+				wrong = append(wrong, body+" was dead-lettered unattempted")
+			}
+		}
+		if len(o.settled) != s.groups*s.messages {
+			wrong = append(wrong, fmt.Sprintf("%d messages of %d are settled", len(o.settled), s.groups*s.messages))
+		}
+		wrong = append(wrong, o.wrong...)
+	})
+	return wrong
+}
+
+func TestAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
+	if err := flag.Set("rapid.checks", strconv.Itoa(testscale.N(t, 100))); err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		s := script{
+			seed:        rapid.Uint64().Draw(r, "seed"),
+			maxReceives: rapid.IntRange(1, 5).Draw(r, "maxReceives"),
+			groups:      rapid.IntRange(1, 5).Draw(r, "groups"),
+			messages:    rapid.IntRange(1, 8).Draw(r, "messages"),
+			failing:     rapid.SampledFrom([]float64{0, 0.2, 0.6}).Draw(r, "failing"),
+			deferring:   rapid.SampledFrom([]float64{0, 0.2, 0.3}).Draw(r, "deferring"),
+			bad:         rapid.SampledFrom([]float64{0, 0.1}).Draw(r, "bad"),
+			flaky:       rapid.SampledFrom([]float64{0, 0.2}).Draw(r, "flaky"),
+			stops:       rapid.IntRange(0, 6).Draw(r, "stops"),
+			drain:       rapid.SampledFrom([]time.Duration{25 * time.Second, time.Hour}).Draw(r, "drain"),
+			slots:       rapid.SampledFrom([]int{1, 3, 20}).Draw(r, "slots"),
+		}
+		if wrong := s.play(t); len(wrong) > 0 {
+			r.Fatalf("%+v: %s", s, strings.Join(wrong, "\n"))
+		}
+	})
+}
+
+func TestARetryHappensInPlaceAndCountsTowardsTheLast(t *testing.T) {
+	bubble(t, 3, true, func(t *testing.T, p *pool) {
+		type try struct {
+			body  string
+			count int
+			last  bool
+		}
+		var tries []try
+		p.handler = func(_ context.Context, m consumer.Message) error {
+			tries = append(tries, try{m.Body, m.ReceiveCount, m.LastReceive})
+			if m.Body == "a-0" {
+				return errBoom
+			}
+			return nil
+		}
+		p.sendGroup("a", "a-0", "a-1", "a-2")
+		p.start()
+		time.Sleep(5 * time.Minute)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+		want := []try{{"a-0", 1, false}, {"a-0", 1, false}, {"a-0", 1, true}, {"a-1", 1, false}, {"a-2", 1, false}}
+		if !slices.Equal(tries, want) {
+			t.Errorf("tries %v, want %v", tries, want)
+		}
+		if got := attribute(p.dead()["a-0"], consumer.AttrReason); got != "failed on its last receive" {
+			t.Errorf("reason %q", got)
+		}
+	})
+}
+
+func TestADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing(t *testing.T) {
+	bubble(t, 2, true, func(t *testing.T, p *pool) {
+		p.cfg.Concurrency = 1
+		c := newClockwork()
+		p.handler = func(_ context.Context, m consumer.Message) error {
+			if c.tick(m) <= 50 && m.Body == "a-0" {
+				return failure{deferred: true, after: time.Hour}
+			}
+			return nil
+		}
+		p.sendGroup("a", "a-0", "a-1")
+		p.sendGroup("b", "b-0")
+		p.start()
+		time.Sleep(10 * time.Minute)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+		p.wantDepths(p.dlqURL, 0, 0)
+		ticks := c.at["a-0"]
+		if len(ticks) != 51 || ticks[50] > 255*time.Second {
+			t.Errorf("%d tries in %s", len(ticks), ticks[len(ticks)-1])
+		}
+		if at := c.at["b-0"][0]; at > time.Second {
+			t.Errorf("the other group waited %s for a slot that nobody used", at)
+		}
+	})
+}
+
+// TestALaneIsGivenBackFollowersFirst: as long as the head is in flight nobody
+// else gets its followers, so it has to be the last to go.
+func TestALaneIsGivenBackFollowersFirst(t *testing.T) {
+	bubble(t, 10, true, func(t *testing.T, p *pool) {
+		p.sendGroup("a", numbered(8)...)
+		p.handler = func(context.Context, consumer.Message) error { return failure{deferred: true, after: time.Hour} }
+		p.start()
+		time.Sleep(time.Minute)
+		var visible []int
+		p.faults(func(c memqueue.Call) memqueue.Fault {
+			if c.Operation == "ChangeMessageVisibilityBatch" {
+				n, _ := p.depths(p.queueURL)
+				visible = append(visible, n)
+			}
+			return memqueue.Fault{}
+		})
+		p.finishClean()
+		p.faults(nil)
+		p.wantDepths(p.queueURL, 8, 0)
+		if len(visible) == 0 || visible[len(visible)-1] != 7 {
+			t.Errorf("visible before each release: %v; want seven before the last", visible)
+		}
+	})
+}
+
+func TestAFollowerOnItsLastReceiveIsHandledInOrderDuringAStop(t *testing.T) {
+	bubble(t, 1, true, func(t *testing.T, p *pool) {
+		var got []string
+		p.handler = func(_ context.Context, m consumer.Message) error {
+			time.Sleep(2 * time.Second)
+			got = append(got, m.Body)
+			return nil
+		}
+		p.sendGroup("a", numbered(8)...)
+		p.start()
+		time.Sleep(time.Second)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+		p.wantDepths(p.dlqURL, 0, 0)
+		if !slices.Equal(got, numbered(8)) {
+			t.Errorf("handled %v", got)
+		}
+	})
+}
+
+// TestALostReceiveAnswerIsFetchedAgain: on FIFO queues the retry carries the
+// same attempt id, so that its messages come although their answer was lost.
+func TestALostReceiveAnswerIsFetchedAgain(t *testing.T) {
+	bubble(t, 1, true, func(t *testing.T, p *pool) {
+		lost := 0
+		p.faults(func(c memqueue.Call) memqueue.Fault {
+			if c.Operation == "ReceiveMessage" && lost < 5 { // more than the client itself tries
+				lost++
+				return memqueue.Fault{LoseAnswer: true}
+			}
+			return memqueue.Fault{}
+		})
+		p.sendGroup("a", "a-0", "a-1")
+		p.start()
+		time.Sleep(30 * time.Second)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+		p.wantDepths(p.dlqURL, 0, 0)
+		if n := len(p.bodies()); n != 2 {
+			t.Errorf("%d handled", n)
+		}
+	})
+}
+
+func TestGroupsWorkInParallel(t *testing.T) {
+	bubble(t, 3, true, func(t *testing.T, p *pool) {
+		p.handler = func(context.Context, consumer.Message) error { time.Sleep(time.Minute); return nil }
+		for g := range 20 {
+			p.sendGroup(string(rune('a'+g)), "0", "1")
+		}
+		p.start()
+		time.Sleep(2*time.Minute + time.Second)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}

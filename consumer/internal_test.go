@@ -1,0 +1,124 @@
+package consumer
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+func TestNextPoll(t *testing.T) {
+	busy := counts{slots: 50, begun: true}
+	tests := []struct {
+		name   string
+		change func(*counts)
+		want   int
+	}{
+		{"a full batch goes at once", func(*counts) {}, 10},
+		{"so does the next", func(n *counts) { n.polls, n.reserved = 1, 10 }, 10},
+		{"one poll per ten slots", func(n *counts) { n.slots, n.polls, n.reserved = 55, 6, 45 }, 0},
+		{"a partial batch goes when none is out", func(n *counts) { n.running = 47 }, 3},
+		{"a partial batch waits for the one that is out", func(n *counts) { n.running, n.polls, n.reserved = 37, 1, 10 }, 0},
+		{"slots are not promised twice", func(n *counts) { n.polls, n.reserved, n.running = 1, 10, 40 }, 0},
+		{"who waits for a slot goes first", func(n *counts) { n.queued = 50 }, 0},
+		{"on an empty queue one is out", func(n *counts) { n.quiet, n.polls, n.reserved = true, 1, 10 }, 0},
+		{"on an empty queue one goes", func(n *counts) { n.quiet = true }, 10},
+		{"none before the start", func(n *counts) { n.begun = false }, 0},
+		{"none at a stop", func(n *counts) { n.stopping = true }, 0},
+		{"none while paused", func(n *counts) { n.paused = true }, 0},
+		{"none with ten unanswered acks per slot", func(n *counts) { n.acks = 500 }, 0},
+		{"one with fewer", func(n *counts) { n.acks = 499 }, 10},
+		{"none with a thousand waiting", func(n *counts) { n.waiting = 1000 }, 0},
+		{"none with 64 MiB waiting", func(n *counts) { n.bytes = 64 << 20 }, 0},
+		{"one message while something is down", func(n *counts) { n.condition = Down }, 1},
+		{"no second one before it was tried", func(n *counts) { n.condition, n.untried, n.running = Down, 1, 1 }, 0},
+		{"no second one while it is tried", func(n *counts) { n.condition, n.probing, n.running = Down, true, 1 }, 0},
+		{"no second poll either", func(n *counts) { n.condition, n.polls, n.reserved = Down, 1, 1 }, 0},
+		{"another one after it", func(n *counts) { n.condition, n.running = Down, 49 }, 1},
+		{"none while something is closed", func(n *counts) { n.condition = Closed }, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			n := busy
+			test.change(&n)
+			if got := n.nextPoll(); got != test.want {
+				t.Errorf("%d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestACopyKeepsToTheLimits(t *testing.T) {
+	long := strings.Repeat("é", 5000)
+	d := Disposition{Reason: "rejected", Err: fmt.Errorf("%s\x00", long), Attempts: 4}
+	for attributes := range 11 {
+		for _, left := range []int{0, 14, 40, 60, 90, 130, 200, 500, 5000} {
+			m := Message{ID: "0d9e5f8e-1111-2222-3333-444455556666", Attributes: map[string]types.MessageAttributeValue{}}
+			size := 0
+			for i := range attributes {
+				name := fmt.Sprint("a", i)
+				m.Attributes[name] = text("x")
+				size += attributeBytes(name, m.Attributes[name])
+			}
+			m.Body = strings.Repeat("b", maxMessageBytes-size-left)
+			result, ok := copyAttributes(m, "order\x00-17", d)
+			room := len(AttrReason) + len("String") + len("rejected")
+			if want := attributes < 10 && left >= room; ok != want {
+				t.Fatalf("%d attributes, %d bytes left: %v, want %v", attributes, left, ok, want)
+			}
+			if !ok {
+				continue
+			}
+			if len(result) > maxAttributes || len(m.Body)+attributesBytes(result) > maxMessageBytes {
+				t.Errorf("%d attributes, %d bytes left: %d attributes, %d bytes", attributes, left, len(result), len(m.Body)+attributesBytes(result))
+			}
+			for name, v := range result {
+				if !utf8.ValidString(*v.StringValue) || strings.ContainsRune(*v.StringValue, 0) || *v.StringValue == "" || len(*v.StringValue) > 2*maxErrorBytes {
+					t.Errorf("%s = %q", name, *v.StringValue)
+				}
+			}
+			reason := *result[AttrReason].StringValue
+			if !strings.HasPrefix(reason, "rejected") {
+				t.Errorf("reason %q", reason)
+			}
+			if packed := strings.Contains(reason, "original-id: "+m.ID); packed != (attributes >= 8 && left >= 200) && left != 130 {
+				t.Errorf("%d attributes, %d bytes left: reason %q", attributes, left, reason)
+			}
+		}
+	}
+}
+
+func TestACopyForgetsAnEarlierTrip(t *testing.T) {
+	m := Message{ID: "new", Attributes: map[string]types.MessageAttributeValue{
+		AttrReason: text("old"), AttrError: text("old"), AttrAttempts: text("9"), AttrOriginalID: text("old"), AttrName: text("kept"),
+	}}
+	result, _ := copyAttributes(m, "other", Disposition{Reason: "stopped", Attempts: 1})
+	got := map[string]string{}
+	for name, v := range result {
+		got[name] = *v.StringValue
+	}
+	want := map[string]string{AttrReason: "stopped", AttrAttempts: "1", AttrOriginalID: "new", AttrName: "kept"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestBatchAnswersAreReadByPosition(t *testing.T) {
+	c := &Consumer{}
+	c.cfg = Config{Logger: slog.New(slog.DiscardHandler)}.withDefaults()
+	bad := func(id string) types.BatchResultErrorEntry {
+		code := "X"
+		return types.BatchResultErrorEntry{Id: &id, Code: &code}
+	}
+	// Ids that were never sent, and an entry without an answer.
+	got := c.answers("op", time.Now(), 4, []string{"0", "3", "7", "-1", "x"}, []types.BatchResultErrorEntry{bad("1"), bad("9"), bad("y")})
+	for i, failed := range []bool{false, true, true, false} {
+		if (got[i].Err != nil) != failed {
+			t.Errorf("entry %d: %v", i, got[i].Err)
+		}
+	}
+}

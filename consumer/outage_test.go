@@ -1,0 +1,283 @@
+package consumer_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+)
+
+// outage is a dependency that is down for a while.
+type outage struct {
+	mu       sync.Mutex
+	down     bool           // guarded by mu
+	tried    []string       // guarded by mu; while it was down
+	receives map[string]int // guarded by mu; highest receive count, by body
+}
+
+func (o *outage) set(down bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.down = down
+}
+
+func (o *outage) handle(_ context.Context, m consumer.Message) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.receives == nil {
+		o.receives = make(map[string]int)
+	}
+	o.receives[m.Body] = max(o.receives[m.Body], m.ReceiveCount)
+	if !o.down {
+		return nil
+	}
+	o.tried = append(o.tried, m.Body)
+	return failure{unavailable: true}
+}
+
+// attempts returns the bodies tried while it was down.
+func (o *outage) attempts() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.tried)
+}
+
+// wantOneReceiveEach fails when the outage has cost a receive.
+func (o *outage) wantOneReceiveEach(t *testing.T, messages int) {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.receives) != messages {
+		t.Errorf("%d messages tried, want %d", len(o.receives), messages)
+	}
+	for body, n := range o.receives {
+		if n != 1 {
+			t.Errorf("%s was received %d times", body, n)
+		}
+	}
+}
+
+func TestAnOutageOfAnHourBurnsNothing(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		o := &outage{down: true}
+		p.handler = o.handle
+		p.send(numbered(1000)...)
+		p.faults(latencies(1, 100*time.Millisecond))
+		p.start()
+		time.Sleep(time.Hour)
+		if err := p.consumer.Healthy(time.Now()); err != nil {
+			t.Errorf("unhealthy in an outage: %v", err)
+		}
+		if n := len(o.attempts()); n > 900 {
+			t.Errorf("%d tries in an hour, more than one every four seconds", n)
+		}
+		o.set(false)
+		time.Sleep(5 * time.Minute)
+		p.finishClean()
+		p.faults(nil)
+		p.wantDepths(p.queueURL, 0, 0)
+		p.wantDepths(p.dlqURL, 0, 0)
+		o.wantOneReceiveEach(t, 1000)
+	})
+}
+
+func TestWhileSomethingIsDownOneMessageAtATimeIsReceivedAndEachTimeAnother(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		o := &outage{down: true}
+		p.handler = o.handle
+		p.cfg.Concurrency = 10
+		p.send(numbered(100)...)
+		p.faults(latencies(2, 10*time.Millisecond))
+		p.startReported("target", consumer.Down)
+		time.Sleep(150 * time.Millisecond)
+		if _, hidden := p.depths(p.queueURL); hidden > 2 {
+			t.Errorf("%d received before the first probe was answered", hidden)
+		}
+		time.Sleep(3 * time.Minute)
+		if _, hidden := p.depths(p.queueURL); hidden != 10 {
+			t.Errorf("%d received, want the slots", hidden)
+		}
+		tried := o.attempts()
+		if len(tried) < 20 || len(tried) > 60 {
+			t.Fatalf("%d probes in three minutes", len(tried))
+		}
+		first := slices.Compact(slices.Sorted(slices.Values(tried[:10])))
+		if len(first) != 10 {
+			t.Errorf("the first ten probes were %v", tried[:10])
+		}
+		if s := p.consumer.Stats(); s.State != consumer.Held || s.Running != 10 || !slices.Equal(s.Down, []string{"target", "handler"}) {
+			t.Errorf("stats: %+v", s)
+		}
+		o.set(false)
+		p.consumer.Report("target", consumer.Up)
+		time.Sleep(time.Minute)
+		p.finishClean()
+		p.faults(nil)
+		p.wantDepths(p.queueURL, 0, 0)
+		o.wantOneReceiveEach(t, 100)
+	})
+}
+
+func TestWhileSomethingIsClosedNothingIsReceivedOrTried(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		p.startReported("target", consumer.Closed)
+		time.Sleep(time.Minute)
+		p.send(numbered(30)...)
+		time.Sleep(time.Hour)
+		p.wantDepths(p.queueURL, 30, 0)
+		if err := p.consumer.Healthy(time.Now()); err != nil {
+			t.Errorf("unhealthy while closed: %v", err)
+		}
+		p.consumer.Report("target", consumer.Up)
+		time.Sleep(time.Second)
+		p.wantDepths(p.queueURL, 0, 0)
+		// What a poll that is out brings after the gate has closed waits in its slot.
+		p.consumer.Report("target", consumer.Closed)
+		p.send("late")
+		time.Sleep(5 * time.Minute)
+		p.wantDepths(p.queueURL, 0, 1)
+		if n := len(p.bodies()); n != 30 {
+			t.Errorf("%d tried", n)
+		}
+		p.consumer.Report("target", consumer.Up)
+		time.Sleep(time.Second)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}
+
+func TestAProbeThatIsLongAtWorkDoesNotHoldUpTheNext(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		p.handler = func(context.Context, consumer.Message) error { time.Sleep(10 * time.Minute); return nil }
+		p.send(numbered(40)...)
+		p.startReported("store", consumer.Down)
+		time.Sleep(time.Minute)
+		if n := len(p.bodies()); n < 10 || n > 13 {
+			t.Errorf("%d started in a minute, want one every five seconds", n)
+		}
+		p.finishWithin(time.Hour)
+	})
+}
+
+func TestAMessageThatIsAlwaysUnavailableDoesNotStopTheOthers(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		p.handler = func(_ context.Context, m consumer.Message) error {
+			if m.Body == "sick" {
+				return failure{unavailable: true}
+			}
+			time.Sleep(time.Second)
+			return nil
+		}
+		p.send("sick")
+		p.send(numbered(500)...)
+		p.faults(latencies(3, 100*time.Millisecond))
+		p.start()
+		time.Sleep(time.Minute)
+		if _, hidden := p.depths(p.queueURL); hidden != 1 {
+			t.Errorf("%d in flight after a minute, want the sick one", hidden)
+		}
+		p.finishClean()
+		p.faults(nil)
+		p.wantDepths(p.queueURL, 1, 0)
+		p.wantDepths(p.dlqURL, 0, 0)
+	})
+}
+
+func TestAFailureOfAMessagesOwnEndsAnOutageAndADeferralDoesNot(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		answers := map[string]error{"down": failure{unavailable: true}, "twin": failure{deferred: true, after: time.Hour}, "bad": errBoom}
+		p.handler = func(_ context.Context, m consumer.Message) error {
+			if m.Body == "down" && m.ReceiveCount == 1 {
+				time.Sleep(time.Second)
+			}
+			return answers[m.Body]
+		}
+		p.start()
+		p.send("down")
+		time.Sleep(1100 * time.Millisecond)
+		if s := p.consumer.Stats().State; s != consumer.Held {
+			t.Errorf("state %s after the outage began", s)
+		}
+		p.send("twin")
+		time.Sleep(300 * time.Millisecond)
+		if s := p.consumer.Stats().State; s != consumer.Held {
+			t.Errorf("state %s after a deferral", s)
+		}
+		var states []consumer.State
+		answers["down"] = errBoom
+		time.Sleep(10 * time.Second)
+		states = append(states, p.consumer.Stats().State)
+		if !slices.Equal(states, []consumer.State{consumer.Running}) {
+			t.Errorf("states %v after a failure", states)
+		}
+		p.finishClean()
+	})
+}
+
+func TestAStopInAnOutageGivesBackWhatWasHeld(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		o := &outage{down: true}
+		p.handler = o.handle
+		p.send(numbered(20)...)
+		p.start()
+		time.Sleep(time.Minute)
+		start := time.Now()
+		p.finishClean()
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+		p.wantDepths(p.queueURL, 20, 0)
+	})
+}
+
+func TestAStopInAnOutageHoldsALastReceiveUntilTheEndOfTheDrain(t *testing.T) {
+	for _, recovers := range []bool{true, false} {
+		bubble(t, 1, false, func(t *testing.T, p *pool) {
+			o := &outage{down: true}
+			p.handler = o.handle
+			p.send("one")
+			p.start()
+			time.Sleep(time.Minute)
+			p.stop()
+			time.Sleep(15 * time.Second)
+			o.set(!recovers)
+			if err := <-p.done; err != nil {
+				t.Error(err)
+			}
+			if recovers {
+				p.wantDepths(p.queueURL, 0, 0)
+			} else { // nothing was tried: SQS moves it, and its record explains it
+				p.wantDepths(p.queueURL, 0, 1)
+			}
+			p.wantDepths(p.dlqURL, 0, 0)
+		})
+	}
+}
+
+func TestStatesAreToldInOrder(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		var mu sync.Mutex
+		var states []consumer.State
+		p.cfg.Hooks.State = func(s consumer.State) {
+			mu.Lock()
+			defer mu.Unlock()
+			states = append(states, s)
+		}
+		p.start()
+		synctest.Wait()
+		p.consumer.Pause()
+		p.consumer.Pause()
+		p.consumer.Report("store", consumer.Down)
+		p.consumer.Resume()
+		p.consumer.Report("store", consumer.Up)
+		p.finishClean()
+		want := []consumer.State{consumer.Running, consumer.Paused, consumer.Held, consumer.Running, consumer.Draining, consumer.Stopped}
+		if !slices.Equal(states, want) {
+			t.Errorf("states %v, want %v", states, want)
+		}
+	})
+}

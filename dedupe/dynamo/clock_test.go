@@ -1,0 +1,92 @@
+package dynamo_test
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+)
+
+// dated is a wire whose server's clock is off by ahead.
+func dated(ahead *time.Duration) *wire {
+	return &wire{delay: latency, hook: func(_ call, _ int, forward func() *http.Response) (*http.Response, error) {
+		resp := forward()
+		resp.Header.Set("Date", time.Now().Add(*ahead).UTC().Format(http.TimeFormat))
+		return resp, nil
+	}}
+}
+
+func TestTheServicesClockCountsOnlyWhereOursIsWrong(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ahead time.Duration
+		wrong bool
+	}{
+		"equal":                       {0, false},
+		"within the skew margin":      {1900 * time.Millisecond, false},
+		"behind, within the margin":   {-1900 * time.Millisecond, false},
+		"a second beyond it":          {3100 * time.Millisecond, true},
+		"a second beyond it, behind":  {-4100 * time.Millisecond, true},
+		"an hour":                     {time.Hour, true},
+		"a time zone, the wrong way":  {-2 * time.Hour, true},
+		"half a century, a dead cell": {50 * 365 * 24 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log strings.Builder
+				s := newStore(t, dated(&tc.ahead).client(), dynamo.Config{
+					Table: "t", Logger: slog.New(slog.NewTextHandler(&log, nil)),
+				})
+				for v := range dedupe.Version(20) { // at different times of a second
+					if err := s.Swap(t.Context(), v, record("a", v+1)); err != nil {
+						t.Fatal(err)
+					}
+					off := time.Until(s.Now())
+					if want := tc.ahead; tc.wrong && (off < want-time.Second || off > want+time.Second) || !tc.wrong && off != 0 {
+						t.Fatalf("off by %s, want about %s", off, want)
+					}
+					time.Sleep(137 * time.Millisecond) // virtual
+				}
+				if warned := strings.Count(log.String(), "level=WARN"); tc.wrong && warned != 1 || !tc.wrong && warned != 0 {
+					t.Errorf("%d warnings:\n%s", warned, log.String())
+				}
+			})
+		})
+	}
+}
+
+func TestAClockThatIsSetRightIsTrustedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		ahead := 10 * time.Second
+		s := newStore(t, dated(&ahead).client(), dynamo.Config{Table: "t", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		for range 2 {
+			if _, err := s.Get(t.Context(), "test#a"); err != nil {
+				t.Fatal(err)
+			}
+			ahead = 0
+		}
+		if off := time.Until(s.Now()); off != 0 {
+			t.Errorf("still off by %s", off)
+		}
+		if !strings.Contains(log.String(), "agrees") {
+			t.Errorf("not said:\n%s", log.String())
+		}
+	})
+}
+
+func TestAnAnswerWithoutADateChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, (&wire{}).client(), dynamo.Config{Table: "t"})
+		if _, err := s.Get(t.Context(), "test#a"); err != nil {
+			t.Fatal(err)
+		}
+		if off := time.Until(s.Now()); off != 0 {
+			t.Errorf("off by %s", off)
+		}
+	})
+}

@@ -1,0 +1,45 @@
+package dynamo
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+func completedRecord() dedupe.Record {
+	at := time.UnixMilli(1_790_000_000_000)
+	return dedupe.Record{
+		ID: "orders#order-17", Name: "order-17", Format: dedupe.Format, Status: dedupe.Completed,
+		Version: 1_790_000_000_001, Fence: 1_790_000_000_000, Owner: dedupe.Token{1, 2, 3}, Attempts: 1,
+		Fingerprint: dedupe.Fingerprint{1, 36: 9}, Result: []byte(`{"name":"order-17","total":129.5,"lines":[1,2,3]}`),
+		MessageID: "059f36b4-87a3-44ab-83d2-661975830a7d", CreatedAt: at, CompletedAt: at, ExpiresAt: at.Add(720 * time.Hour),
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	r := completedRecord()
+	b.ReportAllocs()
+	for b.Loop() {
+		encode(r)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	it := encode(completedRecord()).item()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := decode(it); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkStatement(b *testing.B) {
+	w := newWrite(7, completedRecord())
+	s := newStatements("t")
+	b.ReportAllocs()
+	for b.Loop() {
+		s.request(w)
+	}
+}

@@ -1,0 +1,178 @@
+package dynamo
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+var (
+	_ dedupe.Committer     = (*Store)(nil)
+	_ dedupe.EffectChecker = (*Store)(nil)
+)
+
+// commitTries is how often Commit sends one transaction before it leaves the
+// matter to its caller.
+const commitTries = 5
+
+// Commit implements [dedupe.Committer] by TransactWriteItems: next, and up to
+// 99 effects, each a [types.TransactWriteItem].
+//
+// The same commit is the same request, to the byte, under the same client
+// token, however often it is sent: DynamoDB applies it once. That holds for ten
+// minutes, and after that the record's own condition fails. What happened then,
+// or when the token was used with other parameters, is told by the record, so
+// both are a *[dedupe.ConflictError].
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+func (s *Store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+	in, err := s.transaction(old, next, effects)
+	if err != nil {
+		return err
+	}
+	for try := 0; ; try++ {
+		err := s.transact(ctx, in)
+		if err == nil {
+			return nil
+		}
+		switch answer := judge(err); {
+		case answer.lost:
+			return s.lost(ctx, next.ID, answer.item)
+		case answer.effect != nil:
+			return s.effectFailed(ctx, old, next.ID, answer.effect)
+		case !answer.again, try == commitTries-1, pause(ctx, try) != nil:
+			return classify("commit", next.ID, err)
+		}
+	}
+}
+
+// transaction builds the request: the record first, then the effects.
+func (s *Store) transaction(old dedupe.Version, next dedupe.Record, effects []any) (*dynamodb.TransactWriteItemsInput, error) {
+	if len(effects) > dedupe.MaxEffects {
+		return nil, &dedupe.EffectError{Index: dedupe.MaxEffects, Err: &notAcceptable{
+			fmt.Errorf("dynamo: %d effects, more than %d", len(effects), dedupe.MaxEffects),
+		}}
+	}
+	condition, err := unchangedSince(old)
+	if err != nil {
+		return nil, err
+	}
+	in := &dynamodb.TransactWriteItemsInput{
+		ClientRequestToken: aws.String(clientToken(old, next)),
+		TransactItems: append(make([]types.TransactWriteItem, 0, 1+len(effects)), types.TransactWriteItem{Put: &types.Put{
+			TableName:                           &s.cfg.Table,
+			Item:                                encode(next).item(),
+			ConditionExpression:                 condition.Condition(),
+			ExpressionAttributeNames:            condition.Names(),
+			ExpressionAttributeValues:           condition.Values(),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}}),
+	}
+	for i, effect := range effects {
+		if err := s.CheckEffect(next.ID, effect); err != nil {
+			return nil, &dedupe.EffectError{Index: i, Err: &notAcceptable{err}}
+		}
+		in.TransactItems = append(in.TransactItems, effect.(types.TransactWriteItem))
+	}
+	return in, nil
+}
+
+// clientToken names a commit, by what no other has: its attempt and its
+// versions. 36 characters at most.
+func clientToken(old dedupe.Version, next dedupe.Record) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %x %s", old, next.Version, next.Owner, next.ID))
+	return hex.EncodeToString(sum[:16])
+}
+
+// transact makes one call.
+func (s *Store) transact(ctx context.Context, in *dynamodb.TransactWriteItemsInput) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	sent := time.Now()
+	out, err := s.client.TransactWriteItems(ctx, in, once, sorted)
+	if err != nil {
+		return err
+	}
+	s.clock.observe(sent, out.ResultMetadata)
+	return nil
+}
+
+// commitAnswer is what a failed transaction says: one of these, or nothing that
+// a further try could change.
+type commitAnswer struct {
+	lost   bool // the record was not at its version, or nobody knows
+	item   item // of lost: the record as it was, when the answer carries it
+	effect *dedupe.EffectError
+	again  bool // busy, or nobody knows whether it was applied: the same request will tell
+}
+
+// judge reads a failed transaction's answer. The record's own reason goes
+// before all others: when it was not at the old version, the commit may have
+// been applied by an earlier try, and then its effects fail too.
+func judge(err error) commitAnswer {
+	cancelled, ok := errors.AsType[*types.TransactionCanceledException](err)
+	if !ok {
+		switch kindOf(err) {
+		case kindConflict, kindMismatch:
+			return commitAnswer{lost: true}
+		case kindInvalid:
+			// The record alone was accepted when it was claimed.
+			return commitAnswer{effect: &dedupe.EffectError{Index: -1, Err: &notAcceptable{err}}}
+		case kindBusy, kindAmbiguous:
+			return commitAnswer{again: true}
+		default:
+			return commitAnswer{} // a table or a permission is missing: for the operator, not for the message
+		}
+	}
+	reasons := cancelled.CancellationReasons
+	switch {
+	case len(reasons) == 0:
+		return commitAnswer{again: true}
+	case reasonKind(reasons[0]) == kindConflict:
+		return commitAnswer{lost: true, item: reasons[0].Item}
+	case reasonKind(reasons[0]) == kindBusy:
+		return commitAnswer{again: true} // whether the record is at its version, nobody has looked
+	}
+	for i, r := range reasons[1:] {
+		if k := reasonKind(r); k == kindConflict || k == kindInvalid {
+			return commitAnswer{effect: &dedupe.EffectError{Index: i, Err: &ReasonError{Reason: r}}}
+		}
+	}
+	return commitAnswer{again: true}
+}
+
+// reasonKind is what a reason means; "None" is kindAmbiguous.
+func reasonKind(r types.CancellationReason) kind { return kinds[aws.ToString(r.Code)] }
+
+// lost is the answer of a commit whose record was not as it should be.
+func (s *Store) lost(ctx context.Context, id string, it item) error {
+	if len(it) == 0 {
+		var err error
+		if it, err = s.getItem(ctx, id); err != nil {
+			return err
+		}
+	}
+	return &dedupe.ConflictError{Current: s.read(it)}
+}
+
+// effectFailed is the answer of a commit that an effect has failed, if the
+// record is still at its old version: else the commit itself may have come
+// first, which is told by the record.
+func (s *Store) effectFailed(ctx context.Context, old dedupe.Version, id string, failed *dedupe.EffectError) error {
+	it, err := s.getItem(ctx, id)
+	if err != nil {
+		return err
+	}
+	if current := s.read(it); current.Version != old {
+		return &dedupe.ConflictError{Current: current}
+	}
+	return failed
+}

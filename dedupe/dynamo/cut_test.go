@@ -1,0 +1,377 @@
+package dynamo_test
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/storetest"
+)
+
+// inBothModes runs a test of a store on the local server, behind a wire.
+func inBothModes(t *testing.T, test func(t *testing.T, w *wire, s *dynamo.Store)) {
+	for mode, batching := range modes {
+		t.Run(mode, func(t *testing.T) {
+			w, client := wired(t)
+			s := newStore(t, client, dynamo.Config{Table: newTable(t, client), Batch: batching})
+			w.calls = nil // those that made the table
+			test(t, w, s)
+		})
+	}
+}
+
+var terms = dedupe.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: time.Hour, MaxAttempts: 3}
+
+func claim(owner byte, name string) dedupe.Claim {
+	return dedupe.Claim{Now: time.Now(), Owner: dedupe.Token{owner}, Terms: terms, ID: "test#" + name, Name: name}
+}
+
+// swapAll swaps all records at once, over their versions less one (1: absent),
+// and returns the errors.
+func swapAll(t *testing.T, s dedupe.Store, records []dedupe.Record) []error {
+	t.Helper()
+	errs := make([]error, len(records))
+	var wg sync.WaitGroup
+	for i, r := range records {
+		wg.Go(func() { errs[i] = s.Swap(t.Context(), r.Version-1, r) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// many returns n records of names that begin alike.
+func many(prefix string, n int, v dedupe.Version) []dedupe.Record {
+	records := make([]dedupe.Record, n)
+	for i := range records {
+		records[i] = record(fmt.Sprint(prefix, i), v)
+	}
+	return records
+}
+
+// held sends a write that is answered only when finish is called. 25 writes
+// meanwhile share one call: a full batch does not wait.
+func held(t *testing.T, w *wire, s dedupe.Store) (finish func()) {
+	t.Helper()
+	release := make(chan struct{})
+	started := make(chan struct{})
+	inner := w.hook
+	holder := record("holder-"+rand.Text(), 1)
+	w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+		if strings.Contains(string(c.body), holder.ID) {
+			close(started)
+			<-release
+		}
+		if inner == nil {
+			return forward(), nil
+		}
+		return inner(c, n, forward)
+	}
+	var wg sync.WaitGroup
+	var err error
+	wg.Go(func() { err = s.Swap(t.Context(), 0, holder) })
+	<-started
+	return func() {
+		close(release)
+		if wg.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAClaimWhoseAnswerWasLostIsRecognisedByItsToken(t *testing.T) {
+	inBothModes(t, func(t *testing.T, w *wire, s *dynamo.Store) {
+		w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+			if c.op == "PutItem" && n == 0 {
+				return cut(forward())
+			}
+			return forward(), nil
+		}
+		event := claim(1, "a")
+		next, _ := dedupe.Step(dedupe.Record{}, event)
+		err := s.Swap(t.Context(), 0, next)
+		conflict, lost := errors.AsType[*dedupe.ConflictError](err)
+		if !lost {
+			// Ambiguous: the writer does not send again what may have been applied.
+			if !errors.Is(err, errCut) {
+				t.Fatalf("got %v", err)
+			}
+			if conflict, lost = errors.AsType[*dedupe.ConflictError](s.Swap(t.Context(), 0, next)); !lost {
+				t.Fatal("the lost write was not applied")
+			}
+		}
+		if got, verdict := dedupe.Step(conflict.Current, event); verdict != dedupe.VerdictApply || got.Version != next.Version {
+			t.Errorf("verdict %d on version %d, want the claim to stand at %d", verdict, got.Version, next.Version)
+		}
+	})
+}
+
+func TestALostAnswerOfABatchLosesNoWriteAndDoublesNone(t *testing.T) {
+	w, client := wired(t)
+	s := newStore(t, client, dynamo.Config{Table: newTable(t, client)})
+	w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+		if c.op == batchOp && n == 0 {
+			return cut(forward())
+		}
+		return forward(), nil
+	}
+	finish := held(t, w, s)
+	records := many("a", 25, 1)
+	for i, err := range swapAll(t, s, records) {
+		if _, lost := errors.AsType[*dedupe.ConflictError](err); lost || !errors.Is(err, errCut) {
+			t.Errorf("write %d: %v", i, err)
+		}
+	}
+	finish()
+	for i, err := range swapAll(t, s, records) {
+		lost, ok := errors.AsType[*dedupe.ConflictError](err)
+		if !ok {
+			t.Errorf("write %d again: %v", i, err)
+		} else if !storetest.Same(lost.Current, records[i]) {
+			t.Errorf("write %d left %+v, want %+v", i, lost.Current, records[i])
+		}
+	}
+}
+
+func TestABatchIsAcceptedAsItIs(t *testing.T) {
+	w, client := wired(t)
+	s := newStore(t, client, dynamo.Config{Table: newTable(t, client)})
+	records := many("a", 25, 1)
+	for v := range dedupe.Version(3) {
+		for i := range records {
+			records[i].Version = v + 1
+			records[i].Status = []dedupe.Status{dedupe.InProgress, dedupe.Completed, dedupe.Forgotten}[v]
+			records[i].Result = [][]byte{nil, []byte(`{"a":[1]}`), nil}[v]
+		}
+		w.calls = nil
+		finish := held(t, w, s)
+		if err := errors.Join(swapAll(t, s, records)...); err != nil {
+			t.Fatal(err)
+		}
+		finish()
+		w.expectOps(t, "PutItem", batchOp)
+		for _, r := range records {
+			if got, err := s.Get(t.Context(), r.ID); err != nil || !storetest.Same(got, r) {
+				t.Errorf("stored %+v, %v, want %+v", got, err, r)
+			}
+		}
+	}
+}
+
+func TestConflictsWithoutAnItemAreReadBackInOneCall(t *testing.T) {
+	w, client := wired(t)
+	s := newStore(t, client, dynamo.Config{Table: newTable(t, client)})
+	there := slices.Concat(many("new", 5, 1), many("old", 5, 1))
+	if err := errors.Join(swapAll(t, s, there)...); err != nil {
+		t.Fatal(err)
+	}
+	w.calls = nil
+	finish := held(t, w, s)
+	// INSERTs and UPDATEs that lose, an UPDATE of what is not there, and winners.
+	losers := slices.Concat(many("new", 5, 1), many("old", 5, 9), many("gone", 1, 9))
+	winners := many("fine", 25-len(losers), 1)
+	errs := swapAll(t, s, slices.Concat(losers, winners))
+	finish()
+	for i, err := range errs {
+		if i >= len(losers) {
+			if err != nil {
+				t.Errorf("winner: %v", err)
+			}
+			continue
+		}
+		lost, ok := errors.AsType[*dedupe.ConflictError](err)
+		want := dedupe.Record{}
+		if i < len(there) {
+			want = there[i]
+		}
+		if !ok {
+			t.Errorf("loser %d: %v", i, err)
+		} else if !storetest.Same(lost.Current, want) {
+			t.Errorf("loser %d is shown %+v, want %+v", i, lost.Current, want)
+		}
+	}
+	if got := w.carried("BatchGetItem"); !slices.Equal(got, []int{len(losers)}) || slices.Contains(w.ops(), "GetItem") {
+		t.Errorf("read back by %q, %v keys at a time", w.ops(), got)
+	}
+	for _, c := range w.calls {
+		if c.op == "BatchGetItem" && !strings.Contains(string(c.body), `"ConsistentRead":true`) {
+			t.Errorf("the read is not strongly consistent: %s", c.body)
+		}
+	}
+}
+
+// An item in the answer saves the read.
+func TestAConflictThatCarriesTheItemIsNotReadBack(t *testing.T) {
+	w := &wire{hook: onlyFirst(batchOp, func(call) (*http.Response, error) {
+		return respond(200, `{"Responses":[{"TableName":"t"},{"Error":{"Code":"ConditionalCheckFailed","Item":{
+			"id":{"S":"test#b"},"name":{"S":"b"},"format":{"N":"1"},"status":{"S":"COMPLETED"},"version":{"N":"77"}}}}]}`), nil
+	})}
+	inBubble(t, w, func(wr *writer) {
+		wr.swap(0, record("a", 5))
+		err := wr.swap(4, record("b", 5))
+		wr.wait()
+		if lost, ok := errors.AsType[*dedupe.ConflictError](*err); !ok || lost.Current.Version != 77 {
+			t.Errorf("got %v", *err)
+		}
+	})
+	w.expectOps(t, "PutItem", batchOp)
+}
+
+func TestAConflictOfASingleWriteWithoutAnItemIsReadBack(t *testing.T) {
+	inBothModes(t, func(t *testing.T, w *wire, s *dynamo.Store) {
+		r := record("a", 5)
+		if err := s.Swap(t.Context(), 0, r); err != nil {
+			t.Fatal(err)
+		}
+		w.hook = func(c call, _ int, forward func() *http.Response) (*http.Response, error) {
+			resp := forward()
+			if c.op == "PutItem" {
+				return withoutItem(t, resp), nil
+			}
+			return resp, nil
+		}
+		for _, old := range []dedupe.Version{0, 3} {
+			next := r
+			next.Version = 9
+			lost, ok := errors.AsType[*dedupe.ConflictError](s.Swap(t.Context(), old, next))
+			if !ok || !storetest.Same(lost.Current, r) {
+				t.Errorf("over version %d: %+v, want %+v", old, lost, r)
+			}
+		}
+	})
+}
+
+// withoutItem takes the item out of an answer.
+func withoutItem(t *testing.T, resp *http.Response) *http.Response {
+	t.Helper()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	_ = resp.Body.Close() // read to its end
+	var body map[string]json.RawMessage
+	if err := json.Unmarshal(data, &body); err != nil {
+		t.Error(err)
+	}
+	delete(body, "Item")
+	if data, err = json.Marshal(body); err != nil {
+		t.Error(err)
+	}
+	return respond(resp.StatusCode, string(data))
+}
+
+func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
+	w := &wire{hook: func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+		found := func(names ...string) string {
+			var items []string
+			for _, name := range names {
+				items = append(items, fmt.Sprintf(
+					`{"id":{"S":"test#%s"},"name":{"S":%[1]q},"format":{"N":"1"},"status":{"S":"RETRYING"},"version":{"N":"7"}}`, name))
+			}
+			return strings.Join(items, ",")
+		}
+		switch {
+		case c.op != "BatchGetItem":
+			return forward(), nil
+		case n == 0:
+			return respond(200, `{"Responses":{"t":[`+found("a")+`]},"UnprocessedKeys":{"t":{"ConsistentRead":true,"Keys":[
+				{"id":{"S":"test#b"}},{"id":{"S":"test#c"}}]}}}`), nil
+		default:
+			return respond(200, `{"Responses":{"t":[`+found("b")+`]},"UnprocessedKeys":{}}`), nil
+		}
+	}}
+	inBubble(t, w, func(wr *writer) {
+		versions := make([]dedupe.Version, 4)
+		errs := make([]error, 4)
+		for i, name := range []string{"lone", "a", "b", "c"} {
+			wr.wg.Go(func() {
+				r, err := wr.store.Get(wr.t.Context(), "test#"+name)
+				versions[i], errs[i] = r.Version, err
+			})
+			wr.settle()
+		}
+		wr.wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(versions, []dedupe.Version{0, 7, 7, 0}) {
+			t.Errorf("read versions %v", versions)
+		}
+	})
+	if got := w.carried("BatchGetItem"); !slices.Equal(got, []int{3, 2}) {
+		t.Errorf("batches of %v", got)
+	}
+}
+
+func TestWhereBatchReadsAreDeniedTheStoreReadsOneByOne(t *testing.T) {
+	w := &wire{hook: func(c call, _ int, forward func() *http.Response) (*http.Response, error) {
+		if c.op == "BatchGetItem" {
+			return refuse("AccessDeniedException"), nil
+		}
+		return forward(), nil
+	}}
+	inBubble(t, w, func(wr *writer) {
+		for round := range 2 {
+			for _, name := range []string{"lone", "a", "b"} {
+				wr.wg.Go(func() {
+					if _, err := wr.store.Get(wr.t.Context(), "test#"+name); err != nil {
+						t.Errorf("round %d: %v", round, err)
+					}
+				})
+				wr.settle()
+			}
+			wr.wait()
+		}
+		if n := strings.Count(wr.log.String(), "level=WARN"); n != 1 {
+			t.Errorf("%d warnings:\n%s", n, wr.log)
+		}
+	})
+	if n := len(w.carried("BatchGetItem")); n != 1 {
+		t.Errorf("%d batch reads", n)
+	}
+}
+
+func TestThrottlingOfASingleWriteIsRetriedAndIsNoVerdict(t *testing.T) {
+	for _, code := range []string{"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"} {
+		synctest.Test(t, func(t *testing.T) { // the SDK's pauses are long
+			w := &wire{hook: func(call, int, func() *http.Response) (*http.Response, error) { return refuse(code), nil }}
+			s := newStore(t, w.client(), dynamo.Config{Table: "t", Batch: dynamo.BatchOff, Timeout: time.Minute})
+			err := s.Swap(t.Context(), 0, record("a", 1))
+			_, lost := errors.AsType[*dedupe.ConflictError](err)
+			if err == nil || lost || errors.Is(err, dedupe.ErrUnavailable) || len(w.calls) < 2 {
+				t.Errorf("%s: %v after %d tries", code, err, len(w.calls))
+			}
+		})
+	}
+}
+
+func TestEachRefusalSaysWhoHasToAct(t *testing.T) {
+	for code, want := range map[string]error{
+		"ResourceNotFoundException":   dynamo.ErrNoTable,
+		"AccessDeniedException":       dynamo.ErrDenied,
+		"UnrecognizedClientException": dynamo.ErrDenied,
+		"ExpiredTokenException":       dynamo.ErrDenied,
+		"InvalidSignatureException":   dynamo.ErrDenied,
+		"ValidationException":         dynamo.ErrInvalid,
+		"UnknownOperationException":   dynamo.ErrInvalid,
+	} {
+		w := &wire{hook: func(call, int, func() *http.Response) (*http.Response, error) { return refuse(code), nil }}
+		s := newStore(t, w.client(), dynamo.Config{Table: "t", Batch: dynamo.BatchOff})
+		if err := s.Swap(t.Context(), 0, record("a", 1)); !errors.Is(err, want) || !errors.Is(err, dedupe.ErrUnavailable) {
+			t.Errorf("write, %s: got %v", code, err)
+		}
+		if _, err := s.Get(t.Context(), "test#a"); !errors.Is(err, want) || !errors.Is(err, dedupe.ErrUnavailable) {
+			t.Errorf("read, %s: got %v", code, err)
+		}
+	}
+}

@@ -1,0 +1,537 @@
+package dedupe_test
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/internal/testscale"
+)
+
+// The exploration walks through every interleaving of three attempts on one
+// name, breadth first, on the real Step and the real memstore: each write is
+// sent, applied and answered as events of their own, answers are lost, requests
+// arrive late, attempts crash, and each clock may step once within the skew
+// margin. What the guard does between its calls is mimicked here, in act.
+
+// What the exploration may use up.
+const (
+	exploreCrashes = 2
+	exploreLost    = 2
+	exploreUntil   = 10 // seconds of true time
+)
+
+var exploreTerms = dedupe.Terms{Lease: 4 * time.Second, Skew: time.Second, Window: time.Hour, MaxAttempts: 2}
+
+const (
+	leaseSeconds = 4
+	skewSeconds  = 1
+)
+
+// phase is where an attempt stands.
+type phase uint8
+
+const (
+	idle     phase = iota // has not asked, or was told to come back
+	claiming              // its claim is not answered
+	short                 // it has the name, but too little of the lease to begin
+	running               // its handler runs
+	ending                // its handler has returned, the outcome is not recorded
+	over                  // it has ended
+	crashed
+)
+
+// what a write is for.
+type what uint8
+
+const (
+	nothing what = iota
+	toClaim
+	toRenew
+	toComplete
+	toFail
+	toRelease
+)
+
+// wire is where a write is.
+type wire uint8
+
+const (
+	quiet   wire = iota // none is out
+	sent                // on its way
+	done                // applied, not answered
+	refused             // met a conflict, not answered
+)
+
+// player is one attempt. Records are numbers, see explorer.records.
+type player struct {
+	phase      phase
+	wire       wire
+	doing      what
+	end        what   // how it ends, once its handler has returned
+	known      uint16 // the record as it knows it
+	base, next uint16 // the write that is out, or that is sent again
+	answer     uint16 // the record in a conflict
+	sentAt     int8   // true second at which it was built
+	proven     int8   // true second at which the lease ends
+	clock      int8   // how far its clock is ahead, 0 or 1
+	resend     bool   // a final write without an answer is sent again as it was
+}
+
+// world is one state. It is comparable, so that states can be counted.
+type world struct {
+	now           int8
+	store         uint16
+	players       [3]player
+	late          player // a write of which nobody waits for the answer any more
+	crashes, lost uint8
+	completed     uint16 // the record that was completed first
+	counted       int8   // attempts begun, less the released
+}
+
+type explorer struct {
+	t     *testing.T
+	terms dedupe.Terms
+	ends  []what // how handlers end, beside crashing
+
+	records []dedupe.Record
+	numbers map[string]uint16
+	steps   map[stepCall]stepAnswer // what Step has said
+	swaps   map[swapCall]bool       // what the store has said
+
+	// Of the states only those that are not left yet are kept, and of the others
+	// a hash of 64 bits: 10 million have none in common by chance but once in
+	// 300,000 runs.
+	seen    map[uint64]struct{}
+	seed    maphash.Seed
+	states  []world // found at the present depth
+	parents []int32
+	actions []uint16
+	names   map[string]uint16
+	at      int32 // the state that is being left
+}
+
+// stepCall and swapCall are calls of pure functions: the same answer every time.
+type stepCall struct {
+	known uint16
+	i     int
+	now   int8
+	do    what
+}
+
+type stepAnswer struct {
+	next    uint16
+	verdict dedupe.Verdict
+}
+
+type swapCall struct{ store, base, next uint16 }
+
+// number interns a record.
+func (x *explorer) number(r dedupe.Record) uint16 {
+	key := fmt.Appendf(nil, "%s %d %d %x %d %d %s %s", r.Status, r.Version, r.Fence, r.Owner[0], r.LeaseUntil.UnixMilli(), r.Attempts, r.Result, r.Error)
+	key = fmt.Appendf(key, " %d %d", r.ExpiresAt.Unix(), r.CompletedAt.UnixMilli())
+	n, ok := x.numbers[string(key)]
+	if !ok {
+		n = uint16(len(x.records)) //nolint:gosec // checked below
+		if len(x.records) > 65000 {
+			x.t.Fatal("more records than numbers")
+		}
+		x.records = append(x.records, r)
+		x.numbers[string(key)] = n
+	}
+	return n
+}
+
+// fail prints how the present state was reached.
+func (x *explorer) fail(w world, action, format string, args ...any) {
+	x.t.Helper()
+	names := make([]string, len(x.names))
+	for name, n := range x.names {
+		names[n] = name
+	}
+	var steps []string
+	for i := x.at; i > 0; i = x.parents[i] {
+		steps = append(steps, names[x.actions[i]])
+	}
+	slices.Reverse(steps)
+	x.t.Fatalf("%s\nafter: %s; %s\nrecord: %+v", fmt.Sprintf(format, args...), strings.Join(steps, "; "), action, x.records[w.store])
+}
+
+// reach notes a state, new or not.
+func (x *explorer) reach(w world, action string) {
+	h := maphash.Comparable(x.seed, w)
+	if _, ok := x.seen[h]; ok {
+		return
+	}
+	x.seen[h] = struct{}{}
+	name, ok := x.names[action]
+	if !ok {
+		name = uint16(len(x.names)) //nolint:gosec // there are some dozens
+		x.names[action] = name
+	}
+	x.states = append(x.states, w)
+	x.parents = append(x.parents, x.at)
+	x.actions = append(x.actions, name)
+}
+
+func second(s int8) time.Time {
+	return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Add(time.Duration(s) * time.Second)
+}
+
+func token(i int) dedupe.Token { return dedupe.Token{byte(i + 1)} }
+
+func (x *explorer) event(w world, i int, do what) dedupe.Event {
+	p := w.players[i]
+	now, owner := second(w.now+p.clock), token(i)
+	switch do {
+	case toClaim:
+		return dedupe.Claim{Now: now, Owner: owner, Terms: x.terms, ID: "s#n", Name: "n", MessageID: "m" + strconv.Itoa(i)}
+	case toRenew:
+		return dedupe.Renew{Now: now, Owner: owner, Terms: x.terms}
+	case toComplete:
+		return dedupe.Complete{Now: now, Owner: owner, Terms: x.terms, Result: []byte(strconv.Itoa(i))}
+	case toFail:
+		return dedupe.Fail{Now: now, Owner: owner, Terms: x.terms, Error: "boom"}
+	default:
+		return dedupe.Release{Now: now, Owner: owner, Terms: x.terms}
+	}
+}
+
+// send builds a write and sends it, or acts on a verdict that needs none.
+func (x *explorer) send(w world, i int, do what, action string) {
+	p := &w.players[i]
+	if p.resend {
+		p.resend, p.wire = false, sent
+		x.reach(w, action+" again")
+		return
+	}
+	call := stepCall{p.known, i, w.now + p.clock, do}
+	ans, ok := x.steps[call]
+	if !ok {
+		next, verdict := dedupe.Step(x.records[p.known], x.event(w, i, do))
+		ans = stepAnswer{p.known, verdict}
+		if next.Version != x.records[p.known].Version {
+			ans.next = x.number(next)
+		}
+		x.steps[call] = ans
+	}
+	if ans.next == p.known {
+		if ans.verdict == dedupe.VerdictApply && do == toClaim {
+			p.proven = int8(x.records[p.known].LeaseUntil.Sub(second(0))/time.Second) - p.clock //nolint:gosec // seconds
+		}
+		x.act(w, i, do, ans.verdict, action)
+		return
+	}
+	p.doing, p.wire, p.base, p.next, p.sentAt = do, sent, p.known, ans.next, w.now
+	if p.phase == idle {
+		p.phase = claiming
+	}
+	x.reach(w, action)
+}
+
+// apply lets a write arrive at the store.
+func (x *explorer) apply(w *world, p *player, action string) {
+	current, next := x.records[w.store], x.records[p.next]
+	call := swapCall{w.store, p.base, p.next}
+	written, ok := x.swaps[call]
+	if !ok {
+		written = swapped(x.t, current, x.records[p.base].Version, next)
+		x.swaps[call] = written
+	}
+	if !written {
+		p.wire, p.answer = refused, w.store
+		return
+	}
+	p.wire, w.store = done, p.next
+	switch p.doing {
+	case toClaim:
+		if next.Status == dedupe.InProgress {
+			w.counted++
+		}
+	case toRelease:
+		w.counted--
+	}
+	switch {
+	case next.Version <= current.Version || next.Fence < current.Fence:
+		x.fail(*w, action, "version or fence does not rise: %d.%d after %d.%d", next.Version, next.Fence, current.Version, current.Fence)
+	case next.Attempts != int(w.counted):
+		x.fail(*w, action, "the record counts %d attempts, there were %d", next.Attempts, w.counted)
+	case w.completed != 0 && (next.Status != dedupe.Completed || string(next.Result) != string(x.records[w.completed].Result)):
+		x.fail(*w, action, "a completed name became %s with result %s", next.Status, next.Result)
+	case next.Status == dedupe.Completed && w.completed == 0:
+		w.completed = p.next
+	}
+}
+
+// swapped asks a memstore that holds current.
+func swapped(t *testing.T, current dedupe.Record, old dedupe.Version, next dedupe.Record) bool {
+	t.Helper()
+	store := memstore.New()
+	if current.Version != 0 {
+		if err := store.Swap(t.Context(), 0, current); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := store.Swap(t.Context(), old, next)
+	conflict, ok := errors.AsType[*dedupe.ConflictError](err)
+	if err != nil && (!ok || conflict.Current.Version != current.Version) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// answered lets an attempt learn what became of its write.
+func (x *explorer) answered(w world, i int, action string) {
+	p := &w.players[i]
+	ok := p.wire == done
+	p.wire, p.resend = quiet, false
+	if !ok {
+		p.known, p.answer = p.answer, 0
+		p.base, p.next, p.doing, p.sentAt = 0, 0, nothing, 0
+		x.reach(w, action+" (conflict)")
+		return
+	}
+	p.known = p.next
+	p.base, p.next = 0, 0
+	if p.doing == toClaim || p.doing == toRenew {
+		p.proven = p.sentAt + leaseSeconds
+	}
+	verdict := dedupe.VerdictApply
+	if s := x.records[p.known].Status; p.doing == toClaim && s != dedupe.InProgress {
+		verdict = dedupe.VerdictRejected // or unknown: nothing starts
+	}
+	x.act(w, i, p.doing, verdict, action)
+}
+
+// act is what the guard does on a verdict whose record stands.
+func (x *explorer) act(w world, i int, do what, verdict dedupe.Verdict, action string) {
+	p := &w.players[i]
+	known := x.records[p.known]
+	mine := known.Owner == token(i)
+	p.doing, p.sentAt = nothing, 0
+	switch {
+	case do == toClaim && verdict == dedupe.VerdictWait:
+		*p = player{phase: claiming, clock: p.clock}
+	case do == toClaim && verdict != dedupe.VerdictApply:
+		*p = player{phase: over}
+	case do == toClaim || do == toRenew && p.phase == short:
+		if verdict != dedupe.VerdictApply { // lost before it began
+			*p = player{phase: over}
+			break
+		}
+		p.phase = short
+		if p.proven-w.now >= leaseSeconds/2 {
+			x.start(&w, i, action)
+		}
+	case do == toRenew:
+		if verdict != dedupe.VerdictApply {
+			p.proven = w.now // cancelled at once
+		}
+	case verdict == dedupe.VerdictApply:
+		want := map[what]dedupe.Status{toComplete: dedupe.Completed}[do]
+		if want != "" && (known.Status != want || string(known.Result) != strconv.Itoa(i) || w.completed == 0) {
+			x.fail(w, action, "attempt %d takes %+v for its completion", i, known)
+		}
+		*p = player{phase: over}
+	default:
+		if mine && known.Status == dedupe.InProgress {
+			x.fail(w, action, "attempt %d loses an outcome while it has the name", i)
+		}
+		*p = player{phase: over}
+	}
+	x.reach(w, action)
+}
+
+// start begins a handler, and holds the promise.
+func (x *explorer) start(w *world, i int, action string) {
+	for j, other := range w.players {
+		if j != i && other.phase == running && w.now < other.proven-skewSeconds {
+			x.fail(*w, action, "attempt %d starts while the context of %d is live", i, j)
+		}
+	}
+	if w.completed != 0 {
+		x.fail(*w, action, "attempt %d starts after the name was completed", i)
+	}
+	w.players[i].phase = running
+}
+
+// leave makes a write one of which nobody waits for the answer.
+func (w *world) leave(i int) {
+	p := &w.players[i]
+	if p.wire == sent && w.late.wire == quiet {
+		w.late = player{wire: sent, doing: p.doing, base: p.base, next: p.next}
+	}
+}
+
+// successors reaches everything that can happen next.
+func (x *explorer) successors(w world) {
+	if w.now < exploreUntil {
+		for _, d := range []int8{2, 6} {
+			n := w
+			n.now += d
+			x.reach(n, fmt.Sprintf("%ds pass", d))
+		}
+	}
+	if w.late.wire == sent {
+		n := w
+		late := n.late
+		x.apply(&n, &late, "a late write arrives")
+		n.late = player{}
+		x.reach(n, "a late write arrives")
+	}
+	for i := range w.players {
+		x.player(w, i)
+	}
+}
+
+func (x *explorer) player(w world, i int) {
+	p := w.players[i]
+	name := string(rune('A' + i))
+	if p.phase == over || p.phase == crashed || p.phase == idle && i > 0 && w.players[i-1].phase == idle {
+		return // at its end, or not its turn: the attempts are alike until they have begun
+	}
+	if p.wire == quiet {
+		x.sends(w, i, name)
+		if p.clock == 0 { // its clock is read when it sends, so that is when it may have stepped
+			w.players[i].clock = 1
+			x.sends(w, i, name+"'s clock steps, "+name)
+			w.players[i].clock = p.clock
+		}
+	} else {
+		x.wires(w, i, name)
+	}
+	if p.phase == running && (p.wire == quiet || w.lost < exploreLost) {
+		x.returns(w, i, name)
+	}
+	if p.phase != idle && w.crashes < exploreCrashes {
+		n := w
+		n.crashes++
+		n.leave(i)
+		n.players[i] = player{phase: crashed}
+		x.reach(n, name+" crashes")
+	}
+}
+
+// sends are the writes that an attempt may begin.
+func (x *explorer) sends(w world, i int, name string) {
+	switch p := w.players[i]; p.phase {
+	case idle:
+		x.send(w, i, toClaim, name+" claims")
+		if w.store != 0 {
+			w.players[i].known = w.store
+			x.send(w, i, toClaim, name+" reads and claims")
+		}
+	case claiming:
+		x.send(w, i, toClaim, name+" claims again")
+	case short:
+		x.send(w, i, toRenew, name+" renews before it begins")
+	case running:
+		if p.proven-w.now < leaseSeconds && w.now < p.proven+leaseSeconds {
+			x.send(w, i, toRenew, name+" renews")
+		}
+	case ending:
+		x.send(w, i, p.end, name+" records")
+	}
+}
+
+// wires is what can happen to a write that is out.
+func (x *explorer) wires(w world, i int, name string) {
+	if w.players[i].wire == sent {
+		n := w
+		x.apply(&n, &n.players[i], name+"'s write arrives")
+		x.reach(n, name+"'s write arrives")
+	} else {
+		x.answered(w, i, name+" is answered")
+	}
+	if w.lost < exploreLost {
+		n := w
+		n.lost++
+		n.leave(i) // it may arrive later, or never
+		p := &n.players[i]
+		p.wire, p.answer = quiet, 0
+		p.resend = p.phase == ending
+		if !p.resend {
+			p.base, p.next, p.doing, p.sentAt = 0, 0, nothing, 0
+		}
+		x.reach(n, name+"'s answer is lost")
+	}
+}
+
+// returns lets the handler return; a renewal that is out is cut off.
+func (x *explorer) returns(w world, i int, name string) {
+	for _, end := range x.ends {
+		n := w
+		p := &n.players[i]
+		if p.wire != quiet {
+			n.lost++
+			n.leave(i)
+			p.wire, p.answer, p.base, p.next, p.doing, p.sentAt = quiet, 0, 0, 0, nothing, 0
+		}
+		p.phase, p.end, p.proven = ending, end, 0
+		x.reach(n, fmt.Sprintf("%s's handler returns (%d)", name, end))
+	}
+}
+
+// explore walks until all states so many events deep are found, or there are
+// so many states, and returns how many there are, and how deep all are found.
+func explore(t *testing.T, terms dedupe.Terms, ends []what, deepest, states int) (found, depth int) {
+	t.Helper()
+	x := &explorer{
+		t: t, terms: terms, ends: ends, seed: maphash.MakeSeed(), numbers: map[string]uint16{}, names: map[string]uint16{},
+		seen: map[uint64]struct{}{}, steps: map[stepCall]stepAnswer{}, swaps: map[swapCall]bool{},
+	}
+	x.number(dedupe.Record{})
+	x.reach(world{}, "")
+	for depth < deepest {
+		leaving := x.states
+		x.states = nil
+		for _, w := range leaving {
+			x.successors(w)
+			x.at++
+			if len(x.seen) >= states {
+				return len(x.seen), depth
+			}
+		}
+		depth++
+		if len(x.states) == 0 {
+			break // these are all
+		}
+	}
+	return len(x.seen), depth
+}
+
+func TestNoInterleavingBreaksThePromise(t *testing.T) {
+	deepest, states := 99, testscale.N(t, 60_000)
+	if s := os.Getenv("SQSONCE_EXPLORE_DEPTH"); s != "" {
+		var err error
+		if deepest, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("SQSONCE_EXPLORE_DEPTH=%q: %v", s, err)
+		}
+		states = math.MaxInt
+	}
+	total := 0
+	for _, tc := range []struct {
+		name string
+		hold bool
+		ends []what
+	}{
+		{"rerun, handlers complete or fail", false, []what{toComplete, toFail}},
+		{"hold, handlers complete or are stopped", true, []what{toComplete, toRelease}},
+	} {
+		terms := exploreTerms
+		terms.Hold = tc.hold
+		found, depth := explore(t, terms, tc.ends, deepest, states)
+		t.Logf("%s: %d distinct states, all that are up to %d events deep", tc.name, found, depth)
+		total += found
+	}
+	t.Logf("%d distinct states", total)
+}

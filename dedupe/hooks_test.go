@@ -1,0 +1,108 @@
+package dedupe_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// watch notes what every hook says.
+func watch(b *bench) *[]string {
+	var mu sync.Mutex
+	var said []string
+	say := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		said = append(said, fmt.Sprintf(format, args...))
+	}
+	b.cfg.Hooks = dedupe.Hooks{
+		Claimed:       func(a dedupe.Attempt) { say("claimed %d", a.Number) },
+		TookOver:      func(a dedupe.Attempt) { say("took over %d", a.Number) },
+		Replayed:      func(_, kind string) { say("replayed %s", kind) },
+		Deferred:      func(_ string, after time.Duration) { say("deferred %s", after) },
+		Refused:       func(_, reason string) { say("refused %s", reason) },
+		Uncompared:    func(string) { say("uncompared") },
+		Renewed:       func(_ dedupe.Attempt, err error) { say("renewed %v", err) },
+		LeaseLost:     func(dedupe.Attempt) { say("lease lost") },
+		CompletedLate: func(dedupe.Attempt) { say("completed late") },
+		Settled:       func(_ dedupe.Attempt, outcome string, took time.Duration, _ error) { say("%s after %s", outcome, took) },
+		Conflicted:    func(op, _ string) { say("conflict %s", op) },
+		OwnWrite:      func(op, _ string) { say("own %s", op) },
+		StoreFailed:   func(op, _ string, err error) { say("failed %s: %v", op, err) },
+	}
+	return &said
+}
+
+func TestHooksSayWhatHappens(t *testing.T) {
+	sleeps := func(d time.Duration, err error) func(context.Context) (string, error) {
+		return func(context.Context) (string, error) { time.Sleep(d); return "", err }
+	}
+	loses := func(status dedupe.Status) func(*bench) {
+		return func(b *bench) {
+			done := false
+			b.store.after = func(r dedupe.Record) error {
+				if r.Status == status && !done {
+					done = true
+					return errNetwork
+				}
+				return nil
+			}
+		}
+	}
+	for name, tc := range map[string]struct {
+		given dedupe.Status
+		setup func(*bench)
+		key   func(*dedupe.Key)
+		fn    func(context.Context) (string, error)
+		want  []string
+	}{
+		"Completed":       {"", nil, nil, sleeps(time.Second, nil), []string{"claimed 1", "completed after 1s"}},
+		"Renewed":         {"", nil, nil, sleeps(11*time.Second, nil), []string{"claimed 1", "renewed <nil>", "completed after 11s"}},
+		"Failed":          {"", nil, nil, returns("", errNetwork), []string{"claimed 1", "retrying after 0s"}},
+		"Released":        {"", nil, nil, returns("", behaves{down: true}), []string{"claimed 1", "released after 0s"}},
+		"Rejected":        {"", nil, nil, returns("", permanent{}), []string{"claimed 1", "rejected after 0s"}},
+		"ClaimLost":       {"", loses(dedupe.InProgress), nil, returns("", nil), []string{"failed claim: network", "conflict claim", "own claim", "claimed 1", "completed after 0s"}},
+		"CompletionLost":  {"", loses(dedupe.Completed), nil, returns("", nil), []string{"claimed 1", "failed complete: network", "conflict complete", "own complete", "completed after 0s"}},
+		"Replayed":        {dedupe.Completed, nil, nil, nil, []string{"conflict claim", "replayed recorded"}},
+		"ReadFirst":       {dedupe.Completed, nil, func(k *dedupe.Key) { k.SeenBefore = true }, nil, []string{"replayed recorded"}},
+		"Mismatch":        {dedupe.Completed, nil, func(k *dedupe.Key) { k.Fingerprint = dedupe.Fingerprint{0: 1, 9: 2} }, nil, []string{"conflict claim", "refused mismatch"}},
+		"Uncompared":      {dedupe.Completed, nil, func(k *dedupe.Key) { k.Fingerprint = dedupe.Fingerprint{0: 2} }, nil, []string{"conflict claim", "uncompared", "replayed recorded"}},
+		"RefusedRejected": {dedupe.Rejected, nil, nil, nil, []string{"conflict claim", "refused rejected"}},
+		"RefusedUnknown":  {dedupe.Unknown, nil, nil, nil, []string{"conflict claim", "refused unknown"}},
+		"Deferred":        {dedupe.InProgress, nil, nil, nil, []string{"conflict claim", "deferred 29s"}},
+		"TookOver":        {dedupe.InProgress, func(*bench) { time.Sleep(time.Minute) }, nil, returns("", nil), []string{"conflict claim", "took over 2", "claimed 2", "completed after 0s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				k := key
+				k.Fingerprint = dedupe.Fingerprint{0: 1, 9: 1}
+				switch tc.given {
+				case dedupe.Completed:
+					_, _ = b.guard(t).Do(t.Context(), k, returns("", nil))
+				case "":
+				default:
+					b = left(t, tc.given)
+					b.cfg.Hold = false
+				}
+				if tc.setup != nil {
+					tc.setup(b)
+				}
+				if tc.key != nil {
+					tc.key(&k)
+				}
+				said := watch(b)
+				_, _ = b.guard(t).Do(t.Context(), k, tc.fn)
+				if !slices.Equal(*said, tc.want) {
+					t.Errorf("said %q, want %q", *said, tc.want)
+				}
+			})
+		})
+	}
+}

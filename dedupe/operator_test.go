@@ -1,0 +1,183 @@
+package dedupe_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
+)
+
+func (b *bench) operator(t *testing.T) *dedupe.Operator {
+	t.Helper()
+	op, err := dedupe.NewOperator(b.store, b.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return op
+}
+
+// left is a bench whose record has been left in a status by a real attempt.
+func left(t *testing.T, status dedupe.Status) *bench {
+	t.Helper()
+	b := setup()
+	b.cfg.Hold = true
+	ends := map[dedupe.Status]error{
+		dedupe.Completed: nil, dedupe.Retrying: errNetwork, dedupe.Rejected: permanent{}, dedupe.Unknown: behaves{unknown: true},
+	}
+	switch status {
+	case "":
+	case dedupe.InProgress: // a worker that has died
+		b.store.before = func(r dedupe.Record) error {
+			if r.Status != dedupe.InProgress {
+				return errNetwork
+			}
+			return nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_, _ = b.guard(t).Do(ctx, key, func(context.Context) (string, error) { cancel(); return "", nil })
+		b.store.before = nil
+	case dedupe.Forgotten:
+		_, _ = b.guard(t).Do(t.Context(), key, returns("", nil))
+		_, _ = b.operator(t).Forget(t.Context(), key.Name, false)
+	default:
+		_, _ = b.guard(t).Do(t.Context(), key, returns("", ends[status]))
+	}
+	if got := b.record(t).Status; got != status {
+		t.Fatalf("record %s, want %s", got, status)
+	}
+	return b
+}
+
+func TestAnOperatorsVerbsFitTheStatusOrAreRefused(t *testing.T) {
+	const (
+		fits  = ""
+		verb  = "verb"
+		none  = "no record"
+		lease = "lease"
+	)
+	for status, want := range map[dedupe.Status]struct{ lookup, reopen, resolve, forget string }{
+		"":                {none, none, none, fits},
+		dedupe.InProgress: {fits, verb, verb, lease},
+		dedupe.Completed:  {fits, verb, fits, fits},
+		dedupe.Retrying:   {fits, fits, verb, fits},
+		dedupe.Rejected:   {fits, fits, verb, fits},
+		dedupe.Unknown:    {fits, fits, fits, fits},
+		dedupe.Forgotten:  {none, none, none, fits},
+	} {
+		for name, tc := range map[string]struct {
+			want string
+			then dedupe.Status // where something is written
+			call func(context.Context, *dedupe.Operator) error
+		}{
+			"lookup": {want.lookup, status, func(ctx context.Context, o *dedupe.Operator) error { _, err := o.Lookup(ctx, key.Name); return err }},
+			"reopen": {want.reopen, dedupe.Retrying, func(ctx context.Context, o *dedupe.Operator) error { _, err := o.Reopen(ctx, key.Name); return err }},
+			"resolve": {want.resolve, dedupe.Completed, func(ctx context.Context, o *dedupe.Operator) error {
+				_, err := o.Resolve(ctx, key.Name, dedupe.Payload{Data: []byte(`"by hand"`)})
+				return err
+			}},
+			"forget": {want.forget, dedupe.Forgotten, func(ctx context.Context, o *dedupe.Operator) error {
+				_, err := o.Forget(ctx, key.Name, false)
+				return err
+			}},
+		} {
+			t.Run(name+" "+string(status), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := left(t, status)
+					before := b.record(t)
+					err := tc.call(t.Context(), b.operator(t))
+					v, isVerb := errors.AsType[*dedupe.VerbError](err)
+					_, held := errors.AsType[*dedupe.InProgressError](err)
+					if (err == nil) != (tc.want == fits) || isVerb != (tc.want == verb) || held != (tc.want == lease) ||
+						errors.Is(err, dedupe.ErrNoRecord) != (tc.want == none) {
+						t.Fatalf("got %v, want %q", err, tc.want)
+					}
+					if isVerb && (v.Status != status || v.Verb != name) {
+						t.Errorf("got %+v", v)
+					}
+					r := b.record(t)
+					if err != nil && r.Version != before.Version {
+						t.Errorf("refused, and written: %+v", r)
+					}
+					if err == nil && status != "" && r.Status != tc.then {
+						t.Errorf("record %s, want %s", r.Status, tc.then)
+					}
+					if err := tc.call(t.Context(), b.operator(t)); tc.want == fits && err != nil || b.record(t).Version != r.Version {
+						t.Errorf("said again: %v, version %d after %d", err, b.record(t).Version, r.Version)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAReopenedNameRunsAgainWithAllItsAttemptsAndAnyPayload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := left(t, dedupe.Unknown)
+		was := b.record(t)
+		if _, err := b.operator(t).Reopen(t.Context(), key.Name); err != nil {
+			t.Fatal(err)
+		}
+		other := key
+		other.Fingerprint = dedupe.Fingerprint{0: 1, 9: 9}
+		_, err := b.guard(t).Do(t.Context(), other, func(ctx context.Context) (string, error) {
+			if a, _ := dedupe.AttemptFrom(ctx); a.Number != 1 || a.Fence <= was.Fence {
+				t.Errorf("attempt %+v after fence %d", a, was.Fence)
+			}
+			return "", nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestForgettingALiveLeaseByForceCancelsItsAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		_, err := b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
+			if _, err := b.operator(t).Forget(ctx, key.Name, true); err != nil {
+				t.Error(err)
+			}
+			start := time.Now()
+			<-ctx.Done()
+			if took := time.Since(start); took != 10*time.Second {
+				t.Errorf("cancelled after %s, want the next renewal", took)
+			}
+			return "", ctx.Err()
+		})
+		if !errors.Is(err, dedupe.ErrLeaseLost) {
+			t.Errorf("got %v", err)
+		}
+		if r := b.record(t); r.Status != dedupe.Forgotten {
+			t.Errorf("record %s", r.Status)
+		}
+	})
+}
+
+func TestAnOperatorSaysWhatIsWrongWithTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := left(t, dedupe.Unknown)
+		b.store.before = func(dedupe.Record) error { return errNetwork }
+		if _, err := b.operator(t).Reopen(t.Context(), key.Name); !errors.Is(err, dedupe.ErrUnavailable) || !errors.Is(err, errNetwork) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := dedupe.NewOperator(struct{ dedupe.Store }{memstore.New()}, b.cfg); err == nil {
+			t.Error("a store that cannot read is accepted")
+		}
+		if _, err := b.operator(t).Lookup(t.Context(), "a\nb"); !errors.Is(err, dedupe.ErrBadName) {
+			t.Errorf("got %v", err)
+		}
+		newer := b.record(t)
+		newer.Format, newer.Version = dedupe.Format+1, newer.Version+1
+		if err := b.store.Store.Swap(t.Context(), newer.Version-1, newer); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.operator(t).Lookup(t.Context(), key.Name); !errors.Is(err, dedupe.ErrUnreadable) {
+			t.Errorf("got %v", err)
+		}
+	})
+}

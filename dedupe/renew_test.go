@@ -1,0 +1,311 @@
+package dedupe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
+)
+
+// slow is a store whose calls take as long as delay says, whatever their
+// context says: the request goes on its way, and its answer is late.
+type slow struct {
+	*memstore.Store
+	delay func(next dedupe.Record) (before, after time.Duration)
+	calls sync.WaitGroup
+}
+
+func (s *slow) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+	before, after := s.delay(next)
+	result := make(chan error, 1)
+	s.calls.Go(func() {
+		time.Sleep(before)
+		err := s.Store.Swap(context.WithoutCancel(ctx), old, next)
+		time.Sleep(after)
+		result <- err
+	})
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func isClaim(r dedupe.Record) bool {
+	return r.Status == dedupe.InProgress && r.Version == r.Fence
+}
+
+func isRenewal(r dedupe.Record) bool {
+	return r.Status == dedupe.InProgress && r.Version != r.Fence
+}
+
+func TestAClaimAppliedLateIsAdoptedAndCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		calls := 0
+		store := &slow{Store: b.store.Store, delay: func(r dedupe.Record) (time.Duration, time.Duration) {
+			if calls++; calls == 1 {
+				return 2900 * time.Millisecond, 200 * time.Millisecond // its answer comes after the call's deadline
+			}
+			return 0, 0
+		}}
+		var own []string
+		b.cfg.Hooks.OwnWrite = func(op, _ string) { own = append(own, op) }
+		defer store.calls.Wait()
+		g, err := dedupe.New[string](store, b.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs := 0
+		if _, err := g.Do(t.Context(), key, func(context.Context) (string, error) { runs++; return "", nil }); err != nil {
+			t.Fatal(err)
+		}
+		if r := b.record(t); runs != 1 || r.Attempts != 1 || r.Status != dedupe.Completed {
+			t.Errorf("%d runs, record %s with %d attempts", runs, r.Status, r.Attempts)
+		}
+		if len(own) != 1 || own[0] != "claim" {
+			t.Errorf("own writes recognised: %v", own)
+		}
+	})
+}
+
+// lateAnswers is a store whose claims are answered after so long, with calls
+// that do not heed their context.
+type lateAnswers struct {
+	*memstore.Store
+	late func(next dedupe.Record) time.Duration
+}
+
+func (s *lateAnswers) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+	err := s.Store.Swap(context.WithoutCancel(ctx), old, next)
+	time.Sleep(s.late(next))
+	return err
+}
+
+func TestAHandlerStartsOnlyWithHalfOfItsLeaseLeft(t *testing.T) {
+	for name, tc := range map[string]struct {
+		late    time.Duration
+		renewed bool
+	}{
+		"JustEnough": {15 * time.Second, false},
+		"Renewed":    {15*time.Second + time.Millisecond, true},
+		"Lapsed":     {time.Minute, true}, // and nobody took over
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				renewed := false
+				store := &lateAnswers{b.store.Store, func(r dedupe.Record) time.Duration {
+					if isClaim(r) {
+						return tc.late
+					}
+					renewed = renewed || isRenewal(r)
+					return 0
+				}}
+				g, err := dedupe.New[string](store, b.cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = g.Do(t.Context(), key, func(context.Context) (string, error) {
+					if renewed != tc.renewed {
+						t.Errorf("renewed before it started: %v", renewed)
+					}
+					if left := time.Until(b.record(t).LeaseUntil); left < 15*time.Second-time.Millisecond {
+						t.Errorf("started with %s left", left)
+					}
+					return "", nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+func TestALeaseLostBeforeTheHandlerStartsIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		first := true
+		store := &lateAnswers{b.store.Store, func(r dedupe.Record) time.Duration {
+			if isClaim(r) && first {
+				first = false
+				return time.Minute
+			}
+			return 0
+		}}
+		g, err := dedupe.New[string](store, b.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(40 * time.Second)
+			if _, err := b.guard(t).Do(t.Context(), key, returns("second", nil)); err != nil {
+				t.Error(err)
+			}
+		})
+		res, err := g.Do(t.Context(), key, returns("first", nil))
+		if err != nil || !res.Replayed || res.Value != "second" {
+			t.Errorf("got %+v, %v", res, err)
+		}
+		wg.Wait()
+	})
+}
+
+func TestRenewalsOfAllAttemptsGoOutTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		var mu sync.Mutex
+		rounds := map[time.Time]int{}
+		b.store.before = func(r dedupe.Record) error {
+			if isRenewal(r) {
+				mu.Lock()
+				rounds[time.Now()]++
+				mu.Unlock()
+			}
+			return nil
+		}
+		g := b.guard(t)
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * 50 * time.Millisecond) // within 2.5 s
+				k := dedupe.Key{Name: fmt.Sprint("n", i)}
+				if _, err := g.Do(t.Context(), k, func(context.Context) (string, error) {
+					time.Sleep(25 * time.Second)
+					return "", nil
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		total := 0
+		for _, n := range rounds {
+			total += n
+		}
+		if total != 100 || len(rounds) > 4 {
+			t.Errorf("%d renewals in %d rounds, want 100 in few: %v", total, len(rounds), rounds)
+		}
+	})
+}
+
+func TestARenewalHasReturnedBeforeAFinalWriteIsBuilt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		renewing := false
+		store := &lateAnswers{b.store.Store, func(r dedupe.Record) time.Duration {
+			switch {
+			case isRenewal(r):
+				renewing = true
+				time.Sleep(2 * time.Second)
+				renewing = false
+			case r.Status == dedupe.Completed && renewing:
+				t.Error("completed while its renewal was out")
+			}
+			return 0
+		}}
+		g, err := dedupe.New[string](store, b.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = g.Do(t.Context(), key, func(context.Context) (string, error) {
+			time.Sleep(11 * time.Second) // a renewal went out after ten
+			if !renewing {
+				t.Error("no renewal is out")
+			}
+			return "", nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := b.record(t); r.Status != dedupe.Completed {
+			t.Errorf("record %s", r.Status)
+		}
+	})
+}
+
+func TestAHandlerThatIgnoresItsCancellationKeepsTheName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := b.guard(t).Do(ctx, key, func(ctx context.Context) (string, error) {
+			cancel()
+			<-ctx.Done()
+			time.Sleep(5 * time.Minute)
+			_, err := b.guard(t).Do(t.Context(), key, returns("", nil))
+			if _, held := errors.AsType[*dedupe.InProgressError](err); !held {
+				t.Errorf("another attempt: %v", err)
+			}
+			return "done all the same", nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if r := b.record(t); r.Status != dedupe.Completed {
+			t.Errorf("record %s", r.Status)
+		}
+	})
+}
+
+func TestALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		down := false
+		b.store.before = func(r dedupe.Record) error {
+			if down && isRenewal(r) {
+				return errNetwork
+			}
+			return nil
+		}
+		var told []string
+		b.cfg.Hooks = dedupe.Hooks{
+			LeaseLost:     func(dedupe.Attempt) { told = append(told, "lost") },
+			CompletedLate: func(dedupe.Attempt) { told = append(told, "late") },
+			Settled:       func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) { told = append(told, outcome) },
+		}
+		_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
+			down = true
+			time.Sleep(time.Minute)
+			return "", nil
+		})
+		if got := strings.Join(told, " "); err != nil || got != "lost late completed" {
+			t.Errorf("told %q, error %v", got, err)
+		}
+	})
+}
+
+func TestUnderHoldALateCompletionOfAParkedAttemptIsAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		b.cfg.Hold = true
+		down := false
+		b.store.before = func(r dedupe.Record) error {
+			if down && isRenewal(r) {
+				return errNetwork
+			}
+			return nil
+		}
+		_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
+			down = true
+			time.Sleep(40 * time.Second)
+			_, err := b.guard(t).Do(t.Context(), key, returns("", nil))
+			if _, parked := errors.AsType[*dedupe.UnknownOutcomeError](err); !parked {
+				t.Errorf("another attempt: %v", err)
+			}
+			return "done", nil
+		})
+		if r := b.record(t); err != nil || r.Status != dedupe.Completed || string(r.Result) != `"done"` {
+			t.Errorf("record %s, error %v", r.Status, err)
+		}
+	})
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	elb "github.com/aws/aws-cdk-go/awscdk/v2/awselasticloadbalancingv2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+)
+
+const (
+	// balancerIdle is how long a connection may be silent. An answer to
+	// "Prefer: wait" can take a minute.
+	balancerIdle = longestWait + 15*time.Second
+	// deregistrationDelay lets answers that are waited for come.
+	deregistrationDelay = longestWait + 5*time.Second
+	accessLogDays       = 90
+)
+
+// addBalancer puts a load balancer before the producer: in the VPC, or facing
+// the internet. Plain HTTP is never offered where there is a certificate, not
+// even to redirect: a client's first request would have shown its token.
+func addBalancer(scope constructs.Construct, p *producer, place workplace) {
+	config := place.Config.Producer
+	subnets := place.Network.Private
+	if config.Public {
+		subnets = place.Network.Public
+	}
+	p.Balancer = elb.NewApplicationLoadBalancer(scope, jsii.String("Balancer"), &elb.ApplicationLoadBalancerProps{
+		Vpc:                     place.Network.VPC,
+		InternetFacing:          &config.Public,
+		VpcSubnets:              subnets,
+		IdleTimeout:             seconds(balancerIdle),
+		DropInvalidHeaderFields: jsii.Bool(true),
+	})
+	props := &elb.BaseApplicationListenerProps{Open: jsii.Bool(false), Port: jsii.Number(80), Protocol: elb.ApplicationProtocol_HTTP}
+	scheme := "http://"
+	if config.secure() {
+		props.Port, props.Protocol = jsii.Number(443), elb.ApplicationProtocol_HTTPS
+		props.Certificates = &[]elb.IListenerCertificate{elb.ListenerCertificate_FromArn(&config.Certificate)}
+		props.SslPolicy = elb.SslPolicy_RECOMMENDED_TLS
+		scheme = "https://"
+	}
+	listener := p.Balancer.AddListener(jsii.String("Listener"), props)
+	for _, clients := range clientRanges(place) {
+		listener.Connections().AllowDefaultPortFrom(awsec2.Peer_Ipv4(&clients), jsii.String("clients of the API"))
+	}
+	p.Targets = listener.AddTargets(jsii.String("Tasks"), &elb.AddApplicationTargetsProps{
+		Port:     jsii.Number(producerPort),
+		Protocol: elb.ApplicationProtocol_HTTP,
+		Targets: &[]elb.IApplicationLoadBalancerTarget{p.Service.LoadBalancerTarget(&awsecs.LoadBalancerTargetOptions{
+			ContainerName: jsii.String("producer"), ContainerPort: jsii.Number(producerPort),
+		})},
+		DeregistrationDelay: seconds(deregistrationDelay),
+		// Not /readyz: ECS replaces a task that its load balancer finds unhealthy,
+		// and no new task cures an outage of SQS.
+		HealthCheck: &elb.HealthCheck{
+			Path: jsii.String("/healthz"), Interval: seconds(10 * time.Second), Timeout: seconds(5 * time.Second),
+			HealthyThresholdCount: jsii.Number(2), UnhealthyThresholdCount: jsii.Number(3),
+		},
+	})
+	host := p.Balancer.LoadBalancerDnsName()
+	if config.Domain != "" {
+		host = &config.Domain
+	}
+	p.URL = jsii.String(scheme + *host)
+	watchAccess(scope, p.Balancer, config)
+}
+
+// clientRanges are the addresses that may connect.
+func clientRanges(place workplace) []string {
+	config := place.Config.Producer
+	switch {
+	case len(config.Clients) > 0:
+		return config.Clients
+	case config.Public:
+		return []string{"0.0.0.0/0"}
+	default:
+		return []string{place.Network.Range}
+	}
+}
+
+// watchAccess logs who connects, where that is the internet.
+func watchAccess(scope constructs.Construct, balancer elb.ApplicationLoadBalancer, config ProducerConfig) {
+	if !config.Public {
+		suppress(balancer, "AwsSolutions-ELB2",
+			"Reached from within only; the producer itself logs every request with its outcome")
+		return
+	}
+	if len(config.Clients) == 0 {
+		suppress(balancer, "AwsSolutions-EC23", "A public API is open to its clients; it takes TLS with a bearer token only")
+	}
+	bucket := awss3.NewBucket(scope, jsii.String("AccessLogs"), &awss3.BucketProps{
+		Encryption:        awss3.BucketEncryption_S3_MANAGED, // all that load balancers can write to
+		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
+		EnforceSSL:        jsii.Bool(true),
+		LifecycleRules:    &[]*awss3.LifecycleRule{{Expiration: seconds(accessLogDays * day)}},
+		RemovalPolicy:     awscdk.RemovalPolicy_RETAIN,
+	})
+	suppress(bucket, "AwsSolutions-S1", "It is the bucket for access logs")
+	// By hand: the construct's own way needs to know the Region.
+	// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
+	stack := awscdk.Stack_Of(scope)
+	bucket.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid:        jsii.String("LoadBalancersWriteHere"),
+		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("logdelivery.elasticloadbalancing.amazonaws.com"), nil)},
+		Actions:    jsii.Strings("s3:PutObject"),
+		Resources:  &[]*string{bucket.ArnForObjects(jsii.String("AWSLogs/" + *stack.Account() + "/*"))},
+		Conditions: &map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": stack.Account()}},
+	}))
+	balancer.SetAttribute(jsii.String("access_logs.s3.enabled"), jsii.String("true"))
+	balancer.SetAttribute(jsii.String("access_logs.s3.bucket"), bucket.BucketName())
+	balancer.Node().AddDependency(bucket.Policy())
+}

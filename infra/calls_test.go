@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+)
+
+const root = "github.com/sqsonce/sqsonce"
+
+// records are what each call to DynamoDB needs the right for. A batch of
+// statements and a transaction need the right for each of their parts.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+var records = map[string][]string{
+	"GetItem":               {"table dynamodb:GetItem"},
+	"PutItem":               {"table dynamodb:PutItem"},
+	"BatchGetItem":          {"table dynamodb:BatchGetItem"},
+	"BatchExecuteStatement": {"table dynamodb:PartiQLInsert", "table dynamodb:PartiQLUpdate"},
+	"TransactWriteItems":    {"table dynamodb:PutItem", "table dynamodb:UpdateItem", "table dynamodb:ConditionCheckItem"},
+	"DescribeTable":         {"table dynamodb:DescribeTable"},
+	"DescribeTimeToLive":    {"table dynamodb:DescribeTimeToLive"},
+}
+
+// ofWorker is where the worker makes each of its calls, and the right for it.
+var ofWorker = with(records, map[string][]string{
+	"ReceiveMessage":               {"main sqs:ReceiveMessage"},
+	"DeleteMessageBatch":           {"main sqs:DeleteMessage"},
+	"ChangeMessageVisibilityBatch": {"main sqs:ChangeMessageVisibility"},
+	"SendMessage":                  {"dead sqs:SendMessage"},
+	"SendMessageBatch":             {"dead sqs:SendMessage"},
+	"GetQueueAttributes":           {"main sqs:GetQueueAttributes", "dead sqs:GetQueueAttributes"},
+	"GetQueueUrl":                  {"dead sqs:GetQueueUrl"},
+})
+
+// ofProducer is the same for "producer serve" and the command line, which does
+// by itself what it otherwise asks the API for.
+var ofProducer = with(records, map[string][]string{
+	"SendMessage":                  {"main sqs:SendMessage"},
+	"SendMessageBatch":             {"main sqs:SendMessage"},
+	"GetQueueAttributes":           {"main sqs:GetQueueAttributes", "dead sqs:GetQueueAttributes"},
+	"GetQueueUrl":                  {"dead sqs:GetQueueUrl"},
+	"ReceiveMessage":               {"dead sqs:ReceiveMessage"},
+	"ChangeMessageVisibilityBatch": {"dead sqs:ChangeMessageVisibility"},
+	"DeleteMessage":                {"dead sqs:DeleteMessage"},
+	"DeleteMessageBatch":           {"dead sqs:DeleteMessage"},
+	"PurgeQueue":                   {"dead sqs:PurgeQueue"},
+	// The move itself is done with the caller's rights.
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html
+	"StartMessageMoveTask":  {"dead sqs:StartMessageMoveTask", "dead sqs:ReceiveMessage", "dead sqs:DeleteMessage", "main sqs:SendMessage"},
+	"ListMessageMoveTasks":  {"dead sqs:ListMessageMoveTasks"},
+	"CancelMessageMoveTask": {"dead sqs:CancelMessageMoveTask"},
+})
+
+// onlyWithCreate are calls of --create, which is refused on AWS itself.
+var onlyWithCreate = []string{"CreateQueue", "CreateTable", "UpdateTimeToLive"}
+
+func with(a, b map[string][]string) map[string][]string {
+	merged := maps.Clone(a)
+	maps.Copy(merged, b)
+	return merged
+}
+
+func TestTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
+	// --local, which has no AWS, brings the producer's API and the queue along.
+	calls := callsOf(t, "./cmd/worker", "internal/producerapi", "consumer/memqueue")
+	for _, name := range methods(reflect.TypeFor[consumer.Queue]()) {
+		calls[name] = append(calls[name], "consumer.Queue")
+	}
+	for _, name := range methods(reflect.TypeFor[dynamo.API]()) {
+		calls[name] = append(calls[name], "dynamo.API")
+	}
+	each(t, func(t *testing.T, b built) {
+		covers(t, calls, ofWorker, b.template.taskRole(t, "worker"), b.template.places(), "main", "dead", "table")
+	})
+}
+
+func TestTheProducerAndItsOperatorMayMakeEveryCallTheyMake(t *testing.T) {
+	calls := callsOf(t, "./cmd/producer", "consumer")
+	for _, name := range methods(reflect.TypeFor[dynamo.API]()) {
+		calls[name] = append(calls[name], "dynamo.API")
+	}
+	each(t, func(t *testing.T, b built) {
+		operator := policyStatements(b.template.only(t, "AWS::IAM::ManagedPolicy").Properties["PolicyDocument"])
+		covers(t, calls, ofProducer, operator, b.template.places(), "main", "dead", "table")
+		switch p := b.config.Producer; {
+		case p.Off:
+		case p.DLQ:
+			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.template.places(), "main", "dead", "table")
+		default:
+			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.template.places(), "main", "table")
+		}
+	})
+}
+
+// covers fails the test for every call that nobody has a right for, on one of
+// the given places.
+func covers(
+	t *testing.T, calls, needs map[string][]string, statements []statement, places map[string]string, about ...string,
+) {
+	t.Helper()
+	for _, call := range sortedKeys(calls) {
+		rights, known := needs[call]
+		if slices.Contains(onlyWithCreate, call) {
+			continue
+		}
+		if !known {
+			t.Errorf("%s, called in %s: which right does it need? Say so here, and give it", call, calls[call][0])
+		}
+		for _, right := range rights {
+			place, action, _ := strings.Cut(right, " ")
+			if slices.Contains(about, place) && !may(statements, action, places[place]) {
+				t.Errorf("%s, called in %s, needs %s on %s", call, calls[call][0], action, place)
+			}
+		}
+	}
+}
+
+// methods are the names of an interface's or a client's methods.
+func methods(t reflect.Type) []string {
+	var names []string
+	for i := range t.NumMethod() {
+		names = append(names, t.Method(i).Name)
+	}
+	return names
+}
+
+// callsOf returns the calls to SQS and DynamoDB in the sources of a binary, and
+// where they are. Left out are the packages that it does not use on AWS.
+func callsOf(t *testing.T, binary string, without ...string) map[string][]string {
+	t.Helper()
+	api := append(methods(reflect.TypeFor[*sqs.Client]()), methods(reflect.TypeFor[*dynamodb.Client]())...)
+	found := make(map[string][]string)
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}}\t{{.Dir}}\t{{join .GoFiles \"\\t\"}}", binary)
+	list.Stderr = os.Stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	files := 0
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Split(strings.TrimSpace(line), "\t")
+		part, ours := strings.CutPrefix(fields[0], root+"/")
+		if !ours || slices.Contains(without, part) {
+			continue
+		}
+		for _, file := range fields[2:] {
+			files++
+			for call, where := range callsIn(t, filepath.Join(fields[1], file), api) {
+				found[call] = append(found[call], where)
+			}
+		}
+	}
+	if files < 10 || len(found) < 5 {
+		t.Fatalf("%d calls in %d files: something was not looked at", len(found), files)
+	}
+	return found
+}
+
+// callsIn returns the calls in a file of methods with one of the given names
+// and a context and an input.
+func callsIn(t *testing.T, path string, api []string) map[string]string {
+	t.Helper()
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]string)
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) < 2 {
+			return true
+		}
+		if s, ok := call.Fun.(*ast.SelectorExpr); ok && slices.Contains(api, s.Sel.Name) {
+			position := set.Position(s.Sel.Pos())
+			found[s.Sel.Name] = fmt.Sprintf("%s:%d", filepath.Base(position.Filename), position.Line)
+		}
+		return true
+	})
+	return found
+}

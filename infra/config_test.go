@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestNothingChosenIsTheDefaults(t *testing.T) {
+	flags, err := cdkContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := readConfig(flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaults()
+	want.Worker.CPU, want.Worker.Memory = 256, 512
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	q, w := got.Queue, got.Worker
+	if q.MaxReceiveCount != 10 || w.Visibility != time.Minute || w.Lease != 30*time.Second || w.Window != 720*time.Hour ||
+		w.MaxAttempts != 5 || w.Concurrency != 50 || w.Drain != 110*time.Second {
+		t.Errorf("not the defaults of the design: %+v %+v", q, w)
+	}
+}
+
+func TestTextAndTypedValuesMeanTheSame(t *testing.T) {
+	text, err := readConfig(map[string]any{
+		"fifo": "true", "minTasks": "3", "clients": "10.0.0.0/8, 192.168.0.0/16", "window": "800h",
+		"producer": "true", "workerEnv": `{"SQSONCE_RATE":"5"}`, "alarmEmail": "",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	typed, err := readConfig(map[string]any{
+		"fifo": true, "minTasks": 3.0, "clients": []any{"10.0.0.0/8", "192.168.0.0/16"}, "window": "800h",
+		"producer": true, "workerEnv": map[string]any{"SQSONCE_RATE": "5"}, "alarmEmail": nil,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(text) != fmt.Sprint(typed) {
+		t.Errorf("as text  %+v\nas typed %+v", text, typed)
+	}
+	if !text.Queue.FIFO || text.Scaling.MinTasks != 3 || len(text.Producer.Clients) != 2 || text.Worker.Window != 800*time.Hour ||
+		text.Producer.Off || text.Worker.Env["SQSONCE_RATE"] != "5" {
+		t.Errorf("got %+v", text)
+	}
+}
+
+func TestEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
+	sub := "subnet-0123456789abcdef0"
+	for name, tc := range map[string]struct {
+		context map[string]any
+		want    []string // what lines begin with, in any order; no others
+	}{
+		"no boolean":            {map[string]any{"fifo": "perhaps"}, []string{"fifo perhaps"}},
+		"no number":             {map[string]any{"minTasks": "two"}, []string{"minTasks two"}},
+		"half a task":           {map[string]any{"minTasks": 1.5}, []string{"minTasks 1.5"}},
+		"no unit":               {map[string]any{"window": "30"}, []string{"window 30"}},
+		"no object":             {map[string]any{"workerEnv": "A=b"}, []string{"workerEnv A=b"}},
+		"numbers as variables":  {map[string]any{"workerEnv": map[string]any{"A": 1.0}}, []string{"workerEnv map"}},
+		"a misspelt key":        {map[string]any{"fifoo": "true"}, []string{"fifoo"}},
+		"a key of the CDK":      {map[string]any{"@aws-cdk/core:x": true, "aws:cdk:y": 1.0, "cli-telemetry": false}, nil},
+		"a name with a dot":     {map[string]any{"name": "a.fifo"}, []string{`name "a.fifo"`}},
+		"no address":            {map[string]any{"alarmEmail": "me"}, []string{`alarmEmail "me"`}},
+		"an odd retention":      {map[string]any{"logRetention": "25h"}, []string{"logRetention 25h"}},
+		"kept for ever":         {map[string]any{"queueRetention": "400h"}, []string{"queueRetention 400h", "window 720h"}},
+		"a short memory":        {map[string]any{"window": "300h"}, []string{"window 300h"}},
+		"too few receives":      {map[string]any{"maxReceiveCount": "4"}, []string{"maxReceiveCount 4"}},
+		"a drain without rest":  {map[string]any{"drainTimeout": "116s"}, []string{"drainTimeout 1m56s"}},
+		"the longest drain":     {map[string]any{"drainTimeout": "115s"}, nil},
+		"a lease beyond all":    {map[string]any{"lease": "61s"}, []string{"lease 1m1s"}},
+		"no size of Fargate":    {map[string]any{"cpu": "256", "memory": "4096"}, []string{"cpu 256, memory 4096"}},
+		"a size of Fargate":     {map[string]any{"cpu": "4096", "memory": "30720"}, nil},
+		"half a size":           {map[string]any{"cpu": "512"}, []string{"cpu 512, memory 0"}},
+		"more than all on Spot": {map[string]any{"spotShare": "101"}, []string{"spotShare 101"}},
+		"an own variable":       {map[string]any{"workerEnv": `{"SQSONCE_TABLE":"x"}`}, []string{"workerEnv SQSONCE_TABLE"}},
+		"a variable with space": {map[string]any{"workerEnv": `{"A B":"x"}`}, []string{"workerEnv A B"}},
+		"two targets":           {map[string]any{"targetImage": "a", "targetUrl": "http://b"}, []string{"targetImage a, targetUrl http://b"}},
+		"a path without slash":  {map[string]any{"targetPath": "x"}, []string{`targetPath "x"`}},
+		"health of nothing":     {map[string]any{"targetHealth": "/x"}, []string{"targetHealth /x"}},
+		"no URL":                {map[string]any{"targetUrl": "ftp://x"}, []string{`targetUrl "ftp://x"`}},
+		"no secret":             {map[string]any{"targetUrl": "http://b", "targetTokenSecret": "x"}, []string{`targetTokenSecret "x"`}},
+		"min over max":          {map[string]any{"minTasks": "5", "maxTasks": "4"}, []string{"minTasks 5"}},
+		"public without TLS":    {map[string]any{"public": "true"}, []string{"public:"}},
+		"no certificate":        {map[string]any{"certificate": "x"}, []string{`certificate "x"`}},
+		"a domain without TLS":  {map[string]any{"apiDomain": "x.org"}, []string{"apiDomain x.org"}},
+		"no range":              {map[string]any{"clients": "10.0.0.1"}, []string{`clients "10.0.0.1"`}},
+		"a public nobody":       {map[string]any{"producer": "false", "public": "true"}, []string{"producer false"}},
+		"subnets of what":       {map[string]any{"vpcZones": "a"}, []string{"vpcZones"}},
+		"NAT in a foreign VPC":  {map[string]any{"vpcId": "vpc-01234567", "natGateways": "1"}, []string{"natGateways 1"}},
+		"no ids":                {map[string]any{"vpcId": "x"}, []string{`vpcId "x"`}},
+		"subnets and zones": {
+			map[string]any{"vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": sub, "clients": "10.0.0.0/8"},
+			[]string{"vpcPrivateSubnetIds [" + sub + "]"},
+		},
+		"a VPC of unknown range": {
+			map[string]any{"vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": sub + "," + sub}, []string{"clients:"},
+		},
+		"several at once": {map[string]any{"fifo": "x", "name": "", "minTasks": "-1", "lease": "2h"}, []string{"fifo x", "minTasks -1", "lease 2h0m0s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := readConfig(tc.context)
+			var problems []string
+			if err != nil {
+				e, ok := errors.AsType[*ConfigError](err)
+				if !ok {
+					t.Fatalf("error is %T: %v", err, err)
+				}
+				problems = e.Problems
+			}
+			if len(problems) != len(tc.want) {
+				t.Errorf("%d problems, want %d: %q", len(problems), len(tc.want), problems)
+			}
+			for _, want := range tc.want {
+				if !slices.ContainsFunc(problems, func(p string) bool { return strings.HasPrefix(p, want) }) {
+					t.Errorf("no problem begins with %q: %q", want, problems)
+				}
+			}
+		})
+	}
+}
+
+func TestEveryKeyIsInTheGuide(t *testing.T) {
+	guide, err := os.ReadFile("docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := defaults()
+	keys := slices.Sorted(maps.Keys(fields(&c)))
+	if len(keys) < 30 {
+		t.Fatalf("%d keys", len(keys))
+	}
+	for _, key := range keys {
+		if !strings.Contains(string(guide), "`"+key+"`") {
+			t.Errorf("docs/deploy.md does not say what %s is", key)
+		}
+	}
+}
+
+func TestABacklogIsWhatATaskFinishesInTime(t *testing.T) {
+	for name, tc := range map[string]struct {
+		concurrency         int
+		latency, handleTime time.Duration
+		want                float64
+	}{
+		"the default":                   {50, 30 * time.Second, time.Second, 1500},
+		"slow work":                     {10, time.Minute, 2 * time.Minute, 5},
+		"work longer than the patience": {1, time.Second, time.Hour, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := defaults()
+			c.Worker.Concurrency, c.Scaling.Latency, c.Scaling.HandleTime = tc.concurrency, tc.latency, tc.handleTime
+			if got := c.backlogPerTask(); got != tc.want {
+				t.Errorf("backlog %g, want %g", got, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ConfigError says what is wrong with the context. It carries everything that
+// was found, so that it is mended in one go.
+type ConfigError struct {
+	Problems []string // each names the key and its value
+}
+
+// Error implements error, a line for each problem.
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("%d problems with the context (cdk.json or -c key=value):\n  %s",
+		len(e.Problems), strings.Join(e.Problems, "\n  "))
+}
+
+// readConfig reads a [Config] from CDK context, defaults for what is not in it.
+// A value may come typed, from cdk.json, or as text, from -c; lists are
+// separated by commas there, and variables are a JSON object. The error is a
+// [*ConfigError] with everything that is wrong.
+func readConfig(context map[string]any) (Config, error) {
+	c := defaults()
+	r := reader{context: context}
+	for key, set := range fields(&c) {
+		r.read(key, set)
+	}
+	r.refuseOthers(fields(&c))
+	if c.Worker.CPU == 0 && c.Worker.Memory == 0 {
+		c.Worker.CPU, c.Worker.Memory = 256, 512
+		if c.Target.Image != "" {
+			c.Worker.CPU, c.Worker.Memory = 512, 1024
+		}
+	}
+	slices.Sort(r.problems)
+	if problems := append(r.problems, c.problems()...); len(problems) > 0 {
+		return Config{}, &ConfigError{Problems: problems}
+	}
+	return c, nil
+}
+
+// setter puts the text of a context value into its field.
+type setter func(text string) error
+
+// fields are the keys of the context, and the fields they set.
+func fields(c *Config) map[string]setter {
+	return map[string]setter{
+		"name":         text(&c.Name),
+		"throwaway":    boolean(&c.Throwaway),
+		"alarmEmail":   text(&c.AlarmEmail),
+		"logRetention": duration(&c.LogRetention),
+
+		"fifo":            boolean(&c.Queue.FIFO),
+		"queueRetention":  duration(&c.Queue.Retention),
+		"maxReceiveCount": integer(&c.Queue.MaxReceiveCount),
+		"oldestMessage":   duration(&c.Queue.OldestMessage),
+
+		"vpcId":               text(&c.Network.VPCID),
+		"vpcZones":            list(&c.Network.Zones),
+		"vpcPrivateSubnetIds": list(&c.Network.PrivateSubnetIDs),
+		"vpcPublicSubnetIds":  list(&c.Network.PublicSubnetIDs),
+		"natGateways":         integer(&c.Network.NATGateways),
+
+		"image":        text(&c.Worker.Image),
+		"cpu":          integer(&c.Worker.CPU),
+		"memory":       integer(&c.Worker.Memory),
+		"spotShare":    integer(&c.Worker.SpotShare),
+		"concurrency":  integer(&c.Worker.Concurrency),
+		"maxAttempts":  integer(&c.Worker.MaxAttempts),
+		"visibility":   duration(&c.Worker.Visibility),
+		"lease":        duration(&c.Worker.Lease),
+		"window":       duration(&c.Worker.Window),
+		"drainTimeout": duration(&c.Worker.Drain),
+		"key":          text(&c.Worker.Key),
+		"fingerprint":  text(&c.Worker.Fingerprint),
+		"workerEnv":    variables(&c.Worker.Env),
+
+		"targetImage":         text(&c.Target.Image),
+		"targetPort":          integer(&c.Target.Port),
+		"targetPath":          text(&c.Target.Path),
+		"targetEnv":           variables(&c.Target.Env),
+		"targetUrl":           text(&c.Target.URL),
+		"targetHealth":        text(&c.Target.Health),
+		"targetTokenSecret":   text(&c.Target.TokenSecret),
+		"targetSigningSecret": text(&c.Target.SigningSecret),
+
+		"minTasks":   integer(&c.Scaling.MinTasks),
+		"maxTasks":   integer(&c.Scaling.MaxTasks),
+		"latency":    duration(&c.Scaling.Latency),
+		"handleTime": duration(&c.Scaling.HandleTime),
+
+		"producer":         negated(&c.Producer.Off),
+		"public":           boolean(&c.Producer.Public),
+		"certificate":      text(&c.Producer.Certificate),
+		"apiDomain":        text(&c.Producer.Domain),
+		"clients":          list(&c.Producer.Clients),
+		"producerMinTasks": integer(&c.Producer.MinTasks),
+		"producerMaxTasks": integer(&c.Producer.MaxTasks),
+		"dlqApi":           boolean(&c.Producer.DLQ),
+		"requestsPerTask":  integer(&c.Producer.RequestsPerTask),
+	}
+}
+
+// reader takes values out of the context and collects what is wrong with them.
+type reader struct {
+	context  map[string]any
+	problems problemList
+}
+
+// read sets one field. An empty text means the default.
+func (r *reader) read(key string, set setter) {
+	value, present := r.context[key]
+	if !present || value == nil || value == "" {
+		return
+	}
+	text, err := asText(value)
+	if err == nil {
+		err = set(text)
+	}
+	if err != nil {
+		r.problems.bad(true, "%s %v: %v", key, value, err)
+	}
+}
+
+// refuseOthers complains about keys that nobody reads: a misspelt one would
+// silently be a default. The CDK's own have an @, a colon or a hyphen in them.
+func (r *reader) refuseOthers(known map[string]setter) {
+	for _, key := range slices.Sorted(maps.Keys(r.context)) {
+		_, ours := known[key]
+		r.problems.bad(!ours && !strings.ContainsAny(key, "@:-/"), "%s: not a key of this stack", key)
+	}
+}
+
+// asText returns a value as it would be given by -c.
+func asText(value any) (string, error) {
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	case []any:
+		parts := make([]string, len(v))
+		for i, part := range v {
+			var err error
+			if parts[i], err = asText(part); err != nil {
+				return "", err
+			}
+		}
+		return strings.Join(parts, ","), nil
+	}
+	encoded, err := json.Marshal(value)
+	return string(encoded), err
+}
+
+func text(field *string) setter {
+	return func(s string) error { *field = s; return nil }
+}
+
+func boolean(field *bool) setter {
+	return parsed(field, strconv.ParseBool, "want true or false")
+}
+
+func negated(field *bool) setter {
+	return parsed(field, func(s string) (bool, error) {
+		on, err := strconv.ParseBool(s)
+		return !on, err
+	}, "want true or false")
+}
+
+func integer(field *int) setter {
+	return parsed(field, strconv.Atoi, "want a whole number")
+}
+
+func duration(field *time.Duration) setter {
+	return parsed(field, time.ParseDuration, "want a duration such as 30s, 15m or 720h")
+}
+
+// parsed leaves the field alone when the text is no such value, so that what
+// follows does not complain about it a second time.
+func parsed[T any](field *T, parse func(string) (T, error), want string) setter {
+	return func(s string) error {
+		value, err := parse(s)
+		if err != nil {
+			return errors.New(want)
+		}
+		*field = value
+		return nil
+	}
+}
+
+func list(field *[]string) setter {
+	return func(s string) error {
+		for part := range strings.SplitSeq(s, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				*field = append(*field, part)
+			}
+		}
+		return nil
+	}
+}
+
+func variables(field *map[string]string) setter {
+	return parsed(field, func(s string) (values map[string]string, err error) {
+		err = json.Unmarshal([]byte(s), &values)
+		return values, err
+	}, `want a JSON object of texts such as {"NAME": "value"}`)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/interfaces/interfacesawscloudwatch"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+)
+
+const (
+	halfWidth   = 12
+	graphHeight = 6
+)
+
+type dashboardProps struct {
+	Config   Config
+	Metrics  *metrics
+	Worker   *worker
+	Producer *producer // nil: there is none
+	Alarms   []interfacesawscloudwatch.IAlarmRef
+}
+
+type dashboard struct {
+	URL *string
+}
+
+// newDashboard is the page to look at first: is anything wrong, do the workers
+// keep up, what fails.
+func newDashboard(scope constructs.Construct, id string, props *dashboardProps) *dashboard {
+	m := props.Metrics
+	board := awscloudwatch.NewDashboard(scope, &id, &awscloudwatch.DashboardProps{
+		DashboardName:   &props.Config.Name,
+		PeriodOverride:  awscloudwatch.PeriodOverride_AUTO,
+		DefaultInterval: seconds(3 * 60 * metricPeriod),
+	})
+	board.AddWidgets(awscloudwatch.NewAlarmStatusWidget(&awscloudwatch.AlarmStatusWidgetProps{
+		Title: jsii.String("Is anything wrong?"), Alarms: &props.Alarms, Width: jsii.Number(2 * halfWidth), Height: jsii.Number(3),
+	}))
+	board.AddWidgets(
+		graph("Do the workers keep up? Messages", m.Visible.series("waiting"), m.Flight.series("in flight"), m.DeadLetters.series("dead letters")),
+		graph("Age of the oldest message, s", m.OldestAge.series("oldest")),
+	)
+	board.AddWidgets(
+		graph("In and out, a minute", m.Sent.series("sent"), m.Deleted.series("done")),
+		withTarget(m, props.Config),
+	)
+	board.AddWidgets(
+		graph("What fails? A minute", m.FailedAttempts.series("attempts failed"), m.LostLeases.series("leases lost")),
+		graph("DynamoDB refuses, a minute", m.ReadThrottles.series("reads"), m.WriteThrottles.series("writes")),
+	)
+	board.AddWidgets(
+		loadGraph("Worker: share of CPU and memory, %", props.Worker.Service),
+		errorQuery("Worker: warnings and errors", *props.Worker.Logs.LogGroupName()),
+	)
+	if p := props.Producer; p != nil {
+		minute := &awscloudwatch.MetricOptions{Period: seconds(metricPeriod)}
+		board.AddWidgets(
+			graph("API: requests a minute", p.Balancer.Metrics().RequestCount(minute)),
+			graph("API: time to answer, s", p.Targets.Metrics().TargetResponseTime(&awscloudwatch.MetricOptions{
+				Period: seconds(metricPeriod), Statistic: jsii.String("p99"), Label: jsii.String("p99"),
+			})),
+		)
+	}
+	stack := awscdk.Stack_Of(scope)
+	return &dashboard{URL: jsii.String(fmt.Sprintf(
+		"https://%[1]s.console.aws.amazon.com/cloudwatch/home?region=%[1]s#dashboards:name=%[2]s", *stack.Region(), props.Config.Name))}
+}
+
+func graph(title string, lines ...awscloudwatch.IMetric) awscloudwatch.GraphWidget {
+	return awscloudwatch.NewGraphWidget(&awscloudwatch.GraphWidgetProps{
+		Title: &title, Left: &lines, Width: jsii.Number(halfWidth), Height: jsii.Number(graphHeight),
+		LeftYAxis: &awscloudwatch.YAxisProps{Min: jsii.Number(0), ShowUnits: jsii.Bool(false)},
+	})
+}
+
+// withTarget is the backlog of a task with the line that scaling aims at, and
+// the number of tasks.
+func withTarget(m *metrics, config Config) awscloudwatch.GraphWidget {
+	return awscloudwatch.NewGraphWidget(&awscloudwatch.GraphWidgetProps{
+		Title: jsii.String("Backlog per task, and tasks"), Width: jsii.Number(halfWidth), Height: jsii.Number(graphHeight),
+		Left:  &[]awscloudwatch.IMetric{m.backlog()},
+		Right: &[]awscloudwatch.IMetric{m.Running.series("tasks")},
+		LeftAnnotations: &[]*awscloudwatch.HorizontalAnnotation{{
+			Value: jsii.Number(config.backlogPerTask()), Label: jsii.String("aimed at"),
+		}},
+		LeftYAxis:  &awscloudwatch.YAxisProps{Min: jsii.Number(0), ShowUnits: jsii.Bool(false)},
+		RightYAxis: &awscloudwatch.YAxisProps{Min: jsii.Number(0), ShowUnits: jsii.Bool(false)},
+	})
+}
+
+func loadGraph(title string, service awsecs.FargateService) awscloudwatch.GraphWidget {
+	options := &awscloudwatch.MetricOptions{Period: seconds(metricPeriod), Statistic: jsii.String("Maximum")}
+	return graph(title, service.MetricCpuUtilization(options), service.MetricMemoryUtilization(options))
+}
+
+// errorQuery lists the last lines of a log that are no mere information.
+func errorQuery(title, group string) awscloudwatch.LogQueryWidget {
+	return awscloudwatch.NewLogQueryWidget(&awscloudwatch.LogQueryWidgetProps{
+		Title: &title, LogGroupNames: jsii.Strings(group), Width: jsii.Number(halfWidth), Height: jsii.Number(graphHeight),
+		QueryLines: jsii.Strings(
+			"fields @timestamp, level, msg, name, error",
+			`filter level = "WARN" or level = "ERROR"`,
+			"sort @timestamp desc",
+			"limit 50",
+		),
+	})
+}

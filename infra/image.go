@@ -1,0 +1,63 @@
+package main
+
+import (
+	"regexp"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecr"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecrassets"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+)
+
+const (
+	// repositoryRoot is where the Dockerfile is, see prepare.
+	repositoryRoot = "."
+	// Where the Dockerfile puts the binaries.
+	workerBinary   = "/worker"
+	producerBinary = "/producer"
+)
+
+type imageProps struct {
+	// URI of the image in a registry. Default: built from the Dockerfile.
+	URI string
+}
+
+// newImage is the one image of worker and producer. What is built at deployment
+// is nothing but the Dockerfile and the static binaries in dist.
+func newImage(scope constructs.Construct, id string, props *imageProps) awsecs.ContainerImage {
+	if props.URI != "" {
+		return registryImage(scope, id, props.URI)
+	}
+	return awsecs.ContainerImage_FromDockerImageAsset(awsecrassets.NewDockerImageAsset(scope, &id, &awsecrassets.DockerImageAssetProps{
+		Directory:  jsii.String(repositoryRoot),
+		Exclude:    jsii.Strings("*", "!Dockerfile", "!dist"),
+		IgnoreMode: awscdk.IgnoreMode_DOCKER,
+		Platform:   awsecrassets.Platform_LINUX_ARM64(),
+	}))
+}
+
+// ecrImage is the URI of an image in a private registry of ECR.
+var ecrImage = regexp.MustCompile(`^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?:[:@](.+))?$`)
+
+// registryImage is an image by its URI. One in ECR comes with the right to pull
+// it, given to the role that starts the task.
+func registryImage(scope constructs.Construct, id, uri string) awsecs.ContainerImage {
+	parts := ecrImage.FindStringSubmatch(uri)
+	if parts == nil {
+		return awsecs.ContainerImage_FromRegistry(&uri, nil)
+	}
+	account, region, name, tag := parts[1], parts[2], parts[3], parts[4]
+	if tag == "" {
+		tag = "latest"
+	}
+	arn := awscdk.Stack_Of(scope).FormatArn(&awscdk.ArnComponents{
+		Service: jsii.String("ecr"), Account: &account, Region: &region,
+		Resource: jsii.String("repository"), ResourceName: &name,
+	})
+	repository := awsecr.Repository_FromRepositoryAttributes(scope, &id, &awsecr.RepositoryAttributes{
+		RepositoryArn: arn, RepositoryName: &name,
+	})
+	return awsecs.ContainerImage_FromEcrRepository(repository, &tag)
+}

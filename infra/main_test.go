@@ -1,0 +1,246 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/jsii-runtime-go"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		if err := prepare(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer jsii.Close()
+		code := m.Run()
+		if dir, _ := binaries(); dir != "" {
+			_ = os.RemoveAll(dir)
+		}
+		return code
+	}())
+}
+
+// variants are the configurations that are put into one app and synthesised
+// once; the tests share the templates.
+var variants = map[string]map[string]any{
+	"plain": {},
+	"fifo":  {"name": "fifo", "fifo": "true", "key": "order.id", "fingerprint": "off"},
+	"sidecar": {
+		"name": "sidecar", "targetImage": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app/orders:1.2",
+		"targetPort": "3000", "targetPath": "/work", "targetHealth": "/healthz",
+		"targetTokenSecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf",
+		"targetEnv":         `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold"}`,
+	},
+	"vpc": {
+		"name": "vpc", "vpcId": "vpc-0123456789abcdef0", "vpcZones": "eu-west-1a,eu-west-1b",
+		"vpcPrivateSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1", "clients": "10.1.0.0/16",
+	},
+	"public": {
+		"name": "public", "public": "true", "apiDomain": "api.example.com", "alarmEmail": "ops@example.com", "dlqApi": "false",
+		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/0b1c",
+	},
+	"small": {
+		"name": "small", "throwaway": "true", "producer": "false", "minTasks": "0", "natGateways": "1", "spotShare": "70",
+		"image": "example.com/sqsonce:1", "targetUrl": "https://target.example.com/work",
+	},
+}
+
+// built is a synthesised variant.
+type built struct {
+	config   Config
+	template template
+	asserts  assertions.Template
+	messages []string // errors and warnings of the synthesis
+}
+
+// synthesised returns a variant's stack. The first call synthesises all.
+func synthesised(t *testing.T, name string) built {
+	t.Helper()
+	all, err := synthesise()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, ok := all[name]
+	if !ok {
+		t.Fatalf("no variant %q", name)
+	}
+	return b
+}
+
+var synthesise = sync.OnceValues(func() (map[string]built, error) {
+	dir, err := os.MkdirTemp("", "infra-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	flags, err := cdkContext()
+	if err != nil {
+		return nil, err
+	}
+	// What is wrong is to come up in the test that looks for it.
+	flags["@aws-cdk/core:annotationsInValidationReport"] = false
+	app := awscdk.NewApp(&awscdk.AppProps{Outdir: &dir, Context: &flags, AnalyticsReporting: jsii.Bool(false)})
+	all := make(map[string]built)
+	for _, name := range sortedKeys(variants) {
+		context := maps.Clone(flags)
+		maps.Copy(context, variants[name])
+		config, err := readConfig(context)
+		if err != nil {
+			return nil, fmt.Errorf("variant %s: %w", name, err)
+		}
+		all[name] = built{config: config}
+		newStack(app, config.Name, &stackProps{Config: config})
+	}
+	// It also holds the templates against the schemas of CloudFormation, and
+	// panics if they do not fit.
+	app.Synth(nil)
+	for name, b := range all {
+		if all[name], err = b.load(dir); err != nil {
+			return nil, fmt.Errorf("variant %s: %w", name, err)
+		}
+	}
+	return all, nil
+})
+
+// load reads what the synthesis has written.
+func (b built) load(dir string) (built, error) {
+	path := filepath.Join(dir, b.config.Name)
+	data, err := os.ReadFile(path + ".template.json")
+	if err != nil {
+		return b, err
+	}
+	var all map[string]any
+	if err := errors.Join(json.Unmarshal(data, &all), json.Unmarshal(data, &b.template)); err != nil {
+		return b, fmt.Errorf("template: %w", err)
+	}
+	b.asserts = assertions.Template_FromJSON(&all, nil)
+	if data, err = os.ReadFile(path + ".metadata.json"); err != nil {
+		return b, err
+	}
+	var metadata map[string][]struct {
+		Type string
+		Data any
+	}
+	if err := json.Unmarshal(data, &metadata); err != nil {
+		return b, fmt.Errorf("metadata: %w", err)
+	}
+	for path, entries := range metadata {
+		for _, e := range entries {
+			if e.Type == "aws:cdk:error" || e.Type == "aws:cdk:warning" {
+				b.messages = append(b.messages, fmt.Sprintf("%s: %v", path, e.Data))
+			}
+		}
+	}
+	return b, nil
+}
+
+// cdkContext is the context of cdk.json, as the CDK would give it to the app.
+func cdkContext() (map[string]any, error) {
+	data, err := os.ReadFile("cdk.json")
+	if err != nil {
+		return nil, err
+	}
+	var file struct {
+		Context map[string]any `json:"context"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		return nil, fmt.Errorf("cdk.json: %w", err)
+	}
+	return file.Context, nil
+}
+
+// each runs a test on every variant.
+func each(t *testing.T, test func(t *testing.T, b built)) {
+	t.Helper()
+	for _, name := range sortedKeys(variants) {
+		t.Run(name, func(t *testing.T) { test(t, synthesised(t, name)) })
+	}
+}
+
+// template is a CloudFormation template, as far as it is looked at.
+type template struct {
+	Parameters map[string]any
+	Resources  map[string]resource
+	Outputs    map[string]struct{ Value, Description any }
+	Conditions map[string]any
+	Mappings   map[string]any
+}
+
+type resource struct {
+	Type                string
+	Properties          map[string]any
+	DependsOn           any
+	DeletionPolicy      string
+	UpdateReplacePolicy string
+	Metadata            map[string]any
+}
+
+// of returns the resources of a type, by their logical ids.
+func (t template) of(kind string) map[string]resource {
+	found := make(map[string]resource)
+	for id, r := range t.Resources {
+		if r.Type == kind {
+			found[id] = r
+		}
+	}
+	return found
+}
+
+// only returns the one resource of a type.
+func (t template) only(tb testing.TB, kind string) resource {
+	tb.Helper()
+	found := t.of(kind)
+	if len(found) != 1 {
+		tb.Fatalf("%d resources of type %s, want 1", len(found), kind)
+	}
+	for _, r := range found {
+		return r
+	}
+	panic("unreachable")
+}
+
+// container returns a container by its name, and the task definition it is in.
+func (t template) container(tb testing.TB, name string) (container map[string]any, task resource) {
+	tb.Helper()
+	for _, task := range t.of("AWS::ECS::TaskDefinition") {
+		for _, c := range task.Properties["ContainerDefinitions"].([]any) {
+			if c := c.(map[string]any); c["Name"] == name {
+				return c, task
+			}
+		}
+	}
+	tb.Fatalf("no container %q", name)
+	return nil, resource{}
+}
+
+// reference returns the logical id that a Ref or GetAtt names.
+func reference(value any) string {
+	m, _ := value.(map[string]any)
+	if ref, ok := m["Ref"].(string); ok {
+		return ref
+	}
+	if parts, ok := m["Fn::GetAtt"].([]any); ok {
+		return parts[0].(string)
+	}
+	return ""
+}
+
+// flat is a value of a template as one line to look for something in.
+func flat(value any) string {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.ReplaceAll(string(data), `\"`, `"`)
+}

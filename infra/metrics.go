@@ -1,0 +1,154 @@
+package main
+
+import (
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsapplicationautoscaling"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// metricPeriod is the grain of everything that is watched.
+const metricPeriod = time.Minute
+
+// backlogExpression is the backlog of one task. Messages in flight count, or
+// the last workers would be scaled in while they work. Without any task the
+// backlog is that of one; a gap in the data gives no value, and no decision.
+const backlogExpression = "(visible + flight) / IF(running > 0, running, 1)"
+
+type metricsProps struct {
+	Queues     *queues
+	Table      table
+	Cluster    awsecs.Cluster
+	Worker     awsecs.FargateService
+	WorkerLogs awslogs.LogGroup
+}
+
+// metrics are what scaling, alarms and dashboard look at.
+type metrics struct {
+	Visible, Flight, Running   metric // of the backlog
+	OldestAge, Sent, Deleted   metric
+	DeadLetters                metric
+	ReadThrottles              metric
+	WriteThrottles             metric
+	FailedAttempts, LostLeases metric
+}
+
+// metric is one time series, in a form of our own: the CDK's cannot be used in
+// a scaling policy, which needs the parts.
+type metric struct {
+	Namespace, Name, Statistic string
+	Dimensions                 map[string]*string
+}
+
+// newMetrics names the series that AWS has, and makes those that it counts from
+// the worker's log.
+func newMetrics(scope constructs.Construct, id string, props *metricsProps) *metrics {
+	here := constructs.NewConstruct(scope, &id)
+	queue := func(name, statistic string, q *string) metric {
+		return metric{"AWS/SQS", name, statistic, map[string]*string{"QueueName": q}}
+	}
+	main, dead := props.Queues.Main.QueueName(), props.Queues.Dead.QueueName()
+	ofTable := map[string]*string{"TableName": props.Table.TableName()}
+	return &metrics{
+		Visible: queue("ApproximateNumberOfMessagesVisible", "Average", main),
+		Flight:  queue("ApproximateNumberOfMessagesNotVisible", "Average", main),
+		Running: metric{"ECS/ContainerInsights", "RunningTaskCount", "Average", map[string]*string{
+			"ClusterName": props.Cluster.ClusterName(), "ServiceName": props.Worker.ServiceName(),
+		}},
+		OldestAge:      queue("ApproximateAgeOfOldestMessage", "Maximum", main),
+		Sent:           queue("NumberOfMessagesSent", "Sum", main),
+		Deleted:        queue("NumberOfMessagesDeleted", "Sum", main),
+		DeadLetters:    queue("ApproximateNumberOfMessagesVisible", "Maximum", dead),
+		ReadThrottles:  metric{"AWS/DynamoDB", "ReadThrottleEvents", "Sum", ofTable},
+		WriteThrottles: metric{"AWS/DynamoDB", "WriteThrottleEvents", "Sum", ofTable},
+		FailedAttempts: countLines(here, "FailedAttempts", props.WorkerLogs, field("msg", notDone)),
+		LostLeases: countLines(here, "LostLeases", props.WorkerLogs,
+			awslogs.FilterPattern_All(field("msg", notDone), field("error", "*"+lostLease+"*"))),
+	}
+}
+
+// What the worker logs about an attempt that failed, and the error of one whose
+// lease was lost. A test holds both against its sources.
+const (
+	notDone   = "not done"
+	lostLease = "lease lost"
+)
+
+// countLines counts the lines of a log that fit a pattern.
+func countLines(scope constructs.Construct, name string, logs awslogs.LogGroup, pattern awslogs.IFilterPattern) metric {
+	namespace := "sqsonce/" + *awscdk.Stack_Of(scope).Node().Id()
+	awslogs.NewMetricFilter(scope, &name, &awslogs.MetricFilterProps{
+		LogGroup:        logs,
+		FilterPattern:   pattern,
+		MetricNamespace: &namespace,
+		MetricName:      &name,
+		MetricValue:     jsii.String("1"),
+		DefaultValue:    jsii.Number(0),
+	})
+	return metric{namespace, name, "Sum", nil}
+}
+
+// field is the pattern of a line of JSON with a text in a field; * stands for
+// anything.
+func field(name, text string) awslogs.JsonPattern {
+	return awslogs.FilterPattern_StringValue(jsii.String("$."+name), jsii.String("="), &text)
+}
+
+// series is the metric as alarms and dashboards take it.
+func (m metric) series(label string) awscloudwatch.Metric {
+	props := &awscloudwatch.MetricProps{
+		Namespace: &m.Namespace, MetricName: &m.Name, Statistic: &m.Statistic, Period: seconds(metricPeriod),
+	}
+	if label != "" {
+		props.Label = &label
+	}
+	if len(m.Dimensions) > 0 {
+		props.DimensionsMap = &m.Dimensions
+	}
+	return awscloudwatch.NewMetric(props)
+}
+
+// query is the metric as a scaling policy takes it.
+func (m metric) query(id string) awsapplicationautoscaling.CfnScalingPolicy_TargetTrackingMetricDataQueryProperty {
+	var dimensions []any
+	for _, name := range sortedKeys(m.Dimensions) {
+		dimensions = append(dimensions, awsapplicationautoscaling.CfnScalingPolicy_TargetTrackingMetricDimensionProperty{
+			Name: &name, Value: m.Dimensions[name],
+		})
+	}
+	return awsapplicationautoscaling.CfnScalingPolicy_TargetTrackingMetricDataQueryProperty{
+		Id: &id,
+		MetricStat: awsapplicationautoscaling.CfnScalingPolicy_TargetTrackingMetricStatProperty{
+			Metric: awsapplicationautoscaling.CfnScalingPolicy_TargetTrackingMetricProperty{
+				Namespace: &m.Namespace, MetricName: &m.Name, Dimensions: dimensions,
+			},
+			Stat: &m.Statistic,
+		},
+		ReturnData: false,
+	}
+}
+
+// expression combines metrics by metric math.
+func expression(math, label string, of map[string]metric) awscloudwatch.MathExpression {
+	using := make(map[string]awscloudwatch.IMetric, len(of))
+	for id, m := range of {
+		using[id] = m.series("")
+	}
+	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
+		Expression: &math, Label: &label, UsingMetrics: &using, Period: seconds(metricPeriod),
+	})
+}
+
+// backlog is the backlog of one task, as an alarm or a graph takes it.
+func (m *metrics) backlog() awscloudwatch.MathExpression {
+	return expression(backlogExpression, "backlog per task", m.ofBacklog())
+}
+
+func (m *metrics) ofBacklog() map[string]metric {
+	return map[string]metric{"visible": m.Visible, "flight": m.Flight, "running": m.Running}
+}

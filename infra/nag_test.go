@@ -1,0 +1,43 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// A rule that could not be looked at, which is a warning, is no rule that holds.
+func TestTheRulesOfAwsSolutionsHold(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		for _, message := range b.messages {
+			t.Error(message)
+		}
+	})
+}
+
+func TestEverySuppressionIsArgued(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		count := 0
+		for id, r := range b.template.Resources {
+			for _, s := range suppressions(r) {
+				count++
+				if reason, _ := s["reason"].(string); len(strings.Fields(reason)) < 6 {
+					t.Errorf("%s: %v is suppressed because %q: say why it does not apply here", id, s["id"], reason)
+				}
+			}
+		}
+		if count == 0 {
+			t.Error("no suppression was looked at")
+		}
+	})
+}
+
+// suppressions are what cdk-nag is told to leave out.
+func suppressions(r resource) []map[string]any {
+	nag, _ := r.Metadata["cdk_nag"].(map[string]any)
+	list, _ := nag["rules_to_suppress"].([]any)
+	var found []map[string]any
+	for _, s := range list {
+		found = append(found, s.(map[string]any))
+	}
+	return found
+}

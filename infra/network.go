@@ -1,0 +1,134 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// zones is in how many availability zones a new VPC has subnets: the least that
+// a load balancer takes, and each further one is paid for by endpoints.
+const zones = 2
+
+// newRange is the address range of a new VPC.
+const newRange = "10.0.0.0/16"
+
+type networkProps struct {
+	Config Config
+}
+
+// network is where the tasks run.
+type network struct {
+	VPC awsec2.IVpc
+	// Private and Public select the subnets of the tasks, and of a public load
+	// balancer.
+	Private, Public *awsec2.SubnetSelection
+	// Range is the VPC's address range; empty when it is not known.
+	Range string
+}
+
+// newNetwork takes an existing VPC, or makes one: by default without any way
+// to the internet, with endpoints for what the tasks call.
+func newNetwork(scope constructs.Construct, id string, props *networkProps) *network {
+	here := constructs.NewConstruct(scope, &id)
+	config := props.Config
+	if config.Network.VPCID != "" {
+		return existingNetwork(here, config)
+	}
+	private := awsec2.SubnetType_PRIVATE_ISOLATED
+	if config.Network.NATGateways > 0 {
+		private = awsec2.SubnetType_PRIVATE_WITH_EGRESS
+	}
+	subnets := []*awsec2.SubnetConfiguration{{Name: jsii.String("tasks"), SubnetType: private, CidrMask: jsii.Number(20)}}
+	if config.Network.NATGateways > 0 || config.Producer.Public {
+		subnets = append(subnets, &awsec2.SubnetConfiguration{
+			Name: jsii.String("public"), SubnetType: awsec2.SubnetType_PUBLIC, CidrMask: jsii.Number(24),
+			MapPublicIpOnLaunch: jsii.Bool(false),
+		})
+	}
+	vpc := awsec2.NewVpc(here, jsii.String("Vpc"), &awsec2.VpcProps{
+		IpAddresses:         awsec2.IpAddresses_Cidr(jsii.String(newRange)),
+		MaxAzs:              jsii.Number(zones),
+		NatGateways:         jsii.Number(config.Network.NATGateways),
+		SubnetConfiguration: &subnets,
+		// Nothing uses the default group. To empty it, the CDK would deploy a
+		// function with rights on every security group.
+		RestrictDefaultSecurityGroup: jsii.Bool(false),
+		// Free of charge, unlike the way through an endpoint or NAT. S3 is where
+		// ECR keeps the layers of images.
+		GatewayEndpoints: &map[string]*awsec2.GatewayVpcEndpointOptions{
+			"DynamoDB": {Service: awsec2.GatewayVpcEndpointAwsService_DYNAMODB()},
+			"S3":       {Service: awsec2.GatewayVpcEndpointAwsService_S3()},
+		},
+	})
+	logRejected(here, vpc, config)
+	tasks := &awsec2.SubnetSelection{SubnetType: private}
+	if config.Network.NATGateways == 0 {
+		addEndpoints(vpc, tasks, config)
+	}
+	return &network{
+		VPC: vpc, Private: tasks, Public: &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PUBLIC}, Range: newRange,
+	}
+}
+
+// existingNetwork takes the VPC of the configuration.
+func existingNetwork(scope constructs.Construct, config Config) *network {
+	n := config.Network
+	result := &network{
+		Private: &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PRIVATE_WITH_EGRESS},
+		Public:  &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PUBLIC},
+	}
+	if n.looked() {
+		result.VPC = awsec2.Vpc_FromLookup(scope, jsii.String("Vpc"), &awsec2.VpcLookupOptions{VpcId: &n.VPCID})
+		result.Range = *result.VPC.VpcCidrBlock()
+		return result
+	}
+	attributes := &awsec2.VpcAttributes{
+		VpcId:             &n.VPCID,
+		AvailabilityZones: jsii.Strings(n.Zones...),
+		PrivateSubnetIds:  jsii.Strings(n.PrivateSubnetIDs...),
+	}
+	if len(n.PublicSubnetIDs) > 0 {
+		attributes.PublicSubnetIds = jsii.Strings(n.PublicSubnetIDs...)
+	}
+	result.VPC = awsec2.Vpc_FromVpcAttributes(scope, jsii.String("Vpc"), attributes)
+	awscdk.Annotations_Of(result.VPC).AcknowledgeWarning(jsii.String("@aws-cdk/aws-ec2:noSubnetRouteTableId"),
+		jsii.String("nothing here asks for the route tables of the subnets"))
+	return result
+}
+
+// addEndpoints gives tasks without a way to the internet what they and Fargate
+// on their behalf call: the queue, the image, the logs, the secrets.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/vpc-endpoints.html
+func addEndpoints(vpc awsec2.Vpc, subnets *awsec2.SubnetSelection, config Config) {
+	services := map[string]awsec2.InterfaceVpcEndpointAwsService{
+		"Sqs":       awsec2.InterfaceVpcEndpointAwsService_SQS(),
+		"Ecr":       awsec2.InterfaceVpcEndpointAwsService_ECR(),
+		"EcrDocker": awsec2.InterfaceVpcEndpointAwsService_ECR_DOCKER(),
+		"Logs":      awsec2.InterfaceVpcEndpointAwsService_CLOUDWATCH_LOGS(),
+	}
+	if !config.Producer.Off || config.Target.TokenSecret != "" || config.Target.SigningSecret != "" {
+		services["Secrets"] = awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER()
+	}
+	for _, name := range sortedKeys(services) {
+		endpoint := vpc.AddInterfaceEndpoint(&name, &awsec2.InterfaceVpcEndpointOptions{
+			Service: services[name], Subnets: subnets, Open: jsii.Bool(false),
+		})
+		endpoint.Connections().AllowDefaultPortFrom(awsec2.Peer_Ipv4(jsii.String(newRange)), jsii.String("from inside the VPC"))
+	}
+}
+
+// logRejected logs what the network refuses. All traffic would cost by the
+// gigabyte, and what is allowed shows in the logs of the tasks.
+func logRejected(scope constructs.Construct, vpc awsec2.Vpc, config Config) {
+	logs := awslogs.NewLogGroup(scope, jsii.String("Rejected"), &awslogs.LogGroupProps{
+		Retention:     retentionDays[config.LogRetention],
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	})
+	vpc.AddFlowLog(jsii.String("Flow"), &awsec2.FlowLogOptions{
+		Destination: awsec2.FlowLogDestination_ToCloudWatchLogs(logs, nil),
+		TrafficType: awsec2.FlowLogTrafficType_REJECT,
+	})
+}

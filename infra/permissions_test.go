@@ -1,0 +1,213 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// statement is one of an IAM policy.
+type statement struct {
+	Effect    string
+	Actions   []string
+	Resources []any
+	Principal any
+	Condition any
+}
+
+func policyStatements(document any) []statement {
+	var found []statement
+	for _, s := range document.(object)["Statement"].([]any) {
+		s := s.(object)
+		made := statement{Effect: s["Effect"].(string), Principal: s["Principal"], Condition: s["Condition"]}
+		for _, action := range listOf(s["Action"]) {
+			made.Actions = append(made.Actions, action.(string))
+		}
+		made.Resources = listOf(s["Resource"])
+		found = append(found, made)
+	}
+	return found
+}
+
+// listOf is a value that may be a list or its only element.
+func listOf(value any) []any {
+	switch v := value.(type) {
+	case nil:
+		return nil
+	case []any:
+		return v
+	default:
+		return []any{v}
+	}
+}
+
+// statementsOf returns what the role with the given id may do.
+func (t template) statementsOf(role string) []statement {
+	var found []statement
+	for _, policy := range t.of("AWS::IAM::Policy") {
+		for _, r := range listOf(policy.Properties["Roles"]) {
+			if reference(r) == role {
+				found = append(found, policyStatements(policy.Properties["PolicyDocument"])...)
+			}
+		}
+	}
+	return found
+}
+
+// taskRole returns what the container's task may do.
+func (t template) taskRole(tb testing.TB, container string) []statement {
+	tb.Helper()
+	_, task := t.container(tb, container)
+	statements := t.statementsOf(reference(task.Properties["TaskRoleArn"]))
+	if len(statements) == 0 {
+		tb.Fatalf("the role of %s has no rights", container)
+	}
+	return statements
+}
+
+// everyStatement returns the statements of all identities.
+func (t template) everyStatement() []statement {
+	var found []statement
+	for _, kind := range []string{"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"} {
+		for _, policy := range t.of(kind) {
+			found = append(found, policyStatements(policy.Properties["PolicyDocument"])...)
+		}
+	}
+	for _, role := range t.of("AWS::IAM::Role") {
+		for _, inline := range listOf(role.Properties["Policies"]) {
+			found = append(found, policyStatements(inline.(object)["PolicyDocument"])...)
+		}
+	}
+	return found
+}
+
+func TestNobodyMayDoEverything(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		statements := b.template.everyStatement()
+		if len(statements) < 5 {
+			t.Fatalf("%d statements were looked at", len(statements))
+		}
+		for _, s := range statements {
+			for _, action := range s.Actions {
+				if strings.Contains(action, "*") {
+					t.Errorf("action %s on %s", action, flat(s.Resources))
+				}
+			}
+			for _, r := range s.Resources {
+				// The one action that AWS gives no resources to.
+				if r == "*" && !slices.Equal(s.Actions, []string{"ecr:GetAuthorizationToken"}) {
+					t.Errorf("%q on every resource", s.Actions)
+				}
+			}
+		}
+		for id, role := range b.template.of("AWS::IAM::Role") {
+			if managed := role.Properties["ManagedPolicyArns"]; managed != nil {
+				t.Errorf("%s has managed policies: %s", id, flat(managed))
+			}
+		}
+	})
+}
+
+func TestTaskRolesNameTheirResources(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		containers := []string{"worker"}
+		if !b.config.Producer.Off {
+			containers = append(containers, "producer")
+		}
+		for _, container := range containers {
+			for _, s := range b.template.taskRole(t, container) {
+				for _, r := range s.Resources {
+					if reference(r) == "" && !strings.Contains(flat(r), ":task/") {
+						t.Errorf("%s: %q on %s, which is no resource of this stack", container, s.Actions, flat(r))
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestATaskProtectsTasksOfItsClusterOnly(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		for _, s := range b.template.taskRole(t, "worker") {
+			if !slices.Contains(s.Actions, "ecs:UpdateTaskProtection") {
+				continue
+			}
+			cluster := ""
+			for id := range b.template.of("AWS::ECS::Cluster") {
+				cluster = id
+			}
+			if r := flat(s.Resources); !strings.Contains(r, `:task/`) || !strings.Contains(r, `{"Ref":"`+cluster+`"}`) {
+				t.Errorf("resource is %s", r)
+			}
+			if want := `{"ArnEquals":{"ecs:cluster":{"Fn::GetAtt":["` + cluster + `","Arn"]}}}`; flat(s.Condition) != want {
+				t.Errorf("condition is %s, want %s", flat(s.Condition), want)
+			}
+			return
+		}
+		t.Error("the worker may not protect itself")
+	})
+}
+
+// may reports whether one of the statements allows an action on the resource.
+func may(statements []statement, action, resource string) bool {
+	return slices.ContainsFunc(statements, func(s statement) bool {
+		return s.Effect == "Allow" && slices.Contains(s.Actions, action) &&
+			slices.ContainsFunc(s.Resources, func(r any) bool { return reference(r) == resource })
+	})
+}
+
+// places returns the ids of what the roles are about: "main" and "dead", the
+// queues, and "table".
+func (t template) places() map[string]string {
+	found := make(map[string]string)
+	for id := range t.of("AWS::DynamoDB::Table") {
+		found["table"] = id
+	}
+	for id, queue := range t.of("AWS::SQS::Queue") {
+		if queue.Properties["RedrivePolicy"] != nil {
+			found["main"] = id
+		} else {
+			found["dead"] = id
+		}
+	}
+	return found
+}
+
+// A role that can delete records could make work run again; one that can
+// receive could steal it.
+func TestRolesLackWhatTheirBinaryNeverDoes(t *testing.T) {
+	never := map[string]map[string][]string{
+		"worker": {
+			"main":  {"sqs:PurgeQueue", "sqs:SendMessage", "sqs:DeleteQueue", "sqs:SetQueueAttributes"},
+			"dead":  {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:PurgeQueue", "sqs:StartMessageMoveTask"},
+			"table": {"dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:Query", "dynamodb:PartiQLDelete", "dynamodb:UpdateTable"},
+		},
+		"producer": {
+			"main":  {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:PurgeQueue"},
+			"table": {"dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:Query", "dynamodb:PartiQLDelete", "dynamodb:UpdateTable"},
+		},
+	}
+	each(t, func(t *testing.T, b built) {
+		places := b.template.places()
+		for container, byPlace := range never {
+			if container == "producer" && b.config.Producer.Off {
+				continue
+			}
+			for place, actions := range byPlace {
+				for _, action := range actions {
+					if may(b.template.taskRole(t, container), action, places[place]) {
+						t.Errorf("%s may %s on %s", container, action, place)
+					}
+				}
+			}
+		}
+	})
+	b := synthesised(t, "public")
+	for _, s := range b.template.taskRole(t, "producer") {
+		for _, r := range s.Resources {
+			if reference(r) == b.template.places()["dead"] {
+				t.Errorf("without dlqApi the producer may %q on the dead-letter queue", s.Actions)
+			}
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsapplicationautoscaling"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	elb "github.com/aws/aws-cdk-go/awscdk/v2/awselasticloadbalancingv2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+)
+
+const (
+	producerPort   = 8080
+	producerCPU    = 256
+	producerMemory = 512
+	tokenLength    = 43 // letters and digits: 256 bits
+)
+
+type producerProps struct {
+	workplace
+}
+
+// producer is the HTTP front.
+type producer struct {
+	Service  awsecs.FargateService
+	Balancer elb.ApplicationLoadBalancer
+	Targets  elb.ApplicationTargetGroup
+	Token    awssecretsmanager.Secret
+	Logs     awslogs.LogGroup
+	URL      *string
+}
+
+// newProducer makes the producer service behind its load balancer.
+func newProducer(scope constructs.Construct, id string, props *producerProps) *producer {
+	here := constructs.NewConstruct(scope, &id)
+	config := props.Config
+	p := &producer{Logs: newLogGroup(here, "Logs", config), Token: newToken(here)}
+	task := newTask(here, "Task", producerCPU, producerMemory)
+	variables := producerVariables(here, props)
+	task.AddContainer(jsii.String("producer"), &awsecs.ContainerDefinitionOptions{
+		Image:                  props.Image,
+		EntryPoint:             jsii.Strings(producerBinary),
+		Command:                jsii.Strings("serve"),
+		Environment:            texts(variables),
+		Secrets:                &map[string]awsecs.Secret{"SQSONCE_AUTH_TOKEN": awsecs.Secret_FromSecretsManager(p.Token, nil)},
+		Logging:                logTo(p.Logs, "producer"),
+		PortMappings:           &[]*awsecs.PortMapping{{ContainerPort: jsii.Number(producerPort)}},
+		StopTimeout:            seconds(stopTimeout),
+		ReadonlyRootFilesystem: jsii.Bool(true),
+	})
+	task.AddToTaskRolePolicy(allow("Send", sendActions, props.Queues.Main.QueueArn()))
+	if config.Producer.DLQ {
+		task.AddToTaskRolePolicy(allow("LookIntoDeadLetters", redriveActions, props.Queues.Dead.QueueArn()))
+	}
+	task.AddToTaskRolePolicy(allow("ReadAndForgetRecords", recordActions, props.Table.TableArn()))
+	suppressTask(task)
+	p.Service = awsecs.NewFargateService(here, jsii.String("Service"), &awsecs.FargateServiceProps{
+		Cluster:              props.Cluster,
+		TaskDefinition:       task,
+		VpcSubnets:           props.Network.Private,
+		AssignPublicIp:       jsii.Bool(false),
+		MinHealthyPercent:    jsii.Number(100),
+		MaxHealthyPercent:    jsii.Number(200),
+		CircuitBreaker:       &awsecs.DeploymentCircuitBreaker{Rollback: jsii.Bool(true)},
+		EnableECSManagedTags: jsii.Bool(true),
+		PropagateTags:        awsecs.PropagatedTagSource_SERVICE,
+	})
+	addBalancer(here, p, props.workplace)
+	p.Service.AutoScaleTaskCount(&awsapplicationautoscaling.EnableScalingProps{
+		MinCapacity: jsii.Number(config.Producer.MinTasks), MaxCapacity: jsii.Number(config.Producer.MaxTasks),
+	}).ScaleOnRequestCount(jsii.String("Requests"), &awsecs.RequestCountScalingProps{
+		RequestsPerTarget: jsii.Number(config.Producer.RequestsPerTask),
+		TargetGroup:       p.Targets,
+		ScaleOutCooldown:  seconds(scaleOutCooldown),
+		ScaleInCooldown:   seconds(scaleInCooldown),
+	})
+	return p
+}
+
+// producerVariables are the producer's settings.
+func producerVariables(scope constructs.Construct, props *producerProps) map[string]string {
+	variables := sharedVariables(scope, props.workplace)
+	variables["SQSONCE_ADDR"] = "0.0.0.0:" + strconv.Itoa(producerPort)
+	// Of the producer, this is how long requests may finish: the longest wait.
+	variables["SQSONCE_STOP_TIMEOUT"] = (longestWait + 5*time.Second).String()
+	if props.Config.Producer.DLQ {
+		variables["SQSONCE_DLQ_URL"] = *props.Queues.Dead.QueueUrl()
+	}
+	return variables
+}
+
+// newToken makes up the bearer token of the API.
+func newToken(scope constructs.Construct) awssecretsmanager.Secret {
+	token := awssecretsmanager.NewSecret(scope, jsii.String("Token"), &awssecretsmanager.SecretProps{
+		Description: jsii.String("sqsonce: bearer token of the producer's API"),
+		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{
+			PasswordLength: jsii.Number(tokenLength), ExcludePunctuation: jsii.Bool(true),
+		},
+	})
+	suppress(token, "AwsSolutions-SMG4",
+		"A token changed by a timer would lock out its callers; it is rotated by hand with two valid at a time, see docs/deploy.md")
+	return token
+}

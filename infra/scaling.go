@@ -1,0 +1,102 @@
+package main
+
+import (
+	"time"
+
+	scaling "github.com/aws/aws-cdk-go/awscdk/v2/awsapplicationautoscaling"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+)
+
+const (
+	scaleOutCooldown = time.Minute
+	// Scaling in waits longer than a task takes to start, so that a queue that
+	// comes in bursts does not pay for it each time.
+	scaleInCooldown = 5 * time.Minute
+	wakeCooldown    = 3 * time.Minute
+)
+
+type scalingProps struct {
+	Config  Config
+	Cluster awsecs.Cluster
+	Worker  awsecs.FargateService
+	Metrics *metrics
+}
+
+// newScaling keeps the backlog of a task near its target. It is built of the
+// resources themselves, because the CDK's own target tracking takes no
+// expressions, and its queue pattern scales by CPU, which says nothing about a
+// worker that waits for its target.
+func newScaling(scope constructs.Construct, id string, props *scalingProps) {
+	here := constructs.NewConstruct(scope, &id)
+	config := props.Config.Scaling
+	target := scaling.NewCfnScalableTarget(here, jsii.String("Tasks"), &scaling.CfnScalableTargetProps{
+		MinCapacity:       jsii.Number(config.MinTasks),
+		MaxCapacity:       jsii.Number(config.MaxTasks),
+		ResourceId:        jsii.String("service/" + *props.Cluster.ClusterName() + "/" + *props.Worker.ServiceName()),
+		ScalableDimension: jsii.String("ecs:service:DesiredCount"),
+		ServiceNamespace:  jsii.String("ecs"),
+	})
+	target.Node().AddDependency(props.Worker)
+
+	scaling.NewCfnScalingPolicy(here, jsii.String("Backlog"), &scaling.CfnScalingPolicyProps{
+		PolicyName:      jsii.String("backlog-per-task"),
+		PolicyType:      jsii.String("TargetTrackingScaling"),
+		ScalingTargetId: target.Ref(),
+		TargetTrackingScalingPolicyConfiguration: &scaling.CfnScalingPolicy_TargetTrackingScalingPolicyConfigurationProperty{
+			TargetValue:      jsii.Number(props.Config.backlogPerTask()),
+			ScaleOutCooldown: jsii.Number(scaleOutCooldown.Seconds()),
+			ScaleInCooldown:  jsii.Number(scaleInCooldown.Seconds()),
+			CustomizedMetricSpecification: &scaling.CfnScalingPolicy_CustomizedMetricSpecificationProperty{
+				Metrics: backlogQueries(props.Metrics),
+			},
+		},
+	})
+	if config.MinTasks == 0 {
+		wakeUp(here, target, props.Metrics)
+	}
+}
+
+// backlogQueries are the metrics of the backlog, and the expression, which
+// alone is what the policy looks at.
+func backlogQueries(m *metrics) []any {
+	var queries []any
+	for _, id := range sortedKeys(m.ofBacklog()) {
+		queries = append(queries, m.ofBacklog()[id].query(id))
+	}
+	return append(queries, scaling.CfnScalingPolicy_TargetTrackingMetricDataQueryProperty{
+		Id: jsii.String("backlog"), Expression: jsii.String(backlogExpression), ReturnData: true,
+	})
+}
+
+// wakeUp starts the first task: no multiple of none is one. A single message
+// is enough. It adds a task rather than setting their number to one: a gap in
+// the data, which looks like no task, must not scale in those that work.
+// Container Insights has no data for a service without tasks, hence FILL.
+func wakeUp(scope constructs.Construct, target scaling.CfnScalableTarget, m *metrics) {
+	policy := scaling.NewCfnScalingPolicy(scope, jsii.String("Wake"), &scaling.CfnScalingPolicyProps{
+		PolicyName:      jsii.String("wake-up"),
+		PolicyType:      jsii.String("StepScaling"),
+		ScalingTargetId: target.Ref(),
+		StepScalingPolicyConfiguration: &scaling.CfnScalingPolicy_StepScalingPolicyConfigurationProperty{
+			AdjustmentType:        jsii.String("ChangeInCapacity"),
+			Cooldown:              jsii.Number(wakeCooldown.Seconds()),
+			MetricAggregationType: jsii.String("Maximum"),
+			StepAdjustments: []any{scaling.CfnScalingPolicy_StepAdjustmentProperty{
+				MetricIntervalLowerBound: jsii.Number(0), ScalingAdjustment: jsii.Number(1),
+			}},
+		},
+	})
+	alarm := awscloudwatch.NewAlarm(scope, jsii.String("WakeAlarm"), &awscloudwatch.AlarmProps{
+		AlarmDescription: jsii.String("Not for people: messages wait and no worker runs, so the first is started."),
+		Metric: expression("IF(visible > 0 AND FILL(running, 0) < 1, 1, 0)", "messages without a worker",
+			map[string]metric{"visible": m.Visible, "running": m.Running}),
+		Threshold:          jsii.Number(1),
+		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+		EvaluationPeriods:  jsii.Number(1),
+		TreatMissingData:   awscloudwatch.TreatMissingData_NOT_BREACHING,
+	})
+	alarm.Node().DefaultChild().(awscloudwatch.CfnAlarm).SetAlarmActions(&[]*string{policy.AttrArn()})
+}

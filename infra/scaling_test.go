@@ -1,0 +1,191 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// workerPolicies returns the scaling policies of the worker by their type.
+func workerPolicies(t *testing.T, b built) map[string]resource {
+	t.Helper()
+	found := make(map[string]resource)
+	for _, policy := range b.template.of("AWS::ApplicationAutoScaling::ScalingPolicy") {
+		target := b.template.Resources[reference(policy.Properties["ScalingTargetId"])]
+		if !takesRequests(b, target) {
+			found[policy.Properties["PolicyType"].(string)] = policy
+		}
+	}
+	return found
+}
+
+// takesRequests reports whether what a scalable target scales is the producer.
+func takesRequests(b built, target resource) bool {
+	for id, service := range b.template.of("AWS::ECS::Service") {
+		if strings.Contains(flat(target.Properties["ResourceId"]), `"`+id+`"`) {
+			return len(listOf(service.Properties["LoadBalancers"])) > 0
+		}
+	}
+	return false
+}
+
+func TestTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		policy, ok := workerPolicies(t, b)["TargetTrackingScaling"]
+		if !ok {
+			t.Fatal("no target tracking")
+		}
+		tracking := policy.Properties["TargetTrackingScalingPolicyConfiguration"].(object)
+		// 50 at a time, a second each: 1500 within the 30 seconds they may wait.
+		if got := tracking["TargetValue"]; got != 1500.0 {
+			t.Errorf("TargetValue %v", got)
+		}
+		queries := tracking["CustomizedMetricSpecification"].(object)["Metrics"].([]any)
+		returned := 0
+		names := make(map[string]string)
+		for _, q := range queries {
+			q := q.(object)
+			if q["ReturnData"] == true {
+				returned++
+				if q["Expression"] != backlogExpression {
+					t.Errorf("returned is %v", q)
+				}
+				continue
+			}
+			names[q["Id"].(string)] = q["MetricStat"].(object)["Metric"].(object)["MetricName"].(string)
+		}
+		want := map[string]string{
+			"visible": "ApproximateNumberOfMessagesVisible", "flight": "ApproximateNumberOfMessagesNotVisible", "running": "RunningTaskCount",
+		}
+		if flat(names) != flat(want) || returned != 1 {
+			t.Errorf("metrics are %v with %d returned, want %v with the expression", names, returned, want)
+		}
+		for id := range want {
+			if !regexp.MustCompile(`\b` + id + `\b`).MatchString(backlogExpression) {
+				t.Errorf("%q is not in %q", id, backlogExpression)
+			}
+		}
+		if tracking["DisableScaleIn"] == true {
+			t.Error("nothing would ever scale in")
+		}
+		// Without it the number of tasks is no metric.
+		cluster := b.template.only(t, "AWS::ECS::Cluster")
+		if got := flat(cluster.Properties["ClusterSettings"]); got != `[{"Name":"containerInsights","Value":"enabled"}]` {
+			t.Errorf("cluster settings are %s", got)
+		}
+	})
+}
+
+func TestOneMessageWakesAWorkerThatMayBeScaledToNone(t *testing.T) {
+	b := synthesised(t, "small")
+	policy, ok := workerPolicies(t, b)["StepScaling"]
+	if !ok {
+		t.Fatal("no step scaling")
+	}
+	step := policy.Properties["StepScalingPolicyConfiguration"].(object)
+	// ExactCapacity would scale in workers whenever their number is not known.
+	if step["AdjustmentType"] != "ChangeInCapacity" || flat(step["StepAdjustments"]) != `[{"MetricIntervalLowerBound":0,"ScalingAdjustment":1}]` {
+		t.Errorf("the step is %s", flat(step))
+	}
+	wakes := 0
+	for _, a := range b.template.of("AWS::CloudWatch::Alarm") {
+		action, _ := a.Properties["AlarmActions"].([]any)
+		if len(action) == 1 && b.template.Resources[reference(action[0])].Type == "AWS::ApplicationAutoScaling::ScalingPolicy" {
+			wakes++
+			if a.Properties["Threshold"] != 1.0 || !strings.Contains(flat(a.Properties["Metrics"]), "FILL(running, 0)") {
+				t.Errorf("the alarm is %s", flat(a.Properties))
+			}
+		}
+	}
+	if wakes != 1 {
+		t.Errorf("%d alarms wake the worker, want 1", wakes)
+	}
+	if _, ok := workerPolicies(t, synthesised(t, "plain"))["StepScaling"]; ok {
+		t.Error("a worker that is never scaled to none needs no waking")
+	}
+}
+
+func TestScalingBoundsAreTheConfigured(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		for _, target := range b.template.of("AWS::ApplicationAutoScaling::ScalableTarget") {
+			least, most := b.config.Scaling.MinTasks, b.config.Scaling.MaxTasks
+			if takesRequests(b, target) {
+				least, most = b.config.Producer.MinTasks, b.config.Producer.MaxTasks
+			}
+			if target.Properties["MinCapacity"] != float64(least) || target.Properties["MaxCapacity"] != float64(most) {
+				t.Errorf("%v to %v, want %d to %d", target.Properties["MinCapacity"], target.Properties["MaxCapacity"], least, most)
+			}
+		}
+	})
+}
+
+func TestEveryAlarmSpeaksAndHasItsSectionInTheRunbook(t *testing.T) {
+	runbook, err := os.ReadFile("docs/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var headings []string
+	for _, match := range regexp.MustCompile(`(?m)^## (.+)$`).FindAllStringSubmatch(string(runbook), -1) {
+		headings = append(headings, strings.ReplaceAll(strings.ToLower(match[1]), " ", "-"))
+	}
+	used := make(map[string]bool)
+	each(t, func(t *testing.T, b built) {
+		topic := ""
+		for id := range b.template.of("AWS::SNS::Topic") {
+			topic = id
+		}
+		for id, a := range b.template.of("AWS::CloudWatch::Alarm") {
+			description := a.Properties["AlarmDescription"].(string)
+			if strings.HasPrefix(description, "Not for people") {
+				continue
+			}
+			_, anchor, _ := strings.Cut(description, "docs/runbook.md#")
+			used[anchor] = true
+			if !slices.Contains(headings, anchor) {
+				t.Errorf("%s: %q is no section of docs/runbook.md", id, anchor)
+			}
+			if a.Properties["AlarmName"] != b.config.Name+"-"+anchor {
+				t.Errorf("%s is called %v", id, a.Properties["AlarmName"])
+			}
+			for _, actions := range []string{"AlarmActions", "OKActions"} {
+				if list, _ := a.Properties[actions].([]any); len(list) != 1 || reference(list[0]) != topic {
+					t.Errorf("%s: %s are %s", id, actions, flat(a.Properties[actions]))
+				}
+			}
+		}
+	})
+	for _, heading := range headings {
+		if !used[heading] {
+			t.Errorf("docs/runbook.md has a section %q and no alarm of that name", heading)
+		}
+	}
+}
+
+// A topic with a policy of its own has lost the one that let alarms in.
+func TestAlarmsMayPublish(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		policy := b.template.only(t, "AWS::SNS::TopicPolicy")
+		if !slices.ContainsFunc(policyStatements(policy.Properties["PolicyDocument"]), func(s statement) bool {
+			return s.Effect == "Allow" && slices.Equal(s.Actions, []string{"sns:Publish"}) &&
+				flat(s.Principal) == `{"Service":"cloudwatch.amazonaws.com"}` && strings.Contains(flat(s.Condition), "aws:SourceAccount")
+		}) {
+			t.Errorf("policy is %s", flat(policy.Properties["PolicyDocument"]))
+		}
+	})
+}
+
+func TestTheDashboardShowsWhatTheAlarmsWatch(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		body := flat(b.template.only(t, "AWS::CloudWatch::Dashboard").Properties["DashboardBody"])
+		for _, name := range []string{
+			"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible", "ApproximateAgeOfOldestMessage",
+			"RunningTaskCount", "WriteThrottleEvents", "FailedAttempts", "LostLeases", `"type":"alarm"`, `"type":"log"`,
+		} {
+			if !strings.Contains(body, name) {
+				t.Errorf("%s is not on it", name)
+			}
+		}
+	})
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+)
+
+// object is a part of a template.
+type object = map[string]any
+
+func TestResourcesAreThereInTheirNumbers(t *testing.T) {
+	for name, counts := range map[string]map[string]int{
+		"plain": {
+			"AWS::SQS::Queue": 2, "AWS::DynamoDB::Table": 1, "AWS::DynamoDB::GlobalTable": 0,
+			"AWS::EC2::VPC": 1, "AWS::EC2::NatGateway": 0, "AWS::EC2::InternetGateway": 0, "AWS::EC2::VPCEndpoint": 7, "AWS::EC2::Subnet": 2,
+			"AWS::ECS::Service": 2, "AWS::ECS::TaskDefinition": 2,
+			"AWS::ElasticLoadBalancingV2::LoadBalancer": 1, "AWS::SecretsManager::Secret": 1,
+			"AWS::ApplicationAutoScaling::ScalableTarget": 2, "AWS::ApplicationAutoScaling::ScalingPolicy": 2,
+			"AWS::CloudWatch::Alarm": 9, "AWS::CloudWatch::Dashboard": 1, "AWS::SNS::Topic": 1, "AWS::SNS::Subscription": 0,
+			"AWS::S3::Bucket": 0, "AWS::Lambda::Function": 0, "AWS::Logs::LogGroup": 3,
+		},
+		"vpc": {"AWS::EC2::VPC": 0, "AWS::EC2::VPCEndpoint": 0, "AWS::EC2::Subnet": 0, "AWS::ECS::Service": 2},
+		"public": {
+			"AWS::EC2::InternetGateway": 1, "AWS::EC2::NatGateway": 0, "AWS::EC2::Subnet": 4,
+			"AWS::S3::Bucket": 1, "AWS::SNS::Subscription": 1, "AWS::Lambda::Function": 0,
+		},
+		"small": {
+			"AWS::EC2::NatGateway": 1, "AWS::EC2::VPCEndpoint": 2, "AWS::ECS::Service": 1,
+			"AWS::ElasticLoadBalancingV2::LoadBalancer": 0, "AWS::SecretsManager::Secret": 0,
+			"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::CloudWatch::Alarm": 8,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := synthesised(t, name)
+			for kind, want := range counts {
+				if got := len(b.template.of(kind)); got != want {
+					t.Errorf("%d of %s, want %d", got, kind, want)
+				}
+			}
+		})
+	}
+}
+
+// has fails the test unless a resource of the kind has the properties.
+func has(t *testing.T, b built, kind string, properties object) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil { // how the CDK reports a mismatch
+			t.Error(p)
+		}
+	}()
+	b.asserts.HasResourceProperties(&kind, properties)
+}
+
+func TestTheQueueDeadLettersIntoAQueueThatTakesItsMessagesOnly(t *testing.T) {
+	for name, suffix := range map[string]string{"plain": "", "fifo": ".fifo"} {
+		t.Run(name, func(t *testing.T) {
+			b := synthesised(t, name)
+			has(t, b, "AWS::SQS::Queue", object{
+				"QueueName": b.config.Name + suffix, "SqsManagedSseEnabled": true, "MaximumMessageSize": 1 << 20,
+				"VisibilityTimeout": 60, "ReceiveMessageWaitTimeSeconds": 20, "MessageRetentionPeriod": 4 * 24 * 3600,
+				"RedrivePolicy": object{"maxReceiveCount": 10, "deadLetterTargetArn": assertions.Match_AnyValue()},
+			})
+			has(t, b, "AWS::SQS::Queue", object{
+				"QueueName": b.config.Name + "-dlq" + suffix, "SqsManagedSseEnabled": true,
+				"MessageRetentionPeriod": 14 * 24 * 3600,
+				"RedriveAllowPolicy":     object{"redrivePermission": "byQueue"},
+			})
+			for _, queue := range b.template.of("AWS::SQS::Queue") {
+				if policy := queue.Properties["RedriveAllowPolicy"]; policy != nil && !strings.Contains(flat(policy), `:`+b.config.Name+suffix+`"`) {
+					t.Errorf("RedriveAllowPolicy %s does not name the queue", flat(policy))
+				}
+				if fifo := queue.Properties["FifoQueue"] == true; fifo != (suffix != "") {
+					t.Errorf("FifoQueue %v of %v", queue.Properties["FifoQueue"], queue.Properties["QueueName"])
+				}
+			}
+		})
+	}
+}
+
+func TestPlainHTTPIsRefused(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		policies := b.template.of("AWS::SQS::QueuePolicy")
+		if len(policies) != 2 {
+			t.Errorf("%d queue policies, want 2", len(policies))
+		}
+		for _, kind := range []string{"AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy", "AWS::S3::BucketPolicy"} {
+			for id, policy := range b.template.of(kind) {
+				denies := slices.ContainsFunc(policyStatements(policy.Properties["PolicyDocument"]), func(s statement) bool {
+					return s.Effect == "Deny" && strings.Contains(flat(s.Condition), `"aws:SecureTransport":"false"`)
+				})
+				if !denies {
+					t.Errorf("%s lets plain HTTP in", id)
+				}
+			}
+		}
+	})
+}
+
+func TestTheTableIsWhatTheStoreWorksOn(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		table := b.template.only(t, "AWS::DynamoDB::Table")
+		for property, want := range map[string]string{
+			"KeySchema":                        `[{"AttributeName":"` + dynamo.AttrID + `","KeyType":"HASH"}]`,
+			"AttributeDefinitions":             `[{"AttributeName":"` + dynamo.AttrID + `","AttributeType":"S"}]`,
+			"TimeToLiveSpecification":          `{"AttributeName":"` + dynamo.AttrTTL + `","Enabled":true}`,
+			"BillingMode":                      `"PAY_PER_REQUEST"`,
+			"PointInTimeRecoverySpecification": `{"PointInTimeRecoveryEnabled":true}`,
+			"SSESpecification":                 `{"SSEEnabled":true}`,
+		} {
+			if got := flat(table.Properties[property]); got != want {
+				t.Errorf("%s is %s, want %s", property, got, want)
+			}
+		}
+		keeps := table.DeletionPolicy == "Retain" && table.UpdateReplacePolicy == "Retain" &&
+			table.Properties["DeletionProtectionEnabled"] == true
+		goes := table.DeletionPolicy == "Delete" && table.Properties["DeletionProtectionEnabled"] != true
+		if b.config.Throwaway && !goes || !b.config.Throwaway && !keeps {
+			t.Errorf("throwaway %t: DeletionPolicy %q, UpdateReplacePolicy %q, DeletionProtectionEnabled %v", b.config.Throwaway,
+				table.DeletionPolicy, table.UpdateReplacePolicy, table.Properties["DeletionProtectionEnabled"])
+		}
+	})
+}
+
+func TestTasksRunOnARMOutOfReach(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		for id, task := range b.template.of("AWS::ECS::TaskDefinition") {
+			if got := flat(task.Properties["RuntimePlatform"]); got != `{"CpuArchitecture":"ARM64","OperatingSystemFamily":"LINUX"}` {
+				t.Errorf("%s runs on %s", id, got)
+			}
+		}
+		for id, service := range b.template.of("AWS::ECS::Service") {
+			p := service.Properties
+			if network := flat(p["NetworkConfiguration"]); !strings.Contains(network, `"AssignPublicIp":"DISABLED"`) {
+				t.Errorf("%s: %s", id, network)
+			}
+			if got := flat(p["DeploymentConfiguration"]); !strings.Contains(got, `"DeploymentCircuitBreaker":{"Enable":true,"Rollback":true}`) {
+				t.Errorf("%s is deployed by %s", id, got)
+			}
+			// A number here would undo the scaling at each deployment.
+			if count, ok := p["DesiredCount"]; ok {
+				t.Errorf("%s: DesiredCount %v is set", id, count)
+			}
+		}
+	})
+}
+
+func TestTasksWithoutAWayOutHaveEndpointsForAllTheyCall(t *testing.T) {
+	var services []string
+	for _, endpoint := range synthesised(t, "plain").template.of("AWS::EC2::VPCEndpoint") {
+		name := strings.Trim(flat(endpoint.Properties["ServiceName"]), `"]}`)
+		services = append(services, name[strings.LastIndexAny(name, `".`)+1:])
+		if endpoint.Properties["VpcEndpointType"] == "Interface" && endpoint.Properties["PrivateDnsEnabled"] != true {
+			t.Errorf("%s has no private DNS: nobody would find it", name)
+		}
+	}
+	slices.Sort(services)
+	want := []string{"api", "dkr", "dynamodb", "logs", "s3", "secretsmanager", "sqs"}
+	if !slices.Equal(services, want) {
+		t.Errorf("endpoints for %q, want %q", services, want)
+	}
+}
+
+func TestSpotTakesItsShareAndNeverTheFirstTask(t *testing.T) {
+	b := synthesised(t, "small")
+	has(t, b, "AWS::ECS::Service", object{"CapacityProviderStrategy": []any{
+		object{"CapacityProvider": "FARGATE", "Base": 1, "Weight": 30},
+		object{"CapacityProvider": "FARGATE_SPOT", "Weight": 70},
+	}})
+	if flat(synthesised(t, "plain").template.of("AWS::ECS::Service")) == "" ||
+		strings.Contains(flat(synthesised(t, "plain").template.of("AWS::ECS::Service")), "FARGATE_SPOT") {
+		t.Error("Spot is used though nobody asked for it")
+	}
+}
+
+func TestTheTargetOutlivesTheWorker(t *testing.T) {
+	b := synthesised(t, "sidecar")
+	worker, task := b.template.container(t, "worker")
+	if got := flat(worker["DependsOn"]); got != `[{"Condition":"START","ContainerName":"target"}]` {
+		t.Errorf("the worker depends on %s", got)
+	}
+	target, _ := b.template.container(t, "target")
+	if target["Essential"] != true || worker["Essential"] != true {
+		t.Error("a task must not go on with one of the two")
+	}
+	if got := task.Properties["Memory"]; got != "1024" {
+		t.Errorf("memory for both is %v", got)
+	}
+	if got := flat(target["Image"]); !strings.Contains(got, "123456789012.dkr.ecr.eu-west-1") || !strings.Contains(got, "/app/orders:1.2") {
+		t.Errorf("image is %s", got)
+	}
+	if got := flat(target["Environment"]); got != `[{"Name":"MODE","Value":"worker"}]` {
+		t.Errorf("variables of the target are %s", got)
+	}
+}
+
+func TestTheAPIIsPrivateUnlessThereIsACertificate(t *testing.T) {
+	plain, public := synthesised(t, "plain"), synthesised(t, "public")
+	has(t, plain, "AWS::ElasticLoadBalancingV2::LoadBalancer", object{"Scheme": "internal"})
+	has(t, plain, "AWS::ElasticLoadBalancingV2::Listener", object{"Port": 80, "Protocol": "HTTP"})
+	has(t, plain, "AWS::EC2::SecurityGroup", object{"SecurityGroupIngress": []any{
+		assertions.Match_ObjectLike(&object{"CidrIp": newRange, "FromPort": 80, "ToPort": 80}),
+	}})
+	has(t, public, "AWS::ElasticLoadBalancingV2::LoadBalancer", object{"Scheme": "internet-facing"})
+	has(t, public, "AWS::ElasticLoadBalancingV2::Listener", object{
+		"Port": 443, "Protocol": "HTTPS", "Certificates": []any{object{"CertificateArn": public.config.Producer.Certificate}},
+		"SslPolicy": assertions.Match_StringLikeRegexp(jsii.String("TLS13")),
+	})
+	if n := len(public.template.of("AWS::ElasticLoadBalancingV2::Listener")); n != 1 {
+		t.Errorf("%d listeners: one more would take tokens in clear", n)
+	}
+	has(t, synthesised(t, "vpc"), "AWS::EC2::SecurityGroup", object{"SecurityGroupIngress": []any{
+		assertions.Match_ObjectLike(&object{"CidrIp": "10.1.0.0/16", "FromPort": 80}),
+	}})
+}
+
+func TestAccessLogsOfAPublicAPICanBeWritten(t *testing.T) {
+	b := synthesised(t, "public")
+	balancer := b.template.only(t, "AWS::ElasticLoadBalancingV2::LoadBalancer")
+	if got := flat(balancer.Properties["LoadBalancerAttributes"]); !strings.Contains(got, `{"Key":"access_logs.s3.enabled","Value":"true"}`) {
+		t.Errorf("attributes are %s", got)
+	}
+	writes := slices.ContainsFunc(policyStatements(b.template.only(t, "AWS::S3::BucketPolicy").Properties["PolicyDocument"]), func(s statement) bool {
+		return s.Effect == "Allow" && slices.Equal(s.Actions, []string{"s3:PutObject"}) &&
+			strings.Contains(flat(s.Principal), "logdelivery.elasticloadbalancing.amazonaws.com")
+	})
+	if !writes {
+		t.Error("the load balancer may not write to the bucket")
+	}
+}
+
+func TestOutputsSayWhereEverythingIs(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		want := []string{"AlarmTopicArn", "DashboardUrl", "DlqUrl", "OperatorPolicyArn", "QueueUrl", "TableName", "WorkerLogGroup"}
+		if !b.config.Producer.Off {
+			want = append(want, "ApiUrl", "AuthTokenSecretArn")
+		}
+		slices.Sort(want)
+		if got := sortedKeys(b.template.Outputs); !slices.Equal(got, want) {
+			t.Errorf("outputs are %q, want %q", got, want)
+		}
+	})
+	if got := flat(synthesised(t, "public").template.Outputs["ApiUrl"].Value); got != `"https://api.example.com"` {
+		t.Errorf("ApiUrl is %s", got)
+	}
+	if got := flat(synthesised(t, "plain").template.Outputs["DashboardUrl"].Value); !strings.Contains(got, "#dashboards:name=sqsonce") {
+		t.Errorf("DashboardUrl is %s", got)
+	}
+}

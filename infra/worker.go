@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// ownVariables are what the stack itself sets on worker and producer.
+var ownVariables = []string{
+	"AWS_REGION",
+	"SQSONCE_QUEUE_URL", "SQSONCE_DLQ_URL", "SQSONCE_TABLE", "SQSONCE_SCOPE", "SQSONCE_KEY", "SQSONCE_FINGERPRINT",
+	"SQSONCE_CONCURRENCY", "SQSONCE_MAX_ATTEMPTS", "SQSONCE_VISIBILITY", "SQSONCE_LEASE", "SQSONCE_WINDOW",
+	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
+	"SQSONCE_TARGET_URL", "SQSONCE_TARGET_HEALTH", "SQSONCE_TARGET_TOKEN", "SQSONCE_TARGET_SECRET",
+}
+
+type workerProps struct {
+	workplace
+}
+
+// worker is the service that works on the queue.
+type worker struct {
+	Service awsecs.FargateService
+	Logs    awslogs.LogGroup
+}
+
+// newWorker makes the worker service: with a target image, its tasks are that
+// image and the worker beside it.
+func newWorker(scope constructs.Construct, id string, props *workerProps) *worker {
+	here := constructs.NewConstruct(scope, &id)
+	config := props.Config
+	w := &worker{Logs: newLogGroup(here, "Logs", config)}
+	task := newTask(here, "Task", config.Worker.CPU, config.Worker.Memory)
+	container := task.AddContainer(jsii.String("worker"), &awsecs.ContainerDefinitionOptions{
+		Image:                  props.Image,
+		EntryPoint:             jsii.Strings(workerBinary),
+		Environment:            texts(workerVariables(here, props)),
+		Secrets:                targetSecrets(here, config.Target),
+		Logging:                logTo(w.Logs, "worker"),
+		StopTimeout:            seconds(stopTimeout),
+		ReadonlyRootFilesystem: jsii.Bool(true),
+		// Fargate does not look at HEALTHCHECK in a Dockerfile.
+		HealthCheck: &awsecs.HealthCheck{
+			Command:     jsii.Strings("CMD", workerBinary, "check"),
+			Interval:    seconds(15 * time.Second),
+			Timeout:     seconds(10 * time.Second), // the check itself gives up before
+			Retries:     jsii.Number(3),
+			StartPeriod: seconds(time.Minute),
+		},
+	})
+	if config.Target.Image != "" {
+		addTarget(here, task, container, w.Logs, config)
+	}
+	grantWorker(here, task, props)
+	w.Service = awsecs.NewFargateService(here, jsii.String("Service"), &awsecs.FargateServiceProps{
+		Cluster:        props.Cluster,
+		TaskDefinition: task,
+		VpcSubnets:     props.Network.Private,
+		AssignPublicIp: jsii.Bool(false),
+		// Old and new workers can share a queue, so that nothing need stand
+		// still; a deployment whose tasks do not get healthy is taken back.
+		MinHealthyPercent:          jsii.Number(100),
+		MaxHealthyPercent:          jsii.Number(200),
+		CircuitBreaker:             &awsecs.DeploymentCircuitBreaker{Rollback: jsii.Bool(true)},
+		CapacityProviderStrategies: spotStrategy(config.Worker.SpotShare),
+		EnableECSManagedTags:       jsii.Bool(true),
+		PropagateTags:              awsecs.PropagatedTagSource_SERVICE,
+	})
+	return w
+}
+
+// sharedVariables are those of worker and producer: both must agree on where a
+// name is and what it is called.
+func sharedVariables(scope constructs.Construct, place workplace) map[string]string {
+	config := place.Config
+	variables := map[string]string{
+		"AWS_REGION":         *awscdk.Stack_Of(scope).Region(),
+		"SQSONCE_QUEUE_URL":  *place.Queues.Main.QueueUrl(),
+		"SQSONCE_TABLE":      *place.Table.TableName(),
+		"SQSONCE_SCOPE":      config.queueName(),
+		"SQSONCE_LOG_FORMAT": "json",
+	}
+	if config.Worker.Key != "" {
+		variables["SQSONCE_KEY"] = config.Worker.Key
+	}
+	if config.Worker.Fingerprint != "" {
+		variables["SQSONCE_FINGERPRINT"] = config.Worker.Fingerprint
+	}
+	return variables
+}
+
+// workerVariables are the worker's settings.
+func workerVariables(scope constructs.Construct, props *workerProps) map[string]string {
+	config, w := props.Config, props.Config.Worker
+	variables := sharedVariables(scope, props.workplace)
+	maps.Copy(variables, w.Env)
+	maps.Copy(variables, map[string]string{
+		"SQSONCE_DLQ_URL":       *props.Queues.Dead.QueueUrl(),
+		"SQSONCE_CONCURRENCY":   strconv.Itoa(w.Concurrency),
+		"SQSONCE_MAX_ATTEMPTS":  strconv.Itoa(w.MaxAttempts),
+		"SQSONCE_VISIBILITY":    w.Visibility.String(),
+		"SQSONCE_LEASE":         w.Lease.String(),
+		"SQSONCE_WINDOW":        w.Window.String(),
+		"SQSONCE_DRAIN_TIMEOUT": w.Drain.String(),
+		"SQSONCE_STOP_TIMEOUT":  stopTimeout.String(),
+	})
+	if t := config.Target; t.URL != "" {
+		variables["SQSONCE_TARGET_URL"] = t.URL
+	} else if t.Image != "" {
+		// Containers of a task share one network interface.
+		variables["SQSONCE_TARGET_URL"] = fmt.Sprintf("http://127.0.0.1:%d%s", t.Port, t.Path)
+	}
+	if config.Target.Health != "" {
+		variables["SQSONCE_TARGET_HEALTH"] = config.Target.Health
+	}
+	return variables
+}
+
+// targetSecrets are what the worker shows or signs with at the target.
+func targetSecrets(scope constructs.Construct, target TargetConfig) *map[string]awsecs.Secret {
+	secrets := make(map[string]awsecs.Secret)
+	for variable, arn := range map[string]string{
+		"SQSONCE_TARGET_TOKEN": target.TokenSecret, "SQSONCE_TARGET_SECRET": target.SigningSecret,
+	} {
+		if arn != "" {
+			secret := awssecretsmanager.Secret_FromSecretCompleteArn(scope, &variable, &arn)
+			secrets[variable] = awsecs.Secret_FromSecretsManager(secret, nil)
+		}
+	}
+	return &secrets
+}
+
+// grantWorker gives the task the rights for the calls that the worker makes.
+func grantWorker(scope constructs.Construct, task awsecs.FargateTaskDefinition, props *workerProps) {
+	task.AddToTaskRolePolicy(allow("WorkOnTheQueue", consumeActions, props.Queues.Main.QueueArn()))
+	task.AddToTaskRolePolicy(allow("DeadLetter", deadLetterActions, props.Queues.Dead.QueueArn()))
+	task.AddToTaskRolePolicy(allow("KeepRecords", recordActions, props.Table.TableArn()))
+	task.AddToTaskRolePolicy(allowProtection(scope, props.Cluster.ClusterName(), props.Cluster.ClusterArn()))
+	suppressTask(task)
+	suppress(task, "AwsSolutions-IAM5",
+		"UpdateTaskProtection is for the calling task, whose id nobody knows before it runs; the resource and a condition name the cluster",
+		map[string]string{"regex": `/^Resource::arn:.*:task\/.*\/\*$/g`})
+}
+
+// suppressTask argues for what every task definition here has.
+func suppressTask(task awsecs.FargateTaskDefinition) {
+	suppress(task, "AwsSolutions-ECS2",
+		"The variables are addresses and times, and public to whoever may read the stack; secrets come from Secrets Manager")
+	suppress(task, "AwsSolutions-IAM5",
+		"ecr:GetAuthorizationToken has no resources: AWS takes * only; the role can pull its own image and nothing else",
+		"Resource::*")
+}
+
+// spotStrategy puts the given percentage of tasks on Spot, and always the first
+// one on capacity that is not taken back, unless all is to be Spot.
+func spotStrategy(share int) *[]*awsecs.CapacityProviderStrategy {
+	if share == 0 {
+		return nil
+	}
+	spot := &awsecs.CapacityProviderStrategy{CapacityProvider: jsii.String("FARGATE_SPOT"), Weight: jsii.Number(share)}
+	if share == 100 {
+		return &[]*awsecs.CapacityProviderStrategy{spot}
+	}
+	return &[]*awsecs.CapacityProviderStrategy{
+		{CapacityProvider: jsii.String("FARGATE"), Weight: jsii.Number(100 - share), Base: jsii.Number(1)}, spot,
+	}
+}

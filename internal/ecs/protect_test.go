@@ -1,0 +1,195 @@
+package ecs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// agent is a fake of the container agent.
+type agent struct {
+	t      *testing.T
+	answer func(ctx context.Context) (int, string, error)
+
+	mu    sync.Mutex
+	calls []string // guarded by mu; bodies
+	at    []time.Duration
+	start time.Time
+}
+
+func (a *agent) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, _ := io.ReadAll(r.Body)
+	if r.Method != http.MethodPut || r.URL.String() != "http://agent/api/1/task-protection/v1/state" {
+		a.t.Errorf("called %s %s", r.Method, r.URL)
+	}
+	a.mu.Lock()
+	a.calls = append(a.calls, string(body))
+	a.at = append(a.at, time.Since(a.start))
+	a.mu.Unlock()
+	status, text, err := http.StatusOK, `{"protection":{"ProtectionEnabled":true}}`, error(nil)
+	if a.answer != nil {
+		status, text, err = a.answer(r.Context())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(text)), Header: http.Header{}}, nil
+}
+
+func (a *agent) seen() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.calls)
+}
+
+const on, off = `{"ProtectionEnabled":true,"ExpiresInMinutes":10}`, `{"ProtectionEnabled":false}`
+
+// run lets f work under a protector whose calls the agent answers.
+func run(t *testing.T, a *agent, f func(p *Protector)) {
+	synctest.Test(t, func(t *testing.T) {
+		a.t, a.start = t, time.Now()
+		p := New(Config{AgentURI: "http://agent/api/1", HTTP: &http.Client{Transport: a}, Logger: slog.New(slog.DiscardHandler)})
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { p.Run(ctx) })
+		f(p)
+		stop()
+		running.Wait()
+	})
+}
+
+func expect(t *testing.T, a *agent, want ...string) {
+	t.Helper()
+	if got := a.seen(); !slices.Equal(got, want) {
+		t.Errorf("calls are %q at %v, want %q", got, a.at, want)
+	}
+}
+
+func TestOnlyEdgesAreTold(t *testing.T) {
+	a := &agent{}
+	run(t, a, func(p *Protector) {
+		// A hundred messages that overlap, and a hundred with short gaps.
+		for range 100 {
+			end := p.Begin()
+			time.AfterFunc(300*time.Millisecond, end)
+			time.Sleep(100 * time.Millisecond)
+		}
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			end := p.Begin()
+			time.Sleep(100 * time.Millisecond)
+			end()
+		}
+		synctest.Wait()
+		expect(t, a, on)
+		time.Sleep(linger)
+		synctest.Wait()
+		expect(t, a, on, off)
+		time.Sleep(time.Hour)
+		end := p.Begin()
+		synctest.Wait()
+		expect(t, a, on, off, on)
+		end()
+	})
+	expect(t, a, on, off, on, off) // what is left at the end is dropped
+}
+
+func TestLongWorkStaysProtected(t *testing.T) {
+	a := &agent{}
+	run(t, a, func(p *Protector) {
+		end := p.Begin()
+		time.Sleep(time.Hour - time.Second)
+		end()
+		time.Sleep(linger)
+		synctest.Wait()
+		if got := len(a.seen()); got != 13 || a.seen()[12] != off {
+			t.Errorf("%d calls at %v, want one every 5 minutes", got, a.at)
+		}
+		for i, at := range a.at[:12] {
+			if want := time.Duration(i) * expiry / 2; at != want {
+				t.Errorf("call %d at %s, want %s", i, at, want)
+			}
+		}
+	})
+}
+
+func TestManyShortMessagesDoNotHoldUpDeployments(t *testing.T) {
+	a := &agent{}
+	run(t, a, func(p *Protector) {
+		for i := range 3600 {
+			end := p.Begin()
+			time.AfterFunc(time.Duration(500+i%2*1000)*time.Millisecond, end) // with gaps and without
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		expect(t, a, on) // once, and it has run out long ago
+		end := p.Begin()
+		time.Sleep(longJob + 1)
+		synctest.Wait()
+		expect(t, a, on, on) // this one takes long
+		end()
+	})
+}
+
+func TestDrainDropsTheProtectionAtOnce(t *testing.T) {
+	a := &agent{}
+	run(t, a, func(p *Protector) {
+		end := p.Begin()
+		synctest.Wait()
+		p.Drain()
+		synctest.Wait()
+		expect(t, a, on, off)
+		p.Begin()()
+		time.Sleep(time.Hour)
+		end()
+	})
+	expect(t, a, on, off)
+}
+
+func TestAgentThatHangsOrFailsChangesNothing(t *testing.T) {
+	for name, answer := range map[string]func(context.Context) (int, string, error){
+		"hangs":       func(ctx context.Context) (int, string, error) { <-ctx.Done(); return 0, "", ctx.Err() },
+		"is not here": func(context.Context) (int, string, error) { return 0, "", errors.New("connection refused") },
+		"answers 500": func(context.Context) (int, string, error) { return 500, "no", nil },
+		"fails":       func(context.Context) (int, string, error) { return 200, `{"failure":{"Reason":"TASK_NOT_VALID"}}`, nil },
+		"errs":        func(context.Context) (int, string, error) { return 200, `{"error":{"Code":"AccessDenied"}}`, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &agent{answer: answer}
+			run(t, a, func(p *Protector) {
+				start := time.Now()
+				for range 1000 {
+					p.Begin()()
+				}
+				end := p.Begin()
+				if took := time.Since(start); took != 0 {
+					t.Errorf("messages waited %s", took)
+				}
+				time.Sleep(retryAfter + callTimeout + time.Second)
+				synctest.Wait()
+				if got := len(a.seen()); got != 2 {
+					t.Errorf("%d calls at %v, want one and another try", got, a.at)
+				}
+				end()
+			})
+		})
+	}
+}
+
+func TestNothingIsCalledOutsideOfECS(t *testing.T) {
+	a := &agent{t: t}
+	p := New(Config{HTTP: &http.Client{Transport: a}})
+	end := p.Begin()
+	p.Run(t.Context()) // returns at once
+	end()
+	p.Drain()
+	expect(t, a)
+}

@@ -1,0 +1,66 @@
+package producerapi
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// authorize checks the bearer token and returns who is asking: a token's hash,
+// or where none is set the client's address.
+func (a *API) authorize(r *http.Request) (client string, err error) {
+	if len(a.tokens) == 0 {
+		return clientAddress(r.RemoteAddr), nil
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", unauthorized("Bearer", "wants a bearer token")
+	}
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	// All of them are compared, and hashes of equal length: the time it takes
+	// tells nothing.
+	match := 0
+	for _, known := range a.tokens {
+		match |= subtle.ConstantTimeCompare(known[:], sum[:])
+	}
+	if match == 0 {
+		return "", unauthorized(`Bearer error="invalid_token"`, "is not one of the tokens set here")
+	}
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+// operator lets only those in who have a token: where none is set, nobody.
+func (a *API) operator() error {
+	if len(a.tokens) == 0 {
+		return unauthorized("Bearer", "this is for operators only, and the server has no token set (SQSONCE_AUTH_TOKEN)")
+	}
+	return nil // do has looked at it
+}
+
+func unauthorized(challenge, detail string) error {
+	p := newProblem(http.StatusUnauthorized, "Authorization", detail)
+	p.header = http.Header{"Www-Authenticate": {challenge}}
+	return p
+}
+
+// clientAddress is the part of an address that one client cannot change at will.
+func clientAddress(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if ip = ip.Unmap(); ip.Is6() {
+		if p, err := ip.WithZone("").Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return ip.String()
+}

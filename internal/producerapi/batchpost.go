@@ -1,0 +1,265 @@
+package producerapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sqsonce/sqsonce/internal/batch"
+)
+
+// Bounds of POST /messages:batch.
+const (
+	maxItems     = 1_000
+	maxBatchBody = 8 << 20
+	itemsAtATime = 100
+)
+
+// item is what became of one message of a batch.
+type item struct {
+	Index     int      `json:"index"`  // from 0, in the order of the request
+	Status    int      `json:"status"` // as if it had been posted alone
+	Name      string   `json:"name,omitempty"`
+	MessageID string   `json:"message_id,omitempty"`
+	Location  string   `json:"location,omitempty"`
+	Problem   *problem `json:"problem,omitempty"`
+}
+
+// batchAnswer is the answer to a batch.
+type batchAnswer struct {
+	Accepted int    `json:"accepted"`
+	Items    []item `json:"items"`
+}
+
+// postBatch answers POST /messages:batch: 202 when SQS has accepted all of it,
+// 200 with each item's own status when only some, 503 when none because SQS is
+// not to be had.
+func (a *API) postBatch(c *exchange) error {
+	lines, err := mediaType(c.Header, true)
+	if err != nil {
+		return err
+	}
+	s, err := parseSettings(c.Header, a.fifo())
+	if err != nil {
+		return err
+	}
+	if s.hasKey {
+		return badRequest(headerKey, "is for one message; those of a batch have their names in their bodies")
+	}
+	if err := a.reserve(c, maxBatchBody); err != nil {
+		return err
+	}
+	defer a.release(c)
+	body, err := c.readBody(maxBatchBody)
+	if err != nil {
+		return err
+	}
+	bodies, err := split(body, lines)
+	if err != nil {
+		return err
+	}
+	out := batchAnswer{Items: make([]item, len(bodies))}
+	messages := make([]message, len(bodies))
+	for i, body := range bodies {
+		messages[i], err = parseMessage(a.cfg.Keys, s, body)
+		out.Items[i] = item{Index: i, Name: messages[i].name}
+		out.Items[i].fail(err)
+	}
+	if a.fifo() {
+		a.sendInOrder(c.Context(), messages, out.Items)
+	} else {
+		a.sendAll(c.Context(), messages, out.Items)
+	}
+	return c.writeBatch(out)
+}
+
+// split cuts the body of a batch into those of its messages, byte for byte.
+func split(body string, lines bool) ([]string, error) {
+	var bodies []string
+	add := func(one string) error {
+		if len(bodies) == maxItems {
+			return badRequest("body", fmt.Sprintf("has more than %d messages", maxItems))
+		}
+		bodies = append(bodies, one)
+		return nil
+	}
+	if lines {
+		for line := range strings.Lines(body) {
+			line = strings.TrimRight(line, "\r\n")
+			if strings.Trim(line, " \t") == "" {
+				continue
+			}
+			if err := add(line); err != nil {
+				return nil, err
+			}
+		}
+	} else {
+		dec := json.NewDecoder(strings.NewReader(body))
+		if open, err := dec.Token(); err != nil || open != json.Delim('[') {
+			return nil, badRequest("body", "is not a JSON array (or send lines as application/x-ndjson)")
+		}
+		for dec.More() {
+			var one json.RawMessage
+			if err := dec.Decode(&one); err != nil {
+				return nil, badRequest("body", fmt.Sprintf("message %d: not JSON at byte %d", len(bodies), dec.InputOffset()))
+			}
+			if err := add(string(one)); err != nil {
+				return nil, err
+			}
+		}
+		_, err := dec.Token()
+		if err != nil || len(bytes.Trim([]byte(body[dec.InputOffset():]), " \t\r\n")) > 0 {
+			return nil, badRequest("body", fmt.Sprintf("not a JSON array at byte %d", dec.InputOffset()))
+		}
+	}
+	if len(bodies) == 0 {
+		return nil, badRequest("body", "has no messages")
+	}
+	return bodies, nil
+}
+
+// fail notes what went wrong with an item, if anything.
+func (it *item) fail(err error) {
+	if err == nil {
+		return
+	}
+	p, ok := errors.AsType[*problem](err)
+	if !ok {
+		p = newProblem(http.StatusInternalServerError, "", "something is broken here; the log knows more")
+	}
+	it.Status, it.Problem = p.Status, p
+}
+
+// accept notes that SQS has taken an item.
+func (it *item) accept(took accepted) {
+	it.Status, it.MessageID, it.Location = http.StatusAccepted, took.messageID, location(it.Name)
+}
+
+// sendAll sends what has no problem, together with what others send meanwhile.
+func (a *API) sendAll(ctx context.Context, messages []message, items []item) {
+	var group errgroup.Group
+	group.SetLimit(itemsAtATime)
+	for i := range messages {
+		if items[i].Problem != nil {
+			continue
+		}
+		group.Go(func() error {
+			took, err := a.send(ctx, messages[i], 0)
+			if err != nil {
+				items[i].fail(err)
+			} else {
+				items[i].accept(took)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // each item has its own error
+}
+
+// sendInOrder sends what has no problem call by call, so that the messages of a
+// group keep their order: what follows a message that was not accepted is not
+// sent. Only within one call SQS may refuse one and take the next.
+func (a *API) sendInOrder(ctx context.Context, messages []message, items []item) {
+	stuck := make(map[string]int) // index of the message that a group waits for
+	for at := 0; at < len(messages); {
+		var chunk []int
+		size := 0
+		for ; at < len(messages) && len(chunk) < maxEntries; at++ {
+			if items[at].Problem != nil {
+				continue
+			}
+			if before, ok := stuck[messages[at].groupID(true)]; ok {
+				items[at].fail(unavailable(fmt.Sprintf("not sent: message %d comes first in its group", before), nil))
+				continue
+			}
+			n := messages[at].size()
+			if len(chunk) > 0 && size+n > maxBody {
+				break
+			}
+			size += n
+			chunk = append(chunk, at)
+		}
+		a.sendChunk(ctx, messages, items, chunk)
+		for _, i := range chunk {
+			if items[i].Status == http.StatusServiceUnavailable {
+				stuck[messages[i].groupID(true)] = i
+			}
+		}
+	}
+}
+
+// sendChunk sends what fits one call, again and again until each has its answer
+// or the time is up.
+func (a *API) sendChunk(ctx context.Context, messages []message, items []item, chunk []int) {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.SendTimeout)
+	defer cancel()
+	for try := 0; len(chunk) > 0; try++ {
+		out := make([]outgoing, len(chunk))
+		for n, i := range chunk {
+			out[n] = outgoing{ctx: ctx, entry: a.entry(messages[i], 0), size: messages[i].size()}
+		}
+		answers := a.sendBatch(out)
+		again := !pauseNeeded(answers) || pause(ctx, try)
+		var left []int
+		for n, i := range chunk {
+			err := answers[n].Err
+			no, isRefused := errors.AsType[*refused](err)
+			switch {
+			case err == nil:
+				items[i].accept(answers[n].Value)
+			case isRefused:
+				items[i].fail(badRequest("body", no.Error()))
+			case again:
+				left = append(left, i)
+			default:
+				items[i].fail(notAccepted(err))
+			}
+		}
+		chunk = left
+	}
+}
+
+// pauseNeeded reports whether any entry has to be sent again.
+func pauseNeeded(answers []batch.Answer[accepted]) bool {
+	for _, answer := range answers {
+		if _, ok := errors.AsType[*refused](answer.Err); answer.Err != nil && !ok {
+			return true
+		}
+	}
+	return false
+}
+
+// writeBatch answers with what became of each item.
+func (c *exchange) writeBatch(out batchAnswer) error {
+	outages := 0
+	var cause *problem
+	for _, it := range out.Items {
+		switch it.Status {
+		case http.StatusAccepted:
+			out.Accepted++
+		case http.StatusServiceUnavailable:
+			outages++
+			cause = it.Problem
+		}
+	}
+	if outages == len(out.Items) {
+		return cause
+	}
+	if outages > 0 {
+		c.w.Header().Set("Retry-After", seconds(retryPause))
+	}
+	status := http.StatusAccepted
+	if out.Accepted < len(out.Items) {
+		status = http.StatusOK
+	}
+	c.outcome = fmt.Sprintf("%d of %d accepted", out.Accepted, len(out.Items))
+	c.w.Header().Set("Cache-Control", "no-store")
+	writeJSON(c.w, status, "application/json", out)
+	return nil
+}

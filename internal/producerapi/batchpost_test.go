@@ -1,0 +1,208 @@
+package producerapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer/memqueue"
+)
+
+const (
+	batchPath = "/messages:batch"
+	ndjson    = "application/x-ndjson"
+)
+
+func (b *bench) postBatch(body, contentType string, headers ...string) reply {
+	b.t.Helper()
+	r := request(http.MethodPost, batchPath, body, headers...)
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	return b.serve(r)
+}
+
+func bodies(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf(`{ "name":"n-%d" , "x": %d.0 }`, i, i)
+	}
+	return all
+}
+
+func TestBatchIsSentAsItIs(t *testing.T) {
+	for name, queue := range map[string]string{"standard": "orders", "FIFO": "orders.fifo"} {
+		for form, contentType := range map[string]string{"array": "application/json", "lines": ndjson, "other lines": "application/jsonl"} {
+			t.Run(name+" "+form, func(t *testing.T) {
+				b := newBench(t, queue, nil)
+				sent := bodies(1000)
+				text := "\r\n" + strings.Join(sent, "\r\n\n") + "\n"
+				if form == "array" {
+					text = " [" + strings.Join(sent, " ,\n") + "] "
+				}
+				got := decode[batchAnswer](b.postBatch(text, contentType).want(http.StatusAccepted))
+				there := make(map[string]string)
+				for _, m := range b.received(b.url) {
+					there[*m.MessageId] = *m.Body
+				}
+				if got.Accepted != len(sent) || len(there) != len(sent) {
+					t.Fatalf("%d accepted, %d messages", got.Accepted, len(there))
+				}
+				for i, it := range got.Items {
+					want := item{Index: i, Status: 202, Name: "n-" + strconv.Itoa(i), MessageID: it.MessageID, Location: "/messages/n-" + strconv.Itoa(i)}
+					if it != want || there[it.MessageID] != sent[i] {
+						t.Fatalf("item %d is %+v with body %q", i, it, there[it.MessageID])
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestEachItemOfABatchHasItsOwnAnswer(t *testing.T) {
+	b := newBench(t, "orders", nil)
+	r := b.postBatch(`[{"name":"a"},{"nome":"b"},17,{"name":"c","c":1,"c":2},{"name":"d"}]`, "").want(http.StatusOK)
+	got := decode[batchAnswer](r)
+	statuses := make([]int, 0, len(got.Items))
+	for _, it := range got.Items {
+		statuses = append(statuses, it.Status)
+		if (it.Problem == nil) != (it.Status == http.StatusAccepted) || it.Problem != nil && it.Problem.Field == "" {
+			t.Errorf("item is %+v", it)
+		}
+	}
+	if !slices.Equal(statuses, []int{202, 400, 400, 400, 202}) || got.Accepted != 2 {
+		t.Errorf("statuses are %v", statuses)
+	}
+	if n := len(b.received(b.url)); n != 2 {
+		t.Errorf("%d messages", n)
+	}
+	// A broken line is that line's own.
+	got = decode[batchAnswer](b.postBatch("{\"name\":\"a\"}\n{\"name\":\n{\"name\":\"b\"}", ndjson).want(http.StatusOK))
+	if got.Accepted != 2 || got.Items[1].Status != http.StatusBadRequest {
+		t.Errorf("answer is %+v", got)
+	}
+}
+
+func TestBatchThatIsNoneIsRefusedWhole(t *testing.T) {
+	b := newBench(t, "orders", nil)
+	large := `[{"name":"a","b":"` + strings.Repeat("x", maxBatchBody) + `"}]`
+	for name, tc := range map[string]struct {
+		body, contentType, field string
+		status                   int
+		headers                  []string
+	}{
+		"object":          {body("a"), "", "body", 400, nil},
+		"no JSON":         {"[{", "", "body", 400, nil},
+		"broken":          {`[{"name":"a"},{"name":]`, "", "body", 400, nil},
+		"no end":          {`[{"name":"a"}`, "", "body", 400, nil},
+		"more than one":   {`[{"name":"a"}] [{"name":"a"}]`, "", "body", 400, nil},
+		"empty array":     {`[]`, "", "body", 400, nil},
+		"empty lines":     {"\n \n", ndjson, "body", 400, nil},
+		"too many":        {"[" + strings.Join(bodies(1001), ",") + "]", "", "body", 400, nil},
+		"too many lines":  {strings.Join(bodies(1001), "\n"), ndjson, "body", 400, nil},
+		"too large":       {large, "", "body", 413, nil},
+		"media type":      {body("a"), "text/csv", "Content-Type", 415, nil},
+		"Idempotency-Key": {`[{}]`, "", "Idempotency-Key", 400, []string{"Idempotency-Key", "a"}},
+		"delay":           {`[{}]`, "", "X-Sqsonce-Delay", 400, []string{"X-Sqsonce-Delay", "1h"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := b.postBatch(tc.body, tc.contentType, tc.headers...)
+			got.t = t
+			got.wantField(tc.status, tc.field)
+		})
+	}
+	if n := len(b.received(b.url)); n != 0 {
+		t.Errorf("%d messages were sent", n)
+	}
+}
+
+func TestBatchInAnOutageSaysWhatWasAccepted(t *testing.T) {
+	for _, queue := range []string{"orders", "orders.fifo"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, queue, nil)
+			var calls atomic.Int64
+			b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+				f := memqueue.Fault{Delay: time.Millisecond}
+				if c.Operation == "SendMessageBatch" && calls.Add(1) > 2 {
+					f.Error = &memqueue.Error{Code: "ServiceUnavailable"}
+				}
+				return f
+			})
+			r := b.postBatch("["+strings.Join(bodies(50), ",")+"]", "").want(http.StatusOK)
+			got := decode[batchAnswer](r)
+			b.server.Control(nil)
+			if n := len(b.received(b.url)); n != got.Accepted || n == 0 || n == 50 || r.Header().Get("Retry-After") == "" {
+				t.Errorf("%d accepted, %d messages, %v", got.Accepted, n, r.Header())
+			}
+
+			b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
+				return memqueue.Fault{Delay: time.Millisecond, Error: &memqueue.Error{Code: "ServiceUnavailable"}}
+			})
+			b.postBatch("["+strings.Join(bodies(50), ",")+"]", "").want(http.StatusServiceUnavailable)
+		})
+	}
+}
+
+func TestGroupOfAFIFOBatchKeepsItsOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "orders.fifo", nil)
+		var calls atomic.Int64
+		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+			f := memqueue.Fault{DelayAfter: time.Millisecond}
+			if n := calls.Add(1); c.Operation == "SendMessageBatch" && n%3 == 2 {
+				f.Error = &memqueue.Error{Code: "ServiceUnavailable"} // the SDK and we try again
+			}
+			return f
+		})
+		sent := bodies(95)
+		b.postBatch("["+strings.Join(sent, ",")+"]", "", "X-Sqsonce-Group", "g").want(http.StatusAccepted)
+		b.server.Control(nil)
+		got := b.drain(b.url)
+		if len(got) != len(sent) {
+			t.Fatalf("%d messages", len(got))
+		}
+		for i, m := range got {
+			if *m.Body != sent[i] {
+				t.Fatalf("message %d is %s", i, *m.Body)
+			}
+		}
+	})
+}
+
+func TestGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "orders.fifo", nil)
+		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+			if c.Operation == "SendMessageBatch" {
+				return memqueue.Fault{Delay: time.Millisecond, FailEntries: []int{9}}
+			}
+			return memqueue.Fault{}
+		})
+		// The tenth entry of each full call fails, and alone it is not the tenth.
+		sent := bodies(30)
+		got := decode[batchAnswer](b.postBatch("["+strings.Join(sent, ",")+"]", "", "X-Sqsonce-Group", "g").want(http.StatusAccepted))
+		if got.Accepted != 30 {
+			t.Errorf("%d accepted", got.Accepted)
+		}
+		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+			if c.Operation == "SendMessageBatch" {
+				return memqueue.Fault{Delay: time.Millisecond, FailEntries: []int{0}}
+			}
+			return memqueue.Fault{}
+		})
+		for i := range sent {
+			sent[i] = strings.Replace(sent[i], "n-", "m-", 1)
+		}
+		got = decode[batchAnswer](b.postBatch("["+strings.Join(sent, ",")+"]", "", "X-Sqsonce-Group", "g").want(http.StatusOK))
+		if got.Items[0].Status != 503 || got.Items[10].Status != 503 || !strings.Contains(got.Items[10].Problem.Detail, "comes first") {
+			t.Errorf("items are %+v and %+v", got.Items[0], got.Items[10])
+		}
+	})
+}

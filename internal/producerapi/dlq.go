@@ -1,0 +1,280 @@
+package producerapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+)
+
+const (
+	maxPeek     = 1_000
+	defaultPeek = 100
+	// holdFor is how long messages of the dead-letter queue are kept from
+	// others while they are looked at: longer than that may take.
+	holdFor      = 60 * time.Second
+	peekTimeout  = 30 * time.Second
+	readsAtATime = 20
+)
+
+// DeadLetter is a message of the dead-letter queue, with what is recorded of
+// its name.
+type DeadLetter struct {
+	MessageID    string    `json:"message_id"`
+	OriginalID   string    `json:"original_id"` // the message it is a copy of; its own id where SQS has moved it
+	Name         string    `json:"name,omitempty"`
+	Reason       string    `json:"reason,omitempty"` // empty: SQS moved it, after too many receives
+	Error        string    `json:"error,omitempty"`
+	Attempts     int       `json:"attempts,omitempty"`
+	SentAt       time.Time `json:"sent_at,omitzero"`
+	ReceiveCount int       `json:"receive_count"`
+	Group        string    `json:"group,omitempty"`
+	Body         string    `json:"body,omitempty"`   // only where it is asked for
+	Record       *Record   `json:"record,omitempty"` // nil: none that counts
+}
+
+// DeadLetters is what GET /dlq answers with.
+type DeadLetters struct {
+	Visible   int          `json:"visible"`   // messages in the queue, approximately
+	Originals int          `json:"originals"` // different original ids among those listed
+	Complete  bool         `json:"complete"`  // no more than those listed were found
+	Messages  []DeadLetter `json:"messages"`
+}
+
+// getDeadLetters answers GET /dlq.
+func (a *API) getDeadLetters(c *exchange) error {
+	if err := a.operator(); err != nil {
+		return err
+	}
+	q, err := url.ParseQuery(c.URL.RawQuery)
+	if err != nil {
+		return badRequest("query", "is not percent-encoded")
+	}
+	limit := defaultPeek
+	if text := q.Get("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxPeek {
+			return badRequest("limit", fmt.Sprintf("must be 1 to %d", maxPeek))
+		}
+	}
+	dlq, err := a.deadLetterQueue(c.Context())
+	if err != nil {
+		return err
+	}
+	out, held, err := a.peek(c.Context(), dlq, limit)
+	a.letGo(c.Context(), dlq, held)
+	if err != nil {
+		return err
+	}
+	if q.Get("body") != "true" {
+		for i := range out.Messages {
+			out.Messages[i].Body = ""
+		}
+	}
+	c.w.Header().Set("Cache-Control", "no-store")
+	writeJSON(c.w, http.StatusOK, "application/json", out)
+	return nil
+}
+
+// deadLetterQueue is the URL of the dead-letter queue, found out once.
+func (a *API) deadLetterQueue(ctx context.Context) (string, error) {
+	a.mu.Lock()
+	known := a.dlqURL
+	a.mu.Unlock()
+	if known != "" {
+		return known, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	policy, err := a.attribute(ctx, a.cfg.QueueURL, types.QueueAttributeNameRedrivePolicy)
+	if err != nil {
+		return "", err
+	}
+	var p struct {
+		Target string `json:"deadLetterTargetArn"`
+	}
+	if policy == "" || json.Unmarshal([]byte(policy), &p) != nil || p.Target == "" {
+		return "", newProblem(http.StatusNotFound, "", "no dead-letter queue is known: the queue has no redrive policy, and no --dlq-url was given")
+	}
+	name := p.Target[strings.LastIndexByte(p.Target, ':')+1:]
+	found, err := a.cfg.SQS.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+	if err != nil {
+		return "", unavailable("SQS did not say where the dead-letter queue is", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dlqURL = aws.ToString(found.QueueUrl)
+	return a.dlqURL, nil
+}
+
+// attribute reads one attribute of a queue; empty when it is not set.
+func (a *API) attribute(ctx context.Context, queueURL string, name types.QueueAttributeName) (string, error) {
+	out, err := a.cfg.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &queueURL, AttributeNames: []types.QueueAttributeName{name},
+	})
+	if err != nil {
+		return "", unavailable("SQS did not answer", fmt.Errorf("read %s of %s: %w", name, queueURL, err))
+	}
+	return out.Attributes[string(name)], nil
+}
+
+// peek receives up to limit messages of the dead-letter queue and joins them
+// with their records. What it returns as held stays invisible until it is let
+// go, also when there is an error.
+func (a *API) peek(ctx context.Context, dlq string, limit int) (out DeadLetters, held []types.Message, err error) {
+	ctx, cancel := context.WithTimeout(ctx, peekTimeout)
+	defer cancel()
+	depth, err := a.depth(ctx, dlq)
+	if err != nil {
+		return out, nil, err
+	}
+	out.Visible = depth.Visible
+	for len(held) < limit {
+		got, err := a.receive(ctx, dlq, limit-len(held), len(held) < depth.Visible)
+		if err != nil {
+			return out, held, err
+		}
+		if len(got) == 0 {
+			out.Complete = true
+			break
+		}
+		held = append(held, got...)
+	}
+	out.Messages = make([]DeadLetter, len(held))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readsAtATime)
+	for i, m := range held {
+		group.Go(func() (err error) {
+			out.Messages[i], err = a.deadLetter(ctx, m)
+			return err
+		})
+	}
+	err = group.Wait()
+	originals := make(map[string]bool, len(held))
+	for _, m := range out.Messages {
+		originals[m.OriginalID] = true
+	}
+	out.Originals = len(originals)
+	return out, held, err
+}
+
+// receive takes up to ten messages; where some are expected it waits a moment
+// for them, since SQS may have to ask around.
+func (a *API) receive(ctx context.Context, queueURL string, limit int, expected bool) ([]types.Message, error) {
+	in := &sqs.ReceiveMessageInput{
+		QueueUrl: &queueURL, MaxNumberOfMessages: int32(min(limit, maxEntries)),
+		VisibilityTimeout:           int32(holdFor / time.Second),
+		MessageAttributeNames:       []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	}
+	if expected {
+		in.WaitTimeSeconds = 1
+	}
+	got, err := a.cfg.SQS.ReceiveMessage(ctx, in)
+	if err != nil {
+		return nil, unavailable("the dead-letter queue could not be read", err)
+	}
+	return got.Messages, nil
+}
+
+// letGo makes messages visible again. What fails comes back by itself.
+func (a *API) letGo(ctx context.Context, queueURL string, held []types.Message) {
+	ctx = context.WithoutCancel(ctx)
+	for len(held) > 0 {
+		n := min(len(held), maxEntries)
+		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, n)
+		for i, m := range held[:n] {
+			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}
+		}
+		held = held[n:]
+		call, cancel := context.WithTimeout(ctx, callDeadline)
+		_, err := a.cfg.SQS.ChangeMessageVisibilityBatch(call, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &queueURL, Entries: entries})
+		cancel()
+		if err != nil {
+			a.cfg.Logger.Warn("messages of the dead-letter queue stay invisible for a while", "queue", queueURL, "for", holdFor, "error", err)
+		}
+	}
+}
+
+// deadLetter joins a message with its record.
+func (a *API) deadLetter(ctx context.Context, m types.Message) (DeadLetter, error) {
+	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
+	d := DeadLetter{
+		MessageID: aws.ToString(m.MessageId), OriginalID: text(consumer.AttrOriginalID),
+		Reason: text(consumer.AttrReason), Error: text(consumer.AttrError), Body: aws.ToString(m.Body),
+		Group: m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
+	}
+	if d.OriginalID == "" {
+		d.OriginalID = d.MessageID
+	}
+	d.Attempts, _ = strconv.Atoi(text(consumer.AttrAttempts)) // 0: not said
+	d.ReceiveCount, _ = strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+	if ms, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+		d.SentAt = time.UnixMilli(ms).UTC()
+	}
+	name, _, err := a.cfg.Keys.Extract(jsonkey.Source{
+		Body: d.Body, MessageID: d.OriginalID,
+		DedupID: m.Attributes[string(types.MessageSystemAttributeNameMessageDeduplicationId)],
+		Attribute: func(name string) (string, bool) {
+			v, ok := m.MessageAttributes[name]
+			return aws.ToString(v.StringValue), ok && v.StringValue != nil
+		},
+	})
+	if bad, ok := errors.AsType[*jsonkey.FieldError](err); ok || err != nil {
+		if d.Error == "" && bad != nil {
+			d.Error = bad.Error()
+		}
+		return d, nil // a message without a name has no record
+	}
+	d.Name = name
+	r, err := a.record(ctx, name)
+	if err != nil {
+		return d, err
+	}
+	if r.Name != "" {
+		d.Record = new(view(r))
+	}
+	return d, nil
+}
+
+// purgeDeadLetters answers DELETE /dlq.
+func (a *API) purgeDeadLetters(c *exchange) error {
+	if err := a.operator(); err != nil {
+		return err
+	}
+	dlq, err := a.deadLetterQueue(c.Context())
+	if err != nil {
+		return err
+	}
+	depth, err := a.depth(c.Context(), dlq)
+	if err != nil {
+		return err
+	}
+	_, err = a.cfg.SQS.PurgeQueue(c.Context(), &sqs.PurgeQueueInput{QueueUrl: &dlq})
+	if _, busy := errors.AsType[*types.PurgeQueueInProgress](err); busy {
+		p := newProblem(http.StatusConflict, "", "the queue was purged less than a minute ago")
+		p.retryAfter = time.Minute
+		return p
+	}
+	if err != nil {
+		return unavailable("the dead-letter queue could not be purged", err)
+	}
+	c.outcome = fmt.Sprintf("purged %d", depth.Visible)
+	c.w.Header().Set("Cache-Control", "no-store")
+	writeJSON(c.w, http.StatusAccepted, "application/json", struct {
+		Purged int `json:"purged"` // approximately
+	}{depth.Visible + depth.InFlight + depth.Delayed})
+	return nil
+}

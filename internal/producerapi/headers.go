@@ -1,0 +1,162 @@
+package producerapi
+
+import (
+	"errors"
+	"mime"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Headers of this API's own.
+const (
+	headerKey   = "Idempotency-Key"
+	headerGroup = "X-Sqsonce-Group"
+	headerDelay = "X-Sqsonce-Delay"
+	headerDedup = "X-Sqsonce-Dedup"
+)
+
+// Limits of SQS.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+const (
+	maxDelay = 15 * time.Minute
+	maxID    = 128 // message group and deduplication ids
+)
+
+// maxWait is the longest wait a client can ask for; a longer one is cut to it.
+const maxWait = time.Minute
+
+// preferredWait reads "Prefer: wait=N" (RFC 7240). A preference that cannot be
+// understood is ignored, as that RFC demands.
+func preferredWait(h http.Header) (wait time.Duration, asked bool) {
+	for _, line := range h.Values("Prefer") {
+		for preference := range strings.SplitSeq(line, ",") {
+			preference, _, _ = strings.Cut(preference, ";")
+			name, value, _ := strings.Cut(preference, "=")
+			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+				continue
+			}
+			n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 32)
+			if err == nil && !asked { // the first one counts
+				wait, asked = min(time.Duration(n)*time.Second, maxWait), true
+			}
+		}
+	}
+	return wait, asked
+}
+
+// idempotencyKey reads the header as a structured-field string ("order-17", with
+// \" and \\ for what stands for itself) or as the bare text.
+func idempotencyKey(h http.Header) (key string, given bool, err error) {
+	values := h.Values(headerKey)
+	switch len(values) {
+	case 0:
+		return "", false, nil
+	case 1:
+	default:
+		return "", true, badRequest(headerKey, "is there more than once")
+	}
+	key = strings.TrimSpace(values[0])
+	if strings.HasPrefix(key, `"`) {
+		if key, err = unquote(key); err != nil {
+			return "", true, badRequest(headerKey, err.Error())
+		}
+	}
+	if key == "" {
+		return "", true, badRequest(headerKey, "is empty")
+	}
+	return key, true, nil
+}
+
+// unquote reads a string of RFC 8941, section 3.3.3. Text beyond ASCII is let
+// through: names may hold it, and clients do send it.
+func unquote(s string) (string, error) {
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '"':
+			if i != len(s)-1 {
+				return "", errors.New("something follows the closing quote")
+			}
+			return b.String(), nil
+		case '\\':
+			if i++; i == len(s) || s[i] != '"' && s[i] != '\\' {
+				return "", errors.New(`only \" and \\ may be escaped`)
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return "", errors.New("the closing quote is missing")
+}
+
+// delay reads X-Sqsonce-Delay: whole seconds or a Go duration.
+func delay(h http.Header, fifo bool) (int32, error) {
+	text := h.Get(headerDelay)
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if n, nerr := strconv.ParseUint(text, 10, 16); nerr == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	switch {
+	case err != nil || d < 0 || d > maxDelay || d%time.Second != 0:
+		return 0, badRequest(headerDelay, "must be whole seconds from 0 to 900, such as 30 or 30s")
+	case fifo && d > 0:
+		return 0, badRequest(headerDelay, "a FIFO queue has no delays of single messages")
+	}
+	return int32(d / time.Second), nil
+}
+
+// visibleID reads a header that SQS takes as an id.
+func visibleID(h http.Header, name string) (string, error) {
+	id := h.Get(name)
+	if len(id) > maxID || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", badRequest(name, "must be 1 to 128 letters, digits and punctuation of ASCII")
+	}
+	return id, nil
+}
+
+// mediaType checks the Content-Type and says whether it is NDJSON.
+func mediaType(h http.Header, lines bool) (ndjson bool, err error) {
+	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return false, newProblem(http.StatusUnsupportedMediaType, "Content-Encoding", "the body must be sent as it is")
+	}
+	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	switch {
+	case err == nil && (media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")):
+		return false, nil
+	case err == nil && lines && (media == "application/x-ndjson" || media == "application/jsonl"):
+		return true, nil
+	case lines:
+		return false, newProblem(http.StatusUnsupportedMediaType, "Content-Type", "must be application/json or application/x-ndjson")
+	default:
+		return false, newProblem(http.StatusUnsupportedMediaType, "Content-Type", "must be application/json")
+	}
+}
+
+// traceParent is the form of version 00 and of all that may follow.
+// https://www.w3.org/TR/trace-context/#traceparent-header
+var traceParent = regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$`)
+
+const (
+	noTrace  = "00000000000000000000000000000000"
+	noParent = "0000000000000000"
+)
+
+// trace reads the W3C traceparent, and says what it is as an X-Ray header. One
+// that is not valid is ignored, as that standard demands.
+func trace(h http.Header) (parent, xray string) {
+	m := traceParent.FindStringSubmatch(h.Get("Traceparent"))
+	if m == nil || m[1] == "ff" || m[2] == noTrace || m[3] == noParent {
+		return "", ""
+	}
+	sampled := "0"
+	if flags, err := strconv.ParseUint(m[4], 16, 8); err == nil && flags&1 == 1 {
+		sampled = "1"
+	}
+	// https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+	return m[0], "Root=1-" + m[2][:8] + "-" + m[2][8:] + ";Parent=" + m[3] + ";Sampled=" + sampled
+}

@@ -1,0 +1,265 @@
+package producerapi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+)
+
+// bench is the API over a queue and a store in memory.
+type bench struct {
+	t      *testing.T
+	api    *API
+	server *memqueue.Server
+	queue  *sqs.Client
+	url    string
+	dlqURL string
+	store  recordStore
+}
+
+// recordStore can do what a guard and a reader need.
+type recordStore interface {
+	dedupe.Store
+	dedupe.Reader
+}
+
+const scope = "orders"
+
+// newBench makes a bench; change, if not nil, has the last word on the settings.
+func newBench(t *testing.T, queue string, change func(*Config)) *bench {
+	t.Helper()
+	b := &bench{t: t, server: memqueue.New(memqueue.Config{}), store: memstore.New()}
+	b.queue = sqs.NewFromConfig(b.server.AWSConfig())
+	var err error
+	if b.url, b.dlqURL, err = awsenv.CreateQueue(t.Context(), b.queue, queue); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		SQS: b.queue, QueueURL: b.url, Records: b.store, Scope: scope, Keys: defaultKeys(t),
+		Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	if b.api, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.api.Close)
+	return b
+}
+
+func defaultKeys(t *testing.T) *jsonkey.Extractor {
+	t.Helper()
+	keys, err := jsonkey.New(jsonkey.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// reply is an answer of the API.
+type reply struct {
+	*httptest.ResponseRecorder
+	t *testing.T
+}
+
+// request makes a request. Headers are names and values in turn; a body without
+// a Content-Type is JSON.
+func request(method, target, body string, headers ...string) *http.Request {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	if body == "" {
+		r.Body = http.NoBody
+	} else {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header[http.CanonicalHeaderKey(headers[i])] = append(r.Header[http.CanonicalHeaderKey(headers[i])], headers[i+1])
+	}
+	return r
+}
+
+// serve lets the API answer.
+func (b *bench) serve(r *http.Request) reply {
+	b.t.Helper()
+	w := httptest.NewRecorder()
+	b.api.ServeHTTP(w, r)
+	seen.note(r, w)
+	return reply{w, b.t}
+}
+
+func (b *bench) do(method, target, body string, headers ...string) reply {
+	b.t.Helper()
+	return b.serve(request(method, target, body, headers...))
+}
+
+func (b *bench) post(body string, headers ...string) reply {
+	b.t.Helper()
+	return b.do(http.MethodPost, "/", body, headers...)
+}
+
+// want fails unless the answer has the status.
+func (r reply) want(status int) reply {
+	r.t.Helper()
+	if r.Code != status {
+		r.t.Fatalf("status %d, want %d: %s", r.Code, status, r.Body)
+	}
+	return r
+}
+
+// wantField fails unless the answer is a problem document about the field.
+func (r reply) wantField(status int, field string) {
+	r.t.Helper()
+	r.want(status)
+	p := decode[problem](r)
+	if got := r.Header().Get("Content-Type"); got != "application/problem+json" {
+		r.t.Errorf("Content-Type is %q", got)
+	}
+	if p.Field != field || p.Status != status || field != "" && !strings.HasPrefix(p.Detail, field+": ") {
+		r.t.Errorf("problem is %+v, want one about %q", p, field)
+	}
+}
+
+// decode reads the answer as JSON.
+func decode[T any](r reply) T {
+	r.t.Helper()
+	var v T
+	if err := json.Unmarshal(r.Body.Bytes(), &v); err != nil {
+		r.t.Fatalf("%v in %q", err, r.Body)
+	}
+	return v
+}
+
+// received are the messages of a queue, all of those that are visible.
+func (b *bench) received(queueURL string) []types.Message {
+	b.t.Helper()
+	var all []types.Message
+	for {
+		out, err := b.queue.ReceiveMessage(b.t.Context(), &sqs.ReceiveMessageInput{
+			QueueUrl: &queueURL, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+		})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			return all
+		}
+		all = append(all, out.Messages...)
+	}
+}
+
+// drain receives and deletes the messages of a queue, in order.
+func (b *bench) drain(queueURL string) []types.Message {
+	b.t.Helper()
+	var all []types.Message
+	for {
+		out, err := b.queue.ReceiveMessage(b.t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queueURL, MaxNumberOfMessages: 10})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			return all
+		}
+		all = append(all, out.Messages...)
+		for _, m := range out.Messages {
+			if _, err := b.queue.DeleteMessage(b.t.Context(), &sqs.DeleteMessageInput{QueueUrl: &queueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// deadLetter puts a copy into the dead-letter queue, as a worker does where
+// reason is set, and as SQS does where it is not.
+func (b *bench) deadLetter(name, original, reason string) {
+	b.t.Helper()
+	text := func(s string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+	}
+	in := &sqs.SendMessageInput{QueueUrl: &b.dlqURL, MessageBody: aws.String(body(name)), MessageAttributes: map[string]types.MessageAttributeValue{
+		consumer.AttrName: text(name),
+	}}
+	if reason != "" {
+		in.MessageAttributes[consumer.AttrReason] = text(reason)
+		in.MessageAttributes[consumer.AttrError] = text("it went wrong")
+		in.MessageAttributes[consumer.AttrAttempts] = text("5")
+		in.MessageAttributes[consumer.AttrOriginalID] = text(original)
+	}
+	if b.api.fifo() {
+		in.MessageGroupId, in.MessageDeduplicationId = aws.String("g-"+name), aws.String(rand.Text())
+	}
+	if _, err := b.queue.SendMessage(b.t.Context(), in); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+var terms = dedupe.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: 720 * time.Hour, MaxAttempts: 5}
+
+// record writes the record that the events lead to, and returns it.
+func (b *bench) record(name string, events ...dedupe.Event) dedupe.Record {
+	b.t.Helper()
+	r, err := b.store.Get(context.WithoutCancel(b.t.Context()), dedupe.RecordID(scope, name))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, e := range events {
+		next, verdict := dedupe.Step(r, e)
+		if verdict != dedupe.VerdictApply {
+			b.t.Fatalf("%T of %q: verdict %d", e, name, verdict)
+		}
+		if err := b.store.Swap(context.WithoutCancel(b.t.Context()), r.Version, next); err != nil {
+			b.t.Fatal(err)
+		}
+		r = next
+	}
+	return r
+}
+
+var owner = dedupe.Token{1}
+
+// claim is the beginning of an attempt by the message with this body.
+func (b *bench) claim(name, body string) dedupe.Claim {
+	b.t.Helper()
+	_, fp, err := b.api.cfg.Keys.Extract(jsonkey.Source{Body: body})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return dedupe.Claim{
+		Now: time.Now(), Owner: owner, Terms: terms, ID: dedupe.RecordID(scope, name), Name: name,
+		Fingerprint: fp, MessageID: "m-1",
+	}
+}
+
+func complete(result string) dedupe.Complete {
+	return dedupe.Complete{Now: time.Now(), Owner: owner, Terms: terms, Result: []byte(result)}
+}
+
+func fail(kind dedupe.FailKind, text string) dedupe.Fail {
+	return dedupe.Fail{Now: time.Now(), Owner: owner, Terms: terms, Kind: kind, Error: text}
+}
+
+// body is the smallest body of a name.
+func body(name string) string {
+	b, err := json.Marshal(map[string]string{"name": name})
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,324 @@
+package producerapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// sightings are the responses that tests have seen, some of each kind. They are
+// checked against the document after the tests: the library's goroutines must
+// not get into a bubble of virtual time.
+type sightings struct {
+	mu    sync.Mutex
+	kinds map[string]int
+	all   []sighting
+}
+
+type sighting struct {
+	method, target string
+	status         int
+	header         http.Header
+	body           []byte
+}
+
+var seen sightings
+
+// enough is how many responses of one operation and status are checked.
+const enough = 50
+
+func (s *sightings) note(r *http.Request, w *httptest.ResponseRecorder) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kind := operationOf(r.URL.EscapedPath()) + " " + r.Method + strconv.Itoa(w.Code)
+	if s.kinds == nil {
+		s.kinds = make(map[string]int)
+	}
+	if s.kinds[kind]++; s.kinds[kind] <= enough {
+		s.all = append(s.all, sighting{r.Method, r.URL.EscapedPath(), w.Code, w.Header().Clone(), bytes.Clone(w.Body.Bytes())})
+	}
+}
+
+// operationOf is the path of the document that a request's path is an instance
+// of; empty when there is none.
+func operationOf(path string) string {
+	if _, ok := fixed[path]; ok {
+		return path
+	}
+	rest, ok := strings.CutPrefix(path, messagesPrefix)
+	_, verb, below := strings.Cut(rest, "/")
+	switch {
+	case !ok || rest == "":
+		return ""
+	case !below:
+		return "/messages/{name}"
+	case verb == "resolve":
+		return "/messages/{name}/resolve"
+	default:
+		return ""
+	}
+}
+
+// document loads openapi.json.
+func document() (*openapi3.T, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(description)
+	if err != nil {
+		return nil, err
+	}
+	return doc, doc.Validate(context.Background())
+}
+
+// check compares a response with the document.
+func (s sighting) check(doc *openapi3.T) error {
+	path := operationOf(s.target)
+	item := doc.Paths.Value(path)
+	method := s.method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	switch {
+	case item == nil && s.status == http.StatusNotFound, item != nil && item.GetOperation(method) == nil && s.status == http.StatusMethodNotAllowed:
+		return nil // the document says so in its description
+	case item == nil || item.GetOperation(method) == nil:
+		return errors.New("the document knows no such operation")
+	}
+	op := item.GetOperation(method)
+	if op.Responses.Status(s.status) == nil {
+		return errors.New("the document does not know this status")
+	}
+	for name := range s.header {
+		if _, ok := op.Responses.Status(s.status).Value.Headers[name]; !ok && !slices.Contains(silent, name) {
+			return fmt.Errorf("the document does not know the header %s", name)
+		}
+	}
+	req, err := http.NewRequest(method, s.target, nil)
+	if err != nil {
+		return err
+	}
+	return openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{
+			Request: req, Route: &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op},
+		},
+		Status: s.status, Header: s.header, Body: io.NopCloser(bytes.NewReader(s.body)),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: s.method == http.MethodHead || s.status == http.StatusNotModified},
+	})
+}
+
+// silent are headers that say nothing about the API.
+var silent = []string{"Content-Type", "Connection", "X-Request-Id", "Cache-Control", "Etag", "Www-Authenticate"}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	doc, err := document()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "openapi.json:", err)
+		os.Exit(1)
+	}
+	for _, s := range seen.all {
+		if err := s.check(doc); err != nil {
+			fmt.Fprintf(os.Stderr, "%s %s answered %d, which openapi.json does not cover: %v\n  %v\n  %.300s\n", s.method, s.target, s.status, err, s.header, s.body)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// brokenStore panics.
+type brokenStore struct{ dedupe.Store }
+
+func (brokenStore) Get(context.Context, string) (dedupe.Record, error) { panic("broken") }
+
+// slowBody is a body that does not come in time.
+type slowBody struct{}
+
+func (slowBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+func (slowBody) Close() error             { return nil }
+
+// operations are the operations of the document: a request that each takes.
+var operations = map[string]struct{ method, target, body string }{
+	"POST /":                        {http.MethodPost, "/", body("new")},
+	"POST /messages":                {http.MethodPost, "/messages", body("new")},
+	"GET /messages":                 {http.MethodGet, "/messages?name=done", ""},
+	"DELETE /messages":              {http.MethodDelete, "/messages?name=done", ""},
+	"POST /messages:batch":          {http.MethodPost, "/messages:batch", "[" + body("new") + "]"},
+	"GET /messages/{name}":          {http.MethodGet, "/messages/done", ""},
+	"DELETE /messages/{name}":       {http.MethodDelete, "/messages/done", ""},
+	"POST /messages/{name}/resolve": {http.MethodPost, "/messages/done/resolve", `{"outcome":"completed"}`},
+	"GET /queue":                    {http.MethodGet, "/queue", ""},
+	"GET /dlq":                      {http.MethodGet, "/dlq", ""},
+	"DELETE /dlq":                   {http.MethodDelete, "/dlq", ""},
+	"GET /dlq/redrive":              {http.MethodGet, "/dlq/redrive", ""},
+	"POST /dlq/redrive":             {http.MethodPost, "/dlq/redrive", `{}`},
+	"GET /healthz":                  {http.MethodGet, "/healthz", ""},
+	"GET /readyz":                   {http.MethodGet, "/readyz", ""},
+	"GET /openapi.json":             {http.MethodGet, "/openapi.json", ""},
+}
+
+// produced takes down which responses a bench has given.
+type produced map[string]bool
+
+func (p produced) do(b *bench, r *http.Request) {
+	b.t.Helper()
+	w := b.serve(r)
+	p[r.Method+" "+operationOf(r.URL.EscapedPath())+" "+strconv.Itoa(w.Code)] = true
+}
+
+// everywhere lets a bench answer every operation.
+func (p produced) everywhere(b *bench, change func(*http.Request)) {
+	b.t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(operations)) {
+		op := operations[name]
+		r := request(op.method, op.target, op.body, bearer...)
+		if change != nil {
+			change(r)
+		}
+		p.do(b, r)
+	}
+}
+
+func TestEveryDocumentedResponseIsProduced(t *testing.T) {
+	got := make(produced)
+	usual := func(t *testing.T) *bench {
+		b := operatorBench(t, "orders")
+		b.record("done", b.claim("done", body("done")), complete("1"))
+		b.record("busy", b.claim("busy", body("busy")))
+		b.record("unknown", b.claim("unknown", body("unknown")), fail(dedupe.FailUnknown, "?"))
+		return b
+	}
+	b := usual(t)
+	b.deadLetter("bad", "m-1", "rejected")
+	got.everywhere(b, func(r *http.Request) { r.Header.Del("Authorization") })
+	got.everywhere(b, func(r *http.Request) { r.Header.Set("X-Anything", strings.Repeat("x", maxHeader)) })
+	got.everywhere(b, func(r *http.Request) {
+		if r.Method == http.MethodPost {
+			r.Header.Set("Content-Type", "text/plain")
+		}
+	})
+	got.everywhere(b, func(r *http.Request) {
+		if r.Method == http.MethodPost {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{")), 1
+		}
+	})
+	got.everywhere(b, func(r *http.Request) {
+		if r.Method == http.MethodPost {
+			r.ContentLength = maxBatchBody + 1
+		}
+	})
+	got.everywhere(b, func(r *http.Request) {
+		if r.Method == http.MethodPost {
+			r.Body, r.ContentLength = slowBody{}, -1
+		}
+	})
+	got.everywhere(b, nil)
+	got.everywhere(b, nil) // now there is nothing to forget, a purge too many, a task there was
+	limited := newBench(t, "orders", func(c *Config) { c.AuthTokens, c.ClientRate = []string{token}, 0.01 })
+	limited.do(http.MethodGet, "/queue", "", bearer...)
+	got.everywhere(limited, nil)
+	broken := newBench(t, "orders", func(c *Config) { c.AuthTokens, c.Records = []string{token}, brokenStore{} })
+	broken.api.cfg.SQS, broken.api.cfg.Keys = nil, nil
+	got.everywhere(broken, nil)
+	synctest.Test(t, func(t *testing.T) {
+		b := usual(t)
+		reader := &slowReader{Reader: b.store}
+		reader.down.Store(true)
+		down := newBench(t, "orders", func(c *Config) {
+			c.AuthTokens, c.Records = []string{token}, struct {
+				dedupe.Reader
+				dedupe.Store
+			}{reader, b.store}
+		})
+		down.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
+			return memqueue.Fault{Delay: time.Millisecond, Error: &memqueue.Error{Code: "ServiceUnavailable"}}
+		})
+		got.everywhere(down, nil)
+	})
+
+	b = usual(t)
+	for _, r := range []*http.Request{
+		request(http.MethodPost, "/", body("done"), "Prefer", "wait=1"),
+		request(http.MethodPost, "/", `{"name":"done","x":1}`, "Prefer", "wait=1"),
+		request(http.MethodPost, "/messages", body("done"), "Prefer", "wait=1"),
+		request(http.MethodPost, "/messages", `{"name":"done","x":1}`, "Prefer", "wait=1"),
+		request(http.MethodPost, "/messages:batch", `[{"name":"a"},{}]`),
+		request(http.MethodGet, "/messages/done", ""),
+		request(http.MethodGet, "/messages?name=done", ""),
+		request(http.MethodGet, "/messages", ""),
+		request(http.MethodGet, "/messages?name=never", ""),
+		request(http.MethodGet, "/messages?name=done", "", "If-None-Match", "*"),
+		request(http.MethodGet, "/messages/done", "", "If-None-Match", "*"),
+		request(http.MethodGet, "/messages/never", ""),
+		request(http.MethodGet, "/messages/%00", ""),
+		request(http.MethodDelete, "/messages", ""),
+		request(http.MethodDelete, "/messages?name=busy", ""),
+		request(http.MethodDelete, "/messages/busy", ""),
+		request(http.MethodDelete, "/messages/%00", ""),
+		request(http.MethodPost, "/messages/unknown/resolve", `{"outcome":"completed"}`),
+		request(http.MethodPost, "/messages/done/resolve", `{"outcome":"retry"}`),
+		request(http.MethodPost, "/messages/never/resolve", `{"outcome":"retry"}`),
+		request(http.MethodGet, "/dlq?limit=0", ""),
+		request(http.MethodGet, "/dlq/redrive", ""),
+		request(http.MethodPost, "/dlq/redrive", `{"one_by_one":true}`),
+		request(http.MethodPost, "/dlq/redrive", `{"rate":1}`),
+		request(http.MethodPost, "/dlq/redrive", `{"rate":1}`),
+	} {
+		r.Header.Set("Authorization", bearer[1])
+		if r.URL.Path == "/dlq/redrive" && r.Method == http.MethodPost {
+			b.deadLetter("a", "m-1", "rejected")
+			b.deadLetter("b", "m-1", "rejected")
+		}
+		got.do(b, r)
+	}
+	b.api.cfg.QueueURL, b.api.dlqURL = b.dlqURL, ""
+	got.everywhere(b, nil)
+
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if _, ok := operations[method+" "+path]; !ok {
+				t.Errorf("%s %s is documented, and not in this test's table", method, path)
+			}
+			for status := range op.Responses.Map() {
+				if !got[method+" "+path+" "+status] {
+					t.Errorf("%s %s never answered the documented %s", method, path, status)
+				}
+			}
+		}
+	}
+	for path, e := range fixed {
+		for method := range e.methods {
+			if item := doc.Paths.Value(path); item == nil || item.GetOperation(method) == nil {
+				t.Errorf("%s %s is not documented", method, path)
+			}
+		}
+	}
+}
+
+func TestDocumentIsServedAsItIs(t *testing.T) {
+	b := newBench(t, "orders", nil)
+	if got := b.do(http.MethodGet, "/openapi.json", "").want(http.StatusOK); !bytes.Equal(got.Body.Bytes(), description) {
+		t.Error("another document is served")
+	}
+}

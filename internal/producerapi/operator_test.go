@@ -1,0 +1,145 @@
+package producerapi
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+const token = "0123456789abcdef"
+
+// bearer is the header of a request with the token.
+var bearer = []string{"Authorization", "Bearer " + token}
+
+// operatorBench is a bench with a token.
+func operatorBench(t *testing.T, queue string) *bench {
+	return newBench(t, queue, func(c *Config) { c.AuthTokens = []string{"other", token} })
+}
+
+func TestForgottenNameIsGoneAndSaysFromWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := operatorBench(t, "orders")
+		b.record("a", b.claim("a", body("a")), complete("1"))
+		for range 2 { // a second time changes nothing
+			got := decode[forgotten](b.do(http.MethodDelete, "/messages/a", "", bearer...).want(http.StatusAccepted))
+			if want := time.Now().Add(time.Minute).UTC(); got.Name != "a" || got.Status != dedupe.Forgotten || !got.EffectiveAt.Equal(want) {
+				t.Errorf("answer is %+v, want %s", got, want)
+			}
+		}
+		b.do(http.MethodGet, "/messages/a", "", bearer...).want(http.StatusNotFound)
+		if r := b.record("a"); r.Status != dedupe.Forgotten {
+			t.Errorf("record is %+v", r)
+		}
+		b.do(http.MethodDelete, "/messages?name=never", "", bearer...).want(http.StatusAccepted)
+	})
+}
+
+func TestLiveLeaseIsForgottenOnlyByForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := operatorBench(t, "orders")
+		b.record("a", b.claim("a", body("a")))
+		r := b.do(http.MethodDelete, "/messages/a", "", bearer...)
+		r.wantField(http.StatusConflict, "name")
+		if got := r.Header().Get("Retry-After"); got != "32" {
+			t.Errorf("Retry-After is %q", got)
+		}
+		b.do(http.MethodDelete, "/messages/a?force=true", "", bearer...).want(http.StatusAccepted)
+
+		b.record("b", b.claim("b", body("b")))
+		time.Sleep(33 * time.Second)
+		b.do(http.MethodDelete, "/messages/b", "", bearer...).want(http.StatusAccepted)
+	})
+}
+
+func TestStuckNamesAreResolvedOrOpenedAgain(t *testing.T) {
+	b := operatorBench(t, "orders")
+	for name, tc := range map[string]struct {
+		events      []dedupe.Event
+		order       string
+		status      int
+		want, field string
+	}{
+		"unknown, done":             {[]dedupe.Event{fail(dedupe.FailUnknown, "?")}, `{"outcome":"completed","result":{"id":1}}`, 200, "COMPLETED", ""},
+		"unknown, done, no result":  {[]dedupe.Event{fail(dedupe.FailUnknown, "?")}, `{"outcome":"completed"}`, 200, "COMPLETED", ""},
+		"unknown, again":            {[]dedupe.Event{fail(dedupe.FailUnknown, "?")}, `{"outcome":"retry"}`, 200, "RETRYING", ""},
+		"rejected, again":           {[]dedupe.Event{fail(dedupe.FailPermanent, "bad")}, `{"outcome":"retry"}`, 200, "RETRYING", ""},
+		"rejected, done":            {[]dedupe.Event{fail(dedupe.FailPermanent, "bad")}, `{"outcome":"completed"}`, 409, "", "name"},
+		"completed, again":          {[]dedupe.Event{complete("1")}, `{"outcome":"retry"}`, 409, "", "name"},
+		"in progress, again":        {nil, `{"outcome":"retry"}`, 409, "", "name"},
+		"in progress, done":         {nil, `{"outcome":"completed"}`, 409, "", "name"},
+		"no outcome":                {nil, `{}`, 400, "", "outcome"},
+		"other outcome":             {nil, `{"outcome":"failed"}`, 400, "", "outcome"},
+		"again with a result":       {nil, `{"outcome":"retry","result":1}`, 400, "", "result"},
+		"unknown member":            {nil, `{"outcome":"retry","force":true}`, 400, "", "body"},
+		"not JSON":                  {nil, `{`, 400, "", "body"},
+		"more than one":             {nil, `{"outcome":"retry"} {}`, 400, "", "body"},
+		"large result":              {nil, `{"outcome":"completed","result":"` + strings.Repeat("x", 5000) + `"}`, 400, "", "result"},
+		"larger than any order is":  {nil, `{"outcome":"completed","result":"` + strings.Repeat("x", maxOrder) + `"}`, 413, "", "body"},
+		"retrying stays as it is":   {[]dedupe.Event{fail(dedupe.FailRetryable, "later")}, `{"outcome":"retry"}`, 200, "RETRYING", ""},
+		"completed stays completed": {[]dedupe.Event{complete("1")}, `{"outcome":"completed"}`, 200, "COMPLETED", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b.record(name, b.claim(name, body(name)))
+			before := b.record(name, tc.events...)
+			r := b.do(http.MethodPost, location(name)+"/resolve", tc.order, bearer...)
+			r.t = t
+			if tc.status != http.StatusOK {
+				r.wantField(tc.status, tc.field)
+				if after := b.record(name); after.Version != before.Version {
+					t.Errorf("the record was written: %+v", after)
+				}
+				return
+			}
+			if got := decode[Record](r.want(tc.status)); string(got.Status) != tc.want {
+				t.Errorf("record is %+v", got)
+			}
+		})
+	}
+	b.do(http.MethodPost, "/messages/never/resolve", `{"outcome":"retry"}`, bearer...).wantField(http.StatusNotFound, "name")
+	b.do(http.MethodPost, "/messages/never/resolve", "", bearer...).wantField(http.StatusUnsupportedMediaType, "Content-Type")
+}
+
+func TestOnlyATokenOpensTheDoor(t *testing.T) {
+	b := operatorBench(t, "orders")
+	for _, target := range []string{"/messages/a", "/queue", "/dlq", "/dlq/redrive"} {
+		for _, header := range []string{"", "Basic " + token, "Bearer", "Bearer ", "Bearer wrong", "Bearer " + token + "x", token} {
+			var headers []string
+			if header != "" {
+				headers = []string{"Authorization", header}
+			}
+			r := b.do(http.MethodGet, target, "", headers...)
+			r.wantField(http.StatusUnauthorized, "Authorization")
+			if got := r.Header().Get("WWW-Authenticate"); !strings.HasPrefix(got, "Bearer") {
+				t.Errorf("WWW-Authenticate is %q", got)
+			}
+		}
+	}
+	b.post(body("a")).want(http.StatusUnauthorized)
+	for _, good := range []string{"Bearer " + token, "bearer " + token, "Bearer other", "Bearer  " + token} {
+		b.post(body("a"), "Authorization", good).want(http.StatusAccepted)
+	}
+	for _, open := range []string{"/healthz", "/readyz", "/openapi.json"} {
+		b.do(http.MethodGet, open, "").want(http.StatusOK)
+	}
+}
+
+func TestWithoutAnyTokenNobodyIsAnOperator(t *testing.T) {
+	b := newBench(t, "orders", nil)
+	b.record("a", b.claim("a", body("a")), complete("1"))
+	for _, r := range []reply{
+		b.do(http.MethodDelete, "/messages/a", ""),
+		b.do(http.MethodDelete, "/messages/a", "", "Authorization", "Bearer "),
+		b.do(http.MethodPost, "/messages/a/resolve", `{"outcome":"retry"}`),
+		b.do(http.MethodGet, "/dlq", ""),
+		b.do(http.MethodDelete, "/dlq", ""),
+		b.do(http.MethodPost, "/dlq/redrive", `{}`),
+		b.do(http.MethodGet, "/dlq/redrive", ""),
+	} {
+		r.wantField(http.StatusUnauthorized, "Authorization")
+	}
+	b.do(http.MethodGet, "/messages/a", "").want(http.StatusOK)
+}

@@ -1,0 +1,113 @@
+package producerapi
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// Record is a name's record as clients see it: all of it but the owner.
+type Record struct {
+	Name           string          `json:"name"`
+	Status         dedupe.Status   `json:"status"`
+	Final          bool            `json:"final"` // nothing more happens without an operator
+	Attempts       int             `json:"attempts"`
+	Version        int64           `json:"version"`
+	Fence          int64           `json:"fence,omitempty"`
+	LeaseUntil     time.Time       `json:"lease_until,omitzero"`
+	Fingerprint    string          `json:"fingerprint,omitempty"` // hexadecimal
+	Result         json.RawMessage `json:"result,omitempty"`      // as it is; a string where ResultType says that it is no JSON
+	ResultType     string          `json:"result_type,omitempty"`
+	ResultEncoding string          `json:"result_encoding,omitempty"` // base64, where Result is a string that is not text
+	Error          string          `json:"error,omitempty"`
+	MessageID      string          `json:"message_id,omitempty"`
+	ReopenedBy     string          `json:"reopened_by,omitempty"`
+	CreatedAt      time.Time       `json:"created_at,omitzero"`
+	CompletedAt    time.Time       `json:"completed_at,omitzero"`
+	ExpiresAt      time.Time       `json:"expires_at,omitzero"`
+}
+
+// view is what is shown of a record.
+func view(r dedupe.Record) Record {
+	v := Record{
+		Name: r.Name, Status: r.Status, Final: r.Status.Final(), Attempts: r.Attempts,
+		Version: int64(r.Version), Fence: int64(r.Fence),
+		LeaseUntil: utc(r.LeaseUntil), CreatedAt: utc(r.CreatedAt), CompletedAt: utc(r.CompletedAt), ExpiresAt: utc(r.ExpiresAt),
+		Error: r.Error, MessageID: r.MessageID, ReopenedBy: r.ReopenedBy, ResultType: r.ResultType,
+	}
+	if r.Fingerprint != (dedupe.Fingerprint{}) {
+		v.Fingerprint = hex.EncodeToString(r.Fingerprint[:])
+	}
+	switch {
+	case len(r.Result) == 0:
+	case (r.ResultType == "" || r.ResultType == dedupe.OmittedType) && json.Valid(r.Result):
+		v.Result = r.Result
+	case utf8.Valid(r.Result):
+		v.Result = quote(string(r.Result))
+	default:
+		v.Result, v.ResultEncoding = quote(base64.StdEncoding.EncodeToString(r.Result)), "base64"
+	}
+	return v
+}
+
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC()
+}
+
+func quote(s string) json.RawMessage {
+	b, err := json.Marshal(s)
+	if err != nil { // a string always encodes
+		return nil
+	}
+	return b
+}
+
+// etag is the record's entity tag: its version changes with every write.
+func etag(r dedupe.Record) string { return `"` + strconv.FormatInt(int64(r.Version), 10) + `"` }
+
+// record reads a name's record; the zero one when there is none that counts.
+// The error is a *[problem].
+func (a *API) record(ctx context.Context, name string) (dedupe.Record, error) {
+	r, err := a.stored(ctx, name)
+	if err != nil {
+		return r, err
+	}
+	if !r.Live(time.Now(), a.cfg.Skew) {
+		// Its version goes on counting: see deduplicationID.
+		return dedupe.Record{Version: r.Version, Status: tombstone(r)}, nil
+	}
+	return r, nil
+}
+
+func tombstone(r dedupe.Record) dedupe.Status {
+	if r.Status == dedupe.Forgotten {
+		return dedupe.Forgotten
+	}
+	return ""
+}
+
+// stored reads a name's record as it is stored.
+func (a *API) stored(ctx context.Context, name string) (dedupe.Record, error) {
+	r, err := a.cfg.Records.Get(ctx, dedupe.RecordID(a.cfg.Scope, name))
+	if err != nil {
+		return r, unavailable("the record could not be read", err)
+	}
+	switch r.Status {
+	case "", dedupe.InProgress, dedupe.Completed, dedupe.Retrying, dedupe.Rejected, dedupe.Unknown, dedupe.Forgotten:
+	default:
+		return r, unavailable("the record was not written by this release", dedupe.ErrUnreadable)
+	}
+	if r.Format > dedupe.Format {
+		return r, unavailable("the record was written by a newer release", dedupe.ErrUnreadable)
+	}
+	return r, nil
+}

@@ -1,0 +1,272 @@
+package producerapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// redriveOrder is the body of POST /dlq/redrive. The zero value moves
+// everything by a task of SQS.
+type redriveOrder struct {
+	Name          string `json:"name"`           // only messages of this name
+	Reason        string `json:"reason"`         // only messages dead-lettered for this reason
+	ReopenUnknown bool   `json:"reopen_unknown"` // names recorded as UNKNOWN too: run them again
+	Rate          int32  `json:"rate"`           // messages a second, of a task; 0: as SQS likes
+	OneByOne      bool   `json:"one_by_one"`     // send and delete each, without a task
+}
+
+// Redrive is how far a redrive has come.
+type Redrive struct {
+	Mode   string `json:"mode"`   // task, or one-by-one
+	Status string `json:"status"` // RUNNING, COMPLETED, CANCELLING, CANCELLED, FAILED
+	Moved  int64  `json:"moved"`
+	ToMove int64  `json:"to_move,omitempty"` // of a task, approximately
+	More   bool   `json:"more,omitempty"`    // one by one: ask again for the rest
+	Reason string `json:"reason,omitempty"`  // of a task that has failed
+}
+
+// Modes and statuses of [Redrive].
+const (
+	ModeTask     = "task"
+	ModeOneByOne = "one-by-one"
+
+	RedriveRunning   = "RUNNING"
+	RedriveCompleted = "COMPLETED"
+)
+
+// postRedrive answers POST /dlq/redrive: an order to the workers to try what is
+// in the dead-letter queue again. The attributes that a worker has put on its
+// copies stay on: they are the order.
+func (a *API) postRedrive(c *exchange) error {
+	if err := a.operator(); err != nil {
+		return err
+	}
+	var order redriveOrder
+	if err := c.readOrder(&order); err != nil {
+		return err
+	}
+	if order.Rate < 0 || order.Rate > 500 { // what SQS allows
+		return badRequest("rate", "must be 0 to 500 messages a second")
+	}
+	dlq, err := a.deadLetterQueue(c.Context())
+	if err != nil {
+		return err
+	}
+	found, held, err := a.peek(c.Context(), dlq, maxPeek)
+	if err != nil {
+		a.letGo(c.Context(), dlq, held)
+		return err
+	}
+	picked := order.pick(found.Messages)
+	if err := a.openUnknown(c.Context(), order, found.Messages, picked); err != nil {
+		a.letGo(c.Context(), dlq, held)
+		return err
+	}
+	if !order.OneByOne && order.Name == "" && order.Reason == "" {
+		a.letGo(c.Context(), dlq, held) // a task moves what is visible
+		err := a.startTask(c.Context(), dlq, order.Rate)
+		if err == nil {
+			c.writeRedrive(http.StatusAccepted, Redrive{Mode: ModeTask, Status: RedriveRunning, ToMove: int64(found.Visible)})
+			return nil
+		}
+		if !unsupported(err) {
+			return moveProblem(err)
+		}
+		if found, held, err = a.peek(c.Context(), dlq, maxPeek); err != nil {
+			a.letGo(c.Context(), dlq, held)
+			return err
+		}
+		picked = order.pick(found.Messages)
+	}
+	moved, err := a.moveEach(c.Context(), dlq, held, picked)
+	if err != nil {
+		return err
+	}
+	c.writeRedrive(http.StatusOK, Redrive{
+		Mode: ModeOneByOne, Status: RedriveCompleted, Moved: int64(moved), More: !found.Complete && moved > 0,
+	})
+	return nil
+}
+
+func (c *exchange) writeRedrive(status int, r Redrive) {
+	c.outcome = fmt.Sprintf("redrive %s, %d moved", r.Status, r.Moved)
+	c.w.Header().Set("Cache-Control", "no-store")
+	writeJSON(c.w, status, "application/json", r)
+}
+
+// pick says which messages the order is about.
+func (o redriveOrder) pick(messages []DeadLetter) []bool {
+	picked := make([]bool, len(messages))
+	for i, m := range messages {
+		picked[i] = (o.Name == "" || o.Name == m.Name) && (o.Reason == "" || o.Reason == m.Reason)
+	}
+	return picked
+}
+
+// openUnknown opens the names that are recorded as UNKNOWN, where the order
+// says so, and refuses the whole order where it does not: nobody knows whether
+// their work was done.
+func (a *API) openUnknown(ctx context.Context, o redriveOrder, messages []DeadLetter, picked []bool) error {
+	var names []string
+	for i, m := range messages {
+		if picked[i] && m.Record != nil && m.Record.Status == dedupe.Unknown {
+			names = append(names, m.Name)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > 0 && !o.ReopenUnknown {
+		p := newProblem(http.StatusConflict, "reopen_unknown",
+			fmt.Sprintf("nobody knows whether the work of %s was done; true runs them again", strings.Join(names[:min(len(names), 10)], ", ")))
+		p.Names = names
+		return p
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	op, err := a.operatorOn()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		_, err := op.Reopen(ctx, name)
+		if _, changed := errors.AsType[*dedupe.VerbError](err); changed {
+			continue // it is not UNKNOWN any more, and stays as it is
+		}
+		if err != nil {
+			return verbProblem(name, err)
+		}
+	}
+	return nil
+}
+
+// startTask lets SQS move everything. The destination is named: to SQS the
+// copies that workers have made come from nowhere.
+func (a *API) startTask(ctx context.Context, dlq string, rate int32) error {
+	from, err := a.attribute(ctx, dlq, types.QueueAttributeNameQueueArn)
+	if err != nil {
+		return err
+	}
+	to, err := a.attribute(ctx, a.cfg.QueueURL, types.QueueAttributeNameQueueArn)
+	if err != nil {
+		return err
+	}
+	in := &sqs.StartMessageMoveTaskInput{SourceArn: &from, DestinationArn: &to}
+	if rate > 0 {
+		in.MaxNumberOfMessagesPerSecond = &rate
+	}
+	_, err = a.cfg.SQS.StartMessageMoveTask(ctx, in)
+	return err
+}
+
+// unsupported reports whether the server has no such tasks: some local ones
+// have not. UnsupportedOperation is not among the codes, because it is also
+// what SQS itself says of a task that is running.
+func unsupported(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return false
+	}
+	switch api.ErrorCode() {
+	case "InvalidAction", "UnknownOperationException", "UnknownOperation", "NotImplemented", "NotImplementedError":
+		return true
+	default:
+		return false
+	}
+}
+
+// moveProblem says what is wrong with a task that SQS would not start or show.
+func moveProblem(err error) error {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorFault() == smithy.FaultClient {
+		p := newProblem(http.StatusConflict, "", "SQS does not start a redrive now: "+api.ErrorMessage())
+		p.cause = err
+		return p
+	}
+	return unavailable("the redrive could not be started", err)
+}
+
+// moveEach sends each picked message to the queue and then deletes it, and lets
+// the others go. A message whose deletion fails is in both queues then, which
+// its name makes harmless.
+func (a *API) moveEach(ctx context.Context, dlq string, held []types.Message, picked []bool) (moved int, err error) {
+	var rest []types.Message
+	for i, m := range held {
+		if err != nil || !picked[i] {
+			rest = append(rest, m)
+			continue
+		}
+		if err = a.move(ctx, dlq, m); err != nil {
+			rest = append(rest, m)
+		} else {
+			moved++
+		}
+	}
+	a.letGo(ctx, dlq, rest)
+	return moved, err
+}
+
+func (a *API) move(ctx context.Context, dlq string, m types.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	in := &sqs.SendMessageInput{QueueUrl: &a.cfg.QueueURL, MessageBody: m.Body, MessageAttributes: m.MessageAttributes}
+	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
+		in.MessageGroupId = &group
+	}
+	if a.fifo() {
+		in.MessageDeduplicationId = m.MessageId // each copy in the dead-letter queue is an order of its own
+	}
+	if header := m.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)]; header != "" {
+		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &header},
+		}
+	}
+	if _, err := a.cfg.SQS.SendMessage(ctx, in); err != nil {
+		return unavailable("a message could not be sent to the queue; what was moved before it stays moved", err)
+	}
+	if _, err := a.cfg.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &dlq, ReceiptHandle: m.ReceiptHandle}); err != nil {
+		a.cfg.Logger.Warn("a redriven message is still in the dead-letter queue too", "message_id", aws.ToString(m.MessageId), "error", err)
+	}
+	return nil
+}
+
+// getRedrive answers GET /dlq/redrive with the last task.
+func (a *API) getRedrive(c *exchange) error {
+	if err := a.operator(); err != nil {
+		return err
+	}
+	dlq, err := a.deadLetterQueue(c.Context())
+	if err != nil {
+		return err
+	}
+	arn, err := a.attribute(c.Context(), dlq, types.QueueAttributeNameQueueArn)
+	if err != nil {
+		return err
+	}
+	out, err := a.cfg.SQS.ListMessageMoveTasks(c.Context(), &sqs.ListMessageMoveTasksInput{SourceArn: &arn})
+	if err != nil && !unsupported(err) {
+		return unavailable("SQS did not say how far the redrive has come", err)
+	}
+	if err != nil || len(out.Results) == 0 {
+		return newProblem(http.StatusNotFound, "", "there was no redrive by a task")
+	}
+	last := out.Results[0]
+	c.writeRedrive(http.StatusOK, Redrive{
+		Mode: ModeTask, Status: aws.ToString(last.Status), Moved: last.ApproximateNumberOfMessagesMoved,
+		ToMove: aws.ToInt64(last.ApproximateNumberOfMessagesToMove), Reason: aws.ToString(last.FailureReason),
+	})
+	return nil
+}

@@ -1,0 +1,202 @@
+package producerapi
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+)
+
+// maxBody is what SQS takes of a message, its attributes included.
+const maxBody = 1 << 20
+
+// bodyTimeout is how long a client may take to send a body.
+const bodyTimeout = 30 * time.Second
+
+// settings are what the headers of a request say of the messages in it.
+type settings struct {
+	key    string // Idempotency-Key
+	hasKey bool
+	group  string
+	dedup  string
+	delay  int32 // seconds
+	trace  string
+	xray   string
+}
+
+// message is one that may be sent.
+type message struct {
+	settings
+	name        string
+	body        string
+	fingerprint dedupe.Fingerprint
+}
+
+// parseSettings reads the headers.
+func parseSettings(h http.Header, fifo bool) (s settings, err error) {
+	if s.key, s.hasKey, err = idempotencyKey(h); err != nil {
+		return s, err
+	}
+	if s.group, err = visibleID(h, headerGroup); err != nil {
+		return s, err
+	}
+	if s.dedup, err = visibleID(h, headerDedup); err != nil {
+		return s, err
+	}
+	if s.delay, err = delay(h, fifo); err != nil {
+		return s, err
+	}
+	s.trace, s.xray = trace(h)
+	return s, nil
+}
+
+// parseMessage reads one body. It is pure, and the only place that decides
+// what is fit to be sent: everything it lets through, SQS accepts and a worker
+// can name. The error is a *[problem] that names the field.
+func parseMessage(keys *jsonkey.Extractor, s settings, body string) (message, error) {
+	m := message{settings: s, body: body}
+	if len(body) > maxBody {
+		return m, newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("%d bytes, more than %d", len(body), maxBody))
+	}
+	name, fingerprint, err := keys.Extract(jsonkey.Source{Body: body})
+	bad, isField := errors.AsType[*jsonkey.FieldError](err)
+	if isField && bad.Field != "body" && s.hasKey && absent(body, bad.Field) {
+		err = nil
+		name, fingerprint, err = keys.Extract(jsonkey.Source{Body: body, Attribute: s.attribute})
+		bad, isField = errors.AsType[*jsonkey.FieldError](err)
+	}
+	switch {
+	case isField && strings.HasPrefix(bad.Field, "@"):
+		return m, badRequest(headerKey, "is missing: the name is not taken from the body here ("+bad.Field+")")
+	case isField:
+		return m, badRequest(bad.Field, strings.TrimPrefix(bad.Problem, "name "))
+	case err != nil:
+		return m, badRequest("body", err.Error())
+	case s.hasKey && name != s.key:
+		return m, badRequest(headerKey, fmt.Sprintf("%q is not the name in the body, %q", s.key, name))
+	}
+	if err := dedupe.CheckName(name); err != nil {
+		return m, badRequest("name", nameProblem(err))
+	}
+	if err := checkObject(body, fingerprint); err != nil {
+		return m, badRequest("body", err.Error())
+	}
+	if at := uncarried(name); at >= 0 {
+		return m, badRequest("name", fmt.Sprintf("has a character at byte %d that SQS does not carry", at))
+	}
+	if at := uncarried(body); at >= 0 {
+		return m, badRequest("body", fmt.Sprintf("has a character at byte %d that SQS does not carry", at))
+	}
+	m.name, m.fingerprint = name, fingerprint
+	if size := m.size(); size > maxBody {
+		return m, newProblem(http.StatusRequestEntityTooLarge, "body",
+			fmt.Sprintf("%d bytes together with the name and other attributes, more than %d", size, maxBody))
+	}
+	return m, nil
+}
+
+// nameProblem is what [dedupe.CheckName] says, for a detail that begins with
+// the field already.
+func nameProblem(err error) string {
+	return strings.TrimPrefix(err.Error(), dedupe.ErrBadName.Error()+": name ")
+}
+
+// attribute gives the Idempotency-Key as the message attribute it will be.
+func (s settings) attribute(name string) (string, bool) {
+	return s.key, name == jsonkey.NameAttribute
+}
+
+// absent reports whether the body has nothing at all where the name should be.
+// Only a plain member can be told from one that is there and no name.
+func absent(body, key string) bool {
+	var members map[string]json.RawMessage
+	if json.Unmarshal([]byte(body), &members) != nil {
+		return true // the checks that follow say what it is
+	}
+	value, there := members[key]
+	return !there || string(value) == "null"
+}
+
+// checkObject returns what keeps the body from being a JSON object without
+// repeated keys.
+func checkObject(body string, fp dedupe.Fingerprint) error {
+	// A fingerprint by scheme 1 over no expression has seen every key of a
+	// well-formed document.
+	if fp[0] != 1 || [4]byte(fp[1:5]) != [4]byte{} {
+		if _, err := jsonkey.Canonical(nil, []byte(body)); err != nil {
+			return err
+		}
+	}
+	if !strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "{") {
+		return errors.New("is not a JSON object")
+	}
+	return nil
+}
+
+// uncarried returns where the first character stands that is no character of
+// XML 1.0, or -1: SQS refuses those.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+func uncarried(s string) int {
+	return strings.IndexFunc(s, func(r rune) bool {
+		return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF || !utf8.ValidRune(r)
+	})
+}
+
+// groupID is the message group. On a FIFO queue a message without one gets a
+// group of its name's own, so that different names do not wait for each other.
+func (m message) groupID(fifo bool) string {
+	if m.group != "" || !fifo {
+		return m.group
+	}
+	sum := sha256.Sum256([]byte(m.name))
+	return "name-" + hex.EncodeToString(sum[:16])
+}
+
+// deduplicationID is what a FIFO queue drops repeats by, for five minutes: the
+// same name with the same body, byte for byte, is one message, so that a POST
+// may be repeated. X-Sqsonce-Dedup goes into it, so that a caller who wants
+// another attempt changes that. So does generation, the version of a record
+// that an operator has forgotten or opened again (0: none, or not looked at).
+func (m message) deduplicationID(generation dedupe.Version) string {
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%d:%s%d:%s%d:%d:", len(m.name), m.name, len(m.dedup), m.dedup, generation, len(m.body))
+	_, _ = io.WriteString(h, m.body)
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// readBody reads at most limit bytes. The caller has reserved as much.
+func (c *exchange) readBody(limit int64) (string, error) {
+	if c.ContentLength > limit {
+		c.w.Header().Set("Connection", "close") // the rest is not worth reading
+		return "", newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("%d bytes, more than %d", c.ContentLength, limit))
+	}
+	control := http.NewResponseController(c.w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every server has one
+	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, limit))
+	if err == nil {
+		// A deadline that passes later would end the request's context.
+		_ = control.SetReadDeadline(time.Time{})
+		return string(b), nil
+	}
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
+		return "", newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("more than %d bytes", limit))
+	}
+	c.w.Header().Set("Connection", "close")
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return "", newProblem(http.StatusRequestTimeout, "body", fmt.Sprintf("did not come within %s", bodyTimeout))
+	}
+	p := badRequest("body", "could not be read to its end")
+	p.cause = err
+	return "", p
+}

@@ -1,0 +1,223 @@
+package producerapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/internal/batch"
+)
+
+const (
+	maxEntries   = 10
+	callDeadline = 5 * time.Second // of one SendMessageBatch, the SDK's own retries included
+	firstPause   = 100 * time.Millisecond
+	longestPause = 2 * time.Second
+)
+
+// outgoing is an entry on its way.
+type outgoing struct {
+	ctx   context.Context //nolint:containedctx // its values, for the trace of the call that carries it
+	entry types.SendMessageBatchRequestEntry
+	size  int
+}
+
+// accepted is what SQS says of an entry it has taken.
+type accepted struct{ messageID string }
+
+// refused is an entry that SQS will not take, however often it is sent.
+type refused struct{ code, message string }
+
+// Error implements error.
+func (e *refused) Error() string { return fmt.Sprintf("SQS refused it: %s: %s", e.code, e.message) }
+
+// newSender gathers single posts into calls. On a FIFO queue one call is out at
+// a time: two could overtake each other.
+func newSender(cfg Config, send func([]outgoing) []batch.Answer[accepted]) *batch.Batcher[outgoing, accepted] {
+	calls := batch.DefaultCalls
+	if (&API{cfg: cfg}).fifo() {
+		calls = 1
+	}
+	return batch.New(batch.Config[outgoing, accepted]{
+		Send: send, Max: maxEntries, MaxBytes: maxBody, Calls: calls,
+		Size: func(o outgoing) int { return o.size },
+	})
+}
+
+// send hands one message to SQS and returns when SQS has accepted it: that
+// message, not its batch. The error is a *[problem].
+func (a *API) send(ctx context.Context, m message, generation dedupe.Version) (accepted, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.SendTimeout)
+	defer cancel()
+	out := outgoing{ctx: ctx, entry: a.entry(m, generation), size: m.size()}
+	for try := 0; ; try++ {
+		took, err := a.sender.Do(ctx, out)
+		if err == nil {
+			return took, nil
+		}
+		if no, ok := errors.AsType[*refused](err); ok {
+			return accepted{}, badRequest("body", no.Error())
+		}
+		if errors.Is(err, batch.ErrClosed) || !pause(ctx, try) {
+			return accepted{}, notAccepted(err)
+		}
+	}
+}
+
+func notAccepted(cause error) error {
+	return unavailable("SQS did not accept the message in time; to send it again is safe", cause)
+}
+
+// pause waits before the next try, or reports that there will be none.
+func pause(ctx context.Context, try int) bool {
+	d := min(firstPause<<min(try, 10), longestPause)
+	t := time.NewTimer(d/2 + rand.N(d/2)) //nolint:gosec // spreads retries, guards nothing
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// entry is the message as SQS takes it; the batch gives it its id.
+func (a *API) entry(m message, generation dedupe.Version) types.SendMessageBatchRequestEntry {
+	e := types.SendMessageBatchRequestEntry{
+		MessageBody:       &m.body,
+		MessageAttributes: m.attributes(),
+		DelaySeconds:      m.delay,
+	}
+	if group := m.groupID(a.fifo()); group != "" {
+		e.MessageGroupId = &group
+	}
+	if a.fifo() {
+		e.MessageDeduplicationId = aws.String(m.deduplicationID(generation))
+	}
+	if m.xray != "" {
+		e.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &m.xray},
+		}
+	}
+	return e
+}
+
+// attributes are the message attributes.
+func (m message) attributes() map[string]types.MessageAttributeValue {
+	text := func(s string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+	}
+	attributes := map[string]types.MessageAttributeValue{jsonkey.NameAttribute: text(m.name)}
+	if m.trace != "" {
+		attributes["traceparent"] = text(m.trace)
+	}
+	return attributes
+}
+
+// size is what SQS counts of the message: its body, and the names, types and
+// values of its attributes.
+func (m message) size() int {
+	size := len(m.body)
+	for name, v := range m.attributes() {
+		size += len(name) + len(*v.DataType) + len(*v.StringValue)
+	}
+	return size
+}
+
+// sendBatch makes one call, and gives every entry its own answer. Where SQS
+// refuses the call as a whole for something in it, each entry is sent alone,
+// so that only the one it is about fails.
+func (a *API) sendBatch(items []outgoing) (answers []batch.Answer[accepted]) {
+	// It runs on a goroutine of the batcher, where a panic would end the process.
+	defer func() {
+		if v := recover(); v != nil {
+			answers = failAll(len(items), panicked(v))
+		}
+	}()
+	answers, err := a.callBatch(items)
+	if _, ok := errors.AsType[*refused](err); ok && len(items) > 1 {
+		for i := range items {
+			alone, err := a.callBatch(items[i : i+1])
+			if err != nil {
+				alone = failAll(1, err)
+			}
+			answers[i] = alone[0]
+		}
+		return answers
+	}
+	if err != nil {
+		return failAll(len(items), err)
+	}
+	return answers
+}
+
+func failAll(n int, err error) []batch.Answer[accepted] {
+	answers := make([]batch.Answer[accepted], n)
+	for i := range answers {
+		answers[i].Err = err
+	}
+	return answers
+}
+
+// callBatch is one SendMessageBatch. The error is that of the whole call: a
+// *[refused], or one that a later try may cure.
+func (a *API) callBatch(items []outgoing) ([]batch.Answer[accepted], error) {
+	answers := make([]batch.Answer[accepted], len(items))
+	entries := make([]types.SendMessageBatchRequestEntry, len(items))
+	for i, it := range items {
+		entries[i] = it.entry
+		entries[i].Id = aws.String(strconv.Itoa(i))
+		answers[i].Err = batch.ErrNoAnswer
+	}
+	// The call goes on for the others when one of its callers gives up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(items[0].ctx), callDeadline)
+	defer cancel()
+	out, err := a.cfg.SQS.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &a.cfg.QueueURL, Entries: entries})
+	if err != nil {
+		return answers, classify(err)
+	}
+	for _, ok := range out.Successful {
+		if i, err := strconv.Atoi(aws.ToString(ok.Id)); err == nil && i >= 0 && i < len(answers) {
+			answers[i] = batch.Answer[accepted]{Value: accepted{aws.ToString(ok.MessageId)}}
+		}
+	}
+	for _, no := range out.Failed {
+		if i, err := strconv.Atoi(aws.ToString(no.Id)); err == nil && i >= 0 && i < len(answers) {
+			answers[i].Err = &entryFailed{aws.ToString(no.Code), aws.ToString(no.Message)}
+			if no.SenderFault {
+				answers[i].Err = &refused{aws.ToString(no.Code), aws.ToString(no.Message)}
+			}
+		}
+	}
+	return answers, nil
+}
+
+// entryFailed is an entry that SQS could not take just now.
+type entryFailed struct{ code, message string }
+
+// Error implements error.
+func (e *entryFailed) Error() string { return fmt.Sprintf("SQS failed: %s: %s", e.code, e.message) }
+
+// classify tells a call that no repetition can cure, because of what was sent,
+// from every other failure: outages and throttling, but also a missing queue or
+// denied access, which are ours to mend and not the client's.
+func classify(err error) error {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		switch api.ErrorCode() {
+		case "InvalidMessageContents", "BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong",
+			"InvalidParameterValue", "InvalidAttributeValue", "UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation":
+			return &refused{api.ErrorCode(), api.ErrorMessage()}
+		}
+	}
+	return fmt.Errorf("send a batch: %w", err)
+}

@@ -1,0 +1,242 @@
+package producerapi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/internal/admin"
+)
+
+func TestClientThatAsksTooOftenIsHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "orders", func(c *Config) { c.ClientRate = 2 })
+		from := func(address string) reply {
+			r := request(http.MethodGet, "/messages/a", "")
+			r.RemoteAddr = address
+			return b.serve(r)
+		}
+		for range 4 { // a burst of twice the rate
+			from("192.0.2.1:1000").want(http.StatusNotFound)
+		}
+		r := from("192.0.2.1:2000").want(http.StatusTooManyRequests)
+		if got := r.Header().Get("Retry-After"); got != "1" {
+			t.Errorf("Retry-After is %q", got)
+		}
+		from("192.0.2.2:1000").want(http.StatusNotFound)
+		from("[2001:db8::1]:1").want(http.StatusNotFound)
+		b.do(http.MethodGet, "/healthz", "").want(http.StatusOK)
+		time.Sleep(time.Second)
+		from("192.0.2.1:1000").want(http.StatusNotFound)
+		from("192.0.2.1:1000").want(http.StatusNotFound)
+		from("192.0.2.1:1000").want(http.StatusTooManyRequests)
+	})
+}
+
+func TestClientsAreToldApartByWhatTheyCannotChange(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.1:1234":              "192.0.2.1",
+		"[::ffff:192.0.2.1]:1234":     "192.0.2.1",
+		"[2001:db8:0:1:2:3:4:5]:1234": "2001:db8:0:1::/64",
+		"[2001:db8:0:1:9::]:80":       "2001:db8:0:1::/64",
+		"[fe80::1%eth0]:80":           "fe80::/64",
+		"@":                           "@",
+		"":                            "",
+	} {
+		if got := clientAddress(remote); got != want {
+			t.Errorf("%q is %q, want %q", remote, got, want)
+		}
+	}
+}
+
+func TestRememberedClientsAreBounded(t *testing.T) {
+	r := rates{perSecond: 1}
+	now := time.Now()
+	for i := range maxClients + 500 {
+		if err := r.admit(fmt.Sprint(i), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(r.clients) > maxClients {
+		t.Errorf("%d clients are remembered", len(r.clients))
+	}
+}
+
+func TestPanicHarmsOneRequestOnly(t *testing.T) {
+	var log bytes.Buffer
+	b := newBench(t, "orders", func(c *Config) {
+		c.Records, c.Logger = brokenStore{}, slog.New(slog.NewJSONHandler(&log, nil))
+	})
+	r := b.do(http.MethodGet, "/messages/a", "").want(http.StatusInternalServerError)
+	if strings.Contains(r.Body.String(), "broken here") == strings.Contains(r.Body.String(), "goroutine") {
+		t.Errorf("answer is %s", r.Body)
+	}
+	if !strings.Contains(log.String(), "panic: broken") {
+		t.Errorf("log is %s", log.String())
+	}
+	b.post(body("a")).want(http.StatusAccepted)
+	b.post(body("a"), "Prefer", "wait=1").want(http.StatusInternalServerError) // on a goroutine of its own
+}
+
+func TestEveryRequestHasItsLineInTheLog(t *testing.T) {
+	var log bytes.Buffer
+	b := newBench(t, "orders", func(c *Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
+	id := decode[queued](b.post(body("a/b"), "X-Request-Id", "req-1").want(http.StatusAccepted)).MessageID
+	b.do(http.MethodGet, "/healthz", "")
+	var line map[string]any
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil { // one line: nobody wants to see the probes
+		t.Fatalf("%v in %s", err, log.String())
+	}
+	for key, want := range map[string]any{
+		"msg": "request", "method": "POST", "path": "/", "status": 202.0, "name": "a/b", "message_id": id,
+		"outcome": "QUEUED", "request_id": "req-1",
+	} {
+		if line[key] != want {
+			t.Errorf("%s is %v, want %v", key, line[key], want)
+		}
+	}
+	if took, ok := line["took"].(float64); !ok || took <= 0 {
+		t.Errorf("took is %v", line["took"])
+	}
+}
+
+func TestRequestIDIsTheClientsOwnWhereItIsFit(t *testing.T) {
+	b := newBench(t, "orders", nil)
+	if got := b.do(http.MethodGet, "/healthz", "", "X-Request-Id", "abc-1").Header().Get("X-Request-Id"); got != "abc-1" {
+		t.Errorf("id is %q", got)
+	}
+	ids := make(map[string]bool)
+	for _, bad := range []string{"", "a b", "a\tb", "ü", strings.Repeat("x", 129)} {
+		r := b.do(http.MethodGet, "/nothing", "", "X-Request-Id", bad)
+		got := r.Header().Get("X-Request-Id")
+		if got == bad || ids[got] || decode[problem](r).RequestID != got {
+			t.Errorf("%q became %q", bad, got)
+		}
+		ids[got] = true
+	}
+}
+
+// pipeListener hands out the far ends of pipes, so that a real server runs in
+// virtual time.
+type pipeListener struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+func (l *pipeListener) Close() error   { close(l.done); return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (l *pipeListener) dial() net.Conn {
+	near, far := net.Pipe()
+	l.conns <- far
+	return near
+}
+
+// served runs the API behind the server that the binaries use, in virtual time.
+func served(t *testing.T, change func(*Config), test func(b *bench, l *pipeListener, stop context.CancelFunc)) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "orders", change)
+		l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- admin.Serve(ctx, l, b.api, 5*time.Second) }()
+		test(b, l, stop)
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("server ended with %v", err)
+		}
+	})
+}
+
+func TestSlowClientIsToldSo(t *testing.T) {
+	served(t, nil, func(b *bench, l *pipeListener, _ context.CancelFunc) {
+		conn := l.dial()
+		defer conn.Close()
+		began := time.Now()
+		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"name\":")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != http.StatusRequestTimeout || !bytes.Contains(text, []byte(`"field":"body"`)) || time.Since(began) != bodyTimeout {
+			b.t.Errorf("answered %d after %s: %s", resp.StatusCode, time.Since(began), text)
+		}
+	})
+}
+
+func TestWaitOutlivesTheDeadlineOfTheBody(t *testing.T) {
+	served(t, nil, func(b *bench, l *pipeListener, _ context.CancelFunc) {
+		conn := l.dial()
+		defer conn.Close()
+		go func() {
+			time.Sleep(50 * time.Second)
+			b.record("a", b.claim("a", body("a")), complete("1"))
+		}()
+		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: wait=60\r\nContent-Length: 12\r\n\r\n{\"name\":\"a\"}")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if resp.StatusCode != http.StatusOK {
+			b.t.Errorf("answered %d", resp.StatusCode)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+	})
+}
+
+func TestStopFinishesWhatIsUnderWay(t *testing.T) {
+	served(t, nil, func(b *bench, l *pipeListener, stop context.CancelFunc) {
+		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+			return memqueue.Fault{DelayAfter: 3 * time.Second}
+		})
+		posting, waiting := l.dial(), l.dial()
+		defer posting.Close()
+		defer waiting.Close()
+		_, _ = io.WriteString(posting, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"name\":\"a\"}")
+		_, _ = io.WriteString(waiting, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: wait=60\r\nContent-Length: 12\r\n\r\n{\"name\":\"b\"}")
+		time.Sleep(time.Second)
+		stop()
+		for what, conn := range map[string]net.Conn{"a post": posting, "a wait": waiting} {
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				b.t.Fatalf("%s: %v", what, err)
+			}
+			if resp.StatusCode != http.StatusAccepted { // a wait is cut short: the message is accepted all the same
+				b.t.Errorf("%s was answered %d", what, resp.StatusCode)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+		}
+	})
+}
+
+func TestBadSettingsAreListedTogether(t *testing.T) {
+	_, err := New(Config{SendTimeout: -1, MaxPending: 1, ClientRate: -1, AuthTokens: []string{""}})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, field := range []string{"SQS", "QueueURL", "Records", "Keys", "Scope", "SendTimeout", "MaxPending 1", "ClientRate", "AuthTokens[0]"} {
+		if !strings.Contains(err.Error(), field) {
+			t.Errorf("error does not name %s: %v", field, err)
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package producerapi
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// postAndWait sends a message and waits for its outcome. What is recorded of
+// the name is looked at first: a different body is refused, and an outcome that
+// is there already is the answer, with nothing sent.
+func (a *API) postAndWait(c *exchange, m message, wait time.Duration) error {
+	deadline := c.began.Add(wait)
+	before, err := a.watches.look(c.Context(), m.name)
+	if err != nil {
+		return err
+	}
+	if before.Name != "" && before.Fingerprint.Differs(m.fingerprint) {
+		return newProblem(http.StatusUnprocessableEntity, "body",
+			fmt.Sprintf("%q was used before with a different body (its record is %s)", m.name, before.Status))
+	}
+	applied := "wait=" + seconds(wait)
+	if before.Status.Final() {
+		c.w.Header().Set("Preference-Applied", applied)
+		c.writeRecord(before)
+		return nil
+	}
+	took, err := a.send(c.Context(), m, generation(before))
+	if err != nil {
+		return err
+	}
+	a.release(c)
+	c.w.Header().Set("Preference-Applied", applied)
+	ctx, cancel := context.WithDeadline(c.Context(), deadline)
+	defer cancel()
+	if r, ok := a.watches.await(ctx, m.name); ok {
+		c.writeRecord(r)
+		return nil
+	}
+	c.writeQueued(m, took)
+	return nil
+}
+
+// generation tells the attempts before an operator's word from those after it.
+func generation(r dedupe.Record) dedupe.Version {
+	if r.Status == dedupe.Forgotten || r.Status == dedupe.Retrying && r.Attempts == 0 {
+		return r.Version
+	}
+	return 0
+}
+
+// How often a name that somebody waits for is looked at.
+const (
+	firstLook   = 20 * time.Millisecond
+	longestLook = time.Second
+)
+
+// watches shares reads: one at a time for each name, whoever wants it.
+type watches struct {
+	read    func(ctx context.Context, name string) (dedupe.Record, error)
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	looks map[string]*look  // guarded by mu; reads under way
+	names map[string]*watch // guarded by mu; names that are waited for
+}
+
+// look is one read for all who ask while it is under way.
+type look struct {
+	done   chan struct{}
+	record dedupe.Record
+	err    error
+}
+
+// watch is a name that is looked at until it is final or nobody waits.
+type watch struct {
+	done    chan struct{}
+	record  dedupe.Record // final; set before done closes
+	waiting int           // guarded by watches.mu
+	stop    context.CancelFunc
+	hurry   chan struct{} // somebody new waits: begin with short pauses again
+}
+
+// look reads a name's record, together with everybody who asks meanwhile.
+func (w *watches) look(ctx context.Context, name string) (dedupe.Record, error) {
+	w.mu.Lock()
+	l, under := w.looks[name]
+	if !under {
+		l = &look{done: make(chan struct{})}
+		if w.looks == nil {
+			w.looks = make(map[string]*look)
+		}
+		w.looks[name] = l
+		shared := context.WithoutCancel(ctx)
+		w.running.Go(func() {
+			l.record, l.err = w.contained(shared, name)
+			w.mu.Lock()
+			delete(w.looks, name)
+			w.mu.Unlock()
+			close(l.done)
+		})
+	}
+	w.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.record, l.err
+	case <-ctx.Done():
+		return dedupe.Record{}, unavailable("the record could not be read in time", context.Cause(ctx))
+	}
+}
+
+// contained reads a record on a goroutine of ours, where a panic would end the
+// process.
+func (w *watches) contained(ctx context.Context, name string) (r dedupe.Record, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
+	return w.read(ctx, name)
+}
+
+// await waits until the name has a final record, or reports that it had none
+// when ctx ended.
+func (w *watches) await(ctx context.Context, name string) (dedupe.Record, bool) {
+	t := w.join(ctx, name)
+	defer w.leave(name, t)
+	select {
+	case <-t.done:
+		return t.record, true
+	case <-ctx.Done():
+		return dedupe.Record{}, false
+	}
+}
+
+func (w *watches) join(ctx context.Context, name string) *watch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t, ok := w.names[name]; ok {
+		t.waiting++
+		select {
+		case t.hurry <- struct{}{}:
+		default: // it has been told
+		}
+		return t
+	}
+	shared, stop := context.WithCancel(context.WithoutCancel(ctx))
+	t := &watch{done: make(chan struct{}), waiting: 1, stop: stop, hurry: make(chan struct{}, 1)}
+	if w.names == nil {
+		w.names = make(map[string]*watch)
+	}
+	w.names[name] = t
+	w.running.Go(func() { w.follow(shared, name, t) })
+	return t
+}
+
+// leave ends the watch with its last waiter.
+func (w *watches) leave(name string, t *watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t.waiting--; t.waiting == 0 {
+		t.stop()
+		w.drop(name, t)
+	}
+}
+
+// drop makes room for a later watch of the name. w.mu is held.
+func (w *watches) drop(name string, t *watch) {
+	if w.names[name] == t {
+		delete(w.names, name)
+	}
+}
+
+// follow looks at the name in growing intervals. A read that fails is one
+// that has seen nothing.
+func (w *watches) follow(ctx context.Context, name string, t *watch) {
+	defer t.stop()
+	for every := firstLook; ; every = min(every*2, longestLook) {
+		timer := time.NewTimer(every/2 + rand.N(every/2)) //nolint:gosec // spreads reads, guards nothing
+		select {
+		case <-timer.C:
+		case <-t.hurry:
+			timer.Stop()
+			every = firstLook / 2
+			continue
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		r, err := w.contained(ctx, name)
+		if err != nil || !r.Status.Final() {
+			continue
+		}
+		w.mu.Lock()
+		w.drop(name, t)
+		w.mu.Unlock()
+		t.record = r
+		close(t.done)
+		return
+	}
+}
+
+// wait returns when no read is under way.
+func (w *watches) wait() { w.running.Wait() }

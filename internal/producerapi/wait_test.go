@@ -1,0 +1,216 @@
+package producerapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// slowReader is a store whose reads take a time, are counted, and may fail.
+type slowReader struct {
+	dedupe.Reader
+	took  time.Duration
+	down  atomic.Bool
+	reads atomic.Int64
+}
+
+func (r *slowReader) Get(ctx context.Context, id string) (dedupe.Record, error) {
+	r.reads.Add(1)
+	time.Sleep(r.took)
+	if r.down.Load() {
+		return dedupe.Record{}, errors.New("down")
+	}
+	return r.Reader.Get(ctx, id)
+}
+
+// waitBench is a bench whose reads are slow.
+func waitBench(t *testing.T) (*bench, *slowReader) {
+	reader := &slowReader{took: 5 * time.Millisecond}
+	b := newBench(t, "orders", nil)
+	reader.Reader = b.store
+	b.api.cfg.Records = reader
+	return b, reader
+}
+
+func TestWaitingPostIsAnsweredWithTheOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := waitBench(t)
+		go func() {
+			time.Sleep(3 * time.Second)
+			b.record("a", b.claim("a", body("a")), complete(`{"id":1}`))
+		}()
+		began := time.Now()
+		r := b.post(body("a"), "Prefer", "respond-async, wait=10").want(http.StatusOK)
+		if got := decode[Record](r); got.Status != dedupe.Completed || string(got.Result) != `{"id":1}` || !got.Final {
+			t.Errorf("answer is %+v", got)
+		}
+		if took := time.Since(began); took < 3*time.Second || took > 3*time.Second+longestLook+100*time.Millisecond {
+			t.Errorf("answered after %s", took)
+		}
+		if r.Header().Get("Preference-Applied") != "wait=10" || r.Header().Get("ETag") == "" {
+			t.Errorf("headers are %v", r.Header())
+		}
+	})
+}
+
+func TestWaitingPostIsAcceptedWhenTimeIsUp(t *testing.T) {
+	for preference, want := range map[string]time.Duration{
+		"wait=2": 2 * time.Second, "WAIT = 2": 2 * time.Second, `wait="2"; x=y`: 2 * time.Second,
+		"wait=3600": maxWait, "wait=0": 0, "wait=2, wait=9": 2 * time.Second,
+		"wait=-1": -1, "wait=soon": -1, "wait": -1, "handling=strict": -1,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, reader := waitBench(t)
+			began := time.Now()
+			r := b.post(body("a"), "Prefer", preference).want(http.StatusAccepted)
+			took := time.Since(began)
+			if want < 0 {
+				if took != 0 || reader.reads.Load() != 0 || r.Header().Get("Preference-Applied") != "" {
+					t.Errorf("%q was not ignored: %s, %d reads", preference, took, reader.reads.Load())
+				}
+				return
+			}
+			if took < want || took > want+100*time.Millisecond {
+				t.Errorf("%q was answered after %s", preference, took)
+			}
+			if reader.reads.Load() == 0 {
+				t.Errorf("%q: nothing was read", preference)
+			}
+		})
+	}
+}
+
+func TestRecordedOutcomeAnswersARepeatedPost(t *testing.T) {
+	b, _ := waitBench(t)
+	b.record("done", b.claim("done", body("done")), complete(`{"id":1}`))
+	b.record("bad", b.claim("bad", body("bad")), fail(dedupe.FailPermanent, "no such customer"))
+	for name, status := range map[string]dedupe.Status{"done": dedupe.Completed, "bad": dedupe.Rejected} {
+		r := b.post(body(name), "Prefer", "wait=5").want(http.StatusOK)
+		if got := decode[Record](r); got.Status != status {
+			t.Errorf("answer is %+v", got)
+		}
+	}
+	if got := len(b.received(b.url)); got != 0 {
+		t.Errorf("%d messages were sent", got)
+	}
+}
+
+func TestDifferentBodyOfALiveNameIsRefused(t *testing.T) {
+	b, reader := waitBench(t)
+	b.record("done", b.claim("done", body("done")), complete(`1`))
+	b.record("busy", b.claim("busy", body("busy")))
+	for _, name := range []string{"done", "busy"} {
+		b.post(`{"name":"`+name+`","x":1}`, "Prefer", "wait=5").wantField(http.StatusUnprocessableEntity, "body")
+	}
+	b.record("old", b.claim("old", body("old")), complete("1"), dedupe.Forget{Now: time.Now(), Terms: terms})
+	if got := len(b.received(b.url)); got != 0 {
+		t.Errorf("%d messages were sent", got)
+	}
+	b.post(`{"x":1,"name":"old"}`, "Prefer", "wait=0").want(http.StatusAccepted)
+	reads := reader.reads.Load()
+	b.post(`{"name":"done","x":1}`).want(http.StatusAccepted)
+	if reader.reads.Load() != reads {
+		t.Error("the record was read although nobody waits")
+	}
+}
+
+func TestUnreadableRecordKeepsAWaitingPostBack(t *testing.T) {
+	b, reader := waitBench(t)
+	reader.down.Store(true)
+	if r := b.post(body("a"), "Prefer", "wait=5").want(http.StatusServiceUnavailable); r.Header().Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if got := len(b.received(b.url)); got != 0 {
+		t.Errorf("%d messages were sent", got)
+	}
+}
+
+func TestWaitersOfANameShareItsReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const names, waiters = 50, 500
+		b, reader := waitBench(t)
+		var all sync.WaitGroup
+		for i := range waiters {
+			name := "n-" + strconv.Itoa(i%names)
+			all.Go(func() {
+				got := decode[Record](b.post(body(name), "Prefer", "wait=30").want(http.StatusOK))
+				if got.Name != name || got.Status != dedupe.Completed {
+					t.Errorf("waiter of %q got %+v", name, got)
+				}
+			})
+		}
+		time.Sleep(10 * time.Second)
+		// One look before the send, then one watch a name: pauses of 20 ms that
+		// double up to 1 s, of which at least half is waited for.
+		perName := reader.reads.Load() / names
+		if perName > 1+8+2*10 {
+			t.Errorf("%d reads a name in 10 s for %d waiters", perName, waiters/names)
+		}
+		for i := range names {
+			name := "n-" + strconv.Itoa(i)
+			b.record(name, b.claim(name, body(name)), complete("1"))
+		}
+		all.Wait()
+		if got := reader.reads.Load() / names; got > perName+2 {
+			t.Errorf("%d reads a name at the end, %d before", got, perName)
+		}
+	})
+}
+
+func TestWaitOutlivesAnOutageOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, reader := waitBench(t)
+		go func() {
+			time.Sleep(time.Second)
+			reader.down.Store(true)
+			b.record("a", b.claim("a", body("a")), complete("1"))
+			time.Sleep(5 * time.Second)
+			reader.down.Store(false)
+		}()
+		b.post(body("a"), "Prefer", "wait=20").want(http.StatusOK)
+	})
+}
+
+func TestNobodyReadsForAClientThatHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, reader := waitBench(t)
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			time.Sleep(5 * time.Second)
+			leave()
+		}()
+		b.serve(request(http.MethodPost, "/", body("a"), "Prefer", "wait=60").WithContext(ctx))
+		synctest.Wait()
+		reads := reader.reads.Load()
+		time.Sleep(time.Minute)
+		if got := reader.reads.Load(); got > reads+1 { // one may have been under way
+			t.Errorf("%d reads after the client had gone", got-reads)
+		}
+		if len(b.api.watches.names) != 0 || len(b.api.watches.looks) != 0 {
+			t.Error("the name is still watched")
+		}
+	})
+}
+
+func TestForgottenNameIsAnotherMessageOnAFIFOQueue(t *testing.T) {
+	b := newBench(t, "orders.fifo", nil)
+	post := func() string {
+		return decode[queued](b.post(body("a"), "Prefer", "wait=0").want(http.StatusAccepted)).MessageID
+	}
+	first := post()
+	if again := post(); again != first {
+		t.Error("the same POST made another message")
+	}
+	b.record("a", b.claim("a", body("a")), fail(dedupe.FailPermanent, "bad"), dedupe.Reopen{Now: time.Now(), Terms: terms})
+	if reopened := post(); reopened == first {
+		t.Error("no new attempt after the name was opened again")
+	}
+}

@@ -1,0 +1,187 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What a faulty call is answered with.
+var (
+	errCrashed   = errors.New("sim: the process is dead")
+	errRefused   = errors.New("sim: refused")
+	errThrottled = errors.New("sim: throttled")
+	errLost      = errors.New("sim: answer lost")
+	errHung      = errors.New("sim: no answer")
+)
+
+// fate is how a call goes.
+type fate string
+
+const (
+	works       fate = "ok"
+	refused     fate = "refuse"
+	throttled   fate = "throttle"
+	lost        fate = "lose"
+	hung        fate = "hang"
+	hungApplied fate = "apply+hang"
+	late        fate = "late"
+	crashBefore fate = "crash before"
+	crashAfter  fate = "crash after"
+	outage      fate = "outage"
+)
+
+// patience bounds what a call of a caller without a deadline may hang.
+const patience = time.Minute
+
+// call is one call over the network.
+type call struct {
+	op, key string
+	rates   Rates
+	down    bool                            // the service does not answer at all
+	apply   func(ctx context.Context) error // the effect; its error is the service's answer
+	met     func(f fate)                    // told of every fault, before the effect; may be nil
+	again   bool                            // late is possible: apply may run after the call has returned
+}
+
+// do makes a call: it takes time, and meets its fate on either side of the
+// effect. While the process is paused nothing begins and no answer arrives.
+func (p *process) do(ctx context.Context, c call) error {
+	if err := p.gate(); err != nil {
+		return err
+	}
+	n := p.count(c.op + " " + c.key)
+	r := p.w.dice.roll(p.label+" "+c.op, c.key, n)
+	f := drawFate(r, c.rates)
+	if c.down {
+		f = outage
+	}
+	if f == late && !c.again {
+		f = lost
+	}
+	if f != works {
+		p.w.watch.fault(c.op, f)
+		if c.met != nil {
+			c.met(f)
+		}
+	}
+	err := p.meet(ctx, r, f, c)
+	if ctx.Err() != nil {
+		// Deadlines fall on the same instants as tickers; what follows must not.
+		time.Sleep(between(r, time.Microsecond, time.Millisecond))
+	}
+	p.w.watch.note(p.label, c.op, c.key, strconv.Itoa(n), string(f), outcomeOf(err))
+	if dead := p.gate(); dead != nil {
+		return dead
+	}
+	return err
+}
+
+func (p *process) meet(ctx context.Context, r *rand.Rand, f fate, c call) error {
+	before, after := latency(r), latency(r)
+	dropped := chance(r, 0.5) // what is on its way when its sender dies may still arrive
+	switch f {
+	case throttled:
+		_ = sleep(ctx, before/8)
+		return errThrottled
+	case refused:
+		_ = sleep(ctx, before)
+		return errRefused
+	case outage:
+		if dropped {
+			_ = sleep(ctx, before)
+			return errRefused
+		}
+		return hang(ctx, r)
+	case hung:
+		return hang(ctx, r)
+	case late:
+		p.w.later(before+between(r, time.Second, 90*time.Second), func() { _ = c.apply(context.WithoutCancel(ctx)) })
+		return hang(ctx, r)
+	}
+	if err := sleep(ctx, before); err != nil {
+		return err
+	}
+	if f == crashBefore {
+		p.crash()
+	}
+	if p.isDead() && dropped {
+		return errCrashed
+	}
+	err := c.apply(ctx)
+	switch f {
+	case crashAfter:
+		p.crash()
+	case lost:
+		_ = sleep(ctx, after)
+		return errLost
+	case hungApplied:
+		return hang(ctx, r)
+	}
+	if slept := sleep(ctx, after); slept != nil {
+		return slept
+	}
+	return err
+}
+
+func drawFate(r *rand.Rand, rates Rates) fate {
+	x := r.Float64()
+	for _, k := range []struct {
+		p float64
+		f fate
+	}{
+		{rates.Refuse, refused},
+		{rates.Throttle, throttled},
+		{rates.Lose, lost},
+		{rates.Hang / 2, hung},
+		{rates.Hang / 2, hungApplied},
+		{rates.Late, late},
+		{rates.CrashAt / 2, crashBefore},
+		{rates.CrashAt / 2, crashAfter},
+	} {
+		if x < k.p {
+			return k.f
+		}
+		x -= k.p
+	}
+	return works
+}
+
+// latency is that of one way: milliseconds, now and then a second.
+func latency(r *rand.Rand) time.Duration {
+	if chance(r, 0.02) {
+		return between(r, 50*time.Millisecond, 2*time.Second)
+	}
+	return between(r, 200*time.Microsecond, 8*time.Millisecond)
+}
+
+// hang waits until the caller gives up.
+func hang(ctx context.Context, r *rand.Rand) error {
+	if err := sleep(ctx, patience+between(r, 0, time.Second)); err != nil {
+		return err
+	}
+	return errHung
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func outcomeOf(err error) string {
+	if err == nil {
+		return "done"
+	}
+	text, _, _ := strings.Cut(err.Error(), " by message ") // its id is not drawn from the seed
+	return fmt.Sprintf("%.60s", text)
+}

@@ -1,0 +1,296 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
+)
+
+// process is one life of a worker: from its start to its stop or death.
+type process struct {
+	w     *world
+	host  int    // whose clock it has
+	label string // host and life, for the trace
+
+	consumer *consumer.Consumer
+	stop     context.CancelFunc
+	ended    chan struct{} // closed when Run has returned
+	dead     chan struct{} // closed by a crash
+
+	mu      sync.Mutex
+	counts  map[string]int // guarded by mu; decisions drawn so far, by what they are about
+	paused  chan struct{}  // guarded by mu; closed at the end of the pause, nil without
+	pauses  int            // guarded by mu
+	isOver  bool           // guarded by mu: crashed, or ended after a stop
+	crashed bool           // guarded by mu
+	stopped bool           // guarded by mu: told to stop
+}
+
+// newProcess starts a worker.
+func newProcess(w *world, host, life int) (*process, error) {
+	p := &process{
+		w: w, host: host, label: fmt.Sprintf("w%d.%d", host, life),
+		ended: make(chan struct{}), dead: make(chan struct{}), counts: make(map[string]int),
+	}
+	plan := w.plan
+	log := slog.New(slog.DiscardHandler)
+	guard, err := dedupe.New[string](store{p}, dedupe.Config{
+		Scope: scope, Lease: plan.Lease, Skew: plan.Skew,
+		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: p.now, Random: p.random, Logger: log,
+		Hooks: w.watch.hooks(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.consumer, err = consumer.New(queue{p}, p.apart(dedupe.Wrap(guard, w.keyOf, p.handle)), consumer.Config{
+		QueueURL: w.queueURL, Concurrency: plan.Concurrency, Visibility: plan.Visibility,
+		DrainTimeout: plan.Drain, Random: p.random, Logger: log,
+		Hooks: consumer.Hooks{Handled: func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
+			w.watch.decided(p, m, d)
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	go func() { // joined through ended
+		defer close(p.ended)
+		err := p.consumer.Run(ctx)
+		p.exit()
+		w.watch.ranOut(p, err)
+	}()
+	return p, nil
+}
+
+// now is the time by the clock of the process's host.
+func (p *process) now() time.Time { return p.w.clock(p.host) }
+
+// count numbers the decisions about one thing.
+func (p *process) count(what string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts[what]++
+	return p.counts[what]
+}
+
+// random spreads the delays of consumer and guard.
+func (p *process) random() float64 {
+	return p.w.dice.roll(p.label+" random", "", p.count("random")).Float64()
+}
+
+// gate lets a living process pass, and holds a paused one.
+func (p *process) gate() error {
+	for {
+		p.mu.Lock()
+		over, paused := p.isOver, p.paused
+		p.mu.Unlock()
+		switch {
+		case over:
+			return errCrashed
+		case paused == nil:
+			return nil
+		}
+		select {
+		case <-paused:
+		case <-p.dead:
+		}
+	}
+}
+
+// crash ends the process as kill -9 does: from here on nothing that it does has
+// an effect. What is left of it runs out unseen.
+func (p *process) crash() {
+	p.mu.Lock()
+	over := p.isOver
+	p.isOver, p.crashed = true, p.crashed || !over
+	p.mu.Unlock()
+	if over {
+		return
+	}
+	p.w.watch.crashed(p)
+	close(p.dead)
+	p.consumer.Abort()
+	p.stop()
+	p.w.restartLater(p)
+}
+
+// exit ends the process after its Run has returned: handlers that have been
+// abandoned go down with it.
+func (p *process) exit() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.isOver {
+		p.isOver = true
+		close(p.dead)
+	}
+}
+
+func (p *process) hasCrashed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.crashed
+}
+
+func (p *process) isDead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isOver
+}
+
+// terminate is SIGTERM: a graceful stop.
+func (p *process) terminate() {
+	p.mu.Lock()
+	again := p.stopped || p.isOver
+	p.stopped = true
+	p.mu.Unlock()
+	if again {
+		return
+	}
+	p.resume() // a stopped process hears of it when it goes on
+	p.w.watch.terminated(p)
+	p.stop()
+}
+
+// pause is SIGSTOP, until resume.
+func (p *process) pause() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isOver || p.paused != nil {
+		return false
+	}
+	p.paused = make(chan struct{})
+	p.pauses++
+	return true
+}
+
+func (p *process) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.paused != nil {
+		close(p.paused)
+		p.paused = nil
+	}
+}
+
+// pauseState reports how often the process has been paused so far, and whether
+// it is now.
+func (p *process) pauseState() (times int, now bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pauses, p.paused != nil
+}
+
+// Errors of handlers.
+var (
+	errFailed    = errors.New("sim: failed")
+	errPermanent = permanent{errors.New("sim: failed for good")}
+	errDown      = down{errors.New("sim: target down")}
+)
+
+type permanent struct{ error }
+
+// Permanent implements what consumer and dedupe ask for.
+func (permanent) Permanent() bool { return true }
+
+type down struct{ error }
+
+// Down implements what dedupe asks for.
+func (down) Down() bool { return true }
+
+// handle is the work. What becomes of it is drawn by name and number of the
+// attempt, so that an attempt fares the same wherever it runs.
+func (p *process) handle(ctx context.Context, m consumer.Message) (string, error) {
+	w := p.w
+	if p.gate() != nil {
+		return "", errCrashed
+	}
+	a, _ := dedupe.AttemptFrom(ctx)
+	run := w.watch.begin(p, ctx, a, m)
+	defer w.watch.end(run)
+	r := w.dice.roll("handler", a.Name, int(a.Fence))
+	took, deaf := between(r, time.Millisecond, 3*time.Second), chance(r, w.now(w.plan.Deaf))
+	if chance(r, w.now(w.plan.Slow)) {
+		took = between(r, 10*time.Second, 4*time.Minute)
+	}
+	if w.isDown(targetDown) {
+		_ = sleep(ctx, between(r, time.Microsecond, time.Second))
+		return "", errDown
+	}
+	pauses, _ := p.pauseState()
+	err := p.work(ctx, took)
+	if p.gate() != nil {
+		return "", errCrashed
+	}
+	if now, _ := p.pauseState(); now > pauses && chance(r, 0.5) {
+		err = nil // what was on its way before the pause is done before anybody looks whether it may
+	}
+	if err != nil {
+		reaction := between(r, time.Microsecond, 500*time.Millisecond)
+		if deaf {
+			reaction = took
+		}
+		_ = p.work(context.WithoutCancel(ctx), reaction)
+		if !deaf {
+			return "", fmt.Errorf("sim: gave up: %w", err)
+		}
+	}
+	if p.gate() != nil {
+		return "", errCrashed
+	}
+	switch {
+	case chance(r, w.plan.Permanent):
+		return "", errPermanent
+	case chance(r, w.now(w.plan.Fail)):
+		return "", errFailed
+	case chance(r, w.now(w.plan.Panic)):
+		panic("sim: panic")
+	}
+	w.watch.effect(run)
+	if err := memstore.Add(ctx, counter(a.Name)); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s by %d", a.Name, a.Fence), nil
+}
+
+// apart keeps messages that came together, or are stopped together, from being
+// handled at one instant, where the order would be anybody's.
+func (p *process) apart(h consumer.Handler) consumer.Handler {
+	return func(ctx context.Context, m consumer.Message) error {
+		label := p.w.watch.labelOf(m.ID)
+		r := p.w.dice.roll(p.label+" apart", label, p.count("apart "+label))
+		time.Sleep(between(r, time.Nanosecond, time.Millisecond))
+		err := h(ctx, m)
+		time.Sleep(between(r, time.Nanosecond, time.Microsecond))
+		return err
+	}
+}
+
+// counter is a write in the handler's transaction: it counts completions.
+func counter(name string) memstore.Write {
+	return memstore.Write{Key: name, Update: func(stored any) (any, error) {
+		n, _ := stored.(int)
+		return n + 1, nil
+	}}
+}
+
+// work takes time, unless the process dies or the work is cancelled.
+func (p *process) work(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-p.dead:
+		return errCrashed
+	}
+}

@@ -1,0 +1,317 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// begin notes that a handler starts. From here on, and only from here on, work
+// can have effects.
+func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consumer.Message) *attempt { //nolint:revive // p is who, ctx is what is looked at
+	id := dedupe.RecordID(scope, a.Name)
+	rec := v.w.record(id)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n, known := v.name(id), v.messages[m.ID]
+	run := &attempt{ctx: ctx, name: n, fence: a.Fence, p: p, message: known, receipt: m.ReceiptHandle}
+	v.stats.Attempts++
+	known.begun++
+	v.line(p.label, "begins", a.Name, fmt.Sprint(a.Number), known.label)
+
+	loose := v.w.plan.Beyond || v.pausedSince(n.claims[a.Fence])
+	if !loose {
+		v.mustHold(run, rec)
+	}
+	for _, other := range n.running {
+		switch {
+		case !live(other):
+		case other.fence >= a.Fence && !loose:
+			v.violate("%s begins on %s with fence %d, not above the %d that %s works with", p.label, n.label, a.Fence, other.fence, other.p.label)
+		case loose || v.pausedSince(n.claims[other.fence]):
+			v.stats.Overlaps++
+		default:
+			v.violate("%s begins on %s while %s works on it", p.label, n.label, other.p.label)
+		}
+	}
+	if a.Fence <= n.highest && !loose {
+		v.violate("%s begins on %s with fence %d after %d", p.label, n.label, a.Fence, n.highest)
+	}
+	n.highest = max(n.highest, a.Fence)
+	if v.w.plan.FIFO {
+		v.inOrder(run)
+	}
+	n.running = append(n.running, run)
+	return run
+}
+
+// live reports whether an attempt may still have effects: it has not been
+// cancelled, or it has and its process cannot know yet.
+func live(a *attempt) bool {
+	_, paused := a.p.pauseState()
+	return !a.p.isDead() && (a.ctx.Err() == nil || paused)
+}
+
+// mustHold: an attempt that begins is the one that the record names.
+func (v *watch) mustHold(run *attempt, rec dedupe.Record) {
+	switch {
+	case rec.Status == dedupe.Completed:
+		v.violate("%s begins on %s, which is completed", run.p.label, run.name.label)
+	case rec.Status != dedupe.InProgress || rec.Fence != run.fence:
+		v.violate("%s begins on %s with fence %d, but the record is %s with fence %d", run.p.label, run.name.label, run.fence, rec.Status, rec.Fence)
+	}
+}
+
+// pausedSince reports whether the holder of a fence has been paused since it
+// got it. The caller holds mu.
+func (v *watch) pausedSince(c claim) bool {
+	if c.p == nil {
+		return false
+	}
+	times, _ := c.p.pauseState()
+	return times > c.pauses
+}
+
+// inOrder: what came before in the group has its end, or cannot have one.
+func (v *watch) inOrder(run *attempt) {
+	for _, earlier := range v.groups[run.message.group] {
+		if earlier == run.message {
+			return
+		}
+		over := earlier.deleted || earlier.copied > 0 || v.w.record(earlier.id()).Status.Final() ||
+			earlier.deliveries >= v.w.plan.MaxReceives // SQS may have moved it
+		if !over && !earlier.excused(outOfOrder...) && !run.message.excused(outOfOrder...) {
+			v.violate("%s begins on %s while %s stands before it in group %s", run.p.label, run.message.label, earlier.label, run.message.group)
+		}
+	}
+}
+
+// outOfOrder are the faults that break the order by themselves.
+var outOfOrder = []string{"duplicated", "delivered early", "delete forgotten", "paused"}
+
+// end notes that a handler has returned.
+func (v *watch) end(run *attempt) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.line(run.p.label, "returns", run.name.label)
+	run.name.running = slices.DeleteFunc(run.name.running, func(a *attempt) bool { return a == run })
+}
+
+// effect notes that a handler has done something that it hands its fence to.
+func (v *watch) effect(run *attempt) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.stats.Effects++
+	if run.fence < run.name.highest {
+		v.stats.Refused++
+	}
+}
+
+// stored notes a write that has happened.
+func (v *watch) stored(p *process, before, after dedupe.Record) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n := v.name(after.ID)
+	v.stats.Writes++
+	v.line(p.label, "stores", n.label, string(before.Status), string(after.Status), fmt.Sprint(after.Attempts))
+	if after.Version <= before.Version {
+		v.violate("%s: version %d after %d", n.label, after.Version, before.Version)
+	}
+	claimed := after.Status == dedupe.InProgress && after.Fence != before.Fence
+	switch {
+	case claimed:
+		if after.Fence <= before.Fence || after.Fence != after.Version {
+			v.violate("%s: fence %d (version %d) claimed after %d", n.label, after.Fence, after.Version, before.Fence)
+		}
+		times, _ := p.pauseState()
+		n.claims[after.Fence] = claim{p, times}
+	case after.Fence != before.Fence:
+		v.violate("%s: fence %d became %d without a claim", n.label, before.Fence, after.Fence)
+	}
+	v.transition(n, p, before, after, claimed)
+}
+
+// transition checks a write against what DESIGN.md allows.
+func (v *watch) transition(n *name, p *process, before, after dedupe.Record, claimed bool) {
+	own := before.Owner == after.Owner
+	if before.Status != "" && onlyOrder(before, after) {
+		return
+	}
+	switch before.Status {
+	case dedupe.Completed:
+		v.violate("%s: a completed record was written over by %s (%s)", n.label, p.label, after.Status)
+	case dedupe.Rejected:
+		n.reopened = time.Now()
+		m := v.messages[after.MessageID]
+		if !claimed || m == nil || !m.redriven || before.ReopenedBy == after.MessageID {
+			v.violate("%s: rejected, and then %s without an order", n.label, after.Status)
+		}
+	case dedupe.Unknown:
+		if after.Status != dedupe.Completed || !own {
+			v.violate("%s: unknown, and then %s", n.label, after.Status)
+		}
+	case dedupe.InProgress:
+		if after.Status != dedupe.InProgress && own {
+			v.settles(n, before)
+		}
+	case dedupe.Retrying, dedupe.Forgotten, "":
+		if !claimed && after.Status != dedupe.Rejected {
+			v.violate("%s: %s, and then %s without a claim", n.label, before.Status, after.Status)
+		}
+	}
+}
+
+// onlyOrder reports whether a write does nothing but spend a redrive order.
+func onlyOrder(before, after dedupe.Record) bool {
+	before.Version, before.ReopenedBy, before.ExpiresAt = after.Version, after.ReopenedBy, after.ExpiresAt
+	return reflect.DeepEqual(before, after)
+}
+
+// settles: the record of an attempt gets its end after the handler has
+// returned, or when its lease has lapsed.
+func (v *watch) settles(n *name, before dedupe.Record) {
+	lapsed := time.Now().After(before.LeaseUntil)
+	for _, run := range n.running {
+		if run.fence == before.Fence && !run.p.isDead() && !lapsed && !v.w.plan.Beyond {
+			v.violate("%s: the record is settled while %s works on it", n.label, run.p.label)
+		}
+	}
+}
+
+// deleting notes that a process asks for the deletion of a message: it must
+// have its outcome by now.
+func (v *watch) deleting(p *process, receipt string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	m := v.receipts[receipt]
+	rec := v.w.record(m.id())
+	done := rec.Status == dedupe.Completed && rec.Fingerprint == fingerprint(m.body)
+	if !done && m.copied == 0 {
+		v.violate("%s deletes %s, whose record is %q and which has no copy", p.label, m.label, rec.Status)
+	}
+}
+
+// deleted notes that SQS has deleted messages, before a receive that this lets
+// through can be noted.
+func (v *watch) deleted(p *process, call func() (receipts []string, err error)) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	receipts, err := call()
+	for _, r := range receipts {
+		m := v.receipts[r]
+		m.deleted, m.holder = true, nil
+		v.line(p.label, "deletes", m.label)
+	}
+	return err
+}
+
+// changing notes a new visibility timeout: one that is shorter than a
+// heartbeat's gives the message back.
+func (v *watch) changing(p *process, receipt string, d time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	m := v.receipts[receipt]
+	if d == v.w.plan.Visibility {
+		return
+	}
+	v.line(p.label, "releases", m.label, d.String())
+	if m.holder == p {
+		m.holder = nil
+	}
+	n := v.name(m.id())
+	elsewhere := false // in the same process, on an earlier delivery
+	for _, run := range n.running {
+		if run.p == p && run.receipt == receipt {
+			v.violate("%s releases %s while it works on it", p.label, m.label)
+		}
+		elsewhere = elsewhere || run.p == p
+	}
+	rec := v.w.record(m.id())
+	held := rec.Status == dedupe.InProgress && n.claims[rec.Fence].p == p && v.messages[rec.MessageID] == m
+	if held && !elsewhere && receipt == m.receipt && !n.faultsBy[p] {
+		v.violate("%s releases %s before its record", p.label, m.label)
+	}
+}
+
+// copied notes a dead-letter copy.
+func (v *watch) copied(p *process, original, reason string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	m := v.messages[original]
+	if m == nil || reason == "" {
+		v.violate("%s sends a dead-letter copy of %q with reason %q", p.label, original, reason)
+		return
+	}
+	m.copied++
+	v.stats.DeadLetters++
+	v.line(p.label, "dead-letters", m.label, reason)
+	rec, n := v.w.record(m.id()), v.name(m.id())
+	final := rec.Status.Final() || n.reopened.After(m.received)
+	if reason == "mismatch" {
+		final = rec.Fingerprint != fingerprint(m.body)
+	}
+	if !final && !slices.Contains(unfinished, reason) {
+		v.violate("%s dead-letters %s for %q, but its record is %q", p.label, m.label, reason, rec.Status)
+	}
+}
+
+// unfinished are the reasons of messages that a stop, or SQS's twelve hours,
+// gave up without an outcome of their own.
+var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried", "target down"}
+
+// crashed notes a death.
+func (v *watch) crashed(p *process) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.faults["process: crash"]++
+	v.line(p.label, "crashes")
+	v.excuseHeld(p, "crashed")
+}
+
+func (v *watch) paused(p *process) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.faults["process: pause"]++
+	v.line(p.label, "pauses")
+	v.excuseHeld(p, "paused")
+}
+
+func (v *watch) terminated(p *process) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.faults["process: stop"]++
+	v.line(p.label, "stops")
+	for _, m := range v.messages {
+		if m.holder == p && v.name(m.id()).faultsBy[p] {
+			m.excuse("stopped in trouble of the store")
+		}
+	}
+}
+
+func (v *watch) excuseHeld(p *process, why string) {
+	for _, m := range v.messages {
+		if m.holder == p {
+			m.excuse(why)
+		}
+	}
+}
+
+// ranOut notes the end of a worker's Run.
+func (v *watch) ranOut(p *process, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.line(p.label, "has ended", outcomeOf(err))
+	switch {
+	case err == nil || p.hasCrashed():
+	case errors.Is(err, consumer.ErrAbandoned):
+		v.excuseHeld(p, "abandoned")
+	default:
+		v.violate("%s: Run returned %v", p.label, err)
+	}
+}

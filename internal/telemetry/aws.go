@@ -1,0 +1,57 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// longestCode bounds the label for an error: AWS's own codes are shorter.
+const longestCode = 64
+
+// InstrumentAWS makes every client made of cfg count its requests: each try,
+// with its operation, how long it took, and the code of its error.
+func (t *Telemetry) InstrumentAWS(cfg *aws.Config) {
+	count := middleware.DeserializeMiddlewareFunc("sqsonce.count", func(
+		ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
+	) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		start := time.Now()
+		out, metadata, err := next.HandleDeserialize(ctx, in)
+		operation := metric.WithAttributes(
+			keyService.String(awsmiddleware.GetServiceID(ctx)), keyOperation.String(awsmiddleware.GetOperationName(ctx)),
+		)
+		t.is.awsCalls.Add(ctx, 1, operation, metric.WithAttributes(keyError.String(errorCode(err))))
+		t.is.awsTime.Record(ctx, time.Since(start).Seconds(), operation)
+		return out, metadata, err
+	})
+	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
+		// First of this step: within the retries, and where the answer's error is known.
+		return stack.Deserialize.Add(count, middleware.Before)
+	})
+}
+
+// errorCode is the label for an error: AWS's code, "cancelled" or "timeout" for
+// ours, "connection" for the rest; empty for none.
+func errorCode(err error) string {
+	api, isAPI := errors.AsType[smithy.APIError](err)
+	switch {
+	case err == nil:
+		return ""
+	case isAPI && len(api.ErrorCode()) <= longestCode:
+		return api.ErrorCode()
+	case isAPI:
+		return "other"
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	default:
+		return "connection"
+	}
+}

@@ -1,0 +1,105 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/sqsonce/sqsonce/consumer"
+)
+
+// ConsumerHooks count what a consumer does.
+func (t *Telemetry) ConsumerHooks() consumer.Hooks {
+	queue := metric.WithAttributes(t.queue()...)
+	ctx := context.Background()
+	return consumer.Hooks{
+		Received: func(n int, _ time.Duration) {
+			t.is.received.Add(ctx, int64(n), queue)
+			t.is.receives.Record(ctx, int64(n), queue)
+		},
+		Handled: func(_ consumer.Message, d consumer.Disposition, _ time.Duration) {
+			t.is.handled.Add(ctx, 1, queue, metric.WithAttributes(keyOutcome.String(d.Action.String()), reason(d.Reason)))
+		},
+		DeadLettered: func(_ consumer.Message, d consumer.Disposition) {
+			t.is.deadLetters.Add(ctx, 1, queue, metric.WithAttributes(reason(d.Reason)))
+		},
+		Answered: func(operation string, n, _ int, _ time.Duration) {
+			t.is.acks.Record(ctx, int64(n), queue, metric.WithAttributes(keyOperation.String(operation)))
+		},
+	}
+}
+
+// Watch makes gauges of a consumer's numbers, asked for at each scrape.
+// Dependencies are the names that may be reported down.
+func (t *Telemetry) Watch(stats func() consumer.Stats, dependencies ...string) error {
+	meter, queue := t.is.meter, metric.WithAttributes(t.queue()...)
+	gauge := func(name, unit, help string) (metric.Int64ObservableGauge, error) {
+		return meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(help))
+	}
+	numbers := []struct {
+		name, unit, help string
+		of               func(consumer.Stats) int
+	}{
+		{"sqsonce.slots", "{slot}", "Messages that can be handled at a time.", func(s consumer.Stats) int { return s.Slots }},
+		{"sqsonce.slots.taken", "{slot}", "Slots that are taken: messages in flight.", func(s consumer.Stats) int { return s.Running }},
+		{"sqsonce.held", "{message}", "Messages that wait in their slot for a dependency.", func(s consumer.Stats) int { return s.Held }},
+		{"sqsonce.parked", "{message}", "Messages that wait here without a slot.", func(s consumer.Stats) int { return s.Parked }},
+		{"sqsonce.acks.unanswered", "{message}", "Messages whose end SQS has not answered yet.", func(s consumer.Stats) int { return s.Acks }},
+		{"sqsonce.polls", "{call}", "Receives that are out.", func(s consumer.Stats) int { return s.Polls }},
+	}
+	observables := make([]metric.Observable, 0, len(numbers)+2)
+	gauges := make([]metric.Int64ObservableGauge, len(numbers))
+	for i, n := range numbers {
+		g, err := gauge(n.name, n.unit, n.help)
+		if err != nil {
+			return fmt.Errorf("telemetry of %s: %w", n.name, err)
+		}
+		gauges[i], observables = g, append(observables, g)
+	}
+	down, err := gauge("sqsonce.down", "", "1 for a dependency that is known to be down.")
+	if err != nil {
+		return fmt.Errorf("telemetry of dependencies: %w", err)
+	}
+	state, err := gauge("sqsonce.state", "", "1 for the state that the worker is in.")
+	if err != nil {
+		return fmt.Errorf("telemetry of the state: %w", err)
+	}
+	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		s := stats()
+		for i, n := range numbers {
+			o.ObserveInt64(gauges[i], int64(n.of(s)), queue)
+		}
+		for _, name := range dependencies {
+			o.ObserveInt64(down, one(slices.Contains(s.Down, name)), queue, metric.WithAttributes(attribute.String("dependency", name)))
+		}
+		for _, is := range states {
+			o.ObserveInt64(state, one(s.State == is), queue, metric.WithAttributes(attribute.String("state", string(is))))
+		}
+		return nil
+	}, append(observables, down, state)...)
+	if err != nil {
+		return fmt.Errorf("telemetry of the consumer: %w", err)
+	}
+	return nil
+}
+
+var states = []consumer.State{
+	consumer.Starting, consumer.Running, consumer.Paused, consumer.Held, consumer.Draining, consumer.Stopped,
+}
+
+func one(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// queue is what the messaging conventions want of everything about a queue.
+func (t *Telemetry) queue() []attribute.KeyValue {
+	return []attribute.KeyValue{semconv.MessagingSystemAWSSQS, semconv.MessagingDestinationName(t.cfg.Queue)}
+}

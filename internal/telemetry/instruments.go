@@ -1,0 +1,90 @@
+package telemetry
+
+import (
+	"errors"
+	"slices"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Bounds of histograms.
+var (
+	workSeconds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
+	waitSeconds = []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}
+	callSeconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}
+	entries     = []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 25}
+)
+
+// Labels of our own. Their values are few, all of them named in this project.
+const (
+	keyOutcome   = attribute.Key("outcome")
+	keyReason    = attribute.Key("reason")
+	keyKind      = attribute.Key("kind")
+	keyOperation = attribute.Key("operation")
+	keyService   = attribute.Key("service")
+	keyError     = attribute.Key("error")
+)
+
+// instruments are what is counted and measured.
+type instruments struct {
+	received, handled, deadLetters                metric.Int64Counter
+	duplicates, refused, settled                  metric.Int64Counter
+	takeovers, lost, late, recovered, storeErrors metric.Int64Counter
+	awsCalls                                      metric.Int64Counter
+	work, dwell, awsTime                          metric.Float64Histogram
+	receives, acks                                metric.Int64Histogram
+	meter                                         metric.Meter
+}
+
+func (is *instruments) init(m metric.Meter) error {
+	is.meter = m
+	var errs []error
+	counter := func(name, unit, help string) metric.Int64Counter {
+		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(help))
+		errs = append(errs, err)
+		return c
+	}
+	seconds := func(name, help string, bounds []float64) metric.Float64Histogram {
+		h, err := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(help), metric.WithExplicitBucketBoundaries(bounds...))
+		errs = append(errs, err)
+		return h
+	}
+	sizes := func(name, help string) metric.Int64Histogram {
+		h, err := m.Int64Histogram(name, metric.WithDescription(help), metric.WithExplicitBucketBoundaries(entries...))
+		errs = append(errs, err)
+		return h
+	}
+	is.received = counter("messaging.client.consumed.messages", "{message}", "Messages received.")
+	is.handled = counter("sqsonce.handled", "{try}", "Runs of the handler, by what was decided about the message.")
+	is.deadLetters = counter("sqsonce.dead_letters", "{message}", "Messages copied to the dead-letter queue, by reason.")
+	is.duplicates = counter("sqsonce.duplicates", "{message}", "Deliveries that did not run the work, by how: replayed, joined, cached, deferred.")
+	is.refused = counter("sqsonce.refused", "{message}", "Deliveries of names that are not run again, by reason.")
+	is.settled = counter("sqsonce.attempts", "{attempt}", "Attempts that have ended, by outcome.")
+	is.takeovers = counter("sqsonce.takeovers", "{attempt}", "Attempts on names whose earlier holder's lease had lapsed.")
+	is.lost = counter("sqsonce.leases.lost", "{attempt}", "Attempts cancelled because their lease could not be proven.")
+	is.late = counter("sqsonce.completions.late", "{attempt}", "Completions recorded after the lease had lapsed.")
+	is.recovered = counter("sqsonce.writes.recovered", "{write}", "Own writes recognised after their answer was lost.")
+	is.storeErrors = counter("sqsonce.store.errors", "{call}", "Calls to the store that failed without a verdict and are tried again.")
+	is.awsCalls = counter("sqsonce.aws.calls", "{call}", "Requests sent to AWS, the SDK's own retries included.")
+	is.work = seconds("messaging.process.duration", "Time in the handler, duplicates included.", workSeconds)
+	is.dwell = seconds("sqsonce.dwell", "Time from the sending of a message to its handling.", waitSeconds)
+	is.awsTime = seconds("sqsonce.aws.duration", "Time of requests to AWS.", callSeconds)
+	is.receives = sizes("sqsonce.receive.size", "Messages brought by a receive.")
+	is.acks = sizes("sqsonce.ack.size", "Entries of the batches that end or extend messages.")
+	return errors.Join(errs...)
+}
+
+// reasons are the values that the label of that name takes; what is none of
+// them, as a library user's own, is "other".
+var reasons = []string{
+	"attempts used up", "bad message", "failed on its last receive", "in progress elsewhere",
+	"in progress elsewhere at stop", "mismatch", "rejected", "stopped", "stopped before it was tried", "unknown outcome",
+}
+
+func reason(of string) attribute.KeyValue {
+	if of != "" && !slices.Contains(reasons, of) {
+		of = "other"
+	}
+	return keyReason.String(of)
+}

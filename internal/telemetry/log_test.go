@@ -1,0 +1,67 @@
+package telemetry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+func TestLogLinesOfAMessageSayWhichAttemptItIs(t *testing.T) {
+	tele, spans := newTelemetry(t)
+	h := tele.Middleware()(func(ctx context.Context, m consumer.Message) error {
+		tele.Attempt(ctx, m.ID, dedupe.Attempt{Name: "a", Number: 3, Fence: 77})
+		return nil
+	})
+	if err := h(t.Context(), consumer.Message{ID: "m-1"}); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	log := slog.New(tele.LogHandler(slog.NewJSONHandler(&out, nil)))
+	trace := spans.GetSpans()[0].SpanContext.TraceID().String()
+	for name, tc := range map[string]struct {
+		say  func()
+		want map[string]any // of attempt, fence and trace_id
+	}{
+		"of the message": {func() { log.Info("x", "message_id", "m-1") }, map[string]any{"attempt": 3., "fence": 77., "trace_id": trace}},
+		"with the id before": {
+			func() { log.With("message_id", "m-1").Info("x", "attempt", 4) },
+			map[string]any{"attempt": 4., "fence": 77., "trace_id": trace},
+		},
+		"of another message": {func() { log.Info("x", "message_id", "m-2") }, nil},
+		"of none":            {func() { log.Info("x") }, nil},
+		"in a group":         {func() { log.WithGroup("g").Info("x", "message_id", "m-1") }, nil},
+	} {
+		out.Reset()
+		tc.say()
+		var line map[string]any
+		if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"attempt", "fence", "trace_id"} {
+			if line[key] != tc.want[key] {
+				t.Errorf("%s: %s is %v, want %v", name, key, line[key], tc.want[key])
+			}
+		}
+	}
+}
+
+func TestKnowledgeForLogLinesIsBounded(t *testing.T) {
+	var f flights
+	for i := range 3 * keptFlights {
+		f.note(fmt.Sprint(i), flight{attempt: i})
+		f.note(fmt.Sprint(i), flight{attempt: i + 1})
+	}
+	if len(f.m) != keptFlights || len(f.ring) != keptFlights {
+		t.Errorf("%d messages are known, want %d", len(f.m), keptFlights)
+	}
+	last := 3*keptFlights - 1
+	if known, ok := f.get(fmt.Sprint(last)); !ok || known.attempt != last+1 {
+		t.Errorf("of the last message is known %+v", known)
+	}
+}

@@ -1,0 +1,148 @@
+// Package telemetry is what the worker tells about itself: metrics, traces and
+// the fields of its log lines.
+//
+// Metrics are always to be had in the form of Prometheus ([Telemetry.Handler]).
+// With OTEL_EXPORTER_OTLP_ENDPOINT (or the one of the signal alone) they and
+// the traces are also sent there, as the variables of OpenTelemetry say. Names
+// of messages are never labels: there are as many as messages.
+package telemetry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	exporter "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+const scope = "github.com/sqsonce/sqsonce"
+
+// Config says what is told, and to whom. The zero value of a field means its
+// default.
+type Config struct {
+	// Service is the service.name unless OTEL_SERVICE_NAME gives another.
+	// Default sqsonce-worker.
+	Service string
+	// Version is the service.version; may be empty.
+	Version string
+	// Queue is the name of the queue, for messaging.destination.name.
+	Queue string
+	// Logger is told when telemetry cannot be sent. Default [slog.Default].
+	Logger *slog.Logger
+	// Spans gets the spans beside the OTLP exporter. Default: nobody.
+	Spans sdktrace.SpanProcessor
+}
+
+// Telemetry is the meters and the tracer of one worker. Use New.
+type Telemetry struct {
+	cfg      Config
+	tracer   trace.Tracer
+	tracing  bool // spans go somewhere
+	registry *prometheus.Registry
+	meters   *metric.MeterProvider
+	spans    *sdktrace.TracerProvider // nil unless tracing
+	is       instruments
+	flights  flights
+}
+
+// New returns telemetry that has to be shut down. An error says which exporter
+// cannot be made of the environment.
+func New(ctx context.Context, cfg Config) (*Telemetry, error) {
+	cfg.Service = cmp.Or(cfg.Service, "sqsonce-worker")
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	t := &Telemetry{cfg: cfg, registry: prometheus.NewRegistry()}
+	// The environment goes last: it wins.
+	about, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(semconv.ServiceName(cfg.Service), semconv.ServiceVersion(cfg.Version)),
+		resource.WithFromEnv(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("telemetry resource: %w", err)
+	}
+	if err := t.openMeters(ctx, about); err != nil {
+		return nil, err
+	}
+	if err := t.openSpans(ctx, about); err != nil {
+		return nil, errors.Join(err, t.Shutdown(ctx))
+	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		cfg.Logger.Warn("telemetry is not sent", "error", err)
+	}))
+	return t, nil
+}
+
+func (t *Telemetry) openMeters(ctx context.Context, about *resource.Resource) error {
+	t.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	prom, err := exporter.New(exporter.WithRegisterer(t.registry), exporter.WithoutScopeInfo())
+	if err != nil {
+		return fmt.Errorf("telemetry for Prometheus: %w", err)
+	}
+	options := []metric.Option{metric.WithResource(about), metric.WithReader(prom)}
+	if hasEndpoint("METRICS") {
+		otlp, err := otlpmetrichttp.New(ctx)
+		if err != nil {
+			return fmt.Errorf("telemetry of metrics by OTLP: %w", err)
+		}
+		options = append(options, metric.WithReader(metric.NewPeriodicReader(otlp)))
+	}
+	t.meters = metric.NewMeterProvider(options...)
+	return t.is.init(t.meters.Meter(scope))
+}
+
+func (t *Telemetry) openSpans(ctx context.Context, about *resource.Resource) error {
+	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(about)}
+	if t.cfg.Spans != nil {
+		options = append(options, sdktrace.WithSpanProcessor(t.cfg.Spans))
+	}
+	if hasEndpoint("TRACES") {
+		otlp, err := otlptracehttp.New(ctx)
+		if err != nil {
+			return fmt.Errorf("telemetry of traces by OTLP: %w", err)
+		}
+		options = append(options, sdktrace.WithBatcher(otlp))
+	}
+	if len(options) == 1 {
+		t.tracer = noop.NewTracerProvider().Tracer(scope)
+		return nil
+	}
+	t.spans = sdktrace.NewTracerProvider(options...)
+	t.tracer, t.tracing = t.spans.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)), true
+	return nil
+}
+
+// hasEndpoint reports whether the environment says where a signal goes.
+func hasEndpoint(signal string) bool {
+	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
+}
+
+// Handler answers with the metrics as Prometheus reads them, with exemplars for
+// who asks for OpenMetrics.
+func (t *Telemetry) Handler() http.Handler {
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+}
+
+// Shutdown sends what has not been sent, until ctx ends.
+func (t *Telemetry) Shutdown(ctx context.Context) error {
+	var errs []error
+	if t.spans != nil {
+		errs = append(errs, t.spans.Shutdown(ctx))
+	}
+	return errors.Join(append(errs, t.meters.Shutdown(ctx))...)
+}

@@ -1,0 +1,134 @@
+package telemetry
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+var w3c propagation.TraceContext
+
+// Middleware measures and traces each run of a handler. Its span begins a trace
+// of its own, linked to the producer's: one message may be handled several
+// times, long after it was sent. Where spans go nowhere the producer's trace
+// is passed on instead.
+func (t *Telemetry) Middleware() consumer.Middleware {
+	return func(next consumer.Handler) consumer.Handler {
+		return func(ctx context.Context, m consumer.Message) error {
+			start := time.Now()
+			ctx, span := t.start(ctx, m)
+			defer span.End() // also when the handler panics
+			t.flights.note(m.ID, flight{traceID: traceID(ctx)})
+			if !m.SentAt.IsZero() {
+				t.is.dwell.Record(ctx, max(start.Sub(m.SentAt), 0).Seconds(), metric.WithAttributes(t.queue()...))
+			}
+			err := next(ctx, m)
+			outcome := outcomeOf(err)
+			t.is.work.Record(ctx, time.Since(start).Seconds(),
+				metric.WithAttributes(t.queue()...), metric.WithAttributes(semconv.MessagingOperationName("process"), keyOutcome.String(outcome)))
+			span.SetAttributes(attribute.String("sqsonce.outcome", outcome))
+			if err != nil && outcome != "deferred" {
+				span.SetStatus(codes.Error, err.Error())
+			}
+			return err
+		}
+	}
+}
+
+// Attempt notes on the span and for the log which attempt a message has become.
+func (t *Telemetry) Attempt(ctx context.Context, messageID string, a dedupe.Attempt) {
+	trace.SpanFromContext(ctx).SetAttributes(
+		attribute.String("sqsonce.name", a.Name),
+		attribute.Int("sqsonce.attempt", a.Number), attribute.Int64("sqsonce.fence", int64(a.Fence)),
+	)
+	t.flights.note(messageID, flight{attempt: a.Number, fence: int64(a.Fence), traceID: traceID(ctx)})
+}
+
+// Traceparent is the trace context of ctx in the form of the W3C, for who comes
+// next; empty when there is none.
+func (t *Telemetry) Traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	w3c.Inject(ctx, carrier)
+	return carrier["traceparent"]
+}
+
+func (t *Telemetry) start(ctx context.Context, m consumer.Message) (context.Context, trace.Span) {
+	producers := producersOf(ctx, m)
+	if !t.tracing {
+		if len(producers) > 0 {
+			ctx = trace.ContextWithRemoteSpanContext(ctx, producers[0])
+		}
+		return ctx, trace.SpanFromContext(context.Background())
+	}
+	links := make([]trace.Link, len(producers))
+	for i, p := range producers {
+		links[i] = trace.Link{SpanContext: p}
+	}
+	return t.tracer.Start(ctx, "process "+t.cfg.Queue,
+		trace.WithNewRoot(), trace.WithLinks(links...), trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(t.queue()...),
+		trace.WithAttributes(
+			semconv.MessagingOperationName("process"), semconv.MessagingOperationTypeProcess,
+			semconv.MessagingMessageID(m.ID), semconv.MessagingMessageBodySize(len(m.Body)),
+			attribute.Int("sqsonce.receive_count", m.ReceiveCount),
+		))
+}
+
+// producersOf are the spans that a message says it comes from, without repeats.
+func producersOf(ctx context.Context, m consumer.Message) []trace.SpanContext {
+	carrier := propagation.MapCarrier{}
+	for _, key := range w3c.Fields() {
+		if v, ok := m.Attribute(key); ok {
+			carrier[key] = v
+		}
+	}
+	var found []trace.SpanContext
+	if sc := trace.SpanContextFromContext(w3c.Extract(context.WithoutCancel(ctx), carrier)); sc.IsValid() && sc.IsRemote() {
+		found = append(found, sc)
+	}
+	if sc := fromXRay(m.TraceHeader); sc.IsValid() && (len(found) == 0 || found[0].SpanID() != sc.SpanID()) {
+		found = append(found, sc)
+	}
+	return found
+}
+
+// fromXRay reads Root=1-{8 hex}-{24 hex};Parent={16 hex};Sampled={0 or 1}, in
+// any order. What it cannot read is an invalid span context.
+// https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+func fromXRay(header string) trace.SpanContext {
+	var cfg trace.SpanContextConfig
+	for field := range strings.SplitSeq(header, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(field), "=")
+		switch key {
+		case "Root":
+			if parts := strings.Split(value, "-"); len(parts) == 3 && parts[0] == "1" {
+				cfg.TraceID, _ = trace.TraceIDFromHex(strings.ToLower(parts[1] + parts[2])) // an error leaves it invalid
+			}
+		case "Parent":
+			cfg.SpanID, _ = trace.SpanIDFromHex(strings.ToLower(value)) // as above
+		case "Sampled":
+			if value == "1" {
+				cfg.TraceFlags = trace.FlagsSampled
+			}
+		}
+	}
+	cfg.Remote = true
+	return trace.NewSpanContext(cfg)
+}
+
+func traceID(ctx context.Context) string {
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		return sc.TraceID().String()
+	}
+	return ""
+}
