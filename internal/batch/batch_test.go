@@ -153,6 +153,59 @@ func TestTwoItemsOfOneKeyNeverShareACall(t *testing.T) {
 	})
 }
 
+// An item that waits for another of its key does not fill the batch meanwhile.
+func TestAnItemThatIsPassedOverTakesNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{
+			Send: r.send, Max: 10, Calls: 1, MaxBytes: 10,
+			Size: func(v int) int { return v % 10 }, Key: func(v int) string { return fmt.Sprint(v % 2) },
+		})
+		var wg sync.WaitGroup
+		for _, v := range []int{1, 2, 8, 7} { // 8 has the key of 2
+			wg.Go(func() {
+				if _, err := b.Do(context.Background(), v); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		b.Close()
+		if want := [][]int{{1}, {2, 7}, {8}}; fmt.Sprint(r.calls) != fmt.Sprint(want) {
+			t.Errorf("calls %v, want %v", r.calls, want)
+		}
+	})
+}
+
+// What was withdrawn must not count towards a full batch.
+func TestAWithdrawnItemTakesNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{
+			Send: r.send, Max: 3, Calls: 2, MaxBytes: 10, Size: func(v int) int { return v },
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		do := func(ctx context.Context, v int) {
+			wg.Go(func() { _, _ = b.Do(ctx, v) })
+			synctest.Wait()
+		}
+		do(t.Context(), 1) // out
+		do(ctx, 8)
+		do(ctx, 1)
+		cancel()
+		synctest.Wait()
+		do(t.Context(), 2)
+		do(t.Context(), 3)
+		wg.Wait()
+		b.Close()
+		if want := [][]int{{1}, {2, 3}}; fmt.Sprint(r.calls) != fmt.Sprint(want) {
+			t.Errorf("calls %v, want %v", r.calls, want)
+		}
+	})
+}
+
 func TestEachItemGetsItsOwnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		odd := errors.New("odd")
@@ -233,6 +286,34 @@ func TestCloseFlushesWhatWasHandedInAndRefusesMore(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkDo measures what the batcher itself takes, with 100 senders.
+func BenchmarkDo(b *testing.B) {
+	answers := make([]batch.Answer[int], 25)
+	bt := batch.New(batch.Config[int, int]{
+		Send: func(items []int) []batch.Answer[int] { return answers[:len(items)] }, Max: 25,
+		MaxBytes: 1 << 20, Size: func(int) int { return 1000 }, Key: func(v int) string { return keys[v%len(keys)] },
+	})
+	defer bt.Close()
+	b.ReportAllocs()
+	b.SetParallelism(50)
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if _, err := bt.Do(b.Context(), i); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+var keys = func() []string {
+	s := make([]string, 1000)
+	for i := range s {
+		s[i] = fmt.Sprint("key-", i)
+	}
+	return s
+}()
 
 // TestTheRuleHoldsWhateverIsHandedIn: by random items at random times, each is
 // answered once, no call carries more than it may, and no more are out.
