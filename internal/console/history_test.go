@@ -115,7 +115,7 @@ func FuzzClipIsBoundedText(f *testing.F) {
 
 // feed lets one message go by: claimed, run, deleted.
 func feed(h *History, id, name string, took time.Duration) {
-	c, d := h.ConsumerHooks(), h.DedupeHooks()
+	c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 	m := consumer.Message{ID: id, ReceiveCount: 1, SentAt: time.Now()}
 	c.Received(1, 0)
 	_, _ = h.Keys(func(consumer.Message) (dedupe.Key, error) { return dedupe.Key{Name: name}, nil })(m)
@@ -131,7 +131,7 @@ func feed(h *History, id, name string, took time.Duration) {
 func TestWhatHappensIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHistory(30 * time.Second)
-		c, d := h.ConsumerHooks(), h.DedupeHooks()
+		c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 		feed(h, "m-1", "order-1", 10*time.Millisecond)
 		for _, kind := range []string{"recorded", "cached", "joined"} {
 			d.Replayed("order-1", kind)
@@ -209,7 +209,7 @@ func TestSparklinesCoverAQuarterOfAnHour(t *testing.T) {
 func TestCountdownsFollowClaimsAndRenewals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHistory(30 * time.Second)
-		d := h.DedupeHooks()
+		d := h.DedupeHooks(dedupe.Hooks{})
 		a := dedupe.Attempt{Name: "order-1", Number: 2, Fence: 7}
 		h.received(1)
 		h.keyed("m-1", "order-1")
@@ -242,7 +242,7 @@ func TestCountdownsFollowClaimsAndRenewals(t *testing.T) {
 
 func TestTheHistoryIsBounded(t *testing.T) {
 	h := NewHistory(time.Second)
-	c, d := h.ConsumerHooks(), h.DedupeHooks()
+	c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 	long := strings.Repeat("n", 600)
 	for i := range 3 * maxAloft {
 		name := fmt.Sprintf("%s-%d", long, i)
@@ -267,5 +267,66 @@ func TestTheHistoryIsBounded(t *testing.T) {
 		if len(o.Name) > maxNameShown || len(o.Error) > maxErrorKept || len(o.ID) > 100 {
 			t.Fatalf("an outcome has %d bytes of name, %d of error, %d of id", len(o.Name), len(o.Error), len(o.ID))
 		}
+	}
+}
+
+func TestHooksAreChained(t *testing.T) {
+	h := NewHistory(time.Second)
+	var next []string
+	c := h.ConsumerHooks(consumer.Hooks{
+		Received: func(int, time.Duration) { next = append(next, "received") },
+		Handled:  func(consumer.Message, consumer.Disposition, time.Duration) { next = append(next, "handled") },
+		Ended:    func(consumer.Message, consumer.Disposition) { next = append(next, "ended") },
+	})
+	d := h.DedupeHooks(dedupe.Hooks{
+		Claimed:  func(dedupe.Attempt) { next = append(next, "claimed") },
+		Replayed: func(string, string) { next = append(next, "replayed") },
+		Settled:  func(dedupe.Attempt, string, time.Duration, error) { next = append(next, "settled") },
+	})
+	c.Received(1, 0)
+	d.Claimed(dedupe.Attempt{Name: "a"})
+	d.Settled(dedupe.Attempt{Name: "a"}, "completed", 0, nil)
+	d.Replayed("a", "cached")
+	c.Handled(consumer.Message{ID: "m"}, consumer.Disposition{Action: consumer.Delete}, 0)
+	c.Ended(consumer.Message{ID: "m"}, consumer.Disposition{})
+	if got := strings.Join(next, " "); got != "received claimed settled replayed handled ended" {
+		t.Errorf("who comes next was told %q", got)
+	}
+	if f := h.figures(time.Now()); f.Handled == 0 || f.Cached == 0 || f.Received == 0 {
+		t.Errorf("the history knows %+v", f)
+	}
+}
+
+func TestANameIsReadOnce(t *testing.T) {
+	h := NewHistory(time.Second)
+	read := 0
+	name := h.Names(func(consumer.Message) (string, bool) { read++; return "read", true })
+	h.keyed("m-1", "order-1")
+	for id, want := range map[string]string{"m-1": "order-1", "m-2": "read"} {
+		if got, ok := name(consumer.Message{ID: id}); got != want || !ok {
+			t.Errorf("%s is %q", id, got)
+		}
+	}
+	h.ended("m-1")
+	if _, _ = name(consumer.Message{ID: "m-1"}); read != 2 {
+		t.Errorf("%d names were read", read)
+	}
+}
+
+func TestTheTaskIsKnownOnFargate(t *testing.T) {
+	for uri, want := range map[string]string{
+		"http://169.254.170.2/v4/cd189a933e5849daa93386466019ab50-2495160603": "cd189a933e5849daa93386466019ab50",
+		"http://169.254.170.2/v4/6bb3e0b8-6d61-4d7c-8b6c-1a1e2e3f4a5b":        "",
+		"": "",
+	} {
+		if got := TaskID(uri); got != want {
+			t.Errorf("the task of %q is %q", uri, got)
+		}
+	}
+}
+
+func TestSettingsAreInOrder(t *testing.T) {
+	if got := fmt.Sprint(Settings(map[string]any{"b": []int{1, 2}, "a": "x", "c": true})); got != "[{a x} {b [1 2]} {c true}]" {
+		t.Errorf("settings are %s", got)
 	}
 }

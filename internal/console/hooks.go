@@ -1,6 +1,11 @@
 package console
 
 import (
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
@@ -13,39 +18,75 @@ var (
 	actionDeadLetter = consumer.DeadLetter.String()
 )
 
-// ConsumerHooks returns hooks that feed h, to be given to the pool.
-func (h *History) ConsumerHooks() consumer.Hooks {
-	return consumer.Hooks{
-		Received: func(n int, _ time.Duration) { h.received(n) },
-		Handled: func(m consumer.Message, d consumer.Disposition, took time.Duration) {
-			h.handled(m.ID, d.Action.String(), d.Reason, m.ReceiveCount, m.SentAt, took, d.Failure, d.Err)
-		},
-		Ended: func(m consumer.Message, _ consumer.Disposition) { h.ended(m.ID) },
-	}
+// ConsumerHooks returns next with h called before it, to be given to the pool.
+func (h *History) ConsumerHooks(next consumer.Hooks) consumer.Hooks {
+	next.Received = then2(func(n int, _ time.Duration) { h.received(n) }, next.Received)
+	next.Handled = then3(func(m consumer.Message, d consumer.Disposition, took time.Duration) {
+		h.handled(m.ID, d.Action.String(), d.Reason, m.ReceiveCount, m.SentAt, took, d.Failure, d.Err)
+	}, next.Handled)
+	next.Ended = then2(func(m consumer.Message, _ consumer.Disposition) { h.ended(m.ID) }, next.Ended)
+	return next
 }
 
-// DedupeHooks returns hooks that feed h, to be given to the guard.
-func (h *History) DedupeHooks() dedupe.Hooks {
-	return dedupe.Hooks{
-		Claimed:  func(a dedupe.Attempt) { h.claimed(a.Name, a.Number, int64(a.Fence)) },
-		TookOver: func(a dedupe.Attempt) { h.happened(a.Name, "took over", "") },
-		Replayed: h.suppressed,
-		Deferred: func(name string, _ time.Duration) { h.suppressed(name, "deferred") },
-		Refused:  h.refused,
-		Renewed: func(a dedupe.Attempt, err error) {
-			if err == nil {
-				h.renewed(a.Name, int64(a.Fence))
-			}
-		},
-		LeaseLost:     func(a dedupe.Attempt) { h.happened(a.Name, "lease lost", "") },
-		CompletedLate: func(a dedupe.Attempt) { h.happened(a.Name, "completed late", "") },
-		Settled: func(a dedupe.Attempt, outcome string, took time.Duration, err error) {
-			h.settled(a.Name, a.Number, int64(a.Fence), outcome, took, err)
-		},
-		OwnWrite: func(op, name string) { h.happened(name, "own write recognised", op) },
-		StoreFailed: func(op, name string, err error) {
-			h.happened(name, "store failed", op+": "+err.Error())
-		},
+// DedupeHooks returns next with h called before it, to be given to the guard.
+func (h *History) DedupeHooks(next dedupe.Hooks) dedupe.Hooks {
+	next.Claimed = then1(func(a dedupe.Attempt) { h.claimed(a.Name, a.Number, int64(a.Fence)) }, next.Claimed)
+	next.TookOver = then1(func(a dedupe.Attempt) { h.happened(a.Name, "took over", "") }, next.TookOver)
+	next.Replayed = then2(h.suppressed, next.Replayed)
+	next.Deferred = then2(func(name string, _ time.Duration) { h.suppressed(name, "deferred") }, next.Deferred)
+	next.Refused = then2(h.refused, next.Refused)
+	next.Renewed = then2(func(a dedupe.Attempt, err error) {
+		if err == nil {
+			h.renewed(a.Name, int64(a.Fence))
+		}
+	}, next.Renewed)
+	next.LeaseLost = then1(func(a dedupe.Attempt) { h.happened(a.Name, "lease lost", "") }, next.LeaseLost)
+	next.CompletedLate = then1(func(a dedupe.Attempt) { h.happened(a.Name, "completed late", "") }, next.CompletedLate)
+	settled := next.Settled
+	next.Settled = func(a dedupe.Attempt, outcome string, took time.Duration, err error) {
+		h.settled(a.Name, a.Number, int64(a.Fence), outcome, took, err)
+		if settled != nil {
+			settled(a, outcome, took, err)
+		}
+	}
+	next.OwnWrite = then2(func(op, name string) { h.happened(name, "own write recognised", op) }, next.OwnWrite)
+	next.StoreFailed = then3(func(op, name string, err error) { h.happened(name, "store failed", op+": "+err.Error()) }, next.StoreFailed)
+	return next
+}
+
+// then1 calls both; next may be nil.
+func then1[A any](first, next func(A)) func(A) {
+	if next == nil {
+		return first
+	}
+	return func(a A) { first(a); next(a) }
+}
+
+func then2[A, B any](first, next func(A, B)) func(A, B) {
+	if next == nil {
+		return first
+	}
+	return func(a A, b B) { first(a, b); next(a, b) }
+}
+
+func then3[A, B, C any](first, next func(A, B, C)) func(A, B, C) {
+	if next == nil {
+		return first
+	}
+	return func(a A, b B, c C) { first(a, b, c); next(a, b, c) }
+}
+
+// Names returns nameOf, which is only called for messages that [History.Keys]
+// has not seen: a name in a body need not be read twice.
+func (h *History) Names(nameOf func(consumer.Message) (string, bool)) func(consumer.Message) (string, bool) {
+	return func(m consumer.Message) (string, bool) {
+		h.mu.Lock()
+		name, known := h.names[m.ID]
+		h.mu.Unlock()
+		if known {
+			return name, true
+		}
+		return nameOf(m)
 	}
 }
 
@@ -81,4 +122,25 @@ func (p pool) Snapshot(limit int) Snapshot {
 		}
 	}
 	return s
+}
+
+// TaskID returns the id of this ECS task out of the value of
+// ECS_CONTAINER_METADATA_URI_V4, whose last part on Fargate is the task's id and
+// the container's, or "".
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-fargate.html
+func TaskID(metadataURI string) string {
+	id, _, ok := strings.Cut(lastPart(metadataURI), "-")
+	if _, err := hex.DecodeString(id); !ok || err != nil || len(id) != 32 {
+		return ""
+	}
+	return id
+}
+
+// Settings returns settings in the order of their names.
+func Settings(all map[string]any) []Setting {
+	settings := make([]Setting, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		settings = append(settings, Setting{Name: name, Value: fmt.Sprint(all[name])})
+	}
+	return settings
 }

@@ -217,7 +217,7 @@ func (p *tab) shoot(name string) []byte {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), name+".png"), png, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), p.t.Name()+"-"+name+".png"), png, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 	return png

@@ -60,7 +60,7 @@ func New(t testing.TB, o Options) *Worker {
 	guarding := dedupe.Config{Scope: "sqsonce", Logger: slog.New(slog.DiscardHandler)}
 	w.History = console.NewHistory(dedupe.DefaultLease)
 	if !o.Unwatched {
-		guarding.Hooks = w.History.DedupeHooks()
+		guarding.Hooks = w.History.DedupeHooks(dedupe.Hooks{})
 		cfg.APIOptions = append(cfg.APIOptions, w.History.CountCalls)
 	}
 	w.Queue = sqs.NewFromConfig(cfg)
@@ -85,7 +85,7 @@ func New(t testing.TB, o Options) *Worker {
 		Concurrency: o.Concurrency, Logger: slog.New(slog.DiscardHandler),
 	}
 	if !o.Unwatched {
-		pooling.Hooks = w.History.ConsumerHooks()
+		pooling.Hooks = w.History.ConsumerHooks(consumer.Hooks{})
 		keyOf = w.History.Keys(keyOf)
 	}
 	work := o.Handle

@@ -41,8 +41,8 @@ function setStatus(status) {
   trouble.hidden = reasons.length === 0;
   setText(trouble, reasons.join(' '));
   const facts = [
-    ['Queue', session.queue], ['Table', session.table], ['Version', session.version],
-    ['Up', span((status.now - session.started) / 1000)], ['Task', session.task_id], ['Scale-in protection', status.protection || (session.task_id && 'off')],
+    ['Queue', session.queue], ['Table', session.table], ['Version', session.version], ['Task', session.task_id],
+    ['Scale-in protection', status.protection || (session.task_id && 'off')], ['Up', span((status.now - session.started) / 1000)],
   ].filter(([, value]) => value);
   rows(byId('facts'), facts, ([label]) => label,
     ([label]) => el('div', {}, el('dt', {}, label), el('dd')),

@@ -12,8 +12,7 @@ let busy = false;
 export function setDepth(n) {
   depth = n;
   const badge = byId('dead-count');
-  badge.hidden = !n;
-  setText(badge, count(n));
+  setText(badge, n ? count(n) : ''); // its place is kept, so that nothing moves when it comes
   const note = byId('dead-depth');
   if (note) setText(note, depthText());
 }
@@ -73,7 +72,7 @@ function render() {
 function group(g) {
   return el('div', { class: 'panel' },
     el('div', { class: 'panel-head' },
-      el('h2', {}, g.reason), el('span', { class: 'note' }, `${count(g.count)} × · sent ${date(g.first)}${g.first === g.last ? '' : ` to ${date(g.last)}`}`),
+      el('h2', {}, g.reason), el('span', { class: 'note' }, `${count(g.count)} × · sent ${date(g.first)}${date(g.first) === date(g.last) ? '' : ` to ${date(g.last)}`}`),
       el('div', { class: 'right' }, el('button', { type: 'button', class: 'small', onclick: () => redrive({ reason: g.reason }, `the group “${g.reason}”`) }, 'Redrive group…'))),
     g.messages.map(letter));
 }

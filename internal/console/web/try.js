@@ -22,7 +22,7 @@ function replayPanel() {
   const score = {};
   const big = (key, label, hero) => el('div', { class: hero ? 'hero' : '' }, el('dt', {}, label), score[key] = el('dd', { id: `replay-${key}` }, '0'));
   const ran = el('i');
-  const kept = el('i', { class: 'key3' });
+  const kept = el('i', { class: 'kept' });
   const verdict = el('p', { class: 'verdict', id: 'replay-verdict', role: 'status' });
   const button = el('button', { type: 'submit', class: 'primary', id: 'replay-go' }, 'Replay duplicates');
   const form = el('form', { id: 'replay', onsubmit: (event) => { event.preventDefault(); go(); } },

@@ -1,0 +1,255 @@
+package console_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/console"
+	"github.com/sqsonce/sqsonce/internal/console/consoletest"
+)
+
+// pausedPool counts how often it was paused.
+type pausedPool struct {
+	console.Pool
+	paused int
+}
+
+func (p *pausedPool) Pause() { p.paused++ }
+
+func TestOnlyWhoMayActDoes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		from   string
+		token  string // configured
+		edit   func(r *http.Request, csrf string)
+		status int
+	}{
+		"a page of ours on loopback": {"127.0.0.1:1", "", func(r *http.Request, csrf string) { r.Header.Set("X-Csrf-Token", csrf) }, 200},
+		"the same by IPv6":           {"[::1]:1", "", func(r *http.Request, csrf string) { r.Header.Set("X-Csrf-Token", csrf) }, 200},
+		"loopback without the proof": {"127.0.0.1:1", "", func(*http.Request, string) {}, 403},
+		"loopback with a wrong proof": {"127.0.0.1:1", "", func(r *http.Request, csrf string) {
+			r.Header.Set("X-Csrf-Token", csrf+"x")
+		}, 403},
+		"a foreign page on loopback": {"127.0.0.1:1", "", func(r *http.Request, csrf string) {
+			r.Header.Set("X-Csrf-Token", csrf)
+			r.Header.Set("Origin", "http://evil.example")
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		}, 403},
+		"an old browser's foreign page": {"127.0.0.1:1", "", func(r *http.Request, csrf string) {
+			r.Header.Set("X-Csrf-Token", csrf)
+			r.Header.Set("Origin", "http://evil.example")
+		}, 403},
+		"a foreign name for loopback": {"127.0.0.1:1", "", func(r *http.Request, csrf string) {
+			r.Header.Set("X-Csrf-Token", csrf)
+			r.Host = "evil.example:9090"
+		}, 421},
+		"a proxy on this machine": {"127.0.0.1:1", "", func(r *http.Request, csrf string) {
+			r.Header.Set("X-Csrf-Token", csrf)
+			r.Header.Set("X-Forwarded-For", "192.0.2.1")
+		}, 403},
+		"elsewhere, proof alone": {"192.0.2.7:1", "t0ken", func(r *http.Request, csrf string) { r.Header.Set("X-Csrf-Token", csrf) }, 403},
+		"elsewhere with the token": {"192.0.2.7:1", "t0ken", func(r *http.Request, _ string) {
+			r.Header.Set("Authorization", "Bearer t0ken")
+		}, 200},
+		"elsewhere with another token": {"192.0.2.7:1", "t0ken", func(r *http.Request, _ string) {
+			r.Header.Set("Authorization", "Bearer token")
+		}, 403},
+		"elsewhere with the token as another scheme": {"192.0.2.7:1", "t0ken", func(r *http.Request, _ string) {
+			r.Header.Set("Authorization", "Basic t0ken")
+		}, 403},
+		"an empty token where there is none": {"192.0.2.7:1", "", func(r *http.Request, _ string) {
+			r.Header.Set("Authorization", "Bearer ")
+		}, 403},
+		"a cookie made up": {"192.0.2.7:1", "t0ken", func(r *http.Request, csrf string) {
+			r.Header.Set("X-Csrf-Token", csrf)
+			r.AddCookie(&http.Cookie{Name: "sqsonce_console", Value: "x"})
+		}, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := &pausedPool{}
+			w := consoletest.New(t, consoletest.Options{Token: tc.token, Edit: func(c *console.Config) {
+				pool.Pool, c.Pool = c.Pool, pool
+			}})
+			c := newClient(t, w.Handler)
+			csrf := get[console.Session](c, "/api/session").CSRF // as a page on loopback gets it
+			r := request(http.MethodPost, "/api/pause", map[string]any{})
+			r.RemoteAddr = tc.from
+			tc.edit(r, csrf)
+			rec := httptest.NewRecorder()
+			w.Handler.ServeHTTP(rec, r)
+			if rec.Code != tc.status {
+				t.Errorf("answer is %d %s, want %d", rec.Code, rec.Body, tc.status)
+			}
+			if (pool.paused == 1) != (tc.status == http.StatusOK) {
+				t.Errorf("the pool was paused %d times", pool.paused)
+			}
+		})
+	}
+}
+
+func TestAForeignNameForLoopbackSeesNothing(t *testing.T) {
+	w := consoletest.New(t, consoletest.Options{Edit: func(c *console.Config) { c.Hosts = []string{"console.internal"} }})
+	for host, status := range map[string]int{
+		"localhost:9090": 200, "LOCALHOST": 200, "127.0.0.1:9090": 200, "[::1]:9090": 200, "[::1]": 200, "192.168.1.5": 200, "console.internal:80": 200,
+		"evil.example": 421, "localhost.evil.example": 421, "": 421, "127.0.0.1.evil.example": 421,
+	} {
+		for _, path := range []string{"/", "/api/session", "/api/status", "/assets/app.js"} {
+			r := request(http.MethodGet, path, nil)
+			r.Host = host
+			rec := httptest.NewRecorder()
+			w.Handler.ServeHTTP(rec, r)
+			if rec.Code != status {
+				t.Errorf("%s of %q answers %d, want %d", path, host, rec.Code, status)
+			}
+		}
+	}
+	r := request(http.MethodGet, "/api/session", nil)
+	r.Host, r.RemoteAddr = "worker.internal", "192.0.2.7:1"
+	rec := httptest.NewRecorder()
+	w.Handler.ServeHTTP(rec, r)
+	if rec.Code != http.StatusOK {
+		t.Errorf("who comes by the network under a name gets %d", rec.Code)
+	}
+}
+
+func TestALoginIsASessionUntilItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, lines := logged()
+		w := consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }})
+		c := newClient(t, w.Handler)
+		c.from = "192.0.2.7:4711"
+		if s := get[console.Session](c, "/api/session"); s.MayAct || s.CSRF != "" || !s.CanLogin {
+			t.Fatalf("a stranger's session is %+v", s)
+		}
+		if rec := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "guess"}); rec.Code != http.StatusUnauthorized || len(rec.Result().Cookies()) > 0 {
+			t.Fatalf("a guess answers %d", rec.Code)
+		}
+		rec := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"})
+		if rec.Code != http.StatusOK {
+			t.Fatalf("the token answers %d %s", rec.Code, rec.Body)
+		}
+		cookie := rec.Result().Cookies()[0]
+		if !cookie.HttpOnly || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != "/" || strings.Contains(cookie.Value, "t0ken") {
+			t.Errorf("the cookie is %s", cookie)
+		}
+		c.edit = func(r *http.Request) { r.AddCookie(cookie) }
+		if s := get[console.Session](c, "/api/session"); !s.MayAct || !s.LoggedIn || s.CSRF == "" {
+			t.Errorf("the session is %+v", s)
+		}
+		if rec := c.act("/api/pause", nil); rec.Code != http.StatusOK {
+			t.Errorf("pause answers %d %s", rec.Code, rec.Body)
+		}
+		if got := lines.String(); !strings.Contains(got, "action=pause") || !strings.Contains(got, `who="session from 192.0.2.7:4711"`) || strings.Contains(got, "t0ken") {
+			t.Errorf("the log says %s", got)
+		}
+		time.Sleep(12 * time.Hour)
+		if s := get[console.Session](c, "/api/session"); s.MayAct {
+			t.Error("a session outlives its time")
+		}
+		cookie = c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"}).Result().Cookies()[0]
+		if rec := c.ask(http.MethodPost, "/api/logout", nil); rec.Result().Cookies()[0].MaxAge >= 0 {
+			t.Error("logging out leaves the cookie")
+		}
+		if s := get[console.Session](c, "/api/session"); s.MayAct {
+			t.Error("a session outlives its logout")
+		}
+	})
+}
+
+func TestGuessingTheTokenIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken"}).Handler)
+		c.from = "192.0.2.7:4711"
+		try := func(token string) int {
+			return c.ask(http.MethodPost, "/api/login", map[string]string{"token": token}).Code
+		}
+		for range 5 {
+			if code := try("guess"); code != http.StatusUnauthorized {
+				t.Fatalf("a guess answers %d", code)
+			}
+		}
+		if code := try("t0ken"); code != http.StatusTooManyRequests {
+			t.Errorf("after five guesses the next try answers %d", code)
+		}
+		time.Sleep(time.Second)
+		if code := try("t0ken"); code != http.StatusOK {
+			t.Errorf("a second later the token answers %d", code)
+		}
+	})
+}
+
+func TestOldSessionsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken"}).Handler)
+		c.from = "192.0.2.7:4711"
+		var cookies []*http.Cookie
+		for range 65 {
+			cookies = append(cookies, c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"}).Result().Cookies()...)
+			time.Sleep(time.Minute)
+		}
+		valid := 0
+		for _, cookie := range cookies {
+			c.edit = func(r *http.Request) { r.AddCookie(cookie) }
+			if get[console.Session](c, "/api/session").MayAct {
+				valid++
+			} else if cookie != cookies[0] {
+				t.Error("a session that was not the oldest had to go")
+			}
+		}
+		if valid != 64 {
+			t.Errorf("%d of 65 sessions are valid", valid)
+		}
+	})
+}
+
+func TestActionsWantJSONOfABoundedSize(t *testing.T) {
+	w := consoletest.New(t, consoletest.Options{})
+	c := newClient(t, w.Handler)
+	csrf := get[console.Session](c, "/api/session").CSRF
+	for name, tc := range map[string]struct {
+		kind, body string
+		status     int
+	}{
+		"a form":         {"application/x-www-form-urlencoded", "name=a", 415},
+		"plain text":     {"text/plain", `{"name":"a"}`, 415},
+		"nothing":        {"application/json", "", 400},
+		"half an object": {"application/json", `{"name":`, 400},
+		"another field":  {"application/json", `{"name":"a","owner":"b"}`, 400},
+		"no name":        {"application/json", `{"name":""}`, 400},
+		"too much":       {"application/json", `{"name":"` + strings.Repeat("a", 3<<20) + `"}`, 413},
+		"with a charset": {"application/json; charset=utf-8", `{"name":"a"}`, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, "/api/forget", strings.NewReader(tc.body))
+			r.Host, r.RemoteAddr = "localhost", "127.0.0.1:1"
+			r.Header.Set("Content-Type", tc.kind)
+			r.Header.Set("X-Csrf-Token", csrf)
+			if rec := c.send(r); rec.Code != tc.status {
+				t.Errorf("answer is %d %s, want %d", rec.Code, rec.Body, tc.status)
+			}
+		})
+	}
+}
+
+func TestEveryAnswerComesUnderAStrictPolicy(t *testing.T) {
+	w := consoletest.New(t, consoletest.Options{})
+	for _, path := range []string{"/", "/assets/app.js", "/api/session", "/nothing"} {
+		rec := httptest.NewRecorder()
+		w.Handler.ServeHTTP(rec, request(http.MethodGet, path, nil))
+		policy := rec.Header().Get("Content-Security-Policy")
+		for _, part := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "require-trusted-types-for 'script'"} {
+			if !strings.Contains(policy, part) {
+				t.Errorf("the policy of %s lacks %s: %s", path, part, policy)
+			}
+		}
+		if strings.Contains(policy, "unsafe") || strings.Contains(policy, "http") {
+			t.Errorf("the policy of %s allows too much: %s", path, policy)
+		}
+		if rec.Header().Get("X-Content-Type-Options") != "nosniff" || rec.Header().Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("headers of %s are %v", path, rec.Header())
+		}
+	}
+}

@@ -1,0 +1,344 @@
+//go:build browser
+
+package browser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/console"
+	"github.com/sqsonce/sqsonce/internal/console/consoletest"
+)
+
+// axe holds the page against the accessibility rules of axe-core.
+func (p *tab) axe(what string) {
+	p.t.Helper()
+	source, err := os.ReadFile(filepath.Join("..", "..", "..", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		p.t.Fatalf("npm ci has not been run: %v", err)
+	}
+	p.do(chromedp.Evaluate[chromedp.Void](string(source) + "\n;void 0"))
+	found := eval[[]string](p, `axe.run(document, {resultTypes: ['violations']}).then(r => r.violations
+		.filter(v => v.impact === 'serious' || v.impact === 'critical')
+		.map(v => v.id + ' (' + v.impact + '): ' + v.help + ' ' + v.nodes.map(n => n.target.join(' ') + ' ' + n.failureSummary).join(' | ')))`)
+	for _, violation := range found {
+		p.t.Errorf("%s: %s", what, violation)
+	}
+}
+
+// shop handles orders the way a real one does: most are charged, some fail.
+func shop(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
+	a, _ := dedupe.AttemptFrom(ctx)
+	sum := 0
+	for _, c := range a.Name {
+		sum += int(c)
+	}
+	timer := time.NewTimer(time.Duration(15+sum%60) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return dedupe.Payload{}, context.Cause(ctx)
+	}
+	switch {
+	case sum%97 == 0:
+		return dedupe.Payload{}, &declined{}
+	case sum%41 == 0 && a.Number == 1:
+		return dedupe.Payload{}, fmt.Errorf("charge card for %q: gateway answered 502", a.Name)
+	}
+	return dedupe.Payload{Data: fmt.Appendf(nil, `{"charged":%d,"currency":"EUR"}`, sum)}, nil
+}
+
+type declined struct{}
+
+func (*declined) Error() string   { return "card declined" }
+func (*declined) Permanent() bool { return true }
+
+func TestThePageLoadsAndFollowsARunOfAThousandMessages(t *testing.T) {
+	var runs atomic.Int64
+	w := consoletest.Start(t, consoletest.Options{Concurrency: 20, Handle: func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
+		runs.Add(1)
+		return shop(ctx, m)
+	}})
+	p := open(t, w.Server.URL)
+	if got := p.text("#state"); got != "running" {
+		t.Errorf("the state is %q", got)
+	}
+	p.until("the empty states are there", `!document.getElementById('flights-empty').hidden && !document.getElementById('outcomes-empty').hidden`)
+	p.shoot("empty")
+	// Nothing may move while data streams: the sum of all layout shifts stays 0.
+	eval[bool](p, `(window.shifts = 0, new PerformanceObserver(list => { for (const e of list.getEntries()) window.shifts += e.value; }).observe({type: 'layout-shift', buffered: false}), true)`)
+	for i := range 1000 {
+		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i), nil)
+	}
+	p.until("messages are in flight", `document.querySelectorAll('#flights tbody tr').length > 5`)
+	p.until("handled messages are counted", `parseFloat(document.querySelector('#tile-handled .tile-value').textContent) > 1`)
+	p.until("outcomes are listed", `document.querySelectorAll('#outcomes tbody tr').length === 50`)
+	p.shoot("running")
+	p.until("the run is over", `document.querySelectorAll('#flights tbody tr').length === 0`)
+	p.until("failures are grouped", `[...document.querySelectorAll('#failures .what')].some(e => e.textContent === 'charge card for “…”: gateway answered #')`)
+	if n := runs.Load(); n < 1000 {
+		t.Errorf("%d runs for 1,000 names", n)
+	}
+	if shift := eval[float64](p, `window.shifts`); shift > 0.001 {
+		t.Errorf("the layout has shifted by %g", shift)
+	}
+	p.shoot("after")
+	p.axe("overview")
+}
+
+func TestANameIsLookedUpAndForgotten(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Handle: shop})
+	w.Send(t, w.QueueURL, "order-17", nil)
+	w.Send(t, w.QueueURL, "order-17", nil)
+	p := open(t, w.Server.URL)
+	p.until("it is handled", `document.querySelectorAll('#outcomes tbody tr').length >= 2`)
+	p.fill("#lookup-name", "order-17")
+	p.click("#lookup button")
+	p.until("the story is told", `document.querySelector('.story-title .badge')?.textContent === 'completed'`)
+	if label := eval[string](p, `document.querySelector('.diagram').getAttribute('aria-label')`); label != "Path: not seen to in progress; in progress to completed" {
+		t.Errorf("the path is %q", label)
+	}
+	if got := p.text("#story"); !strings.Contains(got, `"currency":"EUR"`) || !strings.Contains(got, "claimed") {
+		t.Errorf("the story is %q", got)
+	}
+	p.shoot("story")
+	p.axe("story")
+	p.click("#forget")
+	p.until("it asks", `document.getElementById('ask').open`)
+	p.shoot("ask")
+	p.click("#ask-yes")
+	p.until("it is forgotten", `document.querySelector('.story-title .badge')?.textContent === 'no record'`)
+	p.fill("#lookup-name", "never-seen")
+	p.click("#lookup button")
+	p.until("a name without a record says so", `document.querySelector('.story-title .big')?.textContent === 'never-seen'`)
+	if _, err := w.Operator.Lookup(t.Context(), "order-17"); !errors.Is(err, dedupe.ErrNoRecord) {
+		t.Errorf("its record is still there: %v", err)
+	}
+}
+
+func TestTheReplayButtonShowsOneRunAndTheRestSuppressed(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Handle: shop})
+	p := open(t, w.Server.URL)
+	p.goTo("#/try")
+	p.fill("#replay-name", "order-17")
+	p.fill("#replay-count", "300")
+	p.click("#replay-go")
+	p.until("it has ended", `document.getElementById('replay-verdict').textContent.startsWith('300 accepted')`)
+	for id, want := range map[string]string{"#replay-accepted": "300", "#replay-handled": "1", "#replay-suppressed": "299", "#replay-open": "0"} {
+		if got := p.text(id); got != want {
+			t.Errorf("%s is %s, want %s", id, got, want)
+		}
+	}
+	p.shoot("replay")
+	p.axe("try it")
+	p.fill("#send-name", "order-18")
+	p.click("#send-go")
+	p.until("it is accepted", `document.getElementById('send-result').textContent.startsWith('Accepted')`)
+}
+
+func TestPauseAndResume(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	p := open(t, w.Server.URL)
+	p.click("#pause")
+	p.until("it is paused", `document.getElementById('state').textContent === 'paused' && document.getElementById('pause').hidden`)
+	if state := w.Pool.Stats().State; state != consumer.Paused {
+		t.Errorf("the pool is %s", state)
+	}
+	p.shoot("paused")
+	p.click("#resume")
+	p.until("it is running", `document.getElementById('state').textContent === 'running'`)
+}
+
+func TestDrainAsksFirst(t *testing.T) {
+	var drained atomic.Int64
+	w := consoletest.Start(t, consoletest.Options{Edit: func(c *console.Config) { c.Drain = func() { drained.Add(1) } }})
+	p := open(t, w.Server.URL)
+	p.click("#drain")
+	p.click("#ask-no")
+	p.click("#drain")
+	p.click("#ask-yes")
+	p.until("it says so", `document.getElementById('toast').textContent === 'Draining.'`)
+	if drained.Load() != 1 {
+		t.Errorf("drained %d times", drained.Load())
+	}
+}
+
+func TestDeadLettersAreSentBack(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	for i := range 14 {
+		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined", consumer.AttrAttempts: "1"})
+	}
+	for i := range 3 {
+		w.Send(t, w.DLQURL, fmt.Sprintf("invoice-%d", i), map[string]string{consumer.AttrReason: "mismatch", consumer.AttrError: "used before with a different body"})
+	}
+	p := open(t, w.Server.URL)
+	p.until("the tab counts them", `document.getElementById('dead-count').textContent === '17'`)
+	p.goTo("#/dead")
+	p.click("#peek")
+	p.until("they are grouped", `document.querySelectorAll('#dead-list .panel').length === 2 && document.querySelectorAll('.letter').length === 17`)
+	p.click(".letter summary")
+	p.shoot("dead")
+	p.axe("dead letters")
+	p.click(".letter[open] button")
+	p.until("one is sent back", `document.getElementById('dead-progress').textContent.startsWith('1 sent back') && document.querySelectorAll('.letter').length === 16`)
+	p.click("#dead-list .panel:nth-of-type(2) .panel-head button")
+	p.click("#ask-yes")
+	p.until("a group is sent back", `document.getElementById('dead-progress').textContent.startsWith('3 sent back') && document.querySelectorAll('.letter').length === 13`)
+	p.click("#redrive-all")
+	p.click("#ask-yes")
+	p.until("all are sent back", `document.getElementById('dead-progress').textContent.startsWith('13 sent back') && document.querySelector('#dead-list .empty')?.textContent.startsWith('No dead letters')`)
+	p.shoot("none")
+}
+
+func TestAStrangerOnlyLooksUntilLoggedIn(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Token: "t0ken"})
+	p := open(t, w.Remote.URL)
+	if eval[bool](p, `!document.getElementById('pause').hidden || !document.querySelector('[data-view=try]').hidden || document.getElementById('readonly').hidden`) {
+		t.Error("a stranger is offered actions")
+	}
+	p.goTo("#/dead")
+	p.until("dead letters are not shown", `document.getElementById('dead').textContent.includes('Log in to look')`)
+	p.shoot("stranger")
+	p.click("#login")
+	p.expect("401") // the browser itself notes a refused login
+	p.fill("#login-token", "guess")
+	p.click("#login-form [type=submit]")
+	p.until("a guess is refused", `document.getElementById('login-error').textContent === 'that is not the admin token'`)
+	p.shoot("login")
+	p.axe("login")
+	p.fill("#login-token", "t0ken")
+	p.click("#login-form [type=submit]")
+	p.until("the token opens", `!document.getElementById('login-dialog').open && !document.getElementById('logout').hidden && document.getElementById('peek') !== null`)
+	if cookies := eval[string](p, `document.cookie`); cookies != "" {
+		t.Errorf("scripts can read the cookie: %s", cookies)
+	}
+	p.click("#pause")
+	p.until("it is paused", `document.getElementById('state').textContent === 'paused'`)
+	p.click("#logout")
+	p.until("it is read-only again", `!document.getElementById('readonly').hidden && document.getElementById('resume').hidden`)
+}
+
+func TestAHostileNameIsText(t *testing.T) {
+	const hostile = `<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>`
+	w := consoletest.Start(t, consoletest.Options{Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
+		return dedupe.Payload{}, errors.New(hostile)
+	}})
+	w.Send(t, w.QueueURL, hostile, nil)
+	w.Send(t, w.DLQURL, hostile, map[string]string{consumer.AttrReason: hostile, consumer.AttrError: hostile})
+	p := open(t, w.Server.URL)
+	p.until("it is listed", `document.querySelector('#outcomes tbody .name')?.textContent === `+fmt.Sprintf("%q", hostile))
+	p.until("its error is grouped", `document.querySelectorAll('#failures li').length === 1`)
+	p.shoot("hostile-overview")
+	p.click("#outcomes tbody .name a")
+	p.until("its story is told", `document.querySelector('.story-title .big')?.textContent === `+fmt.Sprintf("%q", hostile))
+	p.shoot("hostile-story")
+	p.goTo("#/dead")
+	p.click("#peek")
+	p.until("it is among the dead letters", `document.querySelector('.letter .name')?.textContent === `+fmt.Sprintf("%q", hostile))
+	p.shoot("hostile-dead")
+	if eval[bool](p, `window.pwned !== undefined || document.querySelectorAll('main img, main script').length > 0`) {
+		t.Error("what came from outside was run, or became markup")
+	}
+	// Should the page ever make markup of it, the browser refuses to.
+	p.expect("TrustedHTML")
+	p.expect("Trusted Type")
+	if eval[bool](p, `(() => { try { document.body.innerHTML = '<img>'; return true; } catch { return false; } })()`) {
+		t.Error("the policy lets text become markup")
+	}
+}
+
+func TestDarkModeAndAPhone(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Handle: shop})
+	for i := range 100 {
+		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i%60), nil)
+	}
+	p := open(t, w.Server.URL)
+	light := eval[string](p, `getComputedStyle(document.body.parentElement).backgroundColor`)
+	p.until("messages are handled", `document.querySelectorAll('#outcomes tbody tr').length === 50`)
+	p.do(dark())
+	p.until("it is dark", `getComputedStyle(document.body.parentElement).backgroundColor !== `+fmt.Sprintf("%q", light))
+	p.shoot("dark")
+	p.axe("dark")
+	p.goTo("#/name/order-17")
+	p.until("the story is told", `document.querySelector('.diagram') !== null`)
+	p.shoot("dark-story")
+	p.axe("dark story")
+	p.do(phone())
+	for _, view := range []string{"#/", "#/name/order-17", "#/dead", "#/try", "#/config"} {
+		p.goTo(view)
+		p.until("the section is shown", fmt.Sprintf(`[...document.querySelectorAll('.view')].filter(v => !v.hidden).length === 1 && location.hash === %q`, view))
+		if wide := eval[int](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
+			t.Errorf("on a phone %s is %d points too wide", view, wide)
+		}
+		p.shoot("phone-" + strings.Trim(strings.ReplaceAll(view, "/", "-"), "#-"))
+	}
+	p.axe("phone")
+}
+
+func TestTheKeyboardIsEnough(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	p := open(t, w.Server.URL)
+	p.do(chromedp.KeyEvent("\t"))
+	if got := eval[string](p, `document.activeElement.className`); got != "skip" {
+		t.Errorf("the first stop is %q", got)
+	}
+	stops := map[string]bool{}
+	for range 30 {
+		p.do(chromedp.KeyEvent("\t"))
+		stops[eval[string](p, `document.activeElement.id || document.activeElement.getAttribute('aria-labelledby') || document.activeElement.textContent.trim()`)] = true
+	}
+	for _, want := range []string{"lookup-name", "pause", "Overview", "Try it", "h-flights", "h-outcomes"} {
+		if !stops[want] {
+			t.Errorf("tab does not reach %q, only %v", want, stops)
+		}
+	}
+	eval[bool](p, `(document.getElementById('pause').focus(), true)`)
+	p.do(chromedp.KeyEvent("\r"))
+	p.until("it is paused", `document.getElementById('state').textContent === 'paused'`)
+}
+
+func TestTheStreamComesBackAndRestsInAHiddenTab(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	p := open(t, w.Server.URL)
+	p.expect("ERR_") // the browser notes a broken connection
+	w.Server.CloseClientConnections()
+	p.until("it says that it reconnects", `document.getElementById('link').textContent.startsWith('reconnecting') || window.wasBroken`)
+	p.until("it is back", `document.getElementById('state').textContent === 'running' && document.getElementById('link').textContent === ''`)
+	hide := func(hidden bool) {
+		eval[bool](p, fmt.Sprintf(`(Object.defineProperty(document, 'hidden', {configurable: true, get: () => %v}), document.dispatchEvent(new Event('visibilitychange')), true)`, hidden))
+	}
+	hide(true)
+	p.until("it rests", `document.getElementById('link').textContent === 'paused'`)
+	w.Pool.Pause()
+	before := p.text("#facts")
+	w.Send(t, w.QueueURL, "order-17", nil)
+	hide(false)
+	p.until("it is back with what is new", `document.getElementById('link').textContent === '' && document.getElementById('state').textContent === 'paused'`)
+	if before == "" {
+		t.Error("the header was empty")
+	}
+}
+
+func TestTheConfigurationIsMasked(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Token: "s3cret"})
+	p := open(t, w.Server.URL)
+	p.goTo("#/config")
+	p.until("it is listed", `document.querySelectorAll('#config tbody tr').length === 3`)
+	if got := p.text("#config"); strings.Contains(got, "s3cret") || !strings.Contains(got, "concurrency") {
+		t.Errorf("the configuration is %q", got)
+	}
+	p.shoot("config")
+	p.axe("configuration")
+}

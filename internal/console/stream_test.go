@@ -1,0 +1,381 @@
+package console_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/console"
+	"github.com/sqsonce/sqsonce/internal/console/consoletest"
+)
+
+// listener is a page's side of a stream: it keeps the events, and can go away.
+type listener struct {
+	*httptest.ResponseRecorder
+	mu     sync.Mutex
+	events []string // guarded by mu: names
+	data   map[string]string
+	writes atomic.Int64
+}
+
+func (l *listener) Write(p []byte) (int, error) {
+	l.writes.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.data == nil {
+		l.data = make(map[string]string)
+	}
+	for _, block := range strings.Split(string(p), "\n\n") {
+		if name, ok := strings.CutPrefix(block, "event: "); ok {
+			name, data, _ := strings.Cut(name, "\ndata: ")
+			l.events = append(l.events, name)
+			l.data[name] = data
+		}
+	}
+	return len(p), nil
+}
+
+func (l *listener) Flush() {}
+
+func (l *listener) take() (events []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	events, l.events = l.events, nil
+	return events
+}
+
+// listen opens a stream that ends with the returned function.
+func listen(h http.Handler) (l *listener, end func()) {
+	l = &listener{ResponseRecorder: httptest.NewRecorder()}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.ServeHTTP(l, request(http.MethodGet, "/api/stream", nil).WithContext(ctx))
+	}()
+	return l, func() { cancel(); <-ended }
+}
+
+func TestAStreamSendsOnlyWhatHasChanged(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, _ *client) {
+		time.Sleep(time.Second)
+		l, end := listen(w.Handler)
+		defer end()
+		time.Sleep(100 * time.Millisecond)
+		if got := fmt.Sprint(l.take()); got != "[history status points flights outcomes failures]" {
+			t.Fatalf("first come %s", got)
+		}
+		time.Sleep(3 * time.Second)
+		for _, name := range l.take() {
+			if name == "flights" || name == "outcomes" || name == "failures" || name == "history" {
+				t.Errorf("%s has not changed, but comes again", name)
+			}
+		}
+		w.Send(t, w.QueueURL, "order-17", nil)
+		time.Sleep(3 * time.Second)
+		if got := strings.Join(l.take(), " "); !strings.Contains(got, "outcomes") {
+			t.Errorf("after a message come %s", got)
+		}
+		var outcomes []console.Outcome
+		if err := json.Unmarshal([]byte(l.data["outcomes"]), &outcomes); err != nil || len(outcomes) != 1 || outcomes[0].Name != "order-17" {
+			t.Errorf("outcomes are %s: %v", l.data["outcomes"], err)
+		}
+		var status console.Status
+		if err := json.Unmarshal([]byte(l.data["status"]), &status); err != nil || status.State != "running" || status.Depths.Visible == nil {
+			t.Errorf("the status is %s: %v", l.data["status"], err)
+		}
+	})
+}
+
+// watchedPool counts how often it is looked at.
+type watchedPool struct {
+	console.Pool
+	looks atomic.Int64
+}
+
+func (p *watchedPool) Snapshot(limit int) console.Snapshot {
+	p.looks.Add(1)
+	return p.Pool.Snapshot(limit)
+}
+
+// watchedQueue counts how often it is asked for its depth.
+type watchedQueue struct {
+	console.Queue
+	asked atomic.Int64
+}
+
+func (q *watchedQueue) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, o ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	q.asked.Add(1)
+	return q.Queue.GetQueueAttributes(ctx, in, o...)
+}
+
+func TestNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
+	pool, queue := &watchedPool{}, &watchedQueue{}
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) {
+		pool.Pool, c.Pool, queue.Queue, c.Queue = c.Pool, pool, c.Queue, queue
+	}}, func(t *testing.T, w *consoletest.Worker, _ *client) {
+		w.Send(t, w.QueueURL, "order-17", nil)
+		time.Sleep(10 * time.Minute)
+		if pool.looks.Load() != 0 || queue.asked.Load() != 0 {
+			t.Fatalf("with nobody there the pool was looked at %d times, the queue asked %d times", pool.looks.Load(), queue.asked.Load())
+		}
+		var ends []func()
+		for range 100 {
+			_, end := listen(w.Handler)
+			ends = append(ends, end)
+			time.Sleep(7 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		for _, end := range ends {
+			end()
+		}
+		// About one look a second, and two questions every five seconds, for 61 seconds.
+		if n := pool.looks.Load(); n < 50 || n > 70 {
+			t.Errorf("for 100 pages the pool was looked at %d times in a minute", n)
+		}
+		if n := queue.asked.Load(); n < 20 || n > 28 {
+			t.Errorf("for 100 pages the queue was asked %d times in a minute", n)
+		}
+		before := pool.looks.Load()
+		time.Sleep(5 * time.Minute)
+		if pool.looks.Load() != before {
+			t.Error("the pool is looked at after the last page has gone")
+		}
+	})
+}
+
+func TestAStreamEndsWhenTheWorkerCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closing := make(chan struct{})
+		w := consoletest.New(t, consoletest.Options{Edit: func(c *console.Config) { c.Closing = closing }})
+		l := &listener{ResponseRecorder: httptest.NewRecorder()}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Handler.ServeHTTP(l, request(http.MethodGet, "/api/stream", nil))
+		}()
+		time.Sleep(5 * time.Second)
+		close(closing)
+		<-ended
+	})
+}
+
+func TestTooManyPagesAreRefused(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		var ends []func()
+		for range 200 {
+			_, end := listen(w.Handler)
+			ends = append(ends, end)
+		}
+		synctest.Wait()
+		if rec := c.ask(http.MethodGet, "/api/stream", nil); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
+			t.Errorf("page 201 gets %d", rec.Code)
+		}
+		for _, end := range ends {
+			end()
+		}
+		_, end := listen(w.Handler)
+		time.Sleep(time.Second)
+		end()
+	})
+}
+
+func TestAStreamOutlivesTheServersDeadlines(t *testing.T) {
+	w := consoletest.New(t, consoletest.Options{})
+	server := httptest.NewUnstartedServer(w.Handler)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+	server.Start()
+	defer server.Close()
+	defer server.CloseClientConnections()
+	resp, err := http.Get(server.URL + "/api/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	start := time.Now()
+	for lines := bufio.NewScanner(resp.Body); ; {
+		if !lines.Scan() {
+			t.Fatalf("the stream ends after %s: %v", time.Since(start), lines.Err())
+		}
+		if lines.Text() == "event: status" && time.Since(start) > 600*time.Millisecond {
+			return
+		}
+	}
+}
+
+// A page may cost its worker this much memory: two goroutines, a connection
+// with its buffers, and the last things that were sent.
+const pageBytes = 128 << 10
+
+func TestAHundredOpenPagesTakeBoundedMemory(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	for i := range 300 {
+		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i/2), nil)
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 1}
+	defer transport.CloseIdleConnections()
+	open := func(n int) (end func()) {
+		var pages sync.WaitGroup
+		ctx, cancel := context.WithCancel(context.Background())
+		seen := make(chan struct{}, 10*n)
+		for range n {
+			pages.Go(func() {
+				r, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.Server.URL+"/api/stream", nil)
+				resp, err := transport.RoundTrip(r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer resp.Body.Close()
+				reader := bufio.NewReaderSize(resp.Body, 4096)
+				for {
+					line, err := reader.ReadString('\n')
+					if err != nil {
+						return
+					}
+					if line == "event: status\n" {
+						select {
+						case seen <- struct{}{}:
+						default:
+						}
+					}
+				}
+			})
+		}
+		for range 2 * n { // each has had a frame or two
+			<-seen
+		}
+		return func() { cancel(); pages.Wait() }
+	}
+	inUse := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc + m.StackInuse)
+	}
+	open(2)()
+	before := inUse()
+	end := open(100)
+	during := inUse()
+	end()
+	t.Logf("100 pages take %d KiB, client's side included", (during-before)>>10)
+	if during-before > 100*pageBytes {
+		t.Errorf("100 pages take %d KiB, more than %d each", (during-before)>>10, pageBytes>>10)
+	}
+}
+
+// BenchmarkHooks is what the console costs a message while nobody looks.
+func BenchmarkHooks(b *testing.B) {
+	h := console.NewHistory(30 * time.Second)
+	c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
+	m := consumer.Message{ID: "00000000-0000-0000-0000-000000000000", ReceiveCount: 1, SentAt: time.Now()}
+	keys := h.Keys(func(consumer.Message) (dedupe.Key, error) { return dedupe.Key{Name: "order-17"}, nil })
+	a := dedupe.Attempt{Name: "order-17", Number: 1, Fence: 7}
+	done := consumer.Disposition{Action: consumer.Delete}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Received(1, 0)
+		_, _ = keys(m)
+		d.Claimed(a)
+		d.Settled(a, "completed", time.Millisecond, nil)
+		c.Handled(m, done, time.Millisecond)
+		c.Ended(m, done)
+	}
+}
+
+// BenchmarkFrame is what a second costs while somebody looks: one frame,
+// however many pages there are. 10 ms would be one per cent of a core.
+func BenchmarkFrame(b *testing.B) {
+	w := consoletest.New(b, consoletest.Options{Edit: func(c *console.Config) { c.Queue, c.DLQURL, c.Local, c.Pool = nil, "", false, fullPool{} }})
+	c, d := w.History.ConsumerHooks(consumer.Hooks{}), w.History.DedupeHooks(dedupe.Hooks{})
+	for i := range 500 {
+		name := fmt.Sprintf("order-%d", i)
+		m := consumer.Message{ID: fmt.Sprintf("m-%d", i), ReceiveCount: 1, SentAt: time.Now()}
+		d.Claimed(dedupe.Attempt{Name: name, Number: 1, Fence: 7})
+		c.Handled(m, consumer.Disposition{Action: consumer.Release, Failure: true, Err: fmt.Errorf("charge %q: %s declined", name, strings.Repeat("x", i%90))}, time.Millisecond)
+	}
+	b.ReportAllocs()
+	var bytes int
+	for b.Loop() {
+		rec := httptest.NewRecorder()
+		w.Handler.ServeHTTP(rec, request(http.MethodGet, "/api/status", nil))
+		bytes = rec.Body.Len()
+	}
+	b.ReportMetric(float64(bytes), "bytes/frame")
+	b.ReportMetric(100*b.Elapsed().Seconds()/float64(b.N), "%CPU")
+}
+
+// fullPool has all slots taken.
+type fullPool struct{}
+
+func (fullPool) Pause()  {}
+func (fullPool) Resume() {}
+
+func (fullPool) Snapshot(limit int) console.Snapshot {
+	s := console.Snapshot{State: "running", Slots: 400, Running: 400, Flights: make([]console.Flight, limit)}
+	for i := range s.Flights {
+		s.Flights[i] = console.Flight{ID: fmt.Sprintf("m-%d", i), Name: fmt.Sprintf("order-%d", i), Phase: "running", ReceiveCount: 1, Received: time.Now(), VisibleAt: time.Now()}
+	}
+	return s
+}
+
+// BenchmarkThroughput is the messages a second of a whole worker in memory:
+// without the console, with it and nobody there, and with 1 and 100 open pages.
+// The subjects take turns in rounds of one run, so that what else the machine
+// does hits them alike; compare medians over -count.
+func BenchmarkThroughput(b *testing.B) {
+	for _, tc := range []struct {
+		name  string
+		pages int
+		off   bool
+	}{{"unwatched", 0, true}, {"watched", 0, false}, {"page-1", 1, false}, {"pages-100", 100, false}} {
+		b.Run(tc.name, func(b *testing.B) {
+			var handled atomic.Int64
+			done := make(chan struct{}, 1<<16)
+			w := consoletest.Start(b, consoletest.Options{Unwatched: tc.off, Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
+				handled.Add(1)
+				done <- struct{}{}
+				return dedupe.Payload{}, nil
+			}})
+			var ends []func()
+			for range tc.pages {
+				_, end := listen(w.Handler)
+				ends = append(ends, end)
+			}
+			n := 0
+			for b.Loop() {
+				const batch = 500
+				w.Pool.Pause()
+				b.StopTimer()
+				for range batch {
+					w.Send(b, w.QueueURL, fmt.Sprintf("order-%d", n), nil)
+					n++
+				}
+				b.StartTimer()
+				w.Pool.Resume()
+				for range batch {
+					<-done
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "msg/s")
+			for _, end := range ends {
+				end()
+			}
+		})
+	}
+}

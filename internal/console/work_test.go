@@ -1,0 +1,373 @@
+package console_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/console"
+	"github.com/sqsonce/sqsonce/internal/console/consoletest"
+)
+
+// inVirtualTime runs f with a running worker and stops that before the bubble ends.
+func inVirtualTime(t *testing.T, o consoletest.Options, f func(t *testing.T, w *consoletest.Worker, c *client)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := consoletest.New(t, o)
+		w.Run(t)
+		f(t, w, newClient(t, w.Handler))
+	})
+}
+
+func TestANamesStoryIsToldAndForgotten(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		story := get[console.Story](c, "/api/names?name=order-17")
+		if story.Found || len(story.Path) != 0 || len(story.Events) != 0 {
+			t.Fatalf("before it was seen the story is %+v", story)
+		}
+		w.Send(t, w.QueueURL, "order-17", nil)
+		w.Send(t, w.QueueURL, "order-17", nil)
+		time.Sleep(time.Minute)
+		story = get[console.Story](c, "/api/names?name=order-17")
+		if !story.Found || story.Record.Status != "COMPLETED" || !story.Record.Final || story.Record.Attempts != 1 || story.Record.Result != "{}" {
+			t.Fatalf("the story is %+v of %+v", story, story.Record)
+		}
+		if len(story.Events) != 3 || story.Events[0].Kind != "claimed" || story.Record.HeldHere {
+			t.Errorf("the events are %+v", story.Events)
+		}
+		rec := c.act("/api/forget", map[string]any{"name": "order-17"})
+		if rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), fmt.Sprint(time.Now().Add(time.Minute).UnixMilli())) {
+			t.Fatalf("forget answers %d %s", rec.Code, rec.Body)
+		}
+		story = get[console.Story](c, "/api/names?name=order-17")
+		if story.Found || story.Events[3].Kind != "forgotten" {
+			t.Errorf("after it was forgotten the story is %+v", story)
+		}
+		for _, bad := range []string{"", "name=", "name=%00", "name=" + strings.Repeat("a", 513)} {
+			if rec := c.ask(http.MethodGet, "/api/names?"+bad, nil); rec.Code != http.StatusBadRequest {
+				t.Errorf("%.20q answers %d", bad, rec.Code)
+			}
+		}
+	})
+}
+
+func TestALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+		<-ctx.Done()
+		return dedupe.Payload{}, ctx.Err()
+	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		w.Send(t, w.QueueURL, "order-17", nil)
+		time.Sleep(5 * time.Second)
+		story := get[console.Story](c, "/api/names?name=order-17")
+		if story.Record.Status != "IN_PROGRESS" || !story.Record.HeldHere || story.Record.LeaseUntil <= story.Now {
+			t.Errorf("the record is %+v", story.Record)
+		}
+		status := get[map[string]any](c, "/api/status")
+		row := status["flights"].([]any)[0].(map[string]any)
+		if row["name"] != "order-17" || row["phase"] != "running" || row["attempt"] != 1.0 || row["lease_until"] == nil || row["visible_at"] == nil {
+			t.Errorf("in flight is %v", row)
+		}
+		if rec := c.act("/api/forget", map[string]any{"name": "order-17"}); rec.Code != http.StatusConflict {
+			t.Errorf("forget answers %d %s", rec.Code, rec.Body)
+		}
+		if rec := c.act("/api/forget", map[string]any{"name": "order-17", "force": true}); rec.Code != http.StatusOK {
+			t.Errorf("forget by force answers %d %s", rec.Code, rec.Body)
+		}
+	})
+}
+
+// fillDead puts dead letters of three reasons into the queue.
+func fillDead(t *testing.T, w *consoletest.Worker) {
+	t.Helper()
+	for i := range 12 {
+		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{
+			consumer.AttrReason: "rejected", consumer.AttrError: "card declined", consumer.AttrAttempts: "5", consumer.AttrOriginalID: "m-1",
+		})
+	}
+	for i := range 3 {
+		w.Send(t, w.DLQURL, fmt.Sprintf("invoice-%d", i), map[string]string{consumer.AttrReason: "mismatch"})
+	}
+	w.Send(t, w.DLQURL, "parcel", nil)
+}
+
+func TestDeadLettersAreShownByReasonAndStayVisible(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		fillDead(t, w)
+		for look := range 3 {
+			rec := c.act("/api/dead/peek", nil)
+			if rec.Code != http.StatusOK {
+				t.Fatalf("peek answers %d %s", rec.Code, rec.Body)
+			}
+			found := decode[console.DeadLetters](t, rec.Body.Bytes())
+			if found.Seen != 16 || len(found.Groups) != 3 || found.More || found.Counted || found.Unreleased != 0 {
+				t.Fatalf("look %d has found %+v", look, found)
+			}
+			first := found.Groups[0]
+			if first.Reason != "rejected" || first.Count != 12 || first.Messages[0].Error != "card declined" || first.Messages[0].OriginalID != "m-1" {
+				t.Errorf("the first group is %+v", first)
+			}
+			if got := first.Messages[0].Receives; got != fmt.Sprint(look+1) {
+				t.Errorf("look %d counts as receive %s", look, got)
+			}
+			if last := found.Groups[2]; last.Reason != "moved by SQS: received too often" {
+				t.Errorf("the last group is %+v", last)
+			}
+		}
+		// Nothing was left hidden by the looks.
+		out, err := w.Queue.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &w.DLQURL, AttributeNames: []types.QueueAttributeName{"All"}})
+		if err != nil || out.Attributes["ApproximateNumberOfMessages"] != "16" {
+			t.Errorf("visible are %v: %v", out.Attributes["ApproximateNumberOfMessages"], err)
+		}
+	})
+}
+
+func TestALookIsBounded(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		for i := range 120 {
+			w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected"})
+		}
+		found := decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes())
+		if found.Seen != 100 || !found.More {
+			t.Errorf("%d are seen, more: %v", found.Seen, found.More)
+		}
+	})
+}
+
+func TestDeadLettersGoBackOneAGroupOrAll(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		w.Pool.Pause()
+		fillDead(t, w)
+		time.Sleep(time.Minute)
+		found := decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes())
+		one := found.Groups[0].Messages[3]
+		for _, tc := range []struct {
+			name  string
+			order map[string]any
+			moved int
+			left  int
+		}{
+			{"one", map[string]any{"ids": []string{one.ID}}, 1, 15},
+			{"one that is not there", map[string]any{"ids": []string{one.ID}}, 0, 15},
+			{"a group", map[string]any{"reason": "mismatch"}, 3, 12},
+			{"those that SQS has moved", map[string]any{"reason": "moved by SQS: received too often"}, 1, 11},
+			{"all", map[string]any{"all": true}, 11, 0},
+		} {
+			rec := c.act("/api/dead/redrive", tc.order)
+			step := last[console.RedriveStep](t, rec)
+			if step.Moved != tc.moved || !step.Done || step.Error != "" || step.Doubly != 0 {
+				t.Fatalf("%s: the last step is %+v", tc.name, step)
+			}
+			found = decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes())
+			if found.Seen != tc.left {
+				t.Fatalf("%s: %d are left, want %d", tc.name, found.Seen, tc.left)
+			}
+		}
+		w.Pool.Resume()
+		time.Sleep(time.Minute)
+		for _, name := range []string{one.Name, "order-0", "invoice-2", "parcel"} {
+			if story := get[console.Story](c, "/api/names?name="+name); !story.Found || story.Record.Status != "COMPLETED" {
+				t.Errorf("%s was sent back, but its story is %+v", name, story)
+			}
+		}
+	})
+}
+
+func TestARedriveOpensARejectedNameAgain(t *testing.T) {
+	broken := true
+	inVirtualTime(t, consoletest.Options{Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
+		if broken {
+			return dedupe.Payload{}, &permanent{}
+		}
+		return dedupe.Payload{}, nil
+	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		w.Send(t, w.QueueURL, "order-17", nil)
+		time.Sleep(time.Minute)
+		if story := get[console.Story](c, "/api/names?name=order-17"); story.Record.Status != "REJECTED" {
+			t.Fatalf("the record is %+v", story.Record)
+		}
+		broken = false
+		if step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"all": true})); step.Moved != 1 {
+			t.Fatalf("the redrive has ended with %+v", step)
+		}
+		time.Sleep(time.Minute)
+		story := get[console.Story](c, "/api/names?name=order-17")
+		if story.Record.Status != "COMPLETED" || story.Path[1] != (console.Step{From: "REJECTED", To: "IN_PROGRESS", Times: 1}) {
+			t.Errorf("the story is %+v of %+v", story, story.Record)
+		}
+	})
+}
+
+type permanent struct{}
+
+func (*permanent) Error() string   { return "card declined" }
+func (*permanent) Permanent() bool { return true }
+
+func TestARedriveWantsOneWayOfChoosing(t *testing.T) {
+	w := consoletest.New(t, consoletest.Options{})
+	c := newClient(t, w.Handler)
+	for _, order := range []map[string]any{
+		{}, {"all": false}, {"all": true, "reason": "rejected"}, {"ids": []string{"a"}, "all": true}, {"ids": []string{}}, {"ids": make([]string, 101)},
+	} {
+		if rec := c.act("/api/dead/redrive", order); rec.Code != http.StatusBadRequest {
+			t.Errorf("%v answers %d", order, rec.Code)
+		}
+	}
+}
+
+// failing is a queue some of whose calls fail.
+type failing struct {
+	console.Queue
+	send, show, receive, del bool
+}
+
+func (f *failing) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, o ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
+	if f.receive {
+		return nil, errors.New("AccessDenied: no sqs:ReceiveMessage")
+	}
+	return f.Queue.ReceiveMessage(ctx, in, o...)
+}
+
+func (f *failing) SendMessage(ctx context.Context, in *sqs.SendMessageInput, o ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+	if f.send {
+		return nil, errors.New("AccessDenied: no sqs:SendMessage")
+	}
+	return f.Queue.SendMessage(ctx, in, o...)
+}
+
+func (f *failing) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, o ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
+	if f.del {
+		return nil, errors.New("AccessDenied: no sqs:DeleteMessage")
+	}
+	return f.Queue.DeleteMessageBatch(ctx, in, o...)
+}
+
+func (f *failing) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, o ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	if f.show {
+		return nil, errors.New("AccessDenied: no sqs:ChangeMessageVisibility")
+	}
+	return f.Queue.ChangeMessageVisibilityBatch(ctx, in, o...)
+}
+
+func TestTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
+	f := &failing{}
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		fillDead(t, w)
+		left := func() int {
+			t.Helper()
+			time.Sleep(3 * time.Minute) // what was left hidden is back
+			*f = failing{Queue: f.Queue}
+			return decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes()).Seen
+		}
+		f.receive = true
+		if rec := c.act("/api/dead/peek", nil); rec.Code != http.StatusBadGateway || !strings.Contains(rec.Body.String(), "sqs:ReceiveMessage") {
+			t.Errorf("a look that is denied answers %d %s", rec.Code, rec.Body)
+		}
+		f.receive, f.show = false, true
+		if found := decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes()); found.Unreleased != 16 {
+			t.Errorf("%d are told as hidden", found.Unreleased)
+		}
+		if n := left(); n != 16 {
+			t.Fatalf("%d are left", n)
+		}
+		f.send = true
+		if step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"all": true})); step.Moved != 0 || step.Done || !strings.Contains(step.Error, "sqs:SendMessage") {
+			t.Errorf("a redrive that cannot send ends with %+v", step)
+		}
+		if n := left(); n != 16 {
+			t.Fatalf("%d are left", n)
+		}
+		f.del = true
+		if step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"reason": "mismatch"})); step.Moved != 0 || step.Doubly != 3 {
+			t.Errorf("a redrive that cannot delete ends with %+v", step)
+		}
+		if n := left(); n != 16 {
+			t.Errorf("%d are left", n)
+		}
+	})
+}
+
+func TestAReplayShowsOneRunAndTheRestSuppressed(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
+		time.Sleep(300 * time.Millisecond)
+		return dedupe.Payload{}, nil
+	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		rec := c.act("/api/replay", map[string]any{"name": "order-17", "count": 500, "concurrency": 16})
+		step := last[console.ReplayStep](t, rec)
+		if step.Accepted != 500 || step.Handled != 1 || step.Suppressed != 499 || step.Open != 0 || !step.Done || step.Failed != 0 {
+			t.Errorf("it ended with %+v", step)
+		}
+		if lines := strings.Count(rec.Body.String(), "\n"); lines < 3 {
+			t.Errorf("progress was told %d times", lines)
+		}
+		step = last[console.ReplayStep](t, c.act("/api/replay", map[string]any{"name": "order-17", "count": 20}))
+		if step.Handled != 0 || step.Suppressed != 20 {
+			t.Errorf("a second one ended with %+v", step)
+		}
+	})
+}
+
+func TestAReplayThatCannotSendEnds(t *testing.T) {
+	f := &failing{send: true}
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, _ *consoletest.Worker, c *client) {
+		step := last[console.ReplayStep](t, c.act("/api/replay", map[string]any{"name": "order-17", "count": 50}))
+		if step.Done || !strings.Contains(step.Error, "sqs:SendMessage") {
+			t.Errorf("it ended with %+v", step)
+		}
+		if rec := c.act("/api/send", map[string]any{"name": "order-17"}); rec.Code != http.StatusBadGateway {
+			t.Errorf("send answers %d", rec.Code)
+		}
+	})
+}
+
+func TestAReplayIsBounded(t *testing.T) {
+	c := newClient(t, consoletest.New(t, consoletest.Options{}).Handler)
+	for _, order := range []map[string]any{
+		{"name": ""}, {"name": "a", "count": -1}, {"name": "a", "count": 10_001}, {"name": "a", "concurrency": 65}, {"name": "a\x00"},
+	} {
+		if rec := c.act("/api/replay", order); rec.Code != http.StatusBadRequest {
+			t.Errorf("%v answers %d", order, rec.Code)
+		}
+	}
+}
+
+func TestAMessageCanBeSent(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		for _, order := range []map[string]any{{"name": "order-1"}, {"name": "order-2", "body": `{"total":42}`}} {
+			if rec := c.act("/api/send", order); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), "message_id") {
+				t.Errorf("%v answers %d %s", order, rec.Code, rec.Body)
+			}
+		}
+		time.Sleep(time.Minute)
+		for _, name := range []string{"order-1", "order-2"} {
+			if story := get[console.Story](c, "/api/names?name="+name); !story.Found {
+				t.Errorf("%s was not handled", name)
+			}
+		}
+	})
+}
+
+func TestPauseResumeAndDrainAreCarriedOut(t *testing.T) {
+	drained := 0
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { c.Drain = func() { drained++ } }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		time.Sleep(time.Second)
+		state := func() string { return string(w.Pool.Stats().State) }
+		for _, tc := range []struct{ path, state string }{{"/api/pause", "paused"}, {"/api/resume", "running"}} {
+			if rec := c.act(tc.path, nil); rec.Code != http.StatusOK || state() != tc.state {
+				t.Errorf("%s answers %d, and the pool is %s", tc.path, rec.Code, state())
+			}
+		}
+		if rec := c.act("/api/drain", nil); rec.Code != http.StatusOK || drained != 1 {
+			t.Errorf("drain answers %d, and was carried out %d times", rec.Code, drained)
+		}
+	})
+}
