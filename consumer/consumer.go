@@ -78,13 +78,16 @@ func New(q Queue, h Handler, cfg Config) (*Consumer, error) {
 //     other phases, because a message whose answer is cut off would be stranded.
 //  2. What has not started is made visible again at once, lane followers
 //     before their head. A message on its last receive is handled now instead,
-//     since SQS would dead-letter it unattempted; a parked one goes to the
-//     dead-letter queue with the reason.
-//  3. Handlers may go on for [Config.DrainTimeout]. Then, or with [Consumer.Abort],
-//     their contexts are cancelled with cause [ErrStopped], and they get a second more.
-//  4. What has returned is settled within 3 seconds: deleted, released or
-//     dead-lettered, and answered. What has not returned keeps its visibility
-//     timeout, as does a message whose outcome its handler could not record.
+//     since SQS would dead-letter it unattempted, and a lane in order up to the
+//     last such follower.
+//  3. Handlers may go on for [Config.DrainTimeout], and what is parked or held
+//     on its last receive waits as long. Then, or with [Consumer.Abort], their
+//     contexts are cancelled with cause [ErrStopped], and they get a second more.
+//  4. What has returned is settled within 3 seconds, after its handler has
+//     recorded the outcome: deleted, released or dead-lettered, and answered.
+//     What is still parked is dead-lettered with the reason. What has not
+//     returned keeps its visibility timeout, as does a message whose outcome its
+//     handler could not record.
 func (c *Consumer) Run(ctx context.Context) error {
 	if c.started.Swap(true) {
 		return errors.New("consumer: Run was called before")

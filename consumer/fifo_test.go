@@ -2,7 +2,6 @@ package consumer_test
 
 import (
 	"context"
-
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -117,6 +116,7 @@ func (s script) play(t *testing.T) (wrong []string) {
 			return f
 		})
 		p.cfg.DrainTimeout = s.drain
+		p.cfg.Random = func() float64 { return float64(draw(time.Hour)) / float64(time.Hour) }
 		p.cfg.Concurrency, p.cfg.Backoff, p.cfg.MaxBackoff = s.slots, time.Second, 20*time.Second
 		p.cfg.Hooks.DeadLettered = func(m consumer.Message, _ consumer.Disposition) { o.settle(m.Body) }
 		p.handler = func(ctx context.Context, m consumer.Message) error {
@@ -227,6 +227,9 @@ func TestADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing(t *testing.T) {
 		p.cfg.Concurrency = 1
 		c := newClockwork()
 		p.handler = func(_ context.Context, m consumer.Message) error {
+			if m.LastReceive {
+				t.Errorf("%s: patience has used up its receives", m.Body)
+			}
 			if c.tick(m) <= 50 && m.Body == "a-0" {
 				return failure{deferred: true, after: time.Hour}
 			}

@@ -70,7 +70,7 @@ func (f *floor) report(dependency string, is Condition) {
 	if is <= Up {
 		delete(f.gate.reported, dependency)
 	} else {
-		f.gate.reported[dependency] = is
+		f.gate.reported[dependency] = min(is, Closed)
 	}
 	f.admit()
 }

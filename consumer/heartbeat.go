@@ -79,7 +79,8 @@ func (c *Consumer) beatInterval() time.Duration {
 // keepVisible sends heartbeats until ctx ends.
 func (c *Consumer) keepVisible(ctx context.Context) {
 	// Fine enough for a failed beat to be sent again several times in time.
-	tick := time.NewTicker(c.cfg.Visibility / heartbeatShare / jitterShare)
+	grain := c.cfg.Visibility / heartbeatShare / jitterShare / 2
+	tick := time.NewTicker(grain)
 	defer tick.Stop()
 	var out sync.WaitGroup
 	defer out.Wait()
@@ -88,7 +89,8 @@ func (c *Consumer) keepVisible(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, t := range c.beats.due(now) {
+			// What is due before the next tick goes now: Config.Heartbeat is a bound.
+			for _, t := range c.beats.due(now.Add(grain)) {
 				select {
 				case t.visibility <- struct{}{}:
 					out.Go(func() { c.beat(ctx, t) })

@@ -2,6 +2,10 @@ package consumer
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"testing"
@@ -121,4 +125,45 @@ func TestBatchAnswersAreReadByPosition(t *testing.T) {
 			t.Errorf("entry %d: %v", i, got[i].Err)
 		}
 	}
+}
+
+func TestTheSurfaceIsSmall(t *testing.T) {
+	files, err := parser.ParseDir(token.NewFileSet(), ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0) //nolint:staticcheck // no type information is needed
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files["consumer"].Files {
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				if d.Recv == nil && d.Name.IsExported() {
+					names = append(names, d.Name.Name)
+				}
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					if s, ok := s.(*ast.TypeSpec); ok && s.Name.IsExported() {
+						names = append(names, s.Name.Name)
+					}
+				}
+			}
+		}
+	}
+	if len(names) < 10 || len(names) > 20 {
+		t.Errorf("%d exported functions and types: %v", len(names), names)
+	}
+}
+
+func FuzzRedrivePolicy(f *testing.F) {
+	f.Add(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:dlq","maxReceiveCount":"3"}`)
+	f.Add(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:dlq","maxReceiveCount":3}`)
+	f.Add(`{"maxReceiveCount":{}}`)
+	f.Add(`null`)
+	f.Fuzz(func(t *testing.T, policy string) {
+		arn, most, err := parseRedrive(policy)
+		if err == nil && (arn == "" || most < 1) {
+			t.Errorf("%q: %q, %d", policy, arn, most)
+		}
+		arnAccount(arn)
+	})
 }

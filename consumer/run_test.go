@@ -294,3 +294,30 @@ func TestALostReceiptCancelsTheHandlerWhereNoLeaseGuardsIt(t *testing.T) {
 		})
 	}
 }
+
+func TestAMessageStaysHiddenUntilItsEndIsAnswered(t *testing.T) {
+	for _, err := range []error{nil, failure{permanent: true}} {
+		bubble(t, 10, false, func(t *testing.T, p *pool) {
+			p.handler = func(context.Context, consumer.Message) error { return err }
+			down := true
+			p.faults(func(c memqueue.Call) memqueue.Fault {
+				if down && (c.Operation == "DeleteMessageBatch" || c.Operation == "SendMessageBatch") {
+					return memqueue.Fault{Error: &memqueue.Error{Code: "InternalError"}}
+				}
+				return memqueue.Fault{}
+			})
+			down = false
+			p.send("one")
+			down = true
+			p.start()
+			time.Sleep(10 * time.Minute)
+			down = false
+			time.Sleep(time.Minute)
+			p.finishClean()
+			p.wantDepths(p.queueURL, 0, 0)
+			if n := len(p.bodies()); n != 1 {
+				t.Errorf("handled %d times", n)
+			}
+		})
+	}
+}

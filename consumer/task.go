@@ -64,7 +64,7 @@ func (c *Consumer) live(l *lane, t *task, turn *turn) (d Disposition) {
 		if !c.awaitSlot(l, t, turn) {
 			return c.giveUp(t, d)
 		}
-		again := false
+		var again bool
 		d, again = c.try(l, t)
 		c.change(c.floor.release)
 		if !again {

@@ -30,10 +30,10 @@ func newCache(bytes int, age time.Duration) (*cache, error) {
 	// No expiration by the library: that would take a goroutine that nobody
 	// joins. What is too old is dropped when it is met, or evicted.
 	entries, err := otter.New(&otter.Options[string, cached]{
-		MaximumWeight: uint64(bytes), //nolint:gosec // validated to be positive
+		MaximumWeight: uint64(bytes),
 		Weigher: func(name string, c cached) uint32 {
 			r := c.rec
-			return uint32(entryOverhead + len(name) + len(r.ID) + len(r.Name) + len(r.Result) + //nolint:gosec // bounded by MaxResult
+			return uint32(entryOverhead + len(name) + len(r.ID) + len(r.Name) + len(r.Result) +
 				len(r.ResultType) + len(r.MessageID) + len(r.ReopenedBy))
 		},
 		Executor: func(fn func()) { fn() },
@@ -77,11 +77,4 @@ func (c *cache) has(name string) bool {
 	}
 	_, ok := c.entries.GetIfPresent(name)
 	return ok
-}
-
-// forget drops a name.
-func (c *cache) forget(name string) {
-	if c != nil {
-		c.entries.Invalidate(name)
-	}
 }

@@ -74,10 +74,10 @@ func (e *engine) known(ctx context.Context, key Key) Record {
 func (e *engine) decided(a *attempt, was, rec Record, v Verdict, start, now time.Time) {
 	a.Attempt = Attempt{Name: rec.Name, Fence: rec.Fence, Number: rec.Attempts}
 	a.lease = lease{rec, provenUntil(rec, start, now)}
+	a.takeover = was.Status == InProgress
 	e.hookUncompared(was, a.key)
 	if v == VerdictApply {
 		a.flight.hold(a.proven)
-		e.hookClaimed(was, a.Attempt)
 	}
 }
 

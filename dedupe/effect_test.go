@@ -94,6 +94,7 @@ func (s *scripted) Commit(ctx context.Context, old dedupe.Version, next dedupe.R
 		again := key
 		again.MessageID, again.RedriveOrder = "redriven", true
 		_, _ = s.guard().Do(context.Background(), again, returns("other", nil))
+	default: // below
 	}
 	err := s.Store.Commit(ctx, old, next, effects)
 	if _, conflict := errors.AsType[*dedupe.ConflictError](err); conflict || err == nil {
@@ -248,6 +249,7 @@ func TestAConditionThatFailsOnceItsCommitWasAppliedIsACompletion(t *testing.T) {
 				return &dedupe.EffectError{Err: errNetwork}
 			case dedupe.Retrying:
 				apply()
+			default: // the claim
 			}
 			return nil
 		}

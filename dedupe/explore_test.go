@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -77,6 +78,7 @@ type player struct {
 	phase      phase
 	wire       wire
 	doing      what
+	by         int8   // whose write it is
 	end        what   // how it ends, once its handler has returned
 	known      uint16 // the record as it knows it
 	base, next uint16 // the write that is out, or that is sent again
@@ -117,7 +119,9 @@ type explorer struct {
 	parents []int32
 	actions []uint16
 	names   map[string]uint16
-	at      int32 // the state that is being left
+	list    []string // the names by number
+	at      int32    // the state that is being left
+	walked  []string // instead, on a random walk: how it was reached
 }
 
 // stepCall and swapCall are calls of pure functions: the same answer every time.
@@ -141,7 +145,7 @@ func (x *explorer) number(r dedupe.Record) uint16 {
 	key = fmt.Appendf(key, " %d %d", r.ExpiresAt.Unix(), r.CompletedAt.UnixMilli())
 	n, ok := x.numbers[string(key)]
 	if !ok {
-		n = uint16(len(x.records)) //nolint:gosec // checked below
+		n = uint16(len(x.records))
 		if len(x.records) > 65000 {
 			x.t.Fatal("more records than numbers")
 		}
@@ -154,15 +158,13 @@ func (x *explorer) number(r dedupe.Record) uint16 {
 // fail prints how the present state was reached.
 func (x *explorer) fail(w world, action, format string, args ...any) {
 	x.t.Helper()
-	names := make([]string, len(x.names))
-	for name, n := range x.names {
-		names[n] = name
+	steps := x.walked
+	if steps == nil {
+		for i := x.at; i > 0; i = x.parents[i] {
+			steps = append(steps, x.list[x.actions[i]])
+		}
+		slices.Reverse(steps)
 	}
-	var steps []string
-	for i := x.at; i > 0; i = x.parents[i] {
-		steps = append(steps, names[x.actions[i]])
-	}
-	slices.Reverse(steps)
 	x.t.Fatalf("%s\nafter: %s; %s\nrecord: %+v", fmt.Sprintf(format, args...), strings.Join(steps, "; "), action, x.records[w.store])
 }
 
@@ -175,8 +177,9 @@ func (x *explorer) reach(w world, action string) {
 	x.seen[h] = struct{}{}
 	name, ok := x.names[action]
 	if !ok {
-		name = uint16(len(x.names)) //nolint:gosec // there are some dozens
+		name = uint16(len(x.names))
 		x.names[action] = name
+		x.list = append(x.list, action)
 	}
 	x.states = append(x.states, w)
 	x.parents = append(x.parents, x.at)
@@ -226,12 +229,12 @@ func (x *explorer) send(w world, i int, do what, action string) {
 	}
 	if ans.next == p.known {
 		if ans.verdict == dedupe.VerdictApply && do == toClaim {
-			p.proven = int8(x.records[p.known].LeaseUntil.Sub(second(0))/time.Second) - p.clock //nolint:gosec // seconds
+			p.proven = int8(x.records[p.known].LeaseUntil.Sub(second(0))/time.Second) - p.clock
 		}
 		x.act(w, i, do, ans.verdict, action)
 		return
 	}
-	p.doing, p.wire, p.base, p.next, p.sentAt = do, sent, p.known, ans.next, w.now
+	p.doing, p.by, p.wire, p.base, p.next, p.sentAt = do, int8(i), sent, p.known, ans.next, w.now
 	if p.phase == idle {
 		p.phase = claiming
 	}
@@ -259,8 +262,11 @@ func (x *explorer) apply(w *world, p *player, action string) {
 		}
 	case toRelease:
 		w.counted--
+	default: // counts nothing
 	}
 	switch {
+	case p.doing != toClaim && current.Owner != token(int(p.by)):
+		x.fail(*w, action, "attempt %d writes over a record that is not its own", p.by)
 	case next.Version <= current.Version || next.Fence < current.Fence:
 		x.fail(*w, action, "version or fence does not rise: %d.%d after %d.%d", next.Version, next.Fence, current.Version, current.Fence)
 	case next.Attempts != int(w.counted):
@@ -296,7 +302,7 @@ func (x *explorer) answered(w world, i int, action string) {
 	p.wire, p.resend = quiet, false
 	if !ok {
 		p.known, p.answer = p.answer, 0
-		p.base, p.next, p.doing, p.sentAt = 0, 0, nothing, 0
+		p.base, p.next, p.doing, p.by, p.sentAt = 0, 0, nothing, 0, 0
 		x.reach(w, action+" (conflict)")
 		return
 	}
@@ -317,7 +323,7 @@ func (x *explorer) act(w world, i int, do what, verdict dedupe.Verdict, action s
 	p := &w.players[i]
 	known := x.records[p.known]
 	mine := known.Owner == token(i)
-	p.doing, p.sentAt = nothing, 0
+	p.doing, p.by, p.sentAt = nothing, 0, 0
 	switch {
 	case do == toClaim && verdict == dedupe.VerdictWait:
 		*p = player{phase: claiming, clock: p.clock}
@@ -368,7 +374,7 @@ func (x *explorer) start(w *world, i int, action string) {
 func (w *world) leave(i int) {
 	p := &w.players[i]
 	if p.wire == sent && w.late.wire == quiet {
-		w.late = player{wire: sent, doing: p.doing, base: p.base, next: p.next}
+		w.late = player{wire: sent, doing: p.doing, by: p.by, base: p.base, next: p.next}
 	}
 }
 
@@ -440,6 +446,7 @@ func (x *explorer) sends(w world, i int, name string) {
 		}
 	case ending:
 		x.send(w, i, p.end, name+" records")
+	default: // at its end
 	}
 }
 
@@ -460,7 +467,7 @@ func (x *explorer) wires(w world, i int, name string) {
 		p.wire, p.answer = quiet, 0
 		p.resend = p.phase == ending
 		if !p.resend {
-			p.base, p.next, p.doing, p.sentAt = 0, 0, nothing, 0
+			p.base, p.next, p.doing, p.by, p.sentAt = 0, 0, nothing, 0, 0
 		}
 		x.reach(n, name+"'s answer is lost")
 	}
@@ -474,22 +481,26 @@ func (x *explorer) returns(w world, i int, name string) {
 		if p.wire != quiet {
 			n.lost++
 			n.leave(i)
-			p.wire, p.answer, p.base, p.next, p.doing, p.sentAt = quiet, 0, 0, 0, nothing, 0
+			p.wire, p.answer, p.base, p.next, p.doing, p.by, p.sentAt = quiet, 0, 0, 0, nothing, 0, 0
 		}
 		p.phase, p.end, p.proven = ending, end, 0
 		x.reach(n, fmt.Sprintf("%s's handler returns (%d)", name, end))
 	}
 }
 
-// explore walks until all states so many events deep are found, or there are
-// so many states, and returns how many there are, and how deep all are found.
-func explore(t *testing.T, terms dedupe.Terms, ends []what, deepest, states int) (found, depth int) {
+func newExplorer(t *testing.T, terms dedupe.Terms, ends []what) *explorer {
 	t.Helper()
 	x := &explorer{
 		t: t, terms: terms, ends: ends, seed: maphash.MakeSeed(), numbers: map[string]uint16{}, names: map[string]uint16{},
 		seen: map[uint64]struct{}{}, steps: map[stepCall]stepAnswer{}, swaps: map[swapCall]bool{},
 	}
 	x.number(dedupe.Record{})
+	return x
+}
+
+// explore walks until all states so many events deep are found, or there are
+// so many states, and returns how many there are, and how deep all are found.
+func (x *explorer) explore(deepest, states int) (found, depth int) {
 	x.reach(world{}, "")
 	for depth < deepest {
 		leaving := x.states
@@ -509,6 +520,51 @@ func explore(t *testing.T, terms dedupe.Terms, ends []what, deepest, states int)
 	return len(x.seen), depth
 }
 
+// wander takes one random way, so many events deep.
+func (x *explorer) wander(rnd *rand.Rand, deep int) {
+	var w world
+	x.walked = []string{}
+	for range deep {
+		clear(x.seen)
+		x.states, x.actions, x.parents = x.states[:0], x.actions[:0], x.parents[:0]
+		x.successors(w)
+		if len(x.states) == 0 {
+			return
+		}
+		i := rnd.IntN(len(x.states))
+		for range 3 { // rather on with what has begun than yet another fault
+			if !strings.Contains(x.list[x.actions[i]], "arrives") && !strings.Contains(x.list[x.actions[i]], "answered") {
+				i = rnd.IntN(len(x.states))
+			}
+		}
+		w = x.states[i]
+		x.walked = append(x.walked, x.list[x.actions[i]])
+	}
+}
+
+// variants are the rules that the walks are done under.
+var variants = map[string]struct {
+	hold bool
+	ends []what
+}{
+	"rerun, handlers complete or fail":       {false, []what{toComplete, toFail}},
+	"hold, handlers complete or are stopped": {true, []what{toComplete, toRelease}},
+}
+
+func TestNoLongWalkBreaksThePromise(t *testing.T) {
+	for name, v := range variants {
+		terms := exploreTerms
+		terms.Hold = v.hold
+		x := newExplorer(t, terms, v.ends)
+		seed := rand.Uint64()
+		t.Logf("%s: seed %d", name, seed)
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		for range testscale.N(t, 6000) {
+			x.wander(rnd, 30)
+		}
+	}
+}
+
 func TestNoInterleavingBreaksThePromise(t *testing.T) {
 	deepest, states := 99, testscale.N(t, 60_000)
 	if s := os.Getenv("SQSONCE_EXPLORE_DEPTH"); s != "" {
@@ -519,18 +575,11 @@ func TestNoInterleavingBreaksThePromise(t *testing.T) {
 		states = math.MaxInt
 	}
 	total := 0
-	for _, tc := range []struct {
-		name string
-		hold bool
-		ends []what
-	}{
-		{"rerun, handlers complete or fail", false, []what{toComplete, toFail}},
-		{"hold, handlers complete or are stopped", true, []what{toComplete, toRelease}},
-	} {
+	for name, v := range variants {
 		terms := exploreTerms
-		terms.Hold = tc.hold
-		found, depth := explore(t, terms, tc.ends, deepest, states)
-		t.Logf("%s: %d distinct states, all that are up to %d events deep", tc.name, found, depth)
+		terms.Hold = v.hold
+		found, depth := newExplorer(t, terms, v.ends).explore(deepest, states)
+		t.Logf("%s: %d distinct states, all that are up to %d events deep", name, found, depth)
 		total += found
 	}
 	t.Logf("%d distinct states", total)

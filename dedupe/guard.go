@@ -143,13 +143,14 @@ type work func(context.Context) (output, error)
 // attempt is one try of this guard to get a name's work done.
 type attempt struct {
 	Attempt
-	key     Key
-	owner   Token
-	ran     bool          // the handler was called
-	took    time.Duration // how long it ran
-	effects effects
-	flight  *flight
-	cancel  context.CancelCauseFunc // of the handler's context
+	key      Key
+	owner    Token
+	takeover bool // another attempt's lease had lapsed
+	effects  effects
+	flight   *flight
+	cancel   context.CancelCauseFunc // of the handler's context
+	ran      bool                    // the handler was called
+	took     time.Duration           // how long it ran
 	lease
 }
 

@@ -319,14 +319,14 @@ func record(t *testing.T, seed uint64) []porcupine.Operation {
 		store := memstore.New()
 		var calls, workers sync.WaitGroup
 		for id := range 4 {
-			u := &unreliable{Store: store, calls: &calls, rnd: rand.New(rand.NewPCG(seed, uint64(id+10)))} //nolint:gosec // small
+			u := &unreliable{Store: store, calls: &calls, rnd: rand.New(rand.NewPCG(seed, uint64(id+10)))}
 			b := setup()
 			b.cfg.MaxAttempts, b.cfg.CacheAge = 1000, -1
 			g, err := dedupe.New[string](u, b.cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := &worker{id: id, rec: rec, store: u, guard: g, rnd: rand.New(rand.NewPCG(seed, uint64(id+20)))} //nolint:gosec // small
+			w := &worker{id: id, rec: rec, store: u, guard: g, rnd: rand.New(rand.NewPCG(seed, uint64(id+20)))}
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			if dies := time.Duration(rnd.Int64N(int64(8 * time.Minute))); dies < 4*time.Minute {
 				time.AfterFunc(dies, func() {
@@ -351,14 +351,14 @@ func record(t *testing.T, seed uint64) []porcupine.Operation {
 func TestConcurrentHistoriesFollowThePromise(t *testing.T) {
 	operations := map[string]int{}
 	for seed := range testscale.N(t, 60) {
-		history := record(t, uint64(seed)) //nolint:gosec // not negative
+		history := record(t, uint64(seed))
 		for _, op := range history {
 			operations[fmt.Sprintf("%T %s", op.Input, op.Output.(answer).kind)]++
 		}
 		result, info := porcupine.CheckOperationsVerbose(spec, history, time.Minute)
 		if result != porcupine.Ok {
 			path := filepath.Join(t.ArtifactDir(), fmt.Sprintf("history-%d.html", seed))
-			f, err := os.Create(path) //nolint:gosec // the test's own directory
+			f, err := os.Create(path)
 			if err == nil {
 				err = errors.Join(porcupine.Visualize(spec, info, f), f.Close())
 			}

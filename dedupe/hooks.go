@@ -10,7 +10,8 @@ import (
 // they should be quick. An op is "claim", "renew", "complete", "fail" or
 // "release".
 type Hooks struct {
-	// Claimed: an attempt holds the name and is about to run.
+	// Claimed: an attempt holds the name, and its handler is about to be called.
+	// Each is followed by one Settled.
 	Claimed func(a Attempt)
 	// TookOver: as Claimed, before it, when another attempt's lease had lapsed.
 	TookOver func(a Attempt)
@@ -48,13 +49,13 @@ type Hooks struct {
 	StoreFailed func(op, name string, err error)
 }
 
-// claimed tells of an attempt that has begun on the record was.
-func (e *engine) hookClaimed(was Record, a Attempt) {
-	if h := e.cfg.Hooks.TookOver; h != nil && was.Status == InProgress {
-		h(a)
+// hookClaimed tells of an attempt whose handler is about to be called.
+func (e *engine) hookClaimed(a *attempt) {
+	if h := e.cfg.Hooks.TookOver; h != nil && a.takeover {
+		h(a.Attempt)
 	}
 	if h := e.cfg.Hooks.Claimed; h != nil {
-		h(a)
+		h(a.Attempt)
 	}
 }
 

@@ -21,6 +21,7 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (Record, error) {
 	a.effects.recordID = a.rec.ID
 	a.effects.committer, _ = e.store.(Committer)
 
+	e.hookClaimed(a)
 	e.renewals.add(ctx, a)
 	begun := time.Now()
 	ended := false

@@ -98,6 +98,7 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 			next.ReopenedBy = spent(r, c)
 			return next, VerdictUnknown
 		}
+	case "", Retrying, Forgotten: // nobody has it
 	}
 	if r.Attempts >= c.Terms.MaxAttempts {
 		next := settled(r, c.Now, c.Terms, Rejected)

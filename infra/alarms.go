@@ -40,12 +40,12 @@ type alarms struct {
 // alarm says when something is wrong. Its name is that of its section in
 // docs/runbook.md.
 type alarm struct {
-	name, says  string
-	metric      awscloudwatch.IMetric
-	comparison  awscloudwatch.ComparisonOperator
-	threshold   float64
-	minutes, of int // so many bad minutes of so many
-	missing     awscloudwatch.TreatMissingData
+	name, says string
+	metric     awscloudwatch.IMetric
+	comparison awscloudwatch.ComparisonOperator
+	threshold  float64
+	bad, of    int // so many bad periods of so many
+	missing    awscloudwatch.TreatMissingData
 }
 
 // newAlarms makes the alarms that somebody should get up for.
@@ -63,7 +63,7 @@ func newAlarms(scope constructs.Construct, id string, props *alarmsProps) *alarm
 			Metric:             spec.metric,
 			Threshold:          &spec.threshold,
 			ComparisonOperator: spec.comparison,
-			DatapointsToAlarm:  jsii.Number(spec.minutes),
+			DatapointsToAlarm:  jsii.Number(spec.bad),
 			EvaluationPeriods:  jsii.Number(spec.of),
 			TreatMissingData:   spec.missing,
 		})
@@ -99,6 +99,9 @@ func workAlarms(props *alarmsProps) []alarm {
 		{"table-throttled", "DynamoDB refuses calls.", throttles, above, 0, 3, 5, quiet},
 		{"attempts-fail", "Attempts fail in numbers.", fiveMinutes(m.FailedAttempts), above, errorAlarm, 1, 1, quiet},
 		{"leases-lost", "Attempts lost their lease while they ran.", fiveMinutes(m.LostLeases), above, 0, 1, 1, quiet},
+		// It is logged once, so that the alarm would be over long before the
+		// outage: it looks back an hour.
+		{"work-held-back", "The target or the table is down: messages are held back.", fiveMinutes(m.Outages), above, 0, 1, 12, quiet},
 	}
 }
 

@@ -171,7 +171,7 @@ func TestTheWorkerAcceptsItsSettings(t *testing.T) {
 func TestTheProducerAcceptsItsSettings(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		if b.config.Producer.Off {
-			t.Skip("this variant has no producer")
+			return
 		}
 		text := complaint(t, b.variables(t, "producer"), "producer", "serve", "--client-rate=-1")
 		if !strings.Contains(text, "--client-rate") || strings.Contains(text, "\n  ") {
@@ -245,19 +245,48 @@ func TestTimesAgree(t *testing.T) {
 	})
 }
 
+func TestTheDockerfileIsBuiltAsItExpects(t *testing.T) {
+	dockerfile, err := os.ReadFile("Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`(?m)^FROM scratch$`, `(?m)^ARG TARGETARCH$`,
+		`(?m)^COPY .*\bdist/\$\{TARGETARCH\}` + workerBinary + `\b.* /(worker)?$`,
+		`(?m)^COPY .*\bdist/\$\{TARGETARCH\}` + producerBinary + `\b.* /(producer)?$`,
+	} {
+		if !regexp.MustCompile(want).Match(dockerfile) {
+			t.Errorf("the Dockerfile has no line like %s", want)
+		}
+	}
+	data, err := os.ReadFile("package.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without it, the first deployment would find no binaries to copy.
+	if !bytes.Contains(data, []byte(`"predeploy": "make image"`)) {
+		t.Error("npm run deploy does not build what the Dockerfile copies")
+	}
+}
+
 // Metrics are counted from lines of the worker's log, so the lines must exist.
 func TestLinesThatAreCountedAreLogged(t *testing.T) {
 	if lostLease != dedupe.ErrLeaseLost.Error() {
 		t.Errorf("lost leases are looked for as %q and logged as %q", lostLease, dedupe.ErrLeaseLost)
 	}
-	for line, dir := range map[string]string{notDone: "consumer"} {
+	logged := map[string]string{notDone: "consumer"}
+	for _, line := range outages {
+		logged[line] = filepath.Join("cmd", "worker")
+	}
+	for line, dir := range logged {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		call := regexp.MustCompile(`(log|Warn)\("` + line)
 		if !slices.ContainsFunc(files, func(file string) bool {
 			data, err := os.ReadFile(file)
-			return err == nil && !strings.HasSuffix(file, "_test.go") && bytes.Contains(data, []byte(`log("`+line+`"`))
+			return err == nil && !strings.HasSuffix(file, "_test.go") && call.Match(data)
 		}) {
 			t.Errorf("nothing in %s logs %q", dir, line)
 		}
@@ -268,7 +297,11 @@ func TestLinesThatAreCountedAreLogged(t *testing.T) {
 			patterns = append(patterns, filter.Properties["FilterPattern"].(string))
 		}
 		slices.Sort(patterns)
-		want := []string{`{ $.msg = "not done" }`, `{ ($.msg = "not done") && ($.error = "*lease lost*") }`}
+		want := []string{
+			`{ $.msg = "not done" }`,
+			`{ ($.msg = "not done") && ($.error = "*lease lost*") }`,
+			`{ ($.msg = "the store is down*") || ($.msg = "the target is down*") || ($.msg = "the target is not healthy*") }`,
+		}
 		if !slices.Equal(patterns, want) {
 			t.Errorf("patterns are %q, want %q", patterns, want)
 		}

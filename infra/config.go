@@ -247,6 +247,12 @@ func (c Config) networkProblems(found *problemList) {
 	n := c.Network
 	found.between("natGateways", n.NATGateways, 0, zones)
 	found.bad(n.VPCID != "" && n.NATGateways > 0, "natGateways %d: of a new VPC only, not of vpcId %s", n.NATGateways, n.VPCID)
+	if n.VPCID == "" && n.NATGateways == 0 {
+		for _, image := range []struct{ key, uri string }{{"image", c.Worker.Image}, {"targetImage", c.Target.Image}} {
+			found.bad(image.uri != "" && !ecrImage.MatchString(image.uri),
+				"%s %s: a VPC without NAT can pull from ECR only; or give natGateways or vpcId", image.key, image.uri)
+		}
+	}
 	found.bad(n.VPCID != "" && !vpcPattern.MatchString(n.VPCID), "vpcId %q: not the id of a VPC", n.VPCID)
 	for _, id := range n.PrivateSubnetIDs {
 		found.bad(!subnetPattern.MatchString(id), "vpcPrivateSubnetIds %q: not the id of a subnet", id)

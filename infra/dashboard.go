@@ -49,7 +49,7 @@ func newDashboard(scope constructs.Construct, id string, props *dashboardProps) 
 		withTarget(m, props.Config),
 	)
 	board.AddWidgets(
-		graph("What fails? A minute", m.FailedAttempts.series("attempts failed"), m.LostLeases.series("leases lost")),
+		graph("What fails? A minute", m.FailedAttempts.series("attempts failed"), m.LostLeases.series("leases lost"), m.Outages.series("outages begun")),
 		graph("DynamoDB refuses, a minute", m.ReadThrottles.series("reads"), m.WriteThrottles.series("writes")),
 	)
 	board.AddWidgets(

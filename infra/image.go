@@ -32,9 +32,11 @@ func newImage(scope constructs.Construct, id string, props *imageProps) awsecs.C
 	}
 	return awsecs.ContainerImage_FromDockerImageAsset(awsecrassets.NewDockerImageAsset(scope, &id, &awsecrassets.DockerImageAssetProps{
 		Directory:  jsii.String(repositoryRoot),
-		Exclude:    jsii.Strings("*", "!Dockerfile", "!dist"),
+		Exclude:    jsii.Strings("*", "!Dockerfile", "!dist", "dist/amd64"),
 		IgnoreMode: awscdk.IgnoreMode_DOCKER,
 		Platform:   awsecrassets.Platform_LINUX_ARM64(),
+		// Builders of today set it themselves, older ones do not.
+		BuildArgs: &map[string]*string{"TARGETARCH": jsii.String("arm64")},
 	}))
 }
 

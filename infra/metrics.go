@@ -36,6 +36,7 @@ type metrics struct {
 	ReadThrottles              metric
 	WriteThrottles             metric
 	FailedAttempts, LostLeases metric
+	Outages                    metric
 }
 
 // metric is one time series, in a form of our own: the CDK's cannot be used in
@@ -69,6 +70,7 @@ func newMetrics(scope constructs.Construct, id string, props *metricsProps) *met
 		FailedAttempts: countLines(here, "FailedAttempts", props.WorkerLogs, field("msg", notDone)),
 		LostLeases: countLines(here, "LostLeases", props.WorkerLogs,
 			awslogs.FilterPattern_All(field("msg", notDone), field("error", "*"+lostLease+"*"))),
+		Outages: countLines(here, "Outages", props.WorkerLogs, anyOf(outages)),
 	}
 }
 
@@ -78,6 +80,10 @@ const (
 	notDone   = "not done"
 	lostLease = "lease lost"
 )
+
+// outages are what the lines begin with that the worker logs once when it
+// begins to hold messages back.
+var outages = []string{"the store is down", "the target is down", "the target is not healthy"}
 
 // countLines counts the lines of a log that fit a pattern.
 func countLines(scope constructs.Construct, name string, logs awslogs.LogGroup, pattern awslogs.IFilterPattern) metric {
@@ -97,6 +103,15 @@ func countLines(scope constructs.Construct, name string, logs awslogs.LogGroup, 
 // anything.
 func field(name, text string) awslogs.JsonPattern {
 	return awslogs.FilterPattern_StringValue(jsii.String("$."+name), jsii.String("="), &text)
+}
+
+// anyOf is the pattern of a line whose message begins with one of the texts.
+func anyOf(beginnings []string) awslogs.IFilterPattern {
+	patterns := make([]awslogs.JsonPattern, len(beginnings))
+	for i, text := range beginnings {
+		patterns[i] = field("msg", text+"*")
+	}
+	return awslogs.FilterPattern_Any(patterns...)
 }
 
 // series is the metric as alarms and dashboards take it.

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 )
@@ -25,6 +25,9 @@ type network struct {
 	// Private and Public select the subnets of the tasks, and of a public load
 	// balancer.
 	Private, Public *awsec2.SubnetSelection
+	// Ready is what must be there before a task starts: without the way to its
+	// image it would fail, and the deployment with it. Nil for a VPC that is.
+	Ready constructs.IDependable
 	// Range is the VPC's address range; empty when it is not known.
 	Range string
 }
@@ -69,7 +72,15 @@ func newNetwork(scope constructs.Construct, id string, props *networkProps) *net
 		addEndpoints(vpc, tasks, config)
 	}
 	return &network{
-		VPC: vpc, Private: tasks, Public: &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PUBLIC}, Range: newRange,
+		VPC: vpc, Private: tasks, Public: &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PUBLIC},
+		Ready: here, Range: newRange,
+	}
+}
+
+// admit lets a service start its tasks when the network is ready.
+func (n *network) admit(service awsecs.FargateService) {
+	if n.Ready != nil {
+		service.Node().AddDependency(n.Ready)
 	}
 }
 
@@ -123,12 +134,8 @@ func addEndpoints(vpc awsec2.Vpc, subnets *awsec2.SubnetSelection, config Config
 // logRejected logs what the network refuses. All traffic would cost by the
 // gigabyte, and what is allowed shows in the logs of the tasks.
 func logRejected(scope constructs.Construct, vpc awsec2.Vpc, config Config) {
-	logs := awslogs.NewLogGroup(scope, jsii.String("Rejected"), &awslogs.LogGroupProps{
-		Retention:     retentionDays[config.LogRetention],
-		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
-	})
 	vpc.AddFlowLog(jsii.String("Flow"), &awsec2.FlowLogOptions{
-		Destination: awsec2.FlowLogDestination_ToCloudWatchLogs(logs, nil),
+		Destination: awsec2.FlowLogDestination_ToCloudWatchLogs(newLogGroup(scope, "Rejected", config), nil),
 		TrafficType: awsec2.FlowLogTrafficType_REJECT,
 	})
 }

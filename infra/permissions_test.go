@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -146,6 +147,36 @@ func TestATaskProtectsTasksOfItsClusterOnly(t *testing.T) {
 		}
 		t.Error("the worker may not protect itself")
 	})
+}
+
+// What starts a task pulls its images, reads its secrets and writes its logs.
+func TestTheExecutionRoleReachesWhatTheTaskIsStartedWith(t *testing.T) {
+	b := synthesised(t, "sidecar")
+	_, task := b.template.container(t, "worker")
+	text := flat(b.template.statementsOf(reference(task.Properties["ExecutionRoleArn"])))
+	for _, want := range []string{
+		"ecr:GetDownloadUrlForLayer", "repository/app/orders", "secretsmanager:GetSecretValue", b.config.Target.TokenSecret, "logs:PutLogEvents",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s is not in %s", want, text)
+		}
+	}
+}
+
+func TestTheGuideListsTheRights(t *testing.T) {
+	guide, err := os.ReadFile("docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, actions := range map[string][]string{
+		"worker | the queue": consumeActions, "worker | the dead-letter queue": deadLetterActions,
+		"worker, producer, operator | the table": recordActions, "worker | tasks of its cluster, by condition": protectActions,
+		"producer, operator | the queue": sendActions, "operator, and producer with `dlqApi` | the dead-letter queue": redriveActions,
+	} {
+		if line := "| " + who + " | `" + strings.Join(actions, "`, `") + "` |"; !strings.Contains(string(guide), line) {
+			t.Errorf("docs/deploy.md has no line %s", line)
+		}
+	}
 }
 
 // may reports whether one of the statements allows an action on the resource.

@@ -69,6 +69,7 @@ func newProducer(scope constructs.Construct, id string, props *producerProps) *p
 		EnableECSManagedTags: jsii.Bool(true),
 		PropagateTags:        awsecs.PropagatedTagSource_SERVICE,
 	})
+	props.Network.admit(p.Service)
 	addBalancer(here, p, props.workplace)
 	p.Service.AutoScaleTaskCount(&awsapplicationautoscaling.EnableScalingProps{
 		MinCapacity: jsii.Number(config.Producer.MinTasks), MaxCapacity: jsii.Number(config.Producer.MaxTasks),

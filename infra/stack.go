@@ -14,7 +14,7 @@ type stackProps struct {
 }
 
 // newStack is the whole system: what is kept, what runs, and what watches it.
-func newStack(scope constructs.Construct, id string, props *stackProps) awscdk.Stack {
+func newStack(scope constructs.Construct, id string, props *stackProps) {
 	stack := awscdk.NewStack(scope, &id, &props.StackProps)
 	config := props.Config
 	awscdk.Tags_Of(stack).Add(jsii.String("app"), &config.Name, nil)
@@ -54,7 +54,6 @@ func newStack(scope constructs.Construct, id string, props *stackProps) awscdk.S
 		output(stack, "ApiUrl", "The producer's HTTP API", front.URL)
 		output(stack, "AuthTokenSecretArn", "Holds the bearer token of the API", front.Token.SecretArn())
 	}
-	return stack
 }
 
 // workplace is what worker and producer have in common.

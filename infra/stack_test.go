@@ -22,7 +22,7 @@ func TestResourcesAreThereInTheirNumbers(t *testing.T) {
 			"AWS::ECS::Service": 2, "AWS::ECS::TaskDefinition": 2,
 			"AWS::ElasticLoadBalancingV2::LoadBalancer": 1, "AWS::SecretsManager::Secret": 1,
 			"AWS::ApplicationAutoScaling::ScalableTarget": 2, "AWS::ApplicationAutoScaling::ScalingPolicy": 2,
-			"AWS::CloudWatch::Alarm": 9, "AWS::CloudWatch::Dashboard": 1, "AWS::SNS::Topic": 1, "AWS::SNS::Subscription": 0,
+			"AWS::CloudWatch::Alarm": 10, "AWS::CloudWatch::Dashboard": 1, "AWS::SNS::Topic": 1, "AWS::SNS::Subscription": 0,
 			"AWS::S3::Bucket": 0, "AWS::Lambda::Function": 0, "AWS::Logs::LogGroup": 3,
 		},
 		"vpc": {"AWS::EC2::VPC": 0, "AWS::EC2::VPCEndpoint": 0, "AWS::EC2::Subnet": 0, "AWS::ECS::Service": 2},
@@ -33,7 +33,7 @@ func TestResourcesAreThereInTheirNumbers(t *testing.T) {
 		"small": {
 			"AWS::EC2::NatGateway": 1, "AWS::EC2::VPCEndpoint": 2, "AWS::ECS::Service": 1,
 			"AWS::ElasticLoadBalancingV2::LoadBalancer": 0, "AWS::SecretsManager::Secret": 0,
-			"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::CloudWatch::Alarm": 8,
+			"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::CloudWatch::Alarm": 9,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +164,25 @@ func TestTasksWithoutAWayOutHaveEndpointsForAllTheyCall(t *testing.T) {
 	want := []string{"api", "dkr", "dynamodb", "logs", "s3", "secretsmanager", "sqs"}
 	if !slices.Equal(services, want) {
 		t.Errorf("endpoints for %q, want %q", services, want)
+	}
+}
+
+// Without its way to the image a task fails, and the deployment with it.
+func TestTasksStartWhenTheirEndpointsAreThere(t *testing.T) {
+	b := synthesised(t, "plain")
+	for id, service := range b.template.of("AWS::ECS::Service") {
+		for endpoint := range b.template.of("AWS::EC2::VPCEndpoint") {
+			if !slices.Contains(listOf(service.DependsOn), any(endpoint)) {
+				t.Errorf("%s does not wait for %s", id, endpoint)
+			}
+		}
+		if len(listOf(service.Properties["LoadBalancers"])) > 0 {
+			for listener := range b.template.of("AWS::ElasticLoadBalancingV2::Listener") {
+				if !slices.Contains(listOf(service.DependsOn), any(listener)) {
+					t.Errorf("%s does not wait for %s", id, listener)
+				}
+			}
+		}
 	}
 }
 

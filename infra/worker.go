@@ -75,6 +75,7 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 		EnableECSManagedTags:       jsii.Bool(true),
 		PropagateTags:              awsecs.PropagatedTagSource_SERVICE,
 	})
+	props.Network.admit(w.Service)
 	return w
 }
 

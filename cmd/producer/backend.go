@@ -143,7 +143,7 @@ func (f backendFlags) connect(ctx context.Context) (*client, error) {
 		if len(f.AuthToken) > 0 {
 			token = f.AuthToken[0]
 		}
-		transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // it is one
+		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 256
 		return &client{base: base, http: &http.Client{Transport: transport}, token: token, close: transport.CloseIdleConnections}, nil
 	}

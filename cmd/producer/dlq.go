@@ -264,6 +264,9 @@ func (s *dlqRedriveCmd) print(io stdio, r producerapi.Redrive) error {
 	} else {
 		_, _ = fmt.Fprintf(io.out, "%s, %s (%s)\n", plural(int(r.Moved), "message")+" moved", strings.ToLower(r.Status), r.Mode)
 	}
+	if r.Partial {
+		_, _ = fmt.Fprintf(io.err, "only the first %d messages of the dead-letter queue were looked at\n", maxListed)
+	}
 	if r.Status != producerapi.RedriveCompleted {
 		return fmt.Errorf("the redrive is %s: %s", r.Status, orDash(r.Reason))
 	}

@@ -74,7 +74,7 @@ func (s *replayCmd) bodyOf(i int) []byte {
 	case s.DifferentBody:
 		members = append(members, `"copy":`+strconv.Itoa(i))
 	case s.PermuteKeys:
-		rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] }) //nolint:gosec // any order will do
+		rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	}
 	body := "{"
 	for n, m := range members {

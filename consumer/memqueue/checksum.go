@@ -1,7 +1,7 @@
 package memqueue
 
 import (
-	"crypto/md5"
+	"crypto/md5" //nolint:gosec // what SQS's clients check; guards nothing
 	"encoding/binary"
 	"encoding/hex"
 	"maps"
@@ -10,7 +10,7 @@ import (
 )
 
 func bodyMD5(body string) string {
-	sum := md5.Sum([]byte(body))
+	sum := md5.Sum([]byte(body)) //nolint:gosec // see the import
 	return hex.EncodeToString(sum[:])
 }
 
@@ -38,6 +38,6 @@ func attributesMD5(attributes map[string]attribute) string {
 			part(a.text())
 		}
 	}
-	sum := md5.Sum(buf)
+	sum := md5.Sum(buf) //nolint:gosec // see the import
 	return hex.EncodeToString(sum[:])
 }

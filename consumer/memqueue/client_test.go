@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+
 	"github.com/sqsonce/sqsonce/consumer/memqueue"
 )
 
@@ -203,7 +203,7 @@ func expectError[E error](t reporter, err error) {
 func expectCode(t reporter, err error, code string) {
 	t.Helper()
 	e, ok := errors.AsType[smithy.APIError](err)
-	if !ok || strings.TrimPrefix(e.ErrorCode(), "AWS.SimpleQueueService.") != code {
+	if !ok || e.ErrorCode() != code && e.ErrorCode() != "AWS.SimpleQueueService."+code {
 		t.Errorf("error %v, want code %s", err, code)
 	}
 }

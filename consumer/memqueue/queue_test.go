@@ -1,6 +1,7 @@
 package memqueue
 
 import (
+	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ func TestStandardQueueRefusesToGoOverTheLimitInFlight(t *testing.T) {
 			t.Errorf("%s: up to the limit got %d, %v, want 3", q.name, len(out.Messages), err)
 		}
 		out, err = s.receiveMessage(t.Context(), in, Fault{})
-		if e, _ := err.(*Error); len(out.Messages) != 0 || (q.fifo == nil) != (e != nil && e.Code == "OverLimit") {
+		if e, _ := errors.AsType[*Error](err); len(out.Messages) != 0 || (q.fifo == nil) != (e != nil && e.Code == "OverLimit") {
 			t.Errorf("%s: over the limit got %d, %v", q.name, len(out.Messages), err)
 		}
 	}

@@ -1,6 +1,7 @@
 package memqueue
 
 import (
+	"errors"
 	"math/big"
 	"strings"
 	"unicode/utf8"
@@ -136,7 +137,7 @@ func checkBatch[E identified](entries []E) error {
 }
 
 func failed(id string, err error) failedEntry {
-	e, ok := err.(*Error)
+	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = &Error{Message: err.Error()}
 	}

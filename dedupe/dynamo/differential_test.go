@@ -153,13 +153,13 @@ func TestMemoryAndDynamoDBAnswerTheSame(t *testing.T) {
 		for mode, batching := range modes {
 			t.Run(mode, func(t *testing.T) {
 				table := newTable(t, client)
-				real := newStore(t, client, dynamo.Config{Table: table, Batch: batching})
-				realEffects := counters{client, table}.effects()
+				actual := newStore(t, client, dynamo.Config{Table: table, Batch: batching})
+				actualEffects := counters{client, table}.effects()
 				rapid.Check(t, func(rt *rapid.T) {
 					reference := memstore.New()
 					s := &script{scope: rand.Text(), now: time.UnixMilli(1_790_000_000_000), seen: map[string][]dedupe.Record{}}
 					for range rounds {
-						round(t, rt, s, reference, real, realEffects)
+						round(t, rt, s, reference, actual, actualEffects)
 					}
 				})
 			})
@@ -168,7 +168,7 @@ func TestMemoryAndDynamoDBAnswerTheSame(t *testing.T) {
 }
 
 // round does one operation on each of some names, at once.
-func round(t *testing.T, rt *rapid.T, s *script, reference *memstore.Store, real dedupe.Store, realEffects storetest.Effects) {
+func round(t *testing.T, rt *rapid.T, s *script, reference *memstore.Store, actual dedupe.Store, actualEffects storetest.Effects) {
 	var ops []operation
 	for i := range rapid.IntRange(1, 6).Draw(rt, "names") {
 		ops = append(ops, s.draw(rt, fmt.Sprint("name-", i)))
@@ -176,7 +176,7 @@ func round(t *testing.T, rt *rapid.T, s *script, reference *memstore.Store, real
 	answers := make([]answer, len(ops))
 	var wg sync.WaitGroup
 	for i, o := range ops {
-		wg.Go(func() { answers[i] = do(t, real, realEffects, o) })
+		wg.Go(func() { answers[i] = do(t, actual, actualEffects, o) })
 	}
 	wg.Wait()
 	for i, o := range ops {

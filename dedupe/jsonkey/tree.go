@@ -114,7 +114,7 @@ func (p *parser) peek() byte {
 // add appends a node and returns its index.
 func (p *parser) add(n node) int32 {
 	p.nodes = append(p.nodes, n)
-	return int32(len(p.nodes) - 1) //nolint:gosec // a message has at most 1 MiB
+	return int32(len(p.nodes) - 1) // a message has at most 1 MiB
 }
 
 // value reads one value and returns its index.

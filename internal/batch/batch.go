@@ -67,6 +67,7 @@ type Batcher[T, R any] struct {
 
 	mu      sync.Mutex
 	waiting [2][]*item[T, R] // guarded by mu; urgent ones, then the others, oldest first
+	bytes   int              // guarded by mu; the sum of Size over those waiting
 	out     int              // guarded by mu; calls out
 	closed  bool             // guarded by mu
 }
@@ -75,6 +76,7 @@ type Batcher[T, R any] struct {
 // before done closes.
 type item[T, R any] struct {
 	value  T
+	size   int
 	sent   bool
 	answer Answer[R]
 	done   chan struct{}
@@ -91,6 +93,9 @@ func New[T, R any](cfg Config[T, R]) *Batcher[T, R] {
 // Do hands in one item and waits for its answer, or for ctx.
 func (b *Batcher[T, R]) Do(ctx context.Context, value T) (R, error) {
 	it := &item[T, R]{value: value, done: make(chan struct{})}
+	if b.cfg.MaxBytes > 0 {
+		it.size = b.cfg.Size(value)
+	}
 	if !b.add(it) {
 		return it.answer.Value, ErrClosed
 	}
@@ -129,6 +134,7 @@ func (b *Batcher[T, R]) add(it *item[T, R]) bool {
 	}
 	lane := b.lane(it)
 	*lane = append(*lane, it)
+	b.bytes += it.size
 	b.dispatch()
 	return true
 }
@@ -147,6 +153,7 @@ func (b *Batcher[T, R]) withdraw(it *item[T, R]) bool {
 	if it.sent {
 		return false
 	}
+	b.bytes -= it.size
 	lane := b.lane(it)
 	*lane = slices.DeleteFunc(*lane, func(other *item[T, R]) bool { return other == it })
 	return true
@@ -154,7 +161,7 @@ func (b *Batcher[T, R]) withdraw(it *item[T, R]) bool {
 
 // dispatch starts the calls that the rule allows now. The caller holds mu.
 func (b *Batcher[T, R]) dispatch() {
-	for b.out < b.cfg.Calls {
+	for b.out < b.cfg.Calls && (b.out == 0 || b.plenty()) {
 		batch, full := b.pick()
 		if len(batch) == 0 || !full && b.out > 0 {
 			return
@@ -163,6 +170,12 @@ func (b *Batcher[T, R]) dispatch() {
 		b.out++
 		b.calls.Go(func() { b.call(batch) })
 	}
+}
+
+// plenty reports whether a call could be full. Most items are added while some
+// call is out and few others wait: they need not be looked through each time.
+func (b *Batcher[T, R]) plenty() bool {
+	return len(b.waiting[0])+len(b.waiting[1]) >= b.cfg.Max || b.cfg.MaxBytes > 0 && b.bytes >= b.cfg.MaxBytes
 }
 
 // pick returns the items that the next call would carry, and whether it can
@@ -178,18 +191,19 @@ func (b *Batcher[T, R]) pick() (batch []*item[T, R], full bool) {
 			if len(batch) == b.cfg.Max {
 				return batch, true
 			}
-			if b.cfg.MaxBytes > 0 {
-				size := b.cfg.Size(it.value)
-				if len(batch) > 0 && bytes+size > b.cfg.MaxBytes {
-					return batch, true
-				}
-				bytes += size
-			}
+			key := ""
 			if keys != nil {
-				key := b.cfg.Key(it.value)
-				if keys[key] {
+				if key = b.cfg.Key(it.value); keys[key] {
 					continue // its turn comes with the next call
 				}
+			}
+			if b.cfg.MaxBytes > 0 {
+				if len(batch) > 0 && bytes+it.size > b.cfg.MaxBytes {
+					return batch, true
+				}
+				bytes += it.size
+			}
+			if keys != nil {
 				keys[key] = true
 			}
 			batch = append(batch, it)
@@ -201,6 +215,7 @@ func (b *Batcher[T, R]) pick() (batch []*item[T, R], full bool) {
 func (b *Batcher[T, R]) remove(batch []*item[T, R]) {
 	for _, it := range batch {
 		it.sent = true
+		b.bytes -= it.size
 	}
 	for i := range b.waiting {
 		b.waiting[i] = slices.DeleteFunc(b.waiting[i], func(it *item[T, R]) bool { return it.sent })

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
@@ -151,6 +153,59 @@ func TestTwoItemsOfOneKeyNeverShareACall(t *testing.T) {
 	})
 }
 
+// An item that waits for another of its key does not fill the batch meanwhile.
+func TestAnItemThatIsPassedOverTakesNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{
+			Send: r.send, Max: 10, Calls: 1, MaxBytes: 10,
+			Size: func(v int) int { return v % 10 }, Key: func(v int) string { return fmt.Sprint(v % 2) },
+		})
+		var wg sync.WaitGroup
+		for _, v := range []int{1, 2, 8, 7} { // 8 has the key of 2
+			wg.Go(func() {
+				if _, err := b.Do(context.Background(), v); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		b.Close()
+		if want := [][]int{{1}, {2, 7}, {8}}; fmt.Sprint(r.calls) != fmt.Sprint(want) {
+			t.Errorf("calls %v, want %v", r.calls, want)
+		}
+	})
+}
+
+// What was withdrawn must not count towards a full batch.
+func TestAWithdrawnItemTakesNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{
+			Send: r.send, Max: 3, Calls: 2, MaxBytes: 10, Size: func(v int) int { return v },
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		do := func(ctx context.Context, v int) {
+			wg.Go(func() { _, _ = b.Do(ctx, v) })
+			synctest.Wait()
+		}
+		do(t.Context(), 1) // out
+		do(ctx, 8)
+		do(ctx, 1)
+		cancel()
+		synctest.Wait()
+		do(t.Context(), 2)
+		do(t.Context(), 3)
+		wg.Wait()
+		b.Close()
+		if want := [][]int{{1}, {2, 3}}; fmt.Sprint(r.calls) != fmt.Sprint(want) {
+			t.Errorf("calls %v, want %v", r.calls, want)
+		}
+	})
+}
+
 func TestEachItemGetsItsOwnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		odd := errors.New("odd")
@@ -228,6 +283,120 @@ func TestCloseFlushesWhatWasHandedInAndRefusesMore(t *testing.T) {
 		wg.Wait()
 		if err := errors.Join(errs...); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// BenchmarkDo measures what the batcher itself takes, with 100 senders.
+func BenchmarkDo(b *testing.B) {
+	answers := make([]batch.Answer[int], 25)
+	bt := batch.New(batch.Config[int, int]{
+		Send: func(items []int) []batch.Answer[int] { return answers[:len(items)] }, Max: 25,
+		MaxBytes: 1 << 20, Size: func(int) int { return 1000 }, Key: func(v int) string { return keys[v%len(keys)] },
+	})
+	defer bt.Close()
+	b.ReportAllocs()
+	b.SetParallelism(50)
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if _, err := bt.Do(b.Context(), i); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+var keys = func() []string {
+	s := make([]string, 1000)
+	for i := range s {
+		s[i] = fmt.Sprint("key-", i)
+	}
+	return s
+}()
+
+// TestTheRuleHoldsWhateverIsHandedIn: by random items at random times, each is
+// answered once, no call carries more than it may, and no more are out.
+func TestTheRuleHoldsWhateverIsHandedIn(t *testing.T) {
+	type thing struct {
+		id, size int
+		key      string
+		urgent   bool
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		most := rapid.IntRange(1, 12).Draw(r, "max")
+		calls := rapid.IntRange(1, 4).Draw(r, "calls")
+		maxBytes := rapid.SampledFrom([]int{0, 50}).Draw(r, "maxBytes")
+		keyed := rapid.Bool().Draw(r, "keyed")
+		things := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) thing {
+			return thing{
+				size: rapid.IntRange(0, 60).Draw(r, "size"), key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(r, "key"),
+				urgent: rapid.Bool().Draw(r, "urgent"),
+			}
+		}), 1, 60).Draw(r, "things")
+		gaps := rapid.SliceOfN(rapid.IntRange(0, 5), len(things), len(things)).Draw(r, "gaps")
+		var wrong []string
+		synctest.Test(t, func(*testing.T) {
+			var mu sync.Mutex
+			out, sent := 0, map[int]int{}
+			complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+			cfg := batch.Config[thing, int]{
+				Max: most, Calls: calls, MaxBytes: maxBytes,
+				Size: func(th thing) int { return th.size }, Urgent: func(th thing) bool { return th.urgent },
+				Send: func(items []thing) []batch.Answer[int] {
+					mu.Lock()
+					out++
+					bytes, keys := 0, map[string]bool{}
+					for _, th := range items {
+						bytes += th.size
+						if keyed && keys[th.key] {
+							complain("two items of one key in a call")
+						}
+						keys[th.key] = true
+						sent[th.id]++
+					}
+					full := len(items) == most || maxBytes > 0 && bytes+60 > maxBytes
+					if out > calls || len(items) > most || maxBytes > 0 && len(items) > 1 && bytes > maxBytes || out > 1 && !keyed && !full {
+						complain("%d items of %d bytes in call %d", len(items), bytes, out)
+					}
+					mu.Unlock()
+					time.Sleep(roundTrip)
+					mu.Lock()
+					out--
+					mu.Unlock()
+					answers := make([]batch.Answer[int], len(items))
+					for i, th := range items {
+						answers[i].Value = th.id
+					}
+					return answers
+				},
+			}
+			if keyed {
+				cfg.Key = func(th thing) string { return th.key }
+			}
+			b := batch.New(cfg)
+			var all sync.WaitGroup
+			for i, th := range things {
+				th.id = i
+				all.Go(func() {
+					if got, err := b.Do(context.Background(), th); err != nil || got != i {
+						mu.Lock()
+						defer mu.Unlock()
+						complain("item %d was answered %d, %v", i, got, err)
+					}
+				})
+				time.Sleep(time.Duration(gaps[i]) * time.Millisecond)
+			}
+			all.Wait()
+			b.Close()
+			for i := range things {
+				if sent[i] != 1 {
+					complain("item %d was sent %d times", i, sent[i])
+				}
+			}
+		})
+		if len(wrong) > 0 {
+			r.Fatalf("%v", wrong)
 		}
 	})
 }

@@ -45,7 +45,7 @@ func answers(t *testing.T, says func(broken string) (string, bool)) tester {
 		if overlay == "" {
 			return "ok", true
 		}
-		broken, err := os.ReadFile(filepath.Join(filepath.Dir(overlay), "p.go"))
+		broken, err := os.ReadFile(filepath.Join(filepath.Dir(overlay), "mutant.go"))
 		if err != nil {
 			t.Error(err)
 		}

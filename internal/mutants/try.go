@@ -90,7 +90,7 @@ func writeOverlay(file, text string) (overlay string, remove func(), err error) 
 	}
 	remove = func() { _ = os.RemoveAll(dir) }
 	path, err := filepath.Abs(file)
-	broken := filepath.Join(dir, filepath.Base(file))
+	broken := filepath.Join(dir, "mutant.go")
 	table, jerr := json.Marshal(map[string]map[string]string{"Replace": {path: broken}})
 	overlay = filepath.Join(dir, "overlay.json")
 	err = errors.Join(err, jerr, os.WriteFile(broken, []byte(text), 0o600), os.WriteFile(overlay, table, 0o600))

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,16 +170,15 @@ func TestMessageThatCannotBeSentStaysWhereItIs(t *testing.T) {
 		for i := range 5 {
 			b.deadLetter("n-"+strconv.Itoa(i), "m", "rejected")
 		}
-		sent := 0
+		var sent atomic.Int64
 		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
-			if c.Operation == "SendMessage" {
-				if sent++; sent > 2 {
-					return memqueue.Fault{Error: &memqueue.Error{Code: "ServiceUnavailable"}}
-				}
+			if c.Operation == "SendMessage" && sent.Add(1) > 2 {
+				return memqueue.Fault{Error: &memqueue.Error{Code: "ServiceUnavailable"}}
 			}
 			return memqueue.Fault{}
 		})
 		b.do(http.MethodPost, "/dlq/redrive", `{"one_by_one":true}`, bearer...).want(http.StatusServiceUnavailable)
+		b.server.Control(nil)
 		if moved, left := len(b.received(b.url)), len(b.received(b.dlqURL)); moved != 2 || left != 3 {
 			t.Errorf("%d moved, %d left", moved, left)
 		}

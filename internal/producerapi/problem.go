@@ -42,7 +42,7 @@ func badRequest(field, detail string) *problem {
 	return newProblem(http.StatusBadRequest, field, detail)
 }
 
-// pause is how long a client should wait before it asks again after a 503.
+// retryPause is how long a client should wait before it asks again after a 503.
 const retryPause = 2 * time.Second
 
 // unavailable says that something behind the API does not answer.

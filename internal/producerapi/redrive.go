@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/dedupe"
 )
@@ -33,7 +35,10 @@ type Redrive struct {
 	Moved  int64  `json:"moved"`
 	ToMove int64  `json:"to_move,omitempty"` // of a task, approximately
 	More   bool   `json:"more,omitempty"`    // one by one: ask again for the rest
-	Reason string `json:"reason,omitempty"`  // of a task that has failed
+	// Partial: one by one, only the first 1,000 messages were looked at, and
+	// none of them was meant.
+	Partial bool   `json:"partial,omitempty"`
+	Reason  string `json:"reason,omitempty"` // of a task that has failed
 }
 
 // Modes and statuses of [Redrive].
@@ -94,7 +99,8 @@ func (a *API) postRedrive(c *exchange) error {
 		return err
 	}
 	c.writeRedrive(http.StatusOK, Redrive{
-		Mode: ModeOneByOne, Status: RedriveCompleted, Moved: int64(moved), More: !found.Complete && moved > 0,
+		Mode: ModeOneByOne, Status: RedriveCompleted, Moved: int64(moved),
+		More: !found.Complete && moved > 0, Partial: !found.Complete && moved == 0,
 	})
 	return nil
 }
@@ -199,20 +205,44 @@ func moveProblem(err error) error {
 	return unavailable("the redrive could not be started", err)
 }
 
+// movesAtATime is how many messages are moved at a time, so that all are before
+// any is seen by others again. On a FIFO queue they go in order.
+const movesAtATime = 20
+
 // moveEach sends each picked message to the queue and then deletes it, and lets
-// the others go. A message whose deletion fails is in both queues then, which
-// its name makes harmless.
+// the others go. After a failure no more are begun. A message whose deletion
+// fails is in both queues then, which its name makes harmless.
 func (a *API) moveEach(ctx context.Context, dlq string, held []types.Message, picked []bool) (moved int, err error) {
-	var rest []types.Message
+	var group errgroup.Group
+	group.SetLimit(movesAtATime)
+	if a.fifo() {
+		group.SetLimit(1)
+	}
+	var failed atomic.Bool
+	done := make([]bool, len(held))
 	for i, m := range held {
-		if err != nil || !picked[i] {
-			rest = append(rest, m)
+		if !picked[i] {
 			continue
 		}
-		if err = a.move(ctx, dlq, m); err != nil {
-			rest = append(rest, m)
-		} else {
+		group.Go(func() error {
+			if failed.Load() {
+				return nil
+			}
+			err := a.move(ctx, dlq, m)
+			done[i] = err == nil
+			if err != nil {
+				failed.Store(true)
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	var rest []types.Message
+	for i, m := range held {
+		if done[i] {
 			moved++
+		} else {
+			rest = append(rest, m)
 		}
 	}
 	a.letGo(ctx, dlq, rest)

@@ -72,7 +72,6 @@ func parseMessage(keys *jsonkey.Extractor, s settings, body string) (message, er
 	name, fingerprint, err := keys.Extract(jsonkey.Source{Body: body})
 	bad, isField := errors.AsType[*jsonkey.FieldError](err)
 	if isField && bad.Field != "body" && s.hasKey && absent(body, bad.Field) {
-		err = nil
 		name, fingerprint, err = keys.Extract(jsonkey.Source{Body: body, Attribute: s.attribute})
 		bad, isField = errors.AsType[*jsonkey.FieldError](err)
 	}
@@ -189,10 +188,10 @@ func (c *exchange) readBody(limit int64) (string, error) {
 		_ = control.SetReadDeadline(time.Time{})
 		return string(b), nil
 	}
+	c.w.Header().Set("Connection", "close") // the rest is not worth reading
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		return "", newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("more than %d bytes", limit))
 	}
-	c.w.Header().Set("Connection", "close")
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return "", newProblem(http.StatusRequestTimeout, "body", fmt.Sprintf("did not come within %s", bodyTimeout))
 	}

@@ -81,7 +81,7 @@ func notAccepted(cause error) error {
 // pause waits before the next try, or reports that there will be none.
 func pause(ctx context.Context, try int) bool {
 	d := min(firstPause<<min(try, 10), longestPause)
-	t := time.NewTimer(d/2 + rand.N(d/2)) //nolint:gosec // spreads retries, guards nothing
+	t := time.NewTimer(d/2 + rand.N(d/2))
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -181,7 +181,7 @@ func (w *watches) drop(name string, t *watch) {
 func (w *watches) follow(ctx context.Context, name string, t *watch) {
 	defer t.stop()
 	for every := firstLook; ; every = min(every*2, longestLook) {
-		timer := time.NewTimer(every/2 + rand.N(every/2)) //nolint:gosec // spreads reads, guards nothing
+		timer := time.NewTimer(every/2 + rand.N(every/2))
 		select {
 		case <-timer.C:
 		case <-t.hurry:

@@ -147,6 +147,10 @@ func TestWaitersOfANameShareItsReads(t *testing.T) {
 				}
 			})
 		}
+		time.Sleep(reader.took + time.Millisecond)
+		if got := reader.reads.Load(); got != names { // before anything is sent
+			t.Errorf("%d reads of %d names", got, names)
+		}
 		time.Sleep(10 * time.Second)
 		// One look before the send, then one watch a name: pauses of 20 ms that
 		// double up to 1 s, of which at least half is waited for.

@@ -23,6 +23,7 @@ type Stats struct {
 	Overlaps                                                   int // attempts that ran beside another, as pauses and clocks beyond the skew allow
 	Refused                                                    int // effects that came with a fence below the highest
 	SQSMoved                                                   int // messages that SQS dead-lettered by itself
+	Completed                                                  int // names
 	TookOver, LeaseLost, OwnWrites, CompletedLate, Joined      int // see [dedupe.Hooks]
 }
 
@@ -36,6 +37,7 @@ func (s *Stats) add(o Stats) {
 	s.Overlaps += o.Overlaps
 	s.Refused += o.Refused
 	s.SQSMoved += o.SQSMoved
+	s.Completed += o.Completed
 	s.TookOver += o.TookOver
 	s.LeaseLost += o.LeaseLost
 	s.OwnWrites += o.OwnWrites
@@ -192,6 +194,7 @@ func (v *watch) exactlyOnce(id string) {
 	rec, want := v.w.record(id), 0
 	if rec.Status == dedupe.Completed {
 		want = 1
+		v.stats.Completed++
 	}
 	if n, _ := v.w.base.Value(rec.Name).(int); n != want {
 		v.violate("%s is %q, and its transaction was written %d times", id, rec.Status, n)

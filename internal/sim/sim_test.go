@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestThePromiseHoldsUnderEveryFault(t *testing.T)    { many(t, false, 1000) }
-func TestEverythingSettlesOnceTheFaultsEnd(t *testing.T) { many(t, true, 1000) }
+func TestThePromiseHoldsUnderEveryFault(t *testing.T)    { many(t, false, 700) }
+func TestEverythingSettlesOnceTheFaultsEnd(t *testing.T) { many(t, true, 700) }
 
 // many runs seeds of one mode and fails at the first one that breaks a promise.
 func many(t *testing.T, live bool, seeds int) {
@@ -50,6 +50,12 @@ func many(t *testing.T, live bool, seeds int) {
 		if len(r.Violations) > 0 {
 			failed++
 		}
+		if (seed-from+1)%5000 == 0 {
+			t.Logf("%d seeds in %s, %d broke a promise", seed-from+1, time.Since(start).Round(time.Second), failed)
+		}
+	}
+	if seeds >= 100 && failed == 0 {
+		sum.wantEveryFault(t)
 	}
 	t.Logf("%s in %s", sum, time.Since(start).Round(time.Millisecond))
 }
@@ -93,7 +99,7 @@ func number(t *testing.T, env string, otherwise int) int {
 }
 
 func TestTheSameSeedGivesTheSameTrace(t *testing.T) {
-	for seed := range testscale.N(t, 300) {
+	for seed := range testscale.N(t, 25) {
 		for _, live := range []bool{false, true} {
 			plan := NewPlan(uint64(seed), live)
 			first, second := simulate(t, plan), simulate(t, plan)
@@ -131,6 +137,27 @@ func (s *summary) add(r *Report) {
 		s.faults[kind] += n
 	}
 	s.stats.add(r.Stats)
+}
+
+// wantEveryFault fails when a kind of fault was never met: a run without it
+// would show nothing about it.
+func (s *summary) wantEveryFault(t *testing.T) {
+	t.Helper()
+	for _, op := range []string{"receive", "delete", "change", "copy", "swap", "commit", "get"} {
+		for _, f := range []fate{refused, throttled, lost, hung, hungApplied, outage} {
+			if kind := op + ": " + string(f); s.faults[kind] == 0 && s.runs >= 1000 {
+				t.Errorf("no fault %q in %d runs", kind, s.runs)
+			}
+		}
+	}
+	for _, kind := range []string{
+		"receive: duplicate", "receive: early", "delete: forgotten", "entry: refuse", "swap: late", "clock: step",
+		"process: crash", "process: pause", "process: stop", "outage: store", "outage: queue", "outage: target",
+	} {
+		if s.faults[kind] == 0 {
+			t.Errorf("no fault %q in %d runs", kind, s.runs)
+		}
+	}
 }
 
 // String prints the figures of a run.

@@ -1,0 +1,51 @@
+SEEDS ?= 1000000
+MINUTES ?= 5
+FUZZTIME ?= 1m
+
+.PHONY: sim
+sim: ## the simulation: SEED=n one seed with its trace (in dist/sim), SIM=n that many seeds of each mode; default 10,000
+	@mkdir -p dist/sim
+ifdef SEED
+	SQSONCE_SEED=$(SEED) go test -v -count=1 -timeout 10m -run 'TestThePromise|TestEverything' -artifacts -outputdir $(CURDIR)/dist/sim ./internal/sim
+else
+	SQSONCE_SEEDS=$(or $(SIM),10000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run 'TestThePromise|TestEverything' -artifacts -outputdir $(CURDIR)/dist/sim ./internal/sim
+endif
+
+.PHONY: sim-long
+sim-long: ## the nightly simulation: a million seeds of each mode, one process a mode
+	@mkdir -p dist/sim
+	go test -c -o dist/sim/sim.test ./internal/sim
+	cd internal/sim && for mode in TestThePromise TestEverything; do \
+		SQSONCE_SEEDS=$(SEEDS) ../../dist/sim/sim.test -test.v -test.timeout 48h -test.run $$mode > ../../dist/sim/$$mode.log 2>&1 & pids="$$pids $$!"; \
+	done; for pid in $$pids; do wait $$pid || failed=1; done; cat ../../dist/sim/*.log; exit $${failed:-0}
+
+.PHONY: mutants-sim
+mutants-sim: ## break the code on purpose: the simulation has to find each breakage in 1,000 seeds of a mode
+	SQSONCE_SEEDS=1000 go run ./internal/mutants internal/sim/mutants.txt
+
+.PHONY: chaos
+chaos: deps ## MINUTES=n of real workers on real servers, killed, stopped and cut off; prints the judgement
+	@mkdir -p dist/chaos
+	SQSONCE_CHAOS=$(MINUTES)m go test -v -count=1 -timeout 24h -run TestKilledAndPaused -artifacts -outputdir $(CURDIR)/dist/chaos ./internal/chaos
+
+.PHONY: soak
+soak: deps ## MINUTES=n of steady load; memory, threads and files must stay flat; plot in dist/soak.svg
+	@mkdir -p dist
+	SQSONCE_SOAK=$(MINUTES)m SQSONCE_PLOT=$(CURDIR)/dist/soak.svg go test -v -count=1 -timeout 24h -run TestAWorkerDoesNotGrow ./internal/chaos
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 1m each); the corpora run in make test
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+$(BIN)/govulncheck-$(GOVULNCHECK):
+	@mkdir -p $(BIN)/install
+	GOBIN=$(BIN)/install go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
+	mv $(BIN)/install/govulncheck $@
+
+.PHONY: vuln
+vuln: $(BIN)/govulncheck-$(GOVULNCHECK) ## known vulnerabilities in what is built; needs https://vuln.go.dev
+	@$< ./... || { code=$$?; [ $$code -eq 3 ] || echo "vuln: nothing was checked; the database at https://vuln.go.dev must be reachable" >&2; exit $$code; }

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestServeAnswersUntilItIsToldToStop(t *testing.T) {
+	r := realRig(t, "producer-serve")
+	file := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(file, []byte("\n"+token+"\nsecond\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signals := make(chan os.Signal, 1)
+	out, lines := newPipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(context.Background(), []string{
+			"serve", "--addr", "127.0.0.1:0", "--queue-url", r.queueURL + "-new", "--table", "producer-serve-new", "--create", "--auth-token-file", file,
+		}, stdio{strings.NewReader(""), out, out}, signals)
+	}()
+	url := ""
+	for l := range lines {
+		if rest, ok := strings.CutPrefix(l, "producer at "); ok {
+			url, _, _ = strings.Cut(rest, " ")
+			break
+		}
+	}
+	go func() {
+		for range lines { // the log
+		}
+	}()
+	args := []string{"--url", strings.TrimSuffix(url, "/"), "--auth-token", "second"}
+	producer(t, "", append([]string{"send", "--name", "a"}, args...)...).want(0).says(`queued "a"`)
+	producer(t, "", "send", "--name", "a", "--url", url, "--auth-token", "wrong").want(1).says("401")
+	producer(t, "", append([]string{"dlq", "ls"}, args...)...).want(0).says("is empty")
+	signals <- syscall.SIGTERM
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestServeRefusesToCreateOnAWS(t *testing.T) {
+	for _, key := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_DYNAMODB"} {
+		t.Setenv(key, "")
+	}
+	t.Setenv("AWS_REGION", "eu-central-1")
+	producer(t, "", "serve", "--addr", "127.0.0.1:0", "--queue-url", "http://x/1/q", "--table", "t", "--create").want(2).says("--create")
+}
+
+// newPipe is a writer and the lines that are written to it.
+func newPipe() (*lineWriter, <-chan string) {
+	w := &lineWriter{lines: make(chan string, 100)}
+	return w, w.lines
+}
+
+type lineWriter struct {
+	part  string
+	lines chan string
+}
+
+func (w *lineWriter) Write(b []byte) (int, error) {
+	w.part += string(b)
+	for {
+		line, rest, ok := strings.Cut(w.part, "\n")
+		if !ok {
+			return len(b), nil
+		}
+		w.part = rest
+		select {
+		case w.lines <- line:
+		default: // nobody reads any more
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+func TestWritesOfAnOrderHappenOnce(t *testing.T) {
+	client := emulators.DynamoDBClient(t)
+	table := fmt.Sprint("transaction-", time.Now().UnixNano())
+	if err := dynamo.CreateTable(t.Context(), client, table); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), client, table, &out); err != nil {
+		t.Fatal(err)
+	}
+	const want = "booked 30, replayed false\nbooked 30, replayed true\nbooked 30, replayed true\n"
+	if out.String() != want {
+		t.Errorf("printed\n%swant\n%s", out.String(), want)
+	}
+	for _, id := range []string{"order/17", "day/today"} {
+		got, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{
+			TableName: &table, ConsistentRead: aws.Bool(true),
+			Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: id}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if total, ok := got.Item["total"].(*types.AttributeValueMemberN); !ok || total.Value != "30" {
+			t.Errorf("%s is %v", id, got.Item)
+		}
+	}
+}
+
+func TestTableHasToBeNamed(t *testing.T) {
+	if err := start(t.Context(), []string{"transaction"}, &bytes.Buffer{}); err == nil {
+		t.Error("started without a table")
+	}
+}

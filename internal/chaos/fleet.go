@@ -1,0 +1,168 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Harm is something that was done to a worker's process.
+type Harm struct {
+	Worker   int
+	Kind     string // "kill", "pause" or "stop"
+	From, To time.Time
+}
+
+// Fleet are workers in processes of their own. When one ends, whatever the
+// reason, another takes its place.
+type Fleet struct {
+	binary string
+	env    []string
+	log    io.Writer
+
+	mu      sync.Mutex
+	workers []*exec.Cmd // guarded by mu; the present process of each
+	harms   []Harm      // guarded by mu
+	ending  bool        // guarded by mu
+	starts  int         // guarded by mu
+	ended   sync.WaitGroup
+}
+
+// NewFleet starts n workers. env is given to each, with its own target added.
+func NewFleet(binary string, n int, target string, env []string, log io.Writer) (*Fleet, error) {
+	f := &Fleet{binary: binary, env: env, log: log, workers: make([]*exec.Cmd, n)}
+	for i := range n {
+		if err := f.start(i, target); err != nil {
+			f.Kill()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// start starts the next process of a worker.
+func (f *Fleet) start(i int, target string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ending {
+		return nil
+	}
+	cmd := exec.Command(f.binary, "--admin-addr", "127.0.0.1:0") //nolint:gosec // built by the caller
+	cmd.Env = append(append(os.Environ(), f.env...), fmt.Sprintf("SQSONCE_TARGET_URL=%s/w%d", target, i))
+	cmd.Stdout, cmd.Stderr = f.log, f.log
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start worker %d: %w", i, err)
+	}
+	f.workers[i] = cmd
+	f.starts++
+	f.ended.Go(func() {
+		_ = cmd.Wait() // killed, mostly
+		time.Sleep(200 * time.Millisecond)
+		_ = f.start(i, target) // nobody is there to be told; the run shows the missing one
+	})
+	return nil
+}
+
+// Harass does harm at random until ctx ends: about one act every interval.
+func (f *Fleet) Harass(ctx context.Context, seed uint64, interval, maxPause time.Duration) {
+	r := rand.New(rand.NewPCG(seed, 3))
+	for {
+		wait(ctx, time.Duration((0.5+r.Float64())*float64(interval)))
+		if ctx.Err() != nil {
+			return
+		}
+		i := r.IntN(len(f.workers))
+		switch x := r.Float64(); {
+		case x < 0.4:
+			f.signal(i, "kill", syscall.SIGKILL)
+		case x < 0.7:
+			f.signal(i, "stop", syscall.SIGTERM)
+		default:
+			d := time.Duration((0.2 + 0.8*r.Float64()) * float64(maxPause))
+			pid := f.signal(i, "pause", syscall.SIGSTOP)
+			f.ended.Go(func() {
+				time.Sleep(d) // also when ctx has ended: nobody stays paused
+				f.resume(pid)
+			})
+		}
+	}
+}
+
+// signal sends a signal to a worker, notes it, and returns who got it.
+func (f *Fleet) signal(i int, kind string, s syscall.Signal) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pid := f.workers[i].Process.Pid
+	f.harms = append(f.harms, Harm{Worker: i, Kind: kind, From: time.Now()})
+	_ = f.workers[i].Process.Signal(s) // it may have just ended
+	return pid
+}
+
+// resume lets a paused process go on.
+func (f *Fleet) resume(pid int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, cmd := range f.workers {
+		if cmd.Process.Pid != pid {
+			continue
+		}
+		_ = cmd.Process.Signal(syscall.SIGCONT)
+		for j := range f.harms {
+			if h := &f.harms[j]; h.Worker == i && h.Kind == "pause" && h.To.IsZero() {
+				h.To = time.Now()
+			}
+		}
+	}
+}
+
+// Harms returns what was done.
+func (f *Fleet) Harms() []Harm {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]Harm(nil), f.harms...)
+}
+
+// Starts returns how many processes were started.
+func (f *Fleet) Starts() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.starts
+}
+
+// PIDs returns the present processes.
+func (f *Fleet) PIDs() []int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var pids []int
+	for _, cmd := range f.workers {
+		if cmd != nil {
+			pids = append(pids, cmd.Process.Pid)
+		}
+	}
+	return pids
+}
+
+// Kill ends all workers for good and waits for them.
+func (f *Fleet) Kill() { f.end(syscall.SIGKILL) }
+
+// Stop tells all workers to end, and waits for them.
+func (f *Fleet) Stop() { f.end(syscall.SIGTERM) }
+
+func (f *Fleet) end(s syscall.Signal) {
+	f.mu.Lock()
+	f.ending = true
+	for _, cmd := range f.workers {
+		if cmd != nil {
+			_ = cmd.Process.Signal(syscall.SIGCONT)
+			_ = cmd.Process.Signal(s)
+		}
+	}
+	f.mu.Unlock()
+	f.ended.Wait()
+}

@@ -1,0 +1,119 @@
+package chaos
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is what a run has shown.
+type Report struct {
+	Took                    time.Duration
+	Messages, Names, Calls  int
+	Starts                  int            // processes
+	Harms, Faults, Statuses map[string]int // by kind
+	DeadLetters             map[string]int // by reason; "(moved by SQS)" without one
+
+	Repeats map[string]int // calls beyond the first of their name, by why they were allowed
+
+	// Must be zero.
+	Unexplained, FenceRegressions, Overlaps, Lost, Stranded []string
+
+	// PausedOverlaps are calls that ran beside one of a paused worker, each with a
+	// higher fence: allowed.
+	PausedOverlaps int
+}
+
+// Failed returns what must not have happened.
+func (r *Report) Failed() []string {
+	return slices.Concat(r.Unexplained, r.FenceRegressions, r.Overlaps, r.Lost, r.Stranded)
+}
+
+// String prints the report.
+func (r *Report) String() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
+	line("%s: %d messages, %d names, %d calls by %d processes", r.Took.Round(time.Second), r.Messages, r.Names, r.Calls, r.Starts)
+	line("harm to processes:             %s", counts(r.Harms))
+	line("faults of the network:         %s", counts(r.Faults))
+	line("records:                       %s", counts(r.Statuses))
+	line("dead letters:                  %s", counts(r.DeadLetters))
+	line("repeated calls, and why:       %s", counts(r.Repeats))
+	line("overlaps while paused:         %d (each with a higher fence)", r.PausedOverlaps)
+	line("repeats without a reason:      %d", len(r.Unexplained))
+	line("fence regressions:             %d", len(r.FenceRegressions))
+	line("overlaps within live leases:   %d", len(r.Overlaps))
+	line("lost:                          %d", len(r.Lost))
+	line("stranded:                      %d", len(r.Stranded))
+	return b.String()
+}
+
+func counts(m map[string]int) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, fmt.Sprintf("%s %d", k, m[k]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Judge explains the calls of each name. lease is how long a worker may believe
+// in its lease after it has lost touch.
+func (r *Report) Judge(calls map[string][]Call, harms []Harm, lease time.Duration) {
+	r.Repeats = make(map[string]int)
+	for _, name := range slices.Sorted(maps.Keys(calls)) {
+		of := calls[name]
+		r.Calls += len(of)
+		for i := 1; i < len(of); i++ {
+			r.judge(of[i-1], of[i], harms, lease)
+		}
+	}
+}
+
+// judge compares a call with the one before it.
+func (r *Report) judge(before, after Call, harms []Harm, lease time.Duration) {
+	what := fmt.Sprintf("%s: fence %d by worker %d at %s, then fence %d by worker %d at %s", before.Name,
+		before.Fence, before.Worker, before.Start.Format(time.StampMilli), after.Fence, after.Worker, after.Start.Format(time.StampMilli))
+	harm := harmed(before, after.Start, harms, lease)
+	if after.Fence <= before.Fence {
+		r.FenceRegressions = append(r.FenceRegressions, what)
+	}
+	if before.End.IsZero() || before.End.After(after.Start) {
+		if harm == "pause" && after.Fence > before.Fence {
+			r.PausedOverlaps++
+		} else {
+			r.Overlaps = append(r.Overlaps, what)
+		}
+	}
+	switch {
+	case before.Status >= 400:
+		r.Repeats["it had failed"]++
+	case harm != "":
+		r.Repeats["its worker met a "+harm]++
+	case before.Status == 0:
+		r.Repeats["its connection broke"]++
+	default:
+		r.Unexplained = append(r.Unexplained, what)
+	}
+}
+
+// harmed returns what was done to the worker of a call while it could matter
+// for this call, and before the next one.
+func harmed(c Call, next time.Time, harms []Harm, lease time.Duration) string {
+	for _, h := range harms {
+		if h.Worker != c.Worker || h.From.After(next) {
+			continue
+		}
+		switch {
+		case h.Kind == "kill" && h.From.After(c.Start),
+			h.Kind == "stop" && h.From.After(c.Start.Add(-drain)),
+			h.Kind == "pause" && (h.To.IsZero() || h.To.After(c.Start.Add(-lease))):
+			return h.Kind
+		}
+	}
+	return ""
+}

@@ -1,0 +1,42 @@
+package chaos
+
+import (
+	"testing"
+	"time"
+)
+
+// A judge that lets everything pass would make every run a success.
+func TestWhatMustNotHappenIsFound(t *testing.T) {
+	at := func(seconds float64) time.Time {
+		return time.Unix(1000, 0).Add(time.Duration(seconds * float64(time.Second)))
+	}
+	call := func(fence int64, from, to float64, status int) Call {
+		return Call{Name: "n", Fence: fence, Start: at(from), End: at(to), Status: status}
+	}
+	pause := []Harm{{Kind: "pause", From: at(0.5), To: at(30)}}
+	for name, tc := range map[string]struct {
+		before, after                  Call
+		harms                          []Harm
+		unexplained, regress, overlaps int
+	}{
+		"a failure is tried again":                  {before: call(1, 0, 1, 500), after: call(2, 5, 6, 200)},
+		"a broken connection is tried again":        {before: call(1, 0, 1, 0), after: call(2, 5, 6, 200)},
+		"done twice":                                {before: call(1, 0, 1, 200), after: call(2, 5, 6, 200), unexplained: 1},
+		"done twice, killed between":                {before: call(1, 0, 1, 200), after: call(2, 5, 6, 200), harms: []Harm{{Kind: "kill", From: at(1)}}},
+		"done twice, another one killed":            {before: call(1, 0, 1, 200), after: call(2, 5, 6, 200), harms: []Harm{{Kind: "kill", Worker: 1, From: at(1)}}, unexplained: 1},
+		"done twice, killed before":                 {before: call(1, 0, 1, 200), after: call(2, 5, 6, 200), harms: []Harm{{Kind: "kill", From: at(-1)}}, unexplained: 1},
+		"two at a time":                             {before: call(1, 0, 9, 0), after: call(2, 5, 6, 200), overlaps: 1},
+		"two at a time, the first paused":           {before: call(1, 0, 9, 200), after: call(2, 5, 6, 200), harms: pause},
+		"two at a time, the first paused and ahead": {before: call(3, 0, 9, 200), after: call(2, 5, 6, 200), harms: pause, regress: 1, overlaps: 1},
+		"a fence that falls":                        {before: call(2, 0, 1, 500), after: call(1, 5, 6, 200), regress: 1},
+		"a fence twice":                             {before: call(2, 0, 1, 500), after: call(2, 5, 6, 200), regress: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r Report
+			r.Judge(map[string][]Call{"n": {tc.before, tc.after}}, tc.harms, 4*time.Second)
+			if len(r.Unexplained) != tc.unexplained || len(r.FenceRegressions) != tc.regress || len(r.Overlaps) != tc.overlaps {
+				t.Errorf("unexplained %v, regressions %v, overlaps %v", r.Unexplained, r.FenceRegressions, r.Overlaps)
+			}
+		})
+	}
+}

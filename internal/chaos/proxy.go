@@ -1,0 +1,151 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Rates are the probabilities of what a proxy does to a request.
+type Rates struct {
+	Cut      float64       // the connection breaks before the server has seen the request
+	Drop     float64       // the server has done it, and the connection breaks instead of the answer
+	Throttle float64       // the proxy refuses in the server's name
+	Delay    float64       // the answer comes late
+	MaxDelay time.Duration // by at most this long
+}
+
+// Proxy stands before a server on a loopback port of its own.
+type Proxy struct {
+	URL string
+
+	rates    Rates
+	upstream string
+	refusal  string
+	client   *http.Client
+	server   *http.Server
+	served   chan struct{}
+	calm     atomic.Bool
+
+	mu     sync.Mutex
+	random *rand.Rand     // guarded by mu
+	met    map[string]int // guarded by mu; faults by kind
+}
+
+// NewProxy starts a proxy before the server at upstream. refusal is the type of
+// the error that the service throttles with.
+func NewProxy(ctx context.Context, upstream, refusal string, seed uint64, rates Rates) (*Proxy, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for the proxy: %w", err)
+	}
+	p := &Proxy{
+		URL: "http://" + listener.Addr().String(), rates: rates, upstream: upstream, refusal: refusal,
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
+		served: make(chan struct{}), random: rand.New(rand.NewPCG(seed, 1)), met: make(map[string]int),
+	}
+	p.server = &http.Server{Handler: p, ReadHeaderTimeout: time.Minute}
+	go func() { // joined by Close
+		defer close(p.served)
+		_ = p.server.Serve(listener) // ends with Close
+	}()
+	return p, nil
+}
+
+// Calm ends all faults.
+func (p *Proxy) Calm() { p.calm.Store(true) }
+
+// Close ends the proxy.
+func (p *Proxy) Close() {
+	_ = p.server.Close()
+	<-p.served
+	p.client.CloseIdleConnections()
+}
+
+// Faults returns how often each fault was met.
+func (p *Proxy) Faults() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.met)
+}
+
+// draw decides about one request.
+func (p *Proxy) draw() (fault string, delay time.Duration) {
+	if p.calm.Load() {
+		return "", 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	x := p.random.Float64()
+	for _, k := range []struct {
+		p float64
+		f string
+	}{{p.rates.Cut, "cut"}, {p.rates.Drop, "drop"}, {p.rates.Throttle, "throttle"}, {p.rates.Delay, "delay"}} {
+		if x < k.p {
+			p.met[k.f]++
+			return k.f, time.Duration(p.random.Float64() * float64(p.rates.MaxDelay))
+		}
+		x -= k.p
+	}
+	return "", 0
+}
+
+// ServeHTTP passes a request on, or does not.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	fault, delay := p.draw()
+	body, err := io.ReadAll(r.Body)
+	if err != nil || fault == "cut" {
+		panic(http.ErrAbortHandler)
+	}
+	if fault == "throttle" {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprintf(w, `{"__type":%q,"message":"slow down"}`, p.refusal)
+		return
+	}
+	// The server does what has reached it, also when the caller gives up: so
+	// does AWS.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
+	defer cancel()
+	if r.Header.Get("X-Amz-Target") == "AmazonSQS.ReceiveMessage" {
+		ctx = r.Context() // but hands no messages to a connection that is gone
+	}
+	out, err := http.NewRequestWithContext(ctx, r.Method, p.upstream+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	out.Header = r.Header.Clone()
+	resp, err := p.client.Do(out)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || fault == "drop" {
+		panic(http.ErrAbortHandler)
+	}
+	if fault == "delay" {
+		wait(r.Context(), delay)
+	}
+	maps.Copy(w.Header(), resp.Header)
+	w.WriteHeader(resp.StatusCode)
+	_, _ = w.Write(answer)
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,305 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+// drain is the workers' --drain-timeout.
+const drain = 3 * time.Second
+
+// Config says how a run goes.
+type Config struct {
+	Binary        string // the worker
+	SQS, DynamoDB string // endpoints of the servers
+	Name          string // of queue and table
+	Seed          uint64
+	Workers       int
+	Messages      int           // sent evenly over the time of chaos
+	Duplicates    float64       // the part of them that repeats an earlier name
+	Chaos         time.Duration // how long faults last
+	Settle        time.Duration // within which the queue has to be empty then
+	Visibility    time.Duration
+	Lease, Skew   time.Duration
+	Harm          time.Duration // one act against a process about every so often; 0: none
+	MaxPause      time.Duration
+	Slow          time.Duration // the longest call of the target
+	Network       Rates
+	Log           io.Writer     // of the workers
+	Sample        func(*Sample) // called every second, for a soak; may be nil
+}
+
+// run is a run under way.
+type run struct {
+	cfg              Config
+	queue            *sqs.Client
+	tables           *dynamodb.Client
+	queueURL, dlqURL string
+	sent             map[string]int
+	ledger           *Ledger
+	proxies          []*Proxy
+	fleet            *Fleet
+}
+
+// Run makes a run and judges it. The error says that it could not be made.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	r := &run{
+		cfg: cfg, sent: make(map[string]int),
+		queue:  sqs.NewFromConfig(emulators.Config(cfg.SQS)),
+		tables: dynamodb.NewFromConfig(emulators.Config(cfg.DynamoDB)),
+	}
+	start := time.Now()
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	defer r.close()
+	if err := r.harass(ctx); err != nil {
+		return nil, err
+	}
+	settled, err := r.settle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.fleet.Stop()
+	report, err := r.report(ctx, settled)
+	if err == nil {
+		report.Took = time.Since(start)
+	}
+	return report, err
+}
+
+// prepare makes the queue, the table, the proxies, the target and the workers.
+func (r *run) prepare(ctx context.Context) (err error) {
+	if r.queueURL, r.dlqURL, err = awsenv.CreateQueue(ctx, r.queue, r.cfg.Name); err != nil {
+		return fmt.Errorf("create queue: %w", err)
+	}
+	if err := dynamo.CreateTable(ctx, r.tables, r.cfg.Name); err != nil {
+		return fmt.Errorf("create table: %w", err)
+	}
+	forSQS, err := NewProxy(ctx, r.cfg.SQS, "com.amazonaws.sqs#RequestThrottled", r.cfg.Seed, r.cfg.Network)
+	if err != nil {
+		return err
+	}
+	r.proxies = append(r.proxies, forSQS)
+	forDynamoDB, err := NewProxy(ctx, r.cfg.DynamoDB, "com.amazonaws.dynamodb.v20120810#ThrottlingException", r.cfg.Seed+1, r.cfg.Network)
+	if err != nil {
+		return err
+	}
+	r.proxies = append(r.proxies, forDynamoDB)
+	if r.ledger, err = NewLedger(ctx, r.cfg.Seed, r.cfg.Slow); err != nil {
+		return err
+	}
+	r.fleet, err = NewFleet(r.cfg.Binary, r.cfg.Workers, r.ledger.URL, []string{
+		"AWS_ENDPOINT_URL_SQS=" + forSQS.URL, "AWS_ENDPOINT_URL_DYNAMODB=" + forDynamoDB.URL,
+		"AWS_REGION=" + emulators.Region, "AWS_ACCESS_KEY_ID=" + emulators.AccessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey,
+		"SQSONCE_QUEUE_URL=" + r.queueURL, "SQSONCE_TABLE=" + r.cfg.Name, "SQSONCE_LOG_FORMAT=json",
+		"SQSONCE_VISIBILITY=" + r.cfg.Visibility.String(), "SQSONCE_LEASE=" + r.cfg.Lease.String(), "SQSONCE_SKEW=" + r.cfg.Skew.String(),
+		"SQSONCE_DRAIN_TIMEOUT=" + drain.String(), "SQSONCE_CONCURRENCY=20", "SQSONCE_TARGET_TIMEOUT=30s",
+	}, r.cfg.Log)
+	return err
+}
+
+func (r *run) close() {
+	if r.fleet != nil {
+		r.fleet.Kill()
+	}
+	if r.ledger != nil {
+		r.ledger.Close()
+	}
+	for _, p := range r.proxies {
+		p.Close()
+	}
+}
+
+// harass sends the messages while everything fails.
+func (r *run) harass(ctx context.Context) error {
+	harassing, stop := context.WithTimeout(ctx, r.cfg.Chaos)
+	defer stop()
+	harassed := make(chan struct{})
+	go func() {
+		defer close(harassed)
+		if r.cfg.Harm > 0 {
+			r.fleet.Harass(harassing, r.cfg.Seed, r.cfg.Harm, r.cfg.MaxPause)
+		}
+	}()
+	sampled := make(chan struct{})
+	go func() {
+		defer close(sampled)
+		r.sample(harassing)
+	}()
+	err := r.send(ctx)
+	<-harassed
+	<-sampled
+	return err
+}
+
+// send sends all messages, evenly over the time, past the proxy.
+func (r *run) send(ctx context.Context) error {
+	random := rand.New(rand.NewPCG(r.cfg.Seed, 4))
+	start := time.Now()
+	var entries []types.SendMessageBatchRequestEntry
+	for i := range r.cfg.Messages {
+		name := fmt.Sprintf("n%d", len(r.sent))
+		if len(r.sent) > 0 && random.Float64() < r.cfg.Duplicates {
+			// Duplicates come soon after the first, mostly: that is where it is hard.
+			back := int(random.ExpFloat64() * 20)
+			name = fmt.Sprintf("n%d", max(0, len(r.sent)-1-back))
+		}
+		r.sent[name]++
+		entries = append(entries, types.SendMessageBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(len(entries))), MessageBody: aws.String(fmt.Sprintf(`{"name":%q}`, name)),
+		})
+		if len(entries) < 10 && i < r.cfg.Messages-1 {
+			continue
+		}
+		out, err := r.queue.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &r.queueURL, Entries: entries})
+		if err != nil {
+			return fmt.Errorf("send: %w", err)
+		}
+		if len(out.Failed) > 0 {
+			return fmt.Errorf("send: %d entries failed", len(out.Failed))
+		}
+		entries = nil
+		at := time.Duration(float64(r.cfg.Chaos) * float64(i) / float64(r.cfg.Messages))
+		wait(ctx, time.Until(start.Add(at)))
+	}
+	return nil
+}
+
+// settle ends all faults and waits until the queue is empty. It reports how
+// many messages are left.
+func (r *run) settle(ctx context.Context) (left int, err error) {
+	for _, p := range r.proxies {
+		p.Calm()
+	}
+	r.ledger.Calm()
+	for deadline := time.Now().Add(r.cfg.Settle); ; wait(ctx, 250*time.Millisecond) {
+		if left, err = r.depth(ctx); err != nil || left == 0 || time.Now().After(deadline) {
+			return left, err
+		}
+	}
+}
+
+// depth is the number of messages in the queue, visible or not.
+func (r *run) depth(ctx context.Context) (int, error) {
+	out, err := r.queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &r.queueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look at the queue: %w", err)
+	}
+	total := 0
+	for _, name := range []string{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"} {
+		n, _ := strconv.Atoi(out.Attributes[name])
+		total += n
+	}
+	return total, nil
+}
+
+// report looks at what is left, and judges.
+func (r *run) report(ctx context.Context, left int) (*Report, error) {
+	rep := &Report{
+		Names: len(r.sent), Starts: r.fleet.Starts(), Harms: make(map[string]int), Faults: make(map[string]int),
+		Statuses: make(map[string]int), DeadLetters: make(map[string]int),
+	}
+	for _, n := range r.sent {
+		rep.Messages += n
+	}
+	harms := r.fleet.Harms()
+	for _, h := range harms {
+		rep.Harms[h.Kind]++
+	}
+	for _, p := range r.proxies {
+		for kind, n := range p.Faults() {
+			rep.Faults[kind] += n
+		}
+	}
+	for range left {
+		rep.Stranded = append(rep.Stranded, "a message is still in the queue")
+	}
+	dead, err := r.deadLetters(ctx, rep)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.statuses(ctx, rep, dead); err != nil {
+		return nil, err
+	}
+	rep.Judge(r.ledger.Calls(), harms, r.cfg.Lease+2*r.cfg.Skew)
+	return rep, nil
+}
+
+// deadLetters counts the dead-letter queue by reason, and returns the names in it.
+func (r *run) deadLetters(ctx context.Context, rep *Report) (map[string]bool, error) {
+	names := make(map[string]bool)
+	for {
+		out, err := r.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl: &r.dlqURL, MaxNumberOfMessages: 10, VisibilityTimeout: 3600, MessageAttributeNames: []string{"All"},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look at the dead-letter queue: %w", err)
+		}
+		if len(out.Messages) == 0 {
+			return names, nil
+		}
+		for _, m := range out.Messages {
+			var body struct{ Name string }
+			if err := json.Unmarshal([]byte(*m.Body), &body); err != nil {
+				return nil, fmt.Errorf("read a dead letter: %w", err)
+			}
+			names[body.Name] = true
+			reason := aws.ToString(m.MessageAttributes[consumer.AttrReason].StringValue)
+			if reason == "" {
+				reason = "(moved by SQS)"
+			}
+			rep.DeadLetters[reason]++
+		}
+	}
+}
+
+// statuses counts the records by status: a name that was sent and has no final
+// one is lost, unless a message of it stands in the dead-letter queue.
+func (r *run) statuses(ctx context.Context, rep *Report, dead map[string]bool) error {
+	final := make(map[string]bool)
+	pages := dynamodb.NewScanPaginator(r.tables, &dynamodb.ScanInput{TableName: &r.cfg.Name, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("look at the table: %w", err)
+		}
+		for _, item := range page.Items {
+			status := dedupe.Status(text(item[dynamo.AttrStatus]))
+			rep.Statuses[string(status)]++
+			final[text(item[dynamo.AttrName])] = status.Final()
+		}
+	}
+	for name := range r.sent {
+		if !final[name] && !dead[name] {
+			rep.Lost = append(rep.Lost, name+" was sent, and has no outcome")
+		}
+	}
+	return nil
+}
+
+func text(v ddbtypes.AttributeValue) string {
+	if s, ok := v.(*ddbtypes.AttributeValueMemberS); ok {
+		return s.Value
+	}
+	return ""
+}

@@ -1,0 +1,108 @@
+package sim
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/testscale"
+)
+
+// quiet is the plan of a seed without any fault.
+func quiet(seed int) Plan {
+	p := NewPlan(uint64(seed), true)
+	return Plan{
+		Seed: p.Seed, Live: true, FIFO: p.FIFO, MaxReceives: p.MaxReceives, Workers: p.Workers, Concurrency: p.Concurrency,
+		Names: p.Names, Messages: p.Messages, Groups: p.Groups,
+		Visibility: p.Visibility, Lease: p.Lease, Skew: p.Skew, Drain: 25 * time.Second, MaxAttempts: 5,
+		Chaos: p.Chaos, Settle: p.Settle, MaxPause: p.MaxPause,
+	}
+}
+
+// focus runs seeds of the quiet plan with one kind of trouble added, and
+// returns the sum of what was seen.
+func focus(t *testing.T, seeds int, trouble func(*Plan), also func(*Report)) *summary {
+	t.Helper()
+	sum := newSummary()
+	for seed := range testscale.N(t, seeds) {
+		plan := quiet(seed)
+		trouble(&plan)
+		r := simulate(t, plan)
+		sum.add(r)
+		if also != nil {
+			also(r)
+		}
+		if len(r.Violations) > 0 {
+			save(t, r)
+			return sum
+		}
+	}
+	return sum
+}
+
+func TestWithoutFaultsEveryNameIsDoneAtTheFirstTry(t *testing.T) {
+	focus(t, 40, func(*Plan) {}, func(r *Report) {
+		if r.Stats.Attempts != r.Stats.Completed || r.Stats.DeadLetters+r.Stats.SQSMoved > 0 {
+			t.Errorf("seed %d: %+v", r.Plan.Seed, r.Stats)
+		}
+	})
+}
+
+// Each message is received once only before SQS would move it; workers are
+// told to stop again and again; handlers are shorter than the drain.
+func TestAGracefulRestartBurnsNoReceive(t *testing.T) {
+	focus(t, 40, func(p *Plan) { p.MaxReceives, p.Restarts, p.Messages = 1, 10, p.Names }, func(r *Report) {
+		if r.Stats.SQSMoved+r.Stats.DeadLetters > 0 || r.Stats.Attempts != r.Stats.Completed {
+			t.Errorf("seed %d: %+v", r.Plan.Seed, r.Stats)
+		}
+	})
+}
+
+// A target or a store that is down for minutes costs no attempt and no message,
+// however few receives SQS allows.
+func TestAnOutageBurnsNothing(t *testing.T) {
+	for name, trouble := range map[string]func(*Plan){
+		"target": func(p *Plan) { p.TargetOutages = 3 },
+		"store":  func(p *Plan) { p.StoreOutages = 3 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			focus(t, 30, func(p *Plan) { p.MaxReceives, p.MaxAttempts = 1, 1; trouble(p) }, func(r *Report) {
+				if r.Stats.SQSMoved+r.Stats.DeadLetters > 0 {
+					t.Errorf("seed %d: %+v", r.Plan.Seed, r.Stats)
+				}
+			})
+		})
+	}
+}
+
+// busy makes attempts long and names few, so that many deliveries meet a
+// running one.
+func busy(p *Plan) {
+	p.Slow, p.Names, p.Workers, p.MaxReceives = 1, 2, max(2, p.Workers), 10
+	p.FIFO, p.Duplicate, p.Messages = false, 0.5, 10
+}
+
+func TestClocksWithinTheSkewNeverLetAttemptsOverlap(t *testing.T) {
+	sum := focus(t, 40, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Crashes = p.Skew, 5, 2 }, nil)
+	if sum.stats.Overlaps > 0 || sum.stats.TookOver == 0 {
+		t.Errorf("overlaps, or nothing was taken over: %+v", sum.stats)
+	}
+}
+
+// Beyond the skew one promise weakens, and one only: attempts may run side by
+// side. Fences still rise, a completed name stays completed, and what is in a
+// transaction still happens once; the rules that every run is held to say so.
+func TestClocksBeyondTheSkewLeaveTheFences(t *testing.T) {
+	sum := focus(t, 30, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Beyond = 4*p.Lease, 5, true }, nil)
+	if sum.stats.Overlaps == 0 {
+		t.Errorf("nothing ran side by side, so that nothing was shown: %+v", sum.stats)
+	}
+}
+
+// The same for a process that is stopped for longer than its lease: what it
+// does when it goes on carries a lower fence than the attempt that took over.
+func TestAPausedProcessIsToldByItsFence(t *testing.T) {
+	sum := focus(t, 40, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)
+	if sum.stats.Overlaps == 0 || sum.stats.Refused == 0 {
+		t.Errorf("nothing ran side by side, or no effect came late: %+v", sum.stats)
+	}
+}
