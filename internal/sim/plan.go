@@ -17,8 +17,6 @@ type Rates struct {
 	CrashAt  float64 // the caller dies here, before or after the effect
 }
 
-func (r Rates) any() bool { return r != Rates{} }
-
 // Plan is everything that a seed decides before a run begins.
 type Plan struct {
 	Seed uint64
