@@ -24,6 +24,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
@@ -65,7 +66,8 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 	})
 	b.worker = &worker{
 		cfg: c, log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, protector: ecs.New(ecs.Config{}),
-		back: backend{queue: client, queueURL: queueURL, dlqURL: dlqURL, store: b.store},
+		history: console.NewHistory(c.Lease),
+		back:    backend{queue: client, queueURL: queueURL, dlqURL: dlqURL, store: b.store},
 	}
 	if b.telemetry, err = telemetry.New(t.Context(), telemetry.Config{Queue: localQueue, Logger: b.worker.log}); err != nil {
 		t.Fatal(err)

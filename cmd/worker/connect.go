@@ -5,13 +5,13 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
-	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
 // backend is what the worker works on: a queue and a store, real or local.
@@ -26,12 +26,12 @@ type backend struct {
 
 // connect reaches the real queue and table, creating them where that was asked
 // for, and checks that the worker can work there.
-func connect(ctx context.Context, c config, tele *telemetry.Telemetry, log *slog.Logger) (backend, error) {
+func connect(ctx context.Context, c config, instrument func(*aws.Config), log *slog.Logger) (backend, error) {
 	cfg, err := awsenv.Load(ctx)
 	if err != nil {
 		return backend{}, err
 	}
-	tele.InstrumentAWS(&cfg)
+	instrument(&cfg)
 	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
 	back := backend{queue: queue, queueURL: c.QueueURL, dlqURL: c.DLQURL}
 	if c.Create {
@@ -55,7 +55,7 @@ func connect(ctx context.Context, c config, tele *telemetry.Telemetry, log *slog
 		return backend{}, &awsenv.SettingsError{Problems: leaves(err)}
 	}
 	back.store, back.now, back.close = store, store.Now, store.Close
-	if err := lookAround(ctx, c, back, table, log); err != nil {
+	if back.dlqURL, err = lookAround(ctx, c, back, table, log); err != nil {
 		store.Close()
 		return backend{}, err
 	}

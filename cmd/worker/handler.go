@@ -29,7 +29,7 @@ func (w *worker) newPool() error {
 
 	guarding := c.guardConfig(cmp.Or(c.Scope, queueName), w.log)
 	guarding.Now = w.back.now
-	guarding.Hooks = store.hooks(w.telemetry.DedupeHooks())
+	guarding.Hooks = w.history.DedupeHooks(store.hooks(w.telemetry.DedupeHooks()))
 	guard, err := dedupe.New[dedupe.Payload](w.back.store, guarding)
 	if err != nil {
 		return err
@@ -50,9 +50,9 @@ func (w *worker) newPool() error {
 		do = posted(target.NewBreaker(aim, outage.changed), w.telemetry.Traceparent)
 	}
 	pooling := c.poolConfig(w.back, w.log)
-	pooling.Hooks = w.telemetry.ConsumerHooks()
-	pooling.Name = nameOf(keys)
-	handler := consumer.Chain(dedupe.Wrap(guard, keyOf(keys), noted(w.telemetry, w.log, do)),
+	pooling.Hooks = w.history.ConsumerHooks(w.telemetry.ConsumerHooks())
+	pooling.Name = w.history.Names(nameOf(keys))
+	handler := consumer.Chain(dedupe.Wrap(guard, w.history.Keys(keyOf(keys)), noted(w.telemetry, w.log, do)),
 		w.telemetry.Middleware(), protected(w.protector))
 	if w.pool, err = consumer.New(w.back.queue, handler, pooling); err != nil {
 		return err

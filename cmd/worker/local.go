@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/consumer/memqueue"
@@ -14,7 +15,6 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
-	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
 const (
@@ -43,16 +43,16 @@ func (l *localParts) close() {
 }
 
 // newLocal opens the listeners and creates queue and store.
-func newLocal(ctx context.Context, c config, tele *telemetry.Telemetry, log *slog.Logger) (*localParts, error) {
+func newLocal(ctx context.Context, c config, instrument func(*aws.Config), log *slog.Logger) (*localParts, error) {
 	l := &localParts{}
-	if err := l.open(ctx, c, tele, log); err != nil {
+	if err := l.open(ctx, c, instrument, log); err != nil {
 		l.close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *localParts) open(ctx context.Context, c config, tele *telemetry.Telemetry, log *slog.Logger) (err error) {
+func (l *localParts) open(ctx context.Context, c config, instrument func(*aws.Config), log *slog.Logger) (err error) {
 	if l.producerListener, err = awsenv.Listen("--addr", c.Addr); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (l *localParts) open(ctx context.Context, c config, tele *telemetry.Telemet
 	store := memstore.New()
 	l.store = store
 	cfg := l.server.AWSConfig()
-	tele.InstrumentAWS(&cfg)
+	instrument(&cfg)
 	l.queue = sqs.NewFromConfig(cfg)
 	if l.queueURL, l.dlqURL, err = awsenv.CreateQueue(ctx, l.queue, localQueue); err != nil {
 		return err
@@ -100,12 +100,12 @@ func listenQueue(addr string, log *slog.Logger) (net.Listener, error) {
 // printWhere tells a person where everything listens.
 func printWhere(out io.Writer, w *worker) {
 	if w.local == nil {
-		_, _ = fmt.Fprintf(out, "worker on %s, admin at http://%s/healthz\n", w.back.queueURL, w.admin.Addr())
+		_, _ = fmt.Fprintf(out, "worker on %s, admin at http://%s/ (console, /healthz)\n", w.back.queueURL, w.admin.Addr())
 		return
 	}
 	_, _ = fmt.Fprintf(out, `sqsonce is up, all in this process; nothing is kept when it stops.
   producer API  http://%[1]s/
-  admin         http://%[2]s/healthz, /metrics, /config
+  admin         http://%[2]s/ (console, /healthz, /metrics, /config)
   SQS endpoint  http://%[3]s/ (queue %[4]s)
 Try:
   curl -H 'Content-Type: application/json' -d '{"name":"order-17"}' http://%[1]s/

@@ -16,6 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
@@ -54,6 +55,7 @@ type worker struct {
 	pool      *consumer.Consumer
 	protector *ecs.Protector
 	health    *healthGate // nil: no health path
+	history   *console.History
 	admin     net.Listener
 
 	dial func(ctx context.Context, network, addr string) (net.Conn, error) // to the target; nil: by the network
@@ -69,6 +71,7 @@ func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals 
 	}
 	defer w.sendRest(ctx)
 	w.log = slog.New(w.telemetry.LogHandler(w.log.Handler()))
+	w.history = console.NewHistory(c.Lease)
 	w.protector = ecs.New(ecs.Config{AgentURI: os.Getenv(ecs.EnvAgentURI), Logger: w.log})
 
 	if w.admin, err = awsenv.Listen("--admin-addr", c.AdminAddr); err != nil {
@@ -76,13 +79,13 @@ func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals 
 	}
 	defer func() { _ = w.admin.Close() }()
 	if c.Local {
-		if w.local, err = newLocal(ctx, c, w.telemetry, w.log); err != nil {
+		if w.local, err = newLocal(ctx, c, w.instrument, w.log); err != nil {
 			return err
 		}
 		defer w.local.close()
 		w.back = w.local.backend
 	} else {
-		if w.back, err = connect(ctx, c, w.telemetry, w.log); err != nil {
+		if w.back, err = connect(ctx, c, w.instrument, w.log); err != nil {
 			return err
 		}
 		defer w.back.close()
@@ -125,7 +128,11 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 		}
 		return nil
 	})
-	group.Go(func() error { return admin.Serve(outer, w.admin, w.adminHandler(stop), time.Second) })
+	page, err := w.console(stop, outer.Done())
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return admin.Serve(outer, w.admin, w.adminHandler(stop, page), time.Second) })
 	group.Go(func() error { w.obey(outer, stop, signals); return nil })
 	group.Go(func() error { w.protector.Run(outer); return nil })
 	if w.health != nil {
@@ -140,7 +147,7 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 		w.protector.Drain()
 		return nil
 	})
-	err := group.Wait()
+	err = group.Wait()
 	if err == nil {
 		w.log.Info("stopped")
 	}
@@ -164,9 +171,10 @@ func (w *worker) obey(ctx context.Context, stop func(), signals <-chan os.Signal
 	}
 }
 
-// adminHandler answers on the admin address.
-func (w *worker) adminHandler(stop func()) http.Handler {
-	return admin.New(admin.Config{
+// adminHandler answers on the admin address: page does, except where admin has
+// an endpoint.
+func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
+	endpoints := admin.New(admin.Config{
 		Health: w.pool.Healthy,
 		Ready: func() error {
 			if !w.pool.Ready() {
@@ -191,4 +199,10 @@ func (w *worker) adminHandler(stop func()) http.Handler {
 		Token:   w.cfg.AdminToken,
 		Version: version(),
 	})
+	mux := http.NewServeMux()
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/config", "/pause", "/resume", "/drain"} {
+		mux.Handle(path, endpoints)
+	}
+	mux.Handle("/", page)
+	return mux
 }

@@ -32,6 +32,7 @@ func (e *startError) Error() string {
 // findings are what the look around at the start has brought.
 type findings struct {
 	problems, warnings []string
+	dlqURL             string // empty: there is none
 }
 
 func (f *findings) problem(format string, args ...any) {
@@ -50,8 +51,9 @@ type queueFacts struct {
 }
 
 // lookAround checks queue, dead-letter queue and table, and how the settings
-// fit them. Warnings are logged; the error lists all problems.
-func lookAround(ctx context.Context, c config, back backend, table *dynamodb.Client, log *slog.Logger) error {
+// fit them. It returns the URL of the dead-letter queue, if there is one.
+// Warnings are logged; the error lists all problems.
+func lookAround(ctx context.Context, c config, back backend, table *dynamodb.Client, log *slog.Logger) (dlqURL string, err error) {
 	var f findings
 	queue, dlq := f.queues(ctx, back)
 	f.table(ctx, c, back, table)
@@ -62,9 +64,9 @@ func lookAround(ctx context.Context, c config, back backend, table *dynamodb.Cli
 		log.Warn(w)
 	}
 	if len(f.problems) > 0 {
-		return &startError{f.problems}
+		return "", &startError{f.problems}
 	}
-	return nil
+	return f.dlqURL, nil
 }
 
 // queues reads the facts of the queue and its dead-letter queue; nil where
@@ -88,6 +90,7 @@ func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueF
 		f.warn("the queue has no dead-letter queue: a message that fails for good stays in it until its retention ends")
 		return queue, nil
 	}
+	f.dlqURL = dlqURL
 	dead, err := readQueue(ctx, back.queue, dlqURL)
 	if err != nil {
 		f.problem("dead-letter queue %s: %s", dlqURL, sqsTrouble(err))

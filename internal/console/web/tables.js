@@ -21,13 +21,17 @@ export const nameLink = (name) => (name
   : el('span', { class: 'faint' }, 'no name'));
 
 let flights = [];
+let status = { now: 0, messages: 0 };
 
+// setFlights comes after the status of the same moment.
 export function setFlights(list) {
   flights = list;
+  showFlights(status);
 }
 
 // showFlights is called once a second: the countdowns go on between two changes.
-export function showFlights(status) {
+export function showFlights(latest) {
+  status = latest;
   const now = status.now;
   rows(byId('flights').tBodies[0], flights, (f) => f.id, (f) => {
     const cells = {};
