@@ -10,6 +10,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
+	"github.com/sqsonce/sqsonce/internal/ecs"
 )
 
 // instrument makes every client made of cfg count its calls, for the metrics
@@ -32,8 +33,13 @@ func (w *worker) console(drain func(), closing <-chan struct{}) (http.Handler, e
 	if err != nil {
 		return nil, err
 	}
+	var protection func() string
+	if os.Getenv(ecs.EnvAgentURI) != "" {
+		protection = w.protector.Protection
+	}
 	return console.New(console.Config{
-		History: w.history, Pool: console.WatchPool(w.pool), Records: records,
+		Protection: protection,
+		History:    w.history, Pool: console.WatchPool(w.pool), Records: records,
 		Queue: w.back.queue, QueueURL: w.back.queueURL, DLQURL: w.back.dlqURL,
 		Local: w.cfg.Local, Drain: drain, AdminToken: w.cfg.AdminToken,
 		Table: cmp.Or(w.cfg.Table, "in memory"), Version: version(), TaskID: console.TaskID(os.Getenv("ECS_CONTAINER_METADATA_URI_V4")),
