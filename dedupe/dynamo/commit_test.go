@@ -146,7 +146,7 @@ func TestABusyTransactionIsSentAgainAsItIs(t *testing.T) {
 					t.Errorf("got %v", err)
 				}
 				w.expectOps(t, commitOp, commitOp, commitOp)
-				if string(w.calls[0].body) != string(w.calls[2].body) {
+				if len(w.calls) == 3 && string(w.calls[0].body) != string(w.calls[2].body) {
 					t.Error("the request has changed")
 				}
 			})
