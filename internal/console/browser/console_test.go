@@ -313,8 +313,10 @@ func TestTheStreamComesBackAndRestsInAHiddenTab(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	p := open(t, w.Server.URL)
 	p.expect("ERR_") // the browser notes a broken connection
+	eval[bool](p, `(new MutationObserver(() => { window.broke ||= document.getElementById('link').textContent.startsWith('reconnecting'); })
+		.observe(document.getElementById('link'), {childList: true, characterData: true, subtree: true}), true)`)
 	w.Server.CloseClientConnections()
-	p.until("it says that it reconnects", `document.getElementById('link').textContent.startsWith('reconnecting') || window.wasBroken`)
+	p.until("it says that it reconnects", `window.broke`)
 	p.until("it is back", `document.getElementById('state').textContent === 'running' && document.getElementById('link').textContent === ''`)
 	hide := func(hidden bool) {
 		eval[bool](p, fmt.Sprintf(`(Object.defineProperty(document, 'hidden', {configurable: true, get: () => %v}), document.dispatchEvent(new Event('visibilitychange')), true)`, hidden))
