@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -31,6 +33,57 @@ func TestLocalWorkerHandlesEachNameOnce(t *testing.T) {
 	}
 	if got := strings.Count(text, `"name":"order-17"`); got != 1 {
 		t.Errorf("order-17 handled %d times, want once", got)
+	}
+}
+
+// The main job: over HTTP in, through the queue, once, and its outcome out.
+func TestPostedNameIsHandledOnceHoweverOftenItIsPosted(t *testing.T) {
+	p := startLocal(t)
+	producerURL := p.producerURL(t)
+	post := func(name string) {
+		resp := request(t, http.MethodPost, producerURL+"/", body(name), map[string]string{"Content-Type": "application/json"})
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusAccepted {
+			t.Errorf("%s: answered %d", name, resp.StatusCode)
+		}
+	}
+	record := func(name string) (status string, attempts int, result string) {
+		resp := request(t, http.MethodGet, producerURL+"/messages/"+name, "", nil)
+		defer func() { _ = resp.Body.Close() }()
+		var r struct {
+			Status   string
+			Attempts int
+			Result   json.RawMessage
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+			t.Fatal(err)
+		}
+		return r.Status, r.Attempts, string(r.Result)
+	}
+	var posts sync.WaitGroup
+	for range 50 {
+		posts.Go(func() { post("order-17") })
+	}
+	n := testscale.N(t, 1000)
+	for part := range 20 {
+		posts.Go(func() {
+			for i := part; i < n; i += 20 {
+				post(fmt.Sprint("n", i))
+			}
+		})
+	}
+	posts.Wait()
+	waitCounts(t, anySDK(p.queueURL(t)), p.queueURL(t), "0", "0")
+	if status, attempts, result := record("order-17"); status != "COMPLETED" || attempts != 1 || result != `{"name":"order-17"}` {
+		t.Errorf("order-17 is %s after %d attempts with %s", status, attempts, result)
+	}
+	for i := range n {
+		if status, attempts, _ := record(fmt.Sprint("n", i)); status != "COMPLETED" || attempts != 1 {
+			t.Fatalf("n%d is %s after %d attempts", i, status, attempts)
+		}
+	}
+	if got := strings.Count(p.stderr.String(), `"msg":"handled"`); got != n+1 {
+		t.Errorf("handled %d times, want %d", got, n+1)
 	}
 }
 

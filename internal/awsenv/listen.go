@@ -1,6 +1,7 @@
 package awsenv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -14,7 +15,8 @@ func Listen(flag, addr string) (net.Listener, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, &SettingsError{Problems: []string{fmt.Sprintf("%s %q: not HOST:PORT: %v", flag, addr, err)}}
 	}
-	ln, err := net.Listen("tcp", addr)
+	var config net.ListenConfig
+	ln, err := config.Listen(context.Background(), "tcp", addr) // a loopback or wildcard address: nothing to wait for
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s: %s is in use; choose another with %s HOST:PORT", flag, addr, flag)

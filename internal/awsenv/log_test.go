@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestLogFormatIsTheOneAskedFor(t *testing.T) {
@@ -49,5 +50,23 @@ func TestOnlyACharacterDeviceIsATerminal(t *testing.T) {
 	t.Cleanup(func() { _ = device.Close() })
 	if !isTerminal(device) {
 		t.Error("a character device was not taken for a terminal")
+	}
+}
+
+func TestDurationsAreWrittenForPeople(t *testing.T) {
+	for _, format := range []string{"json", "text", "pretty"} {
+		var buf bytes.Buffer
+		Logger(&buf, format, slog.LevelInfo).Info("waits", "after", 90*time.Second)
+		if !strings.Contains(buf.String(), "1m30s") {
+			t.Errorf("%s: logged %q", format, buf.String())
+		}
+	}
+}
+
+func TestPrettyLogHasNoColoursOffATerminal(t *testing.T) {
+	var buf bytes.Buffer
+	Logger(&buf, "pretty", slog.LevelInfo).Warn("shown", "name", "order-17")
+	if !strings.Contains(buf.String(), "name=order-17") || strings.Contains(buf.String(), "\x1b") || json.Valid(buf.Bytes()) {
+		t.Errorf("logged %q", buf.String())
 	}
 }

@@ -103,6 +103,16 @@ func (p *Protector) Drain() {
 	p.wake()
 }
 
+// Protection says in a few words how the task is protected; empty when it is not.
+func (p *Protector) Protection() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.s.protected || !time.Now().Before(p.s.until) {
+		return ""
+	}
+	return "until " + p.s.until.UTC().Format("15:04 UTC")
+}
+
 func (p *Protector) wake() {
 	select {
 	case p.kick <- struct{}{}:

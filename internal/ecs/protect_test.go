@@ -144,8 +144,14 @@ func TestDrainDropsTheProtectionAtOnce(t *testing.T) {
 	run(t, a, func(p *Protector) {
 		end := p.Begin()
 		synctest.Wait()
+		if got := p.Protection(); got != "until 00:10 UTC" { // time begins at midnight in a bubble
+			t.Errorf("protection is %q", got)
+		}
 		p.Drain()
 		synctest.Wait()
+		if got := p.Protection(); got != "" {
+			t.Errorf("protection is %q", got)
+		}
 		expect(t, a, on, off)
 		p.Begin()()
 		time.Sleep(time.Hour)

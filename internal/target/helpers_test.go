@@ -23,7 +23,7 @@ const (
 )
 
 func kindOf(err error) kind {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // the contract is the type itself, not one wrapped in another
 	case nil:
 		return done
 	case *UnknownOutcomeError:

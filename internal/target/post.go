@@ -45,7 +45,7 @@ func (t *Target) Post(ctx context.Context, r Request) (Response, error) {
 	for range maxTries {
 		var f flight
 		var resp *http.Response
-		resp, err = t.send(f.traced(limited), r)
+		resp, err = t.send(f.traced(limited), r) //nolint:bodyclose // read closes it
 		if err == nil {
 			return t.read(ctx, resp, start)
 		}
