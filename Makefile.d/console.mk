@@ -5,7 +5,7 @@ CHROMIUM_PACKAGES := chromium fonts-inter fonts-dejavu-core
 .PHONY: browser
 browser: deps chromium ## the console in Debian's Chromium; pictures in dist/browser
 	@mkdir -p dist/browser
-	go test -tags browser -count 1 -timeout 8m -artifacts -outputdir $(CURDIR)/dist/browser ./internal/console/browser
+	go test -tags browser -count 1 -timeout 15m -artifacts -outputdir $(CURDIR)/dist/browser ./internal/console/browser
 
 .PHONY: console-picture
 console-picture: deps chromium ## take docs/console.png anew
