@@ -100,7 +100,7 @@ type Config struct {
 
 	// Name returns a message's name for logs, dead-letter copies and
 	// [Consumer.Flights], and whether it has one. It is called at most once for
-	// a message. Default: the attribute sqsonce.name.
+	// a message, for several at a time. Default: the attribute sqsonce.name.
 	Name func(Message) (string, bool)
 
 	// Random spreads delays: numbers from 0, included, to 1, not included. Safe

@@ -98,10 +98,12 @@ func TestAMessageIsNotDeletedBeforeItsCopyStands(t *testing.T) {
 		})
 		p.start()
 		time.Sleep(10 * time.Minute)
-		if slices.Contains(operations, "DeleteMessageBatch") {
-			t.Error("a message was deleted without its copy")
-		}
-		broken = false
+		p.locked(func() {
+			if slices.Contains(operations, "DeleteMessageBatch") {
+				t.Error("a message was deleted without its copy")
+			}
+			broken = false
+		})
 		time.Sleep(time.Minute)
 		p.finishClean()
 		p.wantDepths(p.queueURL, 0, 0)

@@ -260,10 +260,13 @@ func TestALaneIsGivenBackFollowersFirst(t *testing.T) {
 		p.handler = func(context.Context, consumer.Message) error { return failure{deferred: true, after: time.Hour} }
 		p.start()
 		time.Sleep(time.Minute)
+		var mu sync.Mutex
 		var visible []int
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault { // calls the server itself
 			if c.Operation == "ChangeMessageVisibilityBatch" {
 				n, _ := p.depths(p.queueURL)
+				mu.Lock()
+				defer mu.Unlock()
 				visible = append(visible, n)
 			}
 			return memqueue.Fault{}

@@ -97,10 +97,15 @@ func TestDeletesThatFillNoBatchAreSentAtAStop(t *testing.T) {
 // left messages behind, invisible, and with a maxReceiveCount of 1 for ever.
 func TestALongPollIsNeverCutOffByAStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
+		var mu sync.Mutex
 		var cut []error
 		p.server.Control(func(ctx context.Context, c memqueue.Call) memqueue.Fault {
 			if c.Operation == "ReceiveMessage" {
-				context.AfterFunc(ctx, func() { cut = append(cut, ctx.Err()) })
+				context.AfterFunc(ctx, func() {
+					mu.Lock()
+					defer mu.Unlock()
+					cut = append(cut, ctx.Err())
+				})
 			}
 			return memqueue.Fault{}
 		})
@@ -117,6 +122,8 @@ func TestALongPollIsNeverCutOffByAStop(t *testing.T) {
 		if !slices.Equal(p.bodies(), []string{"last"}) {
 			t.Errorf("handled %v", p.bodies())
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		for _, err := range cut {
 			if errors.Is(err, context.DeadlineExceeded) {
 				t.Error("a poll met its deadline")
@@ -349,7 +356,7 @@ func TestOneSlowMessageHoldsBackNobody(t *testing.T) {
 		p.send(numbered(1000)...)
 		p.start()
 		time.Sleep(30 * time.Second)
-		if n := len(c.at); n != 1000 {
+		if n := c.seen(); n != 1000 {
 			t.Errorf("%d begun in half a minute", n)
 		}
 		p.finishWithin(time.Hour)
@@ -370,9 +377,9 @@ func TestCredentialsThatComeBackAreEnough(t *testing.T) {
 		p.start()
 		p.send(numbered(5)...)
 		time.Sleep(time.Second)
-		expired = true
+		p.locked(func() { expired = true })
 		time.Sleep(30 * time.Second)
-		expired = false
+		p.locked(func() { expired = false })
 		time.Sleep(2 * time.Minute)
 		p.finishClean()
 		p.wantDepths(p.queueURL, 0, 0)
@@ -405,7 +412,7 @@ func TestDeletesThatFailForAnHourPileUpToABound(t *testing.T) {
 		if err := p.consumer.Healthy(time.Now()); err != nil {
 			t.Errorf("unhealthy at the bound: %v", err)
 		}
-		down = false
+		p.locked(func() { down = false })
 		time.Sleep(time.Minute)
 		p.finishClean()
 		p.wantDepths(p.queueURL, 0, 0)
@@ -439,7 +446,10 @@ func TestNothingIsLeftBehindByEndedMessages(t *testing.T) {
 func TestEachEntryOfABatchIsAnsweredForItself(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		var answered, failed int
+		var mu sync.Mutex
 		p.cfg.Hooks.Answered = func(operation string, entries, bad int, _ time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
 			if operation == "DeleteMessageBatch" {
 				answered += entries
 				failed += bad

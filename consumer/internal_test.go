@@ -167,3 +167,44 @@ func FuzzRedrivePolicy(f *testing.F) {
 		arnAccount(arn)
 	})
 }
+
+// isGranted reports whether a turn has its slot.
+func isGranted(t *turn) bool {
+	select {
+	case <-t.granted:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestWhoWaitsHereGoesAheadOfWhatAPollBrings(t *testing.T) {
+	var f floor
+	f.init(1, func() {})
+	f.open()
+	if n := f.planPoll(); n != 1 {
+		t.Fatalf("a poll for %d", n)
+	}
+	first := f.ask(false)
+	if !isGranted(first) {
+		t.Error("a slot that is promised to a poll was kept from who waits here")
+	}
+	fresh := newTurn(true)
+	f.answered(1, []*turn{fresh}, false)
+	second := f.ask(false)
+	if isGranted(fresh) || isGranted(second) {
+		t.Fatal("one slot was given to two")
+	}
+	f.release()
+	if isGranted(fresh) || !isGranted(second) {
+		t.Error("what the poll has brought was first")
+	}
+	if f.planPoll() != 0 {
+		t.Error("a poll although somebody waits for a slot")
+	}
+	f.release()
+	f.release()
+	if !isGranted(fresh) || f.running != 0 || f.queued != 0 || f.untried != 1 {
+		t.Errorf("in the end: %+v", f.counts)
+	}
+}

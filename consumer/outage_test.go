@@ -190,11 +190,12 @@ func TestAMessageThatIsAlwaysUnavailableDoesNotStopTheOthers(t *testing.T) {
 func TestAFailureOfAMessagesOwnEndsAnOutageAndADeferralDoesNot(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		answers := map[string]error{"down": failure{unavailable: true}, "twin": failure{deferred: true, after: time.Hour}, "bad": errBoom}
-		p.handler = func(_ context.Context, m consumer.Message) error {
+		p.handler = func(_ context.Context, m consumer.Message) (err error) {
 			if m.Body == "down" && m.ReceiveCount == 1 {
 				time.Sleep(time.Second)
 			}
-			return answers[m.Body]
+			p.locked(func() { err = answers[m.Body] })
+			return err
 		}
 		p.start()
 		p.send("down")
@@ -208,7 +209,7 @@ func TestAFailureOfAMessagesOwnEndsAnOutageAndADeferralDoesNot(t *testing.T) {
 			t.Errorf("state %s after a deferral", s)
 		}
 		var states []consumer.State
-		answers["down"] = errBoom
+		p.locked(func() { answers["down"] = errBoom })
 		time.Sleep(10 * time.Second)
 		states = append(states, p.consumer.Stats().State)
 		if !slices.Equal(states, []consumer.State{consumer.Running}) {

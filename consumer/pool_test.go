@@ -37,6 +37,8 @@ type pool struct {
 	stop     context.CancelFunc
 	done     chan error
 
+	hooking sync.Mutex // held while a fault hook runs, and by locked
+
 	mu      sync.Mutex
 	calls   map[string]int // guarded by mu; by operation
 	handled []string       // guarded by mu; bodies, in the order of their starts
@@ -86,8 +88,17 @@ func (p *pool) faults(hook func(c memqueue.Call) memqueue.Fault) {
 		if hook == nil {
 			return memqueue.Fault{}
 		}
+		p.hooking.Lock()
+		defer p.hooking.Unlock()
 		return hook(c)
 	})
+}
+
+// locked changes or reads what a fault hook uses.
+func (p *pool) locked(f func()) {
+	p.hooking.Lock()
+	defer p.hooking.Unlock()
+	f()
 }
 
 // latencies gives every call a duration of its own, so that no two things

@@ -121,7 +121,7 @@ func TestReceiveErrorsNeverEndTheRun(t *testing.T) {
 		if n := p.count("ReceiveMessage"); n > 300 {
 			t.Errorf("%d receives in ten minutes of trouble", n)
 		}
-		broken = false
+		p.locked(func() { broken = false })
 		p.send("after")
 		time.Sleep(time.Minute)
 		p.finishClean()
@@ -306,12 +306,12 @@ func TestAMessageStaysHiddenUntilItsEndIsAnswered(t *testing.T) {
 				}
 				return memqueue.Fault{}
 			})
-			down = false
+			p.locked(func() { down = false })
 			p.send("one")
-			down = true
+			p.locked(func() { down = true })
 			p.start()
 			time.Sleep(10 * time.Minute)
-			down = false
+			p.locked(func() { down = false })
 			time.Sleep(time.Minute)
 			p.finishClean()
 			p.wantDepths(p.queueURL, 0, 0)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,13 @@ type clockwork struct {
 
 func newClockwork() *clockwork {
 	return &clockwork{start: time.Now(), at: make(map[string][]time.Duration)}
+}
+
+// seen returns how many messages were tried.
+func (c *clockwork) seen() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.at)
 }
 
 // tick returns the number of the try, from 1.
@@ -121,9 +129,9 @@ func TestAParkedMessageTakesASlotAheadOfReceives(t *testing.T) {
 
 func TestWhatWaitsHereIsBounded(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
-		done := false
+		var done atomic.Bool
 		p.handler = func(context.Context, consumer.Message) error {
-			if done {
+			if done.Load() {
 				return nil
 			}
 			return failure{deferred: true, after: 10 * time.Minute}
@@ -138,7 +146,7 @@ func TestWhatWaitsHereIsBounded(t *testing.T) {
 		if err := p.consumer.Healthy(time.Now()); err != nil {
 			t.Errorf("unhealthy at the bound: %v", err)
 		}
-		done = true
+		done.Store(true)
 		time.Sleep(15 * time.Minute)
 		p.finishClean()
 		p.faults(nil)

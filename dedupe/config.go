@@ -99,8 +99,8 @@ type Config struct {
 	Hooks Hooks
 
 	// Now is the clock that leases and versions are counted with; a store may
-	// offer one that is corrected by its service. It must not be called with
-	// locks held that it takes itself. Default [time.Now].
+	// offer one that is corrected by its service. Safe for concurrent use. Default
+	// [time.Now].
 	Now func() time.Time
 
 	// Random spreads retries: numbers from 0, included, to 1, not included. Safe

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Guard runs work once per name. It is safe for concurrent use, and has a
-// goroutine only while work runs: one that renews all leases. R is the type of
-// the work's result: anything that encodes to JSON, or [Payload].
+// Guard runs work once per name. It is safe for concurrent use, and has
+// goroutines only while leases are renewed. R is the type of the work's result:
+// anything that encodes to JSON, or [Payload].
 type Guard[R any] struct{ e *engine }
 
 // engine is what of a guard does not depend on the type of its results.

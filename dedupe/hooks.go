@@ -6,8 +6,8 @@ import (
 )
 
 // Hooks let metrics, traces and consoles watch a [Guard]. A nil func is off.
-// They are called in the goroutine that does the work, with no lock held, so
-// they should be quick. An op is "claim", "renew", "complete", "fail" or
+// They are called in the goroutine that does the work, with no lock held: they
+// should be quick, and must not call the guard. An op is "claim", "renew", "complete", "fail" or
 // "release".
 type Hooks struct {
 	// Claimed: an attempt holds the name, and its handler is about to be called.

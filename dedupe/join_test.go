@@ -120,6 +120,13 @@ func TestAnOrderToTryAgainIsToldToTheStoreByAJoinerToo(t *testing.T) {
 		if r := b.record(t); r.ReopenedBy != "redriven" || r.Status != dedupe.Completed {
 			t.Errorf("record %s re-opened by %q", r.Status, r.ReopenedBy)
 		}
+		order.MessageID = "redriven again" // and this one meets the cache first
+		if res, err := g.Do(t.Context(), order, returns("", nil)); err != nil || !res.Replayed {
+			t.Errorf("got %+v, %v", res, err)
+		}
+		if r := b.record(t); r.ReopenedBy != "redriven again" {
+			t.Errorf("re-opened by %q", r.ReopenedBy)
+		}
 		wg.Wait()
 	})
 }

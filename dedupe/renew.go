@@ -16,20 +16,22 @@ type lease struct {
 	proven time.Time
 }
 
-// renewals keep the leases of all running attempts of a guard, from one
-// goroutine that lives while there are any: the first attempt to start begins
-// it, the last one to end waits for it. Renewals that are due at about the same
-// time go out together, so that the store can batch them.
+// renewals keep the leases of all running attempts of a guard, from one timer
+// that is set while there are any: most handlers end before it fires, and cost
+// no goroutine. Renewals that are due at about the same time go out together,
+// so that the store can batch them.
 type renewals struct {
 	engine *engine
 
 	mu      sync.Mutex
 	running map[*attempt]*renewal // guarded by mu
 	added   uint64                // guarded by mu
-	loop    *renewLoop            // guarded by mu; nil: nothing runs
+	timer   *time.Timer           // guarded by mu; nil: never set
+	next    time.Time             // guarded by mu: when the timer fires
+	round   chan struct{}         // guarded by mu: closed when the round that is under way has ended; nil: none
 }
 
-// renewal is what the loop knows of an attempt. Its fields, and the attempt's
+// renewal is what a round knows of an attempt. Its fields, and the attempt's
 // lease while it is among the running ones, are guarded by renewals.mu.
 type renewal struct {
 	number  uint64        // in the order of their beginnings
@@ -41,51 +43,42 @@ type renewal struct {
 	stop    context.CancelFunc // ends ctx, which the attempt's renewals run under
 }
 
-type renewLoop struct {
-	wake chan struct{} // capacity 1
-	stop chan struct{}
-	done chan struct{}
-	next time.Time // when it wakes by itself; guarded by renewals.mu
-}
-
 // add begins to keep a's lease.
 func (r *renewals) add(ctx context.Context, a *attempt) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.added++
-	w := &renewal{ctx: ctx, stop: stop, due: r.dueAfter(a.proven), number: r.added}
 	if r.running == nil {
 		r.running = make(map[*attempt]*renewal)
 	}
+	r.added++
+	w := &renewal{ctx: ctx, stop: stop, due: r.dueAfter(a.proven), number: r.added}
 	r.running[a] = w
-	if r.loop == nil {
-		r.loop = &renewLoop{wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
-		go r.run(r.loop)
-	} else if w.due.Before(r.loop.next) {
-		r.loop.rouse()
+	if len(r.running) == 1 { // the timer was stopped, or never set
+		r.wake(w.due)
+	} else {
+		r.wakeBy(w.due)
 	}
 }
 
-// remove ends that, and returns when no renewal of a is out any more: from
-// then on a's lease is its attempt's alone.
+// remove ends that, and returns when no renewal of a, and no round that may
+// cancel it, is under way any more: from then on a's lease is its attempt's
+// alone. The last one stops the timer, so that nothing is left behind.
 func (r *renewals) remove(a *attempt) {
 	r.mu.Lock()
 	w := r.running[a]
 	delete(r.running, a)
-	out, loop := w.out, r.loop
-	last := len(r.running) == 0
-	if last {
-		r.loop = nil
-		close(loop.stop)
+	out, round := w.out, r.round
+	if len(r.running) == 0 {
+		r.timer.Stop()
 	}
 	r.mu.Unlock()
 	w.stop()
 	if out != nil {
 		<-out
 	}
-	if last {
-		<-loop.done
+	if round != nil {
+		<-round
 	}
 }
 
@@ -95,38 +88,75 @@ func (r *renewals) dueAfter(proven time.Time) time.Time {
 	return proven.Add(-r.engine.terms.Lease * 2 / 3)
 }
 
-func (l *renewLoop) rouse() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
+// wake sets the timer. The caller holds mu.
+func (r *renewals) wake(at time.Time) {
+	r.next = at
+	if r.timer == nil {
+		r.timer = time.AfterFunc(time.Until(at), r.fire)
+		return
+	}
+	r.timer.Reset(time.Until(at))
+}
+
+// wakeBy sets the timer unless it fires early enough. The caller holds mu.
+func (r *renewals) wakeBy(at time.Time) {
+	if !r.next.After(time.Now()) || at.Before(r.next) {
+		r.wake(at)
 	}
 }
 
-// run is the loop: it sleeps until something is due.
-func (r *renewals) run(l *renewLoop) {
-	defer close(l.done)
-	var calls sync.WaitGroup
-	defer calls.Wait()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-l.stop:
-			return
-		case <-l.wake:
-		case <-timer.C:
+// wakeForFirst sets the timer for what comes first. The caller holds mu.
+func (r *renewals) wakeForFirst() {
+	var first time.Time
+	for a, w := range r.running {
+		if at, ok := w.next(a.proven.Add(-r.engine.terms.Skew)); ok && (first.IsZero() || at.Before(first)) {
+			first = at
 		}
-		now := time.Now()
-		due, expired, next := r.round(l, now)
-		for _, a := range expired {
-			a.cancel(ErrLeaseLost)
-			r.engine.hookLeaseLost(a.Attempt)
-		}
-		for _, d := range due {
-			calls.Go(func() { r.once(l, d) })
-		}
-		timer.Reset(next.Sub(now))
 	}
+	if !first.IsZero() {
+		r.wake(first)
+	}
+}
+
+// next is when there is something to do for a lease that ends for its handler
+// at the given time; not ok while only its renewal is waited for.
+func (w *renewal) next(end time.Time) (at time.Time, ok bool) {
+	switch {
+	case w.waits() && (w.expired || w.due.Before(end)):
+		return w.due, true
+	case !w.expired:
+		return end, true
+	default:
+		return time.Time{}, false
+	}
+}
+
+// fire is one round, in a goroutine of the timer's. It starts the renewals that
+// are due; each is waited for by its attempt.
+func (r *renewals) fire() {
+	r.mu.Lock()
+	if len(r.running) == 0 || r.round != nil { // all have ended meanwhile, or two timers have met
+		r.mu.Unlock()
+		return
+	}
+	ended := make(chan struct{})
+	r.round = ended
+	due, expired := r.decide(time.Now())
+	r.mu.Unlock()
+
+	for _, a := range expired {
+		a.cancel(ErrLeaseLost)
+		r.engine.hookLeaseLost(a.Attempt)
+	}
+	for _, d := range due {
+		go r.once(d)
+	}
+
+	r.mu.Lock()
+	r.round = nil
+	r.wakeForFirst()
+	r.mu.Unlock()
+	close(ended)
 }
 
 // dueRenewal is a renewal to be sent, with the lease that it starts from.
@@ -136,50 +166,36 @@ type dueRenewal struct {
 	lease lease
 }
 
-// round decides: whose renewal goes out now, whose lease can no longer be
-// proven, and when to look again.
-func (r *renewals) round(l *renewLoop, now time.Time) (due []dueRenewal, expired []*attempt, next time.Time) {
+// decide says whose renewal goes out now, and whose lease can no longer be
+// proven. The caller holds mu.
+func (r *renewals) decide(now time.Time) (due []dueRenewal, expired []*attempt) {
 	t := r.engine.terms
-	next = now.Add(t.Lease)
-	sooner := func(at time.Time) {
-		if at.Before(next) {
-			next = at
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	anyDue := false
 	for a, w := range r.running {
-		if end := a.proven.Add(-t.Skew); !w.expired {
-			if !now.Before(end) {
-				w.expired = true
-				expired = append(expired, a)
-			} else {
-				sooner(end)
-			}
+		if !w.expired && !now.Before(a.proven.Add(-t.Skew)) {
+			w.expired = true
+			expired = append(expired, a)
 		}
 		anyDue = anyDue || w.waits() && !now.Before(w.due)
 	}
+	if !anyDue {
+		return nil, expired
+	}
 	for a, w := range r.running {
-		switch {
-		case !w.waits():
-		case anyDue && w.due.Before(now.Add(t.Lease/renewTogether)):
+		if w.waits() && w.due.Before(now.Add(t.Lease/renewTogether)) {
 			w.out = make(chan struct{})
 			due = append(due, dueRenewal{a, w, a.lease})
-		default:
-			sooner(w.due)
 		}
 	}
 	slices.SortFunc(due, func(a, b dueRenewal) int { return cmp.Compare(a.w.number, b.w.number) })
-	l.next = next
-	return due, expired, next
+	return due, expired
 }
 
 // waits reports whether a renewal is to be sent some time.
 func (w *renewal) waits() bool { return !w.lost && w.out == nil }
 
 // once renews one lease and notes what became of it.
-func (r *renewals) once(l *renewLoop, d dueRenewal) {
+func (r *renewals) once(d dueRenewal) {
 	renewed, err := r.engine.renew(d.w.ctx, d.a.Attempt, d.a.owner, d.lease)
 	r.mu.Lock()
 	d.a.lease = renewed
@@ -196,7 +212,9 @@ func (r *renewals) once(l *renewLoop, d dueRenewal) {
 	}
 	out := d.w.out
 	d.w.out = nil
-	l.rouse()
+	if at, ok := d.w.next(d.a.proven.Add(-r.engine.terms.Skew)); ok && r.running[d.a] == d.w {
+		r.wakeBy(at)
+	}
 	r.mu.Unlock()
 	if tell {
 		d.a.cancel(ErrLeaseLost)

@@ -30,6 +30,7 @@ type bench struct {
 	*sqs.Client
 	t      reporter
 	server *memqueue.Server
+	settle func() // of the conformance suite
 }
 
 func newBench(t *testing.T) *bench {
@@ -147,7 +148,7 @@ func (b *bench) change(url string, handle *string, seconds int32) error {
 // flash receives one message and makes it visible again.
 func (b *bench) flash(url string) types.Message {
 	b.t.Helper()
-	m := b.one(url, waiting(5))
+	m := b.one(url, waiting(20))
 	if err := b.change(url, m.ReceiptHandle, 0); err != nil {
 		b.t.Fatalf("ChangeMessageVisibility: %v", err)
 	}

@@ -355,6 +355,29 @@ func TestThrottlingOfASingleWriteIsRetriedAndIsNoVerdict(t *testing.T) {
 	}
 }
 
+// Another transaction has the item: nothing was written, and nobody has lost.
+func TestAConflictWithATransactionIsNoVerdict(t *testing.T) {
+	for mode, batching := range modes {
+		t.Run(mode, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &wire{hook: onlyFirst("PutItem", func(call) (*http.Response, error) { return refuse("TransactionConflictException"), nil })}
+				s := newStore(t, w.client(), dynamo.Config{Table: "t", Batch: batching})
+				err := s.Swap(t.Context(), 0, record("a", 1))
+				if batching == dynamo.BatchOff && err != nil { // the SDK does not retry it: the guard does
+					if _, lost := errors.AsType[*dedupe.ConflictError](err); lost || errors.Is(err, dedupe.ErrUnavailable) {
+						t.Errorf("got %v", err)
+					}
+					err = s.Swap(t.Context(), 0, record("a", 1))
+				}
+				if err != nil {
+					t.Errorf("got %v", err)
+				}
+				w.expectOps(t, "PutItem", "PutItem")
+			})
+		})
+	}
+}
+
 func TestEachRefusalSaysWhoHasToAct(t *testing.T) {
 	for code, want := range map[string]error{
 		"ResourceNotFoundException":   dynamo.ErrNoTable,

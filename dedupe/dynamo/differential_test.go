@@ -149,7 +149,7 @@ func (s *script) draw(rt *rapid.T, name string) operation {
 // and compares every answer.
 func TestMemoryAndDynamoDBAnswerTheSame(t *testing.T) {
 	onEveryEndpoint(t, func(t *testing.T, client *dynamodb.Client) {
-		rounds := testscale.N(t, 5)
+		rounds := testscale.N(t, 3)
 		for mode, batching := range modes {
 			t.Run(mode, func(t *testing.T) {
 				table := newTable(t, client)

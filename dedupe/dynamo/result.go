@@ -74,7 +74,7 @@ func decodeResult(v types.AttributeValue, resultType string) (data []byte, media
 	case *types.AttributeValueMemberS:
 		return []byte(v.Value), mediaType, nil
 	case *types.AttributeValueMemberB:
-		return v.Value, mediaType, nil
+		return bytes.Clone(v.Value), mediaType, nil // reads at the same moment share an item
 	default:
 		return nil, "", fmt.Errorf("%T cannot be of type %q", v, resultType)
 	}

@@ -78,6 +78,27 @@ var readerContract = []contract{
 			}
 		}
 	}},
+	{"readers of one name at the same moment do not share its result", func(t *testing.T, b *bench) {
+		s, r := b.h.Open(t), b.record(10)
+		r.Result, r.ResultType = []byte{0xff, 'a', 's', ' ', 'i', 't'}, "application/octet-stream"
+		put(t, s, 0, r)
+		var got [8]dedupe.Record
+		var errs [len(got)]error
+		var wg sync.WaitGroup
+		for i := range got {
+			wg.Go(func() { got[i], errs[i] = s.(dedupe.Reader).Get(t.Context(), r.ID) })
+		}
+		wg.Wait()
+		if err := errors.Join(errs[:]...); err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			if !Same(got[i], r) {
+				t.Errorf("read %d: %+v, want %+v", i, got[i], r)
+			}
+			clear(got[i].Result)
+		}
+	}},
 	{"under an ended context a read's error wraps the context's", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
 		if _, err := s.(dedupe.Reader).Get(cancelled(t), b.record(1).ID); !errors.Is(err, context.Canceled) {

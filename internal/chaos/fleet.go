@@ -53,7 +53,7 @@ func (f *Fleet) start(i int, target string) error {
 	if f.ending {
 		return nil
 	}
-	cmd := exec.Command(f.binary, "--admin-addr", "127.0.0.1:0") //nolint:gosec // built by the caller
+	cmd := exec.Command(f.binary, "--admin-addr", "127.0.0.1:0") //nolint:gosec,noctx // built by the caller; Kill or Stop ends it
 	cmd.Env = append(append(os.Environ(), f.env...), fmt.Sprintf("SQSONCE_TARGET_URL=%s/w%d", target, i))
 	cmd.Stdout, cmd.Stderr = f.log, f.log
 	if err := cmd.Start(); err != nil {

@@ -1,6 +1,7 @@
 package producerapi
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 )
@@ -40,6 +42,11 @@ func TestPostedBodyTravelsAsItWasSent(t *testing.T) {
 
 func TestWhatCannotBeSentIsRefusedByField(t *testing.T) {
 	b := newBench(t, "orders", nil)
+	var sent calls
+	b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		sent.note(c)
+		return memqueue.Fault{}
+	})
 	deep := strings.Repeat("[", 600) + strings.Repeat("]", 600)
 	long := strings.Repeat("n", dedupe.MaxNameBytes+1)
 	big := strings.Repeat("x", maxBody)
@@ -118,11 +125,36 @@ func TestWhatCannotBeSentIsRefusedByField(t *testing.T) {
 			}
 		})
 	}
-	if got := b.received(b.url); len(got) != 0 {
-		t.Errorf("%d messages were sent", len(got))
+	if n := sent.calls.Load(); n != 0 {
+		t.Errorf("SQS was asked %d times", n)
 	}
 	if used := b.api.pending.used.Load(); used != 0 {
 		t.Errorf("%d bytes are still reserved", used)
+	}
+}
+
+func TestBodyIsAnObjectWhateverOfItIsLookedAt(t *testing.T) {
+	for name, cfg := range map[string]jsonkey.Config{
+		"no fingerprint":          {Fingerprint: jsonkey.Off},
+		"fingerprint of a member": {Fingerprint: "id"},
+		"name elsewhere":          {Key: "@attribute:order", Fingerprint: jsonkey.Off},
+		"name nowhere":            {Key: "@message-id"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "orders", func(c *Config) {
+				var err error
+				if c.Keys, err = jsonkey.New(cfg); err != nil {
+					t.Fatal(err)
+				}
+			})
+			for _, bad := range []string{`{`, `[]`, `"a"`, `{"name":"a","x":1,"x":2}`, `{"name":"a"} x`} {
+				b.post(bad, "Idempotency-Key", "a").wantField(http.StatusBadRequest, "body")
+			}
+			if cfg.Key != "" {
+				b.post(body("a")).wantField(http.StatusBadRequest, "Idempotency-Key")
+			}
+			b.post(body("a"), "Idempotency-Key", "a").want(http.StatusAccepted)
+		})
 	}
 }
 

@@ -180,13 +180,10 @@ func (c *exchange) readBody(limit int64) (string, error) {
 		c.w.Header().Set("Connection", "close") // the rest is not worth reading
 		return "", newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("%d bytes, more than %d", c.ContentLength, limit))
 	}
-	control := http.NewResponseController(c.w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every server has one
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every server has one
 	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, limit))
 	if err == nil {
-		// A deadline that passes later would end the request's context.
-		_ = control.SetReadDeadline(time.Time{})
-		return string(b), nil
+		return string(b), nil // net/http lifts the deadline with the end of the body
 	}
 	c.w.Header().Set("Connection", "close") // the rest is not worth reading
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {

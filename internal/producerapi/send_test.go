@@ -270,7 +270,8 @@ func TestRepeatedPostIsOneMessageOnAFIFOQueue(t *testing.T) {
 		others := map[string]string{
 			"another name":  post(body("b")),
 			"another body":  post(`{"name":"a","x":1}`),
-			"another dedup": post(body("a"), "X-Sqsonce-Dedup", "second-try"),
+			"another dedup": post(body("a"), "X-Sqsonce-Dedup", "try-2"),
+			"a third dedup": post(body("a"), "X-Sqsonce-Dedup", "try-3"),
 		}
 		for what, id := range others {
 			if id == first {
@@ -278,7 +279,7 @@ func TestRepeatedPostIsOneMessageOnAFIFOQueue(t *testing.T) {
 			}
 		}
 		messages := b.received(b.url)
-		if len(messages) != 4 {
+		if len(messages) != 5 {
 			t.Errorf("%d messages", len(messages))
 		}
 		groups := make(map[string]string)

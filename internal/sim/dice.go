@@ -14,7 +14,7 @@ type dice struct{ seed uint64 }
 func (d dice) roll(kind, key string, n int) *rand.Rand {
 	h := mix(d.seed, kind)
 	h = mix(h, key)
-	return rand.New(rand.NewPCG(h, uint64(n))) //nolint:gosec // repeatable on purpose
+	return rand.New(rand.NewPCG(h, uint64(n)))
 }
 
 // mix is FNV-1a started from h, with a final scramble.

@@ -82,7 +82,7 @@ func busy(p *Plan) {
 }
 
 func TestClocksWithinTheSkewNeverLetAttemptsOverlap(t *testing.T) {
-	sum := focus(t, 40, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Crashes = p.Skew, 5, 2 }, nil)
+	sum := focus(t, 40, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Crashes, p.Cuts = p.Skew, 5, 2, 6 }, nil)
 	if sum.stats.Overlaps > 0 || sum.stats.TookOver == 0 {
 		t.Errorf("overlaps, or nothing was taken over: %+v", sum.stats)
 	}

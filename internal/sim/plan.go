@@ -17,8 +17,6 @@ type Rates struct {
 	CrashAt  float64 // the caller dies here, before or after the effect
 }
 
-func (r Rates) any() bool { return r != Rates{} }
-
 // Plan is everything that a seed decides before a run begins.
 type Plan struct {
 	Seed uint64
@@ -54,6 +52,7 @@ type Plan struct {
 	StoreOutages              int
 	QueueOutages              int
 	TargetOutages             int
+	Cuts                      int // of one host from the store, for longer than a lease
 	Redrives                  int // of the dead-letter queue
 
 	Clock  time.Duration // clocks are off by at most half of this
@@ -95,6 +94,7 @@ func NewPlan(seed uint64, live bool) Plan {
 	p.MaxPause = 3 * p.Lease
 	p.StoreOutages, p.QueueOutages, p.TargetOutages = some(r, 2), some(r, 2), some(r, 2)
 	p.Redrives = some(r, 3)
+	p.Cuts = some(r, 3)
 	if chance(r, 0.5) {
 		p.Clock, p.Steps = p.Skew, some(r, 4)
 		if chance(r, 0.2) {

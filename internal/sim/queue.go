@@ -242,7 +242,7 @@ func (q queue) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttribute
 }
 
 // GetQueueUrl implements [consumer.Queue].
-func (q queue) GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, _ ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error) { //nolint:revive // the SDK's name
+func (q queue) GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, _ ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error) {
 	out := &sqs.GetQueueUrlOutput{}
 	err := q.do(ctx, call{op: "url", apply: func(ctx context.Context) error {
 		return q.p.w.wire.call(ctx, "GetQueueUrl", in, out)

@@ -157,6 +157,10 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 			v.violate("%s: unknown, and then %s", n.label, after.Status)
 		}
 	case dedupe.InProgress:
+		challenged := after.Status == dedupe.Rejected || after.Status == dedupe.Unknown // as a challenger may find a lapsed lease
+		if holder := n.claims[before.Fence].p; !claimed && !challenged && holder != p {
+			v.violate("%s: %s makes %s of what %s holds", n.label, p.label, after.Status, holder.label)
+		}
 		if after.Status != dedupe.InProgress && own {
 			v.settles(n, before)
 		}

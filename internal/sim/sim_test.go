@@ -152,7 +152,7 @@ func (s *summary) wantEveryFault(t *testing.T) {
 	}
 	for _, kind := range []string{
 		"receive: duplicate", "receive: early", "delete: forgotten", "entry: refuse", "swap: late", "clock: step",
-		"process: crash", "process: pause", "process: stop", "outage: store", "outage: queue", "outage: target",
+		"process: crash", "process: pause", "process: stop", "outage: store", "outage: queue", "outage: target", "outage: one host",
 	} {
 		if s.faults[kind] == 0 {
 			t.Errorf("no fault %q in %d runs", kind, s.runs)

@@ -47,7 +47,7 @@ func (s store) Get(ctx context.Context, id string) (dedupe.Record, error) {
 func (s store) call(op, id string, apply func(context.Context) error) call {
 	w := s.p.w
 	return call{
-		op: op, key: id, rates: w.storeRates(), down: w.isDown(storeDown), apply: apply, again: true,
+		op: op, key: id, rates: w.storeRates(), down: w.isDown(storeDown) || w.isCut(s.p.host), apply: apply, again: true,
 		met: func(fate) { w.watch.storeFault(s.p, id) },
 	}
 }

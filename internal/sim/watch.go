@@ -50,7 +50,7 @@ type claim struct {
 
 // attempt is a handler at work.
 type attempt struct {
-	ctx     context.Context //nolint:containedctx // the watch looks whether it has been cancelled
+	ctx     context.Context // looked at: whether it has been cancelled
 	name    *name
 	fence   dedupe.Version
 	p       *process

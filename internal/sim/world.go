@@ -53,6 +53,7 @@ type world struct {
 	all    []*process      // guarded by mu
 	offset []time.Duration // guarded by mu; of clocks
 	drift  []float64       // fixed
+	cuts   []int           // guarded by mu; of each host from the store
 	downs  [services]int   // guarded by mu; outages that go on
 	calm   bool            // guarded by mu: faults have ended
 	ending bool            // guarded by mu: no more restarts
@@ -67,7 +68,7 @@ func Run(plan Plan) *Report {
 		plan: plan, dice: dice{plan.Seed}, wire: wire{memqueue.New(memqueue.Config{})},
 		base: memstore.New(), start: time.Now(), over: make(chan struct{}),
 		hosts: make([]*process, plan.Workers), lives: make([]int, plan.Workers),
-		offset: make([]time.Duration, plan.Workers), drift: make([]float64, plan.Workers),
+		offset: make([]time.Duration, plan.Workers), drift: make([]float64, plan.Workers), cuts: make([]int, plan.Workers),
 	}
 	w.watch = newWatch(w)
 	w.createQueues()
@@ -123,6 +124,9 @@ func (w *world) timeline() []event {
 			return func() { w.outage(service(s), between(r, time.Second, 5*time.Minute)) }
 		})
 	}
+	put("cut", w.plan.Cuts, func(r *rand.Rand) func() {
+		return func() { w.cut(r.IntN(w.plan.Workers), between(r, w.plan.Lease, 3*w.plan.Lease)) }
+	})
 	put("clock", w.plan.Steps, func(r *rand.Rand) func() { return func() { w.stepClock(r) } })
 	put("redrive", w.plan.Redrives, func(*rand.Rand) func() { return w.redrive })
 	return events
@@ -172,6 +176,25 @@ func (w *world) outage(s service, d time.Duration) {
 		defer w.mu.Unlock()
 		w.downs[s]--
 	})
+}
+
+// cut keeps one host from the store for a while: its leases run out under its
+// running handlers, and others take over.
+func (w *world) cut(host int, d time.Duration) {
+	w.watch.fault("outage", "one host")
+	change := func(by int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.cuts[host] += by
+	}
+	change(1)
+	w.later(d, func() { change(-1) })
+}
+
+func (w *world) isCut(host int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cuts[host] > 0 && !w.calm
 }
 
 // later does something after a while, unless the run is over by then.

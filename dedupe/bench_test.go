@@ -1,0 +1,49 @@
+package dedupe_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
+)
+
+// What a guard costs beside its store: a name that runs, and one that is
+// answered from memory.
+func BenchmarkDo(b *testing.B) {
+	guard, err := dedupe.New[int](memstore.New(), dedupe.Config{Scope: "q"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	work := func(context.Context) (int, error) { return 1, nil }
+	b.Run("Runs", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if res, err := guard.Do(b.Context(), dedupe.Key{Name: strconv.Itoa(i)}, work); err != nil || res.Replayed {
+				b.Fatal(res, err)
+			}
+		}
+	})
+	b.Run("Cached", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := guard.Do(b.Context(), dedupe.Key{Name: "one"}, work); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkStep(b *testing.B) {
+	terms := dedupe.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: time.Hour, MaxAttempts: 5}
+	claim := dedupe.Claim{Now: time.Now(), Owner: dedupe.Token{1}, Terms: terms, ID: "q#n", Name: "n"}
+	b.ReportAllocs()
+	for b.Loop() {
+		r, _ := dedupe.Step(dedupe.Record{}, claim)
+		if _, v := dedupe.Step(r, dedupe.Complete{Now: claim.Now, Owner: claim.Owner, Terms: terms}); v != dedupe.VerdictApply {
+			b.Fatal(v)
+		}
+	}
+}
