@@ -14,7 +14,7 @@ clean() {
 trap clean EXIT
 
 for each in amd64 arm64; do
-	buildah bud --quiet --isolation chroot --arch "$each" --tag "sqsonce-check:$each" . >/dev/null
+	buildah bud --quiet --isolation chroot --arch "$each" --build-arg "TARGETARCH=$each" --tag "sqsonce-check:$each" . >/dev/null
 	echo "built for $each"
 done
 
