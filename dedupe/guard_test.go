@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,9 +184,9 @@ func TestAHandlerIsCancelledBeforeItsLeaseEnds(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := setup()
 				start := time.Now()
-				running := false
+				var running atomic.Bool
 				b.store.before = func(dedupe.Record) error {
-					if !running {
+					if !running.Load() {
 						return nil
 					}
 					if hang {
@@ -195,10 +196,10 @@ func TestAHandlerIsCancelledBeforeItsLeaseEnds(t *testing.T) {
 				}
 				var cancelled time.Duration
 				_, _ = b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
-					running = true
+					running.Store(true)
 					<-ctx.Done()
 					cancelled = time.Since(start)
-					running = false
+					running.Store(false)
 					if !errors.Is(context.Cause(ctx), dedupe.ErrLeaseLost) {
 						t.Errorf("cause %v", context.Cause(ctx))
 					}
@@ -215,20 +216,20 @@ func TestAHandlerIsCancelledBeforeItsLeaseEnds(t *testing.T) {
 func TestATakenOverAttemptLosesAndLeavesItsMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
-		cut := false
+		var cut atomic.Bool
 		b.store.before = func(r dedupe.Record) error {
-			if cut && r.Status == dedupe.InProgress && r.Version != r.Fence { // a renewal
+			if cut.Load() && r.Status == dedupe.InProgress && r.Version != r.Fence { // a renewal
 				return errNetwork
 			}
 			return nil
 		}
 		_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
-			cut = true
+			cut.Store(true)
 			time.Sleep(40 * time.Second) // ignores its cancellation
 			if _, err := b.guard(t).Do(t.Context(), key, returns("second", nil)); err != nil {
 				t.Error(err)
 			}
-			cut = false
+			cut.Store(false)
 			return "first", nil
 		})
 		var keep interface {

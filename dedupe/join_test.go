@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,8 +15,8 @@ import (
 func TestSixtyJoinersOfATenMinuteLeaderAreDeferredAfterASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
-		writes := 0
-		b.store.before = func(dedupe.Record) error { writes++; return nil }
+		var writes atomic.Int64
+		b.store.before = func(dedupe.Record) error { writes.Add(1); return nil }
 		g := b.guard(t)
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -26,7 +27,7 @@ func TestSixtyJoinersOfATenMinuteLeaderAreDeferredAfterASecond(t *testing.T) {
 		})
 		synctest.Wait()
 		time.Sleep(5 * time.Second)
-		before := writes
+		before := writes.Load()
 		var joiners sync.WaitGroup
 		for range 60 {
 			joiners.Go(func() {
@@ -41,8 +42,8 @@ func TestSixtyJoinersOfATenMinuteLeaderAreDeferredAfterASecond(t *testing.T) {
 			})
 		}
 		joiners.Wait()
-		if writes != before {
-			t.Errorf("%d calls of the store for joiners", writes-before)
+		if n := writes.Load(); n != before {
+			t.Errorf("%d calls of the store for joiners", n-before)
 		}
 		wg.Wait()
 	})

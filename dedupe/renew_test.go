@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,14 +203,14 @@ func TestRenewalsOfAllAttemptsGoOutTogether(t *testing.T) {
 func TestARenewalHasReturnedBeforeAFinalWriteIsBuilt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
-		renewing := false
+		var renewing atomic.Bool
 		store := &lateAnswers{b.store.Store, func(r dedupe.Record) time.Duration {
 			switch {
 			case isRenewal(r):
-				renewing = true
+				renewing.Store(true)
 				time.Sleep(2 * time.Second)
-				renewing = false
-			case r.Status == dedupe.Completed && renewing:
+				renewing.Store(false)
+			case r.Status == dedupe.Completed && renewing.Load():
 				t.Error("completed while its renewal was out")
 			}
 			return 0
@@ -220,7 +221,7 @@ func TestARenewalHasReturnedBeforeAFinalWriteIsBuilt(t *testing.T) {
 		}
 		_, err = g.Do(t.Context(), key, func(context.Context) (string, error) {
 			time.Sleep(11 * time.Second) // a renewal went out after ten
-			if !renewing {
+			if !renewing.Load() {
 				t.Error("no renewal is out")
 			}
 			return "", nil
@@ -260,24 +261,32 @@ func TestAHandlerThatIgnoresItsCancellationKeepsTheName(t *testing.T) {
 func TestALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
-		down := false
+		var down atomic.Bool
 		b.store.before = func(r dedupe.Record) error {
-			if down && isRenewal(r) {
+			if down.Load() && isRenewal(r) {
 				return errNetwork
 			}
 			return nil
 		}
+		var mu sync.Mutex
 		var told []string
+		tell := func(s string) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, s)
+		}
 		b.cfg.Hooks = dedupe.Hooks{
-			LeaseLost:     func(dedupe.Attempt) { told = append(told, "lost") },
-			CompletedLate: func(dedupe.Attempt) { told = append(told, "late") },
-			Settled:       func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) { told = append(told, outcome) },
+			LeaseLost:     func(dedupe.Attempt) { tell("lost") },
+			CompletedLate: func(dedupe.Attempt) { tell("late") },
+			Settled:       func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) { tell(outcome) },
 		}
 		_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
-			down = true
+			down.Store(true)
 			time.Sleep(time.Minute)
 			return "", nil
 		})
+		mu.Lock()
+		defer mu.Unlock()
 		if got := strings.Join(told, " "); err != nil || got != "lost late completed" {
 			t.Errorf("told %q, error %v", got, err)
 		}
@@ -288,15 +297,15 @@ func TestUnderHoldALateCompletionOfAParkedAttemptIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.cfg.Hold = true
-		down := false
+		var down atomic.Bool
 		b.store.before = func(r dedupe.Record) error {
-			if down && isRenewal(r) {
+			if down.Load() && isRenewal(r) {
 				return errNetwork
 			}
 			return nil
 		}
 		_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
-			down = true
+			down.Store(true)
 			time.Sleep(40 * time.Second)
 			_, err := b.guard(t).Do(t.Context(), key, returns("", nil))
 			if _, parked := errors.AsType[*dedupe.UnknownOutcomeError](err); !parked {
