@@ -98,7 +98,7 @@ func (s *stack) worker(t *testing.T, args ...string) *process {
 	p := start(t, s.env, "worker", append([]string{
 		"run", "--create", "--queue-url", s.queueURL, "--table", s.table, "--admin-addr", "127.0.0.1:0",
 	}, args...)...)
-	admin := p.match(`(http://127\.0\.0\.1:\d+)/healthz`)
+	admin := p.match(`admin at (http://127\.0\.0\.1:\d+)/`)
 	eventually(t, "a ready worker", func() bool {
 		code, _, _ := ask(t, http.MethodGet, admin+"/readyz", "", nil)
 		return code == http.StatusOK
