@@ -28,6 +28,13 @@ const tries = 3
 // do makes a call as the SDK's client does, which tries again by itself.
 func (q queue) do(ctx context.Context, c call) error {
 	c.rates, c.down = q.p.w.queueRates(), q.p.w.isDown(queueDown)
+	met := c.met
+	c.met = func(f fate) {
+		q.p.w.watch.queueFault(q.p)
+		if met != nil {
+			met(f)
+		}
+	}
 	for try := 1; ; try++ {
 		err := q.p.do(ctx, c)
 		if try == tries || ctx.Err() != nil || !transient(err) {

@@ -311,6 +311,9 @@ func (v *watch) ranOut(p *process, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.line(p.label, "has ended", outcomeOf(err))
+	if v.inTrouble[p] {
+		v.excuseHeld(p, "stopped in trouble of the queue")
+	}
 	switch {
 	case err == nil || p.hasCrashed():
 	case errors.Is(err, consumer.ErrAbandoned):

@@ -29,6 +29,7 @@ type watch struct {
 	names      map[string]*name    // by record id
 	messages   map[string]*message // by message id
 	receipts   map[string]*message
+	inTrouble  map[*process]bool // their calls to SQS have met faults
 	groups     map[string][]*message
 }
 
@@ -96,7 +97,7 @@ func (m *message) excused(by ...string) bool {
 func newWatch(w *world) *watch {
 	return &watch{
 		w: w, faults: make(map[string]int), names: make(map[string]*name), messages: make(map[string]*message),
-		receipts: make(map[string]*message), groups: make(map[string][]*message),
+		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), groups: make(map[string][]*message),
 	}
 }
 
@@ -309,6 +310,14 @@ func (v *watch) faulty(receipts []string) func(fate) {
 			v.excuseReceipt(r, string(f))
 		}
 	}
+}
+
+// queueFault notes that a call to SQS has met a fault: what stands behind it in
+// a batcher may find no time before the process ends.
+func (v *watch) queueFault(p *process) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.inTrouble[p] = true
 }
 
 func (v *watch) storeFault(p *process, id string) {
