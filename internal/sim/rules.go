@@ -314,6 +314,11 @@ func (v *watch) ranOut(p *process, err error) {
 	if v.inTrouble[p] {
 		v.excuseHeld(p, "stopped in trouble of the queue")
 	}
+	for _, m := range v.messages { // those too that came with the poll that was out at the stop
+		if m.holder == p && v.name(m.id()).faultsBy[p] {
+			m.excuse("stopped in trouble of the store")
+		}
+	}
 	switch {
 	case err == nil || p.hasCrashed():
 	case errors.Is(err, consumer.ErrAbandoned):
