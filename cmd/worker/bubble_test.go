@@ -279,11 +279,3 @@ func (p *pipedTarget) close() {
 	_ = p.server.Close()
 	p.served.Wait()
 }
-
-// nameIn reads the name out of a request's body.
-func nameIn(r *http.Request) string {
-	text, _ := io.ReadAll(r.Body)
-	var name string
-	_, _ = fmt.Sscanf(string(text), `{"name":%q}`, &name)
-	return name
-}

@@ -71,6 +71,7 @@ var contract = []struct{ flag, value, field string }{
 	{"permanent-statuses", "400,404", "PermanentStatuses:[400 404]"},
 	{"log-format", "json", "LogFormat:json"},
 	{"addr", "127.0.0.1:6", "Addr:127.0.0.1:6"},
+	{"auth-token", "a,b", "AuthToken:[a b]"},
 	{"queue-addr", "127.0.0.1:5", "QueueAddr:127.0.0.1:5"},
 	{"stop-timeout", "2m", "StopTimeout:2m0s"},
 	{"batch", "off", "Batch:off"},

@@ -78,7 +78,7 @@ func (l *localParts) open(ctx context.Context, c config, instrument func(*aws.Co
 	}
 	l.producer, err = producerapi.New(producerapi.Config{
 		SQS: l.queue, QueueURL: l.queueURL, Records: store, Scope: scope, Keys: keys,
-		Skew: c.Skew, Window: c.Window, Logger: log,
+		Skew: c.Skew, Window: c.Window, AuthTokens: c.AuthToken, DLQURL: l.dlqURL, Logger: log,
 	})
 	return err
 }

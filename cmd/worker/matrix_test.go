@@ -79,7 +79,7 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 		"204":             {status(204), done},
 		"201 with text": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
-			w.WriteHeader(201)
+			w.WriteHeader(http.StatusCreated)
 			_, _ = w.Write([]byte("thanks"))
 		}, withResult("thanks")},
 		"2 MiB": {func(w http.ResponseWriter, _ *http.Request) {
@@ -104,7 +104,7 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 		"429 seconds": {status(429, "Retry-After", "120"), after(2 * time.Minute)},
 		"429 date": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", time.Now().Add(90*time.Second).UTC().Format(http.TimeFormat))
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 		}, after(89 * time.Second)},
 		"500":         {status(500), again},
 		"503":         {status(503), again},
@@ -141,7 +141,7 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 						tc.answer(w, r)
 						return
 					}
-					w.WriteHeader(204)
+					w.WriteHeader(http.StatusNoContent)
 				}, "--target-timeout", timeout.String())
 				b.begin()
 				defer b.end()
@@ -203,7 +203,7 @@ func TestRefusedConnectionCostsNothing(t *testing.T) {
 			if got := r.Header.Get("X-Aws-Sqsd-Receive-Count"); got != "1" {
 				t.Errorf("receive %s", got)
 			}
-			w.WriteHeader(204)
+			w.WriteHeader(http.StatusNoContent)
 		})
 		b.target.refuse(true)
 		b.begin()

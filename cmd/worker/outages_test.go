@@ -154,7 +154,7 @@ func TestNothingIsReceivedBeforeTheTargetIsHealthy(t *testing.T) {
 
 func TestWaitForHealthEndsWithTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newInBubble(t, 3, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, "--target-health", "/up")
+		b := newInBubble(t, 3, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, "--target-health", "/up")
 		b.begin()
 		time.Sleep(time.Minute)
 		start := time.Now()

@@ -137,9 +137,21 @@ func mostBusy(t *testing.T, workers []*process) (victim *process, taken int) {
 	return victim, taken
 }
 
+// deferrals is how often workers have put a message off because its name was
+// held.
+func deferrals(t *testing.T, workers []*process) (n int) {
+	t.Helper()
+	for _, w := range workers {
+		n += int(sum(scrape(t, w.printed(t, `admin at (http://[^/\s]+)`)), "sqsonce_duplicates_total", "kind", "deferred"))
+	}
+	return n
+}
+
 // On real servers: several workers on one queue, each name is posted once; and
 // what a killed one had at work runs again elsewhere when its visibility
-// timeout is over, the first time it is received.
+// timeout is over, the first time it reaches somebody: no deferral. (The SQS
+// server here may first hand it to the long poll that the killed process left
+// behind, so its receive count says nothing.)
 func TestWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
 	t.Parallel()
 	const visibility, names, copies, long = 15 * time.Second, 20, 3, 9
@@ -178,11 +190,17 @@ func TestWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
 	wait(t, "the long ones are at work", func() bool { return target.long() == long })
 
 	victim, taken := mostBusy(t, workers)
+	var others []*process
+	for _, w := range workers {
+		if w != victim {
+			others = append(others, w)
+		}
+	}
+	before := deferrals(t, others)
 	victim.kill()
-	killed := time.Now()
 	wait(t, "what was killed is at work again", func() bool { return target.long() == long+taken })
-	if took := time.Since(killed); took > visibility+5*time.Second {
-		t.Errorf("at work again after %s, want at most %s", took, visibility+5*time.Second)
+	if after := deferrals(t, others); after != before {
+		t.Errorf("%d messages of the killed worker came back before their names were free", after-before)
 	}
 	for i := range long {
 		posts := target.of(fmt.Sprint("long", i))
@@ -190,8 +208,8 @@ func TestWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
 			continue
 		}
 		first, second := posts[0], posts[1]
-		if second.Get("X-Sqsonce-Attempt") != "2" || second.Get("X-Aws-Sqsd-Receive-Count") != "2" {
-			t.Errorf("long%d: attempt %s at receive %s, want 2 at 2", i, second.Get("X-Sqsonce-Attempt"), second.Get("X-Aws-Sqsd-Receive-Count"))
+		if second.Get("X-Sqsonce-Attempt") != "2" {
+			t.Errorf("long%d: attempt %s, want 2", i, second.Get("X-Sqsonce-Attempt"))
 		}
 		if len(second.Get("X-Sqsonce-Fence")) != len(first.Get("X-Sqsonce-Fence")) || second.Get("X-Sqsonce-Fence") <= first.Get("X-Sqsonce-Fence") {
 			t.Errorf("long%d: fence %s after %s", i, second.Get("X-Sqsonce-Fence"), first.Get("X-Sqsonce-Fence"))

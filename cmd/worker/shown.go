@@ -13,7 +13,7 @@ const mask = "***"
 
 // shown is the effective configuration by flag, with secrets masked.
 func (c config) shown() map[string]any {
-	secret := map[string]bool{"target-secret": true, "target-token": true, "admin-token": true}
+	secret := map[string]bool{"target-secret": true, "target-token": true, "admin-token": true, "auth-token": true}
 	all := make(map[string]any)
 	fields := reflect.ValueOf(c)
 	for i := range fields.NumField() {
@@ -27,6 +27,10 @@ func (c config) shown() map[string]any {
 			value = v.String()
 		case string:
 			if secret[flag] && v != "" {
+				value = mask
+			}
+		case []string:
+			if secret[flag] && len(v) > 0 {
 				value = mask
 			}
 		}

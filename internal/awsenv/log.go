@@ -16,7 +16,7 @@ import (
 func Logger(w io.Writer, format string, level slog.Level) *slog.Logger {
 	terminal := isTerminal(w)
 	if format == "pretty" || terminal && format != "json" && format != "text" {
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
 	}
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	if format == "text" {

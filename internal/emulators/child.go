@@ -76,8 +76,7 @@ func tryChild(p Program) (string, error) {
 		if err := cmd.Process.Kill(); err != nil {
 			return "", fmt.Errorf("stop %s: %w", p.Name, err)
 		}
-		<-ended
-		return "", fmt.Errorf("%s did not answer within %v\n%s", p.Name, startTimeout, output)
+		return "", fmt.Errorf("%s did not answer within %v: %w\n%s", p.Name, startTimeout, <-ended, output)
 	}
 }
 

@@ -93,7 +93,7 @@ func writeOverlay(file, text string) (overlay string, remove func(), err error) 
 	broken := filepath.Join(dir, "mutant.go")
 	table, jerr := json.Marshal(map[string]map[string]string{"Replace": {path: broken}})
 	overlay = filepath.Join(dir, "overlay.json")
-	err = errors.Join(err, jerr, os.WriteFile(broken, []byte(text), 0o600), os.WriteFile(overlay, table, 0o600))
+	err = errors.Join(err, jerr, os.WriteFile(broken, []byte(text), 0o600), os.WriteFile(overlay, table, 0o600)) //nolint:gosec // both are in the directory made above
 	if err != nil {
 		remove()
 		return "", nil, fmt.Errorf("write overlay: %w", err)
