@@ -256,7 +256,7 @@ func (v *watch) copied(p *process, original, reason string) {
 	v.stats.DeadLetters++
 	v.line(p.label, "dead-letters", m.label, reason)
 	rec, n := v.w.record(m.id()), v.name(m.id())
-	final := rec.Status.Final() || n.reopened.After(m.received)
+	final := rec.Status.Final() || n.reopened.After(m.givenUp)
 	if reason == "mismatch" {
 		final = rec.Fingerprint != fingerprint(m.body)
 	}

@@ -66,6 +66,7 @@ type message struct {
 	deliveries         int
 	received           time.Time // last
 	receipt            string    // of that
+	givenUp            time.Time // last decision to dead-letter it, which may take long to carry out
 	holder             *process
 	begun              int // attempts
 	copied             int // to the dead-letter queue by us
@@ -248,6 +249,8 @@ func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) 
 		known.holder = nil
 	case consumer.Release, consumer.Defer:
 		known.holder = nil
+	case consumer.DeadLetter:
+		known.givenUp = time.Now()
 	}
 }
 
