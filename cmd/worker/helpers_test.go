@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // output is what a program has written so far.
 type output struct {
