@@ -23,10 +23,11 @@ func isTerminal(w any) bool {
 // progress is a bar on a terminal, and nothing elsewhere. A total of -1 is not
 // known.
 func progress(w io.Writer, total int64, what string) *progressbar.ProgressBar {
-	if !isTerminal(w) {
-		return progressbar.DefaultSilent(total)
-	}
 	return progressbar.NewOptions64(total,
+		progressbar.OptionSetVisibility(isTerminal(w)),
+		// A spinner that turns by itself is a goroutine of the library that races
+		// with the bar; this one turns with what is added.
+		progressbar.OptionSetSpinnerChangeInterval(0),
 		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetWidth(30),
 		progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(progressEvery))

@@ -69,6 +69,16 @@ func TestContractHoldsOnRealServers(t *testing.T) {
 		t.Errorf("depth is %+v", d)
 	}
 	b.do(http.MethodGet, "/readyz", "").want(http.StatusOK)
+	etag := b.do(http.MethodGet, location("a/ü"), "", bearer...).want(http.StatusOK).Header().Get("ETag")
+	b.do(http.MethodGet, location("a/ü"), "", append(bearer, "If-None-Match", etag)...).want(http.StatusNotModified)
+	b.post(body("c")).want(http.StatusUnauthorized)
+	b.do(http.MethodPut, "/", "", bearer...).want(http.StatusMethodNotAllowed)
+	post(`{"name":"c","pad":"`+strings.Repeat("x", 1<<20)+`"}`).want(http.StatusRequestEntityTooLarge)
+	text := request(http.MethodPost, "/", body("c"), bearer...)
+	text.Header.Set("Content-Type", "text/plain")
+	b.serve(text).want(http.StatusUnsupportedMediaType)
+	b.record("held", b.claim("held", body("held")))
+	b.do(http.MethodDelete, location("held"), "", bearer...).want(http.StatusConflict)
 	b.do(http.MethodDelete, location("a/ü"), "", bearer...).want(http.StatusAccepted)
 	b.do(http.MethodGet, location("a/ü"), "", bearer...).want(http.StatusNotFound)
 	if r := b.record("a/ü"); r.Status != dedupe.Forgotten {
@@ -78,11 +88,14 @@ func TestContractHoldsOnRealServers(t *testing.T) {
 	b.api.cfg.QueueURL += "-gone"
 	post(body("c")).want(http.StatusServiceUnavailable)
 	b.do(http.MethodGet, "/queue", "", bearer...).want(http.StatusServiceUnavailable)
+	b.api.rates.perSecond = 0.1
+	b.do(http.MethodGet, location("b"), "", bearer...).want(http.StatusNotFound)
+	b.do(http.MethodGet, location("b"), "", bearer...).want(http.StatusTooManyRequests)
 }
 
 func TestConcurrentPostsAllArriveOnARealServer(t *testing.T) {
 	b := wireBench(t, "producerapi-crowd")
-	n := testscale.N(t, 2_000)
+	n := testscale.N(t, 10_000)
 	seen := make(map[string]bool)
 	for i, r := range b.crowdAs(n, 200, func(i int) string { return body("n-" + strconv.Itoa(i)) }, bearer...) {
 		got := decode[queued](r.want(http.StatusAccepted))
