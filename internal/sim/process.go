@@ -267,6 +267,7 @@ func (p *process) apart(h consumer.Handler) consumer.Handler {
 		label := p.w.watch.labelOf(m.ID)
 		r := p.w.dice.roll(p.label+" apart", label, p.count("apart "+label))
 		time.Sleep(between(r, time.Nanosecond, time.Millisecond))
+		p.w.watch.handling(m)
 		err := h(ctx, m)
 		time.Sleep(between(r, time.Nanosecond, time.Microsecond))
 		return err

@@ -29,7 +29,8 @@ type watch struct {
 	names      map[string]*name    // by record id
 	messages   map[string]*message // by message id
 	receipts   map[string]*message
-	inTrouble  map[*process]bool // their calls to SQS have met faults
+	asked      map[string]time.Time // last begin of the handling, by receipt
+	inTrouble  map[*process]bool    // their calls to SQS have met faults
 	groups     map[string][]*message
 }
 
@@ -66,7 +67,7 @@ type message struct {
 	deliveries         int
 	received           time.Time // last
 	receipt            string    // of that
-	givenUp            time.Time // last decision to dead-letter it, which may take long to carry out
+	givenUp            time.Time // begin of the handling that decided to dead-letter it, which may take long to carry out
 	holder             *process
 	begun              int // attempts
 	copied             int // to the dead-letter queue by us
@@ -98,7 +99,7 @@ func (m *message) excused(by ...string) bool {
 func newWatch(w *world) *watch {
 	return &watch{
 		w: w, faults: make(map[string]int), names: make(map[string]*name), messages: make(map[string]*message),
-		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), groups: make(map[string][]*message),
+		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), asked: make(map[string]time.Time), groups: make(map[string][]*message),
 	}
 }
 
@@ -237,6 +238,13 @@ func (v *watch) unheard(p *process, messages []types.Message) {
 	}
 }
 
+// handling notes that a process begins to handle a delivery.
+func (v *watch) handling(m consumer.Message) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.asked[m.ReceiptHandle] = time.Now()
+}
+
 // decided notes what a process does with a message.
 func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) {
 	v.mu.Lock()
@@ -250,7 +258,7 @@ func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) 
 	case consumer.Release, consumer.Defer:
 		known.holder = nil
 	case consumer.DeadLetter:
-		known.givenUp = time.Now()
+		known.givenUp = v.asked[m.ReceiptHandle]
 	}
 }
 
