@@ -224,6 +224,19 @@ func reopenedUnderAlice() Record {
 	return r
 }
 
+func TestAReopenedNameTakesAnotherPayload(t *testing.T) {
+	refused := at(Rejected, 3)
+	refused.Fingerprint = Fingerprint{1, 0, 0, 0, 0, 1}
+	open, _ := Step(refused, Reopen{t0, terms})
+	mended := Claim{Now: t0, Owner: Token{9}, Terms: terms, Name: "n", Fingerprint: Fingerprint{1, 0, 0, 0, 0, 2}}
+	if _, v := Step(refused, mended); v != VerdictMismatch {
+		t.Errorf("before: verdict %v", v)
+	}
+	if next, v := Step(open, mended); v != VerdictApply || next.Fingerprint != mended.Fingerprint {
+		t.Errorf("after: verdict %v, %+v", v, next)
+	}
+}
+
 func TestNobodyOwnsWhatHasNoOwner(t *testing.T) {
 	resolved, _ := Step(at(Unknown, 1), Resolve{Now: t0, Terms: terms})
 	for _, e := range []Event{

@@ -37,17 +37,17 @@ var places = []place{
 	}},
 	{name: "tcp", client: func(t *testing.T) (*sqs.Client, func()) {
 		s := memqueue.New(memqueue.Config{})
-		var working sync.WaitGroup
+		var working sync.RWMutex // held for reading by each request
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			working.Add(1)
-			defer working.Done()
+			working.RLock()
+			defer working.RUnlock()
 			s.ServeHTTP(w, r)
 		}))
 		t.Cleanup(server.Close)
 		s.SetBaseURL(server.URL)
 		cfg := s.AWSConfig()
 		cfg.HTTPClient = server.Client()
-		return sqs.NewFromConfig(cfg), working.Wait
+		return sqs.NewFromConfig(cfg), func() { working.Lock(); defer working.Unlock() }
 	}},
 	{name: "fauxqs", client: func(t *testing.T) (*sqs.Client, func()) { return emulators.SQSClient(t), func() {} }, deviations: map[string]string{
 		"a handle that never was fails its entry":                "the entry succeeds; " + api + "API_DeleteMessageBatch.html (ReceiptHandleIsInvalid)",
