@@ -73,7 +73,7 @@ func TestContractHoldsOnRealServers(t *testing.T) {
 	b.do(http.MethodGet, location("a/ü"), "", append(bearer, "If-None-Match", etag)...).want(http.StatusNotModified)
 	b.post(body("c")).want(http.StatusUnauthorized)
 	b.do(http.MethodPut, "/", "", bearer...).want(http.StatusMethodNotAllowed)
-	post(`{"name":"c","pad":"`+strings.Repeat("x", 1<<20)+`"}`).want(http.StatusRequestEntityTooLarge)
+	post(`{"name":"c","pad":"` + strings.Repeat("x", 1<<20) + `"}`).want(http.StatusRequestEntityTooLarge)
 	text := request(http.MethodPost, "/", body("c"), bearer...)
 	text.Header.Set("Content-Type", "text/plain")
 	b.serve(text).want(http.StatusUnsupportedMediaType)
