@@ -33,3 +33,11 @@ case "$status $said" in
 "2 "*--local*) echo "/worker says what it needs" ;;
 *) echo "/worker ended with $status: $said" >&2; exit 1 ;;
 esac
+
+# The container's health check starts, finds no worker, and says so.
+status=0
+said=$(buildah run --isolation chroot "$container" -- /worker check --admin-addr 127.0.0.1:9 2>&1) || status=$?
+case "$status $said" in
+"1 "*"not healthy"*) echo "/worker check says that none is healthy" ;;
+*) echo "/worker check ended with $status: $said" >&2; exit 1 ;;
+esac
