@@ -154,15 +154,21 @@ func TestStuckNameIsSettledByAnOperator(t *testing.T) {
 	}
 }
 
+// patience bounds every wait for a fact; it is no expectation.
+const patience = 2 * time.Minute
+
 // waitFor waits for a fact.
 func (r *rig) waitFor(fact func() bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline, tick := time.NewTimer(patience), time.NewTicker(20*time.Millisecond)
+	defer deadline.Stop()
+	defer tick.Stop()
 	for !fact() {
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
 			r.t.Fatal("it never came true")
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
