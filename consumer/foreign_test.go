@@ -224,6 +224,7 @@ func TestAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
 		p.handler = func(ctx context.Context, _ consumer.Message) error { <-ctx.Done(); return ctx.Err() }
 		p.start()
 		time.Sleep(5 * time.Minute)
+		mu.Lock()
 		for body, n := range beats {
 			if n > 17 { // 300 s, one in 18 s at most
 				t.Errorf("%s: %d heartbeats in five minutes", body, n)
@@ -232,6 +233,7 @@ func TestAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
 		if len(beats) != 50 {
 			t.Errorf("%d messages had heartbeats", len(beats))
 		}
+		mu.Unlock()
 		p.finishClean()
 	})
 }
