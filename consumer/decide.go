@@ -83,9 +83,9 @@ const (
 // What would wait here (Hold, Park) ends at a stop, unless it is on its last
 // receive: that may wait until the drain is over. A held message and a deferred
 // head are then visible at once, a failed head after its delay. On its last
-// receive a deferred message is dead-lettered in the end; so is a held one whose
-// error gives a Reason(), while any other is left alone, because nothing was
-// tried and nothing is known to be recorded.
+// receive a deferred message is dead-lettered in the end; so is a held or kept
+// one whose error gives a Reason(), while any other is left alone, because
+// nothing is known to be recorded.
 func Decide(err error, m Message, l Limits) Disposition {
 	switch {
 	case err == nil:
@@ -118,6 +118,8 @@ func (l Limits) ends(m Message) bool { return l.Over || l.Stopping && !m.LastRec
 
 func decideKeep(err error, m Message, l Limits) Disposition {
 	switch {
+	case l.ends(m) && m.LastReceive:
+		return unmoved(err, m, Disposition{Action: Keep, Err: err})
 	case l.ends(m) || !m.LastReceive && !l.InPlace:
 		return Disposition{Action: Keep, Err: err}
 	case l.Stopping:
@@ -133,15 +135,20 @@ func decideUnavailable(err error, m Message, l Limits) Disposition {
 	case !l.ends(m):
 		d.Action, d.After = Hold, doubled(holdBase, l.Holds, holdMax)
 	case m.LastReceive:
-		if e, ok := errors.AsType[reasoner](err); ok && e.Reason() != "" {
-			// SQS's own move would come without the reason.
-			dead := deadLetter(err, m, "")
-			dead.Failure = false
-			return dead
-		}
 		d.Action = Keep
+		return unmoved(err, m, d)
 	default:
 		d.Action = Release
+	}
+	return d
+}
+
+// unmoved is d, or a dead letter if the error gives a reason: SQS's own move,
+// with the next receive, would come without it.
+func unmoved(err error, m Message, d Disposition) Disposition {
+	if e, ok := errors.AsType[reasoner](err); ok && e.Reason() != "" {
+		d = deadLetter(err, m, "")
+		d.Failure = false
 	}
 	return d
 }

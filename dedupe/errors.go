@@ -171,6 +171,7 @@ func (e *failedError) AttemptsCounted() int { return e.attempts }
 // nor released: somebody else owns the outcome, or it could not be recorded.
 type leftAlone struct {
 	attempts int
+	taken    bool // over, by another attempt: the record is in order, and not ours
 	err      error
 }
 
@@ -179,6 +180,16 @@ func (e *leftAlone) Unwrap() error { return e.err }
 
 // Keep reports true: leave the message as it is.
 func (e *leftAlone) Keep() bool { return true }
+
+// Reason names the error in a dead-letter queue, for a message that can be
+// neither looked at again nor delivered again. It is empty when the record
+// could not be written or read: then SQS's own move is the honest one.
+func (e *leftAlone) Reason() string {
+	if e.taken {
+		return (*InProgressError)(nil).Reason()
+	}
+	return ""
+}
 
 // AttemptsCounted returns how many attempts the name has had.
 func (e *leftAlone) AttemptsCounted() int { return e.attempts }

@@ -213,6 +213,23 @@ func TestAHandlerIsCancelledBeforeItsLeaseEnds(t *testing.T) {
 	}
 }
 
+// keeper is the error of an attempt that must leave its message alone.
+type keeper interface {
+	error
+	Keep() bool
+	Reason() string
+}
+
+// kept fails the test unless err is such an error.
+func kept(t *testing.T, err error) keeper {
+	t.Helper()
+	keep, ok := errors.AsType[keeper](err)
+	if !ok || !keep.Keep() {
+		t.Fatalf("got %v", err)
+	}
+	return keep
+}
+
 func TestATakenOverAttemptLosesAndLeavesItsMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
@@ -232,12 +249,8 @@ func TestATakenOverAttemptLosesAndLeavesItsMessage(t *testing.T) {
 			cut.Store(false)
 			return "first", nil
 		})
-		var keep interface {
-			error
-			Keep() bool
-		}
-		if !errors.Is(err, dedupe.ErrLeaseLost) || !errors.As(err, &keep) || !keep.Keep() {
-			t.Errorf("got %v", err)
+		if keep := kept(t, err); !errors.Is(err, dedupe.ErrLeaseLost) || keep.Reason() != "in progress elsewhere" {
+			t.Errorf("got %v, reason %q", err, keep.Reason())
 		}
 		if r := b.record(t); string(r.Result) != `"second"` || r.Attempts != 2 {
 			t.Errorf("record: %s after %d attempts", r.Result, r.Attempts)
@@ -432,12 +445,8 @@ func TestAnOutcomeThatCannotBeRecordedBeforeTheStopLeavesTheMessage(t *testing.T
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		_, err := b.guard(t).Do(ctx, key, func(context.Context) (string, error) { cancel(); return "", nil })
-		var keep interface {
-			error
-			Keep() bool
-		}
-		if !errors.Is(err, dedupe.ErrUnavailable) || !errors.As(err, &keep) {
-			t.Errorf("got %v", err)
+		if keep := kept(t, err); !errors.Is(err, dedupe.ErrUnavailable) || keep.Reason() != "" {
+			t.Errorf("got %v, reason %q", err, keep.Reason())
 		}
 		if r := b.record(t); r.Status != dedupe.InProgress {
 			t.Errorf("record %s", r.Status)

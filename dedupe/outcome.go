@@ -121,8 +121,8 @@ func refusal(r Record, v Verdict, key Key, t Terms, now time.Time) error {
 	case VerdictUnknown:
 		return &UnknownOutcomeError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
 	case VerdictUnreadable:
-		return &leftAlone{r.Attempts, fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, r.Name, r.Format, r.Status)}
+		return &leftAlone{attempts: r.Attempts, err: fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, r.Name, r.Format, r.Status)}
 	default:
-		return &leftAlone{r.Attempts, fmt.Errorf("%w: %q", ErrLeaseLost, r.Name)}
+		return &leftAlone{attempts: r.Attempts, taken: true, err: fmt.Errorf("%w: %q", ErrLeaseLost, r.Name)}
 	}
 }

@@ -61,11 +61,11 @@ func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) 
 func (e *engine) ended(a *attempt, rec Record, verdict Verdict, err error) (string, error) {
 	switch {
 	case err != nil:
-		return "unrecorded", &leftAlone{a.Number, fmt.Errorf("%w: outcome of %q is not recorded: %w", ErrUnavailable, a.Name, err)}
+		return "unrecorded", &leftAlone{attempts: a.Number, err: fmt.Errorf("%w: outcome of %q is not recorded: %w", ErrUnavailable, a.Name, err)}
 	case verdict == VerdictUnreadable:
 		return "lost", refusal(rec, verdict, a.key, e.terms, e.now())
 	case verdict != VerdictApply:
-		return "lost", &leftAlone{a.Number, fmt.Errorf("%w: %q was taken over", ErrLeaseLost, a.Name)}
+		return "lost", &leftAlone{attempts: a.Number, taken: true, err: fmt.Errorf("%w: %q was taken over", ErrLeaseLost, a.Name)}
 	default:
 		return strings.ToLower(string(rec.Status)), nil
 	}
