@@ -269,6 +269,9 @@ func (v *watch) copied(p *process, original, reason string) {
 // gave up without an outcome of their own.
 var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried", "target down"}
 
+// storeTrouble is the excuse of what a stop in trouble of the store leaves to SQS.
+const storeTrouble = "stopped in trouble of the store"
+
 // crashed notes a death.
 func (v *watch) crashed(p *process) {
 	v.mu.Lock()
@@ -291,9 +294,16 @@ func (v *watch) terminated(p *process) {
 	defer v.mu.Unlock()
 	v.faults["process: stop"]++
 	v.line(p.label, "stops")
+	v.excuseTroubled(p)
+}
+
+// excuseTroubled excuses what a worker that stops holds in trouble of the
+// store: nobody knows what there is to record, so SQS moves it. Who has been
+// told of a takeover knows.
+func (v *watch) excuseTroubled(p *process) {
 	for _, m := range v.messages {
-		if m.holder == p && v.name(m.id()).faultsBy[p] {
-			m.excuse("stopped in trouble of the store")
+		if m.holder == p && v.name(m.id()).faultsBy[p] && !m.taken {
+			m.excuse(storeTrouble)
 		}
 	}
 }
@@ -314,11 +324,7 @@ func (v *watch) ranOut(p *process, err error) {
 	if v.inTrouble[p] {
 		v.excuseHeld(p, "stopped in trouble of the queue")
 	}
-	for _, m := range v.messages { // those too that came with the poll that was out at the stop
-		if m.holder == p && v.name(m.id()).faultsBy[p] {
-			m.excuse("stopped in trouble of the store")
-		}
-	}
+	v.excuseTroubled(p) // those too that came with the poll that was out at the stop
 	switch {
 	case err == nil || p.hasCrashed():
 	case errors.Is(err, consumer.ErrAbandoned):

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -74,6 +75,7 @@ type message struct {
 	deleted            bool
 	moved              bool // redriven from the dead-letter queue
 	excuses            []string
+	taken              bool // over: the last answer was that somebody else has the name
 }
 
 func (m *message) id() string {
@@ -85,6 +87,10 @@ func (m *message) excuse(why string) {
 	if !slices.Contains(m.excuses, why) {
 		m.excuses = append(m.excuses, why)
 	}
+}
+
+func (m *message) unexcuse(why string) {
+	m.excuses = slices.DeleteFunc(m.excuses, func(e string) bool { return e == why })
 }
 
 func (m *message) excused(by ...string) bool {
@@ -250,6 +256,10 @@ func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) 
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	known := v.messages[m.ID]
+	known.taken = errors.Is(d.Err, dedupe.ErrLeaseLost) && !errors.Is(d.Err, dedupe.ErrUnavailable)
+	if known.taken {
+		known.unexcuse(storeTrouble) // it has told the worker what it needs to know
+	}
 	v.line(p.label, "decides", known.label, d.Action.String(), d.Reason, outcomeOf(d.Err))
 	switch d.Action {
 	case consumer.Keep:
