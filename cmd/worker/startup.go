@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
@@ -58,6 +60,7 @@ func lookAround(ctx context.Context, c config, back backend, table *dynamodb.Cli
 	queue, dlq := f.queues(ctx, back)
 	f.table(ctx, c, back, table)
 	if queue != nil {
+		f.rights(ctx, back)
 		f.judge(c, *queue, dlq)
 	}
 	for _, w := range f.warnings {
@@ -99,7 +102,39 @@ func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueF
 	return queue, &dead
 }
 
-// table looks at the table, and whether records can be read from it.
+// rights tries the calls that change messages, in a way that changes none: a
+// receipt that no server has given, and an empty batch. Only "access denied" is
+// trouble. Any other answer says little, as AWS does not document whether it
+// looks at the permission or at the request first. Whether messages may be
+// received shows at the first poll: every receive costs its messages one.
+func (f *findings) rights(ctx context.Context, back backend) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	id, receipt := aws.String("0"), aws.String("sqsonce-at-start")
+	_, err := back.queue.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{
+		QueueUrl: &back.queueURL, Entries: []types.DeleteMessageBatchRequestEntry{{Id: id, ReceiptHandle: receipt}},
+	})
+	f.permission("queue "+back.queueURL, "sqs:DeleteMessage", err)
+	_, err = back.queue.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{
+		QueueUrl: &back.queueURL, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{{Id: id, ReceiptHandle: receipt}},
+	})
+	f.permission("queue "+back.queueURL, "sqs:ChangeMessageVisibility", err)
+	if f.dlqURL != "" {
+		_, err = back.queue.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{
+			QueueUrl: &f.dlqURL, Entries: []types.SendMessageBatchRequestEntry{},
+		})
+		f.permission("dead-letter queue "+f.dlqURL, "sqs:SendMessage", err)
+	}
+}
+
+func (f *findings) permission(resource, action string, err error) {
+	if isDenied(err) {
+		f.problem("%s: access denied; the worker needs %s (%v)", resource, action, err)
+	}
+}
+
+// table looks at the table, and whether records can be read and written. The
+// write is over a version that no record has, so that it never happens.
 func (f *findings) table(ctx context.Context, c config, back backend, client *dynamodb.Client) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -119,8 +154,14 @@ func (f *findings) table(ctx context.Context, c config, back backend, client *dy
 	if err != nil {
 		return // told of before
 	}
-	if _, err := reader.Get(ctx, dedupe.RecordID(scope, "sqsonce at start")); err != nil {
+	const name = "sqsonce at start"
+	id := dedupe.RecordID(scope, name)
+	if _, err := reader.Get(ctx, id); err != nil {
 		f.problem("table %s: records cannot be read: %v", c.Table, err)
+	}
+	err = back.store.Swap(ctx, math.MaxInt64-1, dedupe.Record{ID: id, Name: name, Status: dedupe.Forgotten, Version: math.MaxInt64})
+	if _, refused := errors.AsType[*dedupe.ConflictError](err); !refused {
+		f.problem("table %s: records cannot be written: %v", c.Table, err)
 	}
 }
 
@@ -187,11 +228,13 @@ func sqsTrouble(err error) string {
 	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
 		return "does not exist"
 	}
-	if api, ok := errors.AsType[interface {
-		error
-		ErrorCode() string
-	}](err); ok && strings.Contains(api.ErrorCode(), "AccessDenied") {
+	if isDenied(err) {
 		return fmt.Sprintf("access denied; the worker needs sqs:GetQueueAttributes, ReceiveMessage, DeleteMessage, ChangeMessageVisibility, and SendMessage on the dead-letter queue (%v)", err)
 	}
 	return fmt.Sprintf("cannot be read: %v", err)
+}
+
+func isDenied(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && strings.Contains(api.ErrorCode(), "AccessDenied")
 }

@@ -6,6 +6,9 @@ import (
 	"hash/crc32"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
 // failsToStart runs the worker and returns what it says and its exit code.
@@ -114,23 +118,70 @@ func TestSettingsThatFitAreNotWarnedAbout(t *testing.T) {
 	}
 }
 
-func TestDeniedAccessIsSaidToBeThat(t *testing.T) {
-	o := newOutside(t)
-	denies := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// denying passes requests on to a server, but for an operation, or all when it
+// is empty: access to that is denied.
+func denying(t *testing.T, server, operation string) string {
+	t.Helper()
+	target, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host }}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), operation) {
+			pass.ServeHTTP(w, r)
+			return
+		}
 		const text = `{"__type":"com.amazonaws.sqs#AccessDeniedException","message":"no"}`
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 		w.Header().Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE([]byte(text))))
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(text))
 	}))
-	defer denies.Close()
-	t.Setenv("AWS_ENDPOINT_URL_SQS", denies.URL)
-	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", denies.URL)
+	t.Cleanup(proxy.Close)
+	return proxy.URL
+}
+
+func TestDeniedAccessIsSaidToBeThat(t *testing.T) {
+	o := newOutside(t)
+	t.Setenv("AWS_ENDPOINT_URL_SQS", denying(t, os.Getenv("AWS_ENDPOINT_URL_SQS"), ""))
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", denying(t, emulators.DynamoDB(t), ""))
 	text, code := failsToStart(t, "--queue-url", o.queueURL, "--table", "t")
 	if code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	expectIn(t, text, "queue "+o.queueURL+": access denied", "table t: ", "denied")
+}
+
+func TestEachPermissionIsTriedAndNothingIsChangedByThat(t *testing.T) {
+	for operation, want := range map[string]string{
+		"DeleteMessageBatch": "needs sqs:DeleteMessage", "ChangeMessageVisibilityBatch": "needs sqs:ChangeMessageVisibility",
+		"SendMessageBatch": "jobs-dlq: access denied; the worker needs sqs:SendMessage", "PutItem": "records cannot be written",
+		"GetItem": "records cannot be read", "DescribeTable": "access denied",
+	} {
+		t.Run(operation, func(t *testing.T) {
+			o := newOutside(t)
+			if err := dynamo.CreateTable(t.Context(), o.dynamo, o.table); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("AWS_ENDPOINT_URL_SQS", denying(t, os.Getenv("AWS_ENDPOINT_URL_SQS"), operation))
+			t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", denying(t, emulators.DynamoDB(t), operation))
+			text, code := failsToStart(t, "--queue-url", o.queueURL, "--table", o.table)
+			if code != 1 {
+				t.Errorf("exit code %d", code)
+			}
+			expectIn(t, text, want)
+			out, err := o.dynamo.Scan(t.Context(), &dynamodb.ScanInput{TableName: &o.table})
+			if err != nil || len(out.Items) != 0 {
+				t.Errorf("the table has %v, %v", out.Items, err)
+			}
+			for _, queue := range []string{o.queueURL, o.dlqURL} {
+				if visible, inFlight := counts(t, o.sqs, queue); visible != "0" || inFlight != "0" {
+					t.Errorf("%s has %s visible and %s in flight", queue, visible, inFlight)
+				}
+			}
+		})
+	}
 }
 
 func TestCreateIsRefusedOnAWSItself(t *testing.T) {
