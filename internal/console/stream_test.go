@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -334,48 +335,83 @@ func (fullPool) Snapshot(limit int) console.Snapshot {
 	return s
 }
 
+// subject is a worker in memory whose throughput is taken, with so many pages
+// open while it works.
+type subject struct {
+	name  string
+	pages int
+	off   bool // without a console
+
+	w     *consoletest.Worker
+	done  chan struct{}
+	sent  int
+	rates []float64 // messages a second, by round
+}
+
+func (s *subject) start(b *testing.B) {
+	s.done = make(chan struct{}, 1<<16)
+	s.w = consoletest.Start(b, consoletest.Options{Unwatched: s.off, Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
+		s.done <- struct{}{}
+		return dedupe.Payload{}, nil
+	}})
+	s.w.Pool.Pause()
+}
+
+// turn lets the worker handle a backlog with its pages open. What it takes to
+// send the backlog and to open the pages does not count; the frames of each
+// second do.
+func (s *subject) turn(b *testing.B) {
+	const backlog = 5000
+	for range backlog {
+		s.w.Send(b, s.w.QueueURL, fmt.Sprintf("order-%d", s.sent), nil)
+		s.sent++
+	}
+	var ends []func()
+	for range s.pages {
+		page, end := listen(s.w.Handler)
+		ends = append(ends, end)
+		for page.writes.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	start := time.Now()
+	s.w.Pool.Resume()
+	for range backlog {
+		<-s.done
+	}
+	s.rates = append(s.rates, backlog/time.Since(start).Seconds())
+	s.w.Pool.Pause()
+	for _, end := range ends {
+		end()
+	}
+}
+
 // BenchmarkThroughput is the messages a second of a whole worker in memory:
 // without the console, with it and nobody there, and with 1 and 100 open pages.
-// The subjects take turns in rounds of one run, so that what else the machine
-// does hits them alike; compare medians over -count.
+// In each round the four take turns, another one first each time, so that what
+// else the machine does hits them alike. It reports the median rates, and the
+// medians of the ratio to the worker without a console in the same round.
 func BenchmarkThroughput(b *testing.B) {
-	for _, tc := range []struct {
-		name  string
-		pages int
-		off   bool
-	}{{"unwatched", 0, true}, {"watched", 0, false}, {"page-1", 1, false}, {"pages-100", 100, false}} {
-		b.Run(tc.name, func(b *testing.B) {
-			var handled atomic.Int64
-			done := make(chan struct{}, 1<<16)
-			w := consoletest.Start(b, consoletest.Options{Unwatched: tc.off, Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
-				handled.Add(1)
-				done <- struct{}{}
-				return dedupe.Payload{}, nil
-			}})
-			var ends []func()
-			for range tc.pages {
-				_, end := listen(w.Handler)
-				ends = append(ends, end)
-			}
-			n := 0
-			for b.Loop() {
-				const batch = 500
-				w.Pool.Pause()
-				b.StopTimer()
-				for range batch {
-					w.Send(b, w.QueueURL, fmt.Sprintf("order-%d", n), nil)
-					n++
-				}
-				b.StartTimer()
-				w.Pool.Resume()
-				for range batch {
-					<-done
-				}
-			}
-			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "msg/s")
-			for _, end := range ends {
-				end()
-			}
-		})
+	subjects := []*subject{{name: "without", off: true}, {name: "unseen"}, {name: "1-page", pages: 1}, {name: "100-pages", pages: 100}}
+	for _, s := range subjects {
+		s.start(b)
 	}
+	for round := 0; b.Loop(); round++ {
+		for i := range subjects {
+			subjects[(round+i)%len(subjects)].turn(b)
+		}
+	}
+	for _, s := range subjects {
+		ratios := make([]float64, len(s.rates))
+		for i, rate := range s.rates {
+			ratios[i] = rate / subjects[0].rates[i]
+		}
+		b.ReportMetric(median(s.rates), s.name+"-msg/s")
+		b.ReportMetric(median(ratios), s.name+"-ratio")
+	}
+}
+
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	return values[len(values)/2]
 }
