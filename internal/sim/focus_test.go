@@ -26,7 +26,7 @@ func focus(t *testing.T, seeds int, trouble func(*Plan), also func(*Report)) *su
 	for seed := range testscale.N(t, seeds) {
 		plan := quiet(seed)
 		trouble(&plan)
-		r := simulate(t, plan)
+		r := simulate(t, plan, Run)
 		sum.add(r)
 		if also != nil {
 			also(r)

@@ -27,8 +27,9 @@ type Plan struct {
 	Workers     int
 	Concurrency int
 	Names       int
-	Messages    int // Names and duplicates of them
-	Groups      int // of a FIFO queue
+	Messages    int  // Names and duplicates of them
+	Groups      int  // of a FIFO queue
+	Bursts      bool // messages come many at a time, so that calls are shared
 	Mismatch    float64
 
 	Visibility, Lease, Skew time.Duration
@@ -101,6 +102,17 @@ func NewPlan(seed uint64, live bool) Plan {
 			p.Clock, p.Beyond = 100*time.Second, true
 		}
 	}
+	return p
+}
+
+// Crowded is the plan with many names at a time, so that writes and reads share
+// calls.
+func (p Plan) Crowded() Plan {
+	r := dice{p.Seed}.roll("crowd", "", 0)
+	p.Bursts = true
+	p.Names = 10 + r.IntN(20)
+	p.Messages = p.Names + r.IntN(20)
+	p.Workers, p.Concurrency = min(p.Workers, 3), pick(r, 10, 25)
 	return p
 }
 

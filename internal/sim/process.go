@@ -10,7 +10,6 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/memstore"
 )
 
 // process is one life of a worker: from its start to its stop or death.
@@ -41,9 +40,13 @@ func newProcess(w *world, host, life int) (*process, error) {
 	}
 	plan := w.plan
 	log := slog.New(slog.DiscardHandler)
-	guard, err := dedupe.New[string](store{p}, dedupe.Config{
-		Scope: scope, Lease: plan.Lease, Skew: plan.Skew,
-		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: p.now, Random: p.random, Logger: log,
+	store, now, err := w.keep.open(p)
+	if err != nil {
+		return nil, err
+	}
+	guard, err := dedupe.New[string](store, dedupe.Config{
+		Scope: w.scope, Lease: plan.Lease, Skew: plan.Skew,
+		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: now, Random: p.random, Logger: log,
 		Hooks: w.watch.hooks(),
 	})
 	if err != nil {
@@ -254,7 +257,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		panic("sim: panic")
 	}
 	w.watch.effect(run)
-	if err := memstore.Add(ctx, counter(a.Name)); err != nil {
+	if err := w.keep.count(ctx, a.Name); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s by %d", a.Name, a.Fence), nil
@@ -272,14 +275,6 @@ func (p *process) apart(h consumer.Handler) consumer.Handler {
 		time.Sleep(between(r, time.Nanosecond, time.Microsecond))
 		return err
 	}
-}
-
-// counter is a write in the handler's transaction: it counts completions.
-func counter(name string) memstore.Write {
-	return memstore.Write{Key: name, Update: func(stored any) (any, error) {
-		n, _ := stored.(int)
-		return n + 1, nil
-	}}
 }
 
 // work takes time, unless the process dies or the work is cancelled.

@@ -15,7 +15,7 @@ import (
 // begin notes that a handler starts. From here on, and only from here on, work
 // can have effects.
 func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consumer.Message) *attempt { //nolint:revive // p is who, ctx is what is looked at
-	id := dedupe.RecordID(scope, a.Name)
+	id := dedupe.RecordID(v.w.scope, a.Name)
 	rec := v.w.record(id)
 	v.mu.Lock()
 	defer v.mu.Unlock()

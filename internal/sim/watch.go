@@ -64,6 +64,7 @@ type attempt struct {
 // message is a message with one id: copies of it are the same.
 type message struct {
 	label, body, group string
+	record             string // id
 	redriven           bool
 	deliveries         int
 	received           time.Time // last
@@ -78,10 +79,7 @@ type message struct {
 	taken              bool // over: the last answer was that somebody else has the name
 }
 
-func (m *message) id() string {
-	n, _, _ := strings.Cut(m.body, "|")
-	return dedupe.RecordID(scope, n)
-}
+func (m *message) id() string { return m.record }
 
 func (m *message) excuse(why string) {
 	if !slices.Contains(m.excuses, why) {
@@ -178,7 +176,11 @@ func (v *watch) sent(body, group string, redriven bool, send func() (id string))
 	if v.messages[id] != nil {
 		return
 	}
-	m := &message{label: fmt.Sprintf("m%d", len(v.messages)), body: body, group: group, redriven: redriven}
+	name, _, _ := strings.Cut(body, "|")
+	m := &message{
+		label: fmt.Sprintf("m%d", len(v.messages)), body: body, group: group, redriven: redriven,
+		record: dedupe.RecordID(v.w.scope, name),
+	}
 	v.messages[id] = m
 	v.groups[group] = append(v.groups[group], m)
 	v.name(m.id())
@@ -341,8 +343,11 @@ func (v *watch) queueFault(p *process) {
 	v.inTrouble[p] = true
 }
 
-func (v *watch) storeFault(p *process, id string) {
+// storeFault notes that a call about these records has met a fault.
+func (v *watch) storeFault(p *process, ids ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.name(id).faultsBy[p] = true
+	for _, id := range ids {
+		v.name(id).faultsBy[p] = true
+	}
 }
