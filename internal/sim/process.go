@@ -56,6 +56,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 		QueueURL: w.queueURL, Concurrency: plan.Concurrency, Visibility: plan.Visibility,
 		DrainTimeout: plan.Drain, Random: p.random, Logger: log,
 		Hooks: consumer.Hooks{Handled: func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
+			p.step("decides", m)
 			w.watch.decided(p, m, d)
 		}},
 	})
@@ -89,11 +90,12 @@ func (p *process) random() float64 {
 	return p.w.dice.roll(p.label+" random", "", p.count("random")).Float64()
 }
 
-// gate lets a living process pass, and holds a paused one.
-func (p *process) gate() error {
+// gate lets a living process pass, and holds a paused one: then what is about
+// different things goes on at different instants.
+func (p *process) gate(about string) error {
 	for {
 		p.mu.Lock()
-		over, paused := p.isOver, p.paused
+		over, paused, n := p.isOver, p.paused, p.pauses
 		p.mu.Unlock()
 		switch {
 		case over:
@@ -103,6 +105,7 @@ func (p *process) gate() error {
 		}
 		select {
 		case <-paused:
+			time.Sleep(between(p.w.dice.roll(p.label+" resumes", about, n), time.Nanosecond, time.Millisecond))
 		case <-p.dead:
 		}
 	}
@@ -212,7 +215,7 @@ func (down) Down() bool { return true }
 // attempt, so that an attempt fares the same wherever it runs.
 func (p *process) handle(ctx context.Context, m consumer.Message) (string, error) {
 	w := p.w
-	if p.gate() != nil {
+	if p.gate(m.Body) != nil {
 		return "", errCrashed
 	}
 	a, _ := dedupe.AttemptFrom(ctx)
@@ -229,7 +232,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 	}
 	pauses, _ := p.pauseState()
 	err := p.work(ctx, took)
-	if p.gate() != nil {
+	if p.gate(m.Body) != nil {
 		return "", errCrashed
 	}
 	if now, _ := p.pauseState(); now > pauses && chance(r, 0.5) {
@@ -245,7 +248,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 			return "", fmt.Errorf("sim: gave up: %w", err)
 		}
 	}
-	if p.gate() != nil {
+	if p.gate(m.Body) != nil {
 		return "", errCrashed
 	}
 	switch {
@@ -267,14 +270,19 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 // handled at one instant, where the order would be anybody's.
 func (p *process) apart(h consumer.Handler) consumer.Handler {
 	return func(ctx context.Context, m consumer.Message) error {
-		label := p.w.watch.labelOf(m.ID)
-		r := p.w.dice.roll(p.label+" apart", label, p.count("apart "+label))
-		time.Sleep(between(r, time.Nanosecond, time.Millisecond))
+		p.step("begins", m)
 		p.w.watch.handling(m)
 		err := h(ctx, m)
-		time.Sleep(between(r, time.Nanosecond, time.Microsecond))
+		p.step("ends", m)
 		return err
 	}
+}
+
+// step lets a moment pass, another one for each message.
+func (p *process) step(what string, m consumer.Message) {
+	label := p.w.watch.labelOf(m.ID)
+	r := p.w.dice.roll(p.label+" "+what, label, p.count(what+" "+label))
+	time.Sleep(between(r, time.Nanosecond, time.Millisecond))
 }
 
 // work takes time, unless the process dies or the work is cancelled.

@@ -42,6 +42,7 @@ func (q queue) do(ctx context.Context, c call) error {
 		}
 		r := q.p.w.dice.roll(q.p.label+" retry "+c.op, c.key, q.p.count("retry "+c.op+c.key))
 		if sleep(ctx, between(r, time.Millisecond, time.Second)) != nil {
+			time.Sleep(between(r, time.Microsecond, time.Millisecond)) // as in do
 			return err
 		}
 	}
