@@ -263,6 +263,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 	if err := w.keep.count(ctx, a.Name); err != nil {
 		return "", err
 	}
+	w.watch.done(run)
 	return fmt.Sprintf("%s by %d", a.Name, a.Fence), nil
 }
 

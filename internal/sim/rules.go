@@ -20,7 +20,8 @@ func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consu
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	n, known := v.name(id), v.messages[m.ID]
-	run := &attempt{ctx: ctx, name: n, fence: a.Fence, p: p, message: known, receipt: m.ReceiptHandle}
+	run := &attempt{ctx: ctx, name: n, fence: a.Fence, p: p, message: known, receipt: m.ReceiptHandle, began: time.Now()}
+	v.runs[m.ReceiptHandle] = run
 	v.stats.Attempts++
 	known.begun++
 	v.line(p.label, "begins", a.Name, fmt.Sprint(a.Number), known.label)
@@ -28,6 +29,7 @@ func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consu
 	loose := v.w.plan.Beyond || v.pausedSince(n.claims[a.Fence])
 	if !loose {
 		v.mustHold(run, rec)
+		v.startsInTime(run, rec)
 	}
 	for _, other := range n.running {
 		switch {
@@ -108,6 +110,7 @@ func (v *watch) effect(run *attempt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.stats.Effects++
+	v.stopsInTime(run, v.w.record(run.message.id()))
 	if run.fence < run.name.highest {
 		v.stats.Refused++
 	}
@@ -131,10 +134,20 @@ func (v *watch) stored(p *process, before, after dedupe.Record) {
 		}
 		times, _ := p.pauseState()
 		n.claims[after.Fence] = claim{p, times}
+		v.spends(n, after)
 	case after.Fence != before.Fence:
 		v.violate("%s: fence %d became %d without a claim", n.label, before.Fence, after.Fence)
 	}
 	v.transition(n, p, before, after, claimed)
+	v.counts(n, before, after, claimed)
+	v.expires(n, after)
+}
+
+// done notes that a handler has done its work.
+func (v *watch) done(run *attempt) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	run.done = true
 }
 
 // transition checks a write against what DESIGN.md allows.
@@ -142,6 +155,9 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 	own := before.Owner == after.Owner
 	if before.Status != "" && onlyOrder(before, after) {
 		return
+	}
+	if before.Fingerprint != after.Fingerprint {
+		n.opened = time.Now()
 	}
 	switch before.Status {
 	case dedupe.Completed:
@@ -157,6 +173,9 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 			v.violate("%s: unknown, and then %s", n.label, after.Status)
 		}
 	case dedupe.InProgress:
+		if claimed && v.w.plan.Hold {
+			v.violate("%s: %s runs again what may have been done", n.label, p.label)
+		}
 		challenged := after.Status == dedupe.Rejected || after.Status == dedupe.Unknown // as a challenger may find a lapsed lease
 		if holder := n.claims[before.Fence].p; !claimed && !challenged && holder != p {
 			v.violate("%s: %s makes %s of what %s holds", n.label, p.label, after.Status, holder.label)
@@ -326,7 +345,9 @@ func (v *watch) ranOut(p *process, err error) {
 	}
 	v.excuseTroubled(p) // those too that came with the poll that was out at the stop
 	switch {
-	case err == nil || p.hasCrashed():
+	case p.hasCrashed():
+	case err == nil:
+		v.leavesNothing(p)
 	case errors.Is(err, consumer.ErrAbandoned):
 		v.excuseHeld(p, "abandoned")
 	default:

@@ -33,6 +33,9 @@ type watch struct {
 	asked      map[string]time.Time // last begin of the handling, by receipt
 	inTrouble  map[*process]bool    // their calls to SQS have met faults
 	groups     map[string][]*message
+
+	storeTrouble map[*process]bool   // their calls to the store have met faults
+	runs         map[string]*attempt // the last one, by receipt
 }
 
 // name is what is known of one name.
@@ -43,6 +46,7 @@ type name struct {
 	highest  dedupe.Version    // fence of an attempt that has begun
 	faultsBy map[*process]bool // processes whose calls about it have met faults
 	reopened time.Time         // last time that one was
+	opened   time.Time         // last time that the payload changed
 }
 
 // claim is who holds a fence, and how often it had been paused by then.
@@ -59,6 +63,8 @@ type attempt struct {
 	p       *process
 	message *message
 	receipt string
+	began   time.Time
+	done    bool // the work
 }
 
 // message is a message with one id: copies of it are the same.
@@ -104,6 +110,7 @@ func newWatch(w *world) *watch {
 	return &watch{
 		w: w, faults: make(map[string]int), names: make(map[string]*name), messages: make(map[string]*message),
 		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), asked: make(map[string]time.Time), groups: make(map[string][]*message),
+		storeTrouble: make(map[*process]bool), runs: make(map[string]*attempt),
 	}
 }
 
@@ -262,6 +269,7 @@ func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) 
 	if known.taken {
 		known.unexcuse(storeTrouble) // it has told the worker what it needs to know
 	}
+	v.answered(p, m, known, d.Err)
 	v.line(p.label, "decides", known.label, d.Action.String(), d.Reason, outcomeOf(d.Err))
 	switch d.Action {
 	case consumer.Keep:
@@ -347,6 +355,7 @@ func (v *watch) queueFault(p *process) {
 func (v *watch) storeFault(p *process, ids ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.storeTrouble[p] = true
 	for _, id := range ids {
 		v.name(id).faultsBy[p] = true
 	}
