@@ -106,3 +106,45 @@ func TestAPausedProcessIsToldByItsFence(t *testing.T) {
 		t.Errorf("nothing ran side by side, or no effect came late: %+v", sum.stats)
 	}
 }
+
+// A stop gives back what it has not tried, except what SQS would dead-letter
+// for it, without a word: that has its reason.
+func TestAStopWhileTheTargetIsDownGivesAReason(t *testing.T) {
+	sum := focus(t, 40, func(p *Plan) {
+		p.MaxReceives, p.TargetOutages, p.Restarts, p.Workers = 1, 4, 12, 1
+		p.Names, p.Messages, p.Concurrency, p.Groups = 6, 12, 2, 1
+	}, func(r *Report) {
+		if r.Stats.SQSMoved > 0 {
+			t.Errorf("seed %d: %+v\n%s", r.Plan.Seed, r.Stats, r.Trace)
+		}
+	})
+	if sum.stats.DeadLetters == 0 {
+		t.Errorf("nothing was given up: %+v", sum.stats)
+	}
+}
+
+// A message whose deletion fails for minutes is not delivered again meanwhile.
+func TestWhatCannotBeDeletedStaysHidden(t *testing.T) {
+	sum := focus(t, 20, func(p *Plan) { p.NoDelete, p.MaxReceives = 0.97, 10 }, nil)
+	if sum.faults["delete: refuse"] == 0 {
+		t.Error("every delete succeeded")
+	}
+}
+
+// Held attempts of unknown outcome are never run again, and one that has done
+// its work after all is completed, however late.
+func TestAnUnknownOutcomeMayStillBeCompleted(t *testing.T) {
+	sum := focus(t, 40, func(p *Plan) { busy(p); p.Hold, p.Pauses, p.Cuts, p.Deaf = true, 6, 4, 0.5 }, nil)
+	if sum.stats.CompletedLate == 0 {
+		t.Errorf("nothing came late: %+v", sum.stats)
+	}
+}
+
+// Two payloads of one name: one is done, the other is told so, whoever comes
+// first.
+func TestAnotherPayloadIsAlwaysAMismatch(t *testing.T) {
+	sum := focus(t, 40, func(p *Plan) { busy(p); p.Mismatch, p.Bursts, p.Concurrency = 0.4, true, 12 }, nil)
+	if sum.stats.DeadLetters == 0 {
+		t.Errorf("no payload differed: %+v", sum.stats)
+	}
+}

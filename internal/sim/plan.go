@@ -45,6 +45,7 @@ type Plan struct {
 	Duplicate  float64 // a receive delivers, and leaves a copy behind
 	Early      float64 // a message is visible again while it is handled
 	DeleteLost float64 // a delete is answered and does nothing
+	NoDelete   float64 // a delete is refused, beside Queue
 
 	Slow, Fail, Permanent, Panic, Deaf float64 // of handlers; Deaf: ignores cancellation
 

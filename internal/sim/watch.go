@@ -34,6 +34,7 @@ type watch struct {
 	inTrouble  map[*process]bool    // their calls to SQS have met faults
 	groups     map[string][]*message
 
+	beatTrouble  map[*process]bool   // their changes of visibility have met faults
 	storeTrouble map[*process]bool   // their calls to the store have met faults
 	runs         map[string]*attempt // the last one, by receipt
 }
@@ -106,11 +107,17 @@ func (m *message) excused(by ...string) bool {
 	return false
 }
 
+// mayShow reports whether something may have made the message visible while it
+// is held.
+func (m *message) mayShow() bool {
+	return slices.ContainsFunc(m.excuses, func(e string) bool { return !strings.HasPrefix(e, onDelete) })
+}
+
 func newWatch(w *world) *watch {
 	return &watch{
 		w: w, faults: make(map[string]int), names: make(map[string]*name), messages: make(map[string]*message),
 		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), asked: make(map[string]time.Time), groups: make(map[string][]*message),
-		storeTrouble: make(map[*process]bool), runs: make(map[string]*attempt),
+		beatTrouble: make(map[*process]bool), storeTrouble: make(map[*process]bool), runs: make(map[string]*attempt),
 	}
 }
 
@@ -226,7 +233,7 @@ func (v *watch) received(p *process, messages []types.Message, duplicated bool) 
 		if duplicated {
 			m.excuse("duplicated")
 		}
-		if h := m.holder; h != nil && !h.isDead() && len(m.excuses) == 0 {
+		if h := m.holder; h != nil && !h.isDead() && !v.beatTrouble[h] && !m.mayShow() {
 			v.violate("%s is delivered to %s while %s holds it", m.label, p.label, h.label)
 		}
 		if _, paused := p.pauseState(); paused {
@@ -334,21 +341,28 @@ func (v *watch) excuseReceipt(receipt, why string) {
 	v.receipts[receipt].excuse(why)
 }
 
+// onDelete marks the excuses of deletes: until its deletion is answered, a
+// message stays hidden all the same.
+const onDelete = "delete: "
+
 // faulty excuses the messages of a call that has met a fault.
-func (v *watch) faulty(receipts []string) func(fate) {
+func (v *watch) faulty(receipts []string, on string) func(fate) {
 	return func(f fate) {
 		for _, r := range receipts {
-			v.excuseReceipt(r, string(f))
+			v.excuseReceipt(r, on+string(f))
 		}
 	}
 }
 
 // queueFault notes that a call to SQS has met a fault: what stands behind it in
 // a batcher may find no time before the process ends.
-func (v *watch) queueFault(p *process) {
+func (v *watch) queueFault(p *process, op string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.inTrouble[p] = true
+	if op == "change" {
+		v.beatTrouble[p] = true
+	}
 }
 
 // storeFault notes that a call about these records has met a fault.
