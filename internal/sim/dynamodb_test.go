@@ -3,6 +3,7 @@ package sim
 import (
 	"crypto/rand"
 	"testing"
+	"time"
 
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
@@ -10,12 +11,31 @@ import (
 func TestThePromiseHoldsOnDynamoDB(t *testing.T)   { onDynamoDB(t, false) }
 func TestEverythingSettlesOnDynamoDB(t *testing.T) { onDynamoDB(t, true) }
 
-func onDynamoDB(t *testing.T, live bool) {
+// newTable returns a table on the local server.
+func newTable(t *testing.T) *Table {
+	t.Helper()
 	table, err := NewTable(t.Context(), emulators.DynamoDB(t), "sqsonce-sim-"+rand.Text())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(table.Close)
+	return table
+}
+
+// Clocks that are off by up to a minute and a half agree by DynamoDB's.
+func TestDynamoDBsClockKeepsAttemptsApart(t *testing.T) {
+	table := newTable(t)
+	sum := focusOn(t, func(plan Plan) *Report { return RunOnDynamoDB(plan, table) }, 16, func(p *Plan) {
+		busy(p)
+		p.Clock, p.Crashes, p.Cuts = 100*time.Second, 2, 4
+	}, nil)
+	if sum.runs > 10 && sum.stats.TookOver == 0 {
+		t.Errorf("nothing was taken over: %+v", sum.stats)
+	}
+}
+
+func onDynamoDB(t *testing.T, live bool) {
+	table := newTable(t)
 	sum := many(t, live, 50, func(plan Plan) *Report {
 		if plan.Seed%2 == 0 {
 			plan = plan.Crowded()

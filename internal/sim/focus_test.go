@@ -22,11 +22,16 @@ func quiet(seed int) Plan {
 // returns the sum of what was seen.
 func focus(t *testing.T, seeds int, trouble func(*Plan), also func(*Report)) *summary {
 	t.Helper()
+	return focusOn(t, Run, seeds, trouble, also)
+}
+
+func focusOn(t *testing.T, run func(Plan) *Report, seeds int, trouble func(*Plan), also func(*Report)) *summary {
+	t.Helper()
 	sum := newSummary()
 	for seed := range testscale.N(t, seeds) {
 		plan := quiet(seed)
 		trouble(&plan)
-		r := simulate(t, plan, Run)
+		r := simulate(t, plan, run)
 		sum.add(r)
 		if also != nil {
 			also(r)
@@ -83,7 +88,7 @@ func busy(p *Plan) {
 
 func TestClocksWithinTheSkewNeverLetAttemptsOverlap(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Crashes, p.Cuts = p.Skew, 5, 2, 6 }, nil)
-	if sum.stats.Overlaps > 0 || sum.stats.TookOver == 0 {
+	if sum.stats.Overlaps > 0 || sum.runs > 10 && sum.stats.TookOver == 0 {
 		t.Errorf("overlaps, or nothing was taken over: %+v", sum.stats)
 	}
 }
@@ -115,7 +120,8 @@ func TestAStopWhileTheTargetIsDownGivesAReason(t *testing.T) {
 		p.Names, p.Messages, p.Concurrency, p.Groups = 6, 12, 2, 1
 	}, func(r *Report) {
 		if r.Stats.SQSMoved > 0 {
-			t.Errorf("seed %d: %+v\n%s", r.Plan.Seed, r.Stats, r.Trace)
+			t.Errorf("seed %d: %+v", r.Plan.Seed, r.Stats)
+			save(t, r)
 		}
 	})
 	if sum.stats.DeadLetters == 0 {

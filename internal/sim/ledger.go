@@ -86,9 +86,23 @@ func (v *watch) answered(p *process, m consumer.Message, known *message, err err
 			}
 		}
 	}
+	if known.redriven && fromStore(err) && !n.spent[m.ID] {
+		v.violate("%s has been answered about %s, which is redriven, and its order is not spent", p.label, known.label)
+	}
 	if known.taken && run != nil && run.done && rec.Status == dedupe.Unknown && rec.Fence == run.fence {
 		v.violate("%s has done %s, whose outcome is unknown, and its completion is refused", p.label, known.label)
 	}
+}
+
+// fromStore reports whether a guard's answer is the store's to a claim.
+func fromStore(err error) bool {
+	if wait, ok := errors.AsType[*dedupe.InProgressError](err); ok {
+		return !wait.Until.IsZero()
+	}
+	_, rejected := errors.AsType[*dedupe.RejectedError](err)
+	_, exhausted := errors.AsType[*dedupe.ExhaustedError](err)
+	_, unknown := errors.AsType[*dedupe.UnknownOutcomeError](err)
+	return err == nil || rejected || exhausted || unknown
 }
 
 // leavesNothing: a worker that has ended in good order has settled the record of

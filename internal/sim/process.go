@@ -18,6 +18,7 @@ type process struct {
 	host  int    // whose clock it has
 	label string // host and life, for the trace
 
+	prime    func(context.Context) // what comes before the work; may be nil
 	consumer *consumer.Consumer
 	stop     context.CancelFunc
 	ended    chan struct{} // closed when Run has returned
@@ -67,6 +68,9 @@ func newProcess(w *world, host, life int) (*process, error) {
 	p.stop = stop
 	go func() { // joined through ended
 		defer close(p.ended)
+		if p.prime != nil {
+			p.prime(ctx)
+		}
 		err := p.consumer.Run(ctx)
 		p.exit()
 		w.watch.ranOut(p, err)

@@ -138,6 +138,7 @@ func (v *watch) stored(p *process, before, after dedupe.Record) {
 	case after.Fence != before.Fence:
 		v.violate("%s: fence %d became %d without a claim", n.label, before.Fence, after.Fence)
 	}
+	n.spent[after.ReopenedBy] = true
 	v.transition(n, p, before, after, claimed)
 	v.counts(n, before, after, claimed)
 	v.expires(n, after)

@@ -47,6 +47,7 @@ type name struct {
 	highest  dedupe.Version    // fence of an attempt that has begun
 	faultsBy map[*process]bool // processes whose calls about it have met faults
 	reopened time.Time         // last time that one was
+	spent    map[string]bool   // redrive orders, by the message's id
 	opened   time.Time         // last time that the payload changed
 }
 
@@ -176,7 +177,7 @@ func (v *watch) fault(op string, f fate) {
 func (v *watch) name(id string) *name {
 	n := v.names[id]
 	if n == nil {
-		n = &name{label: id, claims: make(map[dedupe.Version]claim), faultsBy: make(map[*process]bool)}
+		n = &name{label: id, claims: make(map[dedupe.Version]claim), spent: make(map[string]bool), faultsBy: make(map[*process]bool)}
 		v.names[id] = n
 	}
 	return n
