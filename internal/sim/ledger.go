@@ -41,6 +41,15 @@ func (v *watch) expires(n *name, after dedupe.Record) {
 	}
 }
 
+// waits: whoever takes a name from an attempt, or ends that for it, has waited
+// for the end of its lease and the skew.
+func (v *watch) waits(n *name, p *process, before dedupe.Record) {
+	early := before.LeaseUntil.Add(v.w.plan.Skew - v.w.plan.Clock - time.Millisecond).Sub(p.now())
+	if early > 0 && !v.w.plan.Beyond {
+		v.violate("%s: %s ends a lease %s early", n.label, p.label, early)
+	}
+}
+
 // spends: every claim by a redriven message spends its order.
 func (v *watch) spends(n *name, after dedupe.Record) {
 	if m := v.messages[after.MessageID]; m != nil && m.redriven && after.ReopenedBy != after.MessageID {

@@ -181,6 +181,9 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 		if holder := n.claims[before.Fence].p; !claimed && !challenged && holder != p {
 			v.violate("%s: %s makes %s of what %s holds", n.label, p.label, after.Status, holder.label)
 		}
+		if claimed || challenged && n.claims[before.Fence].p != p {
+			v.waits(n, p, before)
+		}
 		if after.Status != dedupe.InProgress && own {
 			v.settles(n, before)
 		}
