@@ -103,6 +103,24 @@ func (v *watch) answered(p *process, m consumer.Message, known *message, err err
 	}
 }
 
+// inPlace: a FIFO lane's head is tried again in place, and each failed try there
+// counts as a receive; it is given back only at a stop.
+func (v *watch) inPlace(p *process, m consumer.Message, known *message, d consumer.Disposition) {
+	if !v.w.plan.FIFO {
+		return
+	}
+	if (d.Action == consumer.Release || d.Action == consumer.Defer) && !p.isStopping() {
+		v.violate("%s gives %s back, the head of its lane", p.label, known.label)
+	}
+	if !d.Failure {
+		return
+	}
+	if tried := m.ReceiveCount + v.tries[m.ReceiptHandle]; d.Action == consumer.Park && tried >= v.w.plan.MaxReceives {
+		v.violate("%s tries %s again after %d receives and tries", p.label, known.label, tried)
+	}
+	v.tries[m.ReceiptHandle]++
+}
+
 // fromStore reports whether a guard's answer is the store's to a claim.
 func fromStore(err error) bool {
 	if wait, ok := errors.AsType[*dedupe.InProgressError](err); ok {

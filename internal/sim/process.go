@@ -155,6 +155,12 @@ func (p *process) isDead() bool {
 	return p.isOver
 }
 
+func (p *process) isStopping() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped || p.isOver
+}
+
 // terminate is SIGTERM: a graceful stop.
 func (p *process) terminate() {
 	p.mu.Lock()
@@ -249,6 +255,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		}
 		_ = p.work(context.WithoutCancel(ctx), reaction)
 		if !deaf {
+			w.watch.cancelled(run)
 			return "", fmt.Errorf("sim: gave up: %w", err)
 		}
 	}

@@ -144,6 +144,13 @@ func (v *watch) stored(p *process, before, after dedupe.Record) {
 	v.expires(n, after)
 }
 
+// cancelled notes that a handler gives up because it was told to.
+func (v *watch) cancelled(run *attempt) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	run.cancelled = true
+}
+
 // done notes that a handler has done its work.
 func (v *watch) done(run *attempt) {
 	v.mu.Lock()
@@ -261,6 +268,9 @@ func (v *watch) changing(p *process, receipt string, d time.Duration) {
 	}
 	rec := v.w.record(m.id())
 	held := rec.Status == dedupe.InProgress && n.claims[rec.Fence].p == p && v.messages[rec.MessageID] == m
+	if run := v.runs[receipt]; run != nil && rec.Status == dedupe.InProgress && rec.Fence == run.fence {
+		v.violate("%s releases %s, whose attempt has no end on record", p.label, m.label)
+	}
 	if held && !elsewhere && receipt == m.receipt && !n.faultsBy[p] {
 		v.violate("%s releases %s before its record", p.label, m.label)
 	}
@@ -280,6 +290,9 @@ func (v *watch) copied(p *process, original, reason string) {
 	v.line(p.label, "dead-letters", m.label, reason)
 	rec, n := v.w.record(m.id()), v.name(m.id())
 	final := rec.Status.Final() || n.reopened.After(m.givenUp)
+	if run := v.runs[m.receipt]; run != nil && run.p == p && run.cancelled && rec.Fence == run.fence && !final {
+		v.violate("%s dead-letters %s for %q, and its attempt is not on record as failed", p.label, m.label, reason)
+	}
 	if reason == "mismatch" {
 		final = rec.Fingerprint != fingerprint(m.body)
 	}

@@ -37,6 +37,7 @@ type watch struct {
 	beatTrouble  map[*process]bool   // their changes of visibility have met faults
 	storeTrouble map[*process]bool   // their calls to the store have met faults
 	runs         map[string]*attempt // the last one, by receipt
+	tries        map[string]int      // failed ones in place, by receipt
 }
 
 // name is what is known of one name.
@@ -67,6 +68,8 @@ type attempt struct {
 	receipt string
 	began   time.Time
 	done    bool // the work
+
+	cancelled bool // and gave up for it
 }
 
 // message is a message with one id: copies of it are the same.
@@ -118,7 +121,7 @@ func newWatch(w *world) *watch {
 	return &watch{
 		w: w, faults: make(map[string]int), names: make(map[string]*name), messages: make(map[string]*message),
 		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), asked: make(map[string]time.Time), groups: make(map[string][]*message),
-		beatTrouble: make(map[*process]bool), storeTrouble: make(map[*process]bool), runs: make(map[string]*attempt),
+		beatTrouble: make(map[*process]bool), storeTrouble: make(map[*process]bool), runs: make(map[string]*attempt), tries: make(map[string]int),
 	}
 }
 
@@ -278,6 +281,7 @@ func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) 
 		known.unexcuse(storeTrouble) // it has told the worker what it needs to know
 	}
 	v.answered(p, m, known, d.Err)
+	v.inPlace(p, m, known, d)
 	v.line(p.label, "decides", known.label, d.Action.String(), d.Reason, outcomeOf(d.Err))
 	switch d.Action {
 	case consumer.Keep:
