@@ -157,3 +157,14 @@ func TestAnotherPayloadIsAlwaysAMismatch(t *testing.T) {
 		t.Errorf("no payload differed: %+v", sum.stats)
 	}
 }
+
+// What fails in place, at the head of its lane, is tried as often as SQS would
+// deliver it, and no more.
+func TestFailuresInPlaceCountAsReceives(t *testing.T) {
+	sum := focus(t, 30, func(p *Plan) {
+		p.FIFO, p.MaxReceives, p.MaxAttempts, p.Fail = true, 2+int(p.Seed%2), 20, 0.7
+	}, nil)
+	if sum.stats.DeadLetters == 0 || sum.stats.SQSMoved > 0 {
+		t.Errorf("nothing failed too often, or SQS had to move it: %+v", sum.stats)
+	}
+}
