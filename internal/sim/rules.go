@@ -101,7 +101,9 @@ var outOfOrder = []string{"duplicated", "delivered early", "delete forgotten", "
 func (v *watch) end(run *attempt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.line(run.p.label, "returns", run.name.label)
+	if !run.p.isDead() {
+		v.line(run.p.label, "returns", run.name.label)
+	}
 	run.name.running = slices.DeleteFunc(run.name.running, func(a *attempt) bool { return a == run })
 }
 
