@@ -52,7 +52,7 @@ func onDynamoDB(t *testing.T, live bool) {
 		}
 		return RunOnDynamoDB(plan, table)
 	})
-	if sum.runs >= 1000 {
+	if sum.runs >= 5000 {
 		sum.want(t, []string{"PutItem", "GetItem", "TransactWriteItems", "BatchExecuteStatement"}, []string{
 			"BatchGetItem: outage", "PutItem: late", "statement: refuse", "statement: applied, and unknown", "statement: without item",
 		})
