@@ -188,7 +188,7 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 	var a *answer
 	c := call{
 		op: op, key: key, rates: w.storeRates(), down: w.isDown(storeDown) || w.isCut(t.p.host), again: writes,
-		met: func(fate) { w.watch.storeFault(t.p, ids...) },
+		met: func(f fate) { w.watch.storeFault(t.p, f, ids...) },
 		apply: func(context.Context) error {
 			touched := ids
 			if !writes {

@@ -38,15 +38,15 @@ func TestDynamoDBsClockKeepsAttemptsApart(t *testing.T) {
 // its transaction is not written over the record of who took over.
 func TestAPausedProcessCommitsNothingOnDynamoDB(t *testing.T) {
 	table := newTable(t)
-	sum := focusOn(t, func(plan Plan) *Report { return RunOnDynamoDB(plan, table) }, 10, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)
-	if sum.runs >= 10 && sum.stats.Refused == 0 {
+	sum := focusOn(t, func(plan Plan) *Report { return RunOnDynamoDB(plan, table) }, 8, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)
+	if sum.runs >= 8 && sum.stats.Refused == 0 {
 		t.Errorf("no effect came late: %+v", sum.stats)
 	}
 }
 
 func onDynamoDB(t *testing.T, live bool) {
 	table := newTable(t)
-	sum := many(t, live, 25, func(plan Plan) *Report {
+	sum := many(t, live, 20, func(plan Plan) *Report {
 		if plan.Seed%2 == 0 {
 			plan = plan.Crowded()
 		}

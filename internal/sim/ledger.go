@@ -95,6 +95,12 @@ func (v *watch) answered(p *process, m consumer.Message, known *message, err err
 			}
 		}
 	}
+	if wait, ok := errors.AsType[*dedupe.InProgressError](err); ok && !wait.Until.IsZero() {
+		c := n.claims[rec.Fence]
+		if rec.Status == dedupe.InProgress && c.p == p && c.at.After(asked) && rec.MessageID == m.ID && !n.lateBy[p] {
+			v.violate("%s has %s wait for its own claim", p.label, known.label)
+		}
+	}
 	if known.redriven && fromStore(err) && !n.spent[m.ID] {
 		v.violate("%s has been answered about %s, which is redriven, and its order is not spent", p.label, known.label)
 	}

@@ -135,7 +135,7 @@ func (v *watch) stored(p *process, before, after dedupe.Record) {
 			v.violate("%s: fence %d (version %d) claimed after %d", n.label, after.Fence, after.Version, before.Fence)
 		}
 		times, _ := p.pauseState()
-		n.claims[after.Fence] = claim{p, times}
+		n.claims[after.Fence] = claim{p, times, time.Now()}
 		v.spends(n, after)
 	case after.Fence != before.Fence:
 		v.violate("%s: fence %d became %d without a claim", n.label, before.Fence, after.Fence)

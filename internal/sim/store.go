@@ -111,6 +111,6 @@ func (s store) call(op, id string, apply func(context.Context) error) call {
 	w := s.p.w
 	return call{
 		op: op, key: id, rates: w.storeRates(), down: w.isDown(storeDown) || w.isCut(s.p.host), apply: apply, again: true,
-		met: func(fate) { w.watch.storeFault(s.p, id) },
+		met: func(f fate) { w.watch.storeFault(s.p, f, id) },
 	}
 }

@@ -47,6 +47,7 @@ type name struct {
 	running  []*attempt
 	highest  dedupe.Version    // fence of an attempt that has begun
 	faultsBy map[*process]bool // processes whose calls about it have met faults
+	lateBy   map[*process]bool // processes whose calls about it may have come late
 	reopened time.Time         // last time that one was
 	spent    map[string]bool   // redrive orders, by the message's id
 	opened   time.Time         // last time that the payload changed
@@ -56,6 +57,7 @@ type name struct {
 type claim struct {
 	p      *process
 	pauses int
+	at     time.Time
 }
 
 // attempt is a handler at work.
@@ -180,7 +182,7 @@ func (v *watch) fault(op string, f fate) {
 func (v *watch) name(id string) *name {
 	n := v.names[id]
 	if n == nil {
-		n = &name{label: id, claims: make(map[dedupe.Version]claim), spent: make(map[string]bool), faultsBy: make(map[*process]bool)}
+		n = &name{label: id, claims: make(map[dedupe.Version]claim), spent: make(map[string]bool), faultsBy: make(map[*process]bool), lateBy: make(map[*process]bool)}
 		v.names[id] = n
 	}
 	return n
@@ -371,11 +373,14 @@ func (v *watch) queueFault(p *process, op string) {
 }
 
 // storeFault notes that a call about these records has met a fault.
-func (v *watch) storeFault(p *process, ids ...string) {
+func (v *watch) storeFault(p *process, f fate, ids ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.storeTrouble[p] = true
 	for _, id := range ids {
 		v.name(id).faultsBy[p] = true
+		if f == late {
+			v.name(id).lateBy[p] = true
+		}
 	}
 }
