@@ -29,7 +29,7 @@ sim-long: ## the nightly simulation: a million seeds of each mode, one process a
 	done; for pid in $$pids; do wait $$pid || failed=1; done; cat ../../dist/sim/*.log; exit $${failed:-0}
 
 .PHONY: mutants-sim
-mutants-sim: ## break the code on purpose: the simulation alone has to find each breakage
+mutants-sim: deps ## break the code on purpose: the simulation alone has to find each breakage
 	go run ./internal/mutants internal/sim/mutants.txt
 
 .PHONY: chaos
@@ -38,7 +38,7 @@ chaos: deps ## MINUTES=n of real workers on real servers, killed, stopped and cu
 	SQSONCE_CHAOS=$(MINUTES)m go test -v -count=1 -timeout 24h -run TestKilledAndPaused -artifacts -outputdir $(CURDIR)/dist/chaos ./internal/chaos
 
 .PHONY: soak
-soak: deps ## MINUTES=n of steady load; memory, threads and files must stay flat; plot in dist/soak.svg
+soak: deps ## MINUTES=n of steady load; memory, goroutines, threads, files and latency must stay flat; plot in dist/soak.svg
 	@mkdir -p dist
 	SQSONCE_SOAK=$(MINUTES)m SQSONCE_PLOT=$(CURDIR)/dist/soak.svg go test -v -count=1 -timeout 24h -run TestAWorkerDoesNotGrow ./internal/chaos
 
