@@ -40,8 +40,11 @@ func (e *engine) claim(ctx context.Context, a *attempt) (Verdict, error) {
 		}
 		e.hookStoreFailed("claim", a.key.Name, err)
 		if !e.cfg.pause(ctx, try) {
-			e.giveUp(ctx, sent, a.owner)
-			return 0, &unavailable{err: fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)}
+			err = fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)
+			if attempts, free := e.giveUp(ctx, sent, a.owner); free {
+				return 0, &stopped{attempts: attempts, err: err}
+			}
+			return 0, &unavailable{err: err}
 		}
 	}
 }
@@ -87,26 +90,30 @@ func provenUntil(rec Record, start, now time.Time) time.Time {
 }
 
 // giveUp makes one try to release a claim that may have been written although
-// its answer never came, so that the name is not held for a lease.
-func (e *engine) giveUp(ctx context.Context, sent Record, owner Token) {
+// its answer never came, so that the name is not held for a lease. It reports
+// whether the record is known to hold nothing of the attempt's, and how many
+// attempts it counts.
+func (e *engine) giveUp(ctx context.Context, sent Record, owner Token) (attempts int, free bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Settle)
 	defer cancel()
 	cur := sent // as if the last claim had been written; a conflict tells what was
 	for range 3 {
 		next, verdict := Step(cur, Release{Now: e.now(), Owner: owner, Terms: e.terms})
 		if verdict != VerdictApply || next.Version == cur.Version {
-			return
+			return cur.Attempts, true
 		}
 		err := e.swap(ctx, cur.Version, next)
+		if err == nil {
+			return next.Attempts, true
+		}
 		conflict, ok := errors.AsType[*ConflictError](err)
 		if !ok {
-			if err != nil {
-				e.cfg.Logger.Warn("claim given up may hold its name until the lease ends", "name", sent.Name, "error", err)
-			}
-			return
+			e.cfg.Logger.Warn("claim given up may hold its name until the lease ends", "name", sent.Name, "error", err)
+			return 0, false
 		}
 		cur = conflict.Current
 	}
+	return 0, false
 }
 
 // begin makes sure that at least half of the lease is left, so that a handler

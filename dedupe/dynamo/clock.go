@@ -1,11 +1,14 @@
 package dynamo
 
 import (
+	"errors"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -26,8 +29,9 @@ type clock struct {
 // that the two differ by more than two seconds, beyond what the grain of the
 // service's clock (one second) and the time the answer took can explain. It is
 // the clock for a guard: leases are absolute times, and workers whose clocks
-// are wrong agree by it all the same. It is a wall time, without a monotonic
-// reading.
+// are wrong agree by it all the same, from the store's first answer on: read
+// something ([Store.Get]) before the first claim. It is a wall time, without a
+// monotonic reading.
 func (s *Store) Now() time.Time { return s.clock.now() }
 
 func (c *clock) now() time.Time {
@@ -45,6 +49,24 @@ func (c *clock) observe(sent time.Time, answer middleware.Metadata) {
 	if !ok || received.Before(sent) {
 		received = time.Now()
 	}
+	c.compare(sent, received, server)
+}
+
+// observeFailure is observe for an answer that is an error: a conflict, which is
+// most of what a challenger ever sees, is dated too.
+func (c *clock) observeFailure(sent time.Time, err error) {
+	answer, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || answer.Response == nil {
+		return
+	}
+	if server, err := http.ParseTime(answer.Response.Header.Get("Date")); err == nil {
+		c.compare(sent, time.Now(), server)
+	}
+}
+
+// compare corrects our clock where the service's, read between two moments of
+// ours, shows that it is wrong.
+func (c *clock) compare(sent, received, server time.Time) {
 	before := time.Duration(c.offset.Load())
 	after := correction(before, sent, received, server)
 	if after == before || !c.offset.CompareAndSwap(int64(before), int64(after)) {

@@ -1,6 +1,7 @@
 package dynamo_test
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -75,6 +76,28 @@ func TestAClockThatIsSetRightIsTrustedAgain(t *testing.T) {
 		}
 		if !strings.Contains(log.String(), "agrees") {
 			t.Errorf("not said:\n%s", log.String())
+		}
+	})
+}
+
+// Most that a challenger ever hears are conflicts, and whether a lease has
+// lapsed is judged right after one.
+func TestAConflictTellsTheTimeToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for mode, batching := range modes {
+			w := &wire{hook: func(call, int, func() *http.Response) (*http.Response, error) {
+				resp := respond(http.StatusBadRequest, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",`+
+					`"Item":{"id":{"S":"test#a"},"format":{"N":"1"}}}`)
+				resp.Header.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat))
+				return resp, nil
+			}}
+			s := newStore(t, w.client(), dynamo.Config{Table: "t", Batch: batching, Logger: slog.New(slog.DiscardHandler)})
+			if _, conflict := errors.AsType[*dedupe.ConflictError](s.Swap(t.Context(), 1, record("a", 2))); !conflict {
+				t.Fatal("no conflict")
+			}
+			if off := time.Until(s.Now()); off > -time.Minute+time.Second || off < -time.Minute-time.Second {
+				t.Errorf("%s: off by %s", mode, off)
+			}
 		}
 	})
 }

@@ -99,6 +99,7 @@ func (s *Store) transact(ctx context.Context, in *dynamodb.TransactWriteItemsInp
 	sent := time.Now()
 	out, err := s.client.TransactWriteItems(ctx, in, once, sorted)
 	if err != nil {
+		s.clock.observeFailure(sent, err)
 		return err
 	}
 	s.clock.observe(sent, out.ResultMetadata)

@@ -50,6 +50,7 @@ func (s *Store) getItem(ctx context.Context, id string) (item, error) {
 		ConsistentRead: aws.Bool(true),
 	})
 	if err != nil {
+		s.clock.observeFailure(sent, err)
 		return nil, classify("read", id, err)
 	}
 	s.clock.observe(sent, out.ResultMetadata)
@@ -114,6 +115,7 @@ func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, er
 		sent := time.Now()
 		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: pending})
 		if err != nil {
+			s.clock.observeFailure(sent, err)
 			return nil, err
 		}
 		s.clock.observe(sent, out.ResultMetadata)

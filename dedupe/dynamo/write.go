@@ -64,6 +64,7 @@ func (s *Store) putItem(ctx context.Context, w *write, options ...func(*dynamodb
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, options...)
 	if err != nil {
+		s.clock.observeFailure(sent, err)
 		return err
 	}
 	s.clock.observe(sent, out.ResultMetadata)

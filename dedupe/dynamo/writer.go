@@ -92,6 +92,7 @@ func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 	out, err := s.client.BatchExecuteStatement(ctx, &dynamodb.BatchExecuteStatementInput{Statements: requests}, once)
 	answers := make([]batch.Answer[outcome], len(writes))
 	if err != nil {
+		s.clock.observeFailure(sent, err)
 		for i := range answers {
 			answers[i] = refused(err)
 		}

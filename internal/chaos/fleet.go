@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -28,6 +30,7 @@ type Fleet struct {
 
 	mu      sync.Mutex
 	workers []*exec.Cmd // guarded by mu; the present process of each
+	admins  []string    // guarded by mu; their admin addresses
 	harms   []Harm      // guarded by mu
 	ending  bool        // guarded by mu
 	starts  int         // guarded by mu
@@ -36,7 +39,7 @@ type Fleet struct {
 
 // NewFleet starts n workers. env is given to each, with its own target added.
 func NewFleet(binary string, n int, target string, env []string, log io.Writer) (*Fleet, error) {
-	f := &Fleet{binary: binary, env: env, log: log, workers: make([]*exec.Cmd, n)}
+	f := &Fleet{binary: binary, env: env, log: log, workers: make([]*exec.Cmd, n), admins: make([]string, n)}
 	for i := range n {
 		if err := f.start(i, target); err != nil {
 			f.Kill()
@@ -53,13 +56,17 @@ func (f *Fleet) start(i int, target string) error {
 	if f.ending {
 		return nil
 	}
-	cmd := exec.Command(f.binary, "--admin-addr", "127.0.0.1:0") //nolint:gosec,noctx // built by the caller; Kill or Stop ends it
+	admin, err := freeAddress()
+	if err != nil {
+		return fmt.Errorf("start worker %d: %w", i, err)
+	}
+	cmd := exec.Command(f.binary, "--admin-addr", admin) //nolint:gosec,noctx // built by the caller; Kill or Stop ends it
 	cmd.Env = append(append(os.Environ(), f.env...), fmt.Sprintf("SQSONCE_TARGET_URL=%s/w%d", target, i))
 	cmd.Stdout, cmd.Stderr = f.log, f.log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start worker %d: %w", i, err)
 	}
-	f.workers[i] = cmd
+	f.workers[i], f.admins[i] = cmd, admin
 	f.starts++
 	f.ended.Go(func() {
 		_ = cmd.Wait() // killed, mostly
@@ -67,6 +74,24 @@ func (f *Fleet) start(i int, target string) error {
 		_ = f.start(i, target) // nobody is there to be told; the run shows the missing one
 	})
 	return nil
+}
+
+// freeAddress is one that nobody listens on now. Should somebody be faster, the
+// worker ends, and the next one tries another.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String(), nil
+}
+
+// Admins returns the admin addresses of the present processes.
+func (f *Fleet) Admins() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.admins)
 }
 
 // Harass does harm at random until ctx ends: about one act every interval.

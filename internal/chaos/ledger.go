@@ -112,6 +112,17 @@ func (l *Ledger) begin(r *http.Request) (call *Call, took time.Duration, status 
 	return call, took, status
 }
 
+// after returns the calls from the n-th on, as far as they are known.
+func (l *Ledger) after(n int) []Call {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var calls []Call
+	for _, c := range l.calls[n:] {
+		calls = append(calls, *c)
+	}
+	return calls
+}
+
 // Calls returns all calls by name, each name's in the order of their starts.
 func (l *Ledger) Calls() map[string][]Call {
 	l.mu.Lock()

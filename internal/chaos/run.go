@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -53,6 +54,7 @@ type run struct {
 	tables           *dynamodb.Client
 	queueURL, dlqURL string
 	sent             map[string]int
+	sentAt           sync.Map // time of a name's first message, by name
 	ledger           *Ledger
 	proxies          []*Proxy
 	fleet            *Fleet
@@ -162,7 +164,9 @@ func (r *run) send(ctx context.Context) error {
 			back := int(random.ExpFloat64() * 20)
 			name = fmt.Sprintf("n%d", max(0, len(r.sent)-1-back))
 		}
-		r.sent[name]++
+		if r.sent[name]++; r.sent[name] == 1 {
+			r.sentAt.Store(name, time.Now())
+		}
 		entries = append(entries, types.SendMessageBatchRequestEntry{
 			Id: aws.String(strconv.Itoa(len(entries))), MessageBody: aws.String(fmt.Sprintf(`{"name":%q}`, name)),
 		})

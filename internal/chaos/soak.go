@@ -1,10 +1,13 @@
 package chaos
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,9 +19,12 @@ type Sample struct {
 	At          time.Duration // since the start of the load
 	MemoryBytes int64         // resident, of all workers
 	Threads     int           // of the operating system
+	Goroutines  int           // as /metrics tells
 	Files       int           // open descriptors
 	Waiting     int           // messages in the queue
 	Calls       int           // of the target so far
+	Latency     time.Duration // from sending to the target, the median of the names first called since the last sample
+	Slowest     time.Duration // of these
 }
 
 // sample calls cfg.Sample every second until ctx ends.
@@ -26,19 +32,59 @@ func (r *run) sample(ctx context.Context) {
 	if r.cfg.Sample == nil {
 		return
 	}
-	start := time.Now()
+	start, calls := time.Now(), 0
 	for ctx.Err() == nil {
 		s := &Sample{At: time.Since(start)}
 		for _, pid := range r.fleet.PIDs() {
 			s.add(pid)
 		}
+		for _, admin := range r.fleet.Admins() {
+			s.Goroutines += goroutines(ctx, admin)
+		}
 		s.Waiting, _ = r.depth(ctx) // a look that fails is a gap in the plot
-		r.ledger.mu.Lock()
-		s.Calls = len(r.ledger.calls)
-		r.ledger.mu.Unlock()
+		fresh := r.ledger.after(calls)
+		calls += len(fresh)
+		s.Calls = calls
+		s.Latency, s.Slowest = r.latency(fresh)
 		r.cfg.Sample(s)
 		wait(ctx, time.Second)
 	}
+}
+
+// latency is how long names waited for their first call: the median, and the
+// longest.
+func (r *run) latency(calls []Call) (median, slowest time.Duration) {
+	var all []time.Duration
+	for _, c := range calls {
+		if sent, ok := r.sentAt.LoadAndDelete(c.Name); ok {
+			all = append(all, c.Start.Sub(sent.(time.Time)))
+		}
+	}
+	if len(all) == 0 {
+		return 0, 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2], all[len(all)-1]
+}
+
+// goroutines is how many a worker has, by its metrics; 0 when it does not answer.
+func goroutines(ctx context.Context, admin string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
+	if err != nil {
+		return 0
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = resp.Body.Close() }()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if n, ok := strings.CutPrefix(lines.Text(), "go_goroutines "); ok {
+			count, _ := strconv.Atoi(n)
+			return count
+		}
+	}
+	return 0
 }
 
 // add adds what the process takes, as Linux tells it.
@@ -74,7 +120,10 @@ func Plot(samples []Sample) []byte {
 	}{
 		{"resident memory", "MiB", func(s Sample) float64 { return float64(s.MemoryBytes) / (1 << 20) }},
 		{"threads", "", func(s Sample) float64 { return float64(s.Threads) }},
+		{"goroutines", "", func(s Sample) float64 { return float64(s.Goroutines) }},
 		{"open files", "", func(s Sample) float64 { return float64(s.Files) }},
+		{"from sending to the target, median", "ms", func(s Sample) float64 { return float64(s.Latency.Milliseconds()) }},
+		{"from sending to the target, longest", "ms", func(s Sample) float64 { return float64(s.Slowest.Milliseconds()) }},
 		{"messages in the queue", "", func(s Sample) float64 { return float64(s.Waiting) }},
 		{"calls of the target", "", func(s Sample) float64 { return float64(s.Calls) }},
 	}

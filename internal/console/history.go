@@ -360,15 +360,16 @@ func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func clip(s string, n int) string {
 	long := len(s) > n
 	if long {
-		s = cut(s, n-len("…"))
+		s = cut(s, n)
 	}
-	if s = strings.ToValidUTF8(s, "\uFFFD"); len(s) > n { // each bad byte may have become three
-		long, s = true, cut(s, n-len("…"))
+	s = strings.ToValidUTF8(s, "\uFFFD") // each bad byte may have become three
+	if !long && len(s) <= n {
+		return strings.Clone(s)
 	}
-	if long {
-		return s + "…"
+	if most := n - len("…"); len(s) > most {
+		s = cut(s, most)
 	}
-	return strings.Clone(s)
+	return s + "…"
 }
 
 // cut shortens s to at most n bytes without splitting a character.

@@ -101,6 +101,7 @@ func FuzzPatternIsBoundedText(f *testing.F) {
 
 func FuzzClipIsBoundedText(f *testing.F) {
 	f.Add("äöü", 4)
+	f.Add("00\xe600000", 4)
 	f.Fuzz(func(t *testing.T, s string, n int) {
 		n = 3 + min(max(n, 0), 1000)
 		got := clip(s, n)

@@ -92,7 +92,7 @@ func split(body string, lines bool) ([]string, error) {
 	if lines {
 		for line := range strings.Lines(body) {
 			line = strings.TrimRight(line, "\r\n")
-			if strings.Trim(line, " \t") == "" {
+			if strings.Trim(line, " \t\r") == "" {
 				continue
 			}
 			if err := add(line); err != nil {

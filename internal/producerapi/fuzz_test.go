@@ -100,7 +100,7 @@ func FuzzIdempotencyKey(f *testing.F) {
 
 // FuzzSplit demands that the messages of a batch are pieces of it, in order.
 func FuzzSplit(f *testing.F) {
-	for _, seed := range []string{`[]`, `[{"name":"a"}, 1 ,"x"]`, `[`, `[1]]`, "{}\n{}\r\n\n", "\v", `[[],{"a":[1]}]`} {
+	for _, seed := range []string{`[]`, `[{"name":"a"}, 1 ,"x"]`, `[`, `[1]]`, "{}\n{}\r\n\n", "\v", "0\n\r  ", `[[],{"a":[1]}]`} {
 		f.Add(seed, true)
 		f.Add(seed, false)
 	}

@@ -51,8 +51,11 @@ type call struct {
 // do makes a call: it takes time, and meets its fate on either side of the
 // effect. While the process is paused nothing begins and no answer arrives.
 func (p *process) do(ctx context.Context, c call) error {
-	if err := p.gate(); err != nil {
+	if err := p.gate(c.op + " " + c.key); err != nil {
 		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err // nothing is sent
 	}
 	n := p.count(c.op + " " + c.key)
 	r := p.w.dice.roll(p.label+" "+c.op, c.key, n)
@@ -75,7 +78,7 @@ func (p *process) do(ctx context.Context, c call) error {
 		time.Sleep(between(r, time.Microsecond, time.Millisecond))
 	}
 	p.w.watch.note(p.label, c.op, c.key, strconv.Itoa(n), string(f), outcomeOf(err))
-	if dead := p.gate(); dead != nil {
+	if dead := p.gate(c.op + " " + c.key); dead != nil {
 		return dead
 	}
 	return err
@@ -183,5 +186,8 @@ func outcomeOf(err error) string {
 		return "done"
 	}
 	text, _, _ := strings.Cut(err.Error(), " by message ") // its id is not drawn from the seed
+	for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
+		text = strings.ReplaceAll(text, end.Error(), "context ended") // both can fall on one instant
+	}
 	return fmt.Sprintf("%.60s", text)
 }

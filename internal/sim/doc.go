@@ -19,7 +19,10 @@
 // [Plan.Settle] of that every message must have left the queue and every name
 // must have its outcome.
 //
-// What is not shown here: real SQS and DynamoDB (the tests against servers do
+// [RunOnDynamoDB] keeps the records in a real server's table instead, behind the
+// real store and the SDK's client.
+//
+// What is not shown here: Amazon's SQS and DynamoDB (the tests against servers do
 // that), and goroutine schedules that only real parallelism has (the race
 // detector and package chaos do that).
 package sim

@@ -196,7 +196,7 @@ func (v *watch) exactlyOnce(id string) {
 		want = 1
 		v.stats.Completed++
 	}
-	if n, _ := v.w.base.Value(rec.Name).(int); n != want {
+	if n := v.w.keep.counted(rec.Name); n != want {
 		v.violate("%s is %q, and its transaction was written %d times", id, rec.Status, n)
 	}
 }

@@ -27,8 +27,9 @@ type Plan struct {
 	Workers     int
 	Concurrency int
 	Names       int
-	Messages    int // Names and duplicates of them
-	Groups      int // of a FIFO queue
+	Messages    int  // Names and duplicates of them
+	Groups      int  // of a FIFO queue
+	Bursts      bool // messages come many at a time, so that calls are shared
 	Mismatch    float64
 
 	Visibility, Lease, Skew time.Duration
@@ -44,6 +45,7 @@ type Plan struct {
 	Duplicate  float64 // a receive delivers, and leaves a copy behind
 	Early      float64 // a message is visible again while it is handled
 	DeleteLost float64 // a delete is answered and does nothing
+	NoDelete   float64 // a delete is refused, beside Queue
 
 	Slow, Fail, Permanent, Panic, Deaf float64 // of handlers; Deaf: ignores cancellation
 
@@ -101,6 +103,17 @@ func NewPlan(seed uint64, live bool) Plan {
 			p.Clock, p.Beyond = 100*time.Second, true
 		}
 	}
+	return p
+}
+
+// Crowded is the plan with many names at a time, so that writes and reads share
+// calls.
+func (p Plan) Crowded() Plan {
+	r := dice{p.Seed}.roll("crowd", "", 0)
+	p.Bursts = true
+	p.Names = 10 + r.IntN(20)
+	p.Messages = p.Names + r.IntN(20)
+	p.Workers, p.Concurrency = min(p.Workers, 3), pick(r, 10, 25)
 	return p
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/memstore"
 )
 
 // process is one life of a worker: from its start to its stop or death.
@@ -19,6 +18,7 @@ type process struct {
 	host  int    // whose clock it has
 	label string // host and life, for the trace
 
+	prime    func(context.Context) // what comes before the work; may be nil
 	consumer *consumer.Consumer
 	stop     context.CancelFunc
 	ended    chan struct{} // closed when Run has returned
@@ -41,9 +41,13 @@ func newProcess(w *world, host, life int) (*process, error) {
 	}
 	plan := w.plan
 	log := slog.New(slog.DiscardHandler)
-	guard, err := dedupe.New[string](store{p}, dedupe.Config{
-		Scope: scope, Lease: plan.Lease, Skew: plan.Skew,
-		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: p.now, Random: p.random, Logger: log,
+	store, now, err := w.keep.open(p)
+	if err != nil {
+		return nil, err
+	}
+	guard, err := dedupe.New[string](store, dedupe.Config{
+		Scope: w.scope, Lease: plan.Lease, Skew: plan.Skew,
+		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: now, Random: p.random, Logger: log,
 		Hooks: w.watch.hooks(),
 	})
 	if err != nil {
@@ -53,6 +57,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 		QueueURL: w.queueURL, Concurrency: plan.Concurrency, Visibility: plan.Visibility,
 		DrainTimeout: plan.Drain, Random: p.random, Logger: log,
 		Hooks: consumer.Hooks{Handled: func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
+			p.step("decides", m)
 			w.watch.decided(p, m, d)
 		}},
 	})
@@ -63,6 +68,9 @@ func newProcess(w *world, host, life int) (*process, error) {
 	p.stop = stop
 	go func() { // joined through ended
 		defer close(p.ended)
+		if p.prime != nil {
+			p.prime(ctx)
+		}
 		err := p.consumer.Run(ctx)
 		p.exit()
 		w.watch.ranOut(p, err)
@@ -86,11 +94,12 @@ func (p *process) random() float64 {
 	return p.w.dice.roll(p.label+" random", "", p.count("random")).Float64()
 }
 
-// gate lets a living process pass, and holds a paused one.
-func (p *process) gate() error {
+// gate lets a living process pass, and holds a paused one: then what is about
+// different things goes on at different instants.
+func (p *process) gate(about string) error {
 	for {
 		p.mu.Lock()
-		over, paused := p.isOver, p.paused
+		over, paused, n := p.isOver, p.paused, p.pauses
 		p.mu.Unlock()
 		switch {
 		case over:
@@ -100,6 +109,7 @@ func (p *process) gate() error {
 		}
 		select {
 		case <-paused:
+			time.Sleep(between(p.w.dice.roll(p.label+" resumes", about, n), time.Nanosecond, time.Millisecond))
 		case <-p.dead:
 		}
 	}
@@ -143,6 +153,12 @@ func (p *process) isDead() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.isOver
+}
+
+func (p *process) isStopping() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped || p.isOver
 }
 
 // terminate is SIGTERM: a graceful stop.
@@ -209,7 +225,7 @@ func (down) Down() bool { return true }
 // attempt, so that an attempt fares the same wherever it runs.
 func (p *process) handle(ctx context.Context, m consumer.Message) (string, error) {
 	w := p.w
-	if p.gate() != nil {
+	if p.gate(m.Body) != nil {
 		return "", errCrashed
 	}
 	a, _ := dedupe.AttemptFrom(ctx)
@@ -226,7 +242,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 	}
 	pauses, _ := p.pauseState()
 	err := p.work(ctx, took)
-	if p.gate() != nil {
+	if p.gate(m.Body) != nil {
 		return "", errCrashed
 	}
 	if now, _ := p.pauseState(); now > pauses && chance(r, 0.5) {
@@ -239,10 +255,11 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		}
 		_ = p.work(context.WithoutCancel(ctx), reaction)
 		if !deaf {
+			w.watch.cancelled(run)
 			return "", fmt.Errorf("sim: gave up: %w", err)
 		}
 	}
-	if p.gate() != nil {
+	if p.gate(m.Body) != nil {
 		return "", errCrashed
 	}
 	switch {
@@ -254,9 +271,10 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		panic("sim: panic")
 	}
 	w.watch.effect(run)
-	if err := memstore.Add(ctx, counter(a.Name)); err != nil {
+	if err := w.keep.count(ctx, a.Name); err != nil {
 		return "", err
 	}
+	w.watch.done(run)
 	return fmt.Sprintf("%s by %d", a.Name, a.Fence), nil
 }
 
@@ -264,22 +282,19 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 // handled at one instant, where the order would be anybody's.
 func (p *process) apart(h consumer.Handler) consumer.Handler {
 	return func(ctx context.Context, m consumer.Message) error {
-		label := p.w.watch.labelOf(m.ID)
-		r := p.w.dice.roll(p.label+" apart", label, p.count("apart "+label))
-		time.Sleep(between(r, time.Nanosecond, time.Millisecond))
+		p.step("begins", m)
 		p.w.watch.handling(m)
 		err := h(ctx, m)
-		time.Sleep(between(r, time.Nanosecond, time.Microsecond))
+		p.step("ends", m)
 		return err
 	}
 }
 
-// counter is a write in the handler's transaction: it counts completions.
-func counter(name string) memstore.Write {
-	return memstore.Write{Key: name, Update: func(stored any) (any, error) {
-		n, _ := stored.(int)
-		return n + 1, nil
-	}}
+// step lets a moment pass, another one for each message.
+func (p *process) step(what string, m consumer.Message) {
+	label := p.w.watch.labelOf(m.ID)
+	r := p.w.dice.roll(p.label+" "+what, label, p.count(what+" "+label))
+	time.Sleep(between(r, time.Nanosecond, time.Millisecond))
 }
 
 // work takes time, unless the process dies or the work is cancelled.

@@ -28,9 +28,12 @@ const tries = 3
 // do makes a call as the SDK's client does, which tries again by itself.
 func (q queue) do(ctx context.Context, c call) error {
 	c.rates, c.down = q.p.w.queueRates(), q.p.w.isDown(queueDown)
+	if c.op == "delete" {
+		c.rates.Refuse += q.p.w.now(q.p.w.plan.NoDelete)
+	}
 	met := c.met
 	c.met = func(f fate) {
-		q.p.w.watch.queueFault(q.p)
+		q.p.w.watch.queueFault(q.p, c.op)
 		if met != nil {
 			met(f)
 		}
@@ -42,6 +45,7 @@ func (q queue) do(ctx context.Context, c call) error {
 		}
 		r := q.p.w.dice.roll(q.p.label+" retry "+c.op, c.key, q.p.count("retry "+c.op+c.key))
 		if sleep(ctx, between(r, time.Millisecond, time.Second)) != nil {
+			time.Sleep(between(r, time.Microsecond, time.Millisecond)) // as in do
 			return err
 		}
 	}
@@ -107,14 +111,14 @@ func (q queue) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatc
 		receipts[i] = *e.ReceiptHandle
 	}
 	out := &sqs.DeleteMessageBatchOutput{}
-	err := q.do(ctx, call{op: "delete", key: w.watch.keyOf(receipts), met: w.watch.faulty(receipts), apply: func(ctx context.Context) error {
+	err := q.do(ctx, call{op: "delete", key: w.watch.keyOf(receipts), met: w.watch.faulty(receipts, onDelete), apply: func(ctx context.Context) error {
 		*out = sqs.DeleteMessageBatchOutput{}
 		rest := &sqs.DeleteMessageBatchInput{QueueUrl: in.QueueUrl}
 		for i, e := range in.Entries {
 			r := w.dice.roll(q.p.label+" delete entry", w.watch.label(receipts[i]), q.p.count("delete "+receipts[i]))
 			switch {
 			case chance(r, w.queueRates().Entry):
-				out.Failed = append(out.Failed, q.failed(e.Id, receipts[i]))
+				out.Failed = append(out.Failed, q.failed(e.Id, receipts[i], onDelete))
 			case chance(r, w.now(w.plan.DeleteLost)):
 				w.watch.fault("delete", "forgotten")
 				w.watch.excuseReceipt(receipts[i], "delete forgotten")
@@ -151,9 +155,9 @@ func position(entries []types.DeleteMessageBatchRequestEntry, id *string) int {
 	return slices.IndexFunc(entries, func(e types.DeleteMessageBatchRequestEntry) bool { return *e.Id == *id })
 }
 
-func (q queue) failed(id *string, receipt string) types.BatchResultErrorEntry {
+func (q queue) failed(id *string, receipt, on string) types.BatchResultErrorEntry {
 	q.p.w.watch.fault("entry", refused)
-	q.p.w.watch.excuseReceipt(receipt, "entry failed")
+	q.p.w.watch.excuseReceipt(receipt, on+"entry failed")
 	return types.BatchResultErrorEntry{Id: id, Code: aws.String("InternalError")}
 }
 
@@ -165,13 +169,13 @@ func (q queue) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeM
 		receipts[i] = *e.ReceiptHandle
 	}
 	out := &sqs.ChangeMessageVisibilityBatchOutput{}
-	err := q.do(ctx, call{op: "change", key: w.watch.keyOf(receipts), met: w.watch.faulty(receipts), apply: func(ctx context.Context) error {
+	err := q.do(ctx, call{op: "change", key: w.watch.keyOf(receipts), met: w.watch.faulty(receipts, ""), apply: func(ctx context.Context) error {
 		*out = sqs.ChangeMessageVisibilityBatchOutput{}
 		rest := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: in.QueueUrl}
 		for i, e := range in.Entries {
 			r := w.dice.roll(q.p.label+" change entry", w.watch.label(receipts[i]), q.p.count("change "+receipts[i]))
 			if chance(r, w.queueRates().Entry) {
-				out.Failed = append(out.Failed, q.failed(e.Id, receipts[i]))
+				out.Failed = append(out.Failed, q.failed(e.Id, receipts[i], ""))
 				continue
 			}
 			rest.Entries = append(rest.Entries, e)

@@ -15,12 +15,13 @@ import (
 // begin notes that a handler starts. From here on, and only from here on, work
 // can have effects.
 func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consumer.Message) *attempt { //nolint:revive // p is who, ctx is what is looked at
-	id := dedupe.RecordID(scope, a.Name)
+	id := dedupe.RecordID(v.w.scope, a.Name)
 	rec := v.w.record(id)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	n, known := v.name(id), v.messages[m.ID]
-	run := &attempt{ctx: ctx, name: n, fence: a.Fence, p: p, message: known, receipt: m.ReceiptHandle}
+	run := &attempt{ctx: ctx, name: n, fence: a.Fence, p: p, message: known, receipt: m.ReceiptHandle, began: time.Now()}
+	v.runs[m.ReceiptHandle] = run
 	v.stats.Attempts++
 	known.begun++
 	v.line(p.label, "begins", a.Name, fmt.Sprint(a.Number), known.label)
@@ -28,6 +29,7 @@ func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consu
 	loose := v.w.plan.Beyond || v.pausedSince(n.claims[a.Fence])
 	if !loose {
 		v.mustHold(run, rec)
+		v.startsInTime(run, rec)
 	}
 	for _, other := range n.running {
 		switch {
@@ -99,7 +101,9 @@ var outOfOrder = []string{"duplicated", "delivered early", "delete forgotten", "
 func (v *watch) end(run *attempt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.line(run.p.label, "returns", run.name.label)
+	if !run.p.isDead() {
+		v.line(run.p.label, "returns", run.name.label)
+	}
 	run.name.running = slices.DeleteFunc(run.name.running, func(a *attempt) bool { return a == run })
 }
 
@@ -108,6 +112,7 @@ func (v *watch) effect(run *attempt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.stats.Effects++
+	v.stopsInTime(run, v.w.record(run.message.id()))
 	if run.fence < run.name.highest {
 		v.stats.Refused++
 	}
@@ -130,11 +135,29 @@ func (v *watch) stored(p *process, before, after dedupe.Record) {
 			v.violate("%s: fence %d (version %d) claimed after %d", n.label, after.Fence, after.Version, before.Fence)
 		}
 		times, _ := p.pauseState()
-		n.claims[after.Fence] = claim{p, times}
+		n.claims[after.Fence] = claim{p, times, time.Now()}
+		v.spends(n, after)
 	case after.Fence != before.Fence:
 		v.violate("%s: fence %d became %d without a claim", n.label, before.Fence, after.Fence)
 	}
+	n.spent[after.ReopenedBy] = true
 	v.transition(n, p, before, after, claimed)
+	v.counts(n, before, after, claimed)
+	v.expires(n, after)
+}
+
+// cancelled notes that a handler gives up because it was told to.
+func (v *watch) cancelled(run *attempt) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	run.cancelled = true
+}
+
+// done notes that a handler has done its work.
+func (v *watch) done(run *attempt) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	run.done = true
 }
 
 // transition checks a write against what DESIGN.md allows.
@@ -142,6 +165,9 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 	own := before.Owner == after.Owner
 	if before.Status != "" && onlyOrder(before, after) {
 		return
+	}
+	if before.Fingerprint != after.Fingerprint {
+		n.opened = time.Now()
 	}
 	switch before.Status {
 	case dedupe.Completed:
@@ -157,9 +183,15 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 			v.violate("%s: unknown, and then %s", n.label, after.Status)
 		}
 	case dedupe.InProgress:
+		if claimed && v.w.plan.Hold {
+			v.violate("%s: %s runs again what may have been done", n.label, p.label)
+		}
 		challenged := after.Status == dedupe.Rejected || after.Status == dedupe.Unknown // as a challenger may find a lapsed lease
 		if holder := n.claims[before.Fence].p; !claimed && !challenged && holder != p {
 			v.violate("%s: %s makes %s of what %s holds", n.label, p.label, after.Status, holder.label)
+		}
+		if claimed || challenged && n.claims[before.Fence].p != p {
+			v.waits(n, p, before)
 		}
 		if after.Status != dedupe.InProgress && own {
 			v.settles(n, before)
@@ -238,6 +270,9 @@ func (v *watch) changing(p *process, receipt string, d time.Duration) {
 	}
 	rec := v.w.record(m.id())
 	held := rec.Status == dedupe.InProgress && n.claims[rec.Fence].p == p && v.messages[rec.MessageID] == m
+	if run := v.runs[receipt]; run != nil && rec.Status == dedupe.InProgress && rec.Fence == run.fence {
+		v.violate("%s releases %s, whose attempt has no end on record", p.label, m.label)
+	}
 	if held && !elsewhere && receipt == m.receipt && !n.faultsBy[p] {
 		v.violate("%s releases %s before its record", p.label, m.label)
 	}
@@ -257,6 +292,9 @@ func (v *watch) copied(p *process, original, reason string) {
 	v.line(p.label, "dead-letters", m.label, reason)
 	rec, n := v.w.record(m.id()), v.name(m.id())
 	final := rec.Status.Final() || n.reopened.After(m.givenUp)
+	if run := v.runs[m.receipt]; run != nil && run.p == p && run.cancelled && rec.Fence == run.fence && !final {
+		v.violate("%s dead-letters %s for %q, and its attempt is not on record as failed", p.label, m.label, reason)
+	}
 	if reason == "mismatch" {
 		final = rec.Fingerprint != fingerprint(m.body)
 	}
@@ -326,7 +364,9 @@ func (v *watch) ranOut(p *process, err error) {
 	}
 	v.excuseTroubled(p) // those too that came with the poll that was out at the stop
 	switch {
-	case err == nil || p.hasCrashed():
+	case p.hasCrashed():
+	case err == nil:
+		v.leavesNothing(p)
 	case errors.Is(err, consumer.ErrAbandoned):
 		v.excuseHeld(p, "abandoned")
 	default:

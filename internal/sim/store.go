@@ -2,12 +2,75 @@ package sim
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
 )
 
-// store is the store as one process reaches it.
-type store struct{ p *process }
+// keeper is where the records of a run are kept.
+type keeper interface {
+	// open returns the store as one process reaches it, and the clock of the
+	// process's guard.
+	open(p *process) (dedupe.Store, func() time.Time, error)
+
+	// record is what is stored, without any fault between.
+	record(id string) dedupe.Record
+
+	// count is a write in a handler's transaction: it counts completions.
+	count(ctx context.Context, name string) error
+
+	// counted is how often that was written.
+	counted(name string) int
+}
+
+// inMemory keeps records in a memstore.
+type inMemory struct {
+	w    *world
+	base *memstore.Store
+
+	swaps sync.Mutex // makes a write and the look at it one step
+}
+
+func (k *inMemory) open(p *process) (dedupe.Store, func() time.Time, error) {
+	return store{p, k}, p.now, nil
+}
+
+func (k *inMemory) record(id string) dedupe.Record {
+	rec, _ := k.base.Get(context.Background(), id) // fails only with its context
+	return rec
+}
+
+func (k *inMemory) count(ctx context.Context, name string) error {
+	return memstore.Add(ctx, memstore.Write{Key: name, Update: func(stored any) (any, error) {
+		n, _ := stored.(int)
+		return n + 1, nil
+	}})
+}
+
+func (k *inMemory) counted(name string) int {
+	n, _ := k.base.Value(name).(int)
+	return n
+}
+
+// commit writes to the store and lets the watch see it.
+func (k *inMemory) commit(p *process, old dedupe.Version, next dedupe.Record, effects []any) error {
+	k.swaps.Lock()
+	defer k.swaps.Unlock()
+	before := k.record(next.ID)
+	if err := k.base.Commit(context.Background(), old, next, effects); err != nil {
+		return err
+	}
+	k.w.watch.stored(p, before, next)
+	return nil
+}
+
+// store is a memstore as one process reaches it.
+type store struct {
+	p *process
+	k *inMemory
+}
 
 var (
 	_ dedupe.Store     = store{}
@@ -18,14 +81,14 @@ var (
 // Swap implements [dedupe.Store].
 func (s store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
 	return s.p.do(ctx, s.call("swap", next.ID, func(context.Context) error {
-		return s.p.w.commit(s.p, old, next, nil)
+		return s.k.commit(s.p, old, next, nil)
 	}))
 }
 
 // Commit implements [dedupe.Committer].
 func (s store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
 	return s.p.do(ctx, s.call("commit", next.ID, func(context.Context) error {
-		return s.p.w.commit(s.p, old, next, effects)
+		return s.k.commit(s.p, old, next, effects)
 	}))
 }
 
@@ -33,7 +96,7 @@ func (s store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Recor
 func (s store) Get(ctx context.Context, id string) (dedupe.Record, error) {
 	var rec dedupe.Record
 	c := s.call("get", id, func(context.Context) error {
-		rec = s.p.w.record(id)
+		rec = s.k.record(id)
 		return nil
 	})
 	c.again = false
@@ -48,6 +111,6 @@ func (s store) call(op, id string, apply func(context.Context) error) call {
 	w := s.p.w
 	return call{
 		op: op, key: id, rates: w.storeRates(), down: w.isDown(storeDown) || w.isCut(s.p.host), apply: apply, again: true,
-		met: func(fate) { w.watch.storeFault(s.p, id) },
+		met: func(f fate) { w.watch.storeFault(s.p, f, id) },
 	}
 }

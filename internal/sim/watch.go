@@ -33,6 +33,11 @@ type watch struct {
 	asked      map[string]time.Time // last begin of the handling, by receipt
 	inTrouble  map[*process]bool    // their calls to SQS have met faults
 	groups     map[string][]*message
+
+	beatTrouble  map[*process]bool   // their changes of visibility have met faults
+	storeTrouble map[*process]bool   // their calls to the store have met faults
+	runs         map[string]*attempt // the last one, by receipt
+	tries        map[string]int      // failed ones in place, by receipt
 }
 
 // name is what is known of one name.
@@ -42,13 +47,17 @@ type name struct {
 	running  []*attempt
 	highest  dedupe.Version    // fence of an attempt that has begun
 	faultsBy map[*process]bool // processes whose calls about it have met faults
+	lateBy   map[*process]bool // processes whose calls about it may have come late
 	reopened time.Time         // last time that one was
+	spent    map[string]bool   // redrive orders, by the message's id
+	opened   time.Time         // last time that the payload changed
 }
 
 // claim is who holds a fence, and how often it had been paused by then.
 type claim struct {
 	p      *process
 	pauses int
+	at     time.Time
 }
 
 // attempt is a handler at work.
@@ -59,11 +68,16 @@ type attempt struct {
 	p       *process
 	message *message
 	receipt string
+	began   time.Time
+	done    bool // the work
+
+	cancelled bool // and gave up for it
 }
 
 // message is a message with one id: copies of it are the same.
 type message struct {
 	label, body, group string
+	record             string // id
 	redriven           bool
 	deliveries         int
 	received           time.Time // last
@@ -78,10 +92,7 @@ type message struct {
 	taken              bool // over: the last answer was that somebody else has the name
 }
 
-func (m *message) id() string {
-	n, _, _ := strings.Cut(m.body, "|")
-	return dedupe.RecordID(scope, n)
-}
+func (m *message) id() string { return m.record }
 
 func (m *message) excuse(why string) {
 	if !slices.Contains(m.excuses, why) {
@@ -102,10 +113,17 @@ func (m *message) excused(by ...string) bool {
 	return false
 }
 
+// mayShow reports whether something may have made the message visible while it
+// is held.
+func (m *message) mayShow() bool {
+	return slices.ContainsFunc(m.excuses, func(e string) bool { return !strings.HasPrefix(e, onDelete) })
+}
+
 func newWatch(w *world) *watch {
 	return &watch{
 		w: w, faults: make(map[string]int), names: make(map[string]*name), messages: make(map[string]*message),
 		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), asked: make(map[string]time.Time), groups: make(map[string][]*message),
+		beatTrouble: make(map[*process]bool), storeTrouble: make(map[*process]bool), runs: make(map[string]*attempt), tries: make(map[string]int),
 	}
 }
 
@@ -164,7 +182,7 @@ func (v *watch) fault(op string, f fate) {
 func (v *watch) name(id string) *name {
 	n := v.names[id]
 	if n == nil {
-		n = &name{label: id, claims: make(map[dedupe.Version]claim), faultsBy: make(map[*process]bool)}
+		n = &name{label: id, claims: make(map[dedupe.Version]claim), spent: make(map[string]bool), faultsBy: make(map[*process]bool), lateBy: make(map[*process]bool)}
 		v.names[id] = n
 	}
 	return n
@@ -178,7 +196,11 @@ func (v *watch) sent(body, group string, redriven bool, send func() (id string))
 	if v.messages[id] != nil {
 		return
 	}
-	m := &message{label: fmt.Sprintf("m%d", len(v.messages)), body: body, group: group, redriven: redriven}
+	name, _, _ := strings.Cut(body, "|")
+	m := &message{
+		label: fmt.Sprintf("m%d", len(v.messages)), body: body, group: group, redriven: redriven,
+		record: dedupe.RecordID(v.w.scope, name),
+	}
 	v.messages[id] = m
 	v.groups[group] = append(v.groups[group], m)
 	v.name(m.id())
@@ -217,7 +239,7 @@ func (v *watch) received(p *process, messages []types.Message, duplicated bool) 
 		if duplicated {
 			m.excuse("duplicated")
 		}
-		if h := m.holder; h != nil && !h.isDead() && len(m.excuses) == 0 {
+		if h := m.holder; h != nil && !h.isDead() && !v.beatTrouble[h] && !m.mayShow() {
 			v.violate("%s is delivered to %s while %s holds it", m.label, p.label, h.label)
 		}
 		if _, paused := p.pauseState(); paused {
@@ -260,6 +282,8 @@ func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) 
 	if known.taken {
 		known.unexcuse(storeTrouble) // it has told the worker what it needs to know
 	}
+	v.answered(p, m, known, d.Err)
+	v.inPlace(p, m, known, d)
 	v.line(p.label, "decides", known.label, d.Action.String(), d.Reason, outcomeOf(d.Err))
 	switch d.Action {
 	case consumer.Keep:
@@ -324,25 +348,39 @@ func (v *watch) excuseReceipt(receipt, why string) {
 	v.receipts[receipt].excuse(why)
 }
 
+// onDelete marks the excuses of deletes: until its deletion is answered, a
+// message stays hidden all the same.
+const onDelete = "delete: "
+
 // faulty excuses the messages of a call that has met a fault.
-func (v *watch) faulty(receipts []string) func(fate) {
+func (v *watch) faulty(receipts []string, on string) func(fate) {
 	return func(f fate) {
 		for _, r := range receipts {
-			v.excuseReceipt(r, string(f))
+			v.excuseReceipt(r, on+string(f))
 		}
 	}
 }
 
 // queueFault notes that a call to SQS has met a fault: what stands behind it in
 // a batcher may find no time before the process ends.
-func (v *watch) queueFault(p *process) {
+func (v *watch) queueFault(p *process, op string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.inTrouble[p] = true
+	if op == "change" {
+		v.beatTrouble[p] = true
+	}
 }
 
-func (v *watch) storeFault(p *process, id string) {
+// storeFault notes that a call about these records has met a fault.
+func (v *watch) storeFault(p *process, f fate, ids ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.name(id).faultsBy[p] = true
+	v.storeTrouble[p] = true
+	for _, id := range ids {
+		v.name(id).faultsBy[p] = true
+		if f == late {
+			v.name(id).lateBy[p] = true
+		}
+	}
 }

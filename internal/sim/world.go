@@ -21,8 +21,6 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 )
 
-const scope = "sim"
-
 // service is something that can be down as a whole.
 type service int
 
@@ -38,7 +36,8 @@ type world struct {
 	plan  Plan
 	dice  dice
 	wire  wire
-	base  *memstore.Store
+	keep  keeper
+	scope string // of the records
 	watch *watch
 	start time.Time
 
@@ -57,20 +56,23 @@ type world struct {
 	downs  [services]int   // guarded by mu; outages that go on
 	calm   bool            // guarded by mu: faults have ended
 	ending bool            // guarded by mu: no more restarts
-
-	swaps sync.Mutex // makes a write and the look at it one step
 }
 
-// Run makes the run of a plan and returns what was seen. It must be called in a
-// synctest bubble, and returns when every goroutine of the run has ended.
+// Run makes the run of a plan, with its records in memory, and returns what was
+// seen. It must be called in a synctest bubble, and returns when every goroutine
+// of the run has ended.
 func Run(plan Plan) *Report {
+	return run(plan, "sim", func(w *world) keeper { return &inMemory{w: w, base: memstore.New()} })
+}
+
+func run(plan Plan, scope string, keep func(*world) keeper) *Report {
 	w := &world{
 		plan: plan, dice: dice{plan.Seed}, wire: wire{memqueue.New(memqueue.Config{})},
-		base: memstore.New(), start: time.Now(), over: make(chan struct{}),
+		scope: scope, start: time.Now(), over: make(chan struct{}),
 		hosts: make([]*process, plan.Workers), lives: make([]int, plan.Workers),
 		offset: make([]time.Duration, plan.Workers), drift: make([]float64, plan.Workers), cuts: make([]int, plan.Workers),
 	}
-	w.watch = newWatch(w)
+	w.watch, w.keep = newWatch(w), keep(w)
 	w.createQueues()
 	w.setClocks()
 	for host := range plan.Workers {
@@ -112,7 +114,11 @@ func (w *world) timeline() []event {
 	}
 	for i := range w.plan.Messages {
 		r := w.dice.roll("message", "", i)
-		events = append(events, event{between(r, 0, chaos*3/4), func() { w.send(r, i) }})
+		at := between(r, 0, chaos*3/4)
+		if w.plan.Bursts {
+			at = at.Truncate(30*time.Second) + between(r, 0, 20*time.Millisecond)
+		}
+		events = append(events, event{at, func() { w.send(r, i) }})
 	}
 	put("crash", w.plan.Crashes, func(r *rand.Rand) func() { return func() { w.pickHost(r).crash() } })
 	put("restart", w.plan.Restarts, func(r *rand.Rand) func() { return func() { w.restart(w.pickHost(r)) } })
@@ -290,30 +296,17 @@ func (w *world) stepClock(r *rand.Rand) {
 }
 
 // clock is the time by the clock of a host.
-func (w *world) clock(host int) time.Time {
-	now := time.Now()
-	drifted := min(now.Sub(w.start), w.plan.Chaos)
+func (w *world) clock(host int) time.Time { return time.Now().Add(w.off(host)) }
+
+// off is by how much the clock of a host is ahead.
+func (w *world) off(host int) time.Duration {
+	drifted := min(time.Since(w.start), w.plan.Chaos)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return now.Add(w.offset[host] + time.Duration(w.drift[host]*float64(drifted)))
+	return w.offset[host] + time.Duration(w.drift[host]*float64(drifted))
 }
 
-// commit writes to the store and lets the watch see it.
-func (w *world) commit(p *process, old dedupe.Version, next dedupe.Record, effects []any) error {
-	w.swaps.Lock()
-	defer w.swaps.Unlock()
-	before := w.record(next.ID)
-	if err := w.base.Commit(context.Background(), old, next, effects); err != nil {
-		return err
-	}
-	w.watch.stored(p, before, next)
-	return nil
-}
-
-func (w *world) record(id string) dedupe.Record {
-	rec, _ := w.base.Get(context.Background(), id) // fails only with its context
-	return rec
-}
+func (w *world) record(id string) dedupe.Record { return w.keep.record(id) }
 
 func (w *world) createQueues() {
 	suffix, attributes := "", map[string]string{}

@@ -1,0 +1,161 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// counts: attempts are those started since the name was opened, less the
+// released ones, and never more than allowed.
+func (v *watch) counts(n *name, before, after dedupe.Record, claimed bool) {
+	was := before.Attempts
+	if claimed && before.Status == dedupe.Rejected {
+		was = 0 // opened by an order
+	}
+	released := before.Status == dedupe.InProgress && after.Status == dedupe.Retrying && after.Attempts == was-1
+	switch {
+	case claimed && after.Attempts != was+1, !claimed && after.Attempts != was && !released:
+		v.violate("%s: %d attempts counted after %d (%s, then %s)", n.label, after.Attempts, was, before.Status, after.Status)
+	case claimed && was >= v.w.plan.MaxAttempts:
+		v.violate("%s: attempt %d of %d", n.label, after.Attempts, v.w.plan.MaxAttempts)
+	}
+}
+
+// slack is how long a write may have been on its way: it was paused, or came
+// long after its caller had given up.
+const slack = 10 * time.Minute
+
+// expires: every write sets the expiry to the later of now and lease end, plus
+// the window.
+func (v *watch) expires(n *name, after dedupe.Record) {
+	from := time.Now().Add(-slack)
+	if after.LeaseUntil.After(from) {
+		from = after.LeaseUntil
+	}
+	if after.ExpiresAt.Before(from.Add(dedupe.DefaultWindow)) {
+		v.violate("%s: the record (%s) expires %s early", n.label, after.Status, from.Add(dedupe.DefaultWindow).Sub(after.ExpiresAt))
+	}
+}
+
+// waits: whoever takes a name from an attempt, or ends that for it, has waited
+// for the end of its lease and the skew.
+func (v *watch) waits(n *name, p *process, before dedupe.Record) {
+	early := before.LeaseUntil.Add(v.w.plan.Skew - v.w.plan.Clock - time.Millisecond).Sub(p.now())
+	if early > 0 && !v.w.plan.Beyond {
+		v.violate("%s: %s ends a lease %s early", n.label, p.label, early)
+	}
+}
+
+// spends: every claim by a redriven message spends its order.
+func (v *watch) spends(n *name, after dedupe.Record) {
+	if m := v.messages[after.MessageID]; m != nil && m.redriven && after.ReopenedBy != after.MessageID {
+		v.violate("%s: claimed by %s, which is redriven, and its order is not spent", n.label, m.label)
+	}
+}
+
+// startsInTime: a handler starts with half of its lease left, and not when it
+// has been told to stop before.
+func (v *watch) startsInTime(run *attempt, rec dedupe.Record) {
+	if run.ctx.Err() != nil && !errors.Is(context.Cause(run.ctx), dedupe.ErrLeaseLost) {
+		v.violate("%s begins on %s although it was cancelled before", run.p.label, run.name.label)
+	}
+	if left := rec.LeaseUntil.Sub(run.p.now()); rec.Fence == run.fence && left < v.w.plan.Lease/2-v.w.plan.Clock-time.Millisecond {
+		v.violate("%s begins on %s with %s of its lease left", run.p.label, run.name.label, left)
+	}
+}
+
+// stopsInTime: the handler's context is cancelled by the end of its lease, less
+// the skew.
+func (v *watch) stopsInTime(run *attempt, rec dedupe.Record) {
+	if v.w.plan.Beyond || v.pausedSince(run.name.claims[run.fence]) || run.ctx.Err() != nil {
+		return
+	}
+	left := rec.LeaseUntil.Sub(run.p.now())
+	if rec.Fence == run.fence && rec.Status == dedupe.InProgress && left < v.w.plan.Skew-v.w.plan.Clock-time.Millisecond {
+		v.violate("%s works on %s with %s of its lease left, and is not cancelled", run.p.label, run.name.label, left)
+	}
+}
+
+// answered holds the guard's answer to a delivery against the record.
+func (v *watch) answered(p *process, m consumer.Message, known *message, err error) {
+	n, rec := v.name(known.id()), v.w.record(known.id())
+	asked, run := v.asked[m.ReceiptHandle], v.runs[m.ReceiptHandle]
+	differs := rec.Fingerprint != fingerprint(known.body)
+	if _, ok := errors.AsType[*dedupe.MismatchError](err); ok && !differs && !n.reopened.After(asked) && !n.opened.After(asked) {
+		v.violate("%s calls %s a mismatch, which is of the record's payload", p.label, known.label)
+	}
+	if _, ok := errors.AsType[*dedupe.InProgressError](err); ok && differs && !n.faultsBy[p] {
+		for _, other := range n.running {
+			if other.p == p && other.fence == rec.Fence && other.began.Before(asked) {
+				v.violate("%s has %s wait for another payload", p.label, known.label)
+			}
+		}
+	}
+	if wait, ok := errors.AsType[*dedupe.InProgressError](err); ok && !wait.Until.IsZero() {
+		c := n.claims[rec.Fence]
+		if rec.Status == dedupe.InProgress && c.p == p && c.at.After(asked) && rec.MessageID == m.ID && !n.lateBy[p] {
+			v.violate("%s has %s wait for its own claim", p.label, known.label)
+		}
+	}
+	if known.redriven && fromStore(err) && !n.spent[m.ID] {
+		v.violate("%s has been answered about %s, which is redriven, and its order is not spent", p.label, known.label)
+	}
+	if known.taken && run != nil && run.done && rec.Status == dedupe.Unknown && rec.Fence == run.fence {
+		v.violate("%s has done %s, whose outcome is unknown, and its completion is refused", p.label, known.label)
+	}
+}
+
+// inPlace: a FIFO lane's head is tried again in place, and each failed try there
+// counts as a receive; it is given back only at a stop.
+func (v *watch) inPlace(p *process, m consumer.Message, known *message, d consumer.Disposition) {
+	if !v.w.plan.FIFO {
+		return
+	}
+	if (d.Action == consumer.Release || d.Action == consumer.Defer) && !p.isStopping() {
+		v.violate("%s gives %s back, the head of its lane", p.label, known.label)
+	}
+	if !d.Failure {
+		return
+	}
+	if tried := m.ReceiveCount + v.tries[m.ReceiptHandle]; d.Action == consumer.Park && tried >= v.w.plan.MaxReceives {
+		v.violate("%s tries %s again after %d receives and tries", p.label, known.label, tried)
+	}
+	v.tries[m.ReceiptHandle]++
+}
+
+// fromStore reports whether a guard's answer is the store's to a claim.
+func fromStore(err error) bool {
+	if wait, ok := errors.AsType[*dedupe.InProgressError](err); ok {
+		return !wait.Until.IsZero()
+	}
+	_, rejected := errors.AsType[*dedupe.RejectedError](err)
+	_, exhausted := errors.AsType[*dedupe.ExhaustedError](err)
+	_, unknown := errors.AsType[*dedupe.UnknownOutcomeError](err)
+	return err == nil || rejected || exhausted || unknown
+}
+
+// leavesNothing: a worker that has ended in good order has settled the record of
+// every handler that has returned, where the store let it.
+func (v *watch) leavesNothing(p *process) {
+	if v.storeTrouble[p] {
+		return
+	}
+	for id, n := range v.names {
+		rec := v.w.record(id)
+		held := n.claims[rec.Fence]
+		if rec.Status != dedupe.InProgress || held.p != p || v.pausedSince(held) {
+			continue
+		}
+		running := false
+		for _, run := range n.running {
+			running = running || run.p == p
+		}
+		if !running {
+			v.violate("%s has ended, and holds %s", p.label, n.label)
+		}
+	}
+}

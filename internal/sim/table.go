@@ -1,0 +1,130 @@
+package sim
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+// Table is a table of a DynamoDB server, for runs one after the other. Each has
+// records of its own there.
+type Table struct {
+	name string
+	url  *url.URL
+	runs atomic.Uint64
+
+	mu   sync.Mutex
+	conn net.Conn      // guarded by mu
+	in   *bufio.Reader // guarded by mu; of conn
+}
+
+// NewTable makes a table on the server at endpoint (plain HTTP). It must not be
+// called in a bubble. Its time to live stays off: virtual time is long past for
+// the server.
+func NewTable(ctx context.Context, endpoint, name string) (*Table, error) {
+	at, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("sim: endpoint: %w", err)
+	}
+	_, err = dynamodb.NewFromConfig(emulators.Config(endpoint)).CreateTable(ctx, &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(dynamo.AttrID), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(dynamo.AttrID), KeyType: types.KeyTypeHash}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sim: create table: %w", err)
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", at.Host)
+	if err != nil {
+		return nil, fmt.Errorf("sim: connect: %w", err)
+	}
+	return &Table{name: name, url: at, conn: conn, in: bufio.NewReader(conn)}, nil
+}
+
+// Close gives the connection back. The table stays, as long as its server.
+func (t *Table) Close() { _ = t.conn.Close() }
+
+// exchange sends one request, and returns its answer. There is no goroutine and
+// no timer in it.
+func (t *Table) exchange(header http.Header, body []byte) *answer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	req := &http.Request{
+		Method: http.MethodPost, URL: t.url, Header: header.Clone(), ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+	}
+	if err := req.Write(t.conn); err != nil {
+		panic(fmt.Errorf("sim: send to DynamoDB: %w", err))
+	}
+	resp, err := http.ReadResponse(t.in, req)
+	if err != nil {
+		panic(fmt.Errorf("sim: receive from DynamoDB: %w", err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		panic(fmt.Errorf("sim: receive from DynamoDB: %w", err))
+	}
+	return &answer{status: resp.StatusCode, body: text, date: time.Now()}
+}
+
+// answer is one of DynamoDB's.
+type answer struct {
+	status int
+	body   []byte
+	date   time.Time
+}
+
+// failure is an answer that says that a request has failed.
+func failure(status int, code string) *answer {
+	return &answer{status: status, date: time.Now(), body: fmt.Appendf(nil,
+		`{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":"sim"}`, code)}
+}
+
+func (a *answer) members() map[string]any {
+	var m map[string]any
+	if err := json.Unmarshal(a.body, &m); err != nil {
+		panic(fmt.Errorf("sim: answer of DynamoDB %q: %w", a.body, err))
+	}
+	return m
+}
+
+func (a *answer) get(member string) any { return a.members()[member] }
+
+// set sets a member; nil removes it.
+func (a *answer) set(member string, value any) {
+	m := a.members()
+	if m[member] = value; value == nil {
+		delete(m, member)
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		panic(fmt.Errorf("sim: answer of DynamoDB: %w", err))
+	}
+	a.body = body
+}
+
+func (a *answer) response(req *http.Request) *http.Response {
+	return &http.Response{
+		StatusCode: a.status, Status: http.StatusText(a.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
+		Header: http.Header{
+			"Content-Type": {"application/x-amz-json-1.0"}, "Date": {a.date.UTC().Format(http.TimeFormat)},
+		},
+		ContentLength: int64(len(a.body)), Body: io.NopCloser(bytes.NewReader(a.body)),
+	}
+}
