@@ -59,10 +59,5 @@ func connect(ctx context.Context, c config, instrument func(*aws.Config), log *s
 		store.Close()
 		return backend{}, err
 	}
-	// Nothing is stored there; but the answer says how late it is, before the
-	// first lease is built on this machine's clock.
-	if _, err := store.Get(ctx, "clock"); err != nil {
-		log.Warn("DynamoDB's clock could not be read", "error", err)
-	}
 	return back, nil
 }
