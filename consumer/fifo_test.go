@@ -69,8 +69,8 @@ func (o *order) settle(body string) {
 }
 
 // end notes the end of a message here. Dead-lettered without a try may be only
-// what a drain was too short for: with a maxReceiveCount of 1 whatever is left
-// of a lane when the drain is over can be neither tried nor received again.
+// what a drain was too short for: when it is over, what is left of a lane on its
+// last receive can be neither tried nor received again.
 func (o *order) end(m consumer.Message, d consumer.Disposition, drained bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
