@@ -26,6 +26,7 @@ const (
 	reasonParkedAtStop  = "in progress elsewhere at stop"
 	reasonParkedTooLong = "in progress elsewhere"
 	reasonUntried       = "stopped before it was tried"
+	reasonHeldUp        = "held up and never tried"
 )
 
 // deadCopy is a message on its way to the dead-letter queue.

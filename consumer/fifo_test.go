@@ -4,14 +4,19 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"pgregory.net/rapid"
 
 	"github.com/sqsonce/sqsonce/consumer"
@@ -24,13 +29,16 @@ type order struct {
 	mu      sync.Mutex
 	tried   map[string]int  // guarded by mu; by body
 	settled map[string]bool // guarded by mu; handled or dead-lettered
+	untried map[string]bool // guarded by mu; given up when a drain was over
 	wrong   []string        // guarded by mu
 }
 
-func newOrder() *order { return &order{tried: make(map[string]int), settled: make(map[string]bool)} }
+func newOrder() *order {
+	return &order{tried: make(map[string]int), settled: make(map[string]bool), untried: make(map[string]bool)}
+}
 
 func split(body string) (group string, i int) {
-	group, number, _ := strings.Cut(body, "-")
+	group, number, _ := strings.Cut(strings.TrimSuffix(body, "-full"), "-")
 	i, _ = strconv.Atoi(number)
 	return group, i
 }
@@ -42,7 +50,7 @@ func (o *order) start(body string) {
 	defer o.mu.Unlock()
 	group, i := split(body)
 	for j := range i {
-		if before := fmt.Sprintf("%s-%d", group, j); !o.settled[before] {
+		if before := fmt.Sprintf("%s-%d", group, j); !o.settled[before] && !o.settled[before+"-full"] {
 			o.wrong = append(o.wrong, body+" has overtaken "+before)
 		}
 	}
@@ -60,6 +68,41 @@ func (o *order) settle(body string) {
 	o.settled[body] = true
 }
 
+// end notes the end of a message here. Dead-lettered without a try may be only
+// what a drain was too short for: when it is over, what is left of a lane on its
+// last receive can be neither tried nor received again.
+func (o *order) end(m consumer.Message, d consumer.Disposition, drained bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if d.Action != consumer.DeadLetter {
+		return
+	}
+	if o.tried[m.Body] == 0 {
+		if o.untried[m.Body] = drained; !drained {
+			o.wrong = append(o.wrong, m.Body+" was given up untried: "+d.Reason)
+		}
+	}
+	if m.LastReceive && full(m.Body) {
+		o.settled[m.Body] = true // no room for our reason: SQS moves it
+	}
+}
+
+// full reports whether a message has no room for an attribute of ours.
+func full(body string) bool { return strings.HasSuffix(body, "-full") }
+
+// sendFull sends a message with as many attributes as SQS takes.
+func (p *pool) sendFull(group, body string) {
+	p.t.Helper()
+	in := &sqs.SendMessageInput{
+		MessageBody: &body, MessageGroupId: &group, MessageDeduplicationId: aws.String(group + body),
+		MessageAttributes: make(map[string]types.MessageAttributeValue),
+	}
+	for i := range 10 {
+		in.MessageAttributes[fmt.Sprint("own", i)] = stringAttribute("x")
+	}
+	p.sendWith(in)
+}
+
 // script is a random course of events for a FIFO queue.
 type script struct {
 	seed                    uint64
@@ -67,6 +110,7 @@ type script struct {
 	groups, messages        int
 	failing, deferring, bad float64 // shares of tries
 	flaky                   float64 // share of batch entries that fail
+	full                    float64 // share of messages without room for a reason
 	stops                   int
 	drain                   time.Duration
 	slots                   int
@@ -97,11 +141,14 @@ func (s script) play(t *testing.T) (wrong []string) {
 			return time.Duration(random.Int64N(int64(d)))
 		}
 		for g := range s.groups {
-			var bodies []string
+			group := string(rune('a' + g))
 			for i := range s.messages {
-				bodies = append(bodies, fmt.Sprintf("%c-%d", 'a'+g, i))
+				if body := fmt.Sprintf("%s-%d", group, i); random.Float64() < s.full {
+					p.sendFull(group, body+"-full")
+				} else {
+					p.sendGroup(group, body)
+				}
 			}
-			p.sendGroup(string(rune('a'+g)), bodies...)
 		}
 		late := latencies(s.seed, 200*time.Millisecond)
 		p.faults(func(c memqueue.Call) memqueue.Fault {
@@ -119,6 +166,19 @@ func (s script) play(t *testing.T) (wrong []string) {
 		p.cfg.Random = func() float64 { return float64(draw(time.Hour)) / float64(time.Hour) }
 		p.cfg.Concurrency, p.cfg.Backoff, p.cfg.MaxBackoff = s.slots, time.Second, 20*time.Second
 		p.cfg.Hooks.DeadLettered = func(m consumer.Message, _ consumer.Disposition) { o.settle(m.Body) }
+		var drained atomic.Pointer[time.Time] // when the drain of a stop that has begun is over
+		p.cfg.Hooks.Ended = func(m consumer.Message, d consumer.Disposition) {
+			end := drained.Load()
+			o.end(m, d, end != nil && !time.Now().Before(*end))
+		}
+		finish := func() {
+			end := time.Now().Add(s.drain)
+			drained.Store(&end)
+			if err := p.finish(); err != nil {
+				wrong = append(wrong, err.Error())
+			}
+			drained.Store(nil)
+		}
 		p.handler = func(ctx context.Context, m consumer.Message) error {
 			o.start(m.Body)
 			select {
@@ -137,26 +197,20 @@ func (s script) play(t *testing.T) (wrong []string) {
 		for range s.stops {
 			p.start()
 			time.Sleep(draw(20 * time.Second))
-			if err := p.finish(); err != nil {
-				wrong = append(wrong, err.Error())
-			}
+			finish()
 		}
 		p.start()
 		time.Sleep(time.Duration(s.messages) * 3 * time.Minute)
-		if err := p.finish(); err != nil {
-			wrong = append(wrong, err.Error())
-		}
+		finish()
 		p.faults(nil)
 		if visible, hidden := p.depths(p.queueURL); visible+hidden > 0 {
 			wrong = append(wrong, fmt.Sprintf("%d messages are left", visible+hidden))
 		}
 		for body, m := range p.dead() {
-			reason := attribute(m, consumer.AttrReason)
-			if reason == "" {
+			if attribute(m, consumer.AttrReason) == "" && !full(body) {
 				wrong = append(wrong, body+" was dead-lettered without a reason")
 			}
-			// A drain that is too short for what is left of a lane leaves no choice.
-			if tooShort := s.drain < time.Hour && reason == "stopped before it was tried"; o.tried[body] == 0 && !tooShort {
+			if o.tried[body] == 0 && !o.untried[body] {
 				wrong = append(wrong, body+" was dead-lettered unattempted")
 			}
 		}
@@ -182,12 +236,54 @@ func TestAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
 			deferring:   rapid.SampledFrom([]float64{0, 0.2, 0.3}).Draw(r, "deferring"),
 			bad:         rapid.SampledFrom([]float64{0, 0.1}).Draw(r, "bad"),
 			flaky:       rapid.SampledFrom([]float64{0, 0.2}).Draw(r, "flaky"),
+			full:        rapid.SampledFrom([]float64{0, 0.3}).Draw(r, "full"),
 			stops:       rapid.IntRange(0, 6).Draw(r, "stops"),
 			drain:       rapid.SampledFrom([]time.Duration{25 * time.Second, time.Hour}).Draw(r, "drain"),
 			slots:       rapid.SampledFrom([]int{1, 3, 20}).Draw(r, "slots"),
 		}
 		if wrong := s.play(t); len(wrong) > 0 {
 			r.Fatalf("%+v: %s", s, strings.Join(wrong, "\n"))
+		}
+	})
+}
+
+// TestAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong: SQS moves it to
+// the dead-letter queue, and what stands behind it is tried.
+func TestAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong(t *testing.T) {
+	for _, maxReceives := range []int{1, 3} {
+		bubble(t, maxReceives, true, func(t *testing.T, p *pool) {
+			p.handler = func(_ context.Context, m consumer.Message) error {
+				if full(m.Body) {
+					return errBoom
+				}
+				return nil
+			}
+			p.sendFull("a", "a-0-full")
+			p.sendGroup("a", "a-1", "a-2")
+			p.start()
+			time.Sleep(10 * time.Minute)
+			p.finishClean()
+			p.wantDepths(p.queueURL, 0, 0)
+			if dead := p.dead(); len(dead) != 1 || dead["a-0-full"].Body == nil {
+				t.Errorf("maxReceiveCount %d: dead letters %v, want the head alone", maxReceives, slices.Collect(maps.Keys(dead)))
+			}
+			if tried := slices.Compact(p.bodies()); !slices.Equal(tried, []string{"a-0-full", "a-1", "a-2"}) {
+				t.Errorf("maxReceiveCount %d: tried %v", maxReceives, tried)
+			}
+		})
+	}
+}
+
+func TestAFollowerHeldUpForTwelveHoursIsDeadLetteredAsThat(t *testing.T) {
+	bubble(t, 1, true, func(t *testing.T, p *pool) {
+		p.handler = func(context.Context, consumer.Message) error { return failure{keep: true} }
+		p.sendGroup("a", "a-0", "a-1")
+		p.start()
+		time.Sleep(13 * time.Hour)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+		if got := attribute(p.dead()["a-1"], consumer.AttrReason); got != "held up and never tried" {
+			t.Errorf("reason %q", got)
 		}
 	})
 }

@@ -220,18 +220,26 @@ func TestAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
 			defer mu.Unlock()
 			beats[m.Body]++
 		}
-		p.send(numbered(50)...)
+		const messages = 300
+		p.cfg.Concurrency = messages
+		p.send(numbered(messages)...)
+		p.faults(latencies(1, 100*time.Millisecond))
 		p.handler = func(ctx context.Context, _ consumer.Message) error { <-ctx.Done(); return ctx.Err() }
 		p.start()
 		time.Sleep(5 * time.Minute)
 		mu.Lock()
+		all := 0
 		for body, n := range beats {
+			all += n
 			if n > 17 { // 300 s, one in 18 s at most
 				t.Errorf("%s: %d heartbeats in five minutes", body, n)
 			}
 		}
-		if len(beats) != 50 {
+		if len(beats) != messages {
 			t.Errorf("%d messages had heartbeats", len(beats))
+		}
+		if calls := p.count("ChangeMessageVisibilityBatch"); calls > all/4 {
+			t.Errorf("%d calls for %d heartbeats", calls, all)
 		}
 		mu.Unlock()
 		p.finishClean()

@@ -100,11 +100,12 @@ func (ls *lanes) lastReceiveFollows(l *lane) bool {
 
 // runLane takes the messages of a lane to their ends, in order. A message that
 // stays in the queue ends the lane: its followers are released first, and it
-// last, so that none of them can be received before it.
+// last, so that none of them can be received before it. One that SQS will move
+// by itself does not: its followers, as often received, would go with it.
 func (c *Consumer) runLane(l *lane) {
 	for t, turn := l.first, l.turn; t != nil; {
 		d := c.live(l, t, turn)
-		if leavesQueue(d) && c.end(t, d) {
+		if leavesQueue(d) && (c.end(t, d) || leftToRedrive(t, d)) {
 			if t = c.lanes.next(l, &c.floor); t != nil {
 				turn = c.floor.ask(true)
 			}
@@ -112,7 +113,7 @@ func (c *Consumer) runLane(l *lane) {
 		}
 		var released sync.WaitGroup
 		for _, follower := range c.lanes.end(l, &c.floor) {
-			released.Go(func() { c.end(follower, unstarted(follower)) })
+			released.Go(func() { c.end(follower, c.unstarted(follower)) })
 		}
 		released.Wait()
 		if !leavesQueue(d) {
@@ -125,12 +126,21 @@ func (c *Consumer) runLane(l *lane) {
 // leavesQueue reports whether the message is gone once d is carried out.
 func leavesQueue(d Disposition) bool { return d.Action == Delete || d.Action == DeadLetter }
 
+// leftToRedrive reports whether a message that could not be dead-lettered goes
+// to the dead-letter queue without us: SQS does not deliver it again.
+func leftToRedrive(t *task, d Disposition) bool { return d.Action == DeadLetter && t.LastReceive }
+
 // unstarted is what becomes of a message that was not tried: visible at once.
 // SQS would dead-letter one on its last receive for that, without a word; so we
-// do it, with the reason. That happens only when the drain was too short for it.
-func unstarted(t *task) Disposition {
+// do it, with the reason. That happens only when the drain was too short for
+// it, or when what stands before it took the 12 hours that SQS allows.
+func (c *Consumer) unstarted(t *task) Disposition {
+	d := Disposition{Action: Release}
 	if t.LastReceive {
-		return Disposition{Action: DeadLetter, Reason: reasonUntried, Attempts: t.ReceiveCount - 1}
+		d = Disposition{Action: DeadLetter, Reason: reasonHeldUp, Attempts: t.ReceiveCount - 1}
+		if c.isStopping() {
+			d.Reason = reasonUntried
+		}
 	}
-	return Disposition{Action: Release}
+	return d
 }

@@ -146,6 +146,68 @@ func TestAHungReceiveIsCutOff(t *testing.T) {
 	})
 }
 
+// TestAServerThatHangsCostsNothingButItsTime: for two minutes no call is ever
+// answered, at the start and with messages in every kind of work. Each call is
+// cut off and made again, so that nothing is received twice.
+func TestAServerThatHangsCostsNothingButItsTime(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		var hangs atomic.Bool
+		p.faults(func(memqueue.Call) memqueue.Fault {
+			if hangs.Load() {
+				return memqueue.Fault{Delay: 1000 * time.Hour}
+			}
+			return memqueue.Fault{}
+		})
+		hang := func() {
+			hangs.Store(true)
+			time.Sleep(2 * time.Minute)
+			hangs.Store(false)
+		}
+		p.cfg.Visibility = 4 * time.Minute // a beat falls into the two minutes
+		p.handler = func(_ context.Context, m consumer.Message) error {
+			switch kind, _, _ := strings.Cut(m.Body, "-"); kind {
+			case "long":
+				time.Sleep(10 * time.Minute)
+			case "late":
+			default:
+				time.Sleep(90 * time.Second) // ends while the server hangs
+				if kind == "bad" {
+					return failure{permanent: true, reason: "bad"}
+				}
+				if kind == "again" && m.ReceiveCount == 1 {
+					return errBoom
+				}
+			}
+			return nil
+		}
+		go hang()
+		p.start()
+		time.Sleep(4 * time.Minute)
+		if !p.consumer.Ready() {
+			t.Error("not ready two minutes after the server has answered again")
+		}
+		work := []string{"again-1", "again-2", "bad-1", "bad-2", "long-1", "long-2", "short-1", "short-2"}
+		p.send(work...)
+		time.Sleep(30 * time.Second)
+		hang()
+		p.send("late")
+		time.Sleep(4 * time.Minute)
+		if s := p.consumer.Stats(); s.Acks != 0 || s.Running != 2 {
+			t.Errorf("%d acks unanswered and %d running four minutes after the hang, want the long ones to run: %+v", s.Acks, s.Running, s)
+		}
+		time.Sleep(6 * time.Minute)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+		if dead := p.dead(); len(dead) != 2 || attribute(dead["bad-1"], consumer.AttrReason) != "bad" {
+			t.Errorf("dead letters: %v", dead)
+		}
+		tried := append(work, "again-1", "again-2", "late")
+		if got := slices.Sorted(slices.Values(p.bodies())); !slices.Equal(got, slices.Sorted(slices.Values(tried))) {
+			t.Errorf("tried %v", got)
+		}
+	})
+}
+
 func TestAMissingQueueEndsTheStart(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.QueueURL += "-not"

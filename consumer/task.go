@@ -81,7 +81,7 @@ func (c *Consumer) live(l *lane, t *task, turn *turn) (d Disposition) {
 // decision of its last try if there was one.
 func (c *Consumer) giveUp(t *task, d Disposition) Disposition {
 	if d.Err == nil {
-		return unstarted(t)
+		return c.unstarted(t)
 	}
 	l := c.limits(t)
 	l.Stopping, l.Over = true, true

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,9 +55,15 @@ const on, off = `{"ProtectionEnabled":true,"ExpiresInMinutes":10}`, `{"Protectio
 
 // run lets f work under a protector whose calls the agent answers.
 func run(t *testing.T, a *agent, f func(p *Protector)) {
+	t.Helper()
+	runLogged(t, a, slog.New(slog.DiscardHandler), f)
+}
+
+func runLogged(t *testing.T, a *agent, log *slog.Logger, f func(p *Protector)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		a.t, a.start = t, time.Now()
-		p := New(Config{AgentURI: "http://agent/api/1", HTTP: &http.Client{Transport: a}, Logger: slog.New(slog.DiscardHandler)})
+		p := New(Config{AgentURI: "http://agent/api/1", HTTP: &http.Client{Transport: a}, Logger: log})
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { p.Run(ctx) })
@@ -187,6 +194,49 @@ func TestAgentThatHangsOrFailsChangesNothing(t *testing.T) {
 				end()
 			})
 		})
+	}
+}
+
+// TestAServiceWithTooManyProtectedTasksIsAskedAgain: DEPLOYMENT_BLOCKED says
+// that more tasks are protected than the service wants, and passes by itself.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
+// The agent passes a failure on with 200 (https://github.com/aws/amazon-ecs-agent,
+// UpdateTaskProtectionHandler), and an exception of the service with 400.
+func TestAServiceWithTooManyProtectedTasksIsAskedAgain(t *testing.T) {
+	for _, status := range []int{200, 400} {
+		var blocked atomic.Bool
+		blocked.Store(true)
+		a := &agent{answer: func(context.Context) (int, string, error) {
+			if blocked.Load() {
+				return status, `{"requestID":"1","failure":{"Arn":"arn:aws:ecs:us-east-1:111122223333:task/t","Reason":"DEPLOYMENT_BLOCKED"}}`, nil
+			}
+			return 200, `{"protection":{"ProtectionEnabled":true}}`, nil
+		}}
+		var log strings.Builder
+		runLogged(t, a, slog.New(slog.NewTextHandler(&log, nil)), func(p *Protector) {
+			start := time.Now()
+			end := p.Begin()
+			if took := time.Since(start); took != 0 {
+				t.Errorf("%d: the message waited %s", status, took)
+			}
+			time.Sleep(2*retryAfter + time.Second)
+			synctest.Wait()
+			expect(t, a, on, on, on)
+			if got := p.Protection(); got != "" {
+				t.Errorf("%d: protection is %q while it is refused", status, got)
+			}
+			blocked.Store(false)
+			time.Sleep(retryAfter)
+			synctest.Wait()
+			expect(t, a, on, on, on, on)
+			if p.Protection() == "" {
+				t.Errorf("%d: not protected after the refusals", status)
+			}
+			end()
+		})
+		if n := strings.Count(log.String(), "DEPLOYMENT_BLOCKED"); n != 1 {
+			t.Errorf("%d: told of %d times, want once:\n%s", status, n, log.String())
+		}
 	}
 }
 

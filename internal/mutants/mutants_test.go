@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,6 +115,36 @@ func TestAListThatIsNotUnderstoodIsRefused(t *testing.T) {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), []string{write(t, bad)}, &out, &errs, goTest); code != 2 || errs.Len() == 0 {
 			t.Errorf("%q: code %d", bad, code)
+		}
+	}
+}
+
+// TestEveryMutantFitsTheCode: the lists are tried seldom, and the code changes often.
+func TestEveryMutantFitsTheCode(t *testing.T) {
+	const root = "../.."
+	lists, err := filepath.Glob("*.txt")
+	if err != nil || len(lists) == 0 {
+		t.Fatalf("no lists: %v", err)
+	}
+	for _, path := range append(lists, root+"/internal/sim/mutants.txt") {
+		list, err := read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range list {
+			src, err := os.ReadFile(filepath.Join(root, m.file))
+			if err != nil {
+				t.Errorf("%s: %s: %v", path, m.name, err)
+				continue
+			}
+			broken, err := m.apply(string(src))
+			if err != nil {
+				t.Errorf("%s: %s: %v", path, m.name, err)
+				continue
+			}
+			if _, err := parser.ParseFile(token.NewFileSet(), m.file, broken, 0); err != nil {
+				t.Errorf("%s: %s: %v", path, m.name, err)
+			}
 		}
 	}
 }

@@ -305,7 +305,7 @@ func (v *watch) copied(p *process, original, reason string) {
 
 // unfinished are the reasons of messages that a stop, or SQS's twelve hours,
 // gave up without an outcome of their own.
-var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried", "target down"}
+var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried", "held up and never tried", "target down"}
 
 // storeTrouble is the excuse of what a stop in trouble of the store leaves to SQS.
 const storeTrouble = "stopped in trouble of the store"
