@@ -94,7 +94,7 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 		}
 	}
 	h.calls.take()
-	h.sqs.take()
+	_, _, _ = h.sqs.take()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	var processes []*process
@@ -123,7 +123,8 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 		m.Mallocs += u.mallocs
 		m.PeakRSS = max(m.PeakRSS, u.peakRSS)
 	}
-	m.Held, m.Took = h.sqs.take()
+	held, took, trouble := h.sqs.take()
+	m.Held, m.Took, m.Trouble = held, took, trouble
 	return m, nil
 }
 

@@ -3,6 +3,8 @@ package bench
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -27,6 +29,7 @@ type proxy struct {
 	held     []time.Duration      // guarded by mu
 	first    time.Time            // guarded by mu: of the receives that brought something
 	last     time.Time            // guarded by mu: of the deletes
+	trouble  []error              // guarded by mu: answers that did not arrive
 }
 
 func newProxy(endpoint string, calls *counter) (*proxy, error) {
@@ -59,21 +62,21 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if op == "DeleteMessage" || op == "DeleteMessageBatch" {
 		p.deleted(body)
 	}
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, p.to.String()+r.URL.Path, bytes.NewReader(body))
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, p.to.String()+r.URL.Path, bytes.NewReader(body)) //nolint:gosec // to the server of the benchmark
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
 	out.Header = r.Header.Clone()
-	resp, err := p.client.Do(out)
+	resp, err := p.client.Do(out) //nolint:gosec // as above
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
+		p.lost(w, r, op, err)
 		return
 	}
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
+		p.lost(w, r, op, err)
 		return
 	}
 	if op == "ReceiveMessage" {
@@ -83,7 +86,20 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()[key] = values
 	}
 	w.WriteHeader(resp.StatusCode)
-	_, _ = w.Write(answer) // the client may have gone
+	if _, err := w.Write(answer); err != nil {
+		p.lost(w, r, op, err)
+	}
+}
+
+// lost notes a call whose answer did not arrive. Where its client is still
+// there, something is wrong with the measurement.
+func (p *proxy) lost(w http.ResponseWriter, r *http.Request, op string, err error) {
+	http.Error(w, err.Error(), http.StatusBadGateway)
+	if r.Context().Err() == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.trouble = append(p.trouble, fmt.Errorf("%s: %w", op, err))
+	}
 }
 
 func (p *proxy) handedOut(answer []byte) {
@@ -130,14 +146,14 @@ func (p *proxy) gone() int {
 	return len(p.held)
 }
 
-// take returns how long messages were in hand, sorted, and how long it all
-// took; it begins anew.
-func (p *proxy) take() (held []time.Duration, took time.Duration) {
+// take returns how long messages were in hand, sorted, how long it all took,
+// and which answers were lost; it begins anew.
+func (p *proxy) take() (held []time.Duration, took time.Duration, trouble error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	held, took = p.held, p.last.Sub(p.first)
+	held, took, trouble = p.held, p.last.Sub(p.first), errors.Join(p.trouble...)
 	slices.Sort(held)
-	p.held, p.first, p.last = nil, time.Time{}, time.Time{}
+	p.held, p.first, p.last, p.trouble = nil, time.Time{}, time.Time{}, nil
 	clear(p.received)
-	return held, took
+	return held, took, trouble
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 )
 
 // Table is text in columns, for Markdown.
@@ -29,7 +28,7 @@ func (t *Table) String() string {
 // Replace puts text into a file, between the line <!-- name --> and the next
 // <!-- end -->.
 func Replace(file, name, text string) error {
-	old, err := os.ReadFile(file) //nolint:gosec // named by who runs the benchmark
+	old, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
@@ -65,20 +64,4 @@ func Dollars(requests, writes, reads float64) float64 {
 // Dollars is what a million messages like the measured ones cost.
 func (m Measurement) Dollars() float64 {
 	return Dollars(m.PerMessage(m.SQS()), m.PerMessage(m.Writes), m.PerMessage(m.Reads))
-}
-
-func calls(t Tally, messages int) string {
-	var parts []string
-	for _, op := range t.Operations() {
-		if per := float64(t.Calls[op]) / float64(messages); per >= 0.005 {
-			parts = append(parts, fmt.Sprintf("%s %.2f", op, per))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-func micros(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) }
-
-func millis(d time.Duration) string {
-	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 }

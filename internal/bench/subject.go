@@ -50,7 +50,7 @@ type process struct {
 
 // startProcess starts a program, which ends with ctx.
 func startProcess(ctx context.Context, s Subject, file string, env ...string) (*process, error) {
-	p := &process{subject: s, cmd: exec.CommandContext(ctx, file)} //nolint:gosec // built by the caller
+	p := &process{subject: s, cmd: exec.CommandContext(ctx, file)}
 	if s.Admin {
 		free, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,9 @@ func measure(ctx context.Context, t *testing.T, h *Harness, s Subject, w Workloa
 		t.Fatal(err)
 	}
 	t.Logf("%s, %s: %.2f calls, CPU %s", s.Name, w.Name, m.PerMessage(m.Total()), m.CPU/time.Duration(w.Messages))
+	if m.Trouble != nil {
+		t.Logf("answers were lost: %v", m.Trouble)
+	}
 	return m
 }
 
@@ -142,4 +146,20 @@ func TestVirtualTables(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func calls(t Tally, messages int) string {
+	var parts []string
+	for _, op := range t.Operations() {
+		if per := float64(t.Calls[op]) / float64(messages); per >= 0.005 {
+			parts = append(parts, fmt.Sprintf("%s %.2f", op, per))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func micros(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) }
+
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 }

@@ -66,6 +66,7 @@ type Measurement struct {
 	Took     time.Duration   // from the first receive to the last delete
 	Held     []time.Duration // from receive to delete, by message, sorted
 	PeakRSS  int             // bytes, of the largest process
+	Trouble  error           // answers that were lost on their way; nil: none
 }
 
 // PerMessage is a figure divided by the messages.

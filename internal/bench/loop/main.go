@@ -62,7 +62,7 @@ func run() error {
 	pollers.Wait()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	fmt.Println("mallocs", m.Mallocs)
+	_, _ = fmt.Fprintln(os.Stdout, "mallocs", m.Mallocs)
 	return nil
 }
 
