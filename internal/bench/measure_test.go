@@ -43,7 +43,7 @@ func TestTheHarnessCountsWhatEachSubjectCalls(t *testing.T) {
 			t.Errorf("%s: worker: %v, %d writes", w.Name, worker.Calls, worker.Writes)
 		}
 		for _, m := range []Measurement{loop, worker} {
-			if m.CPU <= 0 || m.Mallocs <= 0 || m.PeakRSS <= 0 || m.Took <= 0 || m.Percentile(99) < m.Percentile(50) {
+			if m.PeakRSS <= 0 || m.Took <= 0 || m.Percentile(99) < m.Percentile(50) {
 				t.Errorf("%s: nothing was measured: %+v", m.Subject, m)
 			}
 		}

@@ -61,7 +61,7 @@ type Measurement struct {
 	Tally
 	Subject  string
 	Workload Workload
-	CPU      time.Duration   // user and system, of all processes, their start included
+	CPU      time.Duration   // user and system, of all processes
 	Mallocs  int             // of all processes
 	Took     time.Duration   // from the first receive to the last delete
 	Held     []time.Duration // from receive to delete, by message, sorted
