@@ -30,7 +30,7 @@ func TestASaturatedWorkerMakesFewCalls(t *testing.T) {
 
 func TestDuplicatesOfFinishedNamesCostLessAlsoForFourWorkers(t *testing.T) {
 	for _, workers := range []int{1, 4} {
-		o := simulate(t, Scene{Backlog: Workload{Kind: Finished, Messages: 2000 * workers, Size: 1024}.backlogs(), Workers: workers})
+		o := simulate(t, Scene{Backlog: Workload{Kind: Finished, Messages: 1500 * workers, Size: 1024}.backlogs(), Workers: workers})
 		if o.Ran != o.Messages/10 {
 			t.Errorf("%d workers: %d run of %d names that were new", workers, o.Ran, o.Messages/10)
 		}
@@ -41,13 +41,13 @@ func TestDuplicatesOfFinishedNamesCostLessAlsoForFourWorkers(t *testing.T) {
 }
 
 func TestWorkersAndNamesDoNotRaiseTheCallsOfAMessage(t *testing.T) {
-	base := simulate(t, Scene{Backlog: [][]string{Bodies("a", 1000, 1000, 1024)}}).PerMessage()
+	base := simulate(t, Scene{Backlog: [][]string{Bodies("a", 500, 500, 1024)}}).PerMessage()
 	for _, s := range []Scene{
-		{Workers: 4, Backlog: [][]string{Bodies("a", 4000, 4000, 1024)}},
-		{Backlog: [][]string{Bodies("a", 4000, 4000, 1024)}},
+		{Workers: 4, Backlog: [][]string{Bodies("a", 2000, 2000, 1024)}},
+		{Backlog: [][]string{Bodies("a", 2000, 2000, 1024)}},
 	} {
 		if per := simulate(t, s).PerMessage(); per > 1.1*base {
-			t.Errorf("%d workers, %d names: %.3f calls a message, and %.3f of one worker with 1000 names", s.Workers, len(s.Backlog[0]), per, base)
+			t.Errorf("%d workers, %d names: %.3f calls a message, and %.3f of one worker with 500 names", s.Workers, len(s.Backlog[0]), per, base)
 		}
 	}
 }
