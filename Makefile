@@ -28,10 +28,6 @@ test: deps ## all tests; what is missing is installed first
 race: deps ## the tests under the race detector, with a tenth of the seeds and states
 	SQSONCE_TEST_SCALE=0.1 go test -race -timeout 8m ./...
 
-.PHONY: bench
-bench: ## micro benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
-
 .PHONY: bench-once
 bench-once: ## every benchmark, one iteration: they compile and run
 	go test -run '^$$' -bench . -benchtime 1x ./... >/dev/null

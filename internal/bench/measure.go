@@ -1,0 +1,215 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+// Harness runs subjects against servers, and watches what they call.
+type Harness struct {
+	queue      *sqs.Client // past the proxy
+	table      *dynamodb.Client
+	sqs, dynDB *proxy
+	calls      *counter
+	target     *httptest.Server
+	built      map[string]string      // program by package
+	starts     map[string]Measurement // of one message, by subject
+	runs       int
+}
+
+// NewHarness builds the subjects in dir, and stands before an SQS and a
+// DynamoDB server.
+func NewHarness(ctx context.Context, sqsEndpoint, dynamoEndpoint, dir string, subjects ...Subject) (*Harness, error) {
+	h := &Harness{
+		queue: sqs.NewFromConfig(emulators.Config(sqsEndpoint)), table: dynamodb.NewFromConfig(emulators.Config(dynamoEndpoint)),
+		calls: newCounter(), built: make(map[string]string), starts: make(map[string]Measurement),
+	}
+	for _, s := range subjects {
+		file, err := s.Build(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		h.built[s.Package] = file
+	}
+	var err error
+	if h.sqs, err = newProxy(sqsEndpoint, h.calls); err != nil {
+		return nil, err
+	}
+	if h.dynDB, err = newProxy(dynamoEndpoint, h.calls); err != nil {
+		h.sqs.close()
+		return nil, err
+	}
+	h.target = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"ok":true}`)) }))
+	return h, nil
+}
+
+// Close ends what New has begun.
+func (h *Harness) Close() {
+	h.sqs.close()
+	h.dynDB.close()
+	h.target.Close()
+}
+
+// Measure has the subject drain a queue and a table of their own. What a
+// process takes to start is not in the figures: a run of one message, made once
+// for each subject, is taken off.
+func (h *Harness) Measure(ctx context.Context, s Subject, w Workload) (Measurement, error) {
+	one, known := h.starts[s.Name]
+	if !known {
+		var err error
+		alone := w
+		alone.Kind, alone.Messages, alone.Workers = Lone, 1, 1
+		if one, err = h.whole(ctx, s, alone); err != nil {
+			return one, err
+		}
+		h.starts[s.Name] = one
+	}
+	m, err := h.whole(ctx, s, w)
+	m.CPU -= time.Duration(w.Workers) * one.CPU
+	m.Mallocs -= w.Workers * one.Mallocs
+	return m, err
+}
+
+// whole measures a run with all that it takes.
+func (h *Harness) whole(ctx context.Context, s Subject, w Workload) (Measurement, error) {
+	h.runs++
+	name := fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), h.runs)
+	if err := dynamo.CreateTable(ctx, h.table, name); err != nil {
+		return Measurement{}, err
+	}
+	var m Measurement
+	for i, bodies := range w.backlogs() {
+		// A queue for each: fauxqs still serves the polls of those who were killed.
+		queueURL, _, err := awsenv.CreateQueue(ctx, h.queue, fmt.Sprintf("%s-%d", name, i))
+		if err != nil {
+			return m, err
+		}
+		if m, err = h.drain(ctx, s, w, queueURL, name, bodies); err != nil {
+			return m, fmt.Errorf("%s, %s: %w", s.Name, w.Name, err)
+		}
+	}
+	return m, nil
+}
+
+// drain puts a backlog on the queue and has the subject's processes drain it.
+func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, table string, bodies []string) (Measurement, error) {
+	m := Measurement{Subject: s.Name, Workload: w}
+	if w.Kind != Lone {
+		if err := h.send(ctx, queueURL, bodies); err != nil {
+			return m, err
+		}
+	}
+	h.calls.take()
+	_, _, _ = h.sqs.take()
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	var processes []*process
+	for range w.Workers {
+		p, err := startProcess(running, s, h.built[s.Package], h.env(w, queueURL, table)...)
+		if err != nil {
+			return m, err
+		}
+		processes = append(processes, p)
+	}
+	for i := 0; w.Kind == Lone && i < len(bodies); i++ {
+		if err := errors.Join(h.send(ctx, queueURL, bodies[i:i+1]), h.await(ctx, i+1)); err != nil {
+			return m, err
+		}
+	}
+	if err := h.await(ctx, len(bodies)); err != nil {
+		return m, err
+	}
+	m.Tally = h.calls.take()
+	for _, p := range processes {
+		u, err := p.end(ctx)
+		if err != nil {
+			return m, err
+		}
+		m.CPU += u.cpu
+		m.Mallocs += u.mallocs
+		m.PeakRSS = max(m.PeakRSS, u.peakRSS)
+	}
+	held, took, trouble := h.sqs.take()
+	m.Held, m.Took, m.Trouble = held, took, trouble
+	return m, nil
+}
+
+// MeasureFloor runs [Floor] against canned answers.
+func (h *Harness) MeasureFloor(ctx context.Context, messages int) (Measurement, error) {
+	m := Measurement{Subject: Floor.Name, Workload: Workload{Name: "canned", Messages: messages}}
+	answers := newCanned()
+	defer answers.server.Close()
+	start := time.Now()
+	p, err := startProcess(ctx, Floor, h.built[Floor.Package], append(credentials(),
+		"AWS_ENDPOINT_URL_SQS="+answers.server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+answers.server.URL,
+		"QUEUE_URL="+answers.server.URL+"/1/q", "MESSAGES="+strconv.Itoa(messages))...)
+	if err != nil {
+		return m, err
+	}
+	u, err := p.wait()
+	m.Tally, m.Took, m.CPU, m.Mallocs, m.PeakRSS = answers.calls.take(), time.Since(start), u.cpu, u.mallocs, u.peakRSS
+	return m, err
+}
+
+func credentials() []string {
+	return []string{"AWS_REGION=" + emulators.Region, "AWS_ACCESS_KEY_ID=" + emulators.AccessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey}
+}
+
+// env are the settings of a subject, in the words of each.
+func (h *Harness) env(w Workload, queueURL, table string) []string {
+	concurrency := strconv.Itoa(w.Concurrency)
+	env := append(credentials(),
+		"AWS_ENDPOINT_URL_SQS="+h.sqs.server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+h.dynDB.server.URL,
+		"QUEUE_URL="+queueURL, "TABLE="+table, "CONCURRENCY="+concurrency,
+		"SQSONCE_QUEUE_URL="+queueURL, "SQSONCE_TABLE="+table, "SQSONCE_CONCURRENCY="+concurrency, "SQSONCE_SCOPE=bench")
+	if !w.Fingerprint {
+		env = append(env, "SQSONCE_FINGERPRINT=off")
+	}
+	if w.Target {
+		env = append(env, "TARGET_URL="+h.target.URL, "SQSONCE_TARGET_URL="+h.target.URL)
+	}
+	return env
+}
+
+// await waits until n messages are gone.
+func (h *Harness) await(ctx context.Context, n int) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for h.sqs.gone() < n {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("bench: %d of %d messages are gone: %w", h.sqs.gone(), n, ctx.Err())
+		}
+	}
+	return nil
+}
+
+func (h *Harness) send(ctx context.Context, queueURL string, bodies []string) error {
+	for batch := range slices.Chunk(bodies, 10) {
+		entries := make([]types.SendMessageBatchRequestEntry, len(batch))
+		for i, body := range batch {
+			entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body}
+		}
+		out, err := h.queue.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &queueURL, Entries: entries})
+		if err != nil || len(out.Failed) > 0 {
+			return fmt.Errorf("bench: send: %w, %d failed", err, len(out.Failed))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package bench
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+func harness(t *testing.T) (context.Context, *Harness) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	t.Cleanup(cancel)
+	h, err := NewHarness(ctx, emulators.SQS(t), emulators.DynamoDB(t), t.TempDir(), Worker, HandLoop, Floor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return ctx, h
+}
+
+func TestTheHarnessCountsWhatEachSubjectCalls(t *testing.T) {
+	ctx, h := harness(t)
+	for _, w := range []Workload{
+		{Name: "distinct", Kind: Distinct, Messages: 60, Size: 1 << 10, Workers: 1, Concurrency: 100, Fingerprint: true},
+		{Name: "finished", Kind: Finished, Messages: 60, Size: 1 << 10, Workers: 1, Concurrency: 100, Target: true},
+		{Name: "lone", Kind: Lone, Messages: 3, Size: 64 << 10, Workers: 1, Concurrency: 10},
+	} {
+		loop, err := h.Measure(ctx, HandLoop, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// One by one, so the figures of the loop are known.
+		if n := loop.Calls["DeleteMessage"]; n != w.Messages || loop.Calls["PutItem"] != n || len(loop.Held) != n {
+			t.Errorf("%s: loop: %v for %d messages, of which %d were seen", w.Name, loop.Calls, n, len(loop.Held))
+		}
+		worker, err := h.Measure(ctx, Worker, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Kind == Distinct && (worker.Total() >= loop.Total() || worker.Writes != 2*w.Messages+1) { // one at the start
+			t.Errorf("%s: worker: %v, %d writes", w.Name, worker.Calls, worker.Writes)
+		}
+		for _, m := range []Measurement{loop, worker} {
+			if m.PeakRSS <= 0 || m.Took <= 0 || m.Percentile(99) < m.Percentile(50) {
+				t.Errorf("%s: nothing was measured: %+v", m.Subject, m)
+			}
+		}
+	}
+	m, err := h.MeasureFloor(ctx, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Calls["ReceiveMessage"] != 100 || m.Calls["BatchExecuteStatement"] != 80 || m.Calls["DeleteMessageBatch"] != 100 || m.CPU <= 0 {
+		t.Errorf("floor: %v", m.Calls)
+	}
+}

@@ -1,0 +1,165 @@
+//go:build bench
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+// Variables of these runs; see Makefile.d/bench.mk.
+const (
+	envFile = "SQSONCE_BENCHMARKS"     // file whose tables are written anew, such as BENCHMARKS.md
+	envSize = "SQSONCE_BENCH_MESSAGES" // messages of a workload
+)
+
+func settings(t *testing.T) (n int, file string) {
+	t.Helper()
+	file = os.Getenv(envFile)
+	n, err := strconv.Atoi(os.Getenv(envSize))
+	if file == "" || err != nil || n < 1000 || n%1000 != 0 {
+		t.Fatalf("%s=%q, %s=%q: want a file and a multiple of 1000", envFile, file, envSize, os.Getenv(envSize))
+	}
+	return n, file
+}
+
+func measure(ctx context.Context, t *testing.T, h *Harness, s Subject, w Workload) Measurement {
+	t.Helper()
+	m, err := h.Measure(ctx, s, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s, %s: %.2f calls, CPU %s", s.Name, w.Name, m.PerMessage(m.Total()), m.CPU/time.Duration(w.Messages))
+	if m.Trouble != nil {
+		t.Logf("answers were lost: %v", m.Trouble)
+	}
+	return m
+}
+
+// Every workload with every subject, in turn.
+func TestHarnessTables(t *testing.T) {
+	n, file := settings(t)
+	ctx, h := harness(t)
+	base := Workload{Messages: n, Size: 1 << 10, Workers: 1, Concurrency: 100, Fingerprint: true}
+	var workloads []Workload
+	add := func(name string, change func(*Workload)) {
+		w := base
+		w.Name = name
+		change(&w)
+		workloads = append(workloads, w)
+	}
+	add("distinct", func(*Workload) {})
+	add("50 % duplicates", func(w *Workload) { w.Kind = Half })
+	add("90 % duplicates of finished names", func(w *Workload) { w.Kind = Finished })
+	add("90 %, 2 workers", func(w *Workload) { w.Kind, w.Workers = Finished, 2 })
+	add("90 %, 4 workers", func(w *Workload) { w.Kind, w.Workers = Finished, 4 })
+	add("distinct, 2 workers", func(w *Workload) { w.Workers = 2 })
+	add("distinct, 4 workers", func(w *Workload) { w.Workers = 4 })
+	add("distinct, HTTP target", func(w *Workload) { w.Target = true })
+	add("distinct, 64 KiB", func(w *Workload) { w.Size, w.Messages = 64<<10, n/5 })
+	add("distinct, 64 KiB, no fingerprint", func(w *Workload) { w.Size, w.Messages, w.Fingerprint = 64<<10, n/5, false })
+	add("distinct, no fingerprint", func(w *Workload) { w.Fingerprint = false })
+	add("one at a time", func(w *Workload) { w.Kind, w.Messages = Lone, n/50 })
+
+	table := &Table{Head: []string{"workload", "subject", "calls a message", "CPU a message", "allocations", "messages/s", "p50, p99 in hand", "peak RSS"}}
+	detail := &Table{Head: []string{"workload", "subject", "calls a message by operation"}}
+	ratios := &Table{Head: []string{"workload", "calls: loop / sqsonce", "CPU: loop / sqsonce", "allocations: loop / sqsonce"}}
+	var dollars [2]Measurement // of the first workload
+	for i, w := range workloads {
+		var pair [2]Measurement
+		for j, s := range []Subject{HandLoop, Worker} {
+			m := measure(ctx, t, h, s, w)
+			pair[j] = m
+			table.Add(w.Name, s.Name, fmt.Sprintf("%.2f", m.PerMessage(m.Total())), micros(m.CPU/time.Duration(w.Messages)), fmt.Sprintf("%.0f", m.PerMessage(m.Mallocs)),
+				fmt.Sprintf("%.0f", float64(w.Messages)/m.Took.Seconds()), millis(m.Percentile(50))+", "+millis(m.Percentile(99)), fmt.Sprintf("%d MiB", m.PeakRSS>>20))
+			detail.Add(w.Name, s.Name, calls(m.Tally, w.Messages))
+		}
+		ratios.Add(w.Name, ratio(pair[0].Total(), pair[1].Total()), ratio(int(pair[0].CPU), int(pair[1].CPU)), ratio(pair[0].Mallocs, pair[1].Mallocs))
+		if i == 0 {
+			dollars = pair
+		}
+	}
+	floor, err := h.MeasureFloor(ctx, 10*n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	under := &Table{Head: []string{"subject", "calls a message", "CPU a message", "to the floor"}}
+	floorCPU := floor.CPU / time.Duration(floor.Workload.Messages)
+	under.Add("the SDK alone, canned answers", fmt.Sprintf("%.2f", floor.PerMessage(floor.Total())), micros(floorCPU), "1")
+	for _, m := range dollars[:] {
+		cpu := m.CPU / time.Duration(m.Workload.Messages)
+		under.Add(m.Subject, fmt.Sprintf("%.2f", m.PerMessage(m.Total())), micros(cpu), fmt.Sprintf("%.2f", float64(cpu)/float64(floorCPU)))
+	}
+	money := &Table{Head: []string{"subject", "SQS requests", "write units", "read units", "dollars a million messages"}}
+	for _, m := range dollars[:] {
+		money.Add(m.Subject, fmt.Sprintf("%.2f", m.PerMessage(m.SQS())), fmt.Sprintf("%.2f", m.PerMessage(m.Writes)), fmt.Sprintf("%.2f", m.PerMessage(m.Reads)), fmt.Sprintf("$%.2f", m.Dollars()))
+	}
+	// The pair's calls are 3.1 a message: the same as the loop's, two of them writes.
+	money.Add("sqs-consumer + Powertools, Node (calls as given, not measured here)", "1.10", "2.00", "0.00", fmt.Sprintf("$%.2f", Dollars(1.1, 2, 0)))
+	money.Add("the same in batch mode (2.2 calls)", "0.20", "2.00", "0.00", fmt.Sprintf("$%.2f", Dollars(0.2, 2, 0)))
+	for name, text := range map[string]*Table{"harness": table, "calls": detail, "ratios": ratios, "floor": under, "dollars": money} {
+		if err := Replace(file, name, text.String()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func ratio(a, b int) string { return fmt.Sprintf("%.1f", float64(a)/float64(b)) }
+
+// At AWS-like latencies, in virtual time.
+func TestVirtualTables(t *testing.T) {
+	n, file := settings(t)
+	endpoint := emulators.DynamoDB(t)
+	grid := &Table{Head: []string{"concurrency", "handler", "calls a message", "messages/s"}}
+	for _, concurrency := range []int{10, 50, 100, 400} {
+		for _, handle := range []time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond} {
+			o := Simulate(t, endpoint, Scene{Backlog: [][]string{Bodies("a", n/2, n/2, 1<<10)}, Concurrency: concurrency, Handle: handle})
+			grid.Add(strconv.Itoa(concurrency), handle.String(), fmt.Sprintf("%.2f", o.PerMessage()), fmt.Sprintf("%.0f", o.Rate()))
+		}
+	}
+	growth := &Table{Head: []string{"workers", "names", "duplicates of finished names", "calls a message", "messages/s"}}
+	for _, s := range []struct {
+		workers, messages int
+		kind              Kind
+	}{
+		{1, 1000, Distinct}, {1, 10_000, Distinct}, {1, 100_000, Distinct}, {2, 20_000, Distinct}, {4, 40_000, Distinct},
+		{1, 10_000, Finished}, {2, 20_000, Finished}, {4, 40_000, Finished},
+	} {
+		share := map[Kind]string{Distinct: "none", Finished: "90 %"}[s.kind]
+		o := Simulate(t, endpoint, Scene{Backlog: Workload{Kind: s.kind, Messages: s.messages, Size: 1 << 10}.backlogs(), Workers: s.workers})
+		names := s.messages
+		if s.kind == Finished {
+			names = s.messages / 5
+		}
+		growth.Add(strconv.Itoa(s.workers), strconv.Itoa(names), share, fmt.Sprintf("%.3f", o.PerMessage()), fmt.Sprintf("%.0f", o.Rate()))
+		t.Logf("%+v: %.3f", s, o.PerMessage())
+	}
+	for name, text := range map[string]*Table{"virtual": grid, "growth": growth} {
+		if err := Replace(file, name, text.String()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func calls(t Tally, messages int) string {
+	var parts []string
+	for _, op := range t.Operations() {
+		if per := float64(t.Calls[op]) / float64(messages); per >= 0.005 {
+			parts = append(parts, fmt.Sprintf("%s %.2f", op, per))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func micros(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) }
+
+func millis(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}
