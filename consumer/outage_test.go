@@ -282,3 +282,28 @@ func TestStatesAreToldInOrder(t *testing.T) {
 		}
 	})
 }
+
+// A message that fails by itself does not prove that what somebody has reported
+// down is up: the next probe waits all the same.
+func TestAFailureOfItsOwnDoesNotHurryProbesWhileSomethingIsReportedDown(t *testing.T) {
+	bubble(t, 100, false, func(t *testing.T, p *pool) {
+		tries := 0
+		p.handler = func(context.Context, consumer.Message) error {
+			tries++ // by one probe at a time
+			return failure{permanent: true, reason: "rejected"}
+		}
+		p.send(numbered(400)...)
+		p.faults(latencies(5, 10*time.Millisecond))
+		p.startReported("target", consumer.Down)
+		time.Sleep(3 * time.Minute)
+		if tries < 20 || tries > 60 {
+			t.Errorf("%d probes in three minutes", tries)
+		}
+		p.consumer.Report("target", consumer.Up)
+		time.Sleep(time.Minute)
+		p.finishClean()
+		p.faults(nil)
+		p.wantDepths(p.queueURL, 0, 0)
+		p.wantDepths(p.dlqURL, 400, 0)
+	})
+}

@@ -47,7 +47,7 @@ func (w *worker) newPool() error {
 		if aim, err = target.New(aiming); err != nil {
 			return err
 		}
-		do = posted(target.NewBreaker(aim, outage.changed), w.telemetry.Traceparent)
+		do = posted(target.NewBreaker(aim, c.OnUnknown == "hold", outage.changed), w.telemetry.Traceparent)
 	}
 	pooling := c.poolConfig(w.back, w.log)
 	pooling.Hooks = w.history.ConsumerHooks(w.telemetry.ConsumerHooks())

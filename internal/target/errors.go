@@ -69,8 +69,9 @@ func (e *UnknownOutcomeError) OutcomeUnknown() bool { return true }
 // second request does not meet the first one still at work; 0 when it was used up.
 func (e *UnknownOutcomeError) RetryAfter() time.Duration { return e.retryAfter }
 
-// DownError says that the request never reached the target: no connection, or
-// one that broke before a byte was sent.
+// DownError says that the attempt does not count: the request never reached the
+// target (no connection, or one that broke before a byte was sent), or the target
+// is known to be down (see [Breaker]).
 type DownError struct {
 	Err error // what broke
 }
