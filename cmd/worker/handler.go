@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -47,7 +48,11 @@ func (w *worker) newPool() error {
 		if aim, err = target.New(aiming); err != nil {
 			return err
 		}
-		do = posted(target.NewBreaker(aim, c.OnUnknown == "hold", outage.changed), w.telemetry.Traceparent)
+		hold := c.OnUnknown == "hold"
+		do = posted(target.NewBreaker(aim, hold, outage.changed), w.telemetry.Traceparent)
+		if !hold {
+			do = satOut(do)
+		}
 	}
 	pooling := c.poolConfig(w.back, w.log)
 	pooling.Hooks = w.history.ConsumerHooks(w.telemetry.ConsumerHooks())
@@ -146,6 +151,24 @@ func posted(t *target.Breaker, traceparent func(context.Context) string) work {
 			return dedupe.Payload{}, err
 		}
 		return payload(resp), nil
+	}
+}
+
+// satOut ends an attempt of unknown outcome no earlier than the target's time for
+// it: until then it holds the name, so that no duplicate meets the target still at
+// work. What ends ctx ends the wait; the error says what is left.
+func satOut(do work) work {
+	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
+		result, err := do(ctx, m)
+		if unknown, ok := errors.AsType[*target.UnknownOutcomeError](err); ok {
+			rest := time.NewTimer(unknown.RetryAfter())
+			defer rest.Stop()
+			select {
+			case <-rest.C:
+			case <-ctx.Done():
+			}
+		}
+		return result, err
 	}
 }
 

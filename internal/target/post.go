@@ -105,7 +105,7 @@ func (t *Target) unknown(ctx context.Context, err error, start time.Time) error 
 	case elapsed >= t.timeout:
 		err = fmt.Errorf("no answer within %s: %w", t.timeout, err)
 	}
-	return &UnknownOutcomeError{Err: err, retryAfter: max(t.timeout-elapsed, 0)}
+	return &UnknownOutcomeError{Err: err, until: start.Add(t.timeout)}
 }
 
 // stopped adds to err why the caller's context ended.
