@@ -122,6 +122,11 @@ func (c config) partProblems() []error {
 	if c.TargetURL != "" {
 		_, err = target.New(c.targetConfig(scope))
 		errs = append(errs, err)
+		if c.TargetHealth != "" {
+			if err := target.CheckHealthPath(c.TargetHealth); err != nil {
+				errs = append(errs, fmt.Errorf("--target-health: %w", err))
+			}
+		}
 	} else if c.TargetHealth != "" {
 		errs = append(errs, fmt.Errorf("--target-health %q: there is no --target-url", c.TargetHealth))
 	}
