@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -173,9 +174,12 @@ func satOut(do work) work {
 }
 
 // payload is the target's answer as a result: JSON as it is, anything else
-// with its type.
+// with its type. One that was not kept is stood for by the guard's own marker.
 func payload(r target.Response) dedupe.Payload {
 	switch {
+	case r.Size > int64(len(r.Body)):
+		return dedupe.Payload{Type: dedupe.OmittedType, Data: fmt.Appendf(nil,
+			`{"omitted":"larger than %d bytes","size":%d,"sha256":"%x"}`, len(r.Body), r.Size, r.SHA256)}
 	case len(r.Body) == 0:
 		return dedupe.Payload{}
 	case json.Valid(r.Body):

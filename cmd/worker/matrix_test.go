@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
@@ -60,6 +61,7 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 			w.WriteHeader(code)
 		}
 	}
+	large := `"` + strings.Repeat("x", 2<<20) + `"`
 	done := want{deleted: true, status: dedupe.Completed, attempts: 1}
 	bad := want{dead: "rejected", status: dedupe.Rejected, attempts: 1}
 	again := want{status: dedupe.Retrying, attempts: 1, to: 10*time.Second + slack} // a backoff with full jitter
@@ -84,8 +86,14 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 			_, _ = w.Write([]byte("thanks"))
 		}, withResult("thanks")},
 		"2 MiB": {func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write([]byte(`"` + strings.Repeat("x", 2<<20) + `"`))
-		}, withResult(`"omitted"`)},
+			_, _ = w.Write([]byte(large))
+		}, withResult(fmt.Sprintf(`"size":%d,"sha256":"%x"`, len(large), sha256.Sum256([]byte(large))))},
+		"2 MiB that break off": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(large)+1))
+			_, _ = w.Write([]byte(large))
+			_ = http.NewResponseController(w).Flush()
+			hangUp(w)
+		}, later},
 		"301":         {status(301, "Location", "/elsewhere"), again},
 		"302":         {status(302, "Location", "/elsewhere"), again},
 		"400":         {status(400), bad},
