@@ -127,6 +127,10 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 			[]string{"--local", "--drain-timeout", "26s", "--stop-timeout", "30s"},
 			[]string{"--drain-timeout 26s", "--stop-timeout 30s"},
 		},
+		"target longer than SQS allows": {
+			[]string{"--local", "--target-timeout", "11h1s"},
+			[]string{"--target-timeout 11h0m1s: must not exceed 11h0m0s"},
+		},
 		"health path without a target": {[]string{"--local", "--target-health", "/up"}, []string{"--target-health", "--target-url"}},
 		"health path on another host": {
 			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-health", "//other.example/up"},

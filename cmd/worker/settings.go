@@ -22,6 +22,9 @@ const (
 	// What a stop takes beyond the drain: a grace for cancelled handlers, and
 	// the settling of outcomes.
 	stopReserve = 4 * time.Second
+	// SQS takes a message back 12 hours after its receive, and its end has to be
+	// settled before.
+	longestTarget = 11 * time.Hour
 	// A stop waits for the long poll that is out. In this process none can
 	// lose its answer, so a short one costs nothing.
 	localPollWait = time.Second
@@ -139,6 +142,9 @@ func unused(context.Context, consumer.Message) error { return nil }
 // timeProblems looks at the times that have to agree with each other.
 func (c config) timeProblems() (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if c.TargetTimeout > longestTarget {
+		bad("--target-timeout %s: must not exceed %s, because SQS leaves a message with one receiver for 12h at most", c.TargetTimeout, longestTarget)
+	}
 	// A crashed worker's message must come back to a name that is free again.
 	room := c.Visibility - c.poolConfig(backend{}, nil).Heartbeat() - callDeadline
 	if c.Lease+c.Skew > room {
