@@ -120,6 +120,10 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 	outer, closeServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeServers()
 
+	page, err := w.console(stop, outer.Done())
+	if err != nil {
+		return err
+	}
 	group.Go(func() error {
 		defer closeServers()
 		defer stop()
@@ -128,10 +132,6 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 		}
 		return nil
 	})
-	page, err := w.console(stop, outer.Done())
-	if err != nil {
-		return err
-	}
 	group.Go(func() error { return admin.Serve(outer, w.admin, w.adminHandler(stop, page), time.Second) })
 	group.Go(func() error { w.obey(outer, stop, signals); return nil })
 	group.Go(func() error { w.protector.Run(outer); return nil })

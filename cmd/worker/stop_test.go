@@ -8,11 +8,14 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/consumer"
 )
 
 // slowTarget is an HTTP target whose answers wait for the test.
@@ -167,4 +170,17 @@ func TestCheckTellsHealthByItsExitCode(t *testing.T) {
 	if !strings.Contains(out.String(), "a receive has been due for 2m") {
 		t.Errorf("no reason in %s", out.String())
 	}
+}
+
+func TestNothingRunsWhereThePageCannotBeMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
+		b.back.queueURL = "http://names.invalid/"
+		err := b.serve(t.Context(), nil)
+		synctest.Wait()
+		if state := b.pool.Stats().State; err == nil || state != consumer.Starting {
+			t.Errorf("error is %v, the pool is %s", err, state)
+		}
+		b.target.close()
+	})
 }
