@@ -19,9 +19,12 @@ import (
 
 const (
 	callDeadline = 5 * time.Second // of one call to SQS
-	// What a stop takes beyond the drain: a grace for cancelled handlers, and
-	// the settling of outcomes.
-	stopReserve = 4 * time.Second
+	// What a stop takes beyond the drain at most: a grace for cancelled handlers
+	// and the settling of outcomes (4 s, see [consumer.Config.StopTime]), then the
+	// servers, then the last telemetry.
+	stopReserve = 4*time.Second + 2*serverGrace + leastFlush
+	serverGrace = 250 * time.Millisecond // for requests under way, and again for those cut short
+	leastFlush  = 250 * time.Millisecond // for the last telemetry, however long the rest took
 	// SQS takes a message back 12 hours after its receive, and its end has to be
 	// settled before.
 	longestTarget = 11 * time.Hour

@@ -184,3 +184,27 @@ func TestNothingRunsWhereThePageCannotBeMade(t *testing.T) {
 		b.target.close()
 	})
 }
+
+// A drain of 25 s ends within a stop timeout of 30 s, the servers and the last
+// telemetry included.
+func TestWholeStopFitsItsReserve(t *testing.T) {
+	const drain = 25 * time.Second
+	pool := consumer.Config{DrainTimeout: drain}.StopTime()
+	began := time.Now()
+	for name, tc := range map[string]struct{ took, want time.Duration }{
+		"at once":             {time.Second, mostFlush},
+		"nearly all the time": {drain + 3*time.Second, stopReserve - 3*time.Second},
+		"all the time":        {pool + 2*serverGrace, leastFlush},
+		"more than it may":    {time.Hour, leastFlush},
+	} {
+		if got := flushTime(began, began.Add(tc.took), drain); got != tc.want {
+			t.Errorf("%s: %s for the last telemetry, want %s", name, got, tc.want)
+		}
+	}
+	if got := flushTime(time.Time{}, began, drain); got != mostFlush {
+		t.Errorf("without a stop: %s for the last telemetry", got)
+	}
+	if whole := pool + 2*serverGrace + leastFlush; whole != drain+stopReserve || whole >= 30*time.Second {
+		t.Errorf("a stop takes up to %s", whole)
+	}
+}
