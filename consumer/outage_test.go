@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -287,17 +288,17 @@ func TestStatesAreToldInOrder(t *testing.T) {
 // down is up: the next probe waits all the same.
 func TestAFailureOfItsOwnDoesNotHurryProbesWhileSomethingIsReportedDown(t *testing.T) {
 	bubble(t, 100, false, func(t *testing.T, p *pool) {
-		tries := 0
+		var tries atomic.Int32
 		p.handler = func(context.Context, consumer.Message) error {
-			tries++ // by one probe at a time
+			tries.Add(1)
 			return failure{permanent: true, reason: "rejected"}
 		}
 		p.send(numbered(400)...)
 		p.faults(latencies(5, 10*time.Millisecond))
 		p.startReported("target", consumer.Down)
 		time.Sleep(3 * time.Minute)
-		if tries < 20 || tries > 60 {
-			t.Errorf("%d probes in three minutes", tries)
+		if n := tries.Load(); n < 20 || n > 60 {
+			t.Errorf("%d probes in three minutes", n)
 		}
 		p.consumer.Report("target", consumer.Up)
 		time.Sleep(time.Minute)
