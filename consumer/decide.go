@@ -69,20 +69,21 @@ const (
 //   - nil: Delete.
 //   - Keep() true: Keep. Somebody else owns the outcome. On the last receive, or
 //     in place, SQS would not wait for that: Park.
-//   - Unavailable() true: Hold.
+//   - Unavailable() true: Hold, after a short backoff or RetryAfter(), whichever
+//     is longer, at most MaxBackoff.
 //   - Deferred() true: Defer for RetryAfter() and up to a second, doubled with each
 //     receive beyond the first, at most 15 minutes. On the last receive, or in
 //     place: Park.
 //   - Permanent() true: DeadLetter.
 //   - cancelled by the stop ([context.Canceled] or [ErrStopped] in the error):
-//     Release at once; on the last receive DeadLetter.
+//     Release after RetryAfter(), as a rule at once; on the last receive DeadLetter.
 //   - anything else, on the last receive: DeadLetter.
 //   - anything else: Release after RetryAfter(), at most 12 hours, or after a
 //     backoff with full jitter. In place: Park instead.
 //
 // What would wait here (Hold, Park) ends at a stop, unless it is on its last
-// receive: that may wait until the drain is over. A held message and a deferred
-// head are then visible at once, a failed head after its delay. On its last
+// receive: that may wait until the drain is over. A deferred head is then visible
+// at once, a held message after RetryAfter(), a failed head after its delay. On its last
 // receive a deferred message is dead-lettered in the end; so is a held or kept
 // one whose error gives a Reason(), while any other is left alone, because
 // nothing is known to be recorded.
@@ -102,7 +103,7 @@ func Decide(err error, m Message, l Limits) Disposition {
 		if m.LastReceive {
 			return deadLetter(err, m, "stopped")
 		}
-		return Disposition{Action: Release, Err: err}
+		return Disposition{Action: Release, After: min(retryAfter(err), maxHold), Err: err}
 	case m.LastReceive:
 		return deadLetter(err, m, "failed on its last receive")
 	}
@@ -130,15 +131,16 @@ func decideKeep(err error, m Message, l Limits) Disposition {
 }
 
 func decideUnavailable(err error, m Message, l Limits) Disposition {
+	asked := min(retryAfter(err), l.MaxBackoff)
 	d := Disposition{Err: err, unavailable: true}
 	switch {
 	case !l.ends(m):
-		d.Action, d.After = Hold, doubled(holdBase, l.Holds, holdMax)
+		d.Action, d.After = Hold, max(asked, doubled(holdBase, l.Holds, holdMax))
 	case m.LastReceive:
 		d.Action = Keep
 		return unmoved(err, m, d)
 	default:
-		d.Action = Release
+		d.Action, d.After = Release, asked
 	}
 	return d
 }

@@ -72,6 +72,9 @@ func (f *floor) report(dependency string, is Condition) {
 	} else {
 		f.gate.reported[dependency] = min(is, Closed)
 	}
+	if f.gate.condition() == Up {
+		f.gate.failed, f.gate.nextAt = 0, time.Time{} // the next outage is another one
+	}
 	f.admit()
 }
 
@@ -122,8 +125,16 @@ func (f *floor) leave(p *pass, d Disposition) {
 		}
 		g.failing = true
 	case d.Action == Delete || d.Failure:
-		// It answered, if only with a failure of its own.
-		g.failing, g.failed, g.nextAt = false, 0, time.Time{}
+		// It answered, if only with a failure of its own. Whoever has reported
+		// something down may think otherwise, and has the say.
+		g.failing = false
+		switch {
+		case len(g.reported) == 0:
+			g.failed, g.nextAt = 0, time.Time{}
+		case wasProbe && d.Failure:
+			g.nextAt = time.Now().Add(doubled(holdBase, g.failed, holdMax))
+			g.failed++
+		}
 	}
 	f.admit()
 }

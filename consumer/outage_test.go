@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -280,5 +281,30 @@ func TestStatesAreToldInOrder(t *testing.T) {
 		if !slices.Equal(states, want) {
 			t.Errorf("states %v, want %v", states, want)
 		}
+	})
+}
+
+// A message that fails by itself does not prove that what somebody has reported
+// down is up: the next probe waits all the same.
+func TestAFailureOfItsOwnDoesNotHurryProbesWhileSomethingIsReportedDown(t *testing.T) {
+	bubble(t, 100, false, func(t *testing.T, p *pool) {
+		var tries atomic.Int32
+		p.handler = func(context.Context, consumer.Message) error {
+			tries.Add(1)
+			return failure{permanent: true, reason: "rejected"}
+		}
+		p.send(numbered(400)...)
+		p.faults(latencies(5, 10*time.Millisecond))
+		p.startReported("target", consumer.Down)
+		time.Sleep(3 * time.Minute)
+		if n := tries.Load(); n < 20 || n > 60 {
+			t.Errorf("%d probes in three minutes", n)
+		}
+		p.consumer.Report("target", consumer.Up)
+		time.Sleep(time.Minute)
+		p.finishClean()
+		p.faults(nil)
+		p.wantDepths(p.queueURL, 0, 0)
+		p.wantDepths(p.dlqURL, 400, 0)
 	})
 }

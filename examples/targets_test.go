@@ -131,7 +131,7 @@ func postSigned(t *testing.T, url string, at time.Time) int {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"X-Sqsonce-Name": "b", "X-Sqsonce-Fence": "1", "Webhook-Id": "m-2", "Webhook-Timestamp": timestamp,
+		"Idempotency-Key": `"b"`, "X-Sqsonce-Fence": "1", "Webhook-Id": "m-2", "Webhook-Timestamp": timestamp,
 		// Two while a secret is changed.
 		"Webhook-Signature": "v1,b3RoZXI= v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil)),
 	} {

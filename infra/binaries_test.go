@@ -213,8 +213,8 @@ func TestTimesAgree(t *testing.T) {
 		if stop > 120*time.Second {
 			t.Errorf("Fargate does not wait %s", stop)
 		}
-		if drain := duration("worker", "SQSONCE_DRAIN_TIMEOUT"); drain+4*time.Second >= stop || drain != 110*time.Second {
-			t.Errorf("drain %s, want 110s and, with 4s to settle, less than %s", drain, stop)
+		if drain := duration("worker", "SQSONCE_DRAIN_TIMEOUT"); drain+settleTime >= stop || drain != 110*time.Second {
+			t.Errorf("drain %s, want 110s and, with %s to settle, less than %s", drain, settleTime, stop)
 		}
 		if told := duration("worker", "SQSONCE_STOP_TIMEOUT"); told != stop {
 			t.Errorf("the worker is told it has %s, and has %s", told, stop)

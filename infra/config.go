@@ -21,8 +21,9 @@ const (
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#container_definition_timeout
 	stopTimeout = 120 * time.Second
 	// settleTime is what a worker takes after its drain: the grace for
-	// cancelled handlers and the settling of their outcomes.
-	settleTime = 4 * time.Second
+	// cancelled handlers, the settling of their outcomes, its servers and the
+	// last telemetry.
+	settleTime = 4750 * time.Millisecond
 	// longestWait is the longest "Prefer: wait" of the producer's API.
 	longestWait = time.Minute
 

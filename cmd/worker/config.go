@@ -52,11 +52,11 @@ type config struct {
 	Visibility   time.Duration `default:"60s" help:"Visibility timeout set on each receive and kept up by the heartbeat."`
 	Concurrency  int           `default:"50" help:"Messages handled at a time."`
 	Rate         float64       `default:"0" help:"Messages started a second at most; 0 means no limit."`
-	DrainTimeout time.Duration `default:"25s" help:"How long handlers may finish after a stop; leave 4s to the platform's own stop timeout."`
+	DrainTimeout time.Duration `default:"25s" help:"How long handlers may finish after a stop; leave 5s to the platform's own stop timeout."`
 	StopTimeout  time.Duration `env:"SQSONCE_STOP_TIMEOUT,ECS_CONTAINER_STOP_TIMEOUT" help:"After which time the platform kills a process it has told to stop; --drain-timeout is checked against it. Default: not checked."`
 
-	TargetURL         string        `name:"target-url" help:"HTTP target to POST each message to (http, https or unix:///socket). Without it the built-in handler logs the message."`
-	TargetTimeout     time.Duration `default:"30s" help:"How long the target may take for one message."`
+	TargetURL         string        `name:"target-url" help:"HTTP target to POST each message to (http, https, h2c or unix:///socket). Without it the built-in handler logs the message."`
+	TargetTimeout     time.Duration `default:"30s" help:"How long the target may take for one message, at most 11h. What takes longer than --drain-timeout is cut short by a stop."`
 	TargetHealth      string        `help:"Path at the target that has to answer 2xx before anything is received, such as /healthz. Default: none."`
 	TargetSecret      string        `help:"Secret with which requests to the target are signed (Standard Webhooks)."`
 	TargetSecretFile  string        `help:"File that holds the target secret."`

@@ -127,11 +127,23 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 			[]string{"--local", "--drain-timeout", "26s", "--stop-timeout", "30s"},
 			[]string{"--drain-timeout 26s", "--stop-timeout 30s"},
 		},
+		"target longer than SQS allows": {
+			[]string{"--local", "--target-timeout", "11h1s"},
+			[]string{"--target-timeout 11h0m1s: must not exceed 11h0m0s"},
+		},
 		"health path without a target": {[]string{"--local", "--target-health", "/up"}, []string{"--target-health", "--target-url"}},
-		"secret file missing":          {[]string{"--local", "--target-secret-file", "/nowhere"}, []string{"--target-secret-file", "/nowhere"}},
-		"unknown flag":                 {[]string{"--nope"}, []string{"--nope"}},
-		"value out of a choice":        {[]string{"--local", "--on-unknown", "maybe"}, []string{"--on-unknown", "maybe"}},
-		"not a duration":               {[]string{"--local", "--lease", "30"}, []string{"--lease", "30"}},
+		"health path on another host": {
+			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-health", "//other.example/up"},
+			[]string{`--target-health: health path "//other.example/up"`},
+		},
+		"health path that is a URL": {
+			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-health", "http://other.example/up"},
+			[]string{`--target-health: health path "http://other.example/up"`},
+		},
+		"secret file missing":   {[]string{"--local", "--target-secret-file", "/nowhere"}, []string{"--target-secret-file", "/nowhere"}},
+		"unknown flag":          {[]string{"--nope"}, []string{"--nope"}},
+		"value out of a choice": {[]string{"--local", "--on-unknown", "maybe"}, []string{"--on-unknown", "maybe"}},
+		"not a duration":        {[]string{"--local", "--lease", "30"}, []string{"--lease", "30"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer

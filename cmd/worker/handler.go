@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -47,7 +49,11 @@ func (w *worker) newPool() error {
 		if aim, err = target.New(aiming); err != nil {
 			return err
 		}
-		do = posted(target.NewBreaker(aim, outage.changed), w.telemetry.Traceparent)
+		hold := c.OnUnknown == "hold"
+		do = posted(target.NewBreaker(aim, hold, outage.changed), w.telemetry.Traceparent)
+		if !hold {
+			do = satOut(do)
+		}
 	}
 	pooling := c.poolConfig(w.back, w.log)
 	pooling.Hooks = w.history.ConsumerHooks(w.telemetry.ConsumerHooks())
@@ -149,10 +155,31 @@ func posted(t *target.Breaker, traceparent func(context.Context) string) work {
 	}
 }
 
+// satOut ends an attempt of unknown outcome no earlier than the target's time for
+// it: until then it holds the name, so that no duplicate meets the target still at
+// work. What ends ctx ends the wait; the error says what is left.
+func satOut(do work) work {
+	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
+		result, err := do(ctx, m)
+		if unknown, ok := errors.AsType[*target.UnknownOutcomeError](err); ok {
+			rest := time.NewTimer(unknown.RetryAfter())
+			defer rest.Stop()
+			select {
+			case <-rest.C:
+			case <-ctx.Done():
+			}
+		}
+		return result, err
+	}
+}
+
 // payload is the target's answer as a result: JSON as it is, anything else
-// with its type.
+// with its type. One that was not kept is stood for by the guard's own marker.
 func payload(r target.Response) dedupe.Payload {
 	switch {
+	case r.Size > int64(len(r.Body)):
+		return dedupe.Payload{Type: dedupe.OmittedType, Data: fmt.Appendf(nil,
+			`{"omitted":"larger than %d bytes","size":%d,"sha256":"%x"}`, len(r.Body), r.Size, r.SHA256)}
 	case len(r.Body) == 0:
 		return dedupe.Payload{}
 	case json.Valid(r.Body):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
@@ -60,12 +61,14 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 			w.WriteHeader(code)
 		}
 	}
+	large := `"` + strings.Repeat("x", 2<<20) + `"`
 	done := want{deleted: true, status: dedupe.Completed, attempts: 1}
 	bad := want{dead: "rejected", status: dedupe.Rejected, attempts: 1}
 	again := want{status: dedupe.Retrying, attempts: 1, to: 10*time.Second + slack} // a backoff with full jitter
 	after := func(d time.Duration) want {
 		return want{status: dedupe.Retrying, attempts: 1, from: d, to: d + slack}
 	}
+	later := want{status: dedupe.Retrying, attempts: 1, from: timeout, to: timeout + 10*time.Second + slack} // and a backoff
 	withResult := func(result string) want {
 		w := done
 		w.result = result
@@ -83,8 +86,14 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 			_, _ = w.Write([]byte("thanks"))
 		}, withResult("thanks")},
 		"2 MiB": {func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write([]byte(`"` + strings.Repeat("x", 2<<20) + `"`))
-		}, withResult(`"omitted"`)},
+			_, _ = w.Write([]byte(large))
+		}, withResult(fmt.Sprintf(`"size":%d,"sha256":"%x"`, len(large), sha256.Sum256([]byte(large))))},
+		"2 MiB that break off": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(large)+1))
+			_, _ = w.Write([]byte(large))
+			_ = http.NewResponseController(w).Flush()
+			hangUp(w)
+		}, later},
 		"301":         {status(301, "Location", "/elsewhere"), again},
 		"302":         {status(302, "Location", "/elsewhere"), again},
 		"400":         {status(400), bad},
@@ -109,25 +118,25 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 		"500":         {status(500), again},
 		"503":         {status(503), again},
 		"503 minutes": {status(503, "Retry-After", "300"), after(5 * time.Minute)},
-		"time-out":    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, want{status: dedupe.Retrying, attempts: 1, from: timeout, to: timeout + 10*time.Second + slack}},
+		"time-out":    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, later},
 		"reset": {func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(4 * time.Second)
 			hangUp(w)
-		}, after(timeout)},
+		}, later},
 		"half a body": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte(`{"half":`))
 			_ = http.NewResponseController(w).Flush()
 			time.Sleep(7 * time.Second)
 			hangUp(w)
-		}, after(timeout)},
+		}, later},
 		"slow drip": {func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				_, _ = w.Write([]byte(" "))
 				_ = http.NewResponseController(w).Flush()
 				time.Sleep(time.Second)
 			}
-		}, want{status: dedupe.Retrying, attempts: 1, from: timeout, to: timeout + 10*time.Second + slack}},
+		}, later},
 		"slow but whole": {func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(timeout - time.Second)
 			_, _ = w.Write([]byte("true"))
@@ -220,6 +229,61 @@ func TestRefusedConnectionCostsNothing(t *testing.T) {
 		if r := b.record("a"); r.Status != dedupe.Completed || r.Attempts != 1 {
 			t.Errorf("record is %s after %d attempts", r.Status, r.Attempts)
 		}
+	})
+}
+
+// The target may still be at work on a request that broke off. Nobody asks it
+// again before its time is over: not the message, not a duplicate, and not
+// another worker after a stop.
+func TestRequestOfUnknownOutcomeIsNotMetByASecondOne(t *testing.T) {
+	const timeout = 30 * time.Second
+	late := func(t *testing.T, asked *posts) {
+		if asked.count() != 2 || asked.gap() < timeout {
+			t.Errorf("asked %d times, the second after %s, want %s at least", asked.count(), asked.gap(), timeout)
+		}
+	}
+	t.Run("by a duplicate", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var asked posts
+			b := newInBubble(t, 10, func(w http.ResponseWriter, _ *http.Request) {
+				if asked.note() {
+					time.Sleep(2 * time.Second)
+					hangUp(w)
+				}
+			}, "--target-timeout", timeout.String())
+			b.begin()
+			defer b.end()
+			b.send(body("a"))
+			time.Sleep(3 * time.Second)
+			b.send(body("a"))
+			if !b.await(10*time.Minute, func() bool { return b.record("a").Status == dedupe.Completed }) {
+				t.Fatal("not done within ten minutes")
+			}
+			late(t, &asked)
+		})
+	})
+	t.Run("after a stop", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const drain = 2 * time.Second
+			sent := time.Now()
+			b := newInBubble(t, 10, func(http.ResponseWriter, *http.Request) { time.Sleep(timeout) },
+				"--target-timeout", timeout.String(), "--drain-timeout", drain.String())
+			b.begin()
+			b.send(body("a"))
+			time.Sleep(time.Second)
+			b.stop()
+			if err := <-b.done; err != nil {
+				t.Fatal(err)
+			}
+			if r := b.record("a"); r.Status != dedupe.Retrying || r.Attempts != 0 {
+				t.Errorf("record is %s after %d attempts", r.Status, r.Attempts)
+			}
+			visible := func() bool { v, _ := counts(t, b.back.queue, b.back.queueURL); return v == "1" }
+			if !b.await(timeout+5*time.Second, visible) || time.Since(sent) < timeout {
+				t.Errorf("visible %t, %s after it was sent, want after %s", visible(), time.Since(sent), timeout)
+			}
+			b.target.close()
+		})
 	})
 }
 

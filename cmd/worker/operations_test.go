@@ -135,7 +135,7 @@ func TestDrainByRequestEndsTheWorker(t *testing.T) {
 }
 
 func TestSettingsAreShownWithoutSecrets(t *testing.T) {
-	p := startLocal(t, "--target-url", "http://user:hunter2@127.0.0.1:1/", "--target-secret", "hunter2",
+	p := startLocal(t, "--target-url", "http://hunter2@127.0.0.1:1/?token=hunter2", "--target-health", "/up?key=hunter2", "--target-secret", "hunter2",
 		"--target-token", "hunter2", "--admin-token", "hunter2", "--lease", "20s")
 	resp := request(t, http.MethodGet, p.adminURL(t)+"/config", "", nil)
 	defer func() { _ = resp.Body.Close() }()

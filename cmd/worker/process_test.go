@@ -225,3 +225,34 @@ func TestWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
 	}
 	waitCounts(t, queue, dlqURL, "0", "0")
 }
+
+// The worker's own admin server and the agent of ECS are near; a proxy, which is
+// for the way to AWS, could not reach them.
+func TestNeitherHealthCheckNorAgentIsAskedThroughAProxy(t *testing.T) {
+	t.Parallel()
+	astray := make(chan string, 100)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		astray <- r.URL.String()
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	defer proxy.Close()
+	called := make(chan struct{}, 100)
+	agent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called <- struct{}{} }))
+	defer agent.Close()
+	// Loopback addresses never go through a proxy; this one is the same machine, and does.
+	env := []string{"HTTP_PROXY=" + proxy.URL, "NO_PROXY=", "ECS_AGENT_URI=" + strings.Replace(agent.URL, "127.0.0.1", "0.0.0.0", 1)}
+	p := startProcess(t, env, "--local", "--addr", "127.0.0.1:0", "--queue-addr", "127.0.0.1:0",
+		"--admin-addr", "0.0.0.0:0", "--target-url", newSlowTarget(t).URL)
+	queueURL := p.printed(t, `queue (http://[^\s)]+)`)
+	send(t, anySDK(queueURL), queueURL, body("a"))
+	wait(t, "a call", func() bool { return len(called)+len(astray) > 0 })
+	if len(astray) > 0 {
+		t.Errorf("the proxy was asked for %s", <-astray)
+	}
+	admin := p.printed(t, `admin\s+http://[^/\s]*(:\d+)`)
+	check := exec.CommandContext(t.Context(), os.Args[0], "check", "--admin-addr", "0.0.0.0"+admin)
+	check.Env = append(os.Environ(), append(env, asWorker+"=1")...)
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("check: %v: %s", err, out)
+	}
+}

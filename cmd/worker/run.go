@@ -21,8 +21,8 @@ import (
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
-// flushTimeout is what the last telemetry may take at the end.
-const flushTimeout = 2 * time.Second
+// mostFlush is what the last telemetry may take at the end where there is time.
+const mostFlush = 2 * time.Second
 
 var errNotReady = errors.New("draining or not started")
 
@@ -57,6 +57,7 @@ type worker struct {
 	health    *healthGate // nil: no health path
 	history   *console.History
 	admin     net.Listener
+	stopped   time.Time // when the stop began; read after serve
 
 	dial func(ctx context.Context, network, addr string) (net.Conn, error) // to the target; nil: by the network
 }
@@ -99,11 +100,20 @@ func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals 
 
 // sendRest sends what telemetry has not sent yet.
 func (w *worker) sendRest(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime(w.stopped, time.Now(), w.cfg.DrainTimeout))
 	defer cancel()
 	if err := w.telemetry.Shutdown(ctx); err != nil {
 		w.log.Warn("the last telemetry is not sent", "error", err)
 	}
+}
+
+// flushTime is what the last telemetry may take: what a stop that began then, if
+// one did, has left of its time.
+func flushTime(began, now time.Time, drain time.Duration) time.Duration {
+	if began.IsZero() {
+		return mostFlush
+	}
+	return min(max(began.Add(drain+stopReserve).Sub(now), leastFlush), mostFlush)
 }
 
 // serve runs the pool and what stands around it. The order of the stop:
@@ -120,6 +130,10 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 	outer, closeServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeServers()
 
+	page, err := w.console(stop, outer.Done())
+	if err != nil {
+		return err
+	}
 	group.Go(func() error {
 		defer closeServers()
 		defer stop()
@@ -128,11 +142,7 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 		}
 		return nil
 	})
-	page, err := w.console(stop, outer.Done())
-	if err != nil {
-		return err
-	}
-	group.Go(func() error { return admin.Serve(outer, w.admin, w.adminHandler(stop, page), time.Second) })
+	group.Go(func() error { return admin.Serve(outer, w.admin, w.adminHandler(stop, page), serverGrace) })
 	group.Go(func() error { w.obey(outer, stop, signals); return nil })
 	group.Go(func() error { w.protector.Run(outer); return nil })
 	if w.health != nil {
@@ -140,10 +150,11 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 	}
 	if w.local != nil {
 		group.Go(func() error { return admin.Serve(working, w.local.producerListener, w.local.producer, time.Second) })
-		group.Go(func() error { return admin.Serve(outer, w.local.queueListener, w.local.server, time.Second) })
+		group.Go(func() error { return admin.Serve(outer, w.local.queueListener, w.local.server, serverGrace) })
 	}
 	group.Go(func() error {
 		<-working.Done()
+		w.stopped = time.Now()
 		w.protector.Drain()
 		return nil
 	})

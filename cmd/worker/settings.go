@@ -19,9 +19,15 @@ import (
 
 const (
 	callDeadline = 5 * time.Second // of one call to SQS
-	// What a stop takes beyond the drain: a grace for cancelled handlers, and
-	// the settling of outcomes.
-	stopReserve = 4 * time.Second
+	// What a stop takes beyond the drain at most: a grace for cancelled handlers
+	// and the settling of outcomes (4 s, see [consumer.Config.StopTime]), then the
+	// servers, then the last telemetry.
+	stopReserve = 4*time.Second + 2*serverGrace + leastFlush
+	serverGrace = 250 * time.Millisecond // for requests under way, and again for those cut short
+	leastFlush  = 250 * time.Millisecond // for the last telemetry, however long the rest took
+	// SQS takes a message back 12 hours after its receive, and its end has to be
+	// settled before.
+	longestTarget = 11 * time.Hour
 	// A stop waits for the long poll that is out. In this process none can
 	// lose its answer, so a short one costs nothing.
 	localPollWait = time.Second
@@ -122,6 +128,11 @@ func (c config) partProblems() []error {
 	if c.TargetURL != "" {
 		_, err = target.New(c.targetConfig(scope))
 		errs = append(errs, err)
+		if c.TargetHealth != "" {
+			if err := target.CheckHealthPath(c.TargetHealth); err != nil {
+				errs = append(errs, fmt.Errorf("--target-health: %w", err))
+			}
+		}
 	} else if c.TargetHealth != "" {
 		errs = append(errs, fmt.Errorf("--target-health %q: there is no --target-url", c.TargetHealth))
 	}
@@ -134,6 +145,9 @@ func unused(context.Context, consumer.Message) error { return nil }
 // timeProblems looks at the times that have to agree with each other.
 func (c config) timeProblems() (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if c.TargetTimeout > longestTarget {
+		bad("--target-timeout %s: must not exceed %s, because SQS leaves a message with one receiver for 12h at most", c.TargetTimeout, longestTarget)
+	}
 	// A crashed worker's message must come back to a name that is free again.
 	room := c.Visibility - c.poolConfig(backend{}, nil).Heartbeat() - callDeadline
 	if c.Lease+c.Skew > room {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/sqsonce/sqsonce/internal/target"
 )
 
 // mask stands for a secret that is set.
@@ -36,10 +38,12 @@ func (c config) shown() map[string]any {
 		}
 		all[flag] = value
 	}
-	if u, err := url.Parse(c.TargetURL); err == nil {
-		all["target-url"] = u.Redacted()
-	} else {
-		all["target-url"] = mask // cannot be looked into, so may hold a password
+	for flag, raw := range map[string]string{"target-url": c.TargetURL, "target-health": c.TargetHealth} {
+		if u, err := url.Parse(raw); err == nil {
+			all[flag] = target.Redacted(u)
+		} else {
+			all[flag] = mask // cannot be looked into, so may hold a password
+		}
 	}
 	return all
 }

@@ -8,11 +8,14 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/consumer"
 )
 
 // slowTarget is an HTTP target whose answers wait for the test.
@@ -116,8 +119,8 @@ func TestSecondSignalCutsTheWaitShort(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 	p.logged(t, "stopping at once", 1)
-	// Cancelled by us: released, not failed.
-	waitCounts(t, o.sqs, o.queueURL, "1", "0")
+	// Cancelled by us: released, not failed; but invisible while the target may be at it.
+	waitCounts(t, o.sqs, o.queueURL, "0", "1")
 	if status, attempts := o.record(t, "a"); status != "RETRYING" || attempts != "0" {
 		t.Errorf("record is %s after %s attempts", status, attempts)
 	}
@@ -166,5 +169,42 @@ func TestCheckTellsHealthByItsExitCode(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "a receive has been due for 2m") {
 		t.Errorf("no reason in %s", out.String())
+	}
+}
+
+func TestNothingRunsWhereThePageCannotBeMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
+		b.back.queueURL = "http://names.invalid/"
+		err := b.serve(t.Context(), nil)
+		synctest.Wait()
+		if state := b.pool.Stats().State; err == nil || state != consumer.Starting {
+			t.Errorf("error is %v, the pool is %s", err, state)
+		}
+		b.target.close()
+	})
+}
+
+// A drain of 25 s ends within a stop timeout of 30 s, the servers and the last
+// telemetry included.
+func TestWholeStopFitsItsReserve(t *testing.T) {
+	const drain = 25 * time.Second
+	pool := consumer.Config{DrainTimeout: drain}.StopTime()
+	began := time.Now()
+	for name, tc := range map[string]struct{ took, want time.Duration }{
+		"at once":             {time.Second, mostFlush},
+		"nearly all the time": {drain + 3*time.Second, stopReserve - 3*time.Second},
+		"all the time":        {pool + 2*serverGrace, leastFlush},
+		"more than it may":    {time.Hour, leastFlush},
+	} {
+		if got := flushTime(began, began.Add(tc.took), drain); got != tc.want {
+			t.Errorf("%s: %s for the last telemetry, want %s", name, got, tc.want)
+		}
+	}
+	if got := flushTime(time.Time{}, began, drain); got != mostFlush {
+		t.Errorf("without a stop: %s for the last telemetry", got)
+	}
+	if whole := pool + 2*serverGrace + leastFlush; whole != drain+stopReserve || whole >= 30*time.Second {
+		t.Errorf("a stop takes up to %s", whole)
 	}
 }

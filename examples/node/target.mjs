@@ -43,6 +43,13 @@ function book(name, fence, total) {
   return { order: name, total: bookings.get(name), new: fresh };
 }
 
+// nameOf is the name in an Idempotency-Key: a string as in RFC 8941,
+// percent-encoded; null when it is none.
+function nameOf(key) {
+  if (!/^"([ !#-[\]-~]|\\["\\])*"$/.test(key)) return null;
+  return decode(key.slice(1, -1).replace(/\\(.)/g, "$1"));
+}
+
 // decode undoes percent-encoding; a % that encodes nothing stands for itself.
 function decode(value) {
   return value.replace(/(%[0-9A-Fa-f]{2})+/g, decodeURIComponent);
@@ -76,8 +83,8 @@ const server = createServer(async (request, response) => {
   if (key && !isSigned(request.headers, body, key)) {
     return answer(response, 401, { error: "signature is missing, wrong or old" });
   }
-  // Idempotency-Key holds the same name, in quotes.
-  const name = decode(request.headers["x-sqsonce-name"]);
+  const name = nameOf(request.headers["idempotency-key"] ?? "");
+  if (name === null) return answer(response, 400, { error: "Idempotency-Key: want a string in quotes" });
   const fence = BigInt(request.headers["x-sqsonce-fence"]);
   let total;
   try {

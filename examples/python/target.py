@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import sqlite3
 import sys
 import time
@@ -40,6 +41,13 @@ def is_signed(headers, body, key):
     want = "v1," + base64.b64encode(mac.digest()).decode()
     given = headers.get("Webhook-Signature", "").split(" ")  # several while a secret is changed
     return any(hmac.compare_digest(want, each) for each in given)
+
+
+def name_of(key):
+    """The name in an Idempotency-Key: a string as in RFC 8941, percent-encoded; None when it is none."""
+    if not re.fullmatch(r'"([ !#-\[\]-~]|\\["\\])*"', key):
+        return None
+    return unquote(re.sub(r"\\(.)", r"\1", key[1:-1]))
 
 
 class Orders:
@@ -82,8 +90,9 @@ class Target(BaseHTTPRequestHandler):
             return self.answer(404, {"error": "POST to /work"})
         if self.server.key and not is_signed(self.headers, body, self.server.key):
             return self.answer(401, {"error": "signature is missing, wrong or old"})
-        # Idempotency-Key holds the same name, in quotes.
-        name = unquote(self.headers["X-Sqsonce-Name"])
+        name = name_of(self.headers.get("Idempotency-Key", ""))
+        if name is None:
+            return self.answer(400, {"error": "Idempotency-Key: want a string in quotes"})
         fence = int(self.headers["X-Sqsonce-Fence"])
         try:
             total = int(json.loads(body)["total"])

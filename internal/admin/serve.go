@@ -17,13 +17,13 @@ const (
 	requestTimeout = 2 * time.Minute
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
-	// What a request that was cut short may take to answer.
+	// The most that a request that was cut short may take to answer.
 	lastWords = time.Second
 )
 
 // Serve answers requests on ln with h until ctx ends. Then it stops taking new
 // ones, lets those under way finish for as long as grace, and after that
-// cancels their contexts.
+// cancels their contexts and gives them as long again, a second at most.
 //
 // It closes ln, and returns when all its connections are closed and their
 // handlers have returned: nil when every request got its answer, else an error
@@ -69,7 +69,8 @@ func stop(srv *http.Server, cut context.CancelFunc, grace time.Duration, open *c
 		return nil
 	}
 	cut()
-	if shutdown(srv, lastWords) == nil {
+	last := min(lastWords, grace)
+	if shutdown(srv, last) == nil {
 		return nil
 	}
 	// A connection on which nothing was ever asked also gets here; to close it
@@ -77,7 +78,7 @@ func stop(srv *http.Server, cut context.CancelFunc, grace time.Duration, open *c
 	unanswered := open.busyOnes()
 	_ = srv.Close()
 	if unanswered > 0 {
-		return fmt.Errorf("%d requests were cut off without an answer %s after the stop", unanswered, grace+lastWords)
+		return fmt.Errorf("%d requests were cut off without an answer %s after the stop", unanswered, grace+last)
 	}
 	return nil
 }

@@ -39,7 +39,8 @@ const (
 type Config struct {
 	// AgentURI is the value of [EnvAgentURI]. Empty: nothing is ever called.
 	AgentURI string
-	// HTTP makes the calls. Default [http.DefaultClient].
+	// HTTP makes the calls. Default: one that asks no proxy, as the agent is on
+	// this machine and no proxy could reach it.
 	HTTP *http.Client
 	// Logger is told when the task cannot be protected. Default [slog.Default].
 	Logger *slog.Logger
@@ -58,7 +59,7 @@ type Protector struct {
 
 // New returns a protector. It does nothing until Run.
 func New(cfg Config) *Protector {
-	cfg.HTTP = cmp.Or(cfg.HTTP, http.DefaultClient)
+	cfg.HTTP = cmp.Or(cfg.HTTP, &http.Client{Transport: &http.Transport{}})
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	return &Protector{cfg: cfg, kick: make(chan struct{}, 1), jobs: make(map[uint64]time.Time)}
 }

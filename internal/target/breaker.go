@@ -33,11 +33,14 @@ var (
 // Breaker posts to a target and keeps book of whether it is down: refusing
 // connections, or answering every message with 3xx, 401, 403, 404, 405 or 5xx.
 // While it is down such an answer ends in a [*DownError], because a bad deploy
-// is not the message's fault, and one request is out at a time.
+// is not the message's fault, and one request is out at a time. So does, while it
+// is down, a request of unknown outcome, unless that is to be held: the error
+// then also wraps the [*UnknownOutcomeError].
 //
 // It is safe for concurrent use and holds no goroutine.
 type Breaker struct {
 	target  *Target
+	hold    bool
 	changed func(down bool)
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
 
@@ -46,11 +49,12 @@ type Breaker struct {
 	probe    *pass               // guarded by mu; let through last while down
 }
 
-// NewBreaker returns a breaker for t that takes it to be up. Changed is called
-// after each change, from a goroutine that posts, and again with the same value
-// now and then; nil is nobody.
-func NewBreaker(t *Target, changed func(down bool)) *Breaker {
-	b := &Breaker{target: t, changed: changed, suspects: make(map[string]struct{})}
+// NewBreaker returns a breaker for t that takes it to be up. With hold nobody
+// runs a message of unknown outcome again, so that its error stays that. Changed
+// is called after each change, from a goroutine that posts, and again with the
+// same value now and then; nil is nobody.
+func NewBreaker(t *Target, hold bool, changed func(down bool)) *Breaker {
+	b := &Breaker{target: t, hold: hold, changed: changed, suspects: make(map[string]struct{})}
 	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:     retryAfterTrip,
 		ReadyToTrip: func(gobreaker.Counts) bool { return b.suspected() >= tripAfter },
@@ -62,22 +66,32 @@ func NewBreaker(t *Target, changed func(down bool)) *Breaker {
 // Down reports whether the target is known to be down.
 func (b *Breaker) Down() bool { return b.circuit.State() != gobreaker.StateClosed }
 
-// Post is [Target.Post] with a memory. Where that says that the target fails,
-// and the target is known to be down, the error is a [*DownError], whether the
-// request went out or not: the attempt is not counted.
+// Post is [Target.Post] with a memory. Where that says that the target fails, or
+// cannot tell, and the target is known to be down, the error is a [*DownError],
+// whether the request went out or not: the attempt is not counted.
 func (b *Breaker) Post(ctx context.Context, r Request) (Response, error) {
 	p, err := b.admit(time.Now())
 	if err != nil {
 		return Response{}, &DownError{Err: fmt.Errorf("%w: %w", errOpen, err)}
 	}
 	resp, err := b.target.Post(ctx, r)
-	down := b.learn(p, r.MessageID, signal(err))
-	if down && errors.Is(signal(err), errFailing) {
-		if _, already := errors.AsType[*DownError](err); !already {
-			err = &DownError{Err: err}
-		}
+	if b.learn(p, r.MessageID, signal(err)) && b.excused(ctx, err) {
+		err = &DownError{Err: err}
 	}
 	return resp, err
+}
+
+// excused reports whether err, of a target that is known to be down, is not to
+// be counted against the message, and does not say so by itself. What the caller
+// has given up says nothing.
+func (b *Breaker) excused(ctx context.Context, err error) bool {
+	if _, already := errors.AsType[*DownError](err); already {
+		return false
+	}
+	if _, ok := errors.AsType[*UnknownOutcomeError](err); ok {
+		return !b.hold && ctx.Err() == nil
+	}
+	return errors.Is(signal(err), errFailing)
 }
 
 // signal is what the outcome of a request tells about the target: nil for a

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,7 +21,9 @@ type guarded struct {
 	down  atomic.Bool // as last told
 }
 
-func newGuarded(t *testing.T) (g *guarded, stop func()) {
+func newGuarded(t *testing.T) (g *guarded, stop func()) { return newGuardedHolding(t, false) }
+
+func newGuardedHolding(t *testing.T, hold bool) (g *guarded, stop func()) {
 	g = &guarded{}
 	target, stop := newPiped(t, Config{}, func(w http.ResponseWriter, r *http.Request) {
 		g.posts.Add(1)
@@ -34,7 +37,7 @@ func newGuarded(t *testing.T) (g *guarded, stop func()) {
 		}
 		w.WriteHeader(status)
 	})
-	g.Breaker = NewBreaker(target, g.down.Store)
+	g.Breaker = NewBreaker(target, hold, g.down.Store)
 	return g, stop
 }
 
@@ -135,12 +138,35 @@ func TestUnknownOutcomesSayNothingOfTheTarget(t *testing.T) {
 				t.Fatalf("outcome is %q", got)
 			}
 		}
-		g.trip(t)
-		time.Sleep(retryAfterTrip + 1)
-		if got := g.post(t, "probe", 0); got != unknown || !g.Down() {
-			t.Errorf("outcome of a probe that broke off is %q, down %t", got, g.Down())
-		}
 	})
+}
+
+// What becomes of requests at a target that is down is not the messages' fault,
+// however it shows: only who wants to hold them is told that nobody knows.
+func TestUnknownOutcomeAtATargetThatIsDownIsNotCountedUnlessHeld(t *testing.T) {
+	for hold, want := range map[bool]kind{false: notSent, true: unknown} {
+		synctest.Test(t, func(t *testing.T) {
+			g, stop := newGuardedHolding(t, hold)
+			defer stop()
+			g.trip(t)
+			time.Sleep(retryAfterTrip + 1)
+			_, err := g.Post(t.Context(), Request{Name: "probe", MessageID: "probe", Body: "0 2"})
+			if got := kindOf(err); got != want || !g.Down() {
+				t.Errorf("hold %t: outcome of a probe that broke off is %q, down %t", hold, got, g.Down())
+			}
+			if e, ok := errors.AsType[*UnknownOutcomeError](err); !ok || e.RetryAfter() != defaultTimeout-2*time.Second {
+				t.Errorf("hold %t: error is %v, want one that knows the rest of the timeout", hold, err)
+			}
+			time.Sleep(retryAfterTrip + 1)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err = g.Post(ctx, Request{Name: "probe", MessageID: "probe", Body: "0 2"})
+			if got := kindOf(err); got != unknown {
+				t.Errorf("hold %t: outcome of a probe that was given up is %q", hold, got)
+			}
+			time.Sleep(time.Second) // the target's handler ends
+		})
+	}
 }
 
 func TestOneProbeIsOutAtATime(t *testing.T) {

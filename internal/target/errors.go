@@ -51,7 +51,7 @@ func (e *StatusError) TargetDown() bool {
 type UnknownOutcomeError struct {
 	Err error // what broke
 
-	retryAfter time.Duration
+	until time.Time // end of the time the target had
 }
 
 // Error implements error.
@@ -65,12 +65,13 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 // OutcomeUnknown reports true.
 func (e *UnknownOutcomeError) OutcomeUnknown() bool { return true }
 
-// RetryAfter returns what was left of the time the target had, so that a
-// second request does not meet the first one still at work; 0 when it was used up.
-func (e *UnknownOutcomeError) RetryAfter() time.Duration { return e.retryAfter }
+// RetryAfter returns what is left now of the time the target had, so that a
+// second request does not meet the first one still at work; 0 when it is used up.
+func (e *UnknownOutcomeError) RetryAfter() time.Duration { return max(time.Until(e.until), 0) }
 
-// DownError says that the request never reached the target: no connection, or
-// one that broke before a byte was sent.
+// DownError says that the attempt does not count: the request never reached the
+// target (no connection, or one that broke before a byte was sent), or the target
+// is known to be down (see [Breaker]).
 type DownError struct {
 	Err error // what broke
 }

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // newH2C serves h by HTTP/2 without TLS, and counts connections.
@@ -84,4 +87,31 @@ func TestHTTP2TargetThatIsGoneIsDown(t *testing.T) {
 	if _, err := target.Post(t.Context(), Request{Name: "n", Body: "{}"}); kindOf(err) != notSent {
 		t.Errorf("outcome is %q (%v)", kindOf(err), err)
 	}
+}
+
+// Nothing but the timeout cuts the work short, also not a target that is too busy
+// with it to say that it lives.
+func TestHTTP2TargetThatIsSilentHasItsWholeTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		var peer sync.WaitGroup
+		peer.Go(func() {
+			_, _ = far.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}) // settings, and then nothing
+		})
+		peer.Go(func() { _, _ = io.Copy(io.Discard, far) })
+		const timeout = 5 * time.Minute
+		target, err := New(Config{URL: "h2c://target.invalid/", Timeout: timeout, Dial: func(context.Context, string, string) (net.Conn, error) {
+			return near, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		_, err = target.Post(t.Context(), Request{Name: "n", Body: "{}"})
+		if took := time.Since(start); kindOf(err) != unknown || took != timeout {
+			t.Errorf("after %s the outcome is %q (%v)", took, kindOf(err), err)
+		}
+		_, _ = near.Close(), far.Close()
+		peer.Wait()
+	})
 }

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -21,9 +22,10 @@ const (
 
 // Response is the target's answer to work that is done.
 type Response struct {
-	Body        []byte // at most Config.MaxResult bytes
-	ContentType string // as the target gave it; may be empty
-	Truncated   bool   // the answer was longer than Body
+	Body        []byte            // at most Config.MaxResult bytes
+	ContentType string            // as the target gave it; may be empty
+	Size        int64             // bytes of the whole answer; more than Body has when it was longer
+	SHA256      [sha256.Size]byte // of the whole answer
 }
 
 // Post hands r to the target and waits for its answer, for as long as the
@@ -85,14 +87,19 @@ func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time)
 			retryAfter: retryAfter(resp.Header, time.Now()),
 		}
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(t.maxResult)+1))
+	// To its end, however long: an answer that breaks off is none.
+	sum := sha256.New()
+	whole := io.TeeReader(resp.Body, sum)
+	body, err := io.ReadAll(io.LimitReader(whole, int64(t.maxResult)))
+	var rest int64
+	if err == nil {
+		rest, err = io.Copy(io.Discard, whole)
+	}
 	if err != nil {
 		return Response{}, t.unknown(ctx, fmt.Errorf("answer %d broke off: %w", resp.StatusCode, err), start)
 	}
-	out := Response{Body: body, ContentType: resp.Header.Get("Content-Type")}
-	if len(body) > t.maxResult {
-		out.Body, out.Truncated = body[:t.maxResult], true
-	}
+	out := Response{Body: body, ContentType: resp.Header.Get("Content-Type"), Size: int64(len(body)) + rest}
+	sum.Sum(out.SHA256[:0])
 	return out, nil
 }
 
@@ -105,7 +112,7 @@ func (t *Target) unknown(ctx context.Context, err error, start time.Time) error 
 	case elapsed >= t.timeout:
 		err = fmt.Errorf("no answer within %s: %w", t.timeout, err)
 	}
-	return &UnknownOutcomeError{Err: err, retryAfter: max(t.timeout-elapsed, 0)}
+	return &UnknownOutcomeError{Err: err, until: start.Add(t.timeout)}
 }
 
 // stopped adds to err why the caller's context ended.

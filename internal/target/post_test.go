@@ -279,8 +279,8 @@ func TestResultIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(resp.Body) != min(size, limit) || resp.Truncated != (size > limit) || resp.ContentType != "text/x-test" {
-			t.Errorf("%d bytes came back as %d of %q, truncated: %t", size, len(resp.Body), resp.ContentType, resp.Truncated)
+		if len(resp.Body) != min(size, limit) || resp.Size != int64(size) || resp.ContentType != "text/x-test" {
+			t.Errorf("%d bytes came back as %d of %q, size %d", size, len(resp.Body), resp.ContentType, resp.Size)
 		}
 		srv.Close()
 	}

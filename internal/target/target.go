@@ -132,21 +132,50 @@ func parseURL(raw string) (*url.URL, route, error) {
 	switch u.Scheme {
 	case "unix":
 		if u.Host != "" || u.Path == "" {
-			return nil, route{}, fmt.Errorf("target URL %q: want unix:///absolute/path", u.Redacted())
+			return nil, route{}, fmt.Errorf("target URL %q: want unix:///absolute/path", Redacted(u))
 		}
 		return &url.URL{Scheme: "http", Host: "localhost", Path: "/"}, route{socket: u.Path}, nil
 	case "http", "https", "h2c":
 	default:
-		return nil, route{}, fmt.Errorf("target URL %q: want http, https, h2c or unix", u.Redacted())
+		return nil, route{}, fmt.Errorf("target URL %q: want http, https, h2c or unix", Redacted(u))
 	}
 	if u.Hostname() == "" {
-		return nil, route{}, fmt.Errorf("target URL %q: names no host", u.Redacted())
+		return nil, route{}, fmt.Errorf("target URL %q: names no host", Redacted(u))
 	}
 	way := route{http2: u.Scheme == "h2c"}
 	if way.http2 {
 		u.Scheme = "http"
 	}
 	return u, way, nil
+}
+
+// hidden stands for what may be a secret in a URL.
+const hidden = "xxxxx"
+
+// Redacted is u for logs and pages: without what its user, its query values and
+// its fragment say, any of which may be a secret.
+func Redacted(u *url.URL) string {
+	shown := *u
+	if u.User != nil {
+		shown.User = url.User(hidden)
+	}
+	if u.Opaque != "" {
+		shown.Opaque = hidden
+	}
+	if u.Fragment != "" {
+		shown.Fragment, shown.RawFragment = hidden, ""
+	}
+	if u.RawQuery != "" {
+		fields := strings.Split(u.RawQuery, "&")
+		for i, field := range fields {
+			key, _, valued := strings.Cut(field, "=")
+			if fields[i] = hidden; valued {
+				fields[i] = key + "=" + hidden
+			}
+		}
+		shown.RawQuery = strings.Join(fields, "&")
+	}
+	return shown.String()
 }
 
 // authorization is the header's value: the token, or else the user and

@@ -2,6 +2,7 @@ package target
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,28 @@ func TestEveryProblemIsReportedAndNoSecretShown(t *testing.T) {
 		t.Errorf("error shows a secret: %v", err)
 	}
 	if _, err := New(Config{URL: "http://user:hunter2@a b"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestURLIsShownWithoutWhatMayBeASecret(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://h/work":                          "https://h/work",
+		"https://apikey@h/work":                   "https://xxxxx@h/work",
+		"https://user:hunter2@h:8443/":            "https://xxxxx@h:8443/",
+		"https://h/work?token=hunter2&a=b&hunter": "https://h/work?token=xxxxx&a=xxxxx&xxxxx",
+		"https://h/#hunter2":                      "https://h/#xxxxx",
+		"ftp:hunter2":                             "ftp:xxxxx",
+	} {
+		u, err := url.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Redacted(u); got != want {
+			t.Errorf("%s is shown as %s, want %s", raw, got, want)
+		}
+	}
+	if _, err := New(Config{URL: "ftp://hunter2@h/?token=hunter2"}); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("error is %v", err)
 	}
 }

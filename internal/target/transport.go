@@ -14,7 +14,6 @@ const (
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
 	idleConns        = 1024
-	pingAfter        = 15 * time.Second // of silence on an HTTP/2 connection that carries requests
 	maxAnswerHeader  = 64 << 10
 
 	// Common servers close a connection that was idle for 5 s. To close it
@@ -23,7 +22,9 @@ const (
 )
 
 // newTransport speaks HTTP/1.1, or HTTP/2 where the way says so, over
-// connections that count what is sent. A nil dial is the network's.
+// connections that count what is sent. A nil dial is the network's, whose TCP
+// keep-alive finds out when the target's machine is gone. No HTTP/2 pings: a target
+// too busy to answer one would lose its work.
 func newTransport(way route, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(!way.http2)
@@ -34,7 +35,6 @@ func newTransport(way route, dial func(ctx context.Context, network, addr string
 	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		Protocols:              &protocols,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: dialTimeout},
 		MaxIdleConnsPerHost:    idleConns,
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    handshakeTimeout,

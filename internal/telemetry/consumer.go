@@ -19,7 +19,7 @@ func (t *Telemetry) ConsumerHooks() consumer.Hooks {
 	ctx := context.Background()
 	return consumer.Hooks{
 		Received: func(n int, _ time.Duration) {
-			t.is.received.Add(ctx, int64(n), queue)
+			t.is.received.Add(ctx, int64(n), queue, metric.WithAttributes(semconv.MessagingOperationName("receive")))
 			t.is.receives.Record(ctx, int64(n), queue)
 		},
 		Handled: func(_ consumer.Message, d consumer.Disposition, _ time.Duration) {

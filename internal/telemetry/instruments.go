@@ -79,7 +79,7 @@ func (is *instruments) init(m metric.Meter) error {
 // them, as a library user's own, is "other".
 var reasons = []string{
 	"attempts used up", "bad message", "failed on its last receive", "held up and never tried", "in progress elsewhere",
-	"in progress elsewhere at stop", "mismatch", "rejected", "stopped", "stopped before it was tried", "unknown outcome",
+	"in progress elsewhere at stop", "mismatch", "rejected", "stopped", "stopped before it was tried", "target down", "unknown outcome",
 }
 
 func reason(of string) attribute.KeyValue {

@@ -46,6 +46,7 @@ func TestConsumerIsCounted(t *testing.T) {
 	queue := map[string]string{"messaging_system": "aws_sqs", "messaging_destination_name": "jobs"}
 	got := scrape(t, tele)
 	expect(t, got, "messaging_client_consumed_messages_total", queue, 3)
+	expect(t, got, "messaging_client_consumed_messages_total", map[string]string{"messaging_operation_name": "receive"}, 3)
 	expect(t, got, "sqsonce_receive_size", queue, 2)
 	expect(t, got, "sqsonce_handled_total", map[string]string{"outcome": "delete", "reason": ""}, 1)
 	expect(t, got, "sqsonce_handled_total", map[string]string{"outcome": "dead-letter", "reason": "mismatch"}, 1)
@@ -86,6 +87,12 @@ func TestHandlingIsMeasuredByOutcome(t *testing.T) {
 	got := scrape(t, tele)
 	for outcome := range outcomes {
 		expect(t, got, "messaging_process_duration_seconds", map[string]string{"outcome": outcome, "messaging_operation_name": "process"}, 1)
+	}
+	for outcome, err := range outcomes {
+		failed := err != nil && outcome != "deferred"
+		if _, typed := value(got, "messaging_process_duration_seconds", map[string]string{"outcome": outcome, "error_type": outcome}); (typed > 0) != failed {
+			t.Errorf("%s: has an error.type: %t", outcome, !failed)
+		}
 	}
 	dwell := got["sqsonce_dwell_seconds"].GetMetric()[0].GetHistogram()
 	if n, sum := dwell.GetSampleCount(), dwell.GetSampleSum(); n != uint64(len(outcomes)) || sum < float64(60*n) {

@@ -34,12 +34,15 @@ func (t *Telemetry) Middleware() consumer.Middleware {
 			}
 			err := next(ctx, m)
 			outcome := outcomeOf(err)
-			t.is.work.Record(ctx, time.Since(start).Seconds(),
-				metric.WithAttributes(t.queue()...), metric.WithAttributes(semconv.MessagingOperationName("process"), keyOutcome.String(outcome)))
+			labels := append(t.queue(), semconv.MessagingOperationName("process"), keyOutcome.String(outcome))
 			span.SetAttributes(attribute.String("sqsonce.outcome", outcome))
 			if err != nil && outcome != "deferred" {
+				failed := semconv.ErrorTypeKey.String(outcome) // one of few
+				labels = append(labels, failed)
+				span.SetAttributes(failed)
 				span.SetStatus(codes.Error, err.Error())
 			}
+			t.is.work.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(labels...))
 			return err
 		}
 	}

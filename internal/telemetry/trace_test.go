@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,6 +101,10 @@ func TestFailureIsOnTheSpanAndADeferralIsNone(t *testing.T) {
 		_ = h(t.Context(), consumer.Message{ID: "m"})
 		if got := spans.GetSpans()[0].Status.Code; got != want {
 			t.Errorf("%v: status is %s", err, got)
+		}
+		typed := slices.ContainsFunc(spans.GetSpans()[0].Attributes, func(kv attribute.KeyValue) bool { return kv.Key == "error.type" })
+		if typed != (want == codes.Error) {
+			t.Errorf("%v: has an error.type: %t", err, typed)
 		}
 	}
 }
