@@ -197,6 +197,7 @@ func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
 			stop()
 		},
 		Token:   w.cfg.AdminToken,
+		Logger:  w.log,
 		Version: version(),
 	})
 	mux := http.NewServeMux()
