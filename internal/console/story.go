@@ -102,7 +102,7 @@ func pathOf(r dedupe.Record) []Step {
 // getName answers with the story of ?name=.
 func (c *console) getName(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
-	record, err := c.cfg.Records.Lookup(r.Context(), name)
+	record, err := c.cfg.Records.Lookup(ours(r.Context()), name)
 	story := Story{Name: clip(name, dedupe.MaxNameBytes), Now: time.Now().UnixMilli(), Path: []Step{}}
 	switch {
 	case errors.Is(err, dedupe.ErrNoRecord):

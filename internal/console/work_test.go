@@ -61,6 +61,44 @@ func TestANamesStoryIsToldAndForgotten(t *testing.T) {
 	})
 }
 
+func TestOnlyTheWorkersOwnCallsCountForAMessage(t *testing.T) {
+	counting := &counted{}
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) {
+		counting.Records, counting.queue, counting.url = c.Records, c.Queue, c.QueueURL
+		c.Records = counting
+	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		w.Send(t, w.QueueURL, "order-17", nil)
+		time.Sleep(10*time.Second + time.Second/2) // between two receives
+		w.Pool.Pause()
+		synctest.Wait()
+		calls := func() float64 {
+			return get[map[string]any](c, "/api/status")["status"].(map[string]any)["figures"].(map[string]any)["calls_per_message"].(float64)
+		}
+		before := calls()
+		for i := range 20 {
+			w.Send(t, w.DLQURL, fmt.Sprint("other-", i), nil)
+			get[console.Story](c, "/api/names?name=order-17")
+		}
+		if after := calls(); after != before {
+			t.Errorf("%g calls for one message, %g after others have sent and looked", before, after)
+		}
+	})
+}
+
+// counted makes a call to the queue for each lookup, as a lookup in a table is one.
+type counted struct {
+	console.Records
+	queue console.Queue
+	url   string
+}
+
+func (r *counted) Lookup(ctx context.Context, name string) (dedupe.Record, error) {
+	if _, err := r.queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &r.url}); err != nil {
+		return dedupe.Record{}, err
+	}
+	return r.Records.Lookup(ctx, name)
+}
+
 func TestALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		<-ctx.Done()
