@@ -132,8 +132,8 @@ func (c *console) shown(r dedupe.Record) *Record {
 	return out
 }
 
-// resultText is a result as text: JSON indented, other text as it is, bytes not
-// at all.
+// resultText is a result as text: JSON and other text as they are, bytes not at
+// all.
 func resultText(r dedupe.Record) (text, mediaType string) {
 	switch {
 	case len(r.Result) == 0:

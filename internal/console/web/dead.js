@@ -1,7 +1,7 @@
 // The dead-letter queue: look, and send back.
 
 import { follow, post, session } from './api.js';
-import { ask, byId, el, setText, toast } from './dom.js';
+import { ask, byId, el, setData, setText, toast } from './dom.js';
 import { bytes, count, date, span } from './format.js';
 import { nameLink } from './tables.js';
 
@@ -12,7 +12,8 @@ let busy = false;
 export function setDepth(n) {
   depth = n;
   const badge = byId('dead-count');
-  setText(badge, n ? count(n) : ''); // its place is kept, so that nothing moves when it comes
+  setText(badge, count(n)); // its place is kept, so that nothing moves when it grows
+  setData(badge, 'tone', n ? 'bad' : 'none');
   const note = byId('dead-depth');
   if (note) setText(note, depthText());
 }

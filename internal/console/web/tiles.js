@@ -60,7 +60,7 @@ function makeTile(def) {
   const unit = el('small');
   const at = el('span', { class: 'tile-at', 'aria-hidden': 'true' });
   const sub = el('p', { class: 'tile-sub' });
-  const plot = el('div', { class: 'tile-plot', role: 'img', 'aria-label': `${def.label}, the last 15 minutes` });
+  const plot = el('div', { class: 'tile-plot', role: 'img', 'aria-label': `${def.label}, up to the last 15 minutes` });
   const node = el('article', { class: 'tile', id: `tile-${def.id}` },
     el('div', { class: 'tile-head' }, el('h2', {}, def.label), at),
     el('p', { class: 'tile-value' }, value, unit), sub, plot);
