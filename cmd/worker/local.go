@@ -63,6 +63,7 @@ func (l *localParts) open(ctx context.Context, c config, instrument func(*aws.Co
 	store := memstore.New()
 	l.store = store
 	cfg := l.server.AWSConfig()
+	producing := sqs.NewFromConfig(cfg) // a producer's calls are none of the worker's
 	instrument(&cfg)
 	l.queue = sqs.NewFromConfig(cfg)
 	if l.queueURL, l.dlqURL, err = awsenv.CreateQueue(ctx, l.queue, localQueue); err != nil {
@@ -77,7 +78,7 @@ func (l *localParts) open(ctx context.Context, c config, instrument func(*aws.Co
 		return err
 	}
 	l.producer, err = producerapi.New(producerapi.Config{
-		SQS: l.queue, QueueURL: l.queueURL, Records: store, Scope: scope, Keys: keys,
+		SQS: producing, QueueURL: l.queueURL, Records: store, Scope: scope, Keys: keys,
 		Skew: c.Skew, Window: c.Window, AuthTokens: c.AuthToken, DLQURL: l.dlqURL, Logger: log,
 	})
 	return err

@@ -208,6 +208,7 @@ func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
 			stop()
 		},
 		Token:   w.cfg.AdminToken,
+		Logger:  w.log,
 		Version: version(),
 	})
 	mux := http.NewServeMux()

@@ -4,6 +4,7 @@ package admin
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"time"
 )
@@ -27,6 +28,8 @@ type Config struct {
 	Pause, Resume, Drain func()
 	// Token lets others than this machine POST; empty lets nobody else.
 	Token string
+	// Logger is told who has paused, resumed or drained; nil: nobody is.
+	Logger *slog.Logger
 	// Version is shown in every answer; may be empty.
 	Version string
 }
@@ -75,7 +78,10 @@ func New(cfg Config) http.Handler {
 		if verb == nil {
 			continue
 		}
-		mux.Handle("POST "+path, Guard(cfg.Token, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mux.Handle("POST "+path, Guard(cfg.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if cfg.Logger != nil {
+				cfg.Logger.InfoContext(r.Context(), "admin action", "action", path[1:], "who", whoIs(r, cfg.Token))
+			}
 			verb()
 			write(w, http.StatusAccepted, answer{Status: "done", Version: cfg.Version})
 		})))

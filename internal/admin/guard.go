@@ -6,12 +6,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // Guard lets through who may change something: requests from this machine, and
 // those that carry "Authorization: Bearer" and the token. With an empty token
-// nobody else may.
+// nobody else may. What a proxy on this machine has passed on is not from it.
 //
 // A browser on this machine is no leave for the sites it shows: a request that
 // another site has caused is refused (403), and so is one without the token
@@ -21,7 +22,7 @@ func Guard(token string, h http.Handler) http.Handler {
 		switch {
 		case hasToken(r, token):
 			h.ServeHTTP(w, r)
-		case !isLoopback(r.RemoteAddr):
+		case !isLoopback(r.RemoteAddr) || proxied(r):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="sqsonce"`)
 			write(w, http.StatusUnauthorized, answer{Status: "refused", Reason: "from elsewhere the admin token is needed"})
 		case !namesThisMachine(r.Host):
@@ -50,6 +51,22 @@ func hasToken(r *http.Request, token string) bool {
 func isLoopback(remoteAddr string) bool {
 	addr, err := netip.ParseAddrPort(remoteAddr)
 	return err == nil && addr.Addr().Unmap().IsLoopback()
+}
+
+// proxied reports whether somebody else stands behind the peer: then that it is
+// on this machine says nothing.
+func proxied(r *http.Request) bool {
+	return slices.ContainsFunc([]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"}, func(name string) bool {
+		return r.Header.Get(name) != ""
+	})
+}
+
+// whoIs names in the log who was let through.
+func whoIs(r *http.Request, token string) string {
+	if hasToken(r, token) {
+		return "token from " + r.RemoteAddr
+	}
+	return "loopback, " + r.RemoteAddr
 }
 
 // namesThisMachine reports whether a Host header cannot be a name that

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -32,6 +34,10 @@ func TestWhoMayChangeSomething(t *testing.T) {
 		"another site in a browser here": {"", here, "127.0.0.1:9090", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
 		"another port in a browser here": {"", here, "127.0.0.1:9090", map[string]string{"Sec-Fetch-Site": "same-site"}, 403},
 		"another site in an old browser": {"", here, "127.0.0.1:9090", map[string]string{"Origin": "http://evil.example"}, 403},
+		"a proxy on this machine":        {"", here, "127.0.0.1:9090", map[string]string{"X-Forwarded-For": "192.0.2.1"}, 401},
+		"a proxy that names no address":  {"", here, "127.0.0.1:9090", map[string]string{"X-Forwarded-Host": "worker.internal"}, 401},
+		"another sort of proxy":          {"", here, "127.0.0.1:9090", map[string]string{"Forwarded": "for=192.0.2.1"}, 401},
+		"a proxy, with the token":        {"sesame", here, "127.0.0.1:9090", map[string]string{"X-Real-Ip": "192.0.2.1", "Authorization": "Bearer sesame"}, 202},
 		"own page in a browser here":     {"", here, "127.0.0.1:9090", map[string]string{"Sec-Fetch-Site": "same-origin"}, 202},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,6 +61,25 @@ func TestWhoMayChangeSomething(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhoHasChangedSomethingIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	h := New(Config{Token: "sesame", Pause: func() {}, Drain: func() {}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for path, header := range map[string]string{"/pause": "", "/drain": "Bearer sesame"} {
+		r := httptest.NewRequest(http.MethodPost, path, http.NoBody)
+		r.RemoteAddr, r.Host = "127.0.0.1:40000", "localhost"
+		r.Header.Set("Authorization", header)
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	for _, want := range []string{`action=pause who="loopback, 127.0.0.1:40000"`, `action=drain who="token from 127.0.0.1:40000"`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s: %s", want, &log)
+		}
+	}
+	if strings.Contains(log.String(), "sesame") {
+		t.Error("the token is in the log")
 	}
 }
 

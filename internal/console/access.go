@@ -20,7 +20,7 @@ const (
 	csrfHeader  = "X-Csrf-Token"
 	sessionTime = 12 * time.Hour
 	maxSessions = 64
-	loginEvery  = time.Second // a failed try, after the first few
+	loginEvery  = time.Second // a try, after the first few
 	loginBurst  = 5
 )
 
@@ -52,7 +52,7 @@ type access struct {
 	token string
 	hosts []string
 	cross http.CrossOriginProtection
-	tries *rate.Limiter // failed logins
+	tries *rate.Limiter // logins
 	csrf  string        // proves that a request comes from a page of ours
 
 	mu       sync.Mutex
@@ -135,11 +135,10 @@ func (a *access) isSession(id string, now time.Time) bool {
 // login opens a session for who knows the token. limited reports that there
 // were too many tries.
 func (a *access) login(sent string, now time.Time) (cookie *http.Cookie, limited bool) {
-	if a.tries.TokensAt(now) < 1 {
+	if !a.tries.AllowN(now, 1) { // before the comparison: those sent at once must not share a try
 		return nil, true
 	}
 	if !a.isToken(sent) {
-		a.tries.AllowN(now, 1)
 		return nil, false
 	}
 	id := rand.Text()

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,6 +179,32 @@ func TestGuessingTheTokenIsSlow(t *testing.T) {
 		time.Sleep(time.Second)
 		if code := try("t0ken"); code != http.StatusOK {
 			t.Errorf("a second later the token answers %d", code)
+		}
+	})
+}
+
+func TestGuessesSentAtOnceShareNoTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := consoletest.New(t, consoletest.Options{Token: "t0ken"})
+		var answered, slowed atomic.Int64
+		var guesses sync.WaitGroup
+		for range 200 {
+			guesses.Go(func() {
+				r := request(http.MethodPost, "/api/login", map[string]string{"token": "guess"})
+				r.RemoteAddr = "192.0.2.7:4711"
+				rec := httptest.NewRecorder()
+				w.Handler.ServeHTTP(rec, r)
+				switch rec.Code {
+				case http.StatusUnauthorized:
+					answered.Add(1)
+				case http.StatusTooManyRequests:
+					slowed.Add(1)
+				}
+			})
+		}
+		guesses.Wait()
+		if answered.Load() != 5 || slowed.Load() != 195 {
+			t.Errorf("%d guesses were answered, %d slowed down", answered.Load(), slowed.Load())
 		}
 	})
 }

@@ -134,7 +134,9 @@ func millisOf(m types.Message, attribute types.MessageSystemAttributeName) int64
 
 // scanDead receives messages of the dead-letter queue, hidden for a number of
 // seconds, and hands each on once, until each returns false, limit have been
-// seen, or a receive brings nothing new. It reports whether there may be more.
+// seen, or a receive brings nothing new. It reports whether there may be more:
+// an empty receive says no, one that brings only what was seen before (the scan
+// has taken longer than that was hidden) does not.
 // What it hands on is to be shown again or deleted by the caller, in case of an
 // error too.
 func (c *console) scanDead(
@@ -153,7 +155,7 @@ func (c *console) scanDead(
 			return again
 		})
 		if len(fresh) == 0 {
-			return false, nil
+			return len(out) > 0, nil
 		}
 		if !each(fresh) {
 			return true, nil

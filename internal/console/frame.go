@@ -134,12 +134,13 @@ type Status struct {
 	Oldest     float64  `json:"oldest"`    // s since this worker received its oldest message
 	Depths     Depths   `json:"queue"`
 	Backlog    *int64   `json:"backlog"`    // visible and delayed messages
-	ToDrain    *float64 `json:"to_drain"`   // s until the backlog is gone at the rate of the last minute; null when it does not shrink
+	ToDrain    *float64 `json:"to_drain"`   // s until the backlog is gone at this worker's rate of the last minute, if nothing is added; null when it did nothing
 	Protection string   `json:"protection"` // against scale-in; empty: none
 	Figures    Figures  `json:"figures"`
 }
 
-// toDrain is the backlog, and how long it takes at a rate per second.
+// toDrain is the backlog, which all workers share, and how long this one alone
+// takes for it at its rate per second.
 func toDrain(d Depths, rate float64) (backlog *int64, seconds *float64) {
 	if d.Visible == nil {
 		return nil, nil

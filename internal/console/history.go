@@ -45,6 +45,7 @@ type bucket struct {
 	dwell  histogram // from send to handler
 
 	aloft  int          // most messages here at once
+	left   int          // messages here at the end
 	looked bool         // somebody looked, so the gauges are known
 	gauges gaugeReading // last ones seen
 }
@@ -61,6 +62,7 @@ type gaugeReading struct {
 // for concurrent use, and starts no goroutine.
 type History struct {
 	lease time.Duration
+	since time.Time // when it began
 	seed  maphash.Seed
 
 	mu       sync.Mutex // never held across a call to somebody else
@@ -102,7 +104,7 @@ type event struct {
 // holds a name, from which the countdowns are reckoned.
 func NewHistory(lease time.Duration) *History {
 	return &History{
-		lease: lease, seed: maphash.MakeSeed(),
+		lease: lease, since: time.Now(), seed: maphash.MakeSeed(),
 		outcomes: newRing[Outcome](maxOutcomes), events: newRing[event](maxEvents),
 		failures: make(map[string]*Failure),
 		names:    make(map[string]string), notes: make(map[string][]verdict), holds: make(map[string]hold),
@@ -142,7 +144,7 @@ func (h *History) bucketAt(now time.Time) *bucket {
 	index := now.UnixNano() / int64(bucketTime)
 	b := &h.buckets[index%bucketCount]
 	if b.index != index {
-		*b = bucket{index: index, aloft: h.aloft}
+		*b = bucket{index: index, aloft: h.aloft, left: h.aloft}
 	}
 	return b
 }
@@ -154,7 +156,7 @@ func (h *History) received(n int) {
 	b := h.bucketAt(time.Now())
 	b.counts[countReceived] += uint32(n)
 	h.aloft += n
-	b.aloft = max(b.aloft, h.aloft)
+	b.aloft, b.left = max(b.aloft, h.aloft), h.aloft
 }
 
 // called counts a call to AWS.
@@ -300,7 +302,9 @@ func (h *History) handled(id, action, reason string, receive int, sentAt time.Ti
 func (h *History) ended(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	b := h.bucketAt(time.Now())
 	h.aloft = max(0, h.aloft-1)
+	b.left = h.aloft
 	delete(h.names, id)
 }
 

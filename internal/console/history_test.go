@@ -132,6 +132,7 @@ func feed(h *History, id, name string, took time.Duration) {
 func TestWhatHappensIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHistory(30 * time.Second)
+		time.Sleep(time.Minute)
 		c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 		feed(h, "m-1", "order-1", 10*time.Millisecond)
 		for _, kind := range []string{"recorded", "cached", "joined"} {
@@ -188,9 +189,10 @@ func TestSparklinesCoverAQuarterOfAnHour(t *testing.T) {
 		h.received(10)
 		time.Sleep(time.Minute)
 		h.received(5)
+		time.Sleep(3 * time.Second)
 		got := h.points(time.Now(), bucketCount)
-		if len(got) != 13 || got[0].Received != 2 || got[1].Received != 0 || got[1].InFlight != 15 {
-			t.Fatalf("%d points, the first is %+v", len(got), got[0])
+		if len(got) != 13 || got[0].Received != 2 || got[1].Received != 0 || got[1].InFlight != 10 || got[11].InFlight != 10 || got[12].InFlight != 15 {
+			t.Fatalf("%d points: %+v", len(got), got)
 		}
 		if last := got[12]; last.Oldest != nil || last.Visible != nil || last.HandleP50 != nil || last.PerMsg != nil {
 			t.Errorf("what nobody measured is told: %+v", last)
@@ -199,10 +201,40 @@ func TestSparklinesCoverAQuarterOfAnHour(t *testing.T) {
 		if last := h.points(time.Now(), 1)[0]; *last.Oldest != 1 || *last.Visible != 3 || last.Hidden != nil || *last.Delayed != 0 || *last.Dead != 4 {
 			t.Errorf("what was looked at is %+v", last)
 		}
+		for range 15 {
+			h.ended("m")
+		}
+		time.Sleep(10 * time.Second)
+		if got := h.points(time.Now(), 2); len(got) != 2 || got[0].InFlight != 0 || got[1].InFlight != 0 {
+			t.Errorf("after all have ended there are %+v", got)
+		}
 		time.Sleep(15 * time.Minute)
 		h.received(0)
+		time.Sleep(2 * time.Second)
 		if got := h.points(time.Now(), bucketCount); len(got) == 0 || got[0].Received != 0 {
 			t.Errorf("an old stretch is told as a new one: %+v", got)
+		}
+	})
+}
+
+func TestRatesHoldFromTheFirstSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(4 * time.Second) // the worker starts late in a stretch
+		h := NewHistory(time.Second)
+		for second := range 90 {
+			time.Sleep(500 * time.Millisecond)
+			for range 10 {
+				feed(h, "m", "order-1", 0)
+			}
+			time.Sleep(500 * time.Millisecond)
+			if f := h.figures(time.Now()); math.Abs(f.Handled-10) > 0.01 || math.Abs(f.Ended-10) > 0.01 {
+				t.Errorf("after %d s: %g handled and %g ended a second", second+1, f.Handled, f.Ended)
+			}
+			for _, p := range h.points(time.Now(), bucketCount) {
+				if math.Abs(p.Handled-10) > 0.01 {
+					t.Errorf("after %d s: %g handled a second in the stretch of %d", second+1, p.Handled, p.T)
+				}
+			}
 		}
 	})
 }

@@ -52,7 +52,7 @@ func TestAResultIsShownAsTextOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestTheBacklogTellsTimeOnlyWhenItShrinks(t *testing.T) {
+func TestTimeToDrainIsToldOnlyWhenSomethingWasDone(t *testing.T) {
 	for name, tc := range map[string]struct {
 		depths  Depths
 		rate    float64

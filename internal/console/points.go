@@ -2,6 +2,11 @@ package console
 
 import "time"
 
+const (
+	settleTime = 2 * time.Second // a stretch younger than that says too little
+	leastTime  = time.Second     // a rate is over at least that
+)
+
 // Point is one stretch of five seconds in the sparklines. What was not counted
 // or not looked at is null.
 type Point struct {
@@ -27,31 +32,41 @@ type Point struct {
 	Dead      *int64   `json:"dead"`
 }
 
-// points returns the last n stretches, the oldest first, the running one last.
-// Those before the history began are not among them.
+// points returns the last n stretches, the oldest first. The running one is the
+// last, once it is settleTime old: a rate over a moment would jump. Those before
+// the history began are not among them; one in which nothing happened has the
+// messages that were here before it.
 func (h *History) points(now time.Time, n int) []Point {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last := now.UnixNano() / int64(bucketTime)
-	began := false
+	first := last - int64(n) + 1
+	if now.UnixNano()-last*int64(bucketTime) < int64(settleTime) {
+		last--
+	}
+	began, here := false, 0
 	out := make([]Point, 0, n)
-	for index := last - int64(n) + 1; index <= last; index++ {
-		b := &h.buckets[index%bucketCount]
-		if b.index != index {
-			if began {
-				out = append(out, Point{T: index * int64(bucketTime/time.Second), InFlight: h.aloft})
-			}
-			continue
+	for index := last - bucketCount + 1; index <= last; index++ {
+		b := &h.buckets[(index+bucketCount)%bucketCount]
+		p := Point{T: index * int64(bucketTime/time.Second), InFlight: here}
+		if b.index == index {
+			began, here, p = true, b.left, h.pointOf(b, now)
 		}
-		began = true
-		out = append(out, pointOf(b, now))
+		if began && index >= first {
+			out = append(out, p)
+		}
 	}
 	return out
 }
 
-func pointOf(b *bucket, now time.Time) Point {
+// pointOf tells of one stretch. The caller holds mu.
+func (h *History) pointOf(b *bucket, now time.Time) Point {
 	begin := time.Unix(0, b.index*int64(bucketTime))
-	seconds := min(bucketTime, max(time.Second, now.Sub(begin))).Seconds()
+	end := begin.Add(bucketTime)
+	if now.Before(end) {
+		end = now
+	}
+	seconds := h.countedFor(begin, end).Seconds()
 	rate := func(counter int) float64 { return round(float64(b.counts[counter]) / seconds) }
 	p := Point{
 		T: begin.Unix(), Received: rate(countReceived), Handled: rate(countHandled), Failed: rate(countFailed),
@@ -95,13 +110,24 @@ type Figures struct {
 	DwellP95   *float64 `json:"dwell_p95"`
 }
 
+// countedFor is for how long the history has counted since begin, at least
+// leastTime. The caller holds mu.
+func (h *History) countedFor(begin, now time.Time) time.Duration {
+	if begin.Before(h.since) {
+		begin = h.since
+	}
+	return max(leastTime, now.Sub(begin))
+}
+
 // figures sums up the last seconds and the last minute.
 func (h *History) figures(now time.Time) Figures {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	const minute = int64(time.Minute / bucketTime)
 	last := now.UnixNano() / int64(bucketTime)
-	running := now.Sub(time.Unix(0, last*int64(bucketTime)))
+	seconds := func(buckets int64) float64 {
+		return h.countedFor(time.Unix(0, (last-buckets)*int64(bucketTime)), now).Seconds()
+	}
 	var short, long bucket
 	for index := last - minute; index <= last; index++ {
 		b := &h.buckets[(index+bucketCount)%bucketCount]
@@ -118,12 +144,12 @@ func (h *History) figures(now time.Time) Figures {
 		long.dwell.merge(&b.dwell)
 	}
 	rate := func(counter int) float64 {
-		return round(float64(short.counts[counter]) / (bucketTime + running).Seconds())
+		return round(float64(short.counts[counter]) / seconds(1))
 	}
 	f := Figures{
 		Received: rate(countReceived), Handled: rate(countHandled), Failed: rate(countFailed),
 		Recorded: rate(countRecorded), Cached: rate(countCached), Joined: rate(countJoined), Deferred: rate(countDeferred),
-		Ended:      round(float64(long.counts[countEnded]) / (time.Minute + running).Seconds()),
+		Ended:      round(float64(long.counts[countEnded]) / seconds(minute)),
 		PerMessage: perMessage(long.counts[countCalls], long.counts[countEnded]),
 	}
 	f.HandleP50, f.HandleP95, f.HandleP99 = percentiles(&long.handle)

@@ -19,6 +19,7 @@ import (
 const (
 	redriveVisibility = 120    // s that what is not wanted stays hidden from the scan itself
 	redriveLimit      = 10_000 // messages looked at in one go
+	maxRefused        = 10     // letters in a row that cannot be sent: then it is not the letter
 	maxAttributes     = 10     // of a message
 )
 
@@ -32,11 +33,14 @@ type Redrive struct {
 
 // RedriveStep says how far a redrive is.
 type RedriveStep struct {
-	Seen   int    `json:"seen"`   // messages looked at
-	Moved  int    `json:"moved"`  // sent to the queue and deleted here
-	Doubly int    `json:"doubly"` // sent, but not deleted: they may be sent again
-	Done   bool   `json:"done"`
-	Error  string `json:"error,omitempty"` // why it ended early
+	Seen     int    `json:"seen"`            // messages looked at
+	Moved    int    `json:"moved"`           // sent to the queue and deleted here
+	Doubly   int    `json:"doubly"`          // sent, but not deleted: they may be sent again
+	Refused  int    `json:"refused"`         // could not be sent, and are still here
+	Returned int    `json:"returned"`        // given up again by the worker meanwhile; not sent a second time
+	More     bool   `json:"more"`            // it has ended, but there may be others of them
+	Done     bool   `json:"done"`            // it has ended, and all there were have been looked at
+	Error    string `json:"error,omitempty"` // why it ended early, or why the last one was refused
 }
 
 // wants returns which messages are meant, and false unless exactly one way of
@@ -71,49 +75,65 @@ func (c *console) postRedrive(w http.ResponseWriter, r *http.Request, log action
 	log(r.Context(), "queue", c.cfg.DLQURL, "ids", in.IDs, "reason", in.Reason, "all", in.All)
 	p := newProgress(w)
 	step, err := c.redrive(r.Context(), wanted, len(in.IDs), func(s RedriveStep) { p.step(s) })
-	step.Done = err == nil
 	if err != nil {
 		step.Error = clip(err.Error(), maxErrorKept)
 	}
-	c.cfg.Logger.InfoContext(r.Context(), "console redrive ended", "moved", step.Moved, "seen", step.Seen, "error", err)
+	c.cfg.Logger.InfoContext(r.Context(), "console redrive ended",
+		"moved", step.Moved, "seen", step.Seen, "refused", step.Refused, "returned", step.Returned, "more", step.More, "error", err)
 	p.step(step)
 }
 
 // redrive moves the wanted messages; expected, unless 0, is how many there are.
+// What the worker gives up again while it runs is not sent a second time: with
+// a handler that always fails that would go round for ever.
 func (c *console) redrive(ctx context.Context, wanted func(types.Message) bool, expected int, tell func(RedriveStep)) (RedriveStep, error) {
 	var step RedriveStep
 	var others []types.Message
 	var failure error
-	_, err := c.scanDead(ctx, redriveVisibility, redriveLimit, func(batch []types.Message) bool {
+	inRow := 0                      // refused one after the other
+	sentAs := make(map[string]bool) // message ids under which letters were sent
+	more, err := c.scanDead(ctx, redriveVisibility, redriveLimit, func(batch []types.Message) bool {
 		step.Seen += len(batch)
 		var sent []types.Message
-		for i, m := range batch {
-			if !wanted(m) {
+		for _, m := range batch {
+			// A copy names its message; one that SQS has moved is that message.
+			returned := sentAs[aws.ToString(m.MessageId)] || sentAs[textOf(m, consumer.AttrOriginalID)]
+			if returned {
+				step.Returned++
+			}
+			if returned || inRow == maxRefused || !wanted(m) {
 				others = append(others, m)
 				continue
 			}
-			if failure = c.sendBack(ctx, m); failure != nil {
-				others = append(others, batch[i:]...)
-				break
+			id, err := c.sendBack(ctx, m)
+			if err != nil {
+				failure, inRow = err, inRow+1
+				step.Refused, step.Error = step.Refused+1, clip(err.Error(), maxErrorKept)
+				others = append(others, m)
+				continue
 			}
+			inRow, sentAs[id] = 0, true
 			sent = append(sent, m)
 		}
 		deleted := c.deleteDead(ctx, sent)
 		step.Moved += deleted
 		step.Doubly += len(sent) - deleted
 		tell(step)
-		return failure == nil && (expected == 0 || step.Moved+step.Doubly < expected)
+		return inRow < maxRefused && (expected == 0 || step.Moved+step.Doubly+step.Refused < expected)
 	})
 	c.showAgain(ctx, others)
-	if failure != nil {
+	if err == nil && inRow == maxRefused {
 		err = failure
 	}
+	step.More = more && (expected == 0 || step.Moved+step.Doubly+step.Refused < expected)
+	step.Done = err == nil && !step.More
 	return step, err
 }
 
-// sendBack sends a dead letter to the queue again. Its reason stays on it: to
+// sendBack sends a dead letter to the queue again, and returns its message id
+// there. Its reason stays on it: to
 // the worker that is an order to try a rejected name once more.
-func (c *console) sendBack(ctx context.Context, m types.Message) error {
+func (c *console) sendBack(ctx context.Context, m types.Message) (id string, err error) {
 	attributes := maps.Clone(m.MessageAttributes)
 	if attributes == nil {
 		attributes = make(map[string]types.MessageAttributeValue, 1)
@@ -135,10 +155,11 @@ func (c *console) sendBack(ctx context.Context, m types.Message) error {
 	}
 	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
 	defer cancel()
-	if _, err := c.cfg.Queue.SendMessage(ctx, in); err != nil {
-		return fmt.Errorf("send %s back to %s: %w", aws.ToString(m.MessageId), c.cfg.QueueURL, err)
+	out, err := c.cfg.Queue.SendMessage(ctx, in)
+	if err != nil {
+		return "", fmt.Errorf("send %s back to %s: %w", aws.ToString(m.MessageId), c.cfg.QueueURL, err)
 	}
-	return nil
+	return aws.ToString(out.MessageId), nil
 }
 
 // deleteDead deletes what has been sent back, also when ctx has ended

@@ -102,7 +102,7 @@ func pathOf(r dedupe.Record) []Step {
 // getName answers with the story of ?name=.
 func (c *console) getName(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
-	record, err := c.cfg.Records.Lookup(r.Context(), name)
+	record, err := c.cfg.Records.Lookup(ours(r.Context()), name)
 	story := Story{Name: clip(name, dedupe.MaxNameBytes), Now: time.Now().UnixMilli(), Path: []Step{}}
 	switch {
 	case errors.Is(err, dedupe.ErrNoRecord):
@@ -132,8 +132,8 @@ func (c *console) shown(r dedupe.Record) *Record {
 	return out
 }
 
-// resultText is a result as text: JSON indented, other text as it is, bytes not
-// at all.
+// resultText is a result as text: JSON and other text as they are, bytes not at
+// all.
 func resultText(r dedupe.Record) (text, mediaType string) {
 	switch {
 	case len(r.Result) == 0:

@@ -61,6 +61,44 @@ func TestANamesStoryIsToldAndForgotten(t *testing.T) {
 	})
 }
 
+func TestOnlyTheWorkersOwnCallsCountForAMessage(t *testing.T) {
+	counting := &counted{}
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) {
+		counting.Records, counting.queue, counting.url = c.Records, c.Queue, c.QueueURL
+		c.Records = counting
+	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		w.Send(t, w.QueueURL, "order-17", nil)
+		time.Sleep(10*time.Second + time.Second/2) // between two receives
+		w.Pool.Pause()
+		synctest.Wait()
+		calls := func() float64 {
+			return get[map[string]any](c, "/api/status")["status"].(map[string]any)["figures"].(map[string]any)["calls_per_message"].(float64)
+		}
+		before := calls()
+		for i := range 20 {
+			w.Send(t, w.DLQURL, fmt.Sprint("other-", i), nil)
+			get[console.Story](c, "/api/names?name=order-17")
+		}
+		if after := calls(); after != before {
+			t.Errorf("%g calls for one message, %g after others have sent and looked", before, after)
+		}
+	})
+}
+
+// counted makes a call to the queue for each lookup, as a lookup in a table is one.
+type counted struct {
+	console.Records
+	queue console.Queue
+	url   string
+}
+
+func (r *counted) Lookup(ctx context.Context, name string) (dedupe.Record, error) {
+	if _, err := r.queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &r.url}); err != nil {
+		return dedupe.Record{}, err
+	}
+	return r.Records.Lookup(ctx, name)
+}
+
 func TestALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		<-ctx.Done()
@@ -207,6 +245,49 @@ func TestARedriveOpensARejectedNameAgain(t *testing.T) {
 	})
 }
 
+func TestARedriveDoesNotFeedItself(t *testing.T) {
+	runs := 0
+	inVirtualTime(t, consoletest.Options{Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
+		runs++
+		return dedupe.Payload{}, &permanent{}
+	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		w.Send(t, w.QueueURL, "order-17", nil)
+		time.Sleep(time.Minute)
+		for _, order := range []map[string]any{{"all": true}, {"reason": "rejected"}} {
+			before := runs
+			step := last[console.RedriveStep](t, c.act("/api/dead/redrive", order))
+			time.Sleep(time.Minute)
+			if step.Moved != 1 || step.Returned != 1 || !step.Done || runs != before+1 {
+				t.Fatalf("%v has ended with %+v after %d runs", order, step, runs-before)
+			}
+		}
+	})
+}
+
+func TestARedriveThatHasNotSeenAllSaysSo(t *testing.T) {
+	f := &failing{takes: 50 * time.Second}
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		for i := range 60 {
+			w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected"})
+		}
+		step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"reason": "mismatch"}))
+		if step.Done || !step.More || step.Error != "" {
+			t.Errorf("it has met its own hidden messages, and ended with %+v", step)
+		}
+	})
+}
+
+func TestALetterThatCannotBeSentStopsNoOther(t *testing.T) {
+	f := &failing{refuse: "order-3"}
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		fillDead(t, w)
+		step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"all": true}))
+		if step.Moved != 15 || step.Refused != 1 || !step.Done || !strings.Contains(step.Error, "InvalidMessageContents") {
+			t.Errorf("it has ended with %+v", step)
+		}
+	})
+}
+
 type permanent struct{}
 
 func (*permanent) Error() string   { return "card declined" }
@@ -228,18 +309,24 @@ func TestARedriveWantsOneWayOfChoosing(t *testing.T) {
 type failing struct {
 	console.Queue
 	send, show, receive, del bool
+	refuse                   string        // the name of a letter that cannot be sent
+	takes                    time.Duration // an answer to a receive
 }
 
 func (f *failing) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, o ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
 	if f.receive {
 		return nil, errors.New("AccessDenied: no sqs:ReceiveMessage")
 	}
+	defer time.Sleep(f.takes)
 	return f.Queue.ReceiveMessage(ctx, in, o...)
 }
 
 func (f *failing) SendMessage(ctx context.Context, in *sqs.SendMessageInput, o ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
 	if f.send {
 		return nil, errors.New("AccessDenied: no sqs:SendMessage")
+	}
+	if name := in.MessageAttributes[consumer.AttrName].StringValue; name != nil && *name == f.refuse {
+		return nil, errors.New("InvalidMessageContents")
 	}
 	return f.Queue.SendMessage(ctx, in, o...)
 }

@@ -41,6 +41,7 @@ type Options struct {
 // Worker is a running worker.
 type Worker struct {
 	Queue            *sqs.Client
+	producer         *sqs.Client // as of another process: its calls are not counted
 	QueueURL, DLQURL string
 	History          *console.History
 	Pool             *consumer.Consumer
@@ -56,6 +57,7 @@ func New(t testing.TB, o Options) *Worker {
 	w := &Worker{}
 	server := memqueue.New(memqueue.Config{})
 	cfg := server.AWSConfig()
+	w.producer = sqs.NewFromConfig(cfg)
 	store := memstore.New()
 	guarding := dedupe.Config{Scope: "sqsonce", Logger: slog.New(slog.DiscardHandler)}
 	w.History = console.NewHistory(dedupe.DefaultLease)
@@ -160,7 +162,7 @@ func (w *Worker) Send(t testing.TB, queueURL, name string, attributes map[string
 	for key, value := range attributes {
 		put(key, value)
 	}
-	if _, err := w.Queue.SendMessage(context.Background(), in); err != nil {
+	if _, err := w.producer.SendMessage(context.Background(), in); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,7 +1,7 @@
 // The dead-letter queue: look, and send back.
 
 import { follow, post, session } from './api.js';
-import { ask, byId, el, setText, toast } from './dom.js';
+import { ask, byId, el, setData, setText, toast } from './dom.js';
 import { bytes, count, date, span } from './format.js';
 import { nameLink } from './tables.js';
 
@@ -12,7 +12,8 @@ let busy = false;
 export function setDepth(n) {
   depth = n;
   const badge = byId('dead-count');
-  setText(badge, n ? count(n) : ''); // its place is kept, so that nothing moves when it comes
+  setText(badge, count(n)); // its place is kept, so that nothing moves when it grows
+  setData(badge, 'tone', n ? 'bad' : 'none');
   const note = byId('dead-depth');
   if (note) setText(note, depthText());
 }
@@ -105,11 +106,24 @@ async function redrive(selection, what) {
       setText(progress, `${count(step.moved)} sent back, ${count(step.seen)} looked at…`);
     });
     const took = span((performance.now() - start) / 1000);
-    setText(progress, last?.error ? `Ended early after ${count(last.moved)}: ${last.error}` : `${count(last?.moved ?? 0)} sent back in ${took}.`);
+    setText(progress, outcome(last, took));
   } catch (error) {
     setText(progress, error.message);
   } finally {
     busy = false;
   }
   await peek();
+}
+
+// outcome says how a redrive has ended.
+function outcome(last, took) {
+  if (!last) return 'It has ended without a word.';
+  return [
+    `${count(last.moved)} sent back in ${took}${last.done || last.more ? '' : ', then it ended early'}.`,
+    last.doubly > 0 && `${count(last.doubly)} sent, but not deleted here.`,
+    last.returned > 0 && `${count(last.returned)} given up again meanwhile and left here.`,
+    last.refused > 0 && `${count(last.refused)} could not be sent.`,
+    last.error,
+    last.more && 'There may be more of them: redrive again.',
+  ].filter(Boolean).join(' ');
 }

@@ -4,7 +4,7 @@ import { svg } from './dom.js';
 
 const size = { w: 128, h: 34 };
 const nodes = {
-  NEW: { x: 62, y: 60, label: 'not seen', w: 84 },
+  NEW: { x: 62, y: 60, label: 'not seen', w: 92 },
   IN_PROGRESS: { x: 262, y: 60, label: 'in progress' },
   RETRYING: { x: 262, y: 190, label: 'retrying' },
   COMPLETED: { x: 498, y: 60, label: 'completed' },
@@ -14,7 +14,7 @@ const nodes = {
 
 // Each edge: its line, and where its count stands.
 const edges = {
-  'NEW>IN_PROGRESS': { d: 'M104 60H194', at: [149, 47] },
+  'NEW>IN_PROGRESS': { d: 'M108 60H194', at: [149, 47] },
   'IN_PROGRESS>COMPLETED': { d: 'M326 60H430', at: [378, 47] },
   'IN_PROGRESS>REJECTED': { d: 'M326 68C380 72 380 122 430 125', at: [396, 92] },
   'IN_PROGRESS>UNKNOWN': { d: 'M316 77C350 112 366 184 430 190', at: [384, 152] },

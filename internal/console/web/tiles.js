@@ -11,6 +11,7 @@ const kinds = [
   ['recorded', 'recorded'], ['cached', 'cached'], ['joined', 'joined'], ['deferred', 'deferred'],
 ];
 
+const asking = (s) => (s.queue.error ? 'not known' : 'asking…');
 const suppressed = (f) => f.recorded + f.cached + f.joined + f.deferred;
 const backlog = (p) => (p.visible === null ? null : p.visible + (p.delayed ?? 0));
 
@@ -26,17 +27,18 @@ const definitions = [
     value: (s) => rate(s.figures.failed), unit: () => '/s', tone: (s) => (s.figures.failed > 0 ? 'bad' : ''),
     sub: (s) => (s.figures.failed > 0 ? 'see failures by error below' : 'no failed try just now') },
   { id: 'in_flight', label: 'In flight', series: [(p) => p.in_flight], at: (p) => count(p.in_flight),
-    value: (s) => count(s.running), unit: (s) => `of ${count(s.slots)} slots`,
-    sub: (s) => `${count(s.queued)} queued · ${count(s.parked)} parked · ${count(s.acks)} being settled` },
+    value: (s) => count(s.messages), unit: () => '',
+    sub: (s) => `${count(s.running)} of ${count(s.slots)} slots · ${count(s.queued)} queued · ${count(s.parked)} parked · ${count(s.acks)} settling` },
   { id: 'received', label: 'Received', series: [(p) => p.received], at: (p) => `${rate(p.received)}/s`,
     value: (s) => rate(s.figures.received), unit: () => '/s', sub: (s) => `${count(s.polls)} ${s.polls === 1 ? 'receive' : 'receives'} waiting at the queue` },
   { id: 'oldest', label: 'Oldest in flight', series: [(p) => p.oldest], at: (p) => span(p.oldest),
     value: (s) => (s.messages > 0 ? span(s.oldest) : unknown), unit: () => '', sub: (s) => `${count(s.messages)} ${s.messages === 1 ? 'message' : 'messages'} in this worker` },
   { id: 'queue', label: 'Queue', series: [(p) => p.visible], at: (p) => count(p.visible),
-    value: (s) => count(s.queue.visible), unit: () => 'visible', sub: (s) => `${count(s.queue.in_flight)} in flight · ${count(s.queue.delayed)} delayed` },
+    value: (s) => count(s.queue.visible), unit: () => 'visible', sub: (s) => (s.queue.visible === null ? asking(s) : `${count(s.queue.in_flight)} in flight · ${count(s.queue.delayed)} delayed`) },
   { id: 'to_drain', label: 'Time to drain', series: [backlog], at: (p) => count(backlog(p)),
     value: (s) => (s.backlog === 0 ? 'empty' : s.to_drain === null ? unknown : span(s.to_drain)), unit: () => '',
-    sub: (s) => (s.backlog === 0 ? 'no backlog' : `backlog ${count(s.backlog)}${s.to_drain === null && s.backlog > 0 ? ', not shrinking' : ''}`) },
+    sub: (s) => (s.backlog === null ? asking(s) : s.backlog === 0 ? 'no backlog'
+      : `backlog ${count(s.backlog)}, ${s.to_drain === null ? 'nothing done in the last minute' : 'at this worker’s rate'}`) },
   { id: 'dead', label: 'Dead letters', series: [(p) => p.dead], at: (p) => count(p.dead), bad: true,
     value: (s) => count(s.queue.dead), unit: () => '', tone: (s) => (s.queue.dead > 0 ? 'bad' : ''),
     sub: (s) => (s.queue.dead > 0 ? 'look at them under “Dead letters”' : 'in the dead-letter queue') },
@@ -58,7 +60,7 @@ function makeTile(def) {
   const unit = el('small');
   const at = el('span', { class: 'tile-at', 'aria-hidden': 'true' });
   const sub = el('p', { class: 'tile-sub' });
-  const plot = el('div', { class: 'tile-plot', role: 'img', 'aria-label': `${def.label}, the last 15 minutes` });
+  const plot = el('div', { class: 'tile-plot', role: 'img', 'aria-label': `${def.label}, up to the last 15 minutes` });
   const node = el('article', { class: 'tile', id: `tile-${def.id}` },
     el('div', { class: 'tile-head' }, el('h2', {}, def.label), at),
     el('p', { class: 'tile-value' }, value, unit), sub, plot);
