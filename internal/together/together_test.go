@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,6 +97,81 @@ func TestADuplicateTakesOverFromAnOwnerThatWasKilled(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEachMessageOfAKilledWorkerRunsAgainWithinAVisibilityTimeout: one of three
+// workers is killed again and again. By the time its messages come back their
+// names are free, so that nobody defers them.
+func TestEachMessageOfAKilledWorkerRunsAgainWithinAVisibilityTimeout(t *testing.T) {
+	bubble(t, 100, func(t *testing.T, w *world) {
+		random := rand.New(rand.NewPCG(17, 4))
+		var mu sync.Mutex
+		working := make(map[*worker][]string) // guarded by mu; names
+		var deferred []string                 // guarded by mu
+		started := 0
+		start := func() *worker {
+			started++
+			p := w.worker(strconv.Itoa(started))
+			p.guard.MaxAttempts = 100 // some names meet every kill
+			p.work = func(ctx context.Context, m consumer.Message) (string, error) {
+				mu.Lock()
+				working[p] = append(working[p], nameOf(m))
+				mu.Unlock()
+				err := sleepOr(ctx, 5*time.Minute)
+				mu.Lock()
+				defer mu.Unlock()
+				working[p] = slices.DeleteFunc(working[p], func(name string) bool { return name == nameOf(m) })
+				return "done", err
+			}
+			p.config.Hooks.Handled = func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
+				mu.Lock()
+				defer mu.Unlock()
+				if d.Action == consumer.Defer && !p.dead.Load() {
+					deferred = append(deferred, nameOf(m))
+				}
+			}
+			p.start()
+			return p
+		}
+		workers := []*worker{start(), start(), start()}
+		var killed []*worker
+		interrupted := 0
+		for round := range 5 {
+			w.send(names(fmt.Sprintf("r%d-", round), 15)...)
+			time.Sleep(time.Duration(1 + random.Int64N(int64(time.Minute))))
+			i := random.IntN(len(workers))
+			mu.Lock()
+			hit := slices.Clone(working[workers[i]])
+			mu.Unlock()
+			workers[i].kill()
+			at := time.Now()
+			killed = append(killed, workers[i])
+			workers[i] = start()
+			time.Sleep(consumer.DefaultVisibility + 5*time.Second)
+			interrupted += len(hit)
+			for _, name := range hit {
+				if runs := w.ran(name); !runs[len(runs)-1].at.After(at) {
+					t.Errorf("round %d: %s is not running again: %v, killed at %s", round, name, runs, at)
+				}
+			}
+		}
+		if interrupted == 0 {
+			t.Error("no message was interrupted")
+		}
+		time.Sleep(10 * time.Minute)
+		mu.Lock()
+		if len(deferred) > 0 {
+			t.Errorf("deferred: %v", deferred)
+		}
+		mu.Unlock()
+		w.wantDepths(0, 0)
+		for _, p := range workers {
+			p.finishClean()
+		}
+		for _, p := range killed {
+			_ = p.finish() // of a dead process nothing is expected
+		}
+	})
 }
 
 func TestAStoreThatIsDownForAnHourDeadLettersNothing(t *testing.T) {

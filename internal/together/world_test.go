@@ -80,6 +80,8 @@ type worker struct {
 	w      *world
 	name   string
 	dead   atomic.Bool
+	life   context.Context // of its connections
+	die    context.CancelFunc
 	pool   *consumer.Consumer
 	config consumer.Config
 	guard  dedupe.Config
@@ -91,8 +93,9 @@ type worker struct {
 // worker returns one that is not started yet.
 func (w *world) worker(name string) *worker {
 	quiet := slog.New(slog.DiscardHandler)
+	life, die := context.WithCancel(w.t.Context())
 	return &worker{
-		w: w, name: name, done: make(chan error, 1),
+		w: w, name: name, done: make(chan error, 1), life: life, die: die,
 		config: consumer.Config{QueueURL: w.queueURL, Logger: quiet},
 		guard:  dedupe.Config{Scope: "work", Logger: quiet},
 		work:   func(context.Context, consumer.Message) (string, error) { return "done", nil },
@@ -104,7 +107,10 @@ func (p *worker) Do(r *http.Request) (*http.Response, error) {
 	if p.dead.Load() {
 		return nil, errDown
 	}
-	return p.w.server.Do(r)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(p.life, cancel)()
+	return p.w.server.Do(r.WithContext(ctx))
 }
 
 // Swap writes unless the process or the store is dead.
@@ -151,8 +157,11 @@ func (p *worker) start() {
 	go func() { p.done <- p.pool.Run(ctx) }()
 }
 
-// kill ends the process as far as anybody else can see.
-func (p *worker) kill() { p.dead.Store(true) }
+// kill ends the process as far as anybody else can see: its connections break.
+func (p *worker) kill() {
+	p.dead.Store(true)
+	p.die()
+}
 
 func (p *worker) finish() error {
 	p.stop()
