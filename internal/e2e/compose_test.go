@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/oasdiff/yaml"
+
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+// services are what the example for Docker Compose would start.
+type services map[string]struct {
+	Entrypoint, Command []string
+	Environment         map[string]string
+}
+
+// composed reads the example, with a free port for each of its ports.
+func composed(t *testing.T, root string, ports ...string) (s services, free map[string]string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "examples", "compose", "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	free = make(map[string]string)
+	var replace []string
+	for _, port := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // not before all are found
+		_, free[port], _ = net.SplitHostPort(l.Addr().String())
+		replace = append(replace, port, free[port])
+	}
+	var file struct{ Services services }
+	if _, err := yaml.Unmarshal([]byte(strings.NewReplacer(replace...).Replace(string(text))), &file, yaml.DecodeOpts{}); err != nil {
+		t.Fatal(err)
+	}
+	return file.Services, free
+}
+
+// TestTheComposeExampleWorks starts what the file says, as processes of this
+// machine instead of containers: the same commands, variables and ports, but
+// for free ones.
+func TestTheComposeExampleWorks(t *testing.T) {
+	root, err := emulators.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, ports := composed(t, root, "4566", "8000", "5000", "8081", "9091")
+	variables := func(service string) (env []string) {
+		for key, value := range s[service].Environment {
+			// The address of a container's network; here it is loopback.
+			env = append(env, key+"="+strings.Replace(value, "0.0.0.0:", "127.0.0.1:", 1))
+		}
+		return env
+	}
+
+	// The last line of the script is run in the foreground, the one before in
+	// the background; the first installs what make deps has installed here.
+	script := strings.Split(strings.TrimSpace(s["emulators"].Command[2]), "\n")
+	if len(script) != 3 || !strings.HasPrefix(script[0], "npm ci ") {
+		t.Fatalf("script %q", script)
+	}
+	for _, line := range script[1:] {
+		words := strings.Fields(strings.TrimSuffix(strings.TrimPrefix(line, "exec "), " &"))
+		for i, word := range words {
+			if strings.Contains(word, "/") {
+				words[i] = filepath.Join(root, word)
+			}
+		}
+		startProgram(t, nil, words[0], words[1:]...)
+	}
+	for _, port := range []string{"4566", "8000"} {
+		eventually(t, "port "+port, func() bool {
+			c, err := net.Dial("tcp", "127.0.0.1:"+ports[port])
+			if err == nil {
+				_ = c.Close()
+			}
+			return err == nil
+		})
+	}
+	app := slices.Clone(s["app"].Command)
+	app[1] = filepath.Join(root, "examples", "python", filepath.Base(app[1]))
+	app[3] = filepath.Join(t.TempDir(), "orders.db")
+	startProgram(t, variables("app"), app[0], app[1:]...)
+	start(t, variables("worker"), "worker", s["worker"].Command...)
+	start(t, variables("producer"), strings.TrimPrefix(s["producer"].Entrypoint[0], "/"), s["producer"].Command...)
+
+	api := "http://127.0.0.1:" + ports["8081"]
+	eventually(t, "the producer", func() bool {
+		resp, err := http.Get(api + "/readyz")
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err == nil && resp.StatusCode == http.StatusOK
+	})
+	if code, _, body := post(t, api, `{"name":"order-17","total":30}`); code != http.StatusAccepted {
+		t.Fatalf("%d %s", code, body)
+	}
+	if r := final(t, api, "order-17"); r.Status != "COMPLETED" || !strings.Contains(string(r.Result), "order-17") {
+		t.Errorf("%+v with result %s", r, r.Result)
+	}
+	out, code := run(t, []string{fmt.Sprintf("SQSONCE_ADMIN_ADDR=127.0.0.1:%s", ports["9091"])}, "worker", "check")
+	if code != 0 {
+		t.Errorf("worker check: exit %d\n%s", code, out)
+	}
+}
