@@ -8,8 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what a [History] keeps. Together they come to less than a mebibyte,
-// however many messages go by.
+// Bounds of what a [History] keeps, however many messages go by. Buckets and
+// rings come to less than a mebibyte. The maps follow the messages that are
+// here: some hundred kibibytes for a hundred slots, and at most about 8 MiB.
 const (
 	bucketTime   = 5 * time.Second
 	bucketCount  = 180 // 15 minutes
@@ -17,7 +18,8 @@ const (
 	maxEvents    = 1024
 	maxFailures  = 64
 	maxAloft     = 8192 // messages whose name is kept while they are here
-	maxNotes     = 4096
+	maxNotes     = 4096 // names
+	maxSaid      = 16   // verdicts on one of them
 	maxWatches   = 8
 	maxNameShown = 160 // bytes
 	maxErrorKept = 400 // bytes
@@ -321,7 +323,7 @@ func (h *History) expect(name string, v verdict) {
 	if len(h.notes) >= maxNotes {
 		clear(h.notes) // only after thousands of verdicts that no pool told of
 	}
-	if said := h.notes[name]; len(said) < maxNotes {
+	if said := h.notes[name]; len(said) < maxSaid {
 		h.notes[strings.Clone(name)] = append(said, v)
 	}
 }

@@ -165,6 +165,7 @@ func (c *console) postForget(w http.ResponseWriter, r *http.Request, log actionL
 	}
 	effective, err := c.cfg.Records.Forget(r.Context(), in.Name, in.Force)
 	if err != nil {
+		log(r.Context(), "name", in.Name, "force", in.Force, "error", err)
 		recordProblem(w, err)
 		return
 	}

@@ -42,7 +42,11 @@ export function ms(n) {
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
-export const time = (epochMs) => (epochMs ? clock.format(epochMs) : unknown);
+export const time = (epochMs) => {
+  if (!epochMs) return unknown;
+  const today = new Date().toDateString() === new Date(epochMs).toDateString();
+  return (today ? clock : day).format(epochMs); // a worker lives for days
+};
 export const date = (epochMs) => (epochMs ? day.format(epochMs) : unknown);
 
 export function bytes(n) {
