@@ -20,12 +20,12 @@ import (
 func Guard(token string, h http.Handler) http.Handler {
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case hasToken(r, token):
+		case HasToken(r, token):
 			h.ServeHTTP(w, r)
-		case !isLoopback(r.RemoteAddr) || proxied(r):
+		case !IsLocal(r):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="sqsonce"`)
 			write(w, http.StatusUnauthorized, answer{Status: "refused", Reason: "from elsewhere the admin token is needed"})
-		case !namesThisMachine(r.Host):
+		case !NamesThisMachine(r.Host):
 			write(w, http.StatusForbidden, answer{Status: "refused", Reason: "ask for localhost or an address, or send the admin token"})
 		default:
 			h.ServeHTTP(w, r)
@@ -38,8 +38,9 @@ func Guard(token string, h http.Handler) http.Handler {
 	return crossSite.Handler(guarded)
 }
 
-// hasToken compares in constant time.
-func hasToken(r *http.Request, token string) bool {
+// HasToken reports whether r carries the token as its bearer, in constant time.
+// No token is never the token.
+func HasToken(r *http.Request, token string) bool {
 	scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token == "" || !strings.EqualFold(scheme, "Bearer") {
 		return false
@@ -48,30 +49,30 @@ func hasToken(r *http.Request, token string) bool {
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
-func isLoopback(remoteAddr string) bool {
-	addr, err := netip.ParseAddrPort(remoteAddr)
+// IsLoopback reports whether r came over the loopback interface.
+func IsLoopback(r *http.Request) bool {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err == nil && addr.Addr().Unmap().IsLoopback()
 }
 
-// proxied reports whether somebody else stands behind the peer: then that it is
-// on this machine says nothing.
-func proxied(r *http.Request) bool {
-	return slices.ContainsFunc([]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"}, func(name string) bool {
-		return r.Header.Get(name) != ""
-	})
+// IsLocal reports whether r came from this machine, and not through a proxy on
+// it that says so.
+func IsLocal(r *http.Request) bool {
+	return IsLoopback(r) && !slices.ContainsFunc([]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"},
+		func(name string) bool { return r.Header.Get(name) != "" })
 }
 
 // whoIs names in the log who was let through.
 func whoIs(r *http.Request, token string) string {
-	if hasToken(r, token) {
+	if HasToken(r, token) {
 		return "token from " + r.RemoteAddr
 	}
 	return "loopback, " + r.RemoteAddr
 }
 
-// namesThisMachine reports whether a Host header cannot be a name that
+// NamesThisMachine reports whether a Host header cannot be a name that
 // somebody else owns.
-func namesThisMachine(host string) bool {
+func NamesThisMachine(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
 // Subject is a program that drains a queue.
@@ -52,12 +53,11 @@ type process struct {
 func startProcess(ctx context.Context, s Subject, file string, env ...string) (*process, error) {
 	p := &process{subject: s, cmd: exec.CommandContext(ctx, file)}
 	if s.Admin {
-		free, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		port, err := emulators.FreePort(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("bench: free port: %w", err)
+			return nil, fmt.Errorf("bench: %w", err)
 		}
-		p.admin = free.Addr().String()
-		_ = free.Close()
+		p.admin = fmt.Sprintf("127.0.0.1:%d", port)
 		env = append(env, "SQSONCE_ADMIN_ADDR="+p.admin)
 	}
 	p.cmd.Env = append(os.Environ(), env...)

@@ -66,11 +66,12 @@ func Simulate(t *testing.T, endpoint string, s Scene) Outcome {
 		t.Fatal(err)
 	}
 	calls := newCounter()
-	l, err := newLine(t.Context(), endpoint, dynamoLatency, calls.count)
+	connection, err := emulators.Dial(t.Context(), endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.close()
+	defer connection.Close()
+	l := &line{connection, dynamoLatency, calls.count}
 	var out Outcome
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t, s, table, l, calls)
@@ -114,7 +115,7 @@ func newVirtual(t *testing.T, s Scene, table string, l *line, calls *counter) *v
 		t.Fatal(err)
 	}
 	v.url = *queue.QueueUrl
-	cfg := emulators.Config(l.to.String())
+	cfg := emulators.Config("http://dynamodb")
 	cfg.HTTPClient = l
 	ctx, stop := context.WithCancel(context.Background())
 	v.stop = stop

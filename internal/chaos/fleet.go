@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
 // Harm is something that was done to a worker's process.
@@ -56,10 +57,12 @@ func (f *Fleet) start(i int, target string) error {
 	if f.ending {
 		return nil
 	}
-	admin, err := freeAddress()
+	// Should somebody be faster, the worker ends, and the next one tries another.
+	port, err := emulators.FreePort(context.Background()) // it does not wait
 	if err != nil {
 		return fmt.Errorf("start worker %d: %w", i, err)
 	}
+	admin := fmt.Sprintf("127.0.0.1:%d", port)
 	cmd := exec.Command(f.binary, "--admin-addr", admin) //nolint:gosec,noctx // built by the caller; Kill or Stop ends it
 	cmd.Env = append(append(os.Environ(), f.env...), fmt.Sprintf("SQSONCE_TARGET_URL=%s/w%d", target, i))
 	cmd.Stdout, cmd.Stderr = f.log, f.log
@@ -74,17 +77,6 @@ func (f *Fleet) start(i int, target string) error {
 		_ = f.start(i, target) // nobody is there to be told; the run shows the missing one
 	})
 	return nil
-}
-
-// freeAddress is one that nobody listens on now. Should somebody be faster, the
-// worker ends, and the next one tries another.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
 }
 
 // Admins returns the admin addresses of the present processes.

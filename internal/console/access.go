@@ -6,13 +6,14 @@ import (
 	"crypto/subtle"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
 const (
@@ -69,45 +70,23 @@ func newAccess(token string, hosts []string) *access {
 
 // visitorOf says who has sent r.
 func (a *access) visitorOf(r *http.Request) visitor {
-	v := visitor{addr: r.RemoteAddr}
-	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		v.loopback = addr.Addr().Unmap().IsLoopback() && !proxied(r)
-	}
-	if scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
-		v.bearer = a.isToken(strings.TrimSpace(sent))
-	}
+	v := visitor{addr: r.RemoteAddr, loopback: admin.IsLocal(r), bearer: admin.HasToken(r, a.token)}
 	if cookie, err := r.Cookie(cookieName); err == nil && a.isSession(cookie.Value, time.Now()) {
 		v.session = cookie.Value
 	}
 	return v
 }
 
-// proxied reports whether somebody else stands behind the peer: then that it is
-// on this machine says nothing.
-func proxied(r *http.Request) bool {
-	return slices.ContainsFunc([]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"}, func(name string) bool {
-		return r.Header.Get(name) != ""
-	})
-}
-
 // allowsHost reports whether a request that came over the loopback interface
 // was meant for us. A browser on this machine sends one with a foreign name
 // when the name's owner has let it point here.
 func (a *access) allowsHost(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+	if !admin.IsLoopback(r) || admin.NamesThisMachine(r.Host) {
 		return true
 	}
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
 	}
 	return slices.ContainsFunc(a.hosts, func(own string) bool { return strings.EqualFold(own, host) })
 }

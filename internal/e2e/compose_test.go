@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,12 +32,11 @@ func composed(t *testing.T, root string, ports ...string) (s services, free map[
 	free = make(map[string]string)
 	var replace []string
 	for _, port := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		n, err := emulators.FreePort(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // not before all are found
-		_, free[port], _ = net.SplitHostPort(l.Addr().String())
+		free[port] = strconv.Itoa(n)
 		replace = append(replace, port, free[port])
 	}
 	var file struct{ Services services }

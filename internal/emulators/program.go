@@ -62,7 +62,7 @@ func (p Program) cmd(ctx context.Context, port int, child bool) (*exec.Cmd, erro
 	}
 	if port == 0 {
 		// dynoxide does not tell which port it got.
-		if port, err = freePort(ctx); err != nil {
+		if port, err = FreePort(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -92,7 +92,9 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func freePort(ctx context.Context) (int, error) {
+// FreePort returns a port of 127.0.0.1 that nobody listens on now. Somebody may
+// be faster than the caller.
+func FreePort(ctx context.Context) (int, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

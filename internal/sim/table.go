@@ -1,16 +1,12 @@
 package sim
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,23 +22,15 @@ import (
 // records of its own there.
 type Table struct {
 	name string
-	url  *url.URL
+	line *emulators.Line
 	runs atomic.Uint64
-
-	mu   sync.Mutex
-	conn net.Conn      // guarded by mu
-	in   *bufio.Reader // guarded by mu; of conn
 }
 
 // NewTable makes a table on the server at endpoint (plain HTTP). It must not be
 // called in a bubble. Its time to live stays off: virtual time is long past for
 // the server.
 func NewTable(ctx context.Context, endpoint, name string) (*Table, error) {
-	at, err := url.Parse(endpoint)
-	if err != nil {
-		return nil, fmt.Errorf("sim: endpoint: %w", err)
-	}
-	_, err = dynamodb.NewFromConfig(emulators.Config(endpoint)).CreateTable(ctx, &dynamodb.CreateTableInput{
+	_, err := dynamodb.NewFromConfig(emulators.Config(endpoint)).CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(dynamo.AttrID), AttributeType: types.ScalarAttributeTypeS}},
 		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(dynamo.AttrID), KeyType: types.KeyTypeHash}},
@@ -50,35 +38,26 @@ func NewTable(ctx context.Context, endpoint, name string) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sim: create table: %w", err)
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", at.Host)
+	line, err := emulators.Dial(ctx, endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("sim: connect: %w", err)
+		return nil, fmt.Errorf("sim: %w", err)
 	}
-	return &Table{name: name, url: at, conn: conn, in: bufio.NewReader(conn)}, nil
+	return &Table{name: name, line: line}, nil
 }
 
 // Close gives the connection back. The table stays, as long as its server.
-func (t *Table) Close() { _ = t.conn.Close() }
+func (t *Table) Close() { t.line.Close() }
 
-// exchange sends one request, and returns its answer. There is no goroutine and
-// no timer in it.
+// exchange sends one request, and returns its answer.
 func (t *Table) exchange(header http.Header, body []byte) *answer {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	req := &http.Request{
-		Method: http.MethodPost, URL: t.url, Header: header.Clone(), ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
-	}
-	if err := req.Write(t.conn); err != nil {
-		panic(fmt.Errorf("sim: send to DynamoDB: %w", err))
-	}
-	resp, err := http.ReadResponse(t.in, req)
+	resp, err := t.line.Post(header, body)
 	if err != nil {
-		panic(fmt.Errorf("sim: receive from DynamoDB: %w", err))
+		panic(fmt.Errorf("sim: DynamoDB: %w", err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		panic(fmt.Errorf("sim: receive from DynamoDB: %w", err))
+		panic(fmt.Errorf("sim: DynamoDB: %w", err))
 	}
 	return &answer{status: resp.StatusCode, body: text, date: time.Now()}
 }
