@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,19 +247,19 @@ func TestARedriveOpensARejectedNameAgain(t *testing.T) {
 }
 
 func TestARedriveDoesNotFeedItself(t *testing.T) {
-	runs := 0
+	var runs atomic.Int64
 	inVirtualTime(t, consoletest.Options{Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
-		runs++
+		runs.Add(1)
 		return dedupe.Payload{}, &permanent{}
 	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		w.Send(t, w.QueueURL, "order-17", nil)
 		time.Sleep(time.Minute)
 		for _, order := range []map[string]any{{"all": true}, {"reason": "rejected"}} {
-			before := runs
+			before := runs.Load()
 			step := last[console.RedriveStep](t, c.act("/api/dead/redrive", order))
 			time.Sleep(time.Minute)
-			if step.Moved != 1 || step.Returned != 1 || !step.Done || runs != before+1 {
-				t.Fatalf("%v has ended with %+v after %d runs", order, step, runs-before)
+			if step.Moved != 1 || step.Returned != 1 || !step.Done || runs.Load() != before+1 {
+				t.Fatalf("%v has ended with %+v after %d runs", order, step, runs.Load()-before)
 			}
 		}
 	})

@@ -207,7 +207,7 @@ func TestWaitOutlivesTheDeadlineOfTheBody(t *testing.T) {
 func TestStopFinishesWhatIsUnderWay(t *testing.T) {
 	served(t, nil, func(b *bench, l *pipeListener, stop context.CancelFunc) {
 		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
-			return memqueue.Fault{DelayAfter: 3 * time.Second}
+			return memqueue.Fault{DelayAfter: 2 * time.Second} // one after the other, both within the grace
 		})
 		posting, waiting := l.dial(), l.dial()
 		defer posting.Close()
