@@ -2,6 +2,7 @@ package bench
 
 import (
 	"crypto/md5" //nolint:gosec // SQS's checksum of a body
+	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -12,9 +13,10 @@ import (
 	"strings"
 )
 
-// canned answers every call at once, as if all had gone well.
+// canned answers every call of the floor at once, as if all had gone well.
 type canned struct {
 	server  *httptest.Server
+	key     string // the access key that the floor signs with
 	calls   *counter
 	answers map[string][]byte // by operation
 }
@@ -33,7 +35,7 @@ func newCanned() *canned {
 	for range 25 {
 		statements = append(statements, `{"TableName":"t"}`)
 	}
-	c := &canned{calls: newCounter(), answers: map[string][]byte{
+	c := &canned{calls: newCounter(), key: rand.Text(), answers: map[string][]byte{
 		"ReceiveMessage":        []byte(`{"Messages":[` + strings.Join(messages, ",") + `]}`),
 		"BatchExecuteStatement": []byte(`{"Responses":[` + strings.Join(statements, ",") + `]}`),
 		"DeleteMessageBatch":    []byte(`{"Successful":[` + strings.Join(deleted, ",") + `]}`),
@@ -48,9 +50,13 @@ func (c *canned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client has gone
 	}
-	op := operation(r.Header)
-	c.calls.count(op, body)
-	answer := c.answers[op]
+	// A port that another test's server has left may still be called by its clients.
+	if !strings.Contains(r.Header.Get("Authorization"), "Credential="+c.key+"/") {
+		http.Error(w, "not of this run", http.StatusForbidden)
+		return
+	}
+	c.calls.count(r.Header, body)
+	answer := c.answers[operation(r.Header)]
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE(answer)))
 	_, _ = w.Write(answer) // the client may have gone

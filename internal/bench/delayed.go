@@ -12,7 +12,7 @@ import (
 // delayed is an HTTP client of a queue in memory that answers after what SQS takes.
 type delayed struct {
 	server *memqueue.Server
-	count  func(operation string, body []byte)
+	count  func(h http.Header, body []byte)
 }
 
 // Do implements the SDK's HTTPClient.
@@ -21,7 +21,7 @@ func (d delayed) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.count(operation(req.Header), body)
+	d.count(req.Header, body)
 	time.Sleep(sqsLatency / 2)
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	resp, err := d.server.Do(req)

@@ -14,7 +14,7 @@ import (
 type line struct {
 	*emulators.Line
 	latency time.Duration
-	count   func(operation string, body []byte)
+	count   func(h http.Header, body []byte)
 }
 
 // Do implements the SDK's HTTPClient.
@@ -23,7 +23,7 @@ func (l *line) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.count(operation(req.Header), body)
+	l.count(req.Header, body)
 	time.Sleep(l.latency / 2)
 	resp, err := l.Post(req.Header, body)
 	time.Sleep(l.latency - l.latency/2)

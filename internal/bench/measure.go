@@ -155,7 +155,7 @@ func (h *Harness) MeasureFloor(ctx context.Context, messages int) (Measurement, 
 	answers := newCanned()
 	defer answers.server.Close()
 	start := time.Now()
-	p, err := startProcess(ctx, Floor, h.built[Floor.Package], append(credentials(),
+	p, err := startProcess(ctx, Floor, h.built[Floor.Package], append(credentials(answers.key),
 		"AWS_ENDPOINT_URL_SQS="+answers.server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+answers.server.URL,
 		"QUEUE_URL="+answers.server.URL+"/1/q", "MESSAGES="+strconv.Itoa(messages))...)
 	if err != nil {
@@ -166,14 +166,14 @@ func (h *Harness) MeasureFloor(ctx context.Context, messages int) (Measurement, 
 	return m, err
 }
 
-func credentials() []string {
-	return []string{"AWS_REGION=" + emulators.Region, "AWS_ACCESS_KEY_ID=" + emulators.AccessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey}
+func credentials(accessKey string) []string {
+	return []string{"AWS_REGION=" + emulators.Region, "AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey}
 }
 
 // env are the settings of a subject, in the words of each.
 func (h *Harness) env(w Workload, queueURL, table string) []string {
 	concurrency := strconv.Itoa(w.Concurrency)
-	env := append(credentials(),
+	env := append(credentials(emulators.AccessKey),
 		"AWS_ENDPOINT_URL_SQS="+h.sqs.server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+h.dynDB.server.URL,
 		"QUEUE_URL="+queueURL, "TABLE="+table, "CONCURRENCY="+concurrency,
 		"SQSONCE_QUEUE_URL="+queueURL, "SQSONCE_TABLE="+table, "SQSONCE_CONCURRENCY="+concurrency, "SQSONCE_SCOPE=bench")

@@ -52,7 +52,7 @@ func TestTheHarnessCountsWhatEachSubjectCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Calls["ReceiveMessage"] != 100 || m.Calls["BatchExecuteStatement"] != 80 || m.Calls["DeleteMessageBatch"] != 100 || m.CPU <= 0 {
-		t.Errorf("floor: %v", m.Calls)
+	if m.Total()-m.Retries != 100+80+100 || m.Calls["BatchExecuteStatement"] < 80 || m.Calls["DeleteMessageBatch"] < 100 || m.CPU <= 0 {
+		t.Errorf("floor: %v, %d of them again", m.Calls, m.Retries)
 	}
 }

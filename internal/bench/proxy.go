@@ -58,7 +58,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client has gone
 	}
 	op := operation(r.Header)
-	p.calls.count(op, body)
+	p.calls.count(r.Header, body)
 	if op == "DeleteMessage" || op == "DeleteMessageBatch" {
 		p.deleted(body)
 	}

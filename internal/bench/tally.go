@@ -13,9 +13,10 @@ import (
 // beside the calls: one for each item that a request names, as ours are below
 // 1 KiB; a write whose condition fails is billed like one that succeeds.
 type Tally struct {
-	Calls  map[string]int // by operation, such as "ReceiveMessage"
-	Writes int            // write request units
-	Reads  int            // read request units, strongly consistent
+	Calls   map[string]int // by operation, such as "ReceiveMessage"
+	Retries int            // those of Calls that the SDK made once more
+	Writes  int            // write request units
+	Reads   int            // read request units, strongly consistent
 }
 
 // Total is the number of calls.
@@ -50,10 +51,11 @@ type counter struct {
 func newCounter() *counter { return &counter{t: Tally{Calls: make(map[string]int)}} }
 
 // count notes a call. What a worker asks for once, at its start, is left out.
-func (c *counter) count(operation string, body []byte) {
+func (c *counter) count(h http.Header, body []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch operation {
+	op := operation(h)
+	switch op {
 	case "GetQueueAttributes", "GetQueueUrl", "DescribeTable", "DescribeTimeToLive":
 		return
 	case "PutItem", "UpdateItem", "DeleteItem":
@@ -67,7 +69,10 @@ func (c *counter) count(operation string, body []byte) {
 	case "BatchGetItem":
 		c.t.Reads += bytes.Count(body, []byte(`"id":`))
 	}
-	c.t.Calls[operation]++
+	c.t.Calls[op]++
+	if attempt, _, _ := strings.Cut(h.Get("Amz-Sdk-Request"), ";"); attempt != "" && attempt != "attempt=1" {
+		c.t.Retries++
+	}
 }
 
 // take returns what was counted since the last time.
