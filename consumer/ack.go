@@ -68,12 +68,12 @@ func (c *Consumer) release(t *task, d time.Duration) {
 // untilTogether is how long to wait before the next try. It ends at a moment
 // that is the same for all that wait, so that they share their calls again, and
 // another one in each process.
-func (c *Consumer) untilTogether(try int) time.Duration {
+func (c *Consumer) untilTogether(t *task, try int) time.Duration {
 	every := doubled(250*time.Millisecond, try, maxAckBackoff)
 	if c.isStopping() {
 		every = min(every, time.Second) // there may not be time for more than a few
 	}
-	spread := time.Duration(c.cfg.Random() * float64(time.Millisecond)) // less than a call takes
+	spread := time.Duration(t.number) % time.Millisecond // in the order of arrival, by less than a call takes
 	return every - time.Since(c.begun)%every + spread
 }
 
@@ -85,7 +85,7 @@ func (c *Consumer) insist(operation string, t *task, final func(error) bool, cal
 		if err == nil {
 			return nil
 		}
-		if final(err) || !sleep(c.calls, c.untilTogether(try)) {
+		if final(err) || !sleep(c.calls, c.untilTogether(t, try)) {
 			c.cfg.Logger.Warn("message left to its visibility timeout", "name", c.name(t), "message_id", t.ID,
 				"operation", operation, "error", err)
 			return err

@@ -8,12 +8,15 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
 // beats are the messages whose visibility is kept up: all that are here.
 type beats struct {
 	mu    sync.Mutex
 	tasks map[*task]struct{} // guarded by mu
+	added int                // guarded by mu
 }
 
 func (b *beats) init() { b.tasks = make(map[*task]struct{}) }
@@ -22,6 +25,8 @@ func (b *beats) init() { b.tasks = make(map[*task]struct{}) }
 func (b *beats) add(t *task, first time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.added++
+	t.number = b.added
 	t.nextBeat = t.received.Add(first)
 	b.tasks[t] = struct{}{}
 }
@@ -51,7 +56,7 @@ func (b *beats) due(now time.Time) []*task {
 		}
 	}
 	slices.SortFunc(due, func(a, b *task) int {
-		return cmp.Or(a.nextBeat.Compare(b.nextBeat), cmp.Compare(a.ReceiptHandle, b.ReceiptHandle))
+		return cmp.Or(a.nextBeat.Compare(b.nextBeat), cmp.Compare(a.number, b.number))
 	})
 	return due
 }
@@ -88,40 +93,55 @@ func (c *Consumer) keepVisible(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
+		case <-tick.C:
+			now := time.Now() // later than the tick, in a process that was held up
 			// What is due before the next tick goes now: Config.Heartbeat is a bound.
+			var beating []*task
+			var changes []change
 			for _, t := range c.beats.due(now.Add(grain)) {
-				select {
-				case t.visibility <- struct{}{}:
-					out.Go(func() { c.beat(ctx, t) })
-				default: // a change is out already
+				if extend, ok := c.beat(t, now); ok {
+					beating, changes = append(beating, t), append(changes, change{t.ReceiptHandle, extend})
 				}
+			}
+			for i, extension := range c.acks.changes.Add(changes...) {
+				next := now.Add(c.beatInterval())
+				out.Go(func() { c.extended(ctx, beating[i], now.Add(changes[i].visibility), next, extension) })
 			}
 		}
 	}
 }
 
-// beat extends the visibility of a message once. It holds t.visibility.
-func (c *Consumer) beat(ctx context.Context, t *task) {
-	defer func() { <-t.visibility }()
-	if t.over {
-		return
+// beat says by how much to extend the visibility of a message. While it is
+// extended, t.visibility is held.
+func (c *Consumer) beat(t *task, now time.Time) (extend time.Duration, ok bool) {
+	select {
+	case t.visibility <- struct{}{}:
+	default: // a change is out already
+		return 0, false
 	}
-	start := time.Now()
-	left := t.received.Add(maxHold).Sub(start) - time.Second
-	extend := min(c.cfg.Visibility, left.Truncate(time.Second))
-	if extend <= 0 {
+	extend = min(c.cfg.Visibility, t.received.Add(maxHold-time.Second).Sub(now).Truncate(time.Second))
+	if extend <= 0 && !t.over {
 		c.lose(t, errors.New("held for the 12 hours that SQS allows"))
-		return
 	}
-	_, err := c.acks.changes.Do(ctx, change{t.ReceiptHandle, extend})
+	if t.over {
+		<-t.visibility
+		return 0, false
+	}
+	return extend, true
+}
+
+// extended waits for the answer to an extension until a time, and lets go of
+// t.visibility.
+func (c *Consumer) extended(ctx context.Context, t *task, until, next time.Time, extension *batch.Item[change, struct{}]) {
+	defer func() { <-t.visibility }()
+	_, err := extension.Wait(ctx)
 	switch {
 	case err == nil:
-		c.beats.postpone(t, start.Add(c.beatInterval()))
+		c.beats.postpone(t, next)
 		t.extensions.Add(1)
-		t.visibleAt.Store(start.Add(extend).UnixNano())
+		t.visibleAt.Store(until.UnixNano())
 		if c.cfg.Hooks.Extended != nil {
-			c.cfg.Hooks.Extended(t.Message, start.Add(extend))
+			c.cfg.Hooks.Extended(t.Message, until)
 		}
 	case isReceiptLost(err):
 		c.lose(t, err)

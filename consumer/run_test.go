@@ -82,6 +82,30 @@ func TestALongHandlerKeepsItsMessage(t *testing.T) {
 	})
 }
 
+func TestHeartbeatsOfOneMomentShareTheirCall(t *testing.T) {
+	bubble(t, 2, false, func(t *testing.T, p *pool) {
+		p.send(numbered(10)...)
+		var entries []int
+		p.faults(func(c memqueue.Call) memqueue.Fault {
+			if c.Operation == "ChangeMessageVisibilityBatch" {
+				entries = append(entries, c.Entries)
+			}
+			return memqueue.Fault{DelayAfter: 10 * time.Millisecond}
+		})
+		p.cfg.Random = func() float64 { return 0.5 } // no jitter
+		p.handler = func(context.Context, consumer.Message) error { time.Sleep(50 * time.Second); return nil }
+		p.start()
+		time.Sleep(time.Minute)
+		p.finishClean()
+		// One as soon as a third of the visibility timeout is over, and one more.
+		p.locked(func() {
+			if !slices.Equal(entries, []int{10, 10}) {
+				t.Errorf("entries of the heartbeats' calls: %v", entries)
+			}
+		})
+	})
+}
+
 func TestHeartbeatsSurviveFailuresOfTheirCalls(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.send(numbered(3)...)

@@ -29,6 +29,7 @@ type task struct {
 	visibility chan struct{} // full while somebody changes it
 	over       bool          // guarded by visibility; no more heartbeats
 	nextBeat   time.Time     // guarded by beats.mu
+	number     int           // of the messages received; set by beats.add
 }
 
 func newTask(m Message, received time.Time, visibility time.Duration) *task {

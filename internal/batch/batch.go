@@ -66,15 +66,16 @@ type Batcher[T, R any] struct {
 	calls sync.WaitGroup
 
 	mu      sync.Mutex
-	waiting [2][]*item[T, R] // guarded by mu; urgent ones, then the others, oldest first
+	waiting [2][]*Item[T, R] // guarded by mu; urgent ones, then the others, oldest first
 	bytes   int              // guarded by mu; the sum of Size over those waiting
 	out     int              // guarded by mu; calls out
 	closed  bool             // guarded by mu
 }
 
-// item is one request; sent is guarded by the batcher's mu, answer is set
-// before done closes.
-type item[T, R any] struct {
+// Item is one request that was handed in. Its fields are set before it is
+// added, sent by who holds the batcher's mu, and answer before done closes.
+type Item[T, R any] struct {
+	b      *Batcher[T, R]
 	value  T
 	size   int
 	sent   bool
@@ -92,20 +93,40 @@ func New[T, R any](cfg Config[T, R]) *Batcher[T, R] {
 
 // Do hands in one item and waits for its answer, or for ctx.
 func (b *Batcher[T, R]) Do(ctx context.Context, value T) (R, error) {
-	it := &item[T, R]{value: value, done: make(chan struct{})}
+	it := b.item(value)
+	b.add(it)
+	return it.Wait(ctx)
+}
+
+// Add hands in items together, so that the first call can carry more than the
+// first of them; the order of values is kept. Each has to be waited for.
+func (b *Batcher[T, R]) Add(values ...T) []*Item[T, R] {
+	items := make([]*Item[T, R], len(values))
+	for i, value := range values {
+		items[i] = b.item(value)
+	}
+	b.add(items...)
+	return items
+}
+
+func (b *Batcher[T, R]) item(value T) *Item[T, R] {
+	it := &Item[T, R]{b: b, value: value, done: make(chan struct{})}
 	if b.cfg.MaxBytes > 0 {
 		it.size = b.cfg.Size(value)
 	}
-	if !b.add(it) {
-		return it.answer.Value, ErrClosed
-	}
+	return it
+}
+
+// Wait waits for the answer, or for ctx: then an item that was not sent is
+// withdrawn.
+func (it *Item[T, R]) Wait(ctx context.Context) (R, error) {
 	select {
 	case <-it.done:
 		return it.answer.Value, it.answer.Err
 	case <-ctx.Done():
 	}
 	var zero R
-	if b.withdraw(it) {
+	if it.b.withdraw(it) {
 		return zero, fmt.Errorf("%w: %w", ErrWithdrawn, context.Cause(ctx))
 	}
 	select {
@@ -126,20 +147,23 @@ func (b *Batcher[T, R]) Close() {
 	b.calls.Wait()
 }
 
-func (b *Batcher[T, R]) add(it *item[T, R]) bool {
+func (b *Batcher[T, R]) add(items ...*Item[T, R]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
-		return false
+	for _, it := range items {
+		if b.closed {
+			it.answer.Err = ErrClosed
+			close(it.done)
+			continue
+		}
+		lane := b.lane(it)
+		*lane = append(*lane, it)
+		b.bytes += it.size
 	}
-	lane := b.lane(it)
-	*lane = append(*lane, it)
-	b.bytes += it.size
 	b.dispatch()
-	return true
 }
 
-func (b *Batcher[T, R]) lane(it *item[T, R]) *[]*item[T, R] {
+func (b *Batcher[T, R]) lane(it *Item[T, R]) *[]*Item[T, R] {
 	if b.cfg.Urgent != nil && b.cfg.Urgent(it.value) {
 		return &b.waiting[0]
 	}
@@ -147,7 +171,7 @@ func (b *Batcher[T, R]) lane(it *item[T, R]) *[]*item[T, R] {
 }
 
 // withdraw takes back an item unless it has been sent.
-func (b *Batcher[T, R]) withdraw(it *item[T, R]) bool {
+func (b *Batcher[T, R]) withdraw(it *Item[T, R]) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if it.sent {
@@ -155,7 +179,7 @@ func (b *Batcher[T, R]) withdraw(it *item[T, R]) bool {
 	}
 	b.bytes -= it.size
 	lane := b.lane(it)
-	*lane = slices.DeleteFunc(*lane, func(other *item[T, R]) bool { return other == it })
+	*lane = slices.DeleteFunc(*lane, func(other *Item[T, R]) bool { return other == it })
 	return true
 }
 
@@ -180,7 +204,7 @@ func (b *Batcher[T, R]) plenty() bool {
 
 // pick returns the items that the next call would carry, and whether it can
 // carry no more.
-func (b *Batcher[T, R]) pick() (batch []*item[T, R], full bool) {
+func (b *Batcher[T, R]) pick() (batch []*Item[T, R], full bool) {
 	bytes := 0
 	var keys map[string]bool
 	if b.cfg.Key != nil {
@@ -212,18 +236,18 @@ func (b *Batcher[T, R]) pick() (batch []*item[T, R], full bool) {
 	return batch, len(batch) == b.cfg.Max || b.cfg.MaxBytes > 0 && bytes >= b.cfg.MaxBytes
 }
 
-func (b *Batcher[T, R]) remove(batch []*item[T, R]) {
+func (b *Batcher[T, R]) remove(batch []*Item[T, R]) {
 	for _, it := range batch {
 		it.sent = true
 		b.bytes -= it.size
 	}
 	for i := range b.waiting {
-		b.waiting[i] = slices.DeleteFunc(b.waiting[i], func(it *item[T, R]) bool { return it.sent })
+		b.waiting[i] = slices.DeleteFunc(b.waiting[i], func(it *Item[T, R]) bool { return it.sent })
 	}
 }
 
 // call makes one call and hands out its answers.
-func (b *Batcher[T, R]) call(batch []*item[T, R]) {
+func (b *Batcher[T, R]) call(batch []*Item[T, R]) {
 	values := make([]T, len(batch))
 	for i, it := range batch {
 		values[i] = it.value

@@ -91,6 +91,39 @@ func TestALoneItemWaitsForNothingAndABusySenderFillsBatches(t *testing.T) {
 	})
 }
 
+func TestWhatIsAddedTogetherGoesTogetherInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10, Calls: 2})
+		if added := b.Add(); len(added) != 0 {
+			t.Errorf("nothing became %d items", len(added))
+		}
+		added := b.Add(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+		for i, it := range added {
+			if got, err := it.Wait(t.Context()); err != nil || got != fmt.Sprint(i) {
+				t.Errorf("item %d: %q, %v", i, got, err)
+			}
+		}
+		if got := fmt.Sprint(r.calls); got != "[[0 1 2 3 4 5 6 7 8 9] [10 11]]" {
+			t.Errorf("calls: %s", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		out := b.Add(12, 13)
+		late := b.Add(14)[0]
+		cancel()
+		if _, err := late.Wait(ctx); !errors.Is(err, batch.ErrWithdrawn) {
+			t.Errorf("given up before it was sent: %v", err)
+		}
+		if _, err := out[1].Wait(ctx); !errors.Is(err, batch.ErrAmbiguous) {
+			t.Errorf("given up while out: %v", err)
+		}
+		b.Close()
+		if _, err := b.Add(15)[0].Wait(t.Context()); !errors.Is(err, batch.ErrClosed) {
+			t.Errorf("after close: %v", err)
+		}
+	})
+}
+
 func TestCallsOutAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
