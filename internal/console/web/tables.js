@@ -33,7 +33,7 @@ export function setFlights(list) {
 export function showFlights(latest) {
   status = latest;
   const now = status.now;
-  rows(byId('flights').tBodies[0], flights, (f) => f.id, (f) => {
+  rows(byId('flights').tBodies[0], flights, (f) => `${f.id} ${f.receive}`, (f) => { // SQS may have delivered one twice
     const cells = {};
     const cell = (key, className = 'num') => (cells[key] = el('td', { class: className }));
     const phase = badge('');
