@@ -159,7 +159,7 @@ func (c Config) validate() error {
 	}
 	for _, host := range c.Hosts {
 		if err := CheckHost(host); err != nil {
-			errs = append(errs, fmt.Errorf("Hosts %w", err))
+			bad("Hosts " + err.Error())
 		}
 	}
 	return errors.Join(errs...)
