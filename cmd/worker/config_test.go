@@ -63,6 +63,7 @@ var contract = []struct{ flag, value, field string }{
 	{"on-unknown", "hold", "OnUnknown:hold"},
 	{"admin-addr", "127.0.0.1:7", "AdminAddr:127.0.0.1:7"},
 	{"admin-token", "sesame", "AdminToken:sesame"},
+	{"admin-hosts", "a.example,b.example", "AdminHosts:[a.example b.example]"},
 	{"target-timeout", "4s", "TargetTimeout:4s"},
 	{"target-secret", "whsec_c2VjcmV0", "TargetSecret:whsec_c2VjcmV0"},
 	{"target-token", "ticket", "TargetToken:ticket"},
@@ -139,6 +140,13 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 		"health path that is a URL": {
 			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-health", "http://other.example/up"},
 			[]string{`--target-health: health path "http://other.example/up"`},
+		},
+		"admin hosts that are no names": {
+			[]string{"--local", "--admin-hosts", "ok.example,https://console.example,console.example:443"},
+			[]string{
+				`--admin-hosts "https://console.example": must be a host name, without scheme, port or path`,
+				`--admin-hosts "console.example:443": must be a host name`,
+			},
 		},
 		"secret file missing":   {[]string{"--local", "--target-secret-file", "/nowhere"}, []string{"--target-secret-file", "/nowhere"}},
 		"unknown flag":          {[]string{"--nope"}, []string{"--nope"}},

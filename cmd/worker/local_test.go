@@ -1,16 +1,22 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/sqsonce/sqsonce/internal/testscale"
 )
@@ -84,6 +90,42 @@ func TestPostedNameIsHandledOnceHoweverOftenItIsPosted(t *testing.T) {
 	}
 	if got := strings.Count(p.stderr.String(), `"msg":"handled"`); got != n+1 {
 		t.Errorf("handled %d times, want %d", got, n+1)
+	}
+}
+
+// What a message costs is told by worker: a producer's calls are none of it.
+func TestCallsOfTheProducerAreNotTheWorkers(t *testing.T) {
+	var calls atomic.Int64
+	count := func(cfg *aws.Config) {
+		cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
+			return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("count", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+				middleware.FinalizeOutput, middleware.Metadata, error,
+			) {
+				calls.Add(1)
+				return next.HandleFinalize(ctx, in)
+			}), middleware.After)
+		})
+	}
+	l, err := newLocal(t.Context(), settings(t, "--local", "--addr", "127.0.0.1:0", "--queue-addr", "127.0.0.1:0"), count, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	before := calls.Load()
+	for i := range 3 {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body(fmt.Sprint("order-", i))))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		l.producer.ServeHTTP(w, r)
+		if w.Code != http.StatusAccepted {
+			t.Fatalf("answered %d %s", w.Code, w.Body)
+		}
+	}
+	if n := calls.Load() - before; n != 0 {
+		t.Errorf("posting 3 messages counts as %d calls of the worker", n)
+	}
+	if visible, _ := counts(t, l.queue, l.queueURL); visible != "3" || calls.Load() == before {
+		t.Errorf("%s messages are in the queue, and the worker's own look counts as %d calls", visible, calls.Load()-before)
 	}
 }
 

@@ -41,7 +41,7 @@ func (w *worker) console(drain func(), closing <-chan struct{}) (http.Handler, e
 		Protection: protection,
 		History:    w.history, Pool: console.WatchPool(w.pool), Records: records,
 		Queue: w.back.queue, QueueURL: w.back.queueURL, DLQURL: w.back.dlqURL,
-		Local: w.cfg.Local, Drain: drain, AdminToken: w.cfg.AdminToken,
+		Local: w.cfg.Local, Drain: drain, AdminToken: w.cfg.AdminToken, Hosts: w.cfg.AdminHosts,
 		Table: cmp.Or(w.cfg.Table, "in memory"), Version: version(), TaskID: console.TaskID(os.Getenv("ECS_CONTAINER_METADATA_URI_V4")),
 		Settings: console.Settings(w.cfg.shown()), Closing: closing, Logger: w.log,
 	})

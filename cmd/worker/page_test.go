@@ -58,6 +58,28 @@ func TestTheConsoleIsOnTheAdminAddress(t *testing.T) {
 	}
 }
 
+func TestAProxyMayPassOnItsOwnName(t *testing.T) {
+	p := startLocal(t, "--admin-hosts", "console.example")
+	for host, want := range map[string]int{"console.example": 200, "console.example:443": 200, "evil.example": 421} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.adminURL(t)+"/api/session", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		if err != nil || resp.Body.Close() != nil || resp.StatusCode != want {
+			t.Errorf("%s: status %d, %v", host, resp.StatusCode, err)
+		}
+		if want == http.StatusOK && !strings.Contains(string(text), `"may_act":false`) {
+			t.Errorf("%s may act without the token: %s", host, text)
+		}
+	}
+}
+
 func TestAnOpenConsoleDoesNotHoldUpAStop(t *testing.T) {
 	p := startLocal(t)
 	resp, err := http.Get(p.adminURL(t) + "/api/stream")

@@ -14,6 +14,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/target"
 )
 
@@ -125,6 +126,11 @@ func (c config) partProblems() []error {
 	errs = append(errs, err)
 	_, err = jsonkey.New(c.keyConfig())
 	errs = append(errs, err)
+	for _, host := range c.AdminHosts {
+		if err := console.CheckHost(host); err != nil {
+			errs = append(errs, fmt.Errorf("--admin-hosts %w", err))
+		}
+	}
 	if c.TargetURL != "" {
 		_, err = target.New(c.targetConfig(scope))
 		errs = append(errs, err)

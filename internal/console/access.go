@@ -70,7 +70,9 @@ func newAccess(token string, hosts []string) *access {
 
 // visitorOf says who has sent r.
 func (a *access) visitorOf(r *http.Request) visitor {
-	v := visitor{addr: r.RemoteAddr, loopback: admin.IsLocal(r), bearer: admin.HasToken(r, a.token)}
+	// Under one of the extra names it is a proxy's visitor, whatever its headers.
+	local := admin.IsLocal(r) && admin.NamesThisMachine(r.Host)
+	v := visitor{addr: r.RemoteAddr, loopback: local, bearer: admin.HasToken(r, a.token)}
 	if cookie, err := r.Cookie(cookieName); err == nil && a.isSession(cookie.Value, time.Now()) {
 		v.session = cookie.Value
 	}

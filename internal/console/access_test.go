@@ -52,6 +52,14 @@ func TestOnlyWhoMayActDoes(t *testing.T) {
 			r.Header.Set("X-Csrf-Token", csrf)
 			r.Header.Set("X-Forwarded-For", "192.0.2.1")
 		}, 403},
+		"a proxy's name, without its headers": {"127.0.0.1:1", "t0ken", func(r *http.Request, csrf string) {
+			r.Header.Set("X-Csrf-Token", csrf)
+			r.Host = "console.internal"
+		}, 403},
+		"a proxy's name with the token": {"127.0.0.1:1", "t0ken", func(r *http.Request, _ string) {
+			r.Header.Set("Authorization", "Bearer t0ken")
+			r.Host = "console.internal"
+		}, 200},
 		"elsewhere, proof alone": {"192.0.2.7:1", "t0ken", func(r *http.Request, csrf string) { r.Header.Set("X-Csrf-Token", csrf) }, 403},
 		"elsewhere with the token": {"192.0.2.7:1", "t0ken", func(r *http.Request, _ string) {
 			r.Header.Set("Authorization", "Bearer t0ken")
@@ -74,6 +82,7 @@ func TestOnlyWhoMayActDoes(t *testing.T) {
 			pool := &pausedPool{}
 			w := consoletest.New(t, consoletest.Options{Token: tc.token, Edit: func(c *console.Config) {
 				pool.Pool, c.Pool = c.Pool, pool
+				c.Hosts = []string{"console.internal"}
 			}})
 			c := newClient(t, w.Handler)
 			csrf := get[console.Session](c, "/api/session").CSRF // as a page on loopback gets it

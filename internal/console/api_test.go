@@ -192,15 +192,18 @@ func TestEveryPathIsDescribedAndNoOther(t *testing.T) {
 	}
 }
 
-func TestWhatIsMissingIsSaidAtOnce(t *testing.T) {
-	_, err := console.New(console.Config{DLQURL: "d", Local: true})
+func TestWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
+	_, err := console.New(console.Config{DLQURL: "d", Local: true, Hosts: []string{"a.example", "a.example:443", "b/c", ""}})
 	if err == nil {
 		t.Fatal("an empty configuration is taken")
 	}
-	for _, field := range []string{"History", "Pool", "Records", "with DLQURL", "with Local"} {
+	for _, field := range []string{"History", "Pool", "Records", "with DLQURL", "with Local", `Hosts "a.example:443"`, `Hosts "b/c"`, `Hosts ""`} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%q does not name %s", err, field)
 		}
+	}
+	if strings.Contains(err.Error(), `"a.example"`) {
+		t.Errorf("%q names what is right", err)
 	}
 }
 

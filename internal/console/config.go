@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -37,10 +39,11 @@ type Config struct {
 	// AdminToken gives those who are not on loopback the right to act. Empty:
 	// only loopback may.
 	AdminToken string
-	// Hosts are names under which a visitor on loopback may call this server
-	// beside localhost and the loopback addresses: that of a proxy in front of
-	// it, for example. Others are refused, because a foreign page could have its
-	// own name lead here.
+	// Hosts are names, without port, under which a proxy on this machine may
+	// call this server: those of its own that it passes on in the Host header.
+	// Whoever comes by one of them needs AdminToken to act. Names beside these,
+	// localhost and addresses are refused, because a foreign page could have its
+	// own name lead here. Empty: no others.
 	Hosts []string
 
 	// Table, Version and TaskID are shown in the header. TaskID is empty outside ECS.
@@ -154,5 +157,24 @@ func (c Config) validate() error {
 	if c.Queue == nil && c.Local {
 		bad("Queue: must be set with Local")
 	}
+	for _, host := range c.Hosts {
+		if err := CheckHost(host); err != nil {
+			bad("Hosts " + err.Error())
+		}
+	}
 	return errors.Join(errs...)
 }
+
+// CheckHost reports, beginning with the name itself, why it is none that can be
+// among [Config.Hosts].
+func CheckHost(name string) error {
+	if name == "" || len(name) > maxHost || strings.Trim(name, hostCharacters) != "" {
+		return fmt.Errorf("%q: must be a host name, without scheme, port or path", clip(name, maxHost))
+	}
+	return nil
+}
+
+const (
+	maxHost        = 253 // bytes, by RFC 1035
+	hostCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+)

@@ -2,7 +2,6 @@ package console
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"sync"
@@ -35,22 +34,25 @@ type frame struct {
 	at       time.Time
 	data     [sections][]byte // JSON
 	versions [sections]int64  // rises when the data changes
+	history  func() []byte    // all points as JSON, put together for the first who asks
 }
 
-// frames hands one frame to all who ask within frameAge.
+// frames hands one frame to all who ask for the same time.
 type frames struct {
 	mu      sync.Mutex
 	current *frame        // guarded by mu; never changed once here
 	working chan struct{} // guarded by mu; closed when the frame that is being made is there
 }
 
-// frame returns the current frame, or makes it. It returns nil when ctx ends first.
-func (c *console) frame(ctx context.Context) *frame {
+// frame returns a frame made at or after since, which is not in the future. One
+// is made at a time; who asks meanwhile waits for it. It returns nil when ctx
+// ends first.
+func (c *console) frame(ctx context.Context, since time.Time) *frame {
 	f := &c.frames
 	for {
 		f.mu.Lock()
 		now := time.Now()
-		if f.current != nil && now.Sub(f.current.at) < frameAge {
+		if f.current != nil && !f.current.at.Before(since) {
 			defer f.mu.Unlock()
 			return f.current
 		}
@@ -72,7 +74,9 @@ func (c *console) frame(ctx context.Context) *frame {
 
 // makeFrame makes the frame that others wait for.
 func (c *console) makeFrame(previous *frame, now time.Time) *frame {
-	next := &frame{at: now}
+	next := &frame{at: now, history: sync.OnceValue(func() []byte {
+		return encode(c.cfg.History.points(time.Now(), bucketCount))
+	})}
 	made := false
 	defer func() {
 		c.frames.mu.Lock()
@@ -180,7 +184,10 @@ func (h *History) flightRows(flights []Flight) ([]FlightRow, int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, f := range flights {
-		name := cmp.Or(h.names[f.ID], f.Name)
+		name, known := h.nameOf(f.ID)
+		if !known {
+			name = f.Name
+		}
 		rows[i] = FlightRow{
 			Name: clip(name, maxNameShown), ID: clip(f.ID, 100), Phase: f.Phase, Receive: f.ReceiveCount, LastReceive: f.LastReceive,
 			Received: epoch(f.Received), VisibleAt: epoch(f.VisibleAt),

@@ -2,6 +2,7 @@ package console
 
 import (
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,8 +19,8 @@ const (
 	maxEvents    = 1024
 	maxFailures  = 64
 	maxAloft     = 8192 // messages whose name is kept while they are here
-	maxNotes     = 4096 // names
-	maxSaid      = 16   // verdicts on one of them
+	maxSame      = 16   // deliveries of one of them at once
+	maxSaid      = 16   // verdicts on one name
 	maxWatches   = 8
 	maxNameShown = 160 // bytes
 	maxErrorKept = 400 // bytes
@@ -73,11 +74,24 @@ type History struct {
 	outcomes ring[Outcome]
 	events   ring[event]
 	failures map[string]*Failure
-	names    map[string]string    // by message id: what was keyed and has not ended
-	notes    map[string][]verdict // by name: what the guard said and the pool has not told yet
-	holds    map[string]hold      // by name: attempts at work here
+	keys     map[string]*keyed // by message id: what was keyed and has not ended
+	notes    map[string]*notes // by name, of these
+	holds    map[string]hold   // by name: attempts at work here
 	aloft    int
 	watches  map[*watch]struct{}
+}
+
+// keyed is a message whose name is known. SQS may have delivered it twice, and
+// both deliveries be here.
+type keyed struct {
+	name       string
+	deliveries []uint64 // hashes of their receipts
+}
+
+// notes is what the guard said about a name and the pool has not told yet.
+type notes struct {
+	messages int // keyed messages of that name
+	said     []verdict
 }
 
 // verdict is what the guard said about one run, until the pool tells which
@@ -109,7 +123,7 @@ func NewHistory(lease time.Duration) *History {
 		lease: lease, since: time.Now(), seed: maphash.MakeSeed(),
 		outcomes: newRing[Outcome](maxOutcomes), events: newRing[event](maxEvents),
 		failures: make(map[string]*Failure),
-		names:    make(map[string]string), notes: make(map[string][]verdict), holds: make(map[string]hold),
+		keys:     make(map[string]*keyed), notes: make(map[string]*notes), holds: make(map[string]hold),
 		watches: make(map[*watch]struct{}),
 	}
 }
@@ -168,13 +182,35 @@ func (h *History) called() {
 	h.bucketAt(time.Now()).counts[countCalls]++
 }
 
-// keyed remembers the name of a message until it has ended.
-func (h *History) keyed(id, name string) {
+// keyed remembers the name of a message until its last delivery here has ended.
+func (h *History) keyed(id, receipt, name string) {
+	delivery := maphash.String(h.seed, receipt)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, known := h.names[id]; known || len(h.names) < maxAloft {
-		h.names[id] = strings.Clone(name)
+	k := h.keys[id]
+	if k == nil {
+		if len(h.keys) >= maxAloft {
+			return
+		}
+		k = &keyed{name: strings.Clone(name)}
+		h.keys[strings.Clone(id)] = k
+		if h.notes[k.name] == nil {
+			h.notes[k.name] = &notes{}
+		}
+		h.notes[k.name].messages++
 	}
+	if !slices.Contains(k.deliveries, delivery) && len(k.deliveries) < maxSame {
+		k.deliveries = append(k.deliveries, delivery)
+	}
+}
+
+// nameOf returns the name of a message that was keyed and has not ended. The
+// caller holds mu.
+func (h *History) nameOf(id string) (name string, known bool) {
+	if k := h.keys[id]; k != nil {
+		return k.name, true
+	}
+	return "", false
 }
 
 // claimed tells that an attempt holds the name from now on.
@@ -215,7 +251,9 @@ func (h *History) settled(name string, attempt int, fence int64, outcome string,
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	delete(h.holds, name)
+	if h.holds[name].fence == fence { // else a later attempt has it
+		delete(h.holds, name)
+	}
 	b := h.bucketAt(now)
 	b.handle.add(took)
 	if outcome == "completed" {
@@ -274,7 +312,7 @@ func (h *History) handled(id, action, reason string, receive int, sentAt time.Ti
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	name, known := h.names[id]
+	name, known := h.nameOf(id)
 	said := verdict{outcome: action, took: took}
 	if known {
 		said = h.saidOf(name, said)
@@ -300,14 +338,29 @@ func (h *History) handled(id, action, reason string, receive int, sentAt time.Ti
 	}
 }
 
-// ended tells that a message is not in this worker any more.
-func (h *History) ended(id string) {
+// ended tells that a delivery is not in this worker any more. With the last one
+// of its name goes what the guard said of it: who comes next has nothing to do
+// with that.
+func (h *History) ended(id, receipt string) {
+	delivery := maphash.String(h.seed, receipt)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.bucketAt(time.Now())
 	h.aloft = max(0, h.aloft-1)
 	b.left = h.aloft
-	delete(h.names, id)
+	k := h.keys[id]
+	if k == nil {
+		return
+	}
+	k.deliveries = slices.DeleteFunc(k.deliveries, func(d uint64) bool { return d == delivery })
+	if len(k.deliveries) > 0 {
+		return
+	}
+	delete(h.keys, id)
+	n := h.notes[k.name]
+	if n.messages--; n.messages == 0 {
+		delete(h.notes, k.name)
+	}
 }
 
 // note appends to the trail of a name. The caller holds mu.
@@ -317,30 +370,24 @@ func (h *History) note(name string, e Event, now time.Time) {
 	h.events.put(event{maphash.String(h.seed, name), e})
 }
 
-// expect keeps what the guard said until the pool tells of the message. The
-// caller holds mu.
+// expect keeps what the guard said until the pool tells of the message, if one
+// of that name is here. The caller holds mu.
 func (h *History) expect(name string, v verdict) {
-	if len(h.notes) >= maxNotes {
-		clear(h.notes) // only after thousands of verdicts that no pool told of
-	}
-	if said := h.notes[name]; len(said) < maxSaid {
-		h.notes[strings.Clone(name)] = append(said, v)
+	if n := h.notes[name]; n != nil && len(n.said) < maxSaid {
+		n.said = append(n.said, v)
 	}
 }
 
-// saidOf takes the oldest verdict on name, or returns instead. The caller
-// holds mu.
+// saidOf takes the oldest verdict on the name of a message that is here, or
+// returns instead. The caller holds mu.
 func (h *History) saidOf(name string, instead verdict) verdict {
-	said := h.notes[name]
-	if len(said) == 0 {
+	n := h.notes[name]
+	if len(n.said) == 0 {
 		return instead
 	}
-	if len(said) == 1 {
-		delete(h.notes, name)
-	} else {
-		h.notes[name] = said[1:]
-	}
-	return said[0]
+	oldest := n.said[0]
+	n.said = slices.Delete(n.said, 0, 1)
+	return oldest
 }
 
 // trail returns what happened to name here, the oldest first, at most the last

@@ -138,12 +138,12 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		for _, kind := range []string{"recorded", "cached", "joined"} {
 			d.Replayed("order-1", kind)
 		}
-		d.Deferred("order-2", time.Second)
 		h.called()
 		h.called()
 		m := consumer.Message{ID: "m-2", ReceiveCount: 3, SentAt: time.Now()}
 		c.Received(1, 0)
-		h.keyed("m-2", "order-2")
+		h.keyed("m-2", "m-2-receipt", "order-2")
+		d.Deferred("order-2", time.Second)
 		c.Handled(m, consumer.Disposition{Action: consumer.Release, Failure: true, Err: errors.New("card declined")}, time.Second)
 
 		f := h.figures(time.Now())
@@ -202,7 +202,7 @@ func TestSparklinesCoverAQuarterOfAnHour(t *testing.T) {
 			t.Errorf("what was looked at is %+v", last)
 		}
 		for range 15 {
-			h.ended("m")
+			h.ended("m", "receipt")
 		}
 		time.Sleep(10 * time.Second)
 		if got := h.points(time.Now(), 2); len(got) != 2 || got[0].InFlight != 0 || got[1].InFlight != 0 {
@@ -245,7 +245,7 @@ func TestCountdownsFollowClaimsAndRenewals(t *testing.T) {
 		d := h.DedupeHooks(dedupe.Hooks{})
 		a := dedupe.Attempt{Name: "order-1", Number: 2, Fence: 7}
 		h.received(1)
-		h.keyed("m-1", "order-1")
+		h.keyed("m-1", "m-1-receipt", "order-1")
 		d.Claimed(a)
 		time.Sleep(10 * time.Second)
 		d.Renewed(dedupe.Attempt{Name: "order-1", Fence: 6}, nil) // somebody else's
@@ -273,13 +273,66 @@ func TestCountdownsFollowClaimsAndRenewals(t *testing.T) {
 	})
 }
 
+// TestTwoDeliveriesOfAMessageDoNotTakeEachOthersPlace has SQS deliver a message
+// again while its first delivery is still here.
+func TestTwoDeliveriesOfAMessageDoNotTakeEachOthersPlace(t *testing.T) {
+	h := NewHistory(30 * time.Second)
+	c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
+	keys := h.Keys(func(consumer.Message) (dedupe.Key, error) { return dedupe.Key{Name: "order-17"}, nil })
+	first := consumer.Message{ID: "m-1", ReceiptHandle: "a", ReceiveCount: 1}
+	second := consumer.Message{ID: "m-1", ReceiptHandle: "b", ReceiveCount: 2}
+	lost, taken := dedupe.Attempt{Name: "order-17", Number: 1, Fence: 7}, dedupe.Attempt{Name: "order-17", Number: 2, Fence: 8}
+	row := func() FlightRow {
+		rows, _ := h.flightRows([]Flight{{ID: "m-1", Phase: "running", ReceiveCount: 2}})
+		return rows[0]
+	}
+	c.Received(1, 0)
+	_, _ = keys(first)
+	d.Claimed(lost)
+	c.Received(1, 0)
+	_, _ = keys(second)
+	_, _ = keys(second) // parked, and tried again
+	d.Claimed(taken)
+	d.Settled(lost, "lost", time.Second, nil)
+	c.Handled(first, consumer.Disposition{Action: consumer.Release}, time.Second)
+	c.Ended(first, consumer.Disposition{Action: consumer.Release})
+	if got := row(); got.Name != "order-17" || got.Attempt != 2 || got.Fence != 8 || got.LeaseUntil == 0 {
+		t.Errorf("after the first delivery has ended the second is %+v", got)
+	}
+	d.Settled(taken, "completed", time.Second, nil)
+	if row().LeaseUntil != 0 {
+		t.Error("a settled attempt still holds its name")
+	}
+	c.Handled(second, consumer.Disposition{Action: consumer.Delete}, time.Second)
+	d.Refused("order-17", "mismatch") // nobody will tell which message that was
+	c.Ended(second, consumer.Disposition{Action: consumer.Delete})
+	d.Refused("order-17", "mismatch") // of an attempt that outlived its message
+	if got := row().Name; got != "" {
+		t.Errorf("after both have ended their name is still %q", got)
+	}
+	if len(h.keys) != 0 || len(h.notes) != 0 || len(h.holds) != 0 {
+		t.Errorf("left are %d messages, %d names and %d holds", len(h.keys), len(h.notes), len(h.holds))
+	}
+
+	third := consumer.Message{ID: "m-3", ReceiptHandle: "c", ReceiveCount: 1}
+	_, _ = keys(third)
+	c.Handled(third, consumer.Disposition{Action: consumer.Release}, time.Second)
+	var told []string
+	for _, o := range h.recent(10) {
+		told = append(told, fmt.Sprintf("%s %s %s %d", o.Name, o.ID, o.Outcome, o.Attempt))
+	}
+	if got := strings.Join(told, "; "); got != "order-17 m-3 release 0; order-17 m-1 completed 2; order-17 m-1 lost 1" {
+		t.Errorf("outcomes are %s", got)
+	}
+}
+
 func TestTheHistoryIsBounded(t *testing.T) {
 	h := NewHistory(time.Second)
 	c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 	long := strings.Repeat("n", 600)
 	for i := range 3 * maxAloft {
 		name := fmt.Sprintf("%s-%d", long, i)
-		h.keyed(fmt.Sprint(i), name)
+		h.keyed(fmt.Sprint(i), "receipt", name)
 		d.Claimed(dedupe.Attempt{Name: name})
 		d.Refused(name, "mismatch")
 	}
@@ -289,7 +342,7 @@ func TestTheHistoryIsBounded(t *testing.T) {
 		c.Handled(consumer.Message{ID: long, ReceiveCount: 1}, consumer.Disposition{Action: consumer.Release, Failure: true, Err: err}, 0)
 	}
 	for what, n := range map[string][2]int{
-		"names": {len(h.names), maxAloft}, "holds": {len(h.holds), maxAloft}, "notes": {len(h.notes), maxNotes},
+		"names": {len(h.keys), maxAloft}, "holds": {len(h.holds), maxAloft}, "notes": {len(h.notes), maxAloft},
 		"failures": {len(h.failures), maxFailures}, "outcomes": {len(h.recent(1 << 20)), maxOutcomes},
 	} {
 		if n[0] > n[1] {
@@ -334,13 +387,13 @@ func TestANameIsReadOnce(t *testing.T) {
 	h := NewHistory(time.Second)
 	read := 0
 	name := h.Names(func(consumer.Message) (string, bool) { read++; return "read", true })
-	h.keyed("m-1", "order-1")
+	h.keyed("m-1", "m-1-receipt", "order-1")
 	for id, want := range map[string]string{"m-1": "order-1", "m-2": "read"} {
 		if got, ok := name(consumer.Message{ID: id}); got != want || !ok {
 			t.Errorf("%s is %q", id, got)
 		}
 	}
-	h.ended("m-1")
+	h.ended("m-1", "m-1-receipt")
 	if _, _ = name(consumer.Message{ID: "m-1"}); read != 2 {
 		t.Errorf("%d names were read", read)
 	}

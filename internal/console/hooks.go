@@ -24,7 +24,7 @@ func (h *History) ConsumerHooks(next consumer.Hooks) consumer.Hooks {
 	next.Handled = then3(func(m consumer.Message, d consumer.Disposition, took time.Duration) {
 		h.handled(m.ID, d.Action.String(), d.Reason, m.ReceiveCount, m.SentAt, took, d.Failure, d.Err)
 	}, next.Handled)
-	next.Ended = then2(func(m consumer.Message, _ consumer.Disposition) { h.ended(m.ID) }, next.Ended)
+	next.Ended = then2(func(m consumer.Message, _ consumer.Disposition) { h.ended(m.ID, m.ReceiptHandle) }, next.Ended)
 	return next
 }
 
@@ -81,7 +81,7 @@ func then3[A, B, C any](first, next func(A, B, C)) func(A, B, C) {
 func (h *History) Names(nameOf func(consumer.Message) (string, bool)) func(consumer.Message) (string, bool) {
 	return func(m consumer.Message) (string, bool) {
 		h.mu.Lock()
-		name, known := h.names[m.ID]
+		name, known := h.nameOf(m.ID)
 		h.mu.Unlock()
 		if known {
 			return name, true
@@ -95,7 +95,7 @@ func (h *History) Keys(keyOf func(consumer.Message) (dedupe.Key, error)) func(co
 	return func(m consumer.Message) (dedupe.Key, error) {
 		key, err := keyOf(m)
 		if err == nil {
-			h.keyed(m.ID, key.Name)
+			h.keyed(m.ID, m.ReceiptHandle, key.Name)
 		}
 		return key, err
 	}

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -48,16 +49,18 @@ func (c *console) getStream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Accel-Buffering", "no")
 	var out bytes.Buffer
 	out.WriteString("retry: 2000\n\n")
-	appendEvent(&out, "history", encode(c.cfg.History.points(time.Now(), bucketCount)))
 
 	tick := time.NewTicker(frameTime)
 	defer tick.Stop()
-	var sent [sections]int64
+	var sent [sections]int64 // none yet: versions begin at 1
 	for {
 		c.refreshDepths(ctx, &fetching)
-		f := c.frame(ctx)
+		f := c.frame(ctx, time.Now().Add(-frameAge))
 		if f == nil {
 			return
+		}
+		if sent[sectionStatus] == 0 {
+			appendEvent(&out, "history", f.history())
 		}
 		for i, version := range f.versions {
 			if version != sent[i] {
@@ -88,14 +91,23 @@ func appendEvent(out *bytes.Buffer, name string, data []byte) {
 	out.WriteString("\n\n")
 }
 
-// getStatus answers once with everything that the stream sends.
+// getStatus answers once with everything that the stream sends: the frame of
+// the open pages, or while there is none, what holds now.
 func (c *console) getStatus(w http.ResponseWriter, r *http.Request) {
 	var fetching sync.WaitGroup
 	c.refreshDepths(r.Context(), &fetching)
 	fetching.Wait()
-	all := map[string]any{"history": c.cfg.History.points(time.Now(), bucketCount)}
-	for i, v := range c.look(time.Now()) {
-		all[sectionNames[i]] = v
+	since := time.Now()
+	if c.pages.n.Load() > 0 {
+		since = since.Add(-frameAge)
+	}
+	f := c.frame(r.Context(), since)
+	if f == nil {
+		return // the visitor has gone
+	}
+	all := map[string]json.RawMessage{"history": f.history()}
+	for i, data := range f.data {
+		all[sectionNames[i]] = data
 	}
 	answer(w, all)
 }

@@ -159,6 +159,40 @@ func TestNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
 	})
 }
 
+func TestTheStatusIsThePagesFrameAndFreshWithoutPages(t *testing.T) {
+	pool := &watchedPool{}
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { pool.Pool, c.Pool = c.Pool, pool }},
+		func(t *testing.T, w *consoletest.Worker, c *client) {
+			state := func() string {
+				return get[struct{ Status console.Status }](c, "/api/status").Status.State
+			}
+			time.Sleep(time.Second)
+			if got := state(); got != "running" {
+				t.Errorf("the worker is %s", got)
+			}
+			time.Sleep(100 * time.Millisecond)
+			w.Pool.Pause()
+			if got := state(); got != "paused" {
+				t.Errorf("with no page open a status is old: %s", got)
+			}
+
+			page, end := listen(w.Handler)
+			defer end()
+			time.Sleep(10 * time.Second)
+			before := pool.looks.Load()
+			for range 1000 {
+				state()
+				time.Sleep(10 * time.Millisecond)
+			}
+			if n := pool.looks.Load() - before; n > 12 {
+				t.Errorf("for 1,000 callers and a page the pool was looked at %d times in ten seconds", n)
+			}
+			if got := get[map[string]any](c, "/api/status"); len(got) != 6 || got["history"] == nil || page.writes.Load() == 0 {
+				t.Errorf("the status has %d parts", len(got))
+			}
+		})
+}
+
 func TestAStreamEndsWhenTheWorkerCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closing := make(chan struct{})

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -210,25 +211,39 @@ func (p *tab) goTo(hash string) {
 	eval[string](p, fmt.Sprintf(`location.hash = %q`, hash))
 }
 
-// shoot keeps a picture of the page among the test's artifacts.
+// shoot keeps a picture of the whole page, also of what one would have to scroll
+// to, among the test's artifacts.
 func (p *tab) shoot(name string) []byte {
 	p.t.Helper()
-	png, err := chromedp.Run(p.Context, chromedp.CaptureScreenshot())
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	var png []byte
+	p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		size, err := cdp.Call(ctx, t, page.GetLayoutMetrics, cdp.Empty{})
+		if err != nil {
+			return err
+		}
+		all := size.CSSContentSize
+		shot, err := cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{
+			CaptureBeyondViewport: new(all.Height > float64(size.CSSLayoutViewport.ClientHeight)), Clip: &page.Viewport{Width: all.Width, Height: all.Height, Scale: 1},
+		})
+		png = shot.Data
+		return err
+	}))
 	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), p.t.Name()+"-"+name+".png"), png, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 	return png
 }
 
-// dark asks for dark colours.
-func dark() void {
+// prefer sets one of the visitor's preferences, such as
+// "prefers-color-scheme", and takes back the others.
+func prefer(feature, value string) void {
 	return command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+		Features: []*emulation.MediaFeature{{Name: feature, Value: value}},
 	})
 }
+
+// colors asks for "dark" or "light" ones.
+func colors(scheme string) void { return prefer("prefers-color-scheme", scheme) }
 
 // phone is the size of a phone.
 func phone() void { return chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile) }

@@ -71,19 +71,22 @@ func TestThePageLoadsAndFollowsARunOfAThousandMessages(t *testing.T) {
 		runs.Add(1)
 		return shop(ctx, m)
 	}})
-	p := open(t, w.Server.URL)
+	// All of the page fits: a picture of more than that would move everything.
+	p := open(t, w.Server.URL, chromedp.EmulateViewport(1440, 1500))
 	if got := p.text("#state"); got != "running" {
 		t.Errorf("the state is %q", got)
 	}
 	p.until("the empty states are there", `!document.getElementById('flights-empty').hidden && !document.getElementById('outcomes-empty').hidden`)
+	if got := p.text(".reach"); !strings.HasPrefix(got, "Charts: the last minute, later 15") {
+		t.Errorf("how far the charts reach is told as %q", got)
+	}
 	p.shoot("empty")
-	// Nothing may move while data streams, but for the unit behind a number that grows.
+	// Nothing may move while data streams, but for a number that grows, the unit behind it, and the rows of a list.
 	eval[bool](p, `(window.shift = 0, window.moved = [], new PerformanceObserver(list => { for (const e of list.getEntries()) {
-		window.shift += e.value;
-		for (const {node} of e.sources) {
-			const element = node?.nodeType === Node.TEXT_NODE ? node.parentElement : node;
-			if (element && !element.closest('.tile-value, .tile-sub')) window.moved.push(element.id || element.className || element.tagName);
-		}
+		const moved = e.sources.map(({node}) => node?.nodeType === Node.TEXT_NODE ? node.parentElement : node)
+			.filter(element => element && !element.closest('.tile-value, .tile-sub, .times, tbody'));
+		if (moved.length) window.shift += e.value;
+		window.moved.push(...moved.map(element => element.id || element.className || element.tagName));
 	} }).observe({type: 'layout-shift', buffered: false}), true)`)
 	for i := range 1000 {
 		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i), nil)
@@ -249,6 +252,9 @@ func TestAHostileNameIsText(t *testing.T) {
 	p := open(t, w.Server.URL)
 	p.until("it is listed", `document.querySelector('#outcomes tbody .name')?.textContent === `+fmt.Sprintf("%q", hostile))
 	p.until("its error is grouped", `document.querySelectorAll('#failures li').length === 1`)
+	if shown := eval[bool](p, `[...document.querySelectorAll('#outcomes .name a, #failures .more a')].every(a => a.checkVisibility())`); !shown {
+		t.Error("it is hidden")
+	}
 	p.shoot("hostile-overview")
 	p.click("#outcomes tbody .name a")
 	p.until("its story is told", `document.querySelector('.story-title .big')?.textContent === `+fmt.Sprintf("%q", hostile))
@@ -269,14 +275,26 @@ func TestAHostileNameIsText(t *testing.T) {
 }
 
 func TestDarkModeAndAPhone(t *testing.T) {
-	w := consoletest.Start(t, consoletest.Options{Handle: shop})
-	for i := range 100 {
-		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i%60), nil)
+	w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
+		if a, _ := dedupe.AttemptFrom(ctx); strings.HasPrefix(a.Name, "invoice-") {
+			<-ctx.Done() // in flight as long as somebody looks
+			return dedupe.Payload{}, context.Cause(ctx)
+		}
+		return shop(ctx, m)
+	}})
+	for i := range 7 {
+		w.Send(t, w.QueueURL, fmt.Sprintf("invoice-%d", i), nil)
+		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", 100+i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined", consumer.AttrAttempts: "5"})
+	}
+	for i := range 300 {
+		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i%200), nil)
 	}
 	p := open(t, w.Server.URL)
 	light := eval[string](p, `getComputedStyle(document.body.parentElement).backgroundColor`)
 	p.until("messages are handled", `document.querySelectorAll('#outcomes tbody tr').length === 50`)
-	p.do(dark())
+	p.until("a failure is there", `document.querySelectorAll('#failures li').length > 0`)
+	p.until("the depths are known", `document.getElementById('dead-count').textContent === '7'`)
+	p.do(colors("dark"))
 	p.until("it is dark", `getComputedStyle(document.body.parentElement).backgroundColor !== `+fmt.Sprintf("%q", light))
 	p.shoot("dark")
 	p.axe("dark")
@@ -285,15 +303,91 @@ func TestDarkModeAndAPhone(t *testing.T) {
 	p.shoot("dark-story")
 	p.axe("dark story")
 	p.do(phone())
-	for _, view := range []string{"#/", "#/name/order-17", "#/dead", "#/try", "#/config"} {
-		p.goTo(view)
-		p.until("the section is shown", fmt.Sprintf(`[...document.querySelectorAll('.view')].filter(v => !v.hidden).length === 1 && location.hash === %q`, view))
-		if wide := eval[int](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
-			t.Errorf("on a phone %s is %d points too wide", view, wide)
+	for _, scheme := range []string{"dark", "light"} {
+		p.do(colors(scheme))
+		for _, view := range []struct{ hash, there string }{
+			{"#/", "#flights tbody tr"}, {"#/name/order-17", ".diagram"}, {"#/dead", "#peek"}, {"#/try", "#replay-go"}, {"#/config", "#config tbody tr"},
+		} {
+			p.goTo(view.hash)
+			p.until("the section is shown", fmt.Sprintf(`location.hash === %q && document.querySelector(%q)?.getClientRects().length`, view.hash, view.there))
+			if wide := eval[int](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
+				t.Errorf("on a phone %s is %d points too wide", view.hash, wide)
+			}
+			if cut := eval[[]string](p, `[...document.querySelectorAll('nav a')].filter(a => !a.hidden)
+				.filter(a => { const r = a.getBoundingClientRect(); return r.left < 0 || r.right > innerWidth || a.scrollWidth > a.clientWidth; }).map(a => a.textContent)`); len(cut) > 0 {
+				t.Errorf("on a phone at %s these tabs are cut off: %q", view.hash, cut)
+			}
+			p.shoot(scheme + "-phone-" + strings.Trim(strings.ReplaceAll(view.hash, "/", "-"), "#-"))
 		}
-		p.shoot("phone-" + strings.Trim(strings.ReplaceAll(view, "/", "-"), "#-"))
+		p.goTo("#/dead")
+		p.click("#peek")
+		p.click(".letter summary")
+		p.shoot(scheme + "-phone-letters")
+		p.axe(scheme + " phone")
 	}
-	p.axe("phone")
+	p.goTo("#/")
+	eval[bool](p, `(document.querySelector('#flights').closest('.panel').scrollIntoView(), true)`)
+	p.shoot("light-phone-tables")
+}
+
+func TestNothingMovesForWhoDoesNotWantIt(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	p := open(t, w.Server.URL)
+	const moving = `[...document.querySelectorAll('*')].flatMap(e => ['', '::before', '::after'].filter(pseudo => {
+		const s = getComputedStyle(e, pseudo || null);
+		return s.animationName !== 'none' || s.scrollBehavior !== 'auto' || s.transitionProperty !== 'none' && s.transitionDuration.split(', ').some(d => d !== '0s');
+	}).map(pseudo => (e.id || e.className || e.tagName) + pseudo))`
+	p.goTo("#/try")
+	p.until("there is a form", `document.getElementById('replay-go')`)
+	if found := eval[[]string](p, moving); len(found) == 0 {
+		t.Error("nothing moves for anybody, so there is nothing to test here")
+	}
+	p.do(prefer("prefers-reduced-motion", "reduce"))
+	p.click("#pause")
+	p.until("it is paused", `document.getElementById('toast').classList.contains('on')`)
+	if found := eval[[]string](p, moving); len(found) > 0 {
+		t.Errorf("these move: %q", found)
+	}
+	if running := eval[int](p, `document.getAnimations().length`); running > 0 {
+		t.Errorf("%d animations run", running)
+	}
+	p.shoot("toast")
+}
+
+func TestAFailuresLinkKeepsTheFocus(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+		a, _ := dedupe.AttemptFrom(ctx)
+		return dedupe.Payload{}, fmt.Errorf("charge card for %q: %w", a.Name, &declined{})
+	}})
+	w.Send(t, w.QueueURL, "order-1", nil)
+	p := open(t, w.Server.URL)
+	p.until("a failure is there", `document.querySelector('#failures .times')?.textContent === '1 ×'`)
+	eval[bool](p, `(document.querySelector('#failures a').focus(), true)`)
+	w.Send(t, w.QueueURL, "order-2", nil)
+	p.until("a second one is", `document.querySelector('#failures .times').textContent === '2 ×'`)
+	if !eval[bool](p, `document.activeElement === document.querySelector('#failures a')`) {
+		t.Errorf("the focus is at %s", eval[string](p, `document.activeElement.tagName`))
+	}
+	if got := eval[string](p, `document.activeElement.textContent + ' ' + document.activeElement.getAttribute('href')`); got != "order-2 #/name/order-2" {
+		t.Errorf("the link is %s", got)
+	}
+}
+
+// twicePool has one message delivered twice.
+type twicePool struct{ console.Pool }
+
+func (p twicePool) Snapshot(limit int) console.Snapshot {
+	s := p.Pool.Snapshot(limit)
+	for receive := range 2 {
+		s.Flights = append(s.Flights, console.Flight{ID: "m-1", Name: "order-17", Phase: "running", ReceiveCount: receive + 1, Received: time.Now()})
+	}
+	return s
+}
+
+func TestTwoDeliveriesOfAMessageAreTwoRows(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Edit: func(c *console.Config) { c.Pool = twicePool{c.Pool} }})
+	p := open(t, w.Server.URL)
+	p.until("both are there", `document.querySelectorAll('#flights tbody tr').length === 2`)
 }
 
 func TestTheKeyboardIsEnough(t *testing.T) {

@@ -19,10 +19,8 @@ function route() {
   const wanted = Object.hasOwn(views, view) ? view : 'overview';
   for (const key of Object.keys(views)) byId(`view-${key}`).hidden = key !== wanted;
   for (const link of document.querySelectorAll('nav a')) {
-    if (link.dataset.view === wanted) {
-      link.setAttribute('aria-current', 'page');
-      link.scrollIntoView({ inline: 'nearest', block: 'nearest' });
-    } else link.removeAttribute('aria-current');
+    if (link.dataset.view === wanted) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
   }
   let name = '';
   try {

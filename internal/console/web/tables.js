@@ -17,8 +17,17 @@ export function badge(text, tone = toneOf(text)) {
 }
 
 export const nameLink = (name) => (name
-  ? el('a', { href: `#/name/${encodeURIComponent(name)}`, title: name }, name)
+  ? pointTo(el('a'), name)
   : el('span', { class: 'faint' }, 'no name'));
+
+// pointTo makes link lead to the story of name.
+function pointTo(link, name) {
+  if (link.title !== name) {
+    Object.assign(link, { href: `#/name/${encodeURIComponent(name)}`, title: name });
+    setText(link, name);
+  }
+  return link;
+}
 
 let flights = [];
 let status = { now: 0, messages: 0 };
@@ -33,7 +42,7 @@ export function setFlights(list) {
 export function showFlights(latest) {
   status = latest;
   const now = status.now;
-  rows(byId('flights').tBodies[0], flights, (f) => f.id, (f) => {
+  rows(byId('flights').tBodies[0], flights, (f) => `${f.id} ${f.receive}`, (f) => { // SQS may have delivered one twice
     const cells = {};
     const cell = (key, className = 'num') => (cells[key] = el('td', { class: className }));
     const phase = badge('');
@@ -68,7 +77,7 @@ export function setOutcomes(list) {
     el('td', { class: 'num faint' }, time(o.at)),
     el('td', { class: 'name' }, nameLink(o.name)),
     el('td', { title: o.error ?? '' }, badge(o.outcome)),
-    el('td', { class: 'faint', title: o.id }, o.receive > 1 ? `${o.action}, receive ${o.receive}` : o.action),
+    el('td', { class: 'wide faint', title: o.id }, o.receive > 1 ? `${o.action}, receive ${o.receive}` : o.action),
     el('td', { class: 'num' }, ms(o.took_ms))), () => {});
   byId('outcomes-empty').hidden = list.length > 0;
 }
@@ -76,14 +85,19 @@ export function setOutcomes(list) {
 export function setFailures(list) {
   rows(byId('failures'), list, (f) => f.error, (f) => {
     const times = el('span', { class: 'times' });
-    const more = el('span', { class: 'more' });
-    const item = el('li', {}, el('span', { class: 'what' }, f.error), times, more);
-    Object.assign(item, { times, more });
+    const when = el('span');
+    const link = el('a'); // one for good: it may have the focus
+    const none = nameLink('');
+    const sample = el('span');
+    const item = el('li', {}, el('span', { class: 'what' }, f.error), times, el('span', { class: 'more' }, when, link, none, sample));
+    Object.assign(item, { times, when, link, none, sample });
     return item;
   }, (item, f) => {
     setText(item.times, `${count(f.count)} ×`);
-    item.more.replaceChildren(
-      `first ${time(f.first)}, last ${time(f.last)}, such as `, nameLink(f.name), f.sample === f.error ? '' : `: ${f.sample}`);
+    setText(item.when, `first ${time(f.first)}, last ${time(f.last)}, such as `);
+    pointTo(item.link, f.name).hidden = !f.name;
+    item.none.hidden = Boolean(f.name);
+    setText(item.sample, f.sample === f.error ? '' : `: ${f.sample}`);
   });
   byId('failures-empty').hidden = list.length > 0;
   setText(byId('failures-note'), list.length ? 'since the start' : '');

@@ -4,7 +4,7 @@ import { byId, el, setData, setText } from './dom.js';
 import { count, ms, rate, span, time, unknown } from './format.js';
 
 const window15 = 900; // s
-const shortest = 120; // s shown at least, while there is not more
+const shortest = 60; // s shown at least, while there is not more
 const step = 5; // s
 
 const kinds = [
@@ -77,11 +77,18 @@ function makeTile(def) {
 }
 
 // reach is the stretch of time that the sparklines show: what there is, from
-// two minutes up to a quarter of an hour.
+// a minute up to a quarter of an hour.
 function reach() {
   if (!points.length) return [0, shortest];
   const last = points.at(-1).t;
   return [last - Math.min(window15, Math.max(shortest, last - points[0].t)), last];
+}
+
+// showReach says in words how far the sparklines go back.
+function showReach() {
+  const [start, end] = reach();
+  const minutes = Math.ceil((end - start) / 60);
+  setText(byId('reach'), `Charts: the last ${minutes === 1 ? 'minute' : `${minutes} minutes`}${minutes < window15 / 60 ? `, later ${window15 / 60}` : ''}`);
 }
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -134,7 +141,7 @@ export function startTiles() {
 
 export function setHistory(all) {
   points = all;
-  tiles.forEach((t) => t.chart.setData(data(t)));
+  show();
 }
 
 // addPoints replaces the running point and appends the next one.
@@ -143,7 +150,12 @@ export function addPoints(last) {
   for (const p of last) byTime.set(p.t, p);
   points = [...byTime.values()].sort((a, b) => a.t - b.t);
   points = points.slice(-(window15 / step + 1));
+  show();
+}
+
+function show() {
   tiles.forEach((t) => t.chart.setData(data(t)));
+  showReach();
 }
 
 export function setFigures(status) {
