@@ -41,7 +41,7 @@ func (e *engine) claim(ctx context.Context, a *attempt) (Verdict, error) {
 		e.hookStoreFailed("claim", a.key.Name, err)
 		if !e.cfg.pause(ctx, try) {
 			err = fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)
-			if attempts, free := e.giveUp(ctx, sent, a.owner); free {
+			if attempts, free := e.giveUp(ctx, cur.Version, sent, a.owner); free {
 				return 0, &stopped{attempts: attempts, err: err}
 			}
 			return 0, &unavailable{err: err}
@@ -89,14 +89,18 @@ func provenUntil(rec Record, start, now time.Time) time.Time {
 	return start.Add(rec.LeaseUntil.Sub(now))
 }
 
-// giveUp makes one try to release a claim that may have been written although
-// its answer never came, so that the name is not held for a lease. It reports
-// whether the record is known to hold nothing of the attempt's, and how many
-// attempts it counts.
-func (e *engine) giveUp(ctx context.Context, sent Record, owner Token) (attempts int, free bool) {
+// giveUp makes one try to release a claim, sent over a version, that may have
+// been written although its answer never came, so that the name is not held for
+// a lease. It reports whether the record is known to hold nothing of the
+// attempt's, and how many attempts it counts.
+func (e *engine) giveUp(ctx context.Context, over Version, sent Record, owner Token) (attempts int, free bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Settle)
 	defer cancel()
-	cur := sent // as if the last claim had been written; a conflict tells what was
+	cur, err := e.afterClaim(ctx, over, sent)
+	if err != nil {
+		e.cfg.Logger.Warn("claim given up may hold its name until the lease ends", "name", sent.Name, "error", err)
+		return 0, false
+	}
 	for range 3 {
 		next, verdict := Step(cur, Release{Now: e.now(), Owner: owner, Terms: e.terms})
 		if verdict != VerdictApply || next.Version == cur.Version {
@@ -114,6 +118,25 @@ func (e *engine) giveUp(ctx context.Context, sent Record, owner Token) (attempts
 		cur = conflict.Current
 	}
 	return 0, false
+}
+
+// afterClaim returns the record as it is after a claim without an answer. It
+// must not be taken for the one that was sent: a claim of another worker over
+// the same version, in the same millisecond or by a clock that is behind, has
+// the same version too, and a write over that would end its attempt. A store
+// that cannot read is sent the claim once more, which is one write however often.
+func (e *engine) afterClaim(ctx context.Context, over Version, sent Record) (Record, error) {
+	reader, ok := e.store.(Reader)
+	if !ok {
+		err := e.swap(ctx, over, sent)
+		if conflict, ok := errors.AsType[*ConflictError](err); ok {
+			return conflict.Current, nil
+		}
+		return sent, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.terms.callTimeout())
+	defer cancel()
+	return reader.Get(ctx, sent.ID)
 }
 
 // begin makes sure that at least half of the lease is left, so that a handler

@@ -415,6 +415,60 @@ func TestAClaimGivenUpIsReleased(t *testing.T) {
 	})
 }
 
+// swapOnly is a store that cannot read.
+type swapOnly struct{ dedupe.Store }
+
+// Two workers claim a name in one millisecond: both claims are to have the same
+// version. One that was not written, and is given up, must not touch the other.
+func TestAClaimGivenUpLeavesAnothersOfTheSameVersionAlone(t *testing.T) {
+	for name, asSeen := range map[string]func(dedupe.Store) dedupe.Store{
+		"a store that reads":   func(s dedupe.Store) dedupe.Store { return s },
+		"one that cannot read": func(s dedupe.Store) dedupe.Store { return swapOnly{s} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				running, end := make(chan struct{}), make(chan struct{})
+				won := make(chan error, 1)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				lost := dedupe.Version(0)
+				b.store.before = func(r dedupe.Record) error {
+					lost = r.Version
+					b.store.mu.Lock()
+					b.store.before = nil
+					b.store.mu.Unlock()
+					go func() {
+						_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
+							close(running)
+							<-end
+							return "done", nil
+						})
+						won <- err
+					}()
+					<-running
+					cancel()
+					return errNetwork
+				}
+				g, err := dedupe.New[string](asSeen(b.store), b.cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := g.Do(ctx, key, returns("", nil)); !errors.Is(err, dedupe.ErrUnavailable) {
+					t.Errorf("the one given up: %v", err)
+				}
+				if r := b.record(t); r.Version != lost || r.Status != dedupe.InProgress || r.Attempts != 1 {
+					t.Errorf("record %s at version %d with %d attempts; the claims were to have version %d", r.Status, r.Version, r.Attempts, lost)
+				}
+				close(end)
+				if err := <-won; err != nil {
+					t.Errorf("the other: %v", err)
+				}
+			})
+		})
+	}
+}
+
 func TestAnOutcomeIsWrittenThroughAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
