@@ -337,11 +337,21 @@ func (v *watch) terminated(p *process) {
 
 // excuseTroubled excuses what a worker that stops holds in trouble of the
 // store: nobody knows what there is to record, so SQS moves it. Who has been
-// told of a takeover knows.
+// told of a takeover knows. The followers of such a message wait until it is
+// given up, for which the stop may have no time left.
 func (v *watch) excuseTroubled(p *process) {
 	for _, m := range v.messages {
-		if m.holder == p && v.name(m.id()).faultsBy[p] && !m.taken {
-			m.excuse(storeTrouble)
+		if m.holder != p || !v.name(m.id()).faultsBy[p] || m.taken {
+			continue
+		}
+		m.excuse(storeTrouble)
+		if !v.w.plan.FIFO {
+			continue
+		}
+		for _, follower := range v.groups[m.group] {
+			if follower.holder == p {
+				follower.excuse(storeTrouble)
+			}
 		}
 	}
 }
