@@ -318,6 +318,32 @@ func TestARetryHappensInPlaceAndCountsTowardsTheLast(t *testing.T) {
 	})
 }
 
+// TestAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp: SQS would deliver it again,
+// so a stop that cuts off its last try in place is no reason to dead-letter it.
+func TestAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp(t *testing.T) {
+	bubble(t, 2, true, func(t *testing.T, p *pool) {
+		p.cfg.DrainTimeout = 5 * time.Second
+		var lasts []bool
+		p.handler = func(ctx context.Context, m consumer.Message) error {
+			lasts = append(lasts, m.LastReceive)
+			if len(lasts) == 1 {
+				return errBoom
+			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		p.sendGroup("a", "a-0")
+		p.start()
+		time.Sleep(time.Minute)
+		p.finishClean()
+		if !slices.Equal(lasts, []bool{false, true}) {
+			t.Errorf("tries that were the last: %v, want the second", lasts)
+		}
+		p.wantDepths(p.queueURL, 1, 0)
+		p.wantDepths(p.dlqURL, 0, 0)
+	})
+}
+
 func TestADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing(t *testing.T) {
 	bubble(t, 2, true, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 1

@@ -152,7 +152,7 @@ func (c *Consumer) try(l *lane, t *task) (d Disposition, again bool) {
 		t.tried = true
 		start := time.Now()
 		err := c.call(t)
-		d = Decide(err, t.current(), c.limits(t))
+		d = c.decide(t, err)
 		c.change(func() { c.floor.leave(pass, d) })
 		c.report(t, d, time.Since(start), held)
 		if d.Failure {
@@ -163,6 +163,17 @@ func (c *Consumer) try(l *lane, t *task) (d Disposition, again bool) {
 			return d, d.Action == Park
 		}
 	}
+}
+
+// decide is [Decide] about a try that has just returned. At a stop, tries in
+// place do not make it the last: SQS has receives left, and another worker has
+// the time.
+func (c *Consumer) decide(t *task, err error) Disposition {
+	l, m := c.limits(t), t.current()
+	if l.Stopping {
+		m = t.Message
+	}
+	return Decide(err, m, l)
 }
 
 // awaitPass waits for leave to call the handler. It reports false when the stop
