@@ -92,6 +92,14 @@ func (n counts) nextPoll() int {
 	}
 }
 
+// topUp says how many more than n a poll may ask for that is about to go.
+func (n counts) topUp(asked int) int {
+	if n.blocked() || n.condition != Up {
+		return 0
+	}
+	return max(0, min(n.free(), batchSize-asked))
+}
+
 // turn is somebody's wait for a slot; fresh says for its first try.
 type turn struct {
 	fresh   bool
@@ -160,6 +168,15 @@ func (f *floor) planPoll() int {
 		f.acted = time.Now()
 		f.noteDue()
 	}
+	return n
+}
+
+// topUp reserves more slots for a poll that is about to go.
+func (f *floor) topUp(asked int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.counts.topUp(asked)
+	f.reserved += n
 	return n
 }
 

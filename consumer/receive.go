@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"math"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -39,8 +40,14 @@ func (c *Consumer) kick() {
 	}
 }
 
-// poll makes one receive for up to n messages and sets them going.
+// poll makes one receive for up to n messages and sets them going. It asks for
+// more when others give their slots back within the same moments, as those do
+// that one call has answered.
 func (c *Consumer) poll(n int) {
+	if n < batchSize {
+		runtime.Gosched()
+		n += c.floor.topUp(n)
+	}
 	attempt := randomID()
 	messages, err := c.receive(n, attempt)
 	for try := 0; err != nil; try++ {

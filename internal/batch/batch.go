@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -142,8 +143,8 @@ func (b *Batcher[T, R]) Close() {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
-	// Every call that ends starts the next before it is done, so that waiting
-	// for the calls is waiting for the items.
+	// Who makes a call goes on until nothing waits, or leaves the rest to another
+	// call that is out, so that waiting for the calls is waiting for the items.
 	b.calls.Wait()
 }
 
@@ -185,14 +186,59 @@ func (b *Batcher[T, R]) withdraw(it *Item[T, R]) bool {
 
 // dispatch starts the calls that the rule allows now. The caller holds mu.
 func (b *Batcher[T, R]) dispatch() {
-	for b.out < b.cfg.Calls && (b.out == 0 || b.plenty()) {
-		batch, full := b.pick()
-		if len(batch) == 0 || !full && b.out > 0 {
+	for b.out < b.cfg.Calls && len(b.waiting[0])+len(b.waiting[1]) > 0 {
+		batch := b.next()
+		if batch == nil && b.out > 0 {
 			return
 		}
-		b.remove(batch)
 		b.out++
-		b.calls.Go(func() { b.call(batch) })
+		b.calls.Go(func() { b.run(batch) })
+		if batch == nil {
+			return // it will see what else has come
+		}
+	}
+}
+
+// next takes a full batch, if there is one. The caller holds mu.
+func (b *Batcher[T, R]) next() []*Item[T, R] {
+	if !b.plenty() {
+		return nil
+	}
+	batch, full := b.pick()
+	if !full {
+		return nil
+	}
+	b.remove(batch)
+	return batch
+}
+
+// run makes the call for a full batch, or for a partial one that it takes
+// itself (nil), and goes on for as long as the rule allows a call in its place:
+// one goroutine for a busy batcher, whose stack has grown to what a call needs.
+func (b *Batcher[T, R]) run(batch []*Item[T, R]) {
+	for {
+		if batch == nil {
+			// What one answer has set going is handed in within moments, one after
+			// the other: letting others run first fills a batch where the server
+			// answers at once. It waits for nobody.
+			runtime.Gosched()
+		}
+		b.mu.Lock()
+		if batch == nil {
+			batch = b.next()
+		}
+		if batch == nil && b.out == 1 {
+			batch, _ = b.pick()
+			b.remove(batch)
+		}
+		if len(batch) == 0 {
+			b.out--
+			b.mu.Unlock()
+			return
+		}
+		b.mu.Unlock()
+		b.call(batch)
+		batch = nil
 	}
 }
 
@@ -253,12 +299,6 @@ func (b *Batcher[T, R]) call(batch []*Item[T, R]) {
 		values[i] = it.value
 	}
 	answers := b.cfg.Send(values)
-
-	b.mu.Lock()
-	b.out--
-	b.dispatch()
-	b.mu.Unlock()
-
 	for i, it := range batch {
 		it.answer = Answer[R]{Err: ErrNoAnswer}
 		if i < len(answers) {

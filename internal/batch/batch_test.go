@@ -109,6 +109,7 @@ func TestWhatIsAddedTogetherGoesTogetherInOrder(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		out := b.Add(12, 13)
+		synctest.Wait()
 		late := b.Add(14)[0]
 		cancel()
 		if _, err := late.Wait(ctx); !errors.Is(err, batch.ErrWithdrawn) {
