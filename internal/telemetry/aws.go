@@ -9,7 +9,7 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
-	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/attribute"
 )
 
 // longestCode bounds the label for an error: AWS's own codes are shorter.
@@ -18,16 +18,20 @@ const longestCode = 64
 // InstrumentAWS makes every client made of cfg count its requests: each try,
 // with its operation, how long it took, and the code of its error.
 func (t *Telemetry) InstrumentAWS(cfg *aws.Config) {
+	calls := newLabels()
 	count := middleware.DeserializeMiddlewareFunc("sqsonce.count", func(
 		ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
 	) (middleware.DeserializeOutput, middleware.Metadata, error) {
 		start := time.Now()
 		out, metadata, err := next.HandleDeserialize(ctx, in)
-		operation := metric.WithAttributes(
-			keyService.String(awsmiddleware.GetServiceID(ctx)), keyOperation.String(awsmiddleware.GetOperationName(ctx)),
-		)
-		t.is.awsCalls.Add(ctx, 1, operation, metric.WithAttributes(keyError.String(errorCode(err))))
-		t.is.awsTime.Record(ctx, time.Since(start).Seconds(), operation)
+		took := time.Since(start).Seconds()
+		service, operation := keyService.String(awsmiddleware.GetServiceID(ctx)), keyOperation.String(awsmiddleware.GetOperationName(ctx))
+		t.is.awsTime.Record(ctx, took, calls.with(service, operation))
+		if code := keyError.String(errorCode(err)); err == nil {
+			t.is.awsCalls.Add(ctx, 1, calls.with(service, operation, code))
+		} else { // the codes are not ours, so there may be many
+			t.is.awsCalls.Add(ctx, 1, calls.fresh([]attribute.KeyValue{service, operation, code}))
+		}
 		return out, metadata, err
 	})
 	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {

@@ -15,21 +15,20 @@ import (
 
 // ConsumerHooks count what a consumer does.
 func (t *Telemetry) ConsumerHooks() consumer.Hooks {
-	queue := metric.WithAttributes(t.queue()...)
-	ctx := context.Background()
+	ctx, queue := context.Background(), t.labels
 	return consumer.Hooks{
 		Received: func(n int, _ time.Duration) {
-			t.is.received.Add(ctx, int64(n), queue, metric.WithAttributes(semconv.MessagingOperationName("receive")))
-			t.is.receives.Record(ctx, int64(n), queue)
+			t.is.received.Add(ctx, int64(n), queue.with(semconv.MessagingOperationName("receive")))
+			t.is.receives.Record(ctx, int64(n), queue.with())
 		},
 		Handled: func(_ consumer.Message, d consumer.Disposition, _ time.Duration) {
-			t.is.handled.Add(ctx, 1, queue, metric.WithAttributes(keyOutcome.String(d.Action.String()), reason(d.Reason)))
+			t.is.handled.Add(ctx, 1, queue.with(keyOutcome.String(d.Action.String()), reason(d.Reason)))
 		},
 		DeadLettered: func(_ consumer.Message, d consumer.Disposition) {
-			t.is.deadLetters.Add(ctx, 1, queue, metric.WithAttributes(reason(d.Reason)))
+			t.is.deadLetters.Add(ctx, 1, queue.with(reason(d.Reason)))
 		},
 		Answered: func(operation string, n, _ int, _ time.Duration) {
-			t.is.acks.Record(ctx, int64(n), queue, metric.WithAttributes(keyOperation.String(operation)))
+			t.is.acks.Record(ctx, int64(n), queue.with(keyOperation.String(operation)))
 		},
 	}
 }
@@ -37,7 +36,7 @@ func (t *Telemetry) ConsumerHooks() consumer.Hooks {
 // Watch makes gauges of a consumer's numbers, asked for at each scrape.
 // Dependencies are the names that may be reported down.
 func (t *Telemetry) Watch(stats func() consumer.Stats, dependencies ...string) error {
-	meter, queue := t.is.meter, metric.WithAttributes(t.queue()...)
+	meter, queue := t.is.meter, t.labels
 	gauge := func(name, unit, help string) (metric.Int64ObservableGauge, error) {
 		return meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(help))
 	}
@@ -72,13 +71,13 @@ func (t *Telemetry) Watch(stats func() consumer.Stats, dependencies ...string) e
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s := stats()
 		for i, n := range numbers {
-			o.ObserveInt64(gauges[i], int64(n.of(s)), queue)
+			o.ObserveInt64(gauges[i], int64(n.of(s)), queue.with())
 		}
 		for _, name := range dependencies {
-			o.ObserveInt64(down, one(slices.Contains(s.Down, name)), queue, metric.WithAttributes(attribute.String("dependency", name)))
+			o.ObserveInt64(down, one(slices.Contains(s.Down, name)), queue.with(attribute.String("dependency", name)))
 		}
 		for _, is := range states {
-			o.ObserveInt64(state, one(s.State == is), queue, metric.WithAttributes(attribute.String("state", string(is))))
+			o.ObserveInt64(state, one(s.State == is), queue.with(attribute.String("state", string(is))))
 		}
 		return nil
 	}, append(observables, down, state)...)

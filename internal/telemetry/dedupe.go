@@ -4,19 +4,17 @@ import (
 	"context"
 	"time"
 
-	"go.opentelemetry.io/otel/metric"
-
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
 // DedupeHooks count what a guard does.
 func (t *Telemetry) DedupeHooks() dedupe.Hooks {
-	ctx, queue := context.Background(), metric.WithAttributes(t.queue()...)
+	ctx, queue := context.Background(), t.labels
 	duplicate := func(kind string) {
-		t.is.duplicates.Add(ctx, 1, queue, metric.WithAttributes(keyKind.String(kind)))
+		t.is.duplicates.Add(ctx, 1, queue.with(keyKind.String(kind)))
 	}
 	return dedupe.Hooks{
-		TookOver: func(dedupe.Attempt) { t.is.takeovers.Add(ctx, 1, queue) },
+		TookOver: func(dedupe.Attempt) { t.is.takeovers.Add(ctx, 1, queue.with()) },
 		Replayed: func(_, kind string) {
 			if kind == "recorded" {
 				kind = "replayed" // as opposed to cached and joined
@@ -25,18 +23,18 @@ func (t *Telemetry) DedupeHooks() dedupe.Hooks {
 		},
 		Deferred: func(string, time.Duration) { duplicate("deferred") },
 		Refused: func(_, why string) {
-			t.is.refused.Add(ctx, 1, queue, metric.WithAttributes(keyReason.String(why)))
+			t.is.refused.Add(ctx, 1, queue.with(keyReason.String(why)))
 		},
-		LeaseLost:     func(dedupe.Attempt) { t.is.lost.Add(ctx, 1, queue) },
-		CompletedLate: func(dedupe.Attempt) { t.is.late.Add(ctx, 1, queue) },
+		LeaseLost:     func(dedupe.Attempt) { t.is.lost.Add(ctx, 1, queue.with()) },
+		CompletedLate: func(dedupe.Attempt) { t.is.late.Add(ctx, 1, queue.with()) },
 		Settled: func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) {
-			t.is.settled.Add(ctx, 1, queue, metric.WithAttributes(keyOutcome.String(outcome)))
+			t.is.settled.Add(ctx, 1, queue.with(keyOutcome.String(outcome)))
 		},
 		OwnWrite: func(op, _ string) {
-			t.is.recovered.Add(ctx, 1, queue, metric.WithAttributes(keyOperation.String(op)))
+			t.is.recovered.Add(ctx, 1, queue.with(keyOperation.String(op)))
 		},
 		StoreFailed: func(op, _ string, _ error) {
-			t.is.storeErrors.Add(ctx, 1, queue, metric.WithAttributes(keyOperation.String(op)))
+			t.is.storeErrors.Add(ctx, 1, queue.with(keyOperation.String(op)))
 		},
 	}
 }

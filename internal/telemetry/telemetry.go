@@ -58,6 +58,7 @@ type Telemetry struct {
 	meters   *metric.MeterProvider
 	spans    *sdktrace.TracerProvider // nil unless tracing
 	is       instruments
+	labels   *labels // of all that is told about the queue
 	flights  flights
 }
 
@@ -67,6 +68,7 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	cfg.Service = cmp.Or(cfg.Service, "sqsonce-worker")
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	t := &Telemetry{cfg: cfg, registry: prometheus.NewRegistry()}
+	t.labels = newLabels(t.queue()...)
 	// The environment goes last: it wins.
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),

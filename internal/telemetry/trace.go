@@ -7,7 +7,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -30,11 +29,11 @@ func (t *Telemetry) Middleware() consumer.Middleware {
 			defer span.End() // also when the handler panics
 			t.flights.note(m.ID, flight{traceID: traceID(ctx)})
 			if !m.SentAt.IsZero() {
-				t.is.dwell.Record(ctx, max(start.Sub(m.SentAt), 0).Seconds(), metric.WithAttributes(t.queue()...))
+				t.is.dwell.Record(ctx, max(start.Sub(m.SentAt), 0).Seconds(), t.labels.with())
 			}
 			err := next(ctx, m)
 			outcome := outcomeOf(err)
-			labels := append(t.queue(), semconv.MessagingOperationName("process"), keyOutcome.String(outcome))
+			labels := append(make([]attribute.KeyValue, 0, 3), semconv.MessagingOperationName("process"), keyOutcome.String(outcome))
 			span.SetAttributes(attribute.String("sqsonce.outcome", outcome))
 			if err != nil && outcome != "deferred" {
 				failed := semconv.ErrorTypeKey.String(outcome) // one of few
@@ -42,7 +41,7 @@ func (t *Telemetry) Middleware() consumer.Middleware {
 				span.SetAttributes(failed)
 				span.SetStatus(codes.Error, err.Error())
 			}
-			t.is.work.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(labels...))
+			t.is.work.Record(ctx, time.Since(start).Seconds(), t.labels.with(labels...))
 			return err
 		}
 	}
