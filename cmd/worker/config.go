@@ -67,7 +67,7 @@ type config struct {
 	AdminAddr      string   `default:"127.0.0.1:9090" help:"Address of the admin server: /healthz, /readyz, /metrics, /config; POST /pause, /resume, /drain."`
 	AdminToken     string   `help:"Bearer token that POSTs to the admin server need, except from this machine."`
 	AdminTokenFile string   `help:"File that holds the admin token."`
-	AdminHosts     []string `placeholder:"NAME" help:"Names under which a proxy on this machine may call the console, separated by commas; for one that keeps the Host header. Who comes by one needs the admin token to act."`
+	AdminHosts     []string `placeholder:"NAME" help:"Names under which a proxy on this machine may call the console, separated by commas; for one that keeps the Host header. No addresses, not localhost. Who comes by one needs the admin token to act."`
 	LogFormat      string   `default:"auto" enum:"auto,json,text,pretty" help:"Log format (${enum}); auto is pretty on a terminal and JSON elsewhere."`
 	Debug          bool     `help:"Log at debug level."`
 }

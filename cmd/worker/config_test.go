@@ -142,10 +142,12 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 			[]string{`--target-health: health path "http://other.example/up"`},
 		},
 		"admin hosts that are no names": {
-			[]string{"--local", "--admin-hosts", "ok.example,https://console.example,console.example:443"},
+			[]string{"--local", "--admin-hosts", "ok.example,https://console.example,console.example:443,10.0.0.5,localhost"},
 			[]string{
 				`--admin-hosts "https://console.example": must be a host name, without scheme, port or path`,
 				`--admin-hosts "console.example:443": must be a host name`,
+				`--admin-hosts "10.0.0.5": must be a name that a proxy is reached by`,
+				`--admin-hosts "localhost": must be a name that a proxy is reached by`,
 			},
 		},
 		"secret file missing":   {[]string{"--local", "--target-secret-file", "/nowhere"}, []string{"--target-secret-file", "/nowhere"}},

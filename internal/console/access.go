@@ -70,7 +70,8 @@ func newAccess(token string, hosts []string) *access {
 
 // visitorOf says who has sent r.
 func (a *access) visitorOf(r *http.Request) visitor {
-	// Under one of the extra names it is a proxy's visitor, whatever its headers.
+	// Under one of the extra names it is a proxy's visitor, whatever its headers:
+	// none of them names this machine, see [CheckHost].
 	local := admin.IsLocal(r) && admin.NamesThisMachine(r.Host)
 	v := visitor{addr: r.RemoteAddr, loopback: local, bearer: admin.HasToken(r, a.token)}
 	if cookie, err := r.Cookie(cookieName); err == nil && a.isSession(cookie.Value, time.Now()) {

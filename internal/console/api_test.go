@@ -193,11 +193,11 @@ func TestEveryPathIsDescribedAndNoOther(t *testing.T) {
 }
 
 func TestWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
-	_, err := console.New(console.Config{DLQURL: "d", Local: true, Hosts: []string{"a.example", "a.example:443", "b/c", ""}})
+	_, err := console.New(console.Config{DLQURL: "d", Local: true, Hosts: []string{"a.example", "a.example:443", "b/c", "", "10.0.0.5", "LocalHost"}})
 	if err == nil {
 		t.Fatal("an empty configuration is taken")
 	}
-	for _, field := range []string{"History", "Pool", "Records", "with DLQURL", "with Local", `Hosts "a.example:443"`, `Hosts "b/c"`, `Hosts ""`} {
+	for _, field := range []string{"History", "Pool", "Records", "with DLQURL", "with Local", `Hosts "a.example:443"`, `Hosts "b/c"`, `Hosts ""`, `Hosts "10.0.0.5"`, `Hosts "LocalHost"`} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%q does not name %s", err, field)
 		}

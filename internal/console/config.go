@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
 // Config says what the console shows and what it may do. A part whose field is
@@ -166,8 +167,12 @@ func (c Config) validate() error {
 }
 
 // CheckHost reports, beginning with the name itself, why it is none that can be
-// among [Config.Hosts].
+// among [Config.Hosts]. A name for this machine cannot: it would make a proxy's
+// visitors look like somebody who sits here.
 func CheckHost(name string) error {
+	if admin.NamesThisMachine(name) {
+		return fmt.Errorf("%q: must be a name that a proxy is reached by, not an address or localhost, which are always taken", clip(name, maxHost))
+	}
 	if name == "" || len(name) > maxHost || strings.Trim(name, hostCharacters) != "" {
 		return fmt.Errorf("%q: must be a host name, without scheme, port or path", clip(name, maxHost))
 	}
