@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sqsonce/sqsonce/dedupe"
 )
 
 // Bounds of what a [History] keeps, however many messages go by. Buckets and
@@ -22,8 +24,8 @@ const (
 	maxSame      = 16   // deliveries of one of them at once
 	maxSaid      = 16   // verdicts on one name
 	maxWatches   = 8
-	maxNameShown = 160 // bytes
-	maxErrorKept = 400 // bytes
+	maxNameShown = dedupe.MaxNameBytes // all of it: the page asks for the story of what it shows
+	maxErrorKept = 400                 // bytes
 )
 
 // The counters of a bucket.

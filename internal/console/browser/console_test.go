@@ -373,6 +373,71 @@ func TestAFailuresLinkKeepsTheFocus(t *testing.T) {
 	}
 }
 
+// Two groups of failures that take turns at the top, and a message whose older
+// neighbour ends: what the keyboard is at stays.
+func TestAListThatChangesItsOrderKeepsTheFocus(t *testing.T) {
+	held := make(chan struct{})
+	w := consoletest.Start(t, consoletest.Options{Concurrency: 4, Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+		a, _ := dedupe.AttemptFrom(ctx)
+		switch {
+		case a.Name == "older":
+			<-held
+			return dedupe.Payload{}, nil
+		case a.Name == "younger":
+			<-ctx.Done()
+			return dedupe.Payload{}, context.Cause(ctx)
+		case strings.HasPrefix(a.Name, "order-"):
+			return dedupe.Payload{}, &declined{}
+		default:
+			return dedupe.Payload{}, fmt.Errorf("no stock: %w", &declined{})
+		}
+	}})
+	p := open(t, w.Server.URL)
+	focused := func(what, is string) {
+		t.Helper()
+		if got := eval[string](p, `document.activeElement.textContent.slice(0, 80)`); got != is {
+			t.Errorf("%s: the focus is at %q, want %q", what, got, is)
+		}
+	}
+	w.Send(t, w.QueueURL, "order-1", nil)
+	p.until("one group is there", `document.querySelectorAll('#failures li').length === 1`)
+	eval[bool](p, `(document.querySelector('#failures a').focus(), true)`)
+	for i := range 3 { // each comes to the top in its turn
+		w.Send(t, w.QueueURL, fmt.Sprintf("invoice-%d", i), nil)
+		p.until("the other is first", fmt.Sprintf(`document.querySelector('#failures a').textContent === 'invoice-%d'`, i))
+		focused("pushed down", fmt.Sprintf("order-%d", i+1))
+		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i+2), nil)
+		p.until("it is first again", fmt.Sprintf(`document.querySelector('#failures a').textContent === 'order-%d'`, i+2))
+		focused("up again", fmt.Sprintf("order-%d", i+2))
+	}
+	w.Send(t, w.QueueURL, "older", nil)
+	p.until("the first is at work", `document.querySelectorAll('#flights tbody tr').length === 1`)
+	w.Send(t, w.QueueURL, "younger", nil)
+	p.until("both are", `document.querySelectorAll('#flights tbody tr').length === 2`)
+	eval[bool](p, `(document.querySelector('#flights tbody tr:nth-child(2) a').focus(), true)`)
+	focused("before", "younger")
+	close(held)
+	p.until("the older one has ended", `document.querySelectorAll('#flights tbody tr').length === 1`)
+	focused("after", "younger")
+}
+
+// TestALongNameLeadsToItsOwnStory: what does not fit is cut for the eye only.
+func TestALongNameLeadsToItsOwnStory(t *testing.T) {
+	name := strings.Repeat("n", dedupe.MaxNameBytes-1) + "7"
+	w := consoletest.Start(t, consoletest.Options{Handle: shop})
+	w.Send(t, w.QueueURL, name, nil)
+	p := open(t, w.Server.URL)
+	p.until("it is handled", `document.querySelectorAll('#outcomes tbody tr').length === 1`)
+	if got := p.text("#outcomes .name a"); !strings.HasSuffix(got, "…") || len(got) > 200 {
+		t.Errorf("its name is shown as %q", got)
+	}
+	eval[bool](p, `(document.querySelector('#outcomes tbody .name a').click(), true)`) // its middle is out of sight
+	p.until("its story is told", fmt.Sprintf(`document.querySelector('.story-title .big')?.textContent === %q`, name))
+	if got := p.text(".story-title .badge"); got == "no record" {
+		t.Errorf("its record is not found")
+	}
+}
+
 // twicePool has one message delivered twice.
 type twicePool struct{ console.Pool }
 

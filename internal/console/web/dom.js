@@ -40,10 +40,14 @@ export function setData(node, name, value) {
 }
 
 // rows keeps one child of parent for each item, and reuses it, so that focus,
-// selection and scroll position stay where they are.
+// selection and scroll position stay where they are. What has gone is taken out
+// first: then nothing has to move for it. A node that moves loses the focus.
 export function rows(parent, items, keyOf, make, update) {
   const old = parent.kept ?? new Map();
   const kept = new Map();
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
+  const wanted = new Set(items.map(keyOf));
+  for (const [key, node] of old) if (!wanted.has(key)) node.remove();
   let at = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
@@ -54,8 +58,8 @@ export function rows(parent, items, keyOf, make, update) {
     if (node === at) at = at.nextElementSibling;
     else parent.insertBefore(node, at);
   }
-  for (const [key, node] of old) if (!kept.has(key)) node.remove();
   parent.kept = kept;
+  if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
 }
 
 // toast tells of what was done, also to screen readers.

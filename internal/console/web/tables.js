@@ -24,7 +24,7 @@ export const nameLink = (name) => (name
 function pointTo(link, name) {
   if (link.title !== name) {
     Object.assign(link, { href: `#/name/${encodeURIComponent(name)}`, title: name });
-    setText(link, name);
+    setText(link, name.length > 160 ? `${name.slice(0, 160)}…` : name); // the whole of it is in the title
   }
   return link;
 }
