@@ -42,6 +42,7 @@ func Load(ctx context.Context) (aws.Config, error) {
 			"no AWS region: set AWS_REGION, or a region in the profile of the AWS configuration file",
 		}}
 	}
+	cfg.HTTPClient = wholeBodies{cfg.HTTPClient}
 	return cfg, nil
 }
 

@@ -1,7 +1,6 @@
 package awsenv
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,9 +86,9 @@ func TestLoadKeepsConnectionsForABusyWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, ok := cfg.HTTPClient.(interface{ GetTransport() *http.Transport })
+	client, ok := cfg.HTTPClient.(wholeBodies).HTTPClient.(*awshttp.BuildableClient)
 	if !ok {
-		t.Fatalf("HTTP client is a %T, want a %T", cfg.HTTPClient, &awshttp.BuildableClient{})
+		t.Fatalf("HTTP client is %#v", cfg.HTTPClient)
 	}
 	transport := client.GetTransport()
 	if transport.MaxIdleConnsPerHost < 256 || transport.MaxIdleConns < 2*256 {
