@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -42,6 +43,26 @@ func TestBatchesAreFullAtAnyLatencyOfTheQueue(t *testing.T) {
 		if calls > 2000*3/10 {
 			t.Errorf("%d calls for 2000 messages", calls)
 		}
+	})
+}
+
+// TestSlotsOfOneMomentAreFilledByOneReceive: ten handlers that end together do
+// not make one receive for a single message, and one for nine. Which goroutine
+// runs when is Go's to decide, so that a few may be late.
+func TestSlotsOfOneMomentAreFilledByOneReceive(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.cfg.Concurrency = 10
+		p.send(numbered(1000)...)
+		p.faults(func(memqueue.Call) memqueue.Fault { return memqueue.Fault{} })
+		p.handler = func(context.Context, consumer.Message) error { time.Sleep(time.Second); return nil }
+		p.start()
+		time.Sleep(99*time.Second + 500*time.Millisecond)
+		if n := p.count("ReceiveMessage"); n > 150 {
+			t.Errorf("%d receives for a hundred times ten messages", n)
+		}
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
 	})
 }
 

@@ -1,8 +1,9 @@
 // Package batch gathers single requests into calls that carry several, by one
 // rule: a full batch goes at once, up to a number of calls out at a time; a
-// partial one goes only when none is out. There are no timers: a lone item
-// waits for nothing, a busy sender fills its batches, and throughput is not
-// bound to one batch per round trip.
+// partial one goes only when none is out, after those who can run now have had
+// the chance to add to it. There are no timers: a lone item waits for nobody, a
+// busy sender fills its batches, and throughput is not bound to one batch per
+// round trip.
 package batch
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -121,6 +122,37 @@ func TestWhatIsAddedTogetherGoesTogetherInOrder(t *testing.T) {
 		b.Close()
 		if _, err := b.Add(15)[0].Wait(t.Context()); !errors.Is(err, batch.ErrClosed) {
 			t.Errorf("after close: %v", err)
+		}
+	})
+}
+
+// TestWhatOneMomentBringsGoesTogether: 25 goroutines that are woken at once hand
+// in one after the other, and the first does not go alone. Which goroutine runs
+// when is Go's to decide, so that a few moments may need a fourth call.
+func TestWhatOneMomentBringsGoesTogether(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		const moments = 50
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10})
+		for range moments {
+			moment := make(chan struct{})
+			var wg sync.WaitGroup
+			for i := range 25 {
+				wg.Go(func() {
+					<-moment
+					if _, err := b.Do(t.Context(), i); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+			close(moment)
+			wg.Wait()
+		}
+		b.Close()
+		if n := len(r.calls); n > 3*moments+moments/2 {
+			t.Errorf("%d calls for %d moments: %v", n, moments, sizes(r.calls))
 		}
 	})
 }
