@@ -228,7 +228,7 @@ func (p *tab) shoot(name string) []byte {
 		png = shot.Data
 		return err
 	}))
-	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), p.t.Name()+"-"+name+".png"), png, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), strings.ReplaceAll(p.t.Name(), "/", "-")+"-"+name+".png"), png, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 	return png

@@ -53,17 +53,20 @@ func shop(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 	}
 	switch {
 	case sum%97 == 0:
-		return dedupe.Payload{}, &declined{}
+		return dedupe.Payload{}, declined
 	case sum%41 == 0 && a.Number == 1:
 		return dedupe.Payload{}, fmt.Errorf("charge card for %q: gateway answered 502", a.Name)
 	}
 	return dedupe.Payload{Data: fmt.Appendf(nil, `{"charged":%d,"currency":"EUR"}`, sum)}, nil
 }
 
-type declined struct{}
+// permanent is an error after which a name is not tried again.
+type permanent string
 
-func (*declined) Error() string   { return "card declined" }
-func (*declined) Permanent() bool { return true }
+func (p permanent) Error() string { return string(p) }
+func (permanent) Permanent() bool { return true }
+
+const declined = permanent("card declined")
 
 func TestThePageLoadsAndFollowsARunOfAThousandMessages(t *testing.T) {
 	var runs atomic.Int64
@@ -357,7 +360,7 @@ func TestNothingMovesForWhoDoesNotWantIt(t *testing.T) {
 func TestAFailuresLinkKeepsTheFocus(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		a, _ := dedupe.AttemptFrom(ctx)
-		return dedupe.Payload{}, fmt.Errorf("charge card for %q: %w", a.Name, &declined{})
+		return dedupe.Payload{}, fmt.Errorf("charge card for %q: %w", a.Name, declined)
 	}})
 	w.Send(t, w.QueueURL, "order-1", nil)
 	p := open(t, w.Server.URL)
@@ -370,6 +373,74 @@ func TestAFailuresLinkKeepsTheFocus(t *testing.T) {
 	}
 	if got := eval[string](p, `document.activeElement.textContent + ' ' + document.activeElement.getAttribute('href')`); got != "order-2 #/name/order-2" {
 		t.Errorf("the link is %s", got)
+	}
+}
+
+func TestTheFocusStaysWhenListsChangeTheirOrder(t *testing.T) {
+	for name, before := range map[string]string{
+		"with moveBefore":   `typeof Element.prototype.moveBefore === 'function'`,
+		"in other browsers": `delete Element.prototype.moveBefore`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate := make(chan struct{})
+			w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+				switch a, _ := dedupe.AttemptFrom(ctx); {
+				case strings.HasPrefix(a.Name, "slow-"):
+					select {
+					case <-ctx.Done():
+					case <-gate: // one for each that is let go, the oldest first
+					}
+				case strings.HasPrefix(a.Name, "card-"):
+					return dedupe.Payload{}, declined
+				default:
+					return dedupe.Payload{}, permanent("out of stock")
+				}
+				return dedupe.Payload{Data: []byte("{}")}, nil
+			}})
+			p := open(t, w.Server.URL)
+			if !eval[bool](p, before) {
+				t.Fatal("this browser is another one")
+			}
+			focused := func(selector string) {
+				t.Helper()
+				if !eval[bool](p, fmt.Sprintf(`document.activeElement === window.watched && watched.closest(%q) !== null`, selector)) {
+					t.Errorf("the focus is at %s", eval[string](p, `document.activeElement.outerHTML.slice(0, 200)`))
+				}
+			}
+			focus := func(selector string) {
+				eval[bool](p, fmt.Sprintf(`(window.watched = document.querySelector(%q), watched.focus(), true)`, selector))
+			}
+			first := func(want string) {
+				t.Helper()
+				p.until("the last failure is the first of the list: "+want, fmt.Sprintf(`document.querySelector('#failures .what')?.textContent.endsWith(%q)`, want))
+			}
+
+			w.Send(t, w.QueueURL, "card-0", nil)
+			first("card declined")
+			focus("#failures a")
+			for i := range 3 {
+				w.Send(t, w.QueueURL, fmt.Sprintf("stock-%d", i), nil)
+				first("out of stock")
+				focused("#failures")
+				w.Send(t, w.QueueURL, fmt.Sprintf("card-%d", i+1), nil)
+				first("card declined")
+				focused("#failures")
+			}
+
+			for i := range 3 {
+				w.Send(t, w.QueueURL, fmt.Sprintf("slow-%d", i), nil)
+				p.until("it is in flight", fmt.Sprintf(`document.querySelectorAll('#flights tbody tr').length === %d`, i+1))
+			}
+			focus("#flights tbody tr:nth-child(3) a")
+			gate <- struct{}{}
+			p.until("an older one has ended", `document.querySelectorAll('#flights tbody tr').length === 2`)
+			focused("#flights")
+			close(gate)
+			p.until("all have", `document.querySelectorAll('#flights tbody tr').length === 0`)
+			if got := eval[string](p, `document.activeElement.getAttribute('aria-labelledby')`); got != "h-flights" {
+				t.Errorf("when its row has gone, the focus is at %q", got)
+			}
+		})
 	}
 }
 

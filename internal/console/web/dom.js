@@ -44,18 +44,44 @@ export function setData(node, name, value) {
 export function rows(parent, items, keyOf, make, update) {
   const old = parent.kept ?? new Map();
   const kept = new Map();
-  let at = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
     if (kept.has(key)) continue;
     const node = old.get(key) ?? make(item);
     kept.set(key, node);
     update(node, item);
-    if (node === at) at = at.nextElementSibling;
-    else parent.insertBefore(node, at);
   }
-  for (const [key, node] of old) if (!kept.has(key)) node.remove();
+  // What is over goes first: the others then mostly stand right already, and
+  // what need not move cannot lose anything by it.
+  for (const [key, node] of old) if (!kept.has(key)) drop(parent, node);
+  let at = parent.firstElementChild;
+  for (const node of kept.values()) {
+    if (node === at) at = at.nextElementSibling;
+    else move(parent, node, at);
+  }
   parent.kept = kept;
+}
+
+// move puts node before another one. A plain insertBefore takes a node that is
+// there already out for a moment, and with that the focus from what is in it.
+function move(parent, node, before) {
+  if (!node.isConnected) {
+    parent.insertBefore(node, before);
+  } else if (parent.moveBefore) {
+    parent.moveBefore(node, before);
+  } else {
+    const focused = node.contains(document.activeElement) ? document.activeElement : null;
+    parent.insertBefore(node, before);
+    focused?.focus({ preventScroll: true });
+  }
+}
+
+// drop removes node. A focus in it goes to the list that can be scrolled, so
+// that the keyboard goes on from there.
+function drop(parent, node) {
+  const focused = node.contains(document.activeElement);
+  node.remove();
+  if (focused) parent.closest('.scroll')?.focus({ preventScroll: true });
 }
 
 // toast tells of what was done, also to screen readers.
