@@ -50,7 +50,7 @@ func (r Redrive) wants() (func(types.Message) bool, bool) {
 	case r.All && r.Reason == "" && len(r.IDs) == 0:
 		return func(types.Message) bool { return true }, true
 	case !r.All && r.Reason != "" && len(r.IDs) == 0:
-		return func(m types.Message) bool { return clip(reasonOf(m), maxNameShown) == r.Reason }, true
+		return func(m types.Message) bool { return clip(reasonOf(m), maxReasonShown) == r.Reason }, true
 	case !r.All && r.Reason == "" && len(r.IDs) > 0:
 		return func(m types.Message) bool { return slices.Contains(r.IDs, aws.ToString(m.MessageId)) }, true
 	default:

@@ -444,6 +444,20 @@ func TestTheFocusStaysWhenListsChangeTheirOrder(t *testing.T) {
 	}
 }
 
+func TestALongNameLeadsToItsStory(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	name := strings.Repeat("long-name/", 51)
+	w.Send(t, w.QueueURL, name, nil)
+	p := open(t, w.Server.URL)
+	p.until("it is listed", `document.querySelector('#outcomes .name a') !== null`)
+	if got := eval[int](p, `document.querySelector('#outcomes .name a').textContent.length`); got > 80 {
+		t.Errorf("%d characters of it are shown", got)
+	}
+	p.click("#outcomes .name a")
+	p.until("its story is told", `document.querySelector('.story-title .badge')?.textContent === 'completed'`)
+	p.shoot("story")
+}
+
 // twicePool has one message delivered twice.
 type twicePool struct{ console.Pool }
 

@@ -2,7 +2,7 @@
 
 import { follow, post, session } from './api.js';
 import { ask, byId, el, setData, setText, toast } from './dom.js';
-import { bytes, count, date, span } from './format.js';
+import { bytes, count, date, short, span } from './format.js';
 import { nameLink } from './tables.js';
 
 let depth = null;
@@ -80,7 +80,7 @@ function group(g) {
 
 function letter(m) {
   return el('details', { class: 'letter' },
-    el('summary', {}, el('span', { class: 'name' }, m.name || 'no name'),
+    el('summary', {}, el('span', { class: 'name', title: m.name }, short(m.name) || 'no name'),
       el('span', { class: 'note' }, [m.error || 'no error noted', m.attempts && `${m.attempts} ${m.attempts === '1' ? 'attempt' : 'attempts'}`].filter(Boolean).join(' · '))),
     el('div', { class: 'inside' },
       el('pre', { tabIndex: 0 }, m.body),

@@ -1,7 +1,7 @@
 // What is in flight, what came of the last messages, and what failed.
 
 import { byId, el, rows, setData, setText } from './dom.js';
-import { count, ms, span, time, unknown } from './format.js';
+import { count, ms, short, span, time, unknown } from './format.js';
 
 const tones = {
   completed: 'good', recorded: 'info', cached: 'info', joined: 'info', deferred: 'info',
@@ -20,11 +20,12 @@ export const nameLink = (name) => (name
   ? pointTo(el('a'), name)
   : el('span', { class: 'faint' }, 'no name'));
 
-// pointTo makes link lead to the story of name.
+// pointTo makes link lead to the story of name: of the whole one, however much
+// of it is shown.
 function pointTo(link, name) {
   if (link.title !== name) {
     Object.assign(link, { href: `#/name/${encodeURIComponent(name)}`, title: name });
-    setText(link, name);
+    setText(link, short(name));
   }
   return link;
 }
