@@ -139,14 +139,14 @@ func (a *access) login(sent string, now time.Time) (cookie *http.Cookie, limited
 	return sessionCookie(id, int(sessionTime/time.Second)), false
 }
 
-// logout ends a session and returns the cookie that removes it.
-func (a *access) logout(id string) *http.Cookie {
+// logout ends a session.
+func (a *access) logout(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.sessions, id)
-	return sessionCookie("", -1)
 }
 
+// sessionCookie returns the cookie of a session; a negative age removes it.
 func sessionCookie(value string, maxAge int) *http.Cookie {
 	// Secure is set by whoever sends it, when the request came by TLS.
 	return &http.Cookie{ //nolint:gosec // see above

@@ -170,6 +170,76 @@ func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 	})
 }
 
+func TestAnotherSiteLogsNobodyOut(t *testing.T) {
+	log, lines := logged()
+	c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }}).Handler)
+	c.from = "192.0.2.7:4711"
+	cookie := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"}).Result().Cookies()[0]
+	foreign := func(r *http.Request) {
+		r.AddCookie(cookie) // of an old browser
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+	}
+	own := func(r *http.Request) { r.AddCookie(cookie) }
+
+	c.edit = foreign
+	if rec := c.ask(http.MethodPost, "/api/logout", nil); rec.Code != http.StatusForbidden || len(rec.Result().Cookies()) > 0 {
+		t.Errorf("another site's logout answers %d, with the cookies %v", rec.Code, rec.Result().Cookies())
+	}
+	c.edit = own
+	if s := get[console.Session](c, "/api/session"); !s.MayAct {
+		t.Error("another site has ended a session")
+	}
+	if got := lines.String(); strings.Contains(got, "console logout") || !strings.Contains(got, `msg="console request refused" action=logout who="session from 192.0.2.7:4711" status=403`) {
+		t.Errorf("the log says %s", got)
+	}
+	for range 2 { // the second time there is no session
+		if rec := c.ask(http.MethodPost, "/api/logout", nil); rec.Code != http.StatusOK || len(rec.Result().Cookies()) != 1 || rec.Result().Cookies()[0].MaxAge >= 0 {
+			t.Errorf("a logout answers %d, with the cookies %v", rec.Code, rec.Result().Cookies())
+		}
+	}
+	if got := lines.String(); strings.Count(got, `msg="console logout" who="session from 192.0.2.7:4711"`) != 1 {
+		t.Errorf("the log says %s", got)
+	}
+}
+
+func TestWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, lines := logged()
+		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }}).Handler)
+		c.from = "192.0.2.7:4711"
+		for range 100 {
+			if rec := c.ask(http.MethodPost, "/api/pause", map[string]any{}); rec.Code != http.StatusForbidden {
+				t.Fatalf("a stranger's pause answers %d", rec.Code)
+			}
+		}
+		const line = `msg="console request refused" action=pause who=192.0.2.7:4711 status=403 reason="only visitors`
+		if got := lines.String(); strings.Count(got, line) != 10 || strings.Count(got, "\n") != 10 {
+			t.Errorf("of 100 refusals the log says %s", got)
+		}
+		time.Sleep(time.Second)
+		lines.Reset()
+		c.edit = func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }
+		c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"})
+		if got := lines.String(); !strings.Contains(got, `action=login who=192.0.2.7:4711 status=403 reason="caused by another site" unlogged_before=90`) {
+			t.Errorf("a second later the log says %s", got)
+		}
+		c.edit = nil
+		for range 5 {
+			c.ask(http.MethodPost, "/api/login", map[string]string{"token": "guess"})
+		}
+		time.Sleep(time.Second / 2)
+		lines.Reset()
+		time.Sleep(time.Second / 2)
+		c.ask(http.MethodPost, "/api/login", map[string]string{"token": "guess"})
+		if rec := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"}); rec.Code != http.StatusTooManyRequests {
+			t.Fatalf("after six guesses the next try answers %d", rec.Code)
+		}
+		if got := lines.String(); !strings.Contains(got, "action=login who=192.0.2.7:4711 status=429") || strings.Contains(got, "t0ken") {
+			t.Errorf("after six guesses the log says %s", got)
+		}
+	})
+}
+
 func TestGuessingTheTokenIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken"}).Handler)

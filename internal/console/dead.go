@@ -62,7 +62,7 @@ type DeadLetter struct {
 }
 
 func (c *console) postPeek(w http.ResponseWriter, r *http.Request, log actionLog) {
-	log(r.Context(), "queue", c.cfg.DLQURL)
+	log(r.Context(), acted, "queue", c.cfg.DLQURL)
 	var seen []types.Message
 	more, err := c.scanDead(r.Context(), peekVisibility, peekLimit, func(batch []types.Message) bool {
 		seen = append(seen, batch...)
@@ -113,7 +113,7 @@ func shownDead(m types.Message) DeadLetter {
 	return DeadLetter{
 		ID: aws.ToString(m.MessageId), Name: clip(textOf(m, consumer.AttrName), maxNameKept),
 		Error: clip(textOf(m, consumer.AttrError), maxErrorKept), Attempts: clip(textOf(m, consumer.AttrAttempts), 20),
-		OriginalID: clip(textOf(m, consumer.AttrOriginalID), 100), Sent: millisOf(m, types.MessageSystemAttributeNameSentTimestamp),
+		OriginalID: clip(textOf(m, consumer.AttrOriginalID), maxIDShown), Sent: millisOf(m, types.MessageSystemAttributeNameSentTimestamp),
 		Receives: m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)],
 		Body:     clip(body, maxBodyShown), Bytes: len(body),
 	}

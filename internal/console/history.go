@@ -25,6 +25,7 @@ const (
 	maxSaid      = 16   // verdicts on one name
 	maxWatches   = 8
 	maxErrorKept = 400 // bytes
+	maxIDShown   = 100 // bytes; SQS's have 36
 	// maxNameKept keeps a name whole, since its story is found by it. What is
 	// longer than a name can be stays too long when it is cut, so that it does
 	// not become the name of another story.
@@ -334,7 +335,7 @@ func (h *History) handled(id, action, reason string, receive int, sentAt time.Ti
 	}
 	h.seq++
 	h.outcomes.put(Outcome{
-		Seq: h.seq, At: now.UnixMilli(), Name: clip(name, maxNameKept), ID: clip(id, 100), Outcome: said.outcome, Action: action,
+		Seq: h.seq, At: now.UnixMilli(), Name: clip(name, maxNameKept), ID: clip(id, maxIDShown), Outcome: said.outcome, Action: action,
 		Attempt: said.attempt, Fence: said.fence, Receive: receive, TookMS: millis(took), Error: text,
 	})
 	if action == actionDeadLetter && known {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -427,6 +428,31 @@ func TestTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
 		}
 		if n := left(); n != 16 {
 			t.Errorf("%d are left", n)
+		}
+	})
+}
+
+func TestTheLogSaysWhoAndWhatInBoundedLines(t *testing.T) {
+	log, lines := logged()
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { c.Logger = log }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		long := strings.Repeat("x", 1<<20)
+		for path, order := range map[string]map[string]any{
+			"/api/forget":       {"name": long},
+			"/api/dead/redrive": {"reason": long},
+		} {
+			lines.Reset()
+			c.act(path, order)
+			if got := lines.Len(); got > 4<<10 || !strings.Contains(lines.String(), "who=127.0.0.1:4711") {
+				t.Errorf("%s writes %d bytes to the log: %.200s", path, got, lines)
+			}
+		}
+		lines.Reset()
+		c.act("/api/dead/redrive", map[string]any{"ids": slices.Repeat([]string{long[:10<<10]}, 100)})
+		if got := lines.Len(); got > 16<<10 {
+			t.Errorf("a hundred long ids write %d bytes to the log", got)
+		}
+		if got := lines.String(); !strings.Contains(got, `msg="console redrive ended" action=dead/redrive who=127.0.0.1:4711 moved=0`) {
+			t.Errorf("the log says %.200s", got)
 		}
 	})
 }
