@@ -114,16 +114,16 @@ func (a *access) isSession(id string, now time.Time) bool {
 	return ok && now.Before(end)
 }
 
-// login opens a session for who knows the token. limited reports that there
-// were too many tries.
-func (a *access) login(sent string, now time.Time) (cookie *http.Cookie, limited bool) {
+// login opens a session for who knows the token, and returns its id, or nothing
+// for a wrong one. limited reports that there were too many tries.
+func (a *access) login(sent string, now time.Time) (id string, limited bool) {
 	if !a.tries.AllowN(now, 1) { // before the comparison: those sent at once must not share a try
-		return nil, true
+		return "", true
 	}
 	if !a.isToken(sent) {
-		return nil, false
+		return "", false
 	}
-	id := rand.Text()
+	id = rand.Text()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(a.sessions) >= maxSessions { // the one that ends first makes room
@@ -136,7 +136,7 @@ func (a *access) login(sent string, now time.Time) (cookie *http.Cookie, limited
 		delete(a.sessions, first)
 	}
 	a.sessions[id] = now.Add(sessionTime)
-	return sessionCookie(id, int(sessionTime/time.Second)), false
+	return id, false
 }
 
 // logout ends a session.
@@ -146,10 +146,23 @@ func (a *access) logout(id string) {
 	delete(a.sessions, id)
 }
 
-// sessionCookie returns the cookie of a session; a negative age removes it.
-func sessionCookie(value string, maxAge int) *http.Cookie {
-	// Secure is set by whoever sends it, when the request came by TLS.
-	return &http.Cookie{ //nolint:gosec // see above
-		Name: cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+// sessionCookie returns the cookie of a session, for the answer to r; a negative
+// age removes it.
+func sessionCookie(r *http.Request, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name: cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: byTLS(r),
 	}
+}
+
+// byTLS reports whether the visitor's browser speaks TLS, be it to a proxy. What
+// r says of that need not be true, but who lies makes a cookie stricter than
+// need be, and that is the liar's own. The browser's word (Origin) goes before
+// the proxy's: a cookie that is Secure in vain is thrown away by the browser.
+func byTLS(r *http.Request) bool {
+	if scheme, _, ok := strings.Cut(r.Header.Get("Origin"), "://"); ok {
+		return r.TLS != nil || strings.EqualFold(scheme, "https")
+	}
+	// Of several proxies, the first is the one that the browser speaks to.
+	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https")
 }

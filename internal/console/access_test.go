@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -168,6 +169,43 @@ func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 			t.Error("a session outlives its logout")
 		}
 	})
+}
+
+func TestTheCookieIsSecureWhereTheBrowserSpeaksTLS(t *testing.T) {
+	for name, tc := range map[string]struct {
+		header map[string]string
+		tls    bool
+		secure bool
+	}{
+		"plain HTTP":                           {},
+		"TLS":                                  {tls: true, secure: true},
+		"a TLS proxy that passes the origin":   {header: map[string]string{"Origin": "https://console.example"}, secure: true},
+		"a TLS proxy that says so":             {header: map[string]string{"X-Forwarded-Proto": "https"}, secure: true},
+		"a TLS proxy before a plain one":       {header: map[string]string{"X-Forwarded-Proto": "HTTPS , http"}, secure: true},
+		"a plain proxy before a TLS one":       {header: map[string]string{"X-Forwarded-Proto": "http, https"}},
+		"a plain origin, whatever proxies say": {header: map[string]string{"Origin": "http://console.example", "X-Forwarded-Proto": "https"}},
+		"an origin that is kept back":          {header: map[string]string{"Origin": "null", "X-Forwarded-Proto": "https", "Sec-Fetch-Site": "same-origin"}, secure: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken"}).Handler)
+			c.from = "192.0.2.7:4711"
+			c.edit = func(r *http.Request) {
+				r.Host = "console.example"
+				for key, value := range tc.header {
+					r.Header.Set(key, value)
+				}
+				if tc.tls {
+					r.TLS = &tls.ConnectionState{}
+				}
+			}
+			for _, path := range []string{"/api/login", "/api/logout"} {
+				rec := c.ask(http.MethodPost, path, map[string]string{"token": "t0ken"})
+				if cookies := rec.Result().Cookies(); rec.Code != http.StatusOK || len(cookies) != 1 || cookies[0].Secure != tc.secure {
+					t.Errorf("%s answers %d with the cookies %v", path, rec.Code, cookies)
+				}
+			}
+		})
+	}
 }
 
 func TestAnotherSiteLogsNobodyOut(t *testing.T) {

@@ -209,17 +209,16 @@ func (c *console) postLogin(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &in) {
 		return
 	}
-	cookie, limited := c.access.login(in.Token, time.Now())
+	id, limited := c.access.login(in.Token, time.Now())
 	switch {
 	case limited:
 		w.Header().Set("Retry-After", "1")
 		c.refuse(w, r, http.StatusTooManyRequests, "login", "too many failed tries; wait a moment")
-	case cookie == nil:
+	case id == "":
 		c.cfg.Logger.WarnContext(r.Context(), "console login refused", "who", r.RemoteAddr)
 		problem(w, http.StatusUnauthorized, "that is not the admin token")
 	default:
-		cookie.Secure = r.TLS != nil
-		http.SetCookie(w, cookie)
+		http.SetCookie(w, sessionCookie(r, id, int(sessionTime/time.Second)))
 		c.cfg.Logger.InfoContext(r.Context(), "console login", "who", r.RemoteAddr)
 		answer(w, done)
 	}
@@ -236,7 +235,7 @@ func (c *console) postLogout(w http.ResponseWriter, r *http.Request) {
 		c.access.logout(v.session)
 		c.cfg.Logger.InfoContext(r.Context(), "console logout", "who", v.who())
 	}
-	http.SetCookie(w, sessionCookie("", -1))
+	http.SetCookie(w, sessionCookie(r, "", -1))
 	answer(w, done)
 }
 
