@@ -91,6 +91,12 @@ func TestThePageLoadsAndFollowsARunOfAThousandMessages(t *testing.T) {
 		if (moved.length) window.shift += e.value;
 		window.moved.push(...moved.map(element => element.id || element.className || element.tagName));
 	} }).observe({type: 'layout-shift', buffered: false}), true)`)
+	// What does move is seen to.
+	eval[bool](p, `(document.getElementById('tiles').style.marginBlockStart = '40px', true)`)
+	p.until("tiles that are pushed down are noted", `window.shift > 0.01 && window.moved.length > 0`)
+	eval[bool](p, `(document.getElementById('tiles').style.marginBlockStart = '', window.before = window.shift, true)`)
+	p.until("and that they are back", `window.shift > window.before`)
+	eval[bool](p, `(window.shift = 0, window.moved = [], true)`)
 	for i := range 1000 {
 		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i), nil)
 	}
@@ -456,6 +462,59 @@ func TestALongNameLeadsToItsStory(t *testing.T) {
 	p.click("#outcomes .name a")
 	p.until("its story is told", `document.querySelector('.story-title .badge')?.textContent === 'completed'`)
 	p.shoot("story")
+}
+
+// troubledPool says that a target is down once it is told to.
+type troubledPool struct {
+	console.Pool
+	down atomic.Bool
+}
+
+func (p *troubledPool) Snapshot(limit int) console.Snapshot {
+	s := p.Pool.Snapshot(limit)
+	if p.down.Load() {
+		s.State, s.Down = "held", []string{"http://target.example:8080"}
+	}
+	return s
+}
+
+func TestNothingMovesWhenTroubleComesAndGoes(t *testing.T) {
+	for name, size := range map[string]void{"desktop": chromedp.EmulateViewport(1440, 1000), "phone": phone()} {
+		t.Run(name, func(t *testing.T) {
+			pool := &troubledPool{}
+			w := consoletest.Start(t, consoletest.Options{Edit: func(c *console.Config) { pool.Pool, c.Pool, c.Drain = c.Pool, pool, func() {} }})
+			p := open(t, w.Server.URL, size)
+			const places = `JSON.stringify(['#tile-handled', '#tile-dwell', '#flights', '#failures', 'nav'].map(s => document.querySelector(s).getBoundingClientRect().toJSON()))`
+			before := eval[string](p, places)
+			pool.down.Store(true)
+			p.until("the trouble is told", `!document.getElementById('trouble').hidden && document.getElementById('state').textContent === 'held'`)
+			if after := eval[string](p, places); after != before {
+				t.Errorf("with the trouble everything is at %s, before it was at %s", after, before)
+			}
+			if !eval[bool](p, `(r => r.height > 0 && r.top >= 0 && r.bottom <= innerHeight)(document.getElementById('trouble').getBoundingClientRect())`) {
+				t.Error("the trouble is not to be seen")
+			}
+			p.axe("trouble")
+			p.shoot("trouble")
+			eval[bool](p, `(scrollTo(0, document.documentElement.scrollHeight), true)`)
+			if !eval[bool](p, `document.getElementById('failures').closest('.panel').getBoundingClientRect().bottom <= document.getElementById('trouble').getBoundingClientRect().top`) {
+				t.Error("the trouble covers the end of the page, wherever that is scrolled to")
+			}
+			eval[bool](p, `(scrollTo(0, 0), true)`)
+			pool.down.Store(false)
+			p.until("it is over", `document.getElementById('trouble').hidden && document.getElementById('state').textContent === 'running'`)
+			if after := eval[string](p, places); after != before {
+				t.Errorf("after the trouble everything is at %s, before it was at %s", after, before)
+			}
+			// What is looked for is there: in the flow, the same text moves the tiles.
+			eval[bool](p, `(document.getElementById('trouble').style.position = 'static', true)`)
+			pool.down.Store(true)
+			p.until("it is told again", `!document.getElementById('trouble').hidden`)
+			if after := eval[string](p, places); after == before {
+				t.Error("nothing moves, whatever comes")
+			}
+		})
+	}
 }
 
 // twicePool has one message delivered twice.
