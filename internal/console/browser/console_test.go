@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -515,6 +516,57 @@ func TestNothingMovesWhenTroubleComesAndGoes(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSparklinesAreReadByKeyboardAndByTouch(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Handle: shop})
+	p := open(t, w.Server.URL)
+	for i := range 20 {
+		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i), nil)
+	}
+	attribute := func(name string) string {
+		return eval[string](p, fmt.Sprintf(`document.querySelector('#tile-received .tile-plot').getAttribute(%q)`, name))
+	}
+	readings := func() string {
+		return eval[string](p, `[...new Set([...document.querySelectorAll('.tile-at')].map(e => e.textContent.slice(0, 8)))].join()`)
+	}
+	p.until("there are three points", `document.querySelector('#tile-received .tile-plot').getAttribute('aria-valuemax') === '2'`)
+	if got := attribute("aria-label"); !strings.HasPrefix(got, "Received, the last minute: lowest 0/s, highest ") || !strings.HasSuffix(got, "/s, last 0/s") {
+		t.Errorf("a sparkline is described as %q", got)
+	}
+	if got := readings(); got != "" {
+		t.Errorf("nobody reads, but it says %q", got)
+	}
+	eval[bool](p, `(document.querySelector('#tile-received .tile-plot').focus(), true)`)
+	last := attribute("aria-valuetext")
+	if got := readings(); len(got) != 8 || !strings.HasPrefix(last, got+": ") {
+		t.Errorf("the focus reads %q, the tiles are at %q", last, got)
+	}
+	p.do(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))
+	first := attribute("aria-valuetext")
+	if got := readings(); first == last || attribute("aria-valuenow") != "0" || len(got) != 8 || !strings.HasPrefix(first, got+": ") {
+		t.Errorf("two to the left it reads %q, point %s, the tiles are at %q", first, attribute("aria-valuenow"), got)
+	}
+	p.shoot("keyboard")
+	p.until("there are four points", `document.querySelector('#tile-received .tile-plot').getAttribute('aria-valuemax') === '3'`)
+	if got := attribute("aria-valuetext"); got != first || !strings.HasPrefix(first, readings()+": ") {
+		t.Errorf("when the chart goes on, the reading goes from %q to %q", first, got)
+	}
+	p.do(chromedp.KeyEvent(kb.End))
+	if got := attribute("aria-valuenow"); got == "0" {
+		t.Error("the key for the end does not lead there")
+	}
+	p.do(chromedp.KeyEvent(kb.Escape))
+	if got := readings(); got != "" {
+		t.Errorf("after escape it says %q", got)
+	}
+	p.axe("sparklines")
+
+	p.do(phone())
+	p.until("the page is a phone's", `innerWidth === 390`)
+	p.tap("#tile-handled .tile-plot")
+	p.until("a tap reads all of them", `[...document.querySelectorAll('.tile-at')].every(e => e.textContent !== '' && e.checkVisibility() && e.getBoundingClientRect().height > 10)`)
+	p.shoot("touch")
 }
 
 // twicePool has one message delivered twice.
