@@ -569,6 +569,52 @@ func TestSparklinesAreReadByKeyboardAndByTouch(t *testing.T) {
 	p.shoot("touch")
 }
 
+func TestARowOpensForWhatItHasNoRoomFor(t *testing.T) {
+	for name, size := range map[string]void{"desktop": chromedp.EmulateViewport(1440, 1000), "phone": phone()} {
+		t.Run(name, func(t *testing.T) {
+			w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+				if a, _ := dedupe.AttemptFrom(ctx); a.Name == "slow" {
+					<-ctx.Done() // in flight as long as somebody looks
+					return dedupe.Payload{}, context.Cause(ctx)
+				}
+				return dedupe.Payload{}, declined
+			}})
+			p := open(t, w.Server.URL, size)
+			w.Send(t, w.QueueURL, "slow", nil)
+			w.Send(t, w.QueueURL, "order-1", nil)
+			p.until("both are listed", `document.querySelectorAll('#flights tbody tr').length === 1 && document.querySelectorAll('#outcomes tbody tr').length === 1`)
+			for table, want := range map[string][]string{"#flights": {"Fence", "Attempt 1", "Receive 1"}, "#outcomes": {"card declined", "Then dead-letter", "Fence", "Attempt 1"}} {
+				p.click(table + " .open")
+				p.until("the row is open", fmt.Sprintf(`document.querySelector('%s .open').getAttribute('aria-expanded') === 'true' && document.querySelectorAll('%[1]s .details').length === 1`, table))
+				got := strings.Join(strings.Fields(p.text(table+" .details")), " ")
+				for _, text := range want {
+					if !strings.Contains(got, text) {
+						t.Errorf("%s says %q, without %s", table, got, text)
+					}
+				}
+				if id := eval[string](p, fmt.Sprintf(`[...document.querySelectorAll('%s .details div')].find(e => e.firstChild.textContent === 'Message').lastChild.textContent`, table)); len(id) != 36 {
+					t.Errorf("the message of %s is %q", table, id)
+				}
+				if cut := eval[int](p, fmt.Sprintf(`[...document.querySelectorAll('%s .details dd')].filter(e => { const r = e.getBoundingClientRect(); return r.width === 0 || r.left < 0 || r.right > innerWidth; }).length`, table)); cut > 0 {
+					t.Errorf("%d facts of %s are cut off", cut, table)
+				}
+			}
+			p.shoot("open")
+			p.axe("open rows")
+			w.Send(t, w.QueueURL, "order-2", nil)
+			p.until("another one is listed", `document.querySelectorAll('#outcomes tbody tr').length === 3`)
+			if got := eval[string](p, `[...document.querySelectorAll('#outcomes tbody tr')].map(e => e.className || e.querySelector('.name').textContent).join()`); got != "order-2,order-1,details" {
+				t.Errorf("the outcomes are %s", got)
+			}
+			p.click("#outcomes tr:nth-child(2) .open")
+			p.until("it is closed", `document.querySelector('#outcomes .details') === null`)
+			if !eval[bool](p, `document.activeElement === document.querySelector('#outcomes tr:nth-child(2) .open')`) {
+				t.Error("closing a row takes the focus away")
+			}
+		})
+	}
+}
+
 // twicePool has one message delivered twice.
 type twicePool struct{ console.Pool }
 
