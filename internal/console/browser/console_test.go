@@ -615,6 +615,64 @@ func TestARowOpensForWhatItHasNoRoomFor(t *testing.T) {
 	}
 }
 
+func TestTheFocusStaysAfterWhatOneDoesOneself(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Token: "t0ken"})
+	for i := range 3 {
+		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected"})
+	}
+	w.Send(t, w.QueueURL, "order-17", nil)
+	p := open(t, w.Remote.URL)
+	press := func(selector string) { // by keyboard
+		t.Helper()
+		p.until(selector+" is there", fmt.Sprintf(`(e => e && e.getClientRects().length && !e.disabled)(document.querySelector(%q))`, selector))
+		eval[bool](p, fmt.Sprintf(`(document.querySelector(%q).focus(), true)`, selector))
+		p.do(chromedp.KeyEvent("\r"))
+	}
+	focused := func(after, id string) {
+		t.Helper()
+		p.until(after+" the focus is at "+id, fmt.Sprintf(`document.activeElement.id === %q`, id))
+	}
+	press("#login")
+	p.fill("#login-token", "t0ken")
+	p.do(chromedp.KeyEvent("\r"))
+	focused("after the login", "logout")
+	press("#pause")
+	focused("after pause", "resume")
+	press("#resume")
+	focused("after resume", "pause")
+
+	p.goTo("#/name/order-17")
+	p.until("the story is told", `document.getElementById('forget') !== null`)
+	eval[bool](p, `(window.told = document.getElementById('refresh'), true)`)
+	press("#refresh")
+	p.until("it is told again", `document.getElementById('refresh') !== window.told`)
+	focused("after a refresh", "refresh")
+	press("#forget")
+	p.until("it asks", `document.getElementById('ask').open`)
+	press("#ask-yes")
+	p.until("it is forgotten", `document.querySelector('.story-title .badge').textContent === 'no record'`)
+	focused("when it is forgotten", "refresh")
+
+	p.goTo("#/dead")
+	press("#peek")
+	p.until("they are shown", `document.querySelectorAll('.letter').length === 3`)
+	focused("after a look", "peek")
+	eval[bool](p, `(document.querySelectorAll('.letter')[0].open = true, document.querySelectorAll('.letter')[1].open = true, true)`)
+	press(".letter:nth-of-type(2) button") // the panel's head is the first
+	p.until("one is sent back", `document.querySelectorAll('.letter').length === 2`)
+	if open := eval[int](p, `document.querySelectorAll('.letter[open]').length`); open != 1 {
+		t.Errorf("%d of the letters that were left are open", open)
+	}
+	focused("when its letter is gone", "peek")
+	press("#dead-list .panel-head button")
+	press("#ask-yes")
+	p.until("all are sent back", `document.querySelector('#dead-list .empty') !== null`)
+	focused("when its group is gone", "peek")
+
+	press("#logout")
+	focused("after the logout", "login")
+}
+
 // twicePool has one message delivered twice.
 type twicePool struct{ console.Pool }
 

@@ -48,13 +48,27 @@ function setStatus(status) {
     ([label]) => el('div', {}, el('dt', {}, label), el('dd')),
     (node, [, value]) => setText(node.lastChild, String(value)));
   if (session.may_act) {
-    byId('pause').hidden = !['running', 'held'].includes(status.state);
-    byId('resume').hidden = status.state !== 'paused';
-    byId('drain').hidden = !session.drain || ['draining', 'stopped'].includes(status.state);
+    showButtons({
+      pause: ['running', 'held'].includes(status.state), resume: status.state === 'paused',
+      drain: session.drain && !['draining', 'stopped'].includes(status.state),
+    });
   }
   setFigures(status);
   showFlights(status);
   setDepth(status.queue.dead);
+}
+
+// counterparts are the buttons that come where others go.
+const counterparts = { pause: 'resume', resume: 'pause', login: 'logout', logout: 'login' };
+
+// showButtons shows or hides buttons of the header. A focus on one that goes
+// moves to its counterpart, or else to one that is there.
+function showButtons(wanted) {
+  const focused = document.activeElement;
+  for (const [id, on] of Object.entries(wanted)) byId(id).hidden = !on;
+  if (!focused.hidden || !focused.closest('.actions')) return;
+  const next = [byId(counterparts[focused.id]), ...document.querySelectorAll('.actions button'), byId('main')];
+  next.find((node) => node && !node.hidden).focus({ preventScroll: true });
 }
 
 function setLink(state) {
@@ -66,10 +80,11 @@ function setLink(state) {
 }
 
 function setVisitor() {
-  byId('login').hidden = session.may_act || !session.can_login;
-  byId('logout').hidden = !session.logged_in;
   byId('readonly').hidden = session.may_act;
-  for (const id of ['pause', 'resume', 'drain']) if (!session.may_act) byId(id).hidden = true;
+  showButtons({
+    login: !session.may_act && session.can_login, logout: session.logged_in,
+    ...(session.may_act ? {} : { pause: false, resume: false, drain: false }),
+  });
   document.querySelector('nav [data-view=dead]').hidden = !session.dlq;
   document.querySelector('nav [data-view=try]').hidden = !(session.local && session.may_act);
 }

@@ -84,6 +84,15 @@ function drop(parent, node) {
   if (focused) parent.closest('.scroll')?.focus({ preventScroll: true });
 }
 
+// redraw gives place new content. A focus in it stays with the element of the
+// same id; where that is gone it goes to what instead names, or to the page's
+// main part, so that the keyboard does not start again at the top.
+export function redraw(place, nodes, instead) {
+  const focused = place.contains(document.activeElement) ? document.activeElement : null;
+  place.replaceChildren(...nodes);
+  if (focused) (byId(focused.id) ?? byId(instead) ?? byId('main')).focus({ preventScroll: true });
+}
+
 // toast tells of what was done, also to screen readers.
 let toastTimer;
 export function toast(text) {
