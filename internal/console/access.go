@@ -28,9 +28,10 @@ const (
 // visitor is who has sent a request, as far as it matters.
 type visitor struct {
 	addr     string
-	loopback bool   // on this machine, and no proxy
-	bearer   bool   // sent the admin token itself
-	session  string // the cookie's, when it is valid
+	loopback bool      // on this machine, and no proxy
+	bearer   bool      // sent the admin token itself
+	session  string    // the cookie's, when it is valid
+	ends     time.Time // when the session does
 }
 
 // mayAct reports whether the visitor may do more than look.
@@ -74,8 +75,10 @@ func (a *access) visitorOf(r *http.Request) visitor {
 	// none of them names this machine, see [CheckHost].
 	local := admin.IsLocal(r) && admin.NamesThisMachine(r.Host)
 	v := visitor{addr: r.RemoteAddr, loopback: local, bearer: admin.HasToken(r, a.token)}
-	if cookie, err := r.Cookie(cookieName); err == nil && a.isSession(cookie.Value, time.Now()) {
-		v.session = cookie.Value
+	if cookie, err := r.Cookie(cookieName); err == nil {
+		if ends := a.endOf(cookie.Value); time.Now().Before(ends) {
+			v.session, v.ends = cookie.Value, ends
+		}
 	}
 	return v
 }
@@ -107,11 +110,11 @@ func same(a, b string) bool {
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-func (a *access) isSession(id string, now time.Time) bool {
+// endOf returns when a session ends; one that is not known has ended long ago.
+func (a *access) endOf(id string) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	end, ok := a.sessions[id]
-	return ok && now.Before(end)
+	return a.sessions[id]
 }
 
 // login opens a session for who knows the token, and returns its id, or nothing

@@ -133,7 +133,7 @@ func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 		w := consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }})
 		c := newClient(t, w.Handler)
 		c.from = "192.0.2.7:4711"
-		if s := get[console.Session](c, "/api/session"); s.MayAct || s.CSRF != "" || !s.CanLogin {
+		if s := get[console.Session](c, "/api/session"); s.MayAct || s.CSRF != "" || s.Ends != 0 || !s.CanLogin {
 			t.Fatalf("a stranger's session is %+v", s)
 		}
 		if rec := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "guess"}); rec.Code != http.StatusUnauthorized || len(rec.Result().Cookies()) > 0 {
@@ -148,7 +148,7 @@ func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 			t.Errorf("the cookie is %s", cookie)
 		}
 		c.edit = func(r *http.Request) { r.AddCookie(cookie) }
-		if s := get[console.Session](c, "/api/session"); !s.MayAct || !s.LoggedIn || s.CSRF == "" {
+		if s := get[console.Session](c, "/api/session"); !s.MayAct || !s.LoggedIn || s.CSRF == "" || s.Ends != time.Now().Add(12*time.Hour).UnixMilli() {
 			t.Errorf("the session is %+v", s)
 		}
 		if rec := c.act("/api/pause", nil); rec.Code != http.StatusOK {

@@ -167,9 +167,10 @@ func (c *console) refuse(w http.ResponseWriter, r *http.Request, status int, act
 // Session is what a page has to know once: who its visitor is, and what there
 // is to see.
 type Session struct {
-	MayAct   bool   `json:"may_act"`   // the visitor may do more than look
-	LoggedIn bool   `json:"logged_in"` // by the token
-	CanLogin bool   `json:"can_login"` // there is a token
+	MayAct   bool   `json:"may_act"`        // the visitor may do more than look
+	LoggedIn bool   `json:"logged_in"`      // by the token
+	Ends     int64  `json:"ends,omitempty"` // epoch ms: when that is over
+	CanLogin bool   `json:"can_login"`      // there is a token
 	CSRF     string `json:"csrf,omitempty"`
 	Queue    string `json:"queue"`
 	DLQ      string `json:"dlq,omitempty"`
@@ -184,7 +185,7 @@ type Session struct {
 func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
 	v := c.access.visitorOf(r)
 	s := Session{
-		MayAct: v.mayAct(), LoggedIn: v.session != "", CanLogin: c.cfg.AdminToken != "",
+		MayAct: v.mayAct(), LoggedIn: v.session != "", Ends: epoch(v.ends), CanLogin: c.cfg.AdminToken != "",
 		Queue: lastPart(c.cfg.QueueURL), DLQ: lastPart(c.cfg.DLQURL), Table: c.cfg.Table, Version: c.cfg.Version,
 		TaskID: c.cfg.TaskID, Started: c.cfg.Started.UnixMilli(), Local: c.cfg.Local, Drain: c.cfg.Drain != nil,
 	}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -671,6 +673,72 @@ func TestTheFocusStaysAfterWhatOneDoesOneself(t *testing.T) {
 
 	press("#logout")
 	focused("after the logout", "login")
+}
+
+func TestAWorkerWithTooManyPagesIsNotUnreachable(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	var full atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if full.Load() && r.URL.Path == "/api/stream" {
+			rw.Header().Set("Content-Type", "application/problem+json")
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = rw.Write([]byte(`{"detail":"too many open pages"}`))
+			return
+		}
+		w.Handler.ServeHTTP(rw, r)
+	}))
+	defer server.Close()
+	defer server.CloseClientConnections()
+	p := open(t, server.URL)
+	p.expect("503")
+	p.expect("ERR_") // the browser notes a broken connection
+	full.Store(true)
+	server.CloseClientConnections()
+	p.until("it says why nothing comes", `document.getElementById('state').textContent === 'not live' && document.getElementById('link').textContent === 'too many open pages; trying again…'`)
+	p.shoot("full")
+	full.Store(false)
+	p.until("it is back", `document.getElementById('state').textContent === 'running' && document.getElementById('link').textContent === ''`)
+}
+
+func TestASessionThatHasEndedTakesItsButtonsAlong(t *testing.T) {
+	const readonly = `document.getElementById('pause').hidden && !document.getElementById('login').hidden && document.getElementById('logout').hidden`
+	login := func(t *testing.T) *tab {
+		w := consoletest.Start(t, consoletest.Options{Token: "t0ken"})
+		p := open(t, w.Remote.URL)
+		p.click("#login")
+		p.fill("#login-token", "t0ken")
+		p.click("#login-form [type=submit]")
+		p.until("the buttons are there", `!document.getElementById('pause').hidden && !document.getElementById('logout').hidden`)
+		return p
+	}
+	const elsewhere = `fetch('/api/logout', {method: 'POST'})` // as another tab would
+	t.Run("when it is used", func(t *testing.T) {
+		p := login(t)
+		if code := eval[int](p, elsewhere+`.then(r => r.status)`); code != http.StatusOK {
+			t.Fatalf("the logout answers %d", code)
+		}
+		p.expect("403")
+		p.click("#pause")
+		p.until("it is read-only", readonly)
+	})
+	t.Run("when its time has come", func(t *testing.T) {
+		p := login(t)
+		// The next answer says that the session ends long before now, and then it does.
+		eval[bool](p, `(() => {
+			const real = window.fetch;
+			window.fetch = async (path, ...rest) => {
+				const response = await real(path, ...rest);
+				if (path !== '/api/session' || window.ended) return response;
+				window.ended = true;
+				const session = await response.json();
+				await real('/api/logout', {method: 'POST'});
+				return Response.json({...session, ends: 1});
+			};
+			dispatchEvent(new Event('forbidden')); // has it ask
+			return true;
+		})()`)
+		p.until("it is read-only", `window.ended && `+readonly)
+	})
 }
 
 // twicePool has one message delivered twice.

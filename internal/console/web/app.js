@@ -47,6 +47,10 @@ function setStatus(status) {
   rows(byId('facts'), facts, ([label]) => label,
     ([label]) => el('div', {}, el('dt', {}, label), el('dd')),
     (node, [, value]) => setText(node.lastChild, String(value)));
+  if (session.ends && status.now >= session.ends) {
+    session.ends = 0; // asked once
+    refreshVisitor().catch(() => {});
+  }
   if (session.may_act) {
     showButtons({
       pause: ['running', 'held'].includes(status.state), resume: status.state === 'paused',
@@ -71,11 +75,12 @@ function showButtons(wanted) {
   next.find((node) => node && !node.hidden).focus({ preventScroll: true });
 }
 
-function setLink(state) {
-  setText(byId('link'), state === 'live' ? '' : state === 'paused' ? 'paused' : 'reconnecting…');
-  if (state === 'reconnecting') {
-    setText(byId('state'), 'unreachable');
-    setData(byId('state'), 'state', 'unreachable');
+function setLink(state, why) {
+  setText(byId('link'), { live: '', paused: 'paused', refused: `${why}; trying again…` }[state] ?? 'reconnecting…');
+  const shown = { reconnecting: 'unreachable', refused: 'not live' }[state];
+  if (shown) {
+    setText(byId('state'), shown);
+    setData(byId('state'), 'state', state === 'refused' ? 'refused' : 'unreachable');
   }
 }
 
@@ -134,6 +139,7 @@ function startControls() {
     await act('/api/logout', 'Logged out.');
     await refreshVisitor();
   });
+  addEventListener('forbidden', () => { refreshVisitor().catch(() => {}); });
   addEventListener('hashchange', () => { route(); byId('main').focus({ preventScroll: true }); });
 }
 
@@ -157,8 +163,8 @@ async function start() {
   }
   live({
     history: setHistory, points: addPoints, status: setStatus, flights: setFlights, outcomes: setOutcomes, failures: setFailures,
-  }, (state) => {
-    setLink(state);
+  }, (state, why) => {
+    setLink(state, why);
     // A worker that was replaced has another secret; ask who we are again.
     if (state === 'live') loadSession().then(setVisitor).catch(() => {});
   });
