@@ -28,9 +28,10 @@ const (
 // visitor is who has sent a request, as far as it matters.
 type visitor struct {
 	addr     string
-	loopback bool   // on this machine, and no proxy
-	bearer   bool   // sent the admin token itself
-	session  string // the cookie's, when it is valid
+	loopback bool      // on this machine, and no proxy
+	bearer   bool      // sent the admin token itself
+	session  string    // the cookie's, when it is valid
+	ends     time.Time // when the session does
 }
 
 // mayAct reports whether the visitor may do more than look.
@@ -74,8 +75,10 @@ func (a *access) visitorOf(r *http.Request) visitor {
 	// none of them names this machine, see [CheckHost].
 	local := admin.IsLocal(r) && admin.NamesThisMachine(r.Host)
 	v := visitor{addr: r.RemoteAddr, loopback: local, bearer: admin.HasToken(r, a.token)}
-	if cookie, err := r.Cookie(cookieName); err == nil && a.isSession(cookie.Value, time.Now()) {
-		v.session = cookie.Value
+	if cookie, err := r.Cookie(cookieName); err == nil {
+		if ends := a.endOf(cookie.Value); time.Now().Before(ends) {
+			v.session, v.ends = cookie.Value, ends
+		}
 	}
 	return v
 }
@@ -107,23 +110,23 @@ func same(a, b string) bool {
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-func (a *access) isSession(id string, now time.Time) bool {
+// endOf returns when a session ends; one that is not known has ended long ago.
+func (a *access) endOf(id string) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	end, ok := a.sessions[id]
-	return ok && now.Before(end)
+	return a.sessions[id]
 }
 
-// login opens a session for who knows the token. limited reports that there
-// were too many tries.
-func (a *access) login(sent string, now time.Time) (cookie *http.Cookie, limited bool) {
+// login opens a session for who knows the token, and returns its id, or nothing
+// for a wrong one. limited reports that there were too many tries.
+func (a *access) login(sent string, now time.Time) (id string, limited bool) {
 	if !a.tries.AllowN(now, 1) { // before the comparison: those sent at once must not share a try
-		return nil, true
+		return "", true
 	}
 	if !a.isToken(sent) {
-		return nil, false
+		return "", false
 	}
-	id := rand.Text()
+	id = rand.Text()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(a.sessions) >= maxSessions { // the one that ends first makes room
@@ -136,20 +139,33 @@ func (a *access) login(sent string, now time.Time) (cookie *http.Cookie, limited
 		delete(a.sessions, first)
 	}
 	a.sessions[id] = now.Add(sessionTime)
-	return sessionCookie(id, int(sessionTime/time.Second)), false
+	return id, false
 }
 
-// logout ends a session and returns the cookie that removes it.
-func (a *access) logout(id string) *http.Cookie {
+// logout ends a session.
+func (a *access) logout(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.sessions, id)
-	return sessionCookie("", -1)
 }
 
-func sessionCookie(value string, maxAge int) *http.Cookie {
-	// Secure is set by whoever sends it, when the request came by TLS.
-	return &http.Cookie{ //nolint:gosec // see above
-		Name: cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+// sessionCookie returns the cookie of a session, for the answer to r; a negative
+// age removes it.
+func sessionCookie(r *http.Request, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name: cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: byTLS(r),
 	}
+}
+
+// byTLS reports whether the visitor's browser speaks TLS, be it to a proxy. What
+// r says of that need not be true, but who lies makes a cookie stricter than
+// need be, and that is the liar's own. The browser's word (Origin) goes before
+// the proxy's: a cookie that is Secure in vain is thrown away by the browser.
+func byTLS(r *http.Request) bool {
+	if scheme, _, ok := strings.Cut(r.Header.Get("Origin"), "://"); ok {
+		return r.TLS != nil || strings.EqualFold(scheme, "https")
+	}
+	// Of several proxies, the first is the one that the browser speaks to.
+	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https")
 }

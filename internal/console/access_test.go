@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -132,7 +133,7 @@ func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 		w := consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }})
 		c := newClient(t, w.Handler)
 		c.from = "192.0.2.7:4711"
-		if s := get[console.Session](c, "/api/session"); s.MayAct || s.CSRF != "" || !s.CanLogin {
+		if s := get[console.Session](c, "/api/session"); s.MayAct || s.CSRF != "" || s.Ends != 0 || !s.CanLogin {
 			t.Fatalf("a stranger's session is %+v", s)
 		}
 		if rec := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "guess"}); rec.Code != http.StatusUnauthorized || len(rec.Result().Cookies()) > 0 {
@@ -147,7 +148,7 @@ func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 			t.Errorf("the cookie is %s", cookie)
 		}
 		c.edit = func(r *http.Request) { r.AddCookie(cookie) }
-		if s := get[console.Session](c, "/api/session"); !s.MayAct || !s.LoggedIn || s.CSRF == "" {
+		if s := get[console.Session](c, "/api/session"); !s.MayAct || !s.LoggedIn || s.CSRF == "" || s.Ends != time.Now().Add(12*time.Hour).UnixMilli() {
 			t.Errorf("the session is %+v", s)
 		}
 		if rec := c.act("/api/pause", nil); rec.Code != http.StatusOK {
@@ -166,6 +167,113 @@ func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 		}
 		if s := get[console.Session](c, "/api/session"); s.MayAct {
 			t.Error("a session outlives its logout")
+		}
+	})
+}
+
+func TestTheCookieIsSecureWhereTheBrowserSpeaksTLS(t *testing.T) {
+	for name, tc := range map[string]struct {
+		header map[string]string
+		tls    bool
+		secure bool
+	}{
+		"plain HTTP":                           {},
+		"TLS":                                  {tls: true, secure: true},
+		"a TLS proxy that passes the origin":   {header: map[string]string{"Origin": "https://console.example"}, secure: true},
+		"a TLS proxy that says so":             {header: map[string]string{"X-Forwarded-Proto": "https"}, secure: true},
+		"a TLS proxy before a plain one":       {header: map[string]string{"X-Forwarded-Proto": "HTTPS , http"}, secure: true},
+		"a plain proxy before a TLS one":       {header: map[string]string{"X-Forwarded-Proto": "http, https"}},
+		"a plain origin, whatever proxies say": {header: map[string]string{"Origin": "http://console.example", "X-Forwarded-Proto": "https"}},
+		"an origin that is kept back":          {header: map[string]string{"Origin": "null", "X-Forwarded-Proto": "https", "Sec-Fetch-Site": "same-origin"}, secure: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken"}).Handler)
+			c.from = "192.0.2.7:4711"
+			c.edit = func(r *http.Request) {
+				r.Host = "console.example"
+				for key, value := range tc.header {
+					r.Header.Set(key, value)
+				}
+				if tc.tls {
+					r.TLS = &tls.ConnectionState{}
+				}
+			}
+			for _, path := range []string{"/api/login", "/api/logout"} {
+				rec := c.ask(http.MethodPost, path, map[string]string{"token": "t0ken"})
+				if cookies := rec.Result().Cookies(); rec.Code != http.StatusOK || len(cookies) != 1 || cookies[0].Secure != tc.secure {
+					t.Errorf("%s answers %d with the cookies %v", path, rec.Code, cookies)
+				}
+			}
+		})
+	}
+}
+
+func TestAnotherSiteLogsNobodyOut(t *testing.T) {
+	log, lines := logged()
+	c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }}).Handler)
+	c.from = "192.0.2.7:4711"
+	cookie := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"}).Result().Cookies()[0]
+	foreign := func(r *http.Request) {
+		r.AddCookie(cookie) // of an old browser
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+	}
+	own := func(r *http.Request) { r.AddCookie(cookie) }
+
+	c.edit = foreign
+	if rec := c.ask(http.MethodPost, "/api/logout", nil); rec.Code != http.StatusForbidden || len(rec.Result().Cookies()) > 0 {
+		t.Errorf("another site's logout answers %d, with the cookies %v", rec.Code, rec.Result().Cookies())
+	}
+	c.edit = own
+	if s := get[console.Session](c, "/api/session"); !s.MayAct {
+		t.Error("another site has ended a session")
+	}
+	if got := lines.String(); strings.Contains(got, "console logout") || !strings.Contains(got, `msg="console request refused" action=logout who="session from 192.0.2.7:4711" status=403`) {
+		t.Errorf("the log says %s", got)
+	}
+	for range 2 { // the second time there is no session
+		if rec := c.ask(http.MethodPost, "/api/logout", nil); rec.Code != http.StatusOK || len(rec.Result().Cookies()) != 1 || rec.Result().Cookies()[0].MaxAge >= 0 {
+			t.Errorf("a logout answers %d, with the cookies %v", rec.Code, rec.Result().Cookies())
+		}
+	}
+	if got := lines.String(); strings.Count(got, `msg="console logout" who="session from 192.0.2.7:4711"`) != 1 {
+		t.Errorf("the log says %s", got)
+	}
+}
+
+func TestWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, lines := logged()
+		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }}).Handler)
+		c.from = "192.0.2.7:4711"
+		for range 100 {
+			if rec := c.ask(http.MethodPost, "/api/pause", map[string]any{}); rec.Code != http.StatusForbidden {
+				t.Fatalf("a stranger's pause answers %d", rec.Code)
+			}
+		}
+		const line = `msg="console request refused" action=pause who=192.0.2.7:4711 status=403 reason="only visitors`
+		if got := lines.String(); strings.Count(got, line) != 10 || strings.Count(got, "\n") != 10 {
+			t.Errorf("of 100 refusals the log says %s", got)
+		}
+		time.Sleep(time.Second)
+		lines.Reset()
+		c.edit = func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }
+		c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"})
+		if got := lines.String(); !strings.Contains(got, `action=login who=192.0.2.7:4711 status=403 reason="caused by another site" unlogged_before=90`) {
+			t.Errorf("a second later the log says %s", got)
+		}
+		c.edit = nil
+		for range 5 {
+			c.ask(http.MethodPost, "/api/login", map[string]string{"token": "guess"})
+		}
+		time.Sleep(time.Second / 2)
+		lines.Reset()
+		time.Sleep(time.Second / 2)
+		c.ask(http.MethodPost, "/api/login", map[string]string{"token": "guess"})
+		if rec := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"}); rec.Code != http.StatusTooManyRequests {
+			t.Fatalf("after six guesses the next try answers %d", rec.Code)
+		}
+		if got := lines.String(); !strings.Contains(got, "action=login who=192.0.2.7:4711 status=429") || strings.Contains(got, "t0ken") {
+			t.Errorf("after six guesses the log says %s", got)
 		}
 	})
 }

@@ -7,13 +7,23 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // maxBody bounds what a page may send: a message of the largest size SQS takes,
 // as a JSON string.
 const maxBody = 2 << 20
+
+const (
+	refusalEvery = time.Second // a line in the log, after the first few
+	refusalBurst = 10
+	maxLogged    = 1 << 10 // bytes of a text in the log
+)
 
 // console is the handler behind [New].
 type console struct {
@@ -22,6 +32,9 @@ type console struct {
 	frames frames
 	depths depths
 	pages  pages
+
+	refusals *rate.Limiter // lines about refused requests
+	unlogged atomic.Int64  // requests since the last of these lines
 }
 
 // New returns the console's handler, for "/" and "/api/", or an error that
@@ -31,7 +44,10 @@ func New(cfg Config) (http.Handler, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	c := &console{cfg: cfg, access: newAccess(cfg.AdminToken, cfg.Hosts)}
+	c := &console{
+		cfg: cfg, access: newAccess(cfg.AdminToken, cfg.Hosts),
+		refusals: rate.NewLimiter(rate.Every(refusalEvery), refusalBurst),
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", asset("index.html"))
 	mux.HandleFunc("GET /assets/{file...}", serveAsset)
@@ -93,30 +109,68 @@ func (c *console) action(mux *http.ServeMux, name string, f func(w http.Response
 		v := c.access.visitorOf(r)
 		switch err := c.access.cross.Check(r); {
 		case err != nil:
-			problem(w, http.StatusForbidden, "caused by another site")
+			c.refuse(w, r, http.StatusForbidden, name, "caused by another site")
 			return
 		case !v.mayAct():
-			problem(w, http.StatusForbidden, "only visitors on the worker's own machine and those with the admin token may do that")
+			c.refuse(w, r, http.StatusForbidden, name, "only visitors on the worker's own machine and those with the admin token may do that")
 			return
 		case !v.bearer && !c.access.isPage(r):
-			problem(w, http.StatusForbidden, "the header "+csrfHeader+" of /api/session is missing")
+			c.refuse(w, r, http.StatusForbidden, name, "the header "+csrfHeader+" of /api/session is missing")
 			return
 		}
-		f(w, r, func(ctx context.Context, fields ...any) {
-			c.cfg.Logger.InfoContext(ctx, "console action", append([]any{"action", name, "who", v.who()}, fields...)...)
+		f(w, r, func(ctx context.Context, message string, fields ...any) {
+			c.cfg.Logger.InfoContext(ctx, message, append([]any{"action", name, "who", v.who()}, clipped(fields)...)...)
 		})
 	})
 }
 
-// actionLog writes the line about an action: what it was done to.
-type actionLog func(ctx context.Context, fields ...any)
+// actionLog writes a line about an action: what it was done to. Texts are cut,
+// for they come from whoever asked, or out of a message.
+type actionLog func(ctx context.Context, message string, fields ...any)
+
+// acted is the line that every action writes; a long one writes another at its end.
+const acted = "console action"
+
+// clipped returns fields with their texts cut.
+func clipped(fields []any) []any {
+	fields = slices.Clone(fields)
+	for i, field := range fields {
+		switch field := field.(type) {
+		case string:
+			fields[i] = clip(field, maxLogged)
+		case error:
+			fields[i] = clip(field.Error(), maxLogged)
+		case []string:
+			short := make([]string, len(field)) // their number is bounded where they are read
+			for i, text := range field {
+				short[i] = clip(text, maxIDShown)
+			}
+			fields[i] = short
+		}
+	}
+	return fields
+}
+
+// refuse answers a request that somebody had no right to, or made too often, and
+// says so in the log. Everybody can make such requests: of many at once, some
+// are only counted, in the next line.
+func (c *console) refuse(w http.ResponseWriter, r *http.Request, status int, action, reason string) {
+	if c.refusals.Allow() {
+		c.cfg.Logger.WarnContext(r.Context(), "console request refused",
+			"action", action, "who", c.access.visitorOf(r).who(), "status", status, "reason", reason, "unlogged_before", c.unlogged.Swap(0))
+	} else {
+		c.unlogged.Add(1)
+	}
+	problem(w, status, reason)
+}
 
 // Session is what a page has to know once: who its visitor is, and what there
 // is to see.
 type Session struct {
-	MayAct   bool   `json:"may_act"`   // the visitor may do more than look
-	LoggedIn bool   `json:"logged_in"` // by the token
-	CanLogin bool   `json:"can_login"` // there is a token
+	MayAct   bool   `json:"may_act"`        // the visitor may do more than look
+	LoggedIn bool   `json:"logged_in"`      // by the token
+	Ends     int64  `json:"ends,omitempty"` // epoch ms: when that is over
+	CanLogin bool   `json:"can_login"`      // there is a token
 	CSRF     string `json:"csrf,omitempty"`
 	Queue    string `json:"queue"`
 	DLQ      string `json:"dlq,omitempty"`
@@ -131,7 +185,7 @@ type Session struct {
 func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
 	v := c.access.visitorOf(r)
 	s := Session{
-		MayAct: v.mayAct(), LoggedIn: v.session != "", CanLogin: c.cfg.AdminToken != "",
+		MayAct: v.mayAct(), LoggedIn: v.session != "", Ends: epoch(v.ends), CanLogin: c.cfg.AdminToken != "",
 		Queue: lastPart(c.cfg.QueueURL), DLQ: lastPart(c.cfg.DLQURL), Table: c.cfg.Table, Version: c.cfg.Version,
 		TaskID: c.cfg.TaskID, Started: c.cfg.Started.UnixMilli(), Local: c.cfg.Local, Drain: c.cfg.Drain != nil,
 	}
@@ -150,48 +204,56 @@ func (c *console) postLogin(w http.ResponseWriter, r *http.Request) {
 		Token string `json:"token"`
 	}
 	if c.access.cross.Check(r) != nil {
-		problem(w, http.StatusForbidden, "caused by another site")
+		c.refuse(w, r, http.StatusForbidden, "login", "caused by another site")
 		return
 	}
 	if !read(w, r, &in) {
 		return
 	}
-	cookie, limited := c.access.login(in.Token, time.Now())
+	id, limited := c.access.login(in.Token, time.Now())
 	switch {
 	case limited:
 		w.Header().Set("Retry-After", "1")
-		problem(w, http.StatusTooManyRequests, "too many failed tries; wait a moment")
-	case cookie == nil:
+		c.refuse(w, r, http.StatusTooManyRequests, "login", "too many failed tries; wait a moment")
+	case id == "":
 		c.cfg.Logger.WarnContext(r.Context(), "console login refused", "who", r.RemoteAddr)
 		problem(w, http.StatusUnauthorized, "that is not the admin token")
 	default:
-		cookie.Secure = r.TLS != nil
-		http.SetCookie(w, cookie)
+		http.SetCookie(w, sessionCookie(r, id, int(sessionTime/time.Second)))
 		c.cfg.Logger.InfoContext(r.Context(), "console login", "who", r.RemoteAddr)
 		answer(w, done)
 	}
 }
 
-// postLogout needs no proof but its cookie: a foreign page's request has none.
+// postLogout needs no proof but its cookie. Another site's request has none,
+// but its answer would take away the one that is there.
 func (c *console) postLogout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, c.access.logout(c.access.visitorOf(r).session))
+	if c.access.cross.Check(r) != nil {
+		c.refuse(w, r, http.StatusForbidden, "logout", "caused by another site")
+		return
+	}
+	if v := c.access.visitorOf(r); v.session != "" {
+		c.access.logout(v.session)
+		c.cfg.Logger.InfoContext(r.Context(), "console logout", "who", v.who())
+	}
+	http.SetCookie(w, sessionCookie(r, "", -1))
 	answer(w, done)
 }
 
 func (c *console) postPause(w http.ResponseWriter, r *http.Request, log actionLog) {
 	c.cfg.Pool.Pause()
-	log(r.Context())
+	log(r.Context(), acted)
 	answer(w, done)
 }
 
 func (c *console) postResume(w http.ResponseWriter, r *http.Request, log actionLog) {
 	c.cfg.Pool.Resume()
-	log(r.Context())
+	log(r.Context(), acted)
 	answer(w, done)
 }
 
 func (c *console) postDrain(w http.ResponseWriter, r *http.Request, log actionLog) {
-	log(r.Context())
+	log(r.Context(), acted)
 	c.cfg.Drain()
 	answer(w, done)
 }

@@ -22,6 +22,7 @@ const (
 	peekVisibility = 15 // s
 	peekLimit      = 100
 	maxBodyShown   = 2 << 10
+	maxReasonShown = 160 // bytes
 	// movedBySQS stands for the reason of a message that SQS itself has moved.
 	movedBySQS = "moved by SQS: received too often"
 )
@@ -61,7 +62,7 @@ type DeadLetter struct {
 }
 
 func (c *console) postPeek(w http.ResponseWriter, r *http.Request, log actionLog) {
-	log(r.Context(), "queue", c.cfg.DLQURL)
+	log(r.Context(), acted, "queue", c.cfg.DLQURL)
 	var seen []types.Message
 	more, err := c.scanDead(r.Context(), peekVisibility, peekLimit, func(batch []types.Message) bool {
 		seen = append(seen, batch...)
@@ -84,7 +85,7 @@ func (c *console) postPeek(w http.ResponseWriter, r *http.Request, log actionLog
 func groupDead(messages []types.Message) []DeadGroup {
 	byReason := make(map[string]*DeadGroup)
 	for _, m := range messages {
-		reason := clip(reasonOf(m), maxNameShown)
+		reason := clip(reasonOf(m), maxReasonShown)
 		g := byReason[reason]
 		if g == nil {
 			g = &DeadGroup{Reason: reason}
@@ -110,9 +111,9 @@ func groupDead(messages []types.Message) []DeadGroup {
 func shownDead(m types.Message) DeadLetter {
 	body := aws.ToString(m.Body)
 	return DeadLetter{
-		ID: aws.ToString(m.MessageId), Name: clip(textOf(m, consumer.AttrName), maxNameShown),
+		ID: aws.ToString(m.MessageId), Name: clip(textOf(m, consumer.AttrName), maxNameKept),
 		Error: clip(textOf(m, consumer.AttrError), maxErrorKept), Attempts: clip(textOf(m, consumer.AttrAttempts), 20),
-		OriginalID: clip(textOf(m, consumer.AttrOriginalID), 100), Sent: millisOf(m, types.MessageSystemAttributeNameSentTimestamp),
+		OriginalID: clip(textOf(m, consumer.AttrOriginalID), maxIDShown), Sent: millisOf(m, types.MessageSystemAttributeNameSentTimestamp),
 		Receives: m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)],
 		Body:     clip(body, maxBodyShown), Bytes: len(body),
 	}

@@ -42,7 +42,7 @@ func (h *History) blame(name, id, text string, receive int, now time.Time) {
 	}
 	f.Count++
 	f.Last = now.UnixMilli()
-	f.Name, f.ID, f.Sample, f.Receive = name, clip(id, 100), text, receive
+	f.Name, f.ID, f.Sample, f.Receive = name, clip(id, maxIDShown), text, receive
 }
 
 // groups returns the groups of failures, the last seen first.

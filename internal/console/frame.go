@@ -189,7 +189,7 @@ func (h *History) flightRows(flights []Flight) ([]FlightRow, int) {
 			name = f.Name
 		}
 		rows[i] = FlightRow{
-			Name: clip(name, maxNameShown), ID: clip(f.ID, 100), Phase: f.Phase, Receive: f.ReceiveCount, LastReceive: f.LastReceive,
+			Name: clip(name, maxNameKept), ID: clip(f.ID, maxIDShown), Phase: f.Phase, Receive: f.ReceiveCount, LastReceive: f.LastReceive,
 			Received: epoch(f.Received), VisibleAt: epoch(f.VisibleAt),
 		}
 		if held, ok := h.holds[name]; ok && f.Phase == "running" {

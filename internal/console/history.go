@@ -24,8 +24,12 @@ const (
 	maxSame      = 16   // deliveries of one of them at once
 	maxSaid      = 16   // verdicts on one name
 	maxWatches   = 8
-	maxNameShown = dedupe.MaxNameBytes // all of it: the page asks for the story of what it shows
-	maxErrorKept = 400                 // bytes
+	maxErrorKept = 400 // bytes
+	maxIDShown   = 100 // bytes; SQS's have 36
+	// maxNameKept keeps a name whole, since its story is found by it. What is
+	// longer than a name can be stays too long when it is cut, so that it does
+	// not become the name of another story.
+	maxNameKept = dedupe.MaxNameBytes + len("…")
 )
 
 // The counters of a bucket.
@@ -323,7 +327,7 @@ func (h *History) handled(id, action, reason string, receive int, sentAt time.Ti
 	b.dwell.add(now.Add(-took).Sub(sentAt))
 	if failure {
 		b.counts[countFailed]++
-		h.blame(clip(name, maxNameShown), id, text, receive, now)
+		h.blame(clip(name, maxNameKept), id, text, receive, now)
 	}
 	if ends {
 		b.counts[countEnded]++
@@ -331,7 +335,7 @@ func (h *History) handled(id, action, reason string, receive int, sentAt time.Ti
 	}
 	h.seq++
 	h.outcomes.put(Outcome{
-		Seq: h.seq, At: now.UnixMilli(), Name: clip(name, maxNameShown), ID: clip(id, 100), Outcome: said.outcome, Action: action,
+		Seq: h.seq, At: now.UnixMilli(), Name: clip(name, maxNameKept), ID: clip(id, maxIDShown), Outcome: said.outcome, Action: action,
 		Attempt: said.attempt, Fence: said.fence, Receive: receive, TookMS: millis(took), Error: text,
 	})
 	if action == actionDeadLetter && known {

@@ -350,7 +350,7 @@ func TestTheHistoryIsBounded(t *testing.T) {
 		}
 	}
 	for _, o := range h.recent(maxOutcomes) {
-		if len(o.Name) > maxNameShown || len(o.Error) > maxErrorKept || len(o.ID) > 100 {
+		if len(o.Name) > maxNameKept || len(o.Error) > maxErrorKept || len(o.ID) > 100 {
 			t.Fatalf("an outcome has %d bytes of name, %d of error, %d of id", len(o.Name), len(o.Error), len(o.ID))
 		}
 	}

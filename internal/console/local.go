@@ -58,7 +58,7 @@ func (c *console) postSend(w http.ResponseWriter, r *http.Request, log actionLog
 		problem(w, http.StatusBadRequest, clip(err.Error(), maxErrorKept))
 		return
 	}
-	log(r.Context(), "name", in.Name, "bytes", len(in.Body))
+	log(r.Context(), acted, "name", in.Name, "bytes", len(in.Body))
 	id, err := c.send(r.Context(), in)
 	if err != nil {
 		problem(w, http.StatusBadGateway, clip(err.Error(), maxErrorKept))
@@ -131,11 +131,11 @@ func (c *console) postReplay(w http.ResponseWriter, r *http.Request, log actionL
 	}
 	counts, unfollow, ok := c.cfg.History.follow(in.Name)
 	if !ok {
-		problem(w, http.StatusTooManyRequests, "too many replays at a time")
+		c.refuse(w, r, http.StatusTooManyRequests, "replay", "too many replays at a time")
 		return
 	}
 	defer unfollow()
-	log(r.Context(), "name", in.Name, "count", in.Count, "concurrency", in.Concurrency)
+	log(r.Context(), acted, "name", in.Name, "count", in.Count, "concurrency", in.Concurrency)
 
 	ctx, cancel := context.WithTimeout(r.Context(), replayTime)
 	defer cancel()

@@ -50,7 +50,7 @@ func (r Redrive) wants() (func(types.Message) bool, bool) {
 	case r.All && r.Reason == "" && len(r.IDs) == 0:
 		return func(types.Message) bool { return true }, true
 	case !r.All && r.Reason != "" && len(r.IDs) == 0:
-		return func(m types.Message) bool { return clip(reasonOf(m), maxNameShown) == r.Reason }, true
+		return func(m types.Message) bool { return clip(reasonOf(m), maxReasonShown) == r.Reason }, true
 	case !r.All && r.Reason == "" && len(r.IDs) > 0:
 		return func(m types.Message) bool { return slices.Contains(r.IDs, aws.ToString(m.MessageId)) }, true
 	default:
@@ -72,13 +72,13 @@ func (c *console) postRedrive(w http.ResponseWriter, r *http.Request, log action
 		problem(w, http.StatusBadRequest, "give ids (at most "+strconv.Itoa(peekLimit)+"), or reason, or all")
 		return
 	}
-	log(r.Context(), "queue", c.cfg.DLQURL, "ids", in.IDs, "reason", in.Reason, "all", in.All)
+	log(r.Context(), acted, "queue", c.cfg.DLQURL, "ids", in.IDs, "reason", in.Reason, "all", in.All)
 	p := newProgress(w)
 	step, err := c.redrive(r.Context(), wanted, len(in.IDs), func(s RedriveStep) { p.step(s) })
 	if err != nil {
 		step.Error = clip(err.Error(), maxErrorKept)
 	}
-	c.cfg.Logger.InfoContext(r.Context(), "console redrive ended",
+	log(r.Context(), "console redrive ended",
 		"moved", step.Moved, "seen", step.Seen, "refused", step.Refused, "returned", step.Returned, "more", step.More, "error", err)
 	p.step(step)
 }

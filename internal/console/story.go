@@ -123,7 +123,7 @@ func (c *console) shown(r dedupe.Record) *Record {
 		Status: string(r.Status), Final: r.Status.Final(), Attempts: r.Attempts, Fence: int64(r.Fence), Version: int64(r.Version),
 		HeldHere: r.Status == dedupe.InProgress && c.cfg.History.holdsName(r.Name, int64(r.Fence)), LeaseUntil: epoch(r.LeaseUntil),
 		CreatedAt: epoch(r.CreatedAt), CompletedAt: epoch(r.CompletedAt), ExpiresAt: epoch(r.ExpiresAt),
-		MessageID: clip(r.MessageID, 100), ReopenedBy: clip(r.ReopenedBy, 100),
+		MessageID: clip(r.MessageID, maxIDShown), ReopenedBy: clip(r.ReopenedBy, maxIDShown),
 		Result: result, ResultType: resultType, ResultSize: len(r.Result), Error: clip(r.Error, dedupe.MaxErrorBytes),
 	}
 	if r.Fingerprint != (dedupe.Fingerprint{}) {
@@ -165,11 +165,11 @@ func (c *console) postForget(w http.ResponseWriter, r *http.Request, log actionL
 	}
 	effective, err := c.cfg.Records.Forget(r.Context(), in.Name, in.Force)
 	if err != nil {
-		log(r.Context(), "name", in.Name, "force", in.Force, "error", err)
+		log(r.Context(), acted, "name", in.Name, "force", in.Force, "error", err)
 		recordProblem(w, err)
 		return
 	}
-	log(r.Context(), "name", in.Name, "force", in.Force)
+	log(r.Context(), acted, "name", in.Name, "force", in.Force)
 	c.cfg.History.happened(in.Name, "forgotten", "")
 	answer(w, map[string]any{"status": "done", "effective_at": effective.UnixMilli()})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -126,6 +128,52 @@ func TestALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 }
 
 // fillDead puts dead letters of three reasons into the queue.
+func TestALongNameIsWholeWhereverItLeadsToItsStory(t *testing.T) {
+	long := func(end string) string { return strings.Repeat("n", dedupe.MaxNameBytes-len(end)) + end }
+	inVirtualTime(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+		if a, _ := dedupe.AttemptFrom(ctx); a.Name == long("waits") {
+			<-ctx.Done()
+			return dedupe.Payload{}, context.Cause(ctx)
+		}
+		return dedupe.Payload{}, errors.New("card declined")
+	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		w.Send(t, w.QueueURL, long("waits"), nil)
+		w.Send(t, w.QueueURL, long("fails"), nil)
+		time.Sleep(500 * time.Millisecond)
+		all := get[struct {
+			Flights  []console.FlightRow `json:"flights"`
+			Outcomes []console.Outcome   `json:"outcomes"`
+			Failures []console.Failure   `json:"failures"`
+		}](c, "/api/status")
+		if len(all.Flights) != 1 || len(all.Outcomes) != 1 || len(all.Failures) != 1 {
+			t.Fatalf("the page shows %+v", all)
+		}
+		for what, got := range map[string][2]string{
+			"flight": {all.Flights[0].Name, long("waits")}, "outcome": {all.Outcomes[0].Name, long("fails")}, "failure": {all.Failures[0].Name, long("fails")},
+		} {
+			if got[0] != got[1] {
+				t.Errorf("the name of the %s has %d bytes: %q", what, len(got[0]), got[0])
+			}
+		}
+
+		w.Send(t, w.DLQURL, long("fails"), map[string]string{consumer.AttrReason: "rejected"})
+		w.Send(t, w.DLQURL, long("fails")+"!", map[string]string{consumer.AttrReason: "too long"})
+		w.Send(t, w.DLQURL, strings.Repeat("n", 5000), map[string]string{consumer.AttrReason: "much too long"})
+		for _, group := range decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes()).Groups {
+			name, status := group.Messages[0].Name, http.StatusBadRequest // no name, so no story
+			if group.Reason == "rejected" {
+				status = http.StatusOK
+			}
+			if rec := c.ask(http.MethodGet, "/api/names?name="+url.QueryEscape(name), nil); rec.Code != status || len(name) > dedupe.MaxNameBytes+3 {
+				t.Errorf("the story of %s, a name of %d bytes, answers %d", group.Reason, len(name), rec.Code)
+			}
+			if group.Reason == "rejected" && name != long("fails") {
+				t.Errorf("the letter is of %q", name)
+			}
+		}
+	})
+}
+
 func fillDead(t *testing.T, w *consoletest.Worker) {
 	t.Helper()
 	for i := range 12 {
@@ -380,6 +428,31 @@ func TestTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
 		}
 		if n := left(); n != 16 {
 			t.Errorf("%d are left", n)
+		}
+	})
+}
+
+func TestTheLogSaysWhoAndWhatInBoundedLines(t *testing.T) {
+	log, lines := logged()
+	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { c.Logger = log }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		long := strings.Repeat("x", 1<<20)
+		for path, order := range map[string]map[string]any{
+			"/api/forget":       {"name": long},
+			"/api/dead/redrive": {"reason": long},
+		} {
+			lines.Reset()
+			c.act(path, order)
+			if got := lines.Len(); got > 4<<10 || !strings.Contains(lines.String(), "who=127.0.0.1:4711") {
+				t.Errorf("%s writes %d bytes to the log: %.200s", path, got, lines)
+			}
+		}
+		lines.Reset()
+		c.act("/api/dead/redrive", map[string]any{"ids": slices.Repeat([]string{long[:10<<10]}, 100)})
+		if got := lines.Len(); got > 16<<10 {
+			t.Errorf("a hundred long ids write %d bytes to the log", got)
+		}
+		if got := lines.String(); !strings.Contains(got, `msg="console redrive ended" action=dead/redrive who=127.0.0.1:4711 moved=0`) {
+			t.Errorf("the log says %.200s", got)
 		}
 	})
 }

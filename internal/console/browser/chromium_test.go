@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -192,6 +193,28 @@ func (p *tab) click(selector string) {
 	p.do(chromedp.Click(selector))
 }
 
+// tap taps with a finger what a selector names, until the page has noticed it:
+// of the first touches after a change of size, Chromium makes no click.
+func (p *tab) tap(selector string) {
+	p.t.Helper()
+	at := eval[[]float64](p, fmt.Sprintf(`(e => {
+		window.taps = 0;
+		e.addEventListener('click', () => window.taps++);
+		e.scrollIntoView({block: 'center'});
+		const r = e.getBoundingClientRect();
+		return [r.left + r.width / 2, r.top + r.height / 2];
+	})(document.querySelector(%q))`, selector))
+	for end := time.Now().Add(patience); eval[int](p, `window.taps`) == 0; {
+		if time.Now().After(end) {
+			p.t.Fatalf("%s notices no tap", selector)
+		}
+		p.do(
+			command(input.DispatchTouchEvent, input.DispatchTouchEventParams{Type: input.DispatchTouchEventTypeTouchStart, TouchPoints: []*input.TouchPoint{{X: at[0], Y: at[1]}}}),
+			command(input.DispatchTouchEvent, input.DispatchTouchEventParams{Type: input.DispatchTouchEventTypeTouchEnd, TouchPoints: []*input.TouchPoint{}}),
+		)
+	}
+}
+
 // fill types text into an empty field.
 func (p *tab) fill(selector, text string) {
 	p.t.Helper()
@@ -228,7 +251,7 @@ func (p *tab) shoot(name string) []byte {
 		png = shot.Data
 		return err
 	}))
-	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), p.t.Name()+"-"+name+".png"), png, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), strings.ReplaceAll(p.t.Name(), "/", "-")+"-"+name+".png"), png, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 	return png
@@ -245,5 +268,7 @@ func prefer(feature, value string) void {
 // colors asks for "dark" or "light" ones.
 func colors(scheme string) void { return prefer("prefers-color-scheme", scheme) }
 
-// phone is the size of a phone.
-func phone() void { return chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile) }
+// phone is a phone's size and its way to touch.
+func phone() void {
+	return chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch)
+}

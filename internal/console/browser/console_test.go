@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -53,17 +56,20 @@ func shop(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 	}
 	switch {
 	case sum%97 == 0:
-		return dedupe.Payload{}, &declined{}
+		return dedupe.Payload{}, declined
 	case sum%41 == 0 && a.Number == 1:
 		return dedupe.Payload{}, fmt.Errorf("charge card for %q: gateway answered 502", a.Name)
 	}
 	return dedupe.Payload{Data: fmt.Appendf(nil, `{"charged":%d,"currency":"EUR"}`, sum)}, nil
 }
 
-type declined struct{}
+// permanent is an error after which a name is not tried again.
+type permanent string
 
-func (*declined) Error() string   { return "card declined" }
-func (*declined) Permanent() bool { return true }
+func (p permanent) Error() string { return string(p) }
+func (permanent) Permanent() bool { return true }
+
+const declined = permanent("card declined")
 
 func TestThePageLoadsAndFollowsARunOfAThousandMessages(t *testing.T) {
 	var runs atomic.Int64
@@ -88,6 +94,12 @@ func TestThePageLoadsAndFollowsARunOfAThousandMessages(t *testing.T) {
 		if (moved.length) window.shift += e.value;
 		window.moved.push(...moved.map(element => element.id || element.className || element.tagName));
 	} }).observe({type: 'layout-shift', buffered: false}), true)`)
+	// What does move is seen to.
+	eval[bool](p, `(document.getElementById('tiles').style.marginBlockStart = '40px', true)`)
+	p.until("tiles that are pushed down are noted", `window.shift > 0.01 && window.moved.length > 0`)
+	eval[bool](p, `(document.getElementById('tiles').style.marginBlockStart = '', window.before = window.shift, true)`)
+	p.until("and that they are back", `window.shift > window.before`)
+	eval[bool](p, `(window.shift = 0, window.moved = [], true)`)
 	for i := range 1000 {
 		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i), nil)
 	}
@@ -357,7 +369,7 @@ func TestNothingMovesForWhoDoesNotWantIt(t *testing.T) {
 func TestAFailuresLinkKeepsTheFocus(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		a, _ := dedupe.AttemptFrom(ctx)
-		return dedupe.Payload{}, fmt.Errorf("charge card for %q: %w", a.Name, &declined{})
+		return dedupe.Payload{}, fmt.Errorf("charge card for %q: %w", a.Name, declined)
 	}})
 	w.Send(t, w.QueueURL, "order-1", nil)
 	p := open(t, w.Server.URL)
@@ -373,69 +385,360 @@ func TestAFailuresLinkKeepsTheFocus(t *testing.T) {
 	}
 }
 
-// Two groups of failures that take turns at the top, and a message whose older
-// neighbour ends: what the keyboard is at stays.
-func TestAListThatChangesItsOrderKeepsTheFocus(t *testing.T) {
-	held := make(chan struct{})
-	w := consoletest.Start(t, consoletest.Options{Concurrency: 4, Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
-		a, _ := dedupe.AttemptFrom(ctx)
-		switch {
-		case a.Name == "older":
-			<-held
-			return dedupe.Payload{}, nil
-		case a.Name == "younger":
-			<-ctx.Done()
-			return dedupe.Payload{}, context.Cause(ctx)
-		case strings.HasPrefix(a.Name, "order-"):
-			return dedupe.Payload{}, &declined{}
-		default:
-			return dedupe.Payload{}, fmt.Errorf("no stock: %w", &declined{})
-		}
-	}})
-	p := open(t, w.Server.URL)
-	focused := func(what, is string) {
-		t.Helper()
-		if got := eval[string](p, `document.activeElement.textContent.slice(0, 80)`); got != is {
-			t.Errorf("%s: the focus is at %q, want %q", what, got, is)
-		}
+func TestTheFocusStaysWhenListsChangeTheirOrder(t *testing.T) {
+	for name, before := range map[string]string{
+		"with moveBefore":   `typeof Element.prototype.moveBefore === 'function'`,
+		"in other browsers": `delete Element.prototype.moveBefore`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate := make(chan struct{})
+			w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+				switch a, _ := dedupe.AttemptFrom(ctx); {
+				case strings.HasPrefix(a.Name, "slow-"):
+					select {
+					case <-ctx.Done():
+					case <-gate: // one for each that is let go, the oldest first
+					}
+				case strings.HasPrefix(a.Name, "card-"):
+					return dedupe.Payload{}, declined
+				default:
+					return dedupe.Payload{}, permanent("out of stock")
+				}
+				return dedupe.Payload{Data: []byte("{}")}, nil
+			}})
+			p := open(t, w.Server.URL)
+			if !eval[bool](p, before) {
+				t.Fatal("this browser is another one")
+			}
+			focused := func(selector string) {
+				t.Helper()
+				if !eval[bool](p, fmt.Sprintf(`document.activeElement === window.watched && watched.closest(%q) !== null`, selector)) {
+					t.Errorf("the focus is at %s", eval[string](p, `document.activeElement.outerHTML.slice(0, 200)`))
+				}
+			}
+			focus := func(selector string) {
+				eval[bool](p, fmt.Sprintf(`(window.watched = document.querySelector(%q), watched.focus(), true)`, selector))
+			}
+			first := func(want string) {
+				t.Helper()
+				p.until("the last failure is the first of the list: "+want, fmt.Sprintf(`document.querySelector('#failures .what')?.textContent.endsWith(%q)`, want))
+			}
+
+			w.Send(t, w.QueueURL, "card-0", nil)
+			first("card declined")
+			focus("#failures a")
+			for i := range 3 {
+				w.Send(t, w.QueueURL, fmt.Sprintf("stock-%d", i), nil)
+				first("out of stock")
+				focused("#failures")
+				w.Send(t, w.QueueURL, fmt.Sprintf("card-%d", i+1), nil)
+				first("card declined")
+				focused("#failures")
+			}
+
+			for i := range 3 {
+				w.Send(t, w.QueueURL, fmt.Sprintf("slow-%d", i), nil)
+				p.until("it is in flight", fmt.Sprintf(`document.querySelectorAll('#flights tbody tr').length === %d`, i+1))
+			}
+			focus("#flights tbody tr:nth-child(3) a")
+			gate <- struct{}{}
+			p.until("an older one has ended", `document.querySelectorAll('#flights tbody tr').length === 2`)
+			focused("#flights")
+			close(gate)
+			p.until("all have", `document.querySelectorAll('#flights tbody tr').length === 0`)
+			if got := eval[string](p, `document.activeElement.getAttribute('aria-labelledby')`); got != "h-flights" {
+				t.Errorf("when its row has gone, the focus is at %q", got)
+			}
+		})
 	}
-	w.Send(t, w.QueueURL, "order-1", nil)
-	p.until("one group is there", `document.querySelectorAll('#failures li').length === 1`)
-	eval[bool](p, `(document.querySelector('#failures a').focus(), true)`)
-	for i := range 3 { // each comes to the top in its turn
-		w.Send(t, w.QueueURL, fmt.Sprintf("invoice-%d", i), nil)
-		p.until("the other is first", fmt.Sprintf(`document.querySelector('#failures a').textContent === 'invoice-%d'`, i))
-		focused("pushed down", fmt.Sprintf("order-%d", i+1))
-		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i+2), nil)
-		p.until("it is first again", fmt.Sprintf(`document.querySelector('#failures a').textContent === 'order-%d'`, i+2))
-		focused("up again", fmt.Sprintf("order-%d", i+2))
-	}
-	w.Send(t, w.QueueURL, "older", nil)
-	p.until("the first is at work", `document.querySelectorAll('#flights tbody tr').length === 1`)
-	w.Send(t, w.QueueURL, "younger", nil)
-	p.until("both are", `document.querySelectorAll('#flights tbody tr').length === 2`)
-	eval[bool](p, `(document.querySelector('#flights tbody tr:nth-child(2) a').focus(), true)`)
-	focused("before", "younger")
-	close(held)
-	p.until("the older one has ended", `document.querySelectorAll('#flights tbody tr').length === 1`)
-	focused("after", "younger")
 }
 
-// TestALongNameLeadsToItsOwnStory: what does not fit is cut for the eye only.
-func TestALongNameLeadsToItsOwnStory(t *testing.T) {
-	name := strings.Repeat("n", dedupe.MaxNameBytes-1) + "7"
-	w := consoletest.Start(t, consoletest.Options{Handle: shop})
+func TestALongNameLeadsToItsStory(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	name := strings.Repeat("long-name/", 51)
 	w.Send(t, w.QueueURL, name, nil)
 	p := open(t, w.Server.URL)
-	p.until("it is handled", `document.querySelectorAll('#outcomes tbody tr').length === 1`)
-	if got := p.text("#outcomes .name a"); !strings.HasSuffix(got, "…") || len(got) > 200 {
-		t.Errorf("its name is shown as %q", got)
+	p.until("it is listed", `document.querySelector('#outcomes .name a') !== null`)
+	if got := eval[int](p, `document.querySelector('#outcomes .name a').textContent.length`); got > 80 {
+		t.Errorf("%d characters of it are shown", got)
 	}
-	eval[bool](p, `(document.querySelector('#outcomes tbody .name a').click(), true)`) // its middle is out of sight
-	p.until("its story is told", fmt.Sprintf(`document.querySelector('.story-title .big')?.textContent === %q`, name))
-	if got := p.text(".story-title .badge"); got == "no record" {
-		t.Errorf("its record is not found")
+	p.click("#outcomes .name a")
+	p.until("its story is told", `document.querySelector('.story-title .badge')?.textContent === 'completed'`)
+	p.shoot("story")
+}
+
+// troubledPool says that a target is down once it is told to.
+type troubledPool struct {
+	console.Pool
+	down atomic.Bool
+}
+
+func (p *troubledPool) Snapshot(limit int) console.Snapshot {
+	s := p.Pool.Snapshot(limit)
+	if p.down.Load() {
+		s.State, s.Down = "held", []string{"http://target.example:8080"}
 	}
+	return s
+}
+
+func TestNothingMovesWhenTroubleComesAndGoes(t *testing.T) {
+	for name, size := range map[string]void{"desktop": chromedp.EmulateViewport(1440, 1000), "phone": phone()} {
+		t.Run(name, func(t *testing.T) {
+			pool := &troubledPool{}
+			w := consoletest.Start(t, consoletest.Options{Edit: func(c *console.Config) { pool.Pool, c.Pool, c.Drain = c.Pool, pool, func() {} }})
+			p := open(t, w.Server.URL, size)
+			const places = `JSON.stringify(['#tile-handled', '#tile-dwell', '#flights', '#failures', 'nav'].map(s => document.querySelector(s).getBoundingClientRect().toJSON()))`
+			before := eval[string](p, places)
+			pool.down.Store(true)
+			p.until("the trouble is told", `!document.getElementById('trouble').hidden && document.getElementById('state').textContent === 'held'`)
+			if after := eval[string](p, places); after != before {
+				t.Errorf("with the trouble everything is at %s, before it was at %s", after, before)
+			}
+			if !eval[bool](p, `(r => r.height > 0 && r.top >= 0 && r.bottom <= innerHeight)(document.getElementById('trouble').getBoundingClientRect())`) {
+				t.Error("the trouble is not to be seen")
+			}
+			p.axe("trouble")
+			p.shoot("trouble")
+			eval[bool](p, `(scrollTo(0, document.documentElement.scrollHeight), true)`)
+			if !eval[bool](p, `document.getElementById('failures').closest('.panel').getBoundingClientRect().bottom <= document.getElementById('trouble').getBoundingClientRect().top`) {
+				t.Error("the trouble covers the end of the page, wherever that is scrolled to")
+			}
+			eval[bool](p, `(scrollTo(0, 0), true)`)
+			pool.down.Store(false)
+			p.until("it is over", `document.getElementById('trouble').hidden && document.getElementById('state').textContent === 'running'`)
+			if after := eval[string](p, places); after != before {
+				t.Errorf("after the trouble everything is at %s, before it was at %s", after, before)
+			}
+			// What is looked for is there: in the flow, the same text moves the tiles.
+			eval[bool](p, `(document.getElementById('trouble').style.position = 'static', true)`)
+			pool.down.Store(true)
+			p.until("it is told again", `!document.getElementById('trouble').hidden`)
+			if after := eval[string](p, places); after == before {
+				t.Error("nothing moves, whatever comes")
+			}
+		})
+	}
+}
+
+func TestSparklinesAreReadByKeyboardAndByTouch(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Handle: shop})
+	p := open(t, w.Server.URL)
+	for i := range 20 {
+		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i), nil)
+	}
+	attribute := func(name string) string {
+		return eval[string](p, fmt.Sprintf(`document.querySelector('#tile-received .tile-plot').getAttribute(%q)`, name))
+	}
+	readings := func() string {
+		return eval[string](p, `[...new Set([...document.querySelectorAll('.tile-at')].map(e => e.textContent.slice(0, 8)))].join()`)
+	}
+	p.until("there are three points", `document.querySelector('#tile-received .tile-plot').getAttribute('aria-valuemax') === '2'`)
+	if got := attribute("aria-label"); !strings.HasPrefix(got, "Received, the last minute: lowest 0/s, highest ") || !strings.HasSuffix(got, "/s, last 0/s") {
+		t.Errorf("a sparkline is described as %q", got)
+	}
+	if got := readings(); got != "" {
+		t.Errorf("nobody reads, but it says %q", got)
+	}
+	eval[bool](p, `(document.querySelector('#tile-received .tile-plot').focus(), true)`)
+	last := attribute("aria-valuetext")
+	if got := readings(); len(got) != 8 || !strings.HasPrefix(last, got+": ") {
+		t.Errorf("the focus reads %q, the tiles are at %q", last, got)
+	}
+	p.do(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))
+	first := attribute("aria-valuetext")
+	if got := readings(); first == last || attribute("aria-valuenow") != "0" || len(got) != 8 || !strings.HasPrefix(first, got+": ") {
+		t.Errorf("two to the left it reads %q, point %s, the tiles are at %q", first, attribute("aria-valuenow"), got)
+	}
+	p.shoot("keyboard")
+	p.until("there are four points", `document.querySelector('#tile-received .tile-plot').getAttribute('aria-valuemax') === '3'`)
+	if got := attribute("aria-valuetext"); got != first || !strings.HasPrefix(first, readings()+": ") {
+		t.Errorf("when the chart goes on, the reading goes from %q to %q", first, got)
+	}
+	p.do(chromedp.KeyEvent(kb.End))
+	if got := attribute("aria-valuenow"); got == "0" {
+		t.Error("the key for the end does not lead there")
+	}
+	p.do(chromedp.KeyEvent(kb.Escape))
+	if got := readings(); got != "" {
+		t.Errorf("after escape it says %q", got)
+	}
+	p.axe("sparklines")
+
+	p.do(phone())
+	p.until("the page is a phone's", `innerWidth === 390`)
+	p.tap("#tile-handled .tile-plot")
+	p.until("a tap reads all of them", `[...document.querySelectorAll('.tile-at')].every(e => e.textContent !== '' && e.checkVisibility() && e.getBoundingClientRect().height > 10)`)
+	p.shoot("touch")
+}
+
+func TestARowOpensForWhatItHasNoRoomFor(t *testing.T) {
+	for name, size := range map[string]void{"desktop": chromedp.EmulateViewport(1440, 1000), "phone": phone()} {
+		t.Run(name, func(t *testing.T) {
+			w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+				if a, _ := dedupe.AttemptFrom(ctx); a.Name == "slow" {
+					<-ctx.Done() // in flight as long as somebody looks
+					return dedupe.Payload{}, context.Cause(ctx)
+				}
+				return dedupe.Payload{}, declined
+			}})
+			p := open(t, w.Server.URL, size)
+			w.Send(t, w.QueueURL, "slow", nil)
+			w.Send(t, w.QueueURL, "order-1", nil)
+			p.until("both are listed", `document.querySelectorAll('#flights tbody tr').length === 1 && document.querySelectorAll('#outcomes tbody tr').length === 1`)
+			for table, want := range map[string][]string{"#flights": {"Fence", "Attempt 1", "Receive 1"}, "#outcomes": {"card declined", "Then dead-letter", "Fence", "Attempt 1"}} {
+				p.click(table + " .open")
+				p.until("the row is open", fmt.Sprintf(`document.querySelector('%s .open').getAttribute('aria-expanded') === 'true' && document.querySelectorAll('%[1]s .details').length === 1`, table))
+				got := strings.Join(strings.Fields(p.text(table+" .details")), " ")
+				for _, text := range want {
+					if !strings.Contains(got, text) {
+						t.Errorf("%s says %q, without %s", table, got, text)
+					}
+				}
+				if id := eval[string](p, fmt.Sprintf(`[...document.querySelectorAll('%s .details div')].find(e => e.firstChild.textContent === 'Message').lastChild.textContent`, table)); len(id) != 36 {
+					t.Errorf("the message of %s is %q", table, id)
+				}
+				if cut := eval[int](p, fmt.Sprintf(`[...document.querySelectorAll('%s .details dd')].filter(e => { const r = e.getBoundingClientRect(); return r.width === 0 || r.left < 0 || r.right > innerWidth; }).length`, table)); cut > 0 {
+					t.Errorf("%d facts of %s are cut off", cut, table)
+				}
+			}
+			p.shoot("open")
+			p.axe("open rows")
+			w.Send(t, w.QueueURL, "order-2", nil)
+			p.until("another one is listed", `document.querySelectorAll('#outcomes tbody tr').length === 3`)
+			if got := eval[string](p, `[...document.querySelectorAll('#outcomes tbody tr')].map(e => e.className || e.querySelector('.name').textContent).join()`); got != "order-2,order-1,details" {
+				t.Errorf("the outcomes are %s", got)
+			}
+			p.click("#outcomes tr:nth-child(2) .open")
+			p.until("it is closed", `document.querySelector('#outcomes .details') === null`)
+			if !eval[bool](p, `document.activeElement === document.querySelector('#outcomes tr:nth-child(2) .open')`) {
+				t.Error("closing a row takes the focus away")
+			}
+		})
+	}
+}
+
+func TestTheFocusStaysAfterWhatOneDoesOneself(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Token: "t0ken"})
+	for i := range 3 {
+		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected"})
+	}
+	w.Send(t, w.QueueURL, "order-17", nil)
+	p := open(t, w.Remote.URL)
+	press := func(selector string) { // by keyboard
+		t.Helper()
+		p.until(selector+" is there", fmt.Sprintf(`(e => e && e.getClientRects().length && !e.disabled)(document.querySelector(%q))`, selector))
+		eval[bool](p, fmt.Sprintf(`(document.querySelector(%q).focus(), true)`, selector))
+		p.do(chromedp.KeyEvent("\r"))
+	}
+	focused := func(after, id string) {
+		t.Helper()
+		p.until(after+" the focus is at "+id, fmt.Sprintf(`document.activeElement.id === %q`, id))
+	}
+	press("#login")
+	p.fill("#login-token", "t0ken")
+	p.do(chromedp.KeyEvent("\r"))
+	focused("after the login", "logout")
+	press("#pause")
+	focused("after pause", "resume")
+	press("#resume")
+	focused("after resume", "pause")
+
+	p.goTo("#/name/order-17")
+	p.until("the story is told", `document.getElementById('forget') !== null`)
+	eval[bool](p, `(window.told = document.getElementById('refresh'), true)`)
+	press("#refresh")
+	p.until("it is told again", `document.getElementById('refresh') !== window.told`)
+	focused("after a refresh", "refresh")
+	press("#forget")
+	p.until("it asks", `document.getElementById('ask').open`)
+	press("#ask-yes")
+	p.until("it is forgotten", `document.querySelector('.story-title .badge').textContent === 'no record'`)
+	focused("when it is forgotten", "refresh")
+
+	p.goTo("#/dead")
+	press("#peek")
+	p.until("they are shown", `document.querySelectorAll('.letter').length === 3`)
+	focused("after a look", "peek")
+	eval[bool](p, `(document.querySelectorAll('.letter')[0].open = true, document.querySelectorAll('.letter')[1].open = true, true)`)
+	press(".letter:nth-of-type(2) button") // the panel's head is the first
+	p.until("one is sent back", `document.querySelectorAll('.letter').length === 2`)
+	if open := eval[int](p, `document.querySelectorAll('.letter[open]').length`); open != 1 {
+		t.Errorf("%d of the letters that were left are open", open)
+	}
+	focused("when its letter is gone", "peek")
+	press("#dead-list .panel-head button")
+	press("#ask-yes")
+	p.until("all are sent back", `document.querySelector('#dead-list .empty') !== null`)
+	focused("when its group is gone", "peek")
+
+	press("#logout")
+	focused("after the logout", "login")
+}
+
+func TestAWorkerWithTooManyPagesIsNotUnreachable(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{})
+	var full atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if full.Load() && r.URL.Path == "/api/stream" {
+			rw.Header().Set("Content-Type", "application/problem+json")
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = rw.Write([]byte(`{"detail":"too many open pages"}`))
+			return
+		}
+		w.Handler.ServeHTTP(rw, r)
+	}))
+	defer server.Close()
+	defer server.CloseClientConnections()
+	p := open(t, server.URL)
+	p.expect("503")
+	p.expect("ERR_") // the browser notes a broken connection
+	full.Store(true)
+	server.CloseClientConnections()
+	p.until("it says why nothing comes", `document.getElementById('state').textContent === 'not live' && document.getElementById('link').textContent === 'too many open pages; trying again…'`)
+	p.shoot("full")
+	full.Store(false)
+	p.until("it is back", `document.getElementById('state').textContent === 'running' && document.getElementById('link').textContent === ''`)
+}
+
+func TestASessionThatHasEndedTakesItsButtonsAlong(t *testing.T) {
+	const readonly = `document.getElementById('pause').hidden && !document.getElementById('login').hidden && document.getElementById('logout').hidden`
+	login := func(t *testing.T) *tab {
+		w := consoletest.Start(t, consoletest.Options{Token: "t0ken"})
+		p := open(t, w.Remote.URL)
+		p.click("#login")
+		p.fill("#login-token", "t0ken")
+		p.click("#login-form [type=submit]")
+		p.until("the buttons are there", `!document.getElementById('pause').hidden && !document.getElementById('logout').hidden`)
+		return p
+	}
+	const elsewhere = `fetch('/api/logout', {method: 'POST'})` // as another tab would
+	t.Run("when it is used", func(t *testing.T) {
+		p := login(t)
+		if code := eval[int](p, elsewhere+`.then(r => r.status)`); code != http.StatusOK {
+			t.Fatalf("the logout answers %d", code)
+		}
+		p.expect("403")
+		p.click("#pause")
+		p.until("it is read-only", readonly)
+	})
+	t.Run("when its time has come", func(t *testing.T) {
+		p := login(t)
+		// The next answer says that the session ends long before now, and then it does.
+		eval[bool](p, `(() => {
+			const real = window.fetch;
+			window.fetch = async (path, ...rest) => {
+				const response = await real(path, ...rest);
+				if (path !== '/api/session' || window.ended) return response;
+				window.ended = true;
+				const session = await response.json();
+				await real('/api/logout', {method: 'POST'});
+				return Response.json({...session, ends: 1});
+			};
+			dispatchEvent(new Event('forbidden')); // has it ask
+			return true;
+		})()`)
+		p.until("it is read-only", `window.ended && `+readonly)
+	})
 }
 
 // twicePool has one message delivered twice.

@@ -16,6 +16,9 @@ async function check(response) {
   try {
     detail = (await response.json()).detail ?? detail;
   } catch { /* not one of ours */ }
+  // Who was allowed to may not be any more: the session has ended, or the worker
+  // was replaced by one that knows nothing of it.
+  if (response.status === 403) dispatchEvent(new Event('forbidden'));
   throw new Refused(response.status, detail || `status ${response.status}`);
 }
 

@@ -47,29 +47,49 @@ function setStatus(status) {
   rows(byId('facts'), facts, ([label]) => label,
     ([label]) => el('div', {}, el('dt', {}, label), el('dd')),
     (node, [, value]) => setText(node.lastChild, String(value)));
+  if (session.ends && status.now >= session.ends) {
+    session.ends = 0; // asked once
+    refreshVisitor().catch(() => {});
+  }
   if (session.may_act) {
-    byId('pause').hidden = !['running', 'held'].includes(status.state);
-    byId('resume').hidden = status.state !== 'paused';
-    byId('drain').hidden = !session.drain || ['draining', 'stopped'].includes(status.state);
+    showButtons({
+      pause: ['running', 'held'].includes(status.state), resume: status.state === 'paused',
+      drain: session.drain && !['draining', 'stopped'].includes(status.state),
+    });
   }
   setFigures(status);
   showFlights(status);
   setDepth(status.queue.dead);
 }
 
-function setLink(state) {
-  setText(byId('link'), state === 'live' ? '' : state === 'paused' ? 'paused' : 'reconnecting…');
-  if (state === 'reconnecting') {
-    setText(byId('state'), 'unreachable');
-    setData(byId('state'), 'state', 'unreachable');
+// counterparts are the buttons that come where others go.
+const counterparts = { pause: 'resume', resume: 'pause', login: 'logout', logout: 'login' };
+
+// showButtons shows or hides buttons of the header. A focus on one that goes
+// moves to its counterpart, or else to one that is there.
+function showButtons(wanted) {
+  const focused = document.activeElement;
+  for (const [id, on] of Object.entries(wanted)) byId(id).hidden = !on;
+  if (!focused.hidden || !focused.closest('.actions')) return;
+  const next = [byId(counterparts[focused.id]), ...document.querySelectorAll('.actions button'), byId('main')];
+  next.find((node) => node && !node.hidden).focus({ preventScroll: true });
+}
+
+function setLink(state, why) {
+  setText(byId('link'), { live: '', paused: 'paused', refused: `${why}; trying again…` }[state] ?? 'reconnecting…');
+  const shown = { reconnecting: 'unreachable', refused: 'not live' }[state];
+  if (shown) {
+    setText(byId('state'), shown);
+    setData(byId('state'), 'state', state === 'refused' ? 'refused' : 'unreachable');
   }
 }
 
 function setVisitor() {
-  byId('login').hidden = session.may_act || !session.can_login;
-  byId('logout').hidden = !session.logged_in;
   byId('readonly').hidden = session.may_act;
-  for (const id of ['pause', 'resume', 'drain']) if (!session.may_act) byId(id).hidden = true;
+  showButtons({
+    login: !session.may_act && session.can_login, logout: session.logged_in,
+    ...(session.may_act ? {} : { pause: false, resume: false, drain: false }),
+  });
   document.querySelector('nav [data-view=dead]').hidden = !session.dlq;
   document.querySelector('nav [data-view=try]').hidden = !(session.local && session.may_act);
 }
@@ -119,6 +139,7 @@ function startControls() {
     await act('/api/logout', 'Logged out.');
     await refreshVisitor();
   });
+  addEventListener('forbidden', () => { refreshVisitor().catch(() => {}); });
   addEventListener('hashchange', () => { route(); byId('main').focus({ preventScroll: true }); });
 }
 
@@ -142,8 +163,8 @@ async function start() {
   }
   live({
     history: setHistory, points: addPoints, status: setStatus, flights: setFlights, outcomes: setOutcomes, failures: setFailures,
-  }, (state) => {
-    setLink(state);
+  }, (state, why) => {
+    setLink(state, why);
     // A worker that was replaced has another secret; ask who we are again.
     if (state === 'live') loadSession().then(setVisitor).catch(() => {});
   });

@@ -1,8 +1,8 @@
 // The dead-letter queue: look, and send back.
 
 import { follow, post, session } from './api.js';
-import { ask, byId, el, setData, setText, toast } from './dom.js';
-import { bytes, count, date, span } from './format.js';
+import { ask, byId, el, redraw, setData, setText, toast } from './dom.js';
+import { bytes, count, date, short, span } from './format.js';
 import { nameLink } from './tables.js';
 
 let depth = null;
@@ -24,20 +24,22 @@ const depthText = () => (depth === null || depth === undefined ? 'The depth of t
 export function showDead() {
   const place = byId('dead');
   const list = el('div', { id: 'dead-list' });
-  place.replaceChildren(
+  redraw(place, [
     el('p', { class: 'lead' }, 'What the worker gave up, with the reason. SQS has no way to look without receiving: each look counts as one receive of every message it shows. ',
       'Nothing acts on that count here, unless this queue has a redrive policy of its own. Messages are hidden for as long as a look takes, at most 15 seconds.'),
     el('div', { class: 'toolbar' },
       session.may_act && el('button', { type: 'button', class: 'primary', id: 'peek', onclick: peek }, 'Look at up to 100'),
       session.may_act && el('button', { type: 'button', id: 'redrive-all', onclick: () => redrive({ all: true }, 'all dead letters') }, 'Redrive all…'),
       el('span', { class: 'note', id: 'dead-depth' }, depthText())),
-    el('p', { id: 'dead-progress', class: 'verdict', role: 'status' }), list);
+    el('p', { id: 'dead-progress', class: 'verdict', role: 'status' }), list], 'peek');
   if (!session.may_act) list.append(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'Bodies may hold what is not for everybody. Log in to look.')));
   else render();
 }
 
 async function peek() {
   const button = byId('peek');
+  if (!button) return; // whoever asked is somewhere else by now
+  const focused = byId('dead').contains(document.activeElement);
   button.disabled = true;
   setText(button, 'Looking…');
   try {
@@ -48,6 +50,8 @@ async function peek() {
   } finally {
     button.disabled = false;
     setText(button, 'Look at up to 100');
+    // A button that is disabled, or gone with its letter, has lost the focus.
+    if (focused && !byId('dead').contains(document.activeElement)) button.focus({ preventScroll: true });
   }
 }
 
@@ -59,28 +63,30 @@ function render() {
     return;
   }
   if (!found.seen) {
-    list.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'No dead letters. That is how it should be.')));
+    redraw(list, [el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'No dead letters. That is how it should be.'))]);
     return;
   }
-  list.replaceChildren(...[
+  const open = new Set([...list.querySelectorAll('details[open]')].map((letter) => letter.id));
+  redraw(list, [
     found.counted && el('p', { class: 'notice warn' }, 'This queue has a redrive policy of its own: every look brings its messages nearer to being moved on.'),
     found.unreleased > 0 && el('p', { class: 'notice warn' }, `${count(found.unreleased)} could not be made visible at once; they are back within 15 seconds.`),
-    ...found.groups.map(group),
+    ...found.groups.map((g) => group(g, open)),
     found.more && el('p', { class: 'note' }, `These are the first ${count(found.seen)}; there may be more.`),
   ].filter(Boolean));
 }
 
-function group(g) {
+function group(g, open) {
   return el('div', { class: 'panel' },
     el('div', { class: 'panel-head' },
       el('h2', {}, g.reason), el('span', { class: 'note' }, `${count(g.count)} × · sent ${date(g.first)}${date(g.first) === date(g.last) ? '' : ` to ${date(g.last)}`}`),
-      el('div', { class: 'right' }, el('button', { type: 'button', class: 'small', onclick: () => redrive({ reason: g.reason }, `the group “${g.reason}”`) }, 'Redrive group…'))),
-    g.messages.map(letter));
+      el('div', { class: 'right' }, el('button', { type: 'button', class: 'small', id: `group-${g.reason}`, onclick: () => redrive({ reason: g.reason }, `the group “${g.reason}”`) }, 'Redrive group…'))),
+    g.messages.map((m) => letter(m, open)));
 }
 
-function letter(m) {
-  return el('details', { class: 'letter' },
-    el('summary', {}, el('span', { class: 'name' }, m.name || 'no name'),
+function letter(m, open) {
+  const id = `letter-${m.id}`;
+  return el('details', { class: 'letter', id, open: open.has(id) },
+    el('summary', { id: `${id}-summary` }, el('span', { class: 'name', title: m.name }, short(m.name) || 'no name'),
       el('span', { class: 'note' }, [m.error || 'no error noted', m.attempts && `${m.attempts} ${m.attempts === '1' ? 'attempt' : 'attempts'}`].filter(Boolean).join(' · '))),
     el('div', { class: 'inside' },
       el('pre', { tabIndex: 0 }, m.body),

@@ -40,26 +40,57 @@ export function setData(node, name, value) {
 }
 
 // rows keeps one child of parent for each item, and reuses it, so that focus,
-// selection and scroll position stay where they are. What has gone is taken out
-// first: then nothing has to move for it. A node that moves loses the focus.
+// selection and scroll position stay where they are.
 export function rows(parent, items, keyOf, make, update) {
   const old = parent.kept ?? new Map();
   const kept = new Map();
-  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
-  const wanted = new Set(items.map(keyOf));
-  for (const [key, node] of old) if (!wanted.has(key)) node.remove();
-  let at = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
     if (kept.has(key)) continue;
     const node = old.get(key) ?? make(item);
     kept.set(key, node);
     update(node, item);
+  }
+  // What is over goes first: the others then mostly stand right already, and
+  // what need not move cannot lose anything by it.
+  for (const [key, node] of old) if (!kept.has(key)) drop(parent, node);
+  let at = parent.firstElementChild;
+  for (const node of kept.values()) {
     if (node === at) at = at.nextElementSibling;
-    else parent.insertBefore(node, at);
+    else move(parent, node, at);
   }
   parent.kept = kept;
-  if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
+}
+
+// move puts node before another one. A plain insertBefore takes a node that is
+// there already out for a moment, and with that the focus from what is in it.
+function move(parent, node, before) {
+  if (!node.isConnected) {
+    parent.insertBefore(node, before);
+  } else if (parent.moveBefore) {
+    parent.moveBefore(node, before);
+  } else {
+    const focused = node.contains(document.activeElement) ? document.activeElement : null;
+    parent.insertBefore(node, before);
+    focused?.focus({ preventScroll: true });
+  }
+}
+
+// drop removes node. A focus in it goes to the list that can be scrolled, so
+// that the keyboard goes on from there.
+function drop(parent, node) {
+  const focused = node.contains(document.activeElement);
+  node.remove();
+  if (focused) parent.closest('.scroll')?.focus({ preventScroll: true });
+}
+
+// redraw gives place new content. A focus in it stays with the element of the
+// same id; where that is gone it goes to what instead names, or to the page's
+// main part, so that the keyboard does not start again at the top.
+export function redraw(place, nodes, instead) {
+  const focused = place.contains(document.activeElement) ? document.activeElement : null;
+  place.replaceChildren(...nodes);
+  if (focused) (byId(focused.id) ?? byId(instead) ?? byId('main')).focus({ preventScroll: true });
 }
 
 // toast tells of what was done, also to screen readers.

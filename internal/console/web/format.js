@@ -54,3 +54,9 @@ export function bytes(n) {
   if (n < 1 << 20) return `${(n / 1024).toFixed(1)} KiB`;
   return `${(n / (1 << 20)).toFixed(1)} MiB`;
 }
+
+// short is a text as far as it fits into a line or two.
+export function short(text, most = 80) {
+  const characters = [...text];
+  return characters.length > most ? `${characters.slice(0, most - 1).join('')}…` : text;
+}

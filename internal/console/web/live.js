@@ -4,8 +4,22 @@
 const silence = 10_000; // ms without an event after which the connection counts as dead
 const longestWait = 15_000;
 
+// refusal returns why a worker that can be reached gives no stream, or "" when
+// that is not so: an EventSource does not tell.
+async function refusal() {
+  const stop = new AbortController();
+  try {
+    const response = await fetch('/api/stream', { cache: 'no-store', signal: stop.signal });
+    return response.ok ? '' : (await response.json()).detail ?? '';
+  } catch {
+    return '';
+  } finally {
+    stop.abort(); // were it a stream now, it would go on for ever
+  }
+}
+
 // live calls handlers[section](data) for each section that has changed, and
-// onLink with "live", "reconnecting" or "paused".
+// onLink with "live", "reconnecting", "refused" and why, or "paused".
 export function live(handlers, onLink) {
   let source = null;
   let failures = 0;
@@ -19,8 +33,15 @@ export function live(handlers, onLink) {
   }
 
   function again() {
+    const answered = source?.readyState === EventSource.CLOSED; // with something else than a stream
     close();
-    onLink('reconnecting');
+    if (answered) {
+      refusal().then((why) => {
+        if (!document.hidden && source?.readyState !== EventSource.OPEN) onLink(why ? 'refused' : 'reconnecting', why);
+      });
+    } else {
+      onLink('reconnecting');
+    }
     const wait = Math.min(longestWait, 500 * 2 ** failures++) * (0.5 + Math.random() / 2);
     timer = setTimeout(open, wait);
   }

@@ -2,7 +2,7 @@
 
 import { get, post, session } from './api.js';
 import { diagram } from './diagram.js';
-import { ask, byId, el, toast } from './dom.js';
+import { ask, byId, el, redraw, toast } from './dom.js';
 import { bytes, date, ms, span, time } from './format.js';
 import { badge, toneOf } from './tables.js';
 
@@ -19,9 +19,9 @@ export async function showStory(name) {
   byId('lookup-name').value = name;
   try {
     const story = await get(`/api/names?name=${encodeURIComponent(name)}`);
-    if (shown === name) place.replaceChildren(...pieces(story));
+    if (shown === name) redraw(place, pieces(story), 'refresh');
   } catch (error) {
-    place.replaceChildren(el('p', { class: 'notice bad', role: 'alert' }, error.message));
+    redraw(place, [el('p', { class: 'notice bad', role: 'alert' }, error.message)]);
   }
 }
 
@@ -34,7 +34,7 @@ function pieces(story) {
     el('p', { class: 'big mono' }, story.name),
     badge(record ? status.toLowerCase().replace('_', ' ') : 'no record', tone[status] ?? ''),
     el('div', { class: 'right' },
-      el('button', { type: 'button', class: 'small', onclick: () => showStory(story.name) }, 'Refresh'),
+      el('button', { type: 'button', class: 'small', id: 'refresh', onclick: () => showStory(story.name) }, 'Refresh'),
       record && session.may_act && el('button', { type: 'button', class: 'small danger', id: 'forget', onclick: () => forget(story) }, 'Forget…')));
   const left = el('div', {},
     el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'The way it took'),

@@ -1,7 +1,7 @@
 // What is in flight, what came of the last messages, and what failed.
 
 import { byId, el, rows, setData, setText } from './dom.js';
-import { count, ms, span, time, unknown } from './format.js';
+import { count, ms, short, span, time, unknown } from './format.js';
 
 const tones = {
   completed: 'good', recorded: 'info', cached: 'info', joined: 'info', deferred: 'info',
@@ -20,13 +20,61 @@ export const nameLink = (name) => (name
   ? pointTo(el('a'), name)
   : el('span', { class: 'faint' }, 'no name'));
 
-// pointTo makes link lead to the story of name.
+// pointTo makes link lead to the story of name: of the whole one, however much
+// of it is shown.
 function pointTo(link, name) {
   if (link.title !== name) {
     Object.assign(link, { href: `#/name/${encodeURIComponent(name)}`, title: name });
-    setText(link, name.length > 160 ? `${name.slice(0, 160)}…` : name); // the whole of it is in the title
+    setText(link, short(name));
   }
   return link;
+}
+
+// nameCell is the cell of a name; name(text) sets it, since that of a message
+// becomes known only when it is read.
+function nameCell() {
+  const link = el('a'); // one for good: it may have the focus
+  const none = nameLink('');
+  const cell = el('td', { class: 'name' }, link, none);
+  cell.name = (name) => {
+    pointTo(link, name).hidden = !name;
+    none.hidden = Boolean(name);
+  };
+  return cell;
+}
+
+// details lets the rows of a table be opened: an open one is followed by another,
+// with what there is no room for. keyOf tells rows apart, facts returns pairs of
+// label and text, and draw draws the table anew.
+function details(keyOf, facts, draw) {
+  const open = new Set();
+  return {
+    // of returns list with what follows each open row.
+    of(list) {
+      const here = new Set(list.map(keyOf));
+      for (const key of open) if (!here.has(key)) open.delete(key);
+      return list.flatMap((item) => (open.has(keyOf(item)) ? [item, { of: item }] : [item]));
+    },
+    button(item) {
+      const key = keyOf(item);
+      return el('button', { type: 'button', class: 'open', 'aria-expanded': 'false', onclick: () => {
+        if (!open.delete(key)) open.add(key);
+        draw();
+      } });
+    },
+    // update says on the button of a row what it does.
+    update(button, item) {
+      const label = `Details of ${item.name || `message ${item.id}`}`;
+      if (button.getAttribute('aria-label') !== label) button.setAttribute('aria-label', label);
+      const expanded = String(open.has(keyOf(item)));
+      if (button.getAttribute('aria-expanded') !== expanded) button.setAttribute('aria-expanded', expanded);
+    },
+    row: (columns) => el('tr', { class: 'details' }, el('td', { colspan: String(columns) }, el('dl'))),
+    show(row, item) {
+      rows(row.querySelector('dl'), facts(item).filter(([, text]) => text), ([label]) => label,
+        ([label]) => el('div', {}, el('dt', {}, label), el('dd')), (node, [, text]) => setText(node.lastChild, text));
+    },
+  };
 }
 
 let flights = [];
@@ -38,21 +86,37 @@ export function setFlights(list) {
   showFlights(status);
 }
 
+const flightKey = (f) => `${f.id} ${f.receive}`; // SQS may have delivered one twice
+const flightDetails = details(flightKey, (f) => [
+  ['Message', f.id], ['Fence', f.fence], ['Attempt', f.attempt && String(f.attempt)],
+  ['Received', time(f.received)], ['Receive', String(f.receive)],
+], () => showFlights(status));
+
 // showFlights is called once a second: the countdowns go on between two changes.
 export function showFlights(latest) {
   status = latest;
   const now = status.now;
-  rows(byId('flights').tBodies[0], flights, (f) => `${f.id} ${f.receive}`, (f) => { // SQS may have delivered one twice
+  rows(byId('flights').tBodies[0], flightDetails.of(flights), (f) => (f.of ? `${flightKey(f.of)} details` : flightKey(f)), (f) => {
+    if (f.of) return flightDetails.row(9);
     const cells = {};
     const cell = (key, className = 'num') => (cells[key] = el('td', { class: className }));
     const phase = badge('');
+    const name = nameCell();
+    const button = flightDetails.button(f);
+    name.prepend(button);
     const row = el('tr', {},
-      el('td', { class: 'name' }, nameLink(f.name)), el('td', {}, phase), cell('age'), cell('lease'), cell('hidden'),
+      name, el('td', {}, phase), cell('age'), cell('lease'), cell('hidden'),
       cell('attempt'), cell('receive'), cell('fence', 'num wide faint'), el('td', { class: 'mono wide', title: f.id }, f.id.slice(0, 8)));
-    Object.assign(row, { cells2: cells, phase });
+    Object.assign(row, { cells2: cells, phase, name, button });
     return row;
   }, (row, f) => {
+    if (f.of) {
+      flightDetails.show(row, f.of);
+      return;
+    }
     const c = row.cells2;
+    row.name.name(f.name);
+    flightDetails.update(row.button, f);
     setText(row.phase, f.phase);
     setData(row.phase, 'tone', toneOf(f.phase));
     setText(c.age, span((now - f.received) / 1000));
@@ -72,13 +136,27 @@ function countdown(cell, until, now) {
   cell.classList.toggle('low', left !== null && left < 5);
 }
 
+let outcomes = [];
+const outcomeDetails = details((o) => o.seq, (o) => [
+  ['Error', o.error], ['Message', o.id], ['Then', o.action], ['Receive', String(o.receive)],
+  ['Attempt', o.attempt && String(o.attempt)], ['Fence', o.fence],
+], () => setOutcomes(outcomes));
+
 export function setOutcomes(list) {
-  rows(byId('outcomes').tBodies[0], list, (o) => o.seq, (o) => el('tr', {},
-    el('td', { class: 'num faint' }, time(o.at)),
-    el('td', { class: 'name' }, nameLink(o.name)),
-    el('td', { title: o.error ?? '' }, badge(o.outcome)),
-    el('td', { class: 'wide faint', title: o.id }, o.receive > 1 ? `${o.action}, receive ${o.receive}` : o.action),
-    el('td', { class: 'num' }, ms(o.took_ms))), () => {});
+  outcomes = list;
+  rows(byId('outcomes').tBodies[0], outcomeDetails.of(list), (o) => (o.of ? `${o.of.seq} details` : o.seq), (o) => {
+    if (o.of) return outcomeDetails.row(5);
+    const button = outcomeDetails.button(o);
+    return Object.assign(el('tr', {},
+      el('td', { class: 'num faint start' }, button, time(o.at)),
+      el('td', { class: 'name' }, nameLink(o.name)),
+      el('td', { title: o.error ?? '' }, badge(o.outcome)),
+      el('td', { class: 'wide faint', title: o.id }, o.receive > 1 ? `${o.action}, receive ${o.receive}` : o.action),
+      el('td', { class: 'num' }, ms(o.took_ms))), { button });
+  }, (row, o) => {
+    if (o.of) outcomeDetails.show(row, o.of);
+    else outcomeDetails.update(row.button, o);
+  });
   byId('outcomes-empty').hidden = list.length > 0;
 }
 

@@ -5,7 +5,7 @@ import { count, ms, rate, span, time, unknown } from './format.js';
 
 const window15 = 900; // s
 const shortest = 60; // s shown at least, while there is not more
-const step = 5; // s
+const pointTime = 5; // s
 
 const kinds = [
   ['recorded', 'recorded'], ['cached', 'cached'], ['joined', 'joined'], ['deferred', 'deferred'],
@@ -16,7 +16,8 @@ const suppressed = (f) => f.recorded + f.cached + f.joined + f.deferred;
 const backlog = (p) => (p.visible === null ? null : p.visible + (p.delayed ?? 0));
 
 // Each tile: series are functions of a point, drawn over each other; at tells a
-// point in words; value, unit, sub and tone are functions of the status.
+// point in words, by the first of the series or the one that main names; value,
+// unit, sub and tone are functions of the status.
 const definitions = [
   { id: 'handled', label: 'Handled', series: [(p) => p.handled], at: (p) => `${rate(p.handled)}/s`,
     value: (s) => rate(s.figures.handled), unit: () => '/s', sub: (s) => `${rate(s.figures.ended)}/s done with, over a minute` },
@@ -44,7 +45,7 @@ const definitions = [
     sub: (s) => (s.queue.dead > 0 ? 'look at them under “Dead letters”' : 'in the dead-letter queue') },
   { id: 'calls', label: 'AWS calls per message', series: [(p) => p.calls_per_message], at: (p) => rate2(p.calls_per_message),
     value: (s) => rate2(s.figures.calls_per_message), unit: () => '', sub: () => 'over the last minute, tries included' },
-  { id: 'handle', label: 'Handle time', series: [(p) => p.handle_p99, (p) => p.handle_p95, (p) => p.handle_p50], at: (p) => `p95 ${ms(p.handle_p95)}`,
+  { id: 'handle', label: 'Handle time', series: [(p) => p.handle_p99, (p) => p.handle_p95, (p) => p.handle_p50], main: 1, at: (p) => `p95 ${ms(p.handle_p95)}`,
     value: (s) => ms(s.figures.handle_p50), unit: () => 'p50', sub: (s) => `p95 ${ms(s.figures.handle_p95)} · p99 ${ms(s.figures.handle_p99)}` },
   { id: 'dwell', label: 'Dwell, sent to handled', series: [(p) => p.dwell_p95, (p) => p.dwell_p50], at: (p) => `p95 ${ms(p.dwell_p95)}`,
     value: (s) => ms(s.figures.dwell_p50), unit: () => 'p50', sub: (s) => `p95 ${ms(s.figures.dwell_p95)}` },
@@ -60,7 +61,10 @@ function makeTile(def) {
   const unit = el('small');
   const at = el('span', { class: 'tile-at', 'aria-hidden': 'true' });
   const sub = el('p', { class: 'tile-sub' });
-  const plot = el('div', { class: 'tile-plot', role: 'img', 'aria-label': `${def.label}, up to the last 15 minutes` });
+  const plot = el('div', { class: 'tile-plot', role: 'slider', tabIndex: 0, 'aria-readonly': 'true', 'aria-label': def.label,
+    'aria-valuemin': '0', 'aria-valuemax': '0', 'aria-valuenow': '0', onkeydown: step,
+    onfocus: () => { if (plot.matches(':focus-visible')) read(points.at(-1)?.t ?? null); }, // not by a click, which reads where it is
+    onblur: () => { if (reading !== null) read(null); }, onpointermove: () => { reading = null; }, onpointerdown: () => { reading = null; } });
   const node = el('article', { class: 'tile', id: `tile-${def.id}` },
     el('div', { class: 'tile-head' }, el('h2', {}, def.label), at),
     el('p', { class: 'tile-value' }, value, unit), sub, plot);
@@ -93,12 +97,63 @@ function showReach() {
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// data is the window of the last 15 minutes, with gaps where nothing is known.
+// shownPoints are those of the last 15 minutes.
+function shownPoints() {
+  const start = (points.at(-1)?.t ?? 0) - window15;
+  return points.filter((p) => p.t >= start);
+}
+
+// data is what a tile draws, with gaps where nothing is known.
 function data(tile) {
-  const end = points.length ? points.at(-1).t : 0;
-  const start = end - window15;
-  const shown = points.filter((p) => p.t >= start);
-  return [shown.map((p) => p.t), ...tile.def.series.map((f) => shown.map((p) => { const v = f(p); return v === undefined ? null : v; }))];
+  const shown = shownPoints();
+  return [shown.map((p) => p.t), ...tile.def.series.map((f) => shown.map((p) => f(p) ?? null))];
+}
+
+// reading is the moment that the keyboard reads all sparklines at; null: none.
+let reading = null;
+
+function read(t) {
+  reading = t;
+  showReading();
+}
+
+function showReading() {
+  for (const { chart } of tiles) {
+    const left = reading === null ? -10 : Math.max(0, chart.valToPos(reading, 'x'));
+    chart.setCursor({ left, top: reading === null ? -10 : 0 }, true, false); // each of them by itself
+  }
+}
+
+const minute = 60 / pointTime; // points
+const ways = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -minute, PageUp: minute, Home: -Infinity, End: Infinity };
+
+// step moves the reading by the arrow keys.
+function step(event) {
+  const shown = shownPoints();
+  if (event.key === 'Escape') {
+    read(null);
+  } else if (Object.hasOwn(ways, event.key) && shown.length) {
+    event.preventDefault();
+    const at = reading === null ? shown.length - 1 : Math.max(0, shown.findIndex((p) => p.t >= reading));
+    read(shown[Math.min(shown.length - 1, Math.max(0, at + ways[event.key]))].t);
+  }
+}
+
+// describe says in words what a sparkline shows, and at which point it is read.
+function describe(tile, at) {
+  const { def, plot } = tile;
+  const shown = shownPoints();
+  const set = (name, value) => { if (plot.getAttribute(name) !== value) plot.setAttribute(name, value); };
+  const index = at ? shown.indexOf(at) : shown.length - 1;
+  set('aria-valuemax', String(Math.max(0, shown.length - 1)));
+  set('aria-valuenow', String(Math.max(0, index)));
+  set('aria-valuetext', index < 0 ? 'nothing yet' : `${time(shown[index].t * 1000)}: ${def.at(shown[index])}`);
+  if (document.activeElement === plot) return; // or it would be read out every second
+  const value = def.series[def.main ?? 0];
+  const known = shown.filter((p) => (value(p) ?? null) !== null);
+  const by = (better) => def.at(known.reduce((best, p) => (better(value(p), value(best)) ? p : best)));
+  set('aria-label', known.length === 0 ? `${def.label}, nothing known yet`
+    : `${def.label}, ${byId('reach').textContent.split(',')[0].toLowerCase().replace('charts: ', '')}: lowest ${by((a, b) => a < b)}, highest ${by((a, b) => a > b)}, last ${def.at(known.at(-1))}`);
 }
 
 function draw(tile) {
@@ -119,8 +174,10 @@ function draw(tile) {
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 }, sync: { key: 'tiles' } },
     series: [{}, ...series],
     hooks: { setCursor: [(u) => {
-      const p = u.cursor.idx === null || u.cursor.idx === undefined ? undefined : points.filter((q) => q.t === u.data[0][u.cursor.idx])[0];
+      const index = u.cursor.idx ?? null;
+      const p = index === null ? undefined : points.find((q) => q.t === u.data[0][index]);
       setText(tile.at, p ? `${time(p.t * 1000)}  ${tile.def.at(p)}` : '');
+      describe(tile, p);
     }] },
   }, data(tile), tile.plot);
 }
@@ -136,7 +193,7 @@ export function startTiles() {
   });
   sizes.observe(byId('tiles'));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => tiles.forEach(draw));
-  addEventListener('pointerleave', () => tiles.forEach((t) => setText(t.at, '')));
+  addEventListener('pointerleave', () => { if (reading === null) tiles.forEach((t) => setText(t.at, '')); });
 }
 
 export function setHistory(all) {
@@ -149,13 +206,18 @@ export function addPoints(last) {
   const byTime = new Map(points.map((p) => [p.t, p]));
   for (const p of last) byTime.set(p.t, p);
   points = [...byTime.values()].sort((a, b) => a.t - b.t);
-  points = points.slice(-(window15 / step + 1));
+  points = points.slice(-(window15 / pointTime + 1));
   show();
 }
 
 function show() {
-  tiles.forEach((t) => t.chart.setData(data(t)));
   showReach();
+  for (const t of tiles) {
+    t.chart.setData(data(t));
+    if (reading === null && !t.at.textContent) describe(t);
+  }
+  // The moment stays while the chart moves on, which it does in a microtask.
+  if (reading !== null) queueMicrotask(showReading);
 }
 
 export function setFigures(status) {

@@ -56,6 +56,7 @@ function replayPanel() {
       verdict.replaceChildren(error.message);
     } finally {
       button.disabled = false;
+      if (document.activeElement === document.body) button.focus({ preventScroll: true }); // lost when it was disabled
       if (byId('replay-name').value === name) byId('replay-name').value = freshName();
     }
   }
