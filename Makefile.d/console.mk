@@ -4,7 +4,7 @@ CHROMIUM_PACKAGES := chromium fonts-inter fonts-dejavu-core
 
 .PHONY: browser
 browser: deps chromium ## the console in Debian's Chromium; pictures in dist/browser
-	@mkdir -p dist/browser
+	@rm -rf dist/browser && mkdir -p dist/browser # only pictures of this run
 	go test -tags browser -count 1 -timeout 15m -artifacts -outputdir $(CURDIR)/dist/browser ./internal/console/browser
 
 .PHONY: console-picture

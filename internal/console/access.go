@@ -152,7 +152,7 @@ func (a *access) logout(id string) {
 // sessionCookie returns the cookie of a session, for the answer to r; a negative
 // age removes it.
 func sessionCookie(r *http.Request, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // a cookie that is always Secure would be thrown away where there is no TLS
 		Name: cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: byTLS(r),
 	}
 }

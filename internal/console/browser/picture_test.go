@@ -39,7 +39,7 @@ func TestThePictureOfTheReadmeCanBeTaken(t *testing.T) {
 	defer cancel()
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same shop every time
+		random := rand.New(rand.NewPCG(1, 2)) // the same shop every time
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for i, n := 0, 0; ctx.Err() == nil; i++ {
