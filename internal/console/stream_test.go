@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -252,6 +253,40 @@ func TestAStreamOutlivesTheServersDeadlines(t *testing.T) {
 	}
 }
 
+// browse opens n pages over the network, waits until each has had two frames,
+// and returns how many each has had by then and later.
+func browse(t testing.TB, url string, n int) (frames []*atomic.Int64, end func()) {
+	transport := &http.Transport{}
+	ctx, cancel := context.WithCancel(context.Background())
+	var pages, loaded sync.WaitGroup
+	loaded.Add(n)
+	for range n {
+		count := new(atomic.Int64)
+		frames = append(frames, count)
+		pages.Go(func() {
+			r, _ := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/stream", nil)
+			resp, err := transport.RoundTrip(r)
+			if err != nil {
+				t.Error(err)
+				loaded.Done()
+				return
+			}
+			defer resp.Body.Close()
+			for reader := bufio.NewReaderSize(resp.Body, 4096); ; {
+				line, err := reader.ReadString('\n')
+				if err != nil {
+					return
+				}
+				if line == "event: status\n" && count.Add(1) == 2 {
+					loaded.Done()
+				}
+			}
+		})
+	}
+	loaded.Wait()
+	return frames, func() { cancel(); pages.Wait(); transport.CloseIdleConnections() }
+}
+
 // A page may cost its worker this much memory: two goroutines, a connection
 // with its buffers, and the last things that were sent.
 const pageBytes = 128 << 10
@@ -261,41 +296,6 @@ func TestAHundredOpenPagesTakeBoundedMemory(t *testing.T) {
 	for i := range 300 {
 		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i/2), nil)
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 1}
-	defer transport.CloseIdleConnections()
-	open := func(n int) (end func()) {
-		var pages sync.WaitGroup
-		ctx, cancel := context.WithCancel(context.Background())
-		seen := make(chan struct{}, 10*n)
-		for range n {
-			pages.Go(func() {
-				r, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.Server.URL+"/api/stream", nil)
-				resp, err := transport.RoundTrip(r)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer resp.Body.Close()
-				reader := bufio.NewReaderSize(resp.Body, 4096)
-				for {
-					line, err := reader.ReadString('\n')
-					if err != nil {
-						return
-					}
-					if line == "event: status\n" {
-						select {
-						case seen <- struct{}{}:
-						default:
-						}
-					}
-				}
-			})
-		}
-		for range 2 * n { // each has had a frame or two
-			<-seen
-		}
-		return func() { cancel(); pages.Wait() }
-	}
 	inUse := func() int64 {
 		runtime.GC()
 		runtime.GC()
@@ -303,9 +303,10 @@ func TestAHundredOpenPagesTakeBoundedMemory(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc + m.StackInuse)
 	}
-	open(2)()
+	_, end := browse(t, w.Server.URL, 2)
+	end()
 	before := inUse()
-	end := open(100)
+	_, end = browse(t, w.Server.URL, 100)
 	during := inUse()
 	end()
 	t.Logf("100 pages take %d KiB, client's side included", (during-before)>>10)
@@ -376,63 +377,84 @@ type subject struct {
 	pages int
 	off   bool // without a console
 
-	w     *consoletest.Worker
-	done  chan struct{}
-	sent  int
 	rates []float64 // messages a second, by round
 }
 
-func (s *subject) start(b *testing.B) {
-	s.done = make(chan struct{}, 1<<16)
-	s.w = consoletest.Start(b, consoletest.Options{Unwatched: s.off, Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
-		s.done <- struct{}{}
-		return dedupe.Payload{}, nil
-	}})
-	s.w.Pool.Pause()
+// scope ends what was started with it before the test ends.
+type scope struct {
+	testing.TB
+	cleanups []func()
 }
 
-// turn lets the worker handle a backlog with its pages open. What it takes to
-// send the backlog and to open the pages does not count; the frames of each
-// second do.
-func (s *subject) turn(b *testing.B) {
-	const backlog = 5000
-	for range backlog {
-		s.w.Send(b, s.w.QueueURL, fmt.Sprintf("order-%d", s.sent), nil)
-		s.sent++
+func (s *scope) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+func (s *scope) end() {
+	for _, f := range slices.Backward(s.cleanups) {
+		f()
 	}
-	var ends []func()
-	for range s.pages {
-		page, end := listen(s.w.Handler)
-		ends = append(ends, end)
-		for page.writes.Load() == 0 {
-			time.Sleep(time.Millisecond)
-		}
+}
+
+// turn lets a new worker handle a backlog with its pages open, and returns the
+// messages a second. A new one, because the records of the others would fill the
+// memory. What it takes to send the backlog and to open the pages does not
+// count; the frames of each second do, so each page has to get them, and
+// leastFrames of them in any case.
+func (s *subject) turn(b *testing.B, backlog, leastFrames int) float64 {
+	scope := &scope{TB: b}
+	defer scope.end()
+	done := make(chan struct{}, 1<<16)
+	w := consoletest.Start(scope, consoletest.Options{Unwatched: s.off, Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
+		done <- struct{}{}
+		return dedupe.Payload{}, nil
+	}})
+	w.Pool.Pause()
+	for i := range backlog {
+		w.Send(b, w.QueueURL, fmt.Sprintf("order-%d", i), nil)
+	}
+	frames, end := browse(b, w.Server.URL, s.pages)
+	defer end()
+	before := make([]int64, s.pages)
+	runtime.GC() // each begins alike
+	for i, count := range frames {
+		before[i] = count.Load()
 	}
 	start := time.Now()
-	s.w.Pool.Resume()
+	w.Pool.Resume()
 	for range backlog {
-		<-s.done
+		<-done
 	}
-	s.rates = append(s.rates, backlog/time.Since(start).Seconds())
-	s.w.Pool.Pause()
-	for _, end := range ends {
-		end()
+	took := time.Since(start)
+	// One a second; a page that is behind for a while catches up with the last one only.
+	for i, count := range frames {
+		if got, least := count.Load()-before[i], max(int64(leastFrames), int64(took.Seconds()/2)); got < least {
+			b.Fatalf("%s: page %d had %d frames in %s, so this says nothing about pages", s.name, i, got, took)
+		}
 	}
+	return float64(backlog) / took.Seconds()
 }
 
 // BenchmarkThroughput is the messages a second of a whole worker in memory:
-// without the console, with it and nobody there, and with 1 and 100 open pages.
-// In each round the four take turns, another one first each time, so that what
-// else the machine does hits them alike. It reports the median rates, and the
-// medians of the ratio to the worker without a console in the same round.
+// without the console, with it and nobody there, and with 1 and 100 open pages,
+// whose own side is in the same process. In each round the four take turns,
+// another one first each time, so that what else the machine does hits them
+// alike. It reports the median rates, and the medians of the ratio to the worker
+// without a console in the same round.
+//
+// A turn is as many messages as the worker without a console handles in six
+// seconds, so that it holds some frames. With -benchtime 1x, which only asks
+// whether the benchmark runs, it is less than one.
 func BenchmarkThroughput(b *testing.B) {
-	subjects := []*subject{{name: "without", off: true}, {name: "unseen"}, {name: "1-page", pages: 1}, {name: "100-pages", pages: 100}}
-	for _, s := range subjects {
-		s.start(b)
+	turnTime, leastFrames := 6*time.Second, 2
+	if flag.Lookup("test.benchtime").Value.String() == "1x" {
+		turnTime, leastFrames = 500*time.Millisecond, 0
 	}
+	subjects := []*subject{{name: "without", off: true}, {name: "unseen"}, {name: "1-page", pages: 1}, {name: "100-pages", pages: 100}}
+	const trial = 2000
+	backlog := max(trial, int(subjects[0].turn(b, trial, 0)*turnTime.Seconds()))
 	for round := 0; b.Loop(); round++ {
 		for i := range subjects {
-			subjects[(round+i)%len(subjects)].turn(b)
+			s := subjects[(round+i)%len(subjects)]
+			s.rates = append(s.rates, s.turn(b, backlog, leastFrames))
 		}
 	}
 	for _, s := range subjects {
@@ -443,6 +465,7 @@ func BenchmarkThroughput(b *testing.B) {
 		b.ReportMetric(median(s.rates), s.name+"-msg/s")
 		b.ReportMetric(median(ratios), s.name+"-ratio")
 	}
+	b.ReportMetric(float64(backlog), "msg/turn")
 }
 
 func median(values []float64) float64 {
