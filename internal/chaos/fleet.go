@@ -17,7 +17,7 @@ import (
 
 // Harm is something that was done to a worker's process.
 type Harm struct {
-	Worker   int
+	Process  int    // by the order of their starts; the first is 1
 	Kind     string // "kill", "pause" or "stop"
 	From, To time.Time
 }
@@ -31,6 +31,7 @@ type Fleet struct {
 
 	mu      sync.Mutex
 	workers []*exec.Cmd // guarded by mu; the present process of each
+	numbers []int       // guarded by mu; of that
 	admins  []string    // guarded by mu; their admin addresses
 	harms   []Harm      // guarded by mu
 	ending  bool        // guarded by mu
@@ -40,7 +41,7 @@ type Fleet struct {
 
 // NewFleet starts n workers. env is given to each, with its own target added.
 func NewFleet(binary string, n int, target string, env []string, log io.Writer) (*Fleet, error) {
-	f := &Fleet{binary: binary, env: env, log: log, workers: make([]*exec.Cmd, n), admins: make([]string, n)}
+	f := &Fleet{binary: binary, env: env, log: log, workers: make([]*exec.Cmd, n), numbers: make([]int, n), admins: make([]string, n)}
 	for i := range n {
 		if err := f.start(i, target); err != nil {
 			f.Kill()
@@ -64,13 +65,13 @@ func (f *Fleet) start(i int, target string) error {
 	}
 	admin := fmt.Sprintf("127.0.0.1:%d", port)
 	cmd := exec.Command(f.binary, "--admin-addr", admin) //nolint:gosec,noctx // built by the caller; Kill or Stop ends it
-	cmd.Env = append(append(os.Environ(), f.env...), fmt.Sprintf("SQSONCE_TARGET_URL=%s/w%d", target, i))
+	cmd.Env = append(append(os.Environ(), f.env...), fmt.Sprintf("SQSONCE_TARGET_URL=%s/p%d", target, f.starts+1))
 	cmd.Stdout, cmd.Stderr = f.log, f.log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start worker %d: %w", i, err)
 	}
-	f.workers[i], f.admins[i] = cmd, admin
 	f.starts++
+	f.workers[i], f.numbers[i], f.admins[i] = cmd, f.starts, admin
 	f.ended.Go(func() {
 		_ = cmd.Wait() // killed, mostly
 		time.Sleep(200 * time.Millisecond)
@@ -116,7 +117,7 @@ func (f *Fleet) signal(i int, kind string, s syscall.Signal) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	pid := f.workers[i].Process.Pid
-	f.harms = append(f.harms, Harm{Worker: i, Kind: kind, From: time.Now()})
+	f.harms = append(f.harms, Harm{Process: f.numbers[i], Kind: kind, From: time.Now()})
 	_ = f.workers[i].Process.Signal(s) // it may have just ended
 	return pid
 }
@@ -131,7 +132,7 @@ func (f *Fleet) resume(pid int) {
 		}
 		_ = cmd.Process.Signal(syscall.SIGCONT)
 		for j := range f.harms {
-			if h := &f.harms[j]; h.Worker == i && h.Kind == "pause" && h.To.IsZero() {
+			if h := &f.harms[j]; h.Process == f.numbers[i] && h.Kind == "pause" && h.To.IsZero() {
 				h.To = time.Now()
 			}
 		}

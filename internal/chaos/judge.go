@@ -76,8 +76,8 @@ func (r *Report) Judge(calls map[string][]Call, harms []Harm, lease time.Duratio
 
 // judge compares a call with the one before it.
 func (r *Report) judge(before, after Call, harms []Harm, lease time.Duration) {
-	what := fmt.Sprintf("%s: fence %d by worker %d at %s, then fence %d by worker %d at %s", before.Name,
-		before.Fence, before.Worker, before.Start.Format(time.StampMilli), after.Fence, after.Worker, after.Start.Format(time.StampMilli))
+	what := fmt.Sprintf("%s: fence %d by process %d at %s, then fence %d by process %d at %s", before.Name,
+		before.Fence, before.Process, before.Start.Format(time.StampMilli), after.Fence, after.Process, after.Start.Format(time.StampMilli))
 	harm := harmed(before, after.Start, harms, lease)
 	if after.Fence <= before.Fence {
 		r.FenceRegressions = append(r.FenceRegressions, what)
@@ -101,15 +101,16 @@ func (r *Report) judge(before, after Call, harms []Harm, lease time.Duration) {
 	}
 }
 
-// harmed returns what was done to the worker of a call while it could matter
-// for this call, and before the next one.
+// harmed returns what was done to the process of a call while it could matter
+// for this call, and before the next one. A request can be on its way when its
+// process is killed, so that the target sees it later.
 func harmed(c Call, next time.Time, harms []Harm, lease time.Duration) string {
 	for _, h := range harms {
-		if h.Worker != c.Worker || h.From.After(next) {
+		if h.Process != c.Process || h.From.After(next) {
 			continue
 		}
 		switch {
-		case h.Kind == "kill" && h.From.After(c.Start),
+		case h.Kind == "kill",
 			h.Kind == "stop" && h.From.After(c.Start.Add(-drain)),
 			h.Kind == "pause" && (h.To.IsZero() || h.To.After(c.Start.Add(-lease))):
 			return h.Kind

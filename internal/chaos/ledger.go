@@ -19,7 +19,7 @@ type Call struct {
 	Name       string
 	Fence      int64
 	Attempt    int
-	Worker     int
+	Process    int // that made it, see [Harm]
 	Start, End time.Time
 	Status     int // answered; 0 when the connection broke before
 }
@@ -71,7 +71,7 @@ func (l *Ledger) Close() {
 	<-l.served
 }
 
-// ServeHTTP implements the work: /w3 is where worker 3 posts to.
+// ServeHTTP implements the work: /p3 is where the third process posts to.
 func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body) // without it the server does not notice a broken connection
 	call, took, status := l.begin(r)
@@ -97,7 +97,7 @@ func (l *Ledger) begin(r *http.Request) (call *Call, took time.Duration, status 
 	}
 	call = &Call{
 		Name: r.Header.Get("X-Sqsonce-Name"), Start: time.Now(), Fence: number(r.Header.Get("X-Sqsonce-Fence")),
-		Attempt: int(number(r.Header.Get("X-Sqsonce-Attempt"))), Worker: int(number(strings.TrimPrefix(r.URL.Path, "/w"))),
+		Attempt: int(number(r.Header.Get("X-Sqsonce-Attempt"))), Process: int(number(strings.TrimPrefix(r.URL.Path, "/p"))),
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
