@@ -30,8 +30,9 @@ import (
 )
 
 // inBubble is a worker whose queue, store and target are all in this process,
-// so that it can run in virtual time. The queue and the store take a few
-// milliseconds for each call.
+// so that it can run in virtual time: a time.Sleep of its tests, and of what
+// stands in for servers, takes none of the real one. The queue and the store take
+// a few milliseconds for each call.
 type inBubble struct {
 	*worker
 	t      *testing.T

@@ -1,4 +1,5 @@
-// Package deps holds the tests of which package may use which.
+// Package deps holds the tests of the source itself: which package may use
+// which, and what tests may not do.
 package deps
 
 import (
