@@ -319,7 +319,8 @@ func TestARetryHappensInPlaceAndCountsTowardsTheLast(t *testing.T) {
 }
 
 // TestAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp: SQS would deliver it again,
-// so a stop that cuts off its last try in place is no reason to dead-letter it.
+// so a stop that cuts off its last try in place is no reason to dead-letter it,
+// where nobody has recorded that as its end.
 func TestAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp(t *testing.T) {
 	bubble(t, 2, true, func(t *testing.T, p *pool) {
 		p.cfg.DrainTimeout = 5 * time.Second

@@ -92,8 +92,9 @@ func (n counts) nextPoll() int {
 	}
 }
 
-// topUp says how many more than n a poll may ask for that is about to go.
-func (n counts) topUp(asked int) int {
+// more says how many more messages a poll may ask for that is about to go for
+// asked. A probe, while something is down, stays alone.
+func (n counts) more(asked int) int {
 	if n.blocked() || n.condition != Up {
 		return 0
 	}
@@ -171,11 +172,12 @@ func (f *floor) planPoll() int {
 	return n
 }
 
-// topUp reserves more slots for a poll that is about to go.
+// topUp reserves more slots for a poll that is about to go for asked messages,
+// and returns how many.
 func (f *floor) topUp(asked int) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := f.counts.topUp(asked)
+	n := f.more(asked)
 	f.reserved += n
 	return n
 }

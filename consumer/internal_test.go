@@ -178,6 +178,29 @@ func isGranted(t *turn) bool {
 	}
 }
 
+func TestAPollThatIsAboutToGoAsksForMore(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*counts)
+		want   int
+	}{
+		"up to ten":                         {func(*counts) {}, 7},
+		"no more than is free":              {func(n *counts) { n.running = 45 }, 2},
+		"nothing when who waits needs it":   {func(n *counts) { n.queued = 47 }, 0},
+		"nothing at a stop":                 {func(n *counts) { n.stopping = true }, 0},
+		"nothing while paused":              {func(n *counts) { n.paused = true }, 0},
+		"nothing while something is down":   {func(n *counts) { n.condition = Down }, 0},
+		"nothing while something is closed": {func(n *counts) { n.condition = Closed }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := counts{slots: 50, begun: true, polls: 1, reserved: 3}
+			test.change(&n)
+			if got := n.more(3); got != test.want {
+				t.Errorf("%d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
 func TestWhoWaitsHereGoesAheadOfWhatAPollBrings(t *testing.T) {
 	var f floor
 	f.init(1, func() {})

@@ -167,7 +167,8 @@ func (c *Consumer) try(l *lane, t *task) (d Disposition, again bool) {
 
 // decide is [Decide] about a try that has just returned. At a stop, tries in
 // place do not make it the last: SQS has receives left, and another worker has
-// the time.
+// the time. A guard that was told so before the try may have rejected it all the
+// same.
 func (c *Consumer) decide(t *task, err error) Disposition {
 	l, m := c.limits(t), t.current()
 	if l.Stopping {

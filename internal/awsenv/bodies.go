@@ -29,12 +29,13 @@ func (c wholeBodies) Do(r *http.Request) (*http.Response, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return c.HTTPClient.Do(r)
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	defer func() { _ = r.Body.Close() }()
+	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead)) // without growing, as a rule
+	if _, err := body.ReadFrom(r.Body); err != nil {
 		return nil, fmt.Errorf("read the body of a request: %w", err)
 	}
 	sent := r.WithContext(r.Context()) // a copy: the SDK keeps its own
-	sent.Body = io.NopCloser(bytes.NewReader(body))
-	sent.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	sent.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body.Bytes())), nil }
+	sent.Body, _ = sent.GetBody()
 	return c.HTTPClient.Do(sent)
 }

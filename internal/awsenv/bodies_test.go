@@ -88,15 +88,21 @@ func withDial(t *testing.T, c aws.HTTPClient, dial func(ctx context.Context, net
 }
 
 // brokenBody cannot be read.
-type brokenBody struct{ io.Closer }
+type brokenBody struct{ closed bool }
 
 var errBroken = errors.New("broken")
 
-func (brokenBody) Read([]byte) (int, error) { return 0, errBroken }
+func (*brokenBody) Read([]byte) (int, error) { return 0, errBroken }
+
+func (b *brokenBody) Close() error {
+	b.closed = true
+	return nil
+}
 
 func TestABodyThatCannotBeReadIsNotSent(t *testing.T) {
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:1/", brokenBody{})
-	if _, err := (wholeBodies{http.DefaultClient}).Do(r); !errors.Is(err, errBroken) {
-		t.Errorf("error %v", err)
+	var body brokenBody
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:1/", &body)
+	if _, err := (wholeBodies{http.DefaultClient}).Do(r); !errors.Is(err, errBroken) || !body.closed {
+		t.Errorf("error %v, closed %t", err, body.closed)
 	}
 }

@@ -25,7 +25,8 @@ func newLabels(fixed ...attribute.KeyValue) *labels {
 	return &labels{fixed: fixed, sets: make(map[added]metric.MeasurementOption)}
 }
 
-// with returns the set that has the given labels too, at most three.
+// with returns the set that has the given labels too. Only sets of at most three
+// more are kept.
 func (l *labels) with(more ...attribute.KeyValue) metric.MeasurementOption {
 	var key added
 	if copy(key[:], more) < len(more) {

@@ -1,0 +1,27 @@
+package telemetry
+
+import (
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+func TestASetOfLabelsIsTheOneThatIsAskedFor(t *testing.T) {
+	a, b := attribute.String("a", "1"), attribute.String("b", "2")
+	l := newLabels(attribute.String("queue", "q"))
+	for _, more := range [][]attribute.KeyValue{
+		nil, {a}, {b}, {a, b}, {a, attribute.String("b", "3")}, {a, b, attribute.Int("c", 3)},
+		{a, b, attribute.Int("c", 3), attribute.Int("d", 4)}, // more than are kept
+	} {
+		want := attribute.NewSet(append([]attribute.KeyValue{attribute.String("queue", "q")}, more...)...)
+		for range 2 { // made, and kept
+			if got := metric.NewAddConfig([]metric.AddOption{l.with(more...)}).Attributes(); got != want {
+				t.Errorf("%v: %v", more, got.ToSlice())
+			}
+		}
+	}
+	if len(l.sets) != 6 {
+		t.Errorf("%d sets are kept", len(l.sets))
+	}
+}
