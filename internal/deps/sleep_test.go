@@ -46,7 +46,7 @@ func TestNoTestSleepsOrSkips(t *testing.T) {
 			return nil
 		}
 		files++
-		source, err := os.ReadFile(path) //nolint:gosec // of this repository
+		source, err := os.ReadFile(path)
 		if problem := idle(string(source)); problem != "" {
 			t.Errorf("%s: %s", strings.TrimPrefix(path, root+string(filepath.Separator)), problem)
 		}
