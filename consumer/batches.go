@@ -32,10 +32,11 @@ type change struct {
 type answer = batch.Answer[struct{}]
 
 func (a *acks) init(c *Consumer) {
-	a.deletes = batch.New(batch.Config[string, struct{}]{Max: batchSize, Send: c.sendDeletes})
-	a.changes = batch.New(batch.Config[change, struct{}]{Max: batchSize, Send: c.sendChanges})
+	yield := func(operation string) func() { return func() { c.cfg.Yield(operation) } }
+	a.deletes = batch.New(batch.Config[string, struct{}]{Max: batchSize, Send: c.sendDeletes, Yield: yield("DeleteMessageBatch")})
+	a.changes = batch.New(batch.Config[change, struct{}]{Max: batchSize, Send: c.sendChanges, Yield: yield("ChangeMessageVisibilityBatch")})
 	a.copies = batch.New(batch.Config[*deadCopy, struct{}]{
-		Max: batchSize, Send: c.sendCopies, MaxBytes: maxMessageBytes, Size: (*deadCopy).bytes,
+		Max: batchSize, Send: c.sendCopies, MaxBytes: maxMessageBytes, Size: (*deadCopy).bytes, Yield: yield("SendMessageBatch"),
 	})
 }
 

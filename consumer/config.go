@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -107,6 +108,12 @@ type Config struct {
 	// for concurrent use. Default [rand.Float64]; a simulation pins it.
 	Random func() float64
 
+	// Yield lets other goroutines run before a call of an operation of SQS, such
+	// as "DeleteMessageBatch", goes out that could carry more entries. Safe for
+	// concurrent use. Default [runtime.Gosched]; a simulation, which wants one
+	// order of events, sleeps in it.
+	Yield func(operation string)
+
 	// Logger gets what an operator should know. Default [slog.Default].
 	Logger *slog.Logger
 
@@ -146,6 +153,9 @@ func (c Config) withDefaults() Config {
 	c.MaxBackoff = cmp.Or(c.MaxBackoff, max(DefaultMaxBackoff, c.Backoff))
 	if c.Random == nil {
 		c.Random = rand.Float64
+	}
+	if c.Yield == nil {
+		c.Yield = func(string) { runtime.Gosched() }
 	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Name == nil {

@@ -1,20 +1,26 @@
 package dedupe
 
 import (
+	"strings"
+	"sync"
 	"time"
 
-	"github.com/maypok86/otter/v2"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // cache remembers completed names, so that most duplicates cost no call. It is
-// bounded by bytes, and what is older than age, or has expired, is not used. A
-// nil cache remembers nothing.
+// bounded by bytes: what was not used for the longest time goes first. What is
+// older than age, or has expired, is not used. A nil cache remembers nothing.
 //
 // Only names that are COMPLETED go in: that is final but for an operator's
 // Forget, which therefore takes effect everywhere only after age.
 type cache struct {
-	age     time.Duration
-	entries *otter.Cache[string, cached]
+	age   time.Duration
+	bytes int // the bound
+
+	mu      sync.Mutex
+	entries *simplelru.LRU[string, *cached] // guarded by mu; by name
+	held    int                             // guarded by mu; what the entries take
 }
 
 type cached struct {
@@ -23,22 +29,19 @@ type cached struct {
 }
 
 // entryOverhead is about what an entry takes besides its texts: the record, the
-// node, and its place in the table.
-const entryOverhead = 512
+// links, and its place in the table.
+const entryOverhead = 640
+
+// size is about what the entry takes, in bytes.
+func (e *cached) size() int {
+	r := &e.rec
+	return entryOverhead + len(r.ID) + len(r.Name) + len(r.Result) + len(r.ResultType) + len(r.MessageID) + len(r.ReopenedBy)
+}
 
 func newCache(bytes int, age time.Duration) (*cache, error) {
-	// No expiration by the library: that would take a goroutine that nobody
-	// joins. What is too old is dropped when it is met, or evicted.
-	entries, err := otter.New(&otter.Options[string, cached]{
-		MaximumWeight: uint64(bytes),
-		Weigher: func(name string, c cached) uint32 {
-			r := c.rec
-			return uint32(entryOverhead + len(name) + len(r.ID) + len(r.Name) + len(r.Result) +
-				len(r.ResultType) + len(r.MessageID) + len(r.ReopenedBy))
-		},
-		Executor: func(fn func()) { fn() },
-	})
-	return &cache{age: age, entries: entries}, err
+	// Never full by number, as every entry takes more than its overhead.
+	entries, err := simplelru.NewLRU[string, *cached](bytes/entryOverhead+1, nil)
+	return &cache{age: age, bytes: bytes, entries: entries}, err
 }
 
 // put remembers a completed record.
@@ -46,8 +49,23 @@ func (c *cache) put(rec Record, now time.Time) {
 	if c == nil || rec.Status != Completed {
 		return
 	}
-	if left := min(c.age, rec.ExpiresAt.Sub(now)); left > 0 {
-		c.entries.Set(rec.Name, cached{rec, time.Now().Add(left)})
+	left := min(c.age, rec.ExpiresAt.Sub(now))
+	if left <= 0 {
+		return
+	}
+	// The texts of a message may be parts of a larger one: of all that came with it.
+	rec.Name, rec.MessageID, rec.ReopenedBy = strings.Clone(rec.Name), strings.Clone(rec.MessageID), strings.Clone(rec.ReopenedBy)
+	e := &cached{rec, time.Now().Add(left)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(rec.Name)
+	c.entries.Add(rec.Name, e)
+	for c.held += e.size(); c.held > c.bytes; {
+		_, oldest, ok := c.entries.RemoveOldest()
+		if !ok {
+			return
+		}
+		c.held -= oldest.size()
 	}
 }
 
@@ -57,12 +75,14 @@ func (c *cache) get(key Key, now time.Time) (Record, bool) {
 	if c == nil || key.RedriveOrder {
 		return Record{}, false
 	}
-	e, ok := c.entries.GetIfPresent(key.Name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.entries.Get(key.Name)
 	switch {
 	case !ok:
 		return Record{}, false
 	case !time.Now().Before(e.till) || !now.Before(e.rec.ExpiresAt):
-		c.entries.Invalidate(key.Name)
+		c.drop(key.Name)
 		return Record{}, false
 	case e.rec.Fingerprint.Differs(key.Fingerprint):
 		return Record{}, false // the store's answer names the mismatch, and may have expired
@@ -75,6 +95,15 @@ func (c *cache) has(name string) bool {
 	if c == nil {
 		return false
 	}
-	_, ok := c.entries.GetIfPresent(name)
-	return ok
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries.Contains(name)
+}
+
+// drop forgets the name. The caller holds mu.
+func (c *cache) drop(name string) {
+	if e, ok := c.entries.Peek(name); ok {
+		c.held -= e.size()
+		c.entries.Remove(name)
+	}
 }

@@ -54,6 +54,10 @@ type Config[T, R any] struct {
 
 	// Key keeps two items of one key out of one call. Nil: they may share it.
 	Key func(T) string
+
+	// Yield lets those run who can, before a call goes out that could carry
+	// more. Default [runtime.Gosched]; a simulation pins their order.
+	Yield func()
 }
 
 // Answer is what became of one item.
@@ -89,6 +93,9 @@ type Item[T, R any] struct {
 func New[T, R any](cfg Config[T, R]) *Batcher[T, R] {
 	if cfg.Calls == 0 {
 		cfg.Calls = DefaultCalls
+	}
+	if cfg.Yield == nil {
+		cfg.Yield = runtime.Gosched
 	}
 	return &Batcher[T, R]{cfg: cfg}
 }
@@ -222,7 +229,7 @@ func (b *Batcher[T, R]) run(batch []*Item[T, R]) {
 			// What one answer has set going is handed in within moments, one after
 			// the other: letting others run first fills a batch where the server
 			// answers at once. It waits for nobody.
-			runtime.Gosched()
+			b.cfg.Yield()
 		}
 		b.mu.Lock()
 		if batch == nil {

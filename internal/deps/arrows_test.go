@@ -46,7 +46,7 @@ func violations(pkgs []pkg) []string {
 		}
 		if p.ImportPath == module+"/dedupe" {
 			forbid(p, "dedupe uses the standard library and the cache only", p.Imports, func(path string) bool {
-				return !standard[path] && !sameOrBelow(path, "github.com/maypok86/otter/v2")
+				return !standard[path] && !sameOrBelow(path, "github.com/hashicorp/golang-lru/v2/simplelru")
 			})
 		}
 		if sameOrBelow(p.ImportPath, module) {
@@ -93,7 +93,7 @@ func TestArrowsThatPointTheWrongWayAreFound(t *testing.T) {
 		"dedupe to its store":         {pkg{ImportPath: module + "/dedupe", Deps: []string{module + "/dedupe/dynamo"}}, 1},
 		"store to dedupe":             {pkg{ImportPath: module + "/dedupe/dynamo", Deps: []string{module + "/dedupe"}}, 0},
 		"dedupe to the SDK":           {pkg{ImportPath: module + "/dedupe", Imports: []string{"github.com/aws/aws-sdk-go-v2/aws"}}, 1},
-		"dedupe to std and the cache": {pkg{ImportPath: module + "/dedupe", Imports: []string{"fmt", "github.com/maypok86/otter/v2"}}, 0},
+		"dedupe to std and the cache": {pkg{ImportPath: module + "/dedupe", Imports: []string{"fmt", "github.com/hashicorp/golang-lru/v2/simplelru"}}, 0},
 		"binary with the CDK":         {pkg{ImportPath: module + "/cmd/worker", Deps: []string{"github.com/aws/aws-cdk-go/awscdk/v2", "github.com/aws/jsii-runtime-go"}}, 2},
 		"similar name":                {pkg{ImportPath: module + "/consumer", Deps: []string{module + "/dedupeother"}}, 0},
 	} {

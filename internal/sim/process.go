@@ -55,7 +55,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 	}
 	p.consumer, err = consumer.New(queue{p}, p.apart(dedupe.Wrap(guard, w.keyOf, p.handle)), consumer.Config{
 		QueueURL: w.queueURL, Concurrency: plan.Concurrency, Visibility: plan.Visibility,
-		DrainTimeout: plan.Drain, Random: p.random, Logger: log,
+		DrainTimeout: plan.Drain, Random: p.random, Yield: p.yield, Logger: log,
 		Hooks: consumer.Hooks{Handled: func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
 			p.step("decides", m)
 			w.watch.decided(p, m, d)
@@ -92,6 +92,13 @@ func (p *process) count(what string) int {
 // random spreads the delays of consumer and guard.
 func (p *process) random() float64 {
 	return p.w.dice.roll(p.label+" random", "", p.count("random")).Float64()
+}
+
+// yield lets everything happen that is due at this instant, and some of what
+// comes within the next microsecond. The scheduler's own yield keeps no order
+// that could be had again.
+func (p *process) yield(operation string) {
+	time.Sleep(between(p.w.dice.roll(p.label+" yields", operation, p.count("yields before "+operation)), time.Nanosecond, time.Microsecond))
 }
 
 // gate lets a living process pass, and holds a paused one: then what is about

@@ -1,0 +1,36 @@
+package dedupe
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// What a message pays for the cache: it is asked for a name that it does not
+// know, and given the record. Full, as after some ten thousand messages.
+func BenchmarkCache(b *testing.B) {
+	now := time.Now()
+	names := make([]string, 100_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("order-%d", i)
+	}
+	c, err := newCache(16<<20, time.Minute)
+	if err != nil {
+		b.Fatal(err)
+	}
+	record := Record{Status: Completed, Result: []byte(`{"ok":true}`), MessageID: "c0ffee00-0000-0000-0000-000000000000", ExpiresAt: now.Add(time.Hour)}
+	message := func(i int) {
+		rec := record
+		rec.Name = names[i%len(names)]
+		rec.ID = RecordID("work", rec.Name)
+		c.get(Key{Name: rec.Name}, now)
+		c.put(rec, now)
+	}
+	for i := range names {
+		message(i)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		message(i)
+	}
+}
