@@ -1,7 +1,6 @@
 package dedupe
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -19,8 +18,8 @@ type cache struct {
 	bytes int // the bound
 
 	mu      sync.Mutex
-	entries *simplelru.LRU[string, *cached] // guarded by mu; by name
-	held    int                             // guarded by mu; what the entries take
+	entries *simplelru.LRU[string, cached] // guarded by mu; by name
+	held    int                            // guarded by mu; what the entries take
 }
 
 type cached struct {
@@ -30,17 +29,28 @@ type cached struct {
 
 // entryOverhead is about what an entry takes besides its texts: the record, the
 // links, and its place in the table.
-const entryOverhead = 640
+const entryOverhead = 576
 
 // size is about what the entry takes, in bytes.
 func (e *cached) size() int {
 	r := &e.rec
-	return entryOverhead + len(r.ID) + len(r.Name) + len(r.Result) + len(r.ResultType) + len(r.MessageID) + len(r.ReopenedBy)
+	return entryOverhead + len(r.ID) + len(r.Name) + len(r.Result) + len(r.ResultType) + len(r.Error) + len(r.MessageID) + len(r.ReopenedBy)
+}
+
+// gather copies the texts into one: those of a message may be parts of a larger
+// one, of all that came with it, and each by itself is one more for the garbage
+// collector to look at.
+func (e *cached) gather() {
+	r := &e.rec
+	all := r.ID + r.Name + r.ResultType + r.Error + r.MessageID + r.ReopenedBy
+	for _, text := range []*string{&r.ID, &r.Name, &r.ResultType, &r.Error, &r.MessageID, &r.ReopenedBy} {
+		*text, all = all[:len(*text)], all[len(*text):]
+	}
 }
 
 func newCache(bytes int, age time.Duration) (*cache, error) {
 	// Never full by number, as every entry takes more than its overhead.
-	entries, err := simplelru.NewLRU[string, *cached](bytes/entryOverhead+1, nil)
+	entries, err := simplelru.NewLRU[string, cached](bytes/entryOverhead+1, nil)
 	return &cache{age: age, bytes: bytes, entries: entries}, err
 }
 
@@ -53,13 +63,12 @@ func (c *cache) put(rec Record, now time.Time) {
 	if left <= 0 {
 		return
 	}
-	// The texts of a message may be parts of a larger one: of all that came with it.
-	rec.Name, rec.MessageID, rec.ReopenedBy = strings.Clone(rec.Name), strings.Clone(rec.MessageID), strings.Clone(rec.ReopenedBy)
-	e := &cached{rec, time.Now().Add(left)}
+	e := cached{rec, time.Now().Add(left)}
+	e.gather()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.drop(rec.Name)
-	c.entries.Add(rec.Name, e)
+	c.drop(e.rec.Name)
+	c.entries.Add(e.rec.Name, e)
 	for c.held += e.size(); c.held > c.bytes; {
 		_, oldest, ok := c.entries.RemoveOldest()
 		if !ok {

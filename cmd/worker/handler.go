@@ -118,7 +118,7 @@ func noted(tele *telemetry.Telemetry, log *slog.Logger, do work) work {
 		tele.Attempt(ctx, m.ID, attempt)
 		start := time.Now()
 		result, err := do(ctx, m)
-		if err == nil {
+		if err == nil && log.Enabled(ctx, slog.LevelDebug) {
 			log.DebugContext(ctx, "handled", "name", attempt.Name, "message_id", m.ID,
 				"bytes", len(m.Body), "took", time.Since(start))
 		}
@@ -129,7 +129,9 @@ func noted(tele *telemetry.Telemetry, log *slog.Logger, do work) work {
 // named is the built-in handler: it answers with the name.
 func named(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 	attempt, _ := dedupe.AttemptFrom(ctx)
-	data, err := json.Marshal(map[string]string{"name": attempt.Name})
+	data, err := json.Marshal(struct {
+		Name string `json:"name"`
+	}{attempt.Name})
 	return dedupe.Payload{Data: data}, err
 }
 

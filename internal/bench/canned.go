@@ -1,63 +1,112 @@
 package bench
 
 import (
+	"bytes"
 	"crypto/md5" //nolint:gosec // SQS's checksum of a body
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"net/http"
-	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 )
 
-// canned answers every call of the floor at once, as if all had gone well.
+// canned answers at once what is called again and again, as if all had gone
+// well: what the servers take is not in the figures, and nobody waits for them.
+// Safe for concurrent use.
 type canned struct {
-	server  *httptest.Server
-	key     string // the access key that the floor signs with
-	calls   *counter
-	answers map[string][]byte // by operation
+	messages int
+	size     int // bytes of a body
+
+	mu    sync.Mutex
+	given int // guarded by mu; messages handed out
 }
 
-func newCanned() *canned {
-	body := Bodies("one", 1, 1, 1<<10)[0]
-	sum := md5.Sum([]byte(body)) //nolint:gosec // as above
-	quoted, _ := json.Marshal(body)
-	var messages, statements, deleted []string
-	for i := range 10 {
-		messages = append(messages, fmt.Sprintf(`{"MessageId":"00000000-0000-0000-0000-00000000000%d","ReceiptHandle":"%s",`+
-			`"MD5OfBody":"%s","Body":%s,"Attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"1795606012476"}}`,
-			i, strings.Repeat("r", 180), hex.EncodeToString(sum[:]), quoted))
-		deleted = append(deleted, fmt.Sprintf(`{"Id":"%d"}`, i))
+// answer returns the answer to a call, or nil where it is left to a server:
+// before the first message is out, for a worker tries at its start what has to
+// fail; after the last one; and for operations that are called once.
+func (c *canned) answer(operation string, request []byte) []byte {
+	if operation == "ReceiveMessage" {
+		return c.receive()
 	}
-	for range 25 {
-		statements = append(statements, `{"TableName":"t"}`)
+	c.mu.Lock()
+	begun := c.given > 0
+	c.mu.Unlock()
+	if !begun {
+		return nil
 	}
-	c := &canned{calls: newCounter(), key: rand.Text(), answers: map[string][]byte{
-		"ReceiveMessage":        []byte(`{"Messages":[` + strings.Join(messages, ",") + `]}`),
-		"BatchExecuteStatement": []byte(`{"Responses":[` + strings.Join(statements, ",") + `]}`),
-		"DeleteMessageBatch":    []byte(`{"Successful":[` + strings.Join(deleted, ",") + `]}`),
-	}}
-	c.server = httptest.NewServer(c)
-	return c
+	var in struct {
+		Statements []json.RawMessage
+		Entries    []struct{ Id string } //nolint:revive // SQS's name
+	}
+	switch operation {
+	case "PutItem", "UpdateItem", "DeleteMessage":
+		return []byte(`{}`)
+	case "BatchExecuteStatement", "DeleteMessageBatch":
+		if json.Unmarshal(request, &in) != nil {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if operation == "BatchExecuteStatement" {
+		return []byte(`{"Responses":[` + strings.TrimSuffix(strings.Repeat(`{"TableName":"t"},`, len(in.Statements)), ",") + `]}`)
+	}
+	deleted, _ := json.Marshal(map[string]any{"Successful": in.Entries})
+	return deleted
+}
+
+// receive answers with the next ten messages, each with a name of its own.
+func (c *canned) receive() []byte {
+	c.mu.Lock()
+	first := c.given
+	c.given = min(c.given+10, c.messages)
+	last := c.given
+	c.mu.Unlock()
+	if first == last {
+		return nil
+	}
+	var b bytes.Buffer
+	for i := first; i < last; i++ {
+		body := body("one", i, c.size)
+		sum := md5.Sum([]byte(body)) //nolint:gosec // as above
+		quoted, _ := json.Marshal(body)
+		_, _ = fmt.Fprintf(&b, `,{"MessageId":"00000000-0000-0000-0000-%012d","ReceiptHandle":"%s%d","MD5OfBody":"%s","Body":%s,`+
+			`"Attributes":{"ApproximateReceiveCount":"1","SentTimestamp":"1795606012476","ApproximateFirstReceiveTimestamp":"1795606012476"}}`,
+			i, strings.Repeat("r", 170), i, hex.EncodeToString(sum[:]), quoted)
+	}
+	return []byte(`{"Messages":[` + b.String()[1:] + `]}`)
+}
+
+// write sends an answer as AWS does.
+func write(w http.ResponseWriter, answer []byte) {
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(answer)), 10))
+	_, _ = w.Write(answer) // the client may have gone
+}
+
+// floorServer has canned answers only.
+type floorServer struct {
+	*canned
+
+	key   string // the access key that the floor signs with
+	calls *counter
 }
 
 // ServeHTTP implements [http.Handler].
-func (c *canned) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *floorServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the client has gone
 	}
 	// A port that another test's server has left may still be called by its clients.
-	if !strings.Contains(r.Header.Get("Authorization"), "Credential="+c.key+"/") {
+	if !strings.Contains(r.Header.Get("Authorization"), "Credential="+s.key+"/") {
 		http.Error(w, "not of this run", http.StatusForbidden)
 		return
 	}
-	c.calls.count(r.Header, body)
-	answer := c.answers[operation(r.Header)]
-	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-	w.Header().Set("X-Amz-Crc32", fmt.Sprint(crc32.ChecksumIEEE(answer)))
-	_, _ = w.Write(answer) // the client may have gone
+	s.calls.count(r.Header, body)
+	write(w, s.answer(operation(r.Header), body))
 }

@@ -2,8 +2,10 @@ package bench
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -73,7 +75,7 @@ func (h *Harness) Measure(ctx context.Context, s Subject, w Workload) (Measureme
 	if !known {
 		var err error
 		alone := w
-		alone.Kind, alone.Messages, alone.Workers = Lone, 1, 1
+		alone.Kind, alone.Messages, alone.Workers, alone.Canned = Lone, 1, 1, false
 		if one, err = h.whole(ctx, s, alone); err != nil {
 			return one, err
 		}
@@ -109,7 +111,14 @@ func (h *Harness) whole(ctx context.Context, s Subject, w Workload) (Measurement
 // drain puts a backlog on the queue and has the subject's processes drain it.
 func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, table string, bodies []string) (Measurement, error) {
 	m := Measurement{Subject: s.Name, Workload: w}
-	if w.Kind != Lone {
+	switch {
+	case w.Canned:
+		answers := &canned{messages: len(bodies), size: w.Size}
+		for _, p := range []*proxy{h.sqs, h.dynDB} {
+			p.canned.Store(answers)
+			defer p.canned.Store(nil)
+		}
+	case w.Kind != Lone:
 		if err := h.send(ctx, queueURL, bodies); err != nil {
 			return m, err
 		}
@@ -152,12 +161,13 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 // MeasureFloor runs [Floor] against canned answers.
 func (h *Harness) MeasureFloor(ctx context.Context, messages int) (Measurement, error) {
 	m := Measurement{Subject: Floor.Name, Workload: Workload{Name: "canned", Messages: messages}}
-	answers := newCanned()
-	defer answers.server.Close()
+	answers := &floorServer{canned: &canned{messages: math.MaxInt - 10, size: 1 << 10}, key: rand.Text(), calls: newCounter()}
+	server := httptest.NewServer(answers)
+	defer server.Close()
 	start := time.Now()
 	p, err := startProcess(ctx, Floor, h.built[Floor.Package], append(credentials(answers.key),
-		"AWS_ENDPOINT_URL_SQS="+answers.server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+answers.server.URL,
-		"QUEUE_URL="+answers.server.URL+"/1/q", "MESSAGES="+strconv.Itoa(messages))...)
+		"AWS_ENDPOINT_URL_SQS="+server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+server.URL,
+		"QUEUE_URL="+server.URL+"/1/q", "MESSAGES="+strconv.Itoa(messages))...)
 	if err != nil {
 		return m, err
 	}

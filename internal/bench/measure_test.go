@@ -8,11 +8,11 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-func harness(t *testing.T) (context.Context, *Harness) {
+func harness(t *testing.T, others ...Subject) (context.Context, *Harness) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	t.Cleanup(cancel)
-	h, err := NewHarness(ctx, emulators.SQS(t), emulators.DynamoDB(t), t.TempDir(), Worker, HandLoop, Floor)
+	h, err := NewHarness(ctx, emulators.SQS(t), emulators.DynamoDB(t), t.TempDir(), append(others, Worker, HandLoop, Floor)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,6 +24,7 @@ func TestTheHarnessCountsWhatEachSubjectCalls(t *testing.T) {
 	ctx, h := harness(t)
 	for _, w := range []Workload{
 		{Name: "distinct", Kind: Distinct, Messages: 60, Size: 1 << 10, Workers: 1, Concurrency: 100, Fingerprint: true},
+		{Name: "canned", Kind: Distinct, Messages: 65, Size: 1 << 10, Workers: 1, Concurrency: 100, Fingerprint: true, Canned: true},
 		{Name: "finished", Kind: Finished, Messages: 60, Size: 1 << 10, Workers: 1, Concurrency: 100, Target: true},
 		{Name: "lone", Kind: Lone, Messages: 3, Size: 64 << 10, Workers: 1, Concurrency: 10},
 	} {

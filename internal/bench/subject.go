@@ -21,6 +21,7 @@ import (
 type Subject struct {
 	Name    string
 	Package string // to be built
+	Module  string // directory of its module, from this package's; empty: it is in this one
 	Admin   bool   // it serves /metrics at SQSONCE_ADMIN_ADDR; else it prints its allocations at SIGTERM
 }
 
@@ -29,12 +30,15 @@ var (
 	Worker   = Subject{Name: "sqsonce", Package: "github.com/sqsonce/sqsonce/cmd/worker", Admin: true}
 	HandLoop = Subject{Name: "loop by hand", Package: "github.com/sqsonce/sqsonce/internal/bench/loop"}
 	Floor    = Subject{Name: "floor", Package: "github.com/sqsonce/sqsonce/internal/bench/floor"}
+	GoCloud  = Subject{Name: "go-cloud, no dedupe", Package: "github.com/sqsonce/sqsonce/internal/bench/gocloud", Module: "gocloud"}
 )
 
 // Build builds the subject's program in dir.
 func (s Subject) Build(ctx context.Context, dir string) (file string, err error) {
 	file = filepath.Join(dir, filepath.Base(s.Package))
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", file, s.Package).CombinedOutput() //nolint:gosec // one of the packages above
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", file, s.Package) //nolint:gosec // one of the packages above
+	cmd.Dir = s.Module
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", s.Package, err, out)
 	}

@@ -28,6 +28,7 @@ type Workload struct {
 	Concurrency int // of each process
 	Fingerprint bool
 	Target      bool // each message is POSTed to an HTTP server
+	Canned      bool // distinct messages, and what is called again and again is answered at once
 }
 
 // backlogs are the bodies, one backlog after the other; the last is measured.
@@ -50,10 +51,14 @@ func (w Workload) backlogs() [][]string {
 func Bodies(prefix string, n, names, size int) []string {
 	bodies := make([]string, n)
 	for i := range bodies {
-		body := fmt.Sprintf(`{"name":"%s-%d","pad":"`, prefix, i%names)
-		bodies[i] = body + strings.Repeat("x", max(0, size-len(body)-2)) + `"}`
+		bodies[i] = body(prefix, i%names, size)
 	}
 	return bodies
+}
+
+func body(prefix string, name, size int) string {
+	start := fmt.Sprintf(`{"name":"%s-%d","pad":"`, prefix, name)
+	return start + strings.Repeat("x", max(0, size-len(start)-2)) + `"}`
 }
 
 // Measurement is what a subject took for a workload.

@@ -34,7 +34,9 @@ func (t *Telemetry) Middleware() consumer.Middleware {
 			err := next(ctx, m)
 			outcome := outcomeOf(err)
 			labels := append(make([]attribute.KeyValue, 0, 3), semconv.MessagingOperationName("process"), keyOutcome.String(outcome))
-			span.SetAttributes(attribute.String("sqsonce.outcome", outcome))
+			if span.IsRecording() {
+				span.SetAttributes(attribute.String("sqsonce.outcome", outcome))
+			}
 			if err != nil && outcome != "deferred" {
 				failed := semconv.ErrorTypeKey.String(outcome) // one of few
 				labels = append(labels, failed)
@@ -49,10 +51,12 @@ func (t *Telemetry) Middleware() consumer.Middleware {
 
 // Attempt notes on the span and for the log which attempt a message has become.
 func (t *Telemetry) Attempt(ctx context.Context, messageID string, a dedupe.Attempt) {
-	trace.SpanFromContext(ctx).SetAttributes(
-		attribute.String("sqsonce.name", a.Name),
-		attribute.Int("sqsonce.attempt", a.Number), attribute.Int64("sqsonce.fence", int64(a.Fence)),
-	)
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("sqsonce.name", a.Name),
+			attribute.Int("sqsonce.attempt", a.Number), attribute.Int64("sqsonce.fence", int64(a.Fence)),
+		)
+	}
 	t.flights.note(messageID, flight{attempt: a.Number, fence: int64(a.Fence), traceID: traceID(ctx)})
 }
 
@@ -88,6 +92,9 @@ func (t *Telemetry) start(ctx context.Context, m consumer.Message) (context.Cont
 
 // producersOf are the spans that a message says it comes from, without repeats.
 func producersOf(ctx context.Context, m consumer.Message) []trace.SpanContext {
+	if len(m.Attributes) == 0 && m.TraceHeader == "" {
+		return nil // most messages; the rest is not for nothing
+	}
 	carrier := propagation.MapCarrier{}
 	for _, key := range w3c.Fields() {
 		if v, ok := m.Attribute(key); ok {
