@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -142,6 +143,9 @@ func TestTheBinariesReadTheVariablesTheyAreGiven(t *testing.T) {
 					t.Errorf("%s: %s is %s", container, name, value)
 				}
 				_, chosen := b.config.Worker.Env[name]
+				if name == "GOMEMLIMIT" {
+					continue // may be chosen by workerEnv
+				}
 				if !chosen && !slices.Contains(ownVariables, name) {
 					t.Errorf("%s: %s could be overwritten by workerEnv: it is missing in ownVariables", container, name)
 				}
@@ -195,6 +199,25 @@ func complaint(t *testing.T, variables map[string]string, name string, args ...s
 		t.Fatalf("%s %q: %v, want exit code 2\n%s", name, args, err, &stderr)
 	}
 	return strings.TrimSpace(stderr.String())
+}
+
+// The heap must leave room for the rest of the worker, and for the target that
+// shares its task.
+func TestTheHeapStaysBelowTheTask(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		text := b.variables(t, "worker")["GOMEMLIMIT"]
+		limit, err := strconv.Atoi(strings.TrimSuffix(text, "MiB"))
+		if err != nil {
+			t.Fatalf("GOMEMLIMIT is %q: %v", text, err)
+		}
+		share := 75
+		if b.config.Target.Image != "" {
+			share = 50
+		}
+		if want := b.config.Worker.Memory * share / 100; limit != want {
+			t.Errorf("GOMEMLIMIT is %q of %d MiB, want %d", text, b.config.Worker.Memory, want)
+		}
+	})
 }
 
 func TestTimesAgree(t *testing.T) {

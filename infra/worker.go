@@ -103,6 +103,7 @@ func sharedVariables(scope constructs.Construct, place workplace) map[string]str
 func workerVariables(scope constructs.Construct, props *workerProps) map[string]string {
 	config, w := props.Config, props.Config.Worker
 	variables := sharedVariables(scope, props.workplace)
+	variables["GOMEMLIMIT"] = memoryLimit(config)
 	maps.Copy(variables, w.Env)
 	maps.Copy(variables, map[string]string{
 		"SQSONCE_DLQ_URL":       *props.Queues.Dead.QueueUrl(),
@@ -124,6 +125,17 @@ func workerVariables(scope constructs.Construct, props *workerProps) map[string]
 		variables["SQSONCE_TARGET_HEALTH"] = config.Target.Health
 	}
 	return variables
+}
+
+// memoryLimit is what the worker's heap should stay below, so that the task is
+// not killed for garbage: three quarters of the task's memory, or half of it
+// where a target has its share.
+func memoryLimit(config Config) string {
+	mebibytes := config.Worker.Memory * 3 / 4
+	if config.Target.Image != "" {
+		mebibytes = config.Worker.Memory / 2
+	}
+	return strconv.Itoa(mebibytes) + "MiB"
 }
 
 // targetSecrets are what the worker shows or signs with at the target.
