@@ -109,9 +109,9 @@ type Config struct {
 	Random func() float64
 
 	// Yield lets other goroutines run before a call of an operation of SQS, such
-	// as "DeleteMessageBatch", goes out that could carry more entries. Safe for
-	// concurrent use. Default [runtime.Gosched]; a simulation, which wants one
-	// order of events, sleeps in it.
+	// as "ReceiveMessage", goes out that could carry more. Safe for concurrent
+	// use. Default [runtime.Gosched]; a simulation, which wants one order of
+	// events, sleeps in it.
 	Yield func(operation string)
 
 	// Logger gets what an operator should know. Default [slog.Default].

@@ -40,10 +40,11 @@ func (c *Consumer) kick() {
 }
 
 // poll makes one receive for up to n messages and sets them going. It asks for
-// more when others have given their slots back by the time that it runs, as
-// those do that one call has answered.
+// more when others give their slots back within the same moments, as those do
+// that one call has answered.
 func (c *Consumer) poll(n int) {
 	if n < batchSize {
+		c.cfg.Yield("ReceiveMessage")
 		n += c.floor.topUp(n)
 	}
 	attempt := randomID()

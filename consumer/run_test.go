@@ -66,6 +66,24 @@ func TestSlotsOfOneMomentAreFilledByOneReceive(t *testing.T) {
 	})
 }
 
+// Where everybody else runs before a call goes out, each receive is full.
+func TestAReceiveYieldsToThoseWhoGiveSlotsBack(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.cfg.Concurrency = 10
+		p.cfg.Yield = func(string) { time.Sleep(time.Microsecond) }
+		p.send(numbered(1000)...)
+		p.faults(func(memqueue.Call) memqueue.Fault { return memqueue.Fault{} })
+		p.handler = func(context.Context, consumer.Message) error { time.Sleep(time.Second); return nil }
+		p.start()
+		time.Sleep(99*time.Second + 500*time.Millisecond)
+		if n := p.count("ReceiveMessage"); n != 100 {
+			t.Errorf("%d receives for a hundred times ten messages", n)
+		}
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+	})
+}
+
 func TestSlotsBoundWhatIsReceivedAndHandled(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 7
