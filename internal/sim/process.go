@@ -290,11 +290,17 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 func (p *process) apart(h consumer.Handler) consumer.Handler {
 	return func(ctx context.Context, m consumer.Message) error {
 		p.step("begins", m)
-		p.w.watch.handling(m)
-		err := h(ctx, m)
+		err := p.watched(ctx, m, h)
 		p.step("ends", m)
 		return err
 	}
+}
+
+// watched handles a message before the watch's eyes.
+func (p *process) watched(ctx context.Context, m consumer.Message, h consumer.Handler) error {
+	p.w.watch.handling(p, m)
+	defer p.w.watch.handled(m) // also when it panics
+	return h(ctx, m)
 }
 
 // step lets a moment pass, another one for each message.

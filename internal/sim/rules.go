@@ -261,7 +261,10 @@ func (v *watch) changing(p *process, receipt string, d time.Duration) {
 		m.holder = nil
 	}
 	n := v.name(m.id())
-	elsewhere := false // in the same process, on an earlier delivery
+	elsewhere := false // in the same process, on another delivery: it works, or has claimed and has no answer
+	for other, by := range v.inHand {
+		elsewhere = elsewhere || by == p && other != receipt && v.receipts[other] == m
+	}
 	for _, run := range n.running {
 		if run.p == p && run.receipt == receipt {
 			v.violate("%s releases %s while it works on it", p.label, m.label)

@@ -31,6 +31,7 @@ type watch struct {
 	messages   map[string]*message // by message id
 	receipts   map[string]*message
 	asked      map[string]time.Time // last begin of the handling, by receipt
+	inHand     map[string]*process  // who handles it now, by receipt
 	inTrouble  map[*process]bool    // their calls to SQS have met faults
 	groups     map[string][]*message
 
@@ -122,7 +123,7 @@ func (m *message) mayShow() bool {
 func newWatch(w *world) *watch {
 	return &watch{
 		w: w, faults: make(map[string]int), names: make(map[string]*name), messages: make(map[string]*message),
-		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), asked: make(map[string]time.Time), groups: make(map[string][]*message),
+		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), asked: make(map[string]time.Time), inHand: make(map[string]*process), groups: make(map[string][]*message),
 		beatTrouble: make(map[*process]bool), storeTrouble: make(map[*process]bool), runs: make(map[string]*attempt), tries: make(map[string]int),
 	}
 }
@@ -267,10 +268,18 @@ func (v *watch) unheard(p *process, messages []types.Message) {
 }
 
 // handling notes that a process begins to handle a delivery.
-func (v *watch) handling(m consumer.Message) {
+func (v *watch) handling(p *process, m consumer.Message) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.asked[m.ReceiptHandle] = time.Now()
+	v.inHand[m.ReceiptHandle] = p
+}
+
+// handled notes that the handling has ended.
+func (v *watch) handled(m consumer.Message) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.inHand, m.ReceiptHandle)
 }
 
 // decided notes what a process does with a message.
