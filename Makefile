@@ -36,7 +36,7 @@ bench-once: ## every benchmark, one iteration: they compile and run
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, go mod tidy, go fix
 	$< run --allow-parallel-runners ./...
 	go mod tidy -diff
-	$(MAKE) --no-print-directory lint-infra
+	$(MAKE) --no-print-directory lint-infra lint-gocloud
 
 $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	@mkdir -p $(BIN)/install

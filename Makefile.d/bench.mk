@@ -8,8 +8,14 @@ bench-micro: ## micro benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: bench-tables
-bench-tables: deps ## the tables of BENCHMARKS.md: worker and loop on local servers, AWS-like latencies, the floor
+bench-tables: deps ## the tables of BENCHMARKS.md: worker, loop and go-cloud on local servers and canned answers, AWS-like latencies
 	SQSONCE_BENCHMARKS=$(CURDIR)/BENCHMARKS.md SQSONCE_BENCH_MESSAGES=$(MESSAGES) go test -tags bench -v -count=1 -timeout 3h -run 'Tables$$' ./internal/bench
+
+# The other tool of the benchmark is a module of its own.
+.PHONY: lint-gocloud
+lint-gocloud: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the benchmark's go-cloud subject
+	cd internal/bench/gocloud && $< run --allow-parallel-runners --config ../../../.golangci.yml ./...
+	cd internal/bench/gocloud && go mod tidy -diff
 
 .PHONY: bench-memory
 bench-memory: deps ## a million messages through one worker: its memory must stay that of 50,000

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/internal/deep"
 )
 
 // systemAttributes are asked for by name; "All" would bring more than is used.
@@ -32,7 +34,10 @@ func (c *Consumer) kick() {
 		if n == 0 {
 			break
 		}
-		c.workers.start(func() { c.poll(n) })
+		c.workers.start(func() {
+			deep.ForCall()
+			c.poll(n)
+		})
 	}
 	if state, fresh := c.floor.news(); fresh && c.cfg.Hooks.State != nil {
 		c.cfg.Hooks.State(state)
@@ -70,7 +75,10 @@ func (c *Consumer) poll(n int) {
 	entered := c.lanes.enter(tasks, c.cfg.fifo(), &c.floor)
 	c.floor.answered(n, turnsOf(entered), len(messages) == 0)
 	for _, l := range entered {
-		c.workers.start(func() { c.runLane(l) })
+		c.workers.start(func() {
+			deep.ForMessage()
+			c.runLane(l)
+		})
 	}
 	c.kick()
 }

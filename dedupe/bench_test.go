@@ -8,6 +8,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/internal/deep"
 )
 
 // What a guard costs beside its store: a name that runs, and one that is
@@ -18,14 +19,39 @@ func BenchmarkDo(b *testing.B) {
 		b.Fatal(err)
 	}
 	work := func(context.Context) (int, error) { return 1, nil }
+	names := 0 // each runs once, also with -count
+	fresh := func() dedupe.Key {
+		names++
+		return dedupe.Key{Name: strconv.Itoa(names)}
+	}
 	b.Run("Runs", func(b *testing.B) {
 		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			if res, err := guard.Do(b.Context(), dedupe.Key{Name: strconv.Itoa(i)}, work); err != nil || res.Replayed {
+		for b.Loop() {
+			if res, err := guard.Do(b.Context(), fresh(), work); err != nil || res.Replayed {
 				b.Fatal(res, err)
 			}
 		}
 	})
+	// As a pool does it: a goroutine for each message.
+	for _, way := range []struct {
+		name  string
+		first func()
+	}{{"Goroutine", func() {}}, {"GoroutineWithRoom", deep.ForMessage}} {
+		b.Run(way.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				done := make(chan error)
+				go func() {
+					way.first()
+					_, err := guard.Do(b.Context(), fresh(), work)
+					done <- err
+				}()
+				if err := <-done; err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 	b.Run("Cached", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"github.com/sqsonce/sqsonce/internal/deep"
 )
 
 // Errors of [Batcher.Do] that are not the answer to its item.
@@ -200,7 +202,10 @@ func (b *Batcher[T, R]) dispatch() {
 			return
 		}
 		b.out++
-		b.calls.Go(func() { b.run(batch) })
+		b.calls.Go(func() {
+			deep.ForCall()
+			b.run(batch)
+		})
 		if batch == nil {
 			return // it will see what else has come
 		}

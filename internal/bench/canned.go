@@ -40,7 +40,7 @@ func (c *canned) answer(operation string, request []byte) []byte {
 	}
 	var in struct {
 		Statements []json.RawMessage
-		Entries    []struct{ Id string } //nolint:revive // SQS's name
+		Entries    []struct{ Id string }
 	}
 	switch operation {
 	case "PutItem", "UpdateItem", "DeleteMessage":

@@ -1,0 +1,68 @@
+// Gocloud receives and acknowledges by gocloud.dev/pubsub: no dedupe, no
+// heartbeat, no dead letters. It stands in the benchmark for what a message
+// costs at the least, by another's hand. It is a module of its own, so that
+// what it needs is needed by nothing else here.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"gocloud.dev/pubsub"
+	"gocloud.dev/pubsub/awssnssqs"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	cfg, err := awsenv.Load(ctx) // the same HTTP client as the worker's
+	if err != nil {
+		return err
+	}
+	concurrency, err := strconv.Atoi(os.Getenv("CONCURRENCY"))
+	if err != nil {
+		return fmt.Errorf("CONCURRENCY: %w", err)
+	}
+	// Its own batching, as it comes.
+	subscription := awssnssqs.OpenSubscription(ctx, sqs.NewFromConfig(cfg), os.Getenv("QUEUE_URL"),
+		&awssnssqs.SubscriptionOptions{Raw: true, WaitTime: 20 * time.Second})
+	var group errgroup.Group
+	for range concurrency {
+		group.Go(func() error { return acknowledge(ctx, subscription) })
+	}
+	err = group.Wait()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	_, _ = fmt.Fprintln(os.Stdout, "mallocs", m.Mallocs)
+	return err
+}
+
+// acknowledge receives and acknowledges until ctx ends.
+func acknowledge(ctx context.Context, subscription *pubsub.Subscription) error {
+	for ctx.Err() == nil {
+		m, err := subscription.Receive(ctx)
+		if err == nil {
+			m.Ack()
+		} else if ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
