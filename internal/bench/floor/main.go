@@ -6,9 +6,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -19,28 +17,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/bench/program"
 )
 
 // callers is how many calls are out at a time.
 const callers = 8
 
-func main() {
-	if err := run(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("MESSAGES", run) }
 
-func run(ctx context.Context) error {
-	messages, err := strconv.Atoi(os.Getenv("MESSAGES"))
-	if err != nil {
-		return fmt.Errorf("MESSAGES: %w", err)
-	}
-	cfg, err := awsenv.Load(ctx)
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context, cfg aws.Config, messages int) error {
 	f := &floor{sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), aws.String(os.Getenv("QUEUE_URL"))}
 	var left atomic.Int64
 	left.Store(int64(messages))
@@ -58,9 +43,6 @@ func run(ctx context.Context) error {
 	}
 	group.Wait()
 	close(errs)
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	_, _ = fmt.Fprintln(os.Stdout, "mallocs", m.Mallocs)
 	return <-errs
 }
 

@@ -6,40 +6,21 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"runtime"
-	"strconv"
-	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"gocloud.dev/pubsub"
 	"gocloud.dev/pubsub/awssnssqs"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/bench/program"
 )
 
-func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("CONCURRENCY", run) }
 
-func run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	cfg, err := awsenv.Load(ctx) // the same HTTP client as the worker's
-	if err != nil {
-		return err
-	}
-	concurrency, err := strconv.Atoi(os.Getenv("CONCURRENCY"))
-	if err != nil {
-		return fmt.Errorf("CONCURRENCY: %w", err)
-	}
+func run(ctx context.Context, cfg aws.Config, concurrency int) error {
 	// Its own batching, as it comes.
 	subscription := awssnssqs.OpenSubscription(ctx, sqs.NewFromConfig(cfg), os.Getenv("QUEUE_URL"),
 		&awssnssqs.SubscriptionOptions{Raw: true, WaitTime: 20 * time.Second})
@@ -47,11 +28,7 @@ func run() error {
 	for range concurrency {
 		group.Go(func() error { return acknowledge(ctx, subscription) })
 	}
-	err = group.Wait()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	_, _ = fmt.Fprintln(os.Stdout, "mallocs", m.Mallocs)
-	return err
+	return group.Wait()
 }
 
 // acknowledge receives and acknowledges until ctx ends.

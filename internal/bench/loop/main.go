@@ -13,20 +13,18 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
-	"runtime"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/bench/program"
 )
 
 // loop is a worker by hand.
@@ -36,33 +34,15 @@ type loop struct {
 	queueURL, name, targetURL string
 }
 
-func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("CONCURRENCY", run) }
 
-func run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	cfg, err := awsenv.Load(ctx) // the same HTTP client as the worker's
-	if err != nil {
-		return err
-	}
-	concurrency, err := strconv.Atoi(os.Getenv("CONCURRENCY"))
-	if err != nil {
-		return fmt.Errorf("CONCURRENCY: %w", err)
-	}
+func run(ctx context.Context, cfg aws.Config, concurrency int) error {
 	l := &loop{sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg), os.Getenv("QUEUE_URL"), os.Getenv("TABLE"), os.Getenv("TARGET_URL")}
 	var pollers sync.WaitGroup
 	for range (concurrency + 9) / 10 {
 		pollers.Go(func() { l.poll(ctx) })
 	}
 	pollers.Wait()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	_, _ = fmt.Fprintln(os.Stdout, "mallocs", m.Mallocs)
 	return nil
 }
 

@@ -1,0 +1,46 @@
+// Package program is what the benchmark's subjects have in common: their
+// settings come from the environment, they end at SIGTERM, and they print what
+// they have allocated.
+package program
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+)
+
+// Main runs a subject, with the worker's HTTP client and the number in the
+// environment variable setting, and ends the process.
+func Main(setting string, run func(ctx context.Context, cfg aws.Config, n int) error) {
+	if err := start(setting, run); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func start(setting string, run func(ctx context.Context, cfg aws.Config, n int) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	n, err := strconv.Atoi(os.Getenv(setting))
+	if err != nil {
+		return fmt.Errorf("%s: %w", setting, err)
+	}
+	cfg, err := awsenv.Load(ctx)
+	if err != nil {
+		return err
+	}
+	err = run(ctx, cfg, n)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	_, _ = fmt.Fprintln(os.Stdout, "mallocs", m.Mallocs)
+	return err
+}
