@@ -70,10 +70,7 @@ func (c *cache) put(rec Record, now time.Time) {
 	c.drop(e.rec.Name)
 	c.entries.Add(e.rec.Name, e)
 	for c.held += e.size(); c.held > c.bytes; {
-		_, oldest, ok := c.entries.RemoveOldest()
-		if !ok {
-			return
-		}
+		_, oldest, _ := c.entries.RemoveOldest() // there is one: something is held
 		c.held -= oldest.size()
 	}
 }

@@ -40,7 +40,7 @@ var variants = map[string]map[string]any{
 		"name": "sidecar", "targetImage": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app/orders:1.2",
 		"targetPort": "3000", "targetPath": "/work", "targetHealth": "/healthz",
 		"targetTokenSecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf",
-		"targetEnv":         `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold"}`,
+		"targetEnv":         `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold", "GOMEMLIMIT": "300MiB"}`,
 	},
 	"vpc": {
 		"name": "vpc", "vpcId": "vpc-0123456789abcdef0", "vpcZones": "eu-west-1a,eu-west-1b",

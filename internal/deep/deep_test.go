@@ -4,7 +4,10 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +16,43 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
+
+// A goroutine has the stack that is promised, and no more. It is counted over
+// many, as the runtime hands stacks out by the dozen.
+func TestGoroutinesHaveTheStackThatIsPromised(t *testing.T) {
+	const many = 500
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would take back what is not used
+	for name, c := range map[string]struct {
+		grow func()
+		each uint64 // bytes
+	}{"call": {ForCall, 32 << 10}, "message": {ForMessage, 8 << 10}} {
+		runtime.GC()
+		before := stacks()
+		var grown, parked sync.WaitGroup
+		leave := make(chan struct{})
+		grown.Add(many)
+		for range many {
+			parked.Go(func() {
+				c.grow()
+				grown.Done()
+				<-leave
+			})
+		}
+		grown.Wait()
+		got := (stacks() - before) / many
+		close(leave)
+		parked.Wait()
+		if got < c.each*9/10 || got > c.each*3/2 { // some may come from stacks that were free
+			t.Errorf("%s: %d bytes for each goroutine, want %d", name, got, c.each)
+		}
+	}
+}
+
+func stacks() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.StackInuse
+}
 
 // answering is an HTTP client that has every answer at once.
 type answering struct{}
