@@ -84,7 +84,8 @@ type fields struct {
 	values  [len(columns)]types.AttributeValue // nil: the record has none
 	texts   [colFormat]types.AttributeValueMemberS
 	numbers [colFingerprint - colFormat]types.AttributeValueMemberN
-	bytes   types.AttributeValueMemberB
+	print   dedupe.Fingerprint
+	bytes   types.AttributeValueMemberB // of print
 }
 
 // encode returns what stands for r.
@@ -112,7 +113,8 @@ func encode(r dedupe.Record) *fields {
 		int64(r.Attempts), millis(r.CreatedAt), millis(r.CompletedAt), secondsUp(r.ExpiresAt),
 	})
 	if r.Fingerprint != (dedupe.Fingerprint{}) {
-		f.bytes.Value = r.Fingerprint[:]
+		f.print = r.Fingerprint // r itself can stay on the stack
+		f.bytes.Value = f.print[:]
 		f.values[colFingerprint] = &f.bytes
 	}
 	return f

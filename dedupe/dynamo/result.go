@@ -147,9 +147,11 @@ func (p *parser) text() (string, error) {
 	raw := p.data[start:p.at]
 	s := string(raw[1 : len(raw)-1])
 	if escaped {
-		if err := json.Unmarshal(raw, &s); err != nil {
+		var unescaped string // s would live on the heap otherwise
+		if err := json.Unmarshal(raw, &unescaped); err != nil {
 			return "", fmt.Errorf("result is not JSON: %w", err)
 		}
+		s = unescaped
 	}
 	if strings.ContainsRune(s, utf8.RuneError) {
 		return "", errLossy // what half of a surrogate pair is read as

@@ -89,7 +89,7 @@ func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 		requests[i] = s.statements.request(w)
 	}
 	sent := time.Now()
-	out, err := s.client.BatchExecuteStatement(ctx, &dynamodb.BatchExecuteStatementInput{Statements: requests}, once)
+	out, err := s.client.BatchExecuteStatement(ctx, &dynamodb.BatchExecuteStatementInput{Statements: requests}, once, inOnePiece)
 	answers := make([]batch.Answer[outcome], len(writes))
 	if err != nil {
 		s.clock.observeFailure(sent, err)

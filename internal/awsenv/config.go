@@ -20,6 +20,12 @@ import (
 const (
 	idleConnsPerHost = 256
 	idleConns        = 2 * idleConnsPerHost // SQS and DynamoDB
+
+	// A full batch of writes has some 20 KiB, ten messages of 1 KiB some 15. With
+	// net/http's 4 KiB each takes several system calls, and a piece of memory for
+	// the copy between.
+	writeBuffer = 32 << 10
+	readBuffer  = 16 << 10
 )
 
 // Load reads the AWS configuration the way every SDK does: environment, shared
@@ -32,6 +38,7 @@ func Load(ctx context.Context) (aws.Config, error) {
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns = idleConns
 		t.MaxIdleConnsPerHost = idleConnsPerHost
+		t.WriteBufferSize, t.ReadBufferSize = writeBuffer, readBuffer
 	})
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client))
 	if err != nil {

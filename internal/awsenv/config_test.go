@@ -1,9 +1,15 @@
 package awsenv
 
 import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -93,6 +99,50 @@ func TestLoadKeepsConnectionsForABusyWorker(t *testing.T) {
 	transport := client.GetTransport()
 	if transport.MaxIdleConnsPerHost < 256 || transport.MaxIdleConns < 2*256 {
 		t.Errorf("keeps %d idle connections, %d a host", transport.MaxIdleConns, transport.MaxIdleConnsPerHost)
+	}
+}
+
+// countedWrites is a connection that counts its writes.
+type countedWrites struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c countedWrites) Write(p []byte) (int, error) {
+	c.n.Add(1)
+	return c.Conn.Write(p)
+}
+
+func TestAFullBatchOfWritesTakesOneSystemCall(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	cleanEnv(t)
+	t.Setenv("AWS_REGION", "eu-central-1")
+	cfg, err := Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := cfg.HTTPClient.(wholeBodies).HTTPClient.(*awshttp.BuildableClient)
+	var writes atomic.Int64
+	counting := client.WithTransportOptions(func(transport *http.Transport) {
+		transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return countedWrites{conn, &writes}, err
+		}
+	})
+	defer counting.GetTransport().CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 24<<10))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = 24 << 10
+	resp, err := wholeBodies{counting}.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if n := writes.Load(); n != 1 {
+		t.Errorf("%d writes", n)
 	}
 }
 
