@@ -76,79 +76,83 @@ const (
 	colResult
 )
 
-// fields is a record on its way into a request. Every write makes one, so it
-// is a single allocation with the digits of its numbers beside it, where
-// attributevalue would make a hundred.
-type fields struct {
-	id      types.AttributeValueMemberS
-	values  [len(columns)]types.AttributeValue // nil: the record has none
-	texts   [colFormat]types.AttributeValueMemberS
-	numbers [colFingerprint - colFormat]types.AttributeValueMemberN
+// row is a record as the table has it, before it is written in one form or
+// another: every write makes one, and attributevalue would make a hundred pieces.
+type row struct {
+	id      string
+	texts   [colFormat]string // but the owner
+	owner   dedupe.Token
+	numbers [colFingerprint - colFormat]int64 // from colFormat on
 	print   dedupe.Fingerprint
-	bytes   types.AttributeValueMemberB // of print
+	result  []byte // DynamoDB's JSON
+	present uint32 // bit i: it has columns[i]
 }
 
 // encode returns what stands for r.
-func encode(r dedupe.Record) *fields {
-	f := &fields{id: types.AttributeValueMemberS{Value: r.ID}}
-	result, resultType := encodeResult(r.Result, r.ResultType)
-	if result != nil {
-		f.values[colResult] = result
-	}
-	owner := ""
-	if r.Owner != (dedupe.Token{}) {
-		owner = hex.EncodeToString(r.Owner[:])
-	}
-	for col, s := range [colFormat]string{
-		colName: r.Name, colStatus: string(r.Status), colOwner: owner, colResultType: resultType,
+func encode(r dedupe.Record) row {
+	w := row{id: r.ID, owner: r.Owner, print: r.Fingerprint}
+	var resultType string
+	w.result, resultType = encodeResult(r.Result, r.ResultType)
+	w.texts = [colFormat]string{
+		colName: r.Name, colStatus: string(r.Status), colResultType: resultType,
 		colError: r.Error, colMessageID: r.MessageID, colReopenedBy: r.ReopenedBy,
-	} {
-		if s != "" || col == colName || col == colStatus {
-			f.texts[col].Value = s
-			f.values[col] = &f.texts[col]
-		}
 	}
-	f.setNumbers([...]int64{
+	w.numbers = [...]int64{
 		int64(r.Format), int64(r.Version), int64(r.Fence), millis(r.LeaseUntil),
 		int64(r.Attempts), millis(r.CreatedAt), millis(r.CompletedAt), secondsUp(r.ExpiresAt),
-	})
-	if r.Fingerprint != (dedupe.Fingerprint{}) {
-		f.print = r.Fingerprint // r itself can stay on the stack
-		f.bytes.Value = f.print[:]
-		f.values[colFingerprint] = &f.bytes
 	}
-	return f
+	w.present = 1<<colName | 1<<colStatus | 1<<colFormat | 1<<colVersion | 1<<colAttempts // also when they are zero
+	for i, text := range w.texts {
+		w.has(i, text != "")
+	}
+	for i, n := range w.numbers {
+		w.has(colFormat+i, n != 0)
+	}
+	w.has(colOwner, r.Owner != dedupe.Token{})
+	w.has(colFingerprint, r.Fingerprint != dedupe.Fingerprint{})
+	w.has(colResult, w.result != nil)
+	return w
 }
 
-// setNumbers sets the numbers, those from colFormat on, out of one string.
-func (f *fields) setNumbers(numbers [colFingerprint - colFormat]int64) {
-	digits := make([]byte, 0, 128)
-	var ends [len(numbers)]int
-	for i, n := range numbers {
-		digits = strconv.AppendInt(digits, n, 10)
-		ends[i] = len(digits)
+func (w *row) has(col int, it bool) {
+	if it {
+		w.present |= 1 << col
 	}
-	all, start := string(digits), 0
-	for i, n := range numbers {
-		col := colFormat + i
-		if n != 0 || col == colFormat || col == colVersion || col == colAttempts {
-			f.numbers[i].Value = all[start:ends[i]]
-			f.values[col] = &f.numbers[i]
-		}
-		start = ends[i]
+}
+
+// value returns a column that is present. [row.append] writes the same.
+func (w *row) value(col int) (types.AttributeValue, error) {
+	switch {
+	case col == colOwner:
+		return &types.AttributeValueMemberS{Value: hex.EncodeToString(w.owner[:])}, nil
+	case col < colFormat:
+		return &types.AttributeValueMemberS{Value: w.texts[col]}, nil
+	case col < colFingerprint:
+		return &types.AttributeValueMemberN{Value: strconv.FormatInt(w.numbers[col-colFormat], 10)}, nil
+	case col == colFingerprint:
+		return &types.AttributeValueMemberB{Value: w.print[:]}, nil
 	}
+	v, err := attributevalue.UnmarshalJSON(w.result)
+	if err != nil {
+		return nil, fmt.Errorf("dynamo: result of %q: %w", w.id, err)
+	}
+	return v, nil
 }
 
 // item returns the record as a request for the whole item carries it.
-func (f *fields) item() item {
+func (w *row) item() (item, error) {
 	it := make(item, len(columns)+1)
-	it[AttrID] = &f.id
-	for col, v := range f.values {
-		if v != nil {
-			it[columns[col]] = v
+	it[AttrID] = &types.AttributeValueMemberS{Value: w.id}
+	for col, name := range columns {
+		if w.present&(1<<col) != 0 {
+			v, err := w.value(col)
+			if err != nil {
+				return nil, err
+			}
+			it[name] = v
 		}
 	}
-	return it
+	return it, nil
 }
 
 // decode returns the record that it stands for. For an item that is none it

@@ -1,8 +1,11 @@
 package dynamo
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/dedupe"
 )
@@ -26,7 +29,7 @@ func BenchmarkEncode(b *testing.B) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	it := encode(completedRecord()).item()
+	it := itemOf(b, completedRecord())
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := decode(it); err != nil {
@@ -35,11 +38,13 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-func BenchmarkStatement(b *testing.B) {
-	w := newWrite(7, completedRecord())
+// A full batch, as it goes to the wire.
+func BenchmarkBatchBody(b *testing.B) {
 	s := newStatements("t")
+	writes := slices.Repeat([]*write{newWrite(7, completedRecord())}, maxStatements)
 	b.ReportAllocs()
 	for b.Loop() {
-		s.request(w)
+		s.json(writes, make([]types.BatchStatementRequest, len(writes)))
 	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*maxStatements), "ns/write")
 }

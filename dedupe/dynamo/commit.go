@@ -65,11 +65,16 @@ func (s *Store) transaction(old dedupe.Version, next dedupe.Record, effects []an
 	if err != nil {
 		return nil, err
 	}
+	record := encode(next)
+	it, err := record.item()
+	if err != nil {
+		return nil, err
+	}
 	in := &dynamodb.TransactWriteItemsInput{
 		ClientRequestToken: aws.String(clientToken(old, next)),
 		TransactItems: append(make([]types.TransactWriteItem, 0, 1+len(effects)), types.TransactWriteItem{Put: &types.Put{
 			TableName:                           &s.cfg.Table,
-			Item:                                encode(next).item(),
+			Item:                                it,
 			ConditionExpression:                 condition.Condition(),
 			ExpressionAttributeNames:            condition.Names(),
 			ExpressionAttributeValues:           condition.Values(),

@@ -12,6 +12,10 @@
 // batches are denied the store falls back to single calls and says so once.
 // [BatchOff] is one call for each.
 //
+// A batch for the SDK's own client is written as the JSON that goes to the wire:
+// a middleware sees the statements in the input of BatchExecuteStatement, and not
+// their parameters. Any other [API] gets all of it.
+//
 // [Store.Commit] writes a record together with a handler's own writes ([Put],
 // [Update], [Delete], [Check]) in one TransactWriteItems.
 //

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -13,28 +15,28 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// inOnePiece writes a batch of statements into memory of the right size. The
-// SDK's serializer (smithy-go v1.28.8) begins every request with 1 KiB and grows
-// from there, which for a full batch of some 20 KiB comes to five times that.
-func inOnePiece(o *dynamodb.Options) { o.Protocol = wholeBatches{o.Protocol} }
+// prepared has a call of BatchExecuteStatement carry a body that is JSON already.
+// The SDK's serializer (smithy-go v1.28.8) begins every request with 1 KiB and
+// grows from there: for a full batch of some 20 KiB that comes to five times as
+// much. And no parameter has to be a piece of memory of its own.
+func prepared(body []byte) func(*dynamodb.Options) {
+	return func(o *dynamodb.Options) { o.Protocol = preparedBody{o.Protocol, body} }
+}
 
-// wholeBatches is the protocol of a client, but for how it writes the input of
-// BatchExecuteStatement: the same JSON.
-type wholeBatches struct{ smithyhttp.ClientProtocol }
+type preparedBody struct {
+	smithyhttp.ClientProtocol
+	body []byte
+}
 
 // SerializeRequest implements [smithyhttp.ClientProtocol].
-func (p wholeBatches) SerializeRequest(
-	ctx context.Context, operation *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request,
+func (p preparedBody) SerializeRequest(
+	ctx context.Context, operation *smithy.OperationSchema, _ smithy.Serializable, req *smithyhttp.Request,
 ) error {
-	body, ok := batchBody(in)
-	if !ok {
-		return p.ClientProtocol.SerializeRequest(ctx, operation, in, req)
-	}
 	// All but the body is as for an input without statements.
 	if err := p.ClientProtocol.SerializeRequest(ctx, operation, &dynamodb.BatchExecuteStatementInput{}, req); err != nil {
 		return err
 	}
-	whole, err := req.SetStream(bytes.NewReader(body))
+	whole, err := req.SetStream(bytes.NewReader(p.body))
 	if err != nil {
 		return fmt.Errorf("dynamo: batch of statements: %w", err)
 	}
@@ -42,125 +44,65 @@ func (p wholeBatches) SerializeRequest(
 	return nil
 }
 
-// batchBody returns the JSON of a batch, or false when in holds something that
-// this package does not send.
-func batchBody(in smithy.Serializable) ([]byte, bool) {
-	batch, ok := in.(*dynamodb.BatchExecuteStatementInput)
-	if !ok || batch.ReturnConsumedCapacity != "" {
-		return nil, false
+// json returns the requests for writes as the SDK would write them. The statements
+// go into shown, too.
+func (s *statements) json(writes []*write, shown []types.BatchStatementRequest) []byte {
+	const end = `],"ReturnValuesOnConditionCheckFailure":"` + string(allOld) + `"}`
+	size := 0
+	made := make([]*statement, len(writes))
+	for i, w := range writes {
+		made[i] = s.of(w)
+		shown[i].Statement = &made[i].text
+		size += len(made[i].json) + w.size + len(end)
 	}
-	b := append(make([]byte, 0, batchSize(batch.Statements)), `{"Statements":[`...)
-	for i, s := range batch.Statements {
-		if s.Statement == nil || s.ConsistentRead != nil || len(s.Parameters) == 0 {
-			return nil, false
-		}
+	b := append(make([]byte, 0, size), `{"Statements":[`...)
+	for i, w := range writes {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendText(append(b, `{"Statement":`...), *s.Statement)
-		if b, ok = appendValues(append(b, `,"Parameters":`...), s.Parameters); !ok {
-			return nil, false
+		b = append(b, made[i].json...)
+		if w.old == 0 {
+			b = append(appendString(b, w.id), ',')
 		}
-		if s.ReturnValuesOnConditionCheckFailure != "" {
-			b = appendText(append(b, `,"ReturnValuesOnConditionCheckFailure":`...), string(s.ReturnValuesOnConditionCheckFailure))
-		}
-		b = append(b, '}')
-	}
-	return append(b, "]}"...), true
-}
-
-// Bytes beside the texts, about.
-const (
-	aroundStatement = 192 // keys, and what escapes the quotes in an UPDATE
-	aroundValue     = 10  // {"S":""},
-)
-
-// batchSize is about what the JSON of statements takes, rather more than less.
-func batchSize(statements []types.BatchStatementRequest) int {
-	size := aroundStatement
-	for i := range statements {
-		size += aroundStatement + valuesSize(statements[i].Parameters)
-		if text := statements[i].Statement; text != nil {
-			size += len(*text)
-		}
-	}
-	return size
-}
-
-func valuesSize(values []types.AttributeValue) (size int) {
-	for _, v := range values {
-		size += valueSize(v)
-	}
-	return size
-}
-
-func valueSize(v types.AttributeValue) int {
-	switch v := v.(type) {
-	case *types.AttributeValueMemberS:
-		return aroundValue + len(v.Value)
-	case *types.AttributeValueMemberN:
-		return aroundValue + len(v.Value)
-	case *types.AttributeValueMemberB:
-		return aroundValue + base64.StdEncoding.EncodedLen(len(v.Value))
-	case *types.AttributeValueMemberL:
-		return aroundValue + valuesSize(v.Value)
-	case *types.AttributeValueMemberM:
-		size := aroundValue
-		for key, element := range v.Value {
-			size += len(key) + aroundValue + valueSize(element)
-		}
-		return size
-	default:
-		return 2 * aroundValue
-	}
-}
-
-// appendValue appends a value as DynamoDB's JSON has it, or returns false for a
-// set: no record has one.
-// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
-func appendValue(b []byte, v types.AttributeValue) (_ []byte, ok bool) {
-	ok = true
-	switch v := v.(type) {
-	case *types.AttributeValueMemberS:
-		b = appendText(append(b, `{"S":`...), v.Value)
-	case *types.AttributeValueMemberN:
-		b = appendText(append(b, `{"N":`...), v.Value)
-	case *types.AttributeValueMemberB:
-		b = append(base64.StdEncoding.AppendEncode(append(b, `{"B":"`...), v.Value), '"')
-	case *types.AttributeValueMemberBOOL:
-		b = fmt.Appendf(b, `{"BOOL":%t`, v.Value)
-	case *types.AttributeValueMemberNULL:
-		b = fmt.Appendf(b, `{"NULL":%t`, v.Value)
-	case *types.AttributeValueMemberL:
-		b, ok = appendValues(append(b, `{"L":`...), v.Value)
-	case *types.AttributeValueMemberM:
-		b = append(b, `{"M":{`...)
-		separator := ""
-		for key, element := range v.Value {
-			b = append(appendText(append(b, separator...), key), ':')
-			if b, ok = appendValue(b, element); !ok {
-				return b, false
+		for col := range columns {
+			if w.present&(1<<col) != 0 {
+				b = append(w.append(b, col), ',')
 			}
-			separator = ","
 		}
-		b = append(b, '}')
-	default:
-		return b, false
+		if w.old != 0 {
+			b = append(appendNumber(append(appendString(b, w.id), ','), int64(w.old)), ',')
+		}
+		b = append(b[:len(b)-1], end...) // without the last comma
 	}
-	return append(b, '}'), ok
+	return append(b, "]}"...)
 }
 
-func appendValues(b []byte, values []types.AttributeValue) (_ []byte, ok bool) {
-	b = append(b, '[')
-	for i, v := range values {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		if b, ok = appendValue(b, v); !ok {
-			return b, false
-		}
+// append appends a column that is present.
+func (w *row) append(b []byte, col int) []byte {
+	switch {
+	case col == colOwner:
+		return append(hex.AppendEncode(append(b, `{"S":"`...), w.owner[:]), `"}`...)
+	case col < colFormat:
+		return appendString(b, w.texts[col])
+	case col < colFingerprint:
+		return appendNumber(b, w.numbers[col-colFormat])
+	case col == colFingerprint:
+		return appendBytes(b, w.print[:])
+	default:
+		return append(b, w.result...)
 	}
-	return append(b, ']'), true
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(appendText(append(b, `{"S":`...), s), '}')
+}
+
+func appendNumber(b []byte, n int64) []byte {
+	return append(strconv.AppendInt(append(b, `{"N":"`...), n, 10), `"}`...)
+}
+
+func appendBytes(b, value []byte) []byte {
+	return append(base64.StdEncoding.AppendEncode(append(b, `{"B":"`...), value), `"}`...)
 }
 
 // appendText appends a text in quotes.

@@ -9,8 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"pgregory.net/rapid"
@@ -36,20 +36,21 @@ func (s *sentRequest) Do(r *http.Request) (*http.Response, error) {
 	return nil, errNothingSent
 }
 
-// requestOf returns what the SDK sends for a batch.
-func requestOf(t require, in *dynamodb.BatchExecuteStatementInput, options ...func(*dynamodb.Options)) (body any, header string) {
+// requestOf returns what the SDK sends for a batch: the JSON, and its headers.
+func requestOf(t require, s *Store, writes []*write) (body []byte, header string) {
 	t.Helper()
-	cfg := emulators.Config("http://127.0.0.1:1")
+	in, options, err := s.batchRequest(writes)
+	if err != nil {
+		t.Fatal(err)
+	}
 	sent := &sentRequest{}
+	cfg := emulators.Config("http://127.0.0.1:1")
 	cfg.HTTPClient = sent
-	_, err := dynamodb.NewFromConfig(cfg).BatchExecuteStatement(context.Background(), in, append(options, once)...)
+	_, err = dynamodb.NewFromConfig(cfg).BatchExecuteStatement(context.Background(), in, options...)
 	if !errors.Is(err, errNothingSent) {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(sent.body, &body); err != nil {
-		t.Fatalf("%v in %q", err, sent.body)
-	}
-	return body, sent.header.Get("X-Amz-Target") + " " + sent.header.Get("Content-Type")
+	return sent.body, sent.header.Get("X-Amz-Target") + " " + sent.header.Get("Content-Type")
 }
 
 type require interface {
@@ -58,97 +59,111 @@ type require interface {
 	Fatalf(string, ...any)
 }
 
-func anyValue(depth int) *rapid.Generator[types.AttributeValue] {
-	return rapid.Custom(func(t *rapid.T) types.AttributeValue {
-		kinds := 5
-		if depth > 0 {
-			kinds = 7
+// wrapped is a client that is not the SDK's own.
+type wrapped struct{ *dynamodb.Client }
+
+// bothStores returns one that writes its batches itself, and one that leaves that
+// to its client.
+func bothStores(t testing.TB) (own, left *Store) {
+	client := dynamodb.NewFromConfig(emulators.Config("http://127.0.0.1:1"))
+	var stores []*Store
+	for _, c := range []API{client, wrapped{client}} {
+		s, err := New(c, Config{Table: "orders"})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if rapid.IntRange(0, 49).Draw(t, "set") == 0 {
-			return &types.AttributeValueMemberSS{Value: []string{anyText(t)}} // left to the SDK
-		}
-		switch rapid.IntRange(1, kinds).Draw(t, "kind") {
-		case 1:
-			return &types.AttributeValueMemberS{Value: anyText(t)}
-		case 2:
-			return &types.AttributeValueMemberN{Value: rapid.StringMatching(`-?[1-9][0-9]{0,37}`).Draw(t, "number")}
-		case 3:
-			return &types.AttributeValueMemberB{Value: append([]byte{}, rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")...)}
-		case 4:
-			return &types.AttributeValueMemberBOOL{Value: rapid.Bool().Draw(t, "bool")}
-		case 5:
-			return &types.AttributeValueMemberNULL{Value: true}
-		case 6:
-			list := []types.AttributeValue{}
-			for range rapid.IntRange(0, 3).Draw(t, "elements") {
-				list = append(list, anyValue(depth-1).Draw(t, "element"))
-			}
-			return &types.AttributeValueMemberL{Value: list}
-		default:
-			m := map[string]types.AttributeValue{}
-			for range rapid.IntRange(0, 3).Draw(t, "members") {
-				// Keys of bad bytes become the same one.
-				m[rapid.String().Draw(t, "key")] = anyValue(depth-1).Draw(t, "member")
-			}
-			return &types.AttributeValueMemberM{Value: m}
-		}
-	})
+		t.Cleanup(s.Close)
+		stores = append(stores, s)
+	}
+	return stores[0], stores[1]
 }
 
 // anyText draws texts that are valid and, by the byte, ones that are not.
-func anyText(t *rapid.T) string {
-	if rapid.Bool().Draw(t, "by the byte") {
-		return string(rapid.SliceOf(rapid.Byte()).Draw(t, "text"))
+func anyText(t *rapid.T, what string) string {
+	if rapid.Bool().Draw(t, what+" by the byte") {
+		return string(rapid.SliceOf(rapid.Byte()).Draw(t, what))
 	}
-	return rapid.String().Draw(t, "text")
+	return rapid.String().Draw(t, what)
+}
+
+func anyRecord(t *rapid.T) dedupe.Record {
+	text := func(what string) string { return anyText(t, what) }
+	at := func(what string) time.Time { return fromMillis(rapid.Int64Range(0, 4e12).Draw(t, what)) }
+	r := dedupe.Record{
+		ID: text("id"), Name: text("name"), Format: rapid.IntRange(0, 2).Draw(t, "format"),
+		Status:  dedupe.Status(rapid.SampledFrom([]string{"", "COMPLETED", "IN_PROGRESS"}).Draw(t, "status")),
+		Version: dedupe.Version(rapid.Int64().Draw(t, "version")), Fence: dedupe.Version(rapid.Int64Range(0, 3).Draw(t, "fence")),
+		LeaseUntil: at("lease"), Attempts: rapid.IntRange(0, 3).Draw(t, "attempts"), Error: text("error"), MessageID: text("message"),
+		ReopenedBy: text("reopened by"), CreatedAt: at("created"), CompletedAt: at("completed"), ExpiresAt: at("expires"),
+		Result: []byte(text("result")), ResultType: text("type"),
+	}
+	if rapid.Bool().Draw(t, "a JSON result") {
+		value := rapid.MapOf(rapid.String(), rapid.OneOf(
+			rapid.Just(any(nil)), rapid.Map(rapid.Bool(), func(b bool) any { return b }), rapid.Map(rapid.String(), func(s string) any { return s }),
+			rapid.Map(rapid.Int64(), func(n int64) any { return n }),
+			rapid.Map(rapid.SliceOf(rapid.String()), func(list []string) any { return append([]string{}, list...) }),
+		)).Draw(t, "value")
+		r.ResultType = ""
+		r.Result, _ = json.Marshal(value)
+	}
+	copy(r.Owner[:], rapid.SliceOfN(rapid.Byte(), 0, 16).Draw(t, "owner"))
+	copy(r.Fingerprint[:], rapid.SliceOfN(rapid.Byte(), 0, 37).Draw(t, "fingerprint"))
+	return r
 }
 
 func TestABatchIsWrittenAsTheSDKWouldWriteIt(t *testing.T) {
+	own, left := bothStores(t)
 	rapid.Check(t, func(t *rapid.T) {
-		in := &dynamodb.BatchExecuteStatementInput{}
-		for range rapid.IntRange(1, 4).Draw(t, "statements") {
-			s := types.BatchStatementRequest{Statement: aws.String(anyText(t))}
-			if *s.Statement == "" {
-				s.Statement = aws.String("-")
-			}
-			for range rapid.IntRange(1, 4).Draw(t, "parameters") {
-				s.Parameters = append(s.Parameters, anyValue(2).Draw(t, "parameter"))
-			}
-			if rapid.Bool().Draw(t, "returns") {
-				s.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
-			}
-			in.Statements = append(in.Statements, s)
+		var writes []*write
+		for range rapid.IntRange(1, 4).Draw(t, "writes") {
+			writes = append(writes, newWrite(dedupe.Version(rapid.Int64Range(0, 2).Draw(t, "old")), anyRecord(t)))
 		}
-		want, wantHeader := requestOf(t, in)
-		got, header := requestOf(t, in, inOnePiece)
-		if !reflect.DeepEqual(got, want) || header != wantHeader {
-			t.Fatalf("written %v under %q\nby the SDK %v under %q", got, header, want, wantHeader)
+		got, header := requestOf(t, own, writes)
+		want, wantHeader := requestOf(t, left, writes)
+		if !sameText(t, got, want) || header != wantHeader {
+			t.Fatalf("written %s under %q\nby the SDK %s under %q", got, header, want, wantHeader)
 		}
 	})
 }
 
-func TestABatchWithMoreThanThisPackageSendsIsLeftToTheSDK(t *testing.T) {
-	statement := types.BatchStatementRequest{Statement: aws.String("s"), Parameters: []types.AttributeValue{&types.AttributeValueMemberS{Value: "v"}}}
-	for what, change := range map[string]func(*dynamodb.BatchExecuteStatementInput){
-		"capacity": func(in *dynamodb.BatchExecuteStatementInput) {
-			in.ReturnConsumedCapacity = types.ReturnConsumedCapacityTotal
-		},
-		"consistent":    func(in *dynamodb.BatchExecuteStatementInput) { in.Statements[0].ConsistentRead = aws.Bool(true) },
-		"no parameters": func(in *dynamodb.BatchExecuteStatementInput) { in.Statements[0].Parameters = nil },
-	} {
-		in := &dynamodb.BatchExecuteStatementInput{Statements: []types.BatchStatementRequest{statement}}
-		change(in)
-		want, _ := requestOf(t, in)
-		if got, _ := requestOf(t, in, inOnePiece); !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: written %v, by the SDK %v", what, got, want)
+// sameText reports whether two texts are the same JSON.
+func sameText(t require, a, b []byte) bool {
+	t.Helper()
+	var first, second any
+	for text, into := range map[*[]byte]*any{&a: &first, &b: &second} {
+		if err := json.Unmarshal(*text, into); err != nil {
+			t.Fatalf("%v in %q", err, *text)
+		}
+	}
+	return reflect.DeepEqual(first, second)
+}
+
+// The SDK's own client is shown the statements, any other one all of them.
+func TestABatchShowsItsStatements(t *testing.T) {
+	own, left := bothStores(t)
+	writes := []*write{newWrite(0, completedRecord()), newWrite(7, completedRecord())}
+	for _, s := range []*Store{own, left} {
+		in, options, err := s.batchRequest(writes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range writes {
+			is := in.Statements[i]
+			if *is.Statement != own.statements.of(w).text || (len(is.Parameters) == 0) != (s == own) {
+				t.Errorf("statement %d is %+v, want %s", i, is, own.statements.of(w).text)
+			}
+		}
+		if alone := len(options) == 1; alone != (s == left) {
+			t.Errorf("%d options", len(options))
 		}
 	}
 }
 
-// A full batch of ordinary records is written without growing.
+// A full batch of ordinary records is written without growing, and without much
+// more than it takes.
 func TestAFullBatchIsOnePieceOfMemory(t *testing.T) {
-	s := newStatements("sqsonce-records")
-	var requests []types.BatchStatementRequest
+	own, _ := bothStores(t)
+	var writes []*write
 	for i := range maxStatements {
 		r := completedRecord()
 		old := dedupe.Version(0)
@@ -156,12 +171,12 @@ func TestAFullBatchIsOnePieceOfMemory(t *testing.T) {
 			old = r.Version - 1
 			r.Result = []byte(`{"text":"` + strings.Repeat("x", 1000) + `"}`)
 		}
-		requests = append(requests, s.request(newWrite(old, r)))
+		writes = append(writes, newWrite(old, r))
 	}
-	reserved := batchSize(requests)
-	body, ok := batchBody(&dynamodb.BatchExecuteStatementInput{Statements: requests})
-	t.Logf("%d bytes, %d reserved", len(body), reserved)
-	if !ok || len(body) > reserved || reserved > len(body)*5/4 {
-		t.Errorf("%d bytes (%t), reserved were %d", len(body), ok, reserved)
+	body := own.statements.json(writes, make([]types.BatchStatementRequest, len(writes)))
+	grown := testing.AllocsPerRun(10, func() { own.statements.json(writes, make([]types.BatchStatementRequest, len(writes))) })
+	t.Logf("%d bytes in %d, %v allocations", len(body), cap(body), grown)
+	if grown > 3 || cap(body) > len(body)*3/2 { // the statements, what is shown of them, and the body
+		t.Errorf("%d bytes in %d, %v allocations", len(body), cap(body), grown)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -31,12 +32,12 @@ const (
 // errLossy says that a JSON value would not come back as it was.
 var errLossy = errors.New("not representable without loss")
 
-// encodeResult returns the attribute of a result (nil: none) and its
-// result_type. JSON is stored as a native value, readable in the console and by
-// other programs, where the same value comes back (keys in another order,
+// encodeResult returns the attribute of a result in DynamoDB's JSON (nil: none)
+// and its result_type. JSON is stored as a native value, readable in the console
+// and by other programs, where the same value comes back (keys in another order,
 // perhaps); otherwise as its text.
-func encodeResult(data []byte, mediaType string) (types.AttributeValue, string) {
-	resultType := mediaType
+func encodeResult(data []byte, mediaType string) (value []byte, resultType string) {
+	resultType = mediaType
 	switch {
 	case mediaType == jsonText || strings.HasPrefix(mediaType, escape):
 		resultType = escape + mediaType
@@ -50,9 +51,9 @@ func encodeResult(data []byte, mediaType string) (types.AttributeValue, string) 
 	case len(data) == 0:
 		return nil, resultType
 	case utf8.Valid(data):
-		return &types.AttributeValueMemberS{Value: string(data)}, resultType
+		return appendString(nil, string(data)), resultType
 	default:
-		return &types.AttributeValueMemberB{Value: bytes.Clone(data)}, resultType
+		return appendBytes(nil, data), resultType
 	}
 }
 
@@ -80,24 +81,23 @@ func decodeResult(v types.AttributeValue, resultType string) (data []byte, media
 	}
 }
 
-// native turns JSON into DynamoDB's own types, or fails where that would lose
-// something (numbers that DynamoDB writes in another way, repeated keys, empty
-// keys, great depth, characters that UTF-8 has not) or be too large.
-func native(data []byte) (types.AttributeValue, error) {
-	if len(data) > maxNative || !utf8.Valid(data) {
-		return nil, errLossy
-	}
-	if !json.Valid(data) {
+// native turns JSON into DynamoDB's, of its own types, or fails where that would
+// lose something (numbers that DynamoDB writes in another way, repeated keys,
+// empty keys, great depth, characters that UTF-8 has not) or be too large.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
+func native(data []byte) ([]byte, error) {
+	if len(data) > maxNative || !utf8.Valid(data) || !json.Valid(data) {
 		return nil, errLossy
 	}
 	p := parser{data: data}
-	return p.value(0)
+	return p.value(make([]byte, 0, len(data)+len(data)/2+16), 0)
 }
 
 // parser reads JSON that is known to be valid.
 type parser struct {
 	data []byte
 	at   int
+	keys [][]byte // of the objects that are being read
 }
 
 // next returns the first byte that is no white space.
@@ -108,33 +108,35 @@ func (p *parser) next() byte {
 	return p.data[p.at]
 }
 
-func (p *parser) value(depth int) (types.AttributeValue, error) {
+// value reads a value and appends it to b.
+func (p *parser) value(b []byte, depth int) ([]byte, error) {
 	if depth > maxDepth {
 		return nil, errLossy
 	}
 	switch c := p.next(); c {
 	case 'n':
 		p.at += len("null")
-		return &types.AttributeValueMemberNULL{Value: true}, nil
+		return append(b, `{"NULL":true}`...), nil
 	case 't':
 		p.at += len("true")
-		return &types.AttributeValueMemberBOOL{Value: true}, nil
+		return append(b, `{"BOOL":true}`...), nil
 	case 'f':
 		p.at += len("false")
-		return &types.AttributeValueMemberBOOL{Value: false}, nil
+		return append(b, `{"BOOL":false}`...), nil
 	case '"':
-		s, err := p.text()
-		return &types.AttributeValueMemberS{Value: s}, err
+		raw, _, err := p.text()
+		return append(append(append(b, `{"S":`...), raw...), '}'), err
 	case '[':
-		return p.list(depth)
+		return p.list(b, depth)
 	case '{':
-		return p.object(depth)
+		return p.object(b, depth)
 	default:
-		return p.number()
+		return p.number(b)
 	}
 }
 
-func (p *parser) text() (string, error) {
+// text reads a string: as it is written, and what it means.
+func (p *parser) text() (raw, means []byte, err error) {
 	start := p.at
 	escaped := false
 	for p.at++; p.data[p.at] != '"'; p.at++ {
@@ -144,72 +146,80 @@ func (p *parser) text() (string, error) {
 		}
 	}
 	p.at++
-	raw := p.data[start:p.at]
-	s := string(raw[1 : len(raw)-1])
+	raw = p.data[start:p.at]
+	means = raw[1 : len(raw)-1]
 	if escaped {
-		var unescaped string // s would live on the heap otherwise
-		if err := json.Unmarshal(raw, &unescaped); err != nil {
-			return "", fmt.Errorf("result is not JSON: %w", err)
+		var s string
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return nil, nil, fmt.Errorf("result is not JSON: %w", err)
 		}
-		s = unescaped
+		means = []byte(s)
 	}
-	if strings.ContainsRune(s, utf8.RuneError) {
-		return "", errLossy // what half of a surrogate pair is read as
+	if bytes.ContainsRune(means, utf8.RuneError) {
+		return nil, nil, errLossy // what half of a surrogate pair is read as
 	}
-	return s, nil
+	return raw, means, nil
 }
 
-func (p *parser) number() (types.AttributeValue, error) {
+func (p *parser) number(b []byte) ([]byte, error) {
 	start := p.at
 	for p.at < len(p.data) && strings.IndexByte("+-.0123456789Ee", p.data[p.at]) >= 0 {
 		p.at++
 	}
-	s := string(p.data[start:p.at])
-	if !plainNumber(s) {
+	number := p.data[start:p.at]
+	if !plainNumber(string(number)) {
 		return nil, errLossy
 	}
-	return &types.AttributeValueMemberN{Value: s}, nil
+	return append(append(append(b, `{"N":"`...), number...), `"}`...), nil
 }
 
-func (p *parser) list(depth int) (types.AttributeValue, error) {
-	list := &types.AttributeValueMemberL{Value: []types.AttributeValue{}}
+func (p *parser) list(b []byte, depth int) (_ []byte, err error) {
+	b = append(b, `{"L":[`...)
 	p.at++
 	for p.next() != ']' {
-		v, err := p.value(depth + 1)
-		if err != nil {
+		if b, err = p.value(b, depth+1); err != nil {
 			return nil, err
 		}
-		list.Value = append(list.Value, v)
 		if p.next() == ',' {
 			p.at++
+			b = append(b, ',')
 		}
 	}
 	p.at++
-	return list, nil
+	return append(b, "]}"...), nil
 }
 
-func (p *parser) object(depth int) (types.AttributeValue, error) {
-	m := &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{}}
+func (p *parser) object(b []byte, depth int) (_ []byte, err error) {
+	b = append(b, `{"M":{`...)
 	p.at++
+	outer := len(p.keys)
 	for p.next() != '}' {
-		key, err := p.text()
+		raw, key, err := p.text()
 		if err != nil {
 			return nil, err
 		}
-		if _, repeated := m.Value[key]; key == "" || repeated {
+		if len(key) == 0 {
 			return nil, errLossy
 		}
+		p.keys = append(p.keys, key)
 		p.next() // the colon
 		p.at++
-		if m.Value[key], err = p.value(depth + 1); err != nil {
+		if b, err = p.value(append(append(b, raw...), ':'), depth+1); err != nil {
 			return nil, err
 		}
 		if p.next() == ',' {
 			p.at++
+			b = append(b, ',')
 		}
 	}
 	p.at++
-	return m, nil
+	keys := p.keys[outer:]
+	slices.SortFunc(keys, bytes.Compare)
+	if len(slices.CompactFunc(keys, bytes.Equal)) < len(keys) {
+		return nil, errLossy // one of them is there twice
+	}
+	p.keys = p.keys[:outer]
+	return append(b, "}}"...), nil
 }
 
 // plainNumber reports whether DynamoDB, and whoever reads it there, gives the

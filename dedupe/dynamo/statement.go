@@ -6,8 +6,6 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"github.com/sqsonce/sqsonce/dedupe"
 )
 
 // shape is all that a statement's text depends on.
@@ -16,53 +14,70 @@ type shape struct {
 	present uint32 // bit i: the item has columns[i]
 }
 
-// statements are the texts of PartiQL statements for one table, each made once:
-// parameters carry everything that differs from record to record.
+// statements are those of PartiQL for one table, each made once: parameters carry
+// everything that differs from record to record. Safe for concurrent use.
 type statements struct {
-	table string   // quoted
-	texts sync.Map // shape to *string
+	table string // quoted
+
+	mu   sync.RWMutex
+	made map[shape]*statement // guarded by mu
 }
 
-func newStatements(table string) *statements { return &statements{table: `"` + table + `"`} }
+// statement is the text of one.
+type statement struct {
+	text string
+	json []byte // of a request for it, up to the first parameter
+}
 
-// request returns the statement that does w, with its parameters.
-func (s *statements) request(w *write) types.BatchStatementRequest {
-	sh := shape{insert: w.old == 0}
-	params := make([]types.AttributeValue, 0, len(columns)+2)
-	if sh.insert {
-		params = append(params, &w.fields.id)
+func newStatements(table string) *statements {
+	return &statements{table: `"` + table + `"`, made: make(map[shape]*statement)}
+}
+
+// of returns the statement that does w.
+func (s *statements) of(w *write) *statement {
+	sh := shape{insert: w.old == 0, present: w.present}
+	s.mu.RLock()
+	known := s.made[sh]
+	s.mu.RUnlock()
+	if known != nil {
+		return known
 	}
-	for i, v := range w.fields.values {
-		if v != nil {
-			sh.present |= 1 << i
+	st := &statement{text: s.update(sh)}
+	if sh.insert {
+		st.text = s.insert(sh)
+	}
+	st.json = append(appendText([]byte(`{"Statement":`), st.text), `,"Parameters":[`...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made[sh] = st
+	return st
+}
+
+// request returns the statement that does w, with its parameters: for an INSERT
+// the id goes before the columns, for an UPDATE it comes after them, with the
+// version that is written over.
+func (s *statements) request(w *write) (types.BatchStatementRequest, error) {
+	params := make([]types.AttributeValue, 0, len(columns)+2)
+	id := &types.AttributeValueMemberS{Value: w.id}
+	if w.old == 0 {
+		params = append(params, id)
+	}
+	for col := range columns {
+		if w.present&(1<<col) != 0 {
+			v, err := w.value(col)
+			if err != nil {
+				return types.BatchStatementRequest{}, err
+			}
 			params = append(params, v)
 		}
 	}
-	if !sh.insert {
-		params = append(params, &w.fields.id, number(w.old))
+	if w.old != 0 {
+		params = append(params, id, &types.AttributeValueMemberN{Value: strconv.FormatInt(int64(w.old), 10)})
 	}
-	return types.BatchStatementRequest{
-		Statement:                           s.text(sh),
-		Parameters:                          params,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}
+	return types.BatchStatementRequest{Statement: &s.of(w).text, Parameters: params, ReturnValuesOnConditionCheckFailure: allOld}, nil
 }
 
-func number(v dedupe.Version) types.AttributeValue {
-	return &types.AttributeValueMemberN{Value: strconv.FormatInt(int64(v), 10)}
-}
-
-func (s *statements) text(sh shape) *string {
-	if known, ok := s.texts.Load(sh); ok {
-		return known.(*string)
-	}
-	made := s.update(sh)
-	if sh.insert {
-		made = s.insert(sh)
-	}
-	known, _ := s.texts.LoadOrStore(sh, &made)
-	return known.(*string)
-}
+const allOld = types.ReturnValuesOnConditionCheckFailureAllOld
 
 // insert fails where the item exists, whatever its version.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.insert.html

@@ -14,11 +14,10 @@ import (
 
 // write is one Swap on its way: the record to write over the version old.
 type write struct {
-	id     string
-	old    dedupe.Version
-	fields *fields
-	claim  bool // begins an attempt; all else goes before it
-	size   int  // bytes in the request, about
+	row
+	old   dedupe.Version
+	claim bool // begins an attempt; all else goes before it
+	size  int  // bytes in the request, about
 }
 
 // fixedSize is about what a request carries for a record without its texts.
@@ -26,7 +25,7 @@ const fixedSize = 512
 
 func newWrite(old dedupe.Version, next dedupe.Record) *write {
 	return &write{
-		id: next.ID, old: old, fields: encode(next),
+		row: encode(next), old: old,
 		claim: next.Status == dedupe.InProgress && next.Fence == next.Version,
 		size:  fixedSize + len(next.ID) + len(next.Name) + len(next.Error) + len(next.Result),
 	}
@@ -52,12 +51,16 @@ func (s *Store) putItem(ctx context.Context, w *write, options ...func(*dynamodb
 	if err != nil {
 		return err
 	}
+	it, err := w.item()
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	sent := time.Now()
 	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.cfg.Table,
-		Item:                                w.fields.item(),
+		Item:                                it,
 		ConditionExpression:                 condition.Condition(),
 		ExpressionAttributeNames:            condition.Names(),
 		ExpressionAttributeValues:           condition.Values(),

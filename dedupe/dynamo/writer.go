@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -84,20 +85,17 @@ func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 	if len(writes) == 1 {
 		return []batch.Answer[outcome]{s.sendOne(ctx, writes[0])}
 	}
-	requests := make([]types.BatchStatementRequest, len(writes))
-	for i, w := range writes {
-		requests[i] = s.statements.request(w)
+	in, options, err := s.batchRequest(writes)
+	if err != nil {
+		return refusedAll(len(writes), err)
 	}
 	sent := time.Now()
-	out, err := s.client.BatchExecuteStatement(ctx, &dynamodb.BatchExecuteStatementInput{Statements: requests}, once, inOnePiece)
-	answers := make([]batch.Answer[outcome], len(writes))
+	out, err := s.client.BatchExecuteStatement(ctx, in, options...)
 	if err != nil {
 		s.clock.observeFailure(sent, err)
-		for i := range answers {
-			answers[i] = refused(err)
-		}
-		return answers
+		return refusedAll(len(writes), err)
 	}
+	answers := make([]batch.Answer[outcome], len(writes))
 	s.clock.observe(sent, out.ResultMetadata)
 	var missing []string
 	for i := range answers {
@@ -114,6 +112,24 @@ func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 		s.lookUpConflicts(answers, missing)
 	}
 	return answers
+}
+
+// batchRequest returns the call for a batch. To the SDK's own client the body is
+// given as it goes to the wire, and the input shows the statements only.
+func (s *Store) batchRequest(writes []*write) (*dynamodb.BatchExecuteStatementInput, []func(*dynamodb.Options), error) {
+	requests := make([]types.BatchStatementRequest, len(writes))
+	options := []func(*dynamodb.Options){once}
+	if _, sdk := s.client.(*dynamodb.Client); sdk {
+		options = append(options, prepared(s.statements.json(writes, requests)))
+	} else {
+		for i, w := range writes {
+			var err error
+			if requests[i], err = s.statements.request(w); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return &dynamodb.BatchExecuteStatementInput{Statements: requests}, options, nil
 }
 
 // lookUpConflicts has the items of conflicts that came without read back, all
@@ -146,6 +162,10 @@ func (s *Store) sendOne(ctx context.Context, w *write) batch.Answer[outcome] {
 	default:
 		return batch.Answer[outcome]{Err: err}
 	}
+}
+
+func refusedAll(n int, err error) []batch.Answer[outcome] {
+	return slices.Repeat([]batch.Answer[outcome]{refused(err)}, n)
 }
 
 // refused is the answer to each write of a call that failed as a whole.
