@@ -15,7 +15,7 @@ import (
 // An error says what is not JSON and where, which key is repeated, or that the
 // document is nested deeper than 512.
 func Canonical(dst, src []byte) ([]byte, error) {
-	t, err := parse(src)
+	t, err := trees.Get().(*tree).parse(src)
 	if err != nil {
 		return dst, err
 	}
@@ -51,35 +51,39 @@ func (t *tree) appendArray(dst []byte, n *node) ([]byte, error) {
 }
 
 func (t *tree) appendObject(dst []byte, n *node) ([]byte, error) {
-	members, err := t.sorted(n)
-	if err != nil {
+	begin := len(t.order)
+	if err := t.sort(n); err != nil {
 		return dst, err
 	}
+	end := len(t.order)
 	dst = append(dst, '{')
-	for i, m := range members {
-		if i > 0 {
+	for i := begin; i < end; i++ {
+		if i > begin {
 			dst = append(dst, ',')
 		}
+		m := t.order[i]
 		dst = append(append(dst, t.nodes[m].key...), ':')
+		var err error
 		if dst, err = t.append(dst, m); err != nil {
 			return dst, err
 		}
 	}
+	t.order = t.order[:begin]
 	return append(dst, '}'), nil
 }
 
-// sorted returns an object's members in the order of their keys.
-func (t *tree) sorted(n *node) ([]int32, error) {
-	var few [16]int32
-	members := few[:0]
+// sort appends an object's members to t.order, in the order of their keys.
+func (t *tree) sort(n *node) error {
+	begin := len(t.order)
 	for c := n.child; c != 0; c = t.nodes[c].next {
-		members = append(members, c)
+		t.order = append(t.order, c)
 	}
+	members := t.order[begin:]
 	slices.SortFunc(members, func(a, b int32) int { return bytes.Compare(t.nodes[a].key, t.nodes[b].key) })
 	for i := 1; i < len(members); i++ {
 		if key := t.nodes[members[i]].key; bytes.Equal(key, t.nodes[members[i-1]].key) {
-			return nil, fmt.Errorf("key %s is there twice", key)
+			return fmt.Errorf("key %s is there twice", key)
 		}
 	}
-	return members, nil
+	return nil
 }

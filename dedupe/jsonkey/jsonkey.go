@@ -127,7 +127,9 @@ func (x *Extractor) document(body string) (*tree, error) {
 	if x.keyPath == nil && x.off {
 		return nil, errors.New("not looked at")
 	}
-	return parse([]byte(body))
+	t := trees.Get().(*tree)
+	t.body = append(t.body[:0], body...)
+	return t.parse(t.body)
 }
 
 func (x *Extractor) name(s Source, doc *tree, bad error) (string, error) {
@@ -174,12 +176,12 @@ func (x *Extractor) print(body string, doc *tree, bad error) (fp dedupe.Fingerpr
 		fp[0], form = schemeRaw, []byte(body)
 	default:
 		fp[0] = schemeJSON
-		form = make([]byte, 0, len(body))
 		if x.fingerprint == nil {
-			form, err = doc.append(form, 0)
+			form, err = doc.append(doc.form[:0], 0)
 		} else {
-			form, err = doc.appendSelection(form, doc.find(x.fingerprint.root, selection{}))
+			form, err = doc.appendSelection(doc.form[:0], doc.find(x.fingerprint.root, selection{}))
 		}
+		doc.form = form // its memory, for the next one
 		if err != nil {
 			return fp, &FieldError{"body", err.Error()}
 		}

@@ -1,6 +1,7 @@
 package jsonkey
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -104,9 +105,10 @@ func (t *tree) field(s selection, name string) selection {
 	if s.node < 0 || t.nodes[s.node].kind != object {
 		return nothing
 	}
-	key := quote(name)
+	var few [64]byte
+	key := appendQuoted(few[:0], name)
 	for c := t.nodes[s.node].child; c != 0; c = t.nodes[c].next {
-		if string(t.nodes[c].key) == key {
+		if bytes.Equal(t.nodes[c].key, key) {
 			return selection{node: c}
 		}
 	}
@@ -191,13 +193,14 @@ func compare(a, b string) int {
 }
 
 // quote is the canonical form of a string.
-func quote(s string) string {
-	b := make([]byte, 0, len(s)+2)
+func quote(s string) string { return string(appendQuoted(nil, s)) }
+
+func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	for _, r := range s {
 		b = appendRune(b, r)
 	}
-	return string(append(b, '"'))
+	return append(b, '"')
 }
 
 // stringValue returns the string that a selection is, if it is one that has no

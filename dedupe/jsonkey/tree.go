@@ -2,6 +2,7 @@ package jsonkey
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -28,6 +29,9 @@ const (
 type tree struct {
 	nodes []node
 	arena []byte // canonical forms of keys and scalars that are not as written
+
+	body, form []byte  // of [Extractor.Extract]
+	order      []int32 // members of the objects that are being written, sorted
 }
 
 // node is one value. Its canonical form is computed while parsing, for arrays
@@ -47,17 +51,19 @@ type parser struct {
 	at  int
 }
 
-// parse reads a document. The tree keeps references into src.
-func parse(src []byte) (*tree, error) {
-	if !utf8.Valid(src) {
-		return nil, errors.New("not valid UTF-8")
+// parse reads a document into the empty tree, which keeps references into src,
+// or gives the tree back.
+func (t *tree) parse(src []byte) (*tree, error) {
+	err := errors.New("not valid UTF-8")
+	if utf8.Valid(src) {
+		p := &parser{src: src, tree: t}
+		err = p.document()
 	}
-	p := &parser{src: src, tree: trees.Get().(*tree)}
-	if err := p.document(); err != nil {
-		p.release()
+	if err != nil {
+		t.release()
 		return nil, err
 	}
-	return p.tree, nil
+	return t, nil
 }
 
 func (p *parser) document() error {
@@ -74,10 +80,17 @@ func (p *parser) document() error {
 // trees are kept for the next document: most are small, and all look alike.
 var trees = sync.Pool{New: func() any { return new(tree) }}
 
+// mostKept bounds the memory, in bytes, that a tree keeps for each of a
+// document's body and form.
+const mostKept = 64 << 10
+
 // release gives the tree back. Nothing of it may be used afterwards.
 func (t *tree) release() {
 	clear(t.nodes) // they refer to the document
-	t.nodes, t.arena = t.nodes[:0], t.arena[:0]
+	t.nodes, t.arena, t.order = t.nodes[:0], t.arena[:0], t.order[:0]
+	if cap(t.body) > mostKept || cap(t.form) > mostKept {
+		t.body, t.form = nil, nil
+	}
 	trees.Put(t)
 }
 
@@ -214,6 +227,10 @@ func (p *parser) container(k kind, end byte, depth int, element func() (int32, e
 // characters, and surrogates that stand alone.
 func (p *parser) str() ([]byte, error) {
 	start := p.at
+	if end := bytes.IndexByte(p.src[start+1:], '"'); end >= 0 && plain(p.src[start+1:start+1+end]) {
+		p.at = start + end + 2
+		return p.src[start:p.at], nil
+	}
 	for p.at++; p.at < len(p.src); p.at++ {
 		switch c := p.src[p.at]; {
 		case c == '"':
@@ -226,6 +243,29 @@ func (p *parser) str() ([]byte, error) {
 		}
 	}
 	return nil, p.wrong("")
+}
+
+// plain reports whether a text has neither a backslash nor a control character.
+// It looks at eight bytes at a time: long texts are most of a large message.
+// https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
+func plain(s []byte) bool {
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each // of each byte
+	)
+	for ; len(s) >= 8; s = s[8:] {
+		eight := binary.LittleEndian.Uint64(s)
+		backslash := eight ^ '\\'*each // zero where there is one
+		if ((eight-' '*each)&^eight|(backslash-each)&^backslash)&high != 0 {
+			return false
+		}
+	}
+	for _, c := range s {
+		if c < ' ' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // escaped goes on with a string at its first escape.
