@@ -16,42 +16,77 @@ import (
 type cache struct {
 	age   time.Duration
 	bytes int // the bound
+	begun time.Time
 
 	mu      sync.Mutex
 	entries *simplelru.LRU[string, cached] // guarded by mu; by name
 	held    int                            // guarded by mu; what the entries take
 }
 
+// cached is a completed record, packed: a [Record] has a dozen texts and times that
+// each point somewhere, and the garbage collector follows them all.
 type cached struct {
-	rec  Record
-	till time.Time // monotonic: not used from then on
+	text   string    // its texts, one after the other
+	ends   [6]uint32 // where they end: ID, Name, ResultType, Error, MessageID, ReopenedBy
+	result []byte
+
+	format, attempts              int
+	version, fence                Version
+	created, completed, expiresAt int64 // milliseconds since 1970, as precise as a record's
+	owner                         Token
+	fingerprint                   Fingerprint
+
+	till time.Duration // since the cache's beginning: not used from then on
 }
 
 // entryOverhead is about what an entry takes besides its texts: the record, the
 // links, and its place in the table.
-const entryOverhead = 576
+const entryOverhead = 384
 
-// size is about what the entry takes, in bytes.
-func (e *cached) size() int {
-	r := &e.rec
-	return entryOverhead + len(r.ID) + len(r.Name) + len(r.Result) + len(r.ResultType) + len(r.Error) + len(r.MessageID) + len(r.ReopenedBy)
+// pack gathers the texts into one: those of a message may be parts of a larger
+// one, of all that came with it.
+func pack(r Record, till time.Duration) cached {
+	e := cached{
+		text:   r.ID + r.Name + r.ResultType + r.Error + r.MessageID + r.ReopenedBy,
+		result: r.Result, format: r.Format, attempts: r.Attempts, version: r.Version, fence: r.Fence,
+		created: r.CreatedAt.UnixMilli(), completed: r.CompletedAt.UnixMilli(), expiresAt: r.ExpiresAt.UnixMilli(),
+		owner: r.Owner, fingerprint: r.Fingerprint, till: till,
+	}
+	end := 0
+	for i, text := range [...]string{r.ID, r.Name, r.ResultType, r.Error, r.MessageID, r.ReopenedBy} {
+		end += len(text)
+		e.ends[i] = uint32(end)
+	}
+	return e
 }
 
-// gather copies the texts into one: those of a message may be parts of a larger
-// one, of all that came with it, and each by itself is one more for the garbage
-// collector to look at.
-func (e *cached) gather() {
-	r := &e.rec
-	all := r.ID + r.Name + r.ResultType + r.Error + r.MessageID + r.ReopenedBy
-	for _, text := range []*string{&r.ID, &r.Name, &r.ResultType, &r.Error, &r.MessageID, &r.ReopenedBy} {
-		*text, all = all[:len(*text)], all[len(*text):]
+// record undoes pack.
+func (e *cached) record() Record {
+	return Record{
+		ID: e.part(0), Name: e.part(1), ResultType: e.part(2), Error: e.part(3), MessageID: e.part(4), ReopenedBy: e.part(5),
+		Status: Completed, Result: e.result, Format: e.format, Attempts: e.attempts, Version: e.version, Fence: e.fence,
+		CreatedAt: time.UnixMilli(e.created).UTC(), CompletedAt: time.UnixMilli(e.completed).UTC(), ExpiresAt: time.UnixMilli(e.expiresAt).UTC(),
+		Owner: e.owner, Fingerprint: e.fingerprint,
 	}
 }
+
+func (e *cached) part(i int) string {
+	start := uint32(0)
+	if i > 0 {
+		start = e.ends[i-1]
+	}
+	return e.text[start:e.ends[i]]
+}
+
+func (e *cached) name() string { return e.part(1) }
+
+// size is about what the entry takes, in bytes.
+func (e *cached) size() int { return entryOverhead + len(e.text) + len(e.result) }
 
 func newCache(bytes int, age time.Duration) (*cache, error) {
 	// Never full by number, as every entry takes more than its overhead.
 	entries, err := simplelru.NewLRU[string, cached](bytes/entryOverhead+1, nil)
-	return &cache{age: age, bytes: bytes, entries: entries}, err
+	return &cache{age: age, bytes: bytes, begun: time.Now(), entries: entries}, err
 }
 
 // put remembers a completed record.
@@ -63,12 +98,11 @@ func (c *cache) put(rec Record, now time.Time) {
 	if left <= 0 {
 		return
 	}
-	e := cached{rec, time.Now().Add(left)}
-	e.gather()
+	e := pack(rec, time.Since(c.begun)+left)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.drop(e.rec.Name)
-	c.entries.Add(e.rec.Name, e)
+	c.drop(rec.Name)
+	c.entries.Add(e.name(), e)
 	for c.held += e.size(); c.held > c.bytes; {
 		_, oldest, _ := c.entries.RemoveOldest() // there is one: something is held
 		c.held -= oldest.size()
@@ -87,13 +121,13 @@ func (c *cache) get(key Key, now time.Time) (Record, bool) {
 	switch {
 	case !ok:
 		return Record{}, false
-	case !time.Now().Before(e.till) || !now.Before(e.rec.ExpiresAt):
+	case time.Since(c.begun) >= e.till || now.UnixMilli() >= e.expiresAt:
 		c.drop(key.Name)
 		return Record{}, false
-	case e.rec.Fingerprint.Differs(key.Fingerprint):
+	case e.fingerprint.Differs(key.Fingerprint):
 		return Record{}, false // the store's answer names the mismatch, and may have expired
 	}
-	return e.rec, true
+	return e.record(), true
 }
 
 // has reports whether the name is likely to have a record.

@@ -2,11 +2,14 @@ package dedupe
 
 import (
 	"fmt"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 	"unsafe"
+
+	"pgregory.net/rapid"
 )
 
 func recordOf(name string, now time.Time) Record {
@@ -24,7 +27,7 @@ func cacheOf(t *testing.T, bytes int) *cache {
 
 func TestTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
 	now := time.Now()
-	first := cached{rec: recordOf("n0", now)}
+	first := pack(recordOf("n0", now), 0)
 	c := cacheOf(t, 3*first.size())
 	for _, name := range []string{"n0", "n1", "n2", "n2", "n2"} { // what is put again counts once
 		c.put(recordOf(name, now), now)
@@ -51,6 +54,41 @@ func TestTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
 	c.put(large, now)
 	if c.held != 0 || c.entries.Len() != 0 {
 		t.Errorf("%d bytes are held in %d entries after one that is larger than the cache", c.held, c.entries.Len())
+	}
+}
+
+// A record comes back from the cache as it went in.
+func TestACachedRecordIsTheRecord(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		at := func(what string) time.Time {
+			if rapid.Bool().Draw(t, "no time "+what) {
+				return time.Time{}
+			}
+			return time.UnixMilli(rapid.Int64Range(0, 4e12).Draw(t, what)).UTC()
+		}
+		text := func(what string) string { return rapid.String().Draw(t, what) }
+		want := Record{
+			Status: Completed, ID: text("id"), Name: text("name"), Format: rapid.Int().Draw(t, "format"), Attempts: rapid.Int().Draw(t, "attempts"),
+			Version: Version(rapid.Int64().Draw(t, "version")), Fence: Version(rapid.Int64().Draw(t, "fence")),
+			Result: rapid.SliceOf(rapid.Byte()).Draw(t, "result"), ResultType: text("type"), Error: text("error"),
+			MessageID: text("message"), ReopenedBy: text("reopened by"),
+			CreatedAt: at("created"), CompletedAt: at("completed"), ExpiresAt: at("expires"),
+		}
+		copy(want.Owner[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "owner"))
+		copy(want.Fingerprint[:], rapid.SliceOfN(rapid.Byte(), 37, 37).Draw(t, "fingerprint"))
+		e := pack(want, 0)
+		if got := e.record(); !reflect.DeepEqual(got, want) || e.name() != want.Name {
+			t.Fatalf("%+v\nwent in as %+v", got, want)
+		}
+	})
+	fields := 0
+	for f := range reflect.TypeFor[Record]().Fields() {
+		if f.Name != "LeaseUntil" { // zero unless the name is in progress
+			fields++
+		}
+	}
+	if fields != 17 {
+		t.Errorf("a record has %d fields; does the cache keep all of them?", fields)
 	}
 }
 

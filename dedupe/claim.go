@@ -164,9 +164,9 @@ func (e *engine) begin(ctx context.Context, a *attempt) error {
 
 // swap is one call of the store, with a deadline well below the lease.
 func (e *engine) swap(ctx context.Context, old Version, next Record) error {
-	ctx, cancel := context.WithTimeout(ctx, e.terms.callTimeout())
-	defer cancel()
-	return e.store.Swap(ctx, old, next)
+	bounded := e.timers.withTimeout(ctx, e.terms.callTimeout())
+	defer bounded.cancel()
+	return e.store.Swap(bounded, old, next)
 }
 
 // callTimeout bounds one call of the store.

@@ -20,6 +20,7 @@ type engine struct {
 	flights  flights
 	cache    *cache // nil: off
 	renewals renewals
+	timers   timers
 }
 
 // New returns a guard over s, or an error that lists everything wrong with cfg.
@@ -151,6 +152,7 @@ type attempt struct {
 	cancel   context.CancelCauseFunc // of the handler's context
 	ran      bool                    // the handler was called
 	took     time.Duration           // how long it ran
+	renewal  renewal                 // while it runs
 	lease
 }
 

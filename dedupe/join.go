@@ -21,10 +21,10 @@ type flights struct {
 type flight struct {
 	key   Key
 	until atomic.Pointer[time.Time] // end of the lease that is held; nil: none yet
-	done  chan struct{}             // closed when the turn has ended
+	done  chan struct{}             // guarded by flights.mu; closed when the turn has ended; nil: nobody has joined
 
 	// Set before done closes.
-	rec   Record // completed, unless final or retryable
+	rec   *Record // completed, unless final or retryable
 	ended ending
 }
 
@@ -59,8 +59,8 @@ func (f *flight) remaining(skew time.Duration) time.Duration {
 func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, error) {
 	var wait *time.Timer
 	for {
-		fl, leader := f.enter(key)
-		if leader {
+		fl, done := f.enter(key)
+		if done == nil {
 			return fl, Record{}, nil
 		}
 		if fl.holds() && fl.key.Fingerprint.Differs(key.Fingerprint) {
@@ -71,12 +71,12 @@ func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, 
 			defer wait.Stop()
 		}
 		select {
-		case <-fl.done:
+		case <-done:
 			switch {
 			case fl.ended == endedOpen:
 				return nil, Record{}, &InProgressError{Name: key.Name, After: joinDefer}
 			case fl.ended == endedCompleted && !key.RedriveOrder && !fl.rec.Fingerprint.Differs(key.Fingerprint):
-				return nil, fl.rec, nil
+				return nil, *fl.rec, nil
 			}
 			// The store knows what this caller is to be told.
 		case <-wait.C:
@@ -87,26 +87,36 @@ func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, 
 	}
 }
 
-func (f *flights) enter(key Key) (fl *flight, leader bool) {
+// enter begins a turn of its own (done is nil), or joins the one that is under
+// way until done closes.
+func (f *flights) enter(key Key) (fl *flight, done <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fl, ok := f.m[key.Name]; ok {
-		return fl, false
+		if fl.done == nil {
+			fl.done = make(chan struct{})
+		}
+		return fl, fl.done
 	}
 	if f.m == nil {
 		f.m = make(map[string]*flight)
 	}
-	fl = &flight{key: key, done: make(chan struct{})}
+	fl = &flight{key: key}
 	f.m[key.Name] = fl
-	return fl, true
+	return fl, nil
 }
 
 // leave ends a turn with what do has returned.
 func (f *flights) leave(fl *flight, rec Record, err error) {
 	f.mu.Lock()
-	delete(f.m, fl.key.Name)
+	delete(f.m, fl.key.Name) // nobody can join any more
+	done := fl.done
 	f.mu.Unlock()
-	fl.rec = rec
+	if done == nil {
+		return
+	}
+	joined := rec // of its own, so that rec costs nothing where nobody has joined
+	fl.rec = &joined
 	switch p, ok := errors.AsType[permanentError](err); {
 	case err == nil && rec.Status == Completed:
 		fl.ended = endedCompleted
@@ -115,5 +125,5 @@ func (f *flights) leave(fl *flight, rec Record, err error) {
 	default:
 		fl.ended = endedOpen
 	}
-	close(fl.done)
+	close(done)
 }

@@ -24,36 +24,35 @@ type renewals struct {
 	engine *engine
 
 	mu      sync.Mutex
-	running map[*attempt]*renewal // guarded by mu
-	added   uint64                // guarded by mu
-	timer   *time.Timer           // guarded by mu; nil: never set
-	next    time.Time             // guarded by mu: when the timer fires
-	round   chan struct{}         // guarded by mu: closed when the round that is under way has ended; nil: none
+	running []*renewal    // guarded by mu; each knows its place
+	added   uint64        // guarded by mu
+	timer   *time.Timer   // guarded by mu; nil: never set
+	next    time.Time     // guarded by mu: when the timer fires
+	round   chan struct{} // guarded by mu: closed when the round that is under way has ended; nil: none
 }
 
 // renewal is what a round knows of an attempt. Its fields, and the attempt's
 // lease while it is among the running ones, are guarded by renewals.mu.
 type renewal struct {
-	number  uint64        // in the order of their beginnings
-	due     time.Time     // of the next renewal
-	expired bool          // the handler has been cancelled
-	lost    bool          // somebody else has the name: no more renewals
-	out     chan struct{} // closed when the renewal that is out has returned; nil: none
-	ctx     context.Context
-	stop    context.CancelFunc // ends ctx, which the attempt's renewals run under
+	a       *attempt
+	place   int                // in renewals.running; -1: it has ended
+	number  uint64             // in the order of their beginnings
+	due     time.Time          // of the next renewal
+	expired bool               // the handler has been cancelled
+	lost    bool               // somebody else has the name: no more renewals
+	out     chan struct{}      // closed when the renewal that is out has returned; nil: none
+	ctx     context.Context    // of the handler's caller
+	stop    context.CancelFunc // ends the renewal that is out
 }
 
 // add begins to keep a's lease.
 func (r *renewals) add(ctx context.Context, a *attempt) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.running == nil {
-		r.running = make(map[*attempt]*renewal)
-	}
 	r.added++
-	w := &renewal{ctx: ctx, stop: stop, due: r.dueAfter(a.proven), number: r.added}
-	r.running[a] = w
+	w := &a.renewal
+	*w = renewal{a: a, place: len(r.running), ctx: ctx, due: r.dueAfter(a.proven), number: r.added}
+	r.running = append(r.running, w)
 	if len(r.running) == 1 { // the timer was stopped, or never set
 		r.wake(w.due)
 	} else {
@@ -66,15 +65,20 @@ func (r *renewals) add(ctx context.Context, a *attempt) {
 // alone. The last one stops the timer, so that nothing is left behind.
 func (r *renewals) remove(a *attempt) {
 	r.mu.Lock()
-	w := r.running[a]
-	delete(r.running, a)
+	w := &a.renewal
+	last := len(r.running) - 1
+	r.running[w.place] = r.running[last]
+	r.running[w.place].place = w.place
+	r.running[last] = nil
+	r.running, w.place = r.running[:last], -1
 	out, round := w.out, r.round
+	stop := w.stop
 	if len(r.running) == 0 {
 		r.timer.Stop()
 	}
 	r.mu.Unlock()
-	w.stop()
 	if out != nil {
+		stop()
 		<-out
 	}
 	if round != nil {
@@ -108,8 +112,8 @@ func (r *renewals) wakeBy(at time.Time) {
 // wakeForFirst sets the timer for what comes first. The caller holds mu.
 func (r *renewals) wakeForFirst() {
 	var first time.Time
-	for a, w := range r.running {
-		if at, ok := w.next(a.proven.Add(-r.engine.terms.Skew)); ok && (first.IsZero() || at.Before(first)) {
+	for _, w := range r.running {
+		if at, ok := w.next(w.a.proven.Add(-r.engine.terms.Skew)); ok && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}
@@ -161,9 +165,9 @@ func (r *renewals) fire() {
 
 // dueRenewal is a renewal to be sent, with the lease that it starts from.
 type dueRenewal struct {
-	a     *attempt
 	w     *renewal
 	lease lease
+	ctx   context.Context // its own; ends when the handler has returned
 }
 
 // decide says whose renewal goes out now, and whose lease can no longer be
@@ -171,20 +175,22 @@ type dueRenewal struct {
 func (r *renewals) decide(now time.Time) (due []dueRenewal, expired []*attempt) {
 	t := r.engine.terms
 	anyDue := false
-	for a, w := range r.running {
-		if !w.expired && !now.Before(a.proven.Add(-t.Skew)) {
+	for _, w := range r.running {
+		if !w.expired && !now.Before(w.a.proven.Add(-t.Skew)) {
 			w.expired = true
-			expired = append(expired, a)
+			expired = append(expired, w.a)
 		}
 		anyDue = anyDue || w.waits() && !now.Before(w.due)
 	}
 	if !anyDue {
 		return nil, expired
 	}
-	for a, w := range r.running {
+	for _, w := range r.running {
 		if w.waits() && w.due.Before(now.Add(t.Lease/renewTogether)) {
 			w.out = make(chan struct{})
-			due = append(due, dueRenewal{a, w, a.lease})
+			d := dueRenewal{w: w, lease: w.a.lease}
+			d.ctx, w.stop = context.WithCancel(context.WithoutCancel(w.ctx))
+			due = append(due, d)
 		}
 	}
 	slices.SortFunc(due, func(a, b dueRenewal) int { return cmp.Compare(a.w.number, b.w.number) })
@@ -196,10 +202,12 @@ func (w *renewal) waits() bool { return !w.lost && w.out == nil }
 
 // once renews one lease and notes what became of it.
 func (r *renewals) once(d dueRenewal) {
-	renewed, err := r.engine.renew(d.w.ctx, d.a.Attempt, d.a.owner, d.lease)
+	a := d.w.a
+	renewed, err := r.engine.renew(d.ctx, a.Attempt, a.owner, d.lease)
 	r.mu.Lock()
-	d.a.lease = renewed
-	d.a.flight.hold(renewed.proven)
+	d.w.stop()
+	a.lease = renewed
+	a.flight.hold(renewed.proven)
 	tell := false
 	switch {
 	case err == nil:
@@ -212,13 +220,13 @@ func (r *renewals) once(d dueRenewal) {
 	}
 	out := d.w.out
 	d.w.out = nil
-	if at, ok := d.w.next(d.a.proven.Add(-r.engine.terms.Skew)); ok && r.running[d.a] == d.w {
+	if at, ok := d.w.next(a.proven.Add(-r.engine.terms.Skew)); ok && d.w.place >= 0 {
 		r.wakeBy(at)
 	}
 	r.mu.Unlock()
 	if tell {
-		d.a.cancel(ErrLeaseLost)
-		r.engine.hookLeaseLost(d.a.Attempt)
+		a.cancel(ErrLeaseLost)
+		r.engine.hookLeaseLost(a.Attempt)
 	}
 	close(out)
 }

@@ -15,9 +15,9 @@ var errGoexit = errors.New("handler called runtime.Goexit")
 // run calls fn under a renewed lease and records what it returns. The renewal
 // has ended, and a.rec is the record as it left it, before that is built.
 func (e *engine) run(ctx context.Context, a *attempt, fn work) (Record, error) {
-	working, cancel := context.WithCancelCause(context.WithValue(ctx, attemptKey{}, a))
-	defer cancel(nil)
-	a.cancel, a.ran = cancel, true
+	working := e.timers.withCancelCause(context.WithValue(ctx, attemptKey{}, a))
+	defer working.cancel()
+	a.cancel, a.ran = working.cancelCause, true
 	a.effects.recordID = a.rec.ID
 	a.effects.committer, _ = e.store.(Committer)
 

@@ -67,8 +67,16 @@ func (e *engine) ended(a *attempt, rec Record, verdict Verdict, err error) (stri
 	case verdict != VerdictApply:
 		return "lost", &leftAlone{attempts: a.Number, taken: true, err: fmt.Errorf("%w: %q was taken over", ErrLeaseLost, a.Name)}
 	default:
-		return strings.ToLower(string(rec.Status)), nil
+		return outcomeOf(rec.Status), nil
 	}
+}
+
+// outcomeOf is the name that hooks get for what a final write has recorded.
+func outcomeOf(s Status) string {
+	if s == Completed {
+		return "completed" // mostly; the others need not be fast
+	}
+	return strings.ToLower(string(s))
 }
 
 // write settles the record, past cancellation and past the end of the lease:
@@ -81,8 +89,8 @@ func (e *engine) ended(a *attempt, rec Record, verdict Verdict, err error) (stri
 func (e *engine) write(
 	ctx context.Context, a *attempt, op string, writes []any, event func(time.Time) Event,
 ) (Record, Verdict, error) {
-	ctx, done := e.settling(ctx)
-	defer done()
+	settling := e.timers.outliving(ctx, e.cfg.Settle, maxSettle)
+	defer settling.cancel()
 	cur := a.rec
 	for {
 		now := e.now()
@@ -94,7 +102,7 @@ func (e *engine) write(
 			e.hookOwnWrite(op, a.Name)
 			return cur, verdict, nil
 		}
-		err := e.send(ctx, a, op, cur.Version, next, writes)
+		err := e.send(settling, a, op, cur.Version, next, writes)
 		if err == nil {
 			if next.Status == Completed && (cur.Status != InProgress || now.After(cur.LeaseUntil)) {
 				e.hookCompletedLate(a.Attempt)
@@ -143,23 +151,4 @@ func answered(err error) bool {
 	}
 	_, ok := errors.AsType[*EffectError](err)
 	return ok
-}
-
-// settling is ctx without its cancellation, until the settling time after it,
-// or the cap. done frees what it holds.
-func (e *engine) settling(ctx context.Context) (settling context.Context, done func()) {
-	settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxSettle)
-	begun := make(chan struct{})
-	var timer *time.Timer
-	stop := context.AfterFunc(ctx, func() {
-		timer = time.AfterFunc(e.cfg.Settle, cancel)
-		close(begun)
-	})
-	return settling, func() {
-		if !stop() {
-			<-begun
-			timer.Stop()
-		}
-		cancel()
-	}
 }

@@ -72,6 +72,7 @@ type Answer[R any] struct {
 type Batcher[T, R any] struct {
 	cfg   Config[T, R]
 	calls sync.WaitGroup
+	spare sync.Pool // of items that have been answered and waited for
 
 	mu      sync.Mutex
 	waiting [2][]*Item[T, R] // guarded by mu; urgent ones, then the others, oldest first
@@ -81,14 +82,14 @@ type Batcher[T, R any] struct {
 }
 
 // Item is one request that was handed in. Its fields are set before it is
-// added, sent by who holds the batcher's mu, and answer before done closes.
+// added, sent by who holds the batcher's mu, and answer before done is sent to.
 type Item[T, R any] struct {
 	b      *Batcher[T, R]
 	value  T
 	size   int
 	sent   bool
 	answer Answer[R]
-	done   chan struct{}
+	done   chan struct{} // has room for one
 }
 
 // New returns a batcher that has to be closed.
@@ -110,7 +111,7 @@ func (b *Batcher[T, R]) Do(ctx context.Context, value T) (R, error) {
 }
 
 // Add hands in items together, so that the first call can carry more than the
-// first of them; the order of values is kept. Each has to be waited for.
+// first of them; the order of values is kept. Each has to be waited for, once.
 func (b *Batcher[T, R]) Add(values ...T) []*Item[T, R] {
 	items := make([]*Item[T, R], len(values))
 	for i, value := range values {
@@ -121,7 +122,11 @@ func (b *Batcher[T, R]) Add(values ...T) []*Item[T, R] {
 }
 
 func (b *Batcher[T, R]) item(value T) *Item[T, R] {
-	it := &Item[T, R]{b: b, value: value, done: make(chan struct{})}
+	it, ok := b.spare.Get().(*Item[T, R])
+	if !ok {
+		it = &Item[T, R]{b: b, done: make(chan struct{}, 1)}
+	}
+	it.value, it.sent = value, false
 	if b.cfg.MaxBytes > 0 {
 		it.size = b.cfg.Size(value)
 	}
@@ -131,21 +136,49 @@ func (b *Batcher[T, R]) item(value T) *Item[T, R] {
 // Wait waits for the answer, or for ctx: then an item that was not sent is
 // withdrawn.
 func (it *Item[T, R]) Wait(ctx context.Context) (R, error) {
-	select {
-	case <-it.done:
-		return it.answer.Value, it.answer.Err
-	case <-ctx.Done():
+	if wait(ctx, it.done) {
+		return it.take()
 	}
 	var zero R
 	if it.b.withdraw(it) {
 		return zero, fmt.Errorf("%w: %w", ErrWithdrawn, context.Cause(ctx))
 	}
 	select {
-	case <-it.done: // the answer came together with the end of ctx
-		return it.answer.Value, it.answer.Err
+	case <-it.done: // the answer came while it was looked for
+		return it.take()
 	default:
 		return zero, fmt.Errorf("%w: %w", ErrAmbiguous, context.Cause(ctx))
 	}
+}
+
+// wait waits for done or for the end of ctx, and reports whether it has received
+// from done. A context may know a way to wait that costs less than its Done.
+func wait(ctx context.Context, done <-chan struct{}) (came bool) {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	if own, ok := ctx.(interface {
+		WaitFor(done <-chan struct{}) bool
+	}); ok {
+		return own.WaitFor(done)
+	}
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// take returns the answer of an item that nobody refers to any more.
+func (it *Item[T, R]) take() (R, error) {
+	answer := it.answer
+	var none T
+	it.value, it.answer = none, Answer[R]{}
+	it.b.spare.Put(it)
+	return answer.Value, answer.Err
 }
 
 // Close refuses new items, and returns when those handed in have been answered.
@@ -164,7 +197,7 @@ func (b *Batcher[T, R]) add(items ...*Item[T, R]) {
 	for _, it := range items {
 		if b.closed {
 			it.answer.Err = ErrClosed
-			close(it.done)
+			it.done <- struct{}{}
 			continue
 		}
 		lane := b.lane(it)
@@ -317,6 +350,6 @@ func (b *Batcher[T, R]) call(batch []*Item[T, R]) {
 		if i < len(answers) {
 			it.answer = answers[i]
 		}
-		close(it.done)
+		it.done <- struct{}{} // from here on it is its waiter's
 	}
 }

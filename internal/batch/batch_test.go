@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -328,6 +330,93 @@ func TestAnItemIsWithdrawnBeforeItIsSentAndAmbiguousAfterwards(t *testing.T) {
 		}
 		if want := [][]int{{1}}; fmt.Sprint(r.calls) != fmt.Sprint(want) {
 			t.Errorf("calls %v, want %v", r.calls, want)
+		}
+	})
+}
+
+// TestAnItemThatIsUsedAgainIsSomebodyElses has callers give up at any moment: before
+// their item is sent, while it is out, and as its answer comes. Who gets an answer
+// gets their own.
+func TestAnItemThatIsUsedAgainIsSomebodyElses(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			r := &recorder{}
+			b := batch.New(batch.Config[int, string]{Send: r.send, Max: 4, Calls: 2})
+			var callers sync.WaitGroup
+			var answered, givenUp atomic.Int64
+			for caller := range 12 {
+				random := rand.New(rand.NewPCG(seed, uint64(caller)))
+				callers.Go(func() {
+					for i := range 50 {
+						item := 1000*caller + i
+						ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+random.IntN(6))*roundTrip/2)
+						got, err := b.Do(ctx, item)
+						cancel()
+						switch {
+						case err == nil && got == fmt.Sprint(item):
+							answered.Add(1)
+						case errors.Is(err, batch.ErrWithdrawn), errors.Is(err, batch.ErrAmbiguous):
+							givenUp.Add(1)
+						default:
+							t.Errorf("seed %d: item %d got %q, %v", seed, item, got, err)
+						}
+					}
+				})
+			}
+			callers.Wait()
+			b.Close()
+			if answered.Load() == 0 || givenUp.Load() == 0 {
+				t.Errorf("seed %d: %d answered, %d given up", seed, answered.Load(), givenUp.Load())
+			}
+		})
+	}
+}
+
+// ownWait is a context that waits in a way of its own.
+type ownWait struct {
+	context.Context
+	asked *int
+	came  bool
+}
+
+func (w ownWait) WaitFor(done <-chan struct{}) bool {
+	*w.asked++
+	if w.came {
+		<-done
+	}
+	return w.came
+}
+
+func TestAContextThatWaitsInItsOwnWayIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10})
+		asked := 0
+		got, err := b.Do(ownWait{t.Context(), &asked, true}, 1)
+		if err != nil || got != "1" {
+			t.Errorf("%q, %v", got, err)
+		}
+		if _, err := b.Do(ownWait{t.Context(), &asked, false}, 2); !errors.Is(err, batch.ErrWithdrawn) || asked != 2 {
+			t.Errorf("after it gave up: %v, asked %d times", err, asked)
+		}
+		b.Close()
+	})
+}
+
+// An answer that is there goes before the end of the context.
+func TestAnAnswerThatIsThereCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 100})
+		ctx, cancel := context.WithCancel(t.Context())
+		values := make([]int, 50)
+		items := b.Add(values...)
+		b.Close()
+		cancel()
+		for _, item := range items {
+			if got, err := item.Wait(ctx); err != nil || got != "0" {
+				t.Fatalf("%q, %v", got, err)
+			}
 		}
 	})
 }
