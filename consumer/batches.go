@@ -112,7 +112,14 @@ func (c *Consumer) sendChanges(changes []change) []answer {
 }
 
 // position is the entry id of the i-th entry of a batch.
-func position(i int) *string { return aws.String(strconv.Itoa(i)) }
+func position(i int) *string { return &positions[i] }
+
+var positions = func() (ids [batchSize]string) {
+	for i := range ids {
+		ids[i] = strconv.Itoa(i)
+	}
+	return ids
+}()
 
 // answers sorts the outcome of a batch call by entry. An entry that the call
 // does not mention has failed too.

@@ -63,7 +63,6 @@ func New(q Queue, h Handler, cfg Config) (*Consumer, error) {
 	}
 	c.floor.init(cfg.Concurrency, c.kick)
 	c.acks.init(c)
-	c.beats.init()
 	return c, nil
 }
 

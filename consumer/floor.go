@@ -103,11 +103,25 @@ func (n counts) more(asked int) int {
 
 // turn is somebody's wait for a slot; fresh says for its first try.
 type turn struct {
-	fresh   bool
-	granted chan struct{}
+	fresh bool
+	had   bool          // guarded by floor.mu; the slot was given
+	later chan struct{} // closed with the slot; nil when it was given at once. Set before the turn is waited for
 }
 
-func newTurn(fresh bool) *turn { return &turn{fresh: fresh, granted: make(chan struct{})} }
+// granted returns a channel that is closed once the slot is given.
+func (t *turn) granted() <-chan struct{} {
+	if t.later == nil {
+		return atOnce
+	}
+	return t.later
+}
+
+// atOnce is what nobody has to wait for: mostly, all that is waited for here.
+var atOnce = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 func (f *floor) init(slots int, changed func()) {
 	f.slots, f.quiet, f.changed, f.told = slots, true, changed, Starting
@@ -193,20 +207,20 @@ func (f *floor) answered(reserved int, turns []*turn, quiet bool) {
 		f.fresh = append(f.fresh, turns...)
 		f.queued += len(turns)
 		f.untried += len(turns) // they are all fresh
-		f.grant()
+		f.grant(turns...)
 	})
 }
 
 // ask queues for a slot ahead of new messages.
 func (f *floor) ask(fresh bool) *turn {
-	t := newTurn(fresh)
+	t := &turn{fresh: fresh}
 	f.update(func() {
 		if fresh {
 			f.untried++
 		}
 		f.ahead = append(f.ahead, t)
 		f.queued++
-		f.grant()
+		f.grant(t)
 	})
 	return t
 }
@@ -238,8 +252,9 @@ func (f *floor) release() {
 }
 
 // grant hands out free slots in order. It looks at taken slots only: who waits
-// here goes before what a poll that is out may bring. The caller holds mu.
-func (f *floor) grant() {
+// here goes before what a poll that is out may bring. Asked are turns that are
+// new. The caller holds mu.
+func (f *floor) grant(asked ...*turn) {
 	for f.running < f.slots && f.queued > 0 {
 		queue := &f.ahead
 		if len(*queue) == 0 {
@@ -249,7 +264,15 @@ func (f *floor) grant() {
 		*queue = (*queue)[1:]
 		f.queued--
 		f.running++
-		close(t.granted)
+		t.had = true
+		if t.later != nil {
+			close(t.later)
+		}
+	}
+	for _, t := range asked {
+		if !t.had {
+			t.later = make(chan struct{})
+		}
 	}
 }
 

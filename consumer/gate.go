@@ -52,6 +52,9 @@ type pass struct {
 	granted chan struct{}
 }
 
+// openPass is the pass of all who call while everything is up.
+var openPass = &pass{granted: atOnce}
+
 // condition is the worst of what is known.
 func (g *gate) condition() Condition {
 	worst := Up
@@ -83,6 +86,13 @@ func (f *floor) report(dependency string, is Condition) {
 func (f *floor) enter(fresh bool) *pass {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.gate.condition() == Up {
+		if fresh {
+			f.untried--
+		}
+		f.noteDue()
+		return openPass // nobody waits: who did has got it with the news
+	}
 	p := &pass{fresh: fresh, granted: make(chan struct{})}
 	if fresh {
 		f.gate.fresh = append(f.gate.fresh, p)

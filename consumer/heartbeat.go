@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,11 +14,9 @@ import (
 // beats are the messages whose visibility is kept up: all that are here.
 type beats struct {
 	mu    sync.Mutex
-	tasks map[*task]struct{} // guarded by mu
-	added int                // guarded by mu
+	tasks []*task // guarded by mu; each knows its place
+	added int     // guarded by mu
 }
-
-func (b *beats) init() { b.tasks = make(map[*task]struct{}) }
 
 // add takes in a message whose first beat is due after a while.
 func (b *beats) add(t *task, first time.Duration) {
@@ -28,13 +25,21 @@ func (b *beats) add(t *task, first time.Duration) {
 	b.added++
 	t.number = b.added
 	t.nextBeat = t.received.Add(first)
-	b.tasks[t] = struct{}{}
+	t.place = len(b.tasks)
+	b.tasks = append(b.tasks, t)
 }
 
 func (b *beats) remove(t *task) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.tasks, t)
+	if t.place >= len(b.tasks) || b.tasks[t.place] != t {
+		return // it is not here
+	}
+	last := len(b.tasks) - 1
+	b.tasks[t.place] = b.tasks[last]
+	b.tasks[t.place].place = t.place
+	b.tasks[last] = nil
+	b.tasks = b.tasks[:last]
 }
 
 // postpone sets the time of the next beat.
@@ -50,7 +55,7 @@ func (b *beats) due(now time.Time) []*task {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var due []*task
-	for t := range b.tasks {
+	for _, t := range b.tasks {
 		if !t.nextBeat.After(now) {
 			due = append(due, t)
 		}
@@ -65,7 +70,7 @@ func (b *beats) due(now time.Time) []*task {
 func (b *beats) all() []*task {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Collect(maps.Keys(b.tasks))
+	return slices.Clone(b.tasks)
 }
 
 // running returns the messages whose handlers are at work.

@@ -171,7 +171,7 @@ func FuzzRedrivePolicy(f *testing.F) {
 // isGranted reports whether a turn has its slot.
 func isGranted(t *turn) bool {
 	select {
-	case <-t.granted:
+	case <-t.granted():
 		return true
 	default:
 		return false
@@ -212,7 +212,7 @@ func TestWhoWaitsHereGoesAheadOfWhatAPollBrings(t *testing.T) {
 	if !isGranted(first) {
 		t.Error("a slot that is promised to a poll was kept from who waits here")
 	}
-	fresh := newTurn(true)
+	fresh := &turn{fresh: true}
 	f.answered(1, []*turn{fresh}, false)
 	second := f.ask(false)
 	if isGranted(fresh) || isGranted(second) {

@@ -9,7 +9,7 @@ import (
 type lane struct {
 	group string // empty: a single message, nobody can follow
 	first *task
-	turn  *turn // of first
+	turn  turn // of first
 
 	followers []*task // guarded by lanes.mu
 }
@@ -30,7 +30,8 @@ func (ls *lanes) enter(tasks []*task, fifo bool, f *floor) []*lane {
 	}
 	var entered []*lane
 	for _, t := range tasks {
-		l := &lane{first: t, turn: newTurn(true)}
+		l := &t.lane
+		l.first, l.turn = t, turn{fresh: true}
 		if fifo {
 			l.group = t.GroupID
 		}
@@ -51,7 +52,7 @@ func (ls *lanes) enter(tasks []*task, fifo bool, f *floor) []*lane {
 func turnsOf(ls []*lane) []*turn {
 	turns := make([]*turn, len(ls))
 	for i, l := range ls {
-		turns[i] = l.turn
+		turns[i] = &l.turn
 	}
 	return turns
 }
@@ -103,7 +104,7 @@ func (ls *lanes) lastReceiveFollows(l *lane) bool {
 // last, so that none of them can be received before it. One that SQS will move
 // by itself does not: its followers, as often received, would go with it.
 func (c *Consumer) runLane(l *lane) {
-	for t, turn := l.first, l.turn; t != nil; {
+	for t, turn := l.first, &l.turn; t != nil; {
 		d := c.live(l, t, turn)
 		if leavesQueue(d) && (c.end(t, d) || leftToRedrive(t, d)) {
 			if t = c.lanes.next(l, &c.floor); t != nil {

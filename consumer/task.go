@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // task is a message in this worker, from its receipt to its end.
@@ -30,6 +32,9 @@ type task struct {
 	over       bool          // guarded by visibility; no more heartbeats
 	nextBeat   time.Time     // guarded by beats.mu
 	number     int           // of the messages received; set by beats.add
+	place      int           // among beats.tasks; guarded by beats.mu
+
+	lane lane // that it is the first of, if it is
 }
 
 func newTask(m Message, received time.Time, visibility time.Duration) *task {
@@ -98,15 +103,15 @@ func (c *Consumer) giveUp(t *task, d Disposition) Disposition {
 // started is given back, unless it must be handled now.
 func (c *Consumer) awaitSlot(l *lane, t *task, turn *turn) bool {
 	select {
-	case <-turn.granted:
-		if c.limiter.Wait(stopContext{c.work, c.stopping}) == nil {
+	case <-turn.granted():
+		if c.pace() {
 			return true
 		}
 	case <-c.stopping:
 	}
 	if c.mustStart(l, t) {
 		select {
-		case <-turn.granted:
+		case <-turn.granted():
 			if c.work.Err() == nil {
 				return true
 			}
@@ -115,6 +120,15 @@ func (c *Consumer) awaitSlot(l *lane, t *task, turn *turn) bool {
 	}
 	c.change(func() { c.floor.withdraw(turn) })
 	return false
+}
+
+// pace waits for what the rate limit allows. It reports false when a stop comes
+// first.
+func (c *Consumer) pace() bool {
+	if c.limiter.Limit() == rate.Inf {
+		return !c.isStopping()
+	}
+	return c.limiter.Wait(stopContext{c.work, c.stopping}) == nil
 }
 
 // mustStart reports whether a stop must not give back this message: SQS would
