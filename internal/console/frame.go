@@ -192,7 +192,7 @@ func (h *History) flightRows(flights []Flight) ([]FlightRow, int) {
 			Name: clip(name, maxNameKept), ID: clip(f.ID, maxIDShown), Phase: f.Phase, Receive: f.ReceiveCount, LastReceive: f.LastReceive,
 			Received: epoch(f.Received), VisibleAt: epoch(f.VisibleAt),
 		}
-		if held, ok := h.holds[name]; ok && f.Phase == "running" {
+		if held, ok := h.heldBy(name); ok && f.Phase == "running" {
 			rows[i].Attempt, rows[i].Fence, rows[i].LeaseUntil = held.attempt, held.fence, epoch(held.until)
 		}
 	}

@@ -81,8 +81,7 @@ type History struct {
 	events   ring[event]
 	failures map[string]*Failure
 	keys     map[string]*keyed // by message id: what was keyed and has not ended
-	notes    map[string]*notes // by name, of these
-	holds    map[string]hold   // by name: attempts at work here
+	notes    map[string]*notes // by name: of these, and of attempts at work here
 	aloft    int
 	watches  map[*watch]struct{}
 }
@@ -91,13 +90,19 @@ type History struct {
 // both deliveries be here.
 type keyed struct {
 	name       string
-	deliveries []uint64 // hashes of their receipts
+	of         *notes    // of its name
+	deliveries []uint64  // hashes of their receipts
+	one        [1]uint64 // room for them: mostly there is one
 }
 
-// notes is what the guard said about a name and the pool has not told yet.
+// notes is what is known of a name: who holds it, and what the guard said about
+// it and the pool has not told yet.
 type notes struct {
-	messages int // keyed messages of that name
+	name     string
+	messages int  // keyed messages of that name
+	held     hold // by an attempt at work here; zero: by none
 	said     []verdict
+	one      [1]verdict // room for them: mostly there is one
 }
 
 // verdict is what the guard said about one run, until the pool tells which
@@ -129,7 +134,7 @@ func NewHistory(lease time.Duration) *History {
 		lease: lease, since: time.Now(), seed: maphash.MakeSeed(),
 		outcomes: newRing[Outcome](maxOutcomes), events: newRing[event](maxEvents),
 		failures: make(map[string]*Failure),
-		keys:     make(map[string]*keyed), notes: make(map[string]*notes), holds: make(map[string]hold),
+		keys:     make(map[string]*keyed), notes: make(map[string]*notes),
 		watches: make(map[*watch]struct{}),
 	}
 }
@@ -195,18 +200,40 @@ func (h *History) keyed(id, receipt, name string) {
 	defer h.mu.Unlock()
 	k := h.keys[id]
 	if k == nil {
-		if len(h.keys) >= maxAloft {
+		n := h.notes[name]
+		if len(h.keys) >= maxAloft || n == nil && len(h.notes) >= maxAloft {
 			return
 		}
-		k = &keyed{name: strings.Clone(name)}
-		h.keys[strings.Clone(id)] = k
-		if h.notes[k.name] == nil {
-			h.notes[k.name] = &notes{}
+		// In one piece, and of its own: what is handed in may be part of something larger.
+		both := id + name
+		piece := &struct {
+			keyed
+			notes
+		}{}
+		if n == nil {
+			n = h.noted(&piece.notes, both[len(id):])
 		}
-		h.notes[k.name].messages++
+		n.messages++
+		k = &piece.keyed
+		k.name, k.of, k.deliveries = n.name, n, k.one[:0]
+		h.keys[both[:len(id)]] = k
 	}
 	if !slices.Contains(k.deliveries, delivery) && len(k.deliveries) < maxSame {
 		k.deliveries = append(k.deliveries, delivery)
+	}
+}
+
+// noted makes n the notes of a name. The caller holds mu.
+func (h *History) noted(n *notes, name string) *notes {
+	n.name, n.said = name, n.one[:0]
+	h.notes[name] = n
+	return n
+}
+
+// drop forgets notes that are about nothing that is here. The caller holds mu.
+func (h *History) drop(n *notes) {
+	if n.messages == 0 && n.held == (hold{}) {
+		delete(h.notes, n.name)
 	}
 }
 
@@ -224,8 +251,12 @@ func (h *History) claimed(name string, attempt int, fence int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if len(h.holds) < maxAloft {
-		h.holds[strings.Clone(name)] = hold{attempt, fence, now.Add(h.lease)}
+	n := h.notes[name]
+	if n == nil && len(h.notes) < maxAloft {
+		n = h.noted(&notes{}, strings.Clone(name))
+	}
+	if n != nil {
+		n.held = hold{attempt, fence, now.Add(h.lease)}
 	}
 	h.note(name, Event{Kind: "claimed", Attempt: attempt, Fence: fence}, now)
 	h.tell(name, func(w *watch) { w.running++ })
@@ -235,10 +266,18 @@ func (h *History) claimed(name string, attempt int, fence int64) {
 func (h *History) renewed(name string, fence int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if held, ok := h.holds[name]; ok && held.fence == fence {
-		held.until = time.Now().Add(h.lease)
-		h.holds[name] = held
+	if held, ok := h.heldBy(name); ok && held.fence == fence {
+		h.notes[name].held.until = time.Now().Add(h.lease)
 	}
+}
+
+// heldBy returns the attempt at work here that holds a name. The caller holds mu.
+func (h *History) heldBy(name string) (held hold, ok bool) {
+	n := h.notes[name]
+	if n == nil || n.held == (hold{}) {
+		return hold{}, false
+	}
+	return n.held, true
 }
 
 // happened notes something that is neither the beginning nor the end of an attempt.
@@ -257,8 +296,10 @@ func (h *History) settled(name string, attempt int, fence int64, outcome string,
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if h.holds[name].fence == fence { // else a later attempt has it
-		delete(h.holds, name)
+	if held, ok := h.heldBy(name); ok && held.fence == fence { // else a later attempt has it
+		n := h.notes[name]
+		n.held = hold{}
+		h.drop(n)
 	}
 	b := h.bucketAt(now)
 	b.handle.add(took)
@@ -318,10 +359,10 @@ func (h *History) handled(id, action, reason string, receive int, sentAt time.Ti
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	name, known := h.nameOf(id)
-	said := verdict{outcome: action, took: took}
-	if known {
-		said = h.saidOf(name, said)
+	name, said := "", verdict{outcome: action, took: took}
+	k := h.keys[id]
+	if k != nil {
+		name, said = k.name, k.of.next(said)
 	}
 	b := h.bucketAt(now)
 	b.dwell.add(now.Add(-took).Sub(sentAt))
@@ -338,7 +379,7 @@ func (h *History) handled(id, action, reason string, receive int, sentAt time.Ti
 		Seq: h.seq, At: now.UnixMilli(), Name: clip(name, maxNameKept), ID: clip(id, maxIDShown), Outcome: said.outcome, Action: action,
 		Attempt: said.attempt, Fence: said.fence, Receive: receive, TookMS: millis(took), Error: text,
 	})
-	if action == actionDeadLetter && known {
+	if action == actionDeadLetter && k != nil {
 		h.note(name, Event{Kind: "dead-lettered", Detail: clip(reason, maxErrorKept)}, now)
 		h.tell(name, func(w *watch) { w.deadLettered++ })
 	}
@@ -363,10 +404,10 @@ func (h *History) ended(id, receipt string) {
 		return
 	}
 	delete(h.keys, id)
-	n := h.notes[k.name]
-	if n.messages--; n.messages == 0 {
-		delete(h.notes, k.name)
+	if k.of.messages--; k.of.messages == 0 {
+		k.of.said = k.of.said[:0]
 	}
+	h.drop(k.of)
 }
 
 // note appends to the trail of a name. The caller holds mu.
@@ -379,15 +420,14 @@ func (h *History) note(name string, e Event, now time.Time) {
 // expect keeps what the guard said until the pool tells of the message, if one
 // of that name is here. The caller holds mu.
 func (h *History) expect(name string, v verdict) {
-	if n := h.notes[name]; n != nil && len(n.said) < maxSaid {
+	if n := h.notes[name]; n != nil && n.messages > 0 && len(n.said) < maxSaid {
 		n.said = append(n.said, v)
 	}
 }
 
-// saidOf takes the oldest verdict on the name of a message that is here, or
-// returns instead. The caller holds mu.
-func (h *History) saidOf(name string, instead verdict) verdict {
-	n := h.notes[name]
+// next takes the oldest verdict, or returns instead. The caller holds the
+// history's mu.
+func (n *notes) next(instead verdict) verdict {
 	if len(n.said) == 0 {
 		return instead
 	}

@@ -310,8 +310,8 @@ func TestTwoDeliveriesOfAMessageDoNotTakeEachOthersPlace(t *testing.T) {
 	if got := row().Name; got != "" {
 		t.Errorf("after both have ended their name is still %q", got)
 	}
-	if len(h.keys) != 0 || len(h.notes) != 0 || len(h.holds) != 0 {
-		t.Errorf("left are %d messages, %d names and %d holds", len(h.keys), len(h.notes), len(h.holds))
+	if len(h.keys) != 0 || len(h.notes) != 0 {
+		t.Errorf("left are %d messages and %d names", len(h.keys), len(h.notes))
 	}
 
 	third := consumer.Message{ID: "m-3", ReceiptHandle: "c", ReceiveCount: 1}
@@ -342,7 +342,7 @@ func TestTheHistoryIsBounded(t *testing.T) {
 		c.Handled(consumer.Message{ID: long, ReceiveCount: 1}, consumer.Disposition{Action: consumer.Release, Failure: true, Err: err}, 0)
 	}
 	for what, n := range map[string][2]int{
-		"names": {len(h.keys), maxAloft}, "holds": {len(h.holds), maxAloft}, "notes": {len(h.notes), maxAloft},
+		"names": {len(h.keys), maxAloft}, "notes": {len(h.notes), maxAloft},
 		"failures": {len(h.failures), maxFailures}, "outcomes": {len(h.recent(1 << 20)), maxOutcomes},
 	} {
 		if n[0] > n[1] {

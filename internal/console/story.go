@@ -151,7 +151,7 @@ func resultText(r dedupe.Record) (text, mediaType string) {
 func (h *History) holdsName(name string, fence int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	held, ok := h.holds[name]
+	held, ok := h.heldBy(name)
 	return ok && held.fence == fence
 }
 

@@ -22,7 +22,7 @@ func (t *Telemetry) ConsumerHooks() consumer.Hooks {
 			t.is.receives.Record(ctx, int64(n), queue.with())
 		},
 		Handled: func(_ consumer.Message, d consumer.Disposition, _ time.Duration) {
-			t.is.handled.Add(ctx, 1, queue.with(keyOutcome.String(d.Action.String()), reason(d.Reason)))
+			t.is.handled.add(d.Action.String(), reasonOf(d.Reason))
 		},
 		DeadLettered: func(_ consumer.Message, d consumer.Disposition) {
 			t.is.deadLetters.Add(ctx, 1, queue.with(reason(d.Reason)))

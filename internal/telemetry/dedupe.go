@@ -10,25 +10,22 @@ import (
 // DedupeHooks count what a guard does.
 func (t *Telemetry) DedupeHooks() dedupe.Hooks {
 	ctx, queue := context.Background(), t.labels
-	duplicate := func(kind string) {
-		t.is.duplicates.Add(ctx, 1, queue.with(keyKind.String(kind)))
-	}
 	return dedupe.Hooks{
 		TookOver: func(dedupe.Attempt) { t.is.takeovers.Add(ctx, 1, queue.with()) },
 		Replayed: func(_, kind string) {
 			if kind == "recorded" {
 				kind = "replayed" // as opposed to cached and joined
 			}
-			duplicate(kind)
+			t.is.duplicates.add(kind)
 		},
-		Deferred: func(string, time.Duration) { duplicate("deferred") },
+		Deferred: func(string, time.Duration) { t.is.duplicates.add("deferred") },
 		Refused: func(_, why string) {
 			t.is.refused.Add(ctx, 1, queue.with(keyReason.String(why)))
 		},
 		LeaseLost:     func(dedupe.Attempt) { t.is.lost.Add(ctx, 1, queue.with()) },
 		CompletedLate: func(dedupe.Attempt) { t.is.late.Add(ctx, 1, queue.with()) },
 		Settled: func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) {
-			t.is.settled.Add(ctx, 1, queue.with(keyOutcome.String(outcome)))
+			t.is.settled.add(outcome)
 		},
 		OwnWrite: func(op, _ string) {
 			t.is.recovered.Add(ctx, 1, queue.with(keyOperation.String(op)))

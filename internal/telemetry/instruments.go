@@ -28,8 +28,8 @@ const (
 
 // instruments are what is counted and measured.
 type instruments struct {
-	received, handled, deadLetters                metric.Int64Counter
-	duplicates, refused, settled                  metric.Int64Counter
+	received, deadLetters, refused                metric.Int64Counter
+	handled, duplicates, settled                  *tally
 	takeovers, lost, late, recovered, storeErrors metric.Int64Counter
 	awsCalls                                      metric.Int64Counter
 	work, dwell, awsTime                          metric.Float64Histogram
@@ -37,13 +37,18 @@ type instruments struct {
 	meter                                         metric.Meter
 }
 
-func (is *instruments) init(m metric.Meter) error {
+func (is *instruments) init(m metric.Meter, queue *labels) error {
 	is.meter = m
 	var errs []error
 	counter := func(name, unit, help string) metric.Int64Counter {
 		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(help))
 		errs = append(errs, err)
 		return c
+	}
+	tallied := func(name, unit, help string, keys ...attribute.Key) *tally {
+		t, err := newTally(m, queue, name, unit, help, keys...)
+		errs = append(errs, err)
+		return t
 	}
 	seconds := func(name, help string, bounds []float64) metric.Float64Histogram {
 		h, err := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(help), metric.WithExplicitBucketBoundaries(bounds...))
@@ -56,11 +61,12 @@ func (is *instruments) init(m metric.Meter) error {
 		return h
 	}
 	is.received = counter("messaging.client.consumed.messages", "{message}", "Messages received.")
-	is.handled = counter("sqsonce.handled", "{try}", "Runs of the handler, by what was decided about the message.")
+	is.handled = tallied("sqsonce.handled", "{try}", "Runs of the handler, by what was decided about the message.", keyOutcome, keyReason)
 	is.deadLetters = counter("sqsonce.dead_letters", "{message}", "Messages copied to the dead-letter queue, by reason.")
-	is.duplicates = counter("sqsonce.duplicates", "{message}", "Deliveries that did not run the work, by how: replayed, joined, cached, deferred.")
+	is.duplicates = tallied("sqsonce.duplicates", "{message}",
+		"Deliveries that did not run the work, by how: replayed, joined, cached, deferred.", keyKind)
 	is.refused = counter("sqsonce.refused", "{message}", "Deliveries of names that are not run again, by reason.")
-	is.settled = counter("sqsonce.attempts", "{attempt}", "Attempts that have ended, by outcome.")
+	is.settled = tallied("sqsonce.attempts", "{attempt}", "Attempts that have ended, by outcome.", keyOutcome)
 	is.takeovers = counter("sqsonce.takeovers", "{attempt}", "Attempts on names whose earlier holder's lease had lapsed.")
 	is.lost = counter("sqsonce.leases.lost", "{attempt}", "Attempts cancelled because their lease could not be proven.")
 	is.late = counter("sqsonce.completions.late", "{attempt}", "Completions recorded after the lease had lapsed.")
@@ -82,9 +88,12 @@ var reasons = []string{
 	"in progress elsewhere at stop", "mismatch", "rejected", "stopped", "stopped before it was tried", "target down", "unknown outcome",
 }
 
-func reason(of string) attribute.KeyValue {
+func reason(of string) attribute.KeyValue { return keyReason.String(reasonOf(of)) }
+
+// reasonOf is the value of that label.
+func reasonOf(of string) string {
 	if of != "" && !slices.Contains(reasons, of) {
-		of = "other"
+		return "other"
 	}
-	return keyReason.String(of)
+	return of
 }

@@ -19,18 +19,24 @@ type labels struct {
 }
 
 // added are the labels of a set beside the fixed ones; the rest is zero.
-type added [3]attribute.KeyValue
+type added [3]struct {
+	key   attribute.Key
+	value string
+}
 
 func newLabels(fixed ...attribute.KeyValue) *labels {
 	return &labels{fixed: fixed, sets: make(map[added]metric.MeasurementOption)}
 }
 
 // with returns the set that has the given labels too. Only sets of at most three
-// more are kept.
+// more, all of them texts, are kept.
 func (l *labels) with(more ...attribute.KeyValue) metric.MeasurementOption {
 	var key added
-	if copy(key[:], more) < len(more) {
-		return l.fresh(more)
+	for i, label := range more {
+		if i == len(key) || label.Value.Type() != attribute.STRING {
+			return l.fresh(slices.Clone(more)) // so that more itself can stay on its stack
+		}
+		key[i].key, key[i].value = label.Key, label.Value.AsString()
 	}
 	l.mu.RLock()
 	set, known := l.sets[key]
@@ -38,7 +44,7 @@ func (l *labels) with(more ...attribute.KeyValue) metric.MeasurementOption {
 	if known {
 		return set
 	}
-	set = l.fresh(more)
+	set = l.fresh(slices.Clone(more))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sets[key] = set

@@ -17,37 +17,42 @@ type flight struct {
 	traceID string
 }
 
-// flights are the latest messages, by id.
+// flights are the latest messages. Every message is noted, and few are asked
+// about, so that it is the asking that has to look for them.
 type flights struct {
-	mu   sync.Mutex
-	m    map[string]flight // guarded by mu
-	ring []string          // guarded by mu; ids, the oldest at next once it is full
-	next int               // guarded by mu
+	mu     sync.Mutex
+	latest []noted // guarded by mu; at most keptFlights, the oldest at next once it is full
+	next   int     // guarded by mu
 }
 
+// noted is a message with what is known of it.
+type noted struct {
+	id string
+	flight
+}
+
+// note remembers what is known of a message now.
 func (f *flights) note(id string, known flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.m == nil {
-		f.m = make(map[string]flight)
+	if len(f.latest) < keptFlights {
+		f.latest = append(f.latest, noted{id, known})
+		return
 	}
-	if _, there := f.m[id]; !there {
-		if len(f.ring) < keptFlights {
-			f.ring = append(f.ring, id)
-		} else {
-			delete(f.m, f.ring[f.next])
-			f.ring[f.next] = id
-			f.next = (f.next + 1) % keptFlights
-		}
-	}
-	f.m[id] = known
+	f.latest[f.next] = noted{id, known}
+	f.next = (f.next + 1) % keptFlights
 }
 
+// get returns what was noted last of a message, if it is among the latest.
 func (f *flights) get(id string) (flight, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	known, ok := f.m[id]
-	return known, ok
+	for i := range f.latest {
+		if n := &f.latest[(f.next+len(f.latest)-1-i)%len(f.latest)]; n.id == id {
+			return n.flight, true
+		}
+	}
+	return flight{}, false
 }
 
 // LogHandler adds to lines that carry a message_id what else is known of it:

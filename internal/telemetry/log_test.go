@@ -51,14 +51,40 @@ func TestLogLinesOfAMessageSayWhichAttemptItIs(t *testing.T) {
 	}
 }
 
+// What is known of a message is about its last delivery.
+func TestAnotherDeliveryIsNotTheAttemptBefore(t *testing.T) {
+	tele, err := New(t.Context(), Config{Queue: "jobs"}) // without traces
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before flight
+	for receive := 1; receive <= 2; receive++ {
+		h := tele.Middleware()(func(ctx context.Context, m consumer.Message) error {
+			before, _ = tele.flights.get("m-1")
+			tele.Attempt(ctx, m.ID, dedupe.Attempt{Name: "a", Number: receive})
+			return nil
+		})
+		if err := h(t.Context(), consumer.Message{ID: "m-1", ReceiveCount: receive}); err != nil {
+			t.Fatal(err)
+		}
+		after, ok := tele.flights.get("m-1")
+		if before.attempt != 0 || !ok || after.attempt != receive {
+			t.Errorf("receive %d: attempt %d before it was told, %d after", receive, before.attempt, after.attempt)
+		}
+	}
+}
+
 func TestKnowledgeForLogLinesIsBounded(t *testing.T) {
 	var f flights
 	for i := range 3 * keptFlights {
 		f.note(fmt.Sprint(i), flight{attempt: i})
 		f.note(fmt.Sprint(i), flight{attempt: i + 1})
 	}
-	if len(f.m) != keptFlights || len(f.ring) != keptFlights {
-		t.Errorf("%d messages are known, want %d", len(f.m), keptFlights)
+	if len(f.latest) != keptFlights {
+		t.Errorf("%d are kept, want %d", len(f.latest), keptFlights)
+	}
+	if _, ok := f.get("0"); ok {
+		t.Error("the first message is still known")
 	}
 	last := 3*keptFlights - 1
 	if known, ok := f.get(fmt.Sprint(last)); !ok || known.attempt != last+1 {

@@ -105,7 +105,7 @@ func (t *Telemetry) openMeters(ctx context.Context, about *resource.Resource) er
 		options = append(options, metric.WithReader(metric.NewPeriodicReader(otlp)))
 	}
 	t.meters = metric.NewMeterProvider(options...)
-	return t.is.init(t.meters.Meter(scope))
+	return t.is.init(t.meters.Meter(scope), t.labels)
 }
 
 func (t *Telemetry) openSpans(ctx context.Context, about *resource.Resource) error {
