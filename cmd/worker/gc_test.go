@@ -6,7 +6,7 @@ import (
 )
 
 func TestTheHeapIsCollectedLessOftenUnlessSomebodySaysHowOften(t *testing.T) {
-	for gogc, want := range map[string]int{"": 200, "100": 100, "off": 100} { // what is set, the runtime has read before
+	for gogc, want := range map[string]int{"": 400, "100": 100, "off": 100} { // what is set, the runtime has read before
 		t.Run("GOGC="+gogc, func(t *testing.T) {
 			t.Setenv("GOGC", gogc)
 			defer debug.SetGCPercent(debug.SetGCPercent(100))

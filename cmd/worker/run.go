@@ -47,14 +47,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 	return exitCode(err)
 }
 
-// collectLess lets the heap grow to three times what lives before it is
+// collectLess lets the heap grow to five times what lives before it is
 // collected, not to twice: little lives long here, and the collector takes a
 // tenth less of a message's CPU for some 20 MiB. Who sets GOGC decides; with
 // GOMEMLIMIT the heap is collected more often when it comes near that.
 // https://go.dev/doc/gc-guide
 func collectLess() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(400)
 	}
 }
 

@@ -10,18 +10,28 @@ import "runtime"
 
 // ForCall makes room for a call of the AWS SDK, which takes more than 16 KiB
 // under its middlewares (v1.47): the stack becomes one of 32 KiB.
-//
+func ForCall() { call(false) }
+
+// ForMessage makes room for what becomes of a message under all that the worker
+// puts around it, up to a handler that does little, which takes more than 8 KiB:
+// the stack becomes one of 16 KiB.
+func ForMessage() { message(false) }
+
+// A function that is entered has room for all its variables, and sets to zero only
+// those that it comes to.
+
 //go:noinline
-func ForCall() {
-	var b [16 << 10]byte
-	runtime.KeepAlive(&b)
+func call(use bool) {
+	if use {
+		var b [16 << 10]byte
+		runtime.KeepAlive(&b)
+	}
 }
 
-// ForMessage makes room for what becomes of a message, up to a handler that does
-// little: the stack becomes one of 8 KiB.
-//
 //go:noinline
-func ForMessage() {
-	var b [5 << 10]byte
-	runtime.KeepAlive(&b)
+func message(use bool) {
+	if use {
+		var b [9 << 10]byte
+		runtime.KeepAlive(&b)
+	}
 }

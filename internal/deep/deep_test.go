@@ -25,7 +25,7 @@ func TestGoroutinesHaveTheStackThatIsPromised(t *testing.T) {
 	for name, c := range map[string]struct {
 		grow func()
 		each uint64 // bytes
-	}{"call": {ForCall, 32 << 10}, "message": {ForMessage, 8 << 10}} {
+	}{"call": {ForCall, 32 << 10}, "message": {ForMessage, 16 << 10}} {
 		runtime.GC()
 		before := stacks()
 		var grown, parked sync.WaitGroup
