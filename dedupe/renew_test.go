@@ -239,6 +239,39 @@ func TestARenewalHasReturnedBeforeAFinalWriteIsBuilt(t *testing.T) {
 	})
 }
 
+// hangingRenewals is a store whose renewals are never answered.
+type hangingRenewals struct{ dedupe.Store }
+
+func (s hangingRenewals) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+	if isRenewal(next) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Store.Swap(ctx, old, next)
+}
+
+// A handler that has returned does not wait for a renewal that hangs.
+func TestARenewalThatIsOutEndsWithItsHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		g, err := dedupe.New[string](hangingRenewals{b.store.Store}, b.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		_, err = g.Do(t.Context(), key, func(context.Context) (string, error) {
+			time.Sleep(11 * time.Second) // a renewal went out after ten
+			return "", nil
+		})
+		if took := time.Since(begun); err != nil || took != 11*time.Second {
+			t.Errorf("%v, after %s", err, took)
+		}
+		if r := b.record(t); r.Status != dedupe.Completed {
+			t.Errorf("record %s", r.Status)
+		}
+	})
+}
+
 func TestAHandlerThatIgnoresItsCancellationKeepsTheName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
