@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 
 // collectLess lets the heap grow to five times what lives before it is
 // collected, not to twice: little lives long here, and the collector takes a
-// tenth less of a message's CPU for some 20 MiB. Who sets GOGC decides; with
+// fifth less of a message's CPU for some 60 MiB. Who sets GOGC decides; with
 // GOMEMLIMIT the heap is collected more often when it comes near that.
 // https://go.dev/doc/gc-guide
 func collectLess() {

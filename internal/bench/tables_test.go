@@ -115,7 +115,7 @@ func TestCannedTables(t *testing.T) {
 	const times = 5
 	n, file := settings(t)
 	ctx, h := harness(t, GoCloud)
-	w := Workload{Name: "canned", Messages: 2 * n, Size: 1 << 10, Workers: 1, Concurrency: 100, Fingerprint: true, Canned: true}
+	w := Workload{Name: "canned", Messages: 5 * n, Size: 1 << 10, Workers: 1, Concurrency: 100, Fingerprint: true, Canned: true}
 	subjects := []Subject{Floor, GoCloud, Worker, HandLoop}
 	runs := make([][]Measurement, len(subjects))
 	for range times {
@@ -124,7 +124,7 @@ func TestCannedTables(t *testing.T) {
 				runs[i] = append(runs[i], measure(ctx, t, h, s, w))
 				continue
 			}
-			m, err := h.MeasureFloor(ctx, 2*n)
+			m, err := h.MeasureFloor(ctx, 5*n)
 			if err != nil {
 				t.Fatal(err)
 			}
