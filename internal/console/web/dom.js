@@ -112,12 +112,14 @@ export function ask({ title, text, yes, danger }) {
   ok.textContent = yes;
   ok.classList.toggle('danger', Boolean(danger));
   return new Promise((resolve) => {
-    let answer = false;
     const done = new AbortController();
     const { signal } = done;
-    ok.addEventListener('click', () => { answer = true; dialog.close(); }, { signal });
-    byId('ask-no').addEventListener('click', () => dialog.close(), { signal });
-    dialog.addEventListener('close', () => { done.abort(); resolve(answer); }, { signal });
+    const end = (answer) => { done.abort(); resolve(answer); };
+    ok.addEventListener('click', () => { dialog.close(); end(true); }, { signal });
+    byId('ask-no').addEventListener('click', () => { dialog.close(); end(false); }, { signal });
+    // By the Escape key. The event comes some time after the closing: while this
+    // question is shown, it is about the one before.
+    dialog.addEventListener('close', () => { if (!dialog.open) end(false); }, { signal });
     dialog.showModal();
   });
 }
