@@ -201,6 +201,23 @@ func TestAPollThatIsAboutToGoAsksForMore(t *testing.T) {
 	}
 }
 
+// What was tried while all was well does not stand in the way of a probe.
+func TestAProbeIsFetchedWhenAllThatIsHereWasTried(t *testing.T) {
+	var f floor
+	f.init(10, func() {})
+	f.open()
+	n := f.planPoll()
+	tried := &turn{fresh: true}
+	f.answered(n, []*turn{tried}, false)
+	if f.enter(true); f.untried != 0 {
+		t.Errorf("%d are untried after the only one was tried", f.untried)
+	}
+	f.report("store", Down)
+	if n := f.nextPoll(); n != 1 {
+		t.Errorf("the next poll is for %d, want a probe", n)
+	}
+}
+
 func TestWhoWaitsHereGoesAheadOfWhatAPollBrings(t *testing.T) {
 	var f floor
 	f.init(1, func() {})

@@ -159,6 +159,21 @@ func TestABatchShowsItsStatements(t *testing.T) {
 	}
 }
 
+// What cannot be written is an error of its call, and nothing is sent.
+func TestAResultThatIsNoValueIsAnError(t *testing.T) {
+	_, left := bothStores(t)
+	w := newWrite(7, completedRecord())
+	w.result = []byte(`{"S":`)
+	for i, a := range left.sendWrites([]*write{newWrite(0, completedRecord()), w}) {
+		if a.Err == nil || !strings.Contains(a.Err.Error(), `result of "orders#order-17"`) {
+			t.Errorf("write %d: %+v", i, a)
+		}
+	}
+	if err := left.put(t.Context(), w); err == nil || !strings.Contains(err.Error(), `result of "orders#order-17"`) {
+		t.Errorf("alone: %v", err)
+	}
+}
+
 // A full batch of ordinary records is written without growing, and without much
 // more than it takes.
 func TestAFullBatchIsOnePieceOfMemory(t *testing.T) {

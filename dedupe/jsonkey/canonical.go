@@ -68,7 +68,6 @@ func (t *tree) appendObject(dst []byte, n *node) ([]byte, error) {
 			return dst, err
 		}
 	}
-	t.order = t.order[:begin]
 	return append(dst, '}'), nil
 }
 

@@ -31,7 +31,7 @@ type tree struct {
 	arena []byte // canonical forms of keys and scalars that are not as written
 
 	body, form []byte  // of [Extractor.Extract]
-	order      []int32 // members of the objects that are being written, sorted
+	order      []int32 // members of the objects written so far, those of each sorted
 }
 
 // node is one value. Its canonical form is computed while parsing, for arrays
