@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -86,27 +85,4 @@ func write(w http.ResponseWriter, answer []byte) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(answer)), 10))
 	_, _ = w.Write(answer) // the client may have gone
-}
-
-// floorServer has canned answers only.
-type floorServer struct {
-	*canned
-
-	key   string // the access key that the floor signs with
-	calls *counter
-}
-
-// ServeHTTP implements [http.Handler].
-func (s *floorServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return // the client has gone
-	}
-	// A port that another test's server has left may still be called by its clients.
-	if !strings.Contains(r.Header.Get("Authorization"), "Credential="+s.key+"/") {
-		http.Error(w, "not of this run", http.StatusForbidden)
-		return
-	}
-	s.calls.count(r.Header, body)
-	write(w, s.answer(operation(r.Header), body))
 }

@@ -2,10 +2,8 @@ package bench
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -129,18 +127,18 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 	defer stop()
 	var processes []*process
 	for range w.Workers {
-		p, err := startProcess(running, s, h.built[s.Package], h.env(w, queueURL, table)...)
+		p, err := startProcess(running, s, h.built[s.Package], h.env(w, queueURL, table, len(bodies))...)
 		if err != nil {
 			return m, err
 		}
 		processes = append(processes, p)
 	}
 	for i := 0; w.Kind == Lone && i < len(bodies); i++ {
-		if err := errors.Join(h.send(ctx, queueURL, bodies[i:i+1]), h.await(ctx, i+1)); err != nil {
+		if err := errors.Join(h.send(ctx, queueURL, bodies[i:i+1]), h.await(ctx, i+1, processes)); err != nil {
 			return m, err
 		}
 	}
-	if err := h.await(ctx, len(bodies)); err != nil {
+	if err := h.await(ctx, len(bodies), processes); err != nil {
 		return m, err
 	}
 	m.Tally = h.calls.take()
@@ -158,34 +156,16 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 	return m, nil
 }
 
-// MeasureFloor runs [Floor] against canned answers.
-func (h *Harness) MeasureFloor(ctx context.Context, messages int) (Measurement, error) {
-	m := Measurement{Subject: Floor.Name, Workload: Workload{Name: "canned", Messages: messages}}
-	answers := &floorServer{canned: &canned{messages: math.MaxInt - 10, size: 1 << 10}, key: rand.Text(), calls: newCounter()}
-	server := httptest.NewServer(answers)
-	defer server.Close()
-	start := time.Now()
-	p, err := startProcess(ctx, Floor, h.built[Floor.Package], append(credentials(answers.key),
-		"AWS_ENDPOINT_URL_SQS="+server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+server.URL,
-		"QUEUE_URL="+server.URL+"/1/q", "MESSAGES="+strconv.Itoa(messages))...)
-	if err != nil {
-		return m, err
-	}
-	u, err := p.wait()
-	m.Tally, m.Took, m.CPU, m.Mallocs, m.PeakRSS = answers.calls.take(), time.Since(start), u.cpu, u.mallocs, u.peakRSS
-	return m, err
-}
-
-func credentials(accessKey string) []string {
-	return []string{"AWS_REGION=" + emulators.Region, "AWS_ACCESS_KEY_ID=" + accessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey}
+func credentials() []string {
+	return []string{"AWS_REGION=" + emulators.Region, "AWS_ACCESS_KEY_ID=" + emulators.AccessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey}
 }
 
 // env are the settings of a subject, in the words of each.
-func (h *Harness) env(w Workload, queueURL, table string) []string {
+func (h *Harness) env(w Workload, queueURL, table string, messages int) []string {
 	concurrency := strconv.Itoa(w.Concurrency)
-	env := append(credentials(emulators.AccessKey),
+	env := append(credentials(),
 		"AWS_ENDPOINT_URL_SQS="+h.sqs.server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+h.dynDB.server.URL,
-		"QUEUE_URL="+queueURL, "TABLE="+table, "CONCURRENCY="+concurrency,
+		"QUEUE_URL="+queueURL, "TABLE="+table, "CONCURRENCY="+concurrency, "MESSAGES="+strconv.Itoa(messages),
 		"SQSONCE_QUEUE_URL="+queueURL, "SQSONCE_TABLE="+table, "SQSONCE_CONCURRENCY="+concurrency, "SQSONCE_SCOPE=bench")
 	if !w.Fingerprint {
 		env = append(env, "SQSONCE_FINGERPRINT=off")
@@ -196,11 +176,17 @@ func (h *Harness) env(w Workload, queueURL, table string) []string {
 	return env
 }
 
-// await waits until n messages are gone.
-func (h *Harness) await(ctx context.Context, n int) error {
+// await waits until n messages are gone. A process that has ended by itself has
+// to have done its part.
+func (h *Harness) await(ctx context.Context, n int, processes []*process) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for h.sqs.gone() < n {
+		for _, p := range processes {
+			if err := p.early(); err != nil && h.sqs.gone() < n {
+				return err
+			}
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,11 +51,24 @@ func TestTheHarnessCountsWhatEachSubjectCalls(t *testing.T) {
 			}
 		}
 	}
-	m, err := h.MeasureFloor(ctx, 1000)
-	if err != nil {
-		t.Fatal(err)
+	for _, canned := range []bool{false, true} {
+		m, err := h.Measure(ctx, Floor, Workload{Name: "floor", Messages: 1000, Size: 1 << 10, Workers: 1, Canned: canned})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Total()-m.Retries != 100+80+100 || m.Calls["BatchExecuteStatement"] < 80 || m.Calls["DeleteMessageBatch"] < 100 || m.Writes < 2000 || m.CPU <= 0 {
+			t.Errorf("floor, canned %t: %v, %d of them again", canned, m.Calls, m.Retries)
+		}
 	}
-	if m.Total()-m.Retries != 100+80+100 || m.Calls["BatchExecuteStatement"] < 80 || m.Calls["DeleteMessageBatch"] < 100 || m.CPU <= 0 {
-		t.Errorf("floor: %v, %d of them again", m.Calls, m.Retries)
+}
+
+func TestASubjectThatEndsTooEarlyIsTold(t *testing.T) {
+	ctx, h := harness(t)
+	gone := Subject{Name: "gone", Package: "gone"}
+	h.built[gone.Package] = h.built[Floor.Package]
+	t.Setenv("AWS_CA_BUNDLE", filepath.Join(t.TempDir(), "missing")) // it cannot start
+	_, err := h.Measure(ctx, gone, Workload{Name: "canned", Messages: 10, Size: 1 << 10, Workers: 1, Canned: true})
+	if err == nil || !strings.Contains(err.Error(), "gone has ended: exit status 1") {
+		t.Errorf("got %v", err)
 	}
 }

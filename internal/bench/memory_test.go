@@ -55,7 +55,7 @@ func TestAMillionMessagesTakeNoMoreMemoryThanFiftyThousand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := startProcess(ctx, Worker, file, append(credentials(emulators.AccessKey), "AWS_ENDPOINT_URL_SQS="+server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+emulators.DynamoDB(t),
+	p, err := startProcess(ctx, Worker, file, append(credentials(), "AWS_ENDPOINT_URL_SQS="+server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+emulators.DynamoDB(t),
 		"SQSONCE_QUEUE_URL="+*created.QueueUrl, "SQSONCE_TABLE="+table, "SQSONCE_CONCURRENCY=100")...)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestAMillionMessagesTakeNoMoreMemoryThanFiftyThousand(t *testing.T) {
 	peak := func() int {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 		if err != nil {
-			t.Fatal(err, p.out.String())
+			t.Fatal(err, p.early())
 		}
 		kilobytes, err := strconv.Atoi(highWater.FindStringSubmatch(string(status))[1])
 		if err != nil {

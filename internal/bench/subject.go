@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,13 +50,14 @@ func (s Subject) Build(ctx context.Context, dir string) (file string, err error)
 type process struct {
 	subject Subject
 	cmd     *exec.Cmd
-	out     bytes.Buffer // to be read when it has ended
+	out     bytes.Buffer  // to be read when it has ended
+	ended   chan struct{} // closed then
 	admin   string
 }
 
 // startProcess starts a program, which ends with ctx.
 func startProcess(ctx context.Context, s Subject, file string, env ...string) (*process, error) {
-	p := &process{subject: s, cmd: exec.CommandContext(ctx, file)}
+	p := &process{subject: s, cmd: exec.CommandContext(ctx, file), ended: make(chan struct{})}
 	if s.Admin {
 		port, err := emulators.FreePort(ctx)
 		if err != nil {
@@ -69,7 +71,21 @@ func startProcess(ctx context.Context, s Subject, file string, env ...string) (*
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("bench: start %s: %w", s.Name, err)
 	}
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // killed, mostly
+	}()
 	return p, nil
+}
+
+// early returns an error when the process has ended: nothing more will be drained.
+func (p *process) early() error {
+	select {
+	case <-p.ended:
+		return fmt.Errorf("bench: %s has ended: %s\n%s", p.subject.Name, p.cmd.ProcessState, &p.out)
+	default:
+		return nil
+	}
 }
 
 // usage is what a process took.
@@ -95,19 +111,11 @@ func (p *process) end(ctx context.Context) (usage, error) {
 		}
 		signal, find = syscall.SIGKILL, servedMallocs // a stop would wait for the long poll
 	}
-	if err := p.cmd.Process.Signal(signal); err != nil {
-		return u, fmt.Errorf("bench: end %s: %w\n%s", p.subject.Name, err, &p.out)
+	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return u, fmt.Errorf("bench: end %s: %w", p.subject.Name, err)
 	}
-	_ = p.cmd.Wait() // killed, mostly
+	<-p.ended
 	return p.used(find, text+p.out.String())
-}
-
-// wait waits for a program that ends by itself.
-func (p *process) wait() (usage, error) {
-	if err := p.cmd.Wait(); err != nil {
-		return usage{}, fmt.Errorf("bench: %s: %w\n%s", p.subject.Name, err, &p.out)
-	}
-	return p.used(printedMallocs, p.out.String())
 }
 
 func (p *process) used(mallocs *regexp.Regexp, text string) (usage, error) {
