@@ -27,7 +27,8 @@ type renewals struct {
 	running []*renewal    // guarded by mu; each knows its place
 	added   uint64        // guarded by mu
 	timer   *time.Timer   // guarded by mu; nil: never set
-	next    time.Time     // guarded by mu: when the timer fires
+	armed   bool          // guarded by mu: the timer is set, and has not fired
+	next    time.Time     // guarded by mu: when it is to fire; on a busy processor it is late
 	round   chan struct{} // guarded by mu: closed when the round that is under way has ended; nil: none
 }
 
@@ -53,11 +54,7 @@ func (r *renewals) add(ctx context.Context, a *attempt) {
 	w := &a.renewal
 	*w = renewal{a: a, place: len(r.running), ctx: ctx, due: r.dueAfter(a.proven), number: r.added}
 	r.running = append(r.running, w)
-	if len(r.running) == 1 { // the timer was stopped, or never set
-		r.wake(w.due)
-	} else {
-		r.wakeBy(w.due)
-	}
+	r.wakeBy(w.due)
 }
 
 // remove ends that, and returns when no renewal of a, and no round that may
@@ -75,6 +72,7 @@ func (r *renewals) remove(a *attempt) {
 	stop := w.stop
 	if len(r.running) == 0 {
 		r.timer.Stop()
+		r.armed = false
 	}
 	r.mu.Unlock()
 	if out != nil {
@@ -94,7 +92,7 @@ func (r *renewals) dueAfter(proven time.Time) time.Time {
 
 // wake sets the timer. The caller holds mu.
 func (r *renewals) wake(at time.Time) {
-	r.next = at
+	r.armed, r.next = true, at
 	if r.timer == nil {
 		r.timer = time.AfterFunc(time.Until(at), r.fire)
 		return
@@ -102,9 +100,11 @@ func (r *renewals) wake(at time.Time) {
 	r.timer.Reset(time.Until(at))
 }
 
-// wakeBy sets the timer unless it fires early enough. The caller holds mu.
+// wakeBy sets the timer unless it fires early enough. One whose time has come and
+// that has not fired yet is late, and is left alone: to set it again would put
+// off those whose time has come. The caller holds mu.
 func (r *renewals) wakeBy(at time.Time) {
-	if !r.next.After(time.Now()) || at.Before(r.next) {
+	if !r.armed || at.Before(r.next) {
 		r.wake(at)
 	}
 }
@@ -139,6 +139,7 @@ func (w *renewal) next(end time.Time) (at time.Time, ok bool) {
 // are due; each is waited for by its attempt.
 func (r *renewals) fire() {
 	r.mu.Lock()
+	r.armed = false
 	if len(r.running) == 0 || r.round != nil { // all have ended meanwhile, or two timers have met
 		r.mu.Unlock()
 		return
@@ -219,7 +220,9 @@ func (r *renewals) once(d dueRenewal) {
 		d.w.due = time.Now().Add(r.engine.terms.Lease / renewRetry)
 	}
 	out := d.w.out
-	d.w.out = nil
+	if !d.w.lost { // else there is no next one, and who removes the attempt waits until it is told
+		d.w.out = nil
+	}
 	if at, ok := d.w.next(a.proven.Add(-r.engine.terms.Skew)); ok && d.w.place >= 0 {
 		r.wakeBy(at)
 	}

@@ -330,6 +330,43 @@ func TestALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame(t *testing.T)
 	})
 }
 
+// stolen is a store in which somebody else has the name when it is to be renewed.
+type stolen struct{ dedupe.Store }
+
+func (s stolen) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+	if isRenewal(next) {
+		next.Owner = dedupe.Token{1}
+		return &dedupe.ConflictError{Current: next}
+	}
+	return s.Store.Swap(ctx, old, next)
+}
+
+// The handler ends as soon as it is cancelled, and the hook takes its time.
+func TestALeaseLostIsToldBeforeItsAttemptIsSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		var told []string
+		b.cfg.Hooks = dedupe.Hooks{
+			LeaseLost: func(dedupe.Attempt) {
+				time.Sleep(time.Second)
+				told = append(told, "lost")
+			},
+			Settled: func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) { told = append(told, outcome) },
+		}
+		g, err := dedupe.New[string](stolen{b.store}, b.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = g.Do(t.Context(), key, func(ctx context.Context) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		})
+		if len(told) != 2 || told[0] != "lost" || !errors.Is(err, dedupe.ErrLeaseLost) {
+			t.Errorf("told %q, error %v", told, err)
+		}
+	})
+}
+
 func TestUnderHoldALateCompletionOfAParkedAttemptIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()

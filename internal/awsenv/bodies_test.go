@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/sqsonce/sqsonce/internal/wholebody"
 )
 
 // slowWriter is a connection whose writes reach the other side at once, and
@@ -81,8 +83,8 @@ func withDial(t *testing.T, c aws.HTTPClient, dial func(ctx context.Context, net
 	t.Helper()
 	transport := &http.Transport{DialContext: dial}
 	t.Cleanup(transport.CloseIdleConnections)
-	if _, whole := c.(wholeBodies); whole {
-		return wholeBodies{&http.Client{Transport: transport}}
+	if _, whole := c.(wholebody.Client); whole {
+		return wholebody.Client{HTTPClient: &http.Client{Transport: transport}}
 	}
 	return &http.Client{Transport: transport}
 }
@@ -102,7 +104,7 @@ func (b *brokenBody) Close() error {
 func TestABodyThatCannotBeReadIsNotSent(t *testing.T) {
 	var body brokenBody
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:1/", &body)
-	if _, err := (wholeBodies{http.DefaultClient}).Do(r); !errors.Is(err, errBroken) || !body.closed {
+	if _, err := (wholebody.Client{HTTPClient: http.DefaultClient}).Do(r); !errors.Is(err, errBroken) || !body.closed {
 		t.Errorf("error %v, closed %t", err, body.closed)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/internal/wholebody"
 )
 
 // The SDK keeps ten idle connections a host. A busy worker has more calls out
@@ -49,7 +51,7 @@ func Load(ctx context.Context) (aws.Config, error) {
 			"no AWS region: set AWS_REGION, or a region in the profile of the AWS configuration file",
 		}}
 	}
-	cfg.HTTPClient = wholeBodies{cfg.HTTPClient}
+	cfg.HTTPClient = wholebody.Client{HTTPClient: cfg.HTTPClient}
 	return cfg, nil
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+
+	"github.com/sqsonce/sqsonce/internal/wholebody"
 )
 
 // cleanEnv takes away what the machine says about AWS.
@@ -92,7 +94,7 @@ func TestLoadKeepsConnectionsForABusyWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, ok := cfg.HTTPClient.(wholeBodies).HTTPClient.(*awshttp.BuildableClient)
+	client, ok := cfg.HTTPClient.(wholebody.Client).HTTPClient.(*awshttp.BuildableClient)
 	if !ok {
 		t.Fatalf("HTTP client is %#v", cfg.HTTPClient)
 	}
@@ -122,7 +124,7 @@ func TestAFullBatchOfWritesTakesOneSystemCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := cfg.HTTPClient.(wholeBodies).HTTPClient.(*awshttp.BuildableClient)
+	client := cfg.HTTPClient.(wholebody.Client).HTTPClient.(*awshttp.BuildableClient)
 	var writes atomic.Int64
 	counting := client.WithTransportOptions(func(transport *http.Transport) {
 		transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -136,7 +138,7 @@ func TestAFullBatchOfWritesTakesOneSystemCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.ContentLength = 24 << 10
-	resp, err := wholeBodies{counting}.Do(r)
+	resp, err := wholebody.Client{HTTPClient: counting}.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

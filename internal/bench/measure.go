@@ -124,8 +124,13 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 	h.calls.take()
 	_, _, _ = h.sqs.take()
 	running, stop := context.WithCancel(ctx)
-	defer stop()
 	var processes []*process
+	defer func() {
+		stop()
+		for _, p := range processes {
+			<-p.ended
+		}
+	}()
 	for range w.Workers {
 		p, err := startProcess(running, s, h.built[s.Package], h.env(w, queueURL, table, len(bodies))...)
 		if err != nil {

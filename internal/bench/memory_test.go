@@ -60,6 +60,10 @@ func TestAMillionMessagesTakeNoMoreMemoryThanFiftyThousand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		cancel()
+		<-p.ended
+	}()
 	h := &Harness{queue: client}
 	peak := func() int {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// keptFlights bounds what is known for log lines. A message's last line comes
-// soon after its end.
-const keptFlights = 4096
+// keptFlights bounds what is known for log lines: two notes of most messages. A
+// message's last line comes soon after its end.
+const keptFlights = 8192
 
 // flight is what is known of a message that is or was lately at work here.
 type flight struct {

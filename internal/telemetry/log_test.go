@@ -51,25 +51,26 @@ func TestLogLinesOfAMessageSayWhichAttemptItIs(t *testing.T) {
 	}
 }
 
-// What is known of a message is about its last delivery.
-func TestAnotherDeliveryIsNotTheAttemptBefore(t *testing.T) {
+// What is known of a message is about its last try, be it in place or by another delivery.
+func TestAnotherTryIsNotTheAttemptBefore(t *testing.T) {
 	tele, err := New(t.Context(), Config{Queue: "jobs"}) // without traces
 	if err != nil {
 		t.Fatal(err)
 	}
 	var before flight
-	for receive := 1; receive <= 2; receive++ {
+	for i, receive := range []int{1, 1, 2} {
+		number := i + 1
 		h := tele.Middleware()(func(ctx context.Context, m consumer.Message) error {
 			before, _ = tele.flights.get("m-1")
-			tele.Attempt(ctx, m.ID, dedupe.Attempt{Name: "a", Number: receive})
+			tele.Attempt(ctx, m.ID, dedupe.Attempt{Name: "a", Number: number})
 			return nil
 		})
 		if err := h(t.Context(), consumer.Message{ID: "m-1", ReceiveCount: receive}); err != nil {
 			t.Fatal(err)
 		}
 		after, ok := tele.flights.get("m-1")
-		if before.attempt != 0 || !ok || after.attempt != receive {
-			t.Errorf("receive %d: attempt %d before it was told, %d after", receive, before.attempt, after.attempt)
+		if before.attempt != 0 || !ok || after.attempt != number {
+			t.Errorf("try %d: attempt %d before it was told, %d after", number, before.attempt, after.attempt)
 		}
 	}
 }

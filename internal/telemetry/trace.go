@@ -26,10 +26,8 @@ func (t *Telemetry) Middleware() consumer.Middleware {
 		return func(ctx context.Context, m consumer.Message) error {
 			start := time.Now()
 			ctx, span := t.start(ctx, m)
-			defer span.End()                                              // also when the handler panics
-			if trace := traceID(ctx); trace != "" || m.ReceiveCount > 1 { // else there is nothing to know, and to forget
-				t.flights.note(m.ID, flight{traceID: trace})
-			}
+			defer span.End()                                    // also when the handler panics
+			t.flights.note(m.ID, flight{traceID: traceID(ctx)}) // the attempt of a try before this one is not its own
 			if !m.SentAt.IsZero() {
 				t.is.dwell.Record(ctx, max(start.Sub(m.SentAt), 0).Seconds(), t.labels.with())
 			}

@@ -1,4 +1,5 @@
-package awsenv
+// Package wholebody keeps answers of AWS from being lost in the client.
+package wholebody
 
 import (
 	"bytes"
@@ -9,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// wholeBodies hands the bodies of requests to net/http as what they are: bytes
+// Client hands the bodies of requests to net/http as what they are: bytes
 // in memory.
 //
 // The SDK (smithy-go v1.28.8) hides them behind a reader, which it closes with
@@ -22,10 +23,10 @@ import (
 //
 // It saves work, too: net/http sends the head of a request whose body it does not
 // know in a packet of its own.
-type wholeBodies struct{ aws.HTTPClient }
+type Client struct{ aws.HTTPClient }
 
 // Do implements [aws.HTTPClient].
-func (c wholeBodies) Do(r *http.Request) (*http.Response, error) {
+func (c Client) Do(r *http.Request) (*http.Response, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return c.HTTPClient.Do(r)
 	}
