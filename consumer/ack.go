@@ -50,7 +50,7 @@ func (c *Consumer) remove(t *task) bool {
 // release makes a message visible again after d. Heartbeats for it have ended
 // before: one that came later would hide it again.
 func (c *Consumer) release(t *task, d time.Duration) {
-	left := time.Until(t.received.Add(maxHold - time.Second))
+	left := time.Until(t.received.Add(maxHold - time.Second)).Truncate(time.Second) // what is sent is rounded up
 	d = max(0, min(d, left))
 	_ = c.insist("ChangeMessageVisibilityBatch", t, isReceiptLost, func() error { // told of by insist; there is no more to do
 		select {
@@ -59,7 +59,7 @@ func (c *Consumer) release(t *task, d time.Duration) {
 			return c.calls.Err()
 		}
 		defer func() { <-t.visibility }()
-		_, err := c.acks.changes.Do(c.calls, change{t.ReceiptHandle, d})
+		_, err := c.acks.changes.Do(c.calls, change{t.ReceiptHandle, d, false})
 		t.over = err == nil
 		return err
 	})
@@ -77,6 +77,15 @@ func (c *Consumer) untilTogether(t *task, try int) time.Duration {
 	return every - time.Since(c.begun)%every + spread
 }
 
+// waitTogether waits until then. A stop that begins meanwhile has less time. It
+// reports false when there is no time left at all.
+func (c *Consumer) waitTogether(t *task, try int) bool {
+	if !c.isStopping() && c.sleepUntilStop(c.untilTogether(t, try)) {
+		return true
+	}
+	return sleep(c.calls, c.untilTogether(t, try))
+}
+
 // insist makes a call until it succeeds, can never succeed (final), or the
 // consumer has no time left; between tries the heartbeat keeps the message.
 func (c *Consumer) insist(operation string, t *task, final func(error) bool, call func() error) error {
@@ -85,7 +94,7 @@ func (c *Consumer) insist(operation string, t *task, final func(error) bool, cal
 		if err == nil {
 			return nil
 		}
-		if final(err) || !sleep(c.calls, c.untilTogether(t, try)) {
+		if final(err) || !c.waitTogether(t, try) {
 			c.cfg.Logger.Warn("message left to its visibility timeout", "name", c.name(t), "message_id", t.ID,
 				"operation", operation, "error", err)
 			return err

@@ -27,6 +27,7 @@ type acks struct {
 type change struct {
 	receipt    string
 	visibility time.Duration
+	beat       bool // a heartbeat: it goes before what makes messages visible again
 }
 
 type answer = batch.Answer[struct{}]
@@ -34,7 +35,9 @@ type answer = batch.Answer[struct{}]
 func (a *acks) init(c *Consumer) {
 	yield := func(operation string) func() { return func() { c.cfg.Yield(operation) } }
 	a.deletes = batch.New(batch.Config[string, struct{}]{Max: batchSize, Send: c.sendDeletes, Yield: yield("DeleteMessageBatch")})
-	a.changes = batch.New(batch.Config[change, struct{}]{Max: batchSize, Send: c.sendChanges, Yield: yield("ChangeMessageVisibilityBatch")})
+	a.changes = batch.New(batch.Config[change, struct{}]{
+		Max: batchSize, Send: c.sendChanges, Urgent: func(ch change) bool { return ch.beat }, Yield: yield("ChangeMessageVisibilityBatch"),
+	})
 	a.copies = batch.New(batch.Config[*deadCopy, struct{}]{
 		Max: batchSize, Send: c.sendCopies, MaxBytes: maxMessageBytes, Size: (*deadCopy).bytes, Yield: yield("SendMessageBatch"),
 	})

@@ -39,6 +39,7 @@ const (
 	maxWaiting      = 1_000            // parked messages and lane followers
 	maxWaitingBytes = 64 << 20         // their bodies
 	acksPerSlot     = 10               // unanswered acks per slot at which receiving stops
+	maxAcks         = 500              // or this many: at 80 out at a time it takes SQS seven answers
 	heartbeatShare  = 3                // a heartbeat every third of the visibility timeout
 	jitterShare     = 10               // give or take a tenth of that
 )

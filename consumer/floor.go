@@ -64,7 +64,7 @@ func (n counts) state() State {
 // blocked reports whether receiving waits on purpose.
 func (n counts) blocked() bool {
 	return !n.begun || n.stopping || n.paused || n.condition == Closed ||
-		n.acks >= acksPerSlot*n.slots || n.waiting >= maxWaiting || n.bytes >= maxWaitingBytes
+		n.acks >= min(acksPerSlot*n.slots, maxAcks) || n.waiting >= maxWaiting || n.bytes >= maxWaitingBytes
 }
 
 // nextPoll says how many messages the next poll asks for; 0 means no poll now.

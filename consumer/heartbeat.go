@@ -105,7 +105,7 @@ func (c *Consumer) keepVisible(ctx context.Context) {
 			var changes []change
 			for _, t := range c.beats.due(now.Add(grain)) {
 				if extend, ok := c.beat(t, now); ok {
-					beating, changes = append(beating, t), append(changes, change{t.ReceiptHandle, extend})
+					beating, changes = append(beating, t), append(changes, change{t.ReceiptHandle, extend, true})
 				}
 			}
 			for i, extension := range c.acks.changes.Add(changes...) {
@@ -157,12 +157,12 @@ func (c *Consumer) extended(ctx context.Context, t *task, until, next time.Time,
 // lose notes that the message is not ours any more: others may receive it.
 func (c *Consumer) lose(t *task, err error) {
 	t.over = true
+	t.lost.Store(true) // a next try, if there is one, must know
 	if phase(t.phase.Load()) == ending {
 		return // deleted meanwhile, most likely; its end will tell
 	}
 	c.cfg.Logger.Warn("receipt lost: the message may be delivered again while it is handled here",
 		"name", c.name(t), "message_id", t.ID, "error", err)
-	t.lost.Store(true)
 	if cancel := t.cancel.Load(); cancel != nil && c.cfg.CancelOnLostReceipt {
 		(*cancel)(ErrReceiptLost)
 	}

@@ -103,13 +103,16 @@ func (ls *lanes) lastReceiveFollows(l *lane) bool {
 // stays in the queue ends the lane: its followers are released first, and it
 // last, so that none of them can be received before it. One that SQS will move
 // by itself does not: its followers, as often received, would go with it.
-func (c *Consumer) runLane(l *lane) {
-	for t, turn := l.first, &l.turn; t != nil; {
-		d := c.live(l, t, turn)
+func (c *Consumer) runLane(l *lane) { c.goOn(l, l.first, c.live(l, l.first, &l.turn)) }
+
+// goOn is the rest of that, from the decision about one of the messages on.
+func (c *Consumer) goOn(l *lane, t *task, d Disposition) {
+	for {
 		if leavesQueue(d) && (c.end(t, d) || leftToRedrive(t, d)) {
-			if t = c.lanes.next(l, &c.floor); t != nil {
-				turn = c.floor.ask(true)
+			if t = c.lanes.next(l, &c.floor); t == nil {
+				return
 			}
+			d = c.live(l, t, c.floor.ask(true))
 			continue
 		}
 		var released sync.WaitGroup

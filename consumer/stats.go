@@ -31,7 +31,7 @@ type Stats struct {
 	Bytes    int       // bodies of those
 	Polls    int       // receives out
 	Quiet    bool      // the last receive brought nothing: one is out at a time
-	Acks     int       // messages being ended, unanswered; receiving stops at 10 times Slots
+	Acks     int       // messages being ended, unanswered; receiving stops at 10 times Slots, at most 500
 	Down     []string  // dependencies reported as not Up, sorted; "handler" when an error of its said so
 	LastPoll time.Time // last sign of the receive loop, which Healthy looks at
 }

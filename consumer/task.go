@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -10,6 +11,9 @@ import (
 
 	"golang.org/x/time/rate"
 )
+
+// errGoexit is the failure of a handler that ended its goroutine.
+var errGoexit = errors.New("handler called runtime.Goexit")
 
 // task is a message in this worker, from its receipt to its end.
 type task struct {
@@ -164,19 +168,52 @@ func (c *Consumer) try(l *lane, t *task) (d Disposition, again bool) {
 			return c.giveUp(t, d), false
 		}
 		t.tried = true
-		start := time.Now()
-		err := c.call(t)
-		d = c.decide(t, err)
-		c.change(func() { c.floor.leave(pass, d) })
-		c.report(t, d, time.Since(start), held)
-		if d.Failure {
-			t.tries++
-			t.lastTry = c.facts.maxReceives > 0 && t.ReceiveCount+t.tries >= c.facts.maxReceives
-		}
+		d = c.attempt(l, t, pass, held)
 		if d.Action != Hold {
 			return d, d.Action == Park
 		}
 	}
+}
+
+// attempt calls the handler once, and decides. When the handler ends its
+// goroutine, which is this one, another goes on with the lane.
+func (c *Consumer) attempt(l *lane, t *task, pass *pass, held bool) Disposition {
+	start := time.Now()
+	returned := false
+	defer func() {
+		if !returned {
+			c.workers.start(func() { c.goOn(l, t, c.survive(l, t, c.conclude(t, pass, start, held, errGoexit))) })
+		}
+	}()
+	err := c.call(t)
+	returned = true
+	return c.conclude(t, pass, start, held, err)
+}
+
+// conclude decides about a try that has ended.
+func (c *Consumer) conclude(t *task, pass *pass, start time.Time, held bool, err error) Disposition {
+	d := c.decide(t, err)
+	c.change(func() { c.floor.leave(pass, d) })
+	c.report(t, d, time.Since(start), held)
+	if d.Failure {
+		t.tries++
+		t.lastTry = c.facts.maxReceives > 0 && t.ReceiveCount+t.tries >= c.facts.maxReceives
+	}
+	return d
+}
+
+// survive takes a message from the decision about a try whose goroutine is gone
+// to the one about its end.
+func (c *Consumer) survive(l *lane, t *task, d Disposition) Disposition {
+	c.change(c.floor.release)
+	if d.Action != Park {
+		return d
+	}
+	d, again := c.waitHere(t, d)
+	if !again {
+		return d
+	}
+	return c.live(l, t, c.floor.ask(false))
 }
 
 // decide is [Decide] about a try that has just returned. At a stop, tries in
@@ -198,7 +235,7 @@ func (c *Consumer) decide(t *task, err error) Disposition {
 func (c *Consumer) awaitPass(l *lane, t *task, p *pass, again bool) bool {
 	select {
 	case <-p.granted:
-		return true
+		return c.work.Err() == nil
 	default:
 	}
 	t.enter(held)
@@ -206,7 +243,7 @@ func (c *Consumer) awaitPass(l *lane, t *task, p *pass, again bool) bool {
 	defer end.Stop()
 	select {
 	case <-p.granted:
-		return true
+		return c.work.Err() == nil
 	case <-end.C:
 		return false
 	case <-c.stopping:
