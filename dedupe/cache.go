@@ -89,12 +89,13 @@ func newCache(bytes int, age time.Duration) (*cache, error) {
 	return &cache{age: age, bytes: bytes, begun: time.Now(), entries: entries}, err
 }
 
-// put remembers a completed record.
-func (c *cache) put(rec Record, now time.Time) {
+// put remembers a completed record. The store was asked for it at a time, and its age
+// counts from then: whoever has made it forget the name since counts on that.
+func (c *cache) put(rec Record, asked, now time.Time) {
 	if c == nil || rec.Status != Completed {
 		return
 	}
-	left := min(c.age, rec.ExpiresAt.Sub(now))
+	left := min(c.age-time.Since(asked), rec.ExpiresAt.Sub(now))
 	if left <= 0 {
 		return
 	}

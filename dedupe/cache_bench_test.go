@@ -24,7 +24,7 @@ func BenchmarkCache(b *testing.B) {
 		rec.Name = names[i%len(names)]
 		rec.ID = RecordID("work", rec.Name)
 		c.get(Key{Name: rec.Name}, now)
-		c.put(rec, now)
+		c.put(rec, time.Now(), now)
 	}
 	for i := range names {
 		message(i)

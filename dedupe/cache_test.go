@@ -30,14 +30,14 @@ func TestTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
 	first := pack(recordOf("n0", now), 0)
 	c := cacheOf(t, 3*first.size())
 	for _, name := range []string{"n0", "n1", "n2", "n2", "n2"} { // what is put again counts once
-		c.put(recordOf(name, now), now)
+		c.put(recordOf(name, now), time.Now(), now)
 	}
 	for _, name := range []string{"n1", "n2", "n0"} {
 		if _, ok := c.get(Key{Name: name}, now); !ok {
 			t.Errorf("%s is gone, with room for three", name)
 		}
 	}
-	c.put(recordOf("n3", now), now)
+	c.put(recordOf("n3", now), time.Now(), now)
 	for name, want := range map[string]bool{"n0": true, "n1": false, "n2": true, "n3": true} {
 		if got := c.has(name); got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
@@ -51,7 +51,7 @@ func TestTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
 	}
 	large := recordOf("large", now)
 	large.Result = make([]byte, 3*first.size())
-	c.put(large, now)
+	c.put(large, time.Now(), now)
 	if c.held != 0 || c.entries.Len() != 0 {
 		t.Errorf("%d bytes are held in %d entries after one that is larger than the cache", c.held, c.entries.Len())
 	}
@@ -109,7 +109,7 @@ func TestTheCacheTakesNoMoreThanItCounts(t *testing.T) {
 		answer := strings.Repeat("x", 4096) + fmt.Sprintf("order-%d", i) + "message-id"
 		rec := recordOf(answer[4096:len(answer)-len("message-id")], now)
 		rec.MessageID, rec.ReopenedBy = answer[len(answer)-len("message-id"):], answer[:1]
-		c.put(rec, now)
+		c.put(rec, time.Now(), now)
 	}
 	took := heap() - before
 	if c.entries.Len() != n || took > c.held {

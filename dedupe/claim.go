@@ -13,6 +13,7 @@ func (e *engine) claim(ctx context.Context, a *attempt) (Verdict, error) {
 	if ctx.Err() != nil {
 		return 0, &stopped{err: context.Cause(ctx)}
 	}
+	a.flight.asked = time.Now()
 	cur := e.known(ctx, a.key)
 	var sent, was Record // the last claim sent, and the record that it was built on
 	for try := 0; ; try++ {
@@ -28,7 +29,8 @@ func (e *engine) claim(ctx context.Context, a *attempt) (Verdict, error) {
 			return verdict, nil
 		}
 		sent, was = next, cur
-		err := e.swap(ctx, cur.Version, next)
+		a.flight.asked = start
+		err := e.swapClaim(ctx, cur.Version, next)
 		if err == nil {
 			e.decided(a, was, next, verdict, start, now)
 			return verdict, nil
@@ -94,7 +96,7 @@ func provenUntil(rec Record, start, now time.Time) time.Time {
 // a lease. It reports whether the record is known to hold nothing of the
 // attempt's, and how many attempts it counts.
 func (e *engine) giveUp(ctx context.Context, over Version, sent Record, owner Token) (attempts int, free bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Settle)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Settle-e.cfg.claimGrace())
 	defer cancel()
 	cur, err := e.afterClaim(ctx, over, sent)
 	if err != nil {
@@ -168,6 +170,18 @@ func (e *engine) swap(ctx context.Context, old Version, next Record) error {
 	defer bounded.cancel()
 	return e.store.Swap(bounded, old, next)
 }
+
+// swapClaim is swap, but for a claim that is out when ctx ends: its answer is waited
+// for a moment longer, as a store may have sent it on its way. What is read meanwhile
+// would not tell of it.
+func (e *engine) swapClaim(ctx context.Context, old Version, next Record) error {
+	bounded := e.timers.outliving(ctx, e.cfg.claimGrace(), e.terms.callTimeout())
+	defer bounded.cancel()
+	return e.store.Swap(bounded, old, next)
+}
+
+// claimGrace is the part of the settling time in which the answer to a claim may come.
+func (c Config) claimGrace() time.Duration { return c.Settle / 3 }
 
 // callTimeout bounds one call of the store.
 func (t Terms) callTimeout() time.Duration { return min(callTimeout, t.Lease/3) }

@@ -177,7 +177,7 @@ func (e *engine) do(ctx context.Context, key Key, fn work) (rec Record, ran bool
 	defer func() { e.flights.leave(fl, rec, err) }()
 	rec, ran, err = e.attempt(ctx, key, fl, fn)
 	if err == nil {
-		e.cache.put(rec, e.now())
+		e.cache.put(rec, fl.asked, e.now())
 	}
 	return rec, ran, err
 }

@@ -21,6 +21,7 @@ type flights struct {
 type flight struct {
 	key   Key
 	until atomic.Pointer[time.Time] // end of the lease that is held; nil: none yet
+	asked time.Time                 // when the store was asked for what do has returned; of who has the turn
 	done  chan struct{}             // guarded by flights.mu; closed when the turn has ended; nil: nobody has joined
 
 	// Set before done closes.
@@ -58,12 +59,13 @@ func (f *flight) remaining(skew time.Duration) time.Duration {
 // payload, or an error that wraps ctx's.
 func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, error) {
 	var wait *time.Timer
+	beside := false // an order has waited long enough
 	for {
-		fl, done := f.enter(key)
+		fl, done := f.enter(key, beside)
 		if done == nil {
 			return fl, Record{}, nil
 		}
-		if fl.holds() && fl.key.Fingerprint.Differs(key.Fingerprint) {
+		if fl.holds() && !key.RedriveOrder && fl.key.Fingerprint.Differs(key.Fingerprint) {
 			return nil, Record{}, &MismatchError{Name: key.Name, Status: InProgress, MessageID: fl.key.MessageID, Differs: key.Compared}
 		}
 		if wait == nil {
@@ -73,13 +75,16 @@ func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, 
 		select {
 		case <-done:
 			switch {
-			case fl.ended == endedOpen:
+			case fl.ended == endedOpen && !key.RedriveOrder:
 				return nil, Record{}, &InProgressError{Name: key.Name, After: joinDefer}
 			case fl.ended == endedCompleted && !key.RedriveOrder && !fl.rec.Fingerprint.Differs(key.Fingerprint):
 				return nil, *fl.rec, nil
 			}
 			// The store knows what this caller is to be told.
 		case <-wait.C:
+			if beside = key.RedriveOrder; beside {
+				continue
+			}
 			return nil, Record{}, &InProgressError{Name: key.Name, After: fl.remaining(t.Skew)}
 		case <-ctx.Done():
 			return nil, Record{}, &stopped{err: context.Cause(ctx)}
@@ -88,11 +93,14 @@ func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, 
 }
 
 // enter begins a turn of its own (done is nil), or joins the one that is under
-// way until done closes.
-func (f *flights) enter(key Key) (fl *flight, done <-chan struct{}) {
+// way until done closes. An order to try again may have a turn beside that one: whatever
+// it meets, the store has to note that it is spent.
+func (f *flights) enter(key Key, beside bool) (fl *flight, done <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if fl, ok := f.m[key.Name]; ok {
+	if fl, ok := f.m[key.Name]; ok && beside {
+		return &flight{key: key}, nil // nobody joins it
+	} else if ok {
 		if fl.done == nil {
 			fl.done = make(chan struct{})
 		}
@@ -109,7 +117,9 @@ func (f *flights) enter(key Key) (fl *flight, done <-chan struct{}) {
 // leave ends a turn with what do has returned.
 func (f *flights) leave(fl *flight, rec Record, err error) {
 	f.mu.Lock()
-	delete(f.m, fl.key.Name) // nobody can join any more
+	if f.m[fl.key.Name] == fl {
+		delete(f.m, fl.key.Name) // nobody can join any more
+	}
 	done := fl.done
 	f.mu.Unlock()
 	if done == nil {

@@ -102,6 +102,43 @@ func TestJoinersOfALeaderThatFailedAreDeferredAndOfOneRejectedAreTold(t *testing
 	}
 }
 
+// An order that meets a running attempt is spent, whichever worker it comes to: it does
+// not re-open the name once that attempt has been rejected.
+func TestAnOrderThatMeetsARunningAttemptIsSpentHereAsElsewhere(t *testing.T) {
+	for name, here := range map[string]bool{"here": true, "elsewhere": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				g := b.guard(t)
+				meets := g
+				if !here {
+					meets = b.guard(t)
+				}
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					_, _ = g.Do(t.Context(), key, func(context.Context) (string, error) { time.Sleep(time.Minute); return "", permanent{} })
+				})
+				synctest.Wait()
+				order := key
+				order.MessageID, order.RedriveOrder = "redriven", true
+				if _, err := meets.Do(t.Context(), order, returns("", nil)); !isInProgress(err) {
+					t.Errorf("beside the attempt: %v", err)
+				}
+				wg.Wait()
+				_, err := meets.Do(t.Context(), order, func(context.Context) (string, error) { t.Error("ran"); return "", nil })
+				if _, rejected := errors.AsType[*dedupe.RejectedError](err); !rejected {
+					t.Errorf("after it: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func isInProgress(err error) bool {
+	_, ok := errors.AsType[*dedupe.InProgressError](err)
+	return ok
+}
+
 func TestAnOrderToTryAgainIsToldToTheStoreByAJoinerToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()

@@ -41,6 +41,7 @@ type renewal struct {
 	due     time.Time          // of the next renewal
 	expired bool               // the handler has been cancelled
 	lost    bool               // somebody else has the name: no more renewals
+	told    chan struct{}      // closed when the last hook about it has returned; nil: there was none
 	out     chan struct{}      // closed when the renewal that is out has returned; nil: none
 	ctx     context.Context    // of the handler's caller
 	stop    context.CancelFunc // ends the renewal that is out
@@ -57,8 +58,8 @@ func (r *renewals) add(ctx context.Context, a *attempt) {
 	r.wakeBy(w.due)
 }
 
-// remove ends that, and returns when no renewal of a, and no round that may
-// cancel it, is under way any more: from then on a's lease is its attempt's
+// remove ends that, and returns when no renewal of a, no round that may cancel it,
+// and no hook that tells of either is under way any more: from then on a's lease is its attempt's
 // alone. The last one stops the timer, so that nothing is left behind.
 func (r *renewals) remove(a *attempt) {
 	r.mu.Lock()
@@ -68,7 +69,7 @@ func (r *renewals) remove(a *attempt) {
 	r.running[w.place].place = w.place
 	r.running[last] = nil
 	r.running, w.place = r.running[:last], -1
-	out, round := w.out, r.round
+	out, round, told := w.out, r.round, w.told
 	stop := w.stop
 	if len(r.running) == 0 {
 		r.timer.Stop()
@@ -81,6 +82,28 @@ func (r *renewals) remove(a *attempt) {
 	}
 	if round != nil {
 		<-round
+	}
+	if out != nil || round != nil {
+		r.mu.Lock()
+		told = w.told
+		r.mu.Unlock()
+	}
+	if told != nil {
+		<-told
+	}
+}
+
+// tells returns what calls a hook after those before it. Nobody waits for it but who
+// removes the attempt: a hook may take its time. The caller holds mu.
+func (w *renewal) tells(hook func()) func() {
+	before, told := w.told, make(chan struct{})
+	w.told = told
+	return func() {
+		defer close(told)
+		if before != nil {
+			<-before
+		}
+		hook()
 	}
 }
 
@@ -147,14 +170,20 @@ func (r *renewals) fire() {
 	ended := make(chan struct{})
 	r.round = ended
 	due, expired := r.decide(time.Now())
+	tell := make([]func(), len(expired))
+	for i, a := range expired {
+		tell[i] = a.renewal.tells(func() { r.engine.hookLeaseLost(a.Attempt) })
+	}
 	r.mu.Unlock()
 
 	for _, a := range expired {
 		a.cancel(ErrLeaseLost)
-		r.engine.hookLeaseLost(a.Attempt)
 	}
 	for _, d := range due {
 		go r.once(d)
+	}
+	for _, hook := range tell {
+		go hook()
 	}
 
 	r.mu.Lock()
@@ -204,44 +233,54 @@ func (w *renewal) waits() bool { return !w.lost && w.out == nil }
 // once renews one lease and notes what became of it.
 func (r *renewals) once(d dueRenewal) {
 	a := d.w.a
-	renewed, err := r.engine.renew(d.ctx, a.Attempt, a.owner, d.lease)
+	renewed, err := r.engine.renewal(d.ctx, a.Attempt, a.owner, d.lease)
 	r.mu.Lock()
+	ended := d.ctx.Err() != nil
 	d.w.stop()
 	a.lease = renewed
 	a.flight.hold(renewed.proven)
-	tell := false
+	cancelled := false
 	switch {
 	case err == nil:
 		d.w.due = r.dueAfter(renewed.proven)
 	case errors.Is(err, ErrLeaseLost):
-		tell = !d.w.expired
+		cancelled = !d.w.expired
 		d.w.lost, d.w.expired = true, true
 	default:
 		d.w.due = time.Now().Add(r.engine.terms.Lease / renewRetry)
 	}
+	tell := d.w.tells(func() {
+		r.engine.hookRenewal(a.Attempt, err, ended)
+		if cancelled {
+			r.engine.hookLeaseLost(a.Attempt)
+		}
+	})
 	out := d.w.out
-	if !d.w.lost { // else there is no next one, and who removes the attempt waits until it is told
-		d.w.out = nil
-	}
+	d.w.out = nil
 	if at, ok := d.w.next(a.proven.Add(-r.engine.terms.Skew)); ok && d.w.place >= 0 {
 		r.wakeBy(at)
 	}
 	r.mu.Unlock()
-	if tell {
+	if cancelled {
 		a.cancel(ErrLeaseLost)
-		r.engine.hookLeaseLost(a.Attempt)
 	}
 	close(out)
+	tell()
 }
 
 // renew extends a lease once and returns it as it then is. ErrLeaseLost means
 // that somebody else has the name; any other error that nobody knows.
 func (e *engine) renew(ctx context.Context, a Attempt, owner Token, l lease) (lease, error) {
 	l, err := e.renewal(ctx, a, owner, l)
-	if ctx.Err() == nil || err == nil {
+	e.hookRenewal(a, err, ctx.Err() != nil)
+	return l, err
+}
+
+// hookRenewal tells of a renewal, unless it failed because it was ended.
+func (e *engine) hookRenewal(a Attempt, err error, ended bool) {
+	if err == nil || !ended {
 		e.hookRenewed(a, err)
 	}
-	return l, err
 }
 
 func (e *engine) renewal(ctx context.Context, a Attempt, owner Token, l lease) (lease, error) {

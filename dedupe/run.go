@@ -22,6 +22,13 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (Record, error) {
 	a.effects.committer, _ = e.store.(Committer)
 
 	e.hookClaimed(a)
+	// Once more: the hook may have taken long, or this goroutine's turn.
+	if err := e.begin(ctx, a); err != nil {
+		if errors.Is(err, ErrLeaseLost) {
+			err = &notBegun{err: err}
+		}
+		return e.settle(ctx, a, output{}, err)
+	}
 	e.renewals.add(ctx, a)
 	begun := time.Now()
 	ended := false

@@ -102,6 +102,7 @@ func (e *engine) write(
 			e.hookOwnWrite(op, a.Name)
 			return cur, verdict, nil
 		}
+		a.flight.asked = time.Now()
 		err := e.send(settling, a, op, cur.Version, next, writes)
 		if err == nil {
 			if next.Status == Completed && (cur.Status != InProgress || now.After(cur.LeaseUntil)) {
