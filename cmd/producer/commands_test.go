@@ -283,6 +283,12 @@ func TestBadUsageIsExplained(t *testing.T) {
 	producer(t, "", "send", "--name", "a\x01").want(2).says("control character")
 }
 
+func TestVariableNamedVersionIsLeftAlone(t *testing.T) {
+	t.Setenv("SQSONCE_VERSION", "true")
+	r := localRig(t)
+	r.do("send", "--name", "a").want(0).says(`queued "a"`)
+}
+
 func TestHelpIsThereForEveryCommand(t *testing.T) {
 	producer(t, "").want(0).says("Usage: producer", "Exit codes")
 	for _, args := range []string{"--help", "serve", "send", "replay", "status", "resolve", "forget", "dlq", "dlq ls", "dlq show", "dlq redrive", "dlq purge", "completion"} {
