@@ -18,7 +18,7 @@ type serveCmd struct {
 	Addr          string        `default:"127.0.0.1:8080" help:"Address to listen on."`
 	AuthToken     []string      `placeholder:"TOKEN" help:"Bearer tokens to accept, separated by commas: several while they are rotated. Needed unless --addr is a loopback address or --insecure is given. Better set by SQSONCE_AUTH_TOKEN or --auth-token-file, which other users of the machine cannot see."`
 	AuthTokenFile string        `type:"path" placeholder:"FILE" help:"File with further bearer tokens, one a line."`
-	Insecure      bool          `help:"Listen beyond loopback without a token."`
+	Insecure      bool          `help:"Listen beyond loopback without a token, and answer under any host name."`
 	ClientRate    float64       `default:"0" help:"Requests a second that one client (token, or address) may make, with bursts of twice that; 0 means no limit."`
 	StopTimeout   time.Duration `default:"20s" help:"How long requests may finish after a stop."`
 	Create        bool          `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
@@ -90,7 +90,7 @@ func (s *serveCmd) run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer func() { _ = ln.Close() }()
-	api, err := s.api(ctx, s.Create, producerapi.Config{AuthTokens: tokens, ClientRate: s.ClientRate, Logger: log})
+	api, err := s.api(ctx, s.Create, producerapi.Config{AuthTokens: tokens, AnyHost: s.Insecure, ClientRate: s.ClientRate, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -231,6 +231,7 @@ func TestEveryDocumentedResponseIsProduced(t *testing.T) {
 	})
 	got.everywhere(b, nil)
 	got.everywhere(b, nil) // now there is nothing to forget, a purge too many, a task there was
+	got.everywhere(newBench(t, "orders", nil), func(r *http.Request) { r.RemoteAddr, r.Host = "127.0.0.1:1234", "rebound.example" })
 	limited := newBench(t, "orders", func(c *Config) { c.AuthTokens, c.ClientRate = []string{token}, 0.01 })
 	limited.do(http.MethodGet, "/queue", "", bearer...)
 	got.everywhere(limited, nil)

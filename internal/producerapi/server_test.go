@@ -166,6 +166,40 @@ func TestProbeThatBreaksIsNoAnswer(t *testing.T) {
 	}
 }
 
+func TestForeignNameForThisMachineIsRefusedWithoutAToken(t *testing.T) {
+	open := newBench(t, "orders", nil)
+	closed := operatorBench(t, "orders")
+	hosts := newBench(t, "orders", func(c *Config) { c.AnyHost = true })
+	for _, tc := range []struct {
+		b            *bench
+		remote, host string
+		want         int
+	}{
+		{open, "127.0.0.1:1234", "rebound.example", http.StatusMisdirectedRequest},
+		{open, "127.0.0.1:1234", "rebound.example:8080", http.StatusMisdirectedRequest},
+		{open, "[::1]:1234", "localhost.rebound.example", http.StatusMisdirectedRequest},
+		{open, "[::ffff:127.0.0.1]:1234", "127.0.0.1.rebound.example", http.StatusMisdirectedRequest},
+		{open, "127.0.0.1:1234", "", http.StatusMisdirectedRequest},
+		{open, "127.0.0.1:1234", "LocalHost:8080", http.StatusAccepted},
+		{open, "127.0.0.1:1234", "127.0.0.1:8080", http.StatusAccepted},
+		{open, "[::1]:1234", "[::1]:8080", http.StatusAccepted},
+		{open, "192.0.2.1:1234", "producer:8080", http.StatusAccepted},
+		{closed, "127.0.0.1:1234", "producer.example", http.StatusAccepted},
+		{hosts, "127.0.0.1:1234", "producer.example", http.StatusAccepted},
+	} {
+		r := request(http.MethodPost, "/", body("a"), bearer...)
+		r.RemoteAddr, r.Host = tc.remote, tc.host
+		if got := tc.b.serve(r); got.Code != tc.want {
+			t.Errorf("host %q from %s was answered %d, want %d: %s", tc.host, tc.remote, got.Code, tc.want, got.Body)
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		r := request(http.MethodGet, path, "")
+		r.RemoteAddr, r.Host = "127.0.0.1:1234", "rebound.example"
+		open.serve(r).want(http.StatusOK)
+	}
+}
+
 func TestRequestIDIsTheClientsOwnWhereItIsFit(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	if got := b.do(http.MethodGet, "/healthz", "", "X-Request-Id", "abc-1").Header().Get("X-Request-Id"); got != "abc-1" {
