@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -128,6 +129,7 @@ func (f backendFlags) check(bad *problems) {
 	case f.QueueURL != "" && f.Table == "":
 		bad.add("--table (SQSONCE_TABLE) is missing: --queue-url needs it")
 	}
+	checkTokens(bad, f.AuthToken)
 	f.queueFlags.check(bad)
 }
 
@@ -141,7 +143,7 @@ func (f backendFlags) connect(ctx context.Context) (*client, error) {
 		}
 		token := ""
 		if len(f.AuthToken) > 0 {
-			token = f.AuthToken[0]
+			token = strings.TrimSpace(f.AuthToken[0])
 		}
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 256

@@ -101,6 +101,17 @@ func TestInterruptedSendSaysHowToGoOn(t *testing.T) {
 	}
 }
 
+func TestSendStopsWhereAGroupIsHeldUp(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"accepted":1,"items":[{"index":0,"status":202},{"index":1,"status":400,"problem":{"detail":"name: is missing"}},`+
+			`{"index":2,"status":424,"problem":{"detail":"not sent: message 1 comes first in its group, and was refused"}}]}`)
+	}))
+	defer server.Close()
+	producer(t, lines(1, 3), "send", "--url", server.URL, "--group", "g").want(1).says(
+		"1 message accepted, 1 refused", "line 2: name: is missing", "stopped before line 3; go on with --skip 2", "comes first in its group")
+}
+
 func TestStatusShowsTheRecord(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
@@ -281,6 +292,12 @@ func TestBadUsageIsExplained(t *testing.T) {
 		})
 	}
 	producer(t, "", "send", "--name", "a\x01").want(2).says("control character")
+}
+
+func TestVariableNamedVersionIsLeftAlone(t *testing.T) {
+	t.Setenv("SQSONCE_VERSION", "true")
+	r := localRig(t)
+	r.do("send", "--name", "a").want(0).says(`queued "a"`)
 }
 
 func TestHelpIsThereForEveryCommand(t *testing.T) {

@@ -27,7 +27,7 @@ type cli struct {
 
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 }
 
 // Exit codes beyond those of [awsenv.Exit], which are 0, 1 and 2.

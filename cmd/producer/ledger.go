@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ type ledger struct {
 	current map[string]producerapi.Record // guarded by mu; as seen last
 	done    map[string]int64              // guarded by mu; fence with which a name was first seen COMPLETED
 	again   map[string]string             // guarded by mu; what happened to a name after that
+	before  []string                      // guarded by mu; names that were COMPLETED before anything was sent
 }
 
 func newLedger(names []string) *ledger {
@@ -31,6 +33,15 @@ func newLedger(names []string) *ledger {
 		names: names, current: make(map[string]producerapi.Record),
 		done: make(map[string]int64), again: make(map[string]string),
 	}
+}
+
+// begin reads the records of all names before anything is sent.
+func (l *ledger) begin(ctx context.Context, c *client, concurrency int) error {
+	err := l.look(ctx, c, concurrency)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.before = slices.Collect(maps.Keys(l.done))
+	return err
 }
 
 // look reads the records of all names.
@@ -102,7 +113,7 @@ type report struct {
 	Handled    int               `json:"handled"`              // names that are COMPLETED
 	Rejected   int               `json:"rejected"`             // names that are REJECTED or UNKNOWN
 	Repeated   []attempted       `json:"repeated"`             // names with more than one attempt
-	Suppressed *int              `json:"suppressed,omitempty"` // accepted - names; absent while the queue is not empty
+	Suppressed *int              `json:"suppressed,omitempty"` // accepted - names that were not COMPLETED before; absent while the queue is not empty
 	Mismatched *int              `json:"mismatched,omitempty"` // messages in the dead-letter queue for having another body
 	Unsettled  []string          `json:"unsettled"`            // names without a final status
 	Again      map[string]string `json:"attempted_again"`      // names attempted after they were COMPLETED
@@ -145,6 +156,11 @@ func (l *ledger) report(accepted int, failures map[string]int, drained bool, dep
 	}
 	if drained {
 		suppressed := accepted - len(l.names)
+		for _, name := range l.before {
+			if l.again[name] == "" { // no message of it was handled
+				suppressed++
+			}
+		}
 		if mismatched != nil {
 			suppressed -= *mismatched
 		}
@@ -153,16 +169,27 @@ func (l *ledger) report(accepted int, failures map[string]int, drained bool, dep
 	return r
 }
 
-// verdict is nil when every name was handled once.
+// verdict is nil when every message was accepted, every name is settled, and
+// none was attempted after it was completed.
 func (r report) verdict() error {
-	switch {
-	case len(r.Again) > 0:
+	if len(r.Again) > 0 {
 		return &exitError{code: exitRepeated, text: fmt.Sprintf("%d names were attempted again after they were completed", len(r.Again))}
-	case len(r.Unsettled) > 0:
-		return &exitError{code: 1, text: fmt.Sprintf("%d names are not settled", len(r.Unsettled))}
-	default:
-		return nil
 	}
+	refused := 0
+	for _, n := range r.Failures {
+		refused += n
+	}
+	var failed []string
+	if refused > 0 {
+		failed = append(failed, fmt.Sprintf("%d of %d messages were not accepted", refused, refused+r.Accepted))
+	}
+	if len(r.Unsettled) > 0 {
+		failed = append(failed, fmt.Sprintf("%d names are not settled", len(r.Unsettled)))
+	}
+	if len(failed) > 0 {
+		return &exitError{code: 1, text: strings.Join(failed, ", and ")}
+	}
+	return nil
 }
 
 // shownNames bounds the names printed of a kind.

@@ -39,7 +39,8 @@ type line struct {
 }
 
 // sendLines sends the lines of standard input. It stops at the first one that
-// was not accepted but might be later, and says how to go on.
+// was not accepted but might be later, or whose group is held up by a line that
+// was refused, and says how to go on.
 func (s *sendCmd) sendLines(ctx context.Context, c *client, io stdio) error {
 	in := &lineReader{in: bufio.NewReaderSize(io.in, 1<<16)}
 	for in.read < s.Skip {
@@ -106,7 +107,7 @@ func (s *sendCmd) sendChunk(ctx context.Context, c *client, chunk []line, sum *s
 		switch {
 		case item.Status == http.StatusAccepted:
 			sum.Accepted++
-		case item.Status >= http.StatusInternalServerError:
+		case item.Status >= http.StatusInternalServerError, item.Status == http.StatusFailedDependency:
 			// What follows may have been accepted: to send it again is harmless.
 			sum.Next = chunk[i].number - 1
 			return &apiError{status: item.Status, detail: item.Problem.Detail}

@@ -100,7 +100,7 @@ func (s *replayCmd) run(ctx context.Context, io stdio) error {
 		names[i] = s.nameOf(i)
 	}
 	seen := newLedger(names)
-	if err := seen.look(ctx, c, s.Concurrency); err != nil {
+	if err := seen.begin(ctx, c, s.Concurrency); err != nil {
 		return err
 	}
 	accepted, failures, err := s.send(ctx, c, io)

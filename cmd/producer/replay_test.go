@@ -71,6 +71,39 @@ func TestReplayPrintsATable(t *testing.T) {
 		"accepted    100", "handled     1 ", "repeated    0 ", "suppressed  99", "in flight   0")
 }
 
+func TestRepeatedReplaySuppressesEveryMessage(t *testing.T) {
+	t.Parallel()
+	r := localRig(t)
+	r.work(1)
+	replay := func(distinct string) report {
+		return decode[report](r.do("replay", "--json", "--name", "x", "--count", "20", "--distinct", distinct).want(0))
+	}
+	for _, step := range []struct {
+		distinct         string
+		suppressed, done int
+	}{{"2", 18, 2}, {"2", 20, 2}, {"3", 19, 3}} { // x-2 is the only new name of the third
+		if got := replay(step.distinct); *got.Suppressed != step.suppressed || got.Handled != step.done {
+			t.Errorf("--distinct %s: %d suppressed, want %d, in %+v", step.distinct, *got.Suppressed, step.suppressed, got)
+		}
+	}
+}
+
+func TestReplayFailsWhenAMessageIsNotAccepted(t *testing.T) {
+	for text, r := range map[string]report{
+		"99 of 100 messages were not accepted":                           {Accepted: 1, Failures: map[string]int{"429": 90, "503": 9}},
+		"1 of 1 messages were not accepted, and 1 names are not settled": {Failures: map[string]int{"503": 1}, Unsettled: []string{"a"}},
+		"1 names were attempted again after they were completed":         {Failures: map[string]int{"503": 1}, Again: map[string]string{"a": "?"}},
+	} {
+		want := 1
+		if len(r.Again) > 0 {
+			want = exitRepeated
+		}
+		if err := r.verdict(); exitCode(err) != want || err.Error() != text {
+			t.Errorf("verdict is %v with code %d, want %q with code %d", err, exitCode(err), text, want)
+		}
+	}
+}
+
 func TestReplayOfANameThatIsNotSettledFails(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
@@ -166,6 +199,18 @@ func TestPermutedBodiesAreDuplicatesAndDifferentOnesAreNot(t *testing.T) {
 	}
 	if texts, fps := prints(replayCmd{Name: "x", Distinct: 1}); texts != 1 || fps != 1 {
 		t.Errorf("%d texts with %d fingerprints", texts, fps)
+	}
+}
+
+func TestNameThatWasHandledAgainIsNotSuppressed(t *testing.T) {
+	l := newLedger([]string{"a", "b"})
+	for fence := range int64(2) { // the second time something was sent
+		l.note("a", producerapi.Record{Name: "a", Status: dedupe.Completed, Final: true, Attempts: 1, Fence: 1})
+		l.note("b", producerapi.Record{Name: "b", Status: dedupe.Completed, Final: true, Attempts: 1, Fence: fence + 1})
+		l.before = []string{"a", "b"}
+	}
+	if got := l.report(10, nil, true, producerapi.Depth{}, nil); *got.Suppressed != 9 {
+		t.Errorf("%d suppressed", *got.Suppressed)
 	}
 }
 

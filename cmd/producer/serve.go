@@ -18,7 +18,7 @@ type serveCmd struct {
 	Addr          string        `default:"127.0.0.1:8080" help:"Address to listen on."`
 	AuthToken     []string      `placeholder:"TOKEN" help:"Bearer tokens to accept, separated by commas: several while they are rotated. Needed unless --addr is a loopback address or --insecure is given. Better set by SQSONCE_AUTH_TOKEN or --auth-token-file, which other users of the machine cannot see."`
 	AuthTokenFile string        `type:"path" placeholder:"FILE" help:"File with further bearer tokens, one a line."`
-	Insecure      bool          `help:"Listen beyond loopback without a token."`
+	Insecure      bool          `help:"Listen beyond loopback without a token, and answer under any host name."`
 	ClientRate    float64       `default:"0" help:"Requests a second that one client (token, or address) may make, with bursts of twice that; 0 means no limit."`
 	StopTimeout   time.Duration `default:"20s" help:"How long requests may finish after a stop."`
 	Create        bool          `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
@@ -36,8 +36,9 @@ func (s *serveCmd) check() error {
 	case s.Table == "":
 		bad.add("--table (SQSONCE_TABLE) is missing")
 	}
-	if !s.Insecure && len(s.AuthToken) == 0 && s.AuthTokenFile == "" && !loopback(s.Addr) {
-		bad.add("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN) or --auth-token-file; --insecure lets everybody in", s.Addr)
+	checkTokens(&bad, s.AuthToken)
+	if s.AuthTokenFile == "" {
+		s.checkOpen(&bad, s.AuthToken)
 	}
 	if s.ClientRate < 0 {
 		bad.add("--client-rate %g: must not be negative", s.ClientRate)
@@ -47,6 +48,24 @@ func (s *serveCmd) check() error {
 	}
 	s.queueFlags.check(&bad)
 	return bad.err()
+}
+
+// checkOpen adds a problem when everybody could reach the API, and no token is
+// asked for.
+func (s *serveCmd) checkOpen(bad *problems, tokens []string) {
+	if !s.Insecure && len(tokens) == 0 && !loopback(s.Addr) {
+		bad.add("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN) or --auth-token-file; --insecure lets everybody in", s.Addr)
+	}
+}
+
+// checkTokens adds a problem when one of the tokens is blank: a list that is
+// left over by an empty variable must not count as one.
+func checkTokens(bad *problems, tokens []string) {
+	for i, t := range tokens {
+		if strings.TrimSpace(t) == "" {
+			bad.add("--auth-token (SQSONCE_AUTH_TOKEN): token %d of %d is blank", i+1, len(tokens))
+		}
+	}
 }
 
 // loopback reports whether only this machine can reach addr. What is no address
@@ -71,7 +90,7 @@ func (s *serveCmd) run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer func() { _ = ln.Close() }()
-	api, err := s.api(ctx, s.Create, producerapi.Config{AuthTokens: tokens, ClientRate: s.ClientRate, Logger: log})
+	api, err := s.api(ctx, s.Create, producerapi.Config{AuthTokens: tokens, AnyHost: s.Insecure, ClientRate: s.ClientRate, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -88,27 +107,30 @@ func (s *serveCmd) run(ctx context.Context, io stdio) error {
 	return err
 }
 
-// tokens are those of the flag and of the file.
+// tokens are those of the flag and of the file. There is at least one wherever
+// one is needed.
 func (s *serveCmd) tokens() ([]string, error) {
 	var tokens []string
 	for _, t := range s.AuthToken {
-		if t = strings.TrimSpace(t); t != "" {
-			tokens = append(tokens, t)
-		}
+		tokens = append(tokens, strings.TrimSpace(t))
 	}
+	var bad problems
+	checkTokens(&bad, tokens)
 	if s.AuthTokenFile != "" {
 		b, err := os.ReadFile(s.AuthTokenFile)
 		if err != nil {
 			return nil, &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--auth-token-file: %v", err)}}
 		}
+		found := len(tokens)
 		for line := range strings.Lines(string(b)) {
 			if line = strings.TrimSpace(line); line != "" {
 				tokens = append(tokens, line)
 			}
 		}
-		if len(tokens) == 0 {
-			return nil, &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--auth-token-file %q: holds no token", s.AuthTokenFile)}}
+		if len(tokens) == found {
+			bad.add("--auth-token-file %q: holds no token", s.AuthTokenFile)
 		}
 	}
-	return tokens, nil
+	s.checkOpen(&bad, tokens)
+	return tokens, bad.err()
 }

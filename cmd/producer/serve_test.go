@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +51,47 @@ func TestServeRefusesToCreateOnAWS(t *testing.T) {
 	}
 	t.Setenv("AWS_REGION", "eu-central-1")
 	producer(t, "", "serve", "--addr", "127.0.0.1:0", "--queue-url", "http://x/1/q", "--table", "t", "--create").want(2).says("--create")
+}
+
+func TestBlankTokensAreRefused(t *testing.T) {
+	serve := []string{"serve", "--addr", "0.0.0.0:0", "--queue-url", "http://x/1/q", "--table", "t"}
+	for _, tokens := range []string{",", " ", "\n", " , ", ",a", "a, ,b"} {
+		t.Setenv("SQSONCE_AUTH_TOKEN", tokens)
+		for what, args := range map[string][]string{
+			"beyond loopback": serve,
+			"insecure":        append(serve, "--insecure"),
+			"on loopback":     append(serve, "--addr", "127.0.0.1:0"),
+			"with a file":     append(serve, "--auth-token-file", "tokens"),
+			"a client":        {"status", "a"},
+		} {
+			t.Run(fmt.Sprintf("%q %s", tokens, what), func(t *testing.T) {
+				producer(t, "", args...).want(2).says("SQSONCE_AUTH_TOKEN", "is blank")
+			})
+		}
+	}
+}
+
+func TestServeBeyondLoopbackNeedsAToken(t *testing.T) {
+	for _, unset := range []bool{false, true} {
+		t.Setenv("SQSONCE_AUTH_TOKEN", "")
+		if unset {
+			_ = os.Unsetenv("SQSONCE_AUTH_TOKEN")
+		}
+		serve := []string{"serve", "--addr", "0.0.0.0:0", "--queue-url", "http://x/1/q", "--table", "t"}
+		producer(t, "", serve...).want(2).says("--auth-token", "beyond loopback")
+		file := filepath.Join(t.TempDir(), "tokens")
+		if err := os.WriteFile(file, []byte(" \n\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		producer(t, "", append(serve, "--auth-token-file", file)...).want(2).says("holds no token")
+	}
+	// What was found is looked at once more, whatever it was that check has seen.
+	if _, err := (&serveCmd{Addr: "0.0.0.0:0"}).tokens(); err == nil {
+		t.Error("an API without tokens is open beyond loopback")
+	}
+	if tokens, err := (&serveCmd{Addr: "0.0.0.0:0", AuthToken: []string{" a\n"}}).tokens(); err != nil || len(tokens) != 1 || tokens[0] != "a" {
+		t.Errorf("tokens are %q, %v", tokens, err)
+	}
 }
 
 // newPipe is a writer and the lines that are written to it.

@@ -67,6 +67,12 @@ type Config struct {
 	// resolve or touch the dead-letter queue.
 	AuthTokens []string
 
+	// AnyHost lets requests from this machine in under any name, where AuthTokens
+	// is empty: for a proxy on it that passes on the names it was asked for. Without
+	// it they have to name localhost or an address, so that no web page that a
+	// browser on this machine shows can send them.
+	AnyHost bool
+
 	// ClientRate is how many requests a second one client (a token, or without
 	// one an IP address; of IPv6 a /64) may make, with bursts of twice that.
 	// Zero: no limit.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
 // authorize checks the bearer token and returns who is asking: a token's hash,
@@ -31,6 +33,17 @@ func (a *API) authorize(r *http.Request) (client string, err error) {
 		return "", unauthorized(`Bearer error="invalid_token"`, "is not one of the tokens set here")
 	}
 	return hex.EncodeToString(sum[:8]), nil
+}
+
+// meant returns a *[problem] for a request that came over the loopback
+// interface under a foreign name, where no token is asked for. A browser on this
+// machine sends one when the name's owner has let it point here, for a page of
+// that owner.
+func (a *API) meant(r *http.Request) error {
+	if len(a.tokens) > 0 || a.cfg.AnyHost || !admin.IsLoopback(r) || admin.NamesThisMachine(r.Host) {
+		return nil
+	}
+	return newProblem(http.StatusMisdirectedRequest, "Host", "is a foreign name, and no token is set here; ask for localhost or an address")
 }
 
 // operator lets only those in who have a token: where none is set, nobody.

@@ -2,12 +2,14 @@ package producerapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,6 +21,10 @@ const (
 	maxItems     = 1_000
 	maxBatchBody = 8 << 20
 	itemsAtATime = 100
+	// batchTimeout bounds the sending of one batch, so that its answer comes while
+	// the server still lets it be written: two minutes from the request's headers,
+	// of which bodyTimeout may be over already.
+	batchTimeout = time.Minute
 )
 
 // item is what became of one message of a batch.
@@ -71,10 +77,12 @@ func (a *API) postBatch(c *exchange) error {
 		out.Items[i] = item{Index: i, Name: messages[i].name}
 		out.Items[i].fail(err)
 	}
+	ctx, cancel := context.WithTimeout(c.Context(), batchTimeout)
+	defer cancel()
 	if a.fifo() {
-		a.sendInOrder(c.Context(), messages, out.Items)
+		a.sendInOrder(ctx, messages, out.Items)
 	} else {
-		a.sendAll(c.Context(), messages, out.Items)
+		a.sendAll(ctx, messages, out.Items)
 	}
 	return c.writeBatch(out)
 }
@@ -141,6 +149,15 @@ func (it *item) accept(took accepted) {
 	it.Status, it.MessageID, it.Location = http.StatusAccepted, took.messageID, location(it.Name)
 }
 
+// settle notes what came of an item that was sent.
+func (it *item) settle(took accepted, err error) {
+	if err != nil {
+		it.fail(err)
+		return
+	}
+	it.accept(took)
+}
+
 // sendAll sends what has no problem, together with what others send meanwhile.
 func (a *API) sendAll(ctx context.Context, messages []message, items []item) {
 	var group errgroup.Group
@@ -150,11 +167,10 @@ func (a *API) sendAll(ctx context.Context, messages []message, items []item) {
 			continue
 		}
 		group.Go(func() error {
-			took, err := a.send(ctx, messages[i], 0)
-			if err != nil {
-				items[i].fail(err)
+			if ctx.Err() == nil {
+				items[i].settle(a.send(ctx, messages[i], 0))
 			} else {
-				items[i].accept(took)
+				items[i].fail(noTimeLeft(ctx))
 			}
 			return nil
 		})
@@ -162,36 +178,85 @@ func (a *API) sendAll(ctx context.Context, messages []message, items []item) {
 	_ = group.Wait() // each item has its own error
 }
 
+// noTimeLeft is for what was not sent because the batch has to be answered, or
+// because nobody waits for its answer any more.
+func noTimeLeft(ctx context.Context) *problem {
+	return unavailable("not sent: what came before it took too long", context.Cause(ctx))
+}
+
 // sendInOrder sends what has no problem call by call, so that the messages of a
-// group keep their order: what follows a message that was not accepted is not
-// sent. Only within one call SQS may refuse one and take the next.
+// group keep their order: what follows a message that was not accepted, for
+// whatever reason, is not sent. Only within one call SQS may refuse one and take
+// the next. It ends when SQS takes nothing more, and with ctx.
 func (a *API) sendInOrder(ctx context.Context, messages []message, items []item) {
-	stuck := make(map[string]int) // index of the message that a group waits for
+	var end *problem // why nothing more is sent
+	stuck := make(map[string]int)
 	for at := 0; at < len(messages); {
+		if end == nil && ctx.Err() != nil {
+			end = noTimeLeft(ctx)
+		}
 		var chunk []int
 		size := 0
 		for ; at < len(messages) && len(chunk) < maxEntries; at++ {
+			m := messages[at]
+			if before, ok := stuck[m.groupID(true)]; ok && items[at].Problem == nil {
+				items[at].fail(behind(before, items[before].Status))
+			}
+			if end != nil && items[at].Problem == nil {
+				items[at].fail(end)
+			}
 			if items[at].Problem != nil {
+				m.holdUp(stuck, at)
 				continue
 			}
-			if before, ok := stuck[messages[at].groupID(true)]; ok {
-				items[at].fail(unavailable(fmt.Sprintf("not sent: message %d comes first in its group", before), nil))
-				continue
-			}
-			n := messages[at].size()
+			n := m.size()
 			if len(chunk) > 0 && size+n > maxBody {
 				break
 			}
 			size += n
 			chunk = append(chunk, at)
 		}
+		if len(chunk) == 0 {
+			continue
+		}
 		a.sendChunk(ctx, messages, items, chunk)
+		accepted, outages := 0, 0
 		for _, i := range chunk {
-			if items[i].Status == http.StatusServiceUnavailable {
-				stuck[messages[i].groupID(true)] = i
+			switch items[i].Status {
+			case http.StatusAccepted:
+				accepted++
+				continue
+			case http.StatusServiceUnavailable:
+				outages++
 			}
+			messages[i].holdUp(stuck, i)
+		}
+		if accepted == 0 && outages > 0 && end == nil {
+			end = unavailable("not sent: SQS did not accept what came before it", nil)
 		}
 	}
+}
+
+// holdUp notes that the message's group waits for it, unless it waits for
+// another one already. Stuck is the index of the message that a group waits
+// for. Where the group is the name's own and the name could not be read, nobody
+// waits: a message that can be sent has a name.
+func (m message) holdUp(stuck map[string]int, index int) {
+	group := m.groupID(true)
+	if _, ok := stuck[group]; !ok {
+		stuck[group] = index
+	}
+}
+
+// behind is for what was not sent because its group waits for the message with
+// that index and status. After an outage it can be sent again as it is. Behind a
+// message that was refused that would break the order, until the client has said
+// what is to become of the one before.
+func behind(index, status int) *problem {
+	if status == http.StatusServiceUnavailable {
+		return unavailable(fmt.Sprintf("not sent: message %d comes first in its group", index), nil)
+	}
+	return newProblem(http.StatusFailedDependency, "", fmt.Sprintf("not sent: message %d comes first in its group, and was refused", index))
 }
 
 // sendChunk sends what fits one call, again and again until each has its answer
@@ -245,7 +310,7 @@ func (c *exchange) writeBatch(out batchAnswer) error {
 			out.Accepted++
 		case http.StatusServiceUnavailable:
 			outages++
-			cause = it.Problem
+			cause = cmp.Or(cause, it.Problem)
 		}
 	}
 	if outages == len(out.Items) {

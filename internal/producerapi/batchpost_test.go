@@ -206,3 +206,139 @@ func TestGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
 		}
 	})
 }
+
+func TestBatchInAnOutageIsAnsweredInTime(t *testing.T) {
+	unavailable := &memqueue.Error{Code: "ServiceUnavailable"}
+	for name, tc := range map[string]struct {
+		queue string
+		fault memqueue.Fault
+		bound time.Duration
+	}{
+		"FIFO":                     {"orders.fifo", memqueue.Fault{Error: unavailable}, DefaultSendTimeout},
+		"standard":                 {"orders", memqueue.Fault{Error: unavailable}, batchTimeout},
+		"FIFO, one of each call":   {"orders.fifo", memqueue.Fault{FailEntries: []int{0}}, batchTimeout},
+		"standard, of a slow SQS":  {"orders", memqueue.Fault{Delay: callDeadline}, batchTimeout},
+		"FIFO, of a very slow SQS": {"orders.fifo", memqueue.Fault{DelayAfter: callDeadline - time.Second}, batchTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, tc.queue, nil)
+				b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
+					f := tc.fault
+					f.Delay += time.Millisecond
+					return f
+				})
+				began := time.Now()
+				r := b.postBatch("["+strings.Join(bodies(1000), ",")+"]", "")
+				if took := time.Since(began); took > tc.bound+callDeadline {
+					t.Errorf("answered after %s", took)
+				}
+				if r.Header().Get("Retry-After") == "" {
+					t.Errorf("answered %d without Retry-After", r.Code)
+				}
+				b.server.Control(nil)
+				if r.Code == http.StatusServiceUnavailable {
+					if text := decode[problem](r).Detail; !strings.Contains(text, "SQS did not accept") {
+						t.Errorf("problem is %q", text)
+					}
+					return
+				}
+				got := decode[batchAnswer](r)
+				last := got.Items[len(got.Items)-1]
+				if last.Status != http.StatusServiceUnavailable || !strings.HasPrefix(last.Problem.Detail, "not sent: ") {
+					t.Errorf("the last item is %+v", last)
+				}
+				if n := len(b.drain(b.url)); n != got.Accepted || n == 0 {
+					t.Errorf("%d accepted, %d messages", got.Accepted, n)
+				}
+			})
+		})
+	}
+}
+
+func TestBatchWhoseClientHasGoneIsNotSentOn(t *testing.T) {
+	for _, queue := range []string{"orders", "orders.fifo"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, queue, nil)
+			ctx, leave := context.WithCancel(t.Context())
+			var late atomic.Int64
+			b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+				if ctx.Err() != nil {
+					late.Add(1)
+				}
+				leave()
+				return memqueue.Fault{DelayAfter: time.Second}
+			})
+			b.serve(request(http.MethodPost, batchPath, "["+strings.Join(bodies(1000), ",")+"]").WithContext(ctx))
+			b.api.Close()
+			// What was handed over together with the first call may be under way.
+			if n := late.Load(); n > itemsAtATime/maxEntries {
+				t.Errorf("%s: %d calls after the client had gone", queue, n)
+			}
+		})
+	}
+}
+
+func TestGroupStopsBehindAMessageThatWasRefused(t *testing.T) {
+	large := `{"name":"large","x":"` + strings.Repeat("x", maxBody) + `"}`
+	twice := `{"name":"a","x":[{"y":1,"y":2}]}`
+	for name, tc := range map[string]struct {
+		group string
+		body  []string
+		want  []int
+	}{
+		"bad":            {"g", []string{body("a"), `{"nome":"b"}`, body("c"), body("d")}, []int{202, 400, 424, 424}},
+		"too large":      {"g", []string{body("a"), large, body("c"), `{}`}, []int{202, 413, 424, 400}},
+		"own groups":     {"", []string{body("a"), `{"nome":"b"}`, body("c")}, []int{202, 400, 202}},
+		"one name":       {"", []string{body("a"), `{"name":"b","x":"\u0001"}`, "{\"name\":\"b\",\"x\":\"\uffff\"}", body("b"), body("c")}, []int{202, 202, 400, 424, 202}},
+		"key twice":      {"g", []string{twice, body("b")}, []int{400, 424}},
+		"all of a group": {"g", []string{`{}`, body("b"), body("c")}, []int{400, 424, 424}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "orders.fifo", nil)
+			var headers []string
+			if tc.group != "" {
+				headers = []string{"X-Sqsonce-Group", tc.group}
+			}
+			r := b.postBatch("["+strings.Join(tc.body, ",")+"]", "", headers...).want(http.StatusOK)
+			got := decode[batchAnswer](r)
+			accepted := 0
+			for i, it := range got.Items {
+				switch {
+				case it.Status != tc.want[i]:
+					t.Errorf("item %d is %+v, want %d", i, it, tc.want[i])
+				case it.Status == http.StatusAccepted:
+					accepted++
+				case it.Status == http.StatusFailedDependency && !strings.Contains(it.Problem.Detail, "comes first in its group, and was refused"):
+					t.Errorf("item %d is not sent, and says %q", i, it.Problem.Detail)
+				}
+			}
+			if n := len(b.drain(b.url)); n != accepted || got.Accepted != accepted {
+				t.Errorf("%d messages, %d accepted", n, got.Accepted)
+			}
+			if r.Header().Get("Retry-After") != "" {
+				t.Error("to try again is no help, and Retry-After is set")
+			}
+		})
+	}
+}
+
+func TestGroupStopsBehindAMessageThatSQSRefused(t *testing.T) {
+	b := newBench(t, "orders.fifo", nil)
+	b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		return memqueue.Fault{FailEntries: []int{3}, EntryError: &memqueue.Error{Code: "InvalidParameterValue", Message: "no", SenderFault: true}}
+	})
+	got := decode[batchAnswer](b.postBatch("["+strings.Join(bodies(30), ",")+"]", "", "X-Sqsonce-Group", "g").want(http.StatusOK))
+	for i, it := range got.Items {
+		want := http.StatusAccepted // of the one call that it was in
+		switch {
+		case i == 3:
+			want = http.StatusBadRequest
+		case i >= maxEntries:
+			want = http.StatusFailedDependency
+		}
+		if it.Status != want {
+			t.Errorf("item %d is %+v, want %d", i, it, want)
+		}
+	}
+}

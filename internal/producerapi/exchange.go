@@ -86,6 +86,9 @@ func (a *API) do(c *exchange, e endpoint) error {
 		return newProblem(http.StatusRequestHeaderFieldsTooLarge, "headers", fmt.Sprintf("%d bytes, more than %d", n, maxHeader))
 	}
 	if !e.open {
+		if err := a.meant(c.Request); err != nil {
+			return err
+		}
 		client, err := a.authorize(c.Request)
 		if err != nil {
 			return err

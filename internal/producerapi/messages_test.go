@@ -3,6 +3,7 @@ package producerapi
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -237,6 +238,36 @@ func TestEveryNameHasALocationThatFindsIt(t *testing.T) {
 		if got := decode[Record](r); got.Name != name || got.Final {
 			t.Errorf("%q leads to %+v", name, got)
 		}
+	}
+}
+
+func TestNameInAPathMayBeEscapedInAnyWay(t *testing.T) {
+	b := newBench(t, "orders", nil)
+	for name, paths := range map[string][]string{
+		"a|b/c":  {"a|b%2Fc", "a%7Cb%2Fc", "a%7cb%2fc", "%61|b%2Fc"},
+		`{"a/b"`: {`{"a%2Fb"`, "%7B%22a%2Fb%22"},
+		"ü|/":    {"ü|%2F", "%C3%BC%7C%2F"},
+		"a|b":    {"a|b", "a%7Cb"},
+		"a%2Fb|": {"a%252Fb|", "a%252Fb%7C"},
+	} {
+		b.record(name, b.claim(name, body(name)))
+		for _, path := range paths {
+			r := request(http.MethodGet, "/messages/x", "")
+			u, err := url.ParseRequestURI("/messages/" + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.URL = u
+			if got := decode[Record](b.serve(r).want(http.StatusOK)); got.Name != name {
+				t.Errorf("%s leads to %q, want %q", path, got.Name, name)
+			}
+		}
+	}
+	// Who changes the path and not how it was sent means the one that was changed.
+	r := request(http.MethodGet, "/v1/messages/a|b%2Fc", "")
+	r.URL.Path = "/messages/a|b"
+	if got := decode[Record](b.serve(r).want(http.StatusOK)); got.Name != "a|b" {
+		t.Errorf("the path that was changed leads to %q", got.Name)
 	}
 }
 

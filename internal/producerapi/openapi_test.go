@@ -50,12 +50,12 @@ const enough = 50
 func (s *sightings) note(r *http.Request, w *httptest.ResponseRecorder) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kind := operationOf(r.URL.EscapedPath()) + " " + r.Method + strconv.Itoa(w.Code)
+	kind := operationOf(sentPath(r.URL)) + " " + r.Method + strconv.Itoa(w.Code)
 	if s.kinds == nil {
 		s.kinds = make(map[string]int)
 	}
 	if s.kinds[kind]++; s.kinds[kind] <= enough {
-		s.all = append(s.all, sighting{r.Method, r.URL.EscapedPath(), w.Code, w.Header().Clone(), bytes.Clone(w.Body.Bytes())})
+		s.all = append(s.all, sighting{r.Method, sentPath(r.URL), w.Code, w.Header().Clone(), bytes.Clone(w.Body.Bytes())})
 	}
 }
 
@@ -180,7 +180,7 @@ type produced map[string]bool
 func (p produced) do(b *bench, r *http.Request) {
 	b.t.Helper()
 	w := b.serve(r)
-	p[r.Method+" "+operationOf(r.URL.EscapedPath())+" "+strconv.Itoa(w.Code)] = true
+	p[r.Method+" "+operationOf(sentPath(r.URL))+" "+strconv.Itoa(w.Code)] = true
 }
 
 // everywhere lets a bench answer every operation.
@@ -231,6 +231,7 @@ func TestEveryDocumentedResponseIsProduced(t *testing.T) {
 	})
 	got.everywhere(b, nil)
 	got.everywhere(b, nil) // now there is nothing to forget, a purge too many, a task there was
+	got.everywhere(newBench(t, "orders", nil), func(r *http.Request) { r.RemoteAddr, r.Host = "127.0.0.1:1234", "rebound.example" })
 	limited := newBench(t, "orders", func(c *Config) { c.AuthTokens, c.ClientRate = []string{token}, 0.01 })
 	limited.do(http.MethodGet, "/queue", "", bearer...)
 	got.everywhere(limited, nil)

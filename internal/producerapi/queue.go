@@ -74,20 +74,25 @@ func (a *API) getHealth(c *exchange) error {
 	return nil
 }
 
-// readiness remembers what the queue said last.
+// readiness remembers what the queue said last. The zero value is ready to use.
 type readiness struct {
-	mu    sync.Mutex
-	asked time.Time // guarded by mu
-	err   error     // guarded by mu
+	mu     sync.Mutex
+	latest *readyAnswer // guarded by mu; nil: nobody has asked
+}
+
+// readyAnswer is an answer, or one that is on its way.
+type readyAnswer struct {
+	done chan struct{} // closed when it is there
+	at   time.Time     // when it came; zero: it never did
+	err  error
 }
 
 // getReady answers GET /readyz: the queue can be reached.
 func (a *API) getReady(c *exchange) error {
-	err, fresh := a.ready.last(c.began)
-	if !fresh {
-		_, err = a.depth(c.Context(), a.cfg.QueueURL)
-		a.ready.note(c.began, err)
-	}
+	err := a.ready.ask(c.Context(), func(ctx context.Context) error {
+		_, err := a.depth(ctx, a.cfg.QueueURL)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -96,15 +101,35 @@ func (a *API) getReady(c *exchange) error {
 	return nil
 }
 
-// last is what was noted, and whether that still stands.
-func (r *readiness) last(now time.Time) (err error, fresh bool) { //nolint:revive // the error is a value here
+// ask returns the latest answer while that stands, waits for the one that is on
+// its way, or else puts the question. One who asks and goes does not spoil the
+// answer for the others: the question has its own bound.
+func (r *readiness) ask(ctx context.Context, question func(context.Context) error) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.err, !r.asked.IsZero() && now.Sub(r.asked) <= readyFor
+	if answer := r.latest; answer != nil && !answer.isOld() {
+		r.mu.Unlock()
+		select {
+		case <-answer.done:
+			return answer.err
+		case <-ctx.Done():
+			return unavailable("SQS has not answered yet", context.Cause(ctx))
+		}
+	}
+	answer := &readyAnswer{done: make(chan struct{}), err: unavailable("SQS was not asked", nil)}
+	r.latest = answer
+	r.mu.Unlock()
+	defer close(answer.done) // even of a panic
+	answer.err = question(context.WithoutCancel(ctx))
+	answer.at = time.Now()
+	return answer.err
 }
 
-func (r *readiness) note(now time.Time, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asked, r.err = now, err
+// isOld reports whether the question has to be put again.
+func (a *readyAnswer) isOld() bool {
+	select {
+	case <-a.done:
+		return time.Since(a.at) > readyFor
+	default:
+		return false
+	}
 }

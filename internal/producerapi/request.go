@@ -88,6 +88,7 @@ func parseMessage(keys *jsonkey.Extractor, s settings, body string) (message, er
 	if err := dedupe.CheckName(name); err != nil {
 		return m, badRequest("name", nameProblem(err))
 	}
+	m.name = name // known from here on, whatever else is wrong
 	if err := checkObject(body, fingerprint); err != nil {
 		return m, badRequest("body", err.Error())
 	}
@@ -97,7 +98,7 @@ func parseMessage(keys *jsonkey.Extractor, s settings, body string) (message, er
 	if at := uncarried(body); at >= 0 {
 		return m, badRequest("body", fmt.Sprintf("has a character at byte %d that SQS does not carry", at))
 	}
-	m.name, m.fingerprint = name, fingerprint
+	m.fingerprint = fingerprint
 	if size := m.size(); size > maxBody {
 		return m, newProblem(http.StatusRequestEntityTooLarge, "body",
 			fmt.Sprintf("%d bytes together with the name and other attributes, more than %d", size, maxBody))

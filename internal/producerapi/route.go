@@ -47,7 +47,7 @@ const messagesPrefix = "/messages/"
 // looked at as it was sent, so that a name may hold any character: a slash in
 // it is %2F.
 func route(r *http.Request) (e endpoint, name string, found bool, err error) {
-	path := r.URL.EscapedPath()
+	path := sentPath(r.URL)
 	if e, ok := fixed[path]; ok {
 		return e, "", true, nil
 	}
@@ -62,6 +62,16 @@ func route(r *http.Request) (e endpoint, name string, found bool, err error) {
 	}
 	name, err = url.PathUnescape(segment)
 	return e, name, true, err
+}
+
+// sentPath is the path as it was sent. EscapedPath is not that where a character
+// was sent as it is that should be escaped: it escapes the whole path anew, and
+// a slash in a name no more.
+func sentPath(u *url.URL) string {
+	if path, err := url.PathUnescape(u.RawPath); err == nil && path == u.Path {
+		return u.RawPath
+	}
+	return u.EscapedPath()
 }
 
 // action returns what a method does here. HEAD is GET without a body.

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +110,93 @@ func TestEveryRequestHasItsLineInTheLog(t *testing.T) {
 	}
 	if took, ok := line["took"].(float64); !ok || took <= 0 {
 		t.Errorf("took is %v", line["took"])
+	}
+}
+
+func TestProbeThatIsGivenUpSpoilsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "orders", nil)
+		b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
+			return memqueue.Fault{Delay: 20 * time.Millisecond}
+		})
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(5*time.Millisecond, leave)
+		b.serve(request(http.MethodGet, "/readyz", "").WithContext(ctx))
+		b.do(http.MethodGet, "/readyz", "").want(http.StatusOK)
+	})
+}
+
+func TestProbesShareOneQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "orders", nil)
+		var calls atomic.Int64
+		b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
+			calls.Add(1)
+			return memqueue.Fault{Delay: readyFor + time.Second}
+		})
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() { b.do(http.MethodGet, "/readyz", "").want(http.StatusOK) })
+		}
+		synctest.Wait()
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		b.serve(request(http.MethodGet, "/readyz", "").WithContext(ctx)).want(http.StatusServiceUnavailable) // waits for nobody
+		all.Wait()
+		b.do(http.MethodGet, "/readyz", "").want(http.StatusOK) // the answer is new, however long ago it was asked for
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%d calls", n)
+		}
+		time.Sleep(readyFor + time.Millisecond)
+		b.do(http.MethodGet, "/readyz", "").want(http.StatusOK)
+		if n := calls.Load(); n != 2 {
+			t.Errorf("%d calls after an answer has grown old", n)
+		}
+	})
+}
+
+func TestProbeThatBreaksIsNoAnswer(t *testing.T) {
+	var r readiness
+	func() {
+		defer func() { _ = recover() }()
+		_ = r.ask(t.Context(), func(context.Context) error { panic("broken") })
+	}()
+	if err := r.ask(t.Context(), func(context.Context) error { return nil }); err != nil {
+		t.Errorf("a question after one that broke: %v", err)
+	}
+}
+
+func TestForeignNameForThisMachineIsRefusedWithoutAToken(t *testing.T) {
+	open := newBench(t, "orders", nil)
+	closed := operatorBench(t, "orders")
+	hosts := newBench(t, "orders", func(c *Config) { c.AnyHost = true })
+	for _, tc := range []struct {
+		b            *bench
+		remote, host string
+		want         int
+	}{
+		{open, "127.0.0.1:1234", "rebound.example", http.StatusMisdirectedRequest},
+		{open, "127.0.0.1:1234", "rebound.example:8080", http.StatusMisdirectedRequest},
+		{open, "[::1]:1234", "localhost.rebound.example", http.StatusMisdirectedRequest},
+		{open, "[::ffff:127.0.0.1]:1234", "127.0.0.1.rebound.example", http.StatusMisdirectedRequest},
+		{open, "127.0.0.1:1234", "", http.StatusMisdirectedRequest},
+		{open, "127.0.0.1:1234", "LocalHost:8080", http.StatusAccepted},
+		{open, "127.0.0.1:1234", "127.0.0.1:8080", http.StatusAccepted},
+		{open, "[::1]:1234", "[::1]:8080", http.StatusAccepted},
+		{open, "192.0.2.1:1234", "producer:8080", http.StatusAccepted},
+		{closed, "127.0.0.1:1234", "producer.example", http.StatusAccepted},
+		{hosts, "127.0.0.1:1234", "producer.example", http.StatusAccepted},
+	} {
+		r := request(http.MethodPost, "/", body("a"), bearer...)
+		r.RemoteAddr, r.Host = tc.remote, tc.host
+		if got := tc.b.serve(r); got.Code != tc.want {
+			t.Errorf("host %q from %s was answered %d, want %d: %s", tc.host, tc.remote, got.Code, tc.want, got.Body)
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		r := request(http.MethodGet, path, "")
+		r.RemoteAddr, r.Host = "127.0.0.1:1234", "rebound.example"
+		open.serve(r).want(http.StatusOK)
 	}
 }
 
