@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -36,7 +35,7 @@ func (s *serveCmd) check() error {
 	case s.Table == "":
 		bad.add("--table (SQSONCE_TABLE) is missing")
 	}
-	if !s.Insecure && len(s.AuthToken) == 0 && s.AuthTokenFile == "" && !loopback(s.Addr) {
+	if !s.Insecure && len(s.AuthToken) == 0 && s.AuthTokenFile == "" && !awsenv.Loopback(s.Addr) {
 		bad.add("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN) or --auth-token-file; --insecure lets everybody in", s.Addr)
 	}
 	if s.ClientRate < 0 {
@@ -47,17 +46,6 @@ func (s *serveCmd) check() error {
 	}
 	s.queueFlags.check(&bad)
 	return bad.err()
-}
-
-// loopback reports whether only this machine can reach addr. What is no address
-// at all is found out by who listens.
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (s *serveCmd) run(ctx context.Context, io stdio) error {
