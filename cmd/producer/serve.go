@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -53,7 +52,7 @@ func (s *serveCmd) check() error {
 // checkOpen adds a problem when everybody could reach the API, and no token is
 // asked for.
 func (s *serveCmd) checkOpen(bad *problems, tokens []string) {
-	if !s.Insecure && len(tokens) == 0 && !loopback(s.Addr) {
+	if !s.Insecure && len(tokens) == 0 && !awsenv.Loopback(s.Addr) {
 		bad.add("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN) or --auth-token-file; --insecure lets everybody in", s.Addr)
 	}
 }
@@ -66,17 +65,6 @@ func checkTokens(bad *problems, tokens []string) {
 			bad.add("--auth-token (SQSONCE_AUTH_TOKEN): token %d of %d is blank", i+1, len(tokens))
 		}
 	}
-}
-
-// loopback reports whether only this machine can reach addr. What is no address
-// at all is found out by who listens.
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (s *serveCmd) run(ctx context.Context, io stdio) error {

@@ -29,9 +29,9 @@ type check struct {
 // config is the settings of "worker run".
 type config struct {
 	Local     bool     `help:"Run everything in this process: in-memory queue and store, producer API, SQS endpoint. Nothing to install, nothing kept."`
-	Addr      string   `default:"127.0.0.1:8080" help:"Address of the producer API (--local)."`
+	Addr      string   `default:"127.0.0.1:8080" help:"Address of the producer API (--local). Beyond loopback it needs --auth-token."`
 	AuthToken []string `placeholder:"TOKEN" help:"Bearer tokens of the producer API (--local), separated by commas. Without one everybody may send and read, and nobody may forget, resolve or redrive over it."`
-	QueueAddr string   `help:"Address of the SQS endpoint (--local). Default: 127.0.0.1:4566, or a free port when that is taken."`
+	QueueAddr string   `help:"Address of the SQS endpoint (--local): a loopback address, as it lets everybody in. Default: 127.0.0.1:4566, or a free port when that is taken."`
 
 	QueueURL string `name:"queue-url" help:"URL of the queue to work on."`
 	DLQURL   string `name:"dlq-url" help:"URL of the dead-letter queue. Default: the one of the queue's redrive policy."`

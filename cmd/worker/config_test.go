@@ -112,6 +112,13 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 		"local with a queue":     {[]string{"--local", "--queue-url", "http://h/1/q"}, []string{"--local brings its own queue"}},
 		"local with create":      {[]string{"--local", "--create"}, []string{"--create"}},
 		"queue URL without name": {[]string{"--queue-url", "http://h/", "--table", "t"}, []string{"--queue-url"}},
+		"local, open to everybody": {
+			[]string{"--local", "--addr", "0.0.0.0:8080", "--queue-addr", ":4566"},
+			[]string{
+				`--addr "0.0.0.0:8080": listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN)`,
+				`--queue-addr ":4566": must be a loopback address`,
+			},
+		},
 		"several": {
 			[]string{"--local", "--lease", "0s", "--max-attempts", "0", "--concurrency", "0", "--skew=-1s"},
 			[]string{"--lease 0s", "--max-attempts 0", "--concurrency 0", "--skew -1s"},
@@ -166,6 +173,16 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAddressesBeyondLoopbackAreTakenWhereATokenIsAskedFor(t *testing.T) {
+	settings(t, "--local", "--addr", "0.0.0.0:8080", "--auth-token", "sesame")
+	settings(t, "--local", "--addr", "[::1]:8080", "--queue-addr", "localhost:4566")
+	settings(t, "--queue-url", "http://h/1/q", "--table", "t", "--addr", "0.0.0.0:8080") // serves no producer API
+	var out bytes.Buffer
+	if _, err := parse([]string{"--local", "--auth-token", "sesame", "--queue-addr", "0.0.0.0:4566"}, &out, &out); awsenv.Exit(err) != 2 {
+		t.Errorf("the SQS endpoint is open to everybody: error is %v", err)
 	}
 }
 

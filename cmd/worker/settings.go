@@ -80,6 +80,12 @@ func (c config) problems() []string {
 	case !c.Local && c.Table == "":
 		bad("--table (SQSONCE_TABLE) is missing")
 	}
+	if c.Local && !awsenv.Loopback(c.Addr) && len(c.AuthToken) == 0 {
+		bad("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN)", c.Addr)
+	}
+	if c.Local && !awsenv.Loopback(c.QueueAddr) {
+		bad("--queue-addr %q: must be a loopback address, because the SQS endpoint of --local asks nobody for a token", c.QueueAddr)
+	}
 	if c.QueueURL != "" {
 		if _, err := awsenv.QueueName(c.QueueURL); err != nil {
 			bad("--queue-url: %v", err)

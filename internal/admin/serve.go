@@ -23,7 +23,8 @@ const (
 
 // Serve answers requests on ln with h until ctx ends. Then it stops taking new
 // ones, lets those under way finish for as long as grace, and after that
-// cancels their contexts and gives them as long again, a second at most.
+// cancels their contexts, reads no more of their bodies, and gives them as long
+// again, a second at most.
 //
 // It closes ln, and returns when all its connections are closed and their
 // handlers have returned: nil when every request got its answer, else an error
@@ -69,6 +70,7 @@ func stop(srv *http.Server, cut context.CancelFunc, grace time.Duration, open *c
 		return nil
 	}
 	cut()
+	open.stopReading() // a body that does not come obeys no context
 	last := min(lastWords, grace)
 	if shutdown(srv, last) == nil {
 		return nil
@@ -118,6 +120,15 @@ func (c *connections) busyOnes() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.busy)
+}
+
+// stopReading fails what waits for the rest of a request, now and later.
+func (c *connections) stopReading() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.busy {
+		_ = conn.SetReadDeadline(time.Now())
+	}
 }
 
 func (c *connections) wait() { c.open.Wait() }

@@ -112,6 +112,29 @@ func TestRequestThatOutlivesTheGraceIsCancelledAndStillAnswers(t *testing.T) {
 	})
 }
 
+func TestAnUploadThatStallsIsAnsweredAfterTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.ReadAll(r.Body); err != nil {
+				http.Error(w, "not whole", http.StatusBadRequest)
+			}
+		}, 5*time.Second)
+		conn := s.dial()
+		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		s.stop()
+		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("answer is %v, %v", resp, err)
+		}
+		_ = conn.Close()
+		if err := <-s.done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestHandlerThatIgnoresItsContextIsReportedAndStillWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -25,3 +25,14 @@ func Listen(flag, addr string) (net.Listener, error) {
 	}
 	return ln, nil
 }
+
+// Loopback reports whether only this machine can reach addr (HOST:PORT). It is
+// true of what is no address at all, which [Listen] finds out.
+func Loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -44,3 +44,15 @@ func TestAddressThatCannotBeListenedOnNamesFlagAndValue(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+func TestLoopbackIsWhatOnlyThisMachineReaches(t *testing.T) {
+	for addr, want := range map[string]bool{
+		"127.0.0.1:80": true, "127.9.9.9:0": true, "[::1]:80": true, "localhost:80": true,
+		"0.0.0.0:80": false, ":80": false, "[::]:80": false, "10.0.0.1:80": false, "localhost.example:80": false,
+		"": true, "80": true, // no addresses
+	} {
+		if got := Loopback(addr); got != want {
+			t.Errorf("Loopback(%q) is %t", addr, got)
+		}
+	}
+}

@@ -175,7 +175,9 @@ func (p *Protector) carryOut(ctx context.Context, todo action) {
 		p.s.failedAt = time.Time{}
 		p.s.protected = todo == protect
 		p.s.until = start.Add(expiry)
-		p.s.spellDone = true
+		if todo == protect {
+			p.s.spellDone = true // an unprotect may have been out when the next spell began
+		}
 	}
 	told := p.s.told
 	p.s.told = err != nil

@@ -128,6 +128,32 @@ func TestLongWorkStaysProtected(t *testing.T) {
 	})
 }
 
+func TestAMessageThatBeginsWhileTheProtectionIsDroppedIsProtectedAtOnce(t *testing.T) {
+	a := &agent{}
+	run(t, a, func(p *Protector) {
+		dropping, answer := make(chan struct{}), make(chan struct{})
+		a.answer = func(context.Context) (int, string, error) {
+			if len(a.seen()) == 2 { // the unprotect
+				close(dropping)
+				<-answer
+			}
+			return http.StatusOK, `{}`, nil
+		}
+		end := p.Begin()
+		synctest.Wait()
+		end()
+		<-dropping
+		end = p.Begin()
+		close(answer)
+		synctest.Wait()
+		expect(t, a, on, off, on)
+		if p.Protection() == "" {
+			t.Error("not protected")
+		}
+		end()
+	})
+}
+
 func TestManyShortMessagesDoNotHoldUpDeployments(t *testing.T) {
 	a := &agent{}
 	run(t, a, func(p *Protector) {

@@ -33,7 +33,7 @@ func CheckHealthPath(path string) error {
 func (t *Target) Healthy(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	bare, _, _ := strings.Cut(path, "?") // a query may hold a secret
+	shown, _, _ := strings.Cut(path, "?") // a query may hold a secret
 	base, err := url.Parse(t.url)
 	if err != nil {
 		return fmt.Errorf("target health: %w", err)
@@ -52,12 +52,14 @@ func (t *Target) Healthy(ctx context.Context, path string) error {
 	}
 	resp, err := t.transport.RoundTrip(req)
 	if err != nil {
-		return fmt.Errorf("target health at %s: %w", bare, err)
+		return fmt.Errorf("target health at %s: %w", shown, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	if !bare(resp) {
+		_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("target health at %s: answered %d", bare, resp.StatusCode)
+		return fmt.Errorf("target health at %s: answered %d", shown, resp.StatusCode)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 func TestTargetIsHealthyWhenItsHealthPathAnswers2xx(t *testing.T) {
@@ -31,6 +32,16 @@ func TestTargetIsHealthyWhenItsHealthPathAnswers2xx(t *testing.T) {
 	if err := target.Healthy(t.Context(), "/up?deep=1"); err == nil {
 		t.Error("healthy without a server")
 	}
+}
+
+func TestAHealthPathThatSwitchesProtocolsIsNotHealthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target, stop := newPiped(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { switchProtocols(t, w) })
+		defer stop()
+		if err := target.Healthy(t.Context(), "/up"); err == nil || !strings.Contains(err.Error(), "answered 101") {
+			t.Errorf("error is %v", err)
+		}
+	})
 }
 
 func TestHealthPathHasToBeAPath(t *testing.T) {

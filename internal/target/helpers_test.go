@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -103,4 +104,16 @@ func breakOff(t *testing.T, w http.ResponseWriter) {
 		return
 	}
 	_ = conn.Close()
+}
+
+// switchProtocols answers 101 and waits for the client to close the connection.
+func switchProtocols(t *testing.T, w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: else\r\n\r\n")
+	_, _ = io.Copy(io.Discard, conn)
 }

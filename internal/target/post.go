@@ -79,7 +79,10 @@ func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time)
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		// The status has been told, whatever becomes of the body.
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxExcerpt+utf8.UTFMax))
+		var body []byte
+		if !bare(resp) {
+			body, _ = io.ReadAll(io.LimitReader(resp.Body, maxExcerpt+utf8.UTFMax))
+		}
 		return Response{}, &StatusError{
 			Status:     resp.StatusCode,
 			Excerpt:    excerpt(body),
@@ -102,6 +105,10 @@ func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time)
 	sum.Sum(out.SHA256[:0])
 	return out, nil
 }
+
+// bare reports whether the body of resp is the connection itself, whose reads
+// end with no context. net/http hands it over with 101, which nobody asks for here.
+func bare(resp *http.Response) bool { return resp.StatusCode == http.StatusSwitchingProtocols }
 
 // unknown is the error of a request that went out and was not answered.
 func (t *Target) unknown(ctx context.Context, err error, start time.Time) error {

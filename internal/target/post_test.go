@@ -99,6 +99,17 @@ func TestRedirectWithABrokenLocationIsARetry(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatSwitchesProtocolsIsARetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		target, stop := newPiped(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { switchProtocols(t, w) })
+		defer stop()
+		_, err := target.Post(t.Context(), Request{Name: "n", Body: "{}"})
+		if status, ok := errors.AsType[*StatusError](err); kindOf(err) != retry || !ok || status.Status != 101 {
+			t.Errorf("outcome is %q (%v)", kindOf(err), err)
+		}
+	})
+}
+
 // What happens after the request went out, with the time it takes.
 func TestRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
 	const timeout, worked = 30 * time.Second, 12 * time.Second

@@ -19,7 +19,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
@@ -43,7 +42,8 @@ type Config struct {
 	Version string
 	// Queue is the name of the queue, for messaging.destination.name.
 	Queue string
-	// Logger is told when telemetry cannot be sent. Default [slog.Default].
+	// Logger is told when telemetry cannot be sent, and what OpenTelemetry cannot
+	// read of the environment. Default [slog.Default].
 	Logger *slog.Logger
 	// Spans gets the spans beside the OTLP exporter. Default: nobody.
 	Spans sdktrace.SpanProcessor
@@ -69,13 +69,17 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	t := &Telemetry{cfg: cfg, registry: prometheus.NewRegistry()}
 	t.labels = newLabels(t.queue()...)
+	listen(cfg.Logger) // before anything reads the environment
 	// The environment goes last: it wins.
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(semconv.ServiceName(cfg.Service), semconv.ServiceVersion(cfg.Version)),
 		resource.WithFromEnv(),
 	)
-	if err != nil {
+	switch {
+	case errors.Is(err, resource.ErrPartialResource):
+		cfg.Logger.Warn("OTEL_RESOURCE_ATTRIBUTES: what is not KEY=VALUE is left out")
+	case err != nil:
 		return nil, fmt.Errorf("telemetry resource: %w", err)
 	}
 	if err := t.openMeters(ctx, about); err != nil {
@@ -84,9 +88,6 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	if err := t.openSpans(ctx, about); err != nil {
 		return nil, errors.Join(err, t.Shutdown(ctx))
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		cfg.Logger.Warn("telemetry is not sent", "error", err)
-	}))
 	return t, nil
 }
 

@@ -152,6 +152,23 @@ func TestANameIsLookedUpAndForgotten(t *testing.T) {
 	}
 }
 
+func TestAStoryIsNotOverwrittenByTheLateFailureOfAnother(t *testing.T) {
+	w := consoletest.Start(t, consoletest.Options{Handle: shop})
+	p := open(t, w.Server.URL)
+	eval[bool](p, `(real => {
+		window.fetch = (path, options) => path.endsWith('?name=late') ? new Promise((_, fail) => { window.fail = fail; }) : real(path, options);
+		return true;
+	})(window.fetch)`)
+	p.goTo("#/name/late")
+	p.until("it is asked for", `window.fail`)
+	p.goTo("#/name/order-17")
+	p.until("the other is shown", `document.querySelector('.story-title .big')?.textContent === 'order-17'`)
+	eval[bool](p, `(window.fail(new Error('too late')), new Promise(noticed => setTimeout(() => noticed(true))))`)
+	if got := p.text("#story"); !strings.HasPrefix(got, "order-17") {
+		t.Errorf("the story is %q", got)
+	}
+}
+
 func TestTheReplayButtonShowsOneRunAndTheRestSuppressed(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: shop})
 	p := open(t, w.Server.URL)

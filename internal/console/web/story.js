@@ -21,7 +21,7 @@ export async function showStory(name) {
     const story = await get(`/api/names?name=${encodeURIComponent(name)}`);
     if (shown === name) redraw(place, pieces(story), 'refresh');
   } catch (error) {
-    redraw(place, [el('p', { class: 'notice bad', role: 'alert' }, error.message)]);
+    if (shown === name) redraw(place, [el('p', { class: 'notice bad', role: 'alert' }, error.message)]);
   }
 }
 
