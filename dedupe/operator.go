@@ -25,8 +25,9 @@ func (e *VerbError) Error() string {
 }
 
 // Operator looks at names and settles by hand what no attempt can. It runs
-// nothing, and its verbs are idempotent: saying one again changes nothing.
-// Safe for concurrent use.
+// nothing, and its verbs are idempotent: saying one again changes nothing. One
+// whose answer was lost is not applied to what came after it. Safe for
+// concurrent use.
 type Operator struct {
 	store  Store
 	reader Reader
@@ -118,6 +119,9 @@ func (o *Operator) apply(ctx context.Context, verb, name string, event func(time
 			return next, nil
 		}
 		if conflict, ok := errors.AsType[*ConflictError](err); ok {
+			if followed(verb, cur, conflict.Current) {
+				return conflict.Current, nil // our own write, whose answer was lost here or in the store
+			}
 			cur = conflict.Current
 			continue
 		}
@@ -125,6 +129,15 @@ func (o *Operator) apply(ctx context.Context, verb, name string, event func(time
 			return Record{}, fmt.Errorf("%w: %s %q: %w", ErrUnavailable, verb, name, err)
 		}
 	}
+}
+
+// followed reports whether cur has an attempt that could not begin before the
+// verb, or another just like it, had been written over old. An attempt follows a
+// rejected or unknown name when that was re-opened; it is that of another record
+// when the old one had to be forgotten first.
+func followed(verb string, old, cur Record) bool {
+	begun := cur.readable() && cur.Owner != Token{} && cur.Fence > old.Fence
+	return begun && (verb == "reopen" || !cur.CreatedAt.Equal(old.CreatedAt))
 }
 
 // operatorTries is how often a verb is tried again while the store fails:

@@ -3,6 +3,7 @@ package dedupe_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +113,95 @@ func TestAnOperatorsVerbsFitTheStatusOrAreRefused(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What came between the lost answer and the next try was done to the name as the
+// verb had left it.
+func TestAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
+	type op = *dedupe.Operator
+	forget := func(ctx context.Context, o op) error { _, err := o.Forget(ctx, key.Name, true); return err }
+	reopen := func(ctx context.Context, o op) error { _, err := o.Reopen(ctx, key.Name); return err }
+	resolve := func(ctx context.Context, o op) error {
+		_, err := o.Resolve(ctx, key.Name, dedupe.Payload{Data: []byte(`"by hand"`)})
+		return err
+	}
+	for verb, tc := range map[string]struct {
+		status dedupe.Status
+		call   func(context.Context, op) error
+		also   func(context.Context, op) error // by somebody else, before the name runs again
+	}{
+		"forget completed": {dedupe.Completed, forget, nil},
+		"forget retrying":  {dedupe.Retrying, forget, nil},
+		"forget a lease":   {dedupe.InProgress, forget, nil},
+		"reopen rejected":  {dedupe.Rejected, reopen, nil},
+		"reopen unknown":   {dedupe.Unknown, reopen, nil},
+		"resolve":          {dedupe.Unknown, resolve, forget},
+	} {
+		for then, outcome := range map[dedupe.Status]error{
+			dedupe.Completed: nil, dedupe.Retrying: errNetwork, dedupe.Rejected: permanent{}, dedupe.Unknown: behaves{unknown: true},
+		} {
+			for _, inStore := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, then %s, in the store: %t", verb, then, inStore), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						b := left(t, tc.status)
+						b.cfg.CacheAge = -1
+						o := b.operator(t)
+						ran := 0
+						b.store.after = func(dedupe.Record) error {
+							b.store.after = nil
+							time.Sleep(time.Second) // virtual
+							if tc.also != nil {
+								if err := tc.also(t.Context(), o); err != nil {
+									t.Error(err)
+								}
+							}
+							_, _ = b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) { ran++; return "", outcome })
+							if inStore { // which has tried again by itself
+								return &dedupe.ConflictError{Current: b.record(t)}
+							}
+							return errNetwork
+						}
+						err := tc.call(t.Context(), o)
+						if r := b.record(t); err != nil || ran != 1 || r.Status != then || r.Attempts != 1 {
+							t.Errorf("%v; ran %d times; record %s after %d attempts, want %s after 1", err, ran, r.Status, r.Attempts, then)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// The write never happened, and what came instead is not what it would have led to.
+func TestAVerbThatWasLostIsAppliedToWhatCameInstead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := left(t, dedupe.Retrying)
+		b.cfg.CacheAge = -1
+		b.store.before = func(dedupe.Record) error {
+			b.store.before = nil
+			time.Sleep(time.Second) // virtual
+			_, _ = b.guard(t).Do(t.Context(), key, returns("", nil))
+			return errNetwork
+		}
+		_, err := b.operator(t).Forget(t.Context(), key.Name, false)
+		if r := b.record(t); err != nil || r.Status != dedupe.Forgotten {
+			t.Errorf("forget: %v, record %s", err, r.Status)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := left(t, dedupe.Unknown)
+		b.store.before = func(dedupe.Record) error {
+			b.store.before = nil
+			if _, err := b.operator(t).Resolve(t.Context(), key.Name, dedupe.Payload{}); err != nil {
+				t.Error(err)
+			}
+			return errNetwork
+		}
+		_, err := b.operator(t).Reopen(t.Context(), key.Name)
+		if v, ok := errors.AsType[*dedupe.VerbError](err); !ok || v.Status != dedupe.Completed {
+			t.Errorf("reopen: %v", err)
+		}
+	})
 }
 
 func TestAReopenedNameRunsAgainWithAllItsAttemptsAndAnyPayload(t *testing.T) {

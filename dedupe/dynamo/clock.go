@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,11 +24,15 @@ const (
 type clock struct {
 	logger *slog.Logger
 	offset atomic.Int64 // nanoseconds to add; mostly 0
+
+	mu   sync.Mutex // held while offset is changed
+	sent time.Time  // guarded by mu: when the answer compared last was sent for
 }
 
 // Now returns this machine's time, or the service's when an answer has shown
 // that the two differ by more than two seconds, beyond what the grain of the
-// service's clock (one second) and the time the answer took can explain. It is
+// service's clock (one second) and the time the answer took can explain, until
+// one shows that they differ by a second at most. It is
 // the clock for a guard: leases are absolute times, and workers whose clocks
 // are wrong agree by it all the same, from the store's first answer on: read
 // something ([Store.Get]) before the first claim. It is a wall time, without a
@@ -67,12 +72,9 @@ func (c *clock) observeFailure(sent time.Time, err error) {
 // compare corrects our clock where the service's, read between two moments of
 // ours, shows that it is wrong.
 func (c *clock) compare(sent, received, server time.Time) {
-	before := time.Duration(c.offset.Load())
-	after := correction(before, sent, received, server)
-	if after == before || !c.offset.CompareAndSwap(int64(before), int64(after)) {
-		return
-	}
+	before, after := c.correct(sent, received, server)
 	switch {
+	case after == before:
 	case after == 0:
 		c.logger.Info("this machine's clock agrees with DynamoDB's again")
 	case before == 0 || (after-before).Abs() > clockTolerance:
@@ -80,19 +82,39 @@ func (c *clock) compare(sent, received, server time.Time) {
 	}
 }
 
+// correct returns the correction as it was and as it is now. An answer that was
+// sent for before one that has been compared already does not count: our clock
+// may have been set in between.
+func (c *clock) correct(sent, received, server time.Time) (before, after time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before = time.Duration(c.offset.Load())
+	if sent.Before(c.sent) {
+		return before, before
+	}
+	c.sent = sent
+	after = correction(before, sent, received, server)
+	c.offset.Store(int64(after))
+	return before, after
+}
+
 // correction returns what to add to this machine's clock, given what was added
 // until now and an answer that was sent for, received, and dated by the service
 // (in whole seconds). The service's clock stood somewhere within that second,
-// at some moment between sending and receiving.
+// at some moment between sending and receiving. A correction goes no further
+// than needed, so that time does not jitter with the grain, and stays where the
+// answer does not speak against it: one that was slow to come says little.
 func correction(until time.Duration, sent, received, server time.Time) time.Duration {
 	least := server.Sub(received)
 	most := server.Add(clockGrain).Sub(sent)
-	switch {
-	case least <= clockTolerance && most >= -clockTolerance:
-		return 0
-	case until != 0:
-		return min(max(until, least), most) // no further than needed: time should not jitter with the grain
-	default:
-		return least + (most-least)/2
+	if until != 0 {
+		if until = min(max(until, least), most); until.Abs() <= clockTolerance-clockGrain {
+			return 0
+		}
+		return until
 	}
+	if least <= clockTolerance && most >= -clockTolerance {
+		return 0
+	}
+	return least + (most-least)/2
 }

@@ -60,6 +60,86 @@ func TestTheServicesClockCountsOnlyWhereOursIsWrong(t *testing.T) {
 	}
 }
 
+func TestACorrectionStaysUntilAnAnswerSpeaksAgainstIt(t *testing.T) {
+	const (
+		answers = 30
+		slow    = 20 // the answer that takes long, either way
+		long    = 2800 * time.Millisecond
+	)
+	for name, ahead := range map[string]time.Duration{
+		"little more than what counts": 2600 * time.Millisecond,
+		"little more, behind":          -2600 * time.Millisecond,
+		"much":                         4500 * time.Millisecond,
+		"much, behind":                 -4500 * time.Millisecond,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log strings.Builder
+				w := dated(&ahead)
+				date := w.hook
+				w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+					if n == slow && ahead < 0 {
+						time.Sleep(long) // virtual, on the way there
+					}
+					resp, err := date(c, n, forward)
+					if n == slow && ahead > 0 {
+						time.Sleep(long) // virtual, on the way back
+					}
+					return resp, err
+				}
+				s := newStore(t, w.client(), dynamo.Config{Table: "t", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				corrected := false
+				for n := range answers { // at different times of a second
+					if _, err := s.Get(t.Context(), "test#a"); err != nil {
+						t.Fatal(err)
+					}
+					off := time.Until(s.Now())
+					if corrected = corrected || off != 0; corrected && (off < ahead-time.Second || off > ahead+time.Second) {
+						t.Errorf("off by %s after answer %d, want about %s", off, n, ahead)
+					}
+					time.Sleep(137 * time.Millisecond) // virtual
+				}
+				if warned := strings.Count(log.String(), "level=WARN"); !corrected || warned != 1 || strings.Contains(log.String(), "agrees") {
+					t.Errorf("corrected: %t\n%s", corrected, log.String())
+				}
+			})
+		})
+	}
+}
+
+// It was dated before our clock was set, which the later call has shown.
+func TestAnAnswerThatIsOvertakenTellsNoTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Duration(0)
+		release := make(chan struct{})
+		w := dated(&ahead)
+		date := w.hook
+		w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+			resp, err := date(c, n, forward)
+			if n == 0 {
+				<-release
+			}
+			return resp, err
+		}
+		s := newStore(t, w.client(), dynamo.Config{Table: "t", Batch: dynamo.BatchOff, Logger: slog.New(slog.DiscardHandler)})
+		get := func() {
+			if _, err := s.Get(t.Context(), "test#a"); err != nil {
+				t.Error(err)
+			}
+		}
+		go get()
+		time.Sleep(2 * latency) // virtual
+		synctest.Wait()         // the answer is on its way
+		ahead = time.Minute     // our clock is set back
+		get()
+		close(release)
+		synctest.Wait()
+		if off := time.Until(s.Now()); off < ahead-time.Second || off > ahead+time.Second {
+			t.Errorf("off by %s, want about %s", off, ahead)
+		}
+	})
+}
+
 func TestAClockThatIsSetRightIsTrustedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder

@@ -81,8 +81,11 @@ func (t *tree) sort(n *node) error {
 	slices.SortFunc(members, func(a, b int32) int { return bytes.Compare(t.nodes[a].key, t.nodes[b].key) })
 	for i := 1; i < len(members); i++ {
 		if key := t.nodes[members[i]].key; bytes.Equal(key, t.nodes[members[i-1]].key) {
-			return fmt.Errorf("key %s is there twice", key)
+			return repeated(key)
 		}
 	}
 	return nil
 }
+
+// repeated says that an object has a key, given in its canonical form, twice.
+func repeated(key []byte) error { return fmt.Errorf("key %s is there twice", key) }

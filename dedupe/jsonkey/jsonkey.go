@@ -104,7 +104,7 @@ func (e *FieldError) Reason() string { return "bad message" }
 // Extract returns a message's name and fingerprint, or a *[FieldError]. The
 // body is parsed once. It has to be JSON only where the name or the fingerprint
 // is looked for inside it; a whole body that is not JSON is fingerprinted byte
-// by byte.
+// by byte. A key must not be repeated where it is looked at.
 func (x *Extractor) Extract(s Source) (string, dedupe.Fingerprint, error) {
 	doc, bad := x.document(s.Body)
 	if bad == nil {
@@ -153,7 +153,10 @@ func (x *Extractor) name(s Source, doc *tree, bad error) (string, error) {
 	case bad != nil:
 		return "", &FieldError{"body", bad.Error()}
 	}
-	found := doc.find(x.keyPath.root, selection{})
+	found, err := doc.find(x.keyPath.root, selection{})
+	if err != nil {
+		return "", &FieldError{"body", err.Error()}
+	}
 	if doc.isNothing(found) {
 		return "", &FieldError{x.key, "is missing"}
 	}
@@ -162,6 +165,22 @@ func (x *Extractor) name(s Source, doc *tree, bad error) (string, error) {
 		return "", &FieldError{x.key, "is not a string"}
 	}
 	return name, nil
+}
+
+// form returns what of the document is fingerprinted, in its canonical form and
+// the document's memory.
+func (x *Extractor) form(doc *tree) (form []byte, err error) {
+	if x.fingerprint == nil {
+		form, err = doc.append(doc.form[:0], 0)
+	} else {
+		var part selection
+		if part, err = doc.find(x.fingerprint.root, selection{}); err != nil {
+			return nil, err
+		}
+		form, err = doc.appendSelection(doc.form[:0], part)
+	}
+	doc.form = form // its memory, for the next one
+	return form, err
 }
 
 // print returns the fingerprint of the body.
@@ -176,12 +195,7 @@ func (x *Extractor) print(body string, doc *tree, bad error) (fp dedupe.Fingerpr
 		fp[0], form = schemeRaw, []byte(body)
 	default:
 		fp[0] = schemeJSON
-		if x.fingerprint == nil {
-			form, err = doc.append(doc.form[:0], 0)
-		} else {
-			form, err = doc.appendSelection(doc.form[:0], doc.find(x.fingerprint.root, selection{}))
-		}
-		doc.form = form // its memory, for the next one
+		form, err = x.form(doc)
 		if err != nil {
 			return fp, &FieldError{"body", err.Error()}
 		}

@@ -75,6 +75,13 @@ func TestABadMessageNamesTheField(t *testing.T) {
 		{jsonkey.Config{}, `hello`, "body", "not JSON"},
 		{jsonkey.Config{}, ``, "body", "unexpected end"},
 		{jsonkey.Config{}, `{"name":"x","a":1,"a":2}`, "body", `key "a" is there twice`},
+		{jsonkey.Config{Fingerprint: jsonkey.Off}, `{"name":"x","name":"y"}`, "body", `key "name" is there twice`},
+		{jsonkey.Config{Fingerprint: jsonkey.Off}, `{"name":null,"n\u0061me":"y"}`, "body", `key "name" is there twice`},
+		{jsonkey.Config{Key: "a.b", Fingerprint: "c"}, `{"a":{"b":"x"},"c":1,"a":{}}`, "body", `key "a" is there twice`},
+		{jsonkey.Config{Key: "[a, b][1]", Fingerprint: "c"}, `{"a":1,"b":"x","a":2}`, "body", `key "a" is there twice`},
+		{jsonkey.Config{Fingerprint: "amount"}, `{"name":"x","amount":1,"amount":2}`, "body", `key "amount" is there twice`},
+		{jsonkey.Config{Fingerprint: "{x: lines[0].id}"}, `{"name":"x","lines":[{"id":1,"id":2}]}`, "body", `key "id" is there twice`},
+		{jsonkey.Config{Fingerprint: "order"}, `{"name":"x","order":{"id":1,"id":2}}`, "body", `key "id" is there twice`},
 		{jsonkey.Config{Key: "order.id"}, `{"order":{}}`, "order.id", "is missing"},
 		{jsonkey.Config{Key: "@attribute:tenant"}, `{}`, "@attribute:tenant", "no such attribute"},
 		{jsonkey.Config{Key: "@dedup-id"}, `{}`, "@dedup-id", "is empty"},
@@ -135,6 +142,14 @@ func TestAFingerprintOfAPartIgnoresTheRest(t *testing.T) {
 	}
 	if b := fingerprint(t, "order", `{"order":{"amount":10}}`); a.Comparable(b) {
 		t.Error("fingerprints of different expressions are comparable")
+	}
+}
+
+func TestARepeatedKeyDoesNotMatterWhereNobodyLooks(t *testing.T) {
+	const part = "order.amount"
+	a := fingerprint(t, part, `{"order":{"amount":10}}`)
+	if b := fingerprint(t, part, `{"sent_at":1,"order":{"amount":10,"note":1,"note":2},"sent_at":2}`); a != b {
+		t.Error("the rest matters")
 	}
 }
 

@@ -55,39 +55,47 @@ type selection struct {
 
 var nothing = selection{node: -1}
 
-// find evaluates a path that is supported.
-func (t *tree) find(n parsing.ASTNode, s selection) selection {
+// find evaluates a path that is supported. The error names a key on it that is
+// repeated: readers differ in which of its values counts.
+func (t *tree) find(n parsing.ASTNode, s selection) (selection, error) {
+	var err error
 	switch n.NodeType {
 	case parsing.ASTField:
 		return t.field(s, fmt.Sprint(n.Value))
 	case parsing.ASTIndex:
 		i, _ := n.Value.(int)
-		return t.index(s, i)
+		return t.index(s, i), nil
 	case parsing.ASTSubexpression, parsing.ASTIndexExpression, parsing.ASTPipe:
 		for _, child := range n.Children {
-			s = t.find(child, s)
+			if s, err = t.find(child, s); err != nil {
+				return nothing, err
+			}
 		}
-		return s
+		return s, nil
 	case parsing.ASTMultiSelectList:
 		if t.isNothing(s) {
-			return nothing
+			return nothing, nil
 		}
-		list := selection{node: -1, isList: true}
-		for _, child := range n.Children {
-			list.list = append(list.list, t.find(child, s))
+		list := selection{node: -1, isList: true, list: make([]selection, len(n.Children))}
+		for i, child := range n.Children {
+			if list.list[i], err = t.find(child, s); err != nil {
+				return nothing, err
+			}
 		}
-		return list
+		return list, nil
 	case parsing.ASTMultiSelectHash:
 		if t.isNothing(s) {
-			return nothing
+			return nothing, nil
 		}
 		hash := selection{node: -1, hash: make(map[string]selection, len(n.Children))}
 		for _, pair := range n.Children {
-			hash.hash[fmt.Sprint(pair.Value)] = t.find(pair.Children[0], s)
+			if hash.hash[fmt.Sprint(pair.Value)], err = t.find(pair.Children[0], s); err != nil {
+				return nothing, err
+			}
 		}
-		return hash
+		return hash, nil
 	default: // the current node
-		return s
+		return s, nil
 	}
 }
 
@@ -95,24 +103,29 @@ func (t *tree) isNothing(s selection) bool {
 	return s.node < 0 && !s.isList && s.hash == nil || s.node >= 0 && t.nodes[s.node].kind == null
 }
 
-func (t *tree) field(s selection, name string) selection {
+func (t *tree) field(s selection, name string) (selection, error) {
 	if s.hash != nil {
 		if v, ok := s.hash[name]; ok {
-			return v
+			return v, nil
 		}
-		return nothing
+		return nothing, nil
 	}
 	if s.node < 0 || t.nodes[s.node].kind != object {
-		return nothing
+		return nothing, nil
 	}
 	var few [64]byte
 	key := appendQuoted(few[:0], name)
+	found := nothing
 	for c := t.nodes[s.node].child; c != 0; c = t.nodes[c].next {
-		if bytes.Equal(t.nodes[c].key, key) {
-			return selection{node: c}
+		switch {
+		case !bytes.Equal(t.nodes[c].key, key):
+		case found.node >= 0:
+			return nothing, repeated(t.nodes[c].key)
+		default:
+			found = selection{node: c}
 		}
 	}
-	return nothing
+	return found, nil
 }
 
 func (t *tree) index(s selection, i int) selection {
