@@ -97,7 +97,7 @@ func (v *watch) answered(p *process, m consumer.Message, known *message, err err
 	}
 	if wait, ok := errors.AsType[*dedupe.InProgressError](err); ok && !wait.Until.IsZero() {
 		c := n.claims[rec.Fence]
-		if rec.Status == dedupe.InProgress && c.p == p && c.at.After(asked) && rec.MessageID == m.ID && !n.lateBy[p] {
+		if rec.Status == dedupe.InProgress && c.p == p && c.at.After(asked) && rec.MessageID == m.ID && !n.lateBy[p] && !n.atWork(p, rec.Fence) {
 			v.violate("%s has %s wait for its own claim", p.label, known.label)
 		}
 	}
@@ -107,6 +107,17 @@ func (v *watch) answered(p *process, m consumer.Message, known *message, err err
 	if known.taken && run != nil && run.done && rec.Status == dedupe.Unknown && rec.Fence == run.fence {
 		v.violate("%s has done %s, whose outcome is unknown, and its completion is refused", p.label, known.label)
 	}
+}
+
+// atWork reports whether an attempt runs in p: then the claim was that of another
+// delivery of the message.
+func (n *name) atWork(p *process, fence dedupe.Version) bool {
+	for _, run := range n.running {
+		if run.p == p && run.fence == fence {
+			return true
+		}
+	}
+	return false
 }
 
 // inPlace: a FIFO lane's head is tried again in place, and each failed try there

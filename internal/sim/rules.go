@@ -294,7 +294,7 @@ func (v *watch) copied(p *process, original, reason string) {
 	v.stats.DeadLetters++
 	v.line(p.label, "dead-letters", m.label, reason)
 	rec, n := v.w.record(m.id()), v.name(m.id())
-	final := rec.Status.Final() || n.reopened.After(m.givenUp)
+	final := rec.Status.Final() || n.reopened.After(m.givenUp[p])
 	if run := v.runs[m.receipt]; run != nil && run.p == p && run.cancelled && rec.Fence == run.fence && !final {
 		v.violate("%s dead-letters %s for %q, and its attempt is not on record as failed", p.label, m.label, reason)
 	}

@@ -81,9 +81,9 @@ type message struct {
 	record             string // id
 	redriven           bool
 	deliveries         int
-	received           time.Time // last
-	receipt            string    // of that
-	givenUp            time.Time // begin of the handling that decided to dead-letter it, which may take long to carry out
+	received           time.Time              // last
+	receipt            string                 // of that
+	givenUp            map[*process]time.Time // begin of the handling there that decided to dead-letter it, which may take long to carry out
 	holder             *process
 	begun              int // attempts
 	copied             int // to the dead-letter queue by us
@@ -301,7 +301,10 @@ func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) 
 	case consumer.Release, consumer.Defer:
 		known.holder = nil
 	case consumer.DeadLetter:
-		known.givenUp = v.asked[m.ReceiptHandle]
+		if known.givenUp == nil {
+			known.givenUp = make(map[*process]time.Time)
+		}
+		known.givenUp[p] = v.asked[m.ReceiptHandle]
 	}
 }
 
