@@ -35,7 +35,8 @@ func (m Message) Attribute(name string) (string, bool) {
 }
 
 // Handler works on one message. A nil error means that the message is done
-// and is deleted. Any other error is judged by [Decide].
+// and is deleted. Any other error is judged by [Decide]. A panic, and the end of
+// the goroutine by [runtime.Goexit], are errors.
 //
 // The context is cancelled when the worker is told to stop and its drain time
 // is over. The consumer keeps the message invisible until Handler returns,

@@ -150,7 +150,7 @@ type attempt struct {
 	effects  effects
 	flight   *flight
 	cancel   context.CancelCauseFunc // of the handler's context
-	ran      bool                    // the handler was called
+	ran      bool                    // Claimed was told: the handler was called, or was about to be
 	took     time.Duration           // how long it ran
 	renewal  renewal                 // while it runs
 	lease

@@ -7,8 +7,10 @@ import (
 
 // Hooks let metrics, traces and consoles watch a [Guard]. A nil func is off.
 // They are called in the goroutine that does the work, with no lock held: they
-// should be quick, and must not call the guard. An op is "claim", "renew", "complete", "fail" or
-// "release".
+// should be quick, and must not call the guard. Renewed and LeaseLost come beside
+// the handler, for one attempt one after the other and all before its Settled; a
+// slow one holds up its own attempt's end, and nobody's lease. An op is "claim",
+// "renew", "complete", "fail" or "release".
 type Hooks struct {
 	// Claimed: an attempt holds the name, and its handler is about to be called.
 	// Each is followed by one Settled.

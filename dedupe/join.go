@@ -56,7 +56,8 @@ func (f *flight) remaining(skew time.Duration) time.Duration {
 // join waits its turn for key. It returns the turn, which must be left, or a
 // completed record. Errors: [*InProgressError] when the one who has the turn
 // takes too long or has failed, [*MismatchError] when it works on another
-// payload, or an error that wraps ctx's.
+// payload, or an error that wraps ctx's. An order to try again gets none of the
+// first two, nor the record, but a turn: those the store has to tell it.
 func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, error) {
 	var wait *time.Timer
 	beside := false // an order has waited long enough
