@@ -22,21 +22,29 @@ node_modules/.installed: package.json package-lock.json
 .PHONY: test
 test: deps ## all tests; what is missing is installed first
 	go test -timeout 4m ./...
+	cd verify && go test -timeout 10m ./...
 	$(MAKE) --no-print-directory test-infra
 
 .PHONY: race
 race: deps ## the tests under the race detector, with a tenth of the seeds and states
 	SQSONCE_TEST_SCALE=0.1 go test -race -timeout 8m ./...
+	cd verify && SQSONCE_TEST_SCALE=0.1 go test -race -timeout 15m ./...
 
 .PHONY: bench-once
 bench-once: ## every benchmark, one iteration: they compile and run
 	go test -run '^$$' -bench . -benchtime 1x ./... >/dev/null
+	cd verify && go test -run '^$$' -bench . -benchtime 1x ./... >/dev/null
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, go mod tidy, go fix
 	$< run --allow-parallel-runners ./...
 	go mod tidy -diff
-	$(MAKE) --no-print-directory lint-infra lint-gocloud
+	$(MAKE) --no-print-directory lint-infra lint-verify lint-gocloud
+
+.PHONY: lint-verify
+lint-verify: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the simulation and the other heavy tests
+	cd verify && $< run --allow-parallel-runners --config ../.golangci.yml ./...
+	cd verify && go mod tidy -diff
 
 $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	@mkdir -p $(BIN)/install

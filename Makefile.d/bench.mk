@@ -9,14 +9,14 @@ bench-micro: ## micro benchmarks
 
 .PHONY: bench-tables
 bench-tables: deps ## the tables of BENCHMARKS.md: worker, loop and go-cloud on local servers and canned answers, AWS-like latencies
-	SQSONCE_BENCHMARKS=$(CURDIR)/BENCHMARKS.md SQSONCE_BENCH_MESSAGES=$(MESSAGES) go test -tags bench -v -count=1 -timeout 3h -run 'Tables$$' ./internal/bench
+	cd verify && SQSONCE_BENCHMARKS=$(CURDIR)/BENCHMARKS.md SQSONCE_BENCH_MESSAGES=$(MESSAGES) go test -tags bench -v -count=1 -timeout 3h -run 'Tables$$' ./bench
 
 # The other tool of the benchmark is a module of its own.
 .PHONY: lint-gocloud
 lint-gocloud: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the benchmark's go-cloud subject
-	cd internal/bench/gocloud && $< run --allow-parallel-runners --config ../../../.golangci.yml ./...
-	cd internal/bench/gocloud && go mod tidy -diff
+	cd verify/bench/gocloud && $< run --allow-parallel-runners --config ../../../.golangci.yml ./...
+	cd verify/bench/gocloud && go mod tidy -diff
 
 .PHONY: bench-memory
 bench-memory: deps ## a million messages through one worker: its memory must stay that of 50,000
-	go test -tags bench -v -count=1 -timeout 3h -run TestAMillion ./internal/bench
+	cd verify && go test -tags bench -v -count=1 -timeout 3h -run TestAMillion ./bench

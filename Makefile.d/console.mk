@@ -5,11 +5,11 @@ CHROMIUM_PACKAGES := chromium fonts-inter fonts-dejavu-core
 .PHONY: browser
 browser: deps chromium ## the console in Debian's Chromium; pictures in dist/browser
 	@rm -rf dist/browser && mkdir -p dist/browser # only pictures of this run
-	go test -tags browser -count 1 -timeout 15m -artifacts -outputdir $(CURDIR)/dist/browser ./internal/console/browser
+	cd verify && go test -tags browser -count 1 -timeout 15m -artifacts -outputdir $(CURDIR)/dist/browser ./browser
 
 .PHONY: console-picture
 console-picture: deps chromium ## take docs/console.png anew
-	SQSONCE_CONSOLE_PICTURE=$(CURDIR)/docs/console.png go test -tags browser -count 1 -run TestThePictureOfTheReadme ./internal/console/browser
+	cd verify && SQSONCE_CONSOLE_PICTURE=$(CURDIR)/docs/console.png go test -tags browser -count 1 -run TestThePictureOfTheReadme ./browser
 
 .PHONY: chromium
 chromium: # what the browser tests need, from Debian, when it is missing

@@ -1,6 +1,7 @@
 .PHONY: mutants
 mutants: ## break the code on purpose, one line at a time: every breakage must fail a test
-	go run ./internal/mutants $(sort $(wildcard internal/mutants/*.txt))
+	go -C verify build -o ../bin/mutants ./mutants
+	bin/mutants $(sort $(wildcard verify/mutants/*.txt))
 
 .PHONY: explore
 explore: ## every interleaving of three attempts on one name, 12 events deep (minutes, 4 GB); prints the count

@@ -6,41 +6,42 @@ FUZZTIME ?= 1m
 sim: ## the simulation: SEED=n one seed with its trace (in dist/sim), SIM=n that many seeds of each mode; default 10,000
 	@mkdir -p dist/sim
 ifdef SEED
-	SQSONCE_SEED=$(SEED) go test -v -count=1 -timeout 10m -run 'UnderEveryFault|TheFaultsEnd' -artifacts -outputdir $(CURDIR)/dist/sim ./internal/sim
+	cd verify && SQSONCE_SEED=$(SEED) go test -v -count=1 -timeout 10m -run 'UnderEveryFault|TheFaultsEnd' -artifacts -outputdir $(CURDIR)/dist/sim ./sim
 else
-	SQSONCE_SEEDS=$(or $(SIM),10000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run 'UnderEveryFault|TheFaultsEnd' -artifacts -outputdir $(CURDIR)/dist/sim ./internal/sim
+	cd verify && SQSONCE_SEEDS=$(or $(SIM),10000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run 'UnderEveryFault|TheFaultsEnd' -artifacts -outputdir $(CURDIR)/dist/sim ./sim
 endif
 
 .PHONY: sim-dynamo
 sim-dynamo: deps ## the simulation over a real DynamoDB server: SIM=n that many seeds of each mode; default 1,000
 	@mkdir -p dist/sim
-	SQSONCE_SEEDS=$(or $(SIM),1000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run OnDynamoDB -artifacts -outputdir $(CURDIR)/dist/sim ./internal/sim
+	cd verify && SQSONCE_SEEDS=$(or $(SIM),1000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run OnDynamoDB -artifacts -outputdir $(CURDIR)/dist/sim ./sim
 
 .PHONY: sim-twice
 sim-twice: ## every seed of the simulation twice: do both give the same trace? SIM=n, default 1,000
-	SQSONCE_SEEDS=$(or $(SIM),1000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run TestTheSameSeed ./internal/sim
+	cd verify && SQSONCE_SEEDS=$(or $(SIM),1000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run TestTheSameSeed ./sim
 
 .PHONY: sim-long
 sim-long: ## the nightly simulation: a million seeds of each mode, one process a mode
 	@mkdir -p dist/sim
-	go test -c -o dist/sim/sim.test ./internal/sim
-	cd internal/sim && for mode in UnderEveryFault TheFaultsEnd; do \
+	cd verify && go test -c -o ../dist/sim/sim.test ./sim
+	cd verify/sim && for mode in UnderEveryFault TheFaultsEnd; do \
 		SQSONCE_SEEDS=$(SEEDS) ../../dist/sim/sim.test -test.v -test.timeout 48h -test.run $$mode > ../../dist/sim/$$mode.log 2>&1 & pids="$$pids $$!"; \
 	done; for pid in $$pids; do wait $$pid || failed=1; done; cat ../../dist/sim/*.log; exit $${failed:-0}
 
 .PHONY: mutants-sim
 mutants-sim: deps ## break the code on purpose: the simulation alone has to find each breakage
-	go run ./internal/mutants internal/sim/mutants.txt
+	go -C verify build -o ../bin/mutants ./mutants
+	bin/mutants verify/sim/mutants.txt
 
 .PHONY: chaos
 chaos: deps ## MINUTES=n of real workers on real servers, killed, stopped and cut off; prints the judgement
 	@mkdir -p dist/chaos
-	SQSONCE_CHAOS=$(MINUTES)m go test -v -count=1 -timeout 24h -run TestKilledAndPaused -artifacts -outputdir $(CURDIR)/dist/chaos ./internal/chaos
+	cd verify && SQSONCE_CHAOS=$(MINUTES)m go test -v -count=1 -timeout 24h -run TestKilledAndPaused -artifacts -outputdir $(CURDIR)/dist/chaos ./chaos
 
 .PHONY: soak
 soak: deps ## MINUTES=n of steady load; memory, goroutines, threads, files and latency must stay flat; plot in dist/soak.svg
 	@mkdir -p dist
-	SQSONCE_SOAK=$(MINUTES)m SQSONCE_PLOT=$(CURDIR)/dist/soak.svg go test -v -count=1 -timeout 24h -run TestAWorkerDoesNotGrow ./internal/chaos
+	cd verify && SQSONCE_SOAK=$(MINUTES)m SQSONCE_PLOT=$(CURDIR)/dist/soak.svg go test -v -count=1 -timeout 24h -run TestAWorkerDoesNotGrow ./chaos
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 1m each); the corpora run in make test

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 func rejected(context.Context, consumer.Message) error {
@@ -85,15 +85,15 @@ func TestAMessageIsNotDeletedBeforeItsCopyStands(t *testing.T) {
 		p.send(numbered(25)...)
 		var operations []string
 		broken := true
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			operations = append(operations, c.Operation)
 			switch {
 			case c.Operation != "SendMessageBatch":
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			case broken:
-				return memqueue.Fault{Error: &memqueue.Error{Code: "InternalError"}}
+				return sqstest.Fault{Error: &sqstest.Error{Code: "InternalError"}}
 			default:
-				return memqueue.Fault{FailEntries: []int{2}}
+				return sqstest.Fault{FailEntries: []int{2}}
 			}
 		})
 		p.start()
@@ -118,12 +118,12 @@ func TestACopyWhoseAnswerIsLostIsMadeAgainAndToldApartByTheOriginalID(t *testing
 		p.handler = rejected
 		p.send("bad")
 		lost := false
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation == "SendMessageBatch" && !lost {
 				lost = true
-				return memqueue.Fault{LoseAnswer: true}
+				return sqstest.Fault{LoseAnswer: true}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.start()
 		time.Sleep(time.Minute)
@@ -151,11 +151,11 @@ func TestWithoutADeadLetterQueueAMessageStaysAndTheOperatorIsTold(t *testing.T) 
 	})
 	t.Run("it refuses", func(t *testing.T) {
 		bubble(t, 10, false, func(t *testing.T, p *pool) {
-			p.faults(func(c memqueue.Call) memqueue.Fault {
+			p.faults(func(c sqstest.Call) sqstest.Fault {
 				if c.Operation == "SendMessageBatch" && c.Queue == "work-dlq" {
-					return memqueue.Fault{Error: &memqueue.Error{Code: "AccessDenied", Status: 403, SenderFault: true}}
+					return sqstest.Fault{Error: &sqstest.Error{Code: "AccessDenied", Status: 403, SenderFault: true}}
 				}
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			})
 			p.testUndeletable(t, "the dead-letter queue does not take it")
 		})
@@ -211,13 +211,13 @@ func TestTheDeadLetterQueueIsFoundWhenItsNameCannotBeAskedForAtFirst(t *testing.
 		p.handler = rejected
 		p.send("bad")
 		n := 0
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation == "GetQueueUrl" {
 				if n++; n < 10 {
-					return memqueue.Fault{Error: &memqueue.Error{Code: "InternalError"}}
+					return sqstest.Fault{Error: &sqstest.Error{Code: "InternalError"}}
 				}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.start()
 		time.Sleep(5 * time.Minute)

@@ -14,13 +14,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // exampleQueue is a queue in memory with one message; with AWS it would be
 // sqs.NewFromConfig(cfg) and the URL of a queue.
 func exampleQueue(ctx context.Context, body string) (*sqs.Client, string) {
-	client := sqs.NewFromConfig(memqueue.New(memqueue.Config{}).AWSConfig())
+	client := sqs.NewFromConfig(sqstest.New(sqstest.Config{}).AWSConfig())
 	queue, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("orders")})
 	if err != nil {
 		panic(err)

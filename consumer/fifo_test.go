@@ -20,8 +20,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
-	"github.com/sqsonce/sqsonce/internal/testscale"
+	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // order watches the messages of groups, numbered from 0 within each.
@@ -151,7 +151,7 @@ func (s script) play(t *testing.T) (wrong []string) {
 			}
 		}
 		late := latencies(s.seed, 200*time.Millisecond)
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			f := late(c)
 			mu.Lock()
 			defer mu.Unlock()
@@ -223,7 +223,7 @@ func (s script) play(t *testing.T) (wrong []string) {
 }
 
 func TestAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
-	if err := flag.Set("rapid.checks", strconv.Itoa(testscale.N(t, 100))); err != nil {
+	if err := flag.Set("rapid.checks", strconv.Itoa(testutil.N(t, 100))); err != nil {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(r *rapid.T) {
@@ -385,14 +385,14 @@ func TestALaneIsGivenBackFollowersFirst(t *testing.T) {
 		time.Sleep(time.Minute)
 		var mu sync.Mutex
 		var visible []int
-		p.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault { // calls the server itself
+		p.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault { // calls the server itself
 			if c.Operation == "ChangeMessageVisibilityBatch" {
 				n, _ := p.depths(p.queueURL)
 				mu.Lock()
 				defer mu.Unlock()
 				visible = append(visible, n)
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.finishClean()
 		p.faults(nil)
@@ -428,12 +428,12 @@ func TestAFollowerOnItsLastReceiveIsHandledInOrderDuringAStop(t *testing.T) {
 func TestALostReceiveAnswerIsFetchedAgain(t *testing.T) {
 	bubble(t, 1, true, func(t *testing.T, p *pool) {
 		lost := 0
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation == "ReceiveMessage" && lost < 5 { // more than the client itself tries
 				lost++
-				return memqueue.Fault{LoseAnswer: true}
+				return sqstest.Fault{LoseAnswer: true}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.sendGroup("a", "a-0", "a-1")
 		p.start()

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // The tests in this file hold what users of other consumers have lost. Each
@@ -50,8 +50,8 @@ func TestTwoDeliveriesOfAMessageAreDeletedInOneBatch(t *testing.T) {
 		p.send(numbered(5)...)
 		duplicated := false
 		deletes := 0
-		p.faults(func(c memqueue.Call) memqueue.Fault {
-			f := memqueue.Fault{DelayAfter: 50 * time.Millisecond}
+		p.faults(func(c sqstest.Call) sqstest.Fault {
+			f := sqstest.Fault{DelayAfter: 50 * time.Millisecond}
 			if c.Operation == "ReceiveMessage" && !duplicated {
 				duplicated, f.Duplicate = true, true
 			}
@@ -79,11 +79,11 @@ func TestTwoDeliveriesOfAMessageAreDeletedInOneBatch(t *testing.T) {
 func TestDeletesThatFillNoBatchAreSentAtAStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.send(numbered(23)...)
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation == "DeleteMessageBatch" {
-				return memqueue.Fault{Delay: 900 * time.Millisecond}
+				return sqstest.Fault{Delay: 900 * time.Millisecond}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(time.Second); return nil }
 		p.start()
@@ -99,7 +99,7 @@ func TestALongPollIsNeverCutOffByAStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		var mu sync.Mutex
 		var cut []error
-		p.server.Control(func(ctx context.Context, c memqueue.Call) memqueue.Fault {
+		p.server.Control(func(ctx context.Context, c sqstest.Call) sqstest.Fault {
 			if c.Operation == "ReceiveMessage" {
 				context.AfterFunc(ctx, func() {
 					mu.Lock()
@@ -107,7 +107,7 @@ func TestALongPollIsNeverCutOffByAStop(t *testing.T) {
 					cut = append(cut, ctx.Err())
 				})
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.start()
 		synctest.Wait()
@@ -161,21 +161,21 @@ func TestHeartbeatsEndWithTheirMessage(t *testing.T) {
 func TestNeitherErrorsNorHungConnectionsStopTheReceiving(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		random := rand.New(rand.NewPCG(1, 1)) // one receive is out at a time
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation != "ReceiveMessage" {
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			}
 			switch random.IntN(5) {
 			case 1:
-				return memqueue.Fault{Delay: 24 * time.Hour} // a NAT that forgot the connection
+				return sqstest.Fault{Delay: 24 * time.Hour} // a NAT that forgot the connection
 			case 2:
-				return memqueue.Fault{LoseAnswer: true}
+				return sqstest.Fault{LoseAnswer: true}
 			case 3:
-				return memqueue.Fault{Error: &memqueue.Error{Code: "ExpiredToken", Status: 403, SenderFault: true}}
+				return sqstest.Fault{Error: &sqstest.Error{Code: "ExpiredToken", Status: 403, SenderFault: true}}
 			case 4:
-				return memqueue.Fault{Error: &memqueue.Error{Code: "RequestThrottled", Status: 400, SenderFault: true}}
+				return sqstest.Fault{Error: &sqstest.Error{Code: "RequestThrottled", Status: 400, SenderFault: true}}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.start()
 		for i := range 20 {
@@ -317,11 +317,11 @@ func TestDeadLettersOfAMebibyteAreSplitOverCalls(t *testing.T) {
 			p.send(fmt.Sprint(i) + strings.Repeat("x", 300<<10))
 		}
 		var entries []int
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation == "SendMessageBatch" {
 				entries = append(entries, c.Entries)
 			}
-			return memqueue.Fault{DelayAfter: 50 * time.Millisecond}
+			return sqstest.Fault{DelayAfter: 50 * time.Millisecond}
 		})
 		p.start()
 		time.Sleep(time.Minute)
@@ -377,11 +377,11 @@ func TestOneSlowMessageHoldsBackNobody(t *testing.T) {
 func TestCredentialsThatComeBackAreEnough(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		expired := false
-		p.faults(func(memqueue.Call) memqueue.Fault {
+		p.faults(func(sqstest.Call) sqstest.Fault {
 			if expired {
-				return memqueue.Fault{Error: &memqueue.Error{Code: "ExpiredTokenException", Status: 403, SenderFault: true}}
+				return sqstest.Fault{Error: &sqstest.Error{Code: "ExpiredTokenException", Status: 403, SenderFault: true}}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(time.Minute); return nil }
 		p.start()
@@ -404,10 +404,10 @@ func TestDeletesThatFailForAnHourPileUpToABound(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
 		down := true
-		p.faults(func(c memqueue.Call) memqueue.Fault {
-			f := memqueue.Fault{DelayAfter: 20 * time.Millisecond}
+		p.faults(func(c sqstest.Call) sqstest.Fault {
+			f := sqstest.Fault{DelayAfter: 20 * time.Millisecond}
 			if c.Operation == "DeleteMessageBatch" && down {
-				f.Error = &memqueue.Error{Code: "InternalError"}
+				f.Error = &sqstest.Error{Code: "InternalError"}
 			}
 			return f
 		})
@@ -465,11 +465,11 @@ func TestEachEntryOfABatchIsAnsweredForItself(t *testing.T) {
 				failed += bad
 			}
 		}
-		p.faults(func(c memqueue.Call) memqueue.Fault {
-			f := memqueue.Fault{DelayAfter: 10 * time.Millisecond}
+		p.faults(func(c sqstest.Call) sqstest.Fault {
+			f := sqstest.Fault{DelayAfter: 10 * time.Millisecond}
 			if c.Operation == "DeleteMessageBatch" && c.Entries > 2 {
 				f.FailEntries = []int{1}
-				f.EntryError = &memqueue.Error{Code: "RequestThrottled", SenderFault: true}
+				f.EntryError = &sqstest.Error{Code: "RequestThrottled", SenderFault: true}
 			}
 			return f
 		})

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // What SQS answers a second late, it answers 80 deletes a second, and as many
@@ -20,7 +20,7 @@ func TestASlowQueueDoesNotCostThePoolItsReceipts(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 500
 		p.send(numbered(8000)...)
-		p.faults(func(memqueue.Call) memqueue.Fault { return memqueue.Fault{DelayAfter: time.Second} })
+		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{DelayAfter: time.Second} })
 		var again atomic.Int32
 		p.handler = func(_ context.Context, m consumer.Message) error {
 			if m.ReceiveCount > 1 {
@@ -51,7 +51,7 @@ func TestManyReleasesDoNotHoldUpHeartbeats(t *testing.T) {
 		p.cfg.Concurrency, p.cfg.Visibility, p.cfg.CancelOnLostReceipt = 100, 10*time.Second, true
 		p.send("long")
 		p.send(numbered(4000)...)
-		p.faults(func(memqueue.Call) memqueue.Fault { return memqueue.Fault{DelayAfter: 2 * time.Second} })
+		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{DelayAfter: 2 * time.Second} })
 		var lost atomic.Bool
 		p.handler = func(ctx context.Context, m consumer.Message) error {
 			if m.Body != "long" {
@@ -115,11 +115,11 @@ func TestAReceiptLostBetweenTwoTriesCancelsTheSecond(t *testing.T) {
 		p.cfg.Random = func() float64 { return 0.5 }
 		p.send("a")
 		p.cfg.Hooks.Handled = func(consumer.Message, consumer.Disposition, time.Duration) { time.Sleep(2 * time.Second) }
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation != "ChangeMessageVisibilityBatch" {
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			}
-			return memqueue.Fault{FailEntries: []int{0}, EntryError: &memqueue.Error{Code: "ReceiptHandleIsInvalid"}}
+			return sqstest.Fault{FailEntries: []int{0}, EntryError: &sqstest.Error{Code: "ReceiptHandleIsInvalid"}}
 		})
 		tries := 0
 		p.handler = func(ctx context.Context, _ consumer.Message) error {
@@ -150,11 +150,11 @@ func TestAReceiptLostBetweenTwoTriesCancelsTheSecond(t *testing.T) {
 func TestARetryInTwelveHoursComesInTwelveHours(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send("a")
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation == "GetQueueAttributes" {
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			}
-			return memqueue.Fault{Delay: 15 * time.Millisecond, DelayAfter: 15 * time.Millisecond}
+			return sqstest.Fault{Delay: 15 * time.Millisecond, DelayAfter: 15 * time.Millisecond}
 		})
 		var tried []time.Time
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -180,11 +180,11 @@ func TestAStopDoesNotWaitForAnAcksBackoff(t *testing.T) {
 		p.cfg.DrainTimeout = time.Second
 		p.send("a")
 		var up atomic.Bool
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation == "DeleteMessageBatch" && !up.Load() {
-				return memqueue.Fault{FailEntries: []int{0}}
+				return sqstest.Fault{FailEntries: []int{0}}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.start()
 		time.Sleep(56*time.Second + 100*time.Millisecond) // just after a try: the next is eight seconds away

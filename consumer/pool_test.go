@@ -19,14 +19,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // pool is a queue with a dead-letter queue and a consumer of it, in memory and
 // in virtual time.
 type pool struct {
 	t        *testing.T
-	server   *memqueue.Server
+	server   *sqstest.Server
 	client   *sqs.Client
 	queueURL string
 	dlqURL   string
@@ -49,7 +49,7 @@ type pool struct {
 func bubble(t *testing.T, maxReceives int, fifo bool, test func(t *testing.T, p *pool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		server := memqueue.New(memqueue.Config{})
+		server := sqstest.New(sqstest.Config{})
 		cfg := server.AWSConfig()
 		cfg.Credentials = aws.AnonymousCredentials{} // signing is a third of the cost of a call
 		p := &pool{
@@ -80,13 +80,13 @@ func (p *pool) create(name string, attributes map[string]string) string {
 }
 
 // faults counts calls and lets each be met with a fault.
-func (p *pool) faults(hook func(c memqueue.Call) memqueue.Fault) {
-	p.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+func (p *pool) faults(hook func(c sqstest.Call) sqstest.Fault) {
+	p.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 		p.mu.Lock()
 		p.calls[c.Operation]++
 		p.mu.Unlock()
 		if hook == nil {
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		}
 		p.hooking.Lock()
 		defer p.hooking.Unlock()
@@ -104,13 +104,13 @@ func (p *pool) locked(f func()) {
 // latencies gives every call a duration of its own, so that no two things
 // happen at the same instant and a seed says everything. The longer they are,
 // the fuller are the batches and the cheaper is the test.
-func latencies(seed uint64, most time.Duration) func(memqueue.Call) memqueue.Fault {
+func latencies(seed uint64, most time.Duration) func(sqstest.Call) sqstest.Fault {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 1))
-	return func(memqueue.Call) memqueue.Fault {
+	return func(sqstest.Call) sqstest.Fault {
 		mu.Lock()
 		defer mu.Unlock()
-		return memqueue.Fault{
+		return sqstest.Fault{
 			Delay:      time.Duration(random.Int64N(int64(most / 2))),
 			DelayAfter: time.Duration(random.Int64N(int64(most / 2))),
 		}

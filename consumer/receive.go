@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/internal/deep"
+	"github.com/sqsonce/sqsonce/internal/stack"
 )
 
 // systemAttributes are asked for by name; "All" would bring more than is used.
@@ -35,7 +35,7 @@ func (c *Consumer) kick() {
 			break
 		}
 		c.workers.start(func() {
-			deep.ForCall()
+			stack.ForCall()
 			c.poll(n)
 		})
 	}
@@ -76,7 +76,7 @@ func (c *Consumer) poll(n int) {
 	c.floor.answered(n, turnsOf(entered), len(messages) == 0)
 	for _, l := range entered {
 		c.workers.start(func() {
-			deep.ForMessage()
+			stack.ForMessage()
 			c.runLane(l)
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 func TestEveryMessageIsHandledAndDeleted(t *testing.T) {
@@ -33,7 +33,7 @@ func TestEveryMessageIsHandledAndDeleted(t *testing.T) {
 func TestBatchesAreFullAtAnyLatencyOfTheQueue(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send(numbered(2000)...)
-		p.faults(func(memqueue.Call) memqueue.Fault { return memqueue.Fault{DelayAfter: 15 * time.Millisecond} })
+		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{DelayAfter: 15 * time.Millisecond} })
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(5 * time.Millisecond); return nil }
 		p.start()
 		time.Sleep(5 * time.Second)
@@ -54,7 +54,7 @@ func TestSlotsOfOneMomentAreFilledByOneReceive(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
 		p.send(numbered(1000)...)
-		p.faults(func(memqueue.Call) memqueue.Fault { return memqueue.Fault{} })
+		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{} })
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(time.Second); return nil }
 		p.start()
 		time.Sleep(99*time.Second + 500*time.Millisecond)
@@ -72,7 +72,7 @@ func TestAReceiveYieldsToThoseWhoGiveSlotsBack(t *testing.T) {
 		p.cfg.Concurrency = 10
 		p.cfg.Yield = func(string) { time.Sleep(time.Microsecond) }
 		p.send(numbered(1000)...)
-		p.faults(func(memqueue.Call) memqueue.Fault { return memqueue.Fault{} })
+		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{} })
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(time.Second); return nil }
 		p.start()
 		time.Sleep(99*time.Second + 500*time.Millisecond)
@@ -125,11 +125,11 @@ func TestHeartbeatsOfOneMomentShareTheirCall(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.send(numbered(10)...)
 		var entries []int
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation == "ChangeMessageVisibilityBatch" {
 				entries = append(entries, c.Entries)
 			}
-			return memqueue.Fault{DelayAfter: 10 * time.Millisecond}
+			return sqstest.Fault{DelayAfter: 10 * time.Millisecond}
 		})
 		p.cfg.Random = func() float64 { return 0.5 } // no jitter
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(50 * time.Second); return nil }
@@ -149,12 +149,12 @@ func TestHeartbeatsSurviveFailuresOfTheirCalls(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.send(numbered(3)...)
 		n := 0
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation != "ChangeMessageVisibilityBatch" {
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			}
 			n++
-			return memqueue.Fault{FailEntries: []int{n % 3}}
+			return sqstest.Fault{FailEntries: []int{n % 3}}
 		})
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(20 * time.Minute); return nil }
 		p.start()
@@ -170,11 +170,11 @@ func TestHeartbeatsSurviveFailuresOfTheirCalls(t *testing.T) {
 func TestReceiveErrorsNeverEndTheRun(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		broken := true
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if broken && c.Operation == "ReceiveMessage" {
-				return memqueue.Fault{Error: &memqueue.Error{Code: "InternalError", Message: "try later", Status: 500}}
+				return sqstest.Fault{Error: &sqstest.Error{Code: "InternalError", Message: "try later", Status: 500}}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.start()
 		time.Sleep(10 * time.Minute)
@@ -195,11 +195,11 @@ func TestReceiveErrorsNeverEndTheRun(t *testing.T) {
 func TestAHungReceiveIsCutOff(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		var hung atomic.Bool
-		p.faults(func(c memqueue.Call) memqueue.Fault {
+		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation == "ReceiveMessage" && !hung.Swap(true) {
-				return memqueue.Fault{Delay: 24 * time.Hour}
+				return sqstest.Fault{Delay: 24 * time.Hour}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		p.send("waiting")
 		p.start()
@@ -215,11 +215,11 @@ func TestAHungReceiveIsCutOff(t *testing.T) {
 func TestAServerThatHangsCostsNothingButItsTime(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		var hangs atomic.Bool
-		p.faults(func(memqueue.Call) memqueue.Fault {
+		p.faults(func(sqstest.Call) sqstest.Fault {
 			if hangs.Load() {
-				return memqueue.Fault{Delay: 1000 * time.Hour}
+				return sqstest.Fault{Delay: 1000 * time.Hour}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		hang := func() {
 			hangs.Store(true)
@@ -284,8 +284,8 @@ func TestAMissingQueueEndsTheStart(t *testing.T) {
 
 func TestDeniedAccessEndsTheStart(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
-		p.faults(func(memqueue.Call) memqueue.Fault {
-			return memqueue.Fault{Error: &memqueue.Error{Code: "AccessDenied", Message: "no", Status: 403, SenderFault: true}}
+		p.faults(func(sqstest.Call) sqstest.Fault {
+			return sqstest.Fault{Error: &sqstest.Error{Code: "AccessDenied", Message: "no", Status: 403, SenderFault: true}}
 		})
 		p.start()
 		if err := <-p.done; err == nil || !strings.Contains(err.Error(), "AccessDenied") {
@@ -393,13 +393,13 @@ func TestALostReceiptCancelsTheHandlerWhereNoLeaseGuardsIt(t *testing.T) {
 		bubble(t, 10, false, func(t *testing.T, p *pool) {
 			p.cfg.CancelOnLostReceipt = cancels
 			p.send("one")
-			p.faults(func(c memqueue.Call) memqueue.Fault {
+			p.faults(func(c sqstest.Call) sqstest.Fault {
 				if c.Operation == "ChangeMessageVisibilityBatch" {
-					return memqueue.Fault{FailEntries: []int{0}, EntryError: &memqueue.Error{
+					return sqstest.Fault{FailEntries: []int{0}, EntryError: &sqstest.Error{
 						Code: "ReceiptHandleIsInvalid", Message: "gone", SenderFault: true,
 					}}
 				}
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			})
 			var cause error
 			p.handler = func(ctx context.Context, _ consumer.Message) error {
@@ -425,11 +425,11 @@ func TestAMessageStaysHiddenUntilItsEndIsAnswered(t *testing.T) {
 		bubble(t, 10, false, func(t *testing.T, p *pool) {
 			p.handler = func(context.Context, consumer.Message) error { return err }
 			down := true
-			p.faults(func(c memqueue.Call) memqueue.Fault {
+			p.faults(func(c sqstest.Call) sqstest.Fault {
 				if down && (c.Operation == "DeleteMessageBatch" || c.Operation == "SendMessageBatch") {
-					return memqueue.Fault{Error: &memqueue.Error{Code: "InternalError"}}
+					return sqstest.Fault{Error: &sqstest.Error{Code: "InternalError"}}
 				}
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			})
 			p.locked(func() { down = false })
 			p.send("one")

@@ -13,14 +13,14 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
-	"github.com/sqsonce/sqsonce/internal/testscale"
+	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // TestAStopAtAnyMomentStrandsAndBurnsNothing is the hardest case: with a
 // maxReceiveCount of 1, whatever is received and not handled is dead-lettered.
 func TestAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
-	for seed := range testscale.N(t, 100) {
+	for seed := range testutil.N(t, 100) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			t.Parallel()
 			bubble(t, 1, false, func(t *testing.T, p *pool) {
@@ -217,8 +217,8 @@ func TestAStopBeforeTheStartReceivesNothing(t *testing.T) {
 
 func TestAStopWhileTheQueueIsNotReachedYetEndsTheRun(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
-		p.faults(func(memqueue.Call) memqueue.Fault {
-			return memqueue.Fault{Error: &memqueue.Error{Code: "InternalError"}}
+		p.faults(func(sqstest.Call) sqstest.Fault {
+			return sqstest.Fault{Error: &sqstest.Error{Code: "InternalError"}}
 		})
 		p.start()
 		time.Sleep(time.Hour)
@@ -235,8 +235,8 @@ func TestAStopDuringTheAnswersLosesNone(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.send(numbered(37)...)
 		n := 0
-		p.faults(func(c memqueue.Call) memqueue.Fault {
-			f := memqueue.Fault{DelayAfter: 300 * time.Millisecond}
+		p.faults(func(c sqstest.Call) sqstest.Fault {
+			f := sqstest.Fault{DelayAfter: 300 * time.Millisecond}
 			if c.Operation == "DeleteMessageBatch" {
 				n++
 				f.FailEntries = []int{n % 10, (n + 3) % 10}

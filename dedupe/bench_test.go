@@ -8,7 +8,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
-	"github.com/sqsonce/sqsonce/internal/deep"
+	"github.com/sqsonce/sqsonce/internal/stack"
 )
 
 // What a guard costs beside its store: a name that runs, and one that is
@@ -36,7 +36,7 @@ func BenchmarkDo(b *testing.B) {
 	for _, way := range []struct {
 		name  string
 		first func()
-	}{{"Goroutine", func() {}}, {"GoroutineWithRoom", deep.ForMessage}} {
+	}{{"Goroutine", func() {}}, {"GoroutineWithRoom", stack.ForMessage}} {
 		b.Run(way.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
-	"github.com/sqsonce/sqsonce/internal/testscale"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // The exploration walks through every interleaving of three attempts on one
@@ -559,14 +559,14 @@ func TestNoLongWalkBreaksThePromise(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("%s: seed %d", name, seed)
 		rnd := rand.New(rand.NewPCG(seed, 0))
-		for range testscale.N(t, 6000) {
+		for range testutil.N(t, 6000) {
 			x.wander(rnd, 30)
 		}
 	}
 }
 
 func TestNoInterleavingBreaksThePromise(t *testing.T) {
-	deepest, states := 99, testscale.N(t, 60_000)
+	deepest, states := 99, testutil.N(t, 60_000)
 	if s := os.Getenv("SQSONCE_EXPLORE_DEPTH"); s != "" {
 		var err error
 		if deepest, err = strconv.Atoi(s); err != nil {

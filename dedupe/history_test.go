@@ -18,7 +18,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
-	"github.com/sqsonce/sqsonce/internal/testscale"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // The specification below is the prose of the package documentation, as a
@@ -350,7 +350,7 @@ func record(t *testing.T, seed uint64) []porcupine.Operation {
 
 func TestConcurrentHistoriesFollowThePromise(t *testing.T) {
 	operations := map[string]int{}
-	for seed := range testscale.N(t, 60) {
+	for seed := range testutil.N(t, 60) {
 		history := record(t, uint64(seed))
 		for _, op := range history {
 			operations[fmt.Sprintf("%T %s", op.Input, op.Output.(answer).kind)]++
@@ -371,7 +371,7 @@ func TestConcurrentHistoriesFollowThePromise(t *testing.T) {
 	}
 	t.Log(operations)
 	for _, kind := range []string{"opDone lost", "opDone unsure", "opClaim unsure", "opClaim held", "opEnd "} {
-		if operations["dedupe_test."+kind] == 0 && testscale.N(t, 60) >= 60 {
+		if operations["dedupe_test."+kind] == 0 && testutil.N(t, 60) >= 60 {
 			t.Errorf("no history has %q: %v", kind, operations)
 		}
 	}

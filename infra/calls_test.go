@@ -78,7 +78,7 @@ func with(a, b map[string][]string) map[string][]string {
 
 func TestTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
 	// --local, which has no AWS, brings the producer's API and the queue along.
-	calls := callsOf(t, "./cmd/worker", "internal/producerapi", "consumer/memqueue")
+	calls := callsOf(t, "./cmd/worker", "internal/producerapi", "sqstest")
 	for _, name := range methods(reflect.TypeFor[consumer.Queue]()) {
 		calls[name] = append(calls[name], "consumer.Queue")
 	}

@@ -19,9 +19,9 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // defaultURL is where "worker --local" and "producer serve" listen.
@@ -59,8 +59,8 @@ func (f queueFlags) check(bad *problems) {
 	}
 }
 
-func (f queueFlags) keys() (*jsonkey.Extractor, error) {
-	return jsonkey.New(jsonkey.Config{Key: f.Key, Fingerprint: f.Fingerprint})
+func (f queueFlags) keys() (*names.Extractor, error) {
+	return names.New(names.Config{Key: f.Key, Fingerprint: f.Fingerprint})
 }
 
 // api is the HTTP API over the queue and the table.

@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/names"
 )
 
-func jsonkeySource(body string) jsonkey.Source { return jsonkey.Source{Body: body} }
+func jsonkeySource(body string) names.Source { return names.Source{Body: body} }
 
 func TestSendSaysWhatBecameOfTheMessage(t *testing.T) {
 	t.Parallel()

@@ -16,14 +16,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/names"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 const token = "0123456789abcdef"
@@ -51,7 +51,7 @@ type rig struct {
 // localRig has everything in memory, and the commands go over HTTP.
 func localRig(t *testing.T) *rig {
 	t.Helper()
-	server := memqueue.New(memqueue.Config{})
+	server := sqstest.New(sqstest.Config{})
 	r := &rig{t: t, queue: sqs.NewFromConfig(server.AWSConfig()), store: memstore.New(), runs: make(map[string]int)}
 	r.create("orders")
 	api, err := producerapi.New(producerapi.Config{
@@ -101,9 +101,9 @@ func (r *rig) create(name string) {
 	}
 }
 
-func keys(t *testing.T) *jsonkey.Extractor {
+func keys(t *testing.T) *names.Extractor {
 	t.Helper()
-	k, err := jsonkey.New(jsonkey.Config{})
+	k, err := names.New(names.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func (r *rig) work(n int) {
 		}
 		k := keys(r.t)
 		keyOf := func(m consumer.Message) (dedupe.Key, error) {
-			name, fp, err := k.Extract(jsonkey.Source{Body: m.Body, Attribute: m.Attribute})
+			name, fp, err := k.Extract(names.Source{Body: m.Body, Attribute: m.Attribute})
 			_, order := m.Attribute(consumer.AttrReason)
 			return dedupe.Key{Name: name, Fingerprint: fp, MessageID: m.ID, RedriveOrder: order, LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1}, err
 		}

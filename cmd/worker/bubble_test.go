@@ -20,13 +20,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // inBubble is a worker whose queue, store and target are all in this process,
@@ -36,7 +36,7 @@ import (
 type inBubble struct {
 	*worker
 	t      *testing.T
-	server *memqueue.Server
+	server *sqstest.Server
 	store  *shakyStore
 	dlqURL string
 	target *pipedTarget
@@ -49,7 +49,7 @@ type inBubble struct {
 // newInBubble wires a worker; begin starts it.
 func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...string) *inBubble {
 	t.Helper()
-	b := &inBubble{t: t, server: memqueue.New(memqueue.Config{}), store: &shakyStore{Store: memstore.New()}, target: newPipedTarget(h)}
+	b := &inBubble{t: t, server: sqstest.New(sqstest.Config{}), store: &shakyStore{Store: memstore.New()}, target: newPipedTarget(h)}
 	c := settings(t, append([]string{"--local", "--target-url", "http://target.invalid/work"}, args...)...)
 	client := sqs.NewFromConfig(b.server.AWSConfig())
 	queueURL, dlqURL, err := awsenv.CreateQueue(t.Context(), client, localQueue)
@@ -62,8 +62,8 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
-		return memqueue.Fault{Delay: latency(8 * time.Millisecond)}
+	b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
+		return sqstest.Fault{Delay: latency(8 * time.Millisecond)}
 	})
 	b.worker = &worker{
 		cfg: c, log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, protector: ecs.New(ecs.Config{}),

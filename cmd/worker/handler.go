@@ -11,11 +11,11 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/target"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // newPool builds the way of a message: consumer, telemetry, guard, handler.
@@ -36,7 +36,7 @@ func (w *worker) newPool() error {
 	if err != nil {
 		return err
 	}
-	keys, err := jsonkey.New(c.keyConfig())
+	keys, err := names.New(c.keyConfig())
 	if err != nil {
 		return err
 	}
@@ -85,9 +85,9 @@ func protected(p *ecs.Protector) consumer.Middleware {
 type work = func(context.Context, consumer.Message) (dedupe.Payload, error)
 
 // keyOf says which name a message stands for.
-func keyOf(keys *jsonkey.Extractor) func(consumer.Message) (dedupe.Key, error) {
+func keyOf(keys *names.Extractor) func(consumer.Message) (dedupe.Key, error) {
 	return func(m consumer.Message) (dedupe.Key, error) {
-		name, fingerprint, err := keys.Extract(jsonkey.Source{
+		name, fingerprint, err := keys.Extract(names.Source{
 			Body: m.Body, Attribute: m.Attribute, MessageID: m.ID, DedupID: m.DedupID,
 		})
 		if err != nil {
@@ -103,7 +103,7 @@ func keyOf(keys *jsonkey.Extractor) func(consumer.Message) (dedupe.Key, error) {
 
 // nameOf is the name for logs and dead letters; a message that has none is
 // told of by its handler.
-func nameOf(keys *jsonkey.Extractor) func(consumer.Message) (string, bool) {
+func nameOf(keys *names.Extractor) func(consumer.Message) (string, bool) {
 	return func(m consumer.Message) (string, bool) {
 		key, err := keyOf(keys)(m)
 		return key.Name, err == nil

@@ -19,9 +19,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // patience is how long a test waits for what has to happen.
@@ -159,7 +159,7 @@ func anySDK(endpoint string) *sqs.Client {
 // outside the worker, which finds them by its environment.
 type outside struct {
 	sqs      *sqs.Client
-	queue    *memqueue.Server
+	queue    *sqstest.Server
 	queueURL string
 	dlqURL   string
 	dynamo   *dynamodb.Client
@@ -168,7 +168,7 @@ type outside struct {
 
 func newOutside(t *testing.T) *outside {
 	t.Helper()
-	o := &outside{queue: memqueue.New(memqueue.Config{}), dynamo: emulators.DynamoDBClient(t), table: "worker-" + unique(t)}
+	o := &outside{queue: sqstest.New(sqstest.Config{}), dynamo: emulators.DynamoDBClient(t), table: "worker-" + unique(t)}
 	srv := httptest.NewServer(o.queue)
 	t.Cleanup(srv.Close)
 	o.queue.SetBaseURL(srv.URL)

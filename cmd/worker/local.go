@@ -10,11 +10,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/names"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // localParts are what --local brings along: queue, store, and the producer API.
 type localParts struct {
 	backend
-	server           *memqueue.Server
+	server           *sqstest.Server
 	queueListener    net.Listener
 	producer         *producerapi.API
 	producerListener net.Listener
@@ -59,7 +59,7 @@ func (l *localParts) open(ctx context.Context, c config, instrument func(*aws.Co
 	if l.queueListener, err = listenQueue(c.QueueAddr, log); err != nil {
 		return err
 	}
-	l.server = memqueue.New(memqueue.Config{BaseURL: "http://" + l.queueListener.Addr().String()})
+	l.server = sqstest.New(sqstest.Config{BaseURL: "http://" + l.queueListener.Addr().String()})
 	store := memstore.New()
 	l.store = store
 	cfg := l.server.AWSConfig()
@@ -69,7 +69,7 @@ func (l *localParts) open(ctx context.Context, c config, instrument func(*aws.Co
 	if l.queueURL, l.dlqURL, err = awsenv.CreateQueue(ctx, l.queue, localQueue); err != nil {
 		return err
 	}
-	keys, err := jsonkey.New(c.keyConfig())
+	keys, err := names.New(c.keyConfig())
 	if err != nil {
 		return &awsenv.SettingsError{Problems: []string{err.Error()}}
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go/middleware"
 
-	"github.com/sqsonce/sqsonce/internal/testscale"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 func TestLocalWorkerHandlesEachNameOnce(t *testing.T) {
@@ -28,7 +28,7 @@ func TestLocalWorkerHandlesEachNameOnce(t *testing.T) {
 	for range 20 {
 		send(t, client, queueURL, body("order-17"))
 	}
-	n := testscale.N(t, 200)
+	n := testutil.N(t, 200)
 	for i := range n {
 		send(t, client, queueURL, body(fmt.Sprintf("order-x%d", i)))
 	}
@@ -70,7 +70,7 @@ func TestPostedNameIsHandledOnceHoweverOftenItIsPosted(t *testing.T) {
 	for range 50 {
 		posts.Go(func() { post("order-17") })
 	}
-	n := testscale.N(t, 1000)
+	n := testutil.N(t, 1000)
 	for part := range 20 {
 		posts.Go(func() {
 			for i := part; i < n; i += 20 {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/internal/testscale"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // An outage of a minute with a backlog, where SQS dead-letters a message after
@@ -46,7 +46,7 @@ func TestOutageBurnsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := testscale.N(t, max(tc.messages, 200))
+				n := testutil.N(t, max(tc.messages, 200))
 				target := failingTarget{then: tc.then}
 				b := newInBubble(t, 3, target.ServeHTTP, tc.args...)
 				for i := range n {

@@ -12,10 +12,10 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/target"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 const (
@@ -130,7 +130,7 @@ func (c config) partProblems() []error {
 	errs = append(errs, err)
 	_, err = consumer.New(nil, unused, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
 	errs = append(errs, err)
-	_, err = jsonkey.New(c.keyConfig())
+	_, err = names.New(c.keyConfig())
 	errs = append(errs, err)
 	for _, host := range c.AdminHosts {
 		if err := console.CheckHost(host); err != nil {
@@ -240,8 +240,8 @@ func (c config) storeConfig(log *slog.Logger) dynamo.Config {
 	return cfg
 }
 
-func (c config) keyConfig() jsonkey.Config {
-	return jsonkey.Config{Key: c.Key, Fingerprint: c.Fingerprint}
+func (c config) keyConfig() names.Config {
+	return names.Config{Key: c.Key, Fingerprint: c.Fingerprint}
 }
 
 func (c config) targetConfig(queueName string) target.Config {

@@ -15,7 +15,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/dedupe/storetest"
-	"github.com/sqsonce/sqsonce/internal/testscale"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // operation is one thing to do to a store.
@@ -149,7 +149,7 @@ func (s *script) draw(rt *rapid.T, name string) operation {
 // and compares every answer.
 func TestMemoryAndDynamoDBAnswerTheSame(t *testing.T) {
 	onEveryEndpoint(t, func(t *testing.T, client *dynamodb.Client) {
-		rounds := testscale.N(t, 3)
+		rounds := testutil.N(t, 3)
 		for mode, batching := range modes {
 			t.Run(mode, func(t *testing.T) {
 				table := newTable(t, client)

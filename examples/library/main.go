@@ -16,10 +16,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/names"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // receipt is what becomes of an order; it is kept with the order's name, and
@@ -39,7 +39,7 @@ func main() {
 // run sends two orders, one of them three times, and stops when all five
 // deliveries are done with.
 func run(ctx context.Context, out io.Writer) error {
-	client := sqs.NewFromConfig(memqueue.New(memqueue.Config{}).AWSConfig())
+	client := sqs.NewFromConfig(sqstest.New(sqstest.Config{}).AWSConfig())
 	queue, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("orders")})
 	if err != nil {
 		return err
@@ -51,12 +51,12 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	names, err := jsonkey.New(jsonkey.Config{Key: "order"})
+	extractor, err := names.New(names.Config{Key: "order"})
 	if err != nil {
 		return err
 	}
 	keyOf := func(m consumer.Message) (dedupe.Key, error) {
-		name, fingerprint, err := names.Extract(jsonkey.Source{Body: m.Body, Attribute: m.Attribute})
+		name, fingerprint, err := extractor.Extract(names.Source{Body: m.Body, Attribute: m.Attribute})
 		return dedupe.Key{
 			Name: name, Fingerprint: fingerprint, MessageID: m.ID,
 			LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/sqsonce/sqsonce/internal/deep"
+	"github.com/sqsonce/sqsonce/internal/stack"
 )
 
 // Errors of [Batcher.Do] that are not the answer to its item.
@@ -236,7 +236,7 @@ func (b *Batcher[T, R]) dispatch() {
 		}
 		b.out++
 		b.calls.Go(func() {
-			deep.ForCall()
+			stack.ForCall()
 			b.run(batch)
 		})
 		if batch == nil {

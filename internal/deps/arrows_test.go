@@ -41,6 +41,15 @@ func violations(pkgs []pkg) []string {
 			forbid(p, "dedupe does not know consumer", p.Deps, within("consumer"))
 			forbid(p, "dedupe knows nothing of SQS", p.Deps, awsService("sqs"))
 		}
+		if within("names")(p.ImportPath) || within("sqstest")(p.ImportPath) {
+			forbid(p, "names and sqstest do not know consumer", p.Deps, within("consumer"))
+		}
+		if within("sqstest")(p.ImportPath) {
+			forbid(p, "sqstest does not know dedupe", p.Deps, within("dedupe"))
+		}
+		if within("names")(p.ImportPath) {
+			forbid(p, "names knows nothing of AWS", p.Deps, awsService("sqs"))
+		}
 		if p.ImportPath == module+"/consumer" || p.ImportPath == module+"/dedupe" {
 			forbid(p, "a root package does not use its own parts", p.Deps, below(p.ImportPath))
 		}
@@ -86,10 +95,11 @@ func TestArrowsThatPointTheWrongWayAreFound(t *testing.T) {
 		want int
 	}{
 		"consumer to dedupe":          {pkg{ImportPath: module + "/consumer", Deps: []string{module + "/dedupe"}}, 1},
-		"memqueue to memstore":        {pkg{ImportPath: module + "/consumer/memqueue", Deps: []string{module + "/dedupe/memstore"}}, 1},
+		"sqstest to memstore":         {pkg{ImportPath: module + "/sqstest", Deps: []string{module + "/dedupe/memstore"}}, 1},
 		"consumer to DynamoDB":        {pkg{ImportPath: module + "/consumer", Deps: []string{"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"}}, 1},
 		"consumer to SQS":             {pkg{ImportPath: module + "/consumer", Deps: []string{"github.com/aws/aws-sdk-go-v2/service/sqs"}}, 0},
-		"dedupe to consumer":          {pkg{ImportPath: module + "/dedupe/jsonkey", Deps: []string{module + "/consumer"}}, 1},
+		"dedupe to consumer":          {pkg{ImportPath: module + "/dedupe/storetest", Deps: []string{module + "/consumer"}}, 1},
+		"names to consumer":           {pkg{ImportPath: module + "/names", Deps: []string{module + "/consumer"}}, 1},
 		"dedupe to its store":         {pkg{ImportPath: module + "/dedupe", Deps: []string{module + "/dedupe/dynamo"}}, 1},
 		"store to dedupe":             {pkg{ImportPath: module + "/dedupe/dynamo", Deps: []string{module + "/dedupe"}}, 0},
 		"dedupe to the SDK":           {pkg{ImportPath: module + "/dedupe", Imports: []string{"github.com/aws/aws-sdk-go-v2/aws"}}, 1},

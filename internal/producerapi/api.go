@@ -19,8 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/batch"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // Defaults of [Config].
@@ -51,7 +51,7 @@ type Config struct {
 	Scope string
 
 	// Keys finds names and fingerprints in bodies; the workers' own. Required.
-	Keys *jsonkey.Extractor
+	Keys *names.Extractor
 
 	// Skew and Window are the workers' own. Defaults [dedupe.DefaultSkew] and
 	// [dedupe.DefaultWindow].

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 const (
@@ -128,10 +128,10 @@ func TestBatchInAnOutageSaysWhatWasAccepted(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, queue, nil)
 			var calls atomic.Int64
-			b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
-				f := memqueue.Fault{Delay: time.Millisecond}
+			b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
+				f := sqstest.Fault{Delay: time.Millisecond}
 				if c.Operation == "SendMessageBatch" && calls.Add(1) > 2 {
-					f.Error = &memqueue.Error{Code: "ServiceUnavailable"}
+					f.Error = &sqstest.Error{Code: "ServiceUnavailable"}
 				}
 				return f
 			})
@@ -142,8 +142,8 @@ func TestBatchInAnOutageSaysWhatWasAccepted(t *testing.T) {
 				t.Errorf("%d accepted, %d messages, %v", got.Accepted, n, r.Header())
 			}
 
-			b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
-				return memqueue.Fault{Delay: time.Millisecond, Error: &memqueue.Error{Code: "ServiceUnavailable"}}
+			b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
+				return sqstest.Fault{Delay: time.Millisecond, Error: &sqstest.Error{Code: "ServiceUnavailable"}}
 			})
 			b.postBatch("["+strings.Join(bodies(50), ",")+"]", "").want(http.StatusServiceUnavailable)
 		})
@@ -154,10 +154,10 @@ func TestGroupOfAFIFOBatchKeepsItsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders.fifo", nil)
 		var calls atomic.Int64
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
-			f := memqueue.Fault{DelayAfter: time.Millisecond}
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
+			f := sqstest.Fault{DelayAfter: time.Millisecond}
 			if n := calls.Add(1); c.Operation == "SendMessageBatch" && n%3 == 2 {
-				f.Error = &memqueue.Error{Code: "ServiceUnavailable"} // the SDK and we try again
+				f.Error = &sqstest.Error{Code: "ServiceUnavailable"} // the SDK and we try again
 			}
 			return f
 		})
@@ -179,11 +179,11 @@ func TestGroupOfAFIFOBatchKeepsItsOrder(t *testing.T) {
 func TestGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders.fifo", nil)
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			if c.Operation == "SendMessageBatch" {
-				return memqueue.Fault{Delay: time.Millisecond, FailEntries: []int{9}}
+				return sqstest.Fault{Delay: time.Millisecond, FailEntries: []int{9}}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		// The tenth entry of each full call fails, and alone it is not the tenth.
 		sent := bodies(30)
@@ -191,11 +191,11 @@ func TestGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
 		if got.Accepted != 30 {
 			t.Errorf("%d accepted", got.Accepted)
 		}
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			if c.Operation == "SendMessageBatch" {
-				return memqueue.Fault{Delay: time.Millisecond, FailEntries: []int{0}}
+				return sqstest.Fault{Delay: time.Millisecond, FailEntries: []int{0}}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		for i := range sent {
 			sent[i] = strings.Replace(sent[i], "n-", "m-", 1)
@@ -208,22 +208,22 @@ func TestGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
 }
 
 func TestBatchInAnOutageIsAnsweredInTime(t *testing.T) {
-	unavailable := &memqueue.Error{Code: "ServiceUnavailable"}
+	unavailable := &sqstest.Error{Code: "ServiceUnavailable"}
 	for name, tc := range map[string]struct {
 		queue string
-		fault memqueue.Fault
+		fault sqstest.Fault
 		bound time.Duration
 	}{
-		"FIFO":                     {"orders.fifo", memqueue.Fault{Error: unavailable}, DefaultSendTimeout},
-		"standard":                 {"orders", memqueue.Fault{Error: unavailable}, batchTimeout},
-		"FIFO, one of each call":   {"orders.fifo", memqueue.Fault{FailEntries: []int{0}}, batchTimeout},
-		"standard, of a slow SQS":  {"orders", memqueue.Fault{Delay: callDeadline}, batchTimeout},
-		"FIFO, of a very slow SQS": {"orders.fifo", memqueue.Fault{DelayAfter: callDeadline - time.Second}, batchTimeout},
+		"FIFO":                     {"orders.fifo", sqstest.Fault{Error: unavailable}, DefaultSendTimeout},
+		"standard":                 {"orders", sqstest.Fault{Error: unavailable}, batchTimeout},
+		"FIFO, one of each call":   {"orders.fifo", sqstest.Fault{FailEntries: []int{0}}, batchTimeout},
+		"standard, of a slow SQS":  {"orders", sqstest.Fault{Delay: callDeadline}, batchTimeout},
+		"FIFO, of a very slow SQS": {"orders.fifo", sqstest.Fault{DelayAfter: callDeadline - time.Second}, batchTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, tc.queue, nil)
-				b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
+				b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
 					f := tc.fault
 					f.Delay += time.Millisecond
 					return f
@@ -262,12 +262,12 @@ func TestBatchWhoseClientHasGoneIsNotSentOn(t *testing.T) {
 			b := newBench(t, queue, nil)
 			ctx, leave := context.WithCancel(t.Context())
 			var late atomic.Int64
-			b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+			b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 				if ctx.Err() != nil {
 					late.Add(1)
 				}
 				leave()
-				return memqueue.Fault{DelayAfter: time.Second}
+				return sqstest.Fault{DelayAfter: time.Second}
 			})
 			b.serve(request(http.MethodPost, batchPath, "["+strings.Join(bodies(1000), ",")+"]").WithContext(ctx))
 			b.api.Close()
@@ -325,8 +325,8 @@ func TestGroupStopsBehindAMessageThatWasRefused(t *testing.T) {
 
 func TestGroupStopsBehindAMessageThatSQSRefused(t *testing.T) {
 	b := newBench(t, "orders.fifo", nil)
-	b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
-		return memqueue.Fault{FailEntries: []int{3}, EntryError: &memqueue.Error{Code: "InvalidParameterValue", Message: "no", SenderFault: true}}
+	b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
+		return sqstest.Fault{FailEntries: []int{3}, EntryError: &sqstest.Error{Code: "InvalidParameterValue", Message: "no", SenderFault: true}}
 	})
 	got := decode[batchAnswer](b.postBatch("["+strings.Join(bodies(30), ",")+"]", "", "X-Sqsonce-Group", "g").want(http.StatusOK))
 	for i, it := range got.Items {

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 const (
@@ -224,7 +224,7 @@ func (a *API) deadLetter(ctx context.Context, m types.Message) (DeadLetter, erro
 	if ms, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
 		d.SentAt = time.UnixMilli(ms).UTC()
 	}
-	name, _, err := a.cfg.Keys.Extract(jsonkey.Source{
+	name, _, err := a.cfg.Keys.Extract(names.Source{
 		Body: d.Body, MessageID: d.OriginalID,
 		DedupID: m.Attributes[string(types.MessageSystemAttributeNameMessageDeduplicationId)],
 		Attribute: func(name string) (string, bool) {
@@ -232,7 +232,7 @@ func (a *API) deadLetter(ctx context.Context, m types.Message) (DeadLetter, erro
 			return aws.ToString(v.StringValue), ok && v.StringValue != nil
 		},
 	})
-	if bad, ok := errors.AsType[*jsonkey.FieldError](err); ok || err != nil {
+	if bad, ok := errors.AsType[*names.FieldError](err); ok || err != nil {
 		if d.Error == "" && bad != nil {
 			d.Error = bad.Error()
 		}

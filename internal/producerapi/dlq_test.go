@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 func TestDeadLettersAreShownWithTheirRecords(t *testing.T) {
@@ -135,12 +135,12 @@ func TestRedriveWithoutTasksGoesMessageByMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := operatorBench(t, "orders")
 		b.deadLetter("a", "m-1", "rejected")
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			switch c.Operation {
 			case "StartMessageMoveTask", "ListMessageMoveTasks":
-				return memqueue.Fault{Error: &memqueue.Error{Code: "InvalidAction", SenderFault: true}}
+				return sqstest.Fault{Error: &sqstest.Error{Code: "InvalidAction", SenderFault: true}}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		got := decode[Redrive](b.do(http.MethodPost, "/dlq/redrive", `{}`, bearer...).want(http.StatusOK))
 		if got.Mode != ModeOneByOne || got.Moved != 1 {
@@ -171,11 +171,11 @@ func TestMessageThatCannotBeSentStaysWhereItIs(t *testing.T) {
 			b.deadLetter("n-"+strconv.Itoa(i), "m", "rejected")
 		}
 		var sent atomic.Int64
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			if c.Operation == "SendMessage" && sent.Add(1) > 2 {
-				return memqueue.Fault{Error: &memqueue.Error{Code: "ServiceUnavailable"}}
+				return sqstest.Fault{Error: &sqstest.Error{Code: "ServiceUnavailable"}}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		b.do(http.MethodPost, "/dlq/redrive", `{"one_by_one":true}`, bearer...).want(http.StatusServiceUnavailable)
 		b.server.Control(nil)
@@ -208,8 +208,8 @@ func TestQueueWithoutADeadLetterQueueSaysSo(t *testing.T) {
 func TestDeadLetterQueueThatDoesNotAnswerIsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := operatorBench(t, "orders")
-		b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
-			return memqueue.Fault{Delay: time.Millisecond, Error: &memqueue.Error{Code: "ServiceUnavailable"}}
+		b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
+			return sqstest.Fault{Delay: time.Millisecond, Error: &sqstest.Error{Code: "ServiceUnavailable"}}
 		})
 		for _, method := range []string{http.MethodGet, http.MethodDelete} {
 			b.do(method, "/dlq", "", bearer...).want(http.StatusServiceUnavailable)

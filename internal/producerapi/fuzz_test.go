@@ -8,10 +8,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/names"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // FuzzParseMessage demands that what is let through can be sent and named, and
@@ -31,11 +31,11 @@ func FuzzParseMessage(f *testing.F) {
 	} {
 		f.Add(seed.body, seed.key, seed.parent, seed.group)
 	}
-	keys, err := jsonkey.New(jsonkey.Config{})
+	keys, err := names.New(names.Config{})
 	if err != nil {
 		f.Fatal(err)
 	}
-	server := memqueue.New(memqueue.Config{})
+	server := sqstest.New(sqstest.Config{})
 	client := sqs.NewFromConfig(server.AWSConfig())
 	queueURL, _, err := awsenv.CreateQueue(f.Context(), client, "orders.fifo")
 	if err != nil {
@@ -64,7 +64,7 @@ func FuzzParseMessage(f *testing.F) {
 		if m.body != body || dedupe.CheckName(m.name) != nil {
 			t.Fatalf("let through %+v", m)
 		}
-		name, fp, err := keys.Extract(jsonkey.Source{Body: m.body, Attribute: func(string) (string, bool) { return m.name, true }})
+		name, fp, err := keys.Extract(names.Source{Body: m.body, Attribute: func(string) (string, bool) { return m.name, true }})
 		if err != nil || name != m.name || fp != m.fingerprint {
 			t.Fatalf("a worker finds %q, %v, where it was sent as %q", name, err, m.name)
 		}
@@ -124,7 +124,7 @@ func FuzzSplit(f *testing.F) {
 }
 
 func BenchmarkParseMessage(b *testing.B) {
-	keys, err := jsonkey.New(jsonkey.Config{})
+	keys, err := names.New(names.Config{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -16,18 +16,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/names"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // bench is the API over a queue and a store in memory.
 type bench struct {
 	t      *testing.T
 	api    *API
-	server *memqueue.Server
+	server *sqstest.Server
 	queue  *sqs.Client
 	url    string
 	dlqURL string
@@ -45,7 +45,7 @@ const scope = "orders"
 // newBench makes a bench; change, if not nil, has the last word on the settings.
 func newBench(t *testing.T, queue string, change func(*Config)) *bench {
 	t.Helper()
-	b := &bench{t: t, server: memqueue.New(memqueue.Config{}), store: memstore.New()}
+	b := &bench{t: t, server: sqstest.New(sqstest.Config{}), store: memstore.New()}
 	b.queue = sqs.NewFromConfig(b.server.AWSConfig())
 	var err error
 	if b.url, b.dlqURL, err = awsenv.CreateQueue(t.Context(), b.queue, queue); err != nil {
@@ -65,9 +65,9 @@ func newBench(t *testing.T, queue string, change func(*Config)) *bench {
 	return b
 }
 
-func defaultKeys(t *testing.T) *jsonkey.Extractor {
+func defaultKeys(t *testing.T) *names.Extractor {
 	t.Helper()
-	keys, err := jsonkey.New(jsonkey.Config{})
+	keys, err := names.New(names.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ var owner = dedupe.Token{1}
 // claim is the beginning of an attempt by the message with this body.
 func (b *bench) claim(name, body string) dedupe.Claim {
 	b.t.Helper()
-	_, fp, err := b.api.cfg.Keys.Extract(jsonkey.Source{Body: body})
+	_, fp, err := b.api.cfg.Keys.Extract(names.Source{Body: body})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -10,9 +10,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/names"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 func TestPostedBodyTravelsAsItWasSent(t *testing.T) {
@@ -35,7 +35,7 @@ func TestPostedBodyTravelsAsItWasSent(t *testing.T) {
 		if got != (queued{"order 17/ü", *m.MessageId, "QUEUED"}) {
 			t.Errorf("answer is %+v, message %s", got, *m.MessageId)
 		}
-		if name := *m.MessageAttributes[jsonkey.NameAttribute].StringValue; name != "order 17/ü" {
+		if name := *m.MessageAttributes[names.NameAttribute].StringValue; name != "order 17/ü" {
 			t.Errorf("attribute is %q", name)
 		}
 	}
@@ -44,9 +44,9 @@ func TestPostedBodyTravelsAsItWasSent(t *testing.T) {
 func TestWhatCannotBeSentIsRefusedByField(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	var sent calls
-	b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+	b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 		sent.note(c)
-		return memqueue.Fault{}
+		return sqstest.Fault{}
 	})
 	deep := strings.Repeat("[", 600) + strings.Repeat("]", 600)
 	long := strings.Repeat("n", dedupe.MaxNameBytes+1)
@@ -135,16 +135,16 @@ func TestWhatCannotBeSentIsRefusedByField(t *testing.T) {
 }
 
 func TestBodyIsAnObjectWhateverOfItIsLookedAt(t *testing.T) {
-	for name, cfg := range map[string]jsonkey.Config{
-		"no fingerprint":          {Fingerprint: jsonkey.Off},
+	for name, cfg := range map[string]names.Config{
+		"no fingerprint":          {Fingerprint: names.Off},
 		"fingerprint of a member": {Fingerprint: "id"},
-		"name elsewhere":          {Key: "@attribute:order", Fingerprint: jsonkey.Off},
+		"name elsewhere":          {Key: "@attribute:order", Fingerprint: names.Off},
 		"name nowhere":            {Key: "@message-id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, "orders", func(c *Config) {
 				var err error
-				if c.Keys, err = jsonkey.New(cfg); err != nil {
+				if c.Keys, err = names.New(cfg); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -174,7 +174,7 @@ func TestIdempotencyKeyIsTheNameWhereTheBodyHasNone(t *testing.T) {
 			b := newBench(t, "orders", nil)
 			b.post(tc.body, "Idempotency-Key", tc.key).want(http.StatusAccepted)
 			m := b.received(b.url)[0]
-			if got := *m.MessageAttributes[jsonkey.NameAttribute].StringValue; got != tc.want || *m.Body != tc.body {
+			if got := *m.MessageAttributes[names.NameAttribute].StringValue; got != tc.want || *m.Body != tc.body {
 				t.Errorf("name %q and body %q", got, *m.Body)
 			}
 		})

@@ -22,8 +22,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // sightings are the responses that tests have seen, some of each kind. They are
@@ -248,8 +248,8 @@ func TestEveryDocumentedResponseIsProduced(t *testing.T) {
 				dedupe.Store
 			}{reader, b.store}
 		})
-		down.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
-			return memqueue.Fault{Delay: time.Millisecond, Error: &memqueue.Error{Code: "ServiceUnavailable"}}
+		down.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
+			return sqstest.Fault{Delay: time.Millisecond, Error: &sqstest.Error{Code: "ServiceUnavailable"}}
 		})
 		got.everywhere(down, nil)
 	})

@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // maxBody is what SQS takes of a message, its attributes included.
@@ -64,16 +64,16 @@ func parseSettings(h http.Header, fifo bool) (s settings, err error) {
 // parseMessage reads one body. It is pure, and the only place that decides
 // what is fit to be sent: everything it lets through, SQS accepts and a worker
 // can name. The error is a *[problem] that names the field.
-func parseMessage(keys *jsonkey.Extractor, s settings, body string) (message, error) {
+func parseMessage(keys *names.Extractor, s settings, body string) (message, error) {
 	m := message{settings: s, body: body}
 	if len(body) > maxBody {
 		return m, newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("%d bytes, more than %d", len(body), maxBody))
 	}
-	name, fingerprint, err := keys.Extract(jsonkey.Source{Body: body})
-	bad, isField := errors.AsType[*jsonkey.FieldError](err)
+	name, fingerprint, err := keys.Extract(names.Source{Body: body})
+	bad, isField := errors.AsType[*names.FieldError](err)
 	if isField && bad.Field != "body" && s.hasKey && absent(body, bad.Field) {
-		name, fingerprint, err = keys.Extract(jsonkey.Source{Body: body, Attribute: s.attribute})
-		bad, isField = errors.AsType[*jsonkey.FieldError](err)
+		name, fingerprint, err = keys.Extract(names.Source{Body: body, Attribute: s.attribute})
+		bad, isField = errors.AsType[*names.FieldError](err)
 	}
 	switch {
 	case isField && strings.HasPrefix(bad.Field, "@"):
@@ -114,7 +114,7 @@ func nameProblem(err error) string {
 
 // attribute gives the Idempotency-Key as the message attribute it will be.
 func (s settings) attribute(name string) (string, bool) {
-	return s.key, name == jsonkey.NameAttribute
+	return s.key, name == names.NameAttribute
 }
 
 // absent reports whether the body has nothing at all where the name should be.
@@ -134,7 +134,7 @@ func checkObject(body string, fp dedupe.Fingerprint) error {
 	// A fingerprint by scheme 1 over no expression has seen every key of a
 	// well-formed document.
 	if fp[0] != 1 || [4]byte(fp[1:5]) != [4]byte{} {
-		if _, err := jsonkey.Canonical(nil, []byte(body)); err != nil {
+		if _, err := names.Canonical(nil, []byte(body)); err != nil {
 			return err
 		}
 	}

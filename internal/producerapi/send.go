@@ -14,8 +14,8 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/internal/batch"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 const (
@@ -117,7 +117,7 @@ func (m message) attributes() map[string]types.MessageAttributeValue {
 	text := func(s string) types.MessageAttributeValue {
 		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
 	}
-	attributes := map[string]types.MessageAttributeValue{jsonkey.NameAttribute: text(m.name)}
+	attributes := map[string]types.MessageAttributeValue{names.NameAttribute: text(m.name)}
 	if m.trace != "" {
 		attributes["traceparent"] = text(m.trace)
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
-	"github.com/sqsonce/sqsonce/internal/testscale"
+	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // crowd posts n bodies by a number of clients, each of which posts its next
@@ -47,7 +47,7 @@ func (b *bench) crowdAs(n, clients int, body func(i int) string, headers ...stri
 // calls counts the calls of an operation and what they carried.
 type calls struct{ calls, entries atomic.Int64 }
 
-func (c *calls) note(call memqueue.Call) {
+func (c *calls) note(call sqstest.Call) {
 	c.calls.Add(1)
 	c.entries.Add(int64(call.Entries))
 }
@@ -56,14 +56,14 @@ func TestConcurrentPostsShareCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
 		var sent calls
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			if c.Operation != "SendMessageBatch" {
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			}
 			sent.note(c)
-			return memqueue.Fault{DelayAfter: 15 * time.Millisecond}
+			return sqstest.Fault{DelayAfter: 15 * time.Millisecond}
 		})
-		n := testscale.N(t, 10_000)
+		n := testutil.N(t, 10_000)
 		ids := make(map[string]bool)
 		for i, r := range b.crowd(n, 200, func(i int) string { return body("n-" + strconv.Itoa(i)) }) {
 			got := decode[queued](r.want(http.StatusAccepted))
@@ -85,17 +85,17 @@ func TestEachPostGetsTheAnswerOfItsOwnEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
 		var turn atomic.Int64
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			if c.Operation != "SendMessageBatch" {
-				return memqueue.Fault{}
+				return sqstest.Fault{}
 			}
-			f := memqueue.Fault{DelayAfter: 15 * time.Millisecond, FailEntries: []int{0, 3, 9}}
+			f := sqstest.Fault{DelayAfter: 15 * time.Millisecond, FailEntries: []int{0, 3, 9}}
 			if turn.Add(1)%3 == 0 {
-				f.EntryError = &memqueue.Error{Code: "InvalidParameterValue", Message: "no", SenderFault: true}
+				f.EntryError = &sqstest.Error{Code: "InvalidParameterValue", Message: "no", SenderFault: true}
 			}
 			return f
 		})
-		n := testscale.N(t, 2_000)
+		n := testutil.N(t, 2_000)
 		replies := b.crowd(n, 100, func(i int) string { return body("n-" + strconv.Itoa(i)) })
 		b.server.Control(nil)
 		there := make(map[string]string)
@@ -125,11 +125,11 @@ func TestEachPostGetsTheAnswerOfItsOwnEntry(t *testing.T) {
 func TestCallRefusedAsAWholeHarmsOnlyTheOneItIsAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			if c.Operation == "SendMessageBatch" && c.Entries > 1 {
-				return memqueue.Fault{Error: &memqueue.Error{Code: "InvalidMessageContents", Message: "no", SenderFault: true}, Delay: time.Millisecond}
+				return sqstest.Fault{Error: &sqstest.Error{Code: "InvalidMessageContents", Message: "no", SenderFault: true}, Delay: time.Millisecond}
 			}
-			return memqueue.Fault{DelayAfter: time.Millisecond}
+			return sqstest.Fault{DelayAfter: time.Millisecond}
 		})
 		for _, r := range b.crowd(50, 50, func(i int) string { return body(strconv.Itoa(i)) }) {
 			r.want(http.StatusAccepted)
@@ -141,7 +141,7 @@ func TestCallRefusedAsAWholeHarmsOnlyTheOneItIsAbout(t *testing.T) {
 }
 
 // forgetful loses one answer of each batch.
-type forgetful struct{ *memqueue.Server }
+type forgetful struct{ *sqstest.Server }
 
 func (f forgetful) Do(r *http.Request) (*http.Response, error) {
 	resp, err := f.Server.Do(r)
@@ -172,11 +172,11 @@ func TestBatchesStayWithinAMebibyte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
 		var most atomic.Int64
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			if c.Operation == "SendMessageBatch" {
 				most.Store(max(most.Load(), int64(c.Entries)))
 			}
-			return memqueue.Fault{DelayAfter: 15 * time.Millisecond}
+			return sqstest.Fault{DelayAfter: 15 * time.Millisecond}
 		})
 		large := strings.Repeat("x", 300<<10)
 		for _, r := range b.crowd(30, 30, func(i int) string { return fmt.Sprintf(`{"name":"%d","b":"%s"}`, i, large) }) {
@@ -193,11 +193,11 @@ func TestOutageIsAnsweredInTimeAndForgotten(t *testing.T) {
 		b := newBench(t, "orders", func(c *Config) { c.MaxPending = minPending })
 		var down atomic.Bool
 		down.Store(true)
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			if down.Load() {
-				return memqueue.Fault{Delay: time.Millisecond, Error: &memqueue.Error{Code: "ServiceUnavailable", Message: "down"}}
+				return sqstest.Fault{Delay: time.Millisecond, Error: &sqstest.Error{Code: "ServiceUnavailable", Message: "down"}}
 			}
-			return memqueue.Fault{DelayAfter: time.Millisecond}
+			return sqstest.Fault{DelayAfter: time.Millisecond}
 		})
 		large := strings.Repeat("x", 900<<10)
 		began := time.Now()
@@ -243,12 +243,12 @@ func TestLostAnswerIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders.fifo", nil)
 		lost := 0
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			if c.Operation == "SendMessageBatch" && lost < 4 {
 				lost++
-				return memqueue.Fault{LoseAnswer: true}
+				return sqstest.Fault{LoseAnswer: true}
 			}
-			return memqueue.Fault{}
+			return sqstest.Fault{}
 		})
 		b.post(body("a")).want(http.StatusAccepted)
 		if got := len(b.received(b.url)); got != 1 || lost != 4 {

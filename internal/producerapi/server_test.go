@@ -17,8 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/internal/admin"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 func TestClientThatAsksTooOftenIsHeldBack(t *testing.T) {
@@ -116,8 +116,8 @@ func TestEveryRequestHasItsLineInTheLog(t *testing.T) {
 func TestProbeThatIsGivenUpSpoilsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
-		b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
-			return memqueue.Fault{Delay: 20 * time.Millisecond}
+		b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
+			return sqstest.Fault{Delay: 20 * time.Millisecond}
 		})
 		ctx, leave := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Millisecond, leave)
@@ -130,9 +130,9 @@ func TestProbesShareOneQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
 		var calls atomic.Int64
-		b.server.Control(func(context.Context, memqueue.Call) memqueue.Fault {
+		b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
 			calls.Add(1)
-			return memqueue.Fault{Delay: readyFor + time.Second}
+			return sqstest.Fault{Delay: readyFor + time.Second}
 		})
 		var all sync.WaitGroup
 		for range 50 {
@@ -295,8 +295,8 @@ func TestWaitOutlivesTheDeadlineOfTheBody(t *testing.T) {
 
 func TestStopFinishesWhatIsUnderWay(t *testing.T) {
 	served(t, nil, func(b *bench, l *pipeListener, stop context.CancelFunc) {
-		b.server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
-			return memqueue.Fault{DelayAfter: 2 * time.Second} // one after the other, both within the grace
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
+			return sqstest.Fault{DelayAfter: 2 * time.Second} // one after the other, both within the grace
 		})
 		posting, waiting := l.dial(), l.dial()
 		defer posting.Close()

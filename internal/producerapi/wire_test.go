@@ -13,7 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
-	"github.com/sqsonce/sqsonce/internal/testscale"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // wireBench is a bench on the local servers.
@@ -95,7 +95,7 @@ func TestContractHoldsOnRealServers(t *testing.T) {
 
 func TestConcurrentPostsAllArriveOnARealServer(t *testing.T) {
 	b := wireBench(t, "producerapi-crowd")
-	n := testscale.N(t, 10_000)
+	n := testutil.N(t, 10_000)
 	seen := make(map[string]bool)
 	for i, r := range b.crowdAs(n, 200, func(i int) string { return body("n-" + strconv.Itoa(i)) }, bearer...) {
 		got := decode[queued](r.want(http.StatusAccepted))

@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // failure is an error with the behaviour that it names.
@@ -126,7 +126,7 @@ func TestMetricsDoNotGrowWithMessages(t *testing.T) {
 
 func TestCallsToAWSAreCounted(t *testing.T) {
 	tele, _ := newTelemetry(t)
-	server := memqueue.New(memqueue.Config{})
+	server := sqstest.New(sqstest.Config{})
 	cfg := server.AWSConfig()
 	tele.InstrumentAWS(&cfg)
 	client := sqs.NewFromConfig(cfg)
@@ -135,11 +135,11 @@ func TestCallsToAWSAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := 0
-	server.Control(func(_ context.Context, c memqueue.Call) memqueue.Fault {
+	server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 		if lost++; c.Operation == "SendMessage" && lost == 1 {
-			return memqueue.Fault{LoseAnswer: true}
+			return sqstest.Fault{LoseAnswer: true}
 		}
-		return memqueue.Fault{}
+		return sqstest.Fault{}
 	})
 	if _, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: created.QueueUrl, MessageBody: aws.String("{}")}); err != nil {
 		t.Fatal(err)

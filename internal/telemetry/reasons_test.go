@@ -15,7 +15,7 @@ import (
 // an operator would see "other".
 func TestEveryReasonOfOurOwnIsNamed(t *testing.T) {
 	var given []string
-	for _, dir := range []string{"../../consumer", "../../dedupe", "../../dedupe/jsonkey"} {
+	for _, dir := range []string{"../../consumer", "../../dedupe", "../../names"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

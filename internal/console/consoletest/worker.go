@@ -15,12 +15,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/consumer/memqueue"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/jsonkey"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
+	"github.com/sqsonce/sqsonce/names"
+	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 // Options say how the worker of a test is. The zero value is one that handles
@@ -55,7 +55,7 @@ type Worker struct {
 func New(t testing.TB, o Options) *Worker {
 	t.Helper()
 	w := &Worker{}
-	server := memqueue.New(memqueue.Config{})
+	server := sqstest.New(sqstest.Config{})
 	cfg := server.AWSConfig()
 	w.producer = sqs.NewFromConfig(cfg)
 	store := memstore.New()
@@ -77,7 +77,7 @@ func New(t testing.TB, o Options) *Worker {
 	if w.Operator, err = dedupe.NewOperator(store, guarding); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := jsonkey.New(jsonkey.Config{})
+	keys, err := names.New(names.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,9 +167,9 @@ func (w *Worker) Send(t testing.TB, queueURL, name string, attributes map[string
 	}
 }
 
-func keysOf(keys *jsonkey.Extractor) func(consumer.Message) (dedupe.Key, error) {
+func keysOf(keys *names.Extractor) func(consumer.Message) (dedupe.Key, error) {
 	return func(m consumer.Message) (dedupe.Key, error) {
-		name, fingerprint, err := keys.Extract(jsonkey.Source{Body: m.Body, Attribute: m.Attribute, MessageID: m.ID, DedupID: m.DedupID})
+		name, fingerprint, err := keys.Extract(names.Source{Body: m.Body, Attribute: m.Attribute, MessageID: m.ID, DedupID: m.DedupID})
 		if err != nil {
 			return dedupe.Key{}, err
 		}

@@ -1,0 +1,431 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+)
+
+// TestADuplicateOfANameHeldForAnHourIsReplayed: neither patience nor a
+// maxReceiveCount of 1 dead-letters it, in the owner's process or in another.
+func TestADuplicateOfANameHeldForAnHourIsReplayed(t *testing.T) {
+	for _, maxReceives := range []int{1, 10} {
+		for _, elsewhere := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d receives, elsewhere %v", maxReceives, elsewhere), func(t *testing.T) {
+				bubble(t, maxReceives, func(t *testing.T, w *world) {
+					owner, other := w.worker("owner"), w.worker("other")
+					owner.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, time.Hour) }
+					other.work = owner.work
+					owner.start()
+					w.send("order-17")
+					time.Sleep(time.Minute)
+					if elsewhere {
+						owner.pool.Pause()
+						time.Sleep(time.Minute)
+						other.start()
+					}
+					w.send("order-17")
+					time.Sleep(57 * time.Minute)
+					w.wantDepths(2, 0)
+					time.Sleep(20 * time.Minute)
+					w.wantDepths(0, 0)
+					if runs := w.ran("order-17"); len(runs) != 1 {
+						t.Errorf("ran %v", runs)
+					}
+					owner.finishClean()
+					if elsewhere {
+						other.finishClean()
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestADuplicateTakesOverFromAnOwnerThatWasKilled: half an hour of patience
+// has cost it nothing.
+func TestADuplicateTakesOverFromAnOwnerThatWasKilled(t *testing.T) {
+	for _, maxReceives := range []int{1, 10} {
+		t.Run(fmt.Sprintf("%d receives", maxReceives), func(t *testing.T) {
+			bubble(t, maxReceives, func(t *testing.T, w *world) {
+				owner, other := w.worker("owner"), w.worker("other")
+				owner.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, 10*time.Hour) }
+				owner.start()
+				w.send("order-17")
+				time.Sleep(time.Second)
+				owner.pool.Pause()
+				time.Sleep(time.Minute)
+				other.start()
+				w.send("order-17")
+				time.Sleep(29 * time.Minute)
+				owner.kill()
+				killed := time.Now()
+				time.Sleep(30 * time.Minute)
+				runs := w.ran("order-17")
+				if len(runs) != 2 || runs[1].worker != "other" {
+					t.Fatalf("ran %v", runs)
+				}
+				// Parked, it looks at each end of the lease; deferred, as often as its receives allow.
+				if late := runs[1].at.Sub(killed); maxReceives == 1 && late > 40*time.Second || late > 16*time.Minute {
+					t.Errorf("taken over %s after the kill", late)
+				}
+				if r := w.record("order-17"); r.Status != dedupe.Completed || r.Attempts != 2 {
+					t.Errorf("record %+v", r)
+				}
+				if maxReceives == 1 {
+					// The message of the killed owner has had its only receive: SQS moves
+					// it, and the record explains it.
+					w.wantDepths(0, 1)
+				} else {
+					w.wantDepths(0, 0)
+				}
+				other.finishClean()
+				_ = owner.finish() // of a dead process nothing is expected
+			})
+		})
+	}
+}
+
+// TestEachMessageOfAKilledWorkerRunsAgainWithinAVisibilityTimeout: one of three
+// workers is killed again and again. By the time its messages come back their
+// names are free, so that nobody defers them.
+func TestEachMessageOfAKilledWorkerRunsAgainWithinAVisibilityTimeout(t *testing.T) {
+	bubble(t, 100, func(t *testing.T, w *world) {
+		random := rand.New(rand.NewPCG(17, 4))
+		var mu sync.Mutex
+		working := make(map[*worker][]string) // guarded by mu; names
+		var deferred []string                 // guarded by mu
+		started := 0
+		start := func() *worker {
+			started++
+			p := w.worker(strconv.Itoa(started))
+			p.guard.MaxAttempts = 100 // some names meet every kill
+			p.work = func(ctx context.Context, m consumer.Message) (string, error) {
+				mu.Lock()
+				working[p] = append(working[p], nameOf(m))
+				mu.Unlock()
+				err := sleepOr(ctx, 5*time.Minute)
+				mu.Lock()
+				defer mu.Unlock()
+				working[p] = slices.DeleteFunc(working[p], func(name string) bool { return name == nameOf(m) })
+				return "done", err
+			}
+			p.config.Hooks.Handled = func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
+				mu.Lock()
+				defer mu.Unlock()
+				if d.Action == consumer.Defer && !p.dead.Load() {
+					deferred = append(deferred, nameOf(m))
+				}
+			}
+			p.start()
+			return p
+		}
+		workers := []*worker{start(), start(), start()}
+		var killed []*worker
+		interrupted := 0
+		for round := range 5 {
+			w.send(names(fmt.Sprintf("r%d-", round), 15)...)
+			time.Sleep(time.Duration(1 + random.Int64N(int64(time.Minute))))
+			i := random.IntN(len(workers))
+			mu.Lock()
+			hit := slices.Clone(working[workers[i]])
+			mu.Unlock()
+			workers[i].kill()
+			at := time.Now()
+			killed = append(killed, workers[i])
+			workers[i] = start()
+			time.Sleep(consumer.DefaultVisibility + 5*time.Second)
+			interrupted += len(hit)
+			for _, name := range hit {
+				if runs := w.ran(name); !runs[len(runs)-1].at.After(at) {
+					t.Errorf("round %d: %s is not running again: %v, killed at %s", round, name, runs, at)
+				}
+			}
+		}
+		if interrupted == 0 {
+			t.Error("no message was interrupted")
+		}
+		time.Sleep(10 * time.Minute)
+		mu.Lock()
+		if len(deferred) > 0 {
+			t.Errorf("deferred: %v", deferred)
+		}
+		mu.Unlock()
+		w.wantDepths(0, 0)
+		for _, p := range workers {
+			p.finishClean()
+		}
+		for _, p := range killed {
+			_ = p.finish() // of a dead process nothing is expected
+		}
+	})
+}
+
+func TestAStoreThatIsDownForAnHourDeadLettersNothing(t *testing.T) {
+	for _, reported := range []bool{false, true} {
+		t.Run(fmt.Sprintf("reported %v", reported), func(t *testing.T) {
+			bubble(t, 3, func(t *testing.T, w *world) {
+				p := w.worker("a")
+				if reported {
+					p.guard.Hooks.StoreFailed = func(string, string, error) { p.pool.Report("store", consumer.Down) }
+					p.guard.Hooks.Claimed = func(dedupe.Attempt) { p.pool.Report("store", consumer.Up) }
+				}
+				w.down.Store(true)
+				all := names("order-", 1000)
+				w.send(all...)
+				p.start()
+				time.Sleep(time.Hour)
+				w.wantDepths(1000, 0)
+				if err := p.pool.Healthy(time.Now()); err != nil {
+					t.Errorf("unhealthy in an outage: %v", err)
+				}
+				w.down.Store(false)
+				time.Sleep(5 * time.Minute)
+				p.finishClean()
+				w.wantDepths(0, 0)
+				for _, name := range all {
+					if runs := w.ran(name); len(runs) != 1 || runs[0].attempt != 1 {
+						t.Fatalf("%s ran %v", name, runs)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestALongJobAndItsDuplicatesDelayNobodyElse: a handler of ten minutes and 60
+// duplicates of its name stand beside 1,000 short messages.
+func TestALongJobAndItsDuplicatesDelayNobodyElse(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, w *world) {
+		p := w.worker("a")
+		p.work = func(ctx context.Context, m consumer.Message) (string, error) {
+			if nameOf(m) == "long" {
+				return "", sleepOr(ctx, 10*time.Minute)
+			}
+			return "", nil
+		}
+		p.start()
+		w.send(slices.Repeat([]string{"long"}, 61)...)
+		sent := make(map[string]time.Time)
+		for _, name := range names("short-", 1000) {
+			sent[name] = time.Now()
+			w.send(name)
+			time.Sleep(650 * time.Millisecond)
+		}
+		time.Sleep(time.Hour)
+		p.finishClean()
+		w.wantDepths(0, 0)
+		if n := len(w.ran("long")); n != 1 {
+			t.Errorf("the long one ran %d times", n)
+		}
+		for name, at := range sent {
+			runs := w.ran(name)
+			if len(runs) != 1 || runs[0].at.Sub(at) > 3*time.Second {
+				t.Fatalf("%s was sent at %s and ran %v", name, at, runs)
+			}
+		}
+	})
+}
+
+// JustSaying: a handler that failed without an exception kept the lock, and the
+// retries bounced off it. taiyoh/sqsd: they burned the receives meanwhile.
+func TestAFailedAttemptHoldsNoLockAndEachReceiveIsATry(t *testing.T) {
+	bubble(t, 4, func(t *testing.T, w *world) {
+		p := w.worker("a")
+		p.config.Backoff, p.config.MaxBackoff = time.Second, time.Second
+		p.guard.MaxAttempts = 100
+		var receives []int
+		p.work = func(_ context.Context, m consumer.Message) (string, error) {
+			receives = append(receives, m.ReceiveCount)
+			if len(receives) < 4 {
+				return "", errors.New("not yet")
+			}
+			return "", nil
+		}
+		p.start()
+		w.send("order-17")
+		time.Sleep(20 * time.Second) // less than a lease
+		p.finishClean()
+		w.wantDepths(0, 0)
+		if !slices.Equal(receives, []int{1, 2, 3, 4}) {
+			t.Errorf("tried at receives %v", receives)
+		}
+	})
+}
+
+func TestEachDuplicateOfARejectedNameGetsItsOwnCopy(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, w *world) {
+		p := w.worker("a")
+		p.guard.MaxAttempts = 1
+		p.work = func(context.Context, consumer.Message) (string, error) { return "", errors.New("no") }
+		p.start()
+		w.send("order-17")
+		time.Sleep(10 * time.Second)
+		w.send("order-17", "order-17")
+		time.Sleep(time.Minute)
+		p.finishClean()
+		w.wantDepths(0, 3)
+		if n := len(w.ran("order-17")); n != 1 {
+			t.Errorf("ran %d times", n)
+		}
+	})
+}
+
+func TestARedriveIsAnOrderOnce(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, w *world) {
+		p := w.worker("a")
+		p.guard.MaxAttempts = 2
+		p.config.Backoff, p.config.MaxBackoff = time.Second, time.Second
+		p.work = func(context.Context, consumer.Message) (string, error) { return "", errors.New("no") }
+		p.start()
+		w.send("order-17")
+		for redrives := range 3 {
+			time.Sleep(time.Minute)
+			w.wantDepths(0, 1)
+			if n := len(w.ran("order-17")); n != 2*(redrives+1) {
+				t.Errorf("ran %d times after %d redrives", n, redrives)
+			}
+			if _, err := w.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{
+				SourceArn:      aws.String("arn:aws:sqs:us-east-1:000000000000:dlq"),
+				DestinationArn: aws.String("arn:aws:sqs:us-east-1:000000000000:work"),
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		p.finishClean()
+	})
+}
+
+// TestAStopReleasesTheRecordBeforeTheMessage: whoever gets the message next
+// can start at once, and the attempt was not counted.
+func TestAStopReleasesTheRecordBeforeTheMessage(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, w *world) {
+		owner, other := w.worker("owner"), w.worker("other")
+		owner.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, time.Hour) }
+		all := names("order-", 20)
+		w.send(all...)
+		owner.start()
+		time.Sleep(time.Second)
+		other.start()
+		time.Sleep(time.Second)
+		owner.stop()
+		start := time.Now()
+		if err := <-owner.done; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		for _, name := range all {
+			runs := w.ran(name)
+			if len(runs) != 2 || runs[1].attempt != 1 || runs[1].at.Sub(start) > 26*time.Second {
+				t.Errorf("%s ran %v", name, runs)
+			}
+		}
+		other.finishClean()
+		w.wantDepths(0, 0)
+	})
+}
+
+func TestAStopOnTheLastReceiveIsRecordedAndDeadLettered(t *testing.T) {
+	for _, hold := range []bool{false, true} {
+		bubble(t, 1, func(t *testing.T, w *world) {
+			p := w.worker("a")
+			p.guard.Hold = hold
+			p.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, time.Hour) }
+			w.send("order-17")
+			p.start()
+			time.Sleep(time.Second)
+			p.finishClean()
+			w.wantDepths(0, 1)
+			status, reason := dedupe.Rejected, "stopped"
+			if hold {
+				status, reason = dedupe.Unknown, "unknown outcome"
+			}
+			if r := w.record("order-17"); r.Status != status {
+				t.Errorf("hold %v: status %s, want %s", hold, r.Status, status)
+			}
+			if got := w.reasons(); !slices.Equal(got, []string{reason}) {
+				t.Errorf("hold %v: reasons %q", hold, got)
+			}
+		})
+	}
+}
+
+func TestAStopInAStoreOutageLeavesLeaseAndVisibilityToRunOut(t *testing.T) {
+	bubble(t, 10, func(t *testing.T, w *world) {
+		p := w.worker("a")
+		p.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, time.Hour) }
+		w.send("order-17")
+		p.start()
+		time.Sleep(time.Second)
+		p.stop()
+		time.Sleep(20 * time.Second)
+		w.down.Store(true)
+		if err := <-p.done; err != nil && !errors.Is(err, consumer.ErrAbandoned) {
+			t.Error(err)
+		}
+		if r := w.record("order-17"); r.Status != dedupe.InProgress {
+			t.Errorf("status %s", r.Status)
+		}
+		w.down.Store(false)
+		next := w.worker("b")
+		next.start()
+		time.Sleep(3 * time.Minute)
+		next.finishClean()
+		w.wantDepths(0, 0)
+		if runs := w.ran("order-17"); len(runs) != 2 {
+			t.Errorf("ran %v", runs)
+		}
+	})
+}
+
+func TestALostLeaseIsTheOtherAttemptsMessage(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, w *world) {
+		owner, other := w.worker("owner"), w.worker("other")
+		var cause error
+		owner.work = func(ctx context.Context, _ consumer.Message) (string, error) {
+			err := sleepOr(ctx, 5*time.Minute)
+			cause = context.Cause(ctx)
+			return "ours", err
+		}
+		other.work = func(ctx context.Context, _ consumer.Message) (string, error) {
+			return "theirs", sleepOr(ctx, time.Minute)
+		}
+		owner.start()
+		w.send("order-17")
+		time.Sleep(time.Second)
+		owner.pool.Pause()
+		time.Sleep(30 * time.Second)
+		// The owner's store calls fail for long enough to lose the lease to the other.
+		w.down.Store(true)
+		time.Sleep(40 * time.Second)
+		w.down.Store(false)
+		other.start()
+		w.send("order-17")
+		time.Sleep(10 * time.Minute)
+		w.wantDepths(0, 0)
+		r := w.record("order-17")
+		if runs := w.ran("order-17"); r.Status != dedupe.Completed || string(r.Result) != `"theirs"` || len(runs) != 2 {
+			t.Errorf("ran %v, record %+v", runs, r)
+		}
+		owner.finishClean()
+		other.finishClean()
+		synctest.Wait()
+		if !errors.Is(cause, dedupe.ErrLeaseLost) {
+			t.Errorf("cause %v", cause)
+		}
+	})
+}

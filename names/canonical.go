@@ -1,0 +1,91 @@
+package names
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Canonical appends the canonical form of the JSON document src to dst: no
+// white space, keys in the order of their bytes, one spelling for each string
+// and each number. Two documents have the same form when they hold the same
+// values; numbers are compared exactly. The form is JSON, and its own canonical
+// form.
+//
+// An error says what is not JSON and where, which key is repeated, or that the
+// document is nested deeper than 512.
+func Canonical(dst, src []byte) ([]byte, error) {
+	t, err := trees.Get().(*tree).parse(src)
+	if err != nil {
+		return dst, err
+	}
+	defer t.release()
+	return t.append(dst, 0)
+}
+
+// append writes the canonical form of node i.
+func (t *tree) append(dst []byte, i int32) ([]byte, error) {
+	n := &t.nodes[i]
+	switch n.kind {
+	case array:
+		return t.appendArray(dst, n)
+	case object:
+		return t.appendObject(dst, n)
+	default:
+		return append(dst, n.canonical...), nil
+	}
+}
+
+func (t *tree) appendArray(dst []byte, n *node) ([]byte, error) {
+	dst = append(dst, '[')
+	for c := n.child; c != 0; c = t.nodes[c].next {
+		if c != n.child {
+			dst = append(dst, ',')
+		}
+		var err error
+		if dst, err = t.append(dst, c); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+func (t *tree) appendObject(dst []byte, n *node) ([]byte, error) {
+	begin := len(t.order)
+	if err := t.sort(n); err != nil {
+		return dst, err
+	}
+	end := len(t.order)
+	dst = append(dst, '{')
+	for i := begin; i < end; i++ {
+		if i > begin {
+			dst = append(dst, ',')
+		}
+		m := t.order[i]
+		dst = append(append(dst, t.nodes[m].key...), ':')
+		var err error
+		if dst, err = t.append(dst, m); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+// sort appends an object's members to t.order, in the order of their keys.
+func (t *tree) sort(n *node) error {
+	begin := len(t.order)
+	for c := n.child; c != 0; c = t.nodes[c].next {
+		t.order = append(t.order, c)
+	}
+	members := t.order[begin:]
+	slices.SortFunc(members, func(a, b int32) int { return bytes.Compare(t.nodes[a].key, t.nodes[b].key) })
+	for i := 1; i < len(members); i++ {
+		if key := t.nodes[members[i]].key; bytes.Equal(key, t.nodes[members[i-1]].key) {
+			return repeated(key)
+		}
+	}
+	return nil
+}
+
+// repeated says that an object has a key, given in its canonical form, twice.
+func repeated(key []byte) error { return fmt.Errorf("key %s is there twice", key) }

@@ -1,0 +1,232 @@
+package names
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/jmespath-community/go-jmespath/pkg/parsing"
+)
+
+// path is a JMESPath of the part of the language that keeps values as they
+// stand in the document: fields, indexes, multi-select lists and hashes, pipes
+// and the current node. Functions and filters would send numbers through
+// floating point, which makes two 20-digit integers one.
+type path struct {
+	text string
+	root parsing.ASTNode
+}
+
+// parsePath returns the path, or an error that says which part of the language
+// is not supported.
+func parsePath(expression string) (path, error) {
+	root, err := parsing.NewParser().Parse(expression)
+	if err != nil {
+		return path{}, fmt.Errorf("not a JMESPath: %w", err)
+	}
+	return path{text: expression, root: root}, supported(root)
+}
+
+func supported(n parsing.ASTNode) error {
+	switch n.NodeType {
+	case parsing.ASTField, parsing.ASTIndex, parsing.ASTIdentity, parsing.ASTCurrentNode, parsing.ASTSubexpression,
+		parsing.ASTIndexExpression, parsing.ASTPipe, parsing.ASTMultiSelectList, parsing.ASTMultiSelectHash, parsing.ASTKeyValPair:
+	default:
+		return errors.New("only fields, indexes, multi-selects and pipes are supported: anything else does not keep numbers exact")
+	}
+	for _, child := range n.Children {
+		if err := supported(child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selection is what a path selects: a value of the document, nothing, or a list
+// or hash that the path has put together.
+type selection struct {
+	node   int32 // of the document; -1: none
+	list   []selection
+	hash   map[string]selection
+	isList bool
+}
+
+var nothing = selection{node: -1}
+
+// find evaluates a path that is supported. The error names a key on it that is
+// repeated: readers differ in which of its values counts.
+func (t *tree) find(n parsing.ASTNode, s selection) (selection, error) {
+	var err error
+	switch n.NodeType {
+	case parsing.ASTField:
+		return t.field(s, fmt.Sprint(n.Value))
+	case parsing.ASTIndex:
+		i, _ := n.Value.(int)
+		return t.index(s, i), nil
+	case parsing.ASTSubexpression, parsing.ASTIndexExpression, parsing.ASTPipe:
+		for _, child := range n.Children {
+			if s, err = t.find(child, s); err != nil {
+				return nothing, err
+			}
+		}
+		return s, nil
+	case parsing.ASTMultiSelectList:
+		if t.isNothing(s) {
+			return nothing, nil
+		}
+		list := selection{node: -1, isList: true, list: make([]selection, len(n.Children))}
+		for i, child := range n.Children {
+			if list.list[i], err = t.find(child, s); err != nil {
+				return nothing, err
+			}
+		}
+		return list, nil
+	case parsing.ASTMultiSelectHash:
+		if t.isNothing(s) {
+			return nothing, nil
+		}
+		hash := selection{node: -1, hash: make(map[string]selection, len(n.Children))}
+		for _, pair := range n.Children {
+			if hash.hash[fmt.Sprint(pair.Value)], err = t.find(pair.Children[0], s); err != nil {
+				return nothing, err
+			}
+		}
+		return hash, nil
+	default: // the current node
+		return s, nil
+	}
+}
+
+func (t *tree) isNothing(s selection) bool {
+	return s.node < 0 && !s.isList && s.hash == nil || s.node >= 0 && t.nodes[s.node].kind == null
+}
+
+func (t *tree) field(s selection, name string) (selection, error) {
+	if s.hash != nil {
+		if v, ok := s.hash[name]; ok {
+			return v, nil
+		}
+		return nothing, nil
+	}
+	if s.node < 0 || t.nodes[s.node].kind != object {
+		return nothing, nil
+	}
+	var few [64]byte
+	key := appendQuoted(few[:0], name)
+	found := nothing
+	for c := t.nodes[s.node].child; c != 0; c = t.nodes[c].next {
+		switch {
+		case !bytes.Equal(t.nodes[c].key, key):
+		case found.node >= 0:
+			return nothing, repeated(t.nodes[c].key)
+		default:
+			found = selection{node: c}
+		}
+	}
+	return found, nil
+}
+
+func (t *tree) index(s selection, i int) selection {
+	if s.isList {
+		if i < 0 {
+			i += len(s.list)
+		}
+		if i < 0 || i >= len(s.list) {
+			return nothing
+		}
+		return s.list[i]
+	}
+	if s.node < 0 || t.nodes[s.node].kind != array {
+		return nothing
+	}
+	var elements []int32
+	for c := t.nodes[s.node].child; c != 0; c = t.nodes[c].next {
+		elements = append(elements, c)
+	}
+	if i < 0 {
+		i += len(elements)
+	}
+	if i < 0 || i >= len(elements) {
+		return nothing
+	}
+	return selection{node: elements[i]}
+}
+
+// appendSelection writes the canonical form of what a path has selected;
+// nothing is null.
+func (t *tree) appendSelection(dst []byte, s selection) ([]byte, error) {
+	var err error
+	switch {
+	case s.node >= 0:
+		return t.append(dst, s.node)
+	case s.isList:
+		dst = append(dst, '[')
+		for i, element := range s.list {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			if dst, err = t.appendSelection(dst, element); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, ']'), nil
+	case s.hash != nil:
+		keys := make([]string, 0, len(s.hash))
+		for key := range s.hash {
+			keys = append(keys, key)
+		}
+		slices.SortFunc(keys, func(a, b string) int { return compare(quote(a), quote(b)) })
+		dst = append(dst, '{')
+		for i, key := range keys {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(append(dst, quote(key)...), ':')
+			if dst, err = t.appendSelection(dst, s.hash[key]); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, '}'), nil
+	default:
+		return append(dst, "null"...), nil
+	}
+}
+
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// quote is the canonical form of a string.
+func quote(s string) string { return string(appendQuoted(nil, s)) }
+
+func appendQuoted(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, r := range s {
+		b = appendRune(b, r)
+	}
+	return append(b, '"')
+}
+
+// stringValue returns the string that a selection is, if it is one that has no
+// surrogate standing alone.
+func (t *tree) stringValue(s selection) (string, bool) {
+	if s.node < 0 || t.nodes[s.node].kind != text {
+		return "", false
+	}
+	c := t.nodes[s.node].canonical
+	v, err := strconv.Unquote(string(c))
+	if err != nil {
+		// \u escapes of surrogates are not for Unquote: no name either.
+		return "", false
+	}
+	return v, true
+}

@@ -1,0 +1,96 @@
+package sqstest
+
+import (
+	"context"
+	"time"
+)
+
+// Call describes one request to the hook set by [Server.Control].
+type Call struct {
+	Operation string // such as "ReceiveMessage"
+	Queue     string // queue name; empty for operations on no particular queue
+	Entries   int    // entries of a batch, messages asked for by a receive, 1 for other calls
+}
+
+// Fault says how the server misbehaves on one call. The zero value is a call
+// that goes as it should.
+type Fault struct {
+	// Delay is waited before the call has any effect. A request whose
+	// context ends meanwhile has none.
+	Delay time.Duration
+
+	// Error is answered instead of doing the work.
+	Error *Error
+
+	// FailEntries are the positions (from 0) of batch entries that fail one
+	// by one without having an effect, while the others succeed. Positions
+	// that the batch does not have are ignored.
+	FailEntries []int
+
+	// EntryError is what FailEntries fail with; nil means InternalError,
+	// which is no fault of the sender.
+	EntryError *Error
+
+	// Duplicate makes a receive leave a second copy of each message it
+	// delivers, to be received at once by the next one. Both copies have the
+	// same message id, each has a receipt handle of its own, and deleting
+	// one leaves the other. On a FIFO queue the copy waits behind the lock
+	// of its group.
+	Duplicate bool
+
+	// LoseAnswer breaks the connection instead of answering. The effect of
+	// the call stands.
+	LoseAnswer bool
+
+	// DelayAfter holds the answer back after the call has had its effect.
+	DelayAfter time.Duration
+}
+
+// entryError returns what batch entry i has to fail with, or nil.
+func (f Fault) entryError(i int) *Error {
+	for _, n := range f.FailEntries {
+		if n != i {
+			continue
+		}
+		if f.EntryError != nil {
+			return f.EntryError
+		}
+		return &Error{Code: "InternalError", Message: "The request could not be processed."}
+	}
+	return nil
+}
+
+// Control sets the hook that is asked, for every well-formed call to a known
+// operation, how to misbehave. It runs on the goroutine of the call with no
+// lock held: it may block (until its context ends) and it may call the
+// server. A nil hook ends all misbehaviour.
+func (s *Server) Control(hook func(ctx context.Context, c Call) Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = hook
+}
+
+func (s *Server) fault(ctx context.Context, c Call) Fault {
+	s.mu.Lock()
+	hook := s.hook
+	s.mu.Unlock()
+	if hook == nil {
+		return Fault{}
+	}
+	return hook(ctx, c)
+}
+
+// sleep waits for d or for the end of ctx, whose error it returns.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

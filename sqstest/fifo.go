@@ -1,0 +1,167 @@
+package sqstest
+
+import (
+	"container/list"
+	"fmt"
+	"time"
+)
+
+// memory is how long FIFO queues remember deduplication ids and receive
+// attempts, from the first use on.
+const memory = 5 * time.Minute
+
+// fifo is what a FIFO queue has beyond a standard one.
+type fifo struct {
+	groups   map[string]*group
+	open     *list.List // of *group: not locked, first message ready
+	sent     remembered[sentMessage]
+	attempts remembered[[]attempted]
+}
+
+// group is the messages of one message group. It is locked while any of them
+// is in flight; the others stand in their order.
+type group struct {
+	id      string
+	waiting messageList // delayed and ready
+	flying  int
+	open    *list.Element // in fifo.open; nil when locked or empty
+}
+
+// sentMessage is what a duplicate send is answered with.
+type sentMessage struct {
+	id       uuid
+	sequence uint64
+}
+
+// attempted is one message of an earlier receive.
+type attempted struct {
+	key      uuid
+	delivery uint64
+}
+
+func newFIFO() *fifo {
+	f := &fifo{}
+	f.clear()
+	return f
+}
+
+// clear drops all messages and receive attempts. Deduplication ids stay.
+func (f *fifo) clear() {
+	f.groups, f.open = map[string]*group{}, list.New()
+	f.attempts = remembered[[]attempted]{}
+}
+
+func (f *fifo) enter(m *message) {
+	g := f.groups[m.group]
+	if g == nil {
+		g = &group{id: m.group}
+		f.groups[m.group] = g
+	}
+	if m.state == inFlight {
+		g.flying++
+	} else {
+		// What comes back belongs near the head: at most those in flight
+		// with it stand before it.
+		var at *message
+		if t := g.waiting.tail; t != nil && t.sequence > m.sequence {
+			at = g.waiting.head
+			for at.sequence < m.sequence {
+				at = at.next
+			}
+		}
+		g.waiting.insertBefore(m, at)
+	}
+	f.settle(g)
+}
+
+func (f *fifo) leave(m *message) {
+	g := f.groups[m.group]
+	if m.state == inFlight {
+		g.flying--
+	} else {
+		g.waiting.remove(m)
+	}
+	f.settle(g)
+}
+
+// settle opens, closes or forgets a group after a change.
+func (f *fifo) settle(g *group) {
+	head := g.waiting.head
+	open := g.flying == 0 && head != nil && head.state == ready
+	switch {
+	case open && g.open == nil:
+		g.open = f.open.PushBack(g)
+	case !open && g.open != nil:
+		f.open.Remove(g.open)
+		g.open = nil
+	}
+	if head == nil && g.flying == 0 {
+		delete(f.groups, g.id)
+		if len(f.groups) == 0 {
+			f.groups = map[string]*group{} // gives the memory back
+		}
+	}
+}
+
+// each calls visit, which has to take the message away, with the ready
+// messages of the open groups, one group after the other, until it returns
+// false. That the first message locks its group does not keep the others of
+// the group from being visited.
+func (f *fifo) each(visit func(*message) bool) {
+	for e := f.open.Front(); e != nil; {
+		g, next := e.Value.(*group), e.Next()
+		for m := g.waiting.head; m != nil && m.state == ready; m = g.waiting.head {
+			if !visit(m) {
+				return
+			}
+		}
+		e = next
+	}
+}
+
+func formatSequence(n uint64) string { return fmt.Sprintf("%020d", n) }
+
+// remembered maps keys to values for the time of memory. The zero value is
+// ready to use.
+type remembered[V any] struct {
+	values map[string]V
+	order  []rememberedKey
+}
+
+type rememberedKey struct {
+	key   string
+	until instant
+}
+
+func (r *remembered[V]) get(key string, at instant) (V, bool) {
+	r.expire(at)
+	v, ok := r.values[key]
+	return v, ok
+}
+
+// set remembers a key that get has just not found, or replaces the value of
+// one that it has, whose time stays as it was.
+func (r *remembered[V]) set(key string, v V, at instant) {
+	if r.values == nil {
+		r.values = map[string]V{}
+	}
+	if _, ok := r.values[key]; !ok {
+		r.order = append(r.order, rememberedKey{key, at.add(memory)})
+	}
+	r.values[key] = v
+}
+
+func (r *remembered[V]) expire(at instant) {
+	n := 0
+	for n < len(r.order) && r.order[n].until <= at {
+		delete(r.values, r.order[n].key)
+		n++
+	}
+	switch {
+	case n == len(r.order):
+		r.values, r.order = nil, nil
+	case n > 0:
+		clear(r.order[:n]) // append moves what is left when it runs out of room
+		r.order = r.order[n:]
+	}
+}

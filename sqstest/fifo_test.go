@@ -1,0 +1,216 @@
+package sqstest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+func TestFIFOReceiveReturnsSeveralOfOneGroupInOrder(t *testing.T) {
+	b := newBench(t)
+	url := b.createFIFO("q.fifo")
+	b.sendFIFO(url, "a", "a0", "a1", "a2")
+	b.sendFIFO(url, "b", "b0")
+	b.sendFIFO(url, "a", "a3")
+	got := b.receive(url)
+	expectBodies(t, got, "a0", "a1", "a2", "a3", "b0")
+	last := ""
+	for _, m := range got[:4] {
+		seq := m.Attributes["SequenceNumber"]
+		if len(seq) != 20 || seq <= last {
+			t.Errorf("sequence number %q after %q, want 20 digits and increasing", seq, last)
+		}
+		last = seq
+		if m.Attributes["MessageGroupId"] != "a" || m.Attributes["MessageDeduplicationId"] != *m.Body {
+			t.Errorf("attributes %v", m.Attributes)
+		}
+	}
+}
+
+func TestFIFOGroupIsLockedWhileAnyOfItIsInFlight(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.createFIFO("q.fifo")
+		b.sendFIFO(url, "a", "a0", "a1", "a2")
+		b.sendFIFO(url, "b", "b0")
+		first := b.receive(url, most(2))
+		expectBodies(t, first, "a0", "a1")
+		expectBodies(t, b.receive(url), "b0")
+		b.delete(url, first[0].ReceiptHandle)
+		expectBodies(t, b.receive(url))
+		start := time.Now()
+		done := make(chan []types.Message)
+		go func() { done <- b.receive(url, waiting(20)) }()
+		time.Sleep(3 * time.Second)
+		b.delete(url, first[1].ReceiptHandle)
+		expectBodies(t, <-done, "a2")
+		if d := time.Since(start); d != 3*time.Second {
+			t.Errorf("poll returned after %v, want 3s: when the group was unlocked", d)
+		}
+	})
+}
+
+func TestFIFOOrderHoldsOnRedelivery(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
+		b.sendFIFO(url, "a", "a0", "a1", "a2", "a3")
+		got := b.receive(url, most(3))
+		if err := b.change(url, got[2].ReceiptHandle, 0); err != nil { // last first
+			t.Fatal(err)
+		}
+		if err := b.change(url, got[0].ReceiptHandle, 0); err != nil {
+			t.Fatal(err)
+		}
+		expectBodies(t, b.receive(url)) // a1 is in flight
+		time.Sleep(10 * time.Second)
+		expectBodies(t, b.receive(url), "a0", "a1", "a2", "a3")
+	})
+}
+
+func TestFIFODuplicateIsAcceptedAndDroppedForFiveMinutes(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.createFIFO("q.fifo")
+		send := func() *sqs.SendMessageOutput {
+			t.Helper()
+			out, err := b.SendMessage(t.Context(), &sqs.SendMessageInput{
+				QueueUrl: &url, MessageBody: aws.String("x"), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String("d"),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		first := send()
+		b.delete(url, b.one(url).ReceiptHandle)
+		time.Sleep(5*time.Minute - time.Millisecond)
+		second := send()
+		if *second.MessageId != *first.MessageId || *second.SequenceNumber != *first.SequenceNumber {
+			t.Errorf("duplicate answered with %s, %s, want %s, %s", *second.MessageId, *second.SequenceNumber, *first.MessageId, *first.SequenceNumber)
+		}
+		b.expectCounts(url, 0, 0, 0)
+		time.Sleep(time.Millisecond)
+		if third := send(); *third.MessageId == *first.MessageId {
+			t.Error("duplicate remembered for more than 5 minutes")
+		}
+		b.expectCounts(url, 1, 0, 0)
+	})
+}
+
+func TestFIFOContentBasedDeduplicationComparesBodies(t *testing.T) {
+	b := newBench(t)
+	url := b.createFIFO("q.fifo", "ContentBasedDeduplication", "true")
+	for _, body := range []string{"x", "x", "y"} {
+		if _, err := b.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: &body, MessageGroupId: aws.String("g")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectBodies(t, b.receive(url), "x", "y")
+}
+
+func TestFIFODeduplicationMayBePerGroup(t *testing.T) {
+	b := newBench(t)
+	url := b.createFIFO("q.fifo", "DeduplicationScope", "messageGroup")
+	for _, group := range []string{"a", "b", "a"} {
+		b.sendFIFO(url, group, "x")
+	}
+	b.expectCounts(url, 2, 0, 0)
+}
+
+func TestFIFOSendNeedsGroupAndDeduplicationId(t *testing.T) {
+	b := newBench(t)
+	url := b.createFIFO("q.fifo")
+	for _, c := range []struct {
+		in   sqs.SendMessageInput
+		code string
+	}{
+		{sqs.SendMessageInput{MessageDeduplicationId: aws.String("d")}, "MissingParameter"},
+		{sqs.SendMessageInput{MessageGroupId: aws.String("g")}, "InvalidParameterValue"},
+		{sqs.SendMessageInput{MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String("d"), DelaySeconds: 1}, "InvalidParameterValue"},
+		{sqs.SendMessageInput{MessageGroupId: aws.String("a b"), MessageDeduplicationId: aws.String("d")}, "InvalidParameterValue"},
+	} {
+		c.in.QueueUrl, c.in.MessageBody = &url, aws.String("x")
+		_, err := b.SendMessage(t.Context(), &c.in)
+		expectCode(t, err, c.code)
+	}
+}
+
+func TestFIFOQueueDelayKeepsTheOrder(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.createFIFO("q.fifo", "DelaySeconds", "5")
+		b.sendFIFO(url, "a", "a0", "a1", "a2")
+		b.expectCounts(url, 0, 0, 3)
+		expectBodies(t, b.receive(url, waiting(20)), "a0", "a1", "a2")
+		b.sendFIFO(url, "b", "b0")
+		b.set(url, "DelaySeconds", "0") // applies to messages already there
+		expectBodies(t, b.receive(url), "b0")
+	})
+}
+
+func TestFIFOReceiveAttemptIsAnsweredAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
+		b.sendFIFO(url, "a", "a0", "a1")
+		first := b.receive(url, attempt("1"))
+		time.Sleep(9 * time.Second)
+		again := b.receive(url, attempt("1"))
+		expectBodies(t, again, "a0", "a1")
+		for i := range again {
+			if *again[i].ReceiptHandle != *first[i].ReceiptHandle || again[i].Attributes["ApproximateReceiveCount"] != "1" {
+				t.Errorf("message %d: same handle %v, count %s, want the first delivery again", i,
+					*again[i].ReceiptHandle == *first[i].ReceiptHandle, again[i].Attributes["ApproximateReceiveCount"])
+			}
+		}
+		expectBodies(t, b.receive(url, attempt("2")))
+		time.Sleep(9 * time.Second) // within the timeout that the retry has set anew
+		b.expectCounts(url, 0, 2, 0)
+		b.delete(url, first[0].ReceiptHandle)
+		expectBodies(t, b.receive(url, attempt("1"))) // not what it was any more
+	})
+}
+
+func TestFIFODeadLettersKeepGroupAndOrder(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		dlq := b.createFIFO("dlq.fifo")
+		url := b.createFIFO("q.fifo", "VisibilityTimeout", "10", "RedrivePolicy", redriveTo("dlq.fifo", 1))
+		b.sendFIFO(url, "a", "a0", "a1")
+		b.receive(url)
+		b.sendFIFO(url, "a", "a2")
+		time.Sleep(10 * time.Second)
+		expectBodies(t, b.receive(url), "a2")
+		got := b.receive(dlq)
+		expectBodies(t, got, "a0", "a1")
+		if got[0].Attributes["MessageGroupId"] != "a" {
+			t.Errorf("group %q in the dead-letter queue, want a", got[0].Attributes["MessageGroupId"])
+		}
+	})
+}
+
+func TestFIFODeduplicationIdsAreForgottenOneByOne(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.createFIFO("q.fifo")
+		b.sendFIFO(url, "g", "x")
+		time.Sleep(3 * time.Minute)
+		b.sendFIFO(url, "g", "y")
+		time.Sleep(2 * time.Minute)
+		b.sendFIFO(url, "g", "x", "y")
+		expectBodies(t, b.receive(url), "x", "y", "x")
+	})
+}
+
+func TestFIFOReceiveAttemptEndsWhenVisibilityIsChanged(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
+		b.sendFIFO(url, "a", "a0")
+		m := b.one(url, attempt("1"))
+		if err := b.change(url, m.ReceiptHandle, 60); err != nil {
+			t.Fatal(err)
+		}
+		expectBodies(t, b.receive(url, attempt("1")))
+		time.Sleep(60 * time.Second)
+		if again := b.one(url, attempt("1")); again.Attributes["ApproximateReceiveCount"] != "2" {
+			t.Errorf("receive count %s, want 2: a new delivery", again.Attributes["ApproximateReceiveCount"])
+		}
+	})
+}

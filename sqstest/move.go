@@ -1,0 +1,246 @@
+package sqstest
+
+import (
+	"slices"
+	"time"
+)
+
+// move is a task that moves the messages of a dead-letter queue. One without
+// a rate is over when it has been started; one with a rate goes on whenever a
+// request comes or a poller looks, by the time that has passed.
+type move struct {
+	handle  string
+	source  string // queue name
+	target  string // queue name; "" is back to where each message came from
+	rate    int    // messages per second; 0 is all at once
+	started instant
+	moved   int64
+	toMove  int64
+	status  string
+	failure string
+}
+
+const (
+	moveRunning   = "RUNNING"
+	moveCompleted = "COMPLETED"
+	moveCancelled = "CANCELLED"
+	moveFailed    = "FAILED"
+)
+
+func (s *Server) startMove(in startMoveInput) (startMoveOutput, error) {
+	if in.SourceArn == "" {
+		return startMoveOutput{}, missing("SourceArn")
+	}
+	rate := valueOr(in.MaxNumberOfMessagesPerSecond, 0)
+	if in.MaxNumberOfMessagesPerSecond != nil && (rate < 1 || rate > 500) {
+		return startMoveOutput{}, invalid("MaxNumberOfMessagesPerSecond", rate, "Must be between 1 and 500")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := now()
+	s.continueMoves(at)
+	source, ok := s.queues[queueName(in.SourceArn)]
+	if !ok {
+		return startMoveOutput{}, noResource(in.SourceArn)
+	}
+	source.advance(at)
+	if len(s.sources(source.name)) == 0 {
+		return startMoveOutput{}, invalid("SourceArn", in.SourceArn, "Source queue must be configured as a Dead Letter Queue")
+	}
+	target := ""
+	if in.DestinationArn != "" {
+		target = queueName(in.DestinationArn)
+		switch q, ok := s.queues[target]; {
+		case !ok:
+			return startMoveOutput{}, noResource(in.DestinationArn)
+		case q == source || (q.fifo == nil) != (source.fifo == nil):
+			return startMoveOutput{}, invalid("DestinationArn", in.DestinationArn, "It must be another queue of the same type")
+		}
+	}
+	for _, m := range s.moves {
+		if m.source == source.name && m.status == moveRunning {
+			return startMoveOutput{}, sender("UnsupportedOperation", "There is already a task running on %s. Only one active task is allowed for a source queue arn at a given time.", in.SourceArn)
+		}
+	}
+	m := &move{
+		handle:  newUUID().String(),
+		source:  source.name,
+		target:  target,
+		rate:    rate,
+		started: at,
+		toMove:  int64(source.visible),
+		status:  moveRunning,
+	}
+	s.moves = append(s.moves, m)
+	s.forgetMoves(source.name)
+	s.continueMoves(at)
+	// The first poller of each queue has to know that messages may come.
+	for _, q := range s.queues {
+		q.wake()
+	}
+	return startMoveOutput{m.handle}, nil
+}
+
+// keptMoves is how many tasks of one source can be listed.
+const keptMoves = 10
+
+// forgetMoves drops the oldest tasks of a source beyond keptMoves. The newest
+// is the only one that may be running.
+func (s *Server) forgetMoves(source string) {
+	n := 0
+	for i, m := range slices.Backward(s.moves) {
+		if m.source != source {
+			continue
+		}
+		if n++; n > keptMoves {
+			s.moves = slices.Delete(s.moves, i, i+1)
+		}
+	}
+}
+
+// nextAt returns when a task with a rate moves its next message.
+func (m *move) nextAt() instant {
+	return m.started.add(time.Duration(m.moved+1) * time.Second / time.Duration(m.rate))
+}
+
+// nextMove returns when a running task moves its next message; 0 is never.
+func (s *Server) nextMove() instant {
+	var next instant
+	for _, m := range s.moves {
+		if m.status != moveRunning || m.rate == 0 {
+			continue
+		}
+		if at := m.nextAt(); next == 0 || at < next {
+			next = at
+		}
+	}
+	return next
+}
+
+// continueMoves lets the running tasks do what their rate allows by now.
+// s.mu is held.
+func (s *Server) continueMoves(at instant) {
+	for _, m := range s.moves {
+		for m.status == moveRunning {
+			if m.rate > 0 && m.nextAt() > at {
+				break
+			}
+			s.step(m, at)
+		}
+	}
+}
+
+// step moves one message or ends the task.
+func (s *Server) step(t *move, at instant) {
+	source := s.queues[t.source]
+	if source == nil {
+		t.status, t.failure = moveFailed, "AWS.SimpleQueueService.NonExistentQueue"
+		return
+	}
+	source.advance(at)
+	m := source.next()
+	if m == nil {
+		t.status = moveCompleted
+		return
+	}
+	to := t.target
+	if to == "" {
+		to = m.source
+	}
+	target := s.queues[to]
+	switch {
+	case to == "":
+		t.status, t.failure = moveFailed, "CouldNotDetermineMessageSource"
+		return
+	case target == nil:
+		t.status, t.failure = moveFailed, "AWS.SimpleQueueService.NonExistentQueue"
+		return
+	}
+	source.remove(m)
+	// To SQS it is a new message from here on.
+	m.id = newUUID()
+	m.key = m.id
+	m.sent, m.firstReceived, m.source = at, 0, ""
+	m.receives, m.receivesHere = 0, 0
+	target.put(m, at, 0)
+	target.wake()
+	t.moved++
+}
+
+// next returns the message that would be received next, or nil.
+func (q *queue) next() *message {
+	if q.fifo == nil {
+		return q.ready.head
+	}
+	if e := q.fifo.open.Front(); e != nil {
+		return e.Value.(*group).waiting.head
+	}
+	return nil
+}
+
+func (s *Server) listMoves(in listMovesInput) (listMovesOutput, error) {
+	if in.SourceArn == "" {
+		return listMovesOutput{}, missing("SourceArn")
+	}
+	limit := valueOr(in.MaxResults, 1)
+	if limit < 1 || limit > keptMoves {
+		return listMovesOutput{}, invalid("MaxResults", limit, "Must be between 1 and 10")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.continueMoves(now())
+	if _, ok := s.queues[queueName(in.SourceArn)]; !ok {
+		return listMovesOutput{}, noResource(in.SourceArn)
+	}
+	out := listMovesOutput{Results: []moveResult{}}
+	for _, m := range slices.Backward(s.moves) {
+		if m.source != queueName(in.SourceArn) {
+			continue
+		}
+		r := moveResult{
+			ApproximateNumberOfMessagesMoved:  m.moved,
+			ApproximateNumberOfMessagesToMove: new(m.toMove),
+			FailureReason:                     m.failure,
+			SourceArn:                         s.arn(m.source),
+			StartedTimestamp:                  m.started.millis(),
+			Status:                            m.status,
+		}
+		if m.target != "" {
+			r.DestinationArn = s.arn(m.target)
+		}
+		if m.rate > 0 {
+			r.MaxNumberOfMessagesPerSecond = new(m.rate)
+		}
+		if m.status == moveRunning {
+			r.TaskHandle = m.handle
+		}
+		if out.Results = append(out.Results, r); len(out.Results) == limit {
+			break
+		}
+	}
+	return out, nil
+}
+
+func (s *Server) cancelMove(in cancelMoveInput) (cancelMoveOutput, error) {
+	if in.TaskHandle == "" {
+		return cancelMoveOutput{}, missing("TaskHandle")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.continueMoves(now())
+	for _, m := range s.moves {
+		if m.handle != in.TaskHandle {
+			continue
+		}
+		if m.status != moveRunning {
+			return cancelMoveOutput{}, sender("UnsupportedOperation", "Only active tasks can be cancelled; this one is %s.", m.status)
+		}
+		m.status = moveCancelled
+		return cancelMoveOutput{m.moved}, nil
+	}
+	return cancelMoveOutput{}, sender("ResourceNotFoundException", "The task handle %q does not exist.", in.TaskHandle)
+}
+
+func noResource(arn string) *Error {
+	return sender("ResourceNotFoundException", "The resource %q you specified doesn't exist.", arn)
+}

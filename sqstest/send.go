@@ -1,0 +1,144 @@
+package sqstest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+)
+
+func (s *Server) sendMessage(in sendMessageInput) (accepted, error) {
+	if err := in.check(); err != nil {
+		return accepted{}, err
+	}
+	sums := in.sums()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := now()
+	q, err := s.find(in.QueueUrl, at)
+	if err != nil {
+		return accepted{}, err
+	}
+	return q.send(in.outgoing, sums, at)
+}
+
+func (s *Server) sendMessageBatch(_ context.Context, in batchInput[sendEntry], f Fault) (batchOutput[sendResult], error) {
+	var out batchOutput[sendResult]
+	if err := checkBatch(in.Entries); err != nil {
+		return out, err
+	}
+	total := 0
+	for _, e := range in.Entries {
+		total += e.size()
+	}
+	if total > maxMessageSize {
+		return out, sender("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessageSize, total)
+	}
+	// Checksums and checks take time and need no lock.
+	errs := make([]error, len(in.Entries))
+	sums := make([]accepted, len(in.Entries))
+	for i, e := range in.Entries {
+		if err := f.entryError(i); err != nil {
+			errs[i] = err
+		} else if errs[i] = e.check(); errs[i] == nil {
+			sums[i] = e.sums()
+		}
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := now()
+	q, err := s.find(in.QueueUrl, at)
+	if err != nil {
+		return out, err
+	}
+	for i, e := range in.Entries {
+		var sent accepted
+		err := errs[i]
+		if err == nil {
+			sent, err = q.send(e.outgoing, sums[i], at)
+		}
+		if err != nil {
+			out.Failed = append(out.Failed, failed(e.ID, err))
+			continue
+		}
+		out.Successful = append(out.Successful, sendResult{e.ID, sent})
+	}
+	return out, nil
+}
+
+// sums returns the part of the answer that depends on the message only.
+func (o outgoing) sums() accepted {
+	return accepted{
+		MD5OfMessageBody:             bodyMD5(o.MessageBody),
+		MD5OfMessageAttributes:       attributesMD5(o.MessageAttributes),
+		MD5OfMessageSystemAttributes: attributesMD5(o.MessageSystemAttributes),
+	}
+}
+
+// checkFor returns what is wrong with the message on this queue.
+func (o outgoing) checkFor(q *queue) error {
+	const notHere = "The request include parameter that is not valid for this queue type"
+	if o.size() > q.settings.maxSize {
+		return sender(codeInvalidParameter, "One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", q.settings.maxSize)
+	}
+	if q.fifo == nil {
+		if o.MessageDeduplicationId != "" {
+			return invalid("MessageDeduplicationId", o.MessageDeduplicationId, notHere)
+		}
+		return nil
+	}
+	switch {
+	case o.MessageGroupId == "":
+		return missing("MessageGroupId")
+	case valueOr(o.DelaySeconds, 0) != 0:
+		return invalid("DelaySeconds", *o.DelaySeconds, notHere)
+	case o.MessageDeduplicationId == "" && !q.settings.contentDedup:
+		return sender(codeInvalidParameter, "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly.")
+	}
+	return nil
+}
+
+// send puts one message into the queue, unless it is a duplicate.
+func (q *queue) send(o outgoing, answer accepted, at instant) (accepted, error) {
+	if err := o.checkFor(q); err != nil {
+		return accepted{}, err
+	}
+	m := &message{
+		id:         newUUID(),
+		body:       o.MessageBody,
+		attributes: maps.Clone(o.MessageAttributes),
+		group:      o.MessageGroupId,
+		dedup:      o.MessageDeduplicationId,
+		trace:      o.MessageSystemAttributes["AWSTraceHeader"].text(),
+		sent:       at,
+	}
+	m.key = m.id
+	delay := q.settings.delay
+	if o.DelaySeconds != nil && q.fifo == nil {
+		delay = seconds(*o.DelaySeconds)
+	}
+	if q.fifo == nil {
+		q.put(m, at, delay)
+	} else {
+		if m.dedup == "" {
+			sum := sha256.Sum256([]byte(m.body))
+			m.dedup = hex.EncodeToString(sum[:])
+		}
+		key := m.dedup
+		if q.settings.groupDedup {
+			key = m.group + "\x00" + m.dedup
+		}
+		first, ok := q.fifo.sent.get(key, at)
+		if !ok {
+			q.put(m, at, delay)
+			first = sentMessage{m.id, m.sequence}
+			q.fifo.sent.set(key, first, at)
+		}
+		m.id = first.id
+		answer.SequenceNumber = formatSequence(first.sequence)
+	}
+	q.wake()
+	answer.MessageId = m.id.String()
+	return answer, nil
+}

@@ -1,0 +1,245 @@
+package sqstest
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// settings are the attributes of a queue that its owner may set.
+type settings struct {
+	raw map[string]string // as set, over the defaults
+
+	delay        time.Duration
+	retention    time.Duration
+	visibility   time.Duration
+	wait         time.Duration
+	maxSize      int
+	redrive      *redrivePolicy
+	allow        *allowPolicy
+	contentDedup bool
+	groupDedup   bool // deduplication looks at one group, not at the whole queue
+}
+
+// redrivePolicy sends messages that were received too often elsewhere.
+type redrivePolicy struct {
+	target     string // queue name
+	maxReceive int
+}
+
+// allowPolicy says which queues may use this one as their dead-letter queue.
+type allowPolicy struct {
+	permission string
+	sources    []string // queue names
+}
+
+func (p *allowPolicy) allows(source string) bool {
+	switch {
+	case p == nil || p.permission == "allowAll":
+		return true
+	case p.permission == "byQueue":
+		return slices.Contains(p.sources, source)
+	default:
+		return false
+	}
+}
+
+const (
+	attrDelay        = "DelaySeconds"
+	attrMaxSize      = "MaximumMessageSize"
+	attrRetention    = "MessageRetentionPeriod"
+	attrWait         = "ReceiveMessageWaitTimeSeconds"
+	attrVisibility   = "VisibilityTimeout"
+	attrRedrive      = "RedrivePolicy"
+	attrRedriveAllow = "RedriveAllowPolicy"
+	attrFIFO         = "FifoQueue"
+	attrContentDedup = "ContentBasedDeduplication"
+	attrDedupScope   = "DeduplicationScope"
+	attrThroughput   = "FifoThroughputLimit"
+)
+
+var defaultAttributes = map[string]string{
+	attrDelay:              "0",
+	attrMaxSize:            strconv.Itoa(maxMessageSize),
+	attrRetention:          "345600",
+	attrWait:               "0",
+	attrVisibility:         "30",
+	"SqsManagedSseEnabled": "true",
+}
+
+var defaultFIFOAttributes = map[string]string{
+	attrFIFO:         "true",
+	attrContentDedup: "false",
+	attrDedupScope:   "queue",
+	attrThroughput:   "perQueue",
+}
+
+// Attributes that are kept and given back and have no effect here.
+var inertAttributes = []string{"Policy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled"}
+
+// Attributes that only the server sets.
+var counterAttributes = []string{
+	"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed", "ApproximateNumberOfMessagesNotVisible",
+	"CreatedTimestamp", "LastModifiedTimestamp", "QueueArn",
+}
+
+func isQueueAttribute(name string) bool {
+	if slices.Contains(counterAttributes, name) || slices.Contains(inertAttributes, name) {
+		return true
+	}
+	_, standard := defaultAttributes[name]
+	_, fifo := defaultFIFOAttributes[name]
+	return standard || fifo || name == attrRedrive || name == attrRedriveAllow
+}
+
+// newSettings returns the defaults.
+func newSettings(fifo bool) settings {
+	raw := maps.Clone(defaultAttributes)
+	if fifo {
+		maps.Copy(raw, defaultFIFOAttributes)
+	}
+	s, err := settings{raw: raw}.with(nil, fifo)
+	if err != nil {
+		panic(err) // the defaults are valid
+	}
+	return s
+}
+
+// with returns s with the changes made, or the first change that is refused.
+func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
+	raw := maps.Clone(s.raw)
+	for _, name := range slices.Sorted(maps.Keys(changes)) {
+		value := changes[name]
+		_, fifoOnly := defaultFIFOAttributes[name]
+		switch {
+		case !isQueueAttribute(name) || slices.Contains(counterAttributes, name):
+			return s, sender("InvalidAttributeName", "Unknown Attribute %s.", name)
+		case fifoOnly && !fifo:
+			return s, sender("InvalidAttributeName", "Attribute %s is for FIFO queues only.", name)
+		case value == "" && (name == attrRedrive || name == attrRedriveAllow):
+			delete(raw, name) // an empty policy takes it away
+			continue
+		}
+		raw[name] = value
+	}
+
+	next := settings{raw: raw}
+	for _, f := range []struct {
+		name     string
+		low, top int
+		set      func(n int)
+	}{
+		{attrDelay, 0, 900, func(n int) { next.delay = seconds(n) }},
+		{attrMaxSize, 1024, maxMessageSize, func(n int) { next.maxSize = n }},
+		{attrRetention, 60, 1209600, func(n int) { next.retention = seconds(n) }},
+		{attrWait, 0, 20, func(n int) { next.wait = seconds(n) }},
+		{attrVisibility, 0, maxVisibilitySeconds, func(n int) { next.visibility = seconds(n) }},
+	} {
+		n, err := strconv.Atoi(raw[f.name])
+		if err != nil || n < f.low || n > f.top {
+			return s, invalidAttribute(f.name, raw[f.name])
+		}
+		f.set(n)
+	}
+	if fifo {
+		if raw[attrFIFO] != "true" {
+			return s, invalidAttribute(attrFIFO, raw[attrFIFO])
+		}
+		var err error
+		if next.contentDedup, err = strconv.ParseBool(raw[attrContentDedup]); err != nil {
+			return s, invalidAttribute(attrContentDedup, raw[attrContentDedup])
+		}
+		switch raw[attrDedupScope] {
+		case "queue":
+		case "messageGroup":
+			next.groupDedup = true
+		default:
+			return s, invalidAttribute(attrDedupScope, raw[attrDedupScope])
+		}
+		if v := raw[attrThroughput]; v != "perQueue" && v != "perMessageGroupId" {
+			return s, invalidAttribute(attrThroughput, v)
+		}
+	}
+	if policy, ok := raw[attrRedrive]; ok {
+		if next.redrive = parseRedrive(policy); next.redrive == nil {
+			return s, invalidAttribute(attrRedrive, policy)
+		}
+	}
+	if policy, ok := raw[attrRedriveAllow]; ok {
+		if next.allow = parseAllow(policy); next.allow == nil {
+			return s, invalidAttribute(attrRedriveAllow, policy)
+		}
+	}
+	return next, nil
+}
+
+func invalidAttribute(name, value string) *Error {
+	return sender("InvalidAttributeValue", "Invalid value for the parameter %s: %q.", name, value)
+}
+
+// parseRedrive returns nil for what is no redrive policy.
+func parseRedrive(policy string) *redrivePolicy {
+	var in struct {
+		DeadLetterTargetArn string          `json:"deadLetterTargetArn"`
+		MaxReceiveCount     json.RawMessage `json:"maxReceiveCount"`
+	}
+	if json.Unmarshal([]byte(policy), &in) != nil || in.DeadLetterTargetArn == "" {
+		return nil
+	}
+	// Both 5 and "5" are in use.
+	n, err := strconv.Atoi(strings.Trim(string(in.MaxReceiveCount), `"`))
+	if err != nil || n < 1 || n > 1000 {
+		return nil
+	}
+	return &redrivePolicy{target: lastPart(in.DeadLetterTargetArn, ":"), maxReceive: n}
+}
+
+// parseAllow returns nil for what is no redrive allow policy.
+func parseAllow(policy string) *allowPolicy {
+	var in struct {
+		RedrivePermission string   `json:"redrivePermission"`
+		SourceQueueArns   []string `json:"sourceQueueArns"`
+	}
+	if json.Unmarshal([]byte(policy), &in) != nil {
+		return nil
+	}
+	switch in.RedrivePermission {
+	case "allowAll", "denyAll":
+		if len(in.SourceQueueArns) > 0 {
+			return nil
+		}
+	case "byQueue":
+		if n := len(in.SourceQueueArns); n < 1 || n > 10 {
+			return nil
+		}
+	default:
+		return nil
+	}
+	p := &allowPolicy{permission: in.RedrivePermission}
+	for _, arn := range in.SourceQueueArns {
+		p.sources = append(p.sources, lastPart(arn, ":"))
+	}
+	return p
+}
+
+// sameAttribute reports whether two values of an attribute mean the same: a
+// redrive policy may be written in several ways.
+func sameAttribute(name, a, b string) bool {
+	if a == b {
+		return true
+	}
+	if name != attrRedrive {
+		return false
+	}
+	p, q := parseRedrive(a), parseRedrive(b)
+	return p != nil && q != nil && *p == *q
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+func lastPart(s, separator string) string {
+	return s[strings.LastIndex(s, separator)+1:]
+}

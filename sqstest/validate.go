@@ -1,0 +1,145 @@
+package sqstest
+
+import (
+	"errors"
+	"math/big"
+	"strings"
+	"unicode/utf8"
+)
+
+const maxBatch = 10 // entries
+
+// checkContents returns an error for text that SQS does not carry: it takes
+// the characters of XML 1.0.
+func checkContents(s string) error {
+	for i, r := range s {
+		switch {
+		case r == utf8.RuneError:
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				return sender("InvalidMessageContents", "Invalid UTF-8 at byte %d.", i)
+			}
+		case r == '\t', r == '\n', r == '\r', r >= 0x20 && r <= 0xD7FF, r >= 0xE000 && r <= 0xFFFD, r >= 0x10000:
+		default:
+			return sender("InvalidMessageContents", "Invalid character %U at byte %d.", r, i)
+		}
+	}
+	return nil
+}
+
+// check returns what is wrong with a message on any queue.
+func (o outgoing) check() error {
+	if o.MessageBody == "" {
+		return missing("MessageBody")
+	}
+	if err := checkContents(o.MessageBody); err != nil {
+		return err
+	}
+	if n := valueOr(o.DelaySeconds, 0); n < 0 || n > 900 {
+		return invalid("DelaySeconds", n, "Must be between 0 and 900")
+	}
+	if n := len(o.MessageAttributes); n > 10 {
+		return sender(codeInvalidParameter, "Number of message attributes [%d] exceeds the allowed maximum [10].", n)
+	}
+	for name, a := range o.MessageAttributes {
+		if err := a.check(name); err != nil {
+			return err
+		}
+	}
+	for name, a := range o.MessageSystemAttributes {
+		switch {
+		case name != "AWSTraceHeader":
+			return sender(codeInvalidParameter, "Message system attribute name %q is invalid. Valid values: AWSTraceHeader.", name)
+		case a.DataType != "String" || a.text() == "":
+			return sender(codeInvalidParameter, "Message system attribute %s must be a non-empty String, not %q.", name, a.DataType)
+		}
+	}
+	for _, id := range []struct{ name, value string }{
+		{"MessageGroupId", o.MessageGroupId}, {"MessageDeduplicationId", o.MessageDeduplicationId},
+	} {
+		if len(id.value) > 128 || strings.ContainsFunc(id.value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return invalid(id.name, id.value, id.name+" can only include alphanumeric and punctuation characters. 1 to 128 in length")
+		}
+	}
+	return nil
+}
+
+// check returns what is wrong with the message attribute of this name.
+func (a attribute) check(name string) error {
+	if !attributeName(name) {
+		return sender(codeInvalidParameter, "Message attribute name %q is invalid: 1 to 256 letters, digits, '_', '-' and single inner '.', not starting with AWS. or Amazon.", name)
+	}
+	kind, _, _ := strings.Cut(a.DataType, ".")
+	switch {
+	case len(a.DataType) > 256, kind != "String" && kind != "Number" && kind != "Binary":
+		return sender(codeInvalidParameter, "The message attribute '%s' has an invalid message attribute type %q, the set of supported type prefixes is Binary, Number, and String.", name, a.DataType)
+	case kind == "Binary" && (len(a.BinaryValue) == 0 || a.StringValue != nil),
+		kind != "Binary" && (a.text() == "" || len(a.BinaryValue) > 0):
+		return sender(codeInvalidParameter, "The message attribute '%s' must contain a non-empty value of its type %q, and no other.", name, a.DataType)
+	case kind == "Number":
+		if _, _, err := big.ParseFloat(a.text(), 10, 128, big.ToNearestEven); err != nil {
+			return sender(codeInvalidParameter, "Can't cast the value %q of message (user) attribute '%s' to a number.", a.text(), name)
+		}
+	}
+	return checkContents(a.text())
+}
+
+func attributeName(s string) bool {
+	if s == "" || len(s) > 256 || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
+		return false
+	}
+	lower := strings.ToLower(s)
+	if strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon.") {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return r != '.' && !nameRune(r) })
+}
+
+// nameRune reports whether r may stand in names of queues, batch entries and
+// attributes.
+func nameRune(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
+}
+
+// simpleName reports whether s is 1 to 80 letters, digits, '-' and '_'.
+func simpleName(s string) bool {
+	return s != "" && len(s) <= 80 && !strings.ContainsFunc(s, func(r rune) bool { return !nameRune(r) })
+}
+
+// size is what the limits of 1 MiB count, in bytes.
+func (o outgoing) size() int {
+	n := len(o.MessageBody)
+	for name, a := range o.MessageAttributes {
+		n += len(name) + len(a.DataType) + len(a.text()) + len(a.BinaryValue)
+	}
+	return n
+}
+
+// checkBatch returns what is wrong with a batch as a whole.
+func checkBatch[E identified](entries []E) error {
+	switch n := len(entries); {
+	case n == 0:
+		return sender("EmptyBatchRequest", "There should be at least one entry in the request.")
+	case n > maxBatch:
+		return sender("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.", maxBatch, n)
+	}
+	seen := map[string]bool{}
+	for _, e := range entries {
+		id := e.entryID()
+		if !simpleName(id) {
+			return sender("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long: %q.", id)
+		}
+		if seen[id] {
+			return sender("BatchEntryIdsNotDistinct", "Id %s repeated.", id)
+		}
+		seen[id] = true
+	}
+	return nil
+}
+
+func failed(id string, err error) failedEntry {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{Message: err.Error()}
+	}
+	return failedEntry{ID: id, SenderFault: e.SenderFault, Code: e.code(), Message: e.Message}
+}

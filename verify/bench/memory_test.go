@@ -1,0 +1,106 @@
+//go:build bench
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/emulators"
+	"github.com/sqsonce/sqsonce/sqstest"
+)
+
+var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
+// A million messages of 1 KiB, from a queue in this process over its port. The
+// worker's peak of resident memory must be within ten per cent of what it was
+// after 50,000.
+func TestAMillionMessagesTakeNoMoreMemoryThanFiftyThousand(t *testing.T) {
+	const early, total, ahead = 50_000, 1_000_000, 20_000
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+	defer cancel()
+	queue := sqstest.New(sqstest.Config{})
+	var gone atomic.Int64
+	queue.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
+		if c.Operation == "DeleteMessageBatch" {
+			gone.Add(int64(c.Entries))
+		}
+		return sqstest.Fault{}
+	})
+	server := httptest.NewServer(queue)
+	defer server.Close()
+	queue.SetBaseURL(server.URL)
+	client := sqs.NewFromConfig(queue.AWSConfig())
+	created, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("million")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := fmt.Sprintf("million-%d", time.Now().UnixNano())
+	if err := dynamo.CreateTable(ctx, dynamodb.NewFromConfig(emulators.Config(emulators.DynamoDB(t))), table); err != nil {
+		t.Fatal(err)
+	}
+	file, err := Worker.Build(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := startProcess(ctx, Worker, file, append(credentials(), "AWS_ENDPOINT_URL_SQS="+server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+emulators.DynamoDB(t),
+		"SQSONCE_QUEUE_URL="+*created.QueueUrl, "SQSONCE_TABLE="+table, "SQSONCE_CONCURRENCY=100")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		<-p.ended
+	}()
+	h := &Harness{queue: client}
+	peak := func() int {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err, p.early())
+		}
+		kilobytes, err := strconv.Atoi(highWater.FindStringSubmatch(string(status))[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kilobytes
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	first, sent := 0, 0
+	for int(gone.Load()) < total {
+		for ; sent < total && sent-int(gone.Load()) < ahead; sent += 1000 {
+			if err := h.send(ctx, *created.QueueUrl, Bodies(fmt.Sprintf("m%d", sent), 1000, 1000, 1<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if first == 0 && gone.Load() >= early {
+			first = peak()
+			t.Logf("%d KiB after %d messages", first, gone.Load())
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%d messages are gone: %v", gone.Load(), ctx.Err())
+		}
+	}
+	last := peak()
+	t.Logf("%d KiB after %d messages", last, gone.Load())
+	if last > first+first/10 {
+		t.Errorf("%d KiB after %d messages, and %d KiB after %d", last, total, first, early)
+	}
+	if _, err := p.end(ctx); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,156 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+// Subject is a program that drains a queue.
+type Subject struct {
+	Name    string
+	Package string // to be built
+	Module  string // directory of its module, from this package's; empty: it is in this one
+	Admin   bool   // it serves /metrics at SQSONCE_ADMIN_ADDR; else it prints its allocations at SIGTERM
+}
+
+// The subjects.
+var (
+	Worker   = Subject{Name: "sqsonce", Package: "github.com/sqsonce/sqsonce/cmd/worker", Module: "../..", Admin: true}
+	HandLoop = Subject{Name: "loop by hand", Package: "github.com/sqsonce/sqsonce/verify/bench/loop"}
+	Floor    = Subject{Name: "floor", Package: "github.com/sqsonce/sqsonce/verify/bench/floor"}
+	GoCloud  = Subject{Name: "go-cloud, no dedupe", Package: "github.com/sqsonce/sqsonce/verify/bench/gocloud", Module: "gocloud"}
+)
+
+// Build builds the subject's program in dir.
+func (s Subject) Build(ctx context.Context, dir string) (file string, err error) {
+	file = filepath.Join(dir, filepath.Base(s.Package))
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", file, s.Package) //nolint:gosec // one of the packages above
+	cmd.Dir = s.Module
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", s.Package, err, out)
+	}
+	return file, nil
+}
+
+// process is a subject at work.
+type process struct {
+	subject Subject
+	cmd     *exec.Cmd
+	out     bytes.Buffer  // to be read when it has ended
+	ended   chan struct{} // closed then
+	admin   string
+}
+
+// startProcess starts a program, which ends with ctx.
+func startProcess(ctx context.Context, s Subject, file string, env ...string) (*process, error) {
+	p := &process{subject: s, cmd: exec.CommandContext(ctx, file), ended: make(chan struct{})}
+	if s.Admin {
+		port, err := emulators.FreePort(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		p.admin = fmt.Sprintf("127.0.0.1:%d", port)
+		env = append(env, "SQSONCE_ADMIN_ADDR="+p.admin)
+	}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("bench: start %s: %w", s.Name, err)
+	}
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // killed, mostly
+	}()
+	return p, nil
+}
+
+// early returns an error when the process has ended: nothing more will be drained.
+func (p *process) early() error {
+	select {
+	case <-p.ended:
+		return fmt.Errorf("bench: %s has ended: %s\n%s", p.subject.Name, p.cmd.ProcessState, &p.out)
+	default:
+		return nil
+	}
+}
+
+// usage is what a process took.
+type usage struct {
+	cpu     time.Duration
+	mallocs int
+	peakRSS int
+}
+
+var (
+	printedMallocs = regexp.MustCompile(`(?m)^mallocs (\d+)$`)
+	servedMallocs  = regexp.MustCompile(`(?m)^go_memstats_mallocs_total (\S+)$`)
+)
+
+// end ends the process, and returns what it took.
+func (p *process) end(ctx context.Context) (usage, error) {
+	var u usage
+	signal, find, text := syscall.SIGTERM, printedMallocs, ""
+	if p.subject.Admin {
+		var err error
+		if text, err = p.metrics(ctx); err != nil {
+			return u, err
+		}
+		signal, find = syscall.SIGKILL, servedMallocs // a stop would wait for the long poll
+	}
+	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return u, fmt.Errorf("bench: end %s: %w", p.subject.Name, err)
+	}
+	<-p.ended
+	return p.used(find, text+p.out.String())
+}
+
+func (p *process) used(mallocs *regexp.Regexp, text string) (usage, error) {
+	found := mallocs.FindStringSubmatch(text)
+	if found == nil {
+		return usage{}, fmt.Errorf("bench: %s does not tell its allocations:\n%s", p.subject.Name, text)
+	}
+	n, err := strconv.ParseFloat(found[1], 64)
+	if err != nil {
+		return usage{}, fmt.Errorf("bench: allocations of %s: %w", p.subject.Name, err)
+	}
+	state := p.cmd.ProcessState
+	u := usage{cpu: state.UserTime() + state.SystemTime(), mallocs: int(n)}
+	if r, ok := state.SysUsage().(*syscall.Rusage); ok {
+		u.peakRSS = int(r.Maxrss) * maxRSSUnit
+	}
+	return u, nil
+}
+
+func (p *process) metrics(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+"/metrics", nil)
+	if err != nil {
+		return "", fmt.Errorf("bench: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("bench: metrics: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return "", fmt.Errorf("bench: metrics: %w", err)
+	}
+	return string(text), nil
+}
+
+// maxRSSUnit is what Linux counts the resident set in.
+const maxRSSUnit = 1 << 10

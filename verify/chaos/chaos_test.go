@@ -1,0 +1,146 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/emulators"
+)
+
+// Variables for long runs; see Makefile.d/sim.mk.
+const (
+	envChaos = "SQSONCE_CHAOS" // how long faults last, such as 5m
+	envSoak  = "SQSONCE_SOAK"  // how long a steady load lasts
+	envPlot  = "SQSONCE_PLOT"  // file that a soak's plot is written to
+)
+
+// binary builds the worker.
+func binary(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "worker")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", file, "./cmd/worker")
+	build.Dir = filepath.Join("..", "..") // the module of the binaries
+	out, err := build.CombinedOutput()
+	if err != nil {
+		t.Fatalf("build the worker: %v\n%s", err, out)
+	}
+	return file
+}
+
+// config is that of a short run.
+func config(t *testing.T) Config {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.ArtifactDir(), "workers.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	return Config{
+		Binary: binary(t), SQS: emulators.SQS(t), DynamoDB: emulators.DynamoDB(t),
+		Name: fmt.Sprintf("chaos-%d", time.Now().UnixNano()), Seed: uint64(time.Now().UnixNano()),
+		Workers: 3, Messages: 300, Duplicates: 0.3, Chaos: 4 * time.Second, Settle: time.Minute,
+		Visibility: 14 * time.Second, Lease: 3 * time.Second, Skew: 700 * time.Millisecond,
+		Harm: time.Second, MaxPause: 6 * time.Second, Slow: 3 * time.Second,
+		Network: Rates{Cut: 0.02, Drop: 0.02, Throttle: 0.02, Delay: 0.03, MaxDelay: 2 * time.Second},
+		Log:     log,
+	}
+}
+
+// duration reads a variable, or ends the test.
+func duration(t *testing.T, env string) time.Duration {
+	t.Helper()
+	d, err := time.ParseDuration(os.Getenv(env))
+	if err != nil {
+		t.Fatalf("%s=%q: want a duration such as 5m", env, os.Getenv(env))
+	}
+	return d
+}
+
+func TestKilledAndPausedWorkersOnABadNetworkDoEverythingOnce(t *testing.T) {
+	cfg := config(t)
+	if os.Getenv(envChaos) != "" {
+		cfg.Chaos = duration(t, envChaos)
+		cfg.Workers, cfg.Messages, cfg.Settle = 4, int(cfg.Chaos.Seconds()*70), 20*time.Minute
+		cfg.Visibility, cfg.Lease, cfg.Skew = 30*time.Second, 10*time.Second, time.Second
+		cfg.Harm, cfg.MaxPause, cfg.Slow = 3*time.Second, 25*time.Second, 20*time.Second
+	}
+	report, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("seed %d\n%s", cfg.Seed, report)
+	for _, what := range report.Failed() {
+		t.Error(what)
+	}
+	if report.Calls < report.Names/2 {
+		t.Errorf("%d calls for %d names: this run shows nothing", report.Calls, report.Names)
+	}
+}
+
+// A steady load on healthy workers takes no more and no more. Of the last quarter
+// of the time, the medians of memory, goroutines, threads and open files are at
+// most a quarter above those of the second; that of the time from sending to the
+// target at most twice that, or a second.
+func TestAWorkerDoesNotGrow(t *testing.T) {
+	cfg := config(t)
+	cfg.Workers, cfg.Harm, cfg.Network = 2, 0, Rates{}
+	cfg.Messages, cfg.Slow = 600, 200*time.Millisecond
+	if os.Getenv(envSoak) != "" {
+		cfg.Chaos = duration(t, envSoak)
+		cfg.Messages = int(cfg.Chaos.Seconds() * 100)
+	}
+	var samples []Sample
+	cfg.Sample = func(s *Sample) { samples = append(samples, *s) }
+	report, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range report.Failed() {
+		t.Error(what)
+	}
+	t.Logf("%s", report)
+	if file := os.Getenv(envPlot); file != "" {
+		if err := os.WriteFile(file, Plot(samples), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(samples) < 60 {
+		return // too short to tell of growth
+	}
+	early, latest := samples[len(samples)/4:len(samples)/2], samples[len(samples)*3/4:]
+	quarterMore := func(before int64) int64 { return before + before/4 }
+	for _, figure := range []struct {
+		name  string
+		of    func(Sample) int64
+		bound func(before int64) int64
+	}{
+		{"memory, bytes", func(s Sample) int64 { return s.MemoryBytes }, quarterMore},
+		{"goroutines", func(s Sample) int64 { return int64(s.Goroutines) }, quarterMore},
+		{"threads", func(s Sample) int64 { return int64(s.Threads) }, quarterMore},
+		{"files", func(s Sample) int64 { return int64(s.Files) }, quarterMore},
+		{
+			"median from sending to the target, ms", func(s Sample) int64 { return s.Latency.Milliseconds() },
+			func(before int64) int64 { return max(2*before, 1000) },
+		},
+	} {
+		before, after := median(early, figure.of), median(latest, figure.of)
+		t.Logf("%s: %d early, %d late, at most %d", figure.name, before, after, figure.bound(before))
+		if before == 0 || after > figure.bound(before) {
+			t.Errorf("%s: from %d to %d", figure.name, before, after)
+		}
+	}
+}
+
+func median(samples []Sample, of func(Sample) int64) int64 {
+	var all []int64
+	for _, s := range samples {
+		all = append(all, of(s))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}

@@ -1,0 +1,190 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/testutil"
+)
+
+// Variables for runs by hand; see Makefile.d/sim.mk.
+const (
+	envSeed = "SQSONCE_SEED"  // one seed, with its trace
+	envRuns = "SQSONCE_SEEDS" // how many seeds of each mode, from envFrom on
+	envFrom = "SQSONCE_FROM"
+)
+
+// TestMain leaves goroutines one processor: a run has little that could be done
+// side by side, and with one the order of what happens at one instant is that
+// of its causes.
+func TestMain(m *testing.M) {
+	runtime.GOMAXPROCS(1)
+	os.Exit(m.Run())
+}
+
+func TestThePromiseHoldsUnderEveryFault(t *testing.T)    { onMemstore(t, false) }
+func TestEverythingSettlesOnceTheFaultsEnd(t *testing.T) { onMemstore(t, true) }
+
+func onMemstore(t *testing.T, live bool) {
+	sum := many(t, live, 700, Run)
+	if sum.runs >= 100 {
+		sum.want(t, []string{"swap", "commit", "get"}, []string{"swap: late"})
+	}
+}
+
+// many runs seeds of one mode, fails at those that break a promise, and adds up
+// what was seen.
+func many(t *testing.T, live bool, seeds int, run func(Plan) *Report) *summary {
+	t.Helper()
+	from, seeds := number(t, envFrom, 1), number(t, envRuns, testutil.N(t, seeds))
+	if os.Getenv(envSeed) != "" {
+		from, seeds = number(t, envSeed, 0), 1
+	}
+	sum := newSummary()
+	start := time.Now()
+	failed := 0
+	for seed := from; seed < from+seeds && failed < 5; seed++ {
+		r := simulate(t, NewPlan(uint64(seed), live), run)
+		sum.add(r)
+		if len(r.Violations) > 0 || os.Getenv(envSeed) != "" {
+			save(t, r)
+		}
+		if len(r.Violations) > 0 {
+			failed++
+		}
+		if (seed-from+1)%5000 == 0 {
+			t.Logf("%d seeds in %s, %d broke a promise", seed-from+1, time.Since(start).Round(time.Second), failed)
+		}
+	}
+	t.Logf("%s in %s", sum, time.Since(start).Round(time.Millisecond))
+	return sum
+}
+
+// simulate makes one run in a bubble of its own.
+func simulate(t *testing.T, plan Plan, run func(Plan) *Report) (r *Report) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil {
+			t.Fatalf("seed %d (live %v): %v", plan.Seed, plan.Live, p)
+		}
+	}()
+	synctest.Test(t, func(*testing.T) { r = run(plan) })
+	return r
+}
+
+// save fails the test with the seed, and leaves its trace.
+func save(t *testing.T, r *Report) {
+	t.Helper()
+	file := filepath.Join(t.ArtifactDir(), fmt.Sprintf("seed-%d.trace", r.Plan.Seed))
+	if err := os.WriteFile(file, fmt.Appendf(nil, "%+v\n%s", r.Plan, r.Trace), 0o600); err != nil {
+		t.Error(err)
+	}
+	t.Logf("seed %d: %+v\nfaults %v\n%+v\ntrace in %s", r.Plan.Seed, r.Plan, r.Faults, r.Stats, file)
+	for _, v := range r.Violations {
+		t.Errorf("seed %d (live %v): %s", r.Plan.Seed, r.Plan.Live, v)
+	}
+}
+
+func number(t *testing.T, env string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(env)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s=%q: want a number", env, text)
+	}
+	return n
+}
+
+func TestTheSameSeedGivesTheSameTrace(t *testing.T) {
+	// The collector takes the processor from who runs, and lets others go first.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	from := number(t, envFrom, 1)
+	for seed := from; seed < from+number(t, envRuns, testutil.N(t, 25)); seed++ {
+		for _, live := range []bool{false, true} {
+			plan := NewPlan(uint64(seed), live)
+			runtime.GC() // between the runs
+			first := simulate(t, plan, Run)
+			runtime.GC()
+			second := simulate(t, plan, Run)
+			if first.Hash != second.Hash {
+				t.Errorf("seed %d (live %v): %s", seed, live, difference(first.Trace, second.Trace))
+			}
+		}
+	}
+}
+
+// difference shows where two traces part.
+func difference(a, b []byte) string {
+	at := 0
+	for at < min(len(a), len(b)) && a[at] == b[at] {
+		at++
+	}
+	cut := func(t []byte) []byte { return t[max(0, at-200):min(len(t), at+200)] }
+	return fmt.Sprintf("the traces part at byte %d:\n--- first\n%s\n--- second\n%s", at, cut(a), cut(b))
+}
+
+// summary adds up what many runs have seen.
+type summary struct {
+	runs   int
+	took   time.Duration
+	faults map[string]int
+	stats  Stats
+}
+
+func newSummary() *summary { return &summary{faults: make(map[string]int)} }
+
+func (s *summary) add(r *Report) {
+	s.runs++
+	s.took += r.Took
+	for kind, n := range r.Faults {
+		s.faults[kind] += n
+	}
+	s.stats.add(r.Stats)
+}
+
+// want fails when a kind of fault was never met: a run without it would show
+// nothing about it. These are the faults of all queues and processes, and the
+// further ones of a store's calls.
+func (s *summary) want(t *testing.T, calls, further []string) {
+	t.Helper()
+	for _, op := range slices.Concat([]string{"receive", "delete", "change", "copy"}, calls) {
+		for _, f := range []fate{refused, throttled, lost, hung, hungApplied, outage} {
+			if kind := op + ": " + string(f); s.faults[kind] == 0 && s.runs >= 1000 {
+				t.Errorf("no fault %q in %d runs", kind, s.runs)
+			}
+		}
+	}
+	for _, kind := range slices.Concat(further, []string{
+		"receive: duplicate", "receive: early", "delete: forgotten", "entry: refuse", "clock: step",
+		"process: crash", "process: pause", "process: stop", "outage: store", "outage: queue", "outage: target", "outage: one host",
+	}) {
+		if s.faults[kind] == 0 {
+			t.Errorf("no fault %q in %d runs", kind, s.runs)
+		}
+	}
+}
+
+// String prints the figures of a run.
+func (s *summary) String() string {
+	text := fmt.Sprintf("%d histories, %.0f simulated minutes, %+v\nfaults:", s.runs, s.took.Minutes(), s.stats)
+	kinds := make([]string, 0, len(s.faults))
+	for kind := range s.faults {
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	for _, kind := range kinds {
+		text += fmt.Sprintf("\n  %-24s %d", kind, s.faults[kind])
+	}
+	return text + "\n"
+}
