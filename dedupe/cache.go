@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // cache remembers completed names, so that most duplicates cost no call. It is
@@ -23,7 +25,7 @@ type cache struct {
 	held    int                            // guarded by mu; what the entries take
 }
 
-// cached is a completed record, packed: a [Record] has a dozen texts and times that
+// cached is a completed record, packed: a [protocol.Record] has a dozen texts and times that
 // each point somewhere, and the garbage collector follows them all.
 type cached struct {
 	text   string    // its texts, one after the other
@@ -31,10 +33,10 @@ type cached struct {
 	result []byte
 
 	format, attempts              int
-	version, fence                Version
+	version, fence                protocol.Version
 	created, completed, expiresAt int64 // milliseconds since 1970, as precise as a record's
-	owner                         Token
-	fingerprint                   Fingerprint
+	owner                         protocol.Token
+	fingerprint                   protocol.Fingerprint
 
 	till time.Duration // since the cache's beginning: not used from then on
 }
@@ -45,7 +47,7 @@ const entryOverhead = 384
 
 // pack gathers the texts into one: those of a message may be parts of a larger
 // one, of all that came with it.
-func pack(r Record, till time.Duration) cached {
+func pack(r protocol.Record, till time.Duration) cached {
 	e := cached{
 		text:   r.ID + r.Name + r.ResultType + r.Error + r.MessageID + r.ReopenedBy,
 		result: r.Result, format: r.Format, attempts: r.Attempts, version: r.Version, fence: r.Fence,
@@ -61,10 +63,10 @@ func pack(r Record, till time.Duration) cached {
 }
 
 // record undoes pack.
-func (e *cached) record() Record {
-	return Record{
+func (e *cached) record() protocol.Record {
+	return protocol.Record{
 		ID: e.part(0), Name: e.part(1), ResultType: e.part(2), Error: e.part(3), MessageID: e.part(4), ReopenedBy: e.part(5),
-		Status: Completed, Result: e.result, Format: e.format, Attempts: e.attempts, Version: e.version, Fence: e.fence,
+		Status: protocol.Completed, Result: e.result, Format: e.format, Attempts: e.attempts, Version: e.version, Fence: e.fence,
 		CreatedAt: time.UnixMilli(e.created).UTC(), CompletedAt: time.UnixMilli(e.completed).UTC(), ExpiresAt: time.UnixMilli(e.expiresAt).UTC(),
 		Owner: e.owner, Fingerprint: e.fingerprint,
 	}
@@ -91,8 +93,8 @@ func newCache(bytes int, age time.Duration) (*cache, error) {
 
 // put remembers a completed record. The store was asked for it at a time, and its age
 // counts from then: whoever has made it forget the name since counts on that.
-func (c *cache) put(rec Record, asked, now time.Time) {
-	if c == nil || rec.Status != Completed {
+func (c *cache) put(rec protocol.Record, asked, now time.Time) {
+	if c == nil || rec.Status != protocol.Completed {
 		return
 	}
 	left := min(c.age-time.Since(asked), rec.ExpiresAt.Sub(now))
@@ -112,21 +114,21 @@ func (c *cache) put(rec Record, asked, now time.Time) {
 
 // get returns the completed record of key's name, unless its payload is another
 // one, or key is an order to try again, of which the record must know.
-func (c *cache) get(key Key, now time.Time) (Record, bool) {
+func (c *cache) get(key Key, now time.Time) (protocol.Record, bool) {
 	if c == nil || key.RedriveOrder {
-		return Record{}, false
+		return protocol.Record{}, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries.Get(key.Name)
 	switch {
 	case !ok:
-		return Record{}, false
+		return protocol.Record{}, false
 	case time.Since(c.begun) >= e.till || now.UnixMilli() >= e.expiresAt:
 		c.drop(key.Name)
-		return Record{}, false
+		return protocol.Record{}, false
 	case e.fingerprint.Differs(key.Fingerprint):
-		return Record{}, false // the store's answer names the mismatch, and may have expired
+		return protocol.Record{}, false // the store's answer names the mismatch, and may have expired
 	}
 	return e.record(), true
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // What a message pays for the cache: it is asked for a name that it does not
@@ -18,11 +20,11 @@ func BenchmarkCache(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	record := Record{Status: Completed, Result: []byte(`{"ok":true}`), MessageID: "c0ffee00-0000-0000-0000-000000000000", ExpiresAt: now.Add(time.Hour)}
+	record := protocol.Record{Status: protocol.Completed, Result: []byte(`{"ok":true}`), MessageID: "c0ffee00-0000-0000-0000-000000000000", ExpiresAt: now.Add(time.Hour)}
 	message := func(i int) {
 		rec := record
 		rec.Name = names[i%len(names)]
-		rec.ID = RecordID("work", rec.Name)
+		rec.ID = protocol.RecordID("work", rec.Name)
 		c.get(Key{Name: rec.Name}, now)
 		c.put(rec, time.Now(), now)
 	}

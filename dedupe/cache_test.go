@@ -10,10 +10,12 @@ import (
 	"unsafe"
 
 	"pgregory.net/rapid"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-func recordOf(name string, now time.Time) Record {
-	return Record{Status: Completed, ID: RecordID("work", name), Name: name, Result: []byte(`{}`), ExpiresAt: now.Add(time.Hour)}
+func recordOf(name string, now time.Time) protocol.Record {
+	return protocol.Record{Status: protocol.Completed, ID: protocol.RecordID("work", name), Name: name, Result: []byte(`{}`), ExpiresAt: now.Add(time.Hour)}
 }
 
 func cacheOf(t *testing.T, bytes int) *cache {
@@ -67,9 +69,9 @@ func TestACachedRecordIsTheRecord(t *testing.T) {
 			return time.UnixMilli(rapid.Int64Range(0, 4e12).Draw(t, what)).UTC()
 		}
 		text := func(what string) string { return rapid.String().Draw(t, what) }
-		want := Record{
-			Status: Completed, ID: text("id"), Name: text("name"), Format: rapid.Int().Draw(t, "format"), Attempts: rapid.Int().Draw(t, "attempts"),
-			Version: Version(rapid.Int64().Draw(t, "version")), Fence: Version(rapid.Int64().Draw(t, "fence")),
+		want := protocol.Record{
+			Status: protocol.Completed, ID: text("id"), Name: text("name"), Format: rapid.Int().Draw(t, "format"), Attempts: rapid.Int().Draw(t, "attempts"),
+			Version: protocol.Version(rapid.Int64().Draw(t, "version")), Fence: protocol.Version(rapid.Int64().Draw(t, "fence")),
 			Result: rapid.SliceOf(rapid.Byte()).Draw(t, "result"), ResultType: text("type"), Error: text("error"),
 			MessageID: text("message"), ReopenedBy: text("reopened by"),
 			CreatedAt: at("created"), CompletedAt: at("completed"), ExpiresAt: at("expires"),
@@ -82,7 +84,7 @@ func TestACachedRecordIsTheRecord(t *testing.T) {
 		}
 	})
 	fields := 0
-	for f := range reflect.TypeFor[Record]().Fields() {
+	for f := range reflect.TypeFor[protocol.Record]().Fields() {
 		if f.Name != "LeaseUntil" { // zero unless the name is in progress
 			fields++
 		}

@@ -6,21 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // claim asks for the name until the store answers or ctx ends.
-func (e *engine) claim(ctx context.Context, a *attempt) (Verdict, error) {
+func (e *engine) claim(ctx context.Context, a *attempt) (protocol.Verdict, error) {
 	if ctx.Err() != nil {
 		return 0, &stopped{err: context.Cause(ctx)}
 	}
 	a.flight.asked = time.Now()
 	cur := e.known(ctx, a.key)
-	var sent, was Record // the last claim sent, and the record that it was built on
+	var sent, was protocol.Record // the last claim sent, and the record that it was built on
 	for try := 0; ; try++ {
 		start, now := time.Now(), e.now()
-		next, verdict := Step(cur, e.claimOf(a, now))
+		next, verdict := protocol.Step(cur, e.claimOf(a, now))
 		if next.Version == cur.Version {
-			if verdict == VerdictApply {
+			if verdict == protocol.VerdictApply {
 				e.hookOwnWrite("claim", a.key.Name)
 			} else {
 				was = cur
@@ -51,43 +53,43 @@ func (e *engine) claim(ctx context.Context, a *attempt) (Verdict, error) {
 	}
 }
 
-func (e *engine) claimOf(a *attempt, now time.Time) Claim {
-	return Claim{
-		Now: now, Owner: a.owner, Terms: e.terms, ID: RecordID(e.cfg.Scope, a.key.Name), Name: a.key.Name,
+func (e *engine) claimOf(a *attempt, now time.Time) protocol.Claim {
+	return protocol.Claim{
+		Now: now, Owner: a.owner, Terms: e.terms, ID: protocol.RecordID(e.cfg.Scope, a.key.Name), Name: a.key.Name,
 		Fingerprint: a.key.Fingerprint, MessageID: a.key.MessageID, RedriveOrder: a.key.RedriveOrder,
 	}
 }
 
 // known returns the record of a name that is likely to have one, read before
 // it is claimed: a claim that fails costs as much as a write of what is stored.
-func (e *engine) known(ctx context.Context, key Key) Record {
+func (e *engine) known(ctx context.Context, key Key) protocol.Record {
 	reader, ok := e.store.(Reader)
 	if !ok || !key.SeenBefore && !e.cache.has(key.Name) {
-		return Record{}
+		return protocol.Record{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.terms.callTimeout())
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.callTimeout())
 	defer cancel()
-	r, err := reader.Get(ctx, RecordID(e.cfg.Scope, key.Name))
+	r, err := reader.Get(ctx, protocol.RecordID(e.cfg.Scope, key.Name))
 	if err != nil {
-		return Record{} // the claim will tell
+		return protocol.Record{} // the claim will tell
 	}
 	return r
 }
 
 // decided notes the record as it stands after a claim on was, built at start,
 // when the clock said now.
-func (e *engine) decided(a *attempt, was, rec Record, v Verdict, start, now time.Time) {
+func (e *engine) decided(a *attempt, was, rec protocol.Record, v protocol.Verdict, start, now time.Time) {
 	a.Attempt = Attempt{Name: rec.Name, Fence: rec.Fence, Number: rec.Attempts}
 	a.lease = lease{rec, provenUntil(rec, start, now)}
-	a.takeover = was.Status == InProgress
+	a.takeover = was.Status == protocol.InProgress
 	e.hookUncompared(was, a.key)
-	if v == VerdictApply {
+	if v == protocol.VerdictApply {
 		a.flight.hold(a.proven)
 	}
 }
 
 // provenUntil is the end of rec's lease on the monotonic clock.
-func provenUntil(rec Record, start, now time.Time) time.Time {
+func provenUntil(rec protocol.Record, start, now time.Time) time.Time {
 	return start.Add(rec.LeaseUntil.Sub(now))
 }
 
@@ -95,7 +97,7 @@ func provenUntil(rec Record, start, now time.Time) time.Time {
 // been written although its answer never came, so that the name is not held for
 // a lease. It reports whether the record is known to hold nothing of the
 // attempt's, and how many attempts it counts.
-func (e *engine) giveUp(ctx context.Context, over Version, sent Record, owner Token) (attempts int, free bool) {
+func (e *engine) giveUp(ctx context.Context, over protocol.Version, sent protocol.Record, owner protocol.Token) (attempts int, free bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Settle-e.cfg.claimGrace())
 	defer cancel()
 	cur, err := e.afterClaim(ctx, over, sent)
@@ -104,8 +106,8 @@ func (e *engine) giveUp(ctx context.Context, over Version, sent Record, owner To
 		return 0, false
 	}
 	for range 3 {
-		next, verdict := Step(cur, Release{Now: e.now(), Owner: owner, Terms: e.terms})
-		if verdict != VerdictApply || next.Version == cur.Version {
+		next, verdict := protocol.Step(cur, protocol.Release{Now: e.now(), Owner: owner, Terms: e.terms})
+		if verdict != protocol.VerdictApply || next.Version == cur.Version {
 			return cur.Attempts, true
 		}
 		err := e.swap(ctx, cur.Version, next)
@@ -127,7 +129,7 @@ func (e *engine) giveUp(ctx context.Context, over Version, sent Record, owner To
 // the same version, in the same millisecond or by a clock that is behind, has
 // the same version too, and a write over that would end its attempt. A store
 // that cannot read is sent the claim once more, which is one write however often.
-func (e *engine) afterClaim(ctx context.Context, over Version, sent Record) (Record, error) {
+func (e *engine) afterClaim(ctx context.Context, over protocol.Version, sent protocol.Record) (protocol.Record, error) {
 	reader, ok := e.store.(Reader)
 	if !ok {
 		err := e.swap(ctx, over, sent)
@@ -136,7 +138,7 @@ func (e *engine) afterClaim(ctx context.Context, over Version, sent Record) (Rec
 		}
 		return sent, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.terms.callTimeout())
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.callTimeout())
 	defer cancel()
 	return reader.Get(ctx, sent.ID)
 }
@@ -165,8 +167,8 @@ func (e *engine) begin(ctx context.Context, a *attempt) error {
 }
 
 // swap is one call of the store, with a deadline well below the lease.
-func (e *engine) swap(ctx context.Context, old Version, next Record) error {
-	bounded := e.timers.withTimeout(ctx, e.terms.callTimeout())
+func (e *engine) swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
+	bounded := e.timers.withTimeout(ctx, e.cfg.callTimeout())
 	defer bounded.cancel()
 	return e.store.Swap(bounded, old, next)
 }
@@ -174,8 +176,8 @@ func (e *engine) swap(ctx context.Context, old Version, next Record) error {
 // swapClaim is swap, but for a claim that is out when ctx ends: its answer is waited
 // for a moment longer, as a store may have sent it on its way. What is read meanwhile
 // would not tell of it.
-func (e *engine) swapClaim(ctx context.Context, old Version, next Record) error {
-	bounded := e.timers.outliving(ctx, e.cfg.claimGrace(), e.terms.callTimeout())
+func (e *engine) swapClaim(ctx context.Context, old protocol.Version, next protocol.Record) error {
+	bounded := e.timers.outliving(ctx, e.cfg.claimGrace(), e.cfg.callTimeout())
 	defer bounded.cancel()
 	return e.store.Swap(bounded, old, next)
 }
@@ -184,10 +186,10 @@ func (e *engine) swapClaim(ctx context.Context, old Version, next Record) error 
 func (c Config) claimGrace() time.Duration { return c.Settle / 3 }
 
 // callTimeout bounds one call of the store.
-func (t Terms) callTimeout() time.Duration { return min(callTimeout, t.Lease/3) }
+func (c Config) callTimeout() time.Duration { return min(callTimeout, c.Lease/3) }
 
 // newToken returns a fresh identity.
-func newToken() (t Token) {
+func newToken() (t protocol.Token) {
 	_, _ = rand.Read(t[:]) // never fails: crypto/rand ends the program instead
 	return t
 }

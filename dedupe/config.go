@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Defaults of [Config].
@@ -135,7 +137,7 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if err := CheckScope(c.Scope); err != nil {
+	if err := protocol.CheckScope(c.Scope); err != nil {
 		bad("Scope: %w", err)
 	}
 	if c.Lease < minLease {
@@ -163,6 +165,6 @@ func (c Config) validate() error {
 }
 
 // terms are the rules that c gives an attempt.
-func (c Config) terms() Terms {
-	return Terms{Lease: c.Lease, Skew: c.Skew, Window: c.Window, MaxAttempts: c.MaxAttempts, Hold: c.Hold}
+func (c Config) terms() protocol.Terms {
+	return protocol.Terms{Lease: c.Lease, Skew: c.Skew, Window: c.Window, MaxAttempts: c.MaxAttempts, Hold: c.Hold}
 }

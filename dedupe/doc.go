@@ -28,9 +28,9 @@
 //
 // # How it works
 //
-// One [Record] per name holds the lock and then the outcome. A [Store] offers
-// a single compare-and-swap on its version. [Step], a pure function, decides
-// everything; [Guard.Do] moves records through it: claim, run under a renewed
+// One record per name holds the lock and then the outcome. A [Store] offers a
+// single compare-and-swap on its version. A pure function decides everything (Step
+// in package protocol); [Guard.Do] moves records through it: claim, run under a renewed
 // lease, record the outcome. Each attempt carries a random owner token, by
 // which it recognises a write of its own whose answer was lost.
 //
@@ -52,12 +52,4 @@
 // ignore its cancellation (its caller waits, and the name stays its own for as
 // long as its lease can be renewed). Its errors may say more about themselves by
 // methods: Permanent, OutcomeUnknown, Down and Unavailable; see docs/dedupe.md.
-//
-// # Why there are so many names
-//
-// To use the package takes seven: [New], [Config], [Guard.Do] or [Wrap], [Key],
-// [Result] and [AttemptFrom]. The others are its seams: the events and verdicts
-// of [Step] and the [Record], which stores, simulations and tests speak; the
-// errors, which callers branch on; and [Operator] and [Hooks], which commands
-// and metrics use. They stand in one package because they change together.
 package dedupe

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Sentinels that callers branch on with [errors.Is].
@@ -49,10 +51,10 @@ func (e *InProgressError) Reason() string { return "in progress elsewhere" }
 
 // MismatchError says that the name was used before with a different payload.
 type MismatchError struct {
-	Name      string // the name
-	Status    Status // of the record with the other payload
-	MessageID string // message that last claimed the name; may be empty
-	Differs   string // what was compared, see [Key]; empty: the payload as a whole
+	Name      string          // the name
+	Status    protocol.Status // of the record with the other payload
+	MessageID string          // message that last claimed the name; may be empty
+	Differs   string          // what was compared, see [Key]; empty: the payload as a whole
 }
 
 // Error implements error.

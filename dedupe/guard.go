@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Guard runs work once per name. It is safe for concurrent use, and has
@@ -16,7 +18,7 @@ type Guard[R any] struct{ e *engine }
 type engine struct {
 	store    Store
 	cfg      Config
-	terms    Terms
+	terms    protocol.Terms
 	flights  flights
 	cache    *cache // nil: off
 	renewals renewals
@@ -43,13 +45,13 @@ func New[R any](s Store, cfg Config) (*Guard[R], error) {
 
 // Key says whose turn is asked for.
 type Key struct {
-	Name         string      // required, see [CheckName]
-	Fingerprint  Fingerprint // zero: payloads are not compared
-	MessageID    string      // message that asks; recorded
-	RedriveOrder bool        // the message was dead-lettered by a worker and came back
-	LastDelivery bool        // it will not be delivered again: a failure is final
-	Compared     string      // what Fingerprint was taken over, for the text of a mismatch; empty: the whole payload
-	SeenBefore   bool        // it was delivered before, so reading before claiming is likely to save a write
+	Name         string               // required, see [protocol.CheckName]
+	Fingerprint  protocol.Fingerprint // zero: payloads are not compared
+	MessageID    string               // message that asks; recorded
+	RedriveOrder bool                 // the message was dead-lettered by a worker and came back
+	LastDelivery bool                 // it will not be delivered again: a failure is final
+	Compared     string               // what Fingerprint was taken over, for the text of a mismatch; empty: the whole payload
+	SeenBefore   bool                 // it was delivered before, so reading before claiming is likely to save a write
 }
 
 // Result is the outcome of a name.
@@ -70,8 +72,8 @@ type Result[R any] struct {
 // Attempt identifies a running attempt to its handler.
 type Attempt struct {
 	Name   string
-	Fence  Version // rises from attempt to attempt of a name; a resource that remembers the highest can refuse a late one
-	Number int     // 1 for the first attempt
+	Fence  protocol.Version // rises from attempt to attempt of a name; a resource that remembers the highest can refuse a late one
+	Number int              // 1 for the first attempt
 }
 
 type attemptKey struct{}
@@ -104,7 +106,7 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 // *[ExhaustedError] and *[UnknownOutcomeError] when fn did not run (or, the
 // last, was parked); *[EffectError] when a write handed to [AddEffect] failed;
 // errors wrapping [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] and
-// [ErrBadName].
+// [protocol.ErrBadName].
 func (g *Guard[R]) Do(ctx context.Context, key Key, fn func(context.Context) (R, error)) (Result[R], error) {
 	var value R
 	rec, ran, err := g.e.do(ctx, key, func(ctx context.Context) (output, error) {
@@ -129,7 +131,7 @@ func (g *Guard[R]) Do(ctx context.Context, key Key, fn func(context.Context) (R,
 }
 
 // decode returns what the record holds.
-func (g *Guard[R]) decode(rec Record) R {
+func (g *Guard[R]) decode(rec protocol.Record) R {
 	v, err := decode[R](rec.Result, rec.ResultType)
 	if err != nil {
 		// The work is done all the same: only the value is not to be had.
@@ -145,7 +147,7 @@ type work func(context.Context) (output, error)
 type attempt struct {
 	Attempt
 	key      Key
-	owner    Token
+	owner    protocol.Token
 	takeover bool // another attempt's lease had lapsed
 	effects  effects
 	flight   *flight
@@ -158,9 +160,9 @@ type attempt struct {
 
 // do answers from the cache, from an attempt that runs here, or by an own one.
 // ran says whether the work ran now.
-func (e *engine) do(ctx context.Context, key Key, fn work) (rec Record, ran bool, err error) {
-	if err := CheckName(key.Name); err != nil {
-		return Record{}, false, err
+func (e *engine) do(ctx context.Context, key Key, fn work) (rec protocol.Record, ran bool, err error) {
+	if err := protocol.CheckName(key.Name); err != nil {
+		return protocol.Record{}, false, err
 	}
 	if rec, ok := e.cache.get(key, e.now()); ok {
 		e.hookReplayed(rec, "cached")
@@ -169,7 +171,7 @@ func (e *engine) do(ctx context.Context, key Key, fn work) (rec Record, ran bool
 	fl, rec, err := e.flights.join(ctx, key, e.terms)
 	switch {
 	case err != nil:
-		return Record{}, false, e.hookRefused(key.Name, err)
+		return protocol.Record{}, false, e.hookRefused(key.Name, err)
 	case fl == nil:
 		e.hookReplayed(rec, "joined")
 		return rec, false, nil
@@ -183,18 +185,18 @@ func (e *engine) do(ctx context.Context, key Key, fn work) (rec Record, ran bool
 }
 
 // attempt claims, runs and settles.
-func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (Record, bool, error) {
+func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (protocol.Record, bool, error) {
 	for {
 		a := &attempt{key: key, owner: newToken(), flight: fl}
 		verdict, err := e.claim(ctx, a)
 		switch {
 		case err != nil:
-			return Record{}, false, err
-		case verdict == VerdictReplay:
+			return protocol.Record{}, false, err
+		case verdict == protocol.VerdictReplay:
 			e.hookReplayed(a.rec, "recorded")
 			return a.rec, false, nil
-		case verdict != VerdictApply:
-			return Record{}, false, e.hookRefused(key.Name, refusal(a.rec, verdict, key, e.terms, e.now()))
+		case verdict != protocol.VerdictApply:
+			return protocol.Record{}, false, e.hookRefused(key.Name, refusal(a.rec, verdict, key, e.terms, e.now()))
 		}
 		if err = e.begin(ctx, a); errors.Is(err, ErrLeaseLost) {
 			continue // before it ran: whoever has the name now, ask again

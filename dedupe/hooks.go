@@ -3,6 +3,8 @@ package dedupe
 import (
 	"errors"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Hooks let metrics, traces and consoles watch a [Guard]. A nil func is off.
@@ -63,8 +65,8 @@ func (e *engine) hookClaimed(a *attempt) {
 
 // hookUncompared tells of a fingerprint that was not compared, because it was
 // taken in another way than the recorded one.
-func (e *engine) hookUncompared(was Record, key Key) {
-	none := Fingerprint{}
+func (e *engine) hookUncompared(was protocol.Record, key Key) {
+	none := protocol.Fingerprint{}
 	if was.Fingerprint == none || key.Fingerprint == none || was.Fingerprint.Comparable(key.Fingerprint) {
 		return
 	}
@@ -73,7 +75,7 @@ func (e *engine) hookUncompared(was Record, key Key) {
 	}
 }
 
-func (e *engine) hookReplayed(rec Record, kind string) {
+func (e *engine) hookReplayed(rec protocol.Record, kind string) {
 	if h := e.cfg.Hooks.Replayed; h != nil {
 		h(rec.Name, kind)
 	}

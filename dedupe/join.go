@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // flights are the attempts that run in this process, by name. A second one of
@@ -25,7 +27,7 @@ type flight struct {
 	done  chan struct{}             // guarded by flights.mu; closed when the turn has ended; nil: nobody has joined
 
 	// Set before done closes.
-	rec   *Record // completed, unless final or retryable
+	rec   *protocol.Record // completed, unless final or retryable
 	ended ending
 }
 
@@ -58,16 +60,16 @@ func (f *flight) remaining(skew time.Duration) time.Duration {
 // takes too long or has failed, [*MismatchError] when it works on another
 // payload, or an error that wraps ctx's. An order to try again gets none of the
 // first two, nor the record, but a turn: those the store has to tell it.
-func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, error) {
+func (f *flights) join(ctx context.Context, key Key, t protocol.Terms) (*flight, protocol.Record, error) {
 	var wait *time.Timer
 	beside := false // an order has waited long enough
 	for {
 		fl, done := f.enter(key, beside)
 		if done == nil {
-			return fl, Record{}, nil
+			return fl, protocol.Record{}, nil
 		}
 		if fl.holds() && !key.RedriveOrder && fl.key.Fingerprint.Differs(key.Fingerprint) {
-			return nil, Record{}, &MismatchError{Name: key.Name, Status: InProgress, MessageID: fl.key.MessageID, Differs: key.Compared}
+			return nil, protocol.Record{}, &MismatchError{Name: key.Name, Status: protocol.InProgress, MessageID: fl.key.MessageID, Differs: key.Compared}
 		}
 		if wait == nil {
 			wait = time.NewTimer(joinFor)
@@ -77,7 +79,7 @@ func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, 
 		case <-done:
 			switch {
 			case fl.ended == endedOpen && !key.RedriveOrder:
-				return nil, Record{}, &InProgressError{Name: key.Name, After: joinDefer}
+				return nil, protocol.Record{}, &InProgressError{Name: key.Name, After: joinDefer}
 			case fl.ended == endedCompleted && !key.RedriveOrder && !fl.rec.Fingerprint.Differs(key.Fingerprint):
 				return nil, *fl.rec, nil
 			}
@@ -86,9 +88,9 @@ func (f *flights) join(ctx context.Context, key Key, t Terms) (*flight, Record, 
 			if beside = key.RedriveOrder; beside {
 				continue
 			}
-			return nil, Record{}, &InProgressError{Name: key.Name, After: fl.remaining(t.Skew)}
+			return nil, protocol.Record{}, &InProgressError{Name: key.Name, After: fl.remaining(t.Skew)}
 		case <-ctx.Done():
-			return nil, Record{}, &stopped{err: context.Cause(ctx)}
+			return nil, protocol.Record{}, &stopped{err: context.Cause(ctx)}
 		}
 	}
 }
@@ -116,7 +118,7 @@ func (f *flights) enter(key Key, beside bool) (fl *flight, done <-chan struct{})
 }
 
 // leave ends a turn with what do has returned.
-func (f *flights) leave(fl *flight, rec Record, err error) {
+func (f *flights) leave(fl *flight, rec protocol.Record, err error) {
 	f.mu.Lock()
 	if f.m[fl.key.Name] == fl {
 		delete(f.m, fl.key.Name) // nobody can join any more
@@ -129,7 +131,7 @@ func (f *flights) leave(fl *flight, rec Record, err error) {
 	joined := rec // of its own, so that rec costs nothing where nobody has joined
 	fl.rec = &joined
 	switch p, ok := errors.AsType[permanentError](err); {
-	case err == nil && rec.Status == Completed:
+	case err == nil && rec.Status == protocol.Completed:
 		fl.ended = endedCompleted
 	case ok && p.Permanent():
 		fl.ended = endedFinally

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // ErrNoRecord is wrapped by the errors of an [Operator] when a name has no
@@ -14,9 +16,9 @@ var ErrNoRecord = errors.New("no record")
 // VerbError says that an operator's verb does not fit the name's status.
 // Nothing was written.
 type VerbError struct {
-	Verb   string // "reopen" or "resolve"
-	Name   string // the name
-	Status Status // where it stands
+	Verb   string          // "reopen" or "resolve"
+	Name   string          // the name
+	Status protocol.Status // where it stands
 }
 
 // Error implements error.
@@ -49,17 +51,17 @@ func NewOperator(s Store, cfg Config) (*Operator, error) {
 	return &Operator{store: s, reader: reader, cfg: cfg}, nil
 }
 
-// Lookup returns the record of a name. Errors wrap [ErrBadName], [ErrNoRecord],
+// Lookup returns the record of a name. Errors wrap [protocol.ErrBadName], [ErrNoRecord],
 // [ErrUnreadable], or [ErrUnavailable].
-func (o *Operator) Lookup(ctx context.Context, name string) (Record, error) {
+func (o *Operator) Lookup(ctx context.Context, name string) (protocol.Record, error) {
 	r, err := o.get(ctx, name)
 	switch {
 	case err != nil:
-		return Record{}, err
-	case !r.readable():
-		return Record{}, fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, name, r.Format, r.Status)
+		return protocol.Record{}, err
+	case !r.Readable():
+		return protocol.Record{}, fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, name, r.Format, r.Status)
 	case !r.Live(o.cfg.Now(), o.cfg.Skew):
-		return Record{}, fmt.Errorf("%q: %w", name, ErrNoRecord)
+		return protocol.Record{}, fmt.Errorf("%q: %w", name, ErrNoRecord)
 	}
 	return r, nil
 }
@@ -68,18 +70,18 @@ func (o *Operator) Lookup(ctx context.Context, name string) (Record, error) {
 // whatever payload comes next, and returns the record as it then is. A name
 // that is RETRYING stays as it is. Errors: those of Lookup, and *[VerbError] for
 // a name that is completed or in progress.
-func (o *Operator) Reopen(ctx context.Context, name string) (Record, error) {
-	return o.apply(ctx, "reopen", name, func(now time.Time) Event { return Reopen{Now: now, Terms: o.cfg.terms()} })
+func (o *Operator) Reopen(ctx context.Context, name string) (protocol.Record, error) {
+	return o.apply(ctx, "reopen", name, func(now time.Time) protocol.Event { return protocol.Reopen{Now: now, Terms: o.cfg.terms()} })
 }
 
 // Resolve records an operator's word that the work of an unknown name was done,
 // with its result, and returns the record as it then is. A completed name stays
 // as it is. result is bounded like a handler's. Errors: those of Lookup, and
 // *[VerbError] for a name that is neither unknown nor completed.
-func (o *Operator) Resolve(ctx context.Context, name string, result Payload) (Record, error) {
+func (o *Operator) Resolve(ctx context.Context, name string, result Payload) (protocol.Record, error) {
 	out := encode(result, o.cfg.MaxResult)
-	return o.apply(ctx, "resolve", name, func(now time.Time) Event {
-		return Resolve{Now: now, Terms: o.cfg.terms(), Result: out.data, ResultType: out.mediaType}
+	return o.apply(ctx, "resolve", name, func(now time.Time) protocol.Event {
+		return protocol.Resolve{Now: now, Terms: o.cfg.terms(), Result: out.data, ResultType: out.mediaType}
 	})
 }
 
@@ -88,10 +90,10 @@ func (o *Operator) Resolve(ctx context.Context, name string, result Payload) (Re
 // this call does not wait for them. A name without a record is forgotten
 // already. Errors: *[InProgressError] for a live lease, unless forced (its
 // attempt is then cancelled at its next renewal, and what it did is not
-// recorded); errors wrapping [ErrBadName], [ErrUnreadable] or [ErrUnavailable].
+// recorded); errors wrapping [protocol.ErrBadName], [ErrUnreadable] or [ErrUnavailable].
 func (o *Operator) Forget(ctx context.Context, name string, force bool) (effective time.Time, err error) {
-	_, err = o.apply(ctx, "forget", name, func(now time.Time) Event {
-		return Forget{Now: now, Terms: o.cfg.terms(), Force: force}
+	_, err = o.apply(ctx, "forget", name, func(now time.Time) protocol.Event {
+		return protocol.Forget{Now: now, Terms: o.cfg.terms(), Force: force}
 	})
 	if err != nil {
 		return time.Time{}, err
@@ -100,16 +102,16 @@ func (o *Operator) Forget(ctx context.Context, name string, force bool) (effecti
 }
 
 // apply writes what Step says, from the record as stored.
-func (o *Operator) apply(ctx context.Context, verb, name string, event func(time.Time) Event) (Record, error) {
+func (o *Operator) apply(ctx context.Context, verb, name string, event func(time.Time) protocol.Event) (protocol.Record, error) {
 	cur, err := o.get(ctx, name)
 	if err != nil {
-		return Record{}, err
+		return protocol.Record{}, err
 	}
 	for try := 0; ; try++ {
 		now := o.cfg.Now()
-		next, verdict := Step(cur, event(now))
-		if verdict != VerdictApply {
-			return Record{}, o.refusal(verb, name, cur, verdict, now)
+		next, verdict := protocol.Step(cur, event(now))
+		if verdict != protocol.VerdictApply {
+			return protocol.Record{}, o.refusal(verb, name, cur, verdict, now)
 		}
 		if next.Version == cur.Version {
 			return next, nil
@@ -126,7 +128,7 @@ func (o *Operator) apply(ctx context.Context, verb, name string, event func(time
 			continue
 		}
 		if try == operatorTries || !o.cfg.pause(ctx, try) {
-			return Record{}, fmt.Errorf("%w: %s %q: %w", ErrUnavailable, verb, name, err)
+			return protocol.Record{}, fmt.Errorf("%w: %s %q: %w", ErrUnavailable, verb, name, err)
 		}
 	}
 }
@@ -135,8 +137,8 @@ func (o *Operator) apply(ctx context.Context, verb, name string, event func(time
 // verb, or another just like it, had been written over old. An attempt follows a
 // rejected or unknown name when that was re-opened; it is that of another record
 // when the old one had to be forgotten first.
-func followed(verb string, old, cur Record) bool {
-	begun := cur.readable() && cur.Owner != Token{} && cur.Fence > old.Fence
+func followed(verb string, old, cur protocol.Record) bool {
+	begun := cur.Readable() && cur.Owner != protocol.Token{} && cur.Fence > old.Fence
 	return begun && (verb == "reopen" || !cur.CreatedAt.Equal(old.CreatedAt))
 }
 
@@ -144,32 +146,32 @@ func followed(verb string, old, cur Record) bool {
 // somebody waits for it.
 const operatorTries = 4
 
-func (o *Operator) get(ctx context.Context, name string) (Record, error) {
-	if err := CheckName(name); err != nil {
-		return Record{}, err
+func (o *Operator) get(ctx context.Context, name string) (protocol.Record, error) {
+	if err := protocol.CheckName(name); err != nil {
+		return protocol.Record{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.cfg.terms().callTimeout())
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.callTimeout())
 	defer cancel()
-	r, err := o.reader.Get(ctx, RecordID(o.cfg.Scope, name))
+	r, err := o.reader.Get(ctx, protocol.RecordID(o.cfg.Scope, name))
 	if err != nil {
-		return Record{}, fmt.Errorf("%w: look up %q: %w", ErrUnavailable, name, err)
+		return protocol.Record{}, fmt.Errorf("%w: look up %q: %w", ErrUnavailable, name, err)
 	}
 	return r, nil
 }
 
-func (o *Operator) swap(ctx context.Context, old Version, next Record) error {
-	ctx, cancel := context.WithTimeout(ctx, o.cfg.terms().callTimeout())
+func (o *Operator) swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, o.cfg.callTimeout())
 	defer cancel()
 	return o.store.Swap(ctx, old, next)
 }
 
-func (o *Operator) refusal(verb, name string, r Record, v Verdict, now time.Time) error {
+func (o *Operator) refusal(verb, name string, r protocol.Record, v protocol.Verdict, now time.Time) error {
 	switch {
-	case v == VerdictUnreadable:
+	case v == protocol.VerdictUnreadable:
 		return fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, name, r.Format, r.Status)
 	case !r.Live(now, o.cfg.Skew):
 		return fmt.Errorf("%q: %w", name, ErrNoRecord)
-	case v == VerdictWait && verb == "forget":
+	case v == protocol.VerdictWait && verb == "forget":
 		return &InProgressError{Name: name, Until: r.LeaseUntil, After: max(r.LeaseUntil.Sub(now), 0) + o.cfg.Skew}
 	default:
 		return &VerbError{Verb: verb, Name: name, Status: r.Status}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Behaviour that a handler's error may have, asked for by method so that
@@ -35,7 +37,7 @@ type (
 
 // failure is how a failed attempt is recorded and reported.
 type failure struct {
-	kind    FailKind
+	kind    protocol.FailKind
 	text    string
 	release bool // not counted: the work did not matter
 	stopped bool // because the caller stops
@@ -43,13 +45,13 @@ type failure struct {
 
 // judge decides what a handler's error means for the record.
 func judge(ctx context.Context, err error, lastDelivery, hold bool) failure {
-	f := failure{kind: FailRetryable, text: err.Error()}
+	f := failure{kind: protocol.FailRetryable, text: err.Error()}
 	if isDown(err) {
 		f.release = true // also on the last delivery: it is tried again in place
 		return f
 	}
 	if e, ok := errors.AsType[permanentError](err); ok && e.Permanent() {
-		f.kind = FailPermanent
+		f.kind = protocol.FailPermanent
 		return f
 	}
 	_, notBegun := errors.AsType[*notBegun](err)
@@ -60,7 +62,7 @@ func judge(ctx context.Context, err error, lastDelivery, hold bool) failure {
 	}
 	switch {
 	case uncertain && hold && !notBegun:
-		f.kind = FailUnknown
+		f.kind = protocol.FailUnknown
 	case stopped && lastDelivery:
 		f.text, f.stopped = "stopped: "+f.text, true
 	case stopped:
@@ -85,20 +87,20 @@ func causedBy(ctx context.Context, err error) bool {
 
 // wrap turns the handler's error into what Do returns, given the record that
 // was written.
-func (f failure) wrap(rec Record, err error) error {
+func (f failure) wrap(rec protocol.Record, err error) error {
 	switch {
 	case f.release && f.stopped:
 		return &stopped{attempts: rec.Attempts, err: err}
 	case f.release:
 		return &unavailable{released: true, err: err}
-	case rec.Status == Unknown:
+	case rec.Status == protocol.Unknown:
 		return &UnknownOutcomeError{Name: rec.Name, Attempts: rec.Attempts, Text: rec.Error, Err: err}
-	case rec.Status == Rejected:
+	case rec.Status == protocol.Rejected:
 		e := &RejectedError{Name: rec.Name, Attempts: rec.Attempts, Text: rec.Error, Err: err}
 		switch {
 		case f.stopped:
 			e.why = "stopped"
-		case f.kind == FailRetryable:
+		case f.kind == protocol.FailRetryable:
 			e.why = "attempts used up"
 		}
 		return e
@@ -108,19 +110,19 @@ func (f failure) wrap(rec Record, err error) error {
 }
 
 // refusal is the error for a claim that did not start an attempt.
-func refusal(r Record, v Verdict, key Key, t Terms, now time.Time) error {
+func refusal(r protocol.Record, v protocol.Verdict, key Key, t protocol.Terms, now time.Time) error {
 	switch v {
-	case VerdictWait:
+	case protocol.VerdictWait:
 		return &InProgressError{Name: r.Name, Until: r.LeaseUntil, After: max(r.LeaseUntil.Sub(now), 0) + t.Skew}
-	case VerdictMismatch:
+	case protocol.VerdictMismatch:
 		return &MismatchError{Name: r.Name, Status: r.Status, MessageID: r.MessageID, Differs: key.Compared}
-	case VerdictRejected:
+	case protocol.VerdictRejected:
 		return &RejectedError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
-	case VerdictExhausted:
+	case protocol.VerdictExhausted:
 		return &ExhaustedError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
-	case VerdictUnknown:
+	case protocol.VerdictUnknown:
 		return &UnknownOutcomeError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
-	case VerdictUnreadable:
+	case protocol.VerdictUnreadable:
 		return &leftAlone{attempts: r.Attempts, err: fmt.Errorf("%w: %q has format %d and status %q", ErrUnreadable, r.Name, r.Format, r.Status)}
 	default:
 		return &leftAlone{attempts: r.Attempts, taken: true, err: fmt.Errorf("%w: %q", ErrLeaseLost, r.Name)}

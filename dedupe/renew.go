@@ -7,12 +7,14 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // lease is a name held: the record as last stored, and until when, on the
 // monotonic clock, that is proven.
 type lease struct {
-	rec    Record
+	rec    protocol.Record
 	proven time.Time
 }
 
@@ -270,7 +272,7 @@ func (r *renewals) once(d dueRenewal) {
 
 // renew extends a lease once and returns it as it then is. ErrLeaseLost means
 // that somebody else has the name; any other error that nobody knows.
-func (e *engine) renew(ctx context.Context, a Attempt, owner Token, l lease) (lease, error) {
+func (e *engine) renew(ctx context.Context, a Attempt, owner protocol.Token, l lease) (lease, error) {
 	l, err := e.renewal(ctx, a, owner, l)
 	e.hookRenewal(a, err, ctx.Err() != nil)
 	return l, err
@@ -283,13 +285,13 @@ func (e *engine) hookRenewal(a Attempt, err error, ended bool) {
 	}
 }
 
-func (e *engine) renewal(ctx context.Context, a Attempt, owner Token, l lease) (lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, e.terms.callTimeout())
+func (e *engine) renewal(ctx context.Context, a Attempt, owner protocol.Token, l lease) (lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.callTimeout())
 	defer cancel()
 	for {
 		start, now := time.Now(), e.now()
-		next, verdict := Step(l.rec, Renew{Now: now, Owner: owner, Terms: e.terms})
-		if verdict != VerdictApply {
+		next, verdict := protocol.Step(l.rec, protocol.Renew{Now: now, Owner: owner, Terms: e.terms})
+		if verdict != protocol.VerdictApply {
 			return l, ErrLeaseLost
 		}
 		err := e.store.Swap(ctx, l.rec.Version, next)
@@ -301,7 +303,7 @@ func (e *engine) renewal(ctx context.Context, a Attempt, owner Token, l lease) (
 			return l, err
 		}
 		e.hookConflicted("renew", a.Name)
-		if c := conflict.Current; c.ownedBy(owner) && !c.LeaseUntil.Equal(l.rec.LeaseUntil) {
+		if c := conflict.Current; c.OwnedBy(owner) && !c.LeaseUntil.Equal(l.rec.LeaseUntil) {
 			e.hookOwnWrite("renew", a.Name)
 		}
 		l.rec = conflict.Current

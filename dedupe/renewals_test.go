@@ -4,13 +4,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // A timer can be late: on a busy processor it fires when somebody looks. No clock of
 // a test is, so that here one stands for it whose time has come long ago.
 func TestATimerThatIsLateIsNotPutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := renewals{engine: &engine{terms: Terms{Lease: 30 * time.Second, Skew: time.Second}}}
+		r := renewals{engine: &engine{terms: protocol.Terms{Lease: 30 * time.Second, Skew: time.Second}}}
 		attempts := make([]attempt, 3)
 		for i := range attempts {
 			attempts[i].proven = time.Now().Add(30 * time.Second)

@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Payload is a result that is stored as it is: for work whose answer need not
@@ -66,7 +69,7 @@ func omitted(why string, data []byte) output {
 		Omitted string `json:"omitted"`
 		Size    int    `json:"size"`
 		SHA256  string `json:"sha256"`
-	}{cut(why, MaxErrorBytes), len(data), hex.EncodeToString(sum[:])})
+	}{strings.ToValidUTF8(why[:min(len(why), protocol.MaxErrorBytes)], ""), len(data), hex.EncodeToString(sum[:])})
 	if err != nil { // strings and an int always encode
 		b = []byte("{}")
 	}

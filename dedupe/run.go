@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // errGoexit is the failure of a handler that ended its goroutine.
@@ -14,7 +16,7 @@ var errGoexit = errors.New("handler called runtime.Goexit")
 
 // run calls fn under a renewed lease and records what it returns. The renewal
 // has ended, and a.rec is the record as it left it, before that is built.
-func (e *engine) run(ctx context.Context, a *attempt, fn work) (Record, error) {
+func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record, error) {
 	working := e.timers.withCancelCause(context.WithValue(ctx, attemptKey{}, a))
 	defer working.cancel()
 	a.cancel, a.ran = working.cancelCause, true

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // settle records what the handler returned and turns it into Do's answer. The
 // handler's writes are committed with its completion, or not at all.
-func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) (rec Record, res error) {
+func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) (rec protocol.Record, res error) {
 	outcome := "lost"
 	defer func() {
 		if a.ran {
@@ -19,8 +21,8 @@ func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) 
 	}()
 	writes := a.effects.end()
 	if err == nil {
-		rec, verdict, werr := e.write(ctx, a, "complete", writes, func(now time.Time) Event {
-			return Complete{Now: now, Owner: a.owner, Terms: e.terms, Result: out.data, ResultType: out.mediaType}
+		rec, verdict, werr := e.write(ctx, a, "complete", writes, func(now time.Time) protocol.Event {
+			return protocol.Complete{Now: now, Owner: a.owner, Terms: e.terms, Result: out.data, ResultType: out.mediaType}
 		})
 		if _, failed := errors.AsType[*EffectError](werr); !failed {
 			outcome, err = e.ended(a, rec, verdict, werr)
@@ -33,38 +35,38 @@ func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) 
 	if f.release {
 		op = "release"
 	}
-	rec, verdict, werr := e.write(ctx, a, op, nil, func(now time.Time) Event {
+	rec, verdict, werr := e.write(ctx, a, op, nil, func(now time.Time) protocol.Event {
 		if f.release {
-			return Release{Now: now, Owner: a.owner, Terms: e.terms}
+			return protocol.Release{Now: now, Owner: a.owner, Terms: e.terms}
 		}
-		return Fail{
+		return protocol.Fail{
 			Now: now, Owner: a.owner, Terms: e.terms,
 			Kind: f.kind, Error: f.text, LastDelivery: a.key.LastDelivery,
 		}
 	})
-	if verdict == VerdictReplay && werr == nil {
+	if verdict == protocol.VerdictReplay && werr == nil {
 		// A commit was thought to have failed, and has been applied after all.
 		outcome = "completed"
 		return rec, nil
 	}
 	if outcome, werr = e.ended(a, rec, verdict, werr); werr != nil {
-		return Record{}, fmt.Errorf("%w (after: %w)", werr, err)
+		return protocol.Record{}, fmt.Errorf("%w (after: %w)", werr, err)
 	}
 	if f.release {
 		outcome = "released"
 	}
-	return Record{}, f.wrap(rec, err)
+	return protocol.Record{}, f.wrap(rec, err)
 }
 
 // ended is what a final write came to: its name for hooks, and the error when
 // the outcome is not recorded. Such an attempt leaves its message alone.
-func (e *engine) ended(a *attempt, rec Record, verdict Verdict, err error) (string, error) {
+func (e *engine) ended(a *attempt, rec protocol.Record, verdict protocol.Verdict, err error) (string, error) {
 	switch {
 	case err != nil:
 		return "unrecorded", &leftAlone{attempts: a.Number, err: fmt.Errorf("%w: outcome of %q is not recorded: %w", ErrUnavailable, a.Name, err)}
-	case verdict == VerdictUnreadable:
+	case verdict == protocol.VerdictUnreadable:
 		return "lost", refusal(rec, verdict, a.key, e.terms, e.now())
-	case verdict != VerdictApply:
+	case verdict != protocol.VerdictApply:
 		return "lost", &leftAlone{attempts: a.Number, taken: true, err: fmt.Errorf("%w: %q was taken over", ErrLeaseLost, a.Name)}
 	default:
 		return outcomeOf(rec.Status), nil
@@ -72,8 +74,8 @@ func (e *engine) ended(a *attempt, rec Record, verdict Verdict, err error) (stri
 }
 
 // outcomeOf is the name that hooks get for what a final write has recorded.
-func outcomeOf(s Status) string {
-	if s == Completed {
+func outcomeOf(s protocol.Status) string {
+	if s == protocol.Completed {
 		return "completed" // mostly; the others need not be fast
 	}
 	return strings.ToLower(string(s))
@@ -87,15 +89,15 @@ func outcomeOf(s Status) string {
 // answer was lost is recognised by the store only when nothing in it has
 // changed. A conflict ends that: Step tells what to do on the record as it is.
 func (e *engine) write(
-	ctx context.Context, a *attempt, op string, writes []any, event func(time.Time) Event,
-) (Record, Verdict, error) {
+	ctx context.Context, a *attempt, op string, writes []any, event func(time.Time) protocol.Event,
+) (protocol.Record, protocol.Verdict, error) {
 	settling := e.timers.outliving(ctx, e.cfg.Settle, maxSettle)
 	defer settling.cancel()
 	cur := a.rec
 	for {
 		now := e.now()
-		next, verdict := Step(cur, event(now))
-		if verdict != VerdictApply {
+		next, verdict := protocol.Step(cur, event(now))
+		if verdict != protocol.VerdictApply {
 			return cur, verdict, nil
 		}
 		if next.Version == cur.Version {
@@ -105,14 +107,14 @@ func (e *engine) write(
 		a.flight.asked = time.Now()
 		err := e.send(settling, a, op, cur.Version, next, writes)
 		if err == nil {
-			if next.Status == Completed && (cur.Status != InProgress || now.After(cur.LeaseUntil)) {
+			if next.Status == protocol.Completed && (cur.Status != protocol.InProgress || now.After(cur.LeaseUntil)) {
 				e.hookCompletedLate(a.Attempt)
 			}
 			return next, verdict, nil
 		}
 		conflict, ok := errors.AsType[*ConflictError](err)
 		if !ok {
-			return Record{}, 0, err
+			return protocol.Record{}, 0, err
 		}
 		e.hookConflicted(op, a.Name)
 		cur = conflict.Current
@@ -121,7 +123,7 @@ func (e *engine) write(
 
 // send sends one write until it is answered: nil, a *ConflictError or an
 // *EffectError. Any other error is the last one when ctx ends.
-func (e *engine) send(ctx context.Context, a *attempt, op string, old Version, next Record, writes []any) error {
+func (e *engine) send(ctx context.Context, a *attempt, op string, old protocol.Version, next protocol.Record, writes []any) error {
 	for try := 0; ; try++ {
 		var err error
 		if len(writes) == 0 {
@@ -139,8 +141,8 @@ func (e *engine) send(ctx context.Context, a *attempt, op string, old Version, n
 	}
 }
 
-func (e *engine) commit(ctx context.Context, c Committer, old Version, next Record, writes []any) error {
-	ctx, cancel := context.WithTimeout(ctx, e.terms.callTimeout())
+func (e *engine) commit(ctx context.Context, c Committer, old protocol.Version, next protocol.Record, writes []any) error {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.callTimeout())
 	defer cancel()
 	return c.Commit(ctx, old, next, writes)
 }

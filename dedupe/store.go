@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Store keeps one [Record] per ID. Implementations are safe for concurrent
+// Store keeps one [protocol.Record] per ID. Implementations are safe for concurrent
 // use; package storetest holds the contract as a test suite.
 type Store interface {
 	// Swap writes next if the stored version of next.ID is still old; old 0
@@ -18,14 +20,14 @@ type Store interface {
 	// such as a missing table or denied access, wrap [ErrUnavailable] too;
 	// the guard retries while its caller waits. Swap keeps no reference to
 	// next.Result after it has returned.
-	Swap(ctx context.Context, old Version, next Record) error
+	Swap(ctx context.Context, old protocol.Version, next protocol.Record) error
 }
 
 // Reader is implemented by stores that can read a record without writing one.
 type Reader interface {
 	// Get returns the record as stored, by a strongly consistent read, or the
 	// zero Record when there is none. Expired records are returned as stored.
-	Get(ctx context.Context, id string) (Record, error)
+	Get(ctx context.Context, id string) (protocol.Record, error)
 }
 
 // Committer is implemented by stores that can write a record together with a
@@ -44,7 +46,7 @@ type Committer interface {
 	// After an ambiguous error the guard calls again with the very same old,
 	// next and effects, until the answer is one of the others: an
 	// implementation may derive an idempotency token from them.
-	Commit(ctx context.Context, old Version, next Record, effects []any) error
+	Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error
 }
 
 // EffectChecker is implemented by a [Committer] that can tell early that it
@@ -78,7 +80,7 @@ func (e *EffectError) Permanent() bool {
 // ConflictError says that a Swap lost: somebody else (or an earlier try of our
 // own whose answer was lost) has written since.
 type ConflictError struct {
-	Current Record // the record as stored; zero when absent
+	Current protocol.Record // the record as stored; zero when absent
 }
 
 // Error implements error.

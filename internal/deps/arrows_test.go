@@ -8,7 +8,10 @@ import (
 	"testing"
 )
 
-const module = "github.com/sqsonce/sqsonce"
+const (
+	module   = "github.com/sqsonce/sqsonce"
+	protocol = module + "/dedupe/protocol"
+)
 
 // pkg is what the rules look at of one package.
 type pkg struct {
@@ -51,12 +54,17 @@ func violations(pkgs []pkg) []string {
 			forbid(p, "names knows nothing of AWS", p.Deps, awsService("sqs"))
 		}
 		if p.ImportPath == module+"/consumer" || p.ImportPath == module+"/dedupe" {
-			forbid(p, "a root package does not use its own parts", p.Deps, below(p.ImportPath))
+			forbid(p, "a root package does not use its own parts but the protocol", p.Deps, func(path string) bool {
+				return below(p.ImportPath)(path) && path != protocol
+			})
 		}
 		if p.ImportPath == module+"/dedupe" {
-			forbid(p, "dedupe uses the standard library and the cache only", p.Imports, func(path string) bool {
-				return !standard[path] && !sameOrBelow(path, "github.com/hashicorp/golang-lru/v2/simplelru")
+			forbid(p, "dedupe uses the standard library, the protocol and the cache only", p.Imports, func(path string) bool {
+				return !standard[path] && path != protocol && !sameOrBelow(path, "github.com/hashicorp/golang-lru/v2/simplelru")
 			})
+		}
+		if p.ImportPath == protocol {
+			forbid(p, "the protocol uses the standard library only", p.Imports, func(path string) bool { return !standard[path] })
 		}
 		if sameOrBelow(p.ImportPath, module) {
 			forbid(p, "the CDK stays in infra, a module of its own", p.Deps, isCDK)
@@ -104,6 +112,8 @@ func TestArrowsThatPointTheWrongWayAreFound(t *testing.T) {
 		"store to dedupe":             {pkg{ImportPath: module + "/dedupe/dynamo", Deps: []string{module + "/dedupe"}}, 0},
 		"dedupe to the SDK":           {pkg{ImportPath: module + "/dedupe", Imports: []string{"github.com/aws/aws-sdk-go-v2/aws"}}, 1},
 		"dedupe to std and the cache": {pkg{ImportPath: module + "/dedupe", Imports: []string{"fmt", "github.com/hashicorp/golang-lru/v2/simplelru"}}, 0},
+		"dedupe to its protocol":      {pkg{ImportPath: module + "/dedupe", Imports: []string{protocol}, Deps: []string{protocol}}, 0},
+		"protocol to dedupe":          {pkg{ImportPath: protocol, Imports: []string{module + "/dedupe"}}, 1},
 		"binary with the CDK":         {pkg{ImportPath: module + "/cmd/worker", Deps: []string{"github.com/aws/aws-cdk-go/awscdk/v2", "github.com/aws/jsii-runtime-go"}}, 2},
 		"similar name":                {pkg{ImportPath: module + "/consumer", Deps: []string{module + "/dedupeother"}}, 0},
 	} {

@@ -1,4 +1,4 @@
-package dedupe
+package protocol
 
 import (
 	"strings"
@@ -9,30 +9,30 @@ import (
 // Verdict is what [Step] decided.
 type Verdict uint8
 
-// The verdicts. Where the returned record has another version than the one
-// that was given, it must be written before anybody acts on the verdict.
+// The verdicts. If the returned record has another version than the given one,
+// it must be written before the caller acts on the verdict.
 const (
-	VerdictApply      Verdict = iota // write the record and go on; an unchanged version means it already stands
+	VerdictApply      Verdict = iota // write the record and go on; an unchanged version means it is stored already
 	VerdictReplay                    // completed: use the recorded result
-	VerdictWait                      // someone else holds the name until LeaseUntil
+	VerdictWait                      // another attempt holds the name until LeaseUntil
 	VerdictLost                      // the attempt no longer owns the name, or there is nothing to act on
 	VerdictMismatch                  // same name, different payload
 	VerdictRejected                  // failed for good, earlier
 	VerdictExhausted                 // no attempt left; the record says REJECTED
 	VerdictUnknown                   // outcome unknown; the record says UNKNOWN
-	VerdictUnreadable                // written by a newer release, or by something else: leave it
+	VerdictUnreadable                // written by a newer release or another program: leave it
 )
 
-// Step is the protocol: given the record as stored and what happens, it
-// returns the record to write and what to do. It is pure and total, and the
-// only place that decides. The zero Record stands for absence.
+// Step is the protocol: given the record as stored and an event, it returns the
+// record to write and the verdict. It is pure and total, and no other code
+// decides. The zero Record stands for an absent one.
 //
 // An attempt recognises its own write after a lost answer by its owner token:
 // on a conflict, feed the stored record and the same event to Step again. A
 // verdict of [VerdictApply] with an unchanged version says that the write had
 // already happened.
 func Step(r Record, e Event) (Record, Verdict) {
-	if !r.readable() {
+	if !r.Readable() {
 		return r, VerdictUnreadable
 	}
 	switch e := e.(type) {
@@ -57,8 +57,9 @@ func Step(r Record, e Event) (Record, Verdict) {
 	}
 }
 
-// readable reports whether this release knows how to act on r.
-func (r Record) readable() bool {
+// Readable reports whether this release can act on r: it knows the format and the
+// status.
+func (r Record) Readable() bool {
 	switch r.Status {
 	case "", InProgress, Completed, Retrying, Rejected, Unknown, Forgotten:
 		return r.Format <= Format
@@ -68,10 +69,10 @@ func (r Record) readable() bool {
 }
 
 func stepClaim(r Record, c Claim) (Record, Verdict) {
-	// The order of these questions is the protocol; see DESIGN.md.
+	// The order of these cases is the protocol; see DESIGN.md.
 	order := c.RedriveOrder && c.MessageID != r.ReopenedBy
 	switch {
-	case r.Status == InProgress && r.ownedBy(c.Owner):
+	case r.Status == InProgress && r.OwnedBy(c.Owner):
 		return r, VerdictApply // our own claim, whose answer was lost
 	case !r.Live(c.Now, c.Terms.Skew):
 		return claimed(Record{Version: r.Version}, c), VerdictApply
@@ -98,7 +99,7 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 			next.ReopenedBy = spent(r, c)
 			return next, VerdictUnknown
 		}
-	case "", Retrying, Forgotten: // nobody has it
+	case "", Retrying, Forgotten: // the name is free
 	}
 	if r.Attempts >= c.Terms.MaxAttempts {
 		next := settled(r, c.Now, c.Terms, Rejected)
@@ -111,9 +112,9 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 	return claimed(r, c), VerdictApply
 }
 
-// refused is r after a claim that starts nothing. It is r itself, unless the
-// claim is an order: that is spent even so. Else it would still be unspent when
-// the attempt that it met has been rejected, and re-open what it never waited for.
+// refused returns r after a claim that starts no attempt. That is r itself, unless
+// the claim is a redrive order, which it spends. An order left unspent could reopen
+// the name after a later rejection that the order never asked to undo.
 func refused(r Record, c Claim) Record {
 	if spent(r, c) == r.ReopenedBy {
 		return r
@@ -125,11 +126,10 @@ func refused(r Record, c Claim) Record {
 	return next
 }
 
-// ownedBy reports whether t is the attempt that r belongs to. Nobody owns
-// anything.
-func (r Record) ownedBy(t Token) bool { return t != Token{} && r.Owner == t }
+// OwnedBy reports whether r belongs to attempt t. The zero token owns nothing.
+func (r Record) OwnedBy(t Token) bool { return t != Token{} && r.Owner == t }
 
-// claimed is r with a new attempt begun on it.
+// claimed returns r with a new attempt begun on it.
 func claimed(r Record, c Claim) Record {
 	v := nextVersion(r, c.Now)
 	next := Record{
@@ -153,7 +153,7 @@ func claimed(r Record, c Claim) Record {
 	return next
 }
 
-// spent is the redrive order the record remembers after this claim.
+// spent returns the redrive order that the record remembers after this claim.
 func spent(r Record, c Claim) string {
 	if c.RedriveOrder {
 		return c.MessageID
@@ -162,7 +162,7 @@ func spent(r Record, c Claim) string {
 }
 
 func stepRenew(r Record, e Renew) (Record, Verdict) {
-	if r.Status != InProgress || !r.ownedBy(e.Owner) {
+	if r.Status != InProgress || !r.OwnedBy(e.Owner) {
 		return r, VerdictLost
 	}
 	next := r
@@ -174,7 +174,7 @@ func stepRenew(r Record, e Renew) (Record, Verdict) {
 
 func stepComplete(r Record, e Complete) (Record, Verdict) {
 	switch {
-	case !r.ownedBy(e.Owner):
+	case !r.OwnedBy(e.Owner):
 		return r, VerdictLost
 	case r.Status == Completed:
 		return r, VerdictApply // our own write, whose answer was lost
@@ -185,7 +185,7 @@ func stepComplete(r Record, e Complete) (Record, Verdict) {
 }
 
 func stepFail(r Record, e Fail) (Record, Verdict) {
-	if !r.ownedBy(e.Owner) {
+	if !r.OwnedBy(e.Owner) {
 		return r, VerdictLost
 	}
 	to := failed(r, e)
@@ -197,13 +197,13 @@ func stepFail(r Record, e Fail) (Record, Verdict) {
 		next.Error = cut(e.Error, MaxErrorBytes)
 		return next, VerdictApply
 	case Completed:
-		return r, VerdictReplay // by this very attempt: a commit thought to have failed was applied after all
+		return r, VerdictReplay // this attempt completed: a commit that seemed to fail was applied
 	default:
 		return r, VerdictLost
 	}
 }
 
-// failed is the status that a failure leads to.
+// failed returns the status that a failure leads to.
 func failed(r Record, e Fail) Status {
 	switch {
 	case e.Kind == FailUnknown:
@@ -217,7 +217,7 @@ func failed(r Record, e Fail) Status {
 
 func stepRelease(r Record, e Release) (Record, Verdict) {
 	switch {
-	case !r.ownedBy(e.Owner):
+	case !r.OwnedBy(e.Owner):
 		return r, VerdictLost
 	case r.Status == Retrying:
 		return r, VerdictApply // our own write, whose answer was lost
@@ -286,7 +286,7 @@ func stepForget(r Record, e Forget) (Record, Verdict) {
 	}, VerdictApply
 }
 
-// settled is r with its attempt ended in the given status.
+// settled returns r with its attempt ended in the given status.
 func settled(r Record, now time.Time, t Terms, to Status) Record {
 	r.Status = to
 	r.Version = nextVersion(r, now)
@@ -295,7 +295,7 @@ func settled(r Record, now time.Time, t Terms, to Status) Record {
 	return r
 }
 
-// completed is r settled with a result.
+// completed returns r settled with a result.
 func completed(r Record, now time.Time, t Terms, result []byte, resultType string) Record {
 	next := settled(r, now, t, Completed)
 	next.Result, next.ResultType = result, resultType
@@ -304,17 +304,17 @@ func completed(r Record, now time.Time, t Terms, result []byte, resultType strin
 	return next
 }
 
-// nextVersion rises with every write, also after the store has removed the
-// record: it is seeded with the clock, and follows the record where that is
-// ahead of the clock.
+// nextVersion returns a version above r's. It starts from the clock, so versions
+// keep rising after the store has removed the record, and follows the record if
+// that is ahead of the clock.
 func nextVersion(r Record, now time.Time) Version {
 	return max(r.Version+1, Version(now.UnixMilli()))
 }
 
-// milli is t at the precision of the record.
+// milli returns t at the precision of the record.
 func milli(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
 
-// expiry is when a record written now stops counting, in whole seconds,
+// expiry returns when a record written now stops counting, in whole seconds,
 // rounded up so that it never ends early.
 func expiry(now, leaseUntil time.Time, window time.Duration) time.Time {
 	if leaseUntil.After(now) {

@@ -1,4 +1,4 @@
-package dedupe
+package protocol
 
 import (
 	"errors"
@@ -27,13 +27,13 @@ type Status string
 const (
 	InProgress Status = "IN_PROGRESS" // an attempt holds the name under a lease
 	Completed  Status = "COMPLETED"   // done, with its result
-	Retrying   Status = "RETRYING"    // the last attempt failed; the name is free for the next one
+	Retrying   Status = "RETRYING"    // the last attempt failed or was released; the name is free for the next one
 	Rejected   Status = "REJECTED"    // failed for good
-	Unknown    Status = "UNKNOWN"     // parked: nobody knows whether the work was done
+	Unknown    Status = "UNKNOWN"     // parked: the work may or may not have been done
 	Forgotten  Status = "FORGOTTEN"   // an operator's tombstone: as if absent, but versions keep rising
 )
 
-// Final reports whether no further attempt starts without an operator's word.
+// Final reports whether no further attempt starts unless an operator or a redrive asks for it.
 func (s Status) Final() bool { return s == Completed || s == Rejected || s == Unknown }
 
 // Version guards a record: it rises with every write, and a [Store] writes
@@ -42,7 +42,7 @@ func (s Status) Final() bool { return s == Completed || s == Rejected || s == Un
 // store has removed an expired record.
 type Version int64
 
-// Token is the random identity of one attempt. The zero value is nobody.
+// Token is the random identity of one attempt. The zero value identifies none.
 type Token [16]byte
 
 // Fingerprint identifies a payload: one byte of scheme, four bytes naming the
@@ -60,8 +60,8 @@ func (f Fingerprint) Comparable(g Fingerprint) bool {
 // Differs reports whether f and g are comparable and not equal.
 func (f Fingerprint) Differs(g Fingerprint) bool { return f.Comparable(g) && f != g }
 
-// Record is what is known of one name: the lock while work is under way and
-// the outcome afterwards. The zero value is the absent record. Times have
+// Record is the state of one name: the lock while work is under way, and the
+// outcome afterwards. The zero value is the absent record. Times have
 // millisecond precision, except ExpiresAt, which has seconds, rounded up.
 type Record struct {
 	ID          string      // store key, see [RecordID]
@@ -87,9 +87,9 @@ type Record struct {
 // RecordID returns the store key of a name in a scope, "scope#name".
 func RecordID(scope, name string) string { return scope + "#" + name }
 
-// Live reports whether the record counts at all at the given time: it exists,
-// is not a tombstone, and has not expired. A running attempt never expires
-// before its lease has lapsed by more than skew.
+// Live reports whether the record counts at the given time: it exists, is not a
+// tombstone, and has not expired. A running attempt never expires before its
+// lease has lapsed by more than skew.
 func (r Record) Live(now time.Time, skew time.Duration) bool {
 	switch {
 	case r.Status == "" || r.Status == Forgotten:
@@ -101,7 +101,7 @@ func (r Record) Live(now time.Time, skew time.Duration) bool {
 	}
 }
 
-// leaseLapsed reports whether a challenger whose clock says now may take over.
+// leaseLapsed reports whether a challenger may take over, by its own clock.
 func (r Record) leaseLapsed(now time.Time, skew time.Duration) bool {
 	return now.After(r.LeaseUntil.Add(skew))
 }

@@ -1,4 +1,4 @@
-package dedupe
+package protocol
 
 import "time"
 
@@ -6,13 +6,13 @@ import "time"
 // should agree on Skew.
 type Terms struct {
 	Lease       time.Duration // how long a claim or renewal holds the name
-	Skew        time.Duration // by how much clocks may disagree
+	Skew        time.Duration // the largest difference between two workers' clocks
 	Window      time.Duration // how long a record counts after its last write
 	MaxAttempts int           // attempts before a retryable failure becomes a rejection
 	Hold        bool          // park attempts of unknown outcome instead of running them again
 }
 
-// Event is what happens to a record; see [Step]. The set is closed.
+// Event is something that happens to a record; see [Step]. The set is closed.
 type Event interface{ isEvent() }
 
 // Claim asks to start an attempt.
@@ -24,7 +24,7 @@ type Claim struct {
 	ID, Name     string
 	Fingerprint  Fingerprint
 	MessageID    string
-	RedriveOrder bool // the message came back from a dead-letter queue: an order to try again, once
+	RedriveOrder bool // the message was redriven from a dead-letter queue: it may reopen a rejected name once
 }
 
 // Renew extends the lease of a running attempt.
@@ -43,14 +43,14 @@ type Complete struct {
 	ResultType string
 }
 
-// FailKind says what is known of a failure.
+// FailKind classifies a failure.
 type FailKind uint8
 
 // The kinds of failure.
 const (
 	FailRetryable FailKind = iota // another attempt may succeed
-	FailPermanent                 // no attempt will
-	FailUnknown                   // nobody knows whether the work was done
+	FailPermanent                 // no attempt will succeed
+	FailUnknown                   // the work may or may not have been done
 )
 
 // Fail records that an attempt failed.
@@ -63,8 +63,8 @@ type Fail struct {
 	LastDelivery bool   // the message will not be delivered again, so a retryable failure is final
 }
 
-// Release gives a name back whose attempt was stopped before its outcome
-// mattered: the attempt is not counted.
+// Release frees the name of an attempt that was stopped before its outcome
+// mattered. The attempt is not counted.
 type Release struct {
 	Now   time.Time
 	Owner Token
@@ -77,7 +77,7 @@ type Reopen struct {
 	Terms Terms
 }
 
-// Resolve is an operator's word that the work of an unknown name was done.
+// Resolve is an operator's statement that the work of an unknown name was done.
 type Resolve struct {
 	Now        time.Time
 	Terms      Terms

@@ -1,4 +1,4 @@
-package dedupe_test
+package protocol_test
 
 import (
 	"errors"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
@@ -31,7 +32,7 @@ const (
 	exploreUntil   = 10 // seconds of true time
 )
 
-var exploreTerms = dedupe.Terms{Lease: 4 * time.Second, Skew: time.Second, Window: time.Hour, MaxAttempts: 2}
+var exploreTerms = protocol.Terms{Lease: 4 * time.Second, Skew: time.Second, Window: time.Hour, MaxAttempts: 2}
 
 const (
 	leaseSeconds = 4
@@ -102,10 +103,10 @@ type world struct {
 
 type explorer struct {
 	t     *testing.T
-	terms dedupe.Terms
+	terms protocol.Terms
 	ends  []what // how handlers end, beside crashing
 
-	records []dedupe.Record
+	records []protocol.Record
 	numbers map[string]uint16
 	steps   map[stepCall]stepAnswer // what Step has said
 	swaps   map[swapCall]bool       // what the store has said
@@ -134,13 +135,13 @@ type stepCall struct {
 
 type stepAnswer struct {
 	next    uint16
-	verdict dedupe.Verdict
+	verdict protocol.Verdict
 }
 
 type swapCall struct{ store, base, next uint16 }
 
 // number interns a record.
-func (x *explorer) number(r dedupe.Record) uint16 {
+func (x *explorer) number(r protocol.Record) uint16 {
 	key := fmt.Appendf(nil, "%s %d %d %x %d %d %s %s", r.Status, r.Version, r.Fence, r.Owner[0], r.LeaseUntil.UnixMilli(), r.Attempts, r.Result, r.Error)
 	key = fmt.Appendf(key, " %d %d", r.ExpiresAt.Unix(), r.CompletedAt.UnixMilli())
 	n, ok := x.numbers[string(key)]
@@ -190,22 +191,22 @@ func second(s int8) time.Time {
 	return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Add(time.Duration(s) * time.Second)
 }
 
-func token(i int) dedupe.Token { return dedupe.Token{byte(i + 1)} }
+func token(i int) protocol.Token { return protocol.Token{byte(i + 1)} }
 
-func (x *explorer) event(w world, i int, do what) dedupe.Event {
+func (x *explorer) event(w world, i int, do what) protocol.Event {
 	p := w.players[i]
 	now, owner := second(w.now+p.clock), token(i)
 	switch do {
 	case toClaim:
-		return dedupe.Claim{Now: now, Owner: owner, Terms: x.terms, ID: "s#n", Name: "n", MessageID: "m" + strconv.Itoa(i)}
+		return protocol.Claim{Now: now, Owner: owner, Terms: x.terms, ID: "s#n", Name: "n", MessageID: "m" + strconv.Itoa(i)}
 	case toRenew:
-		return dedupe.Renew{Now: now, Owner: owner, Terms: x.terms}
+		return protocol.Renew{Now: now, Owner: owner, Terms: x.terms}
 	case toComplete:
-		return dedupe.Complete{Now: now, Owner: owner, Terms: x.terms, Result: []byte(strconv.Itoa(i))}
+		return protocol.Complete{Now: now, Owner: owner, Terms: x.terms, Result: []byte(strconv.Itoa(i))}
 	case toFail:
-		return dedupe.Fail{Now: now, Owner: owner, Terms: x.terms, Error: "boom"}
+		return protocol.Fail{Now: now, Owner: owner, Terms: x.terms, Error: "boom"}
 	default:
-		return dedupe.Release{Now: now, Owner: owner, Terms: x.terms}
+		return protocol.Release{Now: now, Owner: owner, Terms: x.terms}
 	}
 }
 
@@ -220,7 +221,7 @@ func (x *explorer) send(w world, i int, do what, action string) {
 	call := stepCall{p.known, i, w.now + p.clock, do}
 	ans, ok := x.steps[call]
 	if !ok {
-		next, verdict := dedupe.Step(x.records[p.known], x.event(w, i, do))
+		next, verdict := protocol.Step(x.records[p.known], x.event(w, i, do))
 		ans = stepAnswer{p.known, verdict}
 		if next.Version != x.records[p.known].Version {
 			ans.next = x.number(next)
@@ -228,7 +229,7 @@ func (x *explorer) send(w world, i int, do what, action string) {
 		x.steps[call] = ans
 	}
 	if ans.next == p.known {
-		if ans.verdict == dedupe.VerdictApply && do == toClaim {
+		if ans.verdict == protocol.VerdictApply && do == toClaim {
 			p.proven = int8(x.records[p.known].LeaseUntil.Sub(second(0))/time.Second) - p.clock
 		}
 		x.act(w, i, do, ans.verdict, action)
@@ -257,7 +258,7 @@ func (x *explorer) apply(w *world, p *player, action string) {
 	p.wire, w.store = done, p.next
 	switch p.doing {
 	case toClaim:
-		if next.Status == dedupe.InProgress {
+		if next.Status == protocol.InProgress {
 			w.counted++
 		}
 	case toRelease:
@@ -271,15 +272,15 @@ func (x *explorer) apply(w *world, p *player, action string) {
 		x.fail(*w, action, "version or fence does not rise: %d.%d after %d.%d", next.Version, next.Fence, current.Version, current.Fence)
 	case next.Attempts != int(w.counted):
 		x.fail(*w, action, "the record counts %d attempts, there were %d", next.Attempts, w.counted)
-	case w.completed != 0 && (next.Status != dedupe.Completed || string(next.Result) != string(x.records[w.completed].Result)):
+	case w.completed != 0 && (next.Status != protocol.Completed || string(next.Result) != string(x.records[w.completed].Result)):
 		x.fail(*w, action, "a completed name became %s with result %s", next.Status, next.Result)
-	case next.Status == dedupe.Completed && w.completed == 0:
+	case next.Status == protocol.Completed && w.completed == 0:
 		w.completed = p.next
 	}
 }
 
 // swapped asks a memstore that holds current.
-func swapped(t *testing.T, current dedupe.Record, old dedupe.Version, next dedupe.Record) bool {
+func swapped(t *testing.T, current protocol.Record, old protocol.Version, next protocol.Record) bool {
 	t.Helper()
 	store := memstore.New()
 	if current.Version != 0 {
@@ -311,26 +312,26 @@ func (x *explorer) answered(w world, i int, action string) {
 	if p.doing == toClaim || p.doing == toRenew {
 		p.proven = p.sentAt + leaseSeconds
 	}
-	verdict := dedupe.VerdictApply
-	if s := x.records[p.known].Status; p.doing == toClaim && s != dedupe.InProgress {
-		verdict = dedupe.VerdictRejected // or unknown: nothing starts
+	verdict := protocol.VerdictApply
+	if s := x.records[p.known].Status; p.doing == toClaim && s != protocol.InProgress {
+		verdict = protocol.VerdictRejected // or unknown: nothing starts
 	}
 	x.act(w, i, p.doing, verdict, action)
 }
 
 // act is what the guard does on a verdict whose record stands.
-func (x *explorer) act(w world, i int, do what, verdict dedupe.Verdict, action string) {
+func (x *explorer) act(w world, i int, do what, verdict protocol.Verdict, action string) {
 	p := &w.players[i]
 	known := x.records[p.known]
 	mine := known.Owner == token(i)
 	p.doing, p.by, p.sentAt = nothing, 0, 0
 	switch {
-	case do == toClaim && verdict == dedupe.VerdictWait:
+	case do == toClaim && verdict == protocol.VerdictWait:
 		*p = player{phase: claiming, clock: p.clock}
-	case do == toClaim && verdict != dedupe.VerdictApply:
+	case do == toClaim && verdict != protocol.VerdictApply:
 		*p = player{phase: over}
 	case do == toClaim || do == toRenew && p.phase == short:
-		if verdict != dedupe.VerdictApply { // lost before it began
+		if verdict != protocol.VerdictApply { // lost before it began
 			*p = player{phase: over}
 			break
 		}
@@ -339,17 +340,17 @@ func (x *explorer) act(w world, i int, do what, verdict dedupe.Verdict, action s
 			x.start(&w, i, action)
 		}
 	case do == toRenew:
-		if verdict != dedupe.VerdictApply {
+		if verdict != protocol.VerdictApply {
 			p.proven = w.now // cancelled at once
 		}
-	case verdict == dedupe.VerdictApply:
-		want := map[what]dedupe.Status{toComplete: dedupe.Completed}[do]
+	case verdict == protocol.VerdictApply:
+		want := map[what]protocol.Status{toComplete: protocol.Completed}[do]
 		if want != "" && (known.Status != want || string(known.Result) != strconv.Itoa(i) || w.completed == 0) {
 			x.fail(w, action, "attempt %d takes %+v for its completion", i, known)
 		}
 		*p = player{phase: over}
 	default:
-		if mine && known.Status == dedupe.InProgress {
+		if mine && known.Status == protocol.InProgress {
 			x.fail(w, action, "attempt %d loses an outcome while it has the name", i)
 		}
 		*p = player{phase: over}
@@ -488,13 +489,13 @@ func (x *explorer) returns(w world, i int, name string) {
 	}
 }
 
-func newExplorer(t *testing.T, terms dedupe.Terms, ends []what) *explorer {
+func newExplorer(t *testing.T, terms protocol.Terms, ends []what) *explorer {
 	t.Helper()
 	x := &explorer{
 		t: t, terms: terms, ends: ends, seed: maphash.MakeSeed(), numbers: map[string]uint16{}, names: map[string]uint16{},
 		seen: map[uint64]struct{}{}, steps: map[stepCall]stepAnswer{}, swaps: map[swapCall]bool{},
 	}
-	x.number(dedupe.Record{})
+	x.number(protocol.Record{})
 	return x
 }
 
