@@ -1,8 +1,3 @@
-.PHONY: mutants
-mutants: ## break the code on purpose, one line at a time: every breakage must fail a test
-	go -C verify build -o ../bin/mutants ./mutants
-	bin/mutants $(sort $(wildcard verify/mutants/*.txt))
-
 .PHONY: explore
 explore: ## every interleaving of three attempts on one name, 12 events deep (minutes, 4 GB); prints the count
 	SQSONCE_EXPLORE_DEPTH=12 go test -v -count=1 -timeout 60m -run '^TestNoInterleavingBreaksThePromise$$' ./dedupe/protocol

@@ -28,11 +28,6 @@ sim-long: ## the nightly simulation: a million seeds of each mode, one process a
 		SQSONCE_SEEDS=$(SEEDS) ../../dist/sim/sim.test -test.v -test.timeout 48h -test.run $$mode > ../../dist/sim/$$mode.log 2>&1 & pids="$$pids $$!"; \
 	done; for pid in $$pids; do wait $$pid || failed=1; done; cat ../../dist/sim/*.log; exit $${failed:-0}
 
-.PHONY: mutants-sim
-mutants-sim: deps ## break the code on purpose: the simulation alone has to find each breakage
-	go -C verify build -o ../bin/mutants ./mutants
-	bin/mutants verify/sim/mutants.txt
-
 .PHONY: chaos
 chaos: deps ## MINUTES=n of real workers on real servers, killed, stopped and cut off; prints the judgement
 	@mkdir -p dist/chaos

@@ -1,23 +1,32 @@
-// Command mutants breaks the code on purpose, one line at a time, and reports
-// whether the tests notice.
+// Command mutants breaks the code on purpose, a few lines at a time, and
+// reports whether the tests notice.
 //
-//	go run ./verify/mutants [-run REGEXP] [-v] LIST...
+//	go -C verify build -o ../bin/mutants ./mutants
+//	bin/mutants [-run REGEXP] [-v] [-check | -refresh] PATH...
 //
-// A list is a text file of mutants:
+// A path is a patch, or a folder of patches (*.patch). A patch is a unified
+// diff below its name and its test:
 //
-//	== the owner's token is ignored
-//	file: dedupe/step.go
+//	the owner's token is ignored
 //	test: ./dedupe -run TestStep
+//
+//	--- a/dedupe/step.go
+//	+++ b/dedupe/step.go
+//	@@ -10,3 +10,3 @@
+//	 ...
 //	-	if r.Owner != e.Owner {
 //	+	if false {
+//	 ...
 //
-// The lines after "-" must be found exactly once in the file, and are replaced
-// by those after "+" (none: removed). "test" is what "go test" is given; it has
-// to pass on the code as it is, and to fail on the mutant. The files themselves
-// are not touched: the compiler is told to read others in their place.
+// Files and packages are relative to the repository's root; go test runs in the
+// module that holds the package. The test must pass on the code as it is and
+// fail on the mutant. The files themselves are not touched: the compiler reads
+// the broken ones in their place.
 //
-// It prints which test caught each mutant, and caught/total. It fails when one
-// escapes, does not compile, or no longer fits the code.
+// mutants prints which test caught each mutant, and caught/total. It fails when
+// one escapes, does not compile, or no longer fits the code. -check only says
+// whether all fit. -refresh writes patches again whose surrounding lines have
+// changed, as long as the lines that they change are still there.
 package main
 
 import (
@@ -28,20 +37,28 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, goTest))
+	root, err := findRoot(".")
+	if err != nil {
+		_, _ = fmt.Fprintf(os.Stderr, "mutants: %v\n", err)
+		os.Exit(2)
+	}
+	os.Exit(run(ctx, root, os.Args[1:], os.Stdout, os.Stderr, goTest))
 }
 
 // run is the program: it returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer, test tester) int {
+func run(ctx context.Context, root string, args []string, stdout, stderr io.Writer, test tester) int {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	only := flags.String("run", "", "only mutants whose name matches this expression")
 	verbose := flags.Bool("v", false, "print what the tests say of a mutant that is not caught")
+	check := flags.Bool("check", false, "only say whether the mutants fit the code")
+	refresh := flags.Bool("refresh", false, "write patches again whose surrounding lines have changed")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -50,32 +67,37 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, test test
 		_, _ = fmt.Fprintf(stderr, "mutants: -run %q: %v\n", *only, err)
 		return 2
 	}
-	var all []mutant
-	for _, path := range flags.Args() {
-		list, err := read(path)
-		if err != nil {
-			_, _ = fmt.Fprintf(stderr, "mutants: %v\n", err)
-			return 2
-		}
-		for _, m := range list {
-			if match.MatchString(m.name) {
-				all = append(all, m)
-			}
-		}
+	all, err := readAll(flags.Args())
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "mutants: %v\n", err)
+		return 2
 	}
+	all = slices.DeleteFunc(all, func(p patch) bool { return !match.MatchString(p.name) })
 	if len(all) == 0 {
 		_, _ = fmt.Fprintln(stderr, "mutants: none to try")
 		return 2
 	}
+	switch {
+	case *refresh:
+		return refreshAll(ctx, root, all, stdout)
+	case *check:
+		return checkAll(ctx, root, all, stdout)
+	default:
+		return tryAll(ctx, root, all, stdout, test, *verbose)
+	}
+}
+
+// tryAll has the tests judge every mutant.
+func tryAll(ctx context.Context, root string, all []patch, stdout io.Writer, test tester, verbose bool) int {
 	caught := 0
 	sound := map[string]result{} // what the tests say of the code as it is
-	for _, m := range all {
-		res := try(ctx, m, sound, test)
+	for _, p := range all {
+		res := try(ctx, root, p, sound, test)
 		if res.verdict == caughtIt {
 			caught++
 		}
-		_, _ = fmt.Fprintf(stdout, "%-13s %s: %s\n", res.verdict, m.name, res.detail)
-		if *verbose && res.verdict != caughtIt {
+		_, _ = fmt.Fprintf(stdout, "%-13s %s: %s\n", res.verdict, p.name, res.detail)
+		if verbose && res.verdict != caughtIt {
 			_, _ = fmt.Fprintln(stdout, res.output)
 		}
 		if ctx.Err() != nil {
@@ -87,4 +109,39 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, test test
 		return 1
 	}
 	return 0
+}
+
+// checkAll says which mutants do not fit the code.
+func checkAll(ctx context.Context, root string, all []patch, stdout io.Writer) int {
+	fit := 0
+	for _, p := range all {
+		if err := p.check(ctx, root); err != nil {
+			_, _ = fmt.Fprintf(stdout, "%-13s %s: %v\n", unfit, p.name, err)
+			continue
+		}
+		fit++
+	}
+	_, _ = fmt.Fprintf(stdout, "%d/%d fit\n", fit, len(all))
+	if fit < len(all) {
+		return 1
+	}
+	return 0
+}
+
+// refreshAll writes patches again whose surroundings have changed.
+func refreshAll(ctx context.Context, root string, all []patch, stdout io.Writer) (code int) {
+	written := 0
+	for _, p := range all {
+		changed, err := p.refresh(ctx, root)
+		if err != nil {
+			_, _ = fmt.Fprintf(stdout, "%-13s %s: %v\n", unfit, p.name, err)
+			code = 1
+		}
+		if changed {
+			_, _ = fmt.Fprintf(stdout, "%-13s %s\n", "written", p.path)
+			written++
+		}
+	}
+	_, _ = fmt.Fprintf(stdout, "%d/%d written again\n", written, len(all))
+	return code
 }

@@ -23,40 +23,40 @@ const (
 
 type result struct{ verdict, detail, output string }
 
-// tester runs go test with the given arguments and returns what it has
-// printed, and whether everything passed. overlay is empty, or names the file
-// that tells the compiler what to read.
-type tester func(ctx context.Context, overlay string, args []string) (output string, passed bool)
+// tester runs go test in a folder with the given arguments. It returns the
+// output, and whether everything passed. overlay is empty, or the file that
+// tells the compiler what to read in place of what.
+type tester func(ctx context.Context, dir, overlay string, args []string) (output string, passed bool)
 
-// try says what becomes of a mutant. What the tests say of the code as it is
+// try returns the verdict on a mutant. What the tests say of the code as it is
 // is kept in sound.
-func try(ctx context.Context, m mutant, sound map[string]result, test tester) result {
-	src, err := os.ReadFile(m.file)
+func try(ctx context.Context, root string, p patch, sound map[string]result, test tester) result {
+	module, args, err := moduleOf(root, p.test)
+	if err != nil {
+		return result{verdict: unfit, detail: fmt.Sprintf("%s: %v", p.path, err)}
+	}
+	broken, err := p.apply(ctx, root)
 	if err != nil {
 		return result{verdict: unfit, detail: err.Error()}
 	}
-	broken, err := m.apply(string(src))
-	if err != nil {
-		return result{verdict: unfit, detail: err.Error()}
-	}
-	args := strings.Join(m.test, " ")
-	before, ok := sound[args]
+	dir, command := filepath.Join(root, module), strings.Join(p.test, " ")
+	before, ok := sound[command]
 	if !ok {
-		output, passed := test(ctx, "", m.test)
+		output, passed := test(ctx, dir, "", args)
 		if !passed || strings.Contains(output, "no tests to run") {
-			before = result{alreadyIt, "go test " + args + " has to pass, and to run something, on the code as it is", output}
+			before = result{alreadyIt, "go test " + command + " must pass, and run something, on the code as it is", output}
 		}
-		sound[args] = before
+		sound[command] = before
 	}
 	if before.verdict != "" {
 		return before
 	}
-	overlay, remove, err := writeOverlay(m.file, broken)
+	overlay, remove, err := writeOverlay(root, broken)
 	if err != nil {
 		return result{verdict: unfit, detail: err.Error()}
 	}
 	defer remove()
-	return judge(test(ctx, overlay, m.test))
+	return judge(test(ctx, dir, overlay, args))
 }
 
 var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
@@ -82,31 +82,37 @@ func judge(output string, passed bool) result {
 	return result{caughtIt, "by " + strings.Join(by, ", "), output}
 }
 
-// writeOverlay makes the compiler read text in place of a file.
-func writeOverlay(file, text string) (overlay string, remove func(), err error) {
+// writeOverlay makes the compiler read the broken texts in place of the files.
+func writeOverlay(root string, broken map[string]string) (overlay string, remove func(), err error) {
 	dir, err := os.MkdirTemp("", "mutant")
 	if err != nil {
 		return "", nil, fmt.Errorf("write overlay: %w", err)
 	}
 	remove = func() { _ = os.RemoveAll(dir) }
-	path, err := filepath.Abs(file)
-	broken := filepath.Join(dir, "mutant.go")
-	table, jerr := json.Marshal(map[string]map[string]string{"Replace": {path: broken}})
+	replace := make(map[string]string)
+	for file, text := range broken {
+		path := filepath.Join(dir, fmt.Sprintf("mutant%d.go", len(replace)))
+		replace[filepath.Join(root, file)] = path
+		err = errors.Join(err, os.WriteFile(path, []byte(text), 0o600)) //nolint:gosec // in the folder made above
+	}
+	table, jerr := json.Marshal(map[string]any{"Replace": replace})
 	overlay = filepath.Join(dir, "overlay.json")
-	err = errors.Join(err, jerr, os.WriteFile(broken, []byte(text), 0o600), os.WriteFile(overlay, table, 0o600)) //nolint:gosec // both are in the directory made above
-	if err != nil {
+	if err = errors.Join(err, jerr, os.WriteFile(overlay, table, 0o600)); err != nil {
 		remove()
 		return "", nil, fmt.Errorf("write overlay: %w", err)
 	}
 	return overlay, remove, nil
 }
 
-// goTest is go test.
-func goTest(ctx context.Context, overlay string, args []string) (string, bool) {
+// goTest is go test. A mutant that hangs is caught after a minute, unless its
+// test command gives another -timeout.
+func goTest(ctx context.Context, dir, overlay string, args []string) (string, bool) {
 	args = append([]string{"test", "-vet=off", "-failfast", "-timeout=1m"}, args...)
 	if overlay != "" {
 		args = slices.Insert(args, 1, "-overlay="+overlay)
 	}
-	output, err := exec.CommandContext(ctx, "go", args...).CombinedOutput() //nolint:gosec // the lists are ours
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the patches are ours
+	cmd.Dir = dir
+	output, err := cmd.CombinedOutput()
 	return string(output), err == nil
 }
