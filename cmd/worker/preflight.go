@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/redrive"
 )
 
 // startTimeout bounds each look at what is there.
@@ -47,9 +47,8 @@ func (f *findings) warn(format string, args ...any) {
 
 // queueFacts are what matters of a queue's attributes.
 type queueFacts struct {
-	retention   time.Duration
-	maxReceives int    // 0: no redrive policy
-	dlqARN      string // of the policy
+	retention time.Duration
+	redrive   redrive.Policy
 }
 
 // lookAround checks queue, dead-letter queue and table, and how the settings
@@ -82,10 +81,11 @@ func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueF
 	}
 	queue = &facts
 	dlqURL := back.dlqURL
-	if dlqURL == "" && facts.dlqARN != "" {
-		name := facts.dlqARN[strings.LastIndexByte(facts.dlqARN, ':')+1:]
-		if dlqURL, err = findQueueURL(ctx, back.queue, name); err != nil {
-			f.problem("dead-letter queue %s: %s; if it is elsewhere, name it by --dlq-url", facts.dlqARN, sqsTrouble(err))
+	if dlqURL == "" {
+		ctx, cancel := context.WithTimeout(ctx, startTimeout)
+		defer cancel()
+		if dlqURL, err = facts.redrive.TargetURL(ctx, back.queue); err != nil {
+			f.problem("dead-letter queue %s: %s; if it is elsewhere, name it by --dlq-url", facts.redrive.TargetARN, sqsTrouble(err))
 			return queue, nil
 		}
 	}
@@ -180,11 +180,11 @@ func (f *findings) judge(c config, queue queueFacts, dlq *queueFacts) {
 			c.Window, text, kept)
 	}
 	switch {
-	case queue.maxReceives == 0:
-	case queue.maxReceives < c.MaxAttempts:
-		f.warn("maxReceiveCount %d ends a message before its --max-attempts %d are used up", queue.maxReceives, c.MaxAttempts)
+	case queue.redrive.MaxReceives == 0:
+	case queue.redrive.MaxReceives < c.MaxAttempts:
+		f.warn("maxReceiveCount %d ends a message before its --max-attempts %d are used up", queue.redrive.MaxReceives, c.MaxAttempts)
 	}
-	if needed := 20*time.Second + c.TargetTimeout; queue.maxReceives == 1 && c.DrainTimeout < needed {
+	if needed := 20*time.Second + c.TargetTimeout; queue.redrive.MaxReceives == 1 && c.DrainTimeout < needed {
 		f.warn("maxReceiveCount 1: a stop can dead-letter a message unless --drain-timeout %s is at least %s, a long poll and a handler",
 			c.DrainTimeout, needed)
 	}
@@ -204,25 +204,8 @@ func readQueue(ctx context.Context, client *sqs.Client, queueURL string) (queueF
 	if seconds, err := strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)]); err == nil {
 		facts.retention = time.Duration(seconds) * time.Second
 	}
-	var policy struct {
-		ARN   string `json:"deadLetterTargetArn"`
-		Count any    `json:"maxReceiveCount"` // a number or a string, depending on who wrote it
-	}
-	if json.Unmarshal([]byte(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)]), &policy) == nil {
-		facts.dlqARN = policy.ARN
-		facts.maxReceives, _ = strconv.Atoi(fmt.Sprint(policy.Count)) // what is no number is no policy
-	}
-	return facts, nil
-}
-
-func findQueueURL(ctx context.Context, client *sqs.Client, name string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
-	if err != nil {
-		return "", err
-	}
-	return aws.ToString(out.QueueUrl), nil
+	facts.redrive, err = redrive.Parse(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)])
+	return facts, err
 }
 
 // sqsTrouble says what an operator can do about an error of SQS.

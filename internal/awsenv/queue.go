@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/internal/redrive"
 )
 
 const (
@@ -137,20 +139,13 @@ func redrivePolicy(ctx context.Context, client *sqs.Client, dlqURL string) (stri
 // redriveTarget returns the URL of the queue that the given one dead-letters
 // to; empty when it does not.
 func redriveTarget(ctx context.Context, client *sqs.Client, queueURL string) (string, error) {
-	value, err := queueAttribute(ctx, client, queueURL, types.QueueAttributeNameRedrivePolicy)
-	if err != nil || value == "" {
+	policy, err := redrive.Read(ctx, client, queueURL)
+	if err != nil {
 		return "", err
 	}
-	var policy struct {
-		Target string `json:"deadLetterTargetArn"`
-	}
-	if err := json.Unmarshal([]byte(value), &policy); err != nil {
-		return "", fmt.Errorf("redrive policy of %s: %w", queueURL, err)
-	}
-	name := policy.Target[strings.LastIndexByte(policy.Target, ':')+1:]
-	dlqURL, found, err := findQueue(ctx, client, name)
-	if err == nil && !found {
-		err = fmt.Errorf("redrive policy of %s: its dead-letter queue %q does not exist", queueURL, policy.Target)
+	dlqURL, err := policy.TargetURL(ctx, client)
+	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
+		err = fmt.Errorf("redrive policy of %s: its dead-letter queue %q does not exist", queueURL, policy.TargetARN)
 	}
 	return dlqURL, err
 }

@@ -2,13 +2,11 @@ package producerapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/redrive"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -98,25 +97,21 @@ func (a *API) deadLetterQueue(ctx context.Context) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	policy, err := a.attribute(ctx, a.cfg.QueueURL, types.QueueAttributeNameRedrivePolicy)
+	policy, err := redrive.Read(ctx, a.cfg.SQS, a.cfg.QueueURL)
 	if err != nil {
-		return "", err
+		return "", unavailable("SQS did not answer", err)
 	}
-	var p struct {
-		Target string `json:"deadLetterTargetArn"`
-	}
-	if policy == "" || json.Unmarshal([]byte(policy), &p) != nil || p.Target == "" {
+	if policy.TargetARN == "" {
 		return "", newProblem(http.StatusNotFound, "", "no dead-letter queue is known: the queue has no redrive policy, and no --dlq-url was given")
 	}
-	name := p.Target[strings.LastIndexByte(p.Target, ':')+1:]
-	found, err := a.cfg.SQS.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+	found, err := policy.TargetURL(ctx, a.cfg.SQS)
 	if err != nil {
 		return "", unavailable("SQS did not say where the dead-letter queue is", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.dlqURL = aws.ToString(found.QueueUrl)
-	return a.dlqURL, nil
+	a.dlqURL = found
+	return found, nil
 }
 
 // attribute reads one attribute of a queue; empty when it is not set.
