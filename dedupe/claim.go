@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // claim asks for the name until the store answers or ctx ends.
@@ -194,16 +195,11 @@ func newToken() (t protocol.Token) {
 	return t
 }
 
-// pause waits before the next try at the store and reports whether ctx still
-// lives.
+// storePauses are the pauses between two tries at the store.
+var storePauses = backoff.Policy{First: 50 * time.Millisecond, Max: 5 * time.Second}
+
+// pause waits before the next try at the store and reports whether ctx is still
+// alive.
 func (c Config) pause(ctx context.Context, try int) bool {
-	d := min(50*time.Millisecond<<min(try, 8), 5*time.Second)
-	t := time.NewTimer(d/2 + time.Duration(c.Random()*float64(d/2)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+	return backoff.Sleep(ctx, storePauses.Delay(try, c.Random)) == nil
 }

@@ -28,6 +28,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // Config holds what goes into queue URLs and ARNs.
@@ -176,7 +178,7 @@ func (s *Server) answer(ctx context.Context, r *http.Request, body []byte) (answ
 	if u, ok := out.(interface{ undo() func() }); ok {
 		a.undo = u.undo()
 	}
-	if err := sleep(ctx, fault.DelayAfter); err != nil && fault.DelayAfter > 0 {
+	if err := backoff.Sleep(ctx, fault.DelayAfter); err != nil && fault.DelayAfter > 0 {
 		return a, err
 	}
 	a.lost = fault.LoseAnswer
@@ -239,7 +241,7 @@ func faulty[In request, Out any](do func(*Server, context.Context, In, Fault) (O
 		}
 		queue, entries := in.target()
 		f := s.fault(ctx, Call{Operation: name, Queue: queueName(queue), Entries: entries})
-		if err := sleep(ctx, f.Delay); err != nil {
+		if err := backoff.Sleep(ctx, f.Delay); err != nil {
 			return nil, f, err
 		}
 		if f.Error != nil {

@@ -149,18 +149,6 @@ func (c *client) depth(ctx context.Context) (d producerapi.Depth, err error) {
 	return d, nil
 }
 
-// sleep waits for d, or returns why ctx ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // call sends v, if not nil, as JSON, and reads the answer into out.
 func (c *client) call(ctx context.Context, method, path string, v, out any) error {
 	r := request{method: method, path: path}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
@@ -236,7 +237,7 @@ func (s *dlqRedriveCmd) run(ctx context.Context, io stdio) error {
 		if total.Status != producerapi.RedriveRunning {
 			break
 		}
-		if err := sleep(ctx, redriveEvery); err != nil {
+		if err := backoff.Sleep(ctx, redriveEvery); err != nil {
 			_ = bar.Finish()
 			return fmt.Errorf("%w; the redrive goes on", err)
 		}

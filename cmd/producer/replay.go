@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // replayCmd is "producer replay".
@@ -243,7 +244,7 @@ func (s *replayCmd) settle(ctx context.Context, c *client, seen *ledger, io stdi
 		if time.Now().After(deadline) {
 			break
 		}
-		if err := sleep(ctx, every); err != nil {
+		if err := backoff.Sleep(ctx, every); err != nil {
 			return false, err
 		}
 		every = min(every*5/4, time.Second)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
@@ -102,7 +103,7 @@ func (s *forgetCmd) run(ctx context.Context, io stdio) error {
 		if !s.JSON {
 			_, _ = fmt.Fprintf(io.err, "forgotten; waiting %s until no worker answers for it from memory (--no-wait does not)\n", wait.Round(time.Second))
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := backoff.Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
@@ -64,7 +65,7 @@ func (s *statusCmd) run(ctx context.Context, io stdio) error {
 		if !s.Watch || r.Final {
 			return nil
 		}
-		if err := sleep(ctx, watchEvery); err != nil {
+		if err := backoff.Sleep(ctx, watchEvery); err != nil {
 			return err
 		}
 	}

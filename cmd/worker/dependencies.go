@@ -9,6 +9,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // The dependencies that the pool is told of.
@@ -206,11 +207,7 @@ func (g *healthGate) await(ctx context.Context) bool {
 		if wait == healthFirst && ctx.Err() == nil {
 			g.log.Warn("the target is not healthy; nothing is received until it is", "error", err)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if backoff.Sleep(ctx, wait) != nil {
 			return false
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/target"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
@@ -164,12 +165,7 @@ func satOut(do work) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		result, err := do(ctx, m)
 		if unknown, ok := errors.AsType[*target.UnknownOutcomeError](err); ok {
-			rest := time.NewTimer(unknown.RetryAfter())
-			defer rest.Stop()
-			select {
-			case <-rest.C:
-			case <-ctx.Done():
-			}
+			_ = backoff.Sleep(ctx, unknown.RetryAfter()) // err says what is left
 		}
 		return result, err
 	}

@@ -48,7 +48,7 @@ func (s *Store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Reco
 			return s.lost(ctx, next.ID, answer.item)
 		case answer.effect != nil:
 			return s.effectFailed(ctx, old, next.ID, answer.effect)
-		case !answer.again, try == commitTries-1, pause(ctx, try) != nil:
+		case !answer.again, try == commitTries-1, pauses.Wait(ctx, try) != nil:
 			return classify("commit", next.ID, err)
 		}
 	}

@@ -127,7 +127,7 @@ func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, er
 		if pending = out.UnprocessedKeys; len(pending) == 0 {
 			return items, nil
 		}
-		if err := pause(ctx, try); err != nil {
+		if err := pauses.Wait(ctx, try); err != nil {
 			return nil, err
 		}
 	}

@@ -3,7 +3,6 @@ package dynamo
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
@@ -61,7 +61,7 @@ func (s *Store) viaBatch(ctx context.Context, w *write) error {
 		return &dedupe.ConflictError{Current: s.read(it)}
 	case again:
 		if out.refusal == nil {
-			if err := pause(ctx, 0); err != nil {
+			if err := pauses.Wait(ctx, 0); err != nil {
 				return classify("write", w.id, err)
 			}
 		}
@@ -211,22 +211,5 @@ func conflicting(err error) item {
 // throttled statement, and send again what was applied.
 func once(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
 
-// Pauses between tries.
-const (
-	minPause = 25 * time.Millisecond
-	maxPause = 800 * time.Millisecond
-)
-
-// pause waits before a further try, longer each time, with jitter. It returns
-// ctx's cause when that ends first.
-func pause(ctx context.Context, try int) error {
-	d := min(minPause<<min(try, 5), maxPause)
-	t := time.NewTimer(d/2 + rand.N(d/2))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
+// pauses are the pauses between two tries.
+var pauses = backoff.Policy{First: 25 * time.Millisecond, Max: 800 * time.Millisecond}

@@ -59,8 +59,9 @@ func violations(pkgs []pkg) []string {
 			})
 		}
 		if p.ImportPath == module+"/dedupe" {
-			forbid(p, "dedupe uses the standard library, the protocol and the cache only", p.Imports, func(path string) bool {
-				return !standard[path] && path != protocol && !sameOrBelow(path, "github.com/hashicorp/golang-lru/v2/simplelru")
+			forbid(p, "dedupe uses the standard library, the protocol, the cache and backoff only", p.Imports, func(path string) bool {
+				return !standard[path] && path != protocol && path != module+"/internal/backoff" &&
+					!sameOrBelow(path, "github.com/hashicorp/golang-lru/v2/simplelru")
 			})
 		}
 		if p.ImportPath == protocol {

@@ -270,7 +270,7 @@ func (a *API) sendChunk(ctx context.Context, messages []message, items []item, c
 			out[n] = outgoing{ctx: ctx, entry: a.entry(messages[i], 0), size: messages[i].size()}
 		}
 		answers := a.sendBatch(out)
-		again := !pauseNeeded(answers) || pause(ctx, try)
+		again := !pauseNeeded(answers) || pauses.Wait(ctx, try) == nil
 		var left []int
 		for n, i := range chunk {
 			err := answers[n].Err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/batch"
 	"github.com/sqsonce/sqsonce/names"
 )
@@ -21,9 +21,10 @@ import (
 const (
 	maxEntries   = 10
 	callDeadline = 5 * time.Second // of one SendMessageBatch, the SDK's own retries included
-	firstPause   = 100 * time.Millisecond
-	longestPause = 2 * time.Second
 )
+
+// pauses are the pauses between two tries to send.
+var pauses = backoff.Policy{First: 100 * time.Millisecond, Max: 2 * time.Second}
 
 // outgoing is an entry on its way.
 type outgoing struct {
@@ -68,7 +69,7 @@ func (a *API) send(ctx context.Context, m message, generation dedupe.Version) (a
 		if no, ok := errors.AsType[*refused](err); ok {
 			return accepted{}, badRequest("body", no.Error())
 		}
-		if errors.Is(err, batch.ErrClosed) || !pause(ctx, try) {
+		if errors.Is(err, batch.ErrClosed) || pauses.Wait(ctx, try) != nil {
 			return accepted{}, notAccepted(err)
 		}
 	}
@@ -76,19 +77,6 @@ func (a *API) send(ctx context.Context, m message, generation dedupe.Version) (a
 
 func notAccepted(cause error) error {
 	return unavailable("SQS did not accept the message in time; to send it again is safe", cause)
-}
-
-// pause waits before the next try, or reports that there will be none.
-func pause(ctx context.Context, try int) bool {
-	d := min(firstPause<<min(try, 10), longestPause)
-	t := time.NewTimer(d/2 + rand.N(d/2))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // entry is the message as SQS takes it; the batch gives it its id.

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // Rates are the probabilities of what a proxy does to a request.
@@ -141,11 +143,5 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
+// wait sleeps for d or until ctx ends; its callers look at ctx themselves.
+func wait(ctx context.Context, d time.Duration) { _ = backoff.Sleep(ctx, d) }

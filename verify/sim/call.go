@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // What a faulty call is answered with.
@@ -89,14 +91,14 @@ func (p *process) meet(ctx context.Context, r *rand.Rand, f fate, c call) error 
 	dropped := chance(r, 0.5) // what is on its way when its sender dies may still arrive
 	switch f {
 	case throttled:
-		_ = sleep(ctx, before/8)
+		_ = backoff.Sleep(ctx, before/8)
 		return errThrottled
 	case refused:
-		_ = sleep(ctx, before)
+		_ = backoff.Sleep(ctx, before)
 		return errRefused
 	case outage:
 		if dropped {
-			_ = sleep(ctx, before)
+			_ = backoff.Sleep(ctx, before)
 			return errRefused
 		}
 		return hang(ctx, r)
@@ -106,7 +108,7 @@ func (p *process) meet(ctx context.Context, r *rand.Rand, f fate, c call) error 
 		p.w.later(before+between(r, time.Second, 90*time.Second), func() { _ = c.apply(context.WithoutCancel(ctx)) })
 		return hang(ctx, r)
 	}
-	if err := sleep(ctx, before); err != nil {
+	if err := backoff.Sleep(ctx, before); err != nil {
 		return err
 	}
 	if f == crashBefore {
@@ -120,12 +122,12 @@ func (p *process) meet(ctx context.Context, r *rand.Rand, f fate, c call) error 
 	case crashAfter:
 		p.crash()
 	case lost:
-		_ = sleep(ctx, after)
+		_ = backoff.Sleep(ctx, after)
 		return errLost
 	case hungApplied:
 		return hang(ctx, r)
 	}
-	if slept := sleep(ctx, after); slept != nil {
+	if slept := backoff.Sleep(ctx, after); slept != nil {
 		return slept
 	}
 	return err
@@ -164,21 +166,10 @@ func latency(r *rand.Rand) time.Duration {
 
 // hang waits until the caller gives up.
 func hang(ctx context.Context, r *rand.Rand) error {
-	if err := sleep(ctx, patience+between(r, 0, time.Second)); err != nil {
+	if err := backoff.Sleep(ctx, patience+between(r, 0, time.Second)); err != nil {
 		return err
 	}
 	return errHung
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func outcomeOf(err error) string {

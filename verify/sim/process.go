@@ -10,6 +10,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // process is one life of a worker: from its start to its stop or death.
@@ -244,7 +245,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		took = between(r, 10*time.Second, 4*time.Minute)
 	}
 	if w.isDown(targetDown) {
-		_ = sleep(ctx, between(r, time.Microsecond, time.Second))
+		_ = backoff.Sleep(ctx, between(r, time.Microsecond, time.Second))
 		return "", errDown
 	}
 	pauses, _ := p.pauseState()

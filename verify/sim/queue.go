@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // queue is SQS as one process reaches it.
@@ -44,7 +45,7 @@ func (q queue) do(ctx context.Context, c call) error {
 			return err
 		}
 		r := q.p.w.dice.roll(q.p.label+" retry "+c.op, c.key, q.p.count("retry "+c.op+c.key))
-		if sleep(ctx, between(r, time.Millisecond, time.Second)) != nil {
+		if backoff.Sleep(ctx, between(r, time.Millisecond, time.Second)) != nil {
 			time.Sleep(between(r, time.Microsecond, time.Millisecond)) // as in do
 			return err
 		}

@@ -1,0 +1,54 @@
+// Package backoff holds the pause between two tries: how long it is, and a wait
+// that a context can end.
+package backoff
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Policy is a pause that doubles with each try, with jitter. Both fields must be
+// positive and First at most Max; the zero value never waits.
+type Policy struct {
+	First time.Duration // before the second try
+	Max   time.Duration // the longest pause
+}
+
+// Delay returns the pause after try number try, counted from 0: First doubled try
+// times, at most Max. Its upper half is random, so that clients that failed
+// together do not come back together: the result is at least half of the doubled
+// value and less than all of it. random returns numbers in [0,1); nil means
+// [rand.Float64].
+func (p Policy) Delay(try int, random func() float64) time.Duration {
+	d := p.First
+	for i := 0; i < try && d < p.Max; i++ {
+		d *= 2
+	}
+	d = min(d, p.Max)
+	if random == nil {
+		random = rand.Float64
+	}
+	return d/2 + time.Duration(random()*float64(d/2))
+}
+
+// Wait sleeps for [Policy.Delay] with [rand.Float64]. Its error is that of [Sleep].
+func (p Policy) Wait(ctx context.Context, try int) error { return Sleep(ctx, p.Delay(try, nil)) }
+
+// Sleep waits for d, or until ctx ends. It returns nil when ctx is still alive
+// after d, and [context.Cause] of ctx otherwise. With d at or below zero it does
+// not wait.
+func Sleep(ctx context.Context, d time.Duration) error {
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
