@@ -95,9 +95,14 @@ type Config struct {
 	Rate float64
 
 	// CancelOnLostReceipt cancels a handler's context with [ErrReceiptLost]
-	// when SQS says that the message is no longer ours, or after the 12 hours
-	// that it may be. Default false: leave it off where a lease guards the
-	// work, because the other delivery is deferred then.
+	// when SQS refuses the message's receipt handle, or after the 12 hours that
+	// a message may be held. SQS refuses the handle of a deleted message, and on
+	// a FIFO queue an expired one. A standard queue tells nothing of a message
+	// that is still there: it takes an expired handle and that of an earlier
+	// delivery, so that a handler whose message was received elsewhere goes on.
+	// (Recorded by LocalStack; docs/consumer.md has the tests.) Default false:
+	// leave it off where a lease guards the work, because the other delivery is
+	// deferred then.
 	CancelOnLostReceipt bool
 
 	// Name returns a message's name for logs, dead-letter copies and

@@ -1,6 +1,7 @@
 package sqstest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,9 +10,13 @@ import (
 // Error is an error answer of the server, as it goes over the wire. In a
 // [Fault] it says what to answer instead of doing the work.
 type Error struct {
-	Code        string // short name of the error type, such as "RequestThrottled"; "" means InternalFailure
+	// Code is the name of the error type, such as "RequestThrottled", by either
+	// of the names that SQS has for it: "KmsAccessDenied" of the JSON protocol or
+	// "KMS.AccessDeniedException" of the Query protocol. Both reach the client.
+	// "" means InternalFailure.
+	Code        string
 	Message     string // human-readable; may be empty
-	Status      int    // HTTP status; 0 means 400 when SenderFault is set and 500 otherwise
+	Status      int    // HTTP status; 0 means SQS's own for the code when SenderFault is set, and 500 otherwise
 	SenderFault bool   // the caller is to blame: trying again does not help
 }
 
@@ -35,44 +40,88 @@ func (e *Error) status() int {
 	case e.Status != 0:
 		return e.Status
 	case e.SenderFault:
-		return http.StatusBadRequest
+		name, _ := e.names()
+		return cmp.Or(shapes[name].status, http.StatusBadRequest)
 	default:
 		return http.StatusInternalServerError
 	}
 }
 
-// queryCodes are the codes that SQS used before its JSON protocol. Clients
-// that were written against them find them in the x-amzn-query-error header.
-var queryCodes = map[string]string{
-	"BatchEntryIdsNotDistinct":     "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
-	"BatchRequestTooLong":          "AWS.SimpleQueueService.BatchRequestTooLong",
-	"EmptyBatchRequest":            "AWS.SimpleQueueService.EmptyBatchRequest",
-	"InvalidBatchEntryId":          "AWS.SimpleQueueService.InvalidBatchEntryId",
-	"MessageNotInflight":           "AWS.SimpleQueueService.MessageNotInflight",
-	"PurgeQueueInProgress":         "AWS.SimpleQueueService.PurgeQueueInProgress",
-	"QueueDoesNotExist":            "AWS.SimpleQueueService.NonExistentQueue",
-	"QueueNameExists":              "QueueAlreadyExists",
-	"TooManyEntriesInBatchRequest": "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
-	"UnsupportedOperation":         "AWS.SimpleQueueService.UnsupportedOperation",
+// shape is what the service model says of an error: its code in the Query
+// protocol, which the JSON protocol tells in a header, and its HTTP status.
+type shape struct {
+	query  string
+	status int
+}
+
+// shapes are the errors of the service model whose query code or status is not
+// what one would think: aws-sdk-go-v2/service/sqs, schemas/schemas.go (httpError
+// and awsQueryError). An error that is not here has its own name as code, and 400.
+var shapes = map[string]shape{
+	"BatchEntryIdsNotDistinct":     {"AWS.SimpleQueueService.BatchEntryIdsNotDistinct", 400},
+	"BatchRequestTooLong":          {"AWS.SimpleQueueService.BatchRequestTooLong", 400},
+	"EmptyBatchRequest":            {"AWS.SimpleQueueService.EmptyBatchRequest", 400},
+	"InvalidAddress":               {"InvalidAddress", 404},
+	"InvalidBatchEntryId":          {"AWS.SimpleQueueService.InvalidBatchEntryId", 400},
+	"InvalidSecurity":              {"InvalidSecurity", 403},
+	"KmsAccessDenied":              {"KMS.AccessDeniedException", 400},
+	"KmsDisabled":                  {"KMS.DisabledException", 400},
+	"KmsInvalidKeyUsage":           {"KMS.InvalidKeyUsageException", 400},
+	"KmsInvalidState":              {"KMS.InvalidStateException", 400},
+	"KmsNotFound":                  {"KMS.NotFoundException", 400},
+	"KmsOptInRequired":             {"KMS.OptInRequired", 403},
+	"KmsThrottled":                 {"KMS.ThrottlingException", 400},
+	"MessageNotInflight":           {"AWS.SimpleQueueService.MessageNotInflight", 400},
+	"OverLimit":                    {"OverLimit", 403},
+	"PurgeQueueInProgress":         {"AWS.SimpleQueueService.PurgeQueueInProgress", 403},
+	"QueueDeletedRecently":         {"AWS.SimpleQueueService.QueueDeletedRecently", 400},
+	"QueueDoesNotExist":            {"AWS.SimpleQueueService.NonExistentQueue", 400},
+	"QueueNameExists":              {"QueueAlreadyExists", 400},
+	"ReceiptHandleIsInvalid":       {"ReceiptHandleIsInvalid", 404},
+	"RequestThrottled":             {"RequestThrottled", 403},
+	"ResourceNotFoundException":    {"ResourceNotFoundException", 404},
+	"TooManyEntriesInBatchRequest": {"AWS.SimpleQueueService.TooManyEntriesInBatchRequest", 400},
+	"UnsupportedOperation":         {"AWS.SimpleQueueService.UnsupportedOperation", 400},
+}
+
+// shapeNames are the names of the shapes by their query codes.
+var shapeNames = func() map[string]string {
+	names := map[string]string{}
+	for name, s := range shapes {
+		names[s.query] = name
+	}
+	return names
+}()
+
+// names returns the error's name in the JSON protocol's service model and its
+// code in the Query protocol. Code may hold either.
+func (e *Error) names() (json, query string) {
+	code := e.code()
+	if name, ok := shapeNames[code]; ok {
+		return name, code
+	}
+	if s, ok := shapes[code]; ok {
+		return code, s.query
+	}
+	return code, code
 }
 
 // wireType returns the value of the body's __type member. The errors that
 // the service model does not know come from the framework's own namespace.
 func (e *Error) wireType() string {
-	switch c := e.code(); c {
-	case codeInvalidParameter, codeMissingParameter:
-		return "com.amazon.coral.service#" + c + "Exception"
+	switch name, _ := e.names(); name {
+	case codeInvalidParameter:
+		return "com.amazon.coral.service#InvalidParameterValueException"
+	case codeMissingParameter:
+		return "com.amazon.coral.service#MissingRequiredParameterException"
 	default:
-		return "com.amazonaws.sqs#" + c
+		return "com.amazonaws.sqs#" + name
 	}
 }
 
 // queryError returns the value of the x-amzn-query-error header.
 func (e *Error) queryError() string {
-	code, ok := queryCodes[e.code()]
-	if !ok {
-		code = e.code()
-	}
+	_, code := e.names()
 	if e.SenderFault {
 		return code + ";Sender"
 	}

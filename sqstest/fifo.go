@@ -3,6 +3,7 @@ package sqstest
 import (
 	"container/list"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -13,18 +14,37 @@ const memory = 5 * time.Minute
 // fifo is what a FIFO queue has beyond a standard one.
 type fifo struct {
 	groups   map[string]*group
-	open     *list.List // of *group: not locked, first message ready
+	open     *list.List // of *group: the first message may be received
 	sent     remembered[sentMessage]
 	attempts remembered[[]attempted]
 }
 
-// group is the messages of one message group. It is locked while any of them
-// is in flight; the others stand in their order.
+// group is the messages of one message group. A message in flight blocks those
+// that were sent after it, not those before it: of three in flight, the second
+// extended, SQS delivers the first again and neither of the others. Recorded by
+// LocalStack (Apache-2.0, tests/aws/services/sqs/test_sqs.snapshot.json, 2025-11-19):
+// test_fifo_group_visibility_extends_with_change_message_visibility.
 type group struct {
 	id      string
-	waiting messageList // delayed and ready
-	flying  int
-	open    *list.Element // in fifo.open; nil when locked or empty
+	waiting messageList   // delayed and ready, in the order of sending
+	flying  messageList   // in flight, in the order of sending
+	open    *list.Element // in fifo.open; nil when blocked or empty
+}
+
+// barrier returns the sequence number from which on messages are blocked.
+func (g *group) barrier() uint64 {
+	if g.flying.head == nil {
+		return math.MaxUint64
+	}
+	return g.flying.head.sequence
+}
+
+// place returns the list that m stands in.
+func (g *group) place(m *message) *messageList {
+	if m.state == inFlight {
+		return &g.flying
+	}
+	return &g.waiting
 }
 
 // sentMessage is what a duplicate send is answered with.
@@ -57,37 +77,20 @@ func (f *fifo) enter(m *message) {
 		g = &group{id: m.group}
 		f.groups[m.group] = g
 	}
-	if m.state == inFlight {
-		g.flying++
-	} else {
-		// What comes back belongs near the head: at most those in flight
-		// with it stand before it.
-		var at *message
-		if t := g.waiting.tail; t != nil && t.sequence > m.sequence {
-			at = g.waiting.head
-			for at.sequence < m.sequence {
-				at = at.next
-			}
-		}
-		g.waiting.insertBefore(m, at)
-	}
+	g.place(m).insertInOrder(m)
 	f.settle(g)
 }
 
 func (f *fifo) leave(m *message) {
 	g := f.groups[m.group]
-	if m.state == inFlight {
-		g.flying--
-	} else {
-		g.waiting.remove(m)
-	}
+	g.place(m).remove(m)
 	f.settle(g)
 }
 
 // settle opens, closes or forgets a group after a change.
 func (f *fifo) settle(g *group) {
 	head := g.waiting.head
-	open := g.flying == 0 && head != nil && head.state == ready
+	open := head != nil && head.state == ready && head.sequence < g.barrier()
 	switch {
 	case open && g.open == nil:
 		g.open = f.open.PushBack(g)
@@ -95,7 +98,7 @@ func (f *fifo) settle(g *group) {
 		f.open.Remove(g.open)
 		g.open = nil
 	}
-	if head == nil && g.flying == 0 {
+	if head == nil && g.flying.head == nil {
 		delete(f.groups, g.id)
 		if len(f.groups) == 0 {
 			f.groups = map[string]*group{} // gives the memory back
@@ -103,14 +106,15 @@ func (f *fifo) settle(g *group) {
 	}
 }
 
-// each calls visit, which has to take the message away, with the ready
-// messages of the open groups, one group after the other, until it returns
-// false. That the first message locks its group does not keep the others of
-// the group from being visited.
+// each calls visit, which has to take the message away, with the messages that
+// may be received, one group after the other, until it returns false. Messages
+// that visit puts in flight do not block those after them: one receive brings
+// several of a group.
 func (f *fifo) each(visit func(*message) bool) {
 	for e := f.open.Front(); e != nil; {
 		g, next := e.Value.(*group), e.Next()
-		for m := g.waiting.head; m != nil && m.state == ready; m = g.waiting.head {
+		barrier := g.barrier()
+		for m := g.waiting.head; m != nil && m.state == ready && m.sequence < barrier; m = g.waiting.head {
 			if !visit(m) {
 				return
 			}

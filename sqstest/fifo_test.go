@@ -1,6 +1,8 @@
 package sqstest_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,42 +32,106 @@ func TestFIFOReceiveReturnsSeveralOfOneGroupInOrder(t *testing.T) {
 	}
 }
 
-func TestFIFOGroupIsLockedWhileAnyOfItIsInFlight(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
-		url := b.createFIFO("q.fifo")
-		b.sendFIFO(url, "a", "a0", "a1", "a2")
-		b.sendFIFO(url, "b", "b0")
-		first := b.receive(url, most(2))
-		expectBodies(t, first, "a0", "a1")
-		expectBodies(t, b.receive(url), "b0")
-		b.delete(url, first[0].ReceiptHandle)
-		expectBodies(t, b.receive(url))
-		start := time.Now()
-		done := make(chan []types.Message)
-		go func() { done <- b.receive(url, waiting(20)) }()
-		time.Sleep(3 * time.Second)
-		b.delete(url, first[1].ReceiptHandle)
-		expectBodies(t, <-done, "a2")
-		if d := time.Since(start); d != 3*time.Second {
-			t.Errorf("poll returned after %v, want 3s: when the group was unlocked", d)
-		}
+func TestFIFOBlocksWhatComesAfterAMessageInFlight(t *testing.T) {
+	t.Run("the rest of a group waits for all that was received", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, b *bench) {
+			url := b.createFIFO("q.fifo")
+			b.sendFIFO(url, "a", "a0", "a1", "a2")
+			b.sendFIFO(url, "b", "b0")
+			first := b.receive(url, most(2))
+			expectBodies(t, first, "a0", "a1")
+			expectBodies(t, b.receive(url), "b0")
+			b.delete(url, first[0].ReceiptHandle)
+			expectBodies(t, b.receive(url)) // a1 is in flight
+			start := time.Now()
+			done := make(chan []types.Message)
+			go func() { done <- b.receive(url, waiting(20)) }()
+			time.Sleep(3 * time.Second)
+			b.delete(url, first[1].ReceiptHandle)
+			expectBodies(t, <-done, "a2")
+			if d := time.Since(start); d != 3*time.Second {
+				t.Errorf("the poll returned after %v, want 3s: with the delete", d)
+			}
+		})
+	})
+	// Recorded: test_fifo_group_visibility_extends_with_change_message_visibility.
+	for extended, want := range [][]string{{}, {"a0"}, {"a0", "a1"}} {
+		t.Run("message "+strconv.Itoa(extended)+" is extended", func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
+				b.sendFIFO(url, "a", "a0", "a1", "a2", "a3")
+				got := b.receive(url, most(3))
+				if err := b.change(url, got[extended].ReceiptHandle, 60); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Second)
+				expectBodies(t, b.receive(url, hidden(100)), want...)
+				expectBodies(t, b.receive(url))
+			})
+		})
+	}
+	// Recorded: test_fifo_message_group_visibility_after_terminate_visibility_timeout.
+	t.Run("messages come back one by one", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, b *bench) {
+			url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
+			b.sendFIFO(url, "a", "a0", "a1", "a2", "a3")
+			got := b.receive(url, most(3))
+			if err := b.change(url, got[2].ReceiptHandle, 0); err != nil { // last first
+				t.Fatal(err)
+			}
+			expectBodies(t, b.receive(url)) // a0 and a1 are in flight
+			if err := b.change(url, got[0].ReceiptHandle, 0); err != nil {
+				t.Fatal(err)
+			}
+			expectBodies(t, b.receive(url, hidden(10)), "a0")
+			expectBodies(t, b.receive(url))
+			time.Sleep(10 * time.Second)
+			expectBodies(t, b.receive(url), "a0", "a1", "a2", "a3")
+		})
 	})
 }
 
-func TestFIFOOrderHoldsOnRedelivery(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
-		url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
-		b.sendFIFO(url, "a", "a0", "a1", "a2", "a3")
-		got := b.receive(url, most(3))
-		if err := b.change(url, got[2].ReceiptHandle, 0); err != nil { // last first
-			t.Fatal(err)
+// Recorded: test_fifo_delete_after_visibility_timeout.
+func TestFIFORefusesExpiredHandles(t *testing.T) {
+	expectExpired := func(t *testing.T, err error) {
+		t.Helper()
+		expectCode(t, err, "InvalidParameterValue")
+		if err == nil || !strings.Contains(err.Error(), "Reason: The receipt handle has expired.") {
+			t.Errorf("error %v, want one that says that the receipt handle has expired", err)
 		}
-		if err := b.change(url, got[0].ReceiptHandle, 0); err != nil {
-			t.Fatal(err)
-		}
-		expectBodies(t, b.receive(url)) // a1 is in flight
-		time.Sleep(10 * time.Second)
-		expectBodies(t, b.receive(url), "a0", "a1", "a2", "a3")
+	}
+	for _, again := range []bool{false, true} {
+		t.Run("received again "+strconv.FormatBool(again), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
+				b.sendFIFO(url, "a", "a0")
+				old := b.one(url)
+				time.Sleep(10 * time.Second)
+				want := [3]int{1, 0, 0}
+				if again {
+					b.one(url)
+					want = [3]int{0, 1, 0}
+				}
+				_, err := b.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: old.ReceiptHandle})
+				expectExpired(t, err)
+				expectExpired(t, b.change(url, old.ReceiptHandle, 60))
+				b.expectCounts(url, want[0], want[1], want[2])
+			})
+		})
+	}
+	t.Run("extended in time", func(t *testing.T) {
+		inBubble(t, func(t *testing.T, b *bench) {
+			url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
+			b.sendFIFO(url, "a", "a0")
+			m := b.one(url)
+			if err := b.change(url, m.ReceiptHandle, 60); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(59 * time.Second)
+			b.delete(url, m.ReceiptHandle)
+			b.delete(url, m.ReceiptHandle) // gone already: no error
+			b.expectCounts(url, 0, 0, 0)
+		})
 	})
 }
 

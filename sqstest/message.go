@@ -26,7 +26,7 @@ type state uint8
 
 const (
 	delayed  state = iota // not to be received yet
-	ready                 // may be received (on FIFO queues: unless its group is locked)
+	ready                 // may be received (on FIFO queues: unless one before it is in flight)
 	inFlight              // received, invisible
 )
 
@@ -64,7 +64,7 @@ type message struct {
 	visible       instant // end of the delay or of the time in flight
 	receives      int     // in all queues
 	receivesHere  int     // in this queue: what maxReceiveCount is compared with
-	delivery      uint64  // part of the receipt handle: an older one is stale
+	delivery      uint64  // part of the receipt handle: FIFO queues refuse an older one
 	state         state
 	changed       bool // visibility was changed since the last receive
 
@@ -93,6 +93,19 @@ func (l *messageList) insertBefore(m, at *message) {
 	} else {
 		m.prev.next = m
 	}
+}
+
+// insertInOrder puts m behind the last message that was sent before it. What
+// comes back belongs near the head: few messages stand before it.
+func (l *messageList) insertInOrder(m *message) {
+	var at *message
+	if l.tail != nil && l.tail.sequence > m.sequence {
+		at = l.head
+		for at.sequence < m.sequence {
+			at = at.next
+		}
+	}
+	l.insertBefore(m, at)
 }
 
 func (l *messageList) remove(m *message) {

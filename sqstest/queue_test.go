@@ -2,6 +2,7 @@ package sqstest
 
 import (
 	"errors"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -62,11 +63,12 @@ func TestQueueKeepsItsBooks(t *testing.T) {
 					},
 					"take": func(t *rapid.T) {
 						n, was := rapid.IntRange(1, 10).Draw(t, "n"), q.available()
+						before := inFlightOf(q)
 						got := q.take(at, n, seconds(rapid.IntRange(0, 5).Draw(t, "visibility")), nil)
 						if was != (len(got) > 0) {
 							t.Fatalf("available %v, took %d", was, len(got))
 						}
-						checkOrder(t, q, got)
+						checkOrder(t, q, got, before)
 						held = append(held, got...)
 					},
 					"delete": func(t *rapid.T) {
@@ -81,7 +83,8 @@ func TestQueueKeepsItsBooks(t *testing.T) {
 						if len(held) == 0 {
 							return
 						}
-						if m := rapid.SampledFrom(held).Draw(t, "message"); q.messages[m.key] == m && m.state == inFlight {
+						m := rapid.SampledFrom(held).Draw(t, "message")
+						if q.messages[m.key] == m && (q.fifo == nil || m.state == inFlight) {
 							q.hide(m, at, seconds(rapid.IntRange(0, 5).Draw(t, "visibility")))
 						}
 					},
@@ -100,7 +103,20 @@ func TestQueueKeepsItsBooks(t *testing.T) {
 	}
 }
 
-func checkOrder(t *rapid.T, q *queue, got []*message) {
+// inFlightOf returns the lowest sequence number in flight of each group.
+func inFlightOf(q *queue) map[string]uint64 {
+	lowest := map[string]uint64{}
+	for _, m := range q.messages {
+		if have, ok := lowest[m.group]; m.state == inFlight && (!ok || m.sequence < have) {
+			lowest[m.group] = m.sequence
+		}
+	}
+	return lowest
+}
+
+// checkOrder holds a receive of a FIFO queue to the rule: each group in order,
+// nothing passed over, nothing that was sent after a message in flight before.
+func checkOrder(t *rapid.T, q *queue, got []*message, before map[string]uint64) {
 	if q.fifo == nil {
 		return
 	}
@@ -108,6 +124,9 @@ func checkOrder(t *rapid.T, q *queue, got []*message) {
 	for _, m := range got {
 		if m.sequence <= last[m.group] {
 			t.Fatalf("group %s out of order", m.group)
+		}
+		if b, ok := before[m.group]; ok && m.sequence > b {
+			t.Fatalf("group %s: a message behind one in flight was delivered", m.group)
 		}
 		last[m.group] = m.sequence
 	}
@@ -141,14 +160,21 @@ func checkBooks(t *rapid.T, q *queue, at instant) {
 	}
 	open := 0
 	for _, g := range q.fifo.groups {
-		flying := 0
+		flying, barrier := 0, uint64(math.MaxUint64)
 		for _, m := range q.messages {
 			if m.group == g.id && m.state == inFlight {
 				flying++
+				barrier = min(barrier, m.sequence)
 			}
 		}
-		if flying != g.flying {
-			t.Fatalf("group %s counts %d in flight, want %d", g.id, g.flying, flying)
+		for m := g.flying.head; m != nil; m = m.next {
+			flying--
+			if m.state != inFlight || m.next != nil && m.next.sequence < m.sequence {
+				t.Fatalf("group %s: the messages in flight are out of order", g.id)
+			}
+		}
+		if flying != 0 {
+			t.Fatalf("group %s misses %d messages in flight", g.id, flying)
 		}
 		for m := g.waiting.head; m != nil; m = m.next {
 			listed++
@@ -156,7 +182,8 @@ func checkBooks(t *rapid.T, q *queue, at instant) {
 				t.Fatalf("group %s is out of order", g.id)
 			}
 		}
-		if isOpen := g.flying == 0 && g.waiting.head != nil && g.waiting.head.state == ready; isOpen != (g.open != nil) {
+		head := g.waiting.head
+		if isOpen := head != nil && head.state == ready && head.sequence < barrier; isOpen != (g.open != nil) {
 			t.Fatalf("group %s: open %v, want %v", g.id, g.open != nil, isOpen)
 		}
 		if g.open != nil {

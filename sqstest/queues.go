@@ -14,7 +14,7 @@ func (s *Server) createQueue(in createQueueInput) (queueURLOutput, error) {
 	switch asked, given := in.Attributes[attrFIFO]; {
 	case in.QueueName == "":
 		return queueURLOutput{}, missing("QueueName")
-	case !simpleName(name) || len(in.QueueName) > 80 || fifo && asked != "true":
+	case !simpleName(name) || len(in.QueueName) > 80 || fifo && !strings.EqualFold(asked, "true"):
 		return queueURLOutput{}, invalid("QueueName", in.QueueName,
 			"Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length. The name of a FIFO queue, and only of one, ends in .fifo")
 	case !fifo && given:
@@ -117,7 +117,7 @@ func (s *Server) setQueueAttributes(in setQueueAttributesInput) (empty, error) {
 	if len(in.Attributes) == 0 {
 		return empty{}, missing("Attributes")
 	}
-	if v, ok := in.Attributes[attrFIFO]; ok && (q.fifo == nil || v != "true") {
+	if v, ok := in.Attributes[attrFIFO]; ok && (q.fifo == nil || !strings.EqualFold(v, "true")) {
 		return empty{}, invalidAttribute(attrFIFO, v) // the type of a queue never changes
 	}
 	st, err := q.settings.with(in.Attributes, q.fifo != nil)

@@ -247,3 +247,26 @@ func TestConfigNamesWhatURLsAndARNsAreMadeOf(t *testing.T) {
 		t.Errorf("ARN %s, want %s", got, want)
 	}
 }
+
+// Recorded: test_fifo_approximate_number_of_messages_not_visible creates its
+// queue with Python's str(True).
+func TestBooleanAttributesMayBeCapitalised(t *testing.T) {
+	b := newBench(t)
+	url := b.create("q.fifo", "FifoQueue", "True", "ContentBasedDeduplication", "TRUE", "SqsManagedSseEnabled", "False")
+	b.create("q.fifo", "FifoQueue", "tRue", "ContentBasedDeduplication", "true")
+	b.set(url, "FifoQueue", "True")
+	out, err := b.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"All"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true", "SqsManagedSseEnabled": "false"} {
+		if out.Attributes[name] != want {
+			t.Errorf("%s is %q, want %q", name, out.Attributes[name], want)
+		}
+	}
+	for _, value := range []string{"yes", "1", ""} {
+		_, err := b.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("other.fifo"),
+			Attributes: map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": value}})
+		expectCode(t, err, "InvalidAttributeValue")
+	}
+}

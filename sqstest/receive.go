@@ -263,14 +263,14 @@ func (s *Server) systemAttribute(q *queue, m *message, name string) string {
 }
 
 // selectAttributes returns those attributes that one of the names asks for:
-// All, a name, or a prefix followed by ".*".
+// All, "*", a name, or a prefix followed by ".*".
 func selectAttributes(attributes map[string]attribute, names []string) map[string]attribute {
 	if len(attributes) == 0 || len(names) == 0 {
 		return nil
 	}
 	out := map[string]attribute{}
 	for _, asked := range names {
-		if asked == "All" || asked == ".*" {
+		if asked == "All" || asked == ".*" || asked == "*" {
 			return maps.Clone(attributes)
 		}
 		prefix, wild := strings.CutSuffix(asked, ".*")

@@ -59,15 +59,16 @@ const (
 	attrContentDedup = "ContentBasedDeduplication"
 	attrDedupScope   = "DeduplicationScope"
 	attrThroughput   = "FifoThroughputLimit"
+	attrManagedSSE   = "SqsManagedSseEnabled"
 )
 
 var defaultAttributes = map[string]string{
-	attrDelay:              "0",
-	attrMaxSize:            strconv.Itoa(maxMessageSize),
-	attrRetention:          "345600",
-	attrWait:               "0",
-	attrVisibility:         "30",
-	"SqsManagedSseEnabled": "true",
+	attrDelay:      "0",
+	attrMaxSize:    strconv.Itoa(maxMessageSize),
+	attrRetention:  "345600",
+	attrWait:       "0",
+	attrVisibility: "30",
+	attrManagedSSE: "true",
 }
 
 var defaultFIFOAttributes = map[string]string{
@@ -78,7 +79,7 @@ var defaultFIFOAttributes = map[string]string{
 }
 
 // Attributes that are kept and given back and have no effect here.
-var inertAttributes = []string{"Policy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled"}
+var inertAttributes = []string{"Policy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", attrManagedSSE}
 
 // Attributes that only the server sets.
 var counterAttributes = []string{
@@ -123,7 +124,7 @@ func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
 			delete(raw, name) // an empty policy takes it away
 			continue
 		}
-		raw[name] = value
+		raw[name] = canonical(name, value)
 	}
 
 	next := settings{raw: raw}
@@ -148,9 +149,9 @@ func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
 		if raw[attrFIFO] != "true" {
 			return s, invalidAttribute(attrFIFO, raw[attrFIFO])
 		}
-		var err error
-		if next.contentDedup, err = strconv.ParseBool(raw[attrContentDedup]); err != nil {
-			return s, invalidAttribute(attrContentDedup, raw[attrContentDedup])
+		next.contentDedup = raw[attrContentDedup] == "true"
+		if v := raw[attrContentDedup]; v != "true" && v != "false" {
+			return s, invalidAttribute(attrContentDedup, v)
 		}
 		switch raw[attrDedupScope] {
 		case "queue":
@@ -174,6 +175,18 @@ func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
 		}
 	}
 	return next, nil
+}
+
+// canonical returns the value as it is kept and given back. Python's "True" and
+// .NET's come as often as "true", and SQS takes them.
+func canonical(name, value string) string {
+	switch name {
+	case attrFIFO, attrContentDedup, attrManagedSSE:
+		if lower := strings.ToLower(value); lower == "true" || lower == "false" {
+			return lower
+		}
+	}
+	return value
 }
 
 func invalidAttribute(name, value string) *Error {
@@ -228,7 +241,7 @@ func parseAllow(policy string) *allowPolicy {
 // sameAttribute reports whether two values of an attribute mean the same: a
 // redrive policy may be written in several ways.
 func sameAttribute(name, a, b string) bool {
-	if a == b {
+	if canonical(name, a) == canonical(name, b) {
 		return true
 	}
 	if name != attrRedrive {

@@ -65,7 +65,7 @@ func settleBatch[E identified](s *Server, in batchInput[E], f Fault, one func(*q
 }
 
 // lookup finds the message of a receipt handle, which may be gone (nil), and
-// tells whether the handle is that of its latest delivery.
+// reports whether the handle is that of its latest delivery.
 func (q *queue) lookup(handle string) (m *message, latest bool, err error) {
 	if handle == "" {
 		return nil, false, missing("ReceiptHandle")
@@ -78,20 +78,41 @@ func (q *queue) lookup(handle string) (m *message, latest bool, err error) {
 	return m, m != nil && m.delivery == delivery, nil
 }
 
-// deleteOne removes a message. With the handle of an earlier delivery it
-// succeeds and does nothing, as SQS may.
+// expired returns the error for a handle that a FIFO queue refuses: the
+// visibility timeout is over, or the message was received again. A standard
+// queue takes every handle of a message that it still has. Recorded by
+// LocalStack (Apache-2.0, tests/aws/services/sqs/test_sqs.snapshot.json):
+// test_fifo_delete_after_visibility_timeout, and for standard queues
+// test_delete_after_visibility_timeout, test_terminate_visibility_timeout_after_receive.
+func (q *queue) expired(m *message, latest bool, handle string) error {
+	if q.fifo == nil || m == nil || latest && m.state == inFlight {
+		return nil
+	}
+	return invalid("ReceiptHandle", handle, "The receipt handle has expired")
+}
+
+// deleteOne removes a message. It succeeds for one that is gone.
+//
+// With the handle of an earlier delivery a standard queue of SQS "might not"
+// delete, says API_DeleteMessage.html. This server always deletes, which is
+// the harder case for a consumer: a delete by a stale holder loses the message.
 func (q *queue) deleteOne(handle string) error {
 	m, latest, err := q.lookup(handle)
 	if err != nil {
 		return err
 	}
-	if latest {
+	if err := q.expired(m, latest, handle); err != nil {
+		return err
+	}
+	if m != nil {
 		q.remove(m)
-		q.wake() // its group may be open now
+		q.wake() // what it blocked may be received now
 	}
 	return nil
 }
 
+// changeOne sets when a message is visible again. On a standard queue the
+// handle may be that of an earlier delivery, and the message may be visible.
 func (q *queue) changeOne(handle string, timeout *int, at instant) error {
 	m, latest, err := q.lookup(handle)
 	if err != nil {
@@ -101,13 +122,14 @@ func (q *queue) changeOne(handle string, timeout *int, at instant) error {
 		return missing("VisibilityTimeout")
 	}
 	if *timeout < 0 || *timeout > maxVisibilitySeconds {
-		return invalid("VisibilityTimeout", *timeout, "Must be between 0 and 43200")
+		return invalid("VisibilityTimeout", *timeout, "Must be between 0 and 43200, if provided")
+	}
+	if err := q.expired(m, latest, handle); err != nil {
+		return err
 	}
 	switch {
-	case m == nil || m.state != inFlight:
-		return sender("MessageNotInflight", "The message referred to isn't in flight.")
-	case !latest:
-		return sender("ReceiptHandleIsInvalid", "The receipt handle %q has expired: the message has been received again.", handle)
+	case m == nil:
+		return invalid("ReceiptHandle", handle, "Message does not exist or is not available for visibility timeout change")
 	case at.add(seconds(*timeout)) > m.received.add(maxVisibility):
 		return invalid("VisibilityTimeout", *timeout, "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
 	}
