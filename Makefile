@@ -51,6 +51,10 @@ $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	GOBIN=$(BIN)/install go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	mv $(BIN)/install/golangci-lint $@
 
+.PHONY: counts
+counts: ## lines, exported names, large types, long functions, requirements of the root module
+	@go -C verify run ./counts
+
 .PHONY: up
 up: deps ## start SQS and DynamoDB on loopback; prints export lines: eval "$$(make -s up)"
 	@go run ./internal/emulators/cmd/local up
