@@ -1,9 +1,7 @@
 package console_test
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -12,41 +10,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/legacy"
-
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// client asks a console and holds every answer against the API's description.
+// client asks a console.
 type client struct {
 	t       *testing.T
 	handler http.Handler
-	router  routers.Router
 	from    string // peer address
 	edit    func(*http.Request)
 }
 
 func newClient(t *testing.T, h http.Handler) *client {
 	t.Helper()
-	loader := openapi3.NewLoader()
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, request(http.MethodGet, "/api/openapi.json", nil))
-	doc, err := loader.LoadFromData(w.Body.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := doc.Validate(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	router, err := legacy.NewRouter(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &client{t: t, handler: h, router: router, from: "127.0.0.1:4711"}
+	return &client{t: t, handler: h, from: "127.0.0.1:4711"}
 }
 
 func request(method, path string, body any) *http.Request {
@@ -66,7 +44,8 @@ func request(method, path string, body any) *http.Request {
 	return r
 }
 
-// ask sends a request and returns the answer, which has to be as described.
+// ask sends a request and returns the response. An API error must be a problem
+// document.
 func (c *client) ask(method, path string, body any) *httptest.ResponseRecorder {
 	c.t.Helper()
 	r := request(method, path, body)
@@ -81,40 +60,17 @@ func (c *client) send(r *http.Request) *httptest.ResponseRecorder {
 	c.t.Helper()
 	w := httptest.NewRecorder()
 	c.handler.ServeHTTP(w, r)
-	r.URL.Host, r.URL.Scheme = "", ""
-	route, params, err := c.router.FindRoute(r)
-	if err != nil {
-		c.t.Fatalf("%s %s is not described: %v", r.Method, r.URL.Path, err)
-	}
-	input := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
-		Status:                 w.Code, Header: w.Header(),
-		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: strings.Contains(w.Header().Get("Content-Type"), "stream")},
-	}
-	if strings.Contains(w.Header().Get("Content-Type"), "x-ndjson") {
-		c.checkLines(route, w.Body.Bytes())
-		return w
-	}
-	input.SetBodyBytes(w.Body.Bytes())
-	if err := openapi3filter.ValidateResponse(context.Background(), input); err != nil {
-		c.t.Errorf("%s %s: %d %s\nis not as described: %v", r.Method, r.URL.Path, w.Code, w.Body, err)
+	kind := w.Header().Get("Content-Type")
+	if strings.HasPrefix(r.URL.Path, "/api/") && w.Code >= http.StatusBadRequest {
+		var p struct {
+			Title, Detail string
+			Status        int
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || kind != "application/problem+json" || p.Status != w.Code || p.Title == "" || p.Detail == "" {
+			c.t.Errorf("%s %s: %d %s %s is not a problem document: %v", r.Method, r.URL.Path, w.Code, kind, w.Body, err)
+		}
 	}
 	return w
-}
-
-// checkLines holds every line of a progress against its schema.
-func (c *client) checkLines(route *routers.Route, body []byte) {
-	c.t.Helper()
-	schema := route.Operation.Responses.Status(http.StatusOK).Value.Content.Get("application/x-ndjson").Schema.Value
-	for lines := bufio.NewScanner(bytes.NewReader(body)); lines.Scan(); {
-		var v any
-		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
-			c.t.Fatalf("%q: %v", lines.Text(), err)
-		}
-		if err := schema.VisitJSON(v); err != nil {
-			c.t.Errorf("%s is not as described: %v", lines.Text(), err)
-		}
-	}
 }
 
 // get returns what a path answers with 200.
@@ -166,29 +122,13 @@ func logged() (*slog.Logger, *bytes.Buffer) {
 	return slog.New(slog.NewTextHandler(&out, nil)), &out
 }
 
-func TestEveryPathIsDescribedAndNoOther(t *testing.T) {
-	w := consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Drain = func() {} }})
+func TestUnknownPath(t *testing.T) {
+	w := consoletest.New(t, consoletest.Options{})
 	c := newClient(t, w.Handler)
-	doc, err := openapi3.NewLoader().LoadFromData(c.ask(http.MethodGet, "/api/openapi.json", nil).Body.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, item := range doc.Paths.Map() {
-		for method := range item.Operations() {
-			if path == "/api/stream" {
-				continue // it does not end; its own tests ask for it
-			}
-			rec := httptest.NewRecorder()
-			w.Handler.ServeHTTP(rec, request(method, path, nil))
-			if rec.Code == http.StatusNotFound || rec.Code == http.StatusMethodNotAllowed {
-				t.Errorf("%s %s is described, but answers %d", method, path, rec.Code)
-			}
+	for _, path := range []string{"/api/nothing", "/api/openapi.json", "/nothing"} {
+		if rec := c.ask(http.MethodGet, path, nil); rec.Code != http.StatusNotFound {
+			t.Errorf("%s answers %d", path, rec.Code)
 		}
-	}
-	rec := httptest.NewRecorder()
-	w.Handler.ServeHTTP(rec, request(http.MethodGet, "/api/nothing", nil))
-	if rec.Code != http.StatusNotFound {
-		t.Errorf("what is not there answers %d", rec.Code)
 	}
 }
 

@@ -14,9 +14,6 @@ import (
 //go:embed web
 var web embed.FS
 
-//go:embed openapi.json
-var description []byte
-
 // contentTypes are those of the page's files; the system's own table is not asked.
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
@@ -44,8 +41,3 @@ func asset(name string) http.HandlerFunc {
 }
 
 func serveAsset(w http.ResponseWriter, r *http.Request) { asset(r.PathValue("file"))(w, r) }
-
-func serveDescription(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(description) // as above
-}

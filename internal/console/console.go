@@ -51,7 +51,6 @@ func New(cfg Config) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", asset("index.html"))
 	mux.HandleFunc("GET /assets/{file...}", serveAsset)
-	mux.HandleFunc("GET /api/openapi.json", serveDescription)
 	mux.HandleFunc("GET /api/session", c.getSession)
 	mux.HandleFunc("GET /api/status", c.getStatus)
 	mux.HandleFunc("GET /api/stream", c.getStream)
