@@ -7,34 +7,21 @@ import (
 	"strings"
 	"testing"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // scrape reads the metrics of a running worker as Prometheus does.
-func scrape(t *testing.T, adminURL string) map[string]*dto.MetricFamily {
+func scrape(t *testing.T, adminURL string) testutil.Metrics {
 	t.Helper()
 	resp := request(t, http.MethodGet, adminURL+"/metrics", "", nil)
 	defer func() { _ = resp.Body.Close() }()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return families
+	return testutil.ReadMetrics(t, resp.Body)
 }
 
 // sum adds up a metric over the series that have a label's value.
-func sum(families map[string]*dto.MetricFamily, name, label, value string) (sum float64) {
-	for _, m := range families[name].GetMetric() {
-		for _, l := range m.GetLabel() {
-			if l.GetName() == label && l.GetValue() == value {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-			}
-		}
-	}
-	return sum
+func sum(metrics testutil.Metrics, name, label, value string) float64 {
+	total, _ := metrics.Sum(name, map[string]string{label: value})
+	return total
 }
 
 func request(t *testing.T, method, url, body string, header map[string]string) *http.Response {
@@ -63,7 +50,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	waitCounts(t, client, queueURL, "0", "0")
 	waitCounts(t, client, queueURL+"-dlq", "2", "0")
 
-	var got map[string]*dto.MetricFamily
+	var got testutil.Metrics
 	wait(t, "metrics of five messages", func() bool {
 		got = scrape(t, adminURL)
 		return sum(got, "sqsonce_handled_total", "messaging_destination_name", "sqsonce") == 5
@@ -86,7 +73,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		{"sqsonce_state", "state", "running", 1},
 		{"sqsonce_down", "dependency", "store", 0},
 	} {
-		if v := sum(got, tc.name, tc.label, tc.value); v != tc.want || got[tc.name] == nil {
+		if v, series := got.Sum(tc.name, map[string]string{tc.label: tc.value}); v != tc.want || series == 0 {
 			t.Errorf("%s{%s=%q} is %v, want %v", tc.name, tc.label, tc.value, v, tc.want)
 		}
 	}

@@ -6,11 +6,10 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // newTelemetry returns telemetry whose spans can be looked at.
@@ -26,40 +25,16 @@ func newTelemetry(t *testing.T) (*Telemetry, *tracetest.InMemoryExporter) {
 }
 
 // scrape reads the metrics as Prometheus does.
-func scrape(t *testing.T, tele *Telemetry) map[string]*dto.MetricFamily {
+func scrape(t *testing.T, tele *Telemetry) testutil.Metrics {
 	t.Helper()
 	w := httptest.NewRecorder()
 	tele.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(w.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return families
+	return testutil.ReadMetrics(t, w.Body)
 }
 
-// value sums a metric over the series that have all the given labels; of a
-// histogram it is the number of samples.
-func value(families map[string]*dto.MetricFamily, name string, labels map[string]string) (sum float64, series int) {
-	for _, m := range families[name].GetMetric() {
-		has := 0
-		for _, l := range m.GetLabel() {
-			if want, ok := labels[l.GetName()]; ok && want == l.GetValue() {
-				has++
-			}
-		}
-		if has < len(labels) {
-			continue
-		}
-		series++
-		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-	}
-	return sum, series
-}
-
-func expect(t *testing.T, families map[string]*dto.MetricFamily, name string, labels map[string]string, want float64) {
+func expect(t *testing.T, metrics testutil.Metrics, name string, labels map[string]string, want float64) {
 	t.Helper()
-	if got, series := value(families, name, labels); got != want || series == 0 {
+	if got, series := metrics.Sum(name, labels); got != want || series == 0 {
 		t.Errorf("%s%v is %v in %d series, want %v", name, labels, got, series, want)
 	}
 }

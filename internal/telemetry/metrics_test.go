@@ -66,7 +66,7 @@ func TestConsumerIsCounted(t *testing.T) {
 		expect(t, got, "sqsonce_state", map[string]string{"state": name}, want)
 	}
 	expect(t, got, "target_info", map[string]string{"service_name": "sqsonce-worker", "service_version": "v1.2.3"}, 1)
-	if _, series := value(got, "go_goroutines", nil); series == 0 {
+	if _, series := got.Sum("go_goroutines", nil); series == 0 {
 		t.Error("nothing of the process itself")
 	}
 }
@@ -90,13 +90,13 @@ func TestHandlingIsMeasuredByOutcome(t *testing.T) {
 	}
 	for outcome, err := range outcomes {
 		failed := err != nil && outcome != "deferred"
-		if _, typed := value(got, "messaging_process_duration_seconds", map[string]string{"outcome": outcome, "error_type": outcome}); (typed > 0) != failed {
+		if _, typed := got.Sum("messaging_process_duration_seconds", map[string]string{"outcome": outcome, "error_type": outcome}); (typed > 0) != failed {
 			t.Errorf("%s: has an error.type: %t", outcome, !failed)
 		}
 	}
-	dwell := got["sqsonce_dwell_seconds"].GetMetric()[0].GetHistogram()
-	if n, sum := dwell.GetSampleCount(), dwell.GetSampleSum(); n != uint64(len(outcomes)) || sum < float64(60*n) {
-		t.Errorf("dwelt %d times, %v s in all", n, sum)
+	n, _ := got.Sum("sqsonce_dwell_seconds_count", nil)
+	if sum, _ := got.Sum("sqsonce_dwell_seconds_sum", nil); n != float64(len(outcomes)) || sum < 60*n {
+		t.Errorf("dwelt %v times, %v s in all", n, sum)
 	}
 }
 
@@ -112,9 +112,9 @@ func TestMetricsDoNotGrowWithMessages(t *testing.T) {
 			hooks.Handled(m, consumer.Disposition{Action: consumer.DeadLetter, Reason: id, Err: err}, time.Second)
 			hooks.DeadLettered(m, consumer.Disposition{Reason: id})
 		}
-		for name, family := range scrape(t, tele) {
+		for name, series := range scrape(t, tele) {
 			if !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") {
-				all += len(family.GetMetric())
+				all += len(series)
 			}
 		}
 		return all

@@ -21,18 +21,14 @@ func TestATallyCountsWhatIsAddedByItsValues(t *testing.T) {
 	}
 	all.Wait()
 	for range 2 { // read again it is the same
-		families := scrape(t, tele)
+		metrics := scrape(t, tele)
 		for name, want := range map[string]map[string]float64{
 			"sqsonce_handled_total":  {"delete": 1000, "dead-letter": 1000},
 			"sqsonce_attempts_total": {"completed": 1000},
 		} {
 			got := make(map[string]float64)
-			for _, m := range families[name].GetMetric() {
-				for _, l := range m.GetLabel() {
-					if l.GetName() == "outcome" {
-						got[l.GetValue()] = m.GetCounter().GetValue()
-					}
-				}
+			for _, series := range metrics[name] {
+				got[series.Labels["outcome"]] = series.Value
 			}
 			for value, n := range want {
 				if got[value] != n || len(got) != len(want) {

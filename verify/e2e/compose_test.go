@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,16 +17,25 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
+// composeDir is the folder of the compose file, from this package's.
+const composeDir = "../../examples/compose"
+
 // services are what the example for Docker Compose would start.
 type services map[string]struct {
+	Image               string
+	Build               *struct{ Context, Dockerfile string }
 	Entrypoint, Command []string
 	Environment         map[string]string
+	Volumes             []string
+	NetworkMode         string         `json:"network_mode"`
+	DependsOn           map[string]any `json:"depends_on"`
+	StopGrace           string         `json:"stop_grace_period"`
 }
 
 // composed reads the example, with a free port for each of its ports.
-func composed(t *testing.T, root string, ports ...string) (s services, free map[string]string) {
+func composed(t *testing.T, ports ...string) (s services, free map[string]string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "examples", "compose", "compose.yaml"))
+	text, err := os.ReadFile(filepath.Join(composeDir, "compose.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +56,60 @@ func composed(t *testing.T, root string, ports ...string) (s services, free map[
 	return file.Services, free
 }
 
+func TestComposeFileRefersToWhatIsThere(t *testing.T) {
+	s, _ := composed(t)
+	for _, name := range []string{"worker", "producer", "app", "emulators"} {
+		if _, ok := s[name]; !ok {
+			t.Errorf("no service %s", name)
+		}
+	}
+	exists := func(service, path string) {
+		if _, err := os.Stat(filepath.Join(composeDir, path)); err != nil {
+			t.Errorf("%s: %v", service, err)
+		}
+	}
+	for name, service := range s {
+		if (service.Image == "") == (service.Build == nil) {
+			t.Errorf("%s: want either an image or a build", name)
+		}
+		if service.Build != nil {
+			exists(name, filepath.Join(service.Build.Context, service.Build.Dockerfile))
+		}
+		for _, v := range service.Volumes {
+			host, _, _ := strings.Cut(v, ":")
+			exists(name, host)
+		}
+		for other := range service.DependsOn {
+			if _, ok := s[other]; !ok {
+				t.Errorf("%s depends on %s, which does not exist", name, other)
+			}
+		}
+		if other, ok := strings.CutPrefix(service.NetworkMode, "service:"); ok && s[other].Image == "" {
+			t.Errorf("%s shares the network of %s, which does not exist", name, other)
+		}
+	}
+}
+
+// A variable that is misspelt would be ignored.
+func TestComposeFileSetsWhatTheProgramsRead(t *testing.T) {
+	s, _ := composed(t)
+	for service, args := range map[string][]string{"worker": {"--help"}, "producer": {"serve", "--help"}} {
+		help, code := run(t, nil, service, args...)
+		if code != 0 {
+			t.Fatalf("%s %v: exit %d", service, args, code)
+		}
+		for key := range s[service].Environment {
+			known := regexp.MustCompile(`\$` + key + `[,)]`)
+			if strings.HasPrefix(key, "SQSONCE_") && !known.MatchString(help) {
+				t.Errorf("%s: %s sets nothing", service, key)
+			}
+		}
+	}
+	if worker := s["worker"]; worker.StopGrace != worker.Environment["SQSONCE_STOP_TIMEOUT"] {
+		t.Errorf("stop_grace_period %s, SQSONCE_STOP_TIMEOUT %s", worker.StopGrace, worker.Environment["SQSONCE_STOP_TIMEOUT"])
+	}
+}
+
 // TestTheComposeExampleWorks starts what the file says, as processes of this
 // machine instead of containers: the same commands, variables and ports, but
 // for free ones.
@@ -54,7 +118,7 @@ func TestTheComposeExampleWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, ports := composed(t, root, "4566", "8000", "5000", "8081", "9091")
+	s, ports := composed(t, "4566", "8000", "5000", "8081", "9091")
 	variables := func(service string) (env []string) {
 		for key, value := range s[service].Environment {
 			// The address of a container's network; here it is loopback.
