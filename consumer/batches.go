@@ -33,13 +33,12 @@ type change struct {
 type answer = batch.Answer[struct{}]
 
 func (a *acks) init(c *Consumer) {
-	yield := func(operation string) func() { return func() { c.cfg.Yield(operation) } }
-	a.deletes = batch.New(batch.Config[string, struct{}]{Max: batchSize, Send: c.sendDeletes, Yield: yield("DeleteMessageBatch")})
+	a.deletes = batch.New(batch.Config[string, struct{}]{Max: batchSize, Send: c.sendDeletes})
 	a.changes = batch.New(batch.Config[change, struct{}]{
-		Max: batchSize, Send: c.sendChanges, Urgent: func(ch change) bool { return ch.beat }, Yield: yield("ChangeMessageVisibilityBatch"),
+		Max: batchSize, Send: c.sendChanges, Urgent: func(ch change) bool { return ch.beat },
 	})
 	a.copies = batch.New(batch.Config[*deadCopy, struct{}]{
-		Max: batchSize, Send: c.sendCopies, MaxBytes: maxMessageBytes, Size: (*deadCopy).bytes, Yield: yield("SendMessageBatch"),
+		Max: batchSize, Send: c.sendCopies, MaxBytes: maxMessageBytes, Size: (*deadCopy).bytes,
 	})
 }
 

@@ -1,18 +1,19 @@
-// Package batch gathers single requests into calls that carry several, by one
-// rule: a full batch goes at once, up to a number of calls out at a time; a
-// partial one goes only when none is out, after those who can run now have had
-// the chance to add to it. There are no timers: a lone item waits for nobody, a
-// busy sender fills its batches, and throughput is not bound to one batch per
-// round trip.
+// Package batch gathers single requests into calls that carry several.
+//
+// The rule: a full batch goes at once, up to a bound on calls in flight. A
+// partial batch goes when no call is in flight, or when every call in flight
+// takes much longer than usual. So a lone item waits for nothing, a busy sender
+// fills its batches, calls in flight grow with the number of senders, and one
+// slow call delays only the items that it carries.
 package batch
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sqsonce/sqsonce/internal/stack"
 )
@@ -20,49 +21,49 @@ import (
 // Errors of [Batcher.Do] that are not the answer to its item.
 var (
 	// ErrWithdrawn is wrapped when the caller gave up before its item was
-	// sent: it will never be.
+	// sent. It is not sent afterwards.
 	ErrWithdrawn = errors.New("withdrawn before it was sent")
-	// ErrAmbiguous is wrapped when the caller gave up while its item was out:
-	// the call goes on, and may or may not succeed.
-	ErrAmbiguous = errors.New("given up while it was out")
+	// ErrAmbiguous is wrapped when the caller gave up while a call carried its
+	// item. The call goes on, and may or may not succeed.
+	ErrAmbiguous = errors.New("given up while in flight")
 	// ErrClosed is returned for an item handed in after Close.
 	ErrClosed = errors.New("batcher is closed")
-	// ErrNoAnswer is the answer to an item that Send left without one.
+	// ErrNoAnswer is the answer to an item for which Send returned none.
 	ErrNoAnswer = errors.New("the call brought no answer for this item")
 )
 
-// DefaultCalls is the number of calls out at a time unless configured.
-const DefaultCalls = 8
+// DefaultCalls is the default bound on calls in flight. It guards connections
+// and memory. Below it calls in flight grow with the number of senders, because
+// a full batch never waits.
+const DefaultCalls = 64
 
-// Config says how a [Batcher] gathers items of type T, answered by type R.
+// Config configures a [Batcher] of items of type T, answered by values of type R.
 type Config[T, R any] struct {
-	// Send makes one call for items (at least one, at most Max) and returns an
-	// answer for each, in order. It bounds its own time. Required.
+	// Send makes one call for items (1 to Max of them) and returns one answer
+	// for each, in the same order. It must bound its own time. Required.
 	Send func(items []T) []Answer[R]
 
-	// Max is the number of items a call can carry. Required, at least 1.
+	// Max is the number of items that a call can carry. Required, at least 1.
 	Max int
 
-	// Calls is the number of calls out at a time. Default [DefaultCalls].
+	// Calls bounds the calls in flight, slow ones included. With 1, items
+	// never overtake each other. Default [DefaultCalls].
 	Calls int
 
-	// MaxBytes bounds the sum of Size over the items of one call; an item that
-	// is larger goes alone. Zero: no bound. It needs Size.
+	// MaxBytes bounds the sum of Size over the items of one call. A larger
+	// item goes alone. Zero means no bound; otherwise Size is required.
 	MaxBytes int
 	Size     func(T) int
 
-	// Urgent items go before the others. Nil: none is urgent.
+	// Urgent reports items that go before the others. Nil: no item is urgent.
 	Urgent func(T) bool
 
-	// Key keeps two items of one key out of one call. Nil: they may share it.
+	// Key keeps two items with one key out of one call. Nil: any items may
+	// share a call.
 	Key func(T) string
-
-	// Yield lets those run who can, before a call goes out that could carry
-	// more. Default [runtime.Gosched]; a simulation pins their order.
-	Yield func()
 }
 
-// Answer is what became of one item.
+// Answer is the outcome of one item.
 type Answer[R any] struct {
 	Value R
 	Err   error
@@ -72,17 +73,18 @@ type Answer[R any] struct {
 type Batcher[T, R any] struct {
 	cfg   Config[T, R]
 	calls sync.WaitGroup
-	spare sync.Pool // of items that have been answered and waited for
 
 	mu      sync.Mutex
-	waiting [2][]*Item[T, R] // guarded by mu; urgent ones, then the others, oldest first
-	bytes   int              // guarded by mu; the sum of Size over those waiting
-	out     int              // guarded by mu; calls out
+	waiting [2][]*Item[T, R] // guarded by mu; urgent items, then the others, oldest first
+	bytes   int              // guarded by mu; sum of Size over waiting items
+	flight  flight           // guarded by mu
+	wake    *time.Timer      // guarded by mu; runs dispatch when calls have become slow; nil at first
+	wakeAt  time.Time        // guarded by mu; when wake fires; zero when it is not set
 	closed  bool             // guarded by mu
 }
 
-// Item is one request that was handed in. Its fields are set before it is
-// added, sent by who holds the batcher's mu, and answer before done is sent to.
+// Item is one request. The batcher's mu guards sent. The answer is set before
+// done receives its one value.
 type Item[T, R any] struct {
 	b      *Batcher[T, R]
 	value  T
@@ -92,13 +94,10 @@ type Item[T, R any] struct {
 	done   chan struct{} // has room for one
 }
 
-// New returns a batcher that has to be closed.
+// New returns a batcher. The caller must close it.
 func New[T, R any](cfg Config[T, R]) *Batcher[T, R] {
 	if cfg.Calls == 0 {
 		cfg.Calls = DefaultCalls
-	}
-	if cfg.Yield == nil {
-		cfg.Yield = runtime.Gosched
 	}
 	return &Batcher[T, R]{cfg: cfg}
 }
@@ -110,8 +109,8 @@ func (b *Batcher[T, R]) Do(ctx context.Context, value T) (R, error) {
 	return it.Wait(ctx)
 }
 
-// Add hands in items together, so that the first call can carry more than the
-// first of them; the order of values is kept. Each has to be waited for, once.
+// Add hands in items together, in order, so that the first call can carry more
+// than the first of them.
 func (b *Batcher[T, R]) Add(values ...T) []*Item[T, R] {
 	items := make([]*Item[T, R], len(values))
 	for i, value := range values {
@@ -122,73 +121,53 @@ func (b *Batcher[T, R]) Add(values ...T) []*Item[T, R] {
 }
 
 func (b *Batcher[T, R]) item(value T) *Item[T, R] {
-	it, ok := b.spare.Get().(*Item[T, R])
-	if !ok {
-		it = &Item[T, R]{b: b, done: make(chan struct{}, 1)}
-	}
-	it.value, it.sent = value, false
+	it := &Item[T, R]{b: b, value: value, done: make(chan struct{}, 1)}
 	if b.cfg.MaxBytes > 0 {
 		it.size = b.cfg.Size(value)
 	}
 	return it
 }
 
-// Wait waits for the answer, or for ctx: then an item that was not sent is
-// withdrawn.
+// Wait returns the answer of the item; call it once. When ctx ends first, it
+// withdraws an item that has not been sent, and returns [ErrWithdrawn] or
+// [ErrAmbiguous]. An answer that has arrived counts even when ctx has ended.
 func (it *Item[T, R]) Wait(ctx context.Context) (R, error) {
-	if wait(ctx, it.done) {
-		return it.take()
+	select {
+	case <-it.done:
+		return it.answer.Value, it.answer.Err
+	default:
+	}
+	select {
+	case <-it.done:
+		return it.answer.Value, it.answer.Err
+	case <-ctx.Done():
 	}
 	var zero R
 	if it.b.withdraw(it) {
 		return zero, fmt.Errorf("%w: %w", ErrWithdrawn, context.Cause(ctx))
 	}
 	select {
-	case <-it.done: // the answer came while it was looked for
-		return it.take()
+	case <-it.done: // the answer arrived meanwhile
+		return it.answer.Value, it.answer.Err
 	default:
 		return zero, fmt.Errorf("%w: %w", ErrAmbiguous, context.Cause(ctx))
 	}
 }
 
-// wait waits for done or for the end of ctx, and reports whether it has received
-// from done. A context may know a way to wait that costs less than its Done.
-func wait(ctx context.Context, done <-chan struct{}) (came bool) {
-	select {
-	case <-done:
-		return true
-	default:
-	}
-	if own, ok := ctx.(interface {
-		WaitFor(done <-chan struct{}) bool
-	}); ok {
-		return own.WaitFor(done)
-	}
-	select {
-	case <-done:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// take returns the answer of an item that nobody refers to any more.
-func (it *Item[T, R]) take() (R, error) {
-	answer := it.answer
-	var none T
-	it.value, it.answer = none, Answer[R]{}
-	it.b.spare.Put(it)
-	return answer.Value, answer.Err
-}
-
-// Close refuses new items, and returns when those handed in have been answered.
+// Close refuses new items and returns when all items handed in before have been
+// answered.
 func (b *Batcher[T, R]) Close() {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
-	// Who makes a call goes on until nothing waits, or leaves the rest to another
-	// call that is out, so that waiting for the calls is waiting for the items.
+	// While items wait, a call is in flight, and its goroutine goes on until
+	// nothing waits or another call is in flight.
 	b.calls.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.wake != nil {
+		b.wake.Stop()
+	}
 }
 
 func (b *Batcher[T, R]) add(items ...*Item[T, R]) {
@@ -214,7 +193,7 @@ func (b *Batcher[T, R]) lane(it *Item[T, R]) *[]*Item[T, R] {
 	return &b.waiting[1]
 }
 
-// withdraw takes back an item unless it has been sent.
+// withdraw removes an item that has not been sent, and reports whether it has.
 func (b *Batcher[T, R]) withdraw(it *Item[T, R]) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -227,75 +206,89 @@ func (b *Batcher[T, R]) withdraw(it *Item[T, R]) bool {
 	return true
 }
 
-// dispatch starts the calls that the rule allows now. The caller holds mu.
+// dispatch starts the calls that are due. The caller holds mu.
 func (b *Batcher[T, R]) dispatch() {
-	for b.out < b.cfg.Calls && len(b.waiting[0])+len(b.waiting[1]) > 0 {
-		batch := b.next()
-		if batch == nil && b.out > 0 {
-			return
-		}
-		b.out++
+	for batch := b.next(); batch != nil; batch = b.next() {
+		began := b.flight.begin(time.Now())
 		b.calls.Go(func() {
 			stack.ForCall()
-			b.run(batch)
+			b.run(batch, began)
 		})
-		if batch == nil {
-			return // it will see what else has come
-		}
 	}
 }
 
-// next takes a full batch, if there is one. The caller holds mu.
+// run makes the call for batch, and further calls as long as they are due. One
+// goroutine serves a busy batcher, so that its stack grows once to what a call
+// needs.
+func (b *Batcher[T, R]) run(batch []*Item[T, R], began time.Time) {
+	for batch != nil {
+		b.call(batch)
+		b.mu.Lock()
+		b.flight.end(began, time.Now())
+		if batch = b.next(); batch != nil {
+			began = b.flight.begin(time.Now())
+			b.dispatch()
+		}
+		b.mu.Unlock()
+	}
+}
+
+// next takes the batch that is due now. Without one it returns nil, and sets the
+// timer if time alone will make one due. The caller holds mu.
 func (b *Batcher[T, R]) next() []*Item[T, R] {
-	if !b.plenty() {
+	now := time.Now()
+	l := b.flight.load(now)
+	l.waiting, l.limit = len(b.waiting[0])+len(b.waiting[1]), b.cfg.Calls
+	// Most items arrive while few others wait: no need to go through them.
+	var batch []*Item[T, R]
+	if b.plenty(l.waiting) {
+		batch, l.full = b.pick()
+	}
+	due, wait := l.due()
+	if !due {
+		if wait > 0 {
+			b.wakeBy(now.Add(wait))
+		}
 		return nil
 	}
-	batch, full := b.pick()
-	if !full {
-		return nil
+	if batch == nil {
+		batch, _ = b.pick()
 	}
-	b.remove(batch)
+	for _, it := range batch {
+		it.sent = true
+		b.bytes -= it.size
+	}
+	for i := range b.waiting {
+		b.waiting[i] = slices.DeleteFunc(b.waiting[i], func(it *Item[T, R]) bool { return it.sent })
+	}
 	return batch
 }
 
-// run makes the call for a full batch, or for a partial one that it takes
-// itself (nil), and goes on for as long as the rule allows a call in its place:
-// one goroutine for a busy batcher, whose stack has grown to what a call needs.
-func (b *Batcher[T, R]) run(batch []*Item[T, R]) {
-	for {
-		if batch == nil {
-			// What one answer has set going is handed in within moments, one after
-			// the other: letting others run first fills a batch where the server
-			// answers at once. It waits for nobody.
-			b.cfg.Yield()
-		}
-		b.mu.Lock()
-		if batch == nil {
-			batch = b.next()
-		}
-		if batch == nil && b.out == 1 {
-			batch, _ = b.pick()
-			b.remove(batch)
-		}
-		if len(batch) == 0 {
-			b.out--
-			b.mu.Unlock()
-			return
-		}
-		b.mu.Unlock()
-		b.call(batch)
-		batch = nil
+// wakeBy has dispatch run at the given time at the latest. The caller holds mu.
+func (b *Batcher[T, R]) wakeBy(at time.Time) {
+	if !b.wakeAt.IsZero() && !at.Before(b.wakeAt) {
+		return
 	}
+	b.wakeAt = at
+	if b.wake != nil {
+		b.wake.Reset(time.Until(at))
+		return
+	}
+	b.wake = time.AfterFunc(time.Until(at), func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.wakeAt = time.Time{}
+		b.dispatch()
+	})
 }
 
-// plenty reports whether a call could be full. Most items are added while some
-// call is out and few others wait: they need not be looked through each time.
-func (b *Batcher[T, R]) plenty() bool {
-	return len(b.waiting[0])+len(b.waiting[1]) >= b.cfg.Max || b.cfg.MaxBytes > 0 && b.bytes >= b.cfg.MaxBytes
+// plenty reports whether waiting items could fill a call.
+func (b *Batcher[T, R]) plenty(waiting int) bool {
+	return waiting >= b.cfg.Max || b.cfg.MaxBytes > 0 && b.bytes >= b.cfg.MaxBytes
 }
 
-// pick returns the items that the next call would carry, and whether it can
-// carry no more.
+// pick returns the items that the next call would carry, and whether it could
+// carry no more. The caller holds mu.
 func (b *Batcher[T, R]) pick() (batch []*Item[T, R], full bool) {
 	bytes := 0
 	var keys map[string]bool
@@ -310,7 +303,7 @@ func (b *Batcher[T, R]) pick() (batch []*Item[T, R], full bool) {
 			key := ""
 			if keys != nil {
 				if key = b.cfg.Key(it.value); keys[key] {
-					continue // its turn comes with the next call
+					continue // left for a later call
 				}
 			}
 			if b.cfg.MaxBytes > 0 {
@@ -328,16 +321,6 @@ func (b *Batcher[T, R]) pick() (batch []*Item[T, R], full bool) {
 	return batch, len(batch) == b.cfg.Max || b.cfg.MaxBytes > 0 && bytes >= b.cfg.MaxBytes
 }
 
-func (b *Batcher[T, R]) remove(batch []*Item[T, R]) {
-	for _, it := range batch {
-		it.sent = true
-		b.bytes -= it.size
-	}
-	for i := range b.waiting {
-		b.waiting[i] = slices.DeleteFunc(b.waiting[i], func(it *Item[T, R]) bool { return it.sent })
-	}
-}
-
 // call makes one call and hands out its answers.
 func (b *Batcher[T, R]) call(batch []*Item[T, R]) {
 	values := make([]T, len(batch))
@@ -350,6 +333,6 @@ func (b *Batcher[T, R]) call(batch []*Item[T, R]) {
 		if i < len(answers) {
 			it.answer = answers[i]
 		}
-		it.done <- struct{}{} // from here on it is its waiter's
+		it.done <- struct{}{}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -75,7 +74,7 @@ func sizes(calls [][]int) []int {
 	return n
 }
 
-func TestALoneItemWaitsForNothingAndABusySenderFillsBatches(t *testing.T) {
+func TestLoneAndFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10, Calls: 3})
@@ -84,7 +83,7 @@ func TestALoneItemWaitsForNothingAndABusySenderFillsBatches(t *testing.T) {
 			t.Error(err)
 		}
 		b.Close()
-		// One alone, two full ones beside it, and the rest when none is out.
+		// One alone, two full batches beside it, and the rest once no call is in flight.
 		if got := sizes(r.calls); !slices.Equal(got, []int{1, 10, 10, 6}) {
 			t.Errorf("batches of %v", got)
 		}
@@ -94,7 +93,7 @@ func TestALoneItemWaitsForNothingAndABusySenderFillsBatches(t *testing.T) {
 	})
 }
 
-func TestWhatIsAddedTogetherGoesTogetherInOrder(t *testing.T) {
+func TestAdd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10, Calls: 2})
@@ -128,38 +127,7 @@ func TestWhatIsAddedTogetherGoesTogetherInOrder(t *testing.T) {
 	})
 }
 
-// TestWhatOneMomentBringsGoesTogether: 25 goroutines that are woken at once hand
-// in one after the other, and the first does not go alone. Which goroutine runs
-// when is Go's to decide, so that a few moments may need a fourth call.
-func TestWhatOneMomentBringsGoesTogether(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	synctest.Test(t, func(t *testing.T) {
-		const moments = 50
-		r := &recorder{}
-		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10})
-		for range moments {
-			moment := make(chan struct{})
-			var wg sync.WaitGroup
-			for i := range 25 {
-				wg.Go(func() {
-					<-moment
-					if _, err := b.Do(t.Context(), i); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			synctest.Wait()
-			close(moment)
-			wg.Wait()
-		}
-		b.Close()
-		if n := len(r.calls); n > 3*moments+moments/2 {
-			t.Errorf("%d calls for %d moments: %v", n, moments, sizes(r.calls))
-		}
-	})
-}
-
-func TestCallsOutAreBounded(t *testing.T) {
+func TestCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 2, Calls: 4})
@@ -173,7 +141,79 @@ func TestCallsOutAreBounded(t *testing.T) {
 	})
 }
 
-func TestBytesFillABatchAndALargeItemGoesAlone(t *testing.T) {
+// TestSlowCall has one call hang for 3 s while an item arrives every 20 ms. The
+// first of them wait until the call is slow, the others only for calls of their own.
+func TestSlowCall(t *testing.T) {
+	const hang, every = 3 * time.Second, 2 * roundTrip
+	for _, c := range []struct{ calls, items int }{{1, 7}, {8, 7}, {8, 2}} {
+		t.Run(fmt.Sprintf("%d calls %d items", c.calls, c.items), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := batch.New(batch.Config[int, int]{Max: 10, Calls: c.calls, Send: func(items []int) []batch.Answer[int] {
+					took := roundTrip
+					if items[0] == 0 {
+						took = hang
+					}
+					time.Sleep(took)
+					return make([]batch.Answer[int], len(items))
+				}})
+				var worst time.Duration
+				var mu sync.Mutex
+				var all sync.WaitGroup
+				for item := range c.items { // too few to fill a call
+					all.Go(func() {
+						start := time.Now()
+						if _, err := b.Do(t.Context(), item); err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						if item > 0 {
+							worst = max(worst, time.Since(start))
+						}
+					})
+					time.Sleep(every)
+				}
+				all.Wait()
+				b.Close()
+				alone := c.calls == 1 // nothing overtakes the call that hangs
+				if waited := worst > hang-every; waited != alone {
+					t.Errorf("the worst of the others took %s", worst)
+				}
+			})
+		})
+	}
+}
+
+// TestWakeMovesForward: a slow call is in flight, and a full one beside it ends
+// early. The partial batch then no longer waits for the full one to become slow.
+func TestWakeMovesForward(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var began []time.Duration
+		var mu sync.Mutex
+		b := batch.New(batch.Config[int, int]{Max: 2, Send: func(items []int) []batch.Answer[int] {
+			mu.Lock()
+			began = append(began, time.Since(start))
+			mu.Unlock()
+			if items[0] == 0 {
+				time.Sleep(time.Second)
+			} else {
+				time.Sleep(roundTrip)
+			}
+			return make([]batch.Answer[int], len(items))
+		}})
+		b.Add(0)
+		time.Sleep(3 * roundTrip)
+		b.Add(1, 2)
+		b.Add(3)
+		b.Close()
+		if got, want := began, []time.Duration{0, 3 * roundTrip, 5 * roundTrip}; !slices.Equal(got, want) {
+			t.Errorf("calls began at %v, want %v", got, want)
+		}
+	})
+}
+
+func TestMaxBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{
@@ -189,7 +229,7 @@ func TestBytesFillABatchAndALargeItemGoesAlone(t *testing.T) {
 	})
 }
 
-func TestUrgentItemsGoFirst(t *testing.T) {
+func TestUrgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{
@@ -205,7 +245,7 @@ func TestUrgentItemsGoFirst(t *testing.T) {
 	})
 }
 
-func TestTwoItemsOfOneKeyNeverShareACall(t *testing.T) {
+func TestKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{
@@ -221,8 +261,8 @@ func TestTwoItemsOfOneKeyNeverShareACall(t *testing.T) {
 	})
 }
 
-// An item that waits for another of its key does not fill the batch meanwhile.
-func TestAnItemThatIsPassedOverTakesNoRoom(t *testing.T) {
+// An item that waits for another with its key does not count towards a full batch.
+func TestKeyTakesNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{
@@ -246,8 +286,8 @@ func TestAnItemThatIsPassedOverTakesNoRoom(t *testing.T) {
 	})
 }
 
-// What was withdrawn must not count towards a full batch.
-func TestAWithdrawnItemTakesNoRoom(t *testing.T) {
+// A withdrawn item does not count towards a full batch.
+func TestWithdrawnTakesNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{
@@ -274,7 +314,7 @@ func TestAWithdrawnItemTakesNoRoom(t *testing.T) {
 	})
 }
 
-func TestEachItemGetsItsOwnAnswer(t *testing.T) {
+func TestAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		odd := errors.New("odd")
 		r := &recorder{answers: func(items []int) []batch.Answer[string] {
@@ -298,7 +338,7 @@ func TestEachItemGetsItsOwnAnswer(t *testing.T) {
 	})
 }
 
-func TestAnItemWithoutAnAnswerGetsAnError(t *testing.T) {
+func TestNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{answers: func([]int) []batch.Answer[string] { return nil }}
 		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10})
@@ -309,7 +349,7 @@ func TestAnItemWithoutAnAnswerGetsAnError(t *testing.T) {
 	})
 }
 
-func TestAnItemIsWithdrawnBeforeItIsSentAndAmbiguousAfterwards(t *testing.T) {
+func TestGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10, Calls: 1})
@@ -334,10 +374,9 @@ func TestAnItemIsWithdrawnBeforeItIsSentAndAmbiguousAfterwards(t *testing.T) {
 	})
 }
 
-// TestAnItemThatIsUsedAgainIsSomebodyElses has callers give up at any moment: before
-// their item is sent, while it is out, and as its answer comes. Who gets an answer
-// gets their own.
-func TestAnItemThatIsUsedAgainIsSomebodyElses(t *testing.T) {
+// TestGivenUpAtAnyMoment has callers give up before their item is sent, while it
+// is in flight, and as its answer arrives. A caller only ever gets its own answer.
+func TestGivenUpAtAnyMoment(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			r := &recorder{}
@@ -372,39 +411,8 @@ func TestAnItemThatIsUsedAgainIsSomebodyElses(t *testing.T) {
 	}
 }
 
-// ownWait is a context that waits in a way of its own.
-type ownWait struct {
-	context.Context
-	asked *int
-	came  bool
-}
-
-func (w ownWait) WaitFor(done <-chan struct{}) bool {
-	*w.asked++
-	if w.came {
-		<-done
-	}
-	return w.came
-}
-
-func TestAContextThatWaitsInItsOwnWayIsAsked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := &recorder{}
-		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10})
-		asked := 0
-		got, err := b.Do(ownWait{t.Context(), &asked, true}, 1)
-		if err != nil || got != "1" {
-			t.Errorf("%q, %v", got, err)
-		}
-		if _, err := b.Do(ownWait{t.Context(), &asked, false}, 2); !errors.Is(err, batch.ErrWithdrawn) || asked != 2 {
-			t.Errorf("after it gave up: %v, asked %d times", err, asked)
-		}
-		b.Close()
-	})
-}
-
-// An answer that is there goes before the end of the context.
-func TestAnAnswerThatIsThereCounts(t *testing.T) {
+// An answer that has arrived goes before the end of the context.
+func TestAnswerBeforeContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 100})
@@ -421,7 +429,7 @@ func TestAnAnswerThatIsThereCounts(t *testing.T) {
 	})
 }
 
-func TestCloseFlushesWhatWasHandedInAndRefusesMore(t *testing.T) {
+func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10, Calls: 1})
@@ -470,13 +478,13 @@ var keys = func() []string {
 	return s
 }()
 
-// TestTheRuleHoldsWhateverIsHandedIn: by random items at random times, each is
-// answered once, no call carries more than it may, and no more are out.
-func TestTheRuleHoldsWhateverIsHandedIn(t *testing.T) {
+// TestRule hands in random items at random times to a server that is slow at
+// random: each item is answered once, and no call goes against the rule.
+func TestRule(t *testing.T) {
 	type thing struct {
-		id, size int
-		key      string
-		urgent   bool
+		id, size     int
+		key          string
+		urgent, slow bool
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		most := rapid.IntRange(1, 12).Draw(r, "max")
@@ -486,38 +494,45 @@ func TestTheRuleHoldsWhateverIsHandedIn(t *testing.T) {
 		things := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) thing {
 			return thing{
 				size: rapid.IntRange(0, 60).Draw(r, "size"), key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(r, "key"),
-				urgent: rapid.Bool().Draw(r, "urgent"),
+				urgent: rapid.Bool().Draw(r, "urgent"), slow: rapid.IntRange(0, 9).Draw(r, "slow") == 0,
 			}
 		}), 1, 60).Draw(r, "things")
 		gaps := rapid.SliceOfN(rapid.IntRange(0, 5), len(things), len(things)).Draw(r, "gaps")
 		var wrong []string
 		synctest.Test(t, func(*testing.T) {
 			var mu sync.Mutex
-			out, sent := 0, map[int]int{}
+			began, sent := map[int]time.Time{}, map[int]int{}
 			complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 			cfg := batch.Config[thing, int]{
 				Max: most, Calls: calls, MaxBytes: maxBytes,
 				Size: func(th thing) int { return th.size }, Urgent: func(th thing) bool { return th.urgent },
 				Send: func(items []thing) []batch.Answer[int] {
 					mu.Lock()
-					out++
-					bytes, keys := 0, map[string]bool{}
+					bytes, keys, took := 0, map[string]bool{}, roundTrip
 					for _, th := range items {
 						bytes += th.size
 						if keyed && keys[th.key] {
-							complain("two items of one key in a call")
+							complain("two items with one key in a call")
 						}
 						keys[th.key] = true
 						sent[th.id]++
+						if th.slow {
+							took = 20 * roundTrip
+						}
+					}
+					beside := false // a call that is not slow
+					for _, at := range began {
+						beside = beside || time.Since(at) < 50*time.Millisecond
 					}
 					full := len(items) == most || maxBytes > 0 && bytes+60 > maxBytes
-					if out > calls || len(items) > most || maxBytes > 0 && len(items) > 1 && bytes > maxBytes || out > 1 && !keyed && !full {
-						complain("%d items of %d bytes in call %d", len(items), bytes, out)
+					began[items[0].id] = time.Now()
+					if len(began) > calls || len(items) > most || maxBytes > 0 && len(items) > 1 && bytes > maxBytes || beside && !keyed && !full {
+						complain("%d items of %d bytes in one of %d calls", len(items), bytes, len(began))
 					}
 					mu.Unlock()
-					time.Sleep(roundTrip)
+					time.Sleep(took)
 					mu.Lock()
-					out--
+					delete(began, items[0].id)
 					mu.Unlock()
 					answers := make([]batch.Answer[int], len(items))
 					for i, th := range items {

@@ -3,6 +3,7 @@ package bench
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/sqsonce/sqsonce/internal/emulators"
@@ -15,6 +16,21 @@ type line struct {
 	*emulators.Line
 	latency time.Duration
 	count   func(h http.Header, body []byte)
+
+	slowEvery int // of so many write calls one takes slowWrite; 0: none
+	writes    atomic.Int64
+}
+
+// slowWrite is the duration of a slow write call: less than the store's timeout.
+const slowWrite = 2500 * time.Millisecond
+
+// takes returns the duration of a request.
+func (l *line) takes(h http.Header) time.Duration {
+	op := operation(h)
+	if l.slowEvery > 0 && (op == "PutItem" || op == "BatchExecuteStatement") && l.writes.Add(1)%int64(l.slowEvery) == 0 {
+		return slowWrite
+	}
+	return l.latency
 }
 
 // Do implements the SDK's HTTPClient.
@@ -24,9 +40,10 @@ func (l *line) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	l.count(req.Header, body)
-	time.Sleep(l.latency / 2)
+	takes := l.takes(req.Header)
+	time.Sleep(takes / 2)
 	resp, err := l.Post(req.Header, body)
-	time.Sleep(l.latency - l.latency/2)
+	time.Sleep(takes - takes/2)
 	if err != nil {
 		return nil, err
 	}

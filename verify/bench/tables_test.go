@@ -147,7 +147,7 @@ func TestVirtualTables(t *testing.T) {
 	n, file := settings(t)
 	endpoint := emulators.DynamoDB(t)
 	grid := &Table{Head: []string{"concurrency", "handler", "calls a message", "messages/s"}}
-	for _, concurrency := range []int{10, 50, 100, 400} {
+	for _, concurrency := range []int{10, 50, 100, 400, 1000} {
 		for _, handle := range []time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond} {
 			o := Simulate(t, endpoint, Scene{Backlog: [][]string{Bodies("a", n/2, n/2, 1<<10)}, Concurrency: concurrency, Handle: handle})
 			grid.Add(strconv.Itoa(concurrency), handle.String(), fmt.Sprintf("%.2f", o.PerMessage()), fmt.Sprintf("%.0f", o.Rate()))

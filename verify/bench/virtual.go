@@ -38,6 +38,7 @@ type Scene struct {
 	Handle      time.Duration   // of each message
 	Batch       dynamo.Batching // of the stores
 	Lone        bool            // each message of the backlog is sent when the one before it is done
+	SlowEvery   int             // of so many write calls to DynamoDB one takes 2.5 s; 0: none
 }
 
 // Outcome is what a run took.
@@ -71,7 +72,7 @@ func Simulate(t *testing.T, endpoint string, s Scene) Outcome {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	l := &line{connection, dynamoLatency, calls.count}
+	l := &line{Line: connection, latency: dynamoLatency, count: calls.count, slowEvery: s.SlowEvery}
 	var out Outcome
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t, s, table, l, calls)

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/emulators"
@@ -64,5 +66,35 @@ func TestALoneMessageTakesTheWayOfSingleWrites(t *testing.T) {
 		if d := batched.Latency[i] - single.Latency[i]; d.Abs() > single.Latency[i]/20 || single.Latency[i] < 2*dynamoLatency {
 			t.Errorf("message %d takes %s in virtual time, and %s with single writes", i, batched.Latency[i], single.Latency[i])
 		}
+	}
+}
+
+// One slow call delays the messages that it carries, and no others: with batches a
+// backlog takes little longer than with single writes, which share nothing.
+func TestSlowWrites(t *testing.T) {
+	for _, c := range []struct{ concurrency, every int }{{20, 30}, {50, 30}} {
+		t.Run(fmt.Sprintf("%d slots, 1 in %d", c.concurrency, c.every), func(t *testing.T) {
+			s := Scene{
+				Backlog: [][]string{Bodies("a", 750, 750, 1024)}, Concurrency: c.concurrency,
+				Handle: 200 * time.Millisecond, SlowEvery: c.every,
+			}
+			batched := simulate(t, s)
+			s.Batch = dynamo.BatchOff
+			single := simulate(t, s)
+			if 2*batched.Took > 3*single.Took {
+				t.Errorf("%s with batches, %s without", batched.Took, single.Took)
+			}
+		})
+	}
+}
+
+// Calls in flight grow with concurrency.
+func TestManySlots(t *testing.T) {
+	o := simulate(t, Scene{Backlog: [][]string{Bodies("a", 6000, 6000, 1024)}, Concurrency: 1000})
+	if o.Rate() < 12_000 {
+		t.Errorf("%.0f messages/s in virtual time, want at least 12,000", o.Rate())
+	}
+	if o.PerMessage() > 0.31 {
+		t.Errorf("%.3f calls a message, want at most 0.31", o.PerMessage())
 	}
 }
