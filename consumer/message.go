@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
 // Message is one delivery of an SQS message.
@@ -46,7 +48,7 @@ type Handler func(ctx context.Context, m Message) error
 // Names of the message attributes that this project puts on messages. A
 // message that carries [AttrReason] has been dead-lettered by a worker.
 const (
-	AttrName       = "sqsonce.name"
+	AttrName       = attributes.Name
 	AttrReason     = "sqsonce.reason"
 	AttrError      = "sqsonce.error"
 	AttrAttempts   = "sqsonce.attempts"

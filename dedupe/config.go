@@ -113,6 +113,11 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// LeaseTime returns how long a crashed worker holds a name: Lease + Skew.
+func (c Config) LeaseTime() time.Duration {
+	return cmp.Or(c.Lease, DefaultLease) + max(0, cmp.Or(c.Skew, DefaultSkew))
+}
+
 // withDefaults returns a copy of c with the defaults filled in.
 func (c Config) withDefaults() Config {
 	c.Lease = cmp.Or(c.Lease, DefaultLease)

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
 // NameAttribute is the message attribute that, when present, is the name.
-const NameAttribute = "sqsonce.name"
+const NameAttribute = attributes.Name
 
 // Schemes of fingerprints: their first byte.
 const (
@@ -78,12 +78,37 @@ func New(cfg Config) (*Extractor, error) {
 	return x, nil
 }
 
-// Source is a message.
-type Source struct {
-	Body      string
-	Attribute func(name string) (string, bool) // nil: none
-	MessageID string
-	DedupID   string
+// Message is what an [Extractor] looks at of a message.
+type Message struct {
+	ID         string               // SQS message id
+	DedupID    string               // deduplication id; FIFO queues only
+	Body       string               // as sent
+	Attributes map[string]Attribute // message attributes; may be nil
+}
+
+// Attribute is a message attribute.
+type Attribute struct {
+	Type  string // SQS data type: String, Number or Binary, with an optional label such as "Number.int"; empty: String
+	Value string // the text; of a Binary attribute its bytes
+}
+
+// Text returns the attribute with the given text and the type String.
+func Text(value string) Attribute { return Attribute{Type: "String", Value: value} }
+
+// Binary reports whether the attribute holds bytes instead of text.
+func (a Attribute) Binary() bool { return a.Type == "Binary" || strings.HasPrefix(a.Type, "Binary.") }
+
+// Fingerprint identifies a payload: one byte of scheme, four bytes naming the
+// expression it was taken over (zero: the whole body), 32 bytes of SHA-256. The
+// zero value means that none was taken. It converts to the Fingerprint of
+// package dedupe.
+type Fingerprint [37]byte
+
+// Named is a message whose name is known.
+type Named struct {
+	Name        string      // passes [Check]
+	Fingerprint Fingerprint // of the payload; zero with [Off]
+	Body        string      // what the work gets
 }
 
 // FieldError says what is wrong with a message. No retry can cure it.
@@ -102,24 +127,27 @@ func (e *FieldError) Permanent() bool { return true }
 func (e *FieldError) Reason() string { return "bad message" }
 
 // Extract returns a message's name and fingerprint, or a *[FieldError]. The
-// body is parsed once. It has to be JSON only where the name or the fingerprint
-// is looked for inside it; a whole body that is not JSON is fingerprinted byte
-// by byte. A key must not be repeated where it is looked at.
-func (x *Extractor) Extract(s Source) (string, dedupe.Fingerprint, error) {
-	doc, bad := x.document(s.Body)
+// body is parsed once. It has to be JSON only if the name or the fingerprint is
+// looked for inside it; a whole body that is not JSON is fingerprinted byte by
+// byte. A key must not be repeated on the path of the name or in the part that
+// is fingerprinted.
+func (x *Extractor) Extract(m Message) (Named, error) {
+	doc, bad := x.document(m.Body)
 	if bad == nil {
 		defer doc.release()
 	}
-	name, err := x.name(s, doc, bad)
+	name, err := x.name(m, doc, bad)
 	if err != nil {
-		return "", dedupe.Fingerprint{}, err
+		return Named{}, err
 	}
-	if err := dedupe.CheckName(name); err != nil {
-		problem := strings.TrimPrefix(err.Error(), dedupe.ErrBadName.Error()+": ")
-		return "", dedupe.Fingerprint{}, &FieldError{x.key, problem}
+	if err := Check(name); err != nil {
+		return Named{}, &FieldError{x.key, err.Error()}
 	}
-	fp, err := x.print(s.Body, doc, bad)
-	return name, fp, err
+	fp, err := x.print(m.Body, doc, bad)
+	if err != nil {
+		return Named{}, err
+	}
+	return Named{Name: name, Fingerprint: fp, Body: m.Body}, nil
 }
 
 // document parses the body if anything is looked for in it.
@@ -132,24 +160,24 @@ func (x *Extractor) document(body string) (*tree, error) {
 	return t.parse(t.body)
 }
 
-func (x *Extractor) name(s Source, doc *tree, bad error) (string, error) {
-	if s.Attribute != nil {
-		if name, ok := s.Attribute(NameAttribute); ok {
-			return name, nil
-		}
+func (x *Extractor) name(m Message, doc *tree, bad error) (string, error) {
+	if a, ok := m.Attributes[NameAttribute]; ok && !a.Binary() {
+		return a.Value, nil
 	}
 	switch {
 	case x.attribute != "":
-		if s.Attribute != nil {
-			if name, ok := s.Attribute(x.attribute); ok {
-				return name, nil
-			}
+		a, ok := m.Attributes[x.attribute]
+		if !ok {
+			return "", &FieldError{x.key, "the message has no such attribute"}
 		}
-		return "", &FieldError{x.key, "the message has no such attribute"}
+		if a.Binary() {
+			return "", &FieldError{x.key, "is a Binary attribute: a name is a String or a Number"}
+		}
+		return a.Value, nil
 	case x.key == "@message-id":
-		return s.MessageID, nil
+		return m.ID, nil
 	case x.keyPath == nil:
-		return s.DedupID, nil
+		return m.DedupID, nil
 	case bad != nil:
 		return "", &FieldError{"body", bad.Error()}
 	}
@@ -184,7 +212,7 @@ func (x *Extractor) form(doc *tree) (form []byte, err error) {
 }
 
 // print returns the fingerprint of the body.
-func (x *Extractor) print(body string, doc *tree, bad error) (fp dedupe.Fingerprint, err error) {
+func (x *Extractor) print(body string, doc *tree, bad error) (fp Fingerprint, err error) {
 	var form []byte
 	switch {
 	case x.off:

@@ -14,10 +14,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
-	"github.com/sqsonce/sqsonce/names"
 )
-
-func jsonkeySource(body string) names.Source { return names.Source{Body: body} }
 
 func TestSendSaysWhatBecameOfTheMessage(t *testing.T) {
 	t.Parallel()

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
@@ -116,24 +118,17 @@ func (r *rig) work(n int) {
 	ctx, stop := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	for range n {
-		guard, err := dedupe.New[string](r.store, dedupe.Config{Scope: "orders", Hold: r.hold, Logger: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		k := keys(r.t)
-		keyOf := func(m consumer.Message) (dedupe.Key, error) {
-			name, fp, err := k.Extract(names.Source{Body: m.Body, Attribute: m.Attribute})
-			_, order := m.Attribute(consumer.AttrReason)
-			return dedupe.Key{Name: name, Fingerprint: fp, MessageID: m.ID, RedriveOrder: order, LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1}, err
-		}
-		pool, err := consumer.New(r.queue, dedupe.Wrap(guard, keyOf, r.handle), consumer.Config{
-			QueueURL: r.queueURL, DLQURL: r.dlqURL, PollWait: time.Second, Logger: slog.New(slog.DiscardHandler),
-		})
+		quiet := slog.New(slog.DiscardHandler)
+		worker, err := sqsonce.New(aws.Config{}, sqsonce.Config{
+			QueueURL: r.queueURL, Queue: r.queue, Store: r.store,
+			Guard: dedupe.Config{Scope: "orders", Hold: r.hold, Logger: quiet},
+			Pool:  consumer.Config{DLQURL: r.dlqURL, PollWait: time.Second, Logger: quiet},
+		}, r.handle)
 		if err != nil {
 			r.t.Fatal(err)
 		}
 		all.Go(func() {
-			if err := pool.Run(ctx); err != nil {
+			if err := worker.Run(ctx); err != nil {
 				r.t.Errorf("worker: %v", err)
 			}
 		})

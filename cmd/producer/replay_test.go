@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+		"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 func TestReplayShowsThatEachNameIsHandledOnce(t *testing.T) {
@@ -180,14 +181,14 @@ func TestReplayWithoutAnyAcceptedMessageSaysWhy(t *testing.T) {
 func TestPermutedBodiesAreDuplicatesAndDifferentOnesAreNot(t *testing.T) {
 	k := keys(t)
 	prints := func(s replayCmd) (texts, fingerprints int) {
-		seen, fps := make(map[string]bool), make(map[dedupe.Fingerprint]bool)
+		seen, fps := make(map[string]bool), make(map[names.Fingerprint]bool)
 		for i := range 200 {
 			body := string(s.bodyOf(i))
-			name, fp, err := k.Extract(jsonkeySource(body))
-			if err != nil || name != "x" {
-				t.Fatalf("body %s: %q, %v", body, name, err)
+			named, err := k.Extract(names.Message{Body: body})
+			if err != nil || named.Name != "x" {
+				t.Fatalf("body %s: %q, %v", body, named.Name, err)
 			}
-			seen[body], fps[fp] = true, true
+			seen[body], fps[named.Fingerprint] = true, true
 		}
 		return len(seen), len(fps)
 	}

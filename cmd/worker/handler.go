@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
@@ -58,8 +59,8 @@ func (w *worker) newPool() error {
 	}
 	pooling := c.poolConfig(w.back, w.log)
 	pooling.Hooks = w.history.ConsumerHooks(w.telemetry.ConsumerHooks())
-	pooling.Name = w.history.Names(nameOf(keys))
-	handler := consumer.Chain(dedupe.Wrap(guard, w.history.Keys(keyOf(keys)), noted(w.telemetry, w.log, do)),
+	pooling.Name = w.history.Names(sqsonce.NameOf(keys))
+	handler := consumer.Chain(dedupe.Wrap(guard, w.history.Keys(sqsonce.Keys(keys)), noted(w.telemetry, w.log, do)),
 		w.telemetry.Middleware(), protected(w.protector))
 	if w.pool, err = consumer.New(w.back.queue, handler, pooling); err != nil {
 		return err
@@ -84,32 +85,6 @@ func protected(p *ecs.Protector) consumer.Middleware {
 
 // work is what is done with a message, once per name.
 type work = func(context.Context, consumer.Message) (dedupe.Payload, error)
-
-// keyOf says which name a message stands for.
-func keyOf(keys *names.Extractor) func(consumer.Message) (dedupe.Key, error) {
-	return func(m consumer.Message) (dedupe.Key, error) {
-		name, fingerprint, err := keys.Extract(names.Source{
-			Body: m.Body, Attribute: m.Attribute, MessageID: m.ID, DedupID: m.DedupID,
-		})
-		if err != nil {
-			return dedupe.Key{}, err
-		}
-		_, deadLettered := m.Attribute(consumer.AttrReason)
-		return dedupe.Key{
-			Name: name, Fingerprint: fingerprint, MessageID: m.ID,
-			RedriveOrder: deadLettered, LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,
-		}, nil
-	}
-}
-
-// nameOf is the name for logs and dead letters; a message that has none is
-// told of by its handler.
-func nameOf(keys *names.Extractor) func(consumer.Message) (string, bool) {
-	return func(m consumer.Message) (string, bool) {
-		key, err := keyOf(keys)(m)
-		return key.Name, err == nil
-	}
-}
 
 // noted tells telemetry which attempt it is, and logs its success. What failed
 // is logged by the pool, with what it decided.

@@ -137,7 +137,7 @@ func TestEachMessageOfAKilledWorkerRunsAgainWithinAVisibilityTimeout(t *testing.
 		var killed []*worker
 		interrupted := 0
 		for round := range 5 {
-			w.send(names(fmt.Sprintf("r%d-", round), 15)...)
+			w.send(numbered(fmt.Sprintf("r%d-", round), 15)...)
 			time.Sleep(time.Duration(1 + random.Int64N(int64(time.Minute))))
 			i := random.IntN(len(workers))
 			mu.Lock()
@@ -184,7 +184,7 @@ func TestAStoreThatIsDownForAnHourDeadLettersNothing(t *testing.T) {
 					p.guard.Hooks.Claimed = func(dedupe.Attempt) { p.pool.Report("store", consumer.Up) }
 				}
 				w.down.Store(true)
-				all := names("order-", 1000)
+				all := numbered("order-", 1000)
 				w.send(all...)
 				p.start()
 				time.Sleep(time.Hour)
@@ -220,7 +220,7 @@ func TestALongJobAndItsDuplicatesDelayNobodyElse(t *testing.T) {
 		p.start()
 		w.send(slices.Repeat([]string{"long"}, 61)...)
 		sent := make(map[string]time.Time)
-		for _, name := range names("short-", 1000) {
+		for _, name := range numbered("short-", 1000) {
 			sent[name] = time.Now()
 			w.send(name)
 			time.Sleep(650 * time.Millisecond)
@@ -316,7 +316,7 @@ func TestAStopReleasesTheRecordBeforeTheMessage(t *testing.T) {
 	bubble(t, 10, func(t *testing.T, w *world) {
 		owner, other := w.worker("owner"), w.worker("other")
 		owner.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, time.Hour) }
-		all := names("order-", 20)
+		all := numbered("order-", 20)
 		w.send(all...)
 		owner.start()
 		time.Sleep(time.Second)

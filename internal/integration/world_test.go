@@ -18,9 +18,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -121,7 +123,7 @@ func (p *worker) Swap(ctx context.Context, old dedupe.Version, next dedupe.Recor
 	return p.w.store.Swap(ctx, old, next)
 }
 
-// name is the body up to a colon, so that several bodies can have one name.
+// nameOf is the name that the sender has given.
 func nameOf(m consumer.Message) string {
 	name, _ := m.Attribute(consumer.AttrName)
 	return name
@@ -129,29 +131,21 @@ func nameOf(m consumer.Message) string {
 
 func (p *worker) start() {
 	p.w.t.Helper()
-	guard, err := dedupe.New[string](p, p.guard)
-	if err != nil {
-		p.w.t.Fatal(err)
-	}
-	keyOf := func(m consumer.Message) (dedupe.Key, error) {
-		_, redriven := m.Attribute(consumer.AttrReason)
-		return dedupe.Key{
-			Name: nameOf(m), MessageID: m.ID, RedriveOrder: redriven,
-			LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,
-		}, nil
-	}
 	cfg := p.w.server.AWSConfig()
 	cfg.Credentials, cfg.HTTPClient = aws.AnonymousCredentials{}, p
-	p.pool, err = consumer.New(sqs.NewFromConfig(cfg), dedupe.Wrap(guard, keyOf, func(ctx context.Context, m consumer.Message) (string, error) {
+	worker, err := sqsonce.New(aws.Config{}, sqsonce.Config{
+		Queue: sqs.NewFromConfig(cfg), Store: p, Names: names.Config{Fingerprint: names.Off}, Guard: p.guard, Pool: p.config,
+	}, func(ctx context.Context, m consumer.Message) (string, error) {
 		a, _ := dedupe.AttemptFrom(ctx)
 		p.w.mu.Lock()
 		p.w.runs = append(p.w.runs, run{p.name, nameOf(m), a.Number, time.Now()})
 		p.w.mu.Unlock()
 		return p.work(ctx, m)
-	}), p.config)
+	})
 	if err != nil {
 		p.w.t.Fatal(err)
 	}
+	p.pool = worker.Pool
 	ctx, stop := context.WithCancel(p.w.t.Context())
 	p.stop = stop
 	go func() { p.done <- p.pool.Run(ctx) }()
@@ -256,7 +250,7 @@ func (w *world) record(name string) dedupe.Record {
 	return r
 }
 
-func names(prefix string, n int) []string {
+func numbered(prefix string, n int) []string {
 	all := make([]string, n)
 	for i := range all {
 		all[i] = fmt.Sprintf("%s%03d", prefix, i)

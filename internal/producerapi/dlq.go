@@ -1,6 +1,7 @@
 package producerapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -203,6 +204,15 @@ func (a *API) letGo(ctx context.Context, queueURL string, held []types.Message) 
 	}
 }
 
+// nameAttributes are a message's attributes as package names takes them.
+func nameAttributes(m types.Message) map[string]names.Attribute {
+	all := make(map[string]names.Attribute, len(m.MessageAttributes))
+	for name, v := range m.MessageAttributes {
+		all[name] = names.Attribute{Type: aws.ToString(v.DataType), Value: cmp.Or(aws.ToString(v.StringValue), string(v.BinaryValue))}
+	}
+	return all
+}
+
 // deadLetter joins a message with its record.
 func (a *API) deadLetter(ctx context.Context, m types.Message) (DeadLetter, error) {
 	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
@@ -219,13 +229,9 @@ func (a *API) deadLetter(ctx context.Context, m types.Message) (DeadLetter, erro
 	if ms, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
 		d.SentAt = time.UnixMilli(ms).UTC()
 	}
-	name, _, err := a.cfg.Keys.Extract(names.Source{
-		Body: d.Body, MessageID: d.OriginalID,
+	named, err := a.cfg.Keys.Extract(names.Message{
+		ID: d.OriginalID, Body: d.Body, Attributes: nameAttributes(m),
 		DedupID: m.Attributes[string(types.MessageSystemAttributeNameMessageDeduplicationId)],
-		Attribute: func(name string) (string, bool) {
-			v, ok := m.MessageAttributes[name]
-			return aws.ToString(v.StringValue), ok && v.StringValue != nil
-		},
 	})
 	if bad, ok := errors.AsType[*names.FieldError](err); ok || err != nil {
 		if d.Error == "" && bad != nil {
@@ -233,8 +239,8 @@ func (a *API) deadLetter(ctx context.Context, m types.Message) (DeadLetter, erro
 		}
 		return d, nil // a message without a name has no record
 	}
-	d.Name = name
-	r, err := a.record(ctx, name)
+	d.Name = named.Name
+	r, err := a.record(ctx, named.Name)
 	if err != nil {
 		return d, err
 	}

@@ -64,9 +64,9 @@ func FuzzParseMessage(f *testing.F) {
 		if m.body != body || dedupe.CheckName(m.name) != nil {
 			t.Fatalf("let through %+v", m)
 		}
-		name, fp, err := keys.Extract(names.Source{Body: m.body, Attribute: func(string) (string, bool) { return m.name, true }})
-		if err != nil || name != m.name || fp != m.fingerprint {
-			t.Fatalf("a worker finds %q, %v, where it was sent as %q", name, err, m.name)
+		named, err := keys.Extract(names.Message{Body: m.body, Attributes: map[string]names.Attribute{names.NameAttribute: names.Text(m.name)}})
+		if err != nil || named.Name != m.name || dedupe.Fingerprint(named.Fingerprint) != m.fingerprint {
+			t.Fatalf("a worker finds %q, %v, where it was sent as %q", named.Name, err, m.name)
 		}
 		answers := api.sendBatch([]outgoing{{ctx: t.Context(), entry: api.entry(m, 0), size: m.size()}})
 		if answers[0].Err != nil {

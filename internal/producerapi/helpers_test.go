@@ -237,13 +237,13 @@ var owner = dedupe.Token{1}
 // claim is the beginning of an attempt by the message with this body.
 func (b *bench) claim(name, body string) dedupe.Claim {
 	b.t.Helper()
-	_, fp, err := b.api.cfg.Keys.Extract(names.Source{Body: body})
+	named, err := b.api.cfg.Keys.Extract(names.Message{Body: body})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return dedupe.Claim{
 		Now: time.Now(), Owner: owner, Terms: terms, ID: dedupe.RecordID(scope, name), Name: name,
-		Fingerprint: fp, MessageID: "m-1",
+		Fingerprint: dedupe.Fingerprint(named.Fingerprint), MessageID: "m-1",
 	}
 }
 

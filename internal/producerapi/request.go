@@ -69,10 +69,10 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 	if len(body) > maxBody {
 		return m, newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("%d bytes, more than %d", len(body), maxBody))
 	}
-	name, fingerprint, err := keys.Extract(names.Source{Body: body})
+	named, err := keys.Extract(names.Message{Body: body})
 	bad, isField := errors.AsType[*names.FieldError](err)
 	if isField && bad.Field != "body" && s.hasKey && absent(body, bad.Field) {
-		name, fingerprint, err = keys.Extract(names.Source{Body: body, Attribute: s.attribute})
+		named, err = keys.Extract(names.Message{Body: body, Attributes: s.attributes()})
 		bad, isField = errors.AsType[*names.FieldError](err)
 	}
 	switch {
@@ -82,12 +82,10 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 		return m, badRequest(bad.Field, strings.TrimPrefix(bad.Problem, "name "))
 	case err != nil:
 		return m, badRequest("body", err.Error())
-	case s.hasKey && name != s.key:
-		return m, badRequest(headerKey, fmt.Sprintf("%q is not the name in the body, %q", s.key, name))
+	case s.hasKey && named.Name != s.key:
+		return m, badRequest(headerKey, fmt.Sprintf("%q is not the name in the body, %q", s.key, named.Name))
 	}
-	if err := dedupe.CheckName(name); err != nil {
-		return m, badRequest("name", nameProblem(err))
-	}
+	name, fingerprint := named.Name, dedupe.Fingerprint(named.Fingerprint)
 	m.name = name // known from here on, whatever else is wrong
 	if err := checkObject(body, fingerprint); err != nil {
 		return m, badRequest("body", err.Error())
@@ -112,9 +110,9 @@ func nameProblem(err error) string {
 	return strings.TrimPrefix(err.Error(), dedupe.ErrBadName.Error()+": name ")
 }
 
-// attribute gives the Idempotency-Key as the message attribute it will be.
-func (s settings) attribute(name string) (string, bool) {
-	return s.key, name == names.NameAttribute
+// attributes are the message attributes that say the name: the Idempotency-Key's.
+func (s settings) attributes() map[string]names.Attribute {
+	return map[string]names.Attribute{names.NameAttribute: names.Text(s.key)}
 }
 
 // absent reports whether the body has nothing at all where the name should be.

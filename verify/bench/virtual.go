@@ -16,11 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/emulators"
-	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -141,14 +141,6 @@ func (v *virtual) worker(queue *sqs.Client, client *dynamodb.Client, table strin
 	store, err := dynamo.New(client, dynamo.Config{Table: table, Batch: v.scene.Batch, Logger: quiet})
 	v.must(err)
 	v.closes = append(v.closes, store.Close)
-	guard, err := dedupe.New[dedupe.Payload](store, dedupe.Config{Scope: "work", Now: store.Now, Logger: quiet})
-	v.must(err)
-	keys, err := names.New(names.Config{})
-	v.must(err)
-	keyOf := func(m consumer.Message) (dedupe.Key, error) {
-		name, fingerprint, err := keys.Extract(names.Source{Body: m.Body, MessageID: m.ID})
-		return dedupe.Key{Name: name, Fingerprint: fingerprint, MessageID: m.ID, SeenBefore: m.ReceiveCount > 1}, err
-	}
 	work := func(_ context.Context, m consumer.Message) (dedupe.Payload, error) {
 		time.Sleep(v.scene.Handle)
 		v.mu.Lock()
@@ -156,19 +148,23 @@ func (v *virtual) worker(queue *sqs.Client, client *dynamodb.Client, table strin
 		v.mu.Unlock()
 		return dedupe.Payload{Data: []byte(`{"name":"x"}`)}, nil
 	}
-	pool, err := consumer.New(queue, dedupe.Wrap(guard, keyOf, work), consumer.Config{
-		QueueURL: v.url, Concurrency: v.scene.Concurrency, Logger: quiet,
-		Hooks: consumer.Hooks{
-			Handled: func(m consumer.Message, _ consumer.Disposition, _ time.Duration) {
-				v.mu.Lock()
-				defer v.mu.Unlock()
-				v.handled = append(v.handled, time.Since(m.SentAt))
+	worker, err := sqsonce.New(aws.Config{}, sqsonce.Config{
+		QueueURL: v.url, Queue: queue, Store: store,
+		Guard: dedupe.Config{Now: store.Now, Logger: quiet},
+		Pool: consumer.Config{
+			Concurrency: v.scene.Concurrency, Logger: quiet,
+			Hooks: consumer.Hooks{
+				Handled: func(m consumer.Message, _ consumer.Disposition, _ time.Duration) {
+					v.mu.Lock()
+					defer v.mu.Unlock()
+					v.handled = append(v.handled, time.Since(m.SentAt))
+				},
+				Answered: v.answered,
 			},
-			Answered: v.answered,
 		},
-	})
+	}, work)
 	v.must(err)
-	return pool
+	return worker.Pool
 }
 
 func (v *virtual) answered(operation string, entries, bad int, _ time.Duration) {

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/backoff"
@@ -46,25 +49,26 @@ func newProcess(w *world, host, life int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := dedupe.New[string](store, dedupe.Config{
-		Scope: w.scope, Lease: plan.Lease, Skew: plan.Skew,
-		MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: now, Random: p.random, Logger: log,
-		Hooks: w.watch.hooks(),
-	})
+	worker, err := sqsonce.New(aws.Config{}, sqsonce.Config{
+		QueueURL: w.queueURL, Queue: queue{p}, Store: store, Namer: namer{}, Middleware: []consumer.Middleware{p.apart},
+		Guard: dedupe.Config{
+			Scope: w.scope, Lease: plan.Lease, Skew: plan.Skew,
+			MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: now, Random: p.random, Logger: log,
+			Hooks: w.watch.hooks(),
+		},
+		Pool: consumer.Config{
+			Concurrency: plan.Concurrency, Visibility: plan.Visibility,
+			DrainTimeout: plan.Drain, Random: p.random, Yield: p.yield, Logger: log,
+			Hooks: consumer.Hooks{Handled: func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
+				p.step("decides", m)
+				w.watch.decided(p, m, d)
+			}},
+		},
+	}, p.handle)
 	if err != nil {
 		return nil, err
 	}
-	p.consumer, err = consumer.New(queue{p}, p.apart(dedupe.Wrap(guard, w.keyOf, p.handle)), consumer.Config{
-		QueueURL: w.queueURL, Concurrency: plan.Concurrency, Visibility: plan.Visibility,
-		DrainTimeout: plan.Drain, Random: p.random, Yield: p.yield, Logger: log,
-		Hooks: consumer.Hooks{Handled: func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
-			p.step("decides", m)
-			w.watch.decided(p, m, d)
-		}},
-	})
-	if err != nil {
-		return nil, err
-	}
+	p.consumer = worker.Pool
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	go func() { // joined through ended

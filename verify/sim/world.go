@@ -18,6 +18,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -386,14 +387,13 @@ func (w *world) receive(url string) []types.Message {
 	return out.Messages
 }
 
-// keyOf says which name a message stands for, as the worker does.
-func (w *world) keyOf(m consumer.Message) (dedupe.Key, error) {
+// namer names the messages of the simulation.
+type namer struct{}
+
+// Extract implements [sqsonce.Namer].
+func (namer) Extract(m names.Message) (names.Named, error) {
 	name, _, _ := strings.Cut(m.Body, "|")
-	_, deadLettered := m.Attribute(consumer.AttrReason)
-	return dedupe.Key{
-		Name: name, Fingerprint: fingerprint(m.Body), MessageID: m.ID,
-		RedriveOrder: deadLettered, LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,
-	}, nil
+	return names.Named{Name: name, Fingerprint: names.Fingerprint(fingerprint(m.Body)), Body: m.Body}, nil
 }
 
 func fingerprint(body string) dedupe.Fingerprint {

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
@@ -70,31 +71,33 @@ func New(t testing.TB, o Options) *Worker {
 	if w.QueueURL, w.DLQURL, err = awsenv.CreateQueue(context.Background(), w.Queue, "sqsonce"); err != nil {
 		t.Fatal(err)
 	}
-	guard, err := dedupe.New[dedupe.Payload](store, guarding)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if w.Operator, err = dedupe.NewOperator(store, guarding); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := names.New(names.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyOf := keysOf(keys)
 	pooling := consumer.Config{
 		QueueURL: w.QueueURL, DLQURL: w.DLQURL, PollWait: time.Second, DrainTimeout: time.Second,
 		Concurrency: o.Concurrency, Logger: slog.New(slog.DiscardHandler),
 	}
 	if !o.Unwatched {
 		pooling.Hooks = w.History.ConsumerHooks(consumer.Hooks{})
-		keyOf = w.History.Keys(keyOf)
 	}
 	work := o.Handle
 	if work == nil {
 		work = func(context.Context, consumer.Message) (dedupe.Payload, error) {
 			return dedupe.Payload{Data: []byte("{}")}, nil
 		}
+	}
+	guard, err := dedupe.New[dedupe.Payload](store, guarding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extractor, err := names.New(names.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyOf := sqsonce.Keys(extractor)
+	if !o.Unwatched {
+		keyOf = w.History.Keys(keyOf)
 	}
 	if w.Pool, err = consumer.New(w.Queue, dedupe.Wrap(guard, keyOf, work), pooling); err != nil {
 		t.Fatal(err)
@@ -164,19 +167,5 @@ func (w *Worker) Send(t testing.TB, queueURL, name string, attributes map[string
 	}
 	if _, err := w.producer.SendMessage(context.Background(), in); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func keysOf(keys *names.Extractor) func(consumer.Message) (dedupe.Key, error) {
-	return func(m consumer.Message) (dedupe.Key, error) {
-		name, fingerprint, err := keys.Extract(names.Source{Body: m.Body, Attribute: m.Attribute, MessageID: m.ID, DedupID: m.DedupID})
-		if err != nil {
-			return dedupe.Key{}, err
-		}
-		_, deadLettered := m.Attribute(consumer.AttrReason)
-		return dedupe.Key{
-			Name: name, Fingerprint: fingerprint, MessageID: m.ID, RedriveOrder: deadLettered,
-			LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,
-		}, nil
 	}
 }
