@@ -7,6 +7,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -39,7 +40,7 @@ func Keys(namer Namer) func(Message) (dedupe.Key, error) {
 func keyOf(m Message, named names.Named) dedupe.Key {
 	_, deadLettered := m.Attribute(consumer.AttrReason)
 	return dedupe.Key{
-		Name: named.Name, Fingerprint: dedupe.Fingerprint(named.Fingerprint), MessageID: m.ID,
+		Name: named.Name, Fingerprint: protocol.Fingerprint(named.Fingerprint), MessageID: m.ID,
 		RedriveOrder: deadLettered, LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,
 	}
 }

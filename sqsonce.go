@@ -1,36 +1,3 @@
-// Package sqsonce handles every named message of an SQS queue once.
-//
-// SQS delivers at least once. sqsonce gives a message a business key, its name,
-// and keeps one DynamoDB record per name, which is first the lock and then the
-// outcome:
-//
-//   - One attempt at a time holds a name, and after one is recorded as completed
-//     no other starts. Every later delivery gets the recorded outcome.
-//   - A message is deleted only after its outcome is recorded. A message that is
-//     given up goes to the dead-letter queue with the reason on it; one that is
-//     redriven from there runs again.
-//   - DynamoDB writes handed to [dedupe.AddEffect] commit in one transaction with
-//     the outcome: they happen exactly once.
-//   - Any other effect can repeat when the process dies between the effect and
-//     the record of it. Pass the name on as an idempotency key (see
-//     [dedupe.AttemptFrom]), or set [dedupe.Config.Hold].
-//
-// A whole program:
-//
-//	cfg, err := config.LoadDefaultConfig(ctx)
-//	// ...
-//	worker, err := sqsonce.New(cfg, sqsonce.Config{
-//		QueueURL: "https://sqs.eu-central-1.amazonaws.com/123456789012/orders",
-//		Table:    "sqsonce", // made by sqsonce.CreateTable
-//		Names:    names.Config{Key: "order_id"},
-//	}, func(ctx context.Context, m sqsonce.Message) (Receipt, error) {
-//		return charge(ctx, m.Body)
-//	})
-//	// ...
-//	err = worker.Run(ctx) // until ctx ends and the work under way is settled
-//
-// The parts are packages of their own: [consumer] is the pool, [dedupe] the
-// guard, [names] finds names and fingerprints in messages.
 package sqsonce
 
 import (

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-		"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 	"github.com/sqsonce/sqsonce/names"
 )

@@ -1,104 +1,63 @@
-// Command library shows the two packages at work in a Go program: a worker
-// pool, and a guard that lets each name run once. The queue and the store are
-// in memory, so it needs nothing; with AWS they are an sqs.Client of a loaded
-// configuration and a dynamo.Store.
+// Command library charges each order of a queue once.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"log"
 	"os"
-	"sync/atomic"
+	"os/signal"
+	"syscall"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/config"
 
-	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/names"
-	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// receipt is what becomes of an order; it is kept with the order's name, and
-// every later delivery of the order gets it instead of running again.
-type receipt struct {
-	Total   int
-	Attempt int
+// receipt is the recorded outcome of an order.
+type receipt struct{ Charged int }
+
+func charge(ctx context.Context, m sqsonce.Message) (receipt, error) {
+	var order struct{ Total int }
+	if err := json.Unmarshal([]byte(m.Body), &order); err != nil {
+		return receipt{}, sqsonce.Reject(err) // no retry can cure it
+	}
+	attempt, _ := dedupe.AttemptFrom(ctx)
+	// Pass attempt.Name on as the idempotency key of the payment.
+	fmt.Printf("charging %d for order %s\n", order.Total, attempt.Name)
+	if order.Total <= 0 {
+		return receipt{}, sqsonce.Reject(errors.New("the total is not positive"))
+	}
+	return receipt{Charged: order.Total}, nil // any other error: tried again
 }
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Getenv("QUEUE_URL"), "sqsonce"); err != nil {
+		log.Fatal(err)
 	}
 }
 
-// run sends two orders, one of them three times, and stops when all five
-// deliveries are done with.
-func run(ctx context.Context, out io.Writer) error {
-	client := sqs.NewFromConfig(sqstest.New(sqstest.Config{}).AWSConfig())
-	queue, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("orders")})
+func run(ctx context.Context, queueURL, table string) error {
+	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-
-	guard, err := dedupe.New[receipt](memstore.New(), dedupe.Config{Scope: "orders"})
+	if err := sqsonce.CreateTable(ctx, cfg, table); err != nil {
+		return err
+	}
+	worker, err := sqsonce.New(cfg, sqsonce.Config{
+		QueueURL: queueURL,
+		Table:    table,
+		Names:    names.Config{Key: "order_id"},
+	}, charge)
 	if err != nil {
 		return err
 	}
-	extractor, err := names.New(names.Config{Key: "order"})
-	if err != nil {
-		return err
-	}
-	keyOf := func(m consumer.Message) (dedupe.Key, error) {
-		name, fingerprint, err := extractor.Extract(names.Source{Body: m.Body, Attribute: m.Attribute})
-		return dedupe.Key{
-			Name: name, Fingerprint: fingerprint, MessageID: m.ID,
-			LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,
-		}, err
-	}
-	charge := func(ctx context.Context, m consumer.Message) (receipt, error) {
-		var order struct{ Total int }
-		if err := json.Unmarshal([]byte(m.Body), &order); err != nil {
-			return receipt{}, err
-		}
-		// The name is the key for whoever is called from here; the fence lets
-		// them refuse an attempt that somebody else has overtaken.
-		attempt, _ := dedupe.AttemptFrom(ctx)
-		_, err := fmt.Fprintf(out, "charging %d for %s\n", order.Total, attempt.Name)
-		return receipt{Total: order.Total, Attempt: attempt.Number}, err
-	}
-
-	bodies := []string{
-		`{"order":"17","total":30}`, `{"order":"17","total":30}`, `{"total":30,"order":"17"}`,
-		`{"order":"18","total":12}`, `{"order":"17","total":30}`,
-	}
-	var done atomic.Int32
-	pool, err := consumer.New(client, dedupe.Wrap(guard, keyOf, charge), consumer.Config{
-		QueueURL:    *queue.QueueUrl,
-		Concurrency: 1, // so that the lines come in order
-		Hooks: consumer.Hooks{Ended: func(consumer.Message, consumer.Disposition) {
-			if int(done.Add(1)) == len(bodies) {
-				stop()
-			}
-		}},
-	})
-	if err != nil {
-		return err
-	}
-	for _, body := range bodies {
-		if _, err := client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: &body}); err != nil {
-			return err
-		}
-	}
-	if err := pool.Run(ctx); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "%d deliveries done\n", done.Load())
-	return err
+	return worker.Run(ctx) // until ctx ends and the work under way is settled
 }

@@ -51,7 +51,11 @@ func violations(pkgs []pkg) []string {
 			forbid(p, "sqstest does not know dedupe", p.Deps, within("dedupe"))
 		}
 		if within("names")(p.ImportPath) {
-			forbid(p, "names knows nothing of AWS", p.Deps, awsService("sqs"))
+			forbid(p, "names does not know dedupe", p.Deps, within("dedupe"))
+			forbid(p, "names knows nothing of AWS", p.Deps, func(path string) bool { return sameOrBelow(path, "github.com/aws") })
+		}
+		if !mayUseRoot(p.ImportPath) {
+			forbid(p, "only programs, examples and test helpers use the root package", p.Imports, func(path string) bool { return path == module })
 		}
 		if p.ImportPath == module+"/consumer" || p.ImportPath == module+"/dedupe" {
 			forbid(p, "a root package does not use its own parts but the protocol", p.Deps, func(path string) bool {
@@ -72,6 +76,12 @@ func violations(pkgs []pkg) []string {
 		}
 	}
 	return found
+}
+
+// mayUseRoot reports whether a package may import the root package: programs,
+// examples, and what tests are made of.
+func mayUseRoot(path string) bool {
+	return within("cmd")(path) || within("examples")(path) || within("verify")(path) || within("internal/console/consoletest")(path)
 }
 
 func within(part string) func(string) bool {
@@ -108,6 +118,13 @@ func TestArrowsThatPointTheWrongWayAreFound(t *testing.T) {
 		"consumer to DynamoDB":        {pkg{ImportPath: module + "/consumer", Deps: []string{"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"}}, 1},
 		"consumer to SQS":             {pkg{ImportPath: module + "/consumer", Deps: []string{"github.com/aws/aws-sdk-go-v2/service/sqs"}}, 0},
 		"dedupe to consumer":          {pkg{ImportPath: module + "/dedupe/storetest", Deps: []string{module + "/consumer"}}, 1},
+		"names to dedupe":             {pkg{ImportPath: module + "/names", Deps: []string{module + "/dedupe/protocol"}}, 1},
+		"names to the SDK":            {pkg{ImportPath: module + "/names", Deps: []string{"github.com/aws/aws-sdk-go-v2/aws"}}, 1},
+		"names to JMESPath":           {pkg{ImportPath: module + "/names", Deps: []string{"github.com/jmespath-community/go-jmespath"}}, 0},
+		"target to the root":          {pkg{ImportPath: module + "/internal/target", Imports: []string{module}}, 1},
+		"consumer to the root":        {pkg{ImportPath: module + "/consumer", Imports: []string{module}}, 1},
+		"worker to the root":          {pkg{ImportPath: module + "/cmd/worker", Imports: []string{module}}, 0},
+		"root to consumer and dedupe": {pkg{ImportPath: module, Deps: []string{module + "/consumer", module + "/dedupe"}}, 0},
 		"names to consumer":           {pkg{ImportPath: module + "/names", Deps: []string{module + "/consumer"}}, 1},
 		"dedupe to its store":         {pkg{ImportPath: module + "/dedupe", Deps: []string{module + "/dedupe/dynamo"}}, 1},
 		"store to dedupe":             {pkg{ImportPath: module + "/dedupe/dynamo", Deps: []string{module + "/dedupe"}}, 0},
