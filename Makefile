@@ -20,15 +20,20 @@ node_modules/.installed: package.json package-lock.json
 	@touch $@
 
 .PHONY: test
-test: deps ## all tests; what is missing is installed first
+test: deps ## the tests of the code and of the deployment, and a short case of each long test; minutes
 	go test -timeout 4m ./...
-	cd verify && go test -timeout 10m ./...
+	cd verify && go test -timeout 4m ./smoke ./mutants ./counts
 	$(MAKE) --no-print-directory test-infra
+
+# Sizes: SQSONCE_TEST_SCALE multiplies seeds, states and messages; the targets of single tests (make help) go further.
+.PHONY: verify
+verify: deps ## the long tests: simulation, killed processes, binaries on real servers, calls a message
+	cd verify && go test -timeout 15m ./...
 
 .PHONY: race
 race: deps ## the tests under the race detector, with a tenth of the seeds and states
 	SQSONCE_TEST_SCALE=0.1 go test -race -timeout 8m ./...
-	cd verify && SQSONCE_TEST_SCALE=0.1 go test -race -timeout 15m ./...
+	cd verify && SQSONCE_TEST_SCALE=0.05 go test -race -timeout 15m ./smoke ./sim ./mutants ./counts
 
 .PHONY: bench-once
 bench-once: ## every benchmark, one iteration: they compile and run
