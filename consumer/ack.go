@@ -48,8 +48,14 @@ func (c *Consumer) remove(t *task) bool {
 }
 
 // release makes a message visible again after d. Heartbeats for it have ended
-// before: one that came later would hide it again.
+// before: one that came later would hide it again. Once its visibility timeout
+// is over there is nothing to release: a standard queue would take the old
+// receipt handle and change the delivery that another worker has.
 func (c *Consumer) release(t *task, d time.Duration) {
+	if c.isExpired(t) {
+		c.cfg.Logger.Warn("message not released: its visibility timeout is over", "name", c.name(t), "message_id", t.ID)
+		return
+	}
 	left := time.Until(t.received.Add(maxHold - time.Second)).Truncate(time.Second) // what is sent is rounded up
 	d = max(0, min(d, left))
 	_ = c.insist("ChangeMessageVisibilityBatch", t, isReceiptLost, func() error { // told of by insist; there is no more to do

@@ -142,6 +142,11 @@ func (c *Consumer) extended(ctx context.Context, t *task, until, next time.Time,
 	_, err := extension.Wait(ctx)
 	switch {
 	case err == nil:
+		// A standard queue takes the beat even when another worker has received
+		// the message. A FIFO queue would have refused it.
+		if !c.cfg.fifo() && c.isExpired(t) {
+			t.lapsed.Store(true)
+		}
 		c.beats.postpone(t, next)
 		t.extensions.Add(1)
 		t.visibleAt.Store(until.UnixNano())

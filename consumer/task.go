@@ -29,6 +29,7 @@ type task struct {
 	phase      atomic.Int32                            // see [phase]
 	visibleAt  atomic.Int64                            // Unix nanoseconds; until then SQS hides it
 	extensions atomic.Int32                            // heartbeats answered
+	lapsed     atomic.Bool                             // one was answered when the visibility timeout was over
 	cancel     atomic.Pointer[context.CancelCauseFunc] // of its handler
 	lost       atomic.Bool                             // SQS says that the receipt is not ours any more
 
@@ -193,6 +194,9 @@ func (c *Consumer) attempt(l *lane, t *task, pass *pass, held bool) Disposition 
 // conclude decides about a try that has ended.
 func (c *Consumer) conclude(t *task, pass *pass, start time.Time, held bool, err error) Disposition {
 	d := c.decide(t, err)
+	if d.Action != Delete && c.isElsewhere(t) {
+		d.Action, d.Reason = Keep, ""
+	}
 	c.change(func() { c.floor.leave(pass, d) })
 	c.report(t, d, time.Since(start), held)
 	if d.Failure {
@@ -200,6 +204,19 @@ func (c *Consumer) conclude(t *task, pass *pass, start time.Time, held bool, err
 		t.lastTry = c.facts.maxReceives > 0 && t.ReceiveCount+t.tries >= c.facts.maxReceives
 	}
 	return d
+}
+
+// isElsewhere reports whether another worker may have the message, so that its
+// end is not ours to decide: SQS refused its receipt handle, or on a FIFO queue
+// its visibility timeout is over. One on its last receive goes nowhere else.
+func (c *Consumer) isElsewhere(t *task) bool {
+	return !t.LastReceive && (t.lost.Load() || c.cfg.fifo() && c.isExpired(t))
+}
+
+// isExpired reports whether the message's visibility timeout is over, as far as
+// is known here, or has been for a while on a standard queue.
+func (c *Consumer) isExpired(t *task) bool {
+	return t.lapsed.Load() || time.Now().UnixNano() >= t.visibleAt.Load()
 }
 
 // survive takes a message from the decision about a try whose goroutine is gone
