@@ -71,6 +71,18 @@ type Release struct {
 	Terms Terms
 }
 
+// Leave ends an attempt whose work may still run elsewhere. The name stays held by
+// the same owner until that work must be over: no renewal is needed, and no other
+// attempt starts before Until.
+type Leave struct {
+	Now     time.Time
+	Owner   Token
+	Terms   Terms
+	Until   time.Time // end of the time that the work has; becomes the end of the lease
+	Counted bool      // whether the attempt counts
+	Error   string    // cut to [MaxErrorBytes]
+}
+
 // Reopen is an operator's order to run a rejected or unknown name again.
 type Reopen struct {
 	Now   time.Time
@@ -98,6 +110,7 @@ func (Renew) isEvent()    {}
 func (Complete) isEvent() {}
 func (Fail) isEvent()     {}
 func (Release) isEvent()  {}
+func (Leave) isEvent()    {}
 func (Reopen) isEvent()   {}
 func (Resolve) isEvent()  {}
 func (Forget) isEvent()   {}

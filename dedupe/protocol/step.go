@@ -46,6 +46,8 @@ func Step(r Record, e Event) (Record, Verdict) {
 		return stepFail(r, e)
 	case Release:
 		return stepRelease(r, e)
+	case Leave:
+		return stepLeave(r, e)
 	case Reopen:
 		return stepReopen(r, e)
 	case Resolve:
@@ -229,6 +231,28 @@ func stepRelease(r Record, e Release) (Record, Verdict) {
 	next := settled(r, e.Now, e.Terms, Retrying)
 	next.Attempts = max(0, r.Attempts-1)
 	next.Error = ""
+	return next, VerdictApply
+}
+
+func stepLeave(r Record, e Leave) (Record, Verdict) {
+	until, text := milli(e.Until), cut(e.Error, MaxErrorBytes)
+	switch {
+	case !r.OwnedBy(e.Owner):
+		return r, VerdictLost
+	case r.Status == Completed:
+		return r, VerdictReplay // as in stepFail
+	case r.Status != InProgress:
+		return r, VerdictLost
+	case r.LeaseUntil.Equal(until) && r.Error == text:
+		return r, VerdictApply // our own write, whose answer was lost
+	}
+	next := r
+	next.Version = nextVersion(r, e.Now)
+	next.LeaseUntil, next.Error = until, text
+	next.ExpiresAt = expiry(e.Now, until, e.Terms.Window)
+	if !e.Counted {
+		next.Attempts = max(0, r.Attempts-1)
+	}
 	return next, VerdictApply
 }
 

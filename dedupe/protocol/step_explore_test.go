@@ -37,6 +37,7 @@ var exploreTerms = protocol.Terms{Lease: 4 * time.Second, Skew: time.Second, Win
 const (
 	leaseSeconds = 4
 	skewSeconds  = 1
+	awaySeconds  = 6 // how long work runs elsewhere after its handler has left it
 )
 
 // phase is where an attempt stands.
@@ -48,6 +49,7 @@ const (
 	short                 // it has the name, but too little of the lease to begin
 	running               // its handler runs
 	ending                // its handler has returned, the outcome is not recorded
+	away                  // it has left; its work runs elsewhere until proven
 	over                  // it has ended
 	crashed
 )
@@ -62,6 +64,8 @@ const (
 	toComplete
 	toFail
 	toRelease
+	toLeave // and count
+	toStop  // leave, not counted
 )
 
 // wire is where a write is.
@@ -85,7 +89,8 @@ type player struct {
 	base, next uint16 // the write that is out, or that is sent again
 	answer     uint16 // the record in a conflict
 	sentAt     int8   // true second at which it was built
-	proven     int8   // true second at which the lease ends
+	proven     int8   // true second at which the lease ends; of an attempt that has left, its work
+	until      int8   // second by its own clock at which the work that it leaves must be over
 	clock      int8   // how far its clock is ahead, 0 or 1
 	resend     bool   // a final write without an answer is sent again as it was
 }
@@ -130,6 +135,7 @@ type stepCall struct {
 	known uint16
 	i     int
 	now   int8
+	until int8
 	do    what
 }
 
@@ -205,6 +211,8 @@ func (x *explorer) event(w world, i int, do what) protocol.Event {
 		return protocol.Complete{Now: now, Owner: owner, Terms: x.terms, Result: []byte(strconv.Itoa(i))}
 	case toFail:
 		return protocol.Fail{Now: now, Owner: owner, Terms: x.terms, Error: "boom"}
+	case toLeave, toStop:
+		return protocol.Leave{Now: now, Owner: owner, Terms: x.terms, Until: second(p.until), Counted: do == toLeave, Error: "left"}
 	default:
 		return protocol.Release{Now: now, Owner: owner, Terms: x.terms}
 	}
@@ -218,7 +226,7 @@ func (x *explorer) send(w world, i int, do what, action string) {
 		x.reach(w, action+" again")
 		return
 	}
-	call := stepCall{p.known, i, w.now + p.clock, do}
+	call := stepCall{p.known, i, w.now + p.clock, p.until, do}
 	ans, ok := x.steps[call]
 	if !ok {
 		next, verdict := protocol.Step(x.records[p.known], x.event(w, i, do))
@@ -261,7 +269,7 @@ func (x *explorer) apply(w *world, p *player, action string) {
 		if next.Status == protocol.InProgress {
 			w.counted++
 		}
-	case toRelease:
+	case toRelease, toStop:
 		w.counted--
 	default: // counts nothing
 	}
@@ -343,6 +351,8 @@ func (x *explorer) act(w world, i int, do what, verdict protocol.Verdict, action
 		if verdict != protocol.VerdictApply {
 			p.proven = w.now // cancelled at once
 		}
+	case verdict == protocol.VerdictApply && (do == toLeave || do == toStop):
+		*p = player{phase: away, proven: p.proven}
 	case verdict == protocol.VerdictApply:
 		want := map[what]protocol.Status{toComplete: protocol.Completed}[do]
 		if want != "" && (known.Status != want || string(known.Result) != strconv.Itoa(i) || w.completed == 0) {
@@ -363,6 +373,9 @@ func (x *explorer) start(w *world, i int, action string) {
 	for j, other := range w.players {
 		if j != i && other.phase == running && w.now < other.proven-skewSeconds {
 			x.fail(*w, action, "attempt %d starts while the context of %d is live", i, j)
+		}
+		if j != i && other.phase == away && w.now < other.proven {
+			x.fail(*w, action, "attempt %d starts while the work that %d has left may run", i, j)
 		}
 	}
 	if w.completed != 0 {
@@ -403,7 +416,7 @@ func (x *explorer) successors(w world) {
 func (x *explorer) player(w world, i int) {
 	p := w.players[i]
 	name := string(rune('A' + i))
-	if p.phase == over || p.phase == crashed || p.phase == idle && i > 0 && w.players[i-1].phase == idle {
+	if p.phase >= away || p.phase == idle && i > 0 && w.players[i-1].phase == idle {
 		return // at its end, or not its turn: the attempts are alike until they have begun
 	}
 	if p.wire == quiet {
@@ -485,6 +498,9 @@ func (x *explorer) returns(w world, i int, name string) {
 			p.wire, p.answer, p.base, p.next, p.doing, p.by, p.sentAt = quiet, 0, 0, 0, nothing, 0, 0
 		}
 		p.phase, p.end, p.proven = ending, end, 0
+		if end == toLeave || end == toStop {
+			p.proven, p.until = w.now+awaySeconds, w.now+p.clock+awaySeconds
+		}
 		x.reach(n, fmt.Sprintf("%s's handler returns (%d)", name, end))
 	}
 }
@@ -550,6 +566,7 @@ var variants = map[string]struct {
 }{
 	"rerun, handlers complete or fail":       {false, []what{toComplete, toFail}},
 	"hold, handlers complete or are stopped": {true, []what{toComplete, toRelease}},
+	"rerun, handlers complete or leave":      {false, []what{toComplete, toLeave, toStop}},
 }
 
 func TestNoLongWalkBreaksThePromise(t *testing.T) {

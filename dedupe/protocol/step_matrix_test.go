@@ -80,6 +80,9 @@ func matrixEvents(now time.Time) map[string]Event {
 		"fail last":        Fail{Now: now, Owner: alice, Terms: terms, LastDelivery: true},
 		"release":          Release{Now: now, Owner: alice, Terms: terms},
 		"release other":    Release{Now: now, Owner: bob, Terms: terms},
+		"leave":            Leave{Now: now, Owner: alice, Terms: terms, Until: now.Add(time.Minute), Counted: true, Error: "timeout"},
+		"leave other":      Leave{Now: now, Owner: bob, Terms: terms, Until: now.Add(time.Minute)},
+		"leave stopped":    Leave{Now: now, Owner: alice, Terms: terms, Until: now.Add(time.Minute)},
 		"reopen":           Reopen{Now: now, Terms: terms},
 		"resolve":          Resolve{Now: now, Terms: terms, Result: []byte(`3`)},
 		"forget":           Forget{Now: now, Terms: terms},
@@ -161,6 +164,9 @@ absent           | fail unknown     | lost
 absent           | fail last        | lost
 absent           | release          | lost
 absent           | release other    | lost
+absent           | leave            | lost
+absent           | leave other      | lost
+absent           | leave stopped    | lost
 absent           | reopen           | lost
 absent           | resolve          | lost
 absent           | forget           | apply
@@ -184,6 +190,9 @@ IN_PROGRESS      | fail unknown     | apply>UNKNOWN
 IN_PROGRESS      | fail last        | apply>REJECTED
 IN_PROGRESS      | release          | apply>RETRYING
 IN_PROGRESS      | release other    | lost
+IN_PROGRESS      | leave            | apply>IN_PROGRESS
+IN_PROGRESS      | leave other      | lost
+IN_PROGRESS      | leave stopped    | apply>IN_PROGRESS
 IN_PROGRESS      | reopen           | wait | lost
 IN_PROGRESS      | resolve          | wait | lost
 IN_PROGRESS      | forget           | wait | apply>FORGOTTEN | apply>FORGOTTEN
@@ -207,6 +216,9 @@ IN_PROGRESS last | fail unknown     | apply>UNKNOWN
 IN_PROGRESS last | fail last        | apply>REJECTED
 IN_PROGRESS last | release          | apply>RETRYING
 IN_PROGRESS last | release other    | lost
+IN_PROGRESS last | leave            | apply>IN_PROGRESS
+IN_PROGRESS last | leave other      | lost
+IN_PROGRESS last | leave stopped    | apply>IN_PROGRESS
 IN_PROGRESS last | reopen           | wait | lost
 IN_PROGRESS last | resolve          | wait | lost
 IN_PROGRESS last | forget           | wait | apply>FORGOTTEN | apply>FORGOTTEN
@@ -230,6 +242,9 @@ RETRYING         | fail unknown     | lost
 RETRYING         | fail last        | lost
 RETRYING         | release          | apply
 RETRYING         | release other    | lost
+RETRYING         | leave            | lost
+RETRYING         | leave other      | lost
+RETRYING         | leave stopped    | lost
 RETRYING         | reopen           | apply | lost
 RETRYING         | resolve          | lost
 RETRYING         | forget           | apply>FORGOTTEN
@@ -253,6 +268,9 @@ RETRYING last    | fail unknown     | lost
 RETRYING last    | fail last        | lost
 RETRYING last    | release          | apply
 RETRYING last    | release other    | lost
+RETRYING last    | leave            | lost
+RETRYING last    | leave other      | lost
+RETRYING last    | leave stopped    | lost
 RETRYING last    | reopen           | apply | lost
 RETRYING last    | resolve          | lost
 RETRYING last    | forget           | apply>FORGOTTEN
@@ -276,6 +294,9 @@ COMPLETED        | fail unknown     | replay
 COMPLETED        | fail last        | replay
 COMPLETED        | release          | replay
 COMPLETED        | release other    | lost
+COMPLETED        | leave            | replay
+COMPLETED        | leave other      | lost
+COMPLETED        | leave stopped    | replay
 COMPLETED        | reopen           | replay | lost
 COMPLETED        | resolve          | apply | lost
 COMPLETED        | forget           | apply>FORGOTTEN
@@ -299,6 +320,9 @@ REJECTED         | fail unknown     | lost
 REJECTED         | fail last        | apply
 REJECTED         | release          | lost
 REJECTED         | release other    | lost
+REJECTED         | leave            | lost
+REJECTED         | leave other      | lost
+REJECTED         | leave stopped    | lost
 REJECTED         | reopen           | apply>RETRYING | lost
 REJECTED         | resolve          | rejected | lost
 REJECTED         | forget           | apply>FORGOTTEN
@@ -322,6 +346,9 @@ REJECTED ordered | fail unknown     | lost
 REJECTED ordered | fail last        | apply
 REJECTED ordered | release          | lost
 REJECTED ordered | release other    | lost
+REJECTED ordered | leave            | lost
+REJECTED ordered | leave other      | lost
+REJECTED ordered | leave stopped    | lost
 REJECTED ordered | reopen           | apply>RETRYING | lost
 REJECTED ordered | resolve          | rejected | lost
 REJECTED ordered | forget           | apply>FORGOTTEN
@@ -345,6 +372,9 @@ UNKNOWN          | fail unknown     | apply
 UNKNOWN          | fail last        | lost
 UNKNOWN          | release          | lost
 UNKNOWN          | release other    | lost
+UNKNOWN          | leave            | lost
+UNKNOWN          | leave other      | lost
+UNKNOWN          | leave stopped    | lost
 UNKNOWN          | reopen           | apply>RETRYING | lost
 UNKNOWN          | resolve          | apply>COMPLETED | lost
 UNKNOWN          | forget           | apply>FORGOTTEN
@@ -368,6 +398,9 @@ FORGOTTEN        | fail unknown     | lost
 FORGOTTEN        | fail last        | lost
 FORGOTTEN        | release          | lost
 FORGOTTEN        | release other    | lost
+FORGOTTEN        | leave            | lost
+FORGOTTEN        | leave other      | lost
+FORGOTTEN        | leave stopped    | lost
 FORGOTTEN        | reopen           | lost
 FORGOTTEN        | resolve          | lost
 FORGOTTEN        | forget           | apply
@@ -391,6 +424,9 @@ newer format     | fail unknown     | unreadable
 newer format     | fail last        | unreadable
 newer format     | release          | unreadable
 newer format     | release other    | unreadable
+newer format     | leave            | unreadable
+newer format     | leave other      | unreadable
+newer format     | leave stopped    | unreadable
 newer format     | reopen           | unreadable
 newer format     | resolve          | unreadable
 newer format     | forget           | unreadable

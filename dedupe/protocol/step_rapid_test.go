@@ -23,8 +23,9 @@ type machine struct {
 type player struct {
 	offset time.Duration
 	fence  Version
-	stop   time.Time // when its context is cancelled, by the true clock
+	stop   time.Time // when its context is cancelled, or its work elsewhere must be over, by the true clock
 	ended  bool
+	gone   bool // its handler has returned, its work may run on until stop
 }
 
 // swap is what a store does, with every write held against the invariants.
@@ -54,7 +55,7 @@ func (m *machine) swap(t *rapid.T, e Event, at time.Time) (Record, Verdict) {
 func (m *machine) pick(t *rapid.T) (Token, *player) {
 	var tokens []Token
 	for b := byte(1); b <= m.next; b++ {
-		if p := m.known[Token{b}]; p != nil && !p.ended {
+		if p := m.known[Token{b}]; p != nil && !p.ended && !p.gone {
 			tokens = append(tokens, Token{b})
 		}
 	}
@@ -119,6 +120,8 @@ func (m *machine) end(t *rapid.T) {
 		Fail{Now: at, Owner: token, Terms: terms, Kind: FailUnknown},
 		Fail{Now: at, Owner: token, Terms: terms, LastDelivery: true},
 		Release{Now: at, Owner: token, Terms: terms},
+		Leave{Now: at, Owner: token, Terms: terms, Until: at.Add(3 * terms.Lease), Counted: true, Error: "boom"},
+		Leave{Now: at, Owner: token, Terms: terms, Until: at.Add(2 * terms.Lease)},
 	}).Draw(t, "end")
 	was := m.rec
 	next, verdict := m.swap(t, e, at)
@@ -131,13 +134,18 @@ func (m *machine) end(t *rapid.T) {
 	if !held && !late && next.Version != was.Version {
 		t.Fatalf("%T of one who holds nothing was written over %s", e, was.Status)
 	}
-	if _, released := e.(Release); released && held {
+	leave, left := e.(Leave)
+	if _, released := e.(Release); held && (released || left && !leave.Counted) {
 		m.starts--
 	}
 	if again, verdict2 := Step(m.rec, e); verdict == VerdictApply && (verdict2 != VerdictApply || again.Version != m.rec.Version) {
 		t.Fatalf("%T is not recognised after its answer was lost", e)
 	}
 	p.ended = true
+	if left && held { // its context is gone, its work is not
+		p.ended, p.gone = false, true
+		p.stop = m.now.Add(leave.Until.Sub(at))
+	}
 }
 
 func (m *machine) renew(t *rapid.T) {

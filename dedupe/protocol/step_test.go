@@ -179,6 +179,13 @@ func TestStepOfAnAttempt(t *testing.T) {
 		"a stranger does not release":               {at(InProgress, 2), Release{t0, bob, terms}, VerdictLost, InProgress, 2, false},
 		"a release of a completed one is a replay":  {at(Completed, 1), Release{t0, alice, terms}, VerdictReplay, Completed, 1, false},
 
+		"an attempt leaves, and counts":         {at(InProgress, 2), leave(alice, true), VerdictApply, InProgress, 2, true},
+		"an attempt leaves, and does not count": {at(InProgress, 2), leave(alice, false), VerdictApply, InProgress, 1, true},
+		"a stranger does not leave":             {at(InProgress, 2), leave(bob, true), VerdictLost, InProgress, 2, false},
+		"an own leaving is recognised":          {leftByAlice(), leave(alice, false), VerdictApply, InProgress, 0, false},
+		"a leaving of a completed one":          {at(Completed, 1), leave(alice, true), VerdictReplay, Completed, 1, false},
+		"a leaving of a parked one":             {at(Unknown, 1), leave(alice, true), VerdictLost, Unknown, 1, false},
+
 		"a rejected name is re-opened":         {at(Rejected, 3), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
 		"an unknown name is re-opened":         {at(Unknown, 1), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
 		"a retrying name needs no re-opening":  {at(Retrying, 1), Reopen{t0, terms}, VerdictApply, Retrying, 1, false},
@@ -214,6 +221,47 @@ func TestStepOfAnAttempt(t *testing.T) {
 	}
 }
 
+// leave ends an attempt whose work may run on for two minutes.
+func leave(owner Token, counted bool) Leave {
+	return Leave{Now: t0, Owner: owner, Terms: terms, Until: t0.Add(2 * time.Minute), Counted: counted, Error: "timeout"}
+}
+
+func leftByAlice() Record {
+	r, _ := Step(at(InProgress, 1), leave(alice, false))
+	return r
+}
+
+func TestLeave(t *testing.T) {
+	until := t0.Add(2 * time.Minute)
+	left, _ := Step(at(InProgress, 2), leave(alice, true))
+	if left.Owner != alice || !left.LeaseUntil.Equal(until) || left.Error != "timeout" || left.Fence != at(InProgress, 2).Fence {
+		t.Errorf("left behind: %+v", left)
+	}
+	if !left.ExpiresAt.After(until.Add(terms.Window - time.Second)) {
+		t.Errorf("expires at %s, less than a window after %s", left.ExpiresAt, until)
+	}
+	edge := until.Add(terms.Skew)
+	for name, tc := range map[string]struct {
+		now     time.Time
+		terms   Terms
+		verdict Verdict
+		status  Status
+	}{
+		"held after the lease would have lapsed": {t0.Add(terms.Lease + 2*terms.Skew), terms, VerdictWait, InProgress},
+		"held at the end of the margin":          {edge, terms, VerdictWait, InProgress},
+		"free after it":                          {edge.Add(time.Millisecond), terms, VerdictApply, InProgress},
+		"parked after it, under hold":            {edge.Add(time.Millisecond), hold, VerdictUnknown, Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := claimBy(bob, tc.now)
+			c.Terms = tc.terms
+			if next, verdict := Step(left, c); verdict != tc.verdict || next.Status != tc.status {
+				t.Errorf("verdict %d, %s; want %d, %s", verdict, next.Status, tc.verdict, tc.status)
+			}
+		})
+	}
+}
+
 func forgottenUnderAlice() Record {
 	r, _ := Step(at(InProgress, 1), Forget{Now: t0, Terms: terms, Force: true})
 	return r
@@ -241,6 +289,7 @@ func TestNobodyOwnsWhatHasNoOwner(t *testing.T) {
 	resolved, _ := Step(at(Unknown, 1), Resolve{Now: t0, Terms: terms})
 	for _, e := range []Event{
 		Complete{Now: t0, Terms: terms}, Fail{Now: t0, Terms: terms}, Release{Now: t0, Terms: terms}, Renew{Now: t0, Terms: terms},
+		Leave{Now: t0, Terms: terms, Until: t0},
 	} {
 		for _, r := range []Record{resolved, reopenedUnderAlice(), forgottenUnderAlice(), {}} {
 			if next, verdict := Step(r, e); verdict != VerdictLost || next.Version != r.Version {
