@@ -150,7 +150,7 @@ func (e *engine) afterClaim(ctx context.Context, over protocol.Version, sent pro
 func (e *engine) begin(ctx context.Context, a *attempt) error {
 	for try := 0; ; try++ {
 		if ctx.Err() != nil {
-			return &notBegun{err: context.Cause(ctx)}
+			return fmt.Errorf("not begun: %w", context.Cause(ctx))
 		}
 		if time.Until(a.proven) >= e.terms.Lease/2 {
 			return nil
@@ -162,7 +162,7 @@ func (e *engine) begin(ctx context.Context, a *attempt) error {
 			return err
 		}
 		if err != nil && !e.cfg.pause(ctx, try) {
-			return &notBegun{err: context.Cause(ctx)}
+			return fmt.Errorf("not begun: %w", context.Cause(ctx))
 		}
 	}
 }

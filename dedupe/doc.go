@@ -45,11 +45,10 @@
 //
 // # What handlers may do
 //
-// A handler may panic (a failure, with the stack from the panic down to the
-// handler), end its goroutine (a failure), return what is too large or cannot
-// be encoded (it is completed; the record keeps a marker, and only its own
-// caller gets the value), change its input (the name was taken before), and
-// ignore its cancellation (its caller waits, and the name stays its own for as
-// long as its lease can be renewed). Its errors may say more about themselves by
-// methods: Permanent, OutcomeUnknown, Down and Unavailable; see docs/dedupe.md.
+// A handler may panic (a failure, with its stack), end its goroutine (a failure),
+// return a result that is too large or cannot be encoded (it is completed; the
+// record keeps a marker, and only its own caller gets the value), change its input
+// (the name was taken before), and ignore its cancellation (its caller waits, and
+// the name stays held for as long as its lease can be renewed). Its errors may say
+// more about themselves by methods: see package failure and docs/dedupe.md.
 package dedupe

@@ -218,12 +218,34 @@ func (e *unavailable) Reason() string {
 // Unavailable reports true: nothing was counted; try again in place.
 func (e *unavailable) Unavailable() bool { return true }
 
-// notBegun is the failure of an attempt that held the name, and whose handler
-// was not called because its caller stops.
-type notBegun struct{ err error }
+// leftRunning is the error of an attempt that has left work running elsewhere: the
+// name stays held until that must be over.
+type leftRunning struct {
+	attempts int
+	after    time.Duration // until then, with the skew margin
+	stopped  bool          // the caller stops; the attempt does not count
+	err      error
+}
 
-func (e *notBegun) Error() string { return "not begun: " + e.err.Error() }
-func (e *notBegun) Unwrap() error { return e.err }
+func (e *leftRunning) Error() string {
+	return fmt.Sprintf("%v; the name stays held for %s", e.err, e.after.Round(time.Millisecond))
+}
+
+func (e *leftRunning) Unwrap() []error {
+	if e.stopped {
+		return []error{context.Canceled, e.err}
+	}
+	return []error{e.err}
+}
+
+// Deferred reports true: until the work elsewhere is over, trying again is no use.
+func (e *leftRunning) Deferred() bool { return true }
+
+// RetryAfter returns how long the name stays held.
+func (e *leftRunning) RetryAfter() time.Duration { return e.after }
+
+// AttemptsCounted returns how many attempts the name has had.
+func (e *leftRunning) AttemptsCounted() int { return e.attempts }
 
 // stopped is the error of an attempt that was cancelled because its caller
 // stops; its record has been released.

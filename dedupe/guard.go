@@ -101,7 +101,8 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 // A panic of fn is recorded as a failure, and then returned as an error, or
 // raised again (see [Config.Repanic]).
 //
-// Errors: fn's own, wrapped, when the name will be tried again;
+// Errors: fn's own, wrapped, when the name will be tried again (it has the method
+// Deferred when the work may still run elsewhere, see [failure.StillRunning]);
 // *[RejectedError] when it will not; *[InProgressError], *[MismatchError],
 // *[ExhaustedError] and *[UnknownOutcomeError] when fn did not run (or, the
 // last, was parked); *[EffectError] when a write handed to [AddEffect] failed;
@@ -201,7 +202,7 @@ func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (pro
 		if err = e.begin(ctx, a); errors.Is(err, ErrLeaseLost) {
 			continue // before it ran: whoever has the name now, ask again
 		} else if err != nil {
-			rec, err := e.settle(ctx, a, output{}, err)
+			rec, err := e.settle(ctx, a, output{}, handled{err: err, stop: ctx.Err(), notBegun: true})
 			return rec, false, err
 		}
 		rec, err := e.run(ctx, a, fn)

@@ -11,8 +11,8 @@ import (
 // They are called in the goroutine that does the work, with no lock held: they
 // should be quick, and must not call the guard. Renewed and LeaseLost come beside
 // the handler, for one attempt one after the other and all before its Settled; a
-// slow one holds up its own attempt's end, and nobody's lease. An op is "claim",
-// "renew", "complete", "fail" or "release".
+// slow one holds up its own attempt's end, and no lease. An op is "claim", "renew",
+// "complete", "fail", "release" or "leave".
 type Hooks struct {
 	// Claimed: an attempt holds the name, and its handler is about to be called.
 	// Each is followed by one Settled.
@@ -40,9 +40,10 @@ type Hooks struct {
 	// CompletedLate: the completion was accepted after the lease had lapsed.
 	CompletedLate func(a Attempt)
 	// Settled: an attempt has ended, whose handler ran for so long. outcome is
-	// "completed", "retrying", "rejected", "unknown", "released", "lost" (to
-	// another attempt), or "unrecorded" (the store did not take it in time). err
-	// is what Do returns.
+	// "completed", "retrying", "rejected", "unknown", "released", "left" (its work
+	// may still run elsewhere, so that the name stays held), "lost" (to another
+	// attempt), or "unrecorded" (the store did not take it in time). err is what Do
+	// returns.
 	Settled func(a Attempt, outcome string, took time.Duration, err error)
 
 	// Conflicted: a write met a record that had changed since it was read.

@@ -2,12 +2,12 @@ package dedupe
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/failure"
 )
 
 // flights are the attempts that run in this process, by name. A second one of
@@ -28,15 +28,15 @@ type flight struct {
 
 	// Set before done closes.
 	rec   *protocol.Record // completed, unless final or retryable
-	ended ending
+	ended turnEnd
 }
 
-type ending uint8
+type turnEnd uint8
 
 const (
-	endedCompleted ending = iota // rec holds the outcome
-	endedFinally                 // the name has another outcome that the store will tell
-	endedOpen                    // the name is free, or nobody knows
+	endedCompleted turnEnd = iota // rec holds the outcome
+	endedFinally                  // the name has another outcome that the store will tell
+	endedOpen                     // the name is free, or nobody knows
 )
 
 // hold notes until when the name is held.
@@ -130,10 +130,10 @@ func (f *flights) leave(fl *flight, rec protocol.Record, err error) {
 	}
 	joined := rec // of its own, so that rec costs nothing where nobody has joined
 	fl.rec = &joined
-	switch p, ok := errors.AsType[permanentError](err); {
+	switch {
 	case err == nil && rec.Status == protocol.Completed:
 		fl.ended = endedCompleted
-	case ok && p.Permanent():
+	case failure.Is(err, failure.Permanent.Permanent):
 		fl.ended = endedFinally
 	default:
 		fl.ended = endedOpen

@@ -7,92 +7,99 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/failure"
 )
 
-// Behaviour that a handler's error may have, asked for by method so that
-// handlers need not import this package.
-type (
-	// permanentError: no retry can cure it.
-	permanentError interface {
-		error
-		Permanent() bool
-	}
-	// unknownOutcome: the work may have been done, or not.
-	unknownOutcome interface {
-		error
-		OutcomeUnknown() bool
-	}
-	// downError: the work never began, because what it needs is not there.
-	downError interface {
-		error
-		Down() bool
-	}
-	// unavailableError: what the work needs is known to be down for everybody (a
-	// breaker is open), so that this says nothing about the message.
-	unavailableError interface {
-		error
-		Unavailable() bool
-	}
-)
+// handled is how the call of a handler ended with an error.
+type handled struct {
+	err      error
+	lost     bool  // the handler was cancelled because its lease was lost
+	stop     error // of the caller's context when the handler returned; nil: not ended
+	notBegun bool  // the handler was not called
+}
 
-// failure is how a failed attempt is recorded and reported.
-type failure struct {
+// ending is how a failed attempt is recorded and reported.
+type ending struct {
 	kind    protocol.FailKind
 	text    string
-	release bool // not counted: the work did not matter
-	stopped bool // because the caller stops
+	release bool          // not counted
+	stopped bool          // because the caller stops
+	rest    time.Duration // how long the work may still run elsewhere; 0: it does not
 }
 
-// judge decides what a handler's error means for the record.
-func judge(ctx context.Context, err error, lastDelivery, hold bool) failure {
-	f := failure{kind: protocol.FailRetryable, text: err.Error()}
-	if isDown(err) {
-		f.release = true // also on the last delivery: it is tried again in place
-		return f
-	}
-	if e, ok := errors.AsType[permanentError](err); ok && e.Permanent() {
-		f.kind = protocol.FailPermanent
-		return f
-	}
-	_, notBegun := errors.AsType[*notBegun](err)
-	stopped := ctx.Err() != nil && causedBy(ctx, err)
-	uncertain := stopped || errors.Is(err, ErrLeaseLost)
-	if e, ok := errors.AsType[unknownOutcome](err); ok && e.OutcomeUnknown() {
-		uncertain = true
-	}
+// judge decides what a handler's error means for the record. First match wins:
+//
+//   - the lease was lost: a failure (under Hold: UNKNOWN)
+//   - [failure.Permanent]: rejected
+//   - [failure.Down], [failure.Unavailable], [failure.Deferred]: released, not counted
+//   - the caller's context was cancelled: released, not counted (under Hold: UNKNOWN);
+//     on the last delivery rejected
+//   - the caller's deadline has passed, the handler panicked or ended its goroutine,
+//     or the outcome is unknown: a failure (under Hold: UNKNOWN)
+//   - otherwise a failure
+//
+// In place of a release at a stop, or of a failure, the attempt leaves when its error
+// is [failure.StillRunning]. The text and the wrapping of the error do not matter: a
+// handler's error for a cancelled call need not wrap the context's.
+func judge(h handled, lastDelivery, hold bool) ending {
+	end := ending{kind: protocol.FailRetryable, text: h.err.Error()}
+	stopped := h.notBegun || !h.lost && errors.Is(h.stop, context.Canceled)
+	rest := stillRunning(h.err)
+	uncertain := h.lost || h.stop != nil || rest > 0 || panicked(h.err) || failure.Is(h.err, failure.OutcomeUnknown.OutcomeUnknown)
 	switch {
-	case uncertain && hold && !notBegun:
-		f.kind = protocol.FailUnknown
+	case !h.lost && failure.Is(h.err, failure.Permanent.Permanent):
+		end.kind = protocol.FailPermanent
+	case !h.lost && uncounted(h.err):
+		end.release = true // also on the last delivery: it is tried again in place
+	case hold && uncertain && !h.notBegun:
+		end.kind = protocol.FailUnknown
+	case rest > 0:
+		end.rest, end.stopped = rest, stopped
 	case stopped && lastDelivery:
-		f.text, f.stopped = "stopped: "+f.text, true
+		end.text, end.stopped = "stopped: "+end.text, true
 	case stopped:
-		f.release, f.stopped = true, true
+		end.release, end.stopped = true, true
 	}
-	return f
+	return end
 }
 
-// isDown reports whether err says that the attempt does not count.
+// uncounted reports whether err says that the attempt does not count.
+func uncounted(err error) bool {
+	return isDown(err) || failure.Is(err, failure.Deferred.Deferred)
+}
+
+// isDown reports whether err says that something the work needs is down.
 func isDown(err error) bool {
-	if e, ok := errors.AsType[downError](err); ok && e.Down() {
-		return true
-	}
-	e, ok := errors.AsType[unavailableError](err)
-	return ok && e.Unavailable()
+	return failure.Is(err, failure.Down.Down) || failure.Is(err, failure.Unavailable.Unavailable)
 }
 
-// causedBy reports whether err comes of the end of ctx.
-func causedBy(ctx context.Context, err error) bool {
-	return errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))
+// stillRunning returns for how long the work may still run elsewhere.
+func stillRunning(err error) time.Duration {
+	e, ok := errors.AsType[failure.StillRunning](err)
+	if !ok || e.RunningUntil().IsZero() {
+		return 0
+	}
+	return max(0, time.Until(e.RunningUntil()))
+}
+
+// panicked reports whether err stands for a handler that did not return.
+func panicked(err error) bool {
+	_, ok := errors.AsType[*panicError](err)
+	return ok || errors.Is(err, errGoexit)
 }
 
 // wrap turns the handler's error into what Do returns, given the record that
 // was written.
-func (f failure) wrap(rec protocol.Record, err error) error {
+func (f ending) wrap(rec protocol.Record, err error, t protocol.Terms) error {
 	switch {
+	case f.rest > 0:
+		return &leftRunning{attempts: rec.Attempts, after: f.rest + t.Skew, stopped: f.stopped, err: err}
 	case f.release && f.stopped:
 		return &stopped{attempts: rec.Attempts, err: err}
-	case f.release:
+	case f.release && isDown(err):
 		return &unavailable{released: true, err: err}
+	case f.release:
+		return &failedError{rec.Attempts, err} // which is Deferred
 	case rec.Status == protocol.Unknown:
 		return &UnknownOutcomeError{Name: rec.Name, Attempts: rec.Attempts, Text: rec.Error, Err: err}
 	case rec.Status == protocol.Rejected:

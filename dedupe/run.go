@@ -26,10 +26,7 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record,
 	e.hookClaimed(a)
 	// Once more: the hook may have taken long, or this goroutine's turn.
 	if err := e.begin(ctx, a); err != nil {
-		if errors.Is(err, ErrLeaseLost) {
-			err = &notBegun{err: err}
-		}
-		return e.settle(ctx, a, output{}, err)
+		return e.settle(ctx, a, output{}, handled{err: err, stop: ctx.Err(), notBegun: true})
 	}
 	e.renewals.add(ctx, a)
 	begun := time.Now()
@@ -38,17 +35,21 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record,
 		if !ended { // fn has ended this goroutine: nothing but deferred calls will run
 			a.took = time.Since(begun)
 			e.renewals.remove(a)
-			_, _ = e.settle(ctx, a, output{}, errGoexit)
+			_, _ = e.settle(ctx, a, output{}, handled{err: errGoexit, lost: lostLease(working), stop: ctx.Err()})
 		}
 	}()
 	out, err := call(working, fn)
 	ended, a.took = true, time.Since(begun)
+	h := handled{err: err, lost: lostLease(working), stop: ctx.Err()}
 	e.renewals.remove(a)
-	if err != nil && errors.Is(context.Cause(working), ErrLeaseLost) && !errors.Is(err, ErrLeaseLost) {
-		err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
+	if err != nil && h.lost && !errors.Is(err, ErrLeaseLost) {
+		h.err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
 	}
-	return e.settle(ctx, a, out, err)
+	return e.settle(ctx, a, out, h)
 }
+
+// lostLease reports whether a handler's context was cancelled because of its lease.
+func lostLease(working context.Context) bool { return errors.Is(context.Cause(working), ErrLeaseLost) }
 
 // call turns a panic of fn into an error.
 func call(ctx context.Context, fn work) (out output, err error) {

@@ -12,7 +12,7 @@ import (
 
 // settle records what the handler returned and turns it into Do's answer. The
 // handler's writes are committed with its completion, or not at all.
-func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) (rec protocol.Record, res error) {
+func (e *engine) settle(ctx context.Context, a *attempt, out output, h handled) (rec protocol.Record, res error) {
 	outcome := "lost"
 	defer func() {
 		if a.ran {
@@ -20,42 +20,56 @@ func (e *engine) settle(ctx context.Context, a *attempt, out output, err error) 
 		}
 	}()
 	writes := a.effects.end()
-	if err == nil {
+	if h.err == nil {
 		rec, verdict, werr := e.write(ctx, a, "complete", writes, func(now time.Time) protocol.Event {
 			return protocol.Complete{Now: now, Owner: a.owner, Terms: e.terms, Result: out.data, ResultType: out.mediaType}
 		})
 		if _, failed := errors.AsType[*EffectError](werr); !failed {
-			outcome, err = e.ended(a, rec, verdict, werr)
-			return rec, err
+			outcome, res = e.ended(a, rec, verdict, werr)
+			return rec, res
 		}
-		err = werr
+		h.err = werr
 	}
-	f := judge(ctx, err, a.key.LastDelivery, e.terms.Hold)
-	op := "fail"
-	if f.release {
-		op = "release"
-	}
-	rec, verdict, werr := e.write(ctx, a, op, nil, func(now time.Time) protocol.Event {
-		if f.release {
-			return protocol.Release{Now: now, Owner: a.owner, Terms: e.terms}
-		}
-		return protocol.Fail{
-			Now: now, Owner: a.owner, Terms: e.terms,
-			Kind: f.kind, Error: f.text, LastDelivery: a.key.LastDelivery,
-		}
-	})
+	f := judge(h, a.key.LastDelivery, e.terms.Hold)
+	op, event := e.failing(a, f)
+	rec, verdict, werr := e.write(ctx, a, op, nil, event)
 	if verdict == protocol.VerdictReplay && werr == nil {
 		// A commit was thought to have failed, and has been applied after all.
 		outcome = "completed"
 		return rec, nil
 	}
 	if outcome, werr = e.ended(a, rec, verdict, werr); werr != nil {
-		return protocol.Record{}, fmt.Errorf("%w (after: %w)", werr, err)
+		return protocol.Record{}, fmt.Errorf("%w (after: %w)", werr, h.err)
 	}
-	if f.release {
+	switch {
+	case f.release:
 		outcome = "released"
+	case f.rest > 0:
+		outcome = "left"
 	}
-	return protocol.Record{}, f.wrap(rec, err)
+	return protocol.Record{}, f.wrap(rec, h.err, e.terms)
+}
+
+// failing returns the write that records f, and its name.
+func (e *engine) failing(a *attempt, f ending) (op string, event func(time.Time) protocol.Event) {
+	switch {
+	case f.release:
+		return "release", func(now time.Time) protocol.Event {
+			return protocol.Release{Now: now, Owner: a.owner, Terms: e.terms}
+		}
+	case f.rest > 0:
+		until := e.now().Add(f.rest)
+		return "leave", func(now time.Time) protocol.Event {
+			return protocol.Leave{Now: now, Owner: a.owner, Terms: e.terms, Until: until, Counted: !f.stopped, Error: f.text}
+		}
+	default:
+		return "fail", func(now time.Time) protocol.Event {
+			return protocol.Fail{
+				Now: now, Owner: a.owner, Terms: e.terms,
+				Kind: f.kind, Error: f.text, LastDelivery: a.key.LastDelivery,
+			}
+		}
+	}
 }
 
 // ended is what a final write came to: its name for hooks, and the error when

@@ -2,10 +2,10 @@ package dedupe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/failure"
 )
 
 // Store keeps one [protocol.Record] per ID. Implementations are safe for concurrent
@@ -73,8 +73,7 @@ func (e *EffectError) Unwrap() error { return e.Err }
 
 // Permanent reports whether Err says that no retry can cure it.
 func (e *EffectError) Permanent() bool {
-	p, ok := errors.AsType[permanentError](e.Err)
-	return ok && p.Permanent()
+	return failure.Is(e.Err, failure.Permanent.Permanent)
 }
 
 // ConflictError says that a Swap lost: somebody else (or an earlier try of our

@@ -1,0 +1,152 @@
+package dedupe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/failure"
+)
+
+// stillRunning is the error of a handler whose request may still be served.
+type stillRunning struct{ until time.Time }
+
+func (stillRunning) Error() string             { return "no answer" }
+func (e stillRunning) RunningUntil() time.Time { return e.until }
+
+// leaves is a handler that gives up waiting after a second, while its work may run
+// for so much longer.
+func leaves(rest time.Duration) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) {
+		time.Sleep(time.Second)
+		return "", fmt.Errorf("post: %w", stillRunning{time.Now().Add(rest)})
+	}
+}
+
+func TestLeave(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hold, stop, last bool
+		rest             time.Duration
+		status           protocol.Status
+		attempts         int
+		held             bool   // the name, until the work is over
+		outcome          string // as told to Settled
+	}{
+		"the name stays held":          {rest: time.Minute, status: protocol.InProgress, attempts: 1, held: true, outcome: "left"},
+		"longer than a lease":          {rest: time.Hour, status: protocol.InProgress, attempts: 1, held: true, outcome: "left"},
+		"the work is over":             {rest: -time.Second, status: protocol.Retrying, attempts: 1, outcome: "retrying"},
+		"a stop does not count":        {stop: true, rest: time.Minute, status: protocol.InProgress, attempts: 0, held: true, outcome: "left"},
+		"on the last delivery":         {last: true, rest: time.Minute, status: protocol.InProgress, attempts: 1, held: true, outcome: "left"},
+		"under hold":                   {hold: true, rest: time.Minute, status: protocol.Unknown, attempts: 1, outcome: "unknown"},
+		"under hold, when it is over":  {hold: true, rest: -time.Second, status: protocol.Retrying, attempts: 1, outcome: "retrying"},
+		"under hold, when it is ended": {hold: true, stop: true, rest: time.Minute, status: protocol.Unknown, attempts: 1, outcome: "unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				b.cfg.Hold = tc.hold
+				outcome := ""
+				b.cfg.Hooks.Settled = func(_ dedupe.Attempt, o string, _ time.Duration, _ error) { outcome = o }
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				k := key
+				k.LastDelivery = tc.last
+				var over time.Time
+				_, err := b.guard(t).Do(ctx, k, func(context.Context) (string, error) {
+					if tc.stop {
+						cancel()
+					}
+					over = time.Now().Add(time.Second + tc.rest)
+					return leaves(tc.rest)(ctx)
+				})
+				r := b.record(t)
+				if r.Status != tc.status || r.Attempts != tc.attempts || outcome != tc.outcome {
+					t.Fatalf("%s after %d attempts, settled as %q: %v", r.Status, r.Attempts, outcome, err)
+				}
+				if !tc.held {
+					return
+				}
+				if !r.LeaseUntil.Equal(over) || r.Error == "" {
+					t.Errorf("held until %s for %q, want %s", r.LeaseUntil, r.Error, over)
+				}
+				again, ok := errors.AsType[failure.RetryAfter](err)
+				if !ok || !failure.Is(err, failure.Deferred.Deferred) || again.RetryAfter() != tc.rest+dedupe.DefaultSkew {
+					t.Errorf("not deferred until the work is over: %v", err)
+				}
+				if errors.Is(err, context.Canceled) != tc.stop {
+					t.Errorf("%v is a stop: %v", err, !tc.stop)
+				}
+				if !errors.As(err, new(stillRunning)) {
+					t.Errorf("%v does not wrap the handler's error", err)
+				}
+				time.Sleep(tc.rest + dedupe.DefaultSkew)
+				if _, err := b.guard(t).Do(t.Context(), k, returns("", nil)); !errors.As(err, new(*dedupe.InProgressError)) {
+					t.Errorf("at the end of the margin: %v", err)
+				}
+				time.Sleep(time.Millisecond)
+				if _, err := b.guard(t).Do(t.Context(), k, returns("", nil)); err != nil {
+					t.Errorf("after it: %v", err)
+				}
+				if got := b.record(t).Attempts; got != tc.attempts+1 {
+					t.Errorf("%d attempts in the end", got)
+				}
+			})
+		})
+	}
+}
+
+func TestLeaveUsesUpAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		b.cfg.MaxAttempts = 2
+		for range 2 {
+			_, err := b.guard(t).Do(t.Context(), key, leaves(time.Minute))
+			if !failure.Is(err, failure.Deferred.Deferred) {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute + 3*time.Second)
+		}
+		_, err := b.guard(t).Do(t.Context(), key, returns("", nil))
+		if e, ok := errors.AsType[*dedupe.ExhaustedError](err); !ok || e.Text != "post: no answer" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// One write, whose answer may be lost, and no renewal after it.
+func TestLeaveIsOneWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		lost, writes, own := false, 0, 0
+		b.store.after = func(next protocol.Record) error {
+			writes++
+			if next.Error != "" && !lost {
+				lost = true
+				return errNetwork
+			}
+			return nil
+		}
+		b.cfg.Hooks.OwnWrite = func(op, _ string) {
+			if op == "leave" {
+				own++
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := b.guard(t).Do(ctx, key, func(ctx context.Context) (string, error) {
+			cancel() // not counted: applied twice it would be -1
+			return leaves(time.Hour)(ctx)
+		})
+		if !failure.Is(err, failure.Deferred.Deferred) || !lost || own != 1 {
+			t.Errorf("lost %v, recognised %d times: %v", lost, own, err)
+		}
+		time.Sleep(time.Hour - time.Minute)
+		if r := b.record(t); writes != 2 || r.Attempts != 0 {
+			t.Errorf("%d writes, %d attempts", writes, r.Attempts)
+		}
+	})
+}
