@@ -24,7 +24,7 @@ func (e *engine) claim(ctx context.Context, a *attempt) (protocol.Verdict, error
 		next, verdict := protocol.Step(cur, e.claimOf(a, now))
 		if next.Version == cur.Version {
 			if verdict == protocol.VerdictApply {
-				e.hookOwnWrite("claim", a.key.Name)
+				e.hooks.OwnWrite(a.Attempt, "claim")
 			} else {
 				was = cur
 			}
@@ -39,11 +39,11 @@ func (e *engine) claim(ctx context.Context, a *attempt) (protocol.Verdict, error
 			return verdict, nil
 		}
 		if conflict, ok := errors.AsType[*ConflictError](err); ok {
-			e.hookConflicted("claim", a.key.Name)
+			e.hooks.Conflicted(a.Attempt, "claim")
 			cur = conflict.Current
 			continue
 		}
-		e.hookStoreFailed("claim", a.key.Name, err)
+		e.hooks.StoreFailed(a.Attempt, "claim", err)
 		if !e.cfg.pause(ctx, try) {
 			err = fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)
 			if attempts, free := e.giveUp(ctx, cur.Version, sent, a.owner); free {
@@ -80,10 +80,12 @@ func (e *engine) known(ctx context.Context, key Key) protocol.Record {
 // decided notes the record as it stands after a claim on was, built at start,
 // when the clock said now.
 func (e *engine) decided(a *attempt, was, rec protocol.Record, v protocol.Verdict, start, now time.Time) {
-	a.Attempt = Attempt{Name: rec.Name, Fence: rec.Fence, Number: rec.Attempts}
+	a.Fence, a.Number = rec.Fence, rec.Attempts
 	a.lease = lease{rec, provenUntil(rec, start, now)}
 	a.takeover = was.Status == protocol.InProgress
-	e.hookUncompared(was, a.key)
+	if none := (protocol.Fingerprint{}); was.Fingerprint != none && a.key.Fingerprint != none && !was.Fingerprint.Comparable(a.key.Fingerprint) {
+		e.hooks.Uncompared(a.key.attempt())
+	}
 	if v == protocol.VerdictApply {
 		a.flight.hold(a.proven)
 	}

@@ -134,6 +134,7 @@ func (c Config) withDefaults() Config {
 	if c.Random == nil {
 		c.Random = rand.Float64
 	}
+	c.Hooks = c.Hooks.withDefaults()
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }

@@ -18,6 +18,7 @@ type Guard[R any] struct{ e *engine }
 type engine struct {
 	store    Store
 	cfg      Config
+	hooks    Hooks // cfg.Hooks, none of them nil
 	terms    protocol.Terms
 	flights  flights
 	cache    *cache // nil: off
@@ -31,7 +32,7 @@ func New[R any](s Store, cfg Config) (*Guard[R], error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("dedupe: %w", err)
 	}
-	e := &engine{store: s, cfg: cfg, terms: cfg.terms()}
+	e := &engine{store: s, cfg: cfg, hooks: cfg.Hooks, terms: cfg.terms()}
 	e.renewals.engine = e
 	if cfg.CacheAge > 0 {
 		c, err := newCache(cfg.CacheBytes, cfg.CacheAge)
@@ -54,6 +55,9 @@ type Key struct {
 	SeenBefore   bool                 // it was delivered before, so reading before claiming is likely to save a write
 }
 
+// attempt returns what hooks get to know before an attempt begins.
+func (k Key) attempt() Attempt { return Attempt{Name: k.Name, MessageID: k.MessageID} }
+
 // Result is the outcome of a name.
 type Result[R any] struct {
 	// Value is what the work returned: now, or, when Replayed, as recorded.
@@ -71,9 +75,10 @@ type Result[R any] struct {
 
 // Attempt identifies a running attempt to its handler.
 type Attempt struct {
-	Name   string
-	Fence  protocol.Version // rises from attempt to attempt of a name; a resource that remembers the highest can refuse a late one
-	Number int              // 1 for the first attempt
+	Name      string
+	MessageID string           // of the message that asked, see [Key]; empty when the caller gave none
+	Fence     protocol.Version // rises from attempt to attempt of a name; a resource that remembers the highest can refuse a late one
+	Number    int              // 1 for the first attempt
 }
 
 type attemptKey struct{}
@@ -166,15 +171,15 @@ func (e *engine) do(ctx context.Context, key Key, fn work) (rec protocol.Record,
 		return protocol.Record{}, false, err
 	}
 	if rec, ok := e.cache.get(key, e.now()); ok {
-		e.hookReplayed(rec, "cached")
+		e.hooks.Replayed(key.attempt(), "cached")
 		return rec, false, nil
 	}
 	fl, rec, err := e.flights.join(ctx, key, e.terms)
 	switch {
 	case err != nil:
-		return protocol.Record{}, false, e.hookRefused(key.Name, err)
+		return protocol.Record{}, false, e.hooks.refused(key.attempt(), err)
 	case fl == nil:
-		e.hookReplayed(rec, "joined")
+		e.hooks.Replayed(key.attempt(), "joined")
 		return rec, false, nil
 	}
 	defer func() { e.flights.leave(fl, rec, err) }()
@@ -188,16 +193,16 @@ func (e *engine) do(ctx context.Context, key Key, fn work) (rec protocol.Record,
 // attempt claims, runs and settles.
 func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (protocol.Record, bool, error) {
 	for {
-		a := &attempt{key: key, owner: newToken(), flight: fl}
+		a := &attempt{Attempt: key.attempt(), key: key, owner: newToken(), flight: fl}
 		verdict, err := e.claim(ctx, a)
 		switch {
 		case err != nil:
 			return protocol.Record{}, false, err
 		case verdict == protocol.VerdictReplay:
-			e.hookReplayed(a.rec, "recorded")
+			e.hooks.Replayed(key.attempt(), "recorded")
 			return a.rec, false, nil
 		case verdict != protocol.VerdictApply:
-			return protocol.Record{}, false, e.hookRefused(key.Name, refusal(a.rec, verdict, key, e.terms, e.now()))
+			return protocol.Record{}, false, e.hooks.refused(key.attempt(), refusal(a.rec, verdict, key, e.terms, e.now()))
 		}
 		if err = e.begin(ctx, a); errors.Is(err, ErrLeaseLost) {
 			continue // before it ran: whoever has the name now, ask again

@@ -3,16 +3,18 @@ package dedupe
 import (
 	"errors"
 	"time"
-
-	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Hooks let metrics, traces and consoles watch a [Guard]. A nil func is off.
+//
 // They are called in the goroutine that does the work, with no lock held: they
-// should be quick, and must not call the guard. Renewed and LeaseLost come beside
-// the handler, for one attempt one after the other and all before its Settled; a
-// slow one holds up its own attempt's end, and no lease. An op is "claim", "renew",
-// "complete", "fail", "release" or "leave".
+// should be quick, and must not call the guard. Renewed and LeaseLost are called
+// beside the handler, for one attempt one after the other and all before its
+// Settled; a slow one delays the end of its own attempt, and no lease.
+//
+// The [Attempt] says which name and message the call is about. Its Fence and Number
+// are 0 where no attempt has begun. An op is "claim", "renew", "complete", "fail",
+// "release" or "leave".
 type Hooks struct {
 	// Claimed: an attempt holds the name, and its handler is about to be called.
 	// Each is followed by one Settled.
@@ -22,20 +24,20 @@ type Hooks struct {
 	// Replayed: the recorded outcome was returned instead of running. kind is
 	// "recorded" (by the store), "cached" (seen here before), or "joined" (an
 	// attempt that was running here).
-	Replayed func(name, kind string)
+	Replayed func(a Attempt, kind string)
 	// Deferred: the name is held; the caller was told to look again.
-	Deferred func(name string, after time.Duration)
+	Deferred func(a Attempt, after time.Duration)
 	// Refused: nothing ran. reason is "mismatch", "rejected", "exhausted",
 	// "unknown", or "unreadable".
-	Refused func(name, reason string)
+	Refused func(a Attempt, reason string)
 	// Uncompared: the recorded fingerprint was taken in another way than the
 	// claim's, so that the payloads could not be compared.
-	Uncompared func(name string)
+	Uncompared func(a Attempt)
 
 	// Renewed: a renewal was answered; err is nil when the lease is extended.
 	Renewed func(a Attempt, err error)
-	// LeaseLost: the lease could not be proven any longer, or is somebody
-	// else's; the handler's context is cancelled.
+	// LeaseLost: the lease could not be proven any longer, or another attempt has
+	// the name; the handler's context is cancelled.
 	LeaseLost func(a Attempt)
 	// CompletedLate: the completion was accepted after the lease had lapsed.
 	CompletedLate func(a Attempt)
@@ -47,51 +49,49 @@ type Hooks struct {
 	Settled func(a Attempt, outcome string, took time.Duration, err error)
 
 	// Conflicted: a write met a record that had changed since it was read.
-	Conflicted func(op, name string)
+	Conflicted func(a Attempt, op string)
 	// OwnWrite: a conflict turned out to be an own write whose answer was lost.
-	OwnWrite func(op, name string)
+	OwnWrite func(a Attempt, op string)
 	// StoreFailed: a call failed without a verdict; it is tried again.
-	StoreFailed func(op, name string, err error)
+	StoreFailed func(a Attempt, op string, err error)
 }
 
-// hookClaimed tells of an attempt whose handler is about to be called.
-func (e *engine) hookClaimed(a *attempt) {
-	if h := e.cfg.Hooks.TookOver; h != nil && a.takeover {
-		h(a.Attempt)
-	}
-	if h := e.cfg.Hooks.Claimed; h != nil {
-		h(a.Attempt)
-	}
-}
-
-// hookUncompared tells of a fingerprint that was not compared, because it was
-// taken in another way than the recorded one.
-func (e *engine) hookUncompared(was protocol.Record, key Key) {
-	none := protocol.Fingerprint{}
-	if was.Fingerprint == none || key.Fingerprint == none || was.Fingerprint.Comparable(key.Fingerprint) {
-		return
-	}
-	if h := e.cfg.Hooks.Uncompared; h != nil {
-		h(key.Name)
-	}
-}
-
-func (e *engine) hookReplayed(rec protocol.Record, kind string) {
-	if h := e.cfg.Hooks.Replayed; h != nil {
-		h(rec.Name, kind)
-	}
-}
-
-// hookRefused tells of an err that kept a name from running, and returns it.
-func (e *engine) hookRefused(name string, err error) error {
-	if d, ok := errors.AsType[*InProgressError](err); ok {
-		if h := e.cfg.Hooks.Deferred; h != nil {
-			h(name, d.After)
+// withDefaults returns a copy of h in which every func may be called.
+func (h Hooks) withDefaults() Hooks {
+	plain := func(Attempt) {}
+	text := func(Attempt, string) {}
+	failing := func(Attempt, error) {}
+	for _, f := range []*func(Attempt){&h.Claimed, &h.TookOver, &h.Uncompared, &h.LeaseLost, &h.CompletedLate} {
+		if *f == nil {
+			*f = plain
 		}
-		return err
 	}
-	if reason := refusedFor(err); reason != "" && e.cfg.Hooks.Refused != nil {
-		e.cfg.Hooks.Refused(name, reason)
+	for _, f := range []*func(Attempt, string){&h.Replayed, &h.Refused, &h.Conflicted, &h.OwnWrite} {
+		if *f == nil {
+			*f = text
+		}
+	}
+	if h.Renewed == nil {
+		h.Renewed = failing
+	}
+	if h.Deferred == nil {
+		h.Deferred = func(Attempt, time.Duration) {}
+	}
+	if h.Settled == nil {
+		h.Settled = func(Attempt, string, time.Duration, error) {}
+	}
+	if h.StoreFailed == nil {
+		h.StoreFailed = func(Attempt, string, error) {}
+	}
+	return h
+}
+
+// refused calls the hook for an error that kept a name from running, and returns it.
+func (h Hooks) refused(a Attempt, err error) error {
+	if d, ok := errors.AsType[*InProgressError](err); ok {
+		h.Deferred(a, d.After)
+	} else if reason := refusedFor(err); reason != "" {
+		h.Refused(a, reason)
 	}
 	return err
 }
@@ -111,46 +111,4 @@ func refusedFor(err error) string {
 		return "unreadable"
 	}
 	return ""
-}
-
-func (e *engine) hookRenewed(a Attempt, err error) {
-	if h := e.cfg.Hooks.Renewed; h != nil {
-		h(a, err)
-	}
-}
-
-func (e *engine) hookLeaseLost(a Attempt) {
-	if h := e.cfg.Hooks.LeaseLost; h != nil {
-		h(a)
-	}
-}
-
-func (e *engine) hookCompletedLate(a Attempt) {
-	if h := e.cfg.Hooks.CompletedLate; h != nil {
-		h(a)
-	}
-}
-
-func (e *engine) hookSettled(a *attempt, outcome string, err error) {
-	if h := e.cfg.Hooks.Settled; h != nil {
-		h(a.Attempt, outcome, a.took, err)
-	}
-}
-
-func (e *engine) hookConflicted(op, name string) {
-	if h := e.cfg.Hooks.Conflicted; h != nil {
-		h(op, name)
-	}
-}
-
-func (e *engine) hookOwnWrite(op, name string) {
-	if h := e.cfg.Hooks.OwnWrite; h != nil {
-		h(op, name)
-	}
-}
-
-func (e *engine) hookStoreFailed(op, name string, err error) {
-	if h := e.cfg.Hooks.StoreFailed; h != nil {
-		h(op, name, err)
-	}
 }

@@ -16,25 +16,30 @@ import (
 func watch(b *bench) *[]string {
 	var mu sync.Mutex
 	var said []string
-	say := func(format string, args ...any) {
+	say := func(a dedupe.Attempt, format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
+		if a.Name != key.Name || a.MessageID != key.MessageID {
+			format += fmt.Sprintf(" (of name %q and message %q)", a.Name, a.MessageID)
+		}
 		said = append(said, fmt.Sprintf(format, args...))
 	}
 	b.cfg.Hooks = dedupe.Hooks{
-		Claimed:       func(a dedupe.Attempt) { say("claimed %d", a.Number) },
-		TookOver:      func(a dedupe.Attempt) { say("took over %d", a.Number) },
-		Replayed:      func(_, kind string) { say("replayed %s", kind) },
-		Deferred:      func(_ string, after time.Duration) { say("deferred %s", after) },
-		Refused:       func(_, reason string) { say("refused %s", reason) },
-		Uncompared:    func(string) { say("uncompared") },
-		Renewed:       func(_ dedupe.Attempt, err error) { say("renewed %v", err) },
-		LeaseLost:     func(dedupe.Attempt) { say("lease lost") },
-		CompletedLate: func(dedupe.Attempt) { say("completed late") },
-		Settled:       func(_ dedupe.Attempt, outcome string, took time.Duration, _ error) { say("%s after %s", outcome, took) },
-		Conflicted:    func(op, _ string) { say("conflict %s", op) },
-		OwnWrite:      func(op, _ string) { say("own %s", op) },
-		StoreFailed:   func(op, _ string, err error) { say("failed %s: %v", op, err) },
+		Claimed:       func(a dedupe.Attempt) { say(a, "claimed %d", a.Number) },
+		TookOver:      func(a dedupe.Attempt) { say(a, "took over %d", a.Number) },
+		Replayed:      func(a dedupe.Attempt, kind string) { say(a, "replayed %s", kind) },
+		Deferred:      func(a dedupe.Attempt, after time.Duration) { say(a, "deferred %s", after) },
+		Refused:       func(a dedupe.Attempt, reason string) { say(a, "refused %s", reason) },
+		Uncompared:    func(a dedupe.Attempt) { say(a, "uncompared") },
+		Renewed:       func(a dedupe.Attempt, err error) { say(a, "renewed %v", err) },
+		LeaseLost:     func(a dedupe.Attempt) { say(a, "lease lost") },
+		CompletedLate: func(a dedupe.Attempt) { say(a, "completed late") },
+		Settled: func(a dedupe.Attempt, outcome string, took time.Duration, _ error) {
+			say(a, "%s after %s", outcome, took)
+		},
+		Conflicted:  func(a dedupe.Attempt, op string) { say(a, "conflict %s", op) },
+		OwnWrite:    func(a dedupe.Attempt, op string) { say(a, "own %s", op) },
+		StoreFailed: func(a dedupe.Attempt, op string, err error) { say(a, "failed %s: %v", op, err) },
 	}
 	return &said
 }

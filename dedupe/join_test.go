@@ -55,7 +55,7 @@ func TestSixtyJoinersOfAShortLeaderGetItsResultWithoutACall(t *testing.T) {
 		writes, joined := 0, 0
 		b.store.before = func(dedupe.Record) error { writes++; return nil }
 		var mu sync.Mutex
-		b.cfg.Hooks.Replayed = func(_, kind string) {
+		b.cfg.Hooks.Replayed = func(_ dedupe.Attempt, kind string) {
 			mu.Lock()
 			defer mu.Unlock()
 			if kind == "joined" {
@@ -180,7 +180,7 @@ func TestACompletedNameIsAnsweredFromMemoryForAMinute(t *testing.T) {
 					first = b.guard(t)
 				}
 				var kinds []string
-				b.cfg.Hooks.Replayed = func(_, kind string) { kinds = append(kinds, kind) }
+				b.cfg.Hooks.Replayed = func(_ dedupe.Attempt, kind string) { kinds = append(kinds, kind) }
 				if !other {
 					g = b.guard(t)
 					first = g
@@ -282,7 +282,7 @@ func TestTheCacheIsBoundedByBytes(t *testing.T) {
 		b := setup()
 		b.cfg.CacheBytes = 20 << 10
 		cached := 0
-		b.cfg.Hooks.Replayed = func(_, kind string) {
+		b.cfg.Hooks.Replayed = func(_ dedupe.Attempt, kind string) {
 			if kind == "cached" {
 				cached++
 			}

@@ -131,7 +131,7 @@ func TestLeaveIsOneWrite(t *testing.T) {
 			}
 			return nil
 		}
-		b.cfg.Hooks.OwnWrite = func(op, _ string) {
+		b.cfg.Hooks.OwnWrite = func(_ dedupe.Attempt, op string) {
 			if op == "leave" {
 				own++
 			}

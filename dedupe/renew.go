@@ -174,7 +174,7 @@ func (r *renewals) fire() {
 	due, expired := r.decide(time.Now())
 	tell := make([]func(), len(expired))
 	for i, a := range expired {
-		tell[i] = a.renewal.tells(func() { r.engine.hookLeaseLost(a.Attempt) })
+		tell[i] = a.renewal.tells(func() { r.engine.hooks.LeaseLost(a.Attempt) })
 	}
 	r.mu.Unlock()
 
@@ -254,7 +254,7 @@ func (r *renewals) once(d dueRenewal) {
 	tell := d.w.tells(func() {
 		r.engine.hookRenewal(a.Attempt, err, ended)
 		if cancelled {
-			r.engine.hookLeaseLost(a.Attempt)
+			r.engine.hooks.LeaseLost(a.Attempt)
 		}
 	})
 	out := d.w.out
@@ -281,7 +281,7 @@ func (e *engine) renew(ctx context.Context, a Attempt, owner protocol.Token, l l
 // hookRenewal tells of a renewal, unless it failed because it was ended.
 func (e *engine) hookRenewal(a Attempt, err error, ended bool) {
 	if err == nil || !ended {
-		e.hookRenewed(a, err)
+		e.hooks.Renewed(a, err)
 	}
 }
 
@@ -302,9 +302,9 @@ func (e *engine) renewal(ctx context.Context, a Attempt, owner protocol.Token, l
 		if !ok {
 			return l, err
 		}
-		e.hookConflicted("renew", a.Name)
+		e.hooks.Conflicted(a, "renew")
 		if c := conflict.Current; c.OwnedBy(owner) && !c.LeaseUntil.Equal(l.rec.LeaseUntil) {
-			e.hookOwnWrite("renew", a.Name)
+			e.hooks.OwnWrite(a, "renew")
 		}
 		l.rec = conflict.Current
 	}

@@ -59,7 +59,7 @@ func TestAClaimAppliedLateIsAdoptedAndCountedOnce(t *testing.T) {
 			return 0, 0
 		}}
 		var own []string
-		b.cfg.Hooks.OwnWrite = func(op, _ string) { own = append(own, op) }
+		b.cfg.Hooks.OwnWrite = func(_ dedupe.Attempt, op string) { own = append(own, op) }
 		defer store.calls.Wait()
 		g, err := dedupe.New[string](store, b.cfg)
 		if err != nil {

@@ -23,7 +23,10 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record,
 	a.effects.recordID = a.rec.ID
 	a.effects.committer, _ = e.store.(Committer)
 
-	e.hookClaimed(a)
+	if a.takeover {
+		e.hooks.TookOver(a.Attempt)
+	}
+	e.hooks.Claimed(a.Attempt)
 	// Once more: the hook may have taken long, or this goroutine's turn.
 	if err := e.begin(ctx, a); err != nil {
 		return e.settle(ctx, a, output{}, handled{err: err, stop: ctx.Err(), notBegun: true})

@@ -16,7 +16,7 @@ func (e *engine) settle(ctx context.Context, a *attempt, out output, h handled) 
 	outcome := "lost"
 	defer func() {
 		if a.ran {
-			e.hookSettled(a, outcome, res)
+			e.hooks.Settled(a.Attempt, outcome, a.took, res)
 		}
 	}()
 	writes := a.effects.end()
@@ -115,14 +115,14 @@ func (e *engine) write(
 			return cur, verdict, nil
 		}
 		if next.Version == cur.Version {
-			e.hookOwnWrite(op, a.Name)
+			e.hooks.OwnWrite(a.Attempt, op)
 			return cur, verdict, nil
 		}
 		a.flight.asked = time.Now()
 		err := e.send(settling, a, op, cur.Version, next, writes)
 		if err == nil {
 			if next.Status == protocol.Completed && (cur.Status != protocol.InProgress || now.After(cur.LeaseUntil)) {
-				e.hookCompletedLate(a.Attempt)
+				e.hooks.CompletedLate(a.Attempt)
 			}
 			return next, verdict, nil
 		}
@@ -130,7 +130,7 @@ func (e *engine) write(
 		if !ok {
 			return protocol.Record{}, 0, err
 		}
-		e.hookConflicted(op, a.Name)
+		e.hooks.Conflicted(a.Attempt, op)
 		cur = conflict.Current
 	}
 }
@@ -148,7 +148,7 @@ func (e *engine) send(ctx context.Context, a *attempt, op string, old protocol.V
 		if err == nil || answered(err) {
 			return err
 		}
-		e.hookStoreFailed(op, a.Name, err)
+		e.hooks.StoreFailed(a.Attempt, op, err)
 		if !e.cfg.pause(ctx, try) {
 			return err
 		}

@@ -65,10 +65,10 @@ type storeWatch struct {
 // hooks adds to a guard's hooks what the watch needs.
 func (w *storeWatch) hooks(h dedupe.Hooks) dedupe.Hooks {
 	failed, claimed, replayed, settled := h.StoreFailed, h.Claimed, h.Replayed, h.Settled
-	h.StoreFailed = func(op, name string, err error) {
+	h.StoreFailed = func(a dedupe.Attempt, op string, err error) {
 		w.failed(time.Now(), err)
 		if failed != nil {
-			failed(op, name, err)
+			failed(a, op, err)
 		}
 	}
 	h.Claimed = func(a dedupe.Attempt) {
@@ -77,12 +77,12 @@ func (w *storeWatch) hooks(h dedupe.Hooks) dedupe.Hooks {
 			claimed(a)
 		}
 	}
-	h.Replayed = func(name, kind string) {
+	h.Replayed = func(a dedupe.Attempt, kind string) {
 		if kind == "recorded" { // by the store
 			w.answered()
 		}
 		if replayed != nil {
-			replayed(name, kind)
+			replayed(a, kind)
 		}
 	}
 	h.Settled = func(a dedupe.Attempt, outcome string, took time.Duration, err error) {

@@ -196,14 +196,14 @@ func TestStoreIsDownWhenItKeepsFailing(t *testing.T) {
 		}}
 		var seen []string
 		hooks := w.hooks(dedupe.Hooks{
-			StoreFailed: func(op, _ string, _ error) { seen = append(seen, op) },
+			StoreFailed: func(_ dedupe.Attempt, op string, _ error) { seen = append(seen, op) },
 			Claimed:     func(dedupe.Attempt) { seen = append(seen, "claimed") },
-			Replayed:    func(_, kind string) { seen = append(seen, kind) },
+			Replayed:    func(_ dedupe.Attempt, kind string) { seen = append(seen, kind) },
 			Settled:     func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) { seen = append(seen, outcome) },
 		})
 		fail := func(after time.Duration) {
 			time.Sleep(after)
-			hooks.StoreFailed("claim", "a", errors.New("no"))
+			hooks.StoreFailed(dedupe.Attempt{}, "claim", errors.New("no"))
 		}
 		expect := func(when string, want ...consumer.Condition) {
 			t.Helper()
@@ -223,11 +223,11 @@ func TestStoreIsDownWhenItKeepsFailing(t *testing.T) {
 		fail(storePatience)
 		fail(1)
 		expect("for long", consumer.Down)
-		hooks.Replayed("a", "cached")
+		hooks.Replayed(dedupe.Attempt{}, "cached")
 		hooks.Settled(dedupe.Attempt{}, "unrecorded", 0, nil)
 		expect("with no word from the store", consumer.Down)
 		hooks.Settled(dedupe.Attempt{}, "completed", 0, nil)
-		hooks.Replayed("a", "recorded")
+		hooks.Replayed(dedupe.Attempt{}, "recorded")
 		expect("answered", consumer.Down, consumer.Up)
 		want := "[claim claim claimed claim claim claim claim claim cached unrecorded completed recorded]"
 		if got := fmt.Sprint(seen); got != want {

@@ -136,14 +136,14 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 		feed(h, "m-1", "order-1", 10*time.Millisecond)
 		for _, kind := range []string{"recorded", "cached", "joined"} {
-			d.Replayed("order-1", kind)
+			d.Replayed(dedupe.Attempt{Name: "order-1"}, kind)
 		}
 		h.called()
 		h.called()
 		m := consumer.Message{ID: "m-2", ReceiveCount: 3, SentAt: time.Now()}
 		c.Received(1, 0)
 		h.keyed("m-2", "m-2-receipt", "order-2")
-		d.Deferred("order-2", time.Second)
+		d.Deferred(dedupe.Attempt{Name: "order-2"}, time.Second)
 		c.Handled(m, consumer.Disposition{Action: consumer.Release, Failure: true, Err: errors.New("card declined")}, time.Second)
 
 		f := h.figures(time.Now())
@@ -304,9 +304,9 @@ func TestTwoDeliveriesOfAMessageDoNotTakeEachOthersPlace(t *testing.T) {
 		t.Error("a settled attempt still holds its name")
 	}
 	c.Handled(second, consumer.Disposition{Action: consumer.Delete}, time.Second)
-	d.Refused("order-17", "mismatch") // nobody will tell which message that was
+	d.Refused(dedupe.Attempt{Name: "order-17"}, "mismatch") // nobody will tell which message that was
 	c.Ended(second, consumer.Disposition{Action: consumer.Delete})
-	d.Refused("order-17", "mismatch") // of an attempt that outlived its message
+	d.Refused(dedupe.Attempt{Name: "order-17"}, "mismatch") // of an attempt that outlived its message
 	if got := row().Name; got != "" {
 		t.Errorf("after both have ended their name is still %q", got)
 	}
@@ -334,7 +334,7 @@ func TestTheHistoryIsBounded(t *testing.T) {
 		name := fmt.Sprintf("%s-%d", long, i)
 		h.keyed(fmt.Sprint(i), "receipt", name)
 		d.Claimed(dedupe.Attempt{Name: name})
-		d.Refused(name, "mismatch")
+		d.Refused(dedupe.Attempt{Name: name}, "mismatch")
 	}
 	for i := range 1000 {
 		// The error differs in words, so that each is a group of its own.
@@ -366,13 +366,13 @@ func TestHooksAreChained(t *testing.T) {
 	})
 	d := h.DedupeHooks(dedupe.Hooks{
 		Claimed:  func(dedupe.Attempt) { next = append(next, "claimed") },
-		Replayed: func(string, string) { next = append(next, "replayed") },
+		Replayed: func(dedupe.Attempt, string) { next = append(next, "replayed") },
 		Settled:  func(dedupe.Attempt, string, time.Duration, error) { next = append(next, "settled") },
 	})
 	c.Received(1, 0)
 	d.Claimed(dedupe.Attempt{Name: "a"})
 	d.Settled(dedupe.Attempt{Name: "a"}, "completed", 0, nil)
-	d.Replayed("a", "cached")
+	d.Replayed(dedupe.Attempt{Name: "a"}, "cached")
 	c.Handled(consumer.Message{ID: "m"}, consumer.Disposition{Action: consumer.Delete}, 0)
 	c.Ended(consumer.Message{ID: "m"}, consumer.Disposition{})
 	if got := strings.Join(next, " "); got != "received claimed settled replayed handled ended" {

@@ -32,9 +32,9 @@ func (h *History) ConsumerHooks(next consumer.Hooks) consumer.Hooks {
 func (h *History) DedupeHooks(next dedupe.Hooks) dedupe.Hooks {
 	next.Claimed = then1(func(a dedupe.Attempt) { h.claimed(a.Name, a.Number, int64(a.Fence)) }, next.Claimed)
 	next.TookOver = then1(func(a dedupe.Attempt) { h.happened(a.Name, "took over", "") }, next.TookOver)
-	next.Replayed = then2(h.suppressed, next.Replayed)
-	next.Deferred = then2(func(name string, _ time.Duration) { h.suppressed(name, "deferred") }, next.Deferred)
-	next.Refused = then2(h.refused, next.Refused)
+	next.Replayed = then2(func(a dedupe.Attempt, kind string) { h.suppressed(a.Name, kind) }, next.Replayed)
+	next.Deferred = then2(func(a dedupe.Attempt, _ time.Duration) { h.suppressed(a.Name, "deferred") }, next.Deferred)
+	next.Refused = then2(func(a dedupe.Attempt, reason string) { h.refused(a.Name, reason) }, next.Refused)
 	next.Renewed = then2(func(a dedupe.Attempt, err error) {
 		if err == nil {
 			h.renewed(a.Name, int64(a.Fence))
@@ -49,8 +49,8 @@ func (h *History) DedupeHooks(next dedupe.Hooks) dedupe.Hooks {
 			settled(a, outcome, took, err)
 		}
 	}
-	next.OwnWrite = then2(func(op, name string) { h.happened(name, "own write recognised", op) }, next.OwnWrite)
-	next.StoreFailed = then3(func(op, name string, err error) { h.happened(name, "store failed", op+": "+err.Error()) }, next.StoreFailed)
+	next.OwnWrite = then2(func(a dedupe.Attempt, op string) { h.happened(a.Name, "own write recognised", op) }, next.OwnWrite)
+	next.StoreFailed = then3(func(a dedupe.Attempt, op string, err error) { h.happened(a.Name, "store failed", op+": "+err.Error()) }, next.StoreFailed)
 	return next
 }
 

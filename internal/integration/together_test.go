@@ -180,7 +180,7 @@ func TestAStoreThatIsDownForAnHourDeadLettersNothing(t *testing.T) {
 			bubble(t, 3, func(t *testing.T, w *world) {
 				p := w.worker("a")
 				if reported {
-					p.guard.Hooks.StoreFailed = func(string, string, error) { p.pool.Report("store", consumer.Down) }
+					p.guard.Hooks.StoreFailed = func(dedupe.Attempt, string, error) { p.pool.Report("store", consumer.Down) }
 					p.guard.Hooks.Claimed = func(dedupe.Attempt) { p.pool.Report("store", consumer.Up) }
 				}
 				w.down.Store(true)

@@ -12,14 +12,14 @@ func (t *Telemetry) DedupeHooks() dedupe.Hooks {
 	ctx, queue := context.Background(), t.labels
 	return dedupe.Hooks{
 		TookOver: func(dedupe.Attempt) { t.is.takeovers.Add(ctx, 1, queue.with()) },
-		Replayed: func(_, kind string) {
+		Replayed: func(_ dedupe.Attempt, kind string) {
 			if kind == "recorded" {
 				kind = "replayed" // as opposed to cached and joined
 			}
 			t.is.duplicates.add(kind)
 		},
-		Deferred: func(string, time.Duration) { t.is.duplicates.add("deferred") },
-		Refused: func(_, why string) {
+		Deferred: func(dedupe.Attempt, time.Duration) { t.is.duplicates.add("deferred") },
+		Refused: func(_ dedupe.Attempt, why string) {
 			t.is.refused.Add(ctx, 1, queue.with(keyReason.String(why)))
 		},
 		LeaseLost:     func(dedupe.Attempt) { t.is.lost.Add(ctx, 1, queue.with()) },
@@ -27,10 +27,10 @@ func (t *Telemetry) DedupeHooks() dedupe.Hooks {
 		Settled: func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) {
 			t.is.settled.add(outcome)
 		},
-		OwnWrite: func(op, _ string) {
+		OwnWrite: func(_ dedupe.Attempt, op string) {
 			t.is.recovered.Add(ctx, 1, queue.with(keyOperation.String(op)))
 		},
-		StoreFailed: func(op, _ string, _ error) {
+		StoreFailed: func(_ dedupe.Attempt, op string, _ error) {
 			t.is.storeErrors.Add(ctx, 1, queue.with(keyOperation.String(op)))
 		},
 	}

@@ -186,15 +186,15 @@ func TestGuardIsCounted(t *testing.T) {
 	hooks := tele.DedupeHooks()
 	hooks.TookOver(dedupe.Attempt{})
 	for _, kind := range []string{"recorded", "cached", "joined"} {
-		hooks.Replayed("a", kind)
+		hooks.Replayed(dedupe.Attempt{Name: "a"}, kind)
 	}
-	hooks.Deferred("a", time.Second)
-	hooks.Refused("a", "mismatch")
+	hooks.Deferred(dedupe.Attempt{Name: "a"}, time.Second)
+	hooks.Refused(dedupe.Attempt{Name: "a"}, "mismatch")
 	hooks.LeaseLost(dedupe.Attempt{})
 	hooks.CompletedLate(dedupe.Attempt{})
 	hooks.Settled(dedupe.Attempt{}, "completed", time.Second, nil)
-	hooks.OwnWrite("complete", "a")
-	hooks.StoreFailed("claim", "a", errors.New("no"))
+	hooks.OwnWrite(dedupe.Attempt{Name: "a"}, "complete")
+	hooks.StoreFailed(dedupe.Attempt{Name: "a"}, "claim", errors.New("no"))
 	got := scrape(t, tele)
 	for _, kind := range []string{"replayed", "cached", "joined", "deferred"} {
 		expect(t, got, "sqsonce_duplicates_total", map[string]string{"kind": kind}, 1)

@@ -138,9 +138,9 @@ func (v *watch) hooks() dedupe.Hooks {
 	return dedupe.Hooks{
 		TookOver:      func(dedupe.Attempt) { count(&v.stats.TookOver) },
 		LeaseLost:     func(dedupe.Attempt) { count(&v.stats.LeaseLost) },
-		OwnWrite:      func(string, string) { count(&v.stats.OwnWrites) },
+		OwnWrite:      func(dedupe.Attempt, string) { count(&v.stats.OwnWrites) },
 		CompletedLate: func(dedupe.Attempt) { count(&v.stats.CompletedLate) },
-		Replayed: func(_, kind string) {
+		Replayed: func(_ dedupe.Attempt, kind string) {
 			if kind == "joined" {
 				count(&v.stats.Joined)
 			}
