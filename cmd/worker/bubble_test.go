@@ -34,7 +34,7 @@ import (
 // stands in for servers, takes none of the real one. The queue and the store take
 // a few milliseconds for each call.
 type inBubble struct {
-	*worker
+	*queueWorker
 	t      *testing.T
 	server *sqstest.Server
 	store  *shakyStore
@@ -65,12 +65,16 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 	b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
 		return sqstest.Fault{Delay: latency(8 * time.Millisecond)}
 	})
-	b.worker = &worker{
-		cfg: c, log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, protector: ecs.New(ecs.Config{}),
+	w := &worker{
+		log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, protector: ecs.New(ecs.Config{}),
 		history: console.NewHistory(c.Lease),
-		back:    backend{queue: client, queueURL: queueURL, dlqURL: dlqURL, store: b.store},
 	}
-	if b.telemetry, err = telemetry.New(t.Context(), telemetry.Config{Queue: localQueue, Logger: b.worker.log}); err != nil {
+	b.queueWorker = &queueWorker{
+		worker: w, settings: c,
+		back: backend{queue: client, queueURL: queueURL, dlqURL: dlqURL, store: b.store},
+	}
+	w.queues = []*queueWorker{b.queueWorker}
+	if b.telemetry, err = telemetry.New(t.Context(), telemetry.Config{Queue: localQueue, Logger: w.log}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.newPool(); err != nil {

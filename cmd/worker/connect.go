@@ -26,7 +26,7 @@ type backend struct {
 
 // connect reaches the real queue and table, creating them where that was asked
 // for, and checks that the worker can work there.
-func connect(ctx context.Context, c config, instrument func(*aws.Config), log *slog.Logger) (backend, error) {
+func connect(ctx context.Context, c queueSettings, instrument func(*aws.Config), log *slog.Logger) (backend, error) {
 	cfg, err := awsenv.Load(ctx)
 	if err != nil {
 		return backend{}, err

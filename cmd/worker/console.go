@@ -20,29 +20,29 @@ func (w *worker) instrument(cfg *aws.Config) {
 	cfg.APIOptions = append(cfg.APIOptions, w.history.CountCalls)
 }
 
-// console is the page of this worker and its API. drain starts a stop; streams
+// console is the page of a queue's worker and its API. drain starts a stop; streams
 // end with closing.
-func (w *worker) console(drain func(), closing <-chan struct{}) (http.Handler, error) {
-	queueName, err := awsenv.QueueName(w.back.queueURL)
+func (q *queueWorker) console(drain func(), closing <-chan struct{}) (http.Handler, error) {
+	queueName, err := awsenv.QueueName(q.back.queueURL)
 	if err != nil {
 		return nil, err
 	}
-	guarding := w.cfg.guardConfig(cmp.Or(w.cfg.Scope, queueName), w.log)
-	guarding.Now = w.back.now
-	records, err := dedupe.NewOperator(w.back.store, guarding)
+	guarding := q.settings.guardConfig(cmp.Or(q.settings.Scope, queueName), q.log)
+	guarding.Now = q.back.now
+	records, err := dedupe.NewOperator(q.back.store, guarding)
 	if err != nil {
 		return nil, err
 	}
 	var protection func() string
 	if os.Getenv(ecs.EnvAgentURI) != "" {
-		protection = w.protector.Protection
+		protection = q.protector.Protection
 	}
 	return console.New(console.Config{
 		Protection: protection,
-		History:    w.history, Pool: console.WatchPool(w.pool), Records: records,
-		Queue: w.back.queue, QueueURL: w.back.queueURL, DLQURL: w.back.dlqURL,
-		Local: w.cfg.Local, Drain: drain, AdminToken: w.cfg.AdminToken, Hosts: w.cfg.AdminHosts,
-		Table: cmp.Or(w.cfg.Table, "in memory"), Version: version(), TaskID: console.TaskID(os.Getenv("ECS_CONTAINER_METADATA_URI_V4")),
-		Settings: console.Settings(w.cfg.shown()), Closing: closing, Logger: w.log,
+		History:    q.history, Pool: console.WatchPool(q.pool), Records: records,
+		Queue: q.back.queue, QueueURL: q.back.queueURL, DLQURL: q.back.dlqURL,
+		Local: q.cfg.Local, Drain: drain, AdminToken: q.cfg.AdminToken, Hosts: q.cfg.AdminHosts,
+		Table: cmp.Or(q.cfg.Table, "in memory"), Version: version(), TaskID: console.TaskID(os.Getenv("ECS_CONTAINER_METADATA_URI_V4")),
+		Settings: console.Settings(q.settings.shown()), Closing: closing, Logger: q.log,
 	})
 }

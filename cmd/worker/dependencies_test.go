@@ -69,7 +69,7 @@ func TestOutageBurnsNothing(t *testing.T) {
 					t.Errorf("%d attempts counted within the outage, want at most %d", tried, tc.failed)
 				}
 				// The slots' worth of messages when it begins, then a probe now and then.
-				if most := b.cfg.Concurrency + int(outage/time.Second); asked > most {
+				if most := b.settings.Concurrency + int(outage/time.Second); asked > most {
 					t.Errorf("target was asked %d times within the outage, want at most %d", asked, most)
 				}
 				if err := b.pool.Healthy(time.Now()); err != nil {

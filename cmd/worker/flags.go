@@ -16,7 +16,7 @@ import (
 // cli is the command line. Every flag can also be set by the environment
 // variable SQSONCE_ + its name.
 type cli struct {
-	Run     config           `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
+	Run     queueSettings    `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
 	Check   check            `cmd:"" help:"Ask a running worker whether it is healthy: exit 0 when it is. For container health checks."`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 }
@@ -26,19 +26,33 @@ type check struct {
 	AdminAddr string `default:"127.0.0.1:9090" help:"Admin address of the running worker."`
 }
 
-// config is the settings of "worker run".
+// config is the settings of a worker process: those of the process and those of
+// each of its queues. The flags describe one queue.
 type config struct {
-	Local     bool     `help:"Run everything in this process: in-memory queue and store, producer API, SQS endpoint. Nothing to install, nothing kept."`
-	Addr      string   `default:"127.0.0.1:8080" help:"Address of the producer API (--local). Beyond loopback it needs --auth-token."`
-	AuthToken []string `placeholder:"TOKEN" help:"Bearer tokens of the producer API (--local), separated by commas. Without one everybody may send and read, and nobody may forget, resolve or redrive over it."`
-	QueueAddr string   `help:"Address of the SQS endpoint (--local): a loopback address, as it lets everybody in. Default: 127.0.0.1:4566, or a free port when that is taken."`
+	processConfig
+	Queues []queueConfig
+}
 
+// queues returns the settings of each queue together with those of the process.
+func (c config) queues() []queueSettings {
+	all := make([]queueSettings, len(c.Queues))
+	for i, q := range c.Queues {
+		all[i] = queueSettings{processConfig: c.processConfig, queueConfig: q}
+	}
+	return all
+}
+
+// queueSettings are the settings of one queue and of the process that works on
+// it.
+type queueSettings struct {
+	queueConfig
+	processConfig
+}
+
+// queueConfig is what is set for each queue.
+type queueConfig struct {
 	QueueURL string `name:"queue-url" help:"URL of the queue to work on."`
 	DLQURL   string `name:"dlq-url" help:"URL of the dead-letter queue. Default: the one of the queue's redrive policy."`
-	Table    string `help:"DynamoDB table that holds one record per name."`
-	Create   bool   `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
-
-	Batch string `default:"on" enum:"on,off" help:"Whether reads and writes of the table may share a call (${enum})."`
 
 	Scope       string        `help:"Prefix of every name in the table. Default: the queue's name."`
 	Key         string        `default:"name" help:"Where the name is: a JMESPath over the body, @attribute:NAME, @message-id, or @dedup-id. The message attribute sqsonce.name wins."`
@@ -49,11 +63,9 @@ type config struct {
 	MaxAttempts int           `default:"5" help:"Attempts on a name before it is rejected."`
 	OnUnknown   string        `default:"rerun" enum:"rerun,hold" help:"What to do with an attempt of unknown outcome: run it again, or hold it as UNKNOWN for an operator (${enum})."`
 
-	Visibility   time.Duration `default:"60s" help:"Visibility timeout set on each receive and kept up by the heartbeat."`
-	Concurrency  int           `default:"50" help:"Messages handled at a time."`
-	Rate         float64       `default:"0" help:"Messages started a second at most; 0 means no limit."`
-	DrainTimeout time.Duration `default:"25s" help:"How long handlers may finish after a stop; leave 5s to the platform's own stop timeout."`
-	StopTimeout  time.Duration `env:"SQSONCE_STOP_TIMEOUT,ECS_CONTAINER_STOP_TIMEOUT" help:"After which time the platform kills a process it has told to stop; --drain-timeout is checked against it. Default: not checked."`
+	Visibility  time.Duration `default:"60s" help:"Visibility timeout set on each receive and kept up by the heartbeat."`
+	Concurrency int           `default:"50" help:"Messages handled at a time."`
+	Rate        float64       `default:"0" help:"Messages started a second at most; 0 means no limit."`
 
 	TargetURL         string        `name:"target-url" help:"HTTP target to POST each message to (http, https, h2c or unix:///socket). Without it the built-in handler logs the message."`
 	TargetTimeout     time.Duration `default:"30s" help:"How long the target may take for one message, at most 11h. What takes longer than --drain-timeout is cut short by a stop."`
@@ -63,6 +75,21 @@ type config struct {
 	TargetToken       string        `help:"Bearer token sent to the target."`
 	TargetTokenFile   string        `help:"File that holds the target token."`
 	PermanentStatuses []int         `default:"400,410,413,415,422" help:"Answers of the target that mean: this message is bad."`
+}
+
+// processConfig is what is set once for the process.
+type processConfig struct {
+	Local     bool     `help:"Run everything in this process: in-memory queue and store, producer API, SQS endpoint. Nothing to install, nothing kept."`
+	Addr      string   `default:"127.0.0.1:8080" help:"Address of the producer API (--local). Beyond loopback it needs --auth-token."`
+	AuthToken []string `placeholder:"TOKEN" help:"Bearer tokens of the producer API (--local), separated by commas. Without one everybody may send and read, and nobody may forget, resolve or redrive over it."`
+	QueueAddr string   `help:"Address of the SQS endpoint (--local): a loopback address, as it lets everybody in. Default: 127.0.0.1:4566, or a free port when that is taken."`
+
+	Table  string `help:"DynamoDB table that holds one record per name."`
+	Create bool   `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
+	Batch  string `default:"on" enum:"on,off" help:"Whether reads and writes of the table may share a call (${enum})."`
+
+	DrainTimeout time.Duration `default:"25s" help:"How long handlers may finish after a stop; leave 5s to the platform's own stop timeout."`
+	StopTimeout  time.Duration `env:"SQSONCE_STOP_TIMEOUT,ECS_CONTAINER_STOP_TIMEOUT" help:"After which time the platform kills a process it has told to stop; --drain-timeout is checked against it. Default: not checked."`
 
 	AdminAddr      string   `default:"127.0.0.1:9090" help:"Address of the admin server: /healthz, /readyz, /metrics, /config; POST /pause, /resume, /drain."`
 	AdminToken     string   `help:"Bearer token that POSTs to the admin server need, except from this machine."`
@@ -114,7 +141,7 @@ func parse(args []string, stdout, stderr io.Writer) (settings any, err error) {
 	if len(problems) > 0 {
 		return nil, &awsenv.SettingsError{Problems: problems}
 	}
-	return c.Run, nil
+	return config{processConfig: c.Run.processConfig, Queues: []queueConfig{c.Run.queueConfig}}, nil
 }
 
 // version is what the build says it is.

@@ -12,7 +12,7 @@ import (
 )
 
 // settings parses a command line that has to be right.
-func settings(t *testing.T, args ...string) config {
+func settings(t *testing.T, args ...string) queueSettings {
 	t.Helper()
 	var out bytes.Buffer
 	got, err := parse(args, &out, &out)
@@ -23,15 +23,23 @@ func settings(t *testing.T, args ...string) config {
 	if !ok {
 		t.Fatalf("%q: settings are a %T", args, got)
 	}
-	return c
+	if len(c.Queues) != 1 {
+		t.Fatalf("%q: %d queues, want one", args, len(c.Queues))
+	}
+	return c.queues()[0]
 }
 
 func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 	c := settings(t, "--local")
-	want := config{
-		Local: true, Addr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090", Key: "name", LogFormat: "auto", Batch: "on",
-		Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5, OnUnknown: "rerun",
-		Visibility: time.Minute, Concurrency: 50, DrainTimeout: 25 * time.Second, TargetTimeout: 30 * time.Second,
+	want := queueSettings{
+		processConfig: processConfig{
+			Local: true, Addr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090", LogFormat: "auto", Batch: "on",
+			DrainTimeout: 25 * time.Second,
+		},
+		queueConfig: queueConfig{
+			Key: "name", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
+			OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, TargetTimeout: 30 * time.Second,
+		},
 	}
 	statuses := c.PermanentStatuses
 	c.PermanentStatuses = nil
@@ -237,7 +245,7 @@ func TestVariableNamedVersionIsLeftAlone(t *testing.T) {
 	settings(t, "--local")
 }
 
-func expectFields(t *testing.T, c config) {
+func expectFields(t *testing.T, c queueSettings) {
 	t.Helper()
 	text := shown(c)
 	for _, f := range contract {

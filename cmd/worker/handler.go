@@ -21,20 +21,20 @@ import (
 )
 
 // newPool builds the way of a message: consumer, telemetry, guard, handler.
-func (w *worker) newPool() error {
-	c := w.cfg
-	queueName, err := awsenv.QueueName(w.back.queueURL)
+func (q *queueWorker) newPool() error {
+	c := q.settings
+	queueName, err := awsenv.QueueName(q.back.queueURL)
 	if err != nil {
 		return err
 	}
 	// The pool has to be told of outages by what it calls.
-	tell := func(dependency string, is consumer.Condition) { w.pool.Report(dependency, is) }
-	store := storeWatch{report: tell, log: w.log}
+	tell := func(dependency string, is consumer.Condition) { q.pool.Report(dependency, is) }
+	store := storeWatch{report: tell, log: q.log}
 
-	guarding := c.guardConfig(cmp.Or(c.Scope, queueName), w.log)
-	guarding.Now = w.back.now
-	guarding.Hooks = w.history.DedupeHooks(store.hooks(w.telemetry.DedupeHooks()))
-	guard, err := dedupe.New[dedupe.Payload](w.back.store, guarding)
+	guarding := c.guardConfig(cmp.Or(c.Scope, queueName), q.log)
+	guarding.Now = q.back.now
+	guarding.Hooks = q.history.DedupeHooks(store.hooks(q.telemetry.DedupeHooks()))
+	guard, err := dedupe.New[dedupe.Payload](q.back.store, guarding)
 	if err != nil {
 		return err
 	}
@@ -44,33 +44,33 @@ func (w *worker) newPool() error {
 	}
 	do := named
 	var aim *target.Target
-	outage := &targetWatch{report: tell, log: w.log}
+	outage := &targetWatch{report: tell, log: q.log}
 	if c.TargetURL != "" {
 		aiming := c.targetConfig(queueName)
-		aiming.Dial = w.dial
+		aiming.Dial = q.dial
 		if aim, err = target.New(aiming); err != nil {
 			return err
 		}
 		hold := c.OnUnknown == "hold"
-		do = posted(target.NewBreaker(aim, hold, outage.changed), w.telemetry.Traceparent)
+		do = posted(target.NewBreaker(aim, hold, outage.changed), q.telemetry.Traceparent)
 		if !hold {
 			do = satOut(do)
 		}
 	}
-	pooling := c.poolConfig(w.back, w.log)
-	pooling.Hooks = w.history.ConsumerHooks(w.telemetry.ConsumerHooks())
-	pooling.Name = w.history.Names(sqsonce.NameOf(keys))
-	handler := consumer.Chain(dedupe.Wrap(guard, w.history.Keys(sqsonce.Keys(keys)), noted(w.telemetry, w.log, do)),
-		w.telemetry.Middleware(), protected(w.protector))
-	if w.pool, err = consumer.New(w.back.queue, handler, pooling); err != nil {
+	pooling := c.poolConfig(q.back, q.log)
+	pooling.Hooks = q.history.ConsumerHooks(q.telemetry.ConsumerHooks())
+	pooling.Name = q.history.Names(sqsonce.NameOf(keys))
+	handler := consumer.Chain(dedupe.Wrap(guard, q.history.Keys(sqsonce.Keys(keys)), noted(q.telemetry, q.log, do)),
+		q.telemetry.Middleware(), protected(q.protector))
+	if q.pool, err = consumer.New(q.back.queue, handler, pooling); err != nil {
 		return err
 	}
 	if aim != nil && c.TargetHealth != "" {
 		check := func(ctx context.Context) error { return aim.Healthy(ctx, c.TargetHealth) }
-		w.health = newHealthGate(check, tell, w.log)
-		outage.health = w.health
+		q.health = newHealthGate(check, tell, q.log)
+		outage.health = q.health
 	}
-	return w.telemetry.Watch(w.pool.Stats, targetDown, targetHealth, storeDown, "handler")
+	return q.telemetry.Watch(q.pool.Stats, targetDown, targetHealth, storeDown, "handler")
 }
 
 // protected keeps the task from being scaled in while a message is handled.

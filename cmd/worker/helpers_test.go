@@ -230,9 +230,9 @@ func waitCounts(t *testing.T, client *sqs.Client, queueURL, visible, inFlight st
 func body(name string) string { return fmt.Sprintf(`{"name":%q}`, name) }
 
 // shown is c with the names of its fields.
-func shown(c config) string { return strings.Trim(fmt.Sprintf("%+v", c), "{}") + " " }
+func shown(c queueSettings) string { return strings.NewReplacer("{", "", "}", " ").Replace(fmt.Sprintf("%+v", c)) }
 
-func equal(a, b config) bool { return shown(a) == shown(b) }
+func equal(a, b queueSettings) bool { return shown(a) == shown(b) }
 
 // sendWith puts a message with attributes on the queue.
 func sendWith(t *testing.T, client *sqs.Client, queueURL, text string, attributes map[string]string) {

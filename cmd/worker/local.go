@@ -43,7 +43,7 @@ func (l *localParts) close() {
 }
 
 // newLocal opens the listeners and creates queue and store.
-func newLocal(ctx context.Context, c config, instrument func(*aws.Config), log *slog.Logger) (*localParts, error) {
+func newLocal(ctx context.Context, c queueSettings, instrument func(*aws.Config), log *slog.Logger) (*localParts, error) {
 	l := &localParts{}
 	if err := l.open(ctx, c, instrument, log); err != nil {
 		l.close()
@@ -52,7 +52,7 @@ func newLocal(ctx context.Context, c config, instrument func(*aws.Config), log *
 	return l, nil
 }
 
-func (l *localParts) open(ctx context.Context, c config, instrument func(*aws.Config), log *slog.Logger) (err error) {
+func (l *localParts) open(ctx context.Context, c queueSettings, instrument func(*aws.Config), log *slog.Logger) (err error) {
 	if l.producerListener, err = awsenv.Listen("--addr", c.Addr); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func listenQueue(addr string, log *slog.Logger) (net.Listener, error) {
 // printWhere tells a person where everything listens.
 func printWhere(out io.Writer, w *worker) {
 	if w.local == nil {
-		_, _ = fmt.Fprintf(out, "worker on %s, admin at http://%s/ (console, /healthz)\n", w.back.queueURL, w.admin.Addr())
+		_, _ = fmt.Fprintf(out, "worker on %s, admin at http://%s/ (console, /healthz)\n", w.queues[0].back.queueURL, w.admin.Addr())
 		return
 	}
 	_, _ = fmt.Fprintf(out, `sqsonce is up, all in this process; nothing is kept when it stops.
@@ -111,5 +111,5 @@ func printWhere(out io.Writer, w *worker) {
 Try:
   curl -H 'Content-Type: application/json' -d '{"name":"order-17"}' http://%[1]s/
   curl http://%[1]s/messages/order-17
-`, w.local.producerListener.Addr(), w.admin.Addr(), w.local.queueListener.Addr(), w.back.queueURL)
+`, w.local.producerListener.Addr(), w.admin.Addr(), w.local.queueListener.Addr(), w.queues[0].back.queueURL)
 }

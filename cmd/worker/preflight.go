@@ -54,7 +54,7 @@ type queueFacts struct {
 // lookAround checks queue, dead-letter queue and table, and how the settings
 // fit them. It returns the URL of the dead-letter queue, if there is one.
 // Warnings are logged; the error lists all problems.
-func lookAround(ctx context.Context, c config, back backend, table *dynamodb.Client, log *slog.Logger) (dlqURL string, err error) {
+func lookAround(ctx context.Context, c queueSettings, back backend, table *dynamodb.Client, log *slog.Logger) (dlqURL string, err error) {
 	var f findings
 	queue, dlq := f.queues(ctx, back)
 	f.table(ctx, c, back, table)
@@ -137,7 +137,7 @@ func (f *findings) permission(resource, action string, err error) {
 // write is over a version that no record has, so that it never happens. The
 // answers also tell the store how late it is, before the first lease is built
 // on this machine's clock.
-func (f *findings) table(ctx context.Context, c config, back backend, client *dynamodb.Client) {
+func (f *findings) table(ctx context.Context, c queueSettings, back backend, client *dynamodb.Client) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	err := dynamo.CheckTable(ctx, client, c.Table)
@@ -168,7 +168,7 @@ func (f *findings) table(ctx context.Context, c config, back backend, client *dy
 }
 
 // judge compares the settings with what the queue does.
-func (f *findings) judge(c config, queue queueFacts, dlq *queueFacts) {
+func (f *findings) judge(c queueSettings, queue queueFacts, dlq *queueFacts) {
 	kept := queue.retention
 	text := fmt.Sprintf("the queue keeps messages for %s", queue.retention)
 	if dlq != nil {

@@ -14,12 +14,15 @@ import (
 const mask = "***"
 
 // shown is the effective configuration by flag, with secrets masked.
-func (c config) shown() map[string]any {
+func (c queueSettings) shown() map[string]any {
 	secret := map[string]bool{"target-secret": true, "target-token": true, "admin-token": true, "auth-token": true}
 	all := make(map[string]any)
-	fields := reflect.ValueOf(c)
-	for i := range fields.NumField() {
-		field, value := fields.Type().Field(i), fields.Field(i).Interface()
+	settings := reflect.ValueOf(c)
+	for _, field := range reflect.VisibleFields(settings.Type()) {
+		if field.Anonymous {
+			continue
+		}
+		value := settings.FieldByIndex(field.Index).Interface()
 		flag := field.Tag.Get("name")
 		if flag == "" {
 			flag = kebab(field.Name)

@@ -63,52 +63,78 @@ type worker struct {
 	cfg       config
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
-	back      backend
 	local     *localParts // nil unless --local
-	pool      *consumer.Consumer
 	protector *ecs.Protector
-	health    *healthGate // nil: no health path
 	history   *console.History
 	admin     net.Listener
+	queues    []*queueWorker
 	stopped   time.Time // when the stop began; read after serve
 
 	dial func(ctx context.Context, network, addr string) (net.Conn, error) // to the target; nil: by the network
+}
+
+// queueWorker is what works on one queue of the process.
+type queueWorker struct {
+	*worker
+	settings queueSettings
+	back     backend
+	pool     *consumer.Consumer
+	health   *healthGate // nil: no health path
 }
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
 // until a signal or a failure.
 func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals <-chan os.Signal) (err error) {
 	w := &worker{cfg: c, log: awsenv.Logger(stderr, c.LogFormat, c.level())}
-	w.telemetry, err = telemetry.New(ctx, telemetry.Config{Version: version(), Queue: c.queueName(), Logger: w.log})
+	first := c.queues()[0]
+	w.telemetry, err = telemetry.New(ctx, telemetry.Config{Version: version(), Queue: first.queueName(), Logger: w.log})
 	if err != nil {
 		return err
 	}
 	defer w.sendRest(ctx)
 	w.log = slog.New(w.telemetry.LogHandler(w.log.Handler()))
-	w.history = console.NewHistory(c.Lease)
+	w.history = console.NewHistory(first.Lease)
 	w.protector = ecs.New(ecs.Config{AgentURI: os.Getenv(ecs.EnvAgentURI), Logger: w.log})
 
 	if w.admin, err = awsenv.Listen("--admin-addr", c.AdminAddr); err != nil {
 		return err
 	}
 	defer func() { _ = w.admin.Close() }()
-	if c.Local {
-		if w.local, err = newLocal(ctx, c, w.instrument, w.log); err != nil {
+	defer w.closeQueues()
+	for _, settings := range c.queues() {
+		if err := w.addQueue(ctx, settings); err != nil {
 			return err
 		}
-		defer w.local.close()
-		w.back = w.local.backend
-	} else {
-		if w.back, err = connect(ctx, c, w.instrument, w.log); err != nil {
-			return err
-		}
-		defer w.back.close()
-	}
-	if err := w.newPool(); err != nil {
-		return err
 	}
 	printWhere(stdout, w)
 	return w.serve(ctx, signals)
+}
+
+// addQueue reaches a queue and wires the pool that works on it.
+func (w *worker) addQueue(ctx context.Context, settings queueSettings) (err error) {
+	q := &queueWorker{worker: w, settings: settings}
+	if settings.Local {
+		if w.local, err = newLocal(ctx, settings, w.instrument, w.log); err != nil {
+			return err
+		}
+		q.back = w.local.backend
+	} else if q.back, err = connect(ctx, settings, w.instrument, w.log); err != nil {
+		return err
+	}
+	w.queues = append(w.queues, q)
+	return q.newPool()
+}
+
+// closeQueues releases what the queues hold.
+func (w *worker) closeQueues() {
+	if w.local != nil {
+		w.local.close()
+	}
+	for _, q := range w.queues {
+		if q.back.close != nil {
+			q.back.close()
+		}
+	}
 }
 
 // sendRest sends what telemetry has not sent yet.
@@ -143,23 +169,21 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 	outer, closeServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeServers()
 
-	page, err := w.console(stop, outer.Done())
+	page, err := w.queues[0].console(stop, outer.Done())
 	if err != nil {
 		return err
 	}
 	group.Go(func() error {
 		defer closeServers()
-		defer stop()
-		if err := w.pool.Run(working); err != nil {
-			return fmt.Errorf("worker pool: %w", err)
-		}
-		return nil
+		return w.runPools(working, stop)
 	})
 	group.Go(func() error { return admin.Serve(outer, w.admin, w.adminHandler(stop, page), serverGrace) })
 	group.Go(func() error { w.obey(outer, stop, signals); return nil })
 	group.Go(func() error { w.protector.Run(outer); return nil })
-	if w.health != nil {
-		group.Go(func() error { w.health.run(working); return nil })
+	for _, q := range w.queues {
+		if q.health != nil {
+			group.Go(func() error { q.health.run(working); return nil })
+		}
 	}
 	if w.local != nil {
 		group.Go(func() error { return admin.Serve(working, w.local.producerListener, w.local.producer, time.Second) })
@@ -178,6 +202,22 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 	return err
 }
 
+// runPools works on every queue until ctx ends; when one pool returns, stop ends
+// the others.
+func (w *worker) runPools(ctx context.Context, stop func()) error {
+	var pools errgroup.Group
+	for _, q := range w.queues {
+		pools.Go(func() error {
+			defer stop()
+			if err := q.pool.Run(ctx); err != nil {
+				return fmt.Errorf("worker pool: %w", err)
+			}
+			return nil
+		})
+	}
+	return pools.Wait()
+}
+
 // obey turns the first signal into a stop and the second into a hurry.
 func (w *worker) obey(ctx context.Context, stop func(), signals <-chan os.Signal) {
 	select {
@@ -190,8 +230,15 @@ func (w *worker) obey(ctx context.Context, stop func(), signals <-chan os.Signal
 	select {
 	case s := <-signals:
 		w.log.Warn("stopping at once", "signal", s.String())
-		w.pool.Abort()
+		w.each((*consumer.Consumer).Abort)
 	case <-ctx.Done():
+	}
+}
+
+// each calls do for the pool of every queue.
+func (w *worker) each(do func(*consumer.Consumer)) {
+	for _, q := range w.queues {
+		do(q.pool)
 	}
 }
 
@@ -199,22 +246,29 @@ func (w *worker) obey(ctx context.Context, stop func(), signals <-chan os.Signal
 // an endpoint.
 func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
 	endpoints := admin.New(admin.Config{
-		Health: w.pool.Healthy,
+		Health: func(now time.Time) error {
+			var unhealthy []error
+			w.each(func(c *consumer.Consumer) { unhealthy = append(unhealthy, c.Healthy(now)) })
+			return errors.Join(unhealthy...)
+		},
 		Ready: func() error {
-			if !w.pool.Ready() {
-				return errNotReady
-			}
-			return nil
+			var notReady error
+			w.each(func(c *consumer.Consumer) {
+				if !c.Ready() {
+					notReady = errNotReady
+				}
+			})
+			return notReady
 		},
 		Metrics:  w.telemetry.Handler(),
-		Settings: func() any { return w.cfg.shown() },
+		Settings: func() any { return w.queues[0].settings.shown() },
 		Pause: func() {
 			w.log.Info("paused: nothing more is received until POST /resume")
-			w.pool.Pause()
+			w.each((*consumer.Consumer).Pause)
 		},
 		Resume: func() {
 			w.log.Info("resumed")
-			w.pool.Resume()
+			w.each((*consumer.Consumer).Resume)
 		},
 		Drain: func() {
 			w.log.Info("draining: handlers may finish", "drain_timeout", w.cfg.DrainTimeout)

@@ -36,7 +36,7 @@ const (
 
 // readSecrets fills in the secrets that are given as files, and returns what
 // is wrong with them.
-func (c *config) readSecrets() (problems []string) {
+func (c *queueSettings) readSecrets() (problems []string) {
 	for _, s := range []struct {
 		flag, file string
 		value      *string
@@ -65,7 +65,7 @@ func (c *config) readSecrets() (problems []string) {
 }
 
 // problems returns everything that is wrong with c.
-func (c config) problems() []string {
+func (c queueSettings) problems() []string {
 	var problems []string
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	switch {
@@ -122,7 +122,7 @@ func (c config) problems() []string {
 }
 
 // partProblems asks the parts what they say to their share of the settings.
-func (c config) partProblems() []error {
+func (c queueSettings) partProblems() []error {
 	queueURL := cmp.Or(c.QueueURL, localQueue)
 	scope, err := c.scope(queueURL)
 	errs := []error{err}
@@ -155,7 +155,7 @@ func (c config) partProblems() []error {
 func unused(context.Context, consumer.Message) error { return nil }
 
 // timeProblems looks at the times that have to agree with each other.
-func (c config) timeProblems() (problems []string) {
+func (c queueSettings) timeProblems() (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if c.TargetTimeout > longestTarget {
 		bad("--target-timeout %s: must not exceed %s, because SQS leaves a message with one receiver for 12h at most", c.TargetTimeout, longestTarget)
@@ -175,7 +175,7 @@ func (c config) timeProblems() (problems []string) {
 
 // level is the least level that is logged. Who tries it out wants to see what
 // becomes of a message.
-func (c config) level() slog.Level {
+func (c processConfig) level() slog.Level {
 	if c.Debug || c.Local {
 		return slog.LevelDebug
 	}
@@ -183,7 +183,7 @@ func (c config) level() slog.Level {
 }
 
 // queueName is the name of the queue; validated before.
-func (c config) queueName() string {
+func (c queueSettings) queueName() string {
 	name, _ := awsenv.QueueName(cmp.Or(c.QueueURL, localQueue))
 	return name
 }
@@ -204,12 +204,12 @@ func leaves(err error) []string {
 }
 
 // scope is the prefix of names for the given queue.
-func (c config) scope(queueURL string) (string, error) {
+func (c queueSettings) scope(queueURL string) (string, error) {
 	name, err := awsenv.QueueName(queueURL)
 	return cmp.Or(c.Scope, name), err
 }
 
-func (c config) guardConfig(scope string, log *slog.Logger) dedupe.Config {
+func (c queueSettings) guardConfig(scope string, log *slog.Logger) dedupe.Config {
 	skew := c.Skew
 	if skew == 0 {
 		skew = -1 // no margin at all, as opposed to the default
@@ -220,7 +220,7 @@ func (c config) guardConfig(scope string, log *slog.Logger) dedupe.Config {
 	}
 }
 
-func (c config) poolConfig(back backend, log *slog.Logger) consumer.Config {
+func (c queueSettings) poolConfig(back backend, log *slog.Logger) consumer.Config {
 	cfg := consumer.Config{
 		QueueURL: back.queueURL, DLQURL: back.dlqURL,
 		Concurrency: c.Concurrency, Visibility: c.Visibility, Rate: c.Rate,
@@ -232,7 +232,7 @@ func (c config) poolConfig(back backend, log *slog.Logger) consumer.Config {
 	return cfg
 }
 
-func (c config) storeConfig(log *slog.Logger) dynamo.Config {
+func (c processConfig) storeConfig(log *slog.Logger) dynamo.Config {
 	cfg := dynamo.Config{Table: c.Table, Logger: log}
 	if c.Batch == "off" {
 		cfg.Batch = dynamo.BatchOff
@@ -240,11 +240,11 @@ func (c config) storeConfig(log *slog.Logger) dynamo.Config {
 	return cfg
 }
 
-func (c config) keyConfig() names.Config {
+func (c queueSettings) keyConfig() names.Config {
 	return names.Config{Key: c.Key, Fingerprint: c.Fingerprint}
 }
 
-func (c config) targetConfig(queueName string) target.Config {
+func (c queueSettings) targetConfig(queueName string) target.Config {
 	return target.Config{
 		URL: c.TargetURL, Timeout: c.TargetTimeout, PermanentStatuses: c.PermanentStatuses,
 		Queue: queueName, Token: c.TargetToken, Secret: c.TargetSecret,
