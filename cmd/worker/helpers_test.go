@@ -230,7 +230,9 @@ func waitCounts(t *testing.T, client *sqs.Client, queueURL, visible, inFlight st
 func body(name string) string { return fmt.Sprintf(`{"name":%q}`, name) }
 
 // shown is c with the names of its fields.
-func shown(c queueSettings) string { return strings.NewReplacer("{", "", "}", " ").Replace(fmt.Sprintf("%+v", c)) }
+func shown(c queueSettings) string {
+	return strings.NewReplacer("{", "", "}", " ").Replace(fmt.Sprintf("%+v", c))
+}
 
 func equal(a, b queueSettings) bool { return shown(a) == shown(b) }
 
