@@ -11,6 +11,11 @@ else
 	cd verify && SQSONCE_SEEDS=$(or $(SIM),10000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run 'UnderEveryFault|TheFaultsEnd' -artifacts -outputdir $(CURDIR)/dist/sim ./sim
 endif
 
+.PHONY: sim-trouble
+sim-trouble: ## the simulation of single messages in trouble: does it keep others from being begun? SEED=n, or SIM=n seeds, default 1,000
+	@mkdir -p dist/sim
+	cd verify && SQSONCE_SIM_PROGRESS=1 SQSONCE_SEED=$(SEED) SQSONCE_SEEDS=$(or $(SIM),1000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run 'TestProgress|TestRefusal' -artifacts -outputdir $(CURDIR)/dist/sim ./sim
+
 .PHONY: sim-dynamo
 sim-dynamo: deps ## the simulation over a real DynamoDB server: SIM=n that many seeds of each mode; default 1,000
 	@mkdir -p dist/sim

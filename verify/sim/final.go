@@ -182,7 +182,7 @@ func (v *watch) account(dead, left []types.Message) {
 		if m.deleted && m.copied > 0 && !m.moved && place[m] != "dead-letter queue" {
 			v.violate("%s was dead-lettered, and its copy is not there", m.label)
 		}
-		if rec := v.w.record(m.id()); v.w.plan.Live && place[m] != "queue" && !rec.Status.Final() && !moved[m.id()] {
+		if rec := v.w.record(m.id()); v.w.plan.Live && place[m] != "queue" && !rec.Status.Final() && !moved[m.id()] && kindOf(m.body) != "unnamed" {
 			v.violate("%s has left the queue, and its name is %q", m.label, rec.Status)
 		}
 	}

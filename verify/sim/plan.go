@@ -60,6 +60,8 @@ type Plan struct {
 	Clock  time.Duration // clocks are off by at most half of this
 	Steps  int           // of clocks
 	Beyond bool          // clocks differ by more than Skew: attempts may overlap, and only fences tell them apart
+
+	Trouble Trouble // of single messages; see NewTroubled
 }
 
 // NewPlan draws a plan. Each kind of fault is absent from about half of the

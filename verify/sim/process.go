@@ -28,6 +28,8 @@ type process struct {
 	ended    chan struct{} // closed when Run has returned
 	dead     chan struct{} // closed by a crash
 
+	target judge // of the target's answers
+
 	mu      sync.Mutex
 	counts  map[string]int // guarded by mu; decisions drawn so far, by what they are about
 	paused  chan struct{}  // guarded by mu; closed at the end of the pause, nil without
@@ -69,6 +71,9 @@ func newProcess(w *world, host, life int) (*process, error) {
 		return nil, err
 	}
 	p.consumer = worker.Pool
+	if plan.Trouble.Idle {
+		p.consumer.Pause()
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	go func() { // joined through ended
@@ -252,6 +257,9 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		_ = backoff.Sleep(ctx, between(r, time.Microsecond, time.Second))
 		return "", errDown
 	}
+	if err := p.meetTrouble(ctx, m.Body, r); err != nil {
+		return "", err
+	}
 	pauses, _ := p.pauseState()
 	err := p.work(ctx, took)
 	if p.gate(m.Body) != nil {
@@ -287,6 +295,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		return "", err
 	}
 	w.watch.done(run)
+	p.target.succeeded()
 	return fmt.Sprintf("%s by %d", a.Name, a.Fence), nil
 }
 

@@ -213,6 +213,11 @@ func (q queue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInp
 	}
 	err := q.do(ctx, call{op: "copy", key: w.watch.labelsOf(originals), met: met, apply: func(ctx context.Context) error {
 		*out = sqs.SendMessageBatchOutput{}
+		if w.plan.Trouble.NoKey && !w.isCalm() {
+			met("no key")
+			w.watch.fault("copy", "no key")
+			return noKey()
+		}
 		rest := &sqs.SendMessageBatchInput{QueueUrl: in.QueueUrl}
 		for _, e := range in.Entries {
 			original := originals[*e.Id]

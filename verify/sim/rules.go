@@ -24,6 +24,7 @@ func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consu
 	v.runs[m.ReceiptHandle] = run
 	v.stats.Attempts++
 	known.begun++
+	v.beginsOn(p, known)
 	v.line(p.label, "begins", a.Name, fmt.Sprint(a.Number), known.label)
 
 	loose := v.w.plan.Beyond || v.pausedSince(n.claims[a.Fence])
@@ -104,6 +105,7 @@ func (v *watch) end(run *attempt) {
 	if !run.p.isDead() {
 		v.line(run.p.label, "returns", run.name.label)
 	}
+	v.inside[run.p]--
 	run.name.running = slices.DeleteFunc(run.name.running, func(a *attempt) bool { return a == run })
 }
 
@@ -293,6 +295,12 @@ func (v *watch) copied(p *process, original, reason string) {
 	m.copied++
 	v.stats.DeadLetters++
 	v.line(p.label, "dead-letters", m.label, reason)
+	if kindOf(m.body) == "unnamed" {
+		return
+	}
+	if v.w.plan.Trouble != (Trouble{}) && m.healthy() && len(m.excuses) == 0 {
+		v.violate("%s dead-letters %s for %q, for the trouble of others", p.label, m.label, reason)
+	}
 	rec, n := v.w.record(m.id()), v.name(m.id())
 	final := rec.Status.Final() || n.reopened.After(m.givenUp[p])
 	if run := v.runs[m.receipt]; run != nil && run.p == p && run.cancelled && rec.Fence == run.fence && !final {

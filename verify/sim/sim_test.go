@@ -44,6 +44,11 @@ func onMemstore(t *testing.T, live bool) {
 // what was seen.
 func many(t *testing.T, live bool, seeds int, run func(Plan) *Report) *summary {
 	t.Helper()
+	return manyOf(t, func(seed uint64) Plan { return NewPlan(seed, live) }, seeds, run)
+}
+
+func manyOf(t *testing.T, plan func(seed uint64) Plan, seeds int, run func(Plan) *Report) *summary {
+	t.Helper()
 	from, seeds := number(t, envFrom, 1), number(t, envRuns, testutil.N(t, seeds))
 	if os.Getenv(envSeed) != "" {
 		from, seeds = number(t, envSeed, 0), 1
@@ -52,7 +57,7 @@ func many(t *testing.T, live bool, seeds int, run func(Plan) *Report) *summary {
 	start := time.Now()
 	failed := 0
 	for seed := from; seed < from+seeds && failed < 5; seed++ {
-		r := simulate(t, NewPlan(uint64(seed), live), run)
+		r := simulate(t, plan(uint64(seed)), run)
 		sum.add(r)
 		if len(r.Violations) > 0 || os.Getenv(envSeed) != "" {
 			save(t, r)

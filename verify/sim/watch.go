@@ -39,6 +39,9 @@ type watch struct {
 	storeTrouble map[*process]bool   // their calls to the store have met faults
 	runs         map[string]*attempt // the last one, by receipt
 	tries        map[string]int      // failed ones in place, by receipt
+
+	inside   map[*process]int // handlers at work
+	progress progress
 }
 
 // name is what is known of one name.
@@ -86,6 +89,7 @@ type message struct {
 	givenUp            map[*process]time.Time // begin of the handling there that decided to dead-letter it, which may take long to carry out
 	holder             *process
 	begun              int // attempts
+	begins             []time.Time
 	copied             int // to the dead-letter queue by us
 	deleted            bool
 	moved              bool // redriven from the dead-letter queue
@@ -125,6 +129,7 @@ func newWatch(w *world) *watch {
 		w: w, faults: make(map[string]int), names: make(map[string]*name), messages: make(map[string]*message),
 		receipts: make(map[string]*message), inTrouble: make(map[*process]bool), asked: make(map[string]time.Time), inHand: make(map[string]*process), groups: make(map[string][]*message),
 		beatTrouble: make(map[*process]bool), storeTrouble: make(map[*process]bool), runs: make(map[string]*attempt), tries: make(map[string]int),
+		inside: make(map[*process]int),
 	}
 }
 
@@ -379,8 +384,11 @@ func (v *watch) queueFault(p *process, op string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.inTrouble[p] = true
-	if op == "change" {
+	switch op {
+	case "change":
 		v.beatTrouble[p] = true
+	case "receive": // its answer may take half a minute to be given up
+		v.progress = progress{}
 	}
 }
 

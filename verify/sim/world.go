@@ -56,7 +56,11 @@ type world struct {
 	cuts   []int           // guarded by mu; of each host from the store
 	downs  [services]int   // guarded by mu; outages that go on
 	calm   bool            // guarded by mu: faults have ended
-	ending bool            // guarded by mu: no more restarts
+
+	second   int64 // guarded by mu; the last one in which the target was asked
+	admitted int   // guarded by mu; requests in it
+
+	ending bool // guarded by mu: no more restarts
 }
 
 // Run makes the run of a plan, with its records in memory, and returns what was
@@ -76,10 +80,19 @@ func run(plan Plan, scope string, keep func(*world) keeper) *Report {
 	w.watch, w.keep = newWatch(w), keep(w)
 	w.createQueues()
 	w.setClocks()
+	events := w.timeline()
+	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
+	first := slices.IndexFunc(events, func(e event) bool { return e.at >= 0 })
+	for _, e := range events[:max(0, first)] {
+		e.do()
+	}
 	for host := range plan.Workers {
 		w.boot(host)
 	}
-	w.play(w.timeline())
+	if w.plan.Trouble != (Trouble{}) {
+		w.watchProgress()
+	}
+	w.play(events[max(0, first):])
 	if plan.Live {
 		w.settle()
 	}
@@ -95,7 +108,6 @@ type event struct {
 
 // play lets events happen, each at its time, until the chaos ends.
 func (w *world) play(events []event) {
-	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
 	for _, e := range events {
 		time.Sleep(time.Until(w.start.Add(e.at)))
 		e.do()
@@ -136,7 +148,7 @@ func (w *world) timeline() []event {
 	})
 	put("clock", w.plan.Steps, func(r *rand.Rand) func() { return func() { w.stepClock(r) } })
 	put("redrive", w.plan.Redrives, func(*rand.Rand) func() { return w.redrive })
-	return events
+	return append(events, w.troubled()...)
 }
 
 // now is a probability while there is chaos, and 0 after it.
@@ -392,6 +404,9 @@ type namer struct{}
 
 // Extract implements [sqsonce.Namer].
 func (namer) Extract(m names.Message) (names.Named, error) {
+	if kindOf(m.Body) == "unnamed" {
+		return names.Named{}, errUnnamed
+	}
 	name, _, _ := strings.Cut(m.Body, "|")
 	return names.Named{Name: name, Fingerprint: names.Fingerprint(fingerprint(m.Body)), Body: m.Body}, nil
 }

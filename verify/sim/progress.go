@@ -1,0 +1,144 @@
+package sim
+
+import (
+	"time"
+)
+
+// The bounds on progress.
+const (
+	untriedWithin = 2 * time.Minute // an untried message is begun within this
+	looks         = 5 * time.Second // how often the watch looks
+	stormWithin   = 10 * time.Second
+	stormBegins   = 20 // begins of one message within stormWithin are a storm
+)
+
+// progress is what the watch knows of it.
+type progress struct {
+	// Since when there has been one to begin and a slot to begin it in: any
+	// untried message, and one that could be handled.
+	any, healthy time.Time
+}
+
+// watchProgress looks every few seconds whether untried messages are begun.
+func (w *world) watchProgress() {
+	w.pending.Go(func() {
+		tick := time.NewTicker(looks + 1)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				w.watch.progressed(w.ready())
+			case <-w.over:
+				return
+			}
+		}
+	})
+}
+
+// ready reports whether a worker could begin a message: it runs, reaches queue
+// and store, and has a slot that is not inside a handler.
+func (w *world) ready() bool {
+	w.mu.Lock()
+	blocked := w.ending || !w.calm && w.downs[storeDown]+w.downs[queueDown] > 0
+	hosts := append([]*process(nil), w.hosts...)
+	w.mu.Unlock()
+	if blocked {
+		return false
+	}
+	for _, p := range hosts {
+		_, paused := p.pauseState()
+		if !paused && !p.isStopping() && !w.isCut(p.host) && w.watch.atWorkIn(p) < w.plan.Concurrency {
+			return true
+		}
+	}
+	return false
+}
+
+// atWorkIn is how many handlers are at work in a process.
+func (v *watch) atWorkIn(p *process) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.inside[p]
+}
+
+// progressed: as long as an untried message could be begun, and a slot is not
+// inside a handler, an untried message is begun within two minutes; and one that
+// can be handled is, with at most 60 in front of it for each worker that cannot.
+func (v *watch) progressed(ready bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	untried, healthy := v.untried()
+	v.stalls(&v.progress.any, ready && untried > 0, "%d untried messages and a free slot, and none of them was begun", untried)
+	v.stalls(&v.progress.healthy, ready && healthy > 0, "%d untried messages that could be handled and a free slot, and none of them was begun", healthy)
+	for _, m := range v.messages {
+		if len(m.begins) > stormBegins && now.Sub(m.begins[len(m.begins)-1-stormBegins]) < stormWithin {
+			v.violate("%s was begun more than %d times within %s", m.label, stormBegins, stormWithin)
+			m.begins = nil
+		}
+	}
+}
+
+// stalls keeps since when something has been due, and violates when it has been
+// for too long.
+func (v *watch) stalls(since *time.Time, due bool, format string, n int) {
+	now := time.Now()
+	switch {
+	case !due:
+		*since = time.Time{}
+	case since.IsZero():
+		*since = now
+	case now.Sub(*since) > untriedWithin:
+		v.violate(format+" since %s", n, since.Sub(v.w.start).Round(time.Second))
+		*since = time.Time{}
+	}
+}
+
+// untried counts the messages that no attempt has begun on, though one could:
+// SQS has them, or a live worker; nothing stands before them in their group.
+func (v *watch) untried() (all, healthy int) {
+	for _, m := range v.messages {
+		if m.begun > 0 || m.over() || m.redriven || len(m.excuses) > 0 || kindOf(m.body) == "unnamed" || v.behind(m) {
+			continue
+		}
+		all++
+		if m.healthy() {
+			healthy++
+		}
+	}
+	return all, healthy
+}
+
+// healthy reports whether a message can be handled as long as its target admits it.
+func (m *message) healthy() bool { return kindOf(m.body) == "" || kindOf(m.body) == "hanging" }
+
+// over reports whether a message has left the queue.
+func (m *message) over() bool { return m.deleted || m.copied > 0 || m.moved }
+
+// behind reports whether an earlier message of its group is still there.
+func (v *watch) behind(m *message) bool {
+	if !v.w.plan.FIFO {
+		return false
+	}
+	for _, earlier := range v.groups[m.group] {
+		if earlier == m {
+			return false
+		}
+		if !earlier.over() {
+			return true
+		}
+	}
+	return false
+}
+
+// beginsOn notes that a handler begins on a message: what waits is getting on.
+func (v *watch) beginsOn(p *process, m *message) {
+	v.inside[p]++
+	if m.begun == 1 { // it was untried
+		v.progress.any = time.Time{}
+		if m.healthy() {
+			v.progress.healthy = time.Time{}
+		}
+	}
+	m.begins = append(m.begins, time.Now())
+}
