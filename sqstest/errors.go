@@ -146,6 +146,6 @@ func missing(parameter string) *Error {
 	return sender(codeMissingParameter, "The request must contain the parameter %s.", parameter)
 }
 
-func noQueue(name string) *Error {
-	return sender("QueueDoesNotExist", "The specified queue %q does not exist.", name)
+func noQueue() *Error {
+	return sender("QueueDoesNotExist", "The specified queue does not exist.")
 }

@@ -17,6 +17,13 @@ type fifo struct {
 	open     *list.List // of *group: the first message may be received
 	sent     remembered[sentMessage]
 	attempts remembered[[]attempted]
+
+	// groupDedup says that deduplication looks at one group, not at the whole
+	// queue. It stays as the queue was created with: a change of
+	// DeduplicationScope had no effect on SQS. Recorded:
+	// test_fifo_change_to_high_throughput_after_creation and
+	// test_fifo_change_to_regular_throughput_after_creation.
+	groupDedup bool
 }
 
 // group is the messages of one message group. A message in flight blocks those
@@ -59,16 +66,17 @@ type attempted struct {
 	delivery uint64
 }
 
-func newFIFO() *fifo {
-	f := &fifo{}
+func newFIFO(groupDedup bool) *fifo {
+	f := &fifo{groupDedup: groupDedup}
 	f.clear()
 	return f
 }
 
-// clear drops all messages and receive attempts. Deduplication ids stay.
+// clear drops all messages, receive attempts and deduplication ids. Recorded:
+// test_purge_queue_clears_fifo_deduplication_cache.
 func (f *fifo) clear() {
 	f.groups, f.open = map[string]*group{}, list.New()
-	f.attempts = remembered[[]attempted]{}
+	f.attempts, f.sent = remembered[[]attempted]{}, remembered[sentMessage]{}
 }
 
 func (f *fifo) enter(m *message) {

@@ -1,6 +1,9 @@
 package sqstest
 
 import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -41,29 +44,29 @@ func (s *Server) startMove(in startMoveInput) (startMoveOutput, error) {
 	s.continueMoves(at)
 	source, ok := s.queues[queueName(in.SourceArn)]
 	if !ok {
-		return startMoveOutput{}, noResource(in.SourceArn)
+		return startMoveOutput{}, noResource("SourceArn")
 	}
 	source.advance(at)
 	if len(s.sources(source.name)) == 0 {
-		return startMoveOutput{}, invalid("SourceArn", in.SourceArn, "Source queue must be configured as a Dead Letter Queue")
+		return startMoveOutput{}, sender(codeInvalidParameter, "Source queue must be configured as a Dead Letter Queue.")
 	}
 	target := ""
 	if in.DestinationArn != "" {
 		target = queueName(in.DestinationArn)
 		switch q, ok := s.queues[target]; {
 		case !ok:
-			return startMoveOutput{}, noResource(in.DestinationArn)
+			return startMoveOutput{}, noResource("DestinationArn")
 		case q == source || (q.fifo == nil) != (source.fifo == nil):
 			return startMoveOutput{}, invalid("DestinationArn", in.DestinationArn, "It must be another queue of the same type")
 		}
 	}
 	for _, m := range s.moves {
 		if m.source == source.name && m.status == moveRunning {
-			return startMoveOutput{}, sender("UnsupportedOperation", "There is already a task running on %s. Only one active task is allowed for a source queue arn at a given time.", in.SourceArn)
+			return startMoveOutput{}, sender(codeInvalidParameter, "There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
 		}
 	}
 	m := &move{
-		handle:  newUUID().String(),
+		handle:  taskHandle(newUUID(), s.arn(source.name)),
 		source:  source.name,
 		target:  target,
 		rate:    rate,
@@ -190,7 +193,7 @@ func (s *Server) listMoves(in listMovesInput) (listMovesOutput, error) {
 	defer s.mu.Unlock()
 	s.continueMoves(now())
 	if _, ok := s.queues[queueName(in.SourceArn)]; !ok {
-		return listMovesOutput{}, noResource(in.SourceArn)
+		return listMovesOutput{}, noResource("SourceArn")
 	}
 	out := listMovesOutput{Results: []moveResult{}}
 	for _, m := range slices.Backward(s.moves) {
@@ -225,8 +228,15 @@ func (s *Server) cancelMove(in cancelMoveInput) (cancelMoveOutput, error) {
 	if in.TaskHandle == "" {
 		return cancelMoveOutput{}, missing("TaskHandle")
 	}
+	source, ok := taskSource(in.TaskHandle)
+	if !ok {
+		return cancelMoveOutput{}, sender(codeInvalidParameter, "Value for parameter TaskHandle is invalid.")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.queues[queueName(source)]; !ok {
+		return cancelMoveOutput{}, noResource("SourceArn")
+	}
 	s.continueMoves(now())
 	for _, m := range s.moves {
 		if m.handle != in.TaskHandle {
@@ -238,9 +248,25 @@ func (s *Server) cancelMove(in cancelMoveInput) (cancelMoveOutput, error) {
 		m.status = moveCancelled
 		return cancelMoveOutput{m.moved}, nil
 	}
-	return cancelMoveOutput{}, sender("ResourceNotFoundException", "The task handle %q does not exist.", in.TaskHandle)
+	return cancelMoveOutput{}, sender("ResourceNotFoundException", "Task does not exist.")
 }
 
-func noResource(arn string) *Error {
-	return sender("ResourceNotFoundException", "The resource %q you specified doesn't exist.", arn)
+func noResource(parameter string) *Error {
+	return sender("ResourceNotFoundException", "The resource that you specified for the %s parameter doesn't exist.", parameter)
+}
+
+// taskHandle returns a handle of SQS's form: JSON with the task's id and its
+// source, in base64. Recorded: test_basic_move_task_workflow.
+func taskHandle(id uuid, source string) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":%q,"sourceArn":%q}`, id, source))
+}
+
+// taskSource returns the source in a task's handle.
+func taskSource(handle string) (arn string, ok bool) {
+	var in struct{ TaskID, SourceArn string }
+	b, err := base64.StdEncoding.DecodeString(handle)
+	if err != nil || json.Unmarshal(b, &in) != nil || in.TaskID == "" || in.SourceArn == "" {
+		return "", false
+	}
+	return in.SourceArn, true
 }

@@ -46,7 +46,7 @@ func newQueue(name string, fifo bool, st settings, at instant, external func() i
 	q := &queue{name: name, settings: st, created: at, modified: at, messages: map[uuid]*message{}, sequence: 1 << 62, external: external}
 	rand.Read(q.nonce[:])
 	if fifo {
-		q.fifo = newFIFO()
+		q.fifo = newFIFO(st.groupDedup)
 	}
 	return q
 }

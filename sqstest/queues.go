@@ -10,23 +10,23 @@ import (
 )
 
 func (s *Server) createQueue(in createQueueInput) (queueURLOutput, error) {
-	name, fifo := strings.CutSuffix(in.QueueName, ".fifo")
-	switch asked, given := in.Attributes[attrFIFO]; {
-	case in.QueueName == "":
+	if in.QueueName == nil {
 		return queueURLOutput{}, missing("QueueName")
-	case !simpleName(name) || len(in.QueueName) > 80 || fifo && !strings.EqualFold(asked, "true"):
-		return queueURLOutput{}, invalid("QueueName", in.QueueName,
+	}
+	name := *in.QueueName
+	base, fifo := strings.CutSuffix(name, ".fifo")
+	// Recorded: test_fifo_queue_requires_suffix, test_standard_queue_cannot_have_fifo_suffix.
+	if !simpleName(base) || len(name) > 80 || fifo != strings.EqualFold(in.Attributes[attrFIFO], "true") {
+		return queueURLOutput{}, invalid("QueueName", name,
 			"Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length. The name of a FIFO queue, and only of one, ends in .fifo")
-	case !fifo && given:
-		return queueURLOutput{}, sender("InvalidAttributeName", "Unknown Attribute %s for queue %q: its name does not end in .fifo.", attrFIFO, in.QueueName)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q, ok := s.queues[in.QueueName]; ok {
-		for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
-			if have := q.settings.raw[name]; !sameAttribute(name, have, in.Attributes[name]) {
+	if q, ok := s.queues[name]; ok {
+		for _, attr := range slices.Sorted(maps.Keys(in.Attributes)) {
+			if have := q.settings.raw[attr]; !sameAttribute(attr, have, in.Attributes[attr]) {
 				return queueURLOutput{}, sender("QueueNameExists",
-					"A queue already exists with the same name and a different value for attribute %s: %q, not %q.", name, have, in.Attributes[name])
+					"A queue already exists with the same name and a different value for attribute %s", attr)
 			}
 		}
 		return queueURLOutput{s.url(q)}, nil
@@ -35,10 +35,10 @@ func (s *Server) createQueue(in createQueueInput) (queueURLOutput, error) {
 	if err != nil {
 		return queueURLOutput{}, err
 	}
-	if err := s.checkRedrive(in.QueueName, st, fifo); err != nil {
+	if err := s.checkRedrive(name, st, fifo); err != nil {
 		return queueURLOutput{}, err
 	}
-	q := newQueue(in.QueueName, fifo, st, now(), s.nextMove)
+	q := newQueue(name, fifo, st, now(), s.nextMove)
 	q.tags = maps.Clone(in.Tags)
 	s.queues[q.name] = q
 	return queueURLOutput{s.url(q)}, nil
@@ -53,10 +53,10 @@ func (s *Server) checkRedrive(name string, st settings, fifo bool) error {
 	policy := st.raw[attrRedrive]
 	target, ok := s.queues[st.redrive.target]
 	switch {
+	case st.redrive.target == name: // SQS takes it. Recorded: test_set_empty_redrive_policy.
+		return nil
 	case !ok:
 		return invalid(attrRedrive, policy, "Dead letter target does not exist")
-	case st.redrive.target == name:
-		return invalid(attrRedrive, policy, "A queue cannot be its own dead letter target")
 	case (target.fifo != nil) != fifo:
 		return invalid(attrRedrive, policy, "Dead-letter target owner should be of the same queue type as the source")
 	case !target.settings.allow.allows(name):
@@ -73,7 +73,7 @@ func (s *Server) getQueueURL(in getQueueURLInput) (queueURLOutput, error) {
 	defer s.mu.Unlock()
 	q, ok := s.queues[in.QueueName]
 	if !ok {
-		return queueURLOutput{}, noQueue(in.QueueName)
+		return queueURLOutput{}, noQueue()
 	}
 	return queueURLOutput{s.url(q)}, nil
 }
@@ -117,8 +117,8 @@ func (s *Server) setQueueAttributes(in setQueueAttributesInput) (empty, error) {
 	if len(in.Attributes) == 0 {
 		return empty{}, missing("Attributes")
 	}
-	if v, ok := in.Attributes[attrFIFO]; ok && (q.fifo == nil || !strings.EqualFold(v, "true")) {
-		return empty{}, invalidAttribute(attrFIFO, v) // the type of a queue never changes
+	if v, ok := in.Attributes[attrFIFO]; ok && q.fifo != nil && !strings.EqualFold(v, "true") {
+		return empty{}, sender("InvalidAttributeValue", "Invalid value for the parameter %s. Reason: Modifying queue type is not supported.", attrFIFO)
 	}
 	st, err := q.settings.with(in.Attributes, q.fifo != nil)
 	if err != nil {
@@ -242,6 +242,9 @@ func (s *Server) tagQueue(in tagQueueInput) (empty, error) {
 	if err != nil {
 		return empty{}, err
 	}
+	if len(in.Tags) == 0 {
+		return empty{}, missing("Tags")
+	}
 	tags := maps.Clone(q.tags)
 	if tags == nil {
 		tags = map[string]string{}
@@ -260,6 +263,9 @@ func (s *Server) untagQueue(in untagQueueInput) (empty, error) {
 	q, err := s.find(in.QueueUrl, now())
 	if err != nil {
 		return empty{}, err
+	}
+	if len(in.TagKeys) == 0 {
+		return empty{}, missing("TagKeys")
 	}
 	for _, k := range in.TagKeys {
 		delete(q.tags, k)

@@ -91,7 +91,7 @@ func (s *Server) poll(ctx context.Context, in receiveMessageInput, duplicate boo
 			return nil, nil, err
 		}
 		if q.deleted {
-			return nil, nil, noQueue(q.name)
+			return nil, nil, noQueue()
 		}
 		messages, err := s.receive(q, in, at, duplicate)
 		if err != nil || len(messages) > 0 || at >= deadline {

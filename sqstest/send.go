@@ -19,7 +19,7 @@ func (s *Server) sendMessage(in sendMessageInput) (accepted, error) {
 	if err != nil {
 		return accepted{}, err
 	}
-	return q.send(in.outgoing, sums, at)
+	return q.send(in.outgoing, sums, "are invalid", at)
 }
 
 func (s *Server) sendMessageBatch(_ context.Context, in batchInput[sendEntry], f Fault) (batchOutput[sendResult], error) {
@@ -52,11 +52,17 @@ func (s *Server) sendMessageBatch(_ context.Context, in batchInput[sendEntry], f
 	if err != nil {
 		return out, err
 	}
+	for _, e := range in.Entries {
+		if err := e.checkFIFO(q); err != nil {
+			err.Code = codeInvalidParameter // also for a group id that is missing
+			return out, err
+		}
+	}
 	for i, e := range in.Entries {
 		var sent accepted
 		err := errs[i]
 		if err == nil {
-			sent, err = q.send(e.outgoing, sums[i], at)
+			sent, err = q.send(e.outgoing, sums[i], "cannot be validated", at)
 		}
 		if err != nil {
 			out.Failed = append(out.Failed, failed(e.ID, err))
@@ -76,40 +82,51 @@ func (o outgoing) sums() accepted {
 	}
 }
 
-// checkFor returns what is wrong with the message on this queue.
-func (o outgoing) checkFor(q *queue) error {
+// checkFor returns what is wrong with the message on this queue. Of one that is
+// too long SQS says that parameters "are invalid" or, in a batch, "cannot be
+// validated".
+func (o outgoing) checkFor(q *queue, tooLong string) error {
 	const notHere = "The request include parameter that is not valid for this queue type"
-	if o.size() > q.settings.maxSize {
-		return sender(codeInvalidParameter, "One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", q.settings.maxSize)
-	}
-	if q.fifo == nil {
-		if o.MessageDeduplicationId != "" {
-			return invalid("MessageDeduplicationId", o.MessageDeduplicationId, notHere)
-		}
-		return nil
-	}
 	switch {
-	case o.MessageGroupId == "":
-		return missing("MessageGroupId")
-	case valueOr(o.DelaySeconds, 0) != 0:
+	case o.size() > q.settings.maxSize:
+		return sender(codeInvalidParameter, "One or more parameters %s. Reason: Message must be shorter than %d bytes.", tooLong, q.settings.maxSize)
+	case q.fifo == nil && o.MessageDeduplicationId != nil:
+		return invalid("MessageDeduplicationId", *o.MessageDeduplicationId, notHere)
+	case q.fifo != nil && valueOr(o.DelaySeconds, 0) != 0:
 		return invalid("DelaySeconds", *o.DelaySeconds, notHere)
-	case o.MessageDeduplicationId == "" && !q.settings.contentDedup:
-		return sender(codeInvalidParameter, "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly.")
+	}
+	if err := o.checkFIFO(q); err != nil {
+		return err
+	}
+	return nil
+}
+
+// checkFIFO returns what a message lacks on a FIFO queue. In a batch it fails
+// the whole call. Recorded: test_send_batch_missing_deduplication_id_for_fifo_queue,
+// test_send_batch_missing_message_group_id_for_fifo_queue.
+func (o outgoing) checkFIFO(q *queue) *Error {
+	switch {
+	case q.fifo == nil:
+		return nil
+	case o.MessageGroupId == nil:
+		return missing("MessageGroupId")
+	case o.MessageDeduplicationId == nil && !q.settings.contentDedup:
+		return sender(codeInvalidParameter, "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
 	}
 	return nil
 }
 
 // send puts one message into the queue, unless it is a duplicate.
-func (q *queue) send(o outgoing, answer accepted, at instant) (accepted, error) {
-	if err := o.checkFor(q); err != nil {
+func (q *queue) send(o outgoing, answer accepted, tooLong string, at instant) (accepted, error) {
+	if err := o.checkFor(q, tooLong); err != nil {
 		return accepted{}, err
 	}
 	m := &message{
 		id:         newUUID(),
 		body:       o.MessageBody,
 		attributes: maps.Clone(o.MessageAttributes),
-		group:      o.MessageGroupId,
-		dedup:      o.MessageDeduplicationId,
+		group:      text(o.MessageGroupId),
+		dedup:      text(o.MessageDeduplicationId),
 		trace:      o.MessageSystemAttributes["AWSTraceHeader"].text(),
 		sent:       at,
 	}
@@ -126,7 +143,7 @@ func (q *queue) send(o outgoing, answer accepted, at instant) (accepted, error) 
 			m.dedup = hex.EncodeToString(sum[:])
 		}
 		key := m.dedup
-		if q.settings.groupDedup {
+		if q.fifo.groupDedup {
 			key = m.group + "\x00" + m.dedup
 		}
 		first, ok := q.fifo.sent.get(key, at)

@@ -291,7 +291,7 @@ func (s *Server) find(urlOrName string, at instant) (*queue, error) {
 	}
 	q, ok := s.queues[queueName(urlOrName)]
 	if !ok {
-		return nil, noQueue(queueName(urlOrName))
+		return nil, noQueue()
 	}
 	s.continueMoves(at)
 	q.advance(at)

@@ -21,7 +21,7 @@ type settings struct {
 	redrive      *redrivePolicy
 	allow        *allowPolicy
 	contentDedup bool
-	groupDedup   bool // deduplication looks at one group, not at the whole queue
+	groupDedup   bool
 }
 
 // redrivePolicy sends messages that were received too often elsewhere.
@@ -60,6 +60,8 @@ const (
 	attrDedupScope   = "DeduplicationScope"
 	attrThroughput   = "FifoThroughputLimit"
 	attrManagedSSE   = "SqsManagedSseEnabled"
+	attrKMSKey       = "KmsMasterKeyId"
+	attrKMSReuse     = "KmsDataKeyReusePeriodSeconds"
 )
 
 var defaultAttributes = map[string]string{
@@ -79,7 +81,30 @@ var defaultFIFOAttributes = map[string]string{
 }
 
 // Attributes that are kept and given back and have no effect here.
-var inertAttributes = []string{"Policy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", attrManagedSSE}
+var inertAttributes = []string{"Policy", attrKMSKey, attrKMSReuse, attrManagedSSE}
+
+// Attributes that an empty value takes away. Recorded: test_set_empty_redrive_policy,
+// test_set_empty_queue_policy, test_set_queue_attributes_default_values.
+var removableAttributes = []string{attrRedrive, attrRedriveAllow, "Policy", attrKMSKey}
+
+// encrypt brings the attributes of encryption in line after changes: a KMS key
+// turns SQS's own encryption off, only one of the two may be asked for, and
+// without a key there is no reuse period. Recorded:
+// test_set_queue_attributes_default_values, test_sse_kms_and_sqs_are_mutually_exclusive.
+func encrypt(raw, changes map[string]string) error {
+	switch {
+	case raw[attrKMSKey] == "":
+		delete(raw, attrKMSReuse)
+	case canonical(attrManagedSSE, changes[attrManagedSSE]) != "true":
+		raw[attrManagedSSE] = "false"
+	case changes[attrKMSKey] != "":
+		return sender("InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE or SQS SSE.")
+	default:
+		delete(raw, attrKMSKey)
+		delete(raw, attrKMSReuse)
+	}
+	return nil
+}
 
 // Attributes that only the server sets.
 var counterAttributes = []string{
@@ -118,13 +143,18 @@ func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
 		switch {
 		case !isQueueAttribute(name) || slices.Contains(counterAttributes, name):
 			return s, sender("InvalidAttributeName", "Unknown Attribute %s.", name)
+		case fifoOnly && !fifo && (name == attrDedupScope || name == attrThroughput):
+			return s, sender("InvalidAttributeName", "You can specify the %s only when FifoQueue is set to true.", name)
 		case fifoOnly && !fifo:
-			return s, sender("InvalidAttributeName", "Attribute %s is for FIFO queues only.", name)
-		case value == "" && (name == attrRedrive || name == attrRedriveAllow):
-			delete(raw, name) // an empty policy takes it away
+			return s, sender("InvalidAttributeName", "Unknown Attribute %s.", name)
+		case value == "" && slices.Contains(removableAttributes, name):
+			delete(raw, name)
 			continue
 		}
 		raw[name] = canonical(name, value)
+	}
+	if err := encrypt(raw, changes); err != nil {
+		return s, err
 	}
 
 	next := settings{raw: raw}
@@ -168,6 +198,7 @@ func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
 		if next.redrive = parseRedrive(policy); next.redrive == nil {
 			return s, invalidAttribute(attrRedrive, policy)
 		}
+		raw[attrRedrive] = numberedRedrive(policy, next.redrive.maxReceive)
 	}
 	if policy, ok := raw[attrRedriveAllow]; ok {
 		if next.allow = parseAllow(policy); next.allow == nil {
@@ -208,6 +239,12 @@ func parseRedrive(policy string) *redrivePolicy {
 		return nil
 	}
 	return &redrivePolicy{target: lastPart(in.DeadLetterTargetArn, ":"), maxReceive: n}
+}
+
+// numberedRedrive returns a redrive policy with its count as a number, as SQS
+// gives it back also where it was sent as a string.
+func numberedRedrive(policy string, maxReceive int) string {
+	return strings.Replace(policy, strconv.Quote(strconv.Itoa(maxReceive)), strconv.Itoa(maxReceive), 1)
 }
 
 // parseAllow returns nil for what is no redrive allow policy.

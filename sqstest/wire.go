@@ -16,11 +16,14 @@ type attribute struct {
 	BinaryValue []byte  `json:",omitempty"`
 }
 
-func (a attribute) text() string {
-	if a.StringValue == nil {
+func (a attribute) text() string { return text(a.StringValue) }
+
+// text returns the empty string for a member that is absent.
+func text(s *string) string {
+	if s == nil {
 		return ""
 	}
-	return *a.StringValue
+	return *s
 }
 
 // onQueue is embedded in the inputs that name one queue.
@@ -31,12 +34,12 @@ func (in onQueue) target() (string, int) { return in.QueueUrl, 1 }
 type empty struct{}
 
 type createQueueInput struct {
-	QueueName  string
+	QueueName  *string
 	Attributes map[string]string
 	Tags       map[string]string `json:"tags"`
 }
 
-func (in createQueueInput) target() (string, int) { return in.QueueName, 1 }
+func (in createQueueInput) target() (string, int) { return text(in.QueueName), 1 }
 
 type getQueueURLInput struct{ QueueName string }
 
@@ -102,8 +105,8 @@ type outgoing struct {
 	DelaySeconds            *int
 	MessageAttributes       map[string]attribute
 	MessageSystemAttributes map[string]attribute
-	MessageDeduplicationId  string
-	MessageGroupId          string
+	MessageDeduplicationId  *string
+	MessageGroupId          *string
 }
 
 type sendMessageInput struct {
@@ -142,8 +145,8 @@ func (in batchInput[E]) target() (string, int) { return in.QueueUrl, len(in.Entr
 type identified interface{ entryID() string }
 
 type batchOutput[R any] struct {
-	Successful []R
-	Failed     []failedEntry
+	Successful []R           `json:",omitempty"`
+	Failed     []failedEntry `json:",omitempty"`
 }
 
 type failedEntry struct {
