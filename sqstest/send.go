@@ -1,13 +1,14 @@
 package sqstest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
 )
 
-func (s *Server) sendMessage(in sendMessageInput) (accepted, error) {
+func (s *Server) sendMessage(ctx context.Context, in sendMessageInput, _ Fault) (accepted, error) {
 	if err := in.check(); err != nil {
 		return accepted{}, err
 	}
@@ -19,7 +20,8 @@ func (s *Server) sendMessage(in sendMessageInput) (accepted, error) {
 	if err != nil {
 		return accepted{}, err
 	}
-	return q.send(in.outgoing, sums, "are invalid", at)
+	trace, _ := ctx.Value(traceKey{}).(string)
+	return q.send(in.outgoing, sums, trace, "are invalid", at)
 }
 
 func (s *Server) sendMessageBatch(_ context.Context, in batchInput[sendEntry], f Fault) (batchOutput[sendResult], error) {
@@ -62,7 +64,7 @@ func (s *Server) sendMessageBatch(_ context.Context, in batchInput[sendEntry], f
 		var sent accepted
 		err := errs[i]
 		if err == nil {
-			sent, err = q.send(e.outgoing, sums[i], "cannot be validated", at)
+			sent, err = q.send(e.outgoing, sums[i], "", "cannot be validated", at)
 		}
 		if err != nil {
 			out.Failed = append(out.Failed, failed(e.ID, err))
@@ -116,8 +118,10 @@ func (o outgoing) checkFIFO(q *queue) *Error {
 	return nil
 }
 
-// send puts one message into the queue, unless it is a duplicate.
-func (q *queue) send(o outgoing, answer accepted, tooLong string, at instant) (accepted, error) {
+// send puts one message into the queue, unless it is a duplicate. Its trace is
+// that of the request where it has none of its own. Recorded:
+// test_aws_trace_header_propagation.
+func (q *queue) send(o outgoing, answer accepted, trace, tooLong string, at instant) (accepted, error) {
 	if err := o.checkFor(q, tooLong); err != nil {
 		return accepted{}, err
 	}
@@ -127,7 +131,7 @@ func (q *queue) send(o outgoing, answer accepted, tooLong string, at instant) (a
 		attributes: maps.Clone(o.MessageAttributes),
 		group:      text(o.MessageGroupId),
 		dedup:      text(o.MessageDeduplicationId),
-		trace:      o.MessageSystemAttributes["AWSTraceHeader"].text(),
+		trace:      cmp.Or(o.MessageSystemAttributes["AWSTraceHeader"].text(), trace),
 		sent:       at,
 	}
 	m.key = m.id

@@ -1,0 +1,221 @@
+package sqstest_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/sqstest"
+)
+
+// query makes a GET of the Query protocol, and returns status and body.
+func (b *bench) query(target string, pairs ...string) (status int, body string) {
+	b.t.Helper()
+	form := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	if len(form) > 0 {
+		target += "?" + form.Encode()
+	}
+	w := httptest.NewRecorder()
+	b.server.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	return w.Code, w.Body.String()
+}
+
+// expectXML checks an answer of the Query protocol for parts of it.
+func expectXML(t *testing.T, status int, body string, want int, parts ...string) {
+	t.Helper()
+	if status != want {
+		t.Errorf("status %d, want %d: %s", status, want, body)
+	}
+	for _, part := range parts {
+		if !strings.Contains(body, part) {
+			t.Errorf("%s lacks %s", body, part)
+		}
+	}
+}
+
+// What LocalStack recorded of SQS's answers to GETs: class TestSqsQueryApi of
+// tests/aws/services/sqs/test_sqs.py (Apache-2.0). Cases about endpoints of
+// several Regions are not here: this server has one.
+func TestQueryAnswersAsRecorded(t *testing.T) {
+	cases := map[string]func(t *testing.T, b *bench){
+		"test_get_queue_attributes_all": func(t *testing.T, b *bench) {
+			status, body := b.query(b.create("q"), "Action", "GetQueueAttributes", "AttributeName.1", "All")
+			expectXML(t, status, body, 200, "<GetQueueAttributesResponse", "<Attribute><Name>QueueArn</Name><Value>arn:aws:sqs:",
+				"<Attribute><Name>VisibilityTimeout</Name><Value>30", ":q</Value>")
+		},
+		"test_get_queue_attributes_with_query_args": func(t *testing.T, b *bench) {
+			status, body := b.query(b.create("q"), "Action", "GetQueueAttributes", "AttributeName.1", "QueueArn")
+			expectXML(t, status, body, 200, "<Attribute><Name>QueueArn</Name><Value>arn:aws:sqs:")
+			if strings.Contains(body, "<Name>VisibilityTimeout") {
+				t.Errorf("%s has more than was asked for", body)
+			}
+		},
+		"test_get_queue_attributes_of_fifo_queue": func(t *testing.T, b *bench) {
+			status, body := b.query(b.createFIFO("q.fifo"), "Action", "GetQueueAttributes", "AttributeName.1", "All")
+			expectXML(t, status, body, 200, "<Name>FifoQueue</Name><Value>true</Value>", "q.fifo")
+		},
+		"test_get_queue_attributes_with_invalid_arg_returns_error": func(t *testing.T, b *bench) {
+			status, body := b.query(b.create("q"), "Action", "GetQueueAttributes", "AttributeName.1", "Foobar")
+			expectXML(t, status, body, 400, "<Type>Sender</Type>", "<Code>InvalidAttributeName</Code>", "<Message>Unknown Attribute Foobar.</Message>")
+		},
+		"test_overwrite_queue_url_in_params": func(t *testing.T, b *bench) {
+			status, body := b.query(b.create("first"), "Action", "GetQueueAttributes", "QueueUrl", b.create("second"), "AttributeName.1", "QueueArn")
+			expectXML(t, status, body, 200, ":second</Value>")
+		},
+		"test_invalid_action_raises_exception": func(t *testing.T, b *bench) {
+			status, body := b.query(b.create("q"), "Action", "FooBar", "Version", "2012-11-05")
+			expectXML(t, status, body, 400, "<Code>InvalidAction</Code>", "<Type>Sender</Type>",
+				"<Message>The action FooBar is not valid for this endpoint.</Message>")
+		},
+		"test_valid_action_with_missing_parameter_raises_exception": func(t *testing.T, b *bench) {
+			status, body := b.query(b.create("q"), "Action", "SendMessage")
+			expectXML(t, status, body, 400, "<Code>MissingParameter</Code>", "<Type>Sender</Type>",
+				"<Message>The request must contain the parameter MessageBody.</Message>")
+		},
+		"test_get_delete_queue": func(t *testing.T, b *bench) {
+			q := b.create("q")
+			status, body := b.query(q, "Action", "DeleteQueue")
+			expectXML(t, status, body, 200, "<DeleteQueueResponse ")
+			_, err := b.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("q")})
+			expectError[*types.QueueDoesNotExist](t, err)
+		},
+		"test_get_send_and_receive_messages": func(t *testing.T, b *bench) {
+			first, second := b.create("first"), b.create("second")
+			status, body := b.query(first, "Action", "SendMessage", "MessageBody", "foobar")
+			expectXML(t, status, body, 200, "<MessageId>")
+			status, body = b.query(second, "Action", "ReceiveMessage")
+			expectXML(t, status, body, 200, "<ReceiveMessageResult/>")
+			status, body = b.query(first, "Action", "ReceiveMessage")
+			expectXML(t, status, body, 200, "<Body>foobar</Body>", "<MD5OfBody>")
+		},
+		"test_get_on_deleted_queue_fails": func(t *testing.T, b *bench) {
+			q := b.create("q")
+			if _, err := b.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &q}); err != nil {
+				t.Fatal(err)
+			}
+			status, body := b.query(q, "Action", "GetQueueAttributes", "AttributeName.1", "QueueArn")
+			expectXML(t, status, body, 400, "<Code>AWS.SimpleQueueService.NonExistentQueue</Code>",
+				"<Message>The specified queue does not exist for this wsdl version")
+		},
+		"test_get_without_query_returns_unknown_operation": func(t *testing.T, b *bench) {
+			status, body := b.query(b.create("q"))
+			expectXML(t, status, body, 404, "<UnknownOperationException")
+		},
+		"test_get_create_queue_fails": func(t *testing.T, b *bench) {
+			status, body := b.query(b.create("q"), "Action", "CreateQueue", "QueueName", "other")
+			expectXML(t, status, body, 400, "<Code>InvalidAction</Code>", "<Message>The action CreateQueue is not valid for this endpoint")
+		},
+		"test_get_list_queues_fails": func(t *testing.T, b *bench) {
+			status, body := b.query(b.create("q"), "Action", "ListQueues")
+			expectXML(t, status, body, 400, "<Code>InvalidAction</Code>", "<Message>The action ListQueues is not valid for this endpoint")
+		},
+		"test_get_queue_url_works_for_same_queue": func(t *testing.T, b *bench) {
+			q := b.create("q")
+			status, body := b.query(q, "Action", "GetQueueUrl", "QueueName", "q", "QueueOwnerAWSAccountId", "000000000000")
+			expectXML(t, status, body, 200, "<QueueUrl>"+q+"</QueueUrl>")
+		},
+		"test_get_queue_url_work_for_different_queue": func(t *testing.T, b *bench) {
+			first, second := b.create("first"), b.create("second")
+			status, body := b.query(first, "Action", "GetQueueUrl", "QueueName", "second")
+			expectXML(t, status, body, 200, "<QueueUrl>"+second+"</QueueUrl>")
+		},
+	}
+	for name, run := range cases {
+		t.Run(name, func(t *testing.T) { run(t, newBench(t)) })
+	}
+}
+
+// What comes in as a form and goes out as XML is what the JSON protocol has.
+func TestQueryMeetsTheSameQueues(t *testing.T) {
+	b := newBench(t)
+	q := b.create("q", "VisibilityTimeout", "0")
+	body := "<a>&\r\n\t\"ä\U0001F600"
+	status, answer := b.query(q, "Action", "SendMessageBatch",
+		"SendMessageBatchRequestEntry.1.Id", "one", "SendMessageBatchRequestEntry.1.MessageBody", body,
+		"SendMessageBatchRequestEntry.1.MessageAttribute.1.Name", "a", "SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.DataType", "Binary",
+		"SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.BinaryValue", "AAH/",
+		"SendMessageBatchRequestEntry.2.Id", "two", "SendMessageBatchRequestEntry.2.MessageBody", "\x01")
+	expectXML(t, status, answer, 200, "<SendMessageBatchResultEntry><Id>one</Id>",
+		"<BatchResultErrorEntry><Code>InvalidMessageContents</Code><Id>two</Id>", "<SenderFault>true</SenderFault>")
+	m := b.one(q)
+	if *m.Body != body || string(m.MessageAttributes["a"].BinaryValue) != "\x00\x01\xff" {
+		t.Errorf("received %q with %v", *m.Body, m.MessageAttributes)
+	}
+	status, answer = b.query(q, "Action", "ReceiveMessage", "AttributeName.1", "ApproximateReceiveCount", "MessageAttributeName.1", "All", "VisibilityTimeout", "0")
+	expectXML(t, status, answer, 200, "<Body>&lt;a&gt;&amp;&#xD;&#xA;&#x9;&#34;ä\U0001F600</Body>",
+		"<Attribute><Name>ApproximateReceiveCount</Name><Value>2</Value></Attribute>",
+		"<MessageAttribute><Name>a</Name><Value><BinaryValue>AAH/</BinaryValue><DataType>Binary</DataType></Value></MessageAttribute>")
+	for _, pairs := range [][]string{
+		{"VisibilityTimeout", "soon"}, {"MaxNumberOfMessages", "1.5"}, {"AttributeName.x", "All"}, {"VisibilityTimeout", "-1"},
+	} {
+		status, answer := b.query(q, append([]string{"Action", "ReceiveMessage"}, pairs...)...)
+		expectXML(t, status, answer, 400, "<Code>InvalidParameterValue</Code>", strings.Split(pairs[0], ".")[0])
+	}
+}
+
+// A fault is met by calls of either protocol.
+func TestQueryCallsMeetFaults(t *testing.T) {
+	b := newBench(t)
+	q := b.create("q")
+	b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
+		if c.Operation != "SendMessage" || c.Queue != "q" || c.Entries != 1 {
+			t.Errorf("the hook was asked about %+v", c)
+		}
+		return sqstest.Fault{Error: &sqstest.Error{Code: "KmsThrottled", Message: "slow down", SenderFault: true}}
+	})
+	status, body := b.query(q, "Action", "SendMessage", "MessageBody", "x")
+	expectXML(t, status, body, 400, "<Error><Type>Sender</Type><Code>KMS.ThrottlingException</Code><Message>slow down</Message><Detail/></Error>")
+}
+
+// A browser must not lend the server to the sites it shows.
+func TestBrowsersAreNoWayIn(t *testing.T) {
+	b := newBench(t)
+	q := b.create("q")
+	b.send(q, "secret")
+	for _, c := range []struct {
+		name, host, from string
+		header           http.Header
+		want             int
+	}{
+		{"a client", "127.0.0.1:4566", "127.0.0.1:9", nil, 200},
+		{"localhost", "localhost:4566", "[::1]:9", nil, 200},
+		{"an IPv6 address", "[::1]:4566", "[::1]:9", nil, 200},
+		{"another machine by name", "queue:4566", "10.0.0.7:9", nil, 200},
+		{"a page of the same origin", "localhost:4566", "127.0.0.1:9", http.Header{"Origin": {"http://localhost:4566"}, "Sec-Fetch-Site": {"same-origin"}}, 200},
+		{"the address bar", "localhost:4566", "127.0.0.1:9", http.Header{"Sec-Fetch-Site": {"none"}}, 200},
+		{"a rebound name", "evil.example:4566", "127.0.0.1:9", nil, 421},
+		{"a rebound name, same origin", "evil.example:4566", "127.0.0.1:9", http.Header{"Origin": {"http://evil.example:4566"}, "Sec-Fetch-Site": {"same-origin"}}, 421},
+		{"an image on another site", "127.0.0.1:4566", "127.0.0.1:9", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403},
+		{"a page of another port", "127.0.0.1:4566", "127.0.0.1:9", http.Header{"Origin": {"http://127.0.0.1:8080"}}, 403},
+		{"a page without an origin", "127.0.0.1:4566", "127.0.0.1:9", http.Header{"Origin": {"null"}}, 403},
+		{"another site of the domain", "queue:4566", "10.0.0.7:9", http.Header{"Sec-Fetch-Site": {"same-site"}}, 403},
+	} {
+		for _, target := range []string{"", "AmazonSQS.ReceiveMessage"} {
+			r := httptest.NewRequest(http.MethodPost, "/?Action=ReceiveMessage&VisibilityTimeout=0&QueueUrl=q", strings.NewReader(`{"QueueUrl":"q","VisibilityTimeout":0}`))
+			r.Header = http.Header{}
+			for k, v := range c.header {
+				r.Header[k] = v
+			}
+			r.Header.Set("Content-Type", "text/plain")
+			if target != "" {
+				r.Header.Set("X-Amz-Target", target)
+			}
+			r.Host, r.RemoteAddr = c.host, c.from
+			w := httptest.NewRecorder()
+			b.server.ServeHTTP(w, r)
+			if w.Code != c.want || strings.Contains(w.Body.String(), "secret") != (c.want == 200) {
+				t.Errorf("%s, target %q: %d %s, want %d", c.name, target, w.Code, w.Body, c.want)
+			}
+		}
+	}
+}
