@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/batch"
@@ -81,8 +82,9 @@ type Config struct {
 	// SendTimeout bounds the tries to get one message accepted. Default 10s.
 	SendTimeout time.Duration
 
-	// MaxPending bounds the bytes of all bodies that are being read or sent;
-	// beyond it requests get 503 at once. Default 64 MiB; at least 16 MiB.
+	// MaxPending bounds the bytes of all bodies that are in memory, from their
+	// arrival until their request is answered; beyond it requests get 503 at
+	// once. Default 64 MiB; at least 16 MiB.
 	MaxPending int64
 
 	// Logger gets one line for each request, and what an operator should know.
@@ -149,6 +151,10 @@ type API struct {
 	rates   rates
 	ready   readiness
 
+	routes   *routes
+	huma     huma.API
+	document []byte // in OpenAPI
+
 	mu     sync.Mutex
 	dlqURL string // guarded by mu; empty until it is known
 }
@@ -176,7 +182,10 @@ func New(cfg Config) (*API, error) {
 	a.sender = newSender(cfg, a.sendBatch)
 	a.watches.read = a.record
 	a.rates.perSecond = cfg.ClientRate
-	return a, nil
+	a.routes = &routes{fixed: make(map[string]methods), serve: a.ServeHTTP}
+	a.huma = newHuma(a.routes)
+	a.operations()
+	return a, a.describe()
 }
 
 // Close waits until every message that was handed to SQS has its answer.

@@ -29,8 +29,8 @@ const (
 
 // item is what became of one message of a batch.
 type item struct {
-	Index     int      `json:"index"`  // from 0, in the order of the request
-	Status    int      `json:"status"` // as if it had been posted alone
+	Index     int      `json:"index" minimum:"0" doc:"From 0, in the order of the request."`
+	Status    int      `json:"status" doc:"As if the message had been posted alone; or 424, not sent because one before it in its group was refused."`
 	Name      string   `json:"name,omitempty"`
 	MessageID string   `json:"message_id,omitempty"`
 	Location  string   `json:"location,omitempty"`
@@ -39,36 +39,34 @@ type item struct {
 
 // batchAnswer is the answer to a batch.
 type batchAnswer struct {
-	Accepted int    `json:"accepted"`
-	Items    []item `json:"items"`
+	Accepted int    `json:"accepted" minimum:"0"`
+	Items    []item `json:"items" nullable:"false"`
+}
+
+// batchInput is a request of POST /messages:batch.
+type batchInput struct {
+	MessageHeaders
+	RawBody []byte `contentType:"application/json"`
 }
 
 // postBatch answers POST /messages:batch: 202 when SQS has accepted all of it,
 // 200 with each item's own status when only some, 503 when none because SQS is
 // not to be had.
-func (a *API) postBatch(c *exchange) error {
+func (a *API) postBatch(c *exchange, in *batchInput) (*response[batchAnswer], error) {
 	lines, err := mediaType(c.Header, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s, err := parseSettings(c.Header, a.fifo())
+	s, err := in.settings("", false, a.fifo())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if s.hasKey {
-		return badRequest(headerKey, "is for one message; those of a batch have their names in their bodies")
+	if len(c.Header.Values(headerKey)) > 0 {
+		return nil, badRequest(headerKey, "is for one message; those of a batch have their names in their bodies")
 	}
-	if err := a.reserve(c, maxBatchBody); err != nil {
-		return err
-	}
-	defer a.release(c)
-	body, err := c.readBody(maxBatchBody)
+	bodies, err := split(string(in.RawBody), lines)
 	if err != nil {
-		return err
-	}
-	bodies, err := split(body, lines)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	out := batchAnswer{Items: make([]item, len(bodies))}
 	messages := make([]message, len(bodies))
@@ -84,7 +82,7 @@ func (a *API) postBatch(c *exchange) error {
 	} else {
 		a.sendAll(ctx, messages, out.Items)
 	}
-	return c.writeBatch(out)
+	return c.batch(out)
 }
 
 // split cuts the body of a batch into those of its messages, byte for byte.
@@ -137,10 +135,7 @@ func (it *item) fail(err error) {
 	if err == nil {
 		return
 	}
-	p, ok := errors.AsType[*problem](err)
-	if !ok {
-		p = newProblem(http.StatusInternalServerError, "", "something is broken here; the log knows more")
-	}
+	p := asProblem(err)
 	it.Status, it.Problem = p.Status, p
 }
 
@@ -300,8 +295,8 @@ func pauseNeeded(answers []batch.Answer[accepted]) bool {
 	return false
 }
 
-// writeBatch answers with what became of each item.
-func (c *exchange) writeBatch(out batchAnswer) error {
+// batch is the answer with what became of each item.
+func (c *exchange) batch(out batchAnswer) (*response[batchAnswer], error) {
 	outages := 0
 	var cause *problem
 	for _, it := range out.Items {
@@ -314,17 +309,15 @@ func (c *exchange) writeBatch(out batchAnswer) error {
 		}
 	}
 	if outages == len(out.Items) {
-		return cause
+		return nil, cause
 	}
+	answer := &response[batchAnswer]{Status: http.StatusAccepted, CacheControl: noStore, Body: out}
 	if outages > 0 {
-		c.w.Header().Set("Retry-After", seconds(retryPause))
+		answer.RetryAfter = seconds(retryPause)
 	}
-	status := http.StatusAccepted
 	if out.Accepted < len(out.Items) {
-		status = http.StatusOK
+		answer.Status = http.StatusOK
 	}
 	c.outcome = fmt.Sprintf("%d of %d accepted", out.Accepted, len(out.Items))
-	c.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(c.w, status, "application/json", out)
-	return nil
+	return answer, nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -21,8 +20,7 @@ import (
 )
 
 const (
-	maxPeek     = 1_000
-	defaultPeek = 100
+	maxPeek = 1_000
 	// holdFor is how long messages of the dead-letter queue are kept from
 	// others while they are looked at: longer than that may take.
 	holdFor      = 60 * time.Second
@@ -34,58 +32,49 @@ const (
 // its name.
 type DeadLetter struct {
 	MessageID    string    `json:"message_id"`
-	OriginalID   string    `json:"original_id"` // the message it is a copy of; its own id where SQS has moved it
+	OriginalID   string    `json:"original_id" doc:"The message it is a copy of; its own id where SQS has moved it."`
 	Name         string    `json:"name,omitempty"`
-	Reason       string    `json:"reason,omitempty"` // empty: SQS moved it, after too many receives
+	Reason       string    `json:"reason,omitempty" doc:"Absent: SQS moved it, after too many receives."`
 	Error        string    `json:"error,omitempty"`
-	Attempts     int       `json:"attempts,omitempty"`
+	Attempts     int       `json:"attempts,omitempty" minimum:"0"`
 	SentAt       time.Time `json:"sent_at,omitzero"`
-	ReceiveCount int       `json:"receive_count"`
+	ReceiveCount int       `json:"receive_count" minimum:"0"`
 	Group        string    `json:"group,omitempty"`
-	Body         string    `json:"body,omitempty"`   // only where it is asked for
-	Record       *Record   `json:"record,omitempty"` // nil: none that counts
+	Body         string    `json:"body,omitempty" doc:"Only where it is asked for."`
+	Record       *Record   `json:"record,omitempty" doc:"Absent: none that counts."`
 }
 
 // DeadLetters is what GET /dlq answers with.
 type DeadLetters struct {
-	Visible   int          `json:"visible"`   // messages in the queue, approximately
-	Originals int          `json:"originals"` // different original ids among those listed
-	Complete  bool         `json:"complete"`  // no more than those listed were found
-	Messages  []DeadLetter `json:"messages"`
+	Visible   int          `json:"visible" minimum:"0" doc:"Messages in the queue, approximately."`
+	Originals int          `json:"originals" minimum:"0" doc:"Different original ids among those listed: copies are at least once."`
+	Complete  bool         `json:"complete" doc:"No more than those listed were found."`
+	Messages  []DeadLetter `json:"messages" nullable:"false"`
+}
+
+// peekInput is a request of GET /dlq.
+type peekInput struct {
+	Limit  int  `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many messages to look at, at most."`
+	Bodies bool `query:"body" doc:"Show the messages' bodies."`
 }
 
 // getDeadLetters answers GET /dlq.
-func (a *API) getDeadLetters(c *exchange) error {
-	if err := a.operator(); err != nil {
-		return err
-	}
-	q, err := url.ParseQuery(c.URL.RawQuery)
-	if err != nil {
-		return badRequest("query", "is not percent-encoded")
-	}
-	limit := defaultPeek
-	if text := q.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxPeek {
-			return badRequest("limit", fmt.Sprintf("must be 1 to %d", maxPeek))
-		}
-	}
+func (a *API) getDeadLetters(c *exchange, in *peekInput) (*response[DeadLetters], error) {
 	dlq, err := a.deadLetterQueue(c.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	out, held, err := a.peek(c.Context(), dlq, limit)
+	out, held, err := a.peek(c.Context(), dlq, in.Limit)
 	a.letGo(c.Context(), dlq, held)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if q.Get("body") != "true" {
+	if !in.Bodies {
 		for i := range out.Messages {
 			out.Messages[i].Body = ""
 		}
 	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(c.w, http.StatusOK, "application/json", out)
-	return nil
+	return answer(http.StatusOK, out), nil
 }
 
 // deadLetterQueue is the URL of the dead-letter queue, found out once.
@@ -250,32 +239,30 @@ func (a *API) deadLetter(ctx context.Context, m types.Message) (DeadLetter, erro
 	return d, nil
 }
 
+// purged is the answer to DELETE /dlq.
+type purged struct {
+	Purged int `json:"purged" minimum:"0" doc:"Approximately."`
+}
+
 // purgeDeadLetters answers DELETE /dlq.
-func (a *API) purgeDeadLetters(c *exchange) error {
-	if err := a.operator(); err != nil {
-		return err
-	}
+func (a *API) purgeDeadLetters(c *exchange, _ *struct{}) (*response[purged], error) {
 	dlq, err := a.deadLetterQueue(c.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	depth, err := a.depth(c.Context(), dlq)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, err = a.cfg.SQS.PurgeQueue(c.Context(), &sqs.PurgeQueueInput{QueueUrl: &dlq})
 	if _, busy := errors.AsType[*types.PurgeQueueInProgress](err); busy {
 		p := newProblem(http.StatusConflict, "", "the queue was purged less than a minute ago")
 		p.retryAfter = time.Minute
-		return p
+		return nil, p
 	}
 	if err != nil {
-		return unavailable("the dead-letter queue could not be purged", err)
+		return nil, unavailable("the dead-letter queue could not be purged", err)
 	}
 	c.outcome = fmt.Sprintf("purged %d", depth.Visible)
-	c.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(c.w, http.StatusAccepted, "application/json", struct {
-		Purged int `json:"purged"` // approximately
-	}{depth.Visible + depth.InFlight + depth.Delayed})
-	return nil
+	return answer(http.StatusAccepted, purged{depth.Visible + depth.InFlight + depth.Delayed}), nil
 }

@@ -45,6 +45,7 @@ func TestDeadLettersAreShownWithTheirRecords(t *testing.T) {
 		b.do(http.MethodGet, "/dlq?limit="+limit, "", bearer...).wantField(http.StatusBadRequest, "limit")
 	}
 	b.do(http.MethodGet, "/dlq?limit=%", "", bearer...).wantField(http.StatusBadRequest, "query")
+	b.do(http.MethodGet, "/dlq?body=maybe", "", bearer...).wantField(http.StatusBadRequest, "body")
 }
 
 func TestRedriveByATaskMovesEverything(t *testing.T) {

@@ -1,14 +1,18 @@
 package producerapi
 
 import (
-	"errors"
+	"crypto/rand"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
@@ -41,36 +45,39 @@ func FuzzParseMessage(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	api := &API{cfg: Config{SQS: client, QueueURL: queueURL}}
+	api, err := New(Config{SQS: client, QueueURL: queueURL, Records: memstore.New(), Scope: scope, Keys: keys, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, body, key, parent, group string) {
-		h := http.Header{}
-		for name, value := range map[string]string{headerKey: key, "Traceparent": parent, headerGroup: group} {
+		r := request(http.MethodPost, "/", body, "X-Sqsonce-Dedup", rand.Text())
+		r.Header.Set("Content-Type", "application/json")
+		for name, value := range map[string]string{headerKey: key, "Traceparent": parent, "X-Sqsonce-Group": group} {
 			if value != "" {
-				h.Set(name, value)
+				r.Header.Set(name, value)
 			}
 		}
-		s, err := parseSettings(h, true)
-		var m message
-		if err == nil {
-			m, err = parseMessage(keys, s, body)
-		}
-		if err != nil {
-			p, ok := errors.AsType[*problem](err)
-			if !ok || p.Field == "" || p.Status < 400 || p.Status > 499 {
-				t.Fatalf("refused with %+v", err)
+		w := reply{httptest.NewRecorder(), t}
+		api.ServeHTTP(w, r)
+		if w.Code != http.StatusAccepted {
+			if p := decode[problem](w); p.Field == "" || p.Status < 400 || p.Status > 499 {
+				t.Fatalf("refused with %+v", p)
 			}
 			return
 		}
-		if m.body != body || dedupe.CheckName(m.name) != nil {
-			t.Fatalf("let through %+v", m)
+		sent := decode[queued](w)
+		got, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &queueURL, MessageAttributeNames: []string{"All"}})
+		if err != nil || len(got.Messages) != 1 {
+			t.Fatalf("received %+v, %v", got, err)
 		}
-		named, err := keys.Extract(names.Message{Body: m.body, Attributes: map[string]names.Attribute{names.NameAttribute: names.Text(m.name)}})
-		if err != nil || named.Name != m.name || dedupe.Fingerprint(named.Fingerprint) != m.fingerprint {
-			t.Fatalf("a worker finds %q, %v, where it was sent as %q", named.Name, err, m.name)
+		m := got.Messages[0]
+		attributes := map[string]names.Attribute{names.NameAttribute: names.Text(aws.ToString(m.MessageAttributes[names.NameAttribute].StringValue))}
+		found, err := keys.Extract(names.Message{Body: *m.Body, Attributes: attributes})
+		if err != nil || found.Name != sent.Name || dedupe.CheckName(found.Name) != nil || *m.Body != body {
+			t.Fatalf("a worker finds %q, %v, where %q was sent as %q", found.Name, err, body, sent.Name)
 		}
-		answers := api.sendBatch([]outgoing{{ctx: t.Context(), entry: api.entry(m, 0), size: m.size()}})
-		if answers[0].Err != nil {
-			t.Fatalf("let through what the queue refuses: %v", answers[0].Err)
+		if _, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &queueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			t.Fatal(err)
 		}
 	})
 }
@@ -93,8 +100,8 @@ func FuzzIdempotencyKey(f *testing.F) {
 			t.Fatalf("%q came back as %q, %v", name, got, err)
 		}
 		_, _, _ = idempotencyKey(http.Header{headerKey: {name}}) // must not panic
-		preferredWait(http.Header{"Prefer": {name}})
-		_, _ = trace(http.Header{"Traceparent": {name}})
+		preferredWait(name)
+		_, _ = trace(name)
 	})
 }
 

@@ -2,6 +2,7 @@ package producerapi
 
 import (
 	"errors"
+	"math"
 	"mime"
 	"net/http"
 	"regexp"
@@ -13,9 +14,7 @@ import (
 // Headers of this API's own.
 const (
 	headerKey   = "Idempotency-Key"
-	headerGroup = "X-Sqsonce-Group"
 	headerDelay = "X-Sqsonce-Delay"
-	headerDedup = "X-Sqsonce-Dedup"
 )
 
 // Limits of SQS.
@@ -30,18 +29,19 @@ const maxWait = time.Minute
 
 // preferredWait reads "Prefer: wait=N" (RFC 7240). A preference that cannot be
 // understood is ignored, as that RFC demands.
-func preferredWait(h http.Header) (wait time.Duration, asked bool) {
-	for _, line := range h.Values("Prefer") {
-		for preference := range strings.SplitSeq(line, ",") {
-			preference, _, _ = strings.Cut(preference, ";")
-			name, value, _ := strings.Cut(preference, "=")
-			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
-				continue
-			}
-			n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 32)
-			if err == nil && !asked { // the first one counts
-				wait, asked = min(time.Duration(n)*time.Second, maxWait), true
-			}
+func preferredWait(prefer string) (wait time.Duration, asked bool) {
+	for preference := range strings.SplitSeq(prefer, ",") {
+		preference, _, _ = strings.Cut(preference, ";")
+		name, value, _ := strings.Cut(preference, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+			continue
+		}
+		n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 64)
+		if errors.Is(err, strconv.ErrRange) {
+			n, err = math.MaxUint64, nil
+		}
+		if err == nil && !asked { // the first one counts
+			wait, asked = time.Duration(min(n, uint64(maxWait/time.Second)))*time.Second, true
 		}
 	}
 	return wait, asked
@@ -56,7 +56,7 @@ func idempotencyKey(h http.Header) (key string, given bool, err error) {
 		return "", false, nil
 	case 1:
 	default:
-		return "", true, badRequest(headerKey, "is there more than once")
+		return "", true, badRequest(headerKey, "must not be repeated")
 	}
 	key = strings.TrimSpace(values[0])
 	if strings.HasPrefix(key, `"`) {
@@ -92,8 +92,7 @@ func unquote(s string) (string, error) {
 }
 
 // delay reads X-Sqsonce-Delay: whole seconds or a Go duration.
-func delay(h http.Header, fifo bool) (int32, error) {
-	text := h.Get(headerDelay)
+func delay(text string, fifo bool) (int32, error) {
 	if text == "" {
 		return 0, nil
 	}
@@ -108,15 +107,6 @@ func delay(h http.Header, fifo bool) (int32, error) {
 		return 0, badRequest(headerDelay, "a FIFO queue has no delays of single messages")
 	}
 	return int32(d / time.Second), nil
-}
-
-// visibleID reads a header that SQS takes as an id.
-func visibleID(h http.Header, name string) (string, error) {
-	id := h.Get(name)
-	if len(id) > maxID || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", badRequest(name, "must be 1 to 128 letters, digits and punctuation of ASCII")
-	}
-	return id, nil
 }
 
 // mediaType checks the Content-Type and says whether it is NDJSON.
@@ -148,8 +138,8 @@ const (
 
 // trace reads the W3C traceparent, and says what it is as an X-Ray header. One
 // that is not valid is ignored, as that standard demands.
-func trace(h http.Header) (parent, xray string) {
-	m := traceParent.FindStringSubmatch(h.Get("Traceparent"))
+func trace(sent string) (parent, xray string) {
+	m := traceParent.FindStringSubmatch(sent)
 	if m == nil || m[1] == "ff" || m[2] == noTrace || m[3] == noParent {
 		return "", ""
 	}

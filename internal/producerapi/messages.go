@@ -3,120 +3,108 @@ package producerapi
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
+// messageDocument documents the least that a message is.
+type messageDocument struct {
+	_    struct{} `additionalProperties:"true"`
+	Name string   `json:"name,omitempty" minLength:"1" maxLength:"512" doc:"1 to 512 bytes of UTF-8 without control characters."`
+}
+
+// postInput is a request of POST / and POST /messages.
+type postInput struct {
+	Key    string `header:"Idempotency-Key" doc:"The name, as a structured-field string (quoted) or bare. It may replace the name in the body; when both are there they must be the same."`
+	Prefer string `header:"Prefer" doc:"wait=N: answer with the outcome when there is one within N seconds (at most 60). The record is looked at first: a different body is refused with 422, and an outcome that is there already is answered with nothing sent."`
+	MessageHeaders
+	RawBody []byte `contentType:"application/json"`
+}
+
 // queued is the answer to a message that SQS has accepted.
 type queued struct {
 	Name      string `json:"name"`
-	MessageID string `json:"message_id"`
-	Status    string `json:"status"` // always QUEUED
+	MessageID string `json:"message_id" minLength:"1"`
+	Status    string `json:"status" enum:"QUEUED"`
 }
 
 const statusQueued = "QUEUED"
 
 // postMessage answers POST / and POST /messages.
-func (a *API) postMessage(c *exchange) error {
-	if _, err := mediaType(c.Header, false); err != nil {
-		return err
-	}
-	s, err := parseSettings(c.Header, a.fifo())
+func (a *API) postMessage(c *exchange, in *postInput) (*response[any], error) {
+	key, hasKey, err := idempotencyKey(c.Header)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := a.reserve(c, maxBody); err != nil {
-		return err
-	}
-	defer a.release(c)
-	body, err := c.readBody(maxBody)
+	s, err := in.settings(key, hasKey, a.fifo())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	m, err := parseMessage(a.cfg.Keys, s, body)
+	m, err := parseMessage(a.cfg.Keys, s, string(in.RawBody))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.name = m.name
-	wait, waits := preferredWait(c.Header)
-	if waits {
+	if wait, waits := preferredWait(in.Prefer); waits {
 		return a.postAndWait(c, m, wait)
 	}
 	took, err := a.send(c.Context(), m, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.writeQueued(m, took)
-	return nil
+	return c.queued(m, took), nil
 }
 
-// requestOverhead is what a request takes in memory beside its body.
-const requestOverhead = 4 << 10
-
-// reserve takes the bytes a body may have from what all requests may have
-// together.
-func (a *API) reserve(c *exchange, limit int64) error {
-	n := limit
-	if c.ContentLength >= 0 && c.ContentLength < limit {
-		n = c.ContentLength
-	}
-	n += requestOverhead
-	if !a.pending.take(n) {
-		c.w.Header().Set("Connection", "close")
-		return unavailable("too much is waiting to be sent", nil)
-	}
-	c.reserved = n
-	return nil
-}
-
-// release gives back what the request has reserved, once.
-func (a *API) release(c *exchange) {
-	a.pending.give(c.reserved)
-	c.reserved = 0
-}
-
-func (c *exchange) writeQueued(m message, took accepted) {
+func (c *exchange) queued(m message, took accepted) *response[any] {
 	c.messageID, c.outcome = took.messageID, statusQueued
-	c.w.Header().Set("Location", location(m.name))
-	c.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(c.w, http.StatusAccepted, "application/json", queued{m.name, took.messageID, statusQueued})
+	return &response[any]{
+		Status: http.StatusAccepted, Location: location(m.name), CacheControl: noStore,
+		Body: queued{m.name, took.messageID, statusQueued},
+	}
+}
+
+// PathName is the name in the path.
+type PathName struct {
+	Name string `path:"name" minLength:"1" maxLength:"512" doc:"The name, percent-encoded: a slash in it is %2F."`
+}
+
+// QueryName is the name in the query: for "." and "..", which a path cannot hold.
+type QueryName struct {
+	Name string `query:"name" maxLength:"512" doc:"The name."`
+}
+
+// Unchanged is the condition of a request for a record.
+type Unchanged struct {
+	IfNoneMatch string `header:"If-None-Match" doc:"An ETag: 304 when it is still the record's."`
 }
 
 // getMessage answers GET /messages/{name} and GET /messages?name=.
-func (a *API) getMessage(c *exchange) error {
-	name, err := c.theName()
-	if err != nil {
-		return err
+func (a *API) getMessage(c *exchange, name, ifNoneMatch string) (*response[*Record], error) {
+	if err := c.checkName(name); err != nil {
+		return nil, err
 	}
 	r, err := a.record(c.Context(), name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if r.Name == "" {
-		return noRecord(name)
+		return nil, noRecord(name)
 	}
-	c.writeRecord(r)
-	return nil
+	return c.found(r, ifNoneMatch), nil
 }
 
-// theName is the name in the path or in the query, checked.
-func (c *exchange) theName() (string, error) {
-	name := c.pathName
-	if name == "" {
-		q, err := url.ParseQuery(c.URL.RawQuery)
-		if err != nil || len(q["name"]) != 1 {
-			return "", badRequest("name", "must be in the path, or once in the query")
-		}
-		name = q.Get("name")
+// checkName checks the name that a request is about.
+func (c *exchange) checkName(name string) error {
+	if c.PathValue("name") == "" && len(c.URL.Query()["name"]) != 1 {
+		return badRequest("name", "must be in the path, or once in the query")
 	}
 	if err := dedupe.CheckName(name); err != nil {
-		return "", badRequest("name", nameProblem(err))
+		return badRequest("name", nameProblem(err))
 	}
 	c.name = name
-	return name, nil
+	return nil
 }
 
 func noRecord(name string) error {
@@ -125,30 +113,25 @@ func noRecord(name string) error {
 	return p
 }
 
-// writeRecord answers with a record, or says that the client has it already.
-func (c *exchange) writeRecord(r dedupe.Record) {
+// found is the answer with a record, or says that the client has it already.
+func (c *exchange) found(r dedupe.Record, ifNoneMatch string) *response[*Record] {
 	c.messageID, c.outcome = r.MessageID, string(r.Status)
-	h := c.w.Header()
-	h.Set("ETag", etag(r))
 	// May be kept by the client itself, but has to be asked for again each time:
 	// an operator can have it forgotten.
-	h.Set("Cache-Control", "private, no-cache")
-	if c.Method != http.MethodPost && matches(c.Header.Values("If-None-Match"), etag(r)) {
-		c.w.WriteHeader(http.StatusNotModified)
-		return
+	out := &response[*Record]{Status: http.StatusOK, ETag: etag(r), CacheControl: "private, no-cache", Body: new(view(r))}
+	if matches(ifNoneMatch, out.ETag) {
+		out.Status, out.Body = http.StatusNotModified, nil
 	}
-	writeJSON(c.w, http.StatusOK, "application/json", view(r))
+	return out
 }
 
 // matches reports whether If-None-Match names the tag, by the weak comparison
 // of RFC 9110, section 13.1.2.
-func matches(lines []string, tag string) bool {
-	for _, line := range lines {
-		for candidate := range strings.SplitSeq(line, ",") {
-			candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
-			if candidate == tag || candidate == "*" {
-				return true
-			}
+func matches(condition, tag string) bool {
+	for candidate := range strings.SplitSeq(condition, ",") {
+		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
+		if candidate == tag || candidate == "*" {
+			return true
 		}
 	}
 	return false

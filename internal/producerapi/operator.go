@@ -1,11 +1,9 @@
 package producerapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -17,35 +15,31 @@ const maxOrder = 64 << 10
 
 // forgotten is the answer to DELETE /messages/{name}.
 type forgotten struct {
-	Name   string        `json:"name"`
-	Status dedupe.Status `json:"status"` // always FORGOTTEN
-	// EffectiveAt is when no worker answers from memory any more: before it a
-	// message of this name may still be taken for a duplicate.
-	EffectiveAt time.Time `json:"effective_at"`
+	Name        string        `json:"name"`
+	Status      dedupe.Status `json:"status" enum:"FORGOTTEN"`
+	EffectiveAt time.Time     `json:"effective_at" doc:"From then on no worker answers from memory: before it a message of this name may still be taken for a duplicate."`
+}
+
+// Forcing is whether a live lease is forgotten too.
+type Forcing struct {
+	Force bool `query:"force" doc:"Forget a name that is being handled too."`
 }
 
 // deleteMessage answers DELETE /messages/{name}: the name counts as never seen.
-func (a *API) deleteMessage(c *exchange) error {
-	if err := a.operator(); err != nil {
-		return err
-	}
-	name, err := c.theName()
-	if err != nil {
-		return err
+func (a *API) deleteMessage(c *exchange, name string, force bool) (*response[forgotten], error) {
+	if err := c.checkName(name); err != nil {
+		return nil, err
 	}
 	op, err := a.operatorOn()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	effective, err := op.Forget(c.Context(), name, c.URL.Query().Get("force") == "true")
+	effective, err := op.Forget(c.Context(), name, force)
 	if err != nil {
-		return verbProblem(name, err)
+		return nil, verbProblem(name, err)
 	}
 	c.outcome = string(dedupe.Forgotten)
-	c.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(c.w, http.StatusAccepted, "application/json",
-		forgotten{name, dedupe.Forgotten, effective.UTC().Truncate(time.Millisecond)})
-	return nil
+	return answer(http.StatusAccepted, forgotten{name, dedupe.Forgotten, effective.UTC().Truncate(time.Millisecond)}), nil
 }
 
 // operatorOn is who settles names, where the store can be written.
@@ -75,49 +69,43 @@ func verbProblem(name string, err error) error {
 
 // resolution is the body of POST /messages/{name}/resolve.
 type resolution struct {
-	// Outcome is "completed" (the work of an UNKNOWN name was done) or "retry"
-	// (an UNKNOWN or REJECTED name may be tried again).
-	Outcome string          `json:"outcome"`
-	Result  json.RawMessage `json:"result"` // of a completed one; may be absent
+	Outcome string          `json:"outcome" enum:"completed,retry" doc:"completed: the work of an UNKNOWN name was done. retry: an UNKNOWN or REJECTED name may be tried again."`
+	Result  json.RawMessage `json:"result,omitempty" doc:"Of a completed one: any JSON, at most 4 KiB."`
+}
+
+// resolveInput is a request of POST /messages/{name}/resolve.
+type resolveInput struct {
+	PathName
+	Body resolution
 }
 
 // postResolve answers POST /messages/{name}/resolve: an operator's word on a
 // name that is stuck.
-func (a *API) postResolve(c *exchange) error {
-	if err := a.operator(); err != nil {
-		return err
+func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], error) {
+	if err := c.checkName(in.Name); err != nil {
+		return nil, err
 	}
-	name, err := c.theName()
-	if err != nil {
-		return err
-	}
-	var order resolution
-	if err := c.readOrder(&order); err != nil {
-		return err
-	}
+	order := in.Body
 	if len(order.Result) > dedupe.DefaultMaxResult {
-		return badRequest("result", fmt.Sprintf("%d bytes, more than %d", len(order.Result), dedupe.DefaultMaxResult))
+		return nil, badRequest("result", fmt.Sprintf("%d bytes, more than %d", len(order.Result), dedupe.DefaultMaxResult))
 	}
 	op, err := a.operatorOn()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var r dedupe.Record
 	switch {
 	case order.Outcome == "completed":
-		r, err = op.Resolve(c.Context(), name, dedupe.Payload{Data: order.Result})
-	case order.Outcome == "retry" && order.Result == nil:
-		r, err = op.Reopen(c.Context(), name)
-	case order.Outcome == "retry":
-		return badRequest("result", "a name that is tried again has none")
+		r, err = op.Resolve(c.Context(), in.Name, dedupe.Payload{Data: order.Result})
+	case order.Result != nil:
+		return nil, badRequest("result", "a name that is tried again has none")
 	default:
-		return badRequest("outcome", fmt.Sprintf("%q is neither completed nor retry", order.Outcome))
+		r, err = op.Reopen(c.Context(), in.Name)
 	}
 	if err != nil {
-		return verbProblem(name, err)
+		return nil, verbProblem(in.Name, err)
 	}
-	c.writeRecord(r)
-	return nil
+	return c.found(r, ""), nil
 }
 
 // cannot says why a verb does not fit a status.
@@ -130,24 +118,4 @@ func cannot(verb string, s dedupe.Status) string {
 	default:
 		return "only an UNKNOWN name can be declared completed"
 	}
-}
-
-// readOrder reads an operator's request.
-func (c *exchange) readOrder(into any) error {
-	if _, err := mediaType(c.Header, false); err != nil {
-		return err
-	}
-	body, err := c.readBody(maxOrder)
-	if err != nil {
-		return err
-	}
-	dec := json.NewDecoder(bytes.NewReader([]byte(body)))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return badRequest("body", err.Error())
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return badRequest("body", "something follows the JSON object")
-	}
-	return nil
 }

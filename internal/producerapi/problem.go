@@ -1,22 +1,27 @@
 package producerapi
 
 import (
-	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 )
 
-// problem is an answer other than the one that was hoped for, as RFC 9457
-// describes it.
+// problem is an RFC 9457 error response.
 type problem struct {
-	Type      string   `json:"type"` // about:blank: the status says it all
+	Type      string   `json:"type" format:"uri-reference" doc:"Always about:blank: the status says it all."`
 	Title     string   `json:"title"`
-	Status    int      `json:"status"`
+	Status    int      `json:"status" minimum:"400" maximum:"599"`
 	Detail    string   `json:"detail"`
-	Field     string   `json:"field,omitempty"` // what is wrong: a member of the body, a header, a parameter
+	Field     string   `json:"field,omitempty" doc:"What is wrong: a member of the body, a header, a parameter."`
 	RequestID string   `json:"request_id,omitempty"`
-	Names     []string `json:"names,omitempty"` // names it is about
+	Names     []string `json:"names,omitempty" nullable:"false" doc:"The names that the problem is about."`
 
 	retryAfter time.Duration // zero: not sent
 	header     http.Header   // further headers; may be nil
@@ -29,6 +34,26 @@ func (p *problem) Error() string { return p.Detail }
 // Unwrap returns what is behind the problem, or nil.
 func (p *problem) Unwrap() error { return p.cause }
 
+// GetStatus implements [huma.StatusError].
+func (p *problem) GetStatus() int { return p.Status }
+
+// GetHeaders implements [huma.HeadersError].
+func (p *problem) GetHeaders() http.Header {
+	h := http.Header{"Cache-Control": {"no-store"}}
+	for name, values := range p.header {
+		h[name] = values
+	}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", seconds(p.retryAfter))
+	}
+	return h
+}
+
+// ContentType implements [huma.ContentTypeFilter].
+func (p *problem) ContentType(string) string { return problemType }
+
+const problemType = "application/problem+json"
+
 // newProblem returns a problem whose detail begins with the field, if there is one.
 func newProblem(status int, field, detail string) *problem {
 	if field != "" {
@@ -37,7 +62,7 @@ func newProblem(status int, field, detail string) *problem {
 	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Field: field}
 }
 
-// badRequest is what the client can mend.
+// badRequest is an error that the client can fix.
 func badRequest(field, detail string) *problem {
 	return newProblem(http.StatusBadRequest, field, detail)
 }
@@ -45,25 +70,21 @@ func badRequest(field, detail string) *problem {
 // retryPause is how long a client should wait before it asks again after a 503.
 const retryPause = 2 * time.Second
 
-// unavailable says that something behind the API does not answer.
+// unavailable says that a service behind the API does not answer.
 func unavailable(detail string, cause error) *problem {
 	p := newProblem(http.StatusServiceUnavailable, "", detail)
 	p.retryAfter, p.cause = retryPause, cause
 	return p
 }
 
-// write sends the problem.
-func (p *problem) write(w http.ResponseWriter, requestID string) {
-	for name, values := range p.header {
-		w.Header()[name] = values
+// asProblem returns err as a problem. Any other error is a fault of the server.
+func asProblem(err error) *problem {
+	p, ok := errors.AsType[*problem](err)
+	if !ok {
+		p = newProblem(http.StatusInternalServerError, "", "something is broken here; the log knows more")
+		p.cause = err
 	}
-	if p.retryAfter > 0 {
-		w.Header().Set("Retry-After", seconds(p.retryAfter))
-	}
-	shown := *p
-	shown.RequestID = requestID
-	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, p.Status, "application/problem+json", shown)
+	return p
 }
 
 // seconds is d as a number of whole seconds, rounded up.
@@ -71,11 +92,68 @@ func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
-// writeJSON sends v. A client that has gone needs no answer.
-func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // every v here encodes
+// The errors that huma itself makes are problems too. It has no setting for that
+// but these variables.
+func init() {
+	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
+		return humaProblem(status, text, errs)
+	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, text string, errs ...error) huma.StatusError {
+		p := humaProblem(status, text, errs)
+		if c := exchangeOf(ctx.Context()); c != nil {
+			p = c.problem(p)
+			for name, values := range p.GetHeaders() {
+				ctx.SetHeader(name, values[0])
+			}
+		}
+		return p
+	}
+}
+
+// humaProblem is an error of huma's as a problem: what a request that does not
+// fit its operation is answered with.
+func humaProblem(status int, text string, errs []error) *problem {
+	for _, err := range errs {
+		if p, ok := errors.AsType[*problem](err); ok {
+			return p // of the body's reader
+		}
+	}
+	if status == http.StatusRequestTimeout {
+		return closing(newProblem(status, "body", fmt.Sprintf("did not come within %s", bodyTimeout)))
+	}
+	if len(errs) == 0 {
+		return badRequest("body", strings.TrimPrefix(text, "request body "))
+	}
+	detail, ok := errors.AsType[*huma.ErrorDetail](errs[0])
+	if !ok {
+		return asProblem(fmt.Errorf("%d %s: %w", status, text, errors.Join(errs...)))
+	}
+	return misfit(detail)
+}
+
+// missing is what huma says of a member that is not there.
+var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
+
+// misfit is the problem of a parameter or member that does not fit its type.
+// Location is where it is: query.limit, header.X-Sqsonce-Group, body.rate, body.
+func misfit(d *huma.ErrorDetail) *problem {
+	_, field, nested := strings.Cut(d.Location, ".")
+	if !nested {
+		field = d.Location
+	}
+	if m := missing.FindStringSubmatch(d.Message); m != nil {
+		return badRequest(m[1], "is missing")
+	}
+	if d.Message == validation.MsgUnexpectedProperty {
+		return badRequest("body", fmt.Sprintf("%s %q", d.Message, field))
+	}
+	switch v := d.Value.(type) {
+	case float64, int64, int32, int, bool:
+		return badRequest(field, fmt.Sprintf("%s, not %v", d.Message, v))
+	case string:
+		if nested && len(v) <= maxID {
+			return badRequest(field, fmt.Sprintf("%s, not %q", d.Message, v))
+		}
+	}
+	return badRequest(field, d.Message)
 }

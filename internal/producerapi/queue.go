@@ -23,20 +23,18 @@ const (
 // Depth is how many messages a queue holds, as far as SQS knows: its counts
 // are approximate.
 type Depth struct {
-	Visible  int `json:"visible"`
-	InFlight int `json:"in_flight"`
-	Delayed  int `json:"delayed"`
+	Visible  int `json:"visible" minimum:"0"`
+	InFlight int `json:"in_flight" minimum:"0"`
+	Delayed  int `json:"delayed" minimum:"0"`
 }
 
 // getQueue answers GET /queue.
-func (a *API) getQueue(c *exchange) error {
+func (a *API) getQueue(c *exchange, _ *struct{}) (*response[Depth], error) {
 	d, err := a.depth(c.Context(), a.cfg.QueueURL)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(c.w, http.StatusOK, "application/json", d)
-	return nil
+	return answer(http.StatusOK, d), nil
 }
 
 // depth asks how many messages a queue holds. The error is a *[problem].
@@ -63,15 +61,13 @@ func (a *API) depth(ctx context.Context, queueURL string) (Depth, error) {
 
 // health is the answer of both probes.
 type health struct {
-	Status string `json:"status"` // ok
+	Status string `json:"status" enum:"ok"`
 }
 
 // getHealth answers GET /healthz: the process is there. It asks nobody else,
 // because a restart would not mend them.
-func (a *API) getHealth(c *exchange) error {
-	c.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(c.w, http.StatusOK, "application/json", health{"ok"})
-	return nil
+func (a *API) getHealth(*exchange, *struct{}) (*response[health], error) {
+	return answer(http.StatusOK, health{"ok"}), nil
 }
 
 // readiness remembers what the queue said last. The zero value is ready to use.
@@ -88,17 +84,15 @@ type readyAnswer struct {
 }
 
 // getReady answers GET /readyz: the queue can be reached.
-func (a *API) getReady(c *exchange) error {
+func (a *API) getReady(c *exchange, _ *struct{}) (*response[health], error) {
 	err := a.ready.ask(c.Context(), func(ctx context.Context) error {
 		_, err := a.depth(ctx, a.cfg.QueueURL)
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(c.w, http.StatusOK, "application/json", health{"ok"})
-	return nil
+	return answer(http.StatusOK, health{"ok"}), nil
 }
 
 // ask returns the latest answer while that stands, waits for the one that is on

@@ -14,18 +14,18 @@ import (
 
 // Record is a name's record as clients see it: all of it but the owner.
 type Record struct {
-	Name           string          `json:"name"`
-	Status         dedupe.Status   `json:"status"`
-	Final          bool            `json:"final"` // nothing more happens without an operator
-	Attempts       int             `json:"attempts"`
-	Version        int64           `json:"version"`
-	Fence          int64           `json:"fence,omitempty"`
+	Name           string          `json:"name" minLength:"1" maxLength:"512"`
+	Status         dedupe.Status   `json:"status" enum:"IN_PROGRESS,COMPLETED,RETRYING,REJECTED,UNKNOWN"`
+	Final          bool            `json:"final" doc:"COMPLETED, REJECTED or UNKNOWN: nothing more happens without an operator."`
+	Attempts       int             `json:"attempts" minimum:"0" doc:"Attempts started, less the released ones."`
+	Version        int64           `json:"version" minimum:"0"`
+	Fence          int64           `json:"fence,omitempty" minimum:"0" doc:"The attempt's fencing number."`
 	LeaseUntil     time.Time       `json:"lease_until,omitzero"`
-	Fingerprint    string          `json:"fingerprint,omitempty"` // hexadecimal
-	Result         json.RawMessage `json:"result,omitempty"`      // as it is; a string where ResultType says that it is no JSON
+	Fingerprint    string          `json:"fingerprint,omitempty" pattern:"^[0-9a-f]{74}$"`
+	Result         json.RawMessage `json:"result,omitempty" doc:"The handler's result; a string where result_type names something other than JSON."`
 	ResultType     string          `json:"result_type,omitempty"`
-	ResultEncoding string          `json:"result_encoding,omitempty"` // base64, where Result is a string that is not text
-	Error          string          `json:"error,omitempty"`
+	ResultEncoding string          `json:"result_encoding,omitempty" enum:"base64" doc:"Of a result that is neither JSON nor text."`
+	Error          string          `json:"error,omitempty" doc:"The last failure."`
 	MessageID      string          `json:"message_id,omitempty"`
 	ReopenedBy     string          `json:"reopened_by,omitempty"`
 	CreatedAt      time.Time       `json:"created_at,omitzero"`

@@ -21,24 +21,26 @@ import (
 // redriveOrder is the body of POST /dlq/redrive. The zero value moves
 // everything by a task of SQS.
 type redriveOrder struct {
-	Name          string `json:"name"`           // only messages of this name
-	Reason        string `json:"reason"`         // only messages dead-lettered for this reason
-	ReopenUnknown bool   `json:"reopen_unknown"` // names recorded as UNKNOWN too: run them again
-	Rate          int32  `json:"rate"`           // messages a second, of a task; 0: as SQS likes
-	OneByOne      bool   `json:"one_by_one"`     // send and delete each, without a task
+	Name          string `json:"name,omitempty" doc:"Only messages of this name."`
+	Reason        string `json:"reason,omitempty" doc:"Only messages dead-lettered for this reason."`
+	ReopenUnknown bool   `json:"reopen_unknown,omitempty" doc:"Names recorded as UNKNOWN too: run them again."`
+	// SQS allows 500: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
+	Rate     int32 `json:"rate,omitempty" minimum:"0" maximum:"500" doc:"Messages a second, of a task; 0: as SQS likes."`
+	OneByOne bool  `json:"one_by_one,omitempty" doc:"Send and delete each, without a task."`
 }
+
+// redriveInput is a request of POST /dlq/redrive.
+type redriveInput struct{ Body redriveOrder }
 
 // Redrive is how far a redrive has come.
 type Redrive struct {
-	Mode   string `json:"mode"`   // task, or one-by-one
-	Status string `json:"status"` // RUNNING, COMPLETED, CANCELLING, CANCELLED, FAILED
-	Moved  int64  `json:"moved"`
-	ToMove int64  `json:"to_move,omitempty"` // of a task, approximately
-	More   bool   `json:"more,omitempty"`    // one by one: ask again for the rest
-	// Partial: one by one, only the first 1,000 messages were looked at, and
-	// none of them was meant.
-	Partial bool   `json:"partial,omitempty"`
-	Reason  string `json:"reason,omitempty"` // of a task that has failed
+	Mode    string `json:"mode" enum:"task,one-by-one"`
+	Status  string `json:"status" enum:"RUNNING,COMPLETED,CANCELLING,CANCELLED,FAILED"`
+	Moved   int64  `json:"moved" minimum:"0"`
+	ToMove  int64  `json:"to_move,omitempty" minimum:"0" doc:"Of a task, approximately."`
+	More    bool   `json:"more,omitempty" doc:"One by one: ask again for the rest."`
+	Partial bool   `json:"partial,omitempty" doc:"One by one: only the first 1,000 messages were looked at, and none of them was meant."`
+	Reason  string `json:"reason,omitempty" doc:"Of a task that has failed."`
 }
 
 // Modes and statuses of [Redrive].
@@ -53,62 +55,50 @@ const (
 // postRedrive answers POST /dlq/redrive: an order to the workers to try what is
 // in the dead-letter queue again. The attributes that a worker has put on its
 // copies stay on: they are the order.
-func (a *API) postRedrive(c *exchange) error {
-	if err := a.operator(); err != nil {
-		return err
-	}
-	var order redriveOrder
-	if err := c.readOrder(&order); err != nil {
-		return err
-	}
-	if order.Rate < 0 || order.Rate > 500 { // what SQS allows
-		return badRequest("rate", "must be 0 to 500 messages a second")
-	}
+func (a *API) postRedrive(c *exchange, in *redriveInput) (*response[Redrive], error) {
+	order := in.Body
 	dlq, err := a.deadLetterQueue(c.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	found, held, err := a.peek(c.Context(), dlq, maxPeek)
 	if err != nil {
 		a.letGo(c.Context(), dlq, held)
-		return err
+		return nil, err
 	}
 	picked := order.pick(found.Messages)
 	if err := a.openUnknown(c.Context(), order, found.Messages, picked); err != nil {
 		a.letGo(c.Context(), dlq, held)
-		return err
+		return nil, err
 	}
 	if !order.OneByOne && order.Name == "" && order.Reason == "" {
 		a.letGo(c.Context(), dlq, held) // a task moves what is visible
 		err := a.startTask(c.Context(), dlq, order.Rate)
 		if err == nil {
-			c.writeRedrive(http.StatusAccepted, Redrive{Mode: ModeTask, Status: RedriveRunning, ToMove: int64(found.Visible)})
-			return nil
+			return c.redrive(http.StatusAccepted, Redrive{Mode: ModeTask, Status: RedriveRunning, ToMove: int64(found.Visible)}), nil
 		}
 		if !unsupported(err) {
-			return moveProblem(err)
+			return nil, moveProblem(err)
 		}
 		if found, held, err = a.peek(c.Context(), dlq, maxPeek); err != nil {
 			a.letGo(c.Context(), dlq, held)
-			return err
+			return nil, err
 		}
 		picked = order.pick(found.Messages)
 	}
 	moved, err := a.moveEach(c.Context(), dlq, held, picked)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.writeRedrive(http.StatusOK, Redrive{
+	return c.redrive(http.StatusOK, Redrive{
 		Mode: ModeOneByOne, Status: RedriveCompleted, Moved: int64(moved),
 		More: !found.Complete && moved > 0, Partial: !found.Complete && moved == 0,
-	})
-	return nil
+	}), nil
 }
 
-func (c *exchange) writeRedrive(status int, r Redrive) {
+func (c *exchange) redrive(status int, r Redrive) *response[Redrive] {
 	c.outcome = fmt.Sprintf("redrive %s, %d moved", r.Status, r.Moved)
-	c.w.Header().Set("Cache-Control", "no-store")
-	writeJSON(c.w, status, "application/json", r)
+	return answer(status, r)
 }
 
 // pick says which messages the order is about.
@@ -274,29 +264,25 @@ func (a *API) move(ctx context.Context, dlq string, m types.Message) error {
 }
 
 // getRedrive answers GET /dlq/redrive with the last task.
-func (a *API) getRedrive(c *exchange) error {
-	if err := a.operator(); err != nil {
-		return err
-	}
+func (a *API) getRedrive(c *exchange, _ *struct{}) (*response[Redrive], error) {
 	dlq, err := a.deadLetterQueue(c.Context())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	arn, err := a.attribute(c.Context(), dlq, types.QueueAttributeNameQueueArn)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out, err := a.cfg.SQS.ListMessageMoveTasks(c.Context(), &sqs.ListMessageMoveTasksInput{SourceArn: &arn})
 	if err != nil && !unsupported(err) {
-		return unavailable("SQS did not say how far the redrive has come", err)
+		return nil, unavailable("SQS did not say how far the redrive has come", err)
 	}
 	if err != nil || len(out.Results) == 0 {
-		return newProblem(http.StatusNotFound, "", "there was no redrive by a task")
+		return nil, newProblem(http.StatusNotFound, "", "there was no redrive by a task")
 	}
 	last := out.Results[0]
-	c.writeRedrive(http.StatusOK, Redrive{
+	return c.redrive(http.StatusOK, Redrive{
 		Mode: ModeTask, Status: aws.ToString(last.Status), Moved: last.ApproximateNumberOfMessagesMoved,
 		ToMove: aws.ToInt64(last.ApproximateNumberOfMessagesToMove), Reason: aws.ToString(last.FailureReason),
-	})
-	return nil
+	}), nil
 }

@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -20,9 +18,6 @@ import (
 
 // maxBody is what SQS takes of a message, its attributes included.
 const maxBody = 1 << 20
-
-// bodyTimeout is how long a client may take to send a body.
-const bodyTimeout = 30 * time.Second
 
 // settings are what the headers of a request say of the messages in it.
 type settings struct {
@@ -43,22 +38,21 @@ type message struct {
 	fingerprint dedupe.Fingerprint
 }
 
-// parseSettings reads the headers.
-func parseSettings(h http.Header, fifo bool) (s settings, err error) {
-	if s.key, s.hasKey, err = idempotencyKey(h); err != nil {
-		return s, err
-	}
-	if s.group, err = visibleID(h, headerGroup); err != nil {
-		return s, err
-	}
-	if s.dedup, err = visibleID(h, headerDedup); err != nil {
-		return s, err
-	}
-	if s.delay, err = delay(h, fifo); err != nil {
-		return s, err
-	}
-	s.trace, s.xray = trace(h)
-	return s, nil
+// MessageHeaders are the headers that may come with messages.
+type MessageHeaders struct {
+	Group       string `header:"X-Sqsonce-Group" maxLength:"128" pattern:"^[!-~]*$" doc:"Message group. Default on a FIFO queue: one group for each name."`
+	Delay       string `header:"X-Sqsonce-Delay" doc:"Seconds (or a duration such as 30s) for which the message stays invisible, up to 900. Not on FIFO queues."`
+	Dedup       string `header:"X-Sqsonce-Dedup" maxLength:"128" pattern:"^[!-~]*$" doc:"FIFO queues drop the same name with the same body for five minutes. Another value here makes it another message."`
+	Traceparent string `header:"Traceparent" doc:"W3C trace context; goes on the message as an attribute and as AWSTraceHeader."`
+}
+
+// settings are what the headers say, with the name of Idempotency-Key.
+func (in MessageHeaders) settings(key string, hasKey, fifo bool) (settings, error) {
+	s := settings{key: key, hasKey: hasKey, group: in.Group, dedup: in.Dedup}
+	var err error
+	s.delay, err = delay(in.Delay, fifo)
+	s.trace, s.xray = trace(in.Traceparent)
+	return s, err
 }
 
 // parseMessage reads one body. It is pure, and the only place that decides
@@ -171,27 +165,4 @@ func (m message) deduplicationID(generation dedupe.Version) string {
 	_, _ = fmt.Fprintf(h, "%d:%s%d:%s%d:%d:", len(m.name), m.name, len(m.dedup), m.dedup, generation, len(m.body))
 	_, _ = io.WriteString(h, m.body)
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
-}
-
-// readBody reads at most limit bytes. The caller has reserved as much.
-func (c *exchange) readBody(limit int64) (string, error) {
-	if c.ContentLength > limit {
-		c.w.Header().Set("Connection", "close") // the rest is not worth reading
-		return "", newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("%d bytes, more than %d", c.ContentLength, limit))
-	}
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every server has one
-	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, limit))
-	if err == nil {
-		return string(b), nil // net/http lifts the deadline with the end of the body
-	}
-	c.w.Header().Set("Connection", "close") // the rest is not worth reading
-	if _, long := errors.AsType[*http.MaxBytesError](err); long {
-		return "", newProblem(http.StatusRequestEntityTooLarge, "body", fmt.Sprintf("more than %d bytes", limit))
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return "", newProblem(http.StatusRequestTimeout, "body", fmt.Sprintf("did not come within %s", bodyTimeout))
-	}
-	p := badRequest("body", "could not be read to its end")
-	p.cause = err
-	return "", p
 }

@@ -6,66 +6,101 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
-// action answers one request, or returns a *[problem] (any other error is a
-// fault of ours).
-type action func(a *API, c *exchange) error
-
-// endpoint is what can be done at one path.
-type endpoint struct {
-	methods actions
-	open    bool // needs no token even where tokens are set
-	quiet   bool // asked all the time; its requests are logged at debug level
+// routes finds the operation of a request. It is huma's adapter, because
+// [http.ServeMux] redirects names such as ".." and reads a path only as
+// [url.URL.EscapedPath] has it.
+type routes struct {
+	fixed map[string]methods // by path
+	named []namedRoute       // paths with a name in them
+	serve http.HandlerFunc
 }
 
-// actions are what can be done at one path, by method.
-type actions = map[string]action
+// methods are the operations at one path, by method.
+type methods map[string]*operation
 
-// fixed are the paths without a name in them.
-var fixed = map[string]endpoint{
-	"/":               {methods: actions{http.MethodPost: (*API).postMessage}},
-	"/messages":       {methods: actions{http.MethodPost: (*API).postMessage, http.MethodGet: (*API).getMessage, http.MethodDelete: (*API).deleteMessage}},
-	"/messages:batch": {methods: actions{http.MethodPost: (*API).postBatch}},
-	"/queue":          {methods: actions{http.MethodGet: (*API).getQueue}},
-	"/dlq":            {methods: actions{http.MethodGet: (*API).getDeadLetters, http.MethodDelete: (*API).purgeDeadLetters}},
-	"/dlq/redrive":    {methods: actions{http.MethodGet: (*API).getRedrive, http.MethodPost: (*API).postRedrive}},
-	"/openapi.json":   {methods: actions{http.MethodGet: (*API).getOpenAPI}, open: true},
-	"/healthz":        {methods: actions{http.MethodGet: (*API).getHealth}, open: true, quiet: true},
-	"/readyz":         {methods: actions{http.MethodGet: (*API).getReady}, open: true, quiet: true},
+// namedRoute are the operations at a path with a name in it.
+type namedRoute struct {
+	path, before, after string // before and after the name
+	methods             methods
 }
 
-// named are the paths below a name, by what follows it.
-var named = map[string]endpoint{
-	"":        {methods: actions{http.MethodGet: (*API).getMessage, http.MethodDelete: (*API).deleteMessage}},
-	"resolve": {methods: actions{http.MethodPost: (*API).postResolve}},
+// operation is one of the API's operations.
+type operation struct {
+	*huma.Operation
+	handle func(huma.Context)
 }
 
-const messagesPrefix = "/messages/"
+// Keys of an operation's metadata. A key that is there is true.
+const (
+	isOpen  = "open"  // needs no token even where tokens are set
+	isQuiet = "quiet" // asked all the time: logged at debug level
+)
 
-// route finds the endpoint of a request and the name in its path. The path is
-// looked at as it was sent, so that a name may hold any character: a slash in
+// is reports whether the operation has the metadata key.
+func (o *operation) is(key string) bool {
+	if o == nil {
+		return false
+	}
+	_, ok := o.Metadata[key]
+	return ok
+}
+
+// isOperators reports whether the operation is for operators only.
+func (o *operation) isOperators() bool { return slices.Contains(o.Tags, tagOperators) }
+
+// Handle implements [huma.Adapter].
+func (t *routes) Handle(op *huma.Operation, handle func(huma.Context)) {
+	t.at(op.Path)[op.Method] = &operation{op, handle}
+}
+
+// ServeHTTP implements [huma.Adapter].
+func (t *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { t.serve(w, r) }
+
+const nameInPath = "{name}"
+
+// at returns the operations at a path of the document.
+func (t *routes) at(path string) methods {
+	before, after, ok := strings.Cut(path, nameInPath)
+	if !ok {
+		if t.fixed[path] == nil {
+			t.fixed[path] = make(methods)
+		}
+		return t.fixed[path]
+	}
+	for _, n := range t.named {
+		if n.path == path {
+			return n.methods
+		}
+	}
+	t.named = append(t.named, namedRoute{path, before, after, make(methods)})
+	return t.named[len(t.named)-1].methods
+}
+
+// find returns the operations at a request's path and the name in it. The path
+// is looked at as it was sent, so that a name may hold any character: a slash in
 // it is %2F.
-func route(r *http.Request) (e endpoint, name string, found bool, err error) {
+func (t *routes) find(r *http.Request) (at methods, name string, found bool, err error) {
 	path := sentPath(r.URL)
-	if e, ok := fixed[path]; ok {
-		return e, "", true, nil
+	if at, ok := t.fixed[path]; ok {
+		return at, "", true, nil
 	}
-	rest, ok := strings.CutPrefix(path, messagesPrefix)
-	if !ok || rest == "" {
-		return endpoint{}, "", false, nil
+	for _, n := range t.named {
+		rest, ok := strings.CutPrefix(path, n.before)
+		segment, fits := strings.CutSuffix(rest, n.after)
+		if ok && fits && segment != "" && !strings.Contains(segment, "/") {
+			name, err = url.PathUnescape(segment)
+			return n.methods, name, true, err
+		}
 	}
-	segment, verb, below := strings.Cut(rest, "/")
-	e, ok = named[verb]
-	if !ok || below && verb == "" {
-		return endpoint{}, "", false, nil
-	}
-	name, err = url.PathUnescape(segment)
-	return e, name, true, err
+	return nil, "", false, nil
 }
 
 // sentPath is the path as it was sent. EscapedPath is not that where a character
-// was sent as it is that should be escaped: it escapes the whole path anew, and
+// was sent as it is that should be escaped: it escapes the whole path again, and
 // a slash in a name no more.
 func sentPath(u *url.URL) string {
 	if path, err := url.PathUnescape(u.RawPath); err == nil && path == u.Path {
@@ -74,27 +109,28 @@ func sentPath(u *url.URL) string {
 	return u.EscapedPath()
 }
 
-// action returns what a method does here. HEAD is GET without a body.
-func (e endpoint) action(method string) (action, bool) {
+// operation returns the operation of a method, or nil. HEAD is GET without a body.
+func (m methods) operation(method string) *operation {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	do, ok := e.methods[method]
-	return do, ok
+	return m[method]
 }
 
 // allow is the value of the Allow header.
-func (e endpoint) allow() string {
-	methods := slices.Collect(maps.Keys(e.methods))
-	if slices.Contains(methods, http.MethodGet) {
-		methods = append(methods, http.MethodHead)
+func (m methods) allow() string {
+	all := slices.Collect(maps.Keys(m))
+	if slices.Contains(all, http.MethodGet) {
+		all = append(all, http.MethodHead)
 	}
-	slices.Sort(methods)
-	return strings.Join(methods, ", ")
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
+const messagesPrefix = "/messages/"
+
 // location is the path of a name's record. A lone dot or two in a path would be
-// taken for a directory by everybody in between.
+// taken for a directory by every client and proxy on the way.
 func location(name string) string {
 	if name == "." || name == ".." {
 		return "/messages?name=" + name

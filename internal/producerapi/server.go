@@ -3,13 +3,16 @@ package producerapi
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
 // maxHeader bounds the names and values of a request's headers, in bytes.
@@ -22,12 +25,20 @@ type exchange struct {
 	id    string // of the request
 	began time.Time
 
-	reserved  int64  // bytes of the budget
-	pathName  string // name in the path, if any
+	reserved  int64 // bytes of the budget
 	name      string
 	messageID string
 	outcome   string
 	cause     error
+}
+
+// exchangeKey is where the context of a request keeps its exchange.
+type exchangeKey struct{}
+
+// exchangeOf returns the exchange that ctx belongs to, or nil.
+func exchangeOf(ctx context.Context) *exchange {
+	c, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return c
 }
 
 // recorder remembers what was answered.
@@ -55,65 +66,101 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // ServeHTTP implements [http.Handler].
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &exchange{Request: r, w: &recorder{ResponseWriter: w}, id: requestID(r), began: time.Now()}
+	c := &exchange{w: &recorder{ResponseWriter: w}, id: requestID(r), began: time.Now()}
+	c.Request = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, c))
 	w.Header().Set("X-Request-Id", c.id)
-	e, name, found, err := route(r)
-	c.pathName = name
-	defer func() { a.log(c, e.quiet) }()
+	at, name, found, err := a.routes.find(r)
+	op := at.operation(r.Method)
+	defer func() { a.log(c, op.is(isQuiet)) }()
 	defer a.contain(c)
+	defer a.release(c)
 	switch {
 	case err != nil:
 		err = badRequest("name", "is not percent-encoded")
 	case !found:
 		err = newProblem(http.StatusNotFound, "", fmt.Sprintf("there is nothing at %q; GET /openapi.json says what there is", r.URL.Path))
+	case op == nil:
+		p := newProblem(http.StatusMethodNotAllowed, "method", fmt.Sprintf("%s is not for %s", r.Method, r.URL.Path))
+		p.header = http.Header{"Allow": {at.allow()}}
+		err = p
 	default:
-		err = a.do(c, e)
+		err = a.admit(c, op)
 	}
 	if err != nil {
 		c.fail(err)
+		return
 	}
+	c.SetPathValue("name", name)
+	op.handle(humaContext{humago.NewContext(op.Operation, c.Request, c.w), a, c})
 }
 
-// do checks what every request is checked for, then answers it.
-func (a *API) do(c *exchange, e endpoint) error {
-	act, ok := e.action(c.Method)
-	if !ok {
-		p := newProblem(http.StatusMethodNotAllowed, "method", fmt.Sprintf("%s is not for %s", c.Method, c.URL.Path))
-		p.header = http.Header{"Allow": {e.allow()}}
-		return p
-	}
+// admit checks what every request is checked for, whatever its operation.
+func (a *API) admit(c *exchange, op *operation) error {
 	if n := headerBytes(c.Header); n > maxHeader {
 		return newProblem(http.StatusRequestHeaderFieldsTooLarge, "headers", fmt.Sprintf("%d bytes, more than %d", n, maxHeader))
 	}
-	if !e.open {
-		if err := a.meant(c.Request); err != nil {
-			return err
-		}
-		client, err := a.authorize(c.Request)
-		if err != nil {
-			return err
-		}
-		if err := a.rates.admit(client, c.began); err != nil {
-			return err
-		}
+	if op.is(isOpen) {
+		return nil
 	}
-	return act(a, c)
+	if err := a.meant(c.Request); err != nil {
+		return err
+	}
+	client, err := a.authorize(c.Request)
+	if err != nil {
+		return err
+	}
+	if err := a.rates.admit(client, c.began); err != nil {
+		return err
+	}
+	if op.isOperators() {
+		return a.operator()
+	}
+	return nil
 }
 
-// fail answers with err.
-func (c *exchange) fail(err error) {
-	p, ok := errors.AsType[*problem](err)
-	if !ok {
-		p = newProblem(http.StatusInternalServerError, "", "something is broken here; the log knows more")
-		p.cause = err
-	}
+// plainContext is a [huma.Context] that can be embedded: its own name is that of
+// one of its methods.
+type plainContext huma.Context
+
+// humaContext is a request as huma sees it.
+type humaContext struct {
+	plainContext
+	api *API
+	c   *exchange
+}
+
+// Header implements [huma.Context]. A header that was sent more than once is a
+// list: https://www.rfc-editor.org/rfc/rfc9110.html#section-5.3
+func (h humaContext) Header(name string) string { return strings.Join(h.c.Header.Values(name), ", ") }
+
+// BodyReader implements [huma.Context].
+func (h humaContext) BodyReader() io.Reader {
+	return &bodyReader{api: h.api, c: h.c, limit: bodyLimit(h.Operation())}
+}
+
+// problem is err as a problem of this exchange, and the line in the log says so.
+func (c *exchange) problem(err error) *problem {
+	p := *asProblem(err)
+	p.RequestID = c.id
 	c.cause = p.cause
 	if c.outcome == "" {
 		c.outcome = p.Detail
 	}
-	if c.w.status == 0 {
-		p.write(c.w, c.id)
+	return &p
+}
+
+// fail answers with err, unless an answer has begun.
+func (c *exchange) fail(err error) {
+	p := c.problem(err)
+	if c.w.status != 0 {
+		return
 	}
+	for name, values := range p.GetHeaders() {
+		c.w.Header()[name] = values
+	}
+	c.w.Header().Set("Content-Type", problemType)
+	c.w.WriteHeader(p.Status)
+	_ = huma.DefaultJSONFormat.Marshal(c.w, p) // a client that has gone needs no answer
 }
 
 // contain turns a panic into an answer, so that one request harms no other.

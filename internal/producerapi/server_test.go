@@ -273,6 +273,22 @@ func TestSlowClientIsToldSo(t *testing.T) {
 	})
 }
 
+// A declared length costs nothing: only bytes that have come do.
+func TestBudget(t *testing.T) {
+	served(t, func(c *Config) { c.MaxPending = minPending }, func(b *bench, l *pipeListener, _ context.CancelFunc) {
+		for range 20 {
+			conn := l.dial()
+			defer conn.Close()
+			_, _ = fmt.Fprintf(conn, "POST /messages:batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", maxBatchBody)
+		}
+		time.Sleep(time.Second)
+		if used := b.api.pending.used.Load(); used > 20*requestOverhead {
+			b.t.Errorf("%d bytes are charged before any has come", used)
+		}
+		b.post(body("a")).want(http.StatusAccepted)
+	})
+}
+
 func TestWaitOutlivesTheDeadlineOfTheBody(t *testing.T) {
 	served(t, nil, func(b *bench, l *pipeListener, _ context.CancelFunc) {
 		conn := l.dial()

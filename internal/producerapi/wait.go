@@ -14,37 +14,43 @@ import (
 // postAndWait sends a message and waits for its outcome. What is recorded of
 // the name is looked at first: a different body is refused, and an outcome that
 // is there already is the answer, with nothing sent.
-func (a *API) postAndWait(c *exchange, m message, wait time.Duration) error {
+func (a *API) postAndWait(c *exchange, m message, wait time.Duration) (*response[any], error) {
 	deadline := c.began.Add(wait)
 	before, err := a.watches.look(c.Context(), m.name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if before.Name != "" && before.Fingerprint.Differs(m.fingerprint) {
-		return newProblem(http.StatusUnprocessableEntity, "body",
+		return nil, newProblem(http.StatusUnprocessableEntity, "body",
 			fmt.Sprintf("%q was used before with a different body (its record is %s)", m.name, before.Status))
 	}
-	applied := "wait=" + seconds(wait)
 	if before.Status.Final() {
-		c.w.Header().Set("Preference-Applied", applied)
-		c.writeRecord(before)
-		return nil
+		return c.outcomeIn(wait, before), nil
 	}
 	took, err := a.send(c.Context(), m, generation(before))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	a.release(c)
-	c.w.Header().Set("Preference-Applied", applied)
 	ctx, cancel := context.WithDeadline(c.Context(), deadline)
 	defer cancel()
 	if r, ok := a.watches.await(ctx, m.name); ok {
-		c.writeRecord(r)
-		return nil
+		return c.outcomeIn(wait, r), nil
 	}
-	c.writeQueued(m, took)
-	return nil
+	out := c.queued(m, took)
+	out.PreferenceApplied = applied(wait)
+	return out, nil
 }
+
+// outcomeIn is the answer to a post that waited for a name's outcome.
+func (c *exchange) outcomeIn(wait time.Duration, r dedupe.Record) *response[any] {
+	found := c.found(r, "")
+	return &response[any]{
+		Status: found.Status, ETag: found.ETag, CacheControl: found.CacheControl, PreferenceApplied: applied(wait), Body: found.Body,
+	}
+}
+
+// applied is the value of Preference-Applied.
+func applied(wait time.Duration) string { return "wait=" + seconds(wait) }
 
 // generation tells the attempts before an operator's word from those after it.
 func generation(r dedupe.Record) dedupe.Version {

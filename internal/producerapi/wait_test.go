@@ -40,6 +40,27 @@ func waitBench(t *testing.T) (*bench, *slowReader) {
 	return b, reader
 }
 
+func TestPreferredWait(t *testing.T) {
+	for prefer, want := range map[string]time.Duration{
+		"wait=5":                      5 * time.Second,
+		`respond-async, Wait = "7";x`: 7 * time.Second,
+		"wait=1, wait=2":              time.Second,
+		"wait=61":                     maxWait,
+		"wait=4294967296":             maxWait,
+		"wait=99999999999999999999":   maxWait,
+		"wait=0":                      0,
+		"wait":                        -1,
+		"wait=-1":                     -1,
+		"wait=1.5":                    -1,
+		"":                            -1,
+	} {
+		got, asked := preferredWait(prefer)
+		if asked != (want >= 0) || asked && got != want {
+			t.Errorf("%q: %s, %t; want %s", prefer, got, asked, want)
+		}
+	}
+}
+
 func TestWaitingPostIsAnsweredWithTheOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := waitBench(t)
