@@ -34,7 +34,7 @@ func (p patch) checkTest(root string) error {
 	expr := ""
 	for i, arg := range p.test[:len(p.test)-1] {
 		if arg == "-run" {
-			expr, _, _ = strings.Cut(p.test[i+1], "/")
+			expr = topLevel(p.test[i+1])
 		}
 	}
 	selects, err := regexp.Compile(expr)
@@ -56,6 +56,29 @@ func (p patch) checkTest(root string) error {
 		}
 	}
 	return fmt.Errorf("%s: go test %s selects no test", p.path, strings.Join(p.test, " "))
+}
+
+// topLevel returns the part of a -run expression that selects tests rather than their subtests: of
+// each alternative, what stands before the first slash outside brackets.
+func topLevel(run string) string {
+	var b strings.Builder
+	depth, below := 0, false
+	for _, c := range run {
+		switch {
+		case c == '(' || c == '[':
+			depth++
+		case c == ')' || c == ']':
+			depth--
+		case c == '/' && depth == 0:
+			below = true
+		case c == '|' && depth == 0:
+			below = false
+		}
+		if !below {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
 }
 
 // testsOf lists the tests, fuzz targets and examples of a package.

@@ -102,8 +102,10 @@ func TestRun(t *testing.T) {
 		want  []string
 	}{
 		"all caught": {
-			func(string) (string, bool) { return "--- FAIL: TestF/sub (0.00s)\nFAIL", false },
-			0, []string{"caught        f says no: by TestF\n", "2/2 caught"},
+			func(string) (string, bool) {
+				return "--- FAIL: TestF (0.00s)\n    --- FAIL: TestF/sub (0.00s)\n        --- FAIL: TestF/sub/x (0.00s)\n--- FAIL: TestG (0.00s)\nFAIL", false
+			},
+			0, []string{"caught        f says no: by TestF/sub, TestG\n", "2/2 caught"},
 		},
 		"one escapes": {
 			func(broken string) (string, bool) { return "--- FAIL: TestF", strings.Contains(broken, "false") },
@@ -194,6 +196,17 @@ func TestCheck(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestTopLevel(t *testing.T) {
+	for run, want := range map[string]string{
+		"TestA": "TestA", "TestA|TestB": "TestA|TestB", "TestA/x|TestB": "TestA|TestB",
+		"TestA$/(x|y)/z|(TestB|TestC)/w": "TestA$|(TestB|TestC)", "Test[/|]": "Test[/|]", "": "",
+	} {
+		if got := topLevel(run); got != want {
+			t.Errorf("%q: %q, want %q", run, got, want)
+		}
 	}
 }
 

@@ -69,17 +69,26 @@ func judge(output string, passed bool) result {
 	case strings.Contains(output, "[build failed]") || strings.Contains(output, "[setup failed]"):
 		return result{unfit, "does not compile", output}
 	}
-	var by []string
-	for _, match := range failed.FindAllStringSubmatch(output, -1) {
-		name, _, _ := strings.Cut(match[1], "/")
-		if !slices.Contains(by, name) {
-			by = append(by, name)
-		}
-	}
+	by := failedTests(output)
 	if len(by) == 0 {
 		return result{caughtIt, "the tests end early (a panic, a deadlock, or out of time)", output}
 	}
 	return result{caughtIt, "by " + strings.Join(by, ", "), output}
+}
+
+// failedTests lists the tests that have failed, to their second level: a test
+// whose subtest failed is not listed beside it.
+func failedTests(output string) (by []string) {
+	for _, match := range failed.FindAllStringSubmatch(output, -1) {
+		levels := strings.SplitN(match[1], "/", 3)
+		name := strings.Join(levels[:min(2, len(levels))], "/")
+		if !slices.Contains(by, name) {
+			by = append(by, name)
+		}
+	}
+	return slices.DeleteFunc(by, func(name string) bool {
+		return slices.ContainsFunc(by, func(other string) bool { return strings.HasPrefix(other, name+"/") })
+	})
 }
 
 // writeOverlay makes the compiler read the broken texts in place of the files.

@@ -8,8 +8,12 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-func TestThePromiseHoldsOnDynamoDB(t *testing.T)   { onDynamoDB(t, false) }
-func TestEverythingSettlesOnDynamoDB(t *testing.T) { onDynamoDB(t, true) }
+func TestRunOnDynamoDB(t *testing.T) {
+	t.Run("safety", func(t *testing.T) { onDynamoDB(t, false) })
+	t.Run("liveness", func(t *testing.T) { onDynamoDB(t, true) })
+	t.Run("clocks", testClocksOnDynamoDB)
+	t.Run("paused process", testPausedProcessOnDynamoDB)
+}
 
 // newTable returns a table on the local server.
 func newTable(t *testing.T) *Table {
@@ -23,7 +27,7 @@ func newTable(t *testing.T) *Table {
 }
 
 // Clocks that are off by up to a minute and a half agree by DynamoDB's.
-func TestDynamoDBsClockKeepsAttemptsApart(t *testing.T) {
+func testClocksOnDynamoDB(t *testing.T) {
 	table := newTable(t)
 	sum := focusOn(t, func(plan Plan) *Report { return RunOnDynamoDB(plan, table) }, 10, func(p *Plan) {
 		busy(p)
@@ -36,7 +40,7 @@ func TestDynamoDBsClockKeepsAttemptsApart(t *testing.T) {
 
 // What a process does that was stopped for longer than its lease comes too late:
 // its transaction is not written over the record of who took over.
-func TestAPausedProcessCommitsNothingOnDynamoDB(t *testing.T) {
+func testPausedProcessOnDynamoDB(t *testing.T) {
 	table := newTable(t)
 	sum := focusOn(t, func(plan Plan) *Report { return RunOnDynamoDB(plan, table) }, 8, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)
 	if sum.runs >= 8 && sum.stats.Refused == 0 {

@@ -33,6 +33,7 @@ func TestProgress(t *testing.T) {
 			}
 		}
 	})
+	t.Run("refusal costs no receive", testRefusal)
 	for name, tc := range map[string]struct {
 		trouble Trouble
 		also    func(*Plan)
@@ -60,10 +61,7 @@ func TestProgress(t *testing.T) {
 }
 
 // A target's "not now" costs no receive, and nothing is given up for it.
-func TestRefusal(t *testing.T) {
-	if os.Getenv(envProgress) == "" {
-		return
-	}
+func testRefusal(t *testing.T) {
 	for seed := range uint64(10) {
 		r := simulate(t, troubled(seed, Trouble{Admits: 10}, func(p *Plan) { p.Names, p.MaxReceives, p.MaxAttempts = 200, 1, 1 }), Run)
 		if len(r.Violations) > 0 {

@@ -30,8 +30,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestThePromiseHoldsUnderEveryFault(t *testing.T)    { onMemstore(t, false) }
-func TestEverythingSettlesOnceTheFaultsEnd(t *testing.T) { onMemstore(t, true) }
+// Seeds with every fault: in safety runs faults never end; in liveness runs they
+// do, and then everything settles.
+func TestRun(t *testing.T) {
+	t.Run("safety", func(t *testing.T) { onMemstore(t, false) })
+	t.Run("liveness", func(t *testing.T) { onMemstore(t, true) })
+	t.Run("same trace", testSameTrace)
+}
 
 func onMemstore(t *testing.T, live bool) {
 	sum := many(t, live, 700, Run)
@@ -111,7 +116,8 @@ func number(t *testing.T, env string, otherwise int) int {
 	return n
 }
 
-func TestTheSameSeedGivesTheSameTrace(t *testing.T) {
+// The same seed gives the same trace.
+func testSameTrace(t *testing.T) {
 	// The collector takes the processor from who runs, and lets others go first.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	from := number(t, envFrom, 1)

@@ -44,7 +44,22 @@ func focusOn(t *testing.T, run func(Plan) *Report, seeds int, trouble func(*Plan
 	return sum
 }
 
-func TestWithoutFaultsEveryNameIsDoneAtTheFirstTry(t *testing.T) {
+// Each rule with the faults that try it most, and no others.
+func TestRules(t *testing.T) {
+	t.Run("no fault", testNoFault)
+	t.Run("restart", testRestart)
+	t.Run("outage", testOutage)
+	t.Run("clocks within the skew", testClocksWithinSkew)
+	t.Run("clocks beyond the skew", testClocksBeyondSkew)
+	t.Run("paused process", testPausedProcess)
+	t.Run("stop while the target is down", testStopWhileDown)
+	t.Run("failing deletes", testFailingDeletes)
+	t.Run("unknown outcome", testUnknownOutcome)
+	t.Run("another payload", testAnotherPayload)
+	t.Run("failures in place", testFailuresInPlace)
+}
+
+func testNoFault(t *testing.T) {
 	focus(t, 40, func(*Plan) {}, func(r *Report) {
 		if r.Stats.Attempts != r.Stats.Completed || r.Stats.DeadLetters+r.Stats.SQSMoved > 0 {
 			t.Errorf("seed %d: %+v", r.Plan.Seed, r.Stats)
@@ -54,7 +69,7 @@ func TestWithoutFaultsEveryNameIsDoneAtTheFirstTry(t *testing.T) {
 
 // Each message is received once only before SQS would move it; workers are
 // told to stop again and again; handlers are shorter than the drain.
-func TestAGracefulRestartBurnsNoReceive(t *testing.T) {
+func testRestart(t *testing.T) {
 	focus(t, 40, func(p *Plan) { p.MaxReceives, p.Restarts, p.Messages = 1, 10, p.Names }, func(r *Report) {
 		if r.Stats.SQSMoved+r.Stats.DeadLetters > 0 || r.Stats.Attempts != r.Stats.Completed {
 			t.Errorf("seed %d: %+v", r.Plan.Seed, r.Stats)
@@ -64,7 +79,7 @@ func TestAGracefulRestartBurnsNoReceive(t *testing.T) {
 
 // A target or a store that is down for minutes costs no attempt and no message,
 // however few receives SQS allows.
-func TestAnOutageBurnsNothing(t *testing.T) {
+func testOutage(t *testing.T) {
 	for name, trouble := range map[string]func(*Plan){
 		"target": func(p *Plan) { p.TargetOutages = 3 },
 		"store":  func(p *Plan) { p.StoreOutages = 3 },
@@ -86,7 +101,7 @@ func busy(p *Plan) {
 	p.FIFO, p.Duplicate, p.Messages = false, 0.5, 10
 }
 
-func TestClocksWithinTheSkewNeverLetAttemptsOverlap(t *testing.T) {
+func testClocksWithinSkew(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Crashes, p.Cuts = p.Skew, 5, 2, 6 }, nil)
 	if sum.stats.Overlaps > 0 || sum.runs >= 10 && sum.stats.TookOver == 0 {
 		t.Errorf("overlaps, or nothing was taken over: %+v", sum.stats)
@@ -96,7 +111,7 @@ func TestClocksWithinTheSkewNeverLetAttemptsOverlap(t *testing.T) {
 // Beyond the skew one promise weakens, and one only: attempts may run side by
 // side. Fences still rise, a completed name stays completed, and what is in a
 // transaction still happens once; the rules that every run is held to say so.
-func TestClocksBeyondTheSkewLeaveTheFences(t *testing.T) {
+func testClocksBeyondSkew(t *testing.T) {
 	sum := focus(t, 30, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Beyond = 4*p.Lease, 5, true }, nil)
 	if sum.stats.Overlaps == 0 {
 		t.Errorf("nothing ran side by side, so that nothing was shown: %+v", sum.stats)
@@ -105,7 +120,7 @@ func TestClocksBeyondTheSkewLeaveTheFences(t *testing.T) {
 
 // The same for a process that is stopped for longer than its lease: what it
 // does when it goes on carries a lower fence than the attempt that took over.
-func TestAPausedProcessIsToldByItsFence(t *testing.T) {
+func testPausedProcess(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)
 	if sum.stats.Overlaps == 0 || sum.stats.Refused == 0 {
 		t.Errorf("nothing ran side by side, or no effect came late: %+v", sum.stats)
@@ -114,7 +129,7 @@ func TestAPausedProcessIsToldByItsFence(t *testing.T) {
 
 // A stop gives back what it has not tried, except what SQS would dead-letter
 // for it, without a word: that has its reason.
-func TestAStopWhileTheTargetIsDownGivesAReason(t *testing.T) {
+func testStopWhileDown(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) {
 		p.MaxReceives, p.TargetOutages, p.Restarts, p.Workers = 1, 4, 12, 1
 		p.Names, p.Messages, p.Concurrency, p.Groups = 6, 12, 2, 1
@@ -130,7 +145,7 @@ func TestAStopWhileTheTargetIsDownGivesAReason(t *testing.T) {
 }
 
 // A message whose deletion fails for minutes is not delivered again meanwhile.
-func TestWhatCannotBeDeletedStaysHidden(t *testing.T) {
+func testFailingDeletes(t *testing.T) {
 	sum := focus(t, 20, func(p *Plan) { p.NoDelete, p.MaxReceives = 0.97, 10 }, nil)
 	if sum.faults["delete: refuse"] == 0 {
 		t.Error("every delete succeeded")
@@ -139,7 +154,7 @@ func TestWhatCannotBeDeletedStaysHidden(t *testing.T) {
 
 // Held attempts of unknown outcome are never run again, and one that has done
 // its work after all is completed, however late.
-func TestAnUnknownOutcomeMayStillBeCompleted(t *testing.T) {
+func testUnknownOutcome(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) { busy(p); p.Hold, p.Pauses, p.Cuts, p.Deaf = true, 6, 4, 0.5 }, nil)
 	if sum.stats.CompletedLate == 0 {
 		t.Errorf("nothing came late: %+v", sum.stats)
@@ -148,7 +163,7 @@ func TestAnUnknownOutcomeMayStillBeCompleted(t *testing.T) {
 
 // Two payloads of one name: one is done, the other is told so, whoever comes
 // first.
-func TestAnotherPayloadIsAlwaysAMismatch(t *testing.T) {
+func testAnotherPayload(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) {
 		busy(p)
 		p.Mismatch, p.Bursts, p.Concurrency, p.Slow, p.Chaos = 0.4, true, 12, 0.3, 2*time.Minute
@@ -160,7 +175,7 @@ func TestAnotherPayloadIsAlwaysAMismatch(t *testing.T) {
 
 // What fails in place, at the head of its lane, is tried as often as SQS would
 // deliver it, and no more.
-func TestFailuresInPlaceCountAsReceives(t *testing.T) {
+func testFailuresInPlace(t *testing.T) {
 	sum := focus(t, 30, func(p *Plan) {
 		p.FIFO, p.MaxReceives, p.MaxAttempts, p.Fail = true, 2+int(p.Seed%2), 20, 0.7
 	}, nil)
