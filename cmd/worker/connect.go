@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"log/slog"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,6 +14,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // backend is what the worker works on: a queue and a store, real or local.
@@ -25,39 +28,94 @@ type backend struct {
 }
 
 // connect reaches the real queue and table, creating them where that was asked
-// for, and checks that the worker can work there.
-func connect(ctx context.Context, c queueSettings, instrument func(*aws.Config), log *slog.Logger) (backend, error) {
+// for, and checks that the worker can work there. While they cannot be reached it
+// waits, for --wait-at-start; wrong settings end it at once.
+func (q *queueWorker) connect(ctx context.Context) (backend, error) {
 	cfg, err := awsenv.Load(ctx)
 	if err != nil {
 		return backend{}, err
 	}
-	instrument(&cfg)
+	if err := q.settings.fits(cfg); err != nil {
+		return backend{}, err
+	}
+	q.instrument(&cfg)
+	end := time.Now().Add(q.settings.WaitAtStart)
+	for try := 0; ; try++ {
+		back, err := q.lookUp(ctx, cfg)
+		outage, ok := errors.AsType[outageError](err)
+		if !ok || ctx.Err() != nil || q.settings.WaitAtStart == 0 {
+			return back, err
+		}
+		if !time.Now().Before(end) {
+			return back, fmt.Errorf("waited %s (--wait-at-start): %w", q.settings.WaitAtStart, err)
+		}
+		text := outage.Error()
+		if said := q.front.waiting.Swap(&text); said == nil {
+			q.log.Warn("waiting at the start: AWS cannot be reached",
+				"for_at_most", q.settings.WaitAtStart.String(), "admin", "http://"+q.admin.Addr().String(), "error", err)
+		}
+		if backoff.Sleep(ctx, min(looks.Delay(try, nil), time.Until(end))) != nil {
+			return back, err
+		}
+	}
+}
+
+// looks are the pauses between two looks at an AWS that cannot be reached.
+var looks = backoff.Policy{First: time.Second, Max: 15 * time.Second}
+
+// fits reports settings that contradict the AWS configuration.
+func (c queueSettings) fits(cfg aws.Config) error {
+	overridden := awsenv.EndpointOverridden(cfg, "SQS")
+	if c.Create && !(overridden && awsenv.EndpointOverridden(cfg, "DYNAMODB")) {
+		return &awsenv.SettingsError{Problems: []string{
+			"--create: refused on AWS itself; set AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB, or deploy the stack",
+		}}
+	}
+	if overridden {
+		return nil // the endpoint says where the queue is, not its URL
+	}
+	var problems []string
+	for _, queue := range []struct{ flag, url string }{{"--queue-url", c.QueueURL}, {"--dlq-url", c.DLQURL}} {
+		if region := awsenv.QueueRegion(queue.url); region != "" && region != cfg.Region {
+			problems = append(problems, fmt.Sprintf("%s %s is in Region %s, but the AWS configuration (AWS_REGION, or the profile) says %s",
+				queue.flag, queue.url, region, cfg.Region))
+		}
+	}
+	if len(problems) > 0 {
+		return &awsenv.SettingsError{Problems: problems}
+	}
+	return nil
+}
+
+// lookUp makes the clients and looks at what they reach. The error is an
+// [outageError] where nothing but AWS itself keeps the worker from starting.
+func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, error) {
+	c := q.settings
 	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
 	back := backend{queue: queue, queueURL: c.QueueURL, dlqURL: c.DLQURL}
 	if c.Create {
-		if !awsenv.EndpointOverridden(cfg, "SQS") || !awsenv.EndpointOverridden(cfg, "DYNAMODB") {
-			return backend{}, &awsenv.SettingsError{Problems: []string{
-				"--create: refused on AWS itself; set AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB, or deploy the stack",
-			}}
+		var err error
+		if back.queueURL, back.dlqURL, err = awsenv.CreateQueue(ctx, queue, c.QueueURL); err == nil {
+			err = dynamo.CreateTable(ctx, table, c.Table)
 		}
-		if back.queueURL, back.dlqURL, err = awsenv.CreateQueue(ctx, queue, c.QueueURL); err != nil {
+		switch {
+		case err != nil && isOutage(err):
+			return backend{}, outageError{err}
+		case err != nil:
 			return backend{}, err
 		}
-		if c.DLQURL != "" {
-			back.dlqURL = c.DLQURL
-		}
-		if err := dynamo.CreateTable(ctx, table, c.Table); err != nil {
-			return backend{}, err
-		}
+		back.dlqURL = cmp.Or(c.DLQURL, back.dlqURL)
 	}
-	store, err := dynamo.New(table, c.storeConfig(log))
+	store, err := dynamo.New(table, c.storeConfig(q.log))
 	if err != nil {
 		return backend{}, &awsenv.SettingsError{Problems: leaves(err)}
 	}
 	back.store, back.now, back.close = store, store.Now, store.Close
-	if back.dlqURL, err = lookAround(ctx, c, back, table, log); err != nil {
-		store.Close()
-		return backend{}, err
+	if back.dlqURL, err = lookAround(ctx, c, back, table, q.log); err == nil {
+		return back, nil
 	}
-	return back, nil
+	if ctx.Err() == nil {
+		store.Close() // after a signal nothing waits for calls that are still in flight
+	}
+	return backend{}, err
 }

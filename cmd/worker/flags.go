@@ -89,6 +89,7 @@ type processConfig struct {
 	Batch  string `default:"on" enum:"on,off" help:"Whether reads and writes of the table may share a call (${enum})."`
 
 	DrainTimeout time.Duration `default:"25s" help:"How long handlers may finish after a stop; leave 5s to the platform's own stop timeout."`
+	WaitAtStart  time.Duration `default:"10m" help:"How long a worker whose queue or table cannot be reached waits at the start, /readyz at 503; 0 means not at all. Wrong settings end it at once."`
 	StopTimeout  time.Duration `env:"SQSONCE_STOP_TIMEOUT,ECS_CONTAINER_STOP_TIMEOUT" help:"After which time the platform kills a process it has told to stop; --drain-timeout is checked against it. Default: not checked."`
 
 	AdminAddr      string   `default:"127.0.0.1:9090" help:"Address of the admin server: /healthz, /readyz, /metrics, /config; POST /pause, /resume, /drain."`

@@ -34,7 +34,7 @@ func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 	want := queueSettings{
 		processConfig: processConfig{
 			Local: true, Addr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090", LogFormat: "auto", Batch: "on",
-			DrainTimeout: 25 * time.Second,
+			DrainTimeout: 25 * time.Second, WaitAtStart: 10 * time.Minute,
 		},
 		queueConfig: queueConfig{
 			Key: "name", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
@@ -83,6 +83,7 @@ var contract = []struct{ flag, value, field string }{
 	{"auth-token", "a,b", "AuthToken:[a b]"},
 	{"queue-addr", "127.0.0.1:5", "QueueAddr:127.0.0.1:5"},
 	{"stop-timeout", "2m", "StopTimeout:2m0s"},
+	{"wait-at-start", "3m", "WaitAtStart:3m0s"},
 	{"batch", "off", "Batch:off"},
 }
 
@@ -128,8 +129,8 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 			},
 		},
 		"several": {
-			[]string{"--local", "--lease", "0s", "--max-attempts", "0", "--concurrency", "0", "--skew=-1s"},
-			[]string{"--lease 0s", "--max-attempts 0", "--concurrency 0", "--skew -1s"},
+			[]string{"--local", "--lease", "0s", "--max-attempts", "0", "--concurrency", "0", "--skew=-1s", "--wait-at-start=-1s"},
+			[]string{"--lease 0s", "--wait-at-start -1s", "--max-attempts 0", "--concurrency 0", "--skew -1s"},
 		},
 		"several parts": {
 			[]string{"--local", "--scope", "a#b", "--rate=-1", "--key", "a[", "--target-url", "ftp://x", "--max-attempts=-1"},

@@ -34,11 +34,20 @@ func (e *startError) Error() string {
 // findings are what the look around at the start has brought.
 type findings struct {
 	problems, warnings []string
-	dlqURL             string // empty: there is none
+	outages            []string // of problems, those that may pass by themselves
+	dlqURL             string   // empty: there is none
 }
 
 func (f *findings) problem(format string, args ...any) {
 	f.problems = append(f.problems, fmt.Sprintf(format, args...))
+}
+
+// failed notes a call that has failed, told of by text.
+func (f *findings) failed(err error, text string) {
+	f.problems = append(f.problems, text)
+	if isOutage(err) {
+		f.outages = append(f.outages, text)
+	}
 }
 
 func (f *findings) warn(format string, args ...any) {
@@ -48,12 +57,14 @@ func (f *findings) warn(format string, args ...any) {
 // queueFacts are what matters of a queue's attributes.
 type queueFacts struct {
 	retention time.Duration
+	maxBytes  int // of a message; 0: not known
 	redrive   redrive.Policy
 }
 
 // lookAround checks queue, dead-letter queue and table, and how the settings
 // fit them. It returns the URL of the dead-letter queue, if there is one.
-// Warnings are logged; the error lists all problems.
+// Warnings are logged. The error lists all problems; it is an [outageError] when
+// each of them may pass by itself.
 func lookAround(ctx context.Context, c queueSettings, back backend, table *dynamodb.Client, log *slog.Logger) (dlqURL string, err error) {
 	var f findings
 	queue, dlq := f.queues(ctx, back)
@@ -62,13 +73,18 @@ func lookAround(ctx context.Context, c queueSettings, back backend, table *dynam
 		f.rights(ctx, back)
 		f.judge(c, *queue, dlq)
 	}
+	switch {
+	case len(f.problems) > 0 && len(f.outages) == len(f.problems):
+		return "", outageError{&startError{f.problems}} // no warnings: it looks again
+	case len(f.problems) == 0:
+		err = nil
+	default:
+		err = &startError{f.problems}
+	}
 	for _, w := range f.warnings {
 		log.Warn(w)
 	}
-	if len(f.problems) > 0 {
-		return "", &startError{f.problems}
-	}
-	return f.dlqURL, nil
+	return f.dlqURL, err
 }
 
 // queues reads the facts of the queue and its dead-letter queue; nil where
@@ -76,7 +92,7 @@ func lookAround(ctx context.Context, c queueSettings, back backend, table *dynam
 func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueFacts) {
 	facts, err := readQueue(ctx, back.queue, back.queueURL)
 	if err != nil {
-		f.problem("queue %s: %s", back.queueURL, sqsTrouble(err))
+		f.failed(err, fmt.Sprintf("queue %s: %s", back.queueURL, sqsTrouble(err)))
 		return nil, nil
 	}
 	queue = &facts
@@ -85,7 +101,7 @@ func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueF
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
 		defer cancel()
 		if dlqURL, err = facts.redrive.TargetURL(ctx, back.queue); err != nil {
-			f.problem("dead-letter queue %s: %s; if it is elsewhere, name it by --dlq-url", facts.redrive.TargetARN, sqsTrouble(err))
+			f.failed(err, fmt.Sprintf("dead-letter queue %s: %s; if it is elsewhere, name it by --dlq-url", facts.redrive.TargetARN, sqsTrouble(err)))
 			return queue, nil
 		}
 	}
@@ -96,7 +112,7 @@ func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueF
 	f.dlqURL = dlqURL
 	dead, err := readQueue(ctx, back.queue, dlqURL)
 	if err != nil {
-		f.problem("dead-letter queue %s: %s", dlqURL, sqsTrouble(err))
+		f.failed(err, fmt.Sprintf("dead-letter queue %s: %s", dlqURL, sqsTrouble(err)))
 		return queue, nil
 	}
 	return queue, &dead
@@ -145,7 +161,7 @@ func (f *findings) table(ctx context.Context, c queueSettings, back backend, cli
 	case errors.Is(err, dynamo.ErrNoTTL):
 		f.warn("%v: records are never removed", err)
 	case err != nil:
-		f.problem("table %s: %v", c.Table, err)
+		f.failed(err, fmt.Sprintf("table %s: %v", c.Table, err))
 		return
 	}
 	reader, ok := back.store.(dedupe.Reader)
@@ -159,11 +175,11 @@ func (f *findings) table(ctx context.Context, c queueSettings, back backend, cli
 	const name = "sqsonce at start"
 	id := dedupe.RecordID(scope, name)
 	if _, err := reader.Get(ctx, id); err != nil {
-		f.problem("table %s: records cannot be read: %v", c.Table, err)
+		f.failed(err, fmt.Sprintf("table %s: records cannot be read: %v", c.Table, err))
 	}
 	err = back.store.Swap(ctx, math.MaxInt64-1, dedupe.Record{ID: id, Name: name, Status: dedupe.Forgotten, Version: math.MaxInt64})
 	if _, refused := errors.AsType[*dedupe.ConflictError](err); !refused {
-		f.problem("table %s: records cannot be written: %v", c.Table, err)
+		f.failed(err, fmt.Sprintf("table %s: records cannot be written: %v", c.Table, err))
 	}
 }
 
@@ -179,10 +195,12 @@ func (f *findings) judge(c queueSettings, queue queueFacts, dlq *queueFacts) {
 		f.warn("--window %s is shorter than a message can live: %s, %s together; a name can be forgotten before its last delivery",
 			c.Window, text, kept)
 	}
-	switch {
-	case queue.redrive.MaxReceives == 0:
-	case queue.redrive.MaxReceives < c.MaxAttempts:
-		f.warn("maxReceiveCount %d ends a message before its --max-attempts %d are used up", queue.redrive.MaxReceives, c.MaxAttempts)
+	if dlq != nil && dlq.maxBytes > 0 && dlq.maxBytes < queue.maxBytes {
+		f.warn("MaximumMessageSize of the dead-letter queue is %d bytes, of the queue %d: a larger message that fails for good is left to SQS's own move, without a reason",
+			dlq.maxBytes, queue.maxBytes)
+	}
+	if n := queue.redrive.MaxReceives; n > 0 && n < c.MaxAttempts {
+		f.warn("maxReceiveCount %d ends a message before its --max-attempts %d are used up", n, c.MaxAttempts)
 	}
 	if needed := 20*time.Second + c.TargetTimeout; queue.redrive.MaxReceives == 1 && c.DrainTimeout < needed {
 		f.warn("maxReceiveCount 1: a stop can dead-letter a message unless --drain-timeout %s is at least %s, a long poll and a handler",
@@ -204,6 +222,7 @@ func readQueue(ctx context.Context, client *sqs.Client, queueURL string) (queueF
 	if seconds, err := strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)]); err == nil {
 		facts.retention = time.Duration(seconds) * time.Second
 	}
+	facts.maxBytes, _ = strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMaximumMessageSize)]) // 0 where it is missing
 	facts.redrive, err = redrive.Parse(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)])
 	return facts, err
 }

@@ -195,3 +195,32 @@ func TestCreateIsRefusedOnAWSItself(t *testing.T) {
 	}
 	expectIn(t, text, "--create: refused")
 }
+
+func TestPreflight(t *testing.T) {
+	t.Run("dead-letter queue takes smaller messages", func(t *testing.T) {
+		o := newOutside(t)
+		if err := dynamo.CreateTable(t.Context(), o.dynamo, o.table); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := o.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{
+			QueueUrl: &o.dlqURL, Attributes: map[string]string{"MaximumMessageSize": "262144"},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		start(t, o.args()...).logged(t, "MaximumMessageSize of the dead-letter queue is 262144 bytes, of the queue 1048576", 1)
+	})
+	t.Run("Region of the queue is another", func(t *testing.T) {
+		for _, name := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_DYNAMODB"} {
+			t.Setenv(name, "")
+		}
+		t.Setenv("AWS_REGION", "us-west-2")
+		text, code := failsToStart(t, "--table", "t",
+			"--queue-url", "https://sqs.us-east-2.amazonaws.com/123456789012/orders",
+			"--dlq-url", "https://sqs.eu-west-1.amazonaws.com/123456789012/orders-dlq")
+		if code != 2 {
+			t.Errorf("exit code %d", code)
+		}
+		expectIn(t, text, "--queue-url https://sqs.us-east-2.amazonaws.com/123456789012/orders is in Region us-east-2",
+			"--dlq-url https://sqs.eu-west-1.amazonaws.com/123456789012/orders-dlq is in Region eu-west-1", "us-west-2")
+	})
+}

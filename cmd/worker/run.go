@@ -67,7 +67,9 @@ type worker struct {
 	protector *ecs.Protector
 	history   *console.History
 	admin     net.Listener
+	front     frontDoor // answers on the admin address
 	queues    []*queueWorker
+	begun     bool      // the pools exist; read after serve
 	stopped   time.Time // when the stop began; read after serve
 
 	dial func(ctx context.Context, network, addr string) (net.Conn, error) // to the target; nil: by the network
@@ -85,6 +87,8 @@ type queueWorker struct {
 // runWorker wires store, guard, handler, consumer and servers, and runs them
 // until a signal or a failure.
 func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals <-chan os.Signal) (err error) {
+	asked, release := followSignals(ctx, signals)
+	defer release()
 	w := &worker{cfg: c, log: awsenv.Logger(stderr, c.LogFormat, c.level())}
 	first := c.queues()[0]
 	w.telemetry, err = telemetry.New(ctx, telemetry.Config{Version: version(), Queue: first.queueName(), Logger: w.log})
@@ -101,13 +105,15 @@ func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals 
 	}
 	defer func() { _ = w.admin.Close() }()
 	defer w.closeQueues()
-	for _, settings := range c.queues() {
-		if err := w.addQueue(ctx, settings); err != nil {
-			return err
+	return w.serve(ctx, asked, func(ctx context.Context) error {
+		for _, settings := range c.queues() {
+			if err := w.addQueue(ctx, settings); err != nil {
+				return err
+			}
 		}
-	}
-	printWhere(stdout, w)
-	return w.serve(ctx, signals)
+		printWhere(stdout, w)
+		return nil
+	})
 }
 
 // addQueue reaches a queue and wires the pool that works on it.
@@ -118,7 +124,7 @@ func (w *worker) addQueue(ctx context.Context, settings queueSettings) (err erro
 			return err
 		}
 		q.back = w.local.backend
-	} else if q.back, err = connect(ctx, settings, w.instrument, w.log); err != nil {
+	} else if q.back, err = q.connect(ctx); err != nil {
 		return err
 	}
 	w.queues = append(w.queues, q)
@@ -139,7 +145,11 @@ func (w *worker) closeQueues() {
 
 // sendRest sends what telemetry has not sent yet.
 func (w *worker) sendRest(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime(w.stopped, time.Now(), w.cfg.DrainTimeout))
+	most := leastFlush // of a worker that has done nothing
+	if w.begun {
+		most = flushTime(w.stopped, time.Now(), w.cfg.DrainTimeout)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
 	defer cancel()
 	if err := w.telemetry.Shutdown(ctx); err != nil {
 		w.log.Warn("the last telemetry is not sent", "error", err)
@@ -155,30 +165,59 @@ func flushTime(began, now time.Time, drain time.Duration) time.Duration {
 	return min(max(began.Add(drain+stopReserve).Sub(now), leastFlush), mostFlush)
 }
 
-// serve runs the pool and what stands around it. The order of the stop:
+// serve runs begin, which makes the pools, then the pools, and what stands around
+// them. The order of the stop:
 //
-//  1. The first signal, or POST /drain, or a failure: the pool drains, the
-//     producer API takes no more requests, scale-in protection is dropped.
+//  1. The first signal, or POST /drain, or a failure: begin ends, or the pools
+//     drain; the producer API takes no more requests, scale-in protection is
+//     dropped.
 //  2. A second signal: the drain is cut short.
-//  3. The pool has returned: the admin server and the local queue end. They
-//     outlive it, so that it can be watched and can settle while it drains.
-func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
+//  3. The pools have returned: the admin server and the local queue end. They
+//     outlive them, so that they can be watched and can settle while they drain.
+func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Context) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	outer, closeServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeServers()
 
+	w.front.open(w.startingHandler(stop))
+	group.Go(func() error { return admin.Serve(outer, w.admin, &w.front, serverGrace) })
+	group.Go(func() error { w.obey(outer, stop, asked); return nil })
+	group.Go(func() error {
+		defer closeServers()
+		defer stop()
+		err := begin(working)
+		if working.Err() != nil {
+			return ctx.Err() // nil when a signal or POST /drain ended it
+		}
+		if err != nil {
+			return err
+		}
+		return w.work(group, working, outer, stop, asked)
+	})
+	group.Go(func() error {
+		<-working.Done()
+		w.stopped = time.Now()
+		w.protector.Drain()
+		return nil
+	})
+	err := group.Wait()
+	if err == nil {
+		w.log.Info("stopped")
+	}
+	return err
+}
+
+// work runs the pools, and in group what stands around them. Working ends with the
+// stop, outer once the pools have returned.
+func (w *worker) work(group *errgroup.Group, working, outer context.Context, stop func(), asked stops) error {
 	page, err := w.queues[0].console(stop, outer.Done())
 	if err != nil {
 		return err
 	}
-	group.Go(func() error {
-		defer closeServers()
-		return w.runPools(working, stop)
-	})
-	group.Go(func() error { return admin.Serve(outer, w.admin, w.adminHandler(stop, page), serverGrace) })
-	group.Go(func() error { w.obey(outer, stop, signals); return nil })
+	w.begun = true
+	w.front.open(w.adminHandler(stop, page))
 	group.Go(func() error { w.protector.Run(outer); return nil })
 	for _, q := range w.queues {
 		if q.health != nil {
@@ -189,17 +228,8 @@ func (w *worker) serve(ctx context.Context, signals <-chan os.Signal) error {
 		group.Go(func() error { return admin.Serve(working, w.local.producerListener, w.local.producer, time.Second) })
 		group.Go(func() error { return admin.Serve(outer, w.local.queueListener, w.local.server, serverGrace) })
 	}
-	group.Go(func() error {
-		<-working.Done()
-		w.stopped = time.Now()
-		w.protector.Drain()
-		return nil
-	})
-	err = group.Wait()
-	if err == nil {
-		w.log.Info("stopped")
-	}
-	return err
+	defer context.AfterFunc(asked.hurried, func() { w.each((*consumer.Consumer).Abort) })()
+	return w.runPools(working, stop)
 }
 
 // runPools works on every queue until ctx ends; when one pool returns, stop ends
@@ -218,19 +248,19 @@ func (w *worker) runPools(ctx context.Context, stop func()) error {
 	return pools.Wait()
 }
 
-// obey turns the first signal into a stop and the second into a hurry.
-func (w *worker) obey(ctx context.Context, stop func(), signals <-chan os.Signal) {
+// obey turns the first signal into a stop and tells of the second. What a signal
+// asks for begins before it is logged: a log that nobody reads blocks its writers.
+func (w *worker) obey(ctx context.Context, stop func(), asked stops) {
 	select {
-	case s := <-signals:
-		w.log.Info("stopping: handlers may finish", "signal", s.String(), "drain_timeout", w.cfg.DrainTimeout)
+	case <-asked.gentle.Done():
 		stop()
+		w.log.Info("stopping: handlers may finish", "signal", signalOf(asked.gentle), "drain_timeout", w.cfg.DrainTimeout)
 	case <-ctx.Done():
 		return
 	}
 	select {
-	case s := <-signals:
-		w.log.Warn("stopping at once", "signal", s.String())
-		w.each((*consumer.Consumer).Abort)
+	case <-asked.hurried.Done():
+		w.log.Warn("stopping at once", "signal", signalOf(asked.hurried))
 	case <-ctx.Done():
 	}
 }
@@ -263,12 +293,12 @@ func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
 		Metrics:  w.telemetry.Handler(),
 		Settings: func() any { return w.queues[0].settings.shown() },
 		Pause: func() {
-			w.log.Info("paused: nothing more is received until POST /resume")
 			w.each((*consumer.Consumer).Pause)
+			w.log.Info("paused: nothing more is received or begun until POST /resume")
 		},
 		Resume: func() {
-			w.log.Info("resumed")
 			w.each((*consumer.Consumer).Resume)
+			w.log.Info("resumed")
 		},
 		Drain: func() {
 			w.log.Info("draining: handlers may finish", "drain_timeout", w.cfg.DrainTimeout)

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/consumer"
 )
@@ -176,7 +177,7 @@ func TestNothingRunsWhereThePageCannotBeMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
 		b.back.queueURL = "http://names.invalid/"
-		err := b.serve(t.Context(), nil)
+		err := b.work(&errgroup.Group{}, t.Context(), t.Context(), func() {}, stops{t.Context(), t.Context()})
 		synctest.Wait()
 		if state := b.pool.Stats().State; err == nil || state != consumer.Starting {
 			t.Errorf("error is %v, the pool is %s", err, state)

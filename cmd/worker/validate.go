@@ -106,6 +106,9 @@ func (c queueSettings) problems() []string {
 	if c.Skew < 0 {
 		bad("--skew %s: must not be negative", c.Skew)
 	}
+	if c.WaitAtStart < 0 {
+		bad("--wait-at-start %s: must not be negative", c.WaitAtStart)
+	}
 	if c.MaxAttempts == 0 {
 		bad("--max-attempts 0: must be at least 1")
 	}

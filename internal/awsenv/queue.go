@@ -44,6 +44,33 @@ func QueueName(queueURL string) (string, error) {
 	return name, nil
 }
 
+// queueHosts are the hosts of queue URLs on AWS, with the Region as the group.
+// https://docs.aws.amazon.com/general/latest/gr/sqs-service.html
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-internetwork-traffic-privacy.html
+var queueHosts = []*regexp.Regexp{
+	regexp.MustCompile(`^sqs(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)$`), // also dual-stack
+	regexp.MustCompile(`^([a-z0-9-]+)\.queue\.amazonaws\.com(?:\.cn)?$`),                      // legacy
+	regexp.MustCompile(`\.sqs\.([a-z0-9-]+)\.vpce\.amazonaws\.com(?:\.cn)?$`),                 // VPC endpoint
+}
+
+// QueueRegion returns the AWS Region in a queue URL; empty when the URL names none.
+func QueueRegion(queueURL string) string {
+	u, err := url.Parse(queueURL)
+	if err != nil {
+		return ""
+	}
+	host := strings.ToLower(u.Hostname())
+	if host == "queue.amazonaws.com" {
+		return "us-east-1" // legacy
+	}
+	for _, pattern := range queueHosts {
+		if found := pattern.FindStringSubmatch(host); found != nil {
+			return found[1]
+		}
+	}
+	return ""
+}
+
 // CreateQueue makes sure that the queue named by the last element of queueURL
 // and its dead-letter queue exist, and returns their URLs. What it creates is
 // <name>-dlq (<name>-dlq.fifo for <name>.fifo), which keeps messages for 14

@@ -149,3 +149,29 @@ func TestRefusedCallNamesTheQueue(t *testing.T) {
 		})
 	}
 }
+
+func TestQueueRegion(t *testing.T) {
+	for queueURL, want := range map[string]string{
+		"https://sqs.us-east-2.amazonaws.com/123456789012/orders":                       "us-east-2",
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/orders":                   "cn-north-1",
+		"https://sqs-fips.us-gov-west-1.amazonaws.com/123456789012/orders":              "us-gov-west-1",
+		"https://sqs.eu-west-1.api.aws/123456789012/orders":                             "eu-west-1",
+		"https://eu-central-1.queue.amazonaws.com/123456789012/orders":                  "eu-central-1",
+		"https://queue.amazonaws.com/123456789012/orders":                               "us-east-1",
+		"https://vpce-0a1b-c2d3.sqs.us-west-2.vpce.amazonaws.com/123456789012/orders":   "us-west-2",
+		"https://vpce-0a1b-c2d3-a.sqs.us-west-2.vpce.amazonaws.com/123456789012/orders": "us-west-2",
+		"https://SQS.US-East-2.amazonaws.com/123456789012/orders":                       "us-east-2",
+		"http://127.0.0.1:4566/000000000000/orders":                                     "",
+		"http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/orders":      "",
+		"https://sqs.us-east-2.amazonaws.com.example.com/123456789012/orders":           "",
+		"orders": "",
+		"":       "",
+		":":      "",
+	} {
+		t.Run(queueURL, func(t *testing.T) {
+			if got := QueueRegion(queueURL); got != want {
+				t.Errorf("Region %q, want %q", got, want)
+			}
+		})
+	}
+}
