@@ -13,6 +13,7 @@ import (
 type Store interface {
 	// Swap writes next if the stored version of next.ID is still old; old 0
 	// means that the ID must be absent. next.Version must be greater than old.
+	// ID, Name, Format, Status, Version and ExpiresAt of next must be set.
 	//
 	// A lost race returns a *[ConflictError] with the record as stored (the
 	// zero Record when there is none). Any other error is ambiguous: the write

@@ -106,7 +106,9 @@ func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, erro
 		}
 		back.dlqURL = cmp.Or(c.DLQURL, back.dlqURL)
 	}
-	store, err := dynamo.New(table, c.storeConfig(q.log))
+	storing := c.storeConfig(q.log)
+	storing.BatchRefused = q.telemetry.BatchRefused
+	store, err := dynamo.New(table, storing)
 	if err != nil {
 		return backend{}, &awsenv.SettingsError{Problems: leaves(err)}
 	}

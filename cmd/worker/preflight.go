@@ -177,7 +177,9 @@ func (f *findings) table(ctx context.Context, c queueSettings, back backend, cli
 	if _, err := reader.Get(ctx, id); err != nil {
 		f.failed(err, fmt.Sprintf("table %s: records cannot be read: %v", c.Table, err))
 	}
-	err = back.store.Swap(ctx, math.MaxInt64-1, dedupe.Record{ID: id, Name: name, Status: dedupe.Forgotten, Version: math.MaxInt64})
+	err = back.store.Swap(ctx, math.MaxInt64-1, dedupe.Record{
+		ID: id, Name: name, Format: dedupe.Format, Status: dedupe.Forgotten, Version: math.MaxInt64, ExpiresAt: time.Now(),
+	}) // over a version that no record has
 	if _, refused := errors.AsType[*dedupe.ConflictError](err); !refused {
 		f.failed(err, fmt.Sprintf("table %s: records cannot be written: %v", c.Table, err))
 	}

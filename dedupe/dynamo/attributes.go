@@ -14,8 +14,8 @@ const (
 	AttrLeaseUntil  = "lease_until"  // N, milliseconds since 1970
 	AttrAttempts    = "attempts"     // N
 	AttrFingerprint = "fingerprint"  // B
-	AttrResult      = "result"       // any type, see AttrResultType
-	AttrResultType  = "result_type"  // S; absent: result is a native value; "json": JSON text; else a media type
+	AttrResult      = "result"       // S or B, see AttrResultType
+	AttrResultType  = "result_type"  // S; "json": JSON text; else a media type; absent: a native value of an earlier release
 	AttrError       = "error"        // S
 	AttrMessageID   = "message_id"   // S
 	AttrReopenedBy  = "reopened_by"  // S

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -45,7 +46,7 @@ type attributes struct {
 
 type item = map[string]types.AttributeValue
 
-// columns are the attributes of a record but its key, in the order of a
+// columns are the attributes of a record except its key, in the order of a
 // statement's parameters.
 var columns = [...]string{
 	colName: AttrName, colStatus: AttrStatus, colOwner: AttrOwner, colResultType: AttrResultType,
@@ -76,83 +77,95 @@ const (
 	colResult
 )
 
-// row is a record as the table has it, before it is written in one form or
-// another: every write makes one, and attributevalue would make a hundred pieces.
+// row holds the attribute values of a record, before they are written as JSON
+// or as an item of the SDK. A row has a value for every column: an empty text,
+// zero or no bytes stands for a field that is not set. DynamoDB accepts empty
+// strings and empty binary values in attributes that are no key:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 type row struct {
 	id      string
-	texts   [colFormat]string // but the owner
+	texts   [colFormat]string // without the owner
 	owner   dedupe.Token
 	numbers [colFingerprint - colFormat]int64 // from colFormat on
 	print   dedupe.Fingerprint
-	result  []byte // DynamoDB's JSON
-	present uint32 // bit i: it has columns[i]
+	result  []byte
 }
 
-// encode returns what stands for r.
-func encode(r dedupe.Record) row {
-	w := row{id: r.ID, owner: r.Owner, print: r.Fingerprint}
-	var resultType string
-	w.result, resultType = encodeResult(r.Result, r.ResultType)
+// encode returns the row of r. It refuses a record that lacks a field which is
+// never absent. Without an expiry a record would be kept for ever: DynamoDB's
+// time to live ignores a time more than five years in the past, and 0 is one.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html
+func encode(r dedupe.Record) (row, error) {
+	w := row{id: r.ID, owner: r.Owner, print: r.Fingerprint, result: r.Result}
 	w.texts = [colFormat]string{
-		colName: r.Name, colStatus: string(r.Status), colResultType: resultType,
+		colName: r.Name, colStatus: string(r.Status), colResultType: storedType(r.ResultType),
 		colError: r.Error, colMessageID: r.MessageID, colReopenedBy: r.ReopenedBy,
 	}
 	w.numbers = [...]int64{
 		int64(r.Format), int64(r.Version), int64(r.Fence), millis(r.LeaseUntil),
 		int64(r.Attempts), millis(r.CreatedAt), millis(r.CompletedAt), secondsUp(r.ExpiresAt),
 	}
-	w.present = 1<<colName | 1<<colStatus | 1<<colFormat | 1<<colVersion | 1<<colAttempts // also when they are zero
-	for i, text := range w.texts {
-		w.has(i, text != "")
-	}
-	for i, n := range w.numbers {
-		w.has(colFormat+i, n != 0)
-	}
-	w.has(colOwner, r.Owner != dedupe.Token{})
-	w.has(colFingerprint, r.Fingerprint != dedupe.Fingerprint{})
-	w.has(colResult, w.result != nil)
-	return w
+	return w, w.complete()
 }
 
-func (w *row) has(col int, it bool) {
-	if it {
-		w.present |= 1 << col
+// complete returns an error that names the first field that must be set and is
+// not.
+func (w *row) complete() error {
+	field, value := "", any(0)
+	switch number := func(col int) int64 { return w.numbers[col-colFormat] }; {
+	case w.id == "":
+		field, value = AttrID, `""`
+	case w.texts[colName] == "":
+		field, value = AttrName, `""`
+	case w.texts[colStatus] == "":
+		field, value = AttrStatus, `""`
+	case number(colFormat) <= 0:
+		field, value = AttrFormat, number(colFormat)
+	case number(colVersion) <= 0:
+		field, value = AttrVersion, number(colVersion)
+	case number(colAttempts) < 0:
+		field, value = AttrAttempts, number(colAttempts)
+	case number(colTTL) <= 0:
+		field, value = AttrTTL, number(colTTL)
+	default:
+		return nil
 	}
+	return fmt.Errorf("dynamo: write %q: %w: %w: %s is %v", w.id, dedupe.ErrUnavailable, errIncomplete, field, value)
 }
 
-// value returns a column that is present. [row.append] writes the same.
-func (w *row) value(col int) (types.AttributeValue, error) {
+// errIncomplete is wrapped when a record cannot be written.
+var errIncomplete = fmt.Errorf("%w: the record is incomplete", ErrInvalid)
+
+// value returns the value of a column. [row.append] writes the same as JSON.
+func (w *row) value(col int) types.AttributeValue {
 	switch {
+	case col == colOwner && w.owner == dedupe.Token{}:
+		return &types.AttributeValueMemberS{}
 	case col == colOwner:
-		return &types.AttributeValueMemberS{Value: hex.EncodeToString(w.owner[:])}, nil
+		return &types.AttributeValueMemberS{Value: hex.EncodeToString(w.owner[:])}
 	case col < colFormat:
-		return &types.AttributeValueMemberS{Value: w.texts[col]}, nil
+		return &types.AttributeValueMemberS{Value: w.texts[col]}
 	case col < colFingerprint:
-		return &types.AttributeValueMemberN{Value: strconv.FormatInt(w.numbers[col-colFormat], 10)}, nil
+		return &types.AttributeValueMemberN{Value: strconv.FormatInt(w.numbers[col-colFormat], 10)}
+	case col == colFingerprint && w.print == dedupe.Fingerprint{}:
+		return &types.AttributeValueMemberB{Value: []byte{}}
 	case col == colFingerprint:
-		return &types.AttributeValueMemberB{Value: w.print[:]}, nil
+		return &types.AttributeValueMemberB{Value: w.print[:]}
+	case utf8.Valid(w.result):
+		return &types.AttributeValueMemberS{Value: string(w.result)}
+	default:
+		return &types.AttributeValueMemberB{Value: w.result}
 	}
-	v, err := attributevalue.UnmarshalJSON(w.result)
-	if err != nil {
-		return nil, fmt.Errorf("dynamo: result of %q: %w", w.id, err)
-	}
-	return v, nil
 }
 
-// item returns the record as a request for the whole item carries it.
-func (w *row) item() (item, error) {
+// item returns the record as PutItem and TransactWriteItems carry it.
+func (w *row) item() item {
 	it := make(item, len(columns)+1)
 	it[AttrID] = &types.AttributeValueMemberS{Value: w.id}
 	for col, name := range columns {
-		if w.present&(1<<col) != 0 {
-			v, err := w.value(col)
-			if err != nil {
-				return nil, err
-			}
-			it[name] = v
-		}
+		it[name] = w.value(col)
 	}
-	return it, nil
+	return it
 }
 
 // decode returns the record that it stands for. For an item that is none it

@@ -24,7 +24,9 @@ func BenchmarkEncode(b *testing.B) {
 	r := completedRecord()
 	b.ReportAllocs()
 	for b.Loop() {
-		encode(r)
+		if _, err := encode(r); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
@@ -41,7 +43,7 @@ func BenchmarkDecode(b *testing.B) {
 // A full batch, as it goes to the wire.
 func BenchmarkBatchBody(b *testing.B) {
 	s := newStatements("t")
-	writes := slices.Repeat([]*write{newWrite(7, completedRecord())}, maxStatements)
+	writes := slices.Repeat([]*write{writeOf(b, 7, completedRecord())}, maxStatements)
 	b.ReportAllocs()
 	for b.Loop() {
 		s.json(writes, make([]types.BatchStatementRequest, len(writes)))

@@ -65,8 +65,7 @@ func (s *Store) transaction(old dedupe.Version, next dedupe.Record, effects []an
 	if err != nil {
 		return nil, err
 	}
-	record := encode(next)
-	it, err := record.item()
+	record, err := encode(next)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +73,7 @@ func (s *Store) transaction(old dedupe.Version, next dedupe.Record, effects []an
 		ClientRequestToken: aws.String(clientToken(old, next)),
 		TransactItems: append(make([]types.TransactWriteItem, 0, 1+len(effects)), types.TransactWriteItem{Put: &types.Put{
 			TableName:                           &s.cfg.Table,
-			Item:                                it,
+			Item:                                record.item(),
 			ConditionExpression:                 condition.Condition(),
 			ExpressionAttributeNames:            condition.Names(),
 			ExpressionAttributeValues:           condition.Values(),

@@ -127,7 +127,7 @@ func (s *script) draw(rt *rapid.T, name string) operation {
 	next, _ := dedupe.Step(base, s.event(rt, o.id, name))
 	if next.Version == base.Version { // nothing to write: swap all the same, a version on
 		next.ID, next.Name, next.Format = o.id, name, dedupe.Format
-		next.Status = dedupe.Retrying
+		next.Status, next.ExpiresAt = dedupe.Retrying, time.Unix(s.now.Unix(), 0)
 		next.Version = max(base.Version+1, dedupe.Version(s.now.UnixMilli()))
 	}
 	o.old, o.next = base.Version, next

@@ -5,11 +5,12 @@
 //
 // A write alone is one PutItem. Writes that wait at the same time share a
 // BatchExecuteStatement, up to 25 of them, and reads a BatchGetItem: a full
-// batch goes at once, up to eight calls out, and a partial one when none is
-// out, so that nothing waits for a timer. A statement fails or succeeds on its
-// own, and never twice: what is throttled goes again alone, and what may have
-// been applied is left to the guard, which recognises its own writes. Where
-// batches are denied the store falls back to single calls and says so once.
+// batch goes at once, and a partial one when no call is in flight, or when those
+// in flight take much longer than usual. A statement fails or succeeds on its
+// own. One that was throttled, refused or met a server error goes once more,
+// alone. A call without an answer is left to the guard, which recognises its own
+// writes. Where batches are refused while single writes succeed, the store goes
+// over to single calls, logs one error and calls [Config.BatchRefused].
 // [BatchOff] is one call for each.
 //
 // A batch for the SDK's own client is written as the JSON that goes to the wire:

@@ -81,8 +81,7 @@ func (s *Store) fetch(ctx context.Context, ids []string) (map[string]item, error
 	}
 	refusal := err
 	if items, err = s.fetchEach(ctx, ids); err == nil && s.singleReads.CompareAndSwap(false, true) {
-		s.cfg.Logger.Warn("batch reads are refused; reading one by one from now on",
-			"table", s.cfg.Table, "operation", "BatchGetItem", "error", refusal)
+		s.batchRefused("BatchGetItem", refusal)
 	}
 	return items, err
 }

@@ -8,11 +8,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/sqsonce/sqsonce/dedupe"
 )
 
 // prepared has a call of BatchExecuteStatement carry a body that is JSON already.
@@ -44,30 +47,27 @@ func (p preparedBody) SerializeRequest(
 	return nil
 }
 
-// json returns the requests for writes as the SDK would write them. The statements
-// go into shown, too.
+// json returns the body of a request for writes, as the SDK would write it. The
+// statements go into shown, too.
 func (s *statements) json(writes []*write, shown []types.BatchStatementRequest) []byte {
 	const end = `],"ReturnValuesOnConditionCheckFailure":"` + string(allOld) + `"}`
 	size := 0
-	made := make([]*statement, len(writes))
 	for i, w := range writes {
-		made[i] = s.of(w)
-		shown[i].Statement = &made[i].text
-		size += len(made[i].json) + w.size + len(end)
+		of := s.of(w)
+		shown[i].Statement = &of.text
+		size += len(of.json) + w.size + len(end)
 	}
 	b := append(make([]byte, 0, size), `{"Statements":[`...)
 	for i, w := range writes {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, made[i].json...)
+		b = append(b, s.of(w).json...)
 		if w.old == 0 {
 			b = append(appendString(b, w.id), ',')
 		}
 		for col := range columns {
-			if w.present&(1<<col) != 0 {
-				b = append(w.append(b, col), ',')
-			}
+			b = append(w.append(b, col), ',')
 		}
 		if w.old != 0 {
 			b = append(appendNumber(append(appendString(b, w.id), ','), int64(w.old)), ',')
@@ -77,23 +77,29 @@ func (s *statements) json(writes []*write, shown []types.BatchStatementRequest) 
 	return append(b, "]}"...)
 }
 
-// append appends a column that is present.
+// append appends the value of a column in DynamoDB's JSON.
 func (w *row) append(b []byte, col int) []byte {
 	switch {
+	case col == colOwner && w.owner == dedupe.Token{}:
+		return append(b, `{"S":""}`...)
 	case col == colOwner:
 		return append(hex.AppendEncode(append(b, `{"S":"`...), w.owner[:]), `"}`...)
 	case col < colFormat:
 		return appendString(b, w.texts[col])
 	case col < colFingerprint:
 		return appendNumber(b, w.numbers[col-colFormat])
+	case col == colFingerprint && w.print == dedupe.Fingerprint{}:
+		return append(b, `{"B":""}`...)
 	case col == colFingerprint:
 		return appendBytes(b, w.print[:])
+	case utf8.Valid(w.result):
+		return appendString(b, w.result)
 	default:
-		return append(b, w.result...)
+		return appendBytes(b, w.result)
 	}
 }
 
-func appendString(b []byte, s string) []byte {
+func appendString[T string | []byte](b []byte, s T) []byte {
 	return append(appendText(append(b, `{"S":`...), s), '}')
 }
 
@@ -106,13 +112,13 @@ func appendBytes(b, value []byte) []byte {
 }
 
 // appendText appends a text in quotes.
-func appendText(b []byte, s string) []byte {
+func appendText[T string | []byte](b []byte, s T) []byte {
 	start, clean := len(b), 0 // clean: what of s is in b
 	b = append(b, '"')
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c < ' ' || c > '~':
-			quoted, _ := json.Marshal(s) // every text has one
+			quoted, _ := json.Marshal(string(s)) // every text has one
 			return append(b[:start], quoted...)
 		case c == '"' || c == '\\':
 			b = append(append(b, s[clean:i]...), '\\')

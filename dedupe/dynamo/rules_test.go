@@ -26,6 +26,7 @@ func record(name string, v dedupe.Version) dedupe.Record {
 	return dedupe.Record{
 		ID: "test#" + name, Name: name, Format: dedupe.Format, Status: dedupe.InProgress,
 		Version: v, Fence: v, Owner: dedupe.Token{7}, Attempts: 1, LeaseUntil: time.UnixMilli(1_790_000_030_000),
+		ExpiresAt: time.Unix(1_790_003_600, 0),
 	}
 }
 
@@ -36,6 +37,7 @@ type writer struct {
 	wire  *wire
 	store *dynamo.Store
 	log   *strings.Builder
+	told  []string // operations that BatchRefused was called with
 	wg    sync.WaitGroup
 
 	answered atomic.Int32 // writes
@@ -50,6 +52,7 @@ func inBubble(t *testing.T, w *wire, test func(*writer)) {
 		wr := &writer{t: t, wire: w, log: new(strings.Builder)}
 		wr.store = newStore(t, w.client(), dynamo.Config{
 			Table: "t", Logger: slog.New(slog.NewTextHandler(wr.log, nil)),
+			BatchRefused: func(operation string, _ error) { wr.told = append(wr.told, operation) },
 		})
 		wr.swap(0, record("first", 1))
 		test(wr)
@@ -281,67 +284,6 @@ func TestAThrottledLoneWriteIsRetried(t *testing.T) {
 	})}
 	inBubble(t, w, func(wr *writer) { wr.wait() })
 	w.expectOps(t, "PutItem", "PutItem")
-}
-
-func TestWhereBatchesAreRefusedTheStoreWritesOneByOneAndSaysSoOnce(t *testing.T) {
-	for _, code := range []string{"AccessDeniedException", "UnknownOperationException", "statement: AccessDenied"} {
-		t.Run(code, func(t *testing.T) {
-			w := &wire{hook: func(c call, _ int, forward func() *http.Response) (*http.Response, error) {
-				statement, perStatement := strings.CutPrefix(code, "statement: ")
-				switch {
-				case c.op != batchOp:
-					return forward(), nil
-				case perStatement:
-					return statementErrors(c, map[int]string{0: statement, 1: statement}), nil
-				default:
-					return refuse(code), nil
-				}
-			}}
-			inBubble(t, w, func(wr *writer) {
-				var errs []*error
-				for _, name := range []string{"a", "b"} {
-					errs = append(errs, wr.swap(0, record(name, 5)))
-				}
-				wr.wait()
-				for _, name := range []string{"c", "d", "e"} {
-					errs = append(errs, wr.swap(0, record(name, 5)))
-				}
-				wr.wait()
-				for i, err := range errs {
-					if *err != nil {
-						t.Errorf("write %d: %v", i, *err)
-					}
-				}
-				if n := strings.Count(wr.log.String(), "level=WARN"); n != 1 {
-					t.Errorf("%d warnings:\n%s", n, wr.log)
-				}
-			})
-			w.expectOps(t, "PutItem", batchOp, "PutItem", "PutItem", "PutItem", "PutItem", "PutItem")
-		})
-	}
-}
-
-func TestWhereEverythingIsDeniedBatchesAreNotGivenUp(t *testing.T) {
-	w := &wire{hook: func(c call, n int, forward func() *http.Response) (*http.Response, error) {
-		if c.op == batchOp && n == 0 || c.op == "PutItem" && (n == 1 || n == 2) {
-			return refuse("AccessDeniedException"), nil
-		}
-		return forward(), nil
-	}}
-	inBubble(t, w, func(wr *writer) {
-		one, other := wr.swap(0, record("a", 5)), wr.swap(0, record("b", 5))
-		wr.wait()
-		for _, err := range []error{*one, *other} {
-			if !errors.Is(err, dynamo.ErrDenied) || !errors.Is(err, dedupe.ErrUnavailable) {
-				t.Errorf("got %v", err)
-			}
-		}
-		for _, name := range []string{"c", "d", "e"} {
-			wr.swap(0, record(name, 5))
-		}
-		wr.wait()
-	})
-	w.expectOps(t, "PutItem", batchOp, "PutItem", "PutItem", "PutItem", batchOp)
 }
 
 func TestAStatementWithoutAnAnswerIsAmbiguous(t *testing.T) {

@@ -58,6 +58,13 @@ type Config struct {
 	// A write alone goes alone, at once. Default [BatchOn].
 	Batch Batching
 
+	// BatchRefused is called when the store stops using an operation that serves
+	// several writes or reads, because the server refuses it while it accepts
+	// single ones: at most once for BatchExecuteStatement and once for
+	// BatchGetItem. From then on each write or read is a call of its own. It must
+	// not block. Nil: only the log tells.
+	BatchRefused func(operation string, why error)
+
 	// Logger is told of items that are not records, of a clock that is wrong,
 	// and of batches that are refused. Default [slog.Default].
 	Logger *slog.Logger
@@ -94,6 +101,7 @@ type Store struct {
 	writes *batch.Batcher[*write, outcome] // nil: one by one
 	reads  *batch.Batcher[string, item]    // nil: one by one
 
+	refusals     refusals
 	singleWrites atomic.Bool    // batch writes have turned out to be refused
 	singleReads  atomic.Bool    // batch reads have
 	lookups      sync.WaitGroup // reads of items that conflicts came without
@@ -142,11 +150,18 @@ func (s *Store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record
 	if err := ctx.Err(); err != nil {
 		return classify("write", next.ID, err) // not sent
 	}
-	w := newWrite(old, next)
-	if s.writes != nil && !s.singleWrites.Load() {
+	w, err := newWrite(old, next)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.writes == nil || s.singleWrites.Load():
+		return s.put(ctx, w)
+	case s.refusals.takeProbe():
+		return s.probe(ctx, w)
+	default:
 		return s.viaBatch(ctx, w)
 	}
-	return s.put(ctx, w)
 }
 
 // detached returns the context of a call that serves several callers.

@@ -42,11 +42,34 @@ func (c call) statements() int {
 	return n
 }
 
+// texts returns the statements that the call carries.
+func (c call) texts() []string {
+	var body struct{ Statements []struct{ Statement string } }
+	_ = json.Unmarshal(c.body, &body) // what is not there counts as none
+	texts := make([]string, len(body.Statements))
+	for i, s := range body.Statements {
+		texts[i] = s.Statement
+	}
+	return texts
+}
+
+// doer is an HTTP client.
+type doer interface {
+	Do(req *http.Request) (*http.Response, error)
+}
+
+// resend is r with its body again.
+func resend(r *http.Request, body []byte) *http.Request {
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return r
+}
+
 // wire is the HTTP client of an SDK client: it counts the calls, and lets a
 // test cut or replace them. It forwards to a real server, or answers by itself
 // that all went well.
 type wire struct {
-	server *http.Client  // nil: answers by itself
+	server doer          // nil: answers by itself
 	delay  time.Duration // of each call, in the test's time
 
 	mu    sync.Mutex
@@ -80,10 +103,8 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 		if w.server == nil {
 			return fine(c)
 		}
-		r = r.Clone(r.Context())
-		r.Body = io.NopCloser(bytes.NewReader(body))
 		var resp *http.Response
-		resp, failed = w.server.Do(r)
+		resp, failed = w.server.Do(resend(r, body))
 		return resp
 	}
 	if w.hook == nil {

@@ -23,12 +23,24 @@ type write struct {
 // fixedSize is about what a request carries for a record without its texts.
 const fixedSize = 512
 
-func newWrite(old dedupe.Version, next dedupe.Record) *write {
+func newWrite(old dedupe.Version, next dedupe.Record) (*write, error) {
+	encoded, err := encode(next)
+	if err != nil {
+		return nil, err
+	}
 	return &write{
-		row: encode(next), old: old,
+		row: encoded, old: old,
 		claim: next.Status == dedupe.InProgress && next.Fence == next.Version,
 		size:  fixedSize + len(next.ID) + len(next.Name) + len(next.Error) + len(next.Result),
+	}, nil
+}
+
+// form is that of the statement that does w.
+func (w *write) form() form {
+	if w.old == 0 {
+		return formInsert
 	}
+	return formUpdate
 }
 
 // unchangedSince is the condition of a write over the version old.
@@ -51,16 +63,12 @@ func (s *Store) putItem(ctx context.Context, w *write, options ...func(*dynamodb
 	if err != nil {
 		return err
 	}
-	it, err := w.item()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	sent := time.Now()
 	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.cfg.Table,
-		Item:                                it,
+		Item:                                w.item(),
 		ConditionExpression:                 condition.Condition(),
 		ExpressionAttributeNames:            condition.Names(),
 		ExpressionAttributeValues:           condition.Values(),

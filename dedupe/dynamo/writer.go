@@ -27,9 +27,9 @@ const (
 // outcome is what became of one write in a batch.
 type outcome struct {
 	verdict verdict
-	item    item    // of a conflict that came with it
-	lookup  *lookup // where to find that of one that did not
-	refusal error   // why batches are refused, when they are
+	item    item     // of a conflict that came with it
+	lookup  *lookup  // where to find that of one that did not
+	refusal *refusal // of again: why, unless it was throttled
 }
 
 type verdict uint8
@@ -37,11 +37,11 @@ type verdict uint8
 const (
 	written  verdict = iota
 	conflict         // the item, or where to look it up, is in the outcome
-	again            // to be sent once more, alone: throttled, or part of a call that was refused as a whole
+	again            // to be sent once more, alone: throttled or refused
 )
 
-// viaBatch hands w to the batching writer. What has to be sent again goes
-// alone, here: the others of its batch have their answers meanwhile.
+// viaBatch hands w to the batching writer. A write that has to be sent again
+// goes alone, here: the others of its batch have their answers meanwhile.
 func (s *Store) viaBatch(ctx context.Context, w *write) error {
 	out, err := s.writes.Do(ctx, w)
 	switch {
@@ -60,20 +60,59 @@ func (s *Store) viaBatch(ctx context.Context, w *write) error {
 		}
 		return &dedupe.ConflictError{Current: s.read(it)}
 	case again:
-		if out.refusal == nil {
-			if err := pauses.Wait(ctx, 0); err != nil {
-				return classify("write", w.id, err)
-			}
-		}
-		err := s.put(ctx, w)
-		_, lost := errors.AsType[*dedupe.ConflictError](err)
-		if out.refusal != nil && (err == nil || lost) && s.singleWrites.CompareAndSwap(false, true) {
-			s.cfg.Logger.Warn("batch writes are refused; writing one by one from now on",
-				"table", s.cfg.Table, "operation", "BatchExecuteStatement", "error", out.refusal)
-		}
-		return err
+		return s.writeAgain(ctx, w, out.refusal)
 	default:
 		return nil
+	}
+}
+
+// writeAgain writes w alone after a batch. was says why it was refused there; nil:
+// it was throttled.
+func (s *Store) writeAgain(ctx context.Context, w *write, was *refusal) error {
+	if was == nil || kindOf(was.err) == kindAmbiguous { // waiting helps
+		if err := pauses.Wait(ctx, 0); err != nil {
+			return classify("write", w.id, err)
+		}
+	}
+	err := s.put(ctx, w)
+	if was != nil && accepted(err) && s.refusals.acceptedAlone(was) {
+		s.writeSingly(was.err)
+	}
+	return err
+}
+
+// probe writes w alone, to learn whether the trouble of a batch that failed is
+// the batches' own.
+func (s *Store) probe(ctx context.Context, w *write) error {
+	err := s.put(ctx, w)
+	if s.refusals.probed(accepted(err)) {
+		s.writeSingly(errBatchesFail)
+	}
+	return err
+}
+
+var errBatchesFail = errors.New("batches keep failing while single writes succeed")
+
+// accepted reports whether the server has executed a write: it may have lost.
+func accepted(err error) bool {
+	_, lost := errors.AsType[*dedupe.ConflictError](err)
+	return err == nil || lost
+}
+
+// writeSingly gives up batches of writes for as long as the store lives.
+func (s *Store) writeSingly(why error) {
+	if s.singleWrites.CompareAndSwap(false, true) {
+		s.batchRefused("BatchExecuteStatement", why)
+	}
+}
+
+// batchRefused tells that an operation which serves several calls is used no
+// more.
+func (s *Store) batchRefused(operation string, why error) {
+	s.cfg.Logger.Error("DynamoDB refuses batches: one call for each from now on, until a restart",
+		"table", s.cfg.Table, "operation", operation, "error", why)
+	if s.cfg.BatchRefused != nil {
+		s.cfg.BatchRefused(operation, why)
 	}
 }
 
@@ -85,25 +124,27 @@ func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 	if len(writes) == 1 {
 		return []batch.Answer[outcome]{s.sendOne(ctx, writes[0])}
 	}
-	in, options, err := s.batchRequest(writes)
-	if err != nil {
-		return refusedAll(len(writes), err)
-	}
+	in, options := s.batchRequest(writes)
 	sent := time.Now()
 	out, err := s.client.BatchExecuteStatement(ctx, in, options...)
 	if err != nil {
 		s.clock.observeFailure(sent, err)
-		return refusedAll(len(writes), err)
+		return s.refusedAll(len(writes), err)
 	}
-	answers := make([]batch.Answer[outcome], len(writes))
 	s.clock.observe(sent, out.ResultMetadata)
+	answers := make([]batch.Answer[outcome], len(writes))
+	failed := &refusal{err: errMemberFailed, scope: refusedCall}
 	var missing []string
 	for i := range answers {
 		if i >= len(out.Responses) {
 			answers[i].Err = batch.ErrNoAnswer
 			continue
 		}
-		answers[i] = statementAnswer(out.Responses[i].Error)
+		f := writes[i].form()
+		answers[i] = statementAnswer(f, out.Responses[i].Error, failed)
+		if answer := answers[i]; answer.Err == nil && answer.Value.verdict != again {
+			s.refusals.acceptedInBatch(f)
+		}
 		if answers[i].Value.verdict == conflict && len(answers[i].Value.item) == 0 {
 			missing = append(missing, writes[i].id)
 		}
@@ -116,20 +157,17 @@ func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 
 // batchRequest returns the call for a batch. To the SDK's own client the body is
 // given as it goes to the wire, and the input shows the statements only.
-func (s *Store) batchRequest(writes []*write) (*dynamodb.BatchExecuteStatementInput, []func(*dynamodb.Options), error) {
+func (s *Store) batchRequest(writes []*write) (*dynamodb.BatchExecuteStatementInput, []func(*dynamodb.Options)) {
 	requests := make([]types.BatchStatementRequest, len(writes))
 	options := []func(*dynamodb.Options){once}
 	if _, sdk := s.client.(*dynamodb.Client); sdk {
 		options = append(options, prepared(s.statements.json(writes, requests)))
 	} else {
 		for i, w := range writes {
-			var err error
-			if requests[i], err = s.statements.request(w); err != nil {
-				return nil, nil, err
-			}
+			requests[i] = s.statements.request(w)
 		}
 	}
-	return &dynamodb.BatchExecuteStatementInput{Statements: requests}, options, nil
+	return &dynamodb.BatchExecuteStatementInput{Statements: requests}, options
 }
 
 // lookUpConflicts has the items of conflicts that came without read back, all
@@ -164,25 +202,33 @@ func (s *Store) sendOne(ctx context.Context, w *write) batch.Answer[outcome] {
 	}
 }
 
-func refusedAll(n int, err error) []batch.Answer[outcome] {
-	return slices.Repeat([]batch.Answer[outcome]{refused(err)}, n)
-}
-
-// refused is the answer to each write of a call that failed as a whole.
-func refused(err error) batch.Answer[outcome] {
+// refusedAll answers the writes of a call that failed as a whole.
+func (s *Store) refusedAll(n int, err error) []batch.Answer[outcome] {
+	answer := batch.Answer[outcome]{Err: err}
 	switch kindOf(err) {
 	case kindInvalid:
-		// One statement that cannot be accepted fails all of them.
-		return batch.Answer[outcome]{Value: outcome{verdict: again}}
+		// One statement that cannot be accepted can fail all of them.
+		answer = refused(&refusal{err: err, scope: refusedCall})
 	case kindDenied, kindUnsupported:
-		return batch.Answer[outcome]{Value: outcome{verdict: again, refusal: err}}
-	default:
-		return batch.Answer[outcome]{Err: err}
+		answer = refused(&refusal{err: err, scope: refusedAction})
+	case kindAmbiguous:
+		s.refusals.callFailed()
 	}
+	return slices.Repeat([]batch.Answer[outcome]{answer}, n)
+}
+
+func refused(why *refusal) batch.Answer[outcome] {
+	return batch.Answer[outcome]{Value: outcome{verdict: again, refusal: why}}
+}
+
+// errMemberFailed is the answer to a member that met a server error.
+var errMemberFailed = &smithy.GenericAPIError{
+	Code: string(types.BatchStatementErrorCodeEnumInternalServerError), Message: "a statement of a batch failed",
 }
 
 // statementAnswer is the answer to one write of a call that was accepted.
-func statementAnswer(failed *types.BatchStatementError) batch.Answer[outcome] {
+// serverError is the refusal that all members share which met a server error.
+func statementAnswer(f form, failed *types.BatchStatementError, serverError *refusal) batch.Answer[outcome] {
 	if failed == nil {
 		return batch.Answer[outcome]{Value: outcome{verdict: written}}
 	}
@@ -190,10 +236,14 @@ func statementAnswer(failed *types.BatchStatementError) batch.Answer[outcome] {
 	switch k := kindOf(err); {
 	case k == kindConflict:
 		return batch.Answer[outcome]{Value: outcome{verdict: conflict, item: failed.Item}}
-	case k == kindBusy, k == kindInvalid, failed.Code == types.BatchStatementErrorCodeEnumInternalServerError:
+	case k == kindBusy:
 		return batch.Answer[outcome]{Value: outcome{verdict: again}}
+	case failed.Code == types.BatchStatementErrorCodeEnumInternalServerError:
+		return refused(serverError)
+	case k == kindInvalid:
+		return refused(&refusal{err: err, scope: refusedMember, form: f})
 	case k == kindDenied:
-		return batch.Answer[outcome]{Value: outcome{verdict: again, refusal: err}}
+		return refused(&refusal{err: err, scope: refusedAction})
 	default:
 		return batch.Answer[outcome]{Err: err}
 	}

@@ -40,8 +40,14 @@ var fieldContract = []contract{
 	}},
 	{"what is not set comes back as not set", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
-		r := dedupe.Record{ID: b.record(1).ID, Format: dedupe.Format, Status: dedupe.Retrying, Version: 1}
+		full := b.record(1)
+		r := dedupe.Record{
+			ID: full.ID, Name: full.Name, Format: dedupe.Format, Status: dedupe.Retrying, Version: 1, ExpiresAt: full.ExpiresAt,
+		}
 		put(t, s, 0, r)
+		isStored(t, s, r)
+		r.Version = 2 // a store may take another way over a record that is there
+		put(t, s, 1, r)
 		isStored(t, s, r)
 	}},
 	{"every status comes back", func(t *testing.T, b *bench) {

@@ -116,7 +116,9 @@ func conflict(t *testing.T, s dedupe.Store, old dedupe.Version, r dedupe.Record)
 // can do, reader or not.
 func stored(t *testing.T, s dedupe.Store, id string) dedupe.Record {
 	t.Helper()
-	probe := dedupe.Record{ID: id, Name: "probe", Format: dedupe.Format, Status: dedupe.Forgotten, Version: 1 << 62}
+	probe := dedupe.Record{
+		ID: id, Name: "probe", Format: dedupe.Format, Status: dedupe.Forgotten, Version: 1 << 62, ExpiresAt: now,
+	}
 	return conflict(t, s, 1<<61, probe)
 }
 

@@ -77,7 +77,9 @@ var swapContract = []contract{
 	{"nothing of the old record is left in the new one", func(t *testing.T, b *bench) {
 		s, r := b.h.Open(t), full(b)
 		put(t, s, 0, r)
-		bare := dedupe.Record{ID: r.ID, Name: r.Name, Format: dedupe.Format, Status: dedupe.Forgotten, Version: 11}
+		bare := dedupe.Record{
+			ID: r.ID, Name: r.Name, Format: dedupe.Format, Status: dedupe.Forgotten, Version: 11, ExpiresAt: r.ExpiresAt,
+		}
 		put(t, s, 10, bare)
 		isStored(t, s, bare)
 		r.Version = 12

@@ -7,6 +7,12 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
+// BatchRefused counts an operation on DynamoDB that the store gives up, because
+// the server refuses batches: see dynamo.Config.
+func (t *Telemetry) BatchRefused(operation string, _ error) {
+	t.is.batchRefused.Add(context.Background(), 1, t.labels.with(keyOperation.String(operation)))
+}
+
 // DedupeHooks count what a guard does.
 func (t *Telemetry) DedupeHooks() dedupe.Hooks {
 	ctx, queue := context.Background(), t.labels

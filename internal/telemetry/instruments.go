@@ -31,6 +31,7 @@ type instruments struct {
 	received, deadLetters, refused                metric.Int64Counter
 	handled, duplicates, settled                  *tally
 	takeovers, lost, late, recovered, storeErrors metric.Int64Counter
+	batchRefused                                  metric.Int64Counter
 	awsCalls                                      metric.Int64Counter
 	work, dwell, awsTime                          metric.Float64Histogram
 	receives, acks                                metric.Int64Histogram
@@ -72,6 +73,8 @@ func (is *instruments) init(m metric.Meter, queue *labels) error {
 	is.late = counter("sqsonce.completions.late", "{attempt}", "Completions recorded after the lease had lapsed.")
 	is.recovered = counter("sqsonce.writes.recovered", "{write}", "Own writes recognised after their answer was lost.")
 	is.storeErrors = counter("sqsonce.store.errors", "{call}", "Calls to the store that failed without a verdict and are tried again.")
+	is.batchRefused = counter("sqsonce.batch.refused", "{operation}",
+		"Batch operations of the store that were given up, because DynamoDB refuses them and accepts single calls.")
 	is.awsCalls = counter("sqsonce.aws.calls", "{call}", "Requests sent to AWS, the SDK's own retries included.")
 	is.work = seconds("messaging.process.duration", "Time in the handler, duplicates included.", workSeconds)
 	is.dwell = seconds("sqsonce.dwell", "Time from the sending of a message to its handling.", waitSeconds)

@@ -195,6 +195,7 @@ func TestGuardIsCounted(t *testing.T) {
 	hooks.Settled(dedupe.Attempt{}, "completed", time.Second, nil)
 	hooks.OwnWrite(dedupe.Attempt{Name: "a"}, "complete")
 	hooks.StoreFailed(dedupe.Attempt{Name: "a"}, "claim", errors.New("no"))
+	tele.BatchRefused("BatchExecuteStatement", errors.New("no"))
 	got := scrape(t, tele)
 	for _, kind := range []string{"replayed", "cached", "joined", "deferred"} {
 		expect(t, got, "sqsonce_duplicates_total", map[string]string{"kind": kind}, 1)

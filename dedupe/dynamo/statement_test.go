@@ -1,0 +1,30 @@
+package dynamo
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/partiql"
+)
+
+// Whatever the table and the record: the statement is one that AWS's reference
+// has, and takes the parameters that go with it.
+func TestStatements(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newStatements(rapid.StringMatching(`[a-zA-Z0-9_.-]{3,255}`).Draw(t, "table"))
+		w, err := newWrite(dedupe.Version(rapid.Int64Range(0, 2).Draw(t, "old")), anyRecord(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := s.request(w)
+		if err := partiql.Check(*request.Statement, len(request.Parameters)); err != nil {
+			t.Fatalf("%s: %v", *request.Statement, err)
+		}
+		if verb := "INSERT INTO"; strings.HasPrefix(*request.Statement, verb) != (w.old == 0) {
+			t.Fatalf("over version %d: %s", w.old, *request.Statement)
+		}
+	})
+}
