@@ -9,7 +9,7 @@ browser: deps chromium ## the console in Debian's Chromium; pictures in dist/bro
 
 .PHONY: console-picture
 console-picture: deps chromium ## take docs/console.png anew
-	cd verify && SQSONCE_CONSOLE_PICTURE=$(CURDIR)/docs/console.png go test -tags browser -count 1 -run TestThePictureOfTheReadme ./browser
+	cd verify && SQSONCE_CONSOLE_PICTURE=$(CURDIR)/docs/console.png go test -tags browser -count 1 -run TestPicture ./browser
 
 .PHONY: chromium
 chromium: # what the browser tests need, from Debian, when it is missing

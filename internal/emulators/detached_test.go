@@ -6,7 +6,13 @@ import (
 	"testing"
 )
 
-func TestDetachedServerIsFoundAgainAndStops(t *testing.T) {
+func TestDetached(t *testing.T) {
+	t.Run("found again", testDetachedFoundAgain)
+	t.Run("process ID of another program", testForeignProcessID)
+	t.Run("fails", testDetachedFails)
+}
+
+func testDetachedFoundAgain(t *testing.T) {
 	dir := t.TempDir()
 	first, err := StartDetached(t.Context(), Dynoxide, dir, 0)
 	if err != nil {
@@ -25,7 +31,7 @@ func TestDetachedServerIsFoundAgainAndStops(t *testing.T) {
 	}
 }
 
-func TestProcessIDOfSomebodyElseIsLeftAlone(t *testing.T) {
+func testForeignProcessID(t *testing.T) {
 	dir := t.TempDir()
 	// Process 1 is there, and not ours.
 	if err := os.WriteFile(Dynoxide.path(dir, "pid"), []byte("1\n"), 0o600); err != nil {
@@ -36,7 +42,7 @@ func TestProcessIDOfSomebodyElseIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestDetachedServerThatFailsIsReportedWithItsOutput(t *testing.T) {
+func testDetachedFails(t *testing.T) {
 	failing := Program{Name: "failing", command: func(string, int, bool) (string, []string) {
 		return "sh", []string{"-c", "echo no luck; exit 3"}
 	}}

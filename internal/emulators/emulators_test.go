@@ -11,13 +11,23 @@ import (
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-func TestDynamoDBAnswers(t *testing.T) {
+func TestServer(t *testing.T) {
+	t.Run("DynamoDB answers", testDynamoDB)
+	t.Run("SQS answers on loopback", testSQS)
+	t.Run("shared within the binary", testShared)
+	t.Run("endpoint of the environment", testEndpoint)
+	t.Run("missing", testMissing)
+	t.Run("ends at once", testEndsAtOnce)
+	t.Run("killed process", testKilledProcess)
+}
+
+func testDynamoDB(t *testing.T) {
 	if _, err := DynamoDBClient(t).ListTables(t.Context(), &dynamodb.ListTablesInput{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestSQSAnswersOnLoopbackAddresses(t *testing.T) {
+func testSQS(t *testing.T) {
 	client := SQSClient(t)
 	created, err := client.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("emulators-test")})
 	if err != nil {
@@ -31,13 +41,13 @@ func TestSQSAnswersOnLoopbackAddresses(t *testing.T) {
 	}
 }
 
-func TestServerIsSharedWithinTheBinary(t *testing.T) {
+func testShared(t *testing.T) {
 	if first, second := DynamoDB(t), DynamoDB(t); first != second {
 		t.Errorf("two servers: %s and %s", first, second)
 	}
 }
 
-func TestEndpointOfTheEnvironmentWins(t *testing.T) {
+func testEndpoint(t *testing.T) {
 	t.Setenv(Dynoxide.Env, "http://127.0.0.1:1")
 	t.Setenv(Fauxqs.Env, "http://127.0.0.1:2")
 	if got := DynamoDB(t); got != "http://127.0.0.1:1" {
@@ -48,7 +58,7 @@ func TestEndpointOfTheEnvironmentWins(t *testing.T) {
 	}
 }
 
-func TestMissingServerNamesTheCommandThatInstallsIt(t *testing.T) {
+func testMissing(t *testing.T) {
 	missing := Program{Name: "nothing", Env: "NOTHING_URL", files: []string{"node_modules/nothing"}}
 	_, err := missing.cmd(t.Context(), 0, false)
 	if err == nil || !strings.Contains(err.Error(), "make deps") || !strings.Contains(err.Error(), "NOTHING_URL") {
@@ -56,7 +66,7 @@ func TestMissingServerNamesTheCommandThatInstallsIt(t *testing.T) {
 	}
 }
 
-func TestServerThatEndsAtOnceIsReportedWithItsOutput(t *testing.T) {
+func testEndsAtOnce(t *testing.T) {
 	failing := Program{Name: "failing", command: func(string, int, bool) (string, []string) {
 		return "sh", []string{"-c", "echo no luck; exit 3"}
 	}}
@@ -75,7 +85,7 @@ func TestHelperHoldsServers(t *testing.T) {
 	select {}
 }
 
-func TestServersDieWithAKilledProcess(t *testing.T) {
+func testKilledProcess(t *testing.T) {
 	helper := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperHoldsServers$")
 	helper.Env = append(os.Environ(), "EMULATORS_HELPER=1", Dynoxide.Env+"=", Fauxqs.Env+"=")
 	stdout, err := helper.StdoutPipe()

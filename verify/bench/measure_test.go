@@ -22,7 +22,12 @@ func harness(t *testing.T, others ...Subject) (context.Context, *Harness) {
 	return ctx, h
 }
 
-func TestTheHarnessCountsWhatEachSubjectCalls(t *testing.T) {
+func TestMeasure(t *testing.T) {
+	t.Run("calls of each subject", testCallsOfEachSubject)
+	t.Run("subject that ends early", testSubjectThatEndsEarly)
+}
+
+func testCallsOfEachSubject(t *testing.T) {
 	ctx, h := harness(t)
 	for _, w := range []Workload{
 		{Name: "distinct", Kind: Distinct, Messages: 60, Size: 1 << 10, Workers: 1, Concurrency: 100, Fingerprint: true},
@@ -62,7 +67,7 @@ func TestTheHarnessCountsWhatEachSubjectCalls(t *testing.T) {
 	}
 }
 
-func TestASubjectThatEndsTooEarlyIsTold(t *testing.T) {
+func testSubjectThatEndsEarly(t *testing.T) {
 	ctx, h := harness(t)
 	gone := Subject{Name: "gone", Package: "gone"}
 	h.built[gone.Package] = h.built[Floor.Package]

@@ -27,7 +27,7 @@ var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 // A million messages of 1 KiB, from a queue in this process over its port. The
 // worker's peak of resident memory must be within ten per cent of what it was
 // after 50,000.
-func TestAMillionMessagesTakeNoMoreMemoryThanFiftyThousand(t *testing.T) {
+func TestMemory(t *testing.T) {
 	const early, total, ahead = 50_000, 1_000_000, 20_000
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 	defer cancel()

@@ -45,8 +45,14 @@ func measure(ctx context.Context, t *testing.T, h *Harness, s Subject, w Workloa
 	return m
 }
 
+func TestTables(t *testing.T) {
+	t.Run("harness", testHarnessTables)
+	t.Run("canned answers", testCannedTables)
+	t.Run("virtual time", testVirtualTables)
+}
+
 // Every workload with every subject, in turn.
-func TestHarnessTables(t *testing.T) {
+func testHarnessTables(t *testing.T) {
 	n, file := settings(t)
 	ctx, h := harness(t, GoCloud)
 	base := Workload{Messages: n, Size: 1 << 10, Workers: 1, Concurrency: 100, Fingerprint: true}
@@ -111,7 +117,7 @@ func TestHarnessTables(t *testing.T) {
 // Canned answers: the floor, and what the others take above it. The machine
 // may be another one from one second to the next, so that each is measured
 // several times, in turn, and the median counts.
-func TestCannedTables(t *testing.T) {
+func testCannedTables(t *testing.T) {
 	const times = 5
 	n, file := settings(t)
 	ctx, h := harness(t, GoCloud)
@@ -143,7 +149,7 @@ func TestCannedTables(t *testing.T) {
 func ratio(a, b int) string { return fmt.Sprintf("%.1f", float64(a)/float64(b)) }
 
 // At AWS-like latencies, in virtual time.
-func TestVirtualTables(t *testing.T) {
+func testVirtualTables(t *testing.T) {
 	n, file := settings(t)
 	endpoint := emulators.DynamoDB(t)
 	grid := &Table{Head: []string{"concurrency", "handler", "calls a message", "messages/s"}}

@@ -17,7 +17,14 @@ func simulate(t *testing.T, s Scene) Outcome {
 	return o
 }
 
-func TestASaturatedWorkerMakesFewCalls(t *testing.T) {
+func TestSimulate(t *testing.T) {
+	t.Run("saturated", testSaturated)
+	t.Run("finished names", testFinishedNames)
+	t.Run("more workers and names", testMoreWorkersAndNames)
+	t.Run("lone message", testLoneMessage)
+}
+
+func testSaturated(t *testing.T) {
 	o := simulate(t, Scene{Backlog: [][]string{Bodies("a", 2000, 2000, 1024)}})
 	if o.Ran != o.Messages || o.Writes != 2*o.Messages || o.Reads != 0 {
 		t.Errorf("%d run, %d writes, %d reads", o.Ran, o.Writes, o.Reads)
@@ -30,7 +37,7 @@ func TestASaturatedWorkerMakesFewCalls(t *testing.T) {
 	}
 }
 
-func TestDuplicatesOfFinishedNamesCostLessAlsoForFourWorkers(t *testing.T) {
+func testFinishedNames(t *testing.T) {
 	for _, workers := range []int{1, 4} {
 		o := simulate(t, Scene{Backlog: Workload{Kind: Finished, Messages: 1500 * workers, Size: 1024}.backlogs(), Workers: workers})
 		if o.Ran != o.Messages/10 {
@@ -42,7 +49,7 @@ func TestDuplicatesOfFinishedNamesCostLessAlsoForFourWorkers(t *testing.T) {
 	}
 }
 
-func TestWorkersAndNamesDoNotRaiseTheCallsOfAMessage(t *testing.T) {
+func testMoreWorkersAndNames(t *testing.T) {
 	base := simulate(t, Scene{Backlog: [][]string{Bodies("a", 500, 500, 1024)}}).PerMessage()
 	for _, s := range []Scene{
 		{Workers: 4, Backlog: [][]string{Bodies("a", 2000, 2000, 1024)}},
@@ -56,7 +63,7 @@ func TestWorkersAndNamesDoNotRaiseTheCallsOfAMessage(t *testing.T) {
 
 // A message that comes alone makes the calls of single writes, and takes no
 // longer than with them.
-func TestALoneMessageTakesTheWayOfSingleWrites(t *testing.T) {
+func testLoneMessage(t *testing.T) {
 	single := simulate(t, Scene{Backlog: [][]string{Bodies("a", 20, 20, 1024)}, Lone: true, Batch: dynamo.BatchOff})
 	batched := simulate(t, Scene{Backlog: [][]string{Bodies("a", 20, 20, 1024)}, Lone: true, Batch: dynamo.BatchOn})
 	if batched.Calls["PutItem"] != 40 || batched.Calls["BatchExecuteStatement"] != 0 || batched.Calls["DeleteMessageBatch"] != 20 {

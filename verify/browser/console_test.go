@@ -71,7 +71,34 @@ func (permanent) Permanent() bool { return true }
 
 const declined = permanent("card declined")
 
-func TestThePageLoadsAndFollowsARunOfAThousandMessages(t *testing.T) {
+func TestConsole(t *testing.T) {
+	t.Run("thousand messages", testThousandMessages)
+	t.Run("look up and forget", testLookUpAndForget)
+	t.Run("late failure of another story", testLateFailure)
+	t.Run("replay", testReplay)
+	t.Run("pause and resume", testPauseAndResume)
+	t.Run("drain", testDrain)
+	t.Run("dead letters", testDeadLetters)
+	t.Run("log in", testLogIn)
+	t.Run("hostile name", testHostileName)
+	t.Run("dark mode and phone", testDarkModeAndPhone)
+	t.Run("reduced motion", testReducedMotion)
+	t.Run("focus on a failure", testFocusOnFailure)
+	t.Run("focus in lists", testFocusInLists)
+	t.Run("long name", testLongName)
+	t.Run("layout in trouble", testLayoutInTrouble)
+	t.Run("sparklines", testSparklines)
+	t.Run("row opens", testRowOpens)
+	t.Run("focus after an action", testFocusAfterAction)
+	t.Run("too many pages", testTooManyPages)
+	t.Run("session ends", testSessionEnds)
+	t.Run("two deliveries", testTwoDeliveries)
+	t.Run("keyboard", testKeyboard)
+	t.Run("stream", testStream)
+	t.Run("configuration", testConfiguration)
+}
+
+func testThousandMessages(t *testing.T) {
 	var runs atomic.Int64
 	w := consoletest.Start(t, consoletest.Options{Concurrency: 20, Handle: func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		runs.Add(1)
@@ -122,7 +149,7 @@ func TestThePageLoadsAndFollowsARunOfAThousandMessages(t *testing.T) {
 	p.axe("overview")
 }
 
-func TestANameIsLookedUpAndForgotten(t *testing.T) {
+func testLookUpAndForget(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: shop})
 	w.Send(t, w.QueueURL, "order-17", nil)
 	w.Send(t, w.QueueURL, "order-17", nil)
@@ -152,7 +179,7 @@ func TestANameIsLookedUpAndForgotten(t *testing.T) {
 	}
 }
 
-func TestAStoryIsNotOverwrittenByTheLateFailureOfAnother(t *testing.T) {
+func testLateFailure(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: shop})
 	p := open(t, w.Server.URL)
 	eval[bool](p, `(real => {
@@ -169,7 +196,7 @@ func TestAStoryIsNotOverwrittenByTheLateFailureOfAnother(t *testing.T) {
 	}
 }
 
-func TestTheReplayButtonShowsOneRunAndTheRestSuppressed(t *testing.T) {
+func testReplay(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: shop})
 	p := open(t, w.Server.URL)
 	p.goTo("#/try")
@@ -189,7 +216,7 @@ func TestTheReplayButtonShowsOneRunAndTheRestSuppressed(t *testing.T) {
 	p.until("it is accepted", `document.getElementById('send-result').textContent.startsWith('Accepted')`)
 }
 
-func TestPauseAndResume(t *testing.T) {
+func testPauseAndResume(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	p := open(t, w.Server.URL)
 	p.click("#pause")
@@ -202,7 +229,7 @@ func TestPauseAndResume(t *testing.T) {
 	p.until("it is running", `document.getElementById('state').textContent === 'running'`)
 }
 
-func TestDrainAsksFirst(t *testing.T) {
+func testDrain(t *testing.T) {
 	var drained atomic.Int64
 	w := consoletest.Start(t, consoletest.Options{Edit: func(c *console.Config) { c.Drain = func() { drained.Add(1) } }})
 	p := open(t, w.Server.URL)
@@ -216,7 +243,7 @@ func TestDrainAsksFirst(t *testing.T) {
 	}
 }
 
-func TestDeadLettersAreSentBack(t *testing.T) {
+func testDeadLetters(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	for i := range 14 {
 		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined", consumer.AttrAttempts: "1"})
@@ -243,7 +270,7 @@ func TestDeadLettersAreSentBack(t *testing.T) {
 	p.shoot("none")
 }
 
-func TestAStrangerOnlyLooksUntilLoggedIn(t *testing.T) {
+func testLogIn(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Token: "t0ken"})
 	p := open(t, w.Remote.URL)
 	if eval[bool](p, `!document.getElementById('pause').hidden || !document.querySelector('[data-view=try]').hidden || document.getElementById('readonly').hidden`) {
@@ -271,7 +298,7 @@ func TestAStrangerOnlyLooksUntilLoggedIn(t *testing.T) {
 	p.until("it is read-only again", `!document.getElementById('readonly').hidden && document.getElementById('resume').hidden`)
 }
 
-func TestAHostileNameIsText(t *testing.T) {
+func testHostileName(t *testing.T) {
 	const hostile = `<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>`
 	w := consoletest.Start(t, consoletest.Options{Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
 		return dedupe.Payload{}, errors.New(hostile)
@@ -303,7 +330,7 @@ func TestAHostileNameIsText(t *testing.T) {
 	}
 }
 
-func TestDarkModeAndAPhone(t *testing.T) {
+func testDarkModeAndPhone(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		if a, _ := dedupe.AttemptFrom(ctx); strings.HasPrefix(a.Name, "invoice-") {
 			<-ctx.Done() // in flight as long as somebody looks
@@ -359,7 +386,7 @@ func TestDarkModeAndAPhone(t *testing.T) {
 	p.shoot("light-phone-tables")
 }
 
-func TestNothingMovesForWhoDoesNotWantIt(t *testing.T) {
+func testReducedMotion(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	p := open(t, w.Server.URL)
 	const moving = `[...document.querySelectorAll('*')].flatMap(e => ['', '::before', '::after'].filter(pseudo => {
@@ -383,7 +410,7 @@ func TestNothingMovesForWhoDoesNotWantIt(t *testing.T) {
 	p.shoot("toast")
 }
 
-func TestAFailuresLinkKeepsTheFocus(t *testing.T) {
+func testFocusOnFailure(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		a, _ := dedupe.AttemptFrom(ctx)
 		return dedupe.Payload{}, fmt.Errorf("charge card for %q: %w", a.Name, declined)
@@ -402,7 +429,7 @@ func TestAFailuresLinkKeepsTheFocus(t *testing.T) {
 	}
 }
 
-func TestTheFocusStaysWhenListsChangeTheirOrder(t *testing.T) {
+func testFocusInLists(t *testing.T) {
 	for name, before := range map[string]string{
 		"with moveBefore":   `typeof Element.prototype.moveBefore === 'function'`,
 		"in other browsers": `delete Element.prototype.moveBefore`,
@@ -470,7 +497,7 @@ func TestTheFocusStaysWhenListsChangeTheirOrder(t *testing.T) {
 	}
 }
 
-func TestALongNameLeadsToItsStory(t *testing.T) {
+func testLongName(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	name := strings.Repeat("long-name/", 51)
 	w.Send(t, w.QueueURL, name, nil)
@@ -498,7 +525,7 @@ func (p *troubledPool) Snapshot(limit int) console.Snapshot {
 	return s
 }
 
-func TestNothingMovesWhenTroubleComesAndGoes(t *testing.T) {
+func testLayoutInTrouble(t *testing.T) {
 	for name, size := range map[string]void{"desktop": chromedp.EmulateViewport(1440, 1000), "phone": phone()} {
 		t.Run(name, func(t *testing.T) {
 			pool := &troubledPool{}
@@ -537,7 +564,7 @@ func TestNothingMovesWhenTroubleComesAndGoes(t *testing.T) {
 	}
 }
 
-func TestSparklinesAreReadByKeyboardAndByTouch(t *testing.T) {
+func testSparklines(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: shop})
 	p := open(t, w.Server.URL)
 	for i := range 20 {
@@ -588,7 +615,7 @@ func TestSparklinesAreReadByKeyboardAndByTouch(t *testing.T) {
 	p.shoot("touch")
 }
 
-func TestARowOpensForWhatItHasNoRoomFor(t *testing.T) {
+func testRowOpens(t *testing.T) {
 	for name, size := range map[string]void{"desktop": chromedp.EmulateViewport(1440, 1000), "phone": phone()} {
 		t.Run(name, func(t *testing.T) {
 			w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
@@ -634,7 +661,7 @@ func TestARowOpensForWhatItHasNoRoomFor(t *testing.T) {
 	}
 }
 
-func TestTheFocusStaysAfterWhatOneDoesOneself(t *testing.T) {
+func testFocusAfterAction(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Token: "t0ken"})
 	for i := range 3 {
 		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected"})
@@ -692,7 +719,7 @@ func TestTheFocusStaysAfterWhatOneDoesOneself(t *testing.T) {
 	focused("after the logout", "login")
 }
 
-func TestAWorkerWithTooManyPagesIsNotUnreachable(t *testing.T) {
+func testTooManyPages(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	var full atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -717,7 +744,7 @@ func TestAWorkerWithTooManyPagesIsNotUnreachable(t *testing.T) {
 	p.until("it is back", `document.getElementById('state').textContent === 'running' && document.getElementById('link').textContent === ''`)
 }
 
-func TestASessionThatHasEndedTakesItsButtonsAlong(t *testing.T) {
+func testSessionEnds(t *testing.T) {
 	const readonly = `document.getElementById('pause').hidden && !document.getElementById('login').hidden && document.getElementById('logout').hidden`
 	login := func(t *testing.T) *tab {
 		w := consoletest.Start(t, consoletest.Options{Token: "t0ken"})
@@ -769,13 +796,13 @@ func (p twicePool) Snapshot(limit int) console.Snapshot {
 	return s
 }
 
-func TestTwoDeliveriesOfAMessageAreTwoRows(t *testing.T) {
+func testTwoDeliveries(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Edit: func(c *console.Config) { c.Pool = twicePool{c.Pool} }})
 	p := open(t, w.Server.URL)
 	p.until("both are there", `document.querySelectorAll('#flights tbody tr').length === 2`)
 }
 
-func TestTheKeyboardIsEnough(t *testing.T) {
+func testKeyboard(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	p := open(t, w.Server.URL)
 	p.do(chromedp.KeyEvent("\t"))
@@ -797,7 +824,7 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	p.until("it is paused", `document.getElementById('state').textContent === 'paused'`)
 }
 
-func TestTheStreamComesBackAndRestsInAHiddenTab(t *testing.T) {
+func testStream(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	p := open(t, w.Server.URL)
 	p.expect("ERR_") // the browser notes a broken connection
@@ -821,7 +848,7 @@ func TestTheStreamComesBackAndRestsInAHiddenTab(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationIsMasked(t *testing.T) {
+func testConfiguration(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Token: "s3cret"})
 	p := open(t, w.Server.URL)
 	p.goTo("#/config")

@@ -18,10 +18,10 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// TestThePictureOfTheReadmeCanBeTaken has a shop at work: waves of orders, a
+// TestPicture has a shop at work: waves of orders, a
 // third of them sent more than once, some declined. With SQSONCE_CONSOLE_PICTURE
 // set it watches for two minutes and writes the picture to that file.
-func TestThePictureOfTheReadmeCanBeTaken(t *testing.T) {
+func TestPicture(t *testing.T) {
 	target, watch := os.Getenv("SQSONCE_CONSOLE_PICTURE"), 5*time.Second
 	if target != "" {
 		watch = 2 * time.Minute

@@ -56,7 +56,13 @@ func composed(t *testing.T, ports ...string) (s services, free map[string]string
 	return file.Services, free
 }
 
-func TestComposeFileRefersToWhatIsThere(t *testing.T) {
+func TestCompose(t *testing.T) {
+	t.Run("references", testComposeReferences)
+	t.Run("variables", testComposeVariables)
+	t.Run("whole", testComposeWhole)
+}
+
+func testComposeReferences(t *testing.T) {
 	s, _ := composed(t)
 	for _, name := range []string{"worker", "producer", "app", "emulators"} {
 		if _, ok := s[name]; !ok {
@@ -91,7 +97,7 @@ func TestComposeFileRefersToWhatIsThere(t *testing.T) {
 }
 
 // A variable that is misspelt would be ignored.
-func TestComposeFileSetsWhatTheProgramsRead(t *testing.T) {
+func testComposeVariables(t *testing.T) {
 	s, _ := composed(t)
 	for service, args := range map[string][]string{"worker": {"--help"}, "producer": {"serve", "--help"}} {
 		help, code := run(t, nil, service, args...)
@@ -110,10 +116,10 @@ func TestComposeFileSetsWhatTheProgramsRead(t *testing.T) {
 	}
 }
 
-// TestTheComposeExampleWorks starts what the file says, as processes of this
+// testComposeWhole starts what the file says, as processes of this
 // machine instead of containers: the same commands, variables and ports, but
 // for free ones.
-func TestTheComposeExampleWorks(t *testing.T) {
+func testComposeWhole(t *testing.T) {
 	root, err := emulators.Root()
 	if err != nil {
 		t.Fatal(err)

@@ -32,7 +32,17 @@ func startLocal(t *testing.T, args ...string) *local {
 	return l
 }
 
-func TestFiftyPostsOfOneNameRunOnce(t *testing.T) {
+func TestLocal(t *testing.T) {
+	t.Run("fifty posts of one name", testFiftyPosts)
+	t.Run("a thousand names", testThousandNames)
+	t.Run("replay", testReplay)
+	t.Run("bad requests", testBadRequests)
+	t.Run("no name", testNoName)
+	t.Run("port in use", testPortInUse)
+	t.Run("no settings", testNoSettings)
+}
+
+func testFiftyPosts(t *testing.T) {
 	l := startLocal(t)
 	var posts sync.WaitGroup
 	for range 50 {
@@ -50,7 +60,7 @@ func TestFiftyPostsOfOneNameRunOnce(t *testing.T) {
 	}
 }
 
-func TestAThousandNamesAreAllCompleted(t *testing.T) {
+func testThousandNames(t *testing.T) {
 	l := startLocal(t)
 	names := make(chan string)
 	var posts sync.WaitGroup
@@ -75,7 +85,7 @@ func TestAThousandNamesAreAllCompleted(t *testing.T) {
 	}
 }
 
-func TestReplayOfOneNameIsHandledOnceAndSuppressed(t *testing.T) {
+func testReplay(t *testing.T) {
 	l := startLocal(t)
 	out, code := run(t, nil, "producer", "replay", "--url", l.api, "--name", "x", "--count", "100", "--concurrency", "20", "--json")
 	var report struct {
@@ -90,7 +100,7 @@ func TestReplayOfOneNameIsHandledOnceAndSuppressed(t *testing.T) {
 	}
 }
 
-func TestBadRequestsGetAProblemThatNamesTheField(t *testing.T) {
+func testBadRequests(t *testing.T) {
 	l := startLocal(t)
 	for name, tc := range map[string]struct {
 		method, contentType, body string
@@ -118,7 +128,7 @@ func TestBadRequestsGetAProblemThatNamesTheField(t *testing.T) {
 	}
 }
 
-func TestMessagesWithoutANameEndInTheDeadLetterQueueWithTheReason(t *testing.T) {
+func testNoName(t *testing.T) {
 	l := startLocal(t)
 	client := sqs.NewFromConfig(emulators.Config(l.queue))
 	for _, body := range []string{"no JSON at all", `{"amount":3}`, `{"name":7}`} {
@@ -135,7 +145,7 @@ func TestMessagesWithoutANameEndInTheDeadLetterQueueWithTheReason(t *testing.T) 
 	})
 }
 
-func TestAPortInUseNamesTheFlagToChangeIt(t *testing.T) {
+func testPortInUse(t *testing.T) {
 	var config net.ListenConfig
 	taken, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -158,7 +168,7 @@ func TestAPortInUseNamesTheFlagToChangeIt(t *testing.T) {
 	}
 }
 
-func TestWithoutSettingsTheErrorSaysBothWaysOut(t *testing.T) {
+func testNoSettings(t *testing.T) {
 	out, code := run(t, nil, "worker")
 	if code != 2 || !strings.Contains(out, "--local") || !strings.Contains(out, "--queue-url") {
 		t.Errorf("exit %d: %s", code, out)

@@ -113,7 +113,13 @@ func (s *stack) producer(t *testing.T) string {
 	return p.match(`(http://127\.0\.0\.1:\d+)`)
 }
 
-func TestTwoWorkersOnRealServersCallTheTargetOncePerName(t *testing.T) {
+// Binaries on local servers of SQS and DynamoDB.
+func TestReal(t *testing.T) {
+	t.Run("two workers", testTwoWorkers)
+	t.Run("SIGTERM while busy", testSIGTERM)
+}
+
+func testTwoWorkers(t *testing.T) {
 	app, s := newTarget(t, nil), newStack(t)
 	// A duplicate that meets the other worker's attempt comes back when that
 	// lease has ended: a short one keeps the test short.
@@ -157,7 +163,7 @@ func TestTwoWorkersOnRealServersCallTheTargetOncePerName(t *testing.T) {
 	}
 }
 
-func TestSIGTERMWhileBusyFinishesWhatIsInFlightAndGivesBackTheRest(t *testing.T) {
+func testSIGTERM(t *testing.T) {
 	gate := make(chan struct{})
 	app, s := newTarget(t, gate), newStack(t)
 	w := s.worker(t, "--target-url", app.URL, "--concurrency", "5", "--drain-timeout", "20s")

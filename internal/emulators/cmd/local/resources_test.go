@@ -9,7 +9,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-func TestResourcesAreCreatedOnceAndFoundAgain(t *testing.T) {
+func TestResources(t *testing.T) {
 	sqsURL, dynamoURL := emulators.SQS(t), emulators.DynamoDB(t)
 	first, err := create(t.Context(), sqsURL, dynamoURL)
 	if err != nil {

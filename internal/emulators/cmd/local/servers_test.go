@@ -5,7 +5,13 @@ import (
 	"testing"
 )
 
-func TestExportsCanBeEvaluated(t *testing.T) {
+func TestServers(t *testing.T) {
+	t.Run("exports", testExports)
+	t.Run("bad port", testBadPort)
+	t.Run("unknown verb", testUnknownVerb)
+}
+
+func testExports(t *testing.T) {
 	var out strings.Builder
 	if err := printExports(&out, [][2]string{{"A", "http://127.0.0.1:1"}, {"B", "b"}}); err != nil {
 		t.Fatal(err)
@@ -15,7 +21,7 @@ func TestExportsCanBeEvaluated(t *testing.T) {
 	}
 }
 
-func TestPortThatIsNoneIsRefusedByName(t *testing.T) {
+func testBadPort(t *testing.T) {
 	t.Setenv("SQS_PORT", "70000")
 	if _, err := portFrom("SQS_PORT"); err == nil || !strings.Contains(err.Error(), `SQS_PORT="70000"`) {
 		t.Errorf("error %v does not name the variable and its value", err)
@@ -26,7 +32,7 @@ func TestPortThatIsNoneIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestUnknownVerbIsBadUsage(t *testing.T) {
+func testUnknownVerb(t *testing.T) {
 	for _, args := range [][]string{nil, {"sideways"}, {"up", "now"}} {
 		if code := run(t.Context(), args); code != 2 {
 			t.Errorf("run(%q) = %d, want 2", args, code)

@@ -19,9 +19,16 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// TestADuplicateOfANameHeldForAnHourIsReplayed: neither patience nor a
+func TestDuplicate(t *testing.T) {
+	t.Run("name held for an hour", testNameHeldForAnHour)
+	t.Run("long job", testLongJob)
+	t.Run("rejected name", testRejectedName)
+	t.Run("redrive", testRedrive)
+}
+
+// testNameHeldForAnHour: neither patience nor a
 // maxReceiveCount of 1 dead-letters it, in the owner's process or in another.
-func TestADuplicateOfANameHeldForAnHourIsReplayed(t *testing.T) {
+func testNameHeldForAnHour(t *testing.T) {
 	for _, maxReceives := range []int{1, 10} {
 		for _, elsewhere := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d receives, elsewhere %v", maxReceives, elsewhere), func(t *testing.T) {
@@ -55,9 +62,15 @@ func TestADuplicateOfANameHeldForAnHourIsReplayed(t *testing.T) {
 	}
 }
 
-// TestADuplicateTakesOverFromAnOwnerThatWasKilled: half an hour of patience
+func TestKilledWorker(t *testing.T) {
+	t.Run("duplicate takes over", testTakeover)
+	t.Run("messages run again", testMessagesRunAgain)
+	t.Run("lost lease", testLostLease)
+}
+
+// testTakeover: half an hour of patience
 // has cost it nothing.
-func TestADuplicateTakesOverFromAnOwnerThatWasKilled(t *testing.T) {
+func testTakeover(t *testing.T) {
 	for _, maxReceives := range []int{1, 10} {
 		t.Run(fmt.Sprintf("%d receives", maxReceives), func(t *testing.T) {
 			bubble(t, maxReceives, func(t *testing.T, w *world) {
@@ -99,10 +112,10 @@ func TestADuplicateTakesOverFromAnOwnerThatWasKilled(t *testing.T) {
 	}
 }
 
-// TestEachMessageOfAKilledWorkerRunsAgainWithinAVisibilityTimeout: one of three
+// testMessagesRunAgain: one of three
 // workers is killed again and again. By the time its messages come back their
 // names are free, so that nobody defers them.
-func TestEachMessageOfAKilledWorkerRunsAgainWithinAVisibilityTimeout(t *testing.T) {
+func testMessagesRunAgain(t *testing.T) {
 	bubble(t, 100, func(t *testing.T, w *world) {
 		random := rand.New(rand.NewPCG(17, 4))
 		var mu sync.Mutex
@@ -174,7 +187,7 @@ func TestEachMessageOfAKilledWorkerRunsAgainWithinAVisibilityTimeout(t *testing.
 	})
 }
 
-func TestAStoreThatIsDownForAnHourDeadLettersNothing(t *testing.T) {
+func testStoreDown(t *testing.T) {
 	for _, reported := range []bool{false, true} {
 		t.Run(fmt.Sprintf("reported %v", reported), func(t *testing.T) {
 			bubble(t, 3, func(t *testing.T, w *world) {
@@ -206,9 +219,9 @@ func TestAStoreThatIsDownForAnHourDeadLettersNothing(t *testing.T) {
 	}
 }
 
-// TestALongJobAndItsDuplicatesDelayNobodyElse: a handler of ten minutes and 60
+// testLongJob: a handler of ten minutes and 60
 // duplicates of its name stand beside 1,000 short messages.
-func TestALongJobAndItsDuplicatesDelayNobodyElse(t *testing.T) {
+func testLongJob(t *testing.T) {
 	bubble(t, 10, func(t *testing.T, w *world) {
 		p := w.worker("a")
 		p.work = func(ctx context.Context, m consumer.Message) (string, error) {
@@ -240,9 +253,14 @@ func TestALongJobAndItsDuplicatesDelayNobodyElse(t *testing.T) {
 	})
 }
 
+func TestOutcome(t *testing.T) {
+	t.Run("failure", testFailure)
+	t.Run("store down for an hour", testStoreDown)
+}
+
 // JustSaying: a handler that failed without an exception kept the lock, and the
 // retries bounced off it. taiyoh/sqsd: they burned the receives meanwhile.
-func TestAFailedAttemptHoldsNoLockAndEachReceiveIsATry(t *testing.T) {
+func testFailure(t *testing.T) {
 	bubble(t, 4, func(t *testing.T, w *world) {
 		p := w.worker("a")
 		p.config.Backoff, p.config.MaxBackoff = time.Second, time.Second
@@ -266,7 +284,7 @@ func TestAFailedAttemptHoldsNoLockAndEachReceiveIsATry(t *testing.T) {
 	})
 }
 
-func TestEachDuplicateOfARejectedNameGetsItsOwnCopy(t *testing.T) {
+func testRejectedName(t *testing.T) {
 	bubble(t, 10, func(t *testing.T, w *world) {
 		p := w.worker("a")
 		p.guard.MaxAttempts = 1
@@ -284,7 +302,7 @@ func TestEachDuplicateOfARejectedNameGetsItsOwnCopy(t *testing.T) {
 	})
 }
 
-func TestARedriveIsAnOrderOnce(t *testing.T) {
+func testRedrive(t *testing.T) {
 	bubble(t, 10, func(t *testing.T, w *world) {
 		p := w.worker("a")
 		p.guard.MaxAttempts = 2
@@ -310,9 +328,15 @@ func TestARedriveIsAnOrderOnce(t *testing.T) {
 	})
 }
 
-// TestAStopReleasesTheRecordBeforeTheMessage: whoever gets the message next
+func TestStop(t *testing.T) {
+	t.Run("record before message", testRecordBeforeMessage)
+	t.Run("last receive", testLastReceive)
+	t.Run("store outage", testStopInOutage)
+}
+
+// testRecordBeforeMessage: whoever gets the message next
 // can start at once, and the attempt was not counted.
-func TestAStopReleasesTheRecordBeforeTheMessage(t *testing.T) {
+func testRecordBeforeMessage(t *testing.T) {
 	bubble(t, 10, func(t *testing.T, w *world) {
 		owner, other := w.worker("owner"), w.worker("other")
 		owner.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, time.Hour) }
@@ -339,7 +363,7 @@ func TestAStopReleasesTheRecordBeforeTheMessage(t *testing.T) {
 	})
 }
 
-func TestAStopOnTheLastReceiveIsRecordedAndDeadLettered(t *testing.T) {
+func testLastReceive(t *testing.T) {
 	for _, hold := range []bool{false, true} {
 		bubble(t, 1, func(t *testing.T, w *world) {
 			p := w.worker("a")
@@ -364,7 +388,7 @@ func TestAStopOnTheLastReceiveIsRecordedAndDeadLettered(t *testing.T) {
 	}
 }
 
-func TestAStopInAStoreOutageLeavesLeaseAndVisibilityToRunOut(t *testing.T) {
+func testStopInOutage(t *testing.T) {
 	bubble(t, 10, func(t *testing.T, w *world) {
 		p := w.worker("a")
 		p.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, time.Hour) }
@@ -392,7 +416,7 @@ func TestAStopInAStoreOutageLeavesLeaseAndVisibilityToRunOut(t *testing.T) {
 	})
 }
 
-func TestALostLeaseIsTheOtherAttemptsMessage(t *testing.T) {
+func testLostLease(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, w *world) {
 		owner, other := w.worker("owner"), w.worker("other")
 		var cause error

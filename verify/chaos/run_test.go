@@ -61,7 +61,12 @@ func duration(t *testing.T, env string) time.Duration {
 	return d
 }
 
-func TestKilledAndPausedWorkersOnABadNetworkDoEverythingOnce(t *testing.T) {
+func TestRun(t *testing.T) {
+	t.Run("chaos", testChaos)
+	t.Run("steady load", testSteadyLoad)
+}
+
+func testChaos(t *testing.T) {
 	cfg := config(t)
 	if os.Getenv(envChaos) != "" {
 		cfg.Chaos = duration(t, envChaos)
@@ -86,7 +91,7 @@ func TestKilledAndPausedWorkersOnABadNetworkDoEverythingOnce(t *testing.T) {
 // of the time, the medians of memory, goroutines, threads and open files are at
 // most a quarter above those of the second; that of the time from sending to the
 // target at most twice that, or a second.
-func TestAWorkerDoesNotGrow(t *testing.T) {
+func testSteadyLoad(t *testing.T) {
 	cfg := config(t)
 	cfg.Workers, cfg.Harm, cfg.Network = 2, 0, Rates{}
 	cfg.Messages, cfg.Slow = 600, 200*time.Millisecond
