@@ -5,43 +5,51 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"runtime"
 	"strings"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // Defaults of [Config].
 const (
-	DefaultConcurrency  = 50
-	DefaultVisibility   = 60 * time.Second
-	DefaultPollWait     = 20 * time.Second
-	DefaultDrainTimeout = 25 * time.Second
-	DefaultBackoff      = 10 * time.Second
-	DefaultMaxBackoff   = 15 * time.Minute
+	defaultConcurrency  = 50
+	defaultVisibility   = 60 * time.Second
+	defaultPollWait     = 20 * time.Second
+	defaultDrainTimeout = 25 * time.Second
+	defaultBackoff      = 10 * time.Second
+	defaultMaxBackoff   = 15 * time.Minute
+	defaultWaitingBytes = 64 << 20
 )
 
 // Fixed times and bounds.
 const (
 	callDeadline    = 5 * time.Second  // of every call but a long poll
-	pollGrace       = 10 * time.Second // a long poll's deadline beyond its wait
-	maxPollBackoff  = 20 * time.Second // between failed receives; below the liveness limit
+	pollGrace       = 10 * time.Second // of silence: beyond a long poll's wait, or within its answer
 	maxAckBackoff   = 8 * time.Second  // between failed tries to end a message
-	probeTime       = 5 * time.Second  // after which the next probe does not wait for this one
 	stopGrace       = time.Second      // for cancelled handlers to return
 	settleTime      = 3 * time.Second  // for what they leave to be recorded and answered
-	livenessLimit   = 60 * time.Second // without a sign of the receive loop
+	livenessLimit   = 60 * time.Second // without a sign of the receiver
+	queueDownAfter  = 60 * time.Second // of receives that fail
+	overdueGrace    = 10 * time.Second // after the end of a handler's time
+	overdueAgain    = time.Minute      // a handler is called overdue once more
+	sentBackAfter   = 15 * time.Minute // when a message is visible again that found no room to wait
 	minVisibility   = 10 * time.Second // below it a heartbeat and a call's deadline do not fit
 	maxVisibility   = maxHold          // what SQS accepts
 	minPollWait     = time.Second      // below it a receive would be a short poll
 	minDrainTimeout = time.Second      // below it no handler would be let finish
 	minBackoff      = time.Second      // SQS counts in seconds
-	maxWaiting      = 1_000            // parked messages and lane followers
-	maxWaitingBytes = 64 << 20         // their bodies
+	maxWaiting      = 1_000            // messages that wait here
+	waitingPerSlot  = 10               // or so many on a FIFO queue, where groups come with followers
 	acksPerSlot     = 10               // unanswered acks per slot at which receiving stops
-	maxAcks         = 500              // or this many: at 80 out at a time it takes SQS seven answers
+	leastMaxAcks    = 500              // or this many, or two per slot
 	heartbeatShare  = 3                // a heartbeat every third of the visibility timeout
 	jitterShare     = 10               // give or take a tenth of that
+)
+
+var (
+	pollBackoff  = backoff.Policy{First: time.Second, Max: 20 * time.Second}    // between failed receives; below the liveness limit
+	redriveEvery = backoff.Policy{First: 5 * time.Minute, Max: 5 * time.Minute} // the redrive policy is read again
 )
 
 // Config says how a [Consumer] works. The zero value of a field, QueueURL
@@ -89,10 +97,20 @@ type Config struct {
 	// Default 15m; from Backoff to 12h.
 	MaxBackoff time.Duration
 
-	// Rate is how many messages may be started a second, in bursts of at most
-	// that many. 0 means no limit; must not be negative. A message that waits
-	// for its turn has a slot.
+	// Rate is how many messages may be begun a second, in bursts of at most that
+	// many. 0 means no limit; must not be negative. No more are received than may
+	// be begun within a second. Refusals lower the rate for a while; see [Decide].
 	Rate float64
+
+	// MaxWaitingBytes bounds the bodies of the messages that wait here without a
+	// slot: held, parked, refused, or behind the head of a FIFO group. Default
+	// 64 MiB; at least 1 MiB, which is one message.
+	MaxWaitingBytes int
+
+	// HandlerTimeout is how long a handler may take before its context is
+	// cancelled with [context.DeadlineExceeded]. Default 0: no limit. The slot stays
+	// taken until the handler has returned; see Hooks.Overdue.
+	HandlerTimeout time.Duration
 
 	// CancelOnLostReceipt cancels a handler's context with [ErrReceiptLost]
 	// when SQS refuses the message's receipt handle, or after the 12 hours that
@@ -110,16 +128,6 @@ type Config struct {
 	// a message, for several at a time. Default: the attribute sqsonce.name.
 	Name func(Message) (string, bool)
 
-	// Random spreads delays: numbers from 0, included, to 1, not included. Safe
-	// for concurrent use. Default [rand.Float64]; a simulation pins it.
-	Random func() float64
-
-	// Yield lets other goroutines run before a call of an operation of SQS, such
-	// as "ReceiveMessage", goes out that could carry more. Safe for concurrent
-	// use. Default [runtime.Gosched]; a simulation, which wants one order of
-	// events, sleeps in it.
-	Yield func(operation string)
-
 	// Logger gets what an operator should know. Default [slog.Default].
 	Logger *slog.Logger
 
@@ -130,7 +138,7 @@ type Config struct {
 // Heartbeat returns the longest time between two extensions of a message's
 // visibility timeout.
 func (c Config) Heartbeat() time.Duration {
-	every := cmp.Or(c.Visibility, DefaultVisibility) / heartbeatShare
+	every := cmp.Or(c.Visibility, defaultVisibility) / heartbeatShare
 	return every + every/jitterShare
 }
 
@@ -139,30 +147,25 @@ func (c Config) Heartbeat() time.Duration {
 // that is free: what is left of the visibility timeout when a heartbeat is due,
 // less the time that its call may take.
 func (c Config) LeaseBound() time.Duration {
-	return cmp.Or(c.Visibility, DefaultVisibility) - c.Heartbeat() - callDeadline
+	return cmp.Or(c.Visibility, defaultVisibility) - c.Heartbeat() - callDeadline
 }
 
 // StopTime returns how long [Consumer.Run] may take to return after a stop:
 // the drain, a second for cancelled handlers to return, and three to settle
 // what they leave.
 func (c Config) StopTime() time.Duration {
-	return cmp.Or(c.DrainTimeout, DefaultDrainTimeout) + stopGrace + settleTime
+	return cmp.Or(c.DrainTimeout, defaultDrainTimeout) + stopGrace + settleTime
 }
 
 // withDefaults returns a copy of c with the defaults filled in.
 func (c Config) withDefaults() Config {
-	c.Concurrency = cmp.Or(c.Concurrency, DefaultConcurrency)
-	c.Visibility = cmp.Or(c.Visibility, DefaultVisibility)
-	c.PollWait = cmp.Or(c.PollWait, DefaultPollWait)
-	c.DrainTimeout = cmp.Or(c.DrainTimeout, DefaultDrainTimeout)
-	c.Backoff = cmp.Or(c.Backoff, DefaultBackoff)
-	c.MaxBackoff = cmp.Or(c.MaxBackoff, max(DefaultMaxBackoff, c.Backoff))
-	if c.Random == nil {
-		c.Random = rand.Float64
-	}
-	if c.Yield == nil {
-		c.Yield = func(string) { runtime.Gosched() }
-	}
+	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
+	c.Visibility = cmp.Or(c.Visibility, defaultVisibility)
+	c.PollWait = cmp.Or(c.PollWait, defaultPollWait)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, defaultDrainTimeout)
+	c.Backoff = cmp.Or(c.Backoff, defaultBackoff)
+	c.MaxBackoff = cmp.Or(c.MaxBackoff, max(defaultMaxBackoff, c.Backoff))
+	c.MaxWaitingBytes = cmp.Or(c.MaxWaitingBytes, defaultWaitingBytes)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.Name == nil {
 		c.Name = func(m Message) (string, bool) { return m.Attribute(AttrName) }
@@ -186,8 +189,8 @@ func (c Config) validate() error {
 	if c.Visibility < minVisibility || c.Visibility > maxVisibility || c.Visibility%time.Second != 0 {
 		bad("Visibility %s: must be whole seconds from %s to %s", c.Visibility, minVisibility, maxVisibility)
 	}
-	if c.PollWait < minPollWait || c.PollWait > DefaultPollWait || c.PollWait%time.Second != 0 {
-		bad("PollWait %s: must be whole seconds from %s to %s", c.PollWait, minPollWait, DefaultPollWait)
+	if c.PollWait < minPollWait || c.PollWait > defaultPollWait || c.PollWait%time.Second != 0 {
+		bad("PollWait %s: must be whole seconds from %s to %s", c.PollWait, minPollWait, defaultPollWait)
 	}
 	if c.DrainTimeout < minDrainTimeout {
 		bad("DrainTimeout %s: must be at least %s", c.DrainTimeout, minDrainTimeout)
@@ -200,6 +203,12 @@ func (c Config) validate() error {
 	}
 	if !(c.Rate >= 0) { // a NaN is wrong too
 		bad("Rate %g: must not be negative", c.Rate)
+	}
+	if c.MaxWaitingBytes < maxMessageBytes {
+		bad("MaxWaitingBytes %d: must be at least %d", c.MaxWaitingBytes, maxMessageBytes)
+	}
+	if c.HandlerTimeout < 0 {
+		bad("HandlerTimeout %s: must not be negative", c.HandlerTimeout)
 	}
 	return errors.Join(errs...)
 }

@@ -3,13 +3,15 @@ package consumer
 import (
 	"context"
 	"errors"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/aws/smithy-go"
 )
 
 // What SQS accepts of a message.
@@ -27,6 +29,7 @@ const (
 	reasonParkedTooLong = "in progress elsewhere"
 	reasonUntried       = "stopped before it was tried"
 	reasonHeldUp        = "held up and never tried"
+	reasonSnoozedAtStop = "snoozed at stop"
 )
 
 // deadCopy is a message on its way to the dead-letter queue.
@@ -55,63 +58,98 @@ func (d *deadCopy) entry(i int) types.SendMessageBatchRequestEntry {
 	return e
 }
 
-// deadLetter copies a message to the dead-letter queue, with the reason, and
-// reports whether the copy stands there. Without it the message is not deleted.
-func (c *Consumer) deadLetter(t *task, d Disposition) bool {
-	name := c.name(t)
-	log := c.cfg.Logger.With("name", name, "message_id", t.ID, "receive", t.ReceiveCount, "reason", d.Reason)
-	if c.facts.dlqURL == "" {
-		log.Error("message cannot be dead-lettered: no dead-letter queue is known; it stays in the queue", "error", d.Err)
-		return false
+// deadLetter copies a message to the dead-letter queue, with the reason, and reports
+// whether the copy stands there. Without it the message is not deleted: it goes back to its
+// queue after a delay, loudly, and SQS moves it when its receives are used up.
+func (r *run) deadLetter(d *delivery) (delay time.Duration, ok bool) {
+	name := d.name()
+	log := r.log.With("name", name, "message_id", d.ID, "receive", d.ReceiveCount, "reason", d.end.Reason)
+	delay = max(time.Second, failureDelay(d.end.Err, d.Message, r.limits(d)))
+	dlq := r.redrive.load().dlqURL
+	if dlq == "" {
+		log.Error("message cannot be dead-lettered: no dead-letter queue is known; it stays in the queue", "error", d.end.Err)
+		r.hooks.copyFailed(d.Message, d.end, errors.New("no dead-letter queue is known"))
+		return delay, false
 	}
-	attributes, ok := copyAttributes(t.Message, name, d)
-	if !ok {
+	attributes, fits := copyAttributes(d.Message, name, d.end)
+	if !fits {
 		log.Error("message cannot be dead-lettered with its reason: it has no room for an attribute; left to SQS's own redrive",
-			"error", d.Err)
-		return false
+			"error", d.end.Err)
+		r.hooks.copyFailed(d.Message, d.end, errors.New("no room for an attribute"))
+		return delay, false
 	}
-	dead := &deadCopy{body: t.Body, group: t.GroupID, trace: t.TraceHeader, attributes: attributes}
-	if strings.HasSuffix(c.facts.dlqURL, ".fifo") {
-		dead.dedup = t.ID // a copy sent twice is one
+	dead := &deadCopy{body: d.Body, group: d.GroupID, trace: d.TraceHeader, attributes: attributes}
+	if strings.HasSuffix(dlq, ".fifo") {
+		dead.dedup = d.ID // a copy sent twice is one
 	}
-	err := c.insist("SendMessageBatch", t, isRefused, func() error {
-		_, err := c.acks.copies.Do(c.calls, dead)
-		return err
-	})
+	err := r.insistOnCopy(d, dead)
 	switch {
 	case err == nil:
+		log.Info("dead-lettered", "error", d.end.Err)
+		r.hooks.deadLettered(d.Message, d.end)
+		return 0, true
+	case r.calls.Err() != nil:
+		return delay, false // no time left; insist has logged it
 	case isRefused(err):
 		log.Error("message cannot be dead-lettered: the dead-letter queue does not take it; it stays in the queue",
-			"queue", c.facts.dlqURL, "error", err)
-		return false
+			"queue", dlq, "error", err)
 	default:
-		return false // no time left; told of by insist
+		log.Error("message cannot be dead-lettered: the copy keeps failing; it goes back to the queue",
+			"queue", dlq, "visible_after", copyAgainAfter, "error", err)
+		delay = copyAgainAfter
 	}
-	log.Info("dead-lettered", "error", d.Err)
-	if c.cfg.Hooks.DeadLettered != nil {
-		c.cfg.Hooks.DeadLettered(t.Message, d)
-	}
-	return true
+	r.hooks.copyFailed(d.Message, d.end, err)
+	return delay, false
 }
 
-// sendCopies makes one SendMessageBatch call. One copy that SQS does not take
-// may fail the call for all; then each is sent alone.
-func (c *Consumer) sendCopies(copies []*deadCopy) []answer {
-	ctx, cancel := context.WithTimeout(c.calls, callDeadline)
+// Copies that fail.
+const (
+	copyPatience   = 5 * time.Minute  // of tries for a reason that is not known to be final
+	copyAgainAfter = 15 * time.Minute // when the message is received, and copied, again
+)
+
+// insistOnCopy sends a copy until it stands in the dead-letter queue, is refused, or has
+// failed for too long. A message whose copy has failed waits here like any other: it does
+// not keep others from being received before a bound is reached.
+func (r *run) insistOnCopy(d *delivery, dead *deadCopy) error {
+	start, waits := time.Now(), false
+	defer func() {
+		if waits {
+			r.admission.wait(-1, -len(d.Body))
+			r.admission.ending(1)
+		}
+	}()
+	return r.insist("SendMessageBatch", d, func(err error) bool {
+		if !waits {
+			waits = true
+			r.admission.ending(-1)
+			r.admission.wait(1, len(d.Body))
+		}
+		return isRefused(err) || time.Since(start) >= copyPatience || r.admission.isFull()
+	}, func() error {
+		_, err := r.settler.copies.Do(r.calls, dead)
+		return err
+	})
+}
+
+// copy makes one SendMessageBatch call. One copy that SQS does not take may fail the call
+// for all; then each is sent alone.
+func (c *client) copy(ctx context.Context, dlqURL string, copies []*deadCopy) []entryAnswer {
+	limited, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
 	entries := make([]types.SendMessageBatchRequestEntry, len(copies))
 	for i, d := range copies {
 		entries[i] = d.entry(i)
 	}
 	start := time.Now()
-	out, err := c.queue.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &c.facts.dlqURL, Entries: entries})
+	out, err := c.queue.SendMessageBatch(limited, &sqs.SendMessageBatchInput{QueueUrl: &dlqURL, Entries: entries})
 	if err != nil {
 		if len(copies) == 1 || !isRefused(err) || isFatal(err) {
 			return c.allFailed("SendMessageBatch", len(copies), err)
 		}
-		var alone []answer
+		var alone []entryAnswer
 		for i := range copies {
-			alone = append(alone, c.sendCopies(copies[i:i+1])...)
+			alone = append(alone, c.copy(ctx, dlqURL, copies[i:i+1])...)
 		}
 		return alone
 	}
@@ -122,21 +160,98 @@ func (c *Consumer) sendCopies(copies []*deadCopy) []answer {
 	return c.answers("SendMessageBatch", start, len(copies), done, out.Failed)
 }
 
-// isRefused reports whether SQS will not take this message in this queue.
-func isRefused(err error) bool {
-	if isFatal(err) {
-		return true
+// copyAttributes returns the attributes of a message's dead-letter copy: its
+// own, and as many of ours as SQS has room for, the reason first. What finds no
+// attribute is packed into the reason, in brackets. It reports false when not
+// even the reason fits.
+func copyAttributes(m Message, name string, d Disposition) (map[string]types.MessageAttributeValue, bool) {
+	result := maps.Clone(m.Attributes)
+	if result == nil {
+		result = make(map[string]types.MessageAttributeValue, 5)
 	}
-	code := ""
-	if e, ok := errors.AsType[*entryError](err); ok {
-		code = e.code
-	} else if e, ok := errors.AsType[smithy.APIError](err); ok {
-		code = e.ErrorCode()
+	// An earlier trip's attributes make room for this one's.
+	for _, ours := range []string{AttrReason, AttrError, AttrAttempts, AttrOriginalID} {
+		delete(result, ours)
 	}
-	switch strings.TrimPrefix(code, "AWS.SimpleQueueService.") {
-	case "InvalidMessageContents", "InvalidParameterValue", "MissingParameter", "InvalidAttributeValue",
-		"UnsupportedOperation", "BatchRequestTooLong", "AccessDenied", "KmsAccessDenied", "KmsDisabled", "KmsNotFound":
-		return true
+	details := []struct{ key, value string }{
+		{AttrName, printable(name)},
+		{AttrOriginalID, m.ID},
+		{AttrAttempts, strconv.Itoa(d.Attempts)},
+		{AttrError, ""},
 	}
-	return false
+	if d.Err != nil {
+		details[3].value = cut(printable(d.Err.Error()), maxErrorBytes)
+	}
+	room := maxMessageBytes - len(m.Body) - attributesBytes(result) - attributeBytes(AttrReason, text(printable(d.Reason)))
+	if room < 0 || len(result) >= maxAttributes {
+		return nil, false
+	}
+	reason := printable(d.Reason)
+	result[AttrReason] = text(reason)
+	var packed []string
+	for _, detail := range details {
+		if _, there := result[detail.key]; there || detail.value == "" {
+			continue
+		}
+		if len(result) == maxAttributes {
+			packed = append(packed, strings.TrimPrefix(detail.key, "sqsonce.")+": "+detail.value)
+			continue
+		}
+		value := detail.value
+		if detail.key == AttrError {
+			value = cut(value, max(0, room-attributeBytes(detail.key, text(""))))
+		}
+		v := text(value)
+		if need := attributeBytes(detail.key, v); need <= room && (value == detail.value || len(value) >= minErrorBytes) {
+			result[detail.key] = v
+			room -= need
+		}
+	}
+	if more := " (" + strings.Join(packed, "; "); len(packed) > 0 && room > minErrorBytes {
+		result[AttrReason] = text(reason + cut(more, room-1) + ")")
+	}
+	return result, true
+}
+
+func text(s string) types.MessageAttributeValue {
+	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+}
+
+func systemText(s string) types.MessageSystemAttributeValue {
+	return types.MessageSystemAttributeValue{DataType: aws.String("String"), StringValue: &s}
+}
+
+func attributesBytes(attributes map[string]types.MessageAttributeValue) int {
+	n := 0
+	for name, v := range attributes {
+		n += attributeBytes(name, v)
+	}
+	return n
+}
+
+func attributeBytes(name string, v types.MessageAttributeValue) int {
+	return len(name) + len(aws.ToString(v.DataType)) + len(aws.ToString(v.StringValue)) + len(v.BinaryValue)
+}
+
+// printable replaces what SQS does not accept in a text: it takes tab, line
+// feed, carriage return, and U+0020 upwards without surrogates and the last two
+// code points of the basic plane.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r != 0xfffe && r != 0xffff {
+			return r
+		}
+		return utf8.RuneError
+	}, s)
+}
+
+// cut shortens s to at most n bytes without splitting a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }

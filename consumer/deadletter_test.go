@@ -97,7 +97,7 @@ func TestAMessageIsNotDeletedBeforeItsCopyStands(t *testing.T) {
 			}
 		})
 		p.start()
-		time.Sleep(10 * time.Minute)
+		time.Sleep(4 * time.Minute)
 		p.locked(func() {
 			if slices.Contains(operations, "DeleteMessageBatch") {
 				t.Error("a message was deleted without its copy")

@@ -10,13 +10,14 @@ import (
 // Action is what is done with a message after its handler has returned.
 type Action int
 
-// The actions. Hold and Park keep the message in this worker, invisible.
+// The actions. Hold and Park keep the message in this worker, invisible to others and
+// without a slot.
 const (
 	Delete     Action = iota + 1 // done
 	Release                      // visible again after a while
 	Defer                        // the same, but it was no failure
-	Park                         // wait here without a slot, then call the handler again
-	Hold                         // wait here with the slot taken, then call the handler again
+	Park                         // wait here for a time, then call the handler again
+	Hold                         // wait here until what it depends on is up, or as a probe
 	DeadLetter                   // copy to the dead-letter queue, then delete
 	Keep                         // leave it alone until its visibility timeout ends
 )
@@ -30,6 +31,9 @@ func (a Action) String() string {
 	return names[a]
 }
 
+// waits reports whether the message stays here for another call of the handler.
+func (a Action) waits() bool { return a == Park || a == Hold }
+
 // Disposition is a decision about a message.
 type Disposition struct {
 	Action   Action
@@ -40,61 +44,74 @@ type Disposition struct {
 	Failure  bool          // a failed try, as opposed to one that did not count
 
 	unavailable bool // the error said that something is down
+	refused     bool // the error said "not now"
 }
 
 // Limits are what Decide needs to know beside the error and the message.
 type Limits struct {
 	Backoff    time.Duration // base of the delay after a failure
 	MaxBackoff time.Duration // its bound
-	Stopping   bool          // the consumer stops: only what is on its last receive may wait here
-	Over       bool          // its drain is over, or SQS's time for the message: nothing may
+	Stopping   bool          // the consumer stops: only a message on its last receive may wait here
+	Over       bool          // the drain is over, or SQS's time for the message: none may wait here
 	InPlace    bool          // FIFO: a retry must not let others pass
-	Tries      int           // failed tries in place since the receive
-	Holds      int           // probes that failed in a row, while something is down
+	Tries      int           // failed tries here since the receive
+	Refusals   int           // refusals in a row
+	Own        bool          // the message was held when an outage ended: its trouble is its own
 	Random     float64       // spreads delays; 0 <= Random < 1
 }
 
-// Bounds of deferrals.
+// Bounds of deferrals and waits.
 const (
 	maxDefer   = 15 * time.Minute
-	inPlaceMax = 5 * time.Second // a lane's head, or a parked message at a stop, looks again this soon
-	holdBase   = 200 * time.Millisecond
-	holdMax    = 5 * time.Second
-	keepAgain  = 30 * time.Second // a message that is not ours to end is looked at again, where it is kept
+	inPlaceMax = 5 * time.Second // a deferred FIFO head, or a parked message at a stop, looks again this soon
+	keepAgain  = 30 * time.Second
+	refusalMin = time.Second // a refusal that names no time
+	refusalMax = time.Minute
 )
 
-// Decide says what becomes of m after its handler has returned err. It is
-// pure. The rules, first match wins:
+// Decide says what becomes of m after its handler has returned err. It is pure. The
+// rules, first match wins:
 //
 //   - nil: Delete.
-//   - Keep() true: Keep. Somebody else owns the outcome. On the last receive, or
-//     in place, SQS would not wait for that: Park.
-//   - Unavailable() true: Hold, after a short backoff or RetryAfter(), whichever
-//     is longer, at most MaxBackoff.
-//   - Deferred() true: Defer for RetryAfter() and up to a second, doubled with each
-//     receive beyond the first, at most 15 minutes. On the last receive, or in
-//     place: Park.
+//   - Keep() true: Keep. Another attempt owns the outcome. On the last receive, or in
+//     place, SQS would not wait for that: Park.
+//   - Refused() true: Park for RetryAfter(), or for a second, doubled with each refusal in
+//     a row up to a minute. The message is the next to be handled then, and messages are
+//     begun more slowly.
+//   - Unavailable() true: Hold, for RetryAfter() at least, at most MaxBackoff. A message
+//     that was held when an outage ended waits for a backoff of its own.
+//   - Left() true: Release for RetryAfter(), at most 12 hours. On the last receive, or in
+//     place: Park for as long.
+//   - Snoozed() true: Park for RetryAfter().
+//   - Deferred() true: Defer for RetryAfter() and up to a second, doubled with each receive
+//     beyond the first, at most 15 minutes. On the last receive, or in place: Park.
 //   - Permanent() true: DeadLetter.
-//   - cancelled by the stop ([context.Canceled] or [ErrStopped] in the error):
-//     Release after RetryAfter(), as a rule at once; on the last receive DeadLetter.
+//   - cancelled by the stop ([context.Canceled] or [ErrStopped] in the error): Release after
+//     RetryAfter(), as a rule at once; on the last receive DeadLetter.
 //   - anything else, on the last receive: DeadLetter.
-//   - anything else: Release after RetryAfter(), at most 12 hours, or after a
-//     backoff with full jitter. In place: Park instead.
+//   - anything else: Release after RetryAfter(), at most 12 hours, or after a backoff with
+//     full jitter. In place: Park instead.
 //
-// What would wait here (Hold, Park) ends at a stop, unless it is on its last
-// receive: that may wait until the drain is over. A deferred head is then visible
-// at once, a held message after RetryAfter(), a failed head after its delay. On its last
-// receive a deferred message is dead-lettered in the end; so is a held or kept
-// one whose error gives a Reason(), while any other is left alone, because
-// nothing is known to be recorded.
+// A message does not wait here (Hold, Park) during a stop, unless it is on its last
+// receive: then it may wait until the drain is over. A deferred head is then visible at
+// once, a held, refused or snoozed message after RetryAfter(), a failed head after its
+// delay. On its last receive a deferred or snoozed message is dead-lettered in the end; so
+// is a held, refused, left or kept one whose error gives a Reason(), while any other is
+// left alone, because nothing is known to be recorded.
 func Decide(err error, m Message, l Limits) Disposition {
 	switch {
 	case err == nil:
 		return Disposition{Action: Delete}
 	case is(err, keeper.Keep):
 		return decideKeep(err, m, l)
+	case is(err, refuser.Refused):
+		return decideRefused(err, m, l)
 	case is(err, unavailabler.Unavailable):
 		return decideUnavailable(err, m, l)
+	case is(err, leaver.Left):
+		return decideLeft(err, m, l)
+	case is(err, snoozer.Snoozed):
+		return decideSnoozed(err, m, l)
 	case is(err, deferrer.Deferred):
 		return decideDeferred(err, m, l)
 	case is(err, permanenter.Permanent):
@@ -130,23 +147,56 @@ func decideKeep(err error, m Message, l Limits) Disposition {
 	}
 }
 
+func decideRefused(err error, m Message, l Limits) Disposition {
+	after := min(retryAfter(err), maxHold)
+	if after == 0 {
+		after = doubled(refusalMin, l.Refusals, refusalMax)
+	}
+	return wait(m, l, Disposition{Action: Park, After: after, Err: err, refused: true})
+}
+
 func decideUnavailable(err error, m Message, l Limits) Disposition {
-	asked := min(retryAfter(err), l.MaxBackoff)
-	d := Disposition{Err: err, unavailable: true}
+	d := Disposition{Action: Hold, After: min(retryAfter(err), l.MaxBackoff), Err: err, unavailable: true}
+	if l.Own && !l.ends(m) {
+		d.After = max(d.After, failureDelay(nil, Message{ReceiveCount: 1}, l))
+	}
+	return wait(m, l, d)
+}
+
+func decideLeft(err error, m Message, l Limits) Disposition {
+	d := Disposition{Action: Release, After: min(retryAfter(err), maxHold), Err: err, Failure: true}
+	if !l.InPlace && !m.LastReceive {
+		return d
+	}
+	d.Action = Park
+	return wait(m, l, d)
+}
+
+func decideSnoozed(err error, m Message, l Limits) Disposition {
+	if l.Over && m.LastReceive {
+		return deadLetter(err, m, reasonSnoozedAtStop)
+	}
+	return wait(m, l, Disposition{Action: Park, After: min(retryAfter(err), maxHold), Err: err})
+}
+
+// wait is d, which waits here, or what becomes of the message when it must not.
+func wait(m Message, l Limits, d Disposition) Disposition {
 	switch {
 	case !l.ends(m):
-		d.Action, d.After = Hold, max(asked, doubled(holdBase, l.Holds, holdMax))
+		if l.Stopping && d.Action == Park {
+			d.After = min(d.After, inPlaceMax)
+		}
 	case m.LastReceive:
-		d.Action = Keep
-		return unmoved(err, m, d)
+		d.Action, d.After = Keep, 0
+		return unmoved(d.Err, m, d)
 	default:
-		d.Action, d.After = Release, asked
+		d.Action = Release
 	}
 	return d
 }
 
-// unmoved is d, or a dead letter if the error gives a reason: SQS's own move,
-// with the next receive, would come without it.
+// unmoved is d, or a dead letter if the error gives a reason: SQS's own move, with the
+// next receive, would come without it.
 func unmoved(err error, m Message, d Disposition) Disposition {
 	if e, ok := errors.AsType[reasoner](err); ok && e.Reason() != "" {
 		d = deadLetter(err, m, "")
@@ -175,7 +225,7 @@ func deadLetter(err error, m Message, reason string) Disposition {
 	if e, ok := errors.AsType[reasoner](err); ok && e.Reason() != "" {
 		d.Reason = e.Reason()
 	}
-	if is(err, deferrer.Deferred) {
+	if is(err, deferrer.Deferred) || is(err, snoozer.Snoozed) {
 		d.Reason, d.Failure = reason, false
 	}
 	if e, ok := errors.AsType[attempter](err); ok {

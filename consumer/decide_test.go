@@ -12,11 +12,11 @@ import (
 
 // failure is a handler's error with behaviour.
 type failure struct {
-	permanent, deferred, keep, unavailable bool
-	after                                  time.Duration
-	reason                                 string
-	attempts                               int
-	cause                                  error
+	permanent, deferred, keep, unavailable, refused, left bool
+	after                                                 time.Duration
+	reason                                                string
+	attempts                                              int
+	cause                                                 error
 }
 
 func (f failure) Error() string             { return "failure" }
@@ -25,6 +25,8 @@ func (f failure) Permanent() bool           { return f.permanent }
 func (f failure) Deferred() bool            { return f.deferred }
 func (f failure) Keep() bool                { return f.keep }
 func (f failure) Unavailable() bool         { return f.unavailable }
+func (f failure) Refused() bool             { return f.refused }
+func (f failure) Left() bool                { return f.left }
 func (f failure) RetryAfter() time.Duration { return f.after }
 func (f failure) Reason() string            { return f.reason }
 func (f failure) AttemptsCounted() int      { return f.attempts }
@@ -37,6 +39,8 @@ func TestDecide(t *testing.T) {
 	stopping.Stopping, inPlace.InPlace = true, true
 	stoppingInPlace := inPlace
 	stoppingInPlace.Stopping = true
+	own, refusedThrice := standard, standard
+	own.Own, own.Tries, refusedThrice.Refusals = true, 2, 3
 	over := stopping
 	over.Over = true
 	first, third := consumer.Message{ReceiveCount: 1}, consumer.Message{ReceiveCount: 3}
@@ -62,13 +66,31 @@ func TestDecide(t *testing.T) {
 		{"a lost attempt with a reason leaves its message alone while there are receives", failure{keep: true, reason: "in progress elsewhere"}, first, over, consumer.Keep, 0, ""},
 		{"a lost attempt with a reason waits until the drain is over", failure{keep: true, reason: "in progress elsewhere"}, last, stopping, consumer.Park, 5 * time.Second, ""},
 		{"a lost attempt with a reason at the end of the drain is dead-lettered on the last receive", failure{keep: true, reason: "in progress elsewhere"}, last, over, consumer.DeadLetter, 0, "in progress elsewhere"},
-		{"an outage holds the slot", failure{unavailable: true}, last, standard, consumer.Hold, 200 * time.Millisecond, ""},
+		{"an outage holds the message until a probe", failure{unavailable: true}, last, standard, consumer.Hold, 0, ""},
 		{"an outage at the stop releases at once", failure{unavailable: true}, first, stopping, consumer.Release, 0, ""},
 		{"an outage that asks for time gets it", failure{unavailable: true, after: 10 * time.Minute}, first, standard, consumer.Hold, 10 * time.Minute, ""},
-		{"an outage that asks for less than the backoff gets that", failure{unavailable: true, after: time.Millisecond}, first, standard, consumer.Hold, 200 * time.Millisecond, ""},
+		{"an outage that asks for less time gets that", failure{unavailable: true, after: time.Millisecond}, first, standard, consumer.Hold, time.Millisecond, ""},
+		{"an outage of a message's own backs off", failure{unavailable: true}, first, own, consumer.Hold, 20 * time.Second, ""},
+		{"an outage of a message's own never counts as its last", failure{unavailable: true}, last, own, consumer.Hold, 20 * time.Second, ""},
+		{"a refusal waits here for as long as it says", failure{refused: true, after: 7 * time.Second}, first, standard, consumer.Park, 7 * time.Second, ""},
+		{"a refusal on the last receive waits here", failure{refused: true, after: 7 * time.Second}, last, standard, consumer.Park, 7 * time.Second, ""},
+		{"a refusal that is an outage to others is a refusal", failure{refused: true, unavailable: true}, first, standard, consumer.Park, time.Second, ""},
+		{"refusals in a row double", failure{refused: true}, first, refusedThrice, consumer.Park, 8 * time.Second, ""},
+		{"a refusal at the stop is released for as long as it says", failure{refused: true, after: 7 * time.Second}, first, stopping, consumer.Release, 7 * time.Second, ""},
+		{"a refusal at the end of the drain keeps a last receive", failure{refused: true}, last, over, consumer.Keep, 0, ""},
+		{"an attempt that may be at work elsewhere is released for that", failure{left: true, after: time.Hour}, third, standard, consumer.Release, time.Hour, ""},
+		{"an attempt that may be at work elsewhere is waited for on the last receive", failure{left: true, after: time.Hour}, last, standard, consumer.Park, time.Hour, ""},
+		{"an attempt that may be at work elsewhere is waited for in place", failure{left: true, after: time.Hour}, first, inPlace, consumer.Park, time.Hour, ""},
+		{"an attempt that may be at work elsewhere at the end of the drain is dead-lettered on the last receive", failure{left: true, after: time.Hour, reason: "outcome unknown"}, last, over, consumer.DeadLetter, 0, "outcome unknown"},
+		{"a snooze waits here", consumer.Snooze(time.Hour), first, standard, consumer.Park, time.Hour, ""},
+		{"a snooze on the last receive waits here", consumer.Snooze(time.Hour), last, standard, consumer.Park, time.Hour, ""},
+		{"a snooze at the stop waits in the queue", consumer.Snooze(time.Hour), first, stopping, consumer.Release, time.Hour, ""},
+		{"a snooze at the end of the drain is dead-lettered on the last receive", consumer.Snooze(time.Hour), last, over, consumer.DeadLetter, 0, "snoozed at stop"},
+		{"a failure says when to try again", fmt.Errorf("wrapped: %w", consumer.RetryAfter(plain, time.Hour)), first, standard, consumer.Release, time.Hour, ""},
+		{"a failure says that no retry can cure it", consumer.Permanent(plain), first, standard, consumer.DeadLetter, 0, "rejected"},
 		{"an outage that asks for ever gets the longest backoff", failure{unavailable: true, after: 10 * time.Hour}, first, standard, consumer.Hold, 15 * time.Minute, ""},
 		{"an outage that asks for time releases for that at the stop", failure{unavailable: true, after: time.Minute}, first, stopping, consumer.Release, time.Minute, ""},
-		{"an outage holds a last receive while draining", failure{unavailable: true}, last, stopping, consumer.Hold, 200 * time.Millisecond, ""},
+		{"an outage holds a last receive while draining", failure{unavailable: true}, last, stopping, consumer.Hold, 0, ""},
 		{"an outage at the end of the drain keeps a last receive", failure{unavailable: true}, last, over, consumer.Keep, 0, ""},
 		{"an outage with a reason at the end of the drain is dead-lettered on the last receive", failure{unavailable: true, reason: "target down"}, last, over, consumer.DeadLetter, 0, "target down"},
 		{"a deferral waits for whole seconds", deferred, first, standard, consumer.Defer, 4 * time.Second, ""},

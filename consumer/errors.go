@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -14,13 +15,18 @@ var (
 	ErrReceiptLost = errors.New("consumer: receipt lost")
 )
 
-// ErrAbandoned is wrapped by the error of Run when handlers ignored the
-// cancellation of their context; the error names their messages, which are left
-// to their visibility timeout.
+// ErrAbandoned is wrapped by the error of Run when handlers ignored the cancellation of
+// their context; the error names their messages, which are left to their visibility
+// timeout.
 var ErrAbandoned = errors.New("handlers ignored their cancellation and were left behind")
 
-// Behaviour that a handler's error may have, asked for by method so that the
-// packages that return such errors need not import this one.
+var (
+	errGoexit    = errors.New("handler called runtime.Goexit")
+	errNoReceipt = errors.New("message did not come from a running consumer")
+)
+
+// Behaviour that a handler's error may have, asked for by method so that the packages
+// that return such errors need not import this one.
 type (
 	// retryAfterer says how long to wait before the next try.
 	retryAfterer interface {
@@ -32,22 +38,39 @@ type (
 		error
 		Permanent() bool
 	}
-	// deferrer says that it is no failure: somebody else is at work.
+	// deferrer says that it is no failure: another attempt is at work.
 	deferrer interface {
 		error
 		Deferred() bool
 	}
-	// keeper says that the message must be left as it is: its outcome belongs
-	// to somebody else, or is not recorded.
+	// snoozer says that it is no failure: the time for the message has not come.
+	snoozer interface {
+		error
+		Snoozed() bool
+	}
+	// leaver says that the attempt is over here, and may be at work elsewhere until
+	// RetryAfter.
+	leaver interface {
+		error
+		Left() bool
+	}
+	// keeper says that the message must be left as it is: its outcome belongs to another
+	// attempt, or is not recorded.
 	keeper interface {
 		error
 		Keep() bool
 	}
-	// unavailabler says that something the handler depends on is down and that
-	// nothing was counted against the message.
+	// unavailabler says that something the handler depends on is down and that nothing was
+	// counted against the message.
 	unavailabler interface {
 		error
 		Unavailable() bool
+	}
+	// refuser says that what the handler depends on wants fewer requests: nothing has
+	// happened, and nothing was counted.
+	refuser interface {
+		error
+		Refused() bool
 	}
 	// reasoner names the error in a dead-letter queue, in a few words.
 	reasoner interface {
@@ -60,3 +83,39 @@ type (
 		AttemptsCounted() int
 	}
 )
+
+// RetryAfter returns err, which must not be nil, as a failure whose message is tried again
+// after d, at most 12 hours, in place of the backoff. It counts like any other failure.
+func RetryAfter(err error, d time.Duration) error { return &retryAfterError{err, d} }
+
+type retryAfterError struct {
+	error
+	after time.Duration
+}
+
+func (e *retryAfterError) Unwrap() error             { return e.error }
+func (e *retryAfterError) RetryAfter() time.Duration { return e.after }
+
+// Permanent returns err, which must not be nil, as a failure that no retry can cure: the
+// message goes to the dead-letter queue at once.
+func Permanent(err error) error { return &permanentError{error: err} }
+
+type permanentError struct {
+	error
+	reason string // empty: none of its own
+}
+
+func (e *permanentError) Unwrap() error   { return e.error }
+func (e *permanentError) Permanent() bool { return true }
+func (e *permanentError) Reason() string  { return e.reason }
+
+// Snooze returns an error that puts a message off: its handler is called again after d, at
+// most 12 hours, and nothing is counted. The message waits in this worker, without a slot
+// and without another receive. When the worker stops it waits in the queue.
+func Snooze(d time.Duration) error { return snooze(d) }
+
+type snooze time.Duration
+
+func (s snooze) Error() string             { return fmt.Sprintf("snoozed for %s", time.Duration(s)) }
+func (s snooze) Snoozed() bool             { return true }
+func (s snooze) RetryAfter() time.Duration { return max(0, time.Duration(s)) }

@@ -163,7 +163,7 @@ func (s script) play(t *testing.T) (wrong []string) {
 			return f
 		})
 		p.cfg.DrainTimeout = s.drain
-		p.cfg.Random = func() float64 { return float64(draw(time.Hour)) / float64(time.Hour) }
+		p.sources.Random = func() float64 { return float64(draw(time.Hour)) / float64(time.Hour) }
 		p.cfg.Concurrency, p.cfg.Backoff, p.cfg.MaxBackoff = s.slots, time.Second, 20*time.Second
 		p.cfg.Hooks.DeadLettered = func(m consumer.Message, _ consumer.Disposition) { o.settle(m.Body) }
 		var drained atomic.Pointer[time.Time] // when the drain of a stop that has begun is over

@@ -25,6 +25,8 @@ type Message struct {
 	QueueURL       string    // queue it came from
 
 	Attributes map[string]types.MessageAttributeValue // message attributes
+
+	delivery *delivery // nil: not from a running consumer
 }
 
 // Attribute returns a string (or number) message attribute and whether it is there.
@@ -36,17 +38,39 @@ func (m Message) Attribute(name string) (string, bool) {
 	return *v.StringValue, true
 }
 
-// Handler works on one message. A nil error means that the message is done
-// and is deleted. Any other error is judged by [Decide]. A panic, and the end of
-// the goroutine by [runtime.Goexit], are errors.
+// Delete deletes the message from its queue before the handler has returned, and waits for
+// SQS's answer. What the handler returns is then logged and reported to the hooks, and has no other
+// effect: the message cannot come back. On a FIFO queue the next message of its group may
+// be delivered, to another worker too, while this handler is at work.
+func (m Message) Delete(ctx context.Context) error {
+	if m.delivery == nil {
+		return errNoReceipt
+	}
+	return m.delivery.deleteEarly(ctx)
+}
+
+// Extend hides the message from others for d from now, whatever becomes of this worker,
+// and waits for SQS's answer. d is rounded up to seconds; it ends with the 12 hours that
+// SQS allows since the receive. The heartbeat keeps the message hidden without this: it is
+// for work that goes on elsewhere when this worker has crashed.
+func (m Message) Extend(ctx context.Context, d time.Duration) error {
+	if m.delivery == nil {
+		return errNoReceipt
+	}
+	return m.delivery.extendTo(ctx, d)
+}
+
+// Handler works on one message. A nil error means that the message is done and is deleted.
+// Any other error is judged by [Decide]. A panic, and the end of the goroutine by
+// [runtime.Goexit], are errors.
 //
-// The context is cancelled when the worker is told to stop and its drain time
-// is over. The consumer keeps the message invisible until Handler returns,
-// however long it takes, up to the 12 hours SQS allows.
+// The context is cancelled when the worker is told to stop and its drain time is over, and
+// after [Config.HandlerTimeout]. The consumer keeps the message invisible until Handler
+// returns, however long it takes, up to the 12 hours SQS allows.
 type Handler func(ctx context.Context, m Message) error
 
-// Names of the message attributes that this project puts on messages. A
-// message that carries [AttrReason] has been dead-lettered by a worker.
+// Names of the message attributes that this project puts on messages. A message that
+// carries [AttrReason] has been dead-lettered by a worker.
 const (
 	AttrName       = attributes.Name
 	AttrReason     = "sqsonce.reason"

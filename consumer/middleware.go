@@ -17,31 +17,14 @@ func Chain(h Handler, middleware ...Middleware) Handler {
 	return h
 }
 
-// JSON returns a handler that decodes the body into a T first. A body that is
-// not JSON for a T fails for good: no retry can cure it.
+// JSON returns a handler that decodes the body into a T first. A body that is not JSON for
+// a T fails for good, with the reason "bad message": no retry can cure it.
 func JSON[T any](h func(ctx context.Context, m Message, body T) error) Handler {
 	return func(ctx context.Context, m Message) error {
 		var body T
 		if err := json.Unmarshal([]byte(m.Body), &body); err != nil {
-			return &BodyError{Err: fmt.Errorf("body: %w", err)}
+			return &permanentError{fmt.Errorf("body: %w", err), "bad message"}
 		}
 		return h(ctx, m, body)
 	}
 }
-
-// BodyError says that a message's body cannot be read.
-type BodyError struct {
-	Err error // what is wrong with it
-}
-
-// Error implements error.
-func (e *BodyError) Error() string { return e.Err.Error() }
-
-// Unwrap returns what is wrong.
-func (e *BodyError) Unwrap() error { return e.Err }
-
-// Permanent reports true.
-func (e *BodyError) Permanent() bool { return true }
-
-// Reason names the error in a dead-letter queue.
-func (e *BodyError) Reason() string { return "bad message" }

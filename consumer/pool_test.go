@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/pinned"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -31,6 +32,7 @@ type pool struct {
 	queueURL string
 	dlqURL   string
 	cfg      consumer.Config
+	sources  pinned.Sources
 	handler  consumer.Handler
 
 	consumer *consumer.Consumer
@@ -139,7 +141,7 @@ func (p *pool) startReported(dependency string, is consumer.Condition) {
 		p.t.Fatal(err)
 	}
 	p.consumer.Report(dependency, is)
-	ctx, stop := context.WithCancel(p.t.Context())
+	ctx, stop := context.WithCancel(pinned.With(p.t.Context(), p.sources))
 	p.stop = stop
 	go func() { p.done <- p.consumer.Run(ctx) }()
 }

@@ -1,185 +1,198 @@
 package consumer
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"math"
-	"strconv"
+	"sync"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/internal/stack"
 )
 
-// systemAttributes are asked for by name; "All" would bring more than is used.
-var systemAttributes = []types.MessageSystemAttributeName{
-	types.MessageSystemAttributeNameApproximateReceiveCount,
-	types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
-	types.MessageSystemAttributeNameSentTimestamp,
-	types.MessageSystemAttributeNameMessageGroupId,
-	types.MessageSystemAttributeNameMessageDeduplicationId,
-	types.MessageSystemAttributeNameSequenceNumber,
-	types.MessageSystemAttributeNameAWSTraceHeader,
+// receiver keeps the receives of a run. Only its goroutine starts them.
+type receiver struct {
+	mu   sync.Mutex
+	lost []request // guarded by mu; FIFO receives that failed, to be asked for again
 }
 
-// kick starts the polls that are due and tells of a new state. It is called
-// after everything that may make one due.
-func (c *Consumer) kick() {
+// request is what a receive asks for.
+type request struct {
+	n       int
+	attempt string    // FIFO: a retry with the same one gets the same answer
+	first   time.Time // when it was first made
+}
+
+// attemptMemory is less than SQS remembers an attempt for: five minutes.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
+const attemptMemory = 4 * time.Minute
+
+// receive starts receives when they are due, until the stop.
+func (r *run) receive() {
 	for {
-		n := c.floor.planPoll()
-		if n == 0 {
-			break
-		}
-		c.workers.start(func() {
-			stack.ForCall()
-			c.poll(n)
-		})
-	}
-	if state, fresh := c.floor.news(); fresh && c.cfg.Hooks.State != nil {
-		c.cfg.Hooks.State(state)
-	}
-}
-
-// poll makes one receive for up to n messages and sets them going. It asks for
-// more when others give their slots back within the same moments, as those do
-// that one call has answered.
-func (c *Consumer) poll(n int) {
-	if n < batchSize {
-		c.cfg.Yield("ReceiveMessage")
-		n += c.floor.topUp(n)
-	}
-	attempt := randomID()
-	messages, err := c.receive(n, attempt)
-	for try := 0; err != nil; try++ {
-		// The poll stays out while it backs off, so that trouble is not met with more polls.
-		if c.polls.Err() == nil { // not cut off by the stop
-			c.failed("ReceiveMessage", err)
-		}
-		if !c.sleepUntilStop(c.backoff(try, time.Second, maxPollBackoff)) {
-			c.floor.answered(n, nil, false)
+		select {
+		case <-r.untilStop.Done():
 			return
+		case <-r.admission.wake:
 		}
-		c.floor.sign()
-		messages, err = c.receive(n, attempt)
+		for {
+			if n := r.admission.pollDue(); n > 0 && n < batchSize {
+				// Slots that are given back at the same moment, as those are that one call has
+				// answered, are filled by one receive.
+				r.yield("ReceiveMessage")
+			}
+			n := r.admission.beginPoll()
+			if n == 0 {
+				break
+			}
+			q := r.receiver.next(n)
+			r.goroutines.start(func() {
+				stack.ForCall()
+				r.poll(q, n)
+			})
+		}
 	}
-	received := time.Now()
-	tasks := make([]*task, len(messages))
-	for i, m := range messages {
-		tasks[i] = newTask(c.toMessage(m), received, c.cfg.Visibility)
-		c.beats.add(tasks[i], c.beatInterval())
+}
+
+// next returns what to ask for: on a FIFO queue first what an answer was lost for.
+func (v *receiver) next(n int) request {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.lost) > 0 {
+		q := v.lost[0]
+		v.lost = v.lost[1:]
+		return q
 	}
-	entered := c.lanes.enter(tasks, c.cfg.fifo(), &c.floor)
-	c.floor.answered(n, turnsOf(entered), len(messages) == 0)
-	for _, l := range entered {
-		c.workers.start(func() {
+	return request{n: n, attempt: randomID(), first: time.Now()}
+}
+
+// repeat asks once more for an answer that was lost.
+func (v *receiver) repeat(q request) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.lost = append(v.lost, q)
+}
+
+// poll makes one receive and sets its messages going.
+func (r *run) poll(q request, reserved int) {
+	got, err := r.client.receive(r.polls, q, r.admission.sign)
+	if err != nil {
+		if r.polls.Err() == nil { // not cut off by the stop
+			r.client.failed("ReceiveMessage", err)
+		}
+		retried := r.cfg.fifo() && !got.begun && time.Since(q.first) < attemptMemory
+		if retried {
+			r.receiver.repeat(q)
+		}
+		r.admission.pollFailed(reserved, !retried, r.random)
+		return
+	}
+	arrived := make([]*delivery, len(got.messages))
+	for i, m := range got.messages {
+		arrived[i] = newDelivery(r, r.client.toMessage(m, r.redrive.load()), got.handedOut)
+		r.heartbeat.add(arrived[i], got.asked)
+	}
+	heads, followers, bytes := r.lanes.sort(arrived, r.cfg.fifo())
+	r.admission.pollAnswered(reserved, answered{
+		heads: heads, followers: followers, bytes: bytes, messages: len(arrived),
+		waited: got.waited, slow: got.transfer > r.cfg.Visibility/heartbeatShare,
+	})
+	for _, d := range heads {
+		r.goroutines.start(func() {
 			stack.ForMessage()
-			c.runLane(l)
+			r.handleLane(d.lane)
 		})
 	}
-	c.kick()
 }
 
-// receive makes one long poll. It has a deadline of its own, so that a
-// connection that hangs cannot hang the loop.
-func (c *Consumer) receive(n int, attempt string) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(c.polls, c.cfg.PollWait+pollGrace)
-	defer cancel()
-	in := &sqs.ReceiveMessageInput{
-		QueueUrl:                    &c.cfg.QueueURL,
-		MaxNumberOfMessages:         int32(n),
-		VisibilityTimeout:           seconds(c.cfg.Visibility),
-		WaitTimeSeconds:             seconds(c.cfg.PollWait),
-		MessageSystemAttributeNames: systemAttributes,
-		MessageAttributeNames:       []string{"All"},
-	}
-	if c.cfg.fifo() {
-		// A retry then gets the answer that was lost, instead of leaving its
-		// messages, and their groups, behind for a visibility timeout.
-		in.ReceiveRequestAttemptId = &attempt
-	}
-	start := time.Now()
-	out, err := c.queue.ReceiveMessage(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	if c.cfg.Hooks.Received != nil {
-		c.cfg.Hooks.Received(len(out.Messages), time.Since(start))
-	}
-	return out.Messages, nil
+// pollDue returns how many messages a receive would ask for now.
+func (a *admission) pollDue() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, _ := a.nextPoll(time.Now())
+	return n
 }
 
-// toMessage reads what SQS sent. An attribute that is missing or malformed
-// leaves its zero value; a receive count is at least 1.
-func (c *Consumer) toMessage(m types.Message) Message {
-	count, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
-	count = max(1, count)
-	return Message{
-		ID:             aws.ToString(m.MessageId),
-		Body:           aws.ToString(m.Body),
-		ReceiptHandle:  aws.ToString(m.ReceiptHandle),
-		ReceiveCount:   count,
-		LastReceive:    c.facts.maxReceives > 0 && count >= c.facts.maxReceives,
-		SentAt:         epochMillis(m.Attributes["SentTimestamp"]),
-		FirstReceived:  epochMillis(m.Attributes["ApproximateFirstReceiveTimestamp"]),
-		GroupID:        m.Attributes["MessageGroupId"],
-		DedupID:        m.Attributes["MessageDeduplicationId"],
-		SequenceNumber: m.Attributes["SequenceNumber"],
-		TraceHeader:    m.Attributes["AWSTraceHeader"],
-		QueueURL:       c.cfg.QueueURL,
-		Attributes:     m.MessageAttributes,
-	}
+// beginPoll reserves what a receive asks for that goes now; 0: none goes.
+func (a *admission) beginPoll() int {
+	n := 0
+	a.update(func(now time.Time) {
+		if n, _ = a.nextPoll(now); n > 0 {
+			a.polls++
+			a.reserved += n
+		}
+	})
+	return n
 }
 
-func epochMillis(s string) time.Time {
-	ms, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
+// answered is what a receive has brought.
+type answered struct {
+	heads            []*delivery // of new lanes
+	followers, bytes int         // messages behind the heads of lanes, and their bodies
+	messages         int
+	waited           time.Duration // until the answer began
+	slow             bool          // the answer took long to come in
 }
 
-// seconds is d in SQS's unit, rounded up.
-func seconds(d time.Duration) int32 {
-	return int32(min(math.MaxInt32, (d+time.Second-1)/time.Second))
+// pollAnswered ends a receive and its reservation.
+func (a *admission) pollAnswered(reserved int, got answered) {
+	a.update(func(now time.Time) {
+		a.reserved -= reserved
+		a.polls--
+		a.acted = now
+		a.failures, a.retryAt = 0, time.Time{}
+		a.quiet = got.messages == 0
+		switch {
+		case got.slow: // many messages at a time would use up their visibility timeout on the way
+			a.maxPolls, a.most = 1, max(1, a.most/2)
+		case a.quiet:
+			a.maxPolls = 1
+		default:
+			a.most = min(2*a.most, batchSize)
+			if got.waited < time.Second || 2*got.messages >= reserved { // there is a backlog
+				a.maxPolls = min(2*a.maxPolls, a.mostPolls())
+			}
+		}
+		a.waiting += got.followers
+		a.bytes += got.bytes
+		a.arrive(got.heads, now)
+	})
 }
+
+// pollFailed ends a receive that brought no answer. The next waits for a backoff, and
+// asks for less if this one was too large for a slow line.
+func (a *admission) pollFailed(reserved int, less bool, random func() float64) {
+	a.update(func(now time.Time) {
+		a.reserved -= reserved
+		a.polls--
+		a.acted = now
+		a.retryAt = now.Add(pollBackoff.Delay(a.failures, random))
+		if a.failures++; a.failures == 1 {
+			a.failingSince = now
+		}
+		a.maxPolls = 1
+		if less {
+			a.most = max(1, a.most/2)
+		}
+	})
+}
+
+// stale returns for how long a receive has been due or out without any sign of the
+// receiver; 0 when none is due, or when trouble is known.
+func (a *admission) stale(now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, _ := a.nextPoll(now)
+	if a.blocked() || a.condition != Up || a.polls == 0 && n == 0 {
+		return 0
+	}
+	return now.Sub(a.acted)
+}
+
+// sign notes that the receiver lives.
+func (a *admission) sign() { a.update(func(now time.Time) { a.acted = now }) }
 
 func randomID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
 	return hex.EncodeToString(b[:])
-}
-
-// backoff returns base doubled try times, at most limit, with full jitter over
-// its upper half.
-func (c *Consumer) backoff(try int, base, limit time.Duration) time.Duration {
-	d := doubled(base, try, limit)
-	return d/2 + time.Duration(c.cfg.Random()*float64(d/2))
-}
-
-// sleep waits for d and reports whether ctx still lives.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// sleepUntilStop waits for d and reports whether the stop has not begun.
-func (c *Consumer) sleepUntilStop(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return !c.isStopping()
-	case <-c.stopping:
-		return false
-	}
 }

@@ -70,7 +70,7 @@ func TestSlotsOfOneMomentAreFilledByOneReceive(t *testing.T) {
 func TestAReceiveYieldsToThoseWhoGiveSlotsBack(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
-		p.cfg.Yield = func(string) { time.Sleep(time.Microsecond) }
+		p.sources.Yield = func(string) { time.Sleep(time.Microsecond) }
 		p.send(numbered(1000)...)
 		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{} })
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(time.Second); return nil }
@@ -131,7 +131,7 @@ func TestHeartbeatsOfOneMomentShareTheirCall(t *testing.T) {
 			}
 			return sqstest.Fault{DelayAfter: 10 * time.Millisecond}
 		})
-		p.cfg.Random = func() float64 { return 0.5 } // no jitter
+		p.sources.Random = func() float64 { return 0.5 } // no jitter
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(50 * time.Second); return nil }
 		p.start()
 		time.Sleep(time.Minute)
@@ -435,7 +435,7 @@ func TestAMessageStaysHiddenUntilItsEndIsAnswered(t *testing.T) {
 			p.send("one")
 			p.locked(func() { down = true })
 			p.start()
-			time.Sleep(10 * time.Minute)
+			time.Sleep(4 * time.Minute)
 			p.locked(func() { down = false })
 			time.Sleep(time.Minute)
 			p.finishClean()

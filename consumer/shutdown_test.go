@@ -76,10 +76,10 @@ func TestAStopReleasesAtOnceWhatHasNotStarted(t *testing.T) {
 func TestWhatIsOnItsLastReceiveIsHandledDuringTheStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
-		p.cfg.Rate = 1
+		p.cfg.Rate = 5
 		p.send(numbered(10)...)
 		p.start()
-		time.Sleep(3500 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // five have started, five wait for the rate
 		p.finishClean()
 		p.wantDepths(p.queueURL, 0, 0)
 		p.wantDepths(p.dlqURL, 0, 0)

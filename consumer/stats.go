@@ -23,34 +23,34 @@ const (
 // Stats are a consumer's numbers at one moment.
 type Stats struct {
 	State    State
-	Slots    int       // Config.Concurrency
-	Running  int       // slots taken; those of held messages and of ones that wait for their rate are among them
-	Held     int       // messages that wait in their slot for a dependency
+	Slots    int       // Config.Concurrency, or what SetConcurrency has set
+	Running  int       // slots taken: handlers at work
+	Held     int       // messages that wait here, without a slot, for something that is down
 	Queued   int       // messages that wait for a slot
-	Parked   int       // messages that wait without one: parked, lane heads between tries, lane followers
-	Bytes    int       // bodies of those
+	Parked   int       // other messages that wait here without one: parked, refused, in FIFO lanes
+	Bytes    int       // bodies of those, and of the held ones
 	Polls    int       // receives out
 	Quiet    bool      // the last receive brought nothing: one is out at a time
-	Acks     int       // messages being ended, unanswered; receiving stops at 10 times Slots, at most 500
-	Down     []string  // dependencies reported as not Up, sorted; "handler" when an error of its said so
-	LastPoll time.Time // last sign of the receive loop, which Healthy looks at
+	Acks     int       // messages being ended, unanswered; at a bound receiving stops
+	Rate     float64   // messages that may be begun a second, by Config.Rate and refusals; 0: no bound
+	Down     []string  // dependencies reported as not Up, sorted; "handler" when an error of its said so; "queue" when receives have failed for a minute
+	LastPoll time.Time // last sign of the receiver, which Healthy looks at
 }
 
-// Stats returns the numbers of this moment. It is cheap: it takes one lock and
-// looks through no list of messages.
-func (c *Consumer) Stats() Stats { return c.floor.stats() }
-
-func (f *floor) stats() Stats {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	down := slices.Sorted(maps.Keys(f.gate.reported))
-	if f.gate.failing {
+func (a *admission) stats(now time.Time) Stats {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	down := slices.Sorted(maps.Keys(a.reported))
+	if a.failing {
 		down = append(down, "handler")
 	}
+	if a.failures > 0 && now.Sub(a.failingSince) >= queueDownAfter {
+		down = append(down, "queue")
+	}
 	return Stats{
-		State: f.state(), Slots: f.slots, Running: f.running, Held: len(f.gate.fresh) + len(f.gate.held),
-		Queued: f.queued, Parked: f.waiting, Bytes: f.bytes, Polls: f.polls, Quiet: f.quiet, Acks: f.acks,
-		Down: down, LastPoll: f.acted,
+		State: a.state(), Slots: a.slots, Running: a.running, Held: a.held,
+		Queued: a.refusedReady + a.againReady + a.untried, Parked: a.waiting - a.held, Bytes: a.bytes,
+		Polls: a.polls, Quiet: a.quiet, Acks: a.acks, Rate: a.rate.perSecond(now), Down: down, LastPoll: a.acted,
 	}
 }
 
@@ -61,29 +61,27 @@ type Flight struct {
 	GroupID      string
 	ReceiveCount int
 	LastReceive  bool
-	Phase        string    // queued, running, held, parked, following (behind a lane's head) or ending
+	Phase        string    // queued, running, held, parked, following (behind a FIFO head) or ending
 	Received     time.Time // when this worker received it
 	VisibleAt    time.Time // when others would see it if it were not extended any more
 	Extensions   int       // heartbeats answered
 }
 
-// Flights returns the messages that are in this worker, the oldest first, at
-// most limit of them (all when limit is 0). It looks through all of them, a few
-// thousand at most.
-func (c *Consumer) Flights(limit int) []Flight {
-	tasks := c.beats.all()
-	slices.SortFunc(tasks, func(a, b *task) int {
+// flights returns what [Consumer.Flights] does.
+func (h *heartbeat) flights(limit int) []Flight {
+	messages := h.all()
+	slices.SortFunc(messages, func(a, b *delivery) int {
 		return cmp.Or(a.received.Compare(b.received), cmp.Compare(a.ID, b.ID))
 	})
-	if limit > 0 && len(tasks) > limit {
-		tasks = tasks[:limit]
+	if limit > 0 && len(messages) > limit {
+		messages = messages[:limit]
 	}
-	flights := make([]Flight, len(tasks))
-	for i, t := range tasks {
+	flights := make([]Flight, len(messages))
+	for i, d := range messages {
 		flights[i] = Flight{
-			ID: t.ID, Name: c.name(t), GroupID: t.GroupID, ReceiveCount: t.ReceiveCount, LastReceive: t.LastReceive,
-			Phase: phase(t.phase.Load()).String(), Received: t.received,
-			VisibleAt: time.Unix(0, t.visibleAt.Load()), Extensions: int(t.extensions.Load()),
+			ID: d.ID, Name: d.name(), GroupID: d.GroupID, ReceiveCount: d.ReceiveCount, LastReceive: d.LastReceive,
+			Phase: phase(d.phase.Load()).String(), Received: d.received,
+			VisibleAt: time.Unix(0, d.visibleAt.Load()), Extensions: int(d.extensions.Load()),
 		}
 	}
 	return flights
@@ -93,14 +91,26 @@ func (c *Consumer) Flights(limit int) []Flight {
 type phase int32
 
 const (
-	queued phase = iota
-	running
-	held
-	parked
-	following
-	ending
+	phaseQueued phase = iota
+	phaseRunning
+	phaseHeld
+	phaseParked
+	phaseFollowing
+	phaseEnding
 )
 
 func (p phase) String() string {
 	return [...]string{"queued", "running", "held", "parked", "following", "ending"}[p]
+}
+
+// phaseOf is where a message waits after a decision.
+func phaseOf(d Disposition) phase {
+	switch d.Action {
+	case Hold:
+		return phaseHeld
+	case Park:
+		return phaseParked
+	default:
+		return phaseQueued
+	}
 }

@@ -160,7 +160,7 @@ func testMessagesRunAgain(t *testing.T) {
 			at := time.Now()
 			killed = append(killed, workers[i])
 			workers[i] = start()
-			time.Sleep(consumer.DefaultVisibility + 5*time.Second)
+			time.Sleep(time.Minute + 5*time.Second) // the visibility timeout is over
 			interrupted += len(hit)
 			for _, name := range hit {
 				if runs := w.ran(name); !runs[len(runs)-1].at.After(at) {
@@ -439,6 +439,8 @@ func testLostLease(t *testing.T) {
 		w.down.Store(false)
 		other.start()
 		w.send("order-17")
+		time.Sleep(10 * time.Second)
+		owner.pool.Resume()
 		time.Sleep(10 * time.Minute)
 		w.wantDepths(0, 0)
 		r := w.record("order-17")

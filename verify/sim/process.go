@@ -14,6 +14,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/backoff"
+	"github.com/sqsonce/sqsonce/internal/pinned"
 )
 
 // process is one life of a worker: from its start to its stop or death.
@@ -60,7 +61,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 		},
 		Pool: consumer.Config{
 			Concurrency: plan.Concurrency, Visibility: plan.Visibility,
-			DrainTimeout: plan.Drain, Random: p.random, Yield: p.yield, Logger: log,
+			DrainTimeout: plan.Drain, Logger: log,
 			Hooks: consumer.Hooks{Handled: func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
 				p.step("decides", m)
 				w.watch.decided(p, m, d)
@@ -74,7 +75,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 	if plan.Trouble.Idle {
 		p.consumer.Pause()
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(pinned.With(context.Background(), pinned.Sources{Random: p.random, Yield: p.yield}))
 	p.stop = stop
 	go func() { // joined through ended
 		defer close(p.ended)

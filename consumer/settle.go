@@ -1,0 +1,175 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/backoff"
+	"github.com/sqsonce/sqsonce/internal/batch"
+)
+
+// settler ends messages: batched deletes, visibility changes and dead letters, tried again
+// under the heartbeat until SQS has answered.
+type settler struct {
+	deletes *batch.Batcher[string, struct{}] // of receipt handles
+	changes *batch.Batcher[change, struct{}]
+	copies  *batch.Batcher[*deadCopy, struct{}] // to the dead-letter queue
+}
+
+func newSettler(r *run) settler {
+	return settler{
+		deletes: batch.New(batch.Config[string, struct{}]{
+			Max:  batchSize,
+			Send: func(receipts []string) []entryAnswer { return r.client.delete(r.calls, receipts) },
+		}),
+		changes: batch.New(batch.Config[change, struct{}]{
+			Max:    batchSize,
+			Send:   func(changes []change) []entryAnswer { return r.client.change(r.calls, changes) },
+			Urgent: func(ch change) bool { return ch.beat },
+		}),
+		copies: batch.New(batch.Config[*deadCopy, struct{}]{
+			Max:      batchSize,
+			Send:     func(copies []*deadCopy) []entryAnswer { return r.client.copy(r.calls, r.redrive.load().dlqURL, copies) },
+			MaxBytes: maxMessageBytes, Size: (*deadCopy).bytes,
+		}),
+	}
+}
+
+func (s *settler) close() {
+	s.deletes.Close()
+	s.changes.Close()
+	s.copies.Close()
+}
+
+// settle carries out the decision about a message and waits for SQS's answer. It reports
+// whether the message has left the queue, as far as can be known.
+func (r *run) settle(d *delivery) (gone bool) {
+	d.settled = true
+	d.enter(phaseEnding)
+	r.admission.ending(1)
+	defer func() {
+		r.heartbeat.remove(d)
+		r.admission.ending(-1)
+		r.hooks.ended(d.Message, d.end)
+	}()
+	switch {
+	case d.deleted.Load(): // by its handler
+		return true
+	case d.end.Action == Delete:
+		return r.remove(r.calls, d)
+	case d.end.Action == DeadLetter:
+		delay, ok := r.deadLetter(d)
+		if ok {
+			return r.remove(r.calls, d)
+		}
+		r.release(d, delay)
+	case d.end.Action == Release, d.end.Action == Defer:
+		r.release(d, d.end.After)
+	case d.end.Err != nil, d.LastReceive:
+		r.log.Warn("message left to its visibility timeout", "name", d.name(), "message_id", d.ID,
+			"receive", d.ReceiveCount, "error", d.end.Err)
+	}
+	return false
+}
+
+// remove deletes a message. A receipt that SQS does not take any more counts as deleted
+// here: the delivery that replaced it will be found done.
+func (r *run) remove(ctx context.Context, d *delivery) bool {
+	err := r.insist("DeleteMessageBatch", d, isReceiptLost, func() error {
+		_, err := r.settler.deletes.Do(ctx, d.ReceiptHandle)
+		return err
+	})
+	return err == nil || isReceiptLost(err)
+}
+
+// release makes a message visible again after a delay. Heartbeats for it have ended before:
+// one that came later would hide it again. Once its visibility timeout is over there is
+// nothing to release: a standard queue would take the old receipt handle, and show the
+// delivery that another worker has.
+func (r *run) release(d *delivery, after time.Duration) {
+	if d.isLost(time.Now()) {
+		r.log.Warn("message not released: its visibility timeout is over", "name", d.name(), "message_id", d.ID)
+		return
+	}
+	left := time.Until(d.holdEnd()).Truncate(time.Second) // what is sent is rounded up
+	after = max(0, min(after, left))
+	_ = r.insist("ChangeMessageVisibilityBatch", d, isReceiptLost, func() error { // insist logs it; there is no more to do
+		return d.setVisibility(r.calls, after, func() { d.over = true })
+	})
+}
+
+// setVisibility changes when the message becomes visible, and calls done when SQS has
+// answered. No heartbeat is under way meanwhile.
+func (d *delivery) setVisibility(ctx context.Context, after time.Duration, done func()) error {
+	select {
+	case d.visibility <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-d.visibility }()
+	_, err := d.run.settler.changes.Do(ctx, change{d.ReceiptHandle, after, false})
+	if err == nil {
+		done()
+	}
+	return err
+}
+
+// insist makes a call until it succeeds, can never succeed (final), or the consumer has no
+// time left; between tries the heartbeat keeps the message.
+func (r *run) insist(operation string, d *delivery, final func(error) bool, call func() error) error {
+	for try := 0; ; try++ {
+		err := call()
+		if err == nil {
+			return nil
+		}
+		if final(err) || !r.waitTogether(d, try) {
+			r.log.Warn("message left to its visibility timeout", "name", d.name(), "message_id", d.ID,
+				"operation", operation, "error", err)
+			return err
+		}
+	}
+}
+
+// waitTogether waits until the next try. A stop that begins meanwhile has less time. It
+// reports false when there is no time left at all.
+func (r *run) waitTogether(d *delivery, try int) bool {
+	if !r.isStopping() && backoff.Sleep(r.untilStop, r.untilTogether(d, try)) == nil {
+		return true
+	}
+	return backoff.Sleep(r.calls, r.untilTogether(d, try)) == nil
+}
+
+// untilTogether is how long to wait before the next try. It ends at a moment that is the
+// same for all that wait, so that they share their calls again, and another one in each
+// process.
+func (r *run) untilTogether(d *delivery, try int) time.Duration {
+	every := doubled(250*time.Millisecond, try, maxAckBackoff)
+	if r.isStopping() {
+		every = min(every, time.Second) // there may not be time for more than a few
+	}
+	spread := time.Duration(d.number) % time.Millisecond // in the order of arrival, by less than a call takes
+	return every - time.Since(r.begun)%every + spread
+}
+
+// deleteEarly is [Message.Delete].
+func (d *delivery) deleteEarly(ctx context.Context) error {
+	_, err := d.run.settler.deletes.Do(ctx, d.ReceiptHandle)
+	if err != nil && !isReceiptLost(err) {
+		return err
+	}
+	d.deleted.Store(true)
+	d.run.heartbeat.remove(d)
+	return nil
+}
+
+// extendTo is [Message.Extend].
+func (d *delivery) extendTo(ctx context.Context, extend time.Duration) error {
+	if extend <= 0 {
+		return errors.New("consumer: extend: the time must be positive")
+	}
+	now := time.Now()
+	extend = max(0, min(extend, d.holdEnd().Sub(now).Truncate(time.Second)))
+	until := now.Add(extend)
+	return d.setVisibility(ctx, extend, func() { d.visibleAt.Store(until.UnixNano()) })
+}

@@ -1,0 +1,381 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/sqsonce/sqsonce/internal/batch"
+)
+
+// Queue is what the consumer calls. A *[sqs.Client] is one.
+type Queue interface {
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+}
+
+var _ Queue = (*sqs.Client)(nil)
+
+// batchSize is what one SQS call can carry, and what one receive can bring.
+const batchSize = 10
+
+// maxHold is how long SQS lets a message stay invisible after one receive.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+const maxHold = 12 * time.Hour
+
+// client makes the calls to SQS.
+type client struct {
+	queue Queue
+	cfg   Config
+	hooks hooks
+	log   *slog.Logger
+}
+
+// systemAttributes are asked for by name; "All" would bring more than is used.
+var systemAttributes = []types.MessageSystemAttributeName{
+	types.MessageSystemAttributeNameApproximateReceiveCount,
+	types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
+	types.MessageSystemAttributeNameSentTimestamp,
+	types.MessageSystemAttributeNameMessageGroupId,
+	types.MessageSystemAttributeNameMessageDeduplicationId,
+	types.MessageSystemAttributeNameSequenceNumber,
+	types.MessageSystemAttributeNameAWSTraceHeader,
+}
+
+// received is the answer to a receive.
+type received struct {
+	messages  []types.Message
+	begun     bool          // the answer has begun to come in
+	asked     time.Time     // when the call was made
+	handedOut time.Time     // when the answer began to come in, or was there
+	waited    time.Duration // between the two
+	transfer  time.Duration // from then on
+}
+
+// receive makes one long poll. It is given up for silence, not for its length: when the
+// answer has not begun in time, or nothing more of it has come in for a while. Alive is
+// called with each piece that comes in.
+func (c *client) receive(ctx context.Context, q request, alive func()) (received, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	in := &sqs.ReceiveMessageInput{
+		QueueUrl:                    &c.cfg.QueueURL,
+		MaxNumberOfMessages:         int32(q.n),
+		VisibilityTimeout:           wholeSecondsUp(c.cfg.Visibility),
+		WaitTimeSeconds:             wholeSecondsUp(c.cfg.PollWait),
+		MessageSystemAttributeNames: systemAttributes,
+		MessageAttributeNames:       []string{"All"},
+	}
+	if c.cfg.fifo() {
+		// A retry then gets the answer that was lost, instead of leaving its messages, and
+		// their groups, behind for a visibility timeout.
+		in.ReceiveRequestAttemptId = &q.attempt
+	}
+	start := time.Now()
+	line := &watchedLine{alive: alive}
+	line.silence = time.AfterFunc(c.cfg.PollWait+pollGrace, func() { cancel(errSilent) })
+	defer line.silence.Stop()
+	out, err := c.queue.ReceiveMessage(ctx, in, line.watch)
+	end := time.Now()
+	begun := line.begunAt()
+	got := received{begun: !begun.IsZero(), asked: start, handedOut: begun}
+	if begun.IsZero() {
+		got.handedOut = end
+	}
+	got.waited, got.transfer = got.handedOut.Sub(start), end.Sub(got.handedOut)
+	if err != nil {
+		if errors.Is(context.Cause(ctx), errSilent) {
+			err = fmt.Errorf("%w: %w", errSilent, err)
+		}
+		return got, err
+	}
+	got.messages = out.Messages
+	c.hooks.received(len(out.Messages), end.Sub(start))
+	return got, nil
+}
+
+var errSilent = errors.New("the line was silent for too long")
+
+// watchedLine notices when an answer begins to come in, and each piece of it.
+type watchedLine struct {
+	next    sqs.HTTPClient
+	silence *time.Timer
+	alive   func()
+
+	mu    sync.Mutex
+	begun time.Time // guarded by mu; of the answer that came last
+}
+
+// watch makes a call go over the line.
+func (w *watchedLine) watch(o *sqs.Options) {
+	if o.HTTPClient != nil {
+		w.next = o.HTTPClient
+		o.HTTPClient = w
+	}
+}
+
+// Do implements the SDK's HTTP client.
+func (w *watchedLine) Do(r *http.Request) (*http.Response, error) {
+	resp, err := w.next.Do(r)
+	if err != nil {
+		return resp, err
+	}
+	w.mu.Lock()
+	w.begun = time.Now()
+	w.mu.Unlock()
+	w.silence.Reset(pollGrace)
+	resp.Body = &watchedBody{resp.Body, w}
+	return resp, nil
+}
+
+func (w *watchedLine) begunAt() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.begun
+}
+
+type watchedBody struct {
+	io.ReadCloser
+	line *watchedLine
+}
+
+// Read implements [io.Reader].
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.line.silence.Reset(pollGrace)
+		b.line.alive()
+	}
+	return n, err
+}
+
+// toMessage reads what SQS sent. An attribute that is missing or malformed leaves its zero
+// value; a receive count is at least 1.
+func (c *client) toMessage(m types.Message, redrive redrivePolicy) Message {
+	count, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
+	count = max(1, count)
+	return Message{
+		ID:             aws.ToString(m.MessageId),
+		Body:           aws.ToString(m.Body),
+		ReceiptHandle:  aws.ToString(m.ReceiptHandle),
+		ReceiveCount:   count,
+		LastReceive:    redrive.maxReceives > 0 && count >= redrive.maxReceives,
+		SentAt:         epochMillis(m.Attributes["SentTimestamp"]),
+		FirstReceived:  epochMillis(m.Attributes["ApproximateFirstReceiveTimestamp"]),
+		GroupID:        m.Attributes["MessageGroupId"],
+		DedupID:        m.Attributes["MessageDeduplicationId"],
+		SequenceNumber: m.Attributes["SequenceNumber"],
+		TraceHeader:    m.Attributes["AWSTraceHeader"],
+		QueueURL:       c.cfg.QueueURL,
+		Attributes:     m.MessageAttributes,
+	}
+}
+
+func epochMillis(s string) time.Time {
+	ms, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+// wholeSecondsUp is d in SQS's unit, rounded up.
+func wholeSecondsUp(d time.Duration) int32 {
+	return int32(min(math.MaxInt32, (d+time.Second-1)/time.Second))
+}
+
+// change is a new visibility timeout for a receipt.
+type change struct {
+	receipt    string
+	visibility time.Duration
+	beat       bool // a heartbeat: it goes before what makes messages visible again
+}
+
+type entryAnswer = batch.Answer[struct{}]
+
+// delete makes one DeleteMessageBatch call.
+func (c *client) delete(ctx context.Context, receipts []string) []entryAnswer {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	entries := make([]types.DeleteMessageBatchRequestEntry, len(receipts))
+	for i := range receipts {
+		entries[i] = types.DeleteMessageBatchRequestEntry{Id: position(i), ReceiptHandle: &receipts[i]}
+	}
+	start := time.Now()
+	out, err := c.queue.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &c.cfg.QueueURL, Entries: entries})
+	if err != nil {
+		return c.allFailed("DeleteMessageBatch", len(receipts), err)
+	}
+	done := make([]string, len(out.Successful))
+	for i, s := range out.Successful {
+		done[i] = aws.ToString(s.Id)
+	}
+	return c.answers("DeleteMessageBatch", start, len(receipts), done, out.Failed)
+}
+
+// change makes one ChangeMessageVisibilityBatch call.
+func (c *client) change(ctx context.Context, changes []change) []entryAnswer {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(changes))
+	for i := range changes {
+		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: position(i), ReceiptHandle: &changes[i].receipt, VisibilityTimeout: wholeSecondsUp(changes[i].visibility),
+		}
+	}
+	start := time.Now()
+	out, err := c.queue.ChangeMessageVisibilityBatch(ctx,
+		&sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &c.cfg.QueueURL, Entries: entries})
+	if err != nil {
+		return c.allFailed("ChangeMessageVisibilityBatch", len(changes), err)
+	}
+	done := make([]string, len(out.Successful))
+	for i, s := range out.Successful {
+		done[i] = aws.ToString(s.Id)
+	}
+	return c.answers("ChangeMessageVisibilityBatch", start, len(changes), done, out.Failed)
+}
+
+// position is the entry id of the i-th entry of a batch. Ids of messages may meet in one
+// call, when one was redelivered.
+func position(i int) *string { return &positions[i] }
+
+var positions = func() (ids [batchSize]string) {
+	for i := range ids {
+		ids[i] = strconv.Itoa(i)
+	}
+	return ids
+}()
+
+// answers sorts the outcome of a batch call by entry. An entry that the call does not
+// mention has failed too.
+func (c *client) answers(
+	operation string, start time.Time, n int, done []string, failed []types.BatchResultErrorEntry,
+) []entryAnswer {
+	result := each(n, batch.ErrNoAnswer)
+	for _, id := range done {
+		if i, err := strconv.Atoi(id); err == nil && i >= 0 && i < n {
+			result[i].Err = nil
+		}
+	}
+	for _, f := range failed {
+		if i, err := strconv.Atoi(aws.ToString(f.Id)); err == nil && i >= 0 && i < n {
+			result[i].Err = &entryError{aws.ToString(f.Code), aws.ToString(f.Message)}
+		}
+	}
+	bad := 0
+	for _, a := range result {
+		if a.Err != nil {
+			bad++
+			c.failed(operation, a.Err)
+		}
+	}
+	c.hooks.answered(operation, n, bad, time.Since(start))
+	return result
+}
+
+// allFailed is the outcome of a call that failed as a whole.
+func (c *client) allFailed(operation string, n int, err error) []entryAnswer {
+	c.failed(operation, err)
+	return each(n, err)
+}
+
+// each is the same answer for n entries.
+func each(n int, err error) []entryAnswer {
+	result := make([]entryAnswer, n)
+	for i := range result {
+		result[i].Err = err
+	}
+	return result
+}
+
+// failed tells of a call that failed, or of an entry of one.
+func (c *client) failed(operation string, err error) {
+	if !isReceiptLost(err) { // that is told by the code that knows whether it matters
+		c.log.Warn("SQS call failed", "operation", operation, "error", err)
+	}
+	c.hooks.failed(operation, err)
+}
+
+// entryError is the failure of one entry of a batch.
+type entryError struct{ code, message string }
+
+func (e *entryError) Error() string { return fmt.Sprintf("%s: %s", e.code, e.message) }
+
+// errorCode returns SQS's code for an error, without the prefix of the query protocol.
+func errorCode(err error) string {
+	code := ""
+	if e, ok := errors.AsType[*entryError](err); ok {
+		code = e.code
+	} else if e, ok := errors.AsType[smithy.APIError](err); ok {
+		code = e.ErrorCode()
+	}
+	return strings.TrimPrefix(code, "AWS.SimpleQueueService.")
+}
+
+// isReceiptLost reports whether SQS says that the receipt is not good any more: the message
+// was deleted, became visible, or was received again. It goes by code, because a throttled
+// entry is the sender's fault to SQS as well.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+func isReceiptLost(err error) bool {
+	if _, ok := errors.AsType[*entryError](err); !ok {
+		return false
+	}
+	switch errorCode(err) {
+	case "ReceiptHandleIsInvalid", "MessageNotInflight",
+		"InvalidParameterValue": // what an expired handle of a FIFO queue is called
+		return true
+	}
+	return false
+}
+
+// isFatal reports whether a call to the queue cannot succeed later.
+func isFatal(err error) bool {
+	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
+		return true
+	}
+	if _, ok := errors.AsType[*entryError](err); ok {
+		return false
+	}
+	switch errorCode(err) {
+	case "AccessDenied", "AccessDeniedException", "InvalidAddress", "NonExistentQueue":
+		return true
+	}
+	return false
+}
+
+// isRefused reports whether SQS will not take this message in this queue. Errors of the
+// queue's key have two names: the shape's, and with a dot the one of the query protocol,
+// which the SDK prefers.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors
+func isRefused(err error) bool {
+	if isFatal(err) {
+		return true
+	}
+	switch code := errorCode(err); code {
+	case "InvalidMessageContents", "InvalidParameterValue", "MissingParameter", "InvalidAttributeValue",
+		"UnsupportedOperation", "BatchRequestTooLong", "AccessDenied", "AccessDeniedException":
+		return true
+	case "KmsThrottled", "KMS.ThrottlingException":
+		return false
+	default:
+		return strings.HasPrefix(code, "Kms") || strings.HasPrefix(code, "KMS.")
+	}
+}
