@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sqsonce/sqsonce/failure"
 )
 
 // admission decides when the handler of a message may be called. A message asks for a
@@ -297,9 +299,9 @@ func (a *admission) leave(d *delivery, end Disposition) {
 			if d.ticket.outage == 0 {
 				d.ticket.outage = a.outages
 			}
-		case end.Action == Delete || end.Failure:
-			// It answered, if only with a failure of its own. What has been reported down
-			// may be down all the same: its reporter has the say.
+		case end.Action == Delete || end.Failure && !failure.Is(end.Err, failure.Left.Left):
+			// It answered, if only with a failure of its own; an attempt that has left did not.
+			// What has been reported down may be down all the same: its reporter has the say.
 			a.failing = false
 		}
 		if end.Action == Delete && a.limit < a.slots {

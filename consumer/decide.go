@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"time"
+
+	"github.com/sqsonce/sqsonce/failure"
 )
 
 // Action is what is done with a message after its handler has returned.
@@ -102,19 +104,19 @@ func Decide(err error, m Message, l Limits) Disposition {
 	switch {
 	case err == nil:
 		return Disposition{Action: Delete}
-	case is(err, keeper.Keep):
+	case failure.Is(err, failure.Keep.Keep):
 		return decideKeep(err, m, l)
-	case is(err, refuser.Refused):
+	case failure.Is(err, failure.Refused.Refused):
 		return decideRefused(err, m, l)
-	case is(err, unavailabler.Unavailable):
+	case failure.Is(err, failure.Unavailable.Unavailable):
 		return decideUnavailable(err, m, l)
-	case is(err, leaver.Left):
+	case failure.Is(err, failure.Left.Left):
 		return decideLeft(err, m, l)
-	case is(err, snoozer.Snoozed):
+	case failure.Is(err, failure.Snoozed.Snoozed):
 		return decideSnoozed(err, m, l)
-	case is(err, deferrer.Deferred):
+	case failure.Is(err, failure.Deferred.Deferred):
 		return decideDeferred(err, m, l)
-	case is(err, permanenter.Permanent):
+	case failure.Is(err, failure.Permanent.Permanent):
 		return deadLetter(err, m, "rejected")
 	case l.Stopping && (errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped)):
 		if m.LastReceive {
@@ -168,6 +170,9 @@ func decideLeft(err error, m Message, l Limits) Disposition {
 	if !l.InPlace && !m.LastReceive {
 		return d
 	}
+	if l.Over && m.LastReceive {
+		return deadLetter(err, m, reasonParkedAtStop)
+	}
 	d.Action = Park
 	return wait(m, l, d)
 }
@@ -198,7 +203,7 @@ func wait(m Message, l Limits, d Disposition) Disposition {
 // unmoved is d, or a dead letter if the error gives a reason: SQS's own move, with the
 // next receive, would come without it.
 func unmoved(err error, m Message, d Disposition) Disposition {
-	if e, ok := errors.AsType[reasoner](err); ok && e.Reason() != "" {
+	if e, ok := errors.AsType[failure.Reason](err); ok && e.Reason() != "" {
 		d = deadLetter(err, m, "")
 		d.Failure = false
 	}
@@ -222,13 +227,13 @@ func decideDeferred(err error, m Message, l Limits) Disposition {
 
 func deadLetter(err error, m Message, reason string) Disposition {
 	d := Disposition{Action: DeadLetter, Reason: reason, Err: err, Attempts: m.ReceiveCount, Failure: true}
-	if e, ok := errors.AsType[reasoner](err); ok && e.Reason() != "" {
+	if e, ok := errors.AsType[failure.Reason](err); ok && e.Reason() != "" {
 		d.Reason = e.Reason()
 	}
-	if is(err, deferrer.Deferred) || is(err, snoozer.Snoozed) {
+	if failure.Is(err, failure.Deferred.Deferred) || failure.Is(err, failure.Snoozed.Snoozed) {
 		d.Reason, d.Failure = reason, false
 	}
-	if e, ok := errors.AsType[attempter](err); ok {
+	if e, ok := errors.AsType[failure.AttemptsCounted](err); ok {
 		d.Attempts = e.AttemptsCounted()
 	}
 	return d
@@ -243,16 +248,10 @@ func failureDelay(err error, m Message, l Limits) time.Duration {
 }
 
 func retryAfter(err error) time.Duration {
-	if e, ok := errors.AsType[retryAfterer](err); ok {
+	if e, ok := errors.AsType[failure.RetryAfter](err); ok {
 		return max(0, e.RetryAfter())
 	}
 	return 0
-}
-
-// is reports whether an error in err's tree has the behaviour and shows it.
-func is[T error](err error, behaviour func(T) bool) bool {
-	e, ok := errors.AsType[T](err)
-	return ok && behaviour(e)
 }
 
 // doubled returns d doubled n times, at most limit.

@@ -25,65 +25,6 @@ var (
 	errNoReceipt = errors.New("message did not come from a running consumer")
 )
 
-// Behaviour that a handler's error may have, asked for by method so that the packages
-// that return such errors need not import this one.
-type (
-	// retryAfterer says how long to wait before the next try.
-	retryAfterer interface {
-		error
-		RetryAfter() time.Duration
-	}
-	// permanenter says that no retry can cure it.
-	permanenter interface {
-		error
-		Permanent() bool
-	}
-	// deferrer says that it is no failure: another attempt is at work.
-	deferrer interface {
-		error
-		Deferred() bool
-	}
-	// snoozer says that it is no failure: the time for the message has not come.
-	snoozer interface {
-		error
-		Snoozed() bool
-	}
-	// leaver says that the attempt is over here, and may be at work elsewhere until
-	// RetryAfter.
-	leaver interface {
-		error
-		Left() bool
-	}
-	// keeper says that the message must be left as it is: its outcome belongs to another
-	// attempt, or is not recorded.
-	keeper interface {
-		error
-		Keep() bool
-	}
-	// unavailabler says that something the handler depends on is down and that nothing was
-	// counted against the message.
-	unavailabler interface {
-		error
-		Unavailable() bool
-	}
-	// refuser says that what the handler depends on wants fewer requests: nothing has
-	// happened, and nothing was counted.
-	refuser interface {
-		error
-		Refused() bool
-	}
-	// reasoner names the error in a dead-letter queue, in a few words.
-	reasoner interface {
-		error
-		Reason() string
-	}
-	// attempter knows how many attempts were counted.
-	attempter interface {
-		error
-		AttemptsCounted() int
-	}
-)
-
 // RetryAfter returns err, which must not be nil, as a failure whose message is tried again
 // after d, at most 12 hours, in place of the backoff. It counts like any other failure.
 func RetryAfter(err error, d time.Duration) error { return &retryAfterError{err, d} }

@@ -139,7 +139,7 @@ func TestFIFOHeadLostAlone(t *testing.T) {
 		err     error // of the head's handler, once the head is elsewhere
 		before  string
 	}{
-		{"done after all", false, nil, "a a:done b c"},
+		{"done after all", false, nil, "a a:done"},
 		{"failed", false, errBoom, "a a:failed"},
 		{"failed for good", false, failure{permanent: true}, "a a:failed"},
 		{"cancelled", true, errBoom, "a a:cancelled"},

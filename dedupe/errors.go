@@ -238,7 +238,10 @@ func (e *leftRunning) Unwrap() []error {
 	return []error{e.err}
 }
 
-// Deferred reports true: until the work elsewhere is over, trying again is no use.
+// Left reports true: until the work elsewhere is over, trying again is no use.
+func (e *leftRunning) Left() bool { return true }
+
+// Deferred reports true, for the same reason.
 func (e *leftRunning) Deferred() bool { return true }
 
 // RetryAfter returns how long the name stays held.

@@ -65,7 +65,8 @@ func judge(h handled, lastDelivery, hold bool) ending {
 
 // uncounted reports whether err says that the attempt does not count.
 func uncounted(err error) bool {
-	return isDown(err) || failure.Is(err, failure.Deferred.Deferred)
+	return isDown(err) || failure.Is(err, failure.Deferred.Deferred) ||
+		failure.Is(err, failure.Refused.Refused) || failure.Is(err, failure.Snoozed.Snoozed)
 }
 
 // isDown reports whether err says that something the work needs is down.

@@ -12,8 +12,8 @@
 //
 // For each interface, "guard" says how the attempt's record ends and "pool" what
 // happens to the message. If several apply, the guard judges in the order Permanent,
-// Down, Unavailable, Deferred; the pool in the order Keep, Unavailable, Deferred,
-// Permanent.
+// Down, Unavailable, Deferred, Refused, Snoozed; the pool in the order Keep, Refused,
+// Unavailable, Left, Snoozed, Deferred, Permanent.
 package failure
 
 import (
@@ -55,6 +55,36 @@ type Unavailable interface {
 type Deferred interface {
 	error
 	Deferred() bool
+}
+
+// Refused says that something the work needs wants fewer requests, such as an HTTP
+// target that answers 429. Nothing was done.
+//
+// Guard: the attempt is released and does not count. Pool: the message waits in the
+// worker for RetryAfter and is the next to be handled then; messages are begun more
+// slowly.
+type Refused interface {
+	error
+	Refused() bool
+}
+
+// Snoozed says that the time for the work has not come. It is no failure.
+//
+// Guard: the attempt is released and does not count. Pool: the message waits in the
+// worker for RetryAfter.
+type Snoozed interface {
+	error
+	Snoozed() bool
+}
+
+// Left says that the attempt is over here, that it counts, and that nothing can be
+// done about the message until RetryAfter.
+//
+// Pool: the message is released for exactly as long. On its last receive, and at the
+// head of a FIFO group, it waits in the worker.
+type Left interface {
+	error
+	Left() bool
 }
 
 // RetryAfter says how long to wait before the next try. Zero or less means that
