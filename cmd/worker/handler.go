@@ -58,9 +58,9 @@ func (q *queueWorker) newPool() error {
 		}
 	}
 	pooling := c.poolConfig(q.back, q.log)
-	pooling.Hooks = q.history.ConsumerHooks(q.telemetry.ConsumerHooks())
-	pooling.Name = q.history.Names(sqsonce.NameOf(keys))
-	handler := consumer.Chain(dedupe.Wrap(guard, q.history.Keys(sqsonce.Keys(keys)), noted(q.telemetry, q.log, do)),
+	pooling.Name = sqsonce.NameOf(keys)
+	pooling.Hooks = q.history.ConsumerHooks(pooling.Name, q.telemetry.ConsumerHooks())
+	handler := consumer.Chain(dedupe.Wrap(guard, sqsonce.Keys(keys), noted(q.telemetry, q.log, do)),
 		q.telemetry.Middleware(), protected(q.protector))
 	if q.pool, err = consumer.New(q.back.queue, handler, pooling); err != nil {
 		return err

@@ -170,7 +170,8 @@ type FlightRow struct {
 	Phase       string `json:"phase"`
 	Receive     int    `json:"receive"`
 	LastReceive bool   `json:"last_receive"`
-	Attempt     int    `json:"attempt,omitempty"` // of the attempt that is at work on its name
+	WaitsFor    string `json:"waits_for,omitempty"` // id of the message whose attempt has the name
+	Attempt     int    `json:"attempt,omitempty"`   // of its own attempt at work
 	Fence       int64  `json:"fence,omitempty,string"`
 	Received    int64  `json:"received"`              // epoch ms
 	VisibleAt   int64  `json:"visible_at,omitempty"`  // epoch ms, unless extended
@@ -178,26 +179,47 @@ type FlightRow struct {
 }
 
 // flightRows joins what the pool and the guard know of the messages that are
-// here, and returns how many there are in all.
+// here, and returns how many there are in all. A message in a slot whose name is
+// held by the attempt of another one waits for that.
 func (h *History) flightRows(flights []Flight) ([]FlightRow, int) {
 	rows := make([]FlightRow, len(flights))
+	holders := make(map[string]string) // message ids by name
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for _, id := range h.guarded.Keys() {
+		if g, _ := h.guarded.Peek(id); g.attempt != (hold{}) {
+			holders[g.name] = id
+		}
+	}
 	for i, f := range flights {
-		name, known := h.nameOf(f.ID)
-		if !known {
-			name = f.Name
+		name := f.Name
+		g, known := h.guarded.Peek(f.ID)
+		if known {
+			name = g.name
 		}
 		rows[i] = FlightRow{
 			Name: clip(name, maxNameKept), ID: clip(f.ID, maxIDShown), Phase: f.Phase, Receive: f.ReceiveCount, LastReceive: f.LastReceive,
 			Received: epoch(f.Received), VisibleAt: epoch(f.VisibleAt),
 		}
-		if held, ok := h.heldBy(name); ok && f.Phase == "running" {
-			rows[i].Attempt, rows[i].Fence, rows[i].LeaseUntil = held.attempt, held.fence, epoch(held.until)
+		if f.Phase != phaseRunning {
+			continue
+		}
+		holder := holders[name]
+		switch {
+		case known && g.attempt != (hold{}):
+			rows[i].Attempt, rows[i].Fence, rows[i].LeaseUntil = g.attempt.attempt, g.attempt.fence, epoch(g.attempt.until)
+		case holder != "" && holder != f.ID:
+			rows[i].Phase, rows[i].WaitsFor = phaseWaiting, clip(holder, maxIDShown)
 		}
 	}
 	return rows, max(h.aloft, len(flights))
 }
+
+// Phases of a message in a slot.
+const (
+	phaseRunning = "running"
+	phaseWaiting = "waiting" // for the attempt of another message
+)
 
 // recent returns the last n outcomes, the newest first.
 func (h *History) recent(n int) []Outcome {

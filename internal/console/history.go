@@ -8,11 +8,14 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
 // Bounds of what a [History] keeps, however many messages go by. Buckets and
-// rings come to less than a mebibyte. The maps follow the messages that are
+// rings come to less than a mebibyte. The verdicts follow the messages that are
 // here: some hundred kibibytes for a hundred slots, and at most about 8 MiB.
 const (
 	bucketTime   = 5 * time.Second
@@ -20,9 +23,8 @@ const (
 	maxOutcomes  = 200
 	maxEvents    = 1024
 	maxFailures  = 64
-	maxAloft     = 8192 // messages whose name is kept while they are here
-	maxSame      = 16   // deliveries of one of them at once
-	maxSaid      = 16   // verdicts on one name
+	maxMessages  = 8192 // messages of which the guard's verdict is kept
+	maxVerdicts  = 16   // of one message
 	maxWatches   = 8
 	maxErrorKept = 400 // bytes
 	maxIDShown   = 100 // bytes; SQS's have 36
@@ -40,7 +42,7 @@ const (
 	countRecorded // duplicates answered from the record
 	countCached   // duplicates answered from memory
 	countJoined   // duplicates answered by the attempt they joined
-	countDeferred // duplicates told to come again
+	countDeferred // duplicates deferred
 	countEnded    // messages deleted or dead-lettered
 	countCalls    // calls to AWS
 	counters
@@ -67,8 +69,8 @@ type gaugeReading struct {
 
 // History is the worker's last quarter of an hour, and its last outcomes,
 // failures and events by name. Feed it through [History.ConsumerHooks],
-// [History.DedupeHooks], [History.Keys] and [History.CountCalls]. It is safe
-// for concurrent use, and starts no goroutine.
+// [History.DedupeHooks] and [History.CountCalls]. It is safe for concurrent use,
+// and starts no goroutine.
 type History struct {
 	lease time.Duration
 	since time.Time // when it began
@@ -80,33 +82,22 @@ type History struct {
 	outcomes ring[Outcome]
 	events   ring[event]
 	failures map[string]*Failure
-	keys     map[string]*keyed // by message id: what was keyed and has not ended
-	notes    map[string]*notes // by name: of these, and of attempts at work here
+	guarded  *simplelru.LRU[string, *guarded] // by message id: messages that have not ended
 	aloft    int
 	watches  map[*watch]struct{}
 }
 
-// keyed is a message whose name is known. SQS may have delivered it twice, and
-// both deliveries be here.
-type keyed struct {
-	name       string
-	of         *notes    // of its name
-	deliveries []uint64  // hashes of their receipts
-	one        [1]uint64 // room for them: mostly there is one
-}
-
-// notes is what is known of a name: who holds it, and what the guard said about
-// it and the pool has not told yet.
-type notes struct {
+// guarded is what the guard said about a message that is here. SQS may have
+// delivered the message twice, and both deliveries may be here.
+type guarded struct {
 	name     string
-	messages int  // keyed messages of that name
-	held     hold // by an attempt at work here; zero: by none
-	said     []verdict
+	attempt  hold // at work; zero: none
+	verdicts []verdict
 	one      [1]verdict // room for them: mostly there is one
 }
 
-// verdict is what the guard said about one run, until the pool tells which
-// message it was.
+// verdict is what the guard said about one run of a message's handler. The pool
+// has not yet said what it does with the message.
 type verdict struct {
 	outcome string
 	attempt int
@@ -130,12 +121,14 @@ type event struct {
 // NewHistory returns an empty history. lease is how long a claim or renewal
 // holds a name, from which the countdowns are reckoned.
 func NewHistory(lease time.Duration) *History {
+	messages, err := simplelru.NewLRU[string, *guarded](maxMessages, nil)
+	if err != nil { // only of a size that is not positive
+		panic(err)
+	}
 	return &History{
 		lease: lease, since: time.Now(), seed: maphash.MakeSeed(),
 		outcomes: newRing[Outcome](maxOutcomes), events: newRing[event](maxEvents),
-		failures: make(map[string]*Failure),
-		keys:     make(map[string]*keyed), notes: make(map[string]*notes),
-		watches: make(map[*watch]struct{}),
+		failures: make(map[string]*Failure), guarded: messages, watches: make(map[*watch]struct{}),
 	}
 }
 
@@ -193,91 +186,49 @@ func (h *History) called() {
 	h.bucketAt(time.Now()).counts[countCalls]++
 }
 
-// keyed remembers the name of a message until its last delivery here has ended.
-func (h *History) keyed(id, receipt, name string) {
-	delivery := maphash.String(h.seed, receipt)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	k := h.keys[id]
-	if k == nil {
-		n := h.notes[name]
-		if len(h.keys) >= maxAloft || n == nil && len(h.notes) >= maxAloft {
-			return
-		}
-		// In one piece, and of its own: what is handed in may be part of something larger.
-		both := id + name
-		piece := &struct {
-			keyed
-			notes
-		}{}
-		if n == nil {
-			n = h.noted(&piece.notes, both[len(id):])
-		}
-		n.messages++
-		k = &piece.keyed
-		k.name, k.of, k.deliveries = n.name, n, k.one[:0]
-		h.keys[both[:len(id)]] = k
+// of returns what is known of a message, and begins to remember it; nil without
+// an id. The caller holds mu.
+func (h *History) of(a dedupe.Attempt) *guarded {
+	if a.MessageID == "" {
+		return nil
 	}
-	if !slices.Contains(k.deliveries, delivery) && len(k.deliveries) < maxSame {
-		k.deliveries = append(k.deliveries, delivery)
+	if g, ok := h.guarded.Get(a.MessageID); ok {
+		return g
 	}
+	// Copies: the name may be part of a body.
+	g := &guarded{name: strings.Clone(a.Name)}
+	g.verdicts = g.one[:0]
+	h.guarded.Add(strings.Clone(a.MessageID), g)
+	return g
 }
 
-// noted makes n the notes of a name. The caller holds mu.
-func (h *History) noted(n *notes, name string) *notes {
-	n.name, n.said = name, n.one[:0]
-	h.notes[name] = n
-	return n
-}
-
-// drop forgets notes that are about nothing that is here. The caller holds mu.
-func (h *History) drop(n *notes) {
-	if n.messages == 0 && n.held == (hold{}) {
-		delete(h.notes, n.name)
-	}
-}
-
-// nameOf returns the name of a message that was keyed and has not ended. The
+// judged keeps a verdict until the pool says what it does with the message. The
 // caller holds mu.
-func (h *History) nameOf(id string) (name string, known bool) {
-	if k := h.keys[id]; k != nil {
-		return k.name, true
+func (h *History) judged(a dedupe.Attempt, v verdict) {
+	if g := h.of(a); g != nil && len(g.verdicts) < maxVerdicts {
+		g.verdicts = append(g.verdicts, v)
 	}
-	return "", false
 }
 
-// claimed tells that an attempt holds the name from now on.
-func (h *History) claimed(name string, attempt int, fence int64) {
+// claimed counts an attempt that holds its name from now on.
+func (h *History) claimed(a dedupe.Attempt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	n := h.notes[name]
-	if n == nil && len(h.notes) < maxAloft {
-		n = h.noted(&notes{}, strings.Clone(name))
+	if g := h.of(a); g != nil {
+		g.attempt = hold{a.Number, int64(a.Fence), now.Add(h.lease)}
 	}
-	if n != nil {
-		n.held = hold{attempt, fence, now.Add(h.lease)}
-	}
-	h.note(name, Event{Kind: "claimed", Attempt: attempt, Fence: fence}, now)
-	h.tell(name, func(w *watch) { w.running++ })
+	h.note(a.Name, Event{Kind: "claimed", Attempt: a.Number, Fence: int64(a.Fence)}, now)
+	h.count(a.Name, func(w *watch) { w.running++ })
 }
 
-// renewed tells that the lease of a name was extended.
-func (h *History) renewed(name string, fence int64) {
+// renewed puts off the end of an attempt's lease.
+func (h *History) renewed(a dedupe.Attempt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if held, ok := h.heldBy(name); ok && held.fence == fence {
-		h.notes[name].held.until = time.Now().Add(h.lease)
+	if g, ok := h.guarded.Get(a.MessageID); ok && g.attempt.fence == int64(a.Fence) {
+		g.attempt.until = time.Now().Add(h.lease)
 	}
-}
-
-// heldBy returns the attempt at work here that holds a name. The caller holds mu.
-func (h *History) heldBy(name string) (held hold, ok bool) {
-	n := h.notes[name]
-	if n == nil || n.held == (hold{}) {
-		return hold{}, false
-	}
-	return n.held, true
 }
 
 // happened notes something that is neither the beginning nor the end of an attempt.
@@ -287,8 +238,8 @@ func (h *History) happened(name, kind, detail string) {
 	h.note(name, Event{Kind: kind, Detail: clip(detail, maxErrorKept)}, time.Now())
 }
 
-// settled tells how an attempt ended.
-func (h *History) settled(name string, attempt int, fence int64, outcome string, took time.Duration, err error) {
+// settled records how an attempt ended.
+func (h *History) settled(a dedupe.Attempt, outcome string, took time.Duration, err error) {
 	detail := ""
 	if err != nil {
 		detail = clip(err.Error(), maxErrorKept)
@@ -296,19 +247,17 @@ func (h *History) settled(name string, attempt int, fence int64, outcome string,
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if held, ok := h.heldBy(name); ok && held.fence == fence { // else a later attempt has it
-		n := h.notes[name]
-		n.held = hold{}
-		h.drop(n)
+	if g := h.of(a); g != nil && g.attempt.fence == int64(a.Fence) { // else another delivery's attempt
+		g.attempt = hold{}
 	}
 	b := h.bucketAt(now)
 	b.handle.add(took)
 	if outcome == "completed" {
 		b.counts[countHandled]++
 	}
-	h.note(name, Event{Kind: outcome, Attempt: attempt, Fence: fence, TookMS: millis(took), Detail: detail}, now)
-	h.expect(name, verdict{outcome, attempt, fence, took})
-	h.tell(name, func(w *watch) {
+	h.note(a.Name, Event{Kind: outcome, Attempt: a.Number, Fence: int64(a.Fence), TookMS: millis(took), Detail: detail}, now)
+	h.judged(a, verdict{outcome, a.Number, int64(a.Fence), took})
+	h.count(a.Name, func(w *watch) {
 		w.running--
 		if outcome == "completed" {
 			w.handled++
@@ -318,9 +267,9 @@ func (h *History) settled(name string, attempt int, fence int64, outcome string,
 	})
 }
 
-// suppressed tells that a duplicate did not run. kind is recorded, cached,
+// suppressed records that a duplicate did not run. kind is recorded, cached,
 // joined or deferred.
-func (h *History) suppressed(name, kind string) {
+func (h *History) suppressed(a dedupe.Attempt, kind string) {
 	counter := map[string]int{"cached": countCached, "joined": countJoined, "deferred": countDeferred}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -330,9 +279,9 @@ func (h *History) suppressed(name, kind string) {
 		which = countRecorded
 	}
 	h.bucketAt(now).counts[which]++
-	h.note(name, Event{Kind: kind}, now)
-	h.expect(name, verdict{outcome: kind})
-	h.tell(name, func(w *watch) {
+	h.note(a.Name, Event{Kind: kind}, now)
+	h.judged(a, verdict{outcome: kind})
+	h.count(a.Name, func(w *watch) {
 		if kind == "deferred" {
 			w.deferred++
 		} else {
@@ -341,73 +290,68 @@ func (h *History) suppressed(name, kind string) {
 	})
 }
 
-// refused tells that nothing ran, and why.
-func (h *History) refused(name, reason string) {
+// refused records that nothing ran, and why.
+func (h *History) refused(a dedupe.Attempt, reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.note(name, Event{Kind: "refused", Detail: reason}, time.Now())
-	h.expect(name, verdict{outcome: reason})
+	h.note(a.Name, Event{Kind: "refused", Detail: reason}, time.Now())
+	h.judged(a, verdict{outcome: reason})
 }
 
-// handled tells what is done with a message after a run of its handler.
-func (h *History) handled(id, action, reason string, receive int, sentAt time.Time, took time.Duration, failure bool, err error) {
+// handled records what the pool does with a message after a run of its handler.
+// name is for a message that the guard has said nothing about.
+func (h *History) handled(m consumer.Message, d consumer.Disposition, took time.Duration, name func(consumer.Message) string) {
 	text := ""
-	if err != nil {
-		text = clip(err.Error(), maxErrorKept)
+	if d.Err != nil {
+		text = clip(d.Err.Error(), maxErrorKept)
 	}
-	ends := action == actionDelete || action == actionDeadLetter
+	h.mu.Lock()
+	g, known := h.guarded.Get(m.ID)
+	h.mu.Unlock()
+	v := verdict{outcome: d.Action.String(), took: took}
+	of := ""
+	if known {
+		of = g.name
+	} else {
+		of = name(m) // not under mu: it reads the body
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if known {
+		v = g.next(v)
+	}
 	now := time.Now()
-	name, said := "", verdict{outcome: action, took: took}
-	k := h.keys[id]
-	if k != nil {
-		name, said = k.name, k.of.next(said)
-	}
 	b := h.bucketAt(now)
-	b.dwell.add(now.Add(-took).Sub(sentAt))
-	if failure {
+	b.dwell.add(now.Add(-took).Sub(m.SentAt))
+	if d.Failure {
 		b.counts[countFailed]++
-		h.blame(clip(name, maxNameKept), id, text, receive, now)
+		h.blame(clip(of, maxNameKept), m.ID, text, m.ReceiveCount, now)
 	}
-	if ends {
+	if d.Action == consumer.Delete || d.Action == consumer.DeadLetter {
 		b.counts[countEnded]++
-		h.tell(name, func(w *watch) { w.ended++ })
+		h.count(of, func(w *watch) { w.ended++ })
 	}
 	h.seq++
 	h.outcomes.put(Outcome{
-		Seq: h.seq, At: now.UnixMilli(), Name: clip(name, maxNameKept), ID: clip(id, maxIDShown), Outcome: said.outcome, Action: action,
-		Attempt: said.attempt, Fence: said.fence, Receive: receive, TookMS: millis(took), Error: text,
+		Seq: h.seq, At: now.UnixMilli(), Name: clip(of, maxNameKept), ID: clip(m.ID, maxIDShown), Outcome: v.outcome, Action: d.Action.String(),
+		Attempt: v.attempt, Fence: v.fence, Receive: m.ReceiveCount, TookMS: millis(took), Error: text,
 	})
-	if action == actionDeadLetter && k != nil {
-		h.note(name, Event{Kind: "dead-lettered", Detail: clip(reason, maxErrorKept)}, now)
-		h.tell(name, func(w *watch) { w.deadLettered++ })
+	if d.Action == consumer.DeadLetter && of != "" {
+		h.note(of, Event{Kind: "dead-lettered", Detail: clip(d.Reason, maxErrorKept)}, now)
+		h.count(of, func(w *watch) { w.deadLettered++ })
 	}
 }
 
-// ended tells that a delivery is not in this worker any more. With the last one
-// of its name goes what the guard said of it: who comes next has nothing to do
-// with that.
-func (h *History) ended(id, receipt string) {
-	delivery := maphash.String(h.seed, receipt)
+// ended records that a delivery is not in this worker any more. Its verdict was
+// taken by handled before; what is left belongs to another delivery.
+func (h *History) ended(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	b := h.bucketAt(time.Now())
 	h.aloft = max(0, h.aloft-1)
-	b.left = h.aloft
-	k := h.keys[id]
-	if k == nil {
-		return
+	h.bucketAt(time.Now()).left = h.aloft
+	if g, ok := h.guarded.Peek(id); ok && len(g.verdicts) == 0 && g.attempt == (hold{}) {
+		h.guarded.Remove(id)
 	}
-	k.deliveries = slices.DeleteFunc(k.deliveries, func(d uint64) bool { return d == delivery })
-	if len(k.deliveries) > 0 {
-		return
-	}
-	delete(h.keys, id)
-	if k.of.messages--; k.of.messages == 0 {
-		k.of.said = k.of.said[:0]
-	}
-	h.drop(k.of)
 }
 
 // note appends to the trail of a name. The caller holds mu.
@@ -417,22 +361,15 @@ func (h *History) note(name string, e Event, now time.Time) {
 	h.events.put(event{maphash.String(h.seed, name), e})
 }
 
-// expect keeps what the guard said until the pool tells of the message, if one
-// of that name is here. The caller holds mu.
-func (h *History) expect(name string, v verdict) {
-	if n := h.notes[name]; n != nil && n.messages > 0 && len(n.said) < maxSaid {
-		n.said = append(n.said, v)
-	}
-}
-
-// next takes the oldest verdict, or returns instead. The caller holds the
-// history's mu.
-func (n *notes) next(instead verdict) verdict {
-	if len(n.said) == 0 {
+// next takes the oldest verdict on a message, or returns instead. There is more
+// than one only while several deliveries of the message are here. The caller
+// holds the history's mu.
+func (g *guarded) next(instead verdict) verdict {
+	if len(g.verdicts) == 0 {
 		return instead
 	}
-	oldest := n.said[0]
-	n.said = slices.Delete(n.said, 0, 1)
+	oldest := g.verdicts[0]
+	g.verdicts = slices.Delete(g.verdicts, 0, 1)
 	return oldest
 }
 
@@ -477,4 +414,44 @@ func cut(s string, n int) string {
 		n--
 	}
 	return s[:n]
+}
+
+// ring keeps the newest values that were put into it. The zero value keeps
+// none; use newRing.
+type ring[T any] struct {
+	values []T
+	next   int // where the next one goes, once values is full
+}
+
+func newRing[T any](size int) ring[T] { return ring[T]{values: make([]T, 0, size)} }
+
+func (r *ring[T]) put(v T) {
+	if len(r.values) < cap(r.values) {
+		r.values = append(r.values, v)
+		return
+	}
+	r.values[r.next] = v
+	r.next = (r.next + 1) % len(r.values)
+}
+
+// newest returns up to n values, the newest first, as a copy.
+func (r *ring[T]) newest(n int) []T {
+	out := make([]T, 0, min(n, len(r.values)))
+	for i := range r.values {
+		if len(out) == n {
+			break
+		}
+		at := (r.next - 1 - i + 2*len(r.values)) % len(r.values)
+		out = append(out, r.values[at])
+	}
+	return out
+}
+
+// each calls f with every value, the oldest first, until f returns false.
+func (r *ring[T]) each(f func(*T) bool) {
+	for i := range r.values {
+		if !f(&r.values[(r.next+i)%len(r.values)]) {
+			return
+		}
+	}
 }

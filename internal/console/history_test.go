@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -116,11 +117,10 @@ func FuzzClipIsBoundedText(f *testing.F) {
 
 // feed lets one message go by: claimed, run, deleted.
 func feed(h *History, id, name string, took time.Duration) {
-	c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
+	c, d := h.ConsumerHooks(nil, consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 	m := consumer.Message{ID: id, ReceiveCount: 1, SentAt: time.Now()}
 	c.Received(1, 0)
-	_, _ = h.Keys(func(consumer.Message) (dedupe.Key, error) { return dedupe.Key{Name: name}, nil })(m)
-	a := dedupe.Attempt{Name: name, Number: 1, Fence: 7}
+	a := dedupe.Attempt{Name: name, MessageID: id, Number: 1, Fence: 7}
 	d.Claimed(a)
 	time.Sleep(took)
 	d.Settled(a, "completed", took, nil)
@@ -133,7 +133,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHistory(30 * time.Second)
 		time.Sleep(time.Minute)
-		c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
+		c, d := h.ConsumerHooks(nil, consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 		feed(h, "m-1", "order-1", 10*time.Millisecond)
 		for _, kind := range []string{"recorded", "cached", "joined"} {
 			d.Replayed(dedupe.Attempt{Name: "order-1"}, kind)
@@ -142,8 +142,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		h.called()
 		m := consumer.Message{ID: "m-2", ReceiveCount: 3, SentAt: time.Now()}
 		c.Received(1, 0)
-		h.keyed("m-2", "m-2-receipt", "order-2")
-		d.Deferred(dedupe.Attempt{Name: "order-2"}, time.Second)
+		d.Deferred(dedupe.Attempt{Name: "order-2", MessageID: "m-2"}, time.Second)
 		c.Handled(m, consumer.Disposition{Action: consumer.Release, Failure: true, Err: errors.New("card declined")}, time.Second)
 
 		f := h.figures(time.Now())
@@ -202,7 +201,7 @@ func TestSparklinesCoverAQuarterOfAnHour(t *testing.T) {
 			t.Errorf("what was looked at is %+v", last)
 		}
 		for range 15 {
-			h.ended("m", "receipt")
+			h.ended("m")
 		}
 		time.Sleep(10 * time.Second)
 		if got := h.points(time.Now(), 2); len(got) != 2 || got[0].InFlight != 0 || got[1].InFlight != 0 {
@@ -243,12 +242,11 @@ func TestCountdownsFollowClaimsAndRenewals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHistory(30 * time.Second)
 		d := h.DedupeHooks(dedupe.Hooks{})
-		a := dedupe.Attempt{Name: "order-1", Number: 2, Fence: 7}
+		a := dedupe.Attempt{Name: "order-1", MessageID: "m-1", Number: 2, Fence: 7}
 		h.received(1)
-		h.keyed("m-1", "m-1-receipt", "order-1")
 		d.Claimed(a)
 		time.Sleep(10 * time.Second)
-		d.Renewed(dedupe.Attempt{Name: "order-1", Fence: 6}, nil) // somebody else's
+		d.Renewed(dedupe.Attempt{Name: "order-1", MessageID: "m-1", Fence: 6}, nil) // an earlier attempt's
 		d.Renewed(a, errors.New("no answer"))
 		flights := []Flight{{ID: "m-1", Phase: "running", ReceiveCount: 1}, {ID: "m-2", Name: "order-1", Phase: "queued"}}
 		rows, n := h.flightRows(flights)
@@ -264,7 +262,7 @@ func TestCountdownsFollowClaimsAndRenewals(t *testing.T) {
 			t.Errorf("after a renewal %s are left", time.Until(until))
 		}
 		if !h.holdsName("order-1", 7) || h.holdsName("order-1", 8) || h.holdsName("order-2", 7) {
-			t.Error("who holds the name is not known")
+			t.Error("the holder of the name is not known")
 		}
 		d.Settled(a, "completed", time.Second, nil)
 		if h.holdsName("order-1", 7) {
@@ -273,25 +271,69 @@ func TestCountdownsFollowClaimsAndRenewals(t *testing.T) {
 	})
 }
 
-// TestTwoDeliveriesOfAMessageDoNotTakeEachOthersPlace has SQS deliver a message
-// again while its first delivery is still here.
-func TestTwoDeliveriesOfAMessageDoNotTakeEachOthersPlace(t *testing.T) {
+// Only one of several messages of a name runs.
+func TestFlightRows(t *testing.T) {
 	h := NewHistory(30 * time.Second)
-	c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
-	keys := h.Keys(func(consumer.Message) (dedupe.Key, error) { return dedupe.Key{Name: "order-17"}, nil })
+	d := h.DedupeHooks(dedupe.Hooks{})
+	d.Claimed(dedupe.Attempt{Name: "order-1", MessageID: "m-2", Number: 1, Fence: 7})
+	var flights []Flight
+	for _, id := range []string{"m-1", "m-2", "m-3"} {
+		flights = append(flights, Flight{ID: id, Name: "order-1", Phase: "running", ReceiveCount: 1})
+	}
+	flights = append(flights, Flight{ID: "m-4", Name: "order-2", Phase: "running"}, Flight{ID: "m-5", Name: "order-1", Phase: "parked"})
+	rows, _ := h.flightRows(flights)
+	var got []string
+	for _, r := range rows {
+		got = append(got, fmt.Sprintf("%s %s %s %d", r.ID, r.Phase, r.WaitsFor, r.Fence))
+	}
+	want := []string{"m-1 waiting m-2 0", "m-2 running  7", "m-3 waiting m-2 0", "m-4 running  0", "m-5 parked  0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("rows are %q, want %q", got, want)
+	}
+}
+
+// A verdict goes to its own message, in whatever order the pool comes to them.
+func TestVerdict(t *testing.T) {
+	h := NewHistory(30 * time.Second)
+	named := func(m consumer.Message) (string, bool) { return "read of " + m.ID, true }
+	c, d := h.ConsumerHooks(named, consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
+	of := func(id string) dedupe.Attempt {
+		return dedupe.Attempt{Name: "order-1", MessageID: id, Number: 1, Fence: 7}
+	}
+	d.Claimed(of("m-1"))
+	d.Settled(of("m-1"), "completed", time.Second, nil)
+	d.Replayed(dedupe.Attempt{Name: "order-1", MessageID: "m-2"}, "joined")
+	d.Refused(dedupe.Attempt{Name: "order-1", MessageID: "m-3"}, "mismatch")
+	var got []string
+	for _, id := range []string{"m-3", "m-2", "m-4", "m-1"} {
+		m := consumer.Message{ID: id}
+		c.Handled(m, consumer.Disposition{Action: consumer.Delete}, time.Second)
+		c.Ended(m, consumer.Disposition{Action: consumer.Delete})
+		o := h.recent(1)[0]
+		got = append(got, fmt.Sprintf("%s %s %s %d", o.ID, o.Name, o.Outcome, o.Attempt))
+	}
+	want := []string{"m-3 order-1 mismatch 0", "m-2 order-1 joined 0", "m-4 read of m-4 delete 0", "m-1 order-1 completed 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("outcomes are %q, want %q", got, want)
+	}
+	if n := h.guarded.Len(); n != 0 {
+		t.Errorf("%d messages are remembered after their end", n)
+	}
+}
+
+// SQS delivers a message again while its first delivery is still here.
+func TestVerdictOfTwoDeliveries(t *testing.T) {
+	h := NewHistory(30 * time.Second)
+	c, d := h.ConsumerHooks(nil, consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 	first := consumer.Message{ID: "m-1", ReceiptHandle: "a", ReceiveCount: 1}
 	second := consumer.Message{ID: "m-1", ReceiptHandle: "b", ReceiveCount: 2}
-	lost, taken := dedupe.Attempt{Name: "order-17", Number: 1, Fence: 7}, dedupe.Attempt{Name: "order-17", Number: 2, Fence: 8}
+	lost := dedupe.Attempt{Name: "order-17", MessageID: "m-1", Number: 1, Fence: 7}
+	taken := dedupe.Attempt{Name: "order-17", MessageID: "m-1", Number: 2, Fence: 8}
 	row := func() FlightRow {
 		rows, _ := h.flightRows([]Flight{{ID: "m-1", Phase: "running", ReceiveCount: 2}})
 		return rows[0]
 	}
-	c.Received(1, 0)
-	_, _ = keys(first)
 	d.Claimed(lost)
-	c.Received(1, 0)
-	_, _ = keys(second)
-	_, _ = keys(second) // parked, and tried again
 	d.Claimed(taken)
 	d.Settled(lost, "lost", time.Second, nil)
 	c.Handled(first, consumer.Disposition{Action: consumer.Release}, time.Second)
@@ -304,37 +346,29 @@ func TestTwoDeliveriesOfAMessageDoNotTakeEachOthersPlace(t *testing.T) {
 		t.Error("a settled attempt still holds its name")
 	}
 	c.Handled(second, consumer.Disposition{Action: consumer.Delete}, time.Second)
-	d.Refused(dedupe.Attempt{Name: "order-17"}, "mismatch") // nobody will tell which message that was
 	c.Ended(second, consumer.Disposition{Action: consumer.Delete})
-	d.Refused(dedupe.Attempt{Name: "order-17"}, "mismatch") // of an attempt that outlived its message
 	if got := row().Name; got != "" {
 		t.Errorf("after both have ended their name is still %q", got)
 	}
-	if len(h.keys) != 0 || len(h.notes) != 0 {
-		t.Errorf("left are %d messages and %d names", len(h.keys), len(h.notes))
-	}
-
-	third := consumer.Message{ID: "m-3", ReceiptHandle: "c", ReceiveCount: 1}
-	_, _ = keys(third)
-	c.Handled(third, consumer.Disposition{Action: consumer.Release}, time.Second)
-	var told []string
+	var outcomes []string
 	for _, o := range h.recent(10) {
-		told = append(told, fmt.Sprintf("%s %s %s %d", o.Name, o.ID, o.Outcome, o.Attempt))
+		outcomes = append(outcomes, fmt.Sprintf("%s %d", o.Outcome, o.Attempt))
 	}
-	if got := strings.Join(told, "; "); got != "order-17 m-3 release 0; order-17 m-1 completed 2; order-17 m-1 lost 1" {
+	if got := strings.Join(outcomes, "; "); got != "completed 2; lost 1" {
 		t.Errorf("outcomes are %s", got)
 	}
 }
 
 func TestTheHistoryIsBounded(t *testing.T) {
 	h := NewHistory(time.Second)
-	c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
+	c, d := h.ConsumerHooks(nil, consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 	long := strings.Repeat("n", 600)
-	for i := range 3 * maxAloft {
-		name := fmt.Sprintf("%s-%d", long, i)
-		h.keyed(fmt.Sprint(i), "receipt", name)
-		d.Claimed(dedupe.Attempt{Name: name})
-		d.Refused(dedupe.Attempt{Name: name}, "mismatch")
+	for i := range 3 * maxMessages {
+		a := dedupe.Attempt{Name: fmt.Sprintf("%s-%d", long, i), MessageID: fmt.Sprint(i)}
+		d.Claimed(a)
+		for range 2 * maxVerdicts {
+			d.Refused(a, "mismatch")
+		}
 	}
 	for i := range 1000 {
 		// The error differs in words, so that each is a group of its own.
@@ -342,7 +376,7 @@ func TestTheHistoryIsBounded(t *testing.T) {
 		c.Handled(consumer.Message{ID: long, ReceiveCount: 1}, consumer.Disposition{Action: consumer.Release, Failure: true, Err: err}, 0)
 	}
 	for what, n := range map[string][2]int{
-		"names": {len(h.keys), maxAloft}, "notes": {len(h.notes), maxAloft},
+		"messages": {h.guarded.Len(), maxMessages}, "verdicts": {len(h.guarded.Values()[0].verdicts), maxVerdicts},
 		"failures": {len(h.failures), maxFailures}, "outcomes": {len(h.recent(1 << 20)), maxOutcomes},
 	} {
 		if n[0] > n[1] {
@@ -359,7 +393,7 @@ func TestTheHistoryIsBounded(t *testing.T) {
 func TestHooksAreChained(t *testing.T) {
 	h := NewHistory(time.Second)
 	var next []string
-	c := h.ConsumerHooks(consumer.Hooks{
+	c := h.ConsumerHooks(nil, consumer.Hooks{
 		Received: func(int, time.Duration) { next = append(next, "received") },
 		Handled:  func(consumer.Message, consumer.Disposition, time.Duration) { next = append(next, "handled") },
 		Ended:    func(consumer.Message, consumer.Disposition) { next = append(next, "ended") },
@@ -380,22 +414,6 @@ func TestHooksAreChained(t *testing.T) {
 	}
 	if f := h.figures(time.Now()); f.Handled == 0 || f.Cached == 0 || f.Received == 0 {
 		t.Errorf("the history knows %+v", f)
-	}
-}
-
-func TestANameIsReadOnce(t *testing.T) {
-	h := NewHistory(time.Second)
-	read := 0
-	name := h.Names(func(consumer.Message) (string, bool) { read++; return "read", true })
-	h.keyed("m-1", "m-1-receipt", "order-1")
-	for id, want := range map[string]string{"m-1": "order-1", "m-2": "read"} {
-		if got, ok := name(consumer.Message{ID: id}); got != want || !ok {
-			t.Errorf("%s is %q", id, got)
-		}
-	}
-	h.ended("m-1", "m-1-receipt")
-	if _, _ = name(consumer.Message{ID: "m-1"}); read != 2 {
-		t.Errorf("%d names were read", read)
 	}
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -8,43 +9,44 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/smithy-go/middleware"
+
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// Actions of the pool after which a message is gone.
-var (
-	actionDelete     = consumer.Delete.String()
-	actionDeadLetter = consumer.DeadLetter.String()
-)
-
 // ConsumerHooks returns next with h called before it, to be given to the pool.
-func (h *History) ConsumerHooks(next consumer.Hooks) consumer.Hooks {
+// nameOf names messages that end without a word from the guard; nil names none.
+func (h *History) ConsumerHooks(nameOf func(consumer.Message) (string, bool), next consumer.Hooks) consumer.Hooks {
+	name := func(m consumer.Message) (name string) {
+		if nameOf != nil {
+			name, _ = nameOf(m)
+		}
+		return name
+	}
 	next.Received = then2(func(n int, _ time.Duration) { h.received(n) }, next.Received)
-	next.Handled = then3(func(m consumer.Message, d consumer.Disposition, took time.Duration) {
-		h.handled(m.ID, d.Action.String(), d.Reason, m.ReceiveCount, m.SentAt, took, d.Failure, d.Err)
-	}, next.Handled)
-	next.Ended = then2(func(m consumer.Message, _ consumer.Disposition) { h.ended(m.ID, m.ReceiptHandle) }, next.Ended)
+	next.Handled = then3(func(m consumer.Message, d consumer.Disposition, took time.Duration) { h.handled(m, d, took, name) }, next.Handled)
+	next.Ended = then2(func(m consumer.Message, _ consumer.Disposition) { h.ended(m.ID) }, next.Ended)
 	return next
 }
 
 // DedupeHooks returns next with h called before it, to be given to the guard.
 func (h *History) DedupeHooks(next dedupe.Hooks) dedupe.Hooks {
-	next.Claimed = then1(func(a dedupe.Attempt) { h.claimed(a.Name, a.Number, int64(a.Fence)) }, next.Claimed)
+	next.Claimed = then1(h.claimed, next.Claimed)
 	next.TookOver = then1(func(a dedupe.Attempt) { h.happened(a.Name, "took over", "") }, next.TookOver)
-	next.Replayed = then2(func(a dedupe.Attempt, kind string) { h.suppressed(a.Name, kind) }, next.Replayed)
-	next.Deferred = then2(func(a dedupe.Attempt, _ time.Duration) { h.suppressed(a.Name, "deferred") }, next.Deferred)
-	next.Refused = then2(func(a dedupe.Attempt, reason string) { h.refused(a.Name, reason) }, next.Refused)
+	next.Replayed = then2(h.suppressed, next.Replayed)
+	next.Deferred = then2(func(a dedupe.Attempt, _ time.Duration) { h.suppressed(a, "deferred") }, next.Deferred)
+	next.Refused = then2(h.refused, next.Refused)
 	next.Renewed = then2(func(a dedupe.Attempt, err error) {
 		if err == nil {
-			h.renewed(a.Name, int64(a.Fence))
+			h.renewed(a)
 		}
 	}, next.Renewed)
 	next.LeaseLost = then1(func(a dedupe.Attempt) { h.happened(a.Name, "lease lost", "") }, next.LeaseLost)
 	next.CompletedLate = then1(func(a dedupe.Attempt) { h.happened(a.Name, "completed late", "") }, next.CompletedLate)
 	settled := next.Settled
 	next.Settled = func(a dedupe.Attempt, outcome string, took time.Duration, err error) {
-		h.settled(a.Name, a.Number, int64(a.Fence), outcome, took, err)
+		h.settled(a, outcome, took, err)
 		if settled != nil {
 			settled(a, outcome, took, err)
 		}
@@ -76,29 +78,26 @@ func then3[A, B, C any](first, next func(A, B, C)) func(A, B, C) {
 	return func(a A, b B, c C) { first(a, b, c); next(a, b, c) }
 }
 
-// Names returns nameOf, which is only called for messages that [History.Keys]
-// has not seen: a name in a body need not be read twice.
-func (h *History) Names(nameOf func(consumer.Message) (string, bool)) func(consumer.Message) (string, bool) {
-	return func(m consumer.Message) (string, bool) {
-		h.mu.Lock()
-		name, known := h.nameOf(m.ID)
-		h.mu.Unlock()
-		if known {
-			return name, true
-		}
-		return nameOf(m)
-	}
-}
+// oursKey marks calls that the console makes for itself.
+type oursKey struct{}
 
-// Keys returns keyOf, and lets h know which name each message stands for.
-func (h *History) Keys(keyOf func(consumer.Message) (dedupe.Key, error)) func(consumer.Message) (dedupe.Key, error) {
-	return func(m consumer.Message) (dedupe.Key, error) {
-		key, err := keyOf(m)
-		if err == nil {
-			h.keyed(m.ID, m.ReceiptHandle, key.Name)
-		}
-		return key, err
-	}
+// ours marks the calls made with the returned context as the console's own: they
+// are no part of what a message costs.
+func ours(ctx context.Context) context.Context { return context.WithValue(ctx, oursKey{}, true) }
+
+// CountCalls makes an AWS client count its calls, tries included, in h. Add it
+// to the APIOptions of the configuration that clients are made of.
+func (h *History) CountCalls(stack *middleware.Stack) error {
+	// After the retry middleware, so that every try counts.
+	return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("sqsonce.console.count",
+		func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+			middleware.FinalizeOutput, middleware.Metadata, error,
+		) {
+			if ctx.Value(oursKey{}) == nil {
+				h.called()
+			}
+			return next.HandleFinalize(ctx, in)
+		}), middleware.After)
 }
 
 // WatchPool returns c as the console sees it.

@@ -95,7 +95,7 @@ type ReplayStep struct {
 	Failed       int     `json:"failed"`     // runs that did not
 	Running      int     `json:"running"`    // runs at work
 	Suppressed   int     `json:"suppressed"` // duplicates that were answered instead of run
-	Deferred     int     `json:"deferred"`   // times that one was told to come again
+	Deferred     int     `json:"deferred"`   // times that one was deferred
 	DeadLettered int     `json:"dead_lettered"`
 	Open         int     `json:"open"` // messages not done with
 	Seconds      float64 `json:"seconds"`
@@ -189,5 +189,52 @@ func stepOfReplay(w watch, accepted int, took time.Duration) ReplayStep {
 	return ReplayStep{
 		Accepted: accepted, Handled: w.handled, Failed: w.failed, Running: max(0, w.running), Suppressed: w.suppressed,
 		Deferred: w.deferred, DeadLettered: w.deadLettered, Open: max(0, accepted-w.ended), Seconds: round(took.Seconds()),
+	}
+}
+
+// watch counts what happens to one name, for the replay that asked for it.
+type watch struct {
+	name string
+
+	// guarded by the history's mu
+	running      int // attempts at work
+	handled      int // attempts that completed
+	failed       int // attempts that ended in another way
+	suppressed   int // duplicates that were answered
+	deferred     int // times that a duplicate was deferred
+	ended        int // messages deleted or dead-lettered
+	deadLettered int // of these
+}
+
+// follow starts to count what happens to name. The caller has to call the
+// returned function in the end. It reports false when too many are followed.
+func (h *History) follow(name string) (w *watch, unfollow func(), ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.watches) >= maxWatches {
+		return nil, nil, false
+	}
+	w = &watch{name: name}
+	h.watches[w] = struct{}{}
+	return w, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.watches, w)
+	}, true
+}
+
+// read returns w as it is now.
+func (h *History) read(w *watch) watch {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return *w
+}
+
+// count lets those who follow name count. The caller holds mu.
+func (h *History) count(name string, count func(*watch)) {
+	for w := range h.watches {
+		if w.name == name {
+			count(w)
+		}
 	}
 }

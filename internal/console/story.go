@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -151,8 +152,7 @@ func resultText(r dedupe.Record) (text, mediaType string) {
 func (h *History) holdsName(name string, fence int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	held, ok := h.heldBy(name)
-	return ok && held.fence == fence
+	return slices.ContainsFunc(h.guarded.Values(), func(g *guarded) bool { return g.name == name && g.attempt.fence == fence })
 }
 
 func (c *console) postForget(w http.ResponseWriter, r *http.Request, log actionLog) {

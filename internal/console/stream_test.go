@@ -318,15 +318,13 @@ func TestAHundredOpenPagesTakeBoundedMemory(t *testing.T) {
 // BenchmarkHooks is what the console costs a message while nobody looks.
 func BenchmarkHooks(b *testing.B) {
 	h := console.NewHistory(30 * time.Second)
-	c, d := h.ConsumerHooks(consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
+	c, d := h.ConsumerHooks(nil, consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 	m := consumer.Message{ID: "00000000-0000-0000-0000-000000000000", ReceiveCount: 1, SentAt: time.Now()}
-	keys := h.Keys(func(consumer.Message) (dedupe.Key, error) { return dedupe.Key{Name: "order-17"}, nil })
-	a := dedupe.Attempt{Name: "order-17", Number: 1, Fence: 7}
+	a := dedupe.Attempt{Name: "order-17", MessageID: m.ID, Number: 1, Fence: 7}
 	done := consumer.Disposition{Action: consumer.Delete}
 	b.ReportAllocs()
 	for b.Loop() {
 		c.Received(1, 0)
-		_, _ = keys(m)
 		d.Claimed(a)
 		d.Settled(a, "completed", time.Millisecond, nil)
 		c.Handled(m, done, time.Millisecond)
@@ -338,11 +336,11 @@ func BenchmarkHooks(b *testing.B) {
 // however many pages there are. 10 ms would be one per cent of a core.
 func BenchmarkFrame(b *testing.B) {
 	w := consoletest.New(b, consoletest.Options{Edit: func(c *console.Config) { c.Queue, c.DLQURL, c.Local, c.Pool = nil, "", false, fullPool{} }})
-	c, d := w.History.ConsumerHooks(consumer.Hooks{}), w.History.DedupeHooks(dedupe.Hooks{})
+	c, d := w.History.ConsumerHooks(nil, consumer.Hooks{}), w.History.DedupeHooks(dedupe.Hooks{})
 	for i := range 500 {
 		name := fmt.Sprintf("order-%d", i)
 		m := consumer.Message{ID: fmt.Sprintf("m-%d", i), ReceiveCount: 1, SentAt: time.Now()}
-		d.Claimed(dedupe.Attempt{Name: name, Number: 1, Fence: 7})
+		d.Claimed(dedupe.Attempt{Name: name, MessageID: m.ID, Number: 1, Fence: 7})
 		c.Handled(m, consumer.Disposition{Action: consumer.Release, Failure: true, Err: fmt.Errorf("charge %q: %s declined", name, strings.Repeat("x", i%90))}, time.Millisecond)
 	}
 	b.ReportAllocs()

@@ -78,9 +78,6 @@ func New(t testing.TB, o Options) *Worker {
 		QueueURL: w.QueueURL, DLQURL: w.DLQURL, PollWait: time.Second, DrainTimeout: time.Second,
 		Concurrency: o.Concurrency, Logger: slog.New(slog.DiscardHandler),
 	}
-	if !o.Unwatched {
-		pooling.Hooks = w.History.ConsumerHooks(consumer.Hooks{})
-	}
 	work := o.Handle
 	if work == nil {
 		work = func(context.Context, consumer.Message) (dedupe.Payload, error) {
@@ -95,11 +92,11 @@ func New(t testing.TB, o Options) *Worker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyOf := sqsonce.Keys(extractor)
+	pooling.Name = sqsonce.NameOf(extractor)
 	if !o.Unwatched {
-		keyOf = w.History.Keys(keyOf)
+		pooling.Hooks = w.History.ConsumerHooks(pooling.Name, consumer.Hooks{})
 	}
-	if w.Pool, err = consumer.New(w.Queue, dedupe.Wrap(guard, keyOf, work), pooling); err != nil {
+	if w.Pool, err = consumer.New(w.Queue, dedupe.Wrap(guard, sqsonce.Keys(extractor), work), pooling); err != nil {
 		t.Fatal(err)
 	}
 	showing := console.Config{

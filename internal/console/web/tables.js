@@ -89,7 +89,7 @@ export function setFlights(list) {
 const flightKey = (f) => `${f.id} ${f.receive}`; // SQS may have delivered one twice
 const flightDetails = details(flightKey, (f) => [
   ['Message', f.id], ['Fence', f.fence], ['Attempt', f.attempt && String(f.attempt)],
-  ['Received', time(f.received)], ['Receive', String(f.receive)],
+  ['Waits for', f.waits_for], ['Received', time(f.received)], ['Receive', String(f.receive)],
 ], () => showFlights(status));
 
 // showFlights is called once a second: the countdowns go on between two changes.
@@ -117,7 +117,7 @@ export function showFlights(latest) {
     const c = row.cells2;
     row.name.name(f.name);
     flightDetails.update(row.button, f);
-    setText(row.phase, f.phase);
+    setText(row.phase, f.waits_for ? `waits for ${f.waits_for.slice(0, 8)}` : f.phase);
     setData(row.phase, 'tone', toneOf(f.phase));
     setText(c.age, span((now - f.received) / 1000));
     countdown(c.lease, f.lease_until, now);
