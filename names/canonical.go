@@ -87,5 +87,10 @@ func (t *tree) sort(n *node) error {
 	return nil
 }
 
-// repeated says that an object has a key, given in its canonical form, twice.
-func repeated(key []byte) error { return fmt.Errorf("key %s is there twice", key) }
+// repeatedError says that an object has a key twice.
+type repeatedError struct{ key string } // in its canonical form
+
+func (e *repeatedError) Error() string { return fmt.Sprintf("key %s is there twice", e.key) }
+
+// repeated returns a [repeatedError] of a key in its canonical form.
+func repeated(key []byte) error { return &repeatedError{string(key)} }

@@ -1,6 +1,8 @@
 package names
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,7 +10,7 @@ import (
 )
 
 // MaxBytes bounds a name, in bytes of UTF-8.
-const MaxBytes = 512
+const MaxBytes = 1024
 
 // Check returns nil when name is 1 to [MaxBytes] bytes of UTF-8 without control
 // characters. The error says what is wrong in words that follow the field, as in
@@ -26,6 +28,18 @@ func Check(name string) error {
 		return fmt.Errorf("%q has a control character at byte %d", name, i)
 	}
 	return nil
+}
+
+// hashed returns the name that stands for one that is too long: as many bytes of
+// it as there is room for, and its SHA-256.
+func hashed(name string) string {
+	const mark = "~sha256:"
+	sum := sha256.Sum256([]byte(name))
+	begin := MaxBytes - len(mark) - 2*len(sum)
+	for begin > 0 && !utf8.RuneStart(name[begin]) {
+		begin--
+	}
+	return name[:begin] + mark + hex.EncodeToString(sum[:])
 }
 
 func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }

@@ -22,58 +22,84 @@ const (
 // Off is the Config.Fingerprint that takes none.
 const Off = "off"
 
-// Config says where names and fingerprints come from.
+// HashLong is the Config.LongNames that hashes.
+const HashLong = "hash"
+
+// Config says where names and fingerprints come from. The zero value is a key of
+// "name" and a fingerprint of the whole body.
+//
+// An expression may use the whole of JMESPath as the community specifies it
+// (https://jmespath.site), and these functions: from_json, also called
+// powertools_json, decodes the JSON document in a string; powertools_base64 and
+// powertools_base64_gzip decode a string; nfc normalises a string to Unicode
+// NFC. Numbers keep every digit. An expression that compares numbers or
+// calculates with them fails on a document that holds a number of more digits
+// than a float64, if the result depends on these digits.
 type Config struct {
 	// Key says where the name is: a JMESPath over the body, "@attribute:NAME"
 	// for a message attribute, "@message-id" or "@dedup-id". Default "name".
+	//
+	// A text is the name as it is; names are compared byte for byte. A number is
+	// its digits without an exponent, at most 40: 17 and 17.0 are the name 17, as
+	// is the text "17". A list of these is the JSON list of its members as
+	// strings: [tenant, order.id] may be ["a","17"].
 	Key string
 
 	// Fingerprint is what of the body tells two messages of one name apart: a
 	// JMESPath over the body, or "off". Default: the whole body.
-	//
-	// JMESPaths are limited to fields, indexes, multi-selects and pipes.
 	Fingerprint string
+
+	// LongNames is what becomes of a name of more than [MaxBytes] bytes. Default:
+	// it is refused. [HashLong]: its beginning and its SHA-256 are the name.
+	LongNames string
 }
 
 // Extractor takes names and fingerprints out of messages. Use New; safe for
 // concurrent use.
 type Extractor struct {
-	key         string // as configured
-	keyPath     *path  // nil: the key is not in the body
-	attribute   string // where it is, else
-	off         bool
-	fingerprint *path // nil: the whole body
-	expression  [4]byte
+	key          string      // as configured
+	inBody       *expression // nil: the key is not in the body
+	attribute    string      // where it is, else
+	hashLong     bool
+	off          bool
+	fingerprint  *expression // nil: the whole body
+	expressionID [4]byte
 }
 
 // New returns an extractor, or an error that names the field and the value that
 // is wrong.
 func New(cfg Config) (*Extractor, error) {
-	x := &Extractor{key: cmp.Or(cfg.Key, "name")}
+	x := &Extractor{key: cmp.Or(cfg.Key, "name"), hashLong: cfg.LongNames == HashLong}
+	if cfg.LongNames != "" && !x.hashLong {
+		return nil, fmt.Errorf("long names %q: must be empty or %q", cfg.LongNames, HashLong)
+	}
 	if attribute, ok := strings.CutPrefix(x.key, "@attribute:"); ok {
 		if attribute == "" {
 			return nil, fmt.Errorf("key %q: the attribute's name is missing", x.key)
 		}
 		x.attribute = attribute
 	} else if x.key != "@message-id" && x.key != "@dedup-id" {
-		p, err := parsePath(x.key)
+		e, err := compile(x.key)
+		if err == nil {
+			err = e.checkKey()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", x.key, err)
 		}
-		x.keyPath = &p
+		x.inBody = e
 	}
 	switch cfg.Fingerprint {
 	case "":
 	case Off:
 		x.off = true
 	default:
-		p, err := parsePath(cfg.Fingerprint)
+		e, err := compile(cfg.Fingerprint)
 		if err != nil {
 			return nil, fmt.Errorf("fingerprint %q: %w", cfg.Fingerprint, err)
 		}
-		x.fingerprint = &p
+		x.fingerprint = e
 		sum := sha256.Sum256([]byte(cfg.Fingerprint))
-		copy(x.expression[:], sum[:])
+		copy(x.expressionID[:], sum[:])
 	}
 	return x, nil
 }
@@ -128,9 +154,11 @@ func (e *FieldError) Reason() string { return "bad message" }
 
 // Extract returns a message's name and fingerprint, or a *[FieldError]. The
 // body is parsed once. It has to be JSON only if the name or the fingerprint is
-// looked for inside it; a whole body that is not JSON is fingerprinted byte by
-// byte. A key must not be repeated on the path of the name or in the part that
-// is fingerprinted.
+// looked for inside it. A byte order mark before it is skipped. A key must not be
+// repeated on the path of the name.
+//
+// The fingerprint is over the bytes of the body where these are not JSON, begin
+// with a byte order mark, or have a repeated key in what is compared.
 func (x *Extractor) Extract(m Message) (Named, error) {
 	doc, bad := x.document(m.Body)
 	if bad == nil {
@@ -140,7 +168,7 @@ func (x *Extractor) Extract(m Message) (Named, error) {
 	if err != nil {
 		return Named{}, err
 	}
-	if err := Check(name); err != nil {
+	if name, err = x.Normal(name); err != nil {
 		return Named{}, &FieldError{x.key, err.Error()}
 	}
 	fp, err := x.print(m.Body, doc, bad)
@@ -150,19 +178,31 @@ func (x *Extractor) Extract(m Message) (Named, error) {
 	return Named{Name: name, Fingerprint: fp, Body: m.Body}, nil
 }
 
+// Normal returns the name under which a message with the given name is known: a
+// long one may be hashed, see [Config]. The error is that of [Check].
+func (x *Extractor) Normal(name string) (string, error) {
+	if len(name) > MaxBytes && x.hashLong {
+		name = hashed(name)
+	}
+	return name, Check(name)
+}
+
+// byteOrderMark may precede a document: https://www.rfc-editor.org/rfc/rfc8259#section-8.1
+const byteOrderMark = "\uFEFF"
+
 // document parses the body if anything is looked for in it.
 func (x *Extractor) document(body string) (*tree, error) {
-	if x.keyPath == nil && x.off {
+	if x.inBody == nil && x.off {
 		return nil, errors.New("not looked at")
 	}
 	t := trees.Get().(*tree)
-	t.body = append(t.body[:0], body...)
+	t.body = append(t.body[:0], strings.TrimPrefix(body, byteOrderMark)...)
 	return t.parse(t.body)
 }
 
 func (x *Extractor) name(m Message, doc *tree, bad error) (string, error) {
-	if a, ok := m.Attributes[NameAttribute]; ok && !a.Binary() {
-		return a.Value, nil
+	if a, ok := m.Attributes[NameAttribute]; ok {
+		return fromAttribute(NameAttribute, a)
 	}
 	switch {
 	case x.attribute != "":
@@ -170,42 +210,64 @@ func (x *Extractor) name(m Message, doc *tree, bad error) (string, error) {
 		if !ok {
 			return "", &FieldError{x.key, "the message has no such attribute"}
 		}
-		if a.Binary() {
-			return "", &FieldError{x.key, "is a Binary attribute: a name is a String or a Number"}
-		}
-		return a.Value, nil
+		return fromAttribute(x.key, a)
 	case x.key == "@message-id":
 		return m.ID, nil
-	case x.keyPath == nil:
+	case x.inBody == nil:
 		return m.DedupID, nil
 	case bad != nil:
 		return "", &FieldError{"body", bad.Error()}
 	}
-	found, err := doc.find(x.keyPath.root, selection{})
-	if err != nil {
+	value, err := x.inBody.find(doc)
+	if err == nil {
+		var name string
+		if name, err = nameOf(value); err == nil {
+			return name, nil
+		}
+	}
+	if _, ok := errors.AsType[*repeatedError](err); ok {
 		return "", &FieldError{"body", err.Error()}
 	}
-	if doc.isNothing(found) {
-		return "", &FieldError{x.key, "is missing"}
+	return "", &FieldError{x.key, err.Error()}
+}
+
+func fromAttribute(key string, a Attribute) (string, error) {
+	if a.Binary() {
+		return "", &FieldError{key, "is a Binary attribute: a name is a String or a Number"}
 	}
-	name, ok := doc.stringValue(found)
-	if !ok {
-		return "", &FieldError{x.key, "is not a string"}
+	return a.Value, nil
+}
+
+// find returns the value of an expression, as far as it can be a name.
+func (e *expression) find(doc *tree) (any, error) {
+	if !e.path {
+		return e.eval(doc)
 	}
-	return name, nil
+	found, err := doc.find(e.root, selection{})
+	if err != nil {
+		return nil, err
+	}
+	return doc.named(found, 0)
 }
 
 // form returns what of the document is fingerprinted, in its canonical form and
 // the document's memory.
 func (x *Extractor) form(doc *tree) (form []byte, err error) {
-	if x.fingerprint == nil {
+	switch {
+	case x.fingerprint == nil:
 		form, err = doc.append(doc.form[:0], 0)
-	} else {
+	case x.fingerprint.path:
 		var part selection
 		if part, err = doc.find(x.fingerprint.root, selection{}); err != nil {
 			return nil, err
 		}
 		form, err = doc.appendSelection(doc.form[:0], part)
+	default:
+		var part any
+		if part, err = x.fingerprint.eval(doc); err != nil {
+			return nil, err
+		}
+		form, err = appendValue(doc.form[:0], part)
 	}
 	doc.form = form // its memory, for the next one
 	return form, err
@@ -214,21 +276,23 @@ func (x *Extractor) form(doc *tree) (form []byte, err error) {
 // print returns the fingerprint of the body.
 func (x *Extractor) print(body string, doc *tree, bad error) (fp Fingerprint, err error) {
 	var form []byte
+	fp[0] = schemeJSON
 	switch {
 	case x.off:
-		return fp, nil
+		return Fingerprint{}, nil
 	case bad != nil && x.fingerprint != nil:
-		return fp, &FieldError{"body", bad.Error()}
-	case bad != nil:
+		return Fingerprint{}, &FieldError{"body", bad.Error()}
+	case bad != nil, x.fingerprint == nil && strings.HasPrefix(body, byteOrderMark):
 		fp[0], form = schemeRaw, []byte(body)
 	default:
-		fp[0] = schemeJSON
 		form, err = x.form(doc)
-		if err != nil {
-			return fp, &FieldError{"body", err.Error()}
+		if _, ok := errors.AsType[*repeatedError](err); ok {
+			fp[0], form = schemeRaw, []byte(body)
+		} else if err != nil {
+			return Fingerprint{}, &FieldError{"fingerprint", err.Error()}
 		}
 	}
-	copy(fp[1:5], x.expression[:])
+	copy(fp[1:5], x.expressionID[:])
 	sum := sha256.Sum256(form)
 	copy(fp[5:], sum[:])
 	return fp, nil

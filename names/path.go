@@ -2,47 +2,12 @@ package names
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
+	"strings"
 
 	"github.com/jmespath-community/go-jmespath/pkg/parsing"
 )
-
-// path is a JMESPath of the part of the language that keeps values as they
-// stand in the document: fields, indexes, multi-select lists and hashes, pipes
-// and the current node. Functions and filters would send numbers through
-// floating point, which makes two 20-digit integers one.
-type path struct {
-	text string
-	root parsing.ASTNode
-}
-
-// parsePath returns the path, or an error that says which part of the language
-// is not supported.
-func parsePath(expression string) (path, error) {
-	root, err := parsing.NewParser().Parse(expression)
-	if err != nil {
-		return path{}, fmt.Errorf("not a JMESPath: %w", err)
-	}
-	return path{text: expression, root: root}, supported(root)
-}
-
-func supported(n parsing.ASTNode) error {
-	switch n.NodeType {
-	case parsing.ASTField, parsing.ASTIndex, parsing.ASTIdentity, parsing.ASTCurrentNode, parsing.ASTSubexpression,
-		parsing.ASTIndexExpression, parsing.ASTPipe, parsing.ASTMultiSelectList, parsing.ASTMultiSelectHash, parsing.ASTKeyValPair:
-	default:
-		return errors.New("only fields, indexes, multi-selects and pipes are supported: anything else does not keep numbers exact")
-	}
-	for _, child := range n.Children {
-		if err := supported(child); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // selection is what a path selects: a value of the document, nothing, or a list
 // or hash that the path has put together.
@@ -55,7 +20,7 @@ type selection struct {
 
 var nothing = selection{node: -1}
 
-// find evaluates a path that is supported. The error names a key on it that is
+// find evaluates a path, see [isPath]. The error names a key on it that is
 // repeated: readers differ in which of its values counts.
 func (t *tree) find(n parsing.ASTNode, s selection) (selection, error) {
 	var err error
@@ -177,7 +142,7 @@ func (t *tree) appendSelection(dst []byte, s selection) ([]byte, error) {
 		for key := range s.hash {
 			keys = append(keys, key)
 		}
-		slices.SortFunc(keys, func(a, b string) int { return compare(quote(a), quote(b)) })
+		slices.SortFunc(keys, func(a, b string) int { return strings.Compare(quote(a), quote(b)) })
 		dst = append(dst, '{')
 		for i, key := range keys {
 			if i > 0 {
@@ -194,17 +159,6 @@ func (t *tree) appendSelection(dst []byte, s selection) ([]byte, error) {
 	}
 }
 
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	default:
-		return 0
-	}
-}
-
 // quote is the canonical form of a string.
 func quote(s string) string { return string(appendQuoted(nil, s)) }
 
@@ -214,19 +168,4 @@ func appendQuoted(b []byte, s string) []byte {
 		b = appendRune(b, r)
 	}
 	return append(b, '"')
-}
-
-// stringValue returns the string that a selection is, if it is one that has no
-// surrogate standing alone.
-func (t *tree) stringValue(s selection) (string, bool) {
-	if s.node < 0 || t.nodes[s.node].kind != text {
-		return "", false
-	}
-	c := t.nodes[s.node].canonical
-	v, err := strconv.Unquote(string(c))
-	if err != nil {
-		// \u escapes of surrogates are not for Unquote: no name either.
-		return "", false
-	}
-	return v, true
 }
