@@ -22,8 +22,11 @@ const (
 // Off is the Config.Fingerprint that takes none.
 const Off = "off"
 
-// HashLong is the Config.LongNames that hashes.
-const HashLong = "hash"
+// Values of Config.LongNames.
+const (
+	RefuseLong = "refuse" // the default
+	HashLong   = "hash"
+)
 
 // Config says where names and fingerprints come from. The zero value is a key of
 // "name" and a fingerprint of the whole body.
@@ -49,8 +52,9 @@ type Config struct {
 	// JMESPath over the body, or "off". Default: the whole body.
 	Fingerprint string
 
-	// LongNames is what becomes of a name of more than [MaxBytes] bytes. Default:
-	// it is refused. [HashLong]: its beginning and its SHA-256 are the name.
+	// LongNames is what becomes of a name of more than [MaxBytes] bytes:
+	// [RefuseLong] (default), or [HashLong]: its beginning and its SHA-256 are the
+	// name.
 	LongNames string
 }
 
@@ -70,8 +74,8 @@ type Extractor struct {
 // is wrong.
 func New(cfg Config) (*Extractor, error) {
 	x := &Extractor{key: cmp.Or(cfg.Key, "name"), hashLong: cfg.LongNames == HashLong}
-	if cfg.LongNames != "" && !x.hashLong {
-		return nil, fmt.Errorf("long names %q: must be empty or %q", cfg.LongNames, HashLong)
+	if cfg.LongNames != "" && cfg.LongNames != RefuseLong && !x.hashLong {
+		return nil, fmt.Errorf("long names %q: must be %q or %q", cfg.LongNames, RefuseLong, HashLong)
 	}
 	if attribute, ok := strings.CutPrefix(x.key, "@attribute:"); ok {
 		if attribute == "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 const (
@@ -32,9 +33,11 @@ func (s *statusCmd) check() error {
 	return bad.err()
 }
 
+// checkName adds what is wrong with a name. How long it may be depends on who
+// looks it up.
 func checkName(bad *problems, name string) {
-	if err := dedupe.CheckName(name); err != nil {
-		bad.add("%v", err)
+	if err := names.Check(name); err != nil && len(name) <= names.MaxBytes {
+		bad.add("name %v", err)
 	}
 }
 

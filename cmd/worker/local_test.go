@@ -163,9 +163,9 @@ func TestMessageWithoutANameEndsInTheDeadLetterQueue(t *testing.T) {
 	dlqURL := queueURL + "-dlq"
 	client := anySDK(queueURL)
 	for text, field := range map[string]string{
-		"not JSON":   "body: ",
-		`{"name":7}`: "name: is not a string",
-		`{"id":"a"}`: "name: is missing",
+		"not JSON":      "body: ",
+		`{"name":true}`: "name: is a boolean",
+		`{"id":"a"}`:    "name: is missing",
 	} {
 		send(t, client, queueURL, text)
 		var got *sqs.ReceiveMessageOutput

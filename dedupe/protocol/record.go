@@ -15,7 +15,11 @@ const Format = 1
 // Limits of the texts in a record.
 const (
 	// MaxNameBytes bounds a name, in bytes of UTF-8.
-	MaxNameBytes = 512
+	MaxNameBytes = 1 << 10
+	// MaxScopeBytes bounds a scope: with a name it is the key of an item, which
+	// DynamoDB bounds at 2,048 bytes.
+	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+	MaxScopeBytes = 2<<10 - MaxNameBytes - len("#")
 	// MaxErrorBytes bounds the stored text of the last failure.
 	MaxErrorBytes = 1 << 10
 )
@@ -128,11 +132,14 @@ func CheckName(name string) error {
 
 func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
 
-// CheckScope returns nil when scope can prefix a name: not empty and without
-// the separator '#'.
+// CheckScope returns nil when scope can prefix a name: 1 to [MaxScopeBytes] bytes
+// without the separator '#'.
 func CheckScope(scope string) error {
 	if scope == "" || strings.Contains(scope, "#") {
 		return fmt.Errorf("bad scope %q: must not be empty or contain '#'", scope)
+	}
+	if len(scope) > MaxScopeBytes {
+		return fmt.Errorf("bad scope %.20q...: has %d bytes, more than %d", scope, len(scope), MaxScopeBytes)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func TestANamesStoryIsToldAndForgotten(t *testing.T) {
 		if story.Found || story.Events[3].Kind != "forgotten" {
 			t.Errorf("after it was forgotten the story is %+v", story)
 		}
-		for _, bad := range []string{"", "name=", "name=%00", "name=" + strings.Repeat("a", 513)} {
+		for _, bad := range []string{"", "name=", "name=%00", "name=" + strings.Repeat("a", 1025)} {
 			if rec := c.ask(http.MethodGet, "/api/names?"+bad, nil); rec.Code != http.StatusBadRequest {
 				t.Errorf("%.20q answers %d", bad, rec.Code)
 			}
