@@ -86,12 +86,12 @@ func protected(p *ecs.Protector) consumer.Middleware {
 // work is what is done with a message, once per name.
 type work = func(context.Context, consumer.Message) (dedupe.Payload, error)
 
-// noted tells telemetry which attempt it is, and logs its success. What failed
-// is logged by the pool, with what it decided.
-func noted(tele *telemetry.Telemetry, log *slog.Logger, do work) work {
+// noted passes the attempt to telemetry, and logs its success. The pool logs
+// failures, with what it decided.
+func noted(tele *telemetry.Queue, log *slog.Logger, do work) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
-		tele.Attempt(ctx, m.ID, attempt)
+		tele.Attempt(ctx, attempt)
 		start := time.Now()
 		result, err := do(ctx, m)
 		if err == nil && log.Enabled(ctx, slog.LevelDebug) {
