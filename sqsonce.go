@@ -133,7 +133,10 @@ func New[R any](cfg aws.Config, c Config, work func(context.Context, Message) (R
 // open makes the store on DynamoDB.
 func (w *Worker[R]) open(cfg aws.Config, c *Config) error {
 	client, log := dynamodb.NewFromConfig(cfg), cmp.Or(c.Guard.Logger, slog.Default())
-	store, err := dynamo.New(client, dynamo.Config{Table: c.Table, Logger: log})
+	store, err := dynamo.New(client, dynamo.Config{
+		Table: c.Table, Logger: log,
+		Timeout: min(dynamo.DefaultTimeout, c.Guard.Lease/3), // 0: the default lease, and so the default
+	})
 	if err != nil {
 		return err
 	}

@@ -287,11 +287,9 @@ func (a *admission) awaken(d *delivery, now time.Time) {
 	a.lines[t.line] = append(a.lines[t.line], d)
 }
 
-// leave gives a slot back after a call of the handler, and learns from how it ended. It
-// reports whether something was known to be down.
-func (a *admission) leave(d *delivery, end Disposition) (down bool) {
+// leave gives a slot back after a call of the handler, and learns from how it ended.
+func (a *admission) leave(d *delivery, end Disposition) {
 	a.update(func(now time.Time) {
-		down = a.condition != Up
 		a.running--
 		switch {
 		case end.refused:
@@ -310,7 +308,6 @@ func (a *admission) leave(d *delivery, end Disposition) (down bool) {
 			a.limit, a.rampAt = min(2*a.limit, a.slots), now.Add(rampStep)
 		}
 	})
-	return down
 }
 
 // release gives back a slot that was not used.

@@ -1,6 +1,8 @@
 package dedupe
 
 import (
+	"bytes"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,65 +27,23 @@ type cache struct {
 	held    int                            // guarded by mu; what the entries take
 }
 
-// cached is a completed record, packed: a [protocol.Record] has a dozen texts and times that
-// each point somewhere, and the garbage collector follows them all.
+// cached is what a replay needs of a completed record.
 type cached struct {
-	text   string    // its texts, one after the other
-	ends   [6]uint32 // where they end: ID, Name, ResultType, Error, MessageID, ReopenedBy
-	result []byte
-
-	format, attempts              int
-	version, fence                protocol.Version
-	created, completed, expiresAt int64 // milliseconds since 1970, as precise as a record's
-	owner                         protocol.Token
-	fingerprint                   protocol.Fingerprint
-
-	till time.Duration // since the cache's beginning: not used from then on
+	result      []byte
+	resultType  string
+	fingerprint protocol.Fingerprint
+	expiresAt   time.Time     // when the record expires, by the clock of leases
+	till        time.Duration // since the cache's beginning: not used from then on
 }
 
-// entryOverhead is about what an entry takes besides its texts: the record, the
+// entryOverhead is about what an entry takes besides its texts: the value, the
 // links, and its place in the table.
-const entryOverhead = 384
+const entryOverhead = 320
 
-// pack gathers the texts into one: those of a message may be parts of a larger
-// one, of all that came with it.
-func pack(r protocol.Record, till time.Duration) cached {
-	e := cached{
-		text:   r.ID + r.Name + r.ResultType + r.Error + r.MessageID + r.ReopenedBy,
-		result: r.Result, format: r.Format, attempts: r.Attempts, version: r.Version, fence: r.Fence,
-		created: r.CreatedAt.UnixMilli(), completed: r.CompletedAt.UnixMilli(), expiresAt: r.ExpiresAt.UnixMilli(),
-		owner: r.Owner, fingerprint: r.Fingerprint, till: till,
-	}
-	end := 0
-	for i, text := range [...]string{r.ID, r.Name, r.ResultType, r.Error, r.MessageID, r.ReopenedBy} {
-		end += len(text)
-		e.ends[i] = uint32(end)
-	}
-	return e
+// size is about what the entry of a name takes, in bytes.
+func (e *cached) size(name string) int {
+	return entryOverhead + len(name) + len(e.resultType) + len(e.result)
 }
-
-// record undoes pack.
-func (e *cached) record() protocol.Record {
-	return protocol.Record{
-		ID: e.part(0), Name: e.part(1), ResultType: e.part(2), Error: e.part(3), MessageID: e.part(4), ReopenedBy: e.part(5),
-		Status: protocol.Completed, Result: e.result, Format: e.format, Attempts: e.attempts, Version: e.version, Fence: e.fence,
-		CreatedAt: time.UnixMilli(e.created).UTC(), CompletedAt: time.UnixMilli(e.completed).UTC(), ExpiresAt: time.UnixMilli(e.expiresAt).UTC(),
-		Owner: e.owner, Fingerprint: e.fingerprint,
-	}
-}
-
-func (e *cached) part(i int) string {
-	start := uint32(0)
-	if i > 0 {
-		start = e.ends[i-1]
-	}
-	return e.text[start:e.ends[i]]
-}
-
-func (e *cached) name() string { return e.part(1) }
-
-// size is about what the entry takes, in bytes.
-func (e *cached) size() int { return entryOverhead + len(e.text) + len(e.result) }
 
 func newCache(bytes int, age time.Duration) (*cache, error) {
 	// Never full by number, as every entry takes more than its overhead.
@@ -101,19 +61,25 @@ func (c *cache) put(rec protocol.Record, asked, now time.Time) {
 	if left <= 0 {
 		return
 	}
-	e := pack(rec, time.Since(c.begun)+left)
+	e := cached{
+		// Of their own: the record's may be parts of a larger text, of all that came with it.
+		result: bytes.Clone(rec.Result), resultType: strings.Clone(rec.ResultType),
+		fingerprint: rec.Fingerprint, expiresAt: rec.ExpiresAt, till: time.Since(c.begun) + left,
+	}
+	name := strings.Clone(rec.Name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.drop(rec.Name)
-	c.entries.Add(e.name(), e)
-	for c.held += e.size(); c.held > c.bytes; {
-		_, oldest, _ := c.entries.RemoveOldest() // there is one: something is held
-		c.held -= oldest.size()
+	c.drop(name)
+	c.entries.Add(name, e)
+	for c.held += e.size(name); c.held > c.bytes; {
+		oldest, value, _ := c.entries.RemoveOldest() // there is one: something is held
+		c.held -= value.size(oldest)
 	}
 }
 
-// get returns the completed record of key's name, unless its payload is another
-// one, or key is an order to try again, of which the record must know.
+// get returns the outcome of key's name as a record with a result and little else.
+// There is none if the payload is another one, or if the message was redriven: the
+// record must know of that.
 func (c *cache) get(key Key, now time.Time) (protocol.Record, bool) {
 	if c == nil || key.RedriveOrder {
 		return protocol.Record{}, false
@@ -124,13 +90,15 @@ func (c *cache) get(key Key, now time.Time) (protocol.Record, bool) {
 	switch {
 	case !ok:
 		return protocol.Record{}, false
-	case time.Since(c.begun) >= e.till || now.UnixMilli() >= e.expiresAt:
+	case time.Since(c.begun) >= e.till || !now.Before(e.expiresAt):
 		c.drop(key.Name)
 		return protocol.Record{}, false
 	case e.fingerprint.Differs(key.Fingerprint):
 		return protocol.Record{}, false // the store's answer names the mismatch, and may have expired
 	}
-	return e.record(), true
+	return protocol.Record{
+		Name: key.Name, Status: protocol.Completed, Result: e.result, ResultType: e.resultType, Fingerprint: e.fingerprint,
+	}, true
 }
 
 // has reports whether the name is likely to have a record.
@@ -146,7 +114,7 @@ func (c *cache) has(name string) bool {
 // drop forgets the name. The caller holds mu.
 func (c *cache) drop(name string) {
 	if e, ok := c.entries.Peek(name); ok {
-		c.held -= e.size()
+		c.held -= e.size(name)
 		c.entries.Remove(name)
 	}
 }

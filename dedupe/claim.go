@@ -9,6 +9,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/backoff"
+	"github.com/sqsonce/sqsonce/internal/pinned"
 )
 
 // claim asks for the name until the store answers or ctx ends.
@@ -33,7 +34,9 @@ func (e *engine) claim(ctx context.Context, a *attempt) (protocol.Verdict, error
 		}
 		sent, was = next, cur
 		a.flight.asked = start
-		err := e.swapClaim(ctx, cur.Version, next)
+		// Not cut off when ctx ends: a store may have sent the claim on its way, and
+		// what is read before it has landed would not show it.
+		err := e.store.Swap(context.WithoutCancel(ctx), cur.Version, next)
 		if err == nil {
 			e.decided(a, was, next, verdict, start, now)
 			return verdict, nil
@@ -41,10 +44,13 @@ func (e *engine) claim(ctx context.Context, a *attempt) (protocol.Verdict, error
 		if conflict, ok := errors.AsType[*ConflictError](err); ok {
 			e.hooks.Conflicted(a.Attempt, "claim")
 			cur = conflict.Current
+			if ctx.Err() != nil && !cur.OwnedBy(a.owner) {
+				return 0, &stopped{attempts: cur.Attempts, err: context.Cause(ctx)}
+			}
 			continue
 		}
 		e.hooks.StoreFailed(a.Attempt, "claim", err)
-		if !e.cfg.pause(ctx, try) {
+		if !pause(ctx, try) {
 			err = fmt.Errorf("%w: claim %q: %w", ErrUnavailable, a.key.Name, err)
 			if attempts, free := e.giveUp(ctx, cur.Version, sent, a.owner); free {
 				return 0, &stopped{attempts: attempts, err: err}
@@ -68,11 +74,9 @@ func (e *engine) known(ctx context.Context, key Key) protocol.Record {
 	if !ok || !key.SeenBefore && !e.cache.has(key.Name) {
 		return protocol.Record{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.callTimeout())
-	defer cancel()
 	r, err := reader.Get(ctx, protocol.RecordID(e.cfg.Scope, key.Name))
 	if err != nil {
-		return protocol.Record{} // the claim will tell
+		return protocol.Record{} // the claim will find out
 	}
 	return r
 }
@@ -101,7 +105,7 @@ func provenUntil(rec protocol.Record, start, now time.Time) time.Time {
 // a lease. It reports whether the record is known to hold nothing of the
 // attempt's, and how many attempts it counts.
 func (e *engine) giveUp(ctx context.Context, over protocol.Version, sent protocol.Record, owner protocol.Token) (attempts int, free bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Settle-e.cfg.claimGrace())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Settle)
 	defer cancel()
 	cur, err := e.afterClaim(ctx, over, sent)
 	if err != nil {
@@ -113,7 +117,7 @@ func (e *engine) giveUp(ctx context.Context, over protocol.Version, sent protoco
 		if verdict != protocol.VerdictApply || next.Version == cur.Version {
 			return cur.Attempts, true
 		}
-		err := e.swap(ctx, cur.Version, next)
+		err := e.store.Swap(ctx, cur.Version, next)
 		if err == nil {
 			return next.Attempts, true
 		}
@@ -135,14 +139,12 @@ func (e *engine) giveUp(ctx context.Context, over protocol.Version, sent protoco
 func (e *engine) afterClaim(ctx context.Context, over protocol.Version, sent protocol.Record) (protocol.Record, error) {
 	reader, ok := e.store.(Reader)
 	if !ok {
-		err := e.swap(ctx, over, sent)
+		err := e.store.Swap(ctx, over, sent)
 		if conflict, ok := errors.AsType[*ConflictError](err); ok {
 			return conflict.Current, nil
 		}
 		return sent, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.callTimeout())
-	defer cancel()
 	return reader.Get(ctx, sent.ID)
 }
 
@@ -157,39 +159,15 @@ func (e *engine) begin(ctx context.Context, a *attempt) error {
 		if time.Until(a.proven) >= e.terms.Lease/2 {
 			return nil
 		}
-		renewed, err := e.renew(ctx, a.Attempt, a.owner, a.lease)
-		a.lease = renewed
-		a.flight.hold(a.proven)
+		err := e.renew(ctx, a)
 		if errors.Is(err, ErrLeaseLost) {
 			return err
 		}
-		if err != nil && !e.cfg.pause(ctx, try) {
+		if err != nil && !pause(ctx, try) {
 			return fmt.Errorf("not begun: %w", context.Cause(ctx))
 		}
 	}
 }
-
-// swap is one call of the store, with a deadline well below the lease.
-func (e *engine) swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
-	bounded := e.timers.withTimeout(ctx, e.cfg.callTimeout())
-	defer bounded.cancel()
-	return e.store.Swap(bounded, old, next)
-}
-
-// swapClaim is swap, but for a claim that is out when ctx ends: its answer is waited
-// for a moment longer, as a store may have sent it on its way. What is read meanwhile
-// would not tell of it.
-func (e *engine) swapClaim(ctx context.Context, old protocol.Version, next protocol.Record) error {
-	bounded := e.timers.outliving(ctx, e.cfg.claimGrace(), e.cfg.callTimeout())
-	defer bounded.cancel()
-	return e.store.Swap(bounded, old, next)
-}
-
-// claimGrace is the part of the settling time in which the answer to a claim may come.
-func (c Config) claimGrace() time.Duration { return c.Settle / 3 }
-
-// callTimeout bounds one call of the store.
-func (c Config) callTimeout() time.Duration { return min(callTimeout, c.Lease/3) }
 
 // newToken returns a fresh identity.
 func newToken() (t protocol.Token) {
@@ -202,6 +180,10 @@ var storePauses = backoff.Policy{First: 50 * time.Millisecond, Max: 5 * time.Sec
 
 // pause waits before the next try at the store and reports whether ctx is still
 // alive.
-func (c Config) pause(ctx context.Context, try int) bool {
-	return backoff.Sleep(ctx, storePauses.Delay(try, c.Random)) == nil
+func pause(ctx context.Context, try int) bool {
+	return backoff.Sleep(ctx, pauseOf(ctx, try)) == nil
+}
+
+func pauseOf(ctx context.Context, try int) time.Duration {
+	return storePauses.Delay(try, pinned.From(ctx).Random)
 }

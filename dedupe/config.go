@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
@@ -32,12 +31,12 @@ const (
 
 // What is not configurable, because nobody should have to think of it.
 const (
-	callTimeout   = 3 * time.Second // of one call of the store; a third of a lease shorter than 9 s
-	maxSettle     = 12 * time.Hour  // of one final write; no message can be held any longer
-	joinFor       = time.Second     // how long a second one waits for the first in the same process
-	joinDefer     = 5 * time.Second // when to look again at a name that is held for an unknown time
-	renewTogether = 10              // renewals due within this part of a lease go out together
-	renewRetry    = 12              // a renewal that failed is tried again after this part of a lease
+	maxSettle    = 12 * time.Hour  // of one final write; no message can be held any longer
+	joinFor      = time.Second     // how long a second one waits for the first in the same process
+	joinDefer    = 5 * time.Second // when to look again at a name that is held for an unknown time
+	renewalGrid  = 10              // renewals go out at whole parts of a lease, of which there are so many
+	renewalRetry = 12              // a renewal that failed is tried again after this part of a lease
+	callsInLease = 3               // a call of the store may take this part of a lease
 )
 
 // Config says how a [Guard] works. The zero value of a field, Scope apart,
@@ -105,10 +104,6 @@ type Config struct {
 	// [time.Now].
 	Now func() time.Time
 
-	// Random spreads retries: numbers from 0, included, to 1, not included. Safe
-	// for concurrent use. Default [rand.Float64]; a simulation pins it.
-	Random func() float64
-
 	// Logger gets what an operator should know. Default [slog.Default].
 	Logger *slog.Logger
 }
@@ -130,9 +125,6 @@ func (c Config) withDefaults() Config {
 	c.CacheBytes = cmp.Or(c.CacheBytes, DefaultCacheBytes)
 	if c.Now == nil {
 		c.Now = time.Now
-	}
-	if c.Random == nil {
-		c.Random = rand.Float64
 	}
 	c.Hooks = c.Hooks.withDefaults()
 	c.Logger = cmp.Or(c.Logger, slog.Default())
@@ -168,6 +160,18 @@ func (c Config) validate() error {
 		bad("CacheBytes %d: must be 1 to %d", c.CacheBytes, maxCache)
 	}
 	return errors.Join(errs...)
+}
+
+// checkStore reports what is wrong with s for a guard with the given lease.
+func checkStore(s Store, lease time.Duration) error {
+	if s == nil {
+		return errors.New("store is nil")
+	}
+	b, ok := s.(Bounded)
+	if most := lease / callsInLease; ok && b.CallTimeout() > most {
+		return fmt.Errorf("Lease %s: the store's calls may take %s, more than a third of it", lease, b.CallTimeout())
+	}
+	return nil
 }
 
 // terms are the rules that c gives an attempt.

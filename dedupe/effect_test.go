@@ -53,14 +53,24 @@ type scripted struct {
 	retry   []any  // the last try, when its outcome is ambiguous
 }
 
+// callTimeout is how long a call of the stores under test may take.
+const callTimeout = 3 * time.Second
+
+// unanswered is what a store does when nothing answers.
+func unanswered(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (s *scripted) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
 	switch {
 	case s.dead:
 		return errCrashed
 	case isRenewal(next):
 		s.renewal = func() { _ = s.Store.Swap(context.Background(), old, next) }
-		<-ctx.Done() // on its way until the handler returns
-		return ctx.Err()
+		return unanswered(ctx) // on its way until the handler returns
 	}
 	return s.Store.Swap(ctx, old, next)
 }

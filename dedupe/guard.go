@@ -9,31 +9,29 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Guard runs work once per name. It is safe for concurrent use, and has
-// goroutines only while leases are renewed. R is the type of the work's result:
+// Guard runs work once per name. It is safe for concurrent use, and starts
+// goroutines only to renew a lease. R is the type of the work's result:
 // anything that encodes to JSON, or [Payload].
 type Guard[R any] struct{ e *engine }
 
 // engine is what of a guard does not depend on the type of its results.
 type engine struct {
-	store    Store
-	cfg      Config
-	hooks    Hooks // cfg.Hooks, none of them nil
-	terms    protocol.Terms
-	flights  flights
-	cache    *cache // nil: off
-	renewals renewals
-	timers   timers
+	store   Store
+	cfg     Config
+	hooks   Hooks // cfg.Hooks, none of them nil
+	terms   protocol.Terms
+	flights flights
+	cache   *cache    // nil: off
+	begun   time.Time // renewals are due at whole tenths of a lease since then
 }
 
-// New returns a guard over s, or an error that lists everything wrong with cfg.
+// New returns a guard over s, or an error that lists everything wrong with s and cfg.
 func New[R any](s Store, cfg Config) (*Guard[R], error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	if err := errors.Join(cfg.validate(), checkStore(s, cfg.Lease)); err != nil {
 		return nil, fmt.Errorf("dedupe: %w", err)
 	}
-	e := &engine{store: s, cfg: cfg, hooks: cfg.Hooks, terms: cfg.terms()}
-	e.renewals.engine = e
+	e := &engine{store: s, cfg: cfg, hooks: cfg.Hooks, terms: cfg.terms(), begun: time.Now()}
 	if cfg.CacheAge > 0 {
 		c, err := newCache(cfg.CacheBytes, cfg.CacheAge)
 		if err != nil {
@@ -157,15 +155,14 @@ type attempt struct {
 	takeover bool // another attempt's lease had lapsed
 	effects  effects
 	flight   *flight
-	cancel   context.CancelCauseFunc // of the handler's context
-	ran      bool                    // Claimed was told: the handler was called, or was about to be
-	took     time.Duration           // how long it ran
-	renewal  renewal                 // while it runs
-	lease
+	keeper   keeper        // renews the lease while the handler runs
+	ran      bool          // Claimed was called: the handler was called, or was about to be
+	took     time.Duration // how long the handler ran
+	lease                  // while the handler runs, guarded by keeper.mu
 }
 
-// do answers from the cache, from an attempt that runs here, or by an own one.
-// ran says whether the work ran now.
+// do answers from the cache, from an attempt that runs here, or by an attempt of its
+// own. ran says whether the work ran now.
 func (e *engine) do(ctx context.Context, key Key, fn work) (rec protocol.Record, ran bool, err error) {
 	if err := protocol.CheckName(key.Name); err != nil {
 		return protocol.Record{}, false, err
@@ -205,7 +202,7 @@ func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (pro
 			return protocol.Record{}, false, e.hooks.refused(key.attempt(), refusal(a.rec, verdict, key, e.terms, e.now()))
 		}
 		if err = e.begin(ctx, a); errors.Is(err, ErrLeaseLost) {
-			continue // before it ran: whoever has the name now, ask again
+			continue // before it ran: another attempt has the name now, so ask again
 		} else if err != nil {
 			rec, err := e.settle(ctx, a, output{}, handled{err: err, stop: ctx.Err(), notBegun: true})
 			return rec, false, err
@@ -215,5 +212,61 @@ func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (pro
 	}
 }
 
+// run calls fn under a renewed lease and records what it returns.
+func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record, error) {
+	working, cancel := context.WithCancelCause(context.WithValue(ctx, attemptKey{}, a))
+	defer cancel(nil)
+	a.effects.recordID = a.rec.ID
+	a.effects.committer, _ = e.store.(Committer)
+	a.keeper.e, a.keeper.a, a.keeper.caller, a.keeper.cancel, a.ran = e, a, ctx, cancel, true
+	if a.takeover {
+		e.hooks.TookOver(a.Attempt)
+	}
+	e.hooks.Claimed(a.Attempt)
+	// Once more: the hooks may have taken long, or this goroutine's turn.
+	if err := e.begin(ctx, a); err != nil {
+		return e.settle(ctx, a, output{}, handled{err: err, stop: ctx.Err(), notBegun: true})
+	}
+	a.keeper.start()
+	begun, returned := time.Now(), false
+	ended := func(err error) handled {
+		returned, a.took = true, time.Since(begun)
+		h := handled{err: err, lost: errors.Is(context.Cause(working), ErrLeaseLost), stop: ctx.Err()}
+		a.keeper.stop()
+		return h
+	}
+	defer func() {
+		if !returned { // fn has ended this goroutine: only deferred calls still run
+			_, _ = e.settle(ctx, a, output{}, ended(errGoexit))
+		}
+	}()
+	out, err := call(working, fn)
+	h := ended(err)
+	if err != nil && h.lost && !errors.Is(err, ErrLeaseLost) {
+		h.err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
+	}
+	return e.settle(ctx, a, out, h)
+}
+
 // now is the time by the clock that leases are counted with.
 func (e *engine) now() time.Time { return e.cfg.Now() }
+
+// Wrap turns a function that returns a result into a plain handler of
+// messages of type M that runs at most one attempt per name at a time and none
+// after it has completed. keyOf returns the name that a message stands for; its
+// errors are returned as they are.
+//
+// The returned function's type is not named, so that it is assignable to any
+// package's handler type.
+func Wrap[M, R any](
+	g *Guard[R], keyOf func(M) (Key, error), h func(context.Context, M) (R, error),
+) func(context.Context, M) error {
+	return func(ctx context.Context, m M) error {
+		key, err := keyOf(m)
+		if err != nil {
+			return err
+		}
+		_, err = g.Do(ctx, key, func(ctx context.Context) (R, error) { return h(ctx, m) })
+		return err
+	}
+}

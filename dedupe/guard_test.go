@@ -598,6 +598,35 @@ func TestABadConfigListsEveryProblem(t *testing.T) {
 	}
 }
 
+// bounded is a store that says how long its calls may take.
+type bounded struct {
+	*memstore.Store
+	most time.Duration
+}
+
+func (b bounded) CallTimeout() time.Duration { return b.most }
+
+func TestAStoreIsRefusedWhenItsCallsOutlastTheLease(t *testing.T) {
+	for name, tc := range map[string]struct {
+		store dedupe.Store
+		want  string // in the error; empty: none
+	}{
+		"a third of the lease": {bounded{memstore.New(), 3 * time.Second}, ""},
+		"longer":               {bounded{memstore.New(), 3*time.Second + 1}, "Lease 9s"},
+		"nil":                  {nil, "store is nil"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := dedupe.New[string](tc.store, dedupe.Config{Scope: "q", Lease: 9 * time.Second})
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+	if _, err := dedupe.NewOperator(nil, dedupe.Config{Scope: "q"}); err == nil {
+		t.Error("an operator without a store is accepted")
+	}
+}
+
 func TestABadNameStartsNothing(t *testing.T) {
 	b := setup()
 	if _, err := b.guard(t).Do(t.Context(), dedupe.Key{Name: "a\nb"}, returns("", nil)); !errors.Is(err, dedupe.ErrBadName) {

@@ -116,7 +116,7 @@ func (o *Operator) apply(ctx context.Context, verb, name string, event func(time
 		if next.Version == cur.Version {
 			return next, nil
 		}
-		err := o.swap(ctx, cur.Version, next)
+		err := o.store.Swap(ctx, cur.Version, next)
 		if err == nil {
 			return next, nil
 		}
@@ -127,7 +127,7 @@ func (o *Operator) apply(ctx context.Context, verb, name string, event func(time
 			cur = conflict.Current
 			continue
 		}
-		if try == operatorTries || !o.cfg.pause(ctx, try) {
+		if try == operatorTries || !pause(ctx, try) {
 			return protocol.Record{}, fmt.Errorf("%w: %s %q: %w", ErrUnavailable, verb, name, err)
 		}
 	}
@@ -150,19 +150,11 @@ func (o *Operator) get(ctx context.Context, name string) (protocol.Record, error
 	if err := protocol.CheckName(name); err != nil {
 		return protocol.Record{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.cfg.callTimeout())
-	defer cancel()
 	r, err := o.reader.Get(ctx, protocol.RecordID(o.cfg.Scope, name))
 	if err != nil {
 		return protocol.Record{}, fmt.Errorf("%w: look up %q: %w", ErrUnavailable, name, err)
 	}
 	return r, nil
-}
-
-func (o *Operator) swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, o.cfg.callTimeout())
-	defer cancel()
-	return o.store.Swap(ctx, old, next)
 }
 
 func (o *Operator) refusal(verb, name string, r protocol.Record, v protocol.Verdict, now time.Time) error {

@@ -83,12 +83,6 @@ func stillRunning(err error) time.Duration {
 	return max(0, time.Until(e.RunningUntil()))
 }
 
-// panicked reports whether err stands for a handler that did not return.
-func panicked(err error) bool {
-	_, ok := errors.AsType[*panicError](err)
-	return ok || errors.Is(err, errGoexit)
-}
-
 // wrap turns the handler's error into what Do returns, given the record that
 // was written.
 func (f ending) wrap(rec protocol.Record, err error, t protocol.Terms) error {

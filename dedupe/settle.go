@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // settle records what the handler returned and turns it into Do's answer. The
@@ -95,21 +96,22 @@ func outcomeOf(s protocol.Status) string {
 	return strings.ToLower(string(s))
 }
 
-// write settles the record, past cancellation and past the end of the lease:
-// until it is written, or somebody else holds the name, or ctx has been
-// cancelled for longer than the settling time, or 12 hours have passed.
+// write settles the record, past cancellation and past the end of the lease: until
+// it is written, another attempt holds the name, ctx has been over for longer than
+// the settling time, or 12 hours have passed. The lease is renewed meanwhile, between
+// two tries and never during one.
 //
-// The record is built once and sent until there is an answer: a commit whose
-// answer was lost is recognised by the store only when nothing in it has
-// changed. A conflict ends that: Step tells what to do on the record as it is.
+// The record is built once and sent until there is an answer: a commit whose answer
+// was lost is recognised by the store only when nothing in it has changed. A conflict
+// ends that, and so does a renewal, because earlier tries name a version that is not
+// stored any more. Step then decides on the record as it is.
 func (e *engine) write(
 	ctx context.Context, a *attempt, op string, writes []any, event func(time.Time) protocol.Event,
 ) (protocol.Record, protocol.Verdict, error) {
-	settling := e.timers.outliving(ctx, e.cfg.Settle, maxSettle)
-	defer settling.cancel()
-	cur := a.rec
+	settling := e.settling(ctx, a)
+	defer func() { settling.end() }()
 	for {
-		now := e.now()
+		cur, now := a.rec, e.now()
 		next, verdict := protocol.Step(cur, event(now))
 		if verdict != protocol.VerdictApply {
 			return cur, verdict, nil
@@ -119,46 +121,115 @@ func (e *engine) write(
 			return cur, verdict, nil
 		}
 		a.flight.asked = time.Now()
-		err := e.send(settling, a, op, cur.Version, next, writes)
-		if err == nil {
+		err := e.send(settling, a, op, next, writes)
+		switch conflict, lost := errors.AsType[*ConflictError](err); {
+		case err == nil:
 			if next.Status == protocol.Completed && (cur.Status != protocol.InProgress || now.After(cur.LeaseUntil)) {
 				e.hooks.CompletedLate(a.Attempt)
 			}
 			return next, verdict, nil
-		}
-		conflict, ok := errors.AsType[*ConflictError](err)
-		if !ok {
+		case lost:
+			e.hooks.Conflicted(a.Attempt, op)
+			a.rec = conflict.Current
+		case !errors.Is(err, errRenewed):
 			return protocol.Record{}, 0, err
 		}
-		e.hooks.Conflicted(a.Attempt, op)
-		cur = conflict.Current
 	}
 }
 
-// send sends one write until it is answered: nil, a *ConflictError or an
-// *EffectError. Any other error is the last one when ctx ends.
-func (e *engine) send(ctx context.Context, a *attempt, op string, old protocol.Version, next protocol.Record, writes []any) error {
+// errRenewed ends the tries of a final write: the record has changed by a renewal.
+var errRenewed = errors.New("renewed")
+
+// send sends one write over a.rec until it is answered: nil, a *ConflictError, an
+// *EffectError, or errRenewed when a.rec has changed meanwhile. Any other error is the
+// last one when the settling time is over.
+func (e *engine) send(s *settling, a *attempt, op string, next protocol.Record, writes []any) error {
+	old := a.rec.Version
 	for try := 0; ; try++ {
+		ctx := s.context()
 		var err error
 		if len(writes) == 0 {
-			err = e.swap(ctx, old, next)
+			err = e.store.Swap(ctx, old, next)
 		} else {
-			err = e.commit(ctx, a.effects.committer, old, next, writes)
+			err = a.effects.committer.Commit(ctx, old, next, writes)
 		}
 		if err == nil || answered(err) {
 			return err
 		}
 		e.hooks.StoreFailed(a.Attempt, op, err)
-		if !e.cfg.pause(ctx, try) {
+		ctx = s.failed()
+		if backoff.Sleep(ctx, min(pauseOf(ctx, try), s.untilRenewal(a))) != nil {
 			return err
+		}
+		if s.untilRenewal(a) <= 0 && e.renewed(s, a) {
+			return errRenewed
 		}
 	}
 }
 
-func (e *engine) commit(ctx context.Context, c Committer, old protocol.Version, next protocol.Record, writes []any) error {
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.callTimeout())
-	defer cancel()
-	return c.Commit(ctx, old, next, writes)
+// renewed renews the lease and reports whether the record has changed.
+func (e *engine) renewed(s *settling, a *attempt) bool {
+	was := a.rec.Version
+	if err := e.renew(s.context(), a); err != nil { // Step decides on the record as it is
+		s.due = time.Now().Add(e.terms.Lease / renewalRetry)
+	} else {
+		s.due = e.renewalDue(a.proven)
+	}
+	return a.rec.Version != was
+}
+
+// settling is the time in which an outcome may be recorded.
+type settling struct {
+	caller context.Context
+	grace  time.Duration      // after the caller's end
+	due    time.Time          // of the next renewal
+	over   context.Context    // ends with the settling time; nil: every try so far was answered
+	end    context.CancelFunc // of over
+}
+
+// settling begins with the caller's context, and costs nothing while that lives and
+// the store answers.
+func (e *engine) settling(ctx context.Context, a *attempt) *settling {
+	s := &settling{caller: ctx, grace: e.cfg.Settle, due: e.renewalDue(a.proven), end: func() {}}
+	if ctx.Err() != nil {
+		s.failed()
+	}
+	return s
+}
+
+// untilRenewal returns how long the lease need not be renewed.
+func (s *settling) untilRenewal(a *attempt) time.Duration {
+	if a.rec.Status != protocol.InProgress {
+		return maxSettle // there is no lease any more
+	}
+	return time.Until(s.due)
+}
+
+// context returns the context of one try, which its caller's end does not cut off.
+func (s *settling) context() context.Context {
+	if s.over != nil {
+		return s.over
+	}
+	return context.WithoutCancel(s.caller)
+}
+
+// failed returns the context that ends with the settling time, after a try that had no
+// answer.
+func (s *settling) failed() context.Context {
+	if s.over != nil {
+		return s.over
+	}
+	over, cancel := context.WithTimeout(context.WithoutCancel(s.caller), maxSettle)
+	grace := make(chan *time.Timer, 1)
+	stop := context.AfterFunc(s.caller, func() { grace <- time.AfterFunc(s.grace, cancel) })
+	s.over = over
+	s.end = func() {
+		if !stop() {
+			(<-grace).Stop()
+		}
+		cancel()
+	}
+	return over
 }
 
 // answered reports whether err says what is stored.

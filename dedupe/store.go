@@ -3,6 +3,7 @@ package dedupe
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/failure"
@@ -10,6 +11,10 @@ import (
 
 // Store keeps one [protocol.Record] per ID. Implementations are safe for concurrent
 // use; package storetest holds the contract as a test suite.
+//
+// A store bounds its own calls: each returns after a time well below the lease, also
+// under a context that never ends and when nothing answers. The guard sets no
+// deadlines for calls. See [Bounded].
 type Store interface {
 	// Swap writes next if the stored version of next.ID is still old; old 0
 	// means that the ID must be absent. next.Version must be greater than old.
@@ -22,6 +27,14 @@ type Store interface {
 	// the guard retries while its caller waits. Swap keeps no reference to
 	// next.Result after it has returned.
 	Swap(ctx context.Context, old protocol.Version, next protocol.Record) error
+}
+
+// Bounded is implemented by stores that say how long a call may take. A guard refuses
+// a store whose calls may take more than a third of [Config.Lease]: a renewal must
+// fail in time for the next one.
+type Bounded interface {
+	// CallTimeout returns after which time a call returns at the latest.
+	CallTimeout() time.Duration
 }
 
 // Reader is implemented by stores that can read a record without writing one.

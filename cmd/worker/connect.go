@@ -108,6 +108,7 @@ func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, erro
 	}
 	storing := c.storeConfig(q.log)
 	storing.BatchRefused = q.telemetry.BatchRefused
+	storing.Timeout = min(dynamo.DefaultTimeout, c.Lease/3) // a renewal fails in time for the next one
 	store, err := dynamo.New(table, storing)
 	if err != nil {
 		return backend{}, &awsenv.SettingsError{Problems: leaves(err)}

@@ -34,6 +34,8 @@ const commitTries = 5
 // both are a *[dedupe.ConflictError].
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 func (s *Store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
 	in, err := s.transaction(old, next, effects)
 	if err != nil {
 		return err
@@ -98,8 +100,6 @@ func clientToken(old dedupe.Version, next dedupe.Record) string {
 
 // transact makes one call.
 func (s *Store) transact(ctx context.Context, in *dynamodb.TransactWriteItemsInput) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
 	sent := time.Now()
 	out, err := s.client.TransactWriteItems(ctx, in, once, sorted)
 	if err != nil {

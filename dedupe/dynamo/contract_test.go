@@ -2,6 +2,7 @@ package dynamo_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
@@ -23,6 +24,10 @@ func TestTheStoreKeepsTheContract(t *testing.T) {
 					Open: func(t *testing.T) dedupe.Store {
 						t.Helper()
 						return newStore(t, client, dynamo.Config{Table: table, Batch: batching})
+					},
+					Silent: func(t *testing.T) dedupe.Store {
+						t.Helper()
+						return newStore(t, (&wire{delay: time.Hour}).client(), dynamo.Config{Table: table, Batch: batching})
 					},
 					Effects: counters{client, table}.effects(),
 				})

@@ -20,6 +20,8 @@ const maxKeys = 100
 // Get implements [dedupe.Reader] by a strongly consistent read. An item that is
 // no record comes back as one that the protocol leaves alone.
 func (s *Store) Get(ctx context.Context, id string) (dedupe.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return dedupe.Record{}, classify("read", id, err)
 	}
@@ -41,8 +43,6 @@ func (s *Store) Get(ctx context.Context, id string) (dedupe.Record, error) {
 
 // getItem reads one item; nil when there is none.
 func (s *Store) getItem(ctx context.Context, id string) (item, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
 	sent := time.Now()
 	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName:      &s.cfg.Table,

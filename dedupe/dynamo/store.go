@@ -30,6 +30,8 @@ var (
 	_ API           = (*dynamodb.Client)(nil)
 	_ dedupe.Store  = (*Store)(nil)
 	_ dedupe.Reader = (*Store)(nil)
+
+	_ dedupe.Bounded = (*Store)(nil)
 )
 
 // DefaultTimeout is how long one call may take, the SDK's own retries included.
@@ -50,8 +52,9 @@ type Config struct {
 	// its ARN do not share calls: a statement names its table.
 	Table string
 
-	// Timeout bounds one call, the SDK's own retries included. It must be well
-	// below the guard's lease. Default 3s.
+	// Timeout bounds one call of the store, with the SDK's own retries and the wait
+	// for a batch. At most a third of the guard's lease, see [dedupe.Bounded].
+	// Default 3s.
 	Timeout time.Duration
 
 	// Batch lets writes that wait at the same time share a call, and reads.
@@ -147,6 +150,8 @@ func (s *Store) Close() {
 // statement in a call that several share. Errors that no retry can cure wrap
 // [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied] or [ErrInvalid].
 func (s *Store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return classify("write", next.ID, err) // not sent
 	}
@@ -163,6 +168,9 @@ func (s *Store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record
 		return s.viaBatch(ctx, w)
 	}
 }
+
+// CallTimeout implements [dedupe.Bounded]: it returns Config.Timeout.
+func (s *Store) CallTimeout() time.Duration { return s.cfg.Timeout }
 
 // detached returns the context of a call that serves several callers.
 func (s *Store) detached() (context.Context, context.CancelFunc) {

@@ -63,8 +63,6 @@ func (s *Store) putItem(ctx context.Context, w *write, options ...func(*dynamodb
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
 	sent := time.Now()
 	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.cfg.Table,

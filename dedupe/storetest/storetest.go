@@ -1,7 +1,7 @@
 // Package storetest is the contract of a [dedupe.Store] as a test suite. Every
 // store runs it; one that passes can be put under a guard.
 //
-// What is optional ([dedupe.Reader], [dedupe.Committer]) is tested where the
+// What is optional ([dedupe.Bounded], [dedupe.Reader], [dedupe.Committer]) is tested where the
 // store implements it.
 package storetest
 
@@ -24,6 +24,11 @@ type Harness struct {
 	// process would; a store that lives in memory may return itself again. What
 	// has to be closed is closed by t's cleanup. Required.
 	Open func(t *testing.T) dedupe.Store
+
+	// Silent opens a store of the same kind whose calls nothing answers: a server
+	// that accepts requests and is silent. It is called in a [synctest] bubble.
+	// Required for a store that is [dedupe.Bounded].
+	Silent func(t *testing.T) dedupe.Store
 
 	// Effects makes effects for a store that is a [dedupe.Committer]. Required
 	// then.
@@ -55,6 +60,9 @@ func Run(t *testing.T, h Harness) {
 	b := &bench{h: h, scope: rand.Text()}
 	sentences := [][]contract{swapContract, concurrencyContract, fieldContract, resultContract}
 	s := h.Open(t)
+	if _, ok := s.(dedupe.Bounded); ok {
+		sentences = append(sentences, boundedContract)
+	}
 	if _, ok := s.(dedupe.Reader); ok {
 		sentences = append(sentences, readerContract)
 	}

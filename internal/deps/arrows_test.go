@@ -63,8 +63,8 @@ func violations(pkgs []pkg) []string {
 			})
 		}
 		if p.ImportPath == module+"/dedupe" {
-			forbid(p, "dedupe uses the standard library, the protocol, the cache, backoff and failure only", p.Imports, func(path string) bool {
-				return !standard[path] && path != protocol && path != module+"/failure" && path != module+"/internal/backoff" &&
+			forbid(p, "dedupe uses the standard library, the protocol, failure, the cache, backoff and pinned only", p.Imports, func(path string) bool {
+				return !standard[path] && path != protocol && path != module+"/failure" && path != module+"/internal/backoff" && path != module+"/internal/pinned" &&
 					!sameOrBelow(path, "github.com/hashicorp/golang-lru/v2/simplelru")
 			})
 		}

@@ -78,7 +78,7 @@ func (k *inDynamoDB) open(p *process) (dedupe.Store, func() time.Time, error) {
 		batching = dynamo.BatchOff
 	}
 	s, err := dynamo.New(k.client(transport{p, k}), dynamo.Config{
-		Table: k.table.name, Batch: batching, Logger: slog.New(slog.DiscardHandler),
+		Table: k.table.name, Batch: batching, Timeout: k.w.storeTimeout(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, nil, err

@@ -56,7 +56,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 		QueueURL: w.queueURL, Queue: queue{p}, Store: store, Namer: namer{}, Middleware: []consumer.Middleware{p.apart},
 		Guard: dedupe.Config{
 			Scope: w.scope, Lease: plan.Lease, Skew: plan.Skew,
-			MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: now, Random: p.random, Logger: log,
+			MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: now, Logger: log,
 			Hooks: w.watch.hooks(),
 		},
 		Pool: consumer.Config{

@@ -76,10 +76,19 @@ var (
 	_ dedupe.Store     = store{}
 	_ dedupe.Reader    = store{}
 	_ dedupe.Committer = store{}
+	_ dedupe.Bounded   = store{}
 )
+
+// storeTimeout bounds one call of the store.
+func (w *world) storeTimeout() time.Duration { return min(3*time.Second, w.plan.Lease/3) }
+
+// CallTimeout implements [dedupe.Bounded].
+func (s store) CallTimeout() time.Duration { return s.p.w.storeTimeout() }
 
 // Swap implements [dedupe.Store].
 func (s store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, s.CallTimeout())
+	defer cancel()
 	return s.p.do(ctx, s.call("swap", next.ID, func(context.Context) error {
 		return s.k.commit(s.p, old, next, nil)
 	}))
@@ -87,6 +96,8 @@ func (s store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record)
 
 // Commit implements [dedupe.Committer].
 func (s store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+	ctx, cancel := context.WithTimeout(ctx, s.CallTimeout())
+	defer cancel()
 	return s.p.do(ctx, s.call("commit", next.ID, func(context.Context) error {
 		return s.k.commit(s.p, old, next, effects)
 	}))
@@ -100,6 +111,8 @@ func (s store) Get(ctx context.Context, id string) (dedupe.Record, error) {
 		return nil
 	})
 	c.again = false
+	ctx, cancel := context.WithTimeout(ctx, s.CallTimeout())
+	defer cancel()
 	err := s.p.do(ctx, c)
 	if err != nil {
 		return dedupe.Record{}, err
