@@ -172,9 +172,11 @@ func (a *admission) admit(from line, now time.Time) {
 	if from == fresh && len(a.lines[following]) > 0 {
 		from = following
 	}
-	d := a.lines[from][0]
+	var d *delivery
 	if a.condition != Up && from == again {
-		d = a.longestHeld()
+		d = a.longestHeld() // of both lines: one of them may be empty
+	} else {
+		d = a.lines[from][0]
 	}
 	a.turn = from == again || from == refused
 	switch {
