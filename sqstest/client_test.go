@@ -165,17 +165,22 @@ func (b *bench) set(url, name, value string) {
 // expectCounts compares the numbers of visible, invisible and delayed messages.
 func (b *bench) expectCounts(url string, visible, inFlight, delayed int) {
 	b.t.Helper()
+	if got, want := b.counts(url), [3]int{visible, inFlight, delayed}; got != want {
+		b.t.Errorf("visible, in flight, delayed = %v, want %v", got, want)
+	}
+}
+
+// counts returns the numbers of visible, invisible and delayed messages.
+func (b *bench) counts(url string) (counts [3]int) {
+	b.t.Helper()
 	out, err := b.GetQueueAttributes(b.t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"All"}})
 	if err != nil {
 		b.t.Fatalf("GetQueueAttributes: %v", err)
 	}
-	var got [3]int
 	for i, name := range []string{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"} {
-		got[i], _ = strconv.Atoi(out.Attributes[name])
+		counts[i], _ = strconv.Atoi(out.Attributes[name])
 	}
-	if want := [3]int{visible, inFlight, delayed}; got != want {
-		b.t.Errorf("visible, in flight, delayed = %v, want %v", got, want)
-	}
+	return counts
 }
 
 func bodies(ms []types.Message) []string {

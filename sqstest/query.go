@@ -18,8 +18,8 @@ import (
 // queryProtocol is the older protocol of SQS, which SQS still speaks: a form
 // comes in, XML goes out. SDKs and CLIs of before November 2023 know no other.
 // Inputs and outputs are those of the JSON protocol, with lists and maps
-// flattened. Names: the service model of 2012-11-05 as botocore had it up to
-// 1.31.80 (botocore/data/sqs/2012-11-05/service-2.json, protocol "query").
+// flattened. Names: the service model that botocore 1.29.27 has
+// (botocore/data/sqs/2012-11-05/service-2.json, protocol "query").
 type queryProtocol struct{}
 
 const queryNamespace = "http://queue.amazonaws.com/doc/2012-11-05/"
