@@ -9,6 +9,9 @@ GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 BIN := $(CURDIR)/bin
 
+# make lint vets; go test would analyse every dependency for it.
+GO_TEST := go test -vet=off
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z/-]+:.*## ' $(MAKEFILE_LIST) Makefile.d/*.mk 2>/dev/null | sort -u | sed -E 's/^([a-z\/-]+):.*## (.*)/  \1\t\2/' | column -t -s '	'
@@ -21,24 +24,26 @@ node_modules/.installed: package.json package-lock.json
 
 .PHONY: test
 test: deps ## the tests of the code and of the deployment, and a short case of each long test; minutes
-	go test -timeout 4m ./...
-	cd verify && go test -timeout 4m ./smoke ./mutants ./counts
+	$(GO_TEST) -timeout 4m ./...
+	cd verify && $(GO_TEST) -timeout 4m ./smoke ./mutants ./counts
 	$(MAKE) --no-print-directory test-infra
 
 # Sizes: SQSONCE_TEST_SCALE multiplies seeds, states and messages; the targets of single tests (make help) go further.
 .PHONY: verify
 verify: deps ## the long tests: simulation, killed processes, binaries on real servers, calls a message
-	cd verify && go test -timeout 15m ./...
+	cd verify && $(GO_TEST) -timeout 15m ./...
 
 .PHONY: race
 race: deps ## the tests under the race detector, with a tenth of the seeds and states
-	SQSONCE_TEST_SCALE=0.1 go test -race -timeout 8m ./...
-	cd verify && SQSONCE_TEST_SCALE=0.05 go test -race -timeout 15m ./smoke ./sim ./mutants ./counts
+	SQSONCE_TEST_SCALE=0.1 $(GO_TEST) -race -timeout 8m ./...
+	cd verify && SQSONCE_TEST_SCALE=0.05 $(GO_TEST) -race -timeout 15m ./smoke ./sim ./mutants ./counts
+
+# Packages with benchmarks: the test binaries of the others need not be linked for it.
+WITH_BENCHMARKS = $(sort $(dir $(shell grep -rl '^func Benchmark' . --include=*_test.go --exclude-dir=node_modules --exclude-dir=verify --exclude-dir=infra)))
 
 .PHONY: bench-once
 bench-once: ## every benchmark, one iteration: they compile and run
-	go test -run '^$$' -bench . -benchtime 1x ./... >/dev/null
-	cd verify && go test -run '^$$' -bench . -benchtime 1x ./... >/dev/null
+	$(GO_TEST) -run '^$$' -bench . -benchtime 1x $(WITH_BENCHMARKS) >/dev/null
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, go mod tidy, go fix

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -12,28 +13,48 @@ import (
 )
 
 // Handler returns work as the handler of a pool that the caller makes: it is
-// called once per name, under g.
+// called once per name, under g. The message that it gets has the body and the
+// attributes that namer has found in an envelope, if it has opened one.
 func Handler[R any](g *dedupe.Guard[R], namer Namer, work func(context.Context, Message) (R, error)) consumer.Handler {
 	return func(ctx context.Context, m Message) error {
-		named, err := namer.Extract(nameable(m))
+		given := nameable(m)
+		named, err := namer.Extract(given)
 		if err != nil {
 			return err
 		}
-		m.Body = named.Body
-		_, err = g.Do(ctx, keyOf(m, named), func(ctx context.Context) (R, error) { return work(ctx, m) })
+		_, err = g.Do(ctx, keyOf(m, named), func(ctx context.Context) (R, error) {
+			return work(context.WithValue(ctx, namedKey{}, named), opened(m, given, named))
+		})
 		return err
 	}
 }
 
-// Keys returns the function from a message to its key, for [dedupe.Wrap].
-func Keys(namer Namer) func(Message) (dedupe.Key, error) {
-	return func(m Message) (dedupe.Key, error) {
-		named, err := namer.Extract(nameable(m))
-		if err != nil {
-			return dedupe.Key{}, err
-		}
-		return keyOf(m, named), nil
+type namedKey struct{}
+
+// NamedFrom returns what the namer has found out about the message that ctx, the
+// context of the work, belongs to.
+func NamedFrom(ctx context.Context) (names.Named, bool) {
+	named, ok := ctx.Value(namedKey{}).(names.Named)
+	return named, ok
+}
+
+// opened returns the message without its envelope.
+func opened(m Message, given names.Message, named names.Named) Message {
+	m.Body = named.Body
+	if len(named.Attributes) <= len(given.Attributes) {
+		return m // none came out of an envelope
 	}
+	m.Attributes = make(map[string]types.MessageAttributeValue, len(named.Attributes))
+	for name, a := range named.Attributes {
+		v := types.MessageAttributeValue{DataType: aws.String(a.Type)}
+		if a.Binary() {
+			v.BinaryValue = []byte(a.Value)
+		} else {
+			v.StringValue = aws.String(a.Value)
+		}
+		m.Attributes[name] = v
+	}
+	return m
 }
 
 // keyOf returns the key with which a delivery asks the guard for its name.

@@ -240,6 +240,30 @@ func TestNamer(t *testing.T) {
 	})
 }
 
+func TestUnwrap(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		c := w.config()
+		c.Names = names.Config{Key: "order_id", Unwrap: names.UnwrapSNS}
+		worker, err := sqsonce.New(aws.Config{}, c, func(ctx context.Context, m sqsonce.Message) (string, error) {
+			named, ok := sqsonce.NamedFrom(ctx)
+			tenant, _ := m.Attribute("tenant")
+			if m.Body != `{"order_id":17}` || tenant != "t-1" || !ok || named.Headers["X-Amz-Sns-Message-Id"] == "" {
+				t.Errorf("the work gets %+v, %+v", m, named)
+			}
+			return w.work(ctx, m)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"1", "2"} { // published twice
+			w.send(`{"Type":"Notification","MessageId":"`+id+`","TopicArn":"arn:aws:sns:us-east-1:1:t",`+
+				`"Message":"{\"order_id\":17}","MessageAttributes":{"tenant":{"Type":"String","Value":"t-1"}}}`, nil)
+		}
+		w.run(worker.Run)
+		w.want("17")
+	})
+}
+
 func TestNew(t *testing.T) {
 	const url = "https://sqs.us-east-1.amazonaws.com/1/orders"
 	work := func(context.Context, sqsonce.Message) (int, error) { return 0, nil }

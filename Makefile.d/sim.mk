@@ -8,13 +8,13 @@ sim: ## the simulation: SEED=n one seed with its trace (in dist/sim), SIM=n that
 ifdef SEED
 	cd verify && SQSONCE_SEED=$(SEED) go test -v -count=1 -timeout 10m -run 'TestRun$$/(safety|liveness)' -artifacts -outputdir $(CURDIR)/dist/sim ./sim
 else
-	cd verify && SQSONCE_SEEDS=$(or $(SIM),10000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run 'TestRun$$/(safety|liveness)' -artifacts -outputdir $(CURDIR)/dist/sim ./sim
+	cd verify && SQSONCE_SEEDS=$(or $(SIM),10000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run 'TestRun$$/(safety|liveness)|TestProgress/seeds' -artifacts -outputdir $(CURDIR)/dist/sim ./sim
 endif
 
 .PHONY: sim-trouble
 sim-trouble: ## the simulation of single messages in trouble: does it keep others from being begun? SEED=n, or SIM=n seeds, default 1,000
 	@mkdir -p dist/sim
-	cd verify && SQSONCE_SIM_PROGRESS=1 SQSONCE_SEED=$(SEED) SQSONCE_SEEDS=$(or $(SIM),1000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run TestProgress -artifacts -outputdir $(CURDIR)/dist/sim ./sim
+	cd verify && SQSONCE_SEED=$(SEED) SQSONCE_SEEDS=$(or $(SIM),1000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run TestProgress -artifacts -outputdir $(CURDIR)/dist/sim ./sim
 
 .PHONY: sim-dynamo
 sim-dynamo: deps ## the simulation over a real DynamoDB server: SIM=n that many seeds of each mode; default 1,000
@@ -29,8 +29,8 @@ sim-twice: ## every seed of the simulation twice: do both give the same trace? S
 sim-long: ## the nightly simulation: a million seeds of each mode, one process a mode
 	@mkdir -p dist/sim
 	cd verify && go test -c -o ../dist/sim/sim.test ./sim
-	cd verify/sim && for mode in safety liveness; do \
-		SQSONCE_SEEDS=$(SEEDS) ../../dist/sim/sim.test -test.v -test.timeout 48h -test.run "TestRun\$$/$$mode" > ../../dist/sim/$$mode.log 2>&1 & pids="$$pids $$!"; \
+	cd verify/sim && for mode in safety liveness seeds; do \
+		SQSONCE_SEEDS=$(SEEDS) ../../dist/sim/sim.test -test.v -test.timeout 48h -test.run "Test(Run|Progress)\$$/$$mode" > ../../dist/sim/$$mode.log 2>&1 & pids="$$pids $$!"; \
 	done; for pid in $$pids; do wait $$pid || failed=1; done; cat ../../dist/sim/*.log; exit $${failed:-0}
 
 .PHONY: chaos

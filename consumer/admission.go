@@ -289,9 +289,11 @@ func (a *admission) awaken(d *delivery, now time.Time) {
 	a.lines[t.line] = append(a.lines[t.line], d)
 }
 
-// leave gives a slot back after a call of the handler, and learns from how it ended.
-func (a *admission) leave(d *delivery, end Disposition) {
+// leave gives a slot back after a call of the handler, and learns from how it ended. It
+// reports whether something was known to be down.
+func (a *admission) leave(d *delivery, end Disposition) (down bool) {
 	a.update(func(now time.Time) {
+		down = a.condition != Up
 		a.running--
 		switch {
 		case end.refused:
@@ -310,6 +312,7 @@ func (a *admission) leave(d *delivery, end Disposition) {
 			a.limit, a.rampAt = min(2*a.limit, a.slots), now.Add(rampStep)
 		}
 	})
+	return down
 }
 
 // release gives back a slot that was not used.

@@ -221,8 +221,8 @@ func (r *run) conclude(d *delivery, err error, took time.Duration) {
 	if d.refusals++; !d.end.refused {
 		d.refusals = 0
 	}
-	r.admission.leave(d, d.end)
-	r.report(d, held)
+	known := r.admission.leave(d, d.end)
+	r.report(d, held || known)
 }
 
 // decide is [Decide] about a try that has just returned. At a stop, failed tries here do
@@ -245,13 +245,13 @@ func (r *run) limits(d *delivery) Limits {
 	}
 }
 
-// report logs a decision; held says that the message was held before this try.
-func (r *run) report(d *delivery, held bool) {
+// report logs a decision; known says that the trouble of a held message was logged before.
+func (r *run) report(d *delivery, known bool) {
 	if d.end.Err == nil {
 		return
 	}
 	log := r.log.Warn
-	if d.end.Action == Defer || d.end.Action == Park && !d.end.Failure || d.end.Action == Hold && held {
+	if d.end.Action == Defer || d.end.Action == Park && !d.end.Failure || d.end.Action == Hold && known {
 		log = r.log.Debug // ordinary, or told before
 	}
 	log("not done", "name", d.name(), "message_id", d.ID, "receive", d.ReceiveCount,

@@ -2,6 +2,7 @@ package names
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -91,6 +92,11 @@ func (t *tree) sort(n *node) error {
 type repeatedError struct{ key string } // in its canonical form
 
 func (e *repeatedError) Error() string { return fmt.Sprintf("key %s is there twice", e.key) }
+
+func isRepeated(err error) bool {
+	_, ok := errors.AsType[*repeatedError](err)
+	return ok
+}
 
 // repeated returns a [repeatedError] of a key in its canonical form.
 func repeated(key []byte) error { return &repeatedError{string(key)} }

@@ -52,6 +52,12 @@ type Config struct {
 	// JMESPath over the body, or "off". Default: the whole body.
 	Fingerprint string
 
+	// Unwrap says which envelopes are opened before anything is looked for:
+	// [UnwrapNone] (default), [UnwrapSNS], [UnwrapEventBridge], or [UnwrapAuto],
+	// which opens all that it recognises, also one in another. A message without
+	// the envelope is taken as it is.
+	Unwrap string
+
 	// LongNames is what becomes of a name of more than [MaxBytes] bytes:
 	// [RefuseLong] (default), or [HashLong]: its beginning and its SHA-256 are the
 	// name.
@@ -65,6 +71,7 @@ type Extractor struct {
 	inBody       *expression // nil: the key is not in the body
 	attribute    string      // where it is, else
 	hashLong     bool
+	unwrapping   string
 	off          bool
 	fingerprint  *expression // nil: the whole body
 	expressionID [4]byte
@@ -76,6 +83,12 @@ func New(cfg Config) (*Extractor, error) {
 	x := &Extractor{key: cmp.Or(cfg.Key, "name"), hashLong: cfg.LongNames == HashLong}
 	if cfg.LongNames != "" && cfg.LongNames != RefuseLong && !x.hashLong {
 		return nil, fmt.Errorf("long names %q: must be %q or %q", cfg.LongNames, RefuseLong, HashLong)
+	}
+	switch x.unwrapping = cmp.Or(cfg.Unwrap, UnwrapNone); x.unwrapping {
+	case UnwrapNone, UnwrapSNS, UnwrapEventBridge, UnwrapAuto:
+	default:
+		return nil, fmt.Errorf("unwrap %q: must be %q, %q, %q or %q",
+			cfg.Unwrap, UnwrapNone, UnwrapSNS, UnwrapEventBridge, UnwrapAuto)
 	}
 	if attribute, ok := strings.CutPrefix(x.key, "@attribute:"); ok {
 		if attribute == "" {
@@ -138,7 +151,13 @@ type Fingerprint [37]byte
 type Named struct {
 	Name        string      // passes [Check]
 	Fingerprint Fingerprint // of the payload; zero with [Off]
-	Body        string      // what the work gets
+
+	// What the work gets: the body and the attributes that the message has without
+	// its envelope, and what the envelope says, as HTTP headers. Without an
+	// envelope there are no headers.
+	Body       string
+	Attributes map[string]Attribute
+	Headers    map[string]string
 }
 
 // FieldError says what is wrong with a message. No retry can cure it.
@@ -164,6 +183,7 @@ func (e *FieldError) Reason() string { return "bad message" }
 // The fingerprint is over the bytes of the body where these are not JSON, begin
 // with a byte order mark, or have a repeated key in what is compared.
 func (x *Extractor) Extract(m Message) (Named, error) {
+	m, headers := x.unwrap(m)
 	doc, bad := x.document(m.Body)
 	if bad == nil {
 		defer doc.release()
@@ -179,7 +199,7 @@ func (x *Extractor) Extract(m Message) (Named, error) {
 	if err != nil {
 		return Named{}, err
 	}
-	return Named{Name: name, Fingerprint: fp, Body: m.Body}, nil
+	return Named{Name: name, Fingerprint: fp, Body: m.Body, Attributes: m.Attributes, Headers: headers}, nil
 }
 
 // Normal returns the name under which a message with the given name is known: a
@@ -212,7 +232,7 @@ func (x *Extractor) name(m Message, doc *tree, bad error) (string, error) {
 	case x.attribute != "":
 		a, ok := m.Attributes[x.attribute]
 		if !ok {
-			return "", &FieldError{x.key, "the message has no such attribute"}
+			return "", &FieldError{x.key, "the message has no such attribute" + hint(m.Body)}
 		}
 		return fromAttribute(x.key, a)
 	case x.key == "@message-id":
@@ -229,10 +249,10 @@ func (x *Extractor) name(m Message, doc *tree, bad error) (string, error) {
 			return name, nil
 		}
 	}
-	if _, ok := errors.AsType[*repeatedError](err); ok {
+	if isRepeated(err) {
 		return "", &FieldError{"body", err.Error()}
 	}
-	return "", &FieldError{x.key, err.Error()}
+	return "", &FieldError{x.key, err.Error() + hint(m.Body)}
 }
 
 func fromAttribute(key string, a Attribute) (string, error) {
@@ -290,7 +310,7 @@ func (x *Extractor) print(body string, doc *tree, bad error) (fp Fingerprint, er
 		fp[0], form = schemeRaw, []byte(body)
 	default:
 		form, err = x.form(doc)
-		if _, ok := errors.AsType[*repeatedError](err); ok {
+		if isRepeated(err) {
 			fp[0], form = schemeRaw, []byte(body)
 		} else if err != nil {
 			return Fingerprint{}, &FieldError{"fingerprint", err.Error()}

@@ -67,16 +67,16 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 	})
 	w := &worker{
 		log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, protector: ecs.New(ecs.Config{}),
-		history: console.NewHistory(c.Lease),
 	}
 	b.queueWorker = &queueWorker{
 		worker: w, settings: c,
 		back: backend{queue: client, queueURL: queueURL, dlqURL: dlqURL, store: b.store},
 	}
 	w.queues = []*queueWorker{b.queueWorker}
-	if b.telemetry, err = telemetry.New(t.Context(), telemetry.Config{Queue: localQueue, Logger: w.log}); err != nil {
+	if w.telemetry, err = telemetry.New(t.Context(), telemetry.Config{Logger: w.log}); err != nil {
 		t.Fatal(err)
 	}
+	b.telemetry, b.history = w.telemetry.Queue(localQueue), console.NewHistory(c.Lease)
 	if err := b.newPool(); err != nil {
 		t.Fatal(err)
 	}

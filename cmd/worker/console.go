@@ -15,9 +15,9 @@ import (
 
 // instrument makes every client made of cfg count its calls, for the metrics
 // and for the console.
-func (w *worker) instrument(cfg *aws.Config) {
-	w.telemetry.InstrumentAWS(cfg)
-	cfg.APIOptions = append(cfg.APIOptions, w.history.CountCalls)
+func (q *queueWorker) instrument(cfg *aws.Config) {
+	q.telemetry.InstrumentAWS(cfg)
+	cfg.APIOptions = append(cfg.APIOptions, q.history.CountCalls)
 }
 
 // console is the page of a queue's worker and its API. drain starts a stop; streams

@@ -68,8 +68,8 @@ func TestOutageBurnsNothing(t *testing.T) {
 				if tried > tc.failed {
 					t.Errorf("%d attempts counted within the outage, want at most %d", tried, tc.failed)
 				}
-				// The slots' worth of messages when it begins, then a probe now and then.
-				if most := b.settings.Concurrency + int(outage/time.Second); asked > most {
+				// The slots' worth of messages when it begins, then two probes a second.
+				if most := b.settings.Concurrency + 2*int(outage/time.Second) + 2; asked > most {
 					t.Errorf("target was asked %d times within the outage, want at most %d", asked, most)
 				}
 				if err := b.pool.Healthy(time.Now()); err != nil {

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -34,10 +36,6 @@ func (q *queueWorker) newPool() error {
 	guarding := c.guardConfig(cmp.Or(c.Scope, queueName), q.log)
 	guarding.Now = q.back.now
 	guarding.Hooks = q.history.DedupeHooks(store.hooks(q.telemetry.DedupeHooks()))
-	guard, err := dedupe.New[dedupe.Payload](q.back.store, guarding)
-	if err != nil {
-		return err
-	}
 	keys, err := names.New(c.keyConfig())
 	if err != nil {
 		return err
@@ -60,11 +58,14 @@ func (q *queueWorker) newPool() error {
 	pooling := c.poolConfig(q.back, q.log)
 	pooling.Name = sqsonce.NameOf(keys)
 	pooling.Hooks = q.history.ConsumerHooks(pooling.Name, q.telemetry.ConsumerHooks())
-	handler := consumer.Chain(dedupe.Wrap(guard, sqsonce.Keys(keys), noted(q.telemetry, q.log, do)),
-		q.telemetry.Middleware(), protected(q.protector))
-	if q.pool, err = consumer.New(q.back.queue, handler, pooling); err != nil {
+	front, err := sqsonce.New(aws.Config{}, sqsonce.Config{
+		QueueURL: q.back.queueURL, Queue: q.back.queue, Store: q.back.store, Namer: keys, Guard: guarding, Pool: pooling,
+		Middleware: []consumer.Middleware{q.telemetry.Middleware(), protected(q.protector)},
+	}, noted(q.telemetry, q.log, do))
+	if err != nil {
 		return err
 	}
+	q.pool = front.Pool
 	if aim != nil && c.TargetHealth != "" {
 		check := func(ctx context.Context) error { return aim.Healthy(ctx, c.TargetHealth) }
 		q.health = newHealthGate(check, tell, q.log)
@@ -86,12 +87,12 @@ func protected(p *ecs.Protector) consumer.Middleware {
 // work is what is done with a message, once per name.
 type work = func(context.Context, consumer.Message) (dedupe.Payload, error)
 
-// noted tells telemetry which attempt it is, and logs its success. What failed
-// is logged by the pool, with what it decided.
-func noted(tele *telemetry.Telemetry, log *slog.Logger, do work) work {
+// noted passes the attempt to telemetry, and logs its success. The pool logs
+// failures, with what it decided.
+func noted(tele *telemetry.Queue, log *slog.Logger, do work) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
-		tele.Attempt(ctx, m.ID, attempt)
+		tele.Attempt(ctx, attempt)
 		start := time.Now()
 		result, err := do(ctx, m)
 		if err == nil && log.Enabled(ctx, slog.LevelDebug) {
@@ -121,10 +122,11 @@ func posted(t *target.Breaker, traceparent func(context.Context) string) work {
 				attributes[name] = v
 			}
 		}
+		message, _ := sqsonce.NamedFrom(ctx)
 		resp, err := t.Post(ctx, target.Request{
 			Name: attempt.Name, Fence: int64(attempt.Fence), Attempt: attempt.Number,
 			Body: m.Body, MessageID: m.ID, FirstReceived: m.FirstReceived, ReceiveCount: m.ReceiveCount,
-			Attributes: attributes, TraceParent: traceparent(ctx),
+			Attributes: attributes, Headers: message.Headers, TraceParent: traceparent(ctx),
 		})
 		if err != nil {
 			return dedupe.Payload{}, err

@@ -65,7 +65,6 @@ type worker struct {
 	telemetry *telemetry.Telemetry
 	local     *localParts // nil unless --local
 	protector *ecs.Protector
-	history   *console.History
 	admin     net.Listener
 	front     frontDoor // answers on the admin address
 	queues    []*queueWorker
@@ -78,10 +77,12 @@ type worker struct {
 // queueWorker is what works on one queue of the process.
 type queueWorker struct {
 	*worker
-	settings queueSettings
-	back     backend
-	pool     *consumer.Consumer
-	health   *healthGate // nil: no health path
+	settings  queueSettings
+	telemetry *telemetry.Queue
+	history   *console.History
+	back      backend
+	pool      *consumer.Consumer
+	health    *healthGate // nil: no health path
 }
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
@@ -90,14 +91,12 @@ func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals 
 	asked, release := followSignals(ctx, signals)
 	defer release()
 	w := &worker{cfg: c, log: awsenv.Logger(stderr, c.LogFormat, c.level())}
-	first := c.queues()[0]
-	w.telemetry, err = telemetry.New(ctx, telemetry.Config{Version: version(), Queue: first.queueName(), Logger: w.log})
+	w.telemetry, err = telemetry.New(ctx, telemetry.Config{Version: version(), Logger: w.log})
 	if err != nil {
 		return err
 	}
 	defer w.sendRest(ctx)
 	w.log = slog.New(w.telemetry.LogHandler(w.log.Handler()))
-	w.history = console.NewHistory(first.Lease)
 	w.protector = ecs.New(ecs.Config{AgentURI: os.Getenv(ecs.EnvAgentURI), Logger: w.log})
 
 	if w.admin, err = awsenv.Listen("--admin-addr", c.AdminAddr); err != nil {
@@ -118,9 +117,12 @@ func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals 
 
 // addQueue reaches a queue and wires the pool that works on it.
 func (w *worker) addQueue(ctx context.Context, settings queueSettings) (err error) {
-	q := &queueWorker{worker: w, settings: settings}
+	q := &queueWorker{
+		worker: w, settings: settings,
+		telemetry: w.telemetry.Queue(settings.queueName()), history: console.NewHistory(settings.Lease),
+	}
 	if settings.Local {
-		if w.local, err = newLocal(ctx, settings, w.instrument, w.log); err != nil {
+		if w.local, err = newLocal(ctx, settings, q.instrument, w.log); err != nil {
 			return err
 		}
 		q.back = w.local.backend

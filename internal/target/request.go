@@ -26,6 +26,7 @@ type Request struct {
 	FirstReceived time.Time         // when the message was first delivered; zero when not known
 	ReceiveCount  int               // deliveries so far, this one included
 	Attributes    map[string]string // string attributes; contentType becomes the Content-Type
+	Headers       map[string]string // what an envelope around the message says
 	TraceParent   string            // W3C trace context; may be empty
 }
 
@@ -57,6 +58,9 @@ func (t *Target) setHeaders(h http.Header, r Request) {
 			// Not through Set: attributes may differ in nothing but case.
 			h["X-Aws-Sqsd-Attr-"+name] = []string{headerValue(value)}
 		}
+	}
+	for name, value := range r.Headers {
+		set(name, value)
 	}
 	set("Content-Type", defaultContentType)
 	set("Content-Type", r.Attributes[contentTypeKey])

@@ -17,8 +17,8 @@ const longestCode = 64
 
 // InstrumentAWS makes every client made of cfg count its requests: each try,
 // with its operation, how long it took, and the code of its error.
-func (t *Telemetry) InstrumentAWS(cfg *aws.Config) {
-	calls := newLabels()
+func (q *Queue) InstrumentAWS(cfg *aws.Config) {
+	calls := q.labels
 	count := middleware.DeserializeMiddlewareFunc("sqsonce.count", func(
 		ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler,
 	) (middleware.DeserializeOutput, middleware.Metadata, error) {
@@ -26,11 +26,11 @@ func (t *Telemetry) InstrumentAWS(cfg *aws.Config) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
 		took := time.Since(start).Seconds()
 		service, operation := keyService.String(awsmiddleware.GetServiceID(ctx)), keyOperation.String(awsmiddleware.GetOperationName(ctx))
-		t.is.awsTime.Record(ctx, took, calls.with(service, operation))
+		q.is.awsTime.Record(ctx, took, calls.with(service, operation))
 		if code := keyError.String(errorCode(err)); err == nil {
-			t.is.awsCalls.Add(ctx, 1, calls.with(service, operation, code))
+			q.is.awsCalls.Add(ctx, 1, calls.with(service, operation, code))
 		} else { // the codes are not ours, so there may be many
-			t.is.awsCalls.Add(ctx, 1, calls.fresh([]attribute.KeyValue{service, operation, code}))
+			q.is.awsCalls.Add(ctx, 1, calls.fresh([]attribute.KeyValue{service, operation, code}))
 		}
 		return out, metadata, err
 	})

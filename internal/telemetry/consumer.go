@@ -14,29 +14,29 @@ import (
 )
 
 // ConsumerHooks count what a consumer does.
-func (t *Telemetry) ConsumerHooks() consumer.Hooks {
-	ctx, queue := context.Background(), t.labels
+func (q *Queue) ConsumerHooks() consumer.Hooks {
+	ctx, with := context.Background(), q.labels.with
 	return consumer.Hooks{
 		Received: func(n int, _ time.Duration) {
-			t.is.received.Add(ctx, int64(n), queue.with(semconv.MessagingOperationName("receive")))
-			t.is.receives.Record(ctx, int64(n), queue.with())
+			q.is.received.Add(ctx, int64(n), with(semconv.MessagingOperationName("receive")))
+			q.is.receives.Record(ctx, int64(n), with())
 		},
 		Handled: func(_ consumer.Message, d consumer.Disposition, _ time.Duration) {
-			t.is.handled.add(d.Action.String(), reasonOf(d.Reason))
+			q.is.handled.Add(ctx, 1, with(keyOutcome.String(d.Action.String()), reason(d.Reason)))
 		},
 		DeadLettered: func(_ consumer.Message, d consumer.Disposition) {
-			t.is.deadLetters.Add(ctx, 1, queue.with(reason(d.Reason)))
+			q.is.deadLetters.Add(ctx, 1, with(reason(d.Reason)))
 		},
 		Answered: func(operation string, n, _ int, _ time.Duration) {
-			t.is.acks.Record(ctx, int64(n), queue.with(keyOperation.String(operation)))
+			q.is.acks.Record(ctx, int64(n), with(keyOperation.String(operation)))
 		},
 	}
 }
 
-// Watch makes gauges of a consumer's numbers, asked for at each scrape.
-// Dependencies are the names that may be reported down.
-func (t *Telemetry) Watch(stats func() consumer.Stats, dependencies ...string) error {
-	meter, queue := t.is.meter, t.labels
+// Watch makes gauges of a consumer's numbers, read at each scrape. Dependencies
+// are the names that may be reported down. Call it once for each queue.
+func (q *Queue) Watch(stats func() consumer.Stats, dependencies ...string) error {
+	meter, with := q.is.meter, q.labels.with
 	gauge := func(name, unit, help string) (metric.Int64ObservableGauge, error) {
 		return meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(help))
 	}
@@ -71,13 +71,13 @@ func (t *Telemetry) Watch(stats func() consumer.Stats, dependencies ...string) e
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s := stats()
 		for i, n := range numbers {
-			o.ObserveInt64(gauges[i], int64(n.of(s)), queue.with())
+			o.ObserveInt64(gauges[i], int64(n.of(s)), with())
 		}
 		for _, name := range dependencies {
-			o.ObserveInt64(down, one(slices.Contains(s.Down, name)), queue.with(attribute.String("dependency", name)))
+			o.ObserveInt64(down, one(slices.Contains(s.Down, name)), with(attribute.String("dependency", name)))
 		}
 		for _, is := range states {
-			o.ObserveInt64(state, one(s.State == is), queue.with(attribute.String("state", string(is))))
+			o.ObserveInt64(state, one(s.State == is), with(attribute.String("state", string(is))))
 		}
 		return nil
 	}, append(observables, down, state)...)
@@ -96,9 +96,4 @@ func one(is bool) int64 {
 		return 1
 	}
 	return 0
-}
-
-// queue is what the messaging conventions want of everything about a queue.
-func (t *Telemetry) queue() []attribute.KeyValue {
-	return []attribute.KeyValue{semconv.MessagingSystemAWSSQS, semconv.MessagingDestinationName(t.cfg.Queue)}
 }

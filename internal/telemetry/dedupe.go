@@ -9,35 +9,35 @@ import (
 
 // BatchRefused counts an operation on DynamoDB that the store gives up, because
 // the server refuses batches: see dynamo.Config.
-func (t *Telemetry) BatchRefused(operation string, _ error) {
-	t.is.batchRefused.Add(context.Background(), 1, t.labels.with(keyOperation.String(operation)))
+func (q *Queue) BatchRefused(operation string, _ error) {
+	q.is.batchRefused.Add(context.Background(), 1, q.labels.with(keyOperation.String(operation)))
 }
 
 // DedupeHooks count what a guard does.
-func (t *Telemetry) DedupeHooks() dedupe.Hooks {
-	ctx, queue := context.Background(), t.labels
+func (q *Queue) DedupeHooks() dedupe.Hooks {
+	ctx, with := context.Background(), q.labels.with
 	return dedupe.Hooks{
-		TookOver: func(dedupe.Attempt) { t.is.takeovers.Add(ctx, 1, queue.with()) },
+		TookOver: func(dedupe.Attempt) { q.is.takeovers.Add(ctx, 1, with()) },
 		Replayed: func(_ dedupe.Attempt, kind string) {
 			if kind == "recorded" {
 				kind = "replayed" // as opposed to cached and joined
 			}
-			t.is.duplicates.add(kind)
+			q.is.duplicates.Add(ctx, 1, with(keyKind.String(kind)))
 		},
-		Deferred: func(dedupe.Attempt, time.Duration) { t.is.duplicates.add("deferred") },
+		Deferred: func(dedupe.Attempt, time.Duration) { q.is.duplicates.Add(ctx, 1, with(keyKind.String("deferred"))) },
 		Refused: func(_ dedupe.Attempt, why string) {
-			t.is.refused.Add(ctx, 1, queue.with(keyReason.String(why)))
+			q.is.refused.Add(ctx, 1, with(keyReason.String(why)))
 		},
-		LeaseLost:     func(dedupe.Attempt) { t.is.lost.Add(ctx, 1, queue.with()) },
-		CompletedLate: func(dedupe.Attempt) { t.is.late.Add(ctx, 1, queue.with()) },
+		LeaseLost:     func(dedupe.Attempt) { q.is.lost.Add(ctx, 1, with()) },
+		CompletedLate: func(dedupe.Attempt) { q.is.late.Add(ctx, 1, with()) },
 		Settled: func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) {
-			t.is.settled.add(outcome)
+			q.is.settled.Add(ctx, 1, with(keyOutcome.String(outcome)))
 		},
 		OwnWrite: func(_ dedupe.Attempt, op string) {
-			t.is.recovered.Add(ctx, 1, queue.with(keyOperation.String(op)))
+			q.is.recovered.Add(ctx, 1, with(keyOperation.String(op)))
 		},
 		StoreFailed: func(_ dedupe.Attempt, op string, _ error) {
-			t.is.storeErrors.Add(ctx, 1, queue.with(keyOperation.String(op)))
+			q.is.storeErrors.Add(ctx, 1, with(keyOperation.String(op)))
 		},
 	}
 }

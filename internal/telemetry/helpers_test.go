@@ -13,19 +13,19 @@ import (
 )
 
 // newTelemetry returns telemetry whose spans can be looked at.
-func newTelemetry(t *testing.T) (*Telemetry, *tracetest.InMemoryExporter) {
+func newTelemetry(t *testing.T) (*Queue, *tracetest.InMemoryExporter) {
 	t.Helper()
 	spans := tracetest.NewInMemoryExporter()
-	tele, err := New(t.Context(), Config{Queue: "jobs", Version: "v1.2.3", Spans: sdktrace.NewSimpleSpanProcessor(spans)})
+	tele, err := New(t.Context(), Config{Version: "v1.2.3", Spans: sdktrace.NewSimpleSpanProcessor(spans)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tele.Shutdown(context.WithoutCancel(t.Context())) })
-	return tele, spans
+	return tele.Queue("jobs"), spans
 }
 
 // scrape reads the metrics as Prometheus does.
-func scrape(t *testing.T, tele *Telemetry) testutil.Metrics {
+func scrape(t *testing.T, tele interface{ Handler() http.Handler }) testutil.Metrics {
 	t.Helper()
 	w := httptest.NewRecorder()
 	tele.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))

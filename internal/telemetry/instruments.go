@@ -16,7 +16,7 @@ var (
 	entries     = []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 25}
 )
 
-// Labels of our own. Their values are few, all of them named in this project.
+// Labels of our own. Their values are few, and all listed in this project.
 const (
 	keyOutcome   = attribute.Key("outcome")
 	keyReason    = attribute.Key("reason")
@@ -29,7 +29,7 @@ const (
 // instruments are what is counted and measured.
 type instruments struct {
 	received, deadLetters, refused                metric.Int64Counter
-	handled, duplicates, settled                  *tally
+	handled, duplicates, settled                  metric.Int64Counter
 	takeovers, lost, late, recovered, storeErrors metric.Int64Counter
 	batchRefused                                  metric.Int64Counter
 	awsCalls                                      metric.Int64Counter
@@ -38,18 +38,13 @@ type instruments struct {
 	meter                                         metric.Meter
 }
 
-func (is *instruments) init(m metric.Meter, queue *labels) error {
+func (is *instruments) init(m metric.Meter) error {
 	is.meter = m
 	var errs []error
 	counter := func(name, unit, help string) metric.Int64Counter {
 		c, err := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(help))
 		errs = append(errs, err)
 		return c
-	}
-	tallied := func(name, unit, help string, keys ...attribute.Key) *tally {
-		t, err := newTally(m, queue, name, unit, help, keys...)
-		errs = append(errs, err)
-		return t
 	}
 	seconds := func(name, help string, bounds []float64) metric.Float64Histogram {
 		h, err := m.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(help), metric.WithExplicitBucketBoundaries(bounds...))
@@ -62,12 +57,12 @@ func (is *instruments) init(m metric.Meter, queue *labels) error {
 		return h
 	}
 	is.received = counter("messaging.client.consumed.messages", "{message}", "Messages received.")
-	is.handled = tallied("sqsonce.handled", "{try}", "Runs of the handler, by what was decided about the message.", keyOutcome, keyReason)
+	is.handled = counter("sqsonce.handled", "{try}", "Runs of the handler, by what was decided about the message.")
 	is.deadLetters = counter("sqsonce.dead_letters", "{message}", "Messages copied to the dead-letter queue, by reason.")
-	is.duplicates = tallied("sqsonce.duplicates", "{message}",
-		"Deliveries that did not run the work, by how: replayed, joined, cached, deferred.", keyKind)
+	is.duplicates = counter("sqsonce.duplicates", "{message}",
+		"Deliveries that did not run the work, by how: replayed, joined, cached, deferred.")
 	is.refused = counter("sqsonce.refused", "{message}", "Deliveries of names that are not run again, by reason.")
-	is.settled = tallied("sqsonce.attempts", "{attempt}", "Attempts that have ended, by outcome.", keyOutcome)
+	is.settled = counter("sqsonce.attempts", "{attempt}", "Attempts that have ended, by outcome.")
 	is.takeovers = counter("sqsonce.takeovers", "{attempt}", "Attempts on names whose earlier holder's lease had lapsed.")
 	is.lost = counter("sqsonce.leases.lost", "{attempt}", "Attempts cancelled because their lease could not be proven.")
 	is.late = counter("sqsonce.completions.late", "{attempt}", "Completions recorded after the lease had lapsed.")
@@ -87,7 +82,7 @@ func (is *instruments) init(m metric.Meter, queue *labels) error {
 // reasons are the values that the label of that name takes; what is none of
 // them, as a library user's own, is "other".
 var reasons = []string{
-	"attempts used up", "bad message", "failed on its last receive", "held up and never tried", "in progress elsewhere",
+	"attempts used up", "bad message", "failed on its last receive", "held up and never tried", "snoozed at stop", "in progress elsewhere",
 	"in progress elsewhere at stop", "mismatch", "rejected", "stopped", "stopped before it was tried", "target down", "unknown outcome",
 }
 

@@ -4,68 +4,56 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// keptFlights bounds what is known for log lines: two notes of most messages. A
-// message's last line comes soon after its end.
-const keptFlights = 8192
+// maxMessages bounds the messages that log lines know of. A message's last line
+// comes soon after its end.
+const maxMessages = 8192
 
-// flight is what is known of a message that is or was lately at work here.
-type flight struct {
+// logFields are what a log line says of a message.
+type logFields struct {
 	attempt int
 	fence   int64
 	traceID string
 }
 
-// flights are the latest messages. Every message is noted, and few are asked
-// about, so that it is the asking that has to look for them.
-type flights struct {
+// messages are the log fields of the latest messages, by message id.
+type messages struct {
 	mu     sync.Mutex
-	latest []noted // guarded by mu; at most keptFlights, the oldest at next once it is full
-	next   int     // guarded by mu
+	latest *simplelru.LRU[string, logFields] // guarded by mu
 }
 
-// noted is a message with what is known of it.
-type noted struct {
-	id string
-	flight
+func (m *messages) init() {
+	m.latest, _ = simplelru.NewLRU[string, logFields](maxMessages, nil) // fails only without a size
 }
 
-// note remembers what is known of a message now.
-func (f *flights) note(id string, known flight) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.latest) < keptFlights {
-		f.latest = append(f.latest, noted{id, known})
-		return
-	}
-	f.latest[f.next] = noted{id, known}
-	f.next = (f.next + 1) % keptFlights
+// begin sets the fields of a message's log lines from now on.
+func (m *messages) begin(id string, fields logFields) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.latest.Add(id, fields)
 }
 
-// get returns what was noted last of a message, if it is among the latest.
-func (f *flights) get(id string) (flight, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i := range f.latest {
-		if n := &f.latest[(f.next+len(f.latest)-1-i)%len(f.latest)]; n.id == id {
-			return n.flight, true
-		}
-	}
-	return flight{}, false
+// get returns the fields of a message's log lines.
+func (m *messages) get(id string) (logFields, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.latest.Get(id)
 }
 
-// LogHandler adds to lines that carry a message_id what else is known of it:
-// attempt, fence and trace_id, unless the line has them.
+// LogHandler adds attempt, fence and trace_id to lines that carry a message_id,
+// unless the line has them.
 func (t *Telemetry) LogHandler(next slog.Handler) slog.Handler {
-	return &logHandler{Handler: next, flights: &t.flights}
+	return &logHandler{Handler: next, messages: &t.messages}
 }
 
 type logHandler struct {
 	slog.Handler
-	flights *flights
-	with    []slog.Attr // of WithAttrs, outside any group
-	grouped bool        // what follows is in a group, where message_id is another's
+	messages *messages
+	with     []slog.Attr // of WithAttrs, outside any group
+	grouped  bool        // what follows is in a group, where message_id is another's
 }
 
 // Handle implements [slog.Handler].
@@ -85,7 +73,7 @@ func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if !h.grouped {
 		r.Attrs(look)
 	}
-	known, ok := h.flights.get(id)
+	known, ok := h.messages.get(id)
 	if !ok || h.grouped {
 		return h.Handler.Handle(ctx, r)
 	}

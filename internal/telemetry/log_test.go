@@ -15,7 +15,7 @@ import (
 func TestLogLinesOfAMessageSayWhichAttemptItIs(t *testing.T) {
 	tele, spans := newTelemetry(t)
 	h := tele.Middleware()(func(ctx context.Context, m consumer.Message) error {
-		tele.Attempt(ctx, m.ID, dedupe.Attempt{Name: "a", Number: 3, Fence: 77})
+		tele.Attempt(ctx, dedupe.Attempt{Name: "a", MessageID: m.ID, Number: 3, Fence: 77})
 		return nil
 	})
 	if err := h(t.Context(), consumer.Message{ID: "m-1"}); err != nil {
@@ -53,42 +53,44 @@ func TestLogLinesOfAMessageSayWhichAttemptItIs(t *testing.T) {
 
 // What is known of a message is about its last try, be it in place or by another delivery.
 func TestAnotherTryIsNotTheAttemptBefore(t *testing.T) {
-	tele, err := New(t.Context(), Config{Queue: "jobs"}) // without traces
+	telemetry, err := New(t.Context(), Config{}) // without traces
 	if err != nil {
 		t.Fatal(err)
 	}
-	var before flight
+	tele := telemetry.Queue("jobs")
+	var before logFields
 	for i, receive := range []int{1, 1, 2} {
 		number := i + 1
 		h := tele.Middleware()(func(ctx context.Context, m consumer.Message) error {
-			before, _ = tele.flights.get("m-1")
-			tele.Attempt(ctx, m.ID, dedupe.Attempt{Name: "a", Number: number})
+			before, _ = tele.messages.get("m-1")
+			tele.Attempt(ctx, dedupe.Attempt{Name: "a", MessageID: m.ID, Number: number})
 			return nil
 		})
 		if err := h(t.Context(), consumer.Message{ID: "m-1", ReceiveCount: receive}); err != nil {
 			t.Fatal(err)
 		}
-		after, ok := tele.flights.get("m-1")
+		after, ok := tele.messages.get("m-1")
 		if before.attempt != 0 || !ok || after.attempt != number {
 			t.Errorf("try %d: attempt %d before it was told, %d after", number, before.attempt, after.attempt)
 		}
 	}
 }
 
-func TestKnowledgeForLogLinesIsBounded(t *testing.T) {
-	var f flights
-	for i := range 3 * keptFlights {
-		f.note(fmt.Sprint(i), flight{attempt: i})
-		f.note(fmt.Sprint(i), flight{attempt: i + 1})
+func TestMessages(t *testing.T) {
+	var m messages
+	m.init()
+	for i := range 3 * maxMessages {
+		m.begin(fmt.Sprint(i), logFields{attempt: i})
+		m.begin(fmt.Sprint(i), logFields{attempt: i + 1})
 	}
-	if len(f.latest) != keptFlights {
-		t.Errorf("%d are kept, want %d", len(f.latest), keptFlights)
+	if n := m.latest.Len(); n != maxMessages {
+		t.Errorf("%d are kept, want %d", n, maxMessages)
 	}
-	if _, ok := f.get("0"); ok {
+	if _, ok := m.get("0"); ok {
 		t.Error("the first message is still known")
 	}
-	last := 3*keptFlights - 1
-	if known, ok := f.get(fmt.Sprint(last)); !ok || known.attempt != last+1 {
+	last := 3*maxMessages - 1
+	if known, ok := m.get(fmt.Sprint(last)); !ok || known.attempt != last+1 {
 		t.Errorf("of the last message is known %+v", known)
 	}
 }

@@ -71,6 +71,28 @@ func TestConsumerIsCounted(t *testing.T) {
 	}
 }
 
+// Two queues of one process have series of their own.
+func TestQueue(t *testing.T) {
+	jobs, _ := newTelemetry(t)
+	mails := jobs.Telemetry.Queue("mails")
+	for n, q := range []*Queue{jobs, mails} {
+		for range n + 1 {
+			q.ConsumerHooks().Handled(consumer.Message{}, consumer.Disposition{Action: consumer.Delete}, time.Second)
+			q.DedupeHooks().Settled(dedupe.Attempt{}, "completed", time.Second, nil)
+		}
+		if err := q.Watch(func() consumer.Stats { return consumer.Stats{Slots: 10 * (n + 1)} }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := scrape(t, jobs)
+	for queue, n := range map[string]float64{"jobs": 1, "mails": 2} {
+		of := map[string]string{"messaging_destination_name": queue}
+		expect(t, got, "sqsonce_handled_total", of, n)
+		expect(t, got, "sqsonce_attempts_total", of, n)
+		expect(t, got, "sqsonce_slots", of, 10*n)
+	}
+}
+
 func TestHandlingIsMeasuredByOutcome(t *testing.T) {
 	tele, _ := newTelemetry(t)
 	outcomes := map[string]error{

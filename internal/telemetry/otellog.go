@@ -9,36 +9,36 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// listen takes to log what OpenTelemetry has to complain about. By itself it
-// prints that to standard error, with the values of the environment in it.
-func listen(log *slog.Logger) {
-	otel.SetLogger(logr.New(complaints{log}))
+// logOpenTelemetry sends OpenTelemetry's own errors to log. By default it prints
+// them to standard error, with the values of the environment in them.
+func logOpenTelemetry(log *slog.Logger) {
+	otel.SetLogger(logr.New(errorSink{log}))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		if errors.Is(err, resource.ErrPartialResource) {
-			return // New tells it, without the values
+			return // New logs it, without the values
 		}
 		log.Warn("telemetry is not sent", "error", err)
 	}))
 }
 
-// complaints is the logger of OpenTelemetry: errors only. What it could not read
-// of the environment may hold a token, and so may the error that came of it.
-type complaints struct{ log *slog.Logger }
+// errorSink is OpenTelemetry's logger: errors only. The values of the environment
+// that it could not read may hold a token, and so may the errors about them.
+type errorSink struct{ log *slog.Logger }
 
 // Init implements [logr.LogSink].
-func (complaints) Init(logr.RuntimeInfo) {}
+func (errorSink) Init(logr.RuntimeInfo) {}
 
 // Enabled implements [logr.LogSink].
-func (complaints) Enabled(int) bool { return false }
+func (errorSink) Enabled(int) bool { return false }
 
 // Info implements [logr.LogSink].
-func (complaints) Info(int, string, ...any) {}
+func (errorSink) Info(int, string, ...any) {}
 
 // Error implements [logr.LogSink]. Of the values it shows the names of
 // variables and instruments; with any other, not even err.
-func (c complaints) Error(err error, text string, values ...any) {
+func (s errorSink) Error(err error, text string, values ...any) {
 	attrs := []any{"problem", text}
-	told := err != nil
+	safe := err != nil // to show err
 	for i := 0; i+1 < len(values); i += 2 {
 		switch values[i] {
 		case "environment variable":
@@ -46,17 +46,17 @@ func (c complaints) Error(err error, text string, values ...any) {
 		case "instrument":
 			attrs = append(attrs, "instrument", values[i+1])
 		default:
-			told = false
+			safe = false
 		}
 	}
-	if told {
+	if safe {
 		attrs = append(attrs, "error", err)
 	}
-	c.log.Warn("OpenTelemetry complains", attrs...)
+	s.log.Warn("OpenTelemetry complains", attrs...)
 }
 
 // WithValues implements [logr.LogSink].
-func (c complaints) WithValues(...any) logr.LogSink { return c }
+func (c errorSink) WithValues(...any) logr.LogSink { return c }
 
 // WithName implements [logr.LogSink].
-func (c complaints) WithName(string) logr.LogSink { return c }
+func (c errorSink) WithName(string) logr.LogSink { return c }

@@ -19,7 +19,7 @@ import (
 func open(t *testing.T) (tele *Telemetry, log *bytes.Buffer, lines func() []map[string]any) {
 	t.Helper()
 	log = new(bytes.Buffer)
-	tele, err := New(t.Context(), Config{Queue: "jobs", Logger: slog.New(slog.NewJSONHandler(log, nil))})
+	tele, err := New(t.Context(), Config{Logger: slog.New(slog.NewJSONHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

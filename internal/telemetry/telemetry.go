@@ -1,10 +1,10 @@
-// Package telemetry is what the worker tells about itself: metrics, traces and
-// the fields of its log lines.
+// Package telemetry provides the worker's metrics, its traces and the fields of
+// its log lines.
 //
-// Metrics are always to be had in the form of Prometheus ([Telemetry.Handler]).
-// With OTEL_EXPORTER_OTLP_ENDPOINT (or the one of the signal alone) they and
-// the traces are also sent there, as the variables of OpenTelemetry say. Names
-// of messages are never labels: there are as many as messages.
+// Metrics are always available in Prometheus' format ([Telemetry.Handler]). With
+// OTEL_EXPORTER_OTLP_ENDPOINT (or the one of the signal alone) metrics and traces
+// are also sent there, as OpenTelemetry's variables configure it. Names of
+// messages are never labels: there are as many as messages.
 package telemetry
 
 import (
@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
@@ -32,7 +33,7 @@ import (
 
 const scope = "github.com/sqsonce/sqsonce"
 
-// Config says what is told, and to whom. The zero value of a field means its
+// Config configures metrics and tracing. The zero value of a field means its
 // default.
 type Config struct {
 	// Service is the service.name unless OTEL_SERVICE_NAME gives another.
@@ -40,16 +41,15 @@ type Config struct {
 	Service string
 	// Version is the service.version; may be empty.
 	Version string
-	// Queue is the name of the queue, for messaging.destination.name.
-	Queue string
-	// Logger is told when telemetry cannot be sent, and what OpenTelemetry cannot
-	// read of the environment. Default [slog.Default].
+	// Logger gets a warning when telemetry cannot be sent, and for what
+	// OpenTelemetry cannot read of the environment. Default [slog.Default].
 	Logger *slog.Logger
-	// Spans gets the spans beside the OTLP exporter. Default: nobody.
+	// Spans gets the spans beside the OTLP exporter. Default: none.
 	Spans sdktrace.SpanProcessor
 }
 
-// Telemetry is the meters and the tracer of one worker. Use New.
+// Telemetry is the meters and the tracer of a process. Use New, and
+// [Telemetry.Queue] for each queue it works on.
 type Telemetry struct {
 	cfg      Config
 	tracer   trace.Tracer
@@ -58,8 +58,28 @@ type Telemetry struct {
 	meters   *metric.MeterProvider
 	spans    *sdktrace.TracerProvider // nil unless tracing
 	is       instruments
-	labels   *labels // of all that is told about the queue
-	flights  flights
+	messages messages // what log lines say of a message
+}
+
+// Queue is the telemetry of one queue: everything measured through it carries the
+// queue's name as messaging.destination.name.
+type Queue struct {
+	*Telemetry
+	name   string
+	labels *labels
+}
+
+// Queue returns the telemetry of the queue of that name.
+func (t *Telemetry) Queue(name string) *Queue {
+	q := &Queue{Telemetry: t, name: name}
+	q.labels = newLabels(q.attributes()...)
+	return q
+}
+
+// attributes are those that the messaging conventions want of everything about a
+// queue: https://opentelemetry.io/docs/specs/semconv/messaging/sqs/
+func (q *Queue) attributes() []attribute.KeyValue {
+	return []attribute.KeyValue{semconv.MessagingSystemAWSSQS, semconv.MessagingDestinationName(q.name)}
 }
 
 // New returns telemetry that has to be shut down. An error says which exporter
@@ -68,8 +88,8 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	cfg.Service = cmp.Or(cfg.Service, "sqsonce-worker")
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	t := &Telemetry{cfg: cfg, registry: prometheus.NewRegistry()}
-	t.labels = newLabels(t.queue()...)
-	listen(cfg.Logger) // before anything reads the environment
+	t.messages.init()
+	logOpenTelemetry(cfg.Logger) // before anything reads the environment
 	// The environment goes last: it wins.
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
@@ -106,7 +126,7 @@ func (t *Telemetry) openMeters(ctx context.Context, about *resource.Resource) er
 		options = append(options, metric.WithReader(metric.NewPeriodicReader(otlp)))
 	}
 	t.meters = metric.NewMeterProvider(options...)
-	return t.is.init(t.meters.Meter(scope), t.labels)
+	return t.is.init(t.meters.Meter(scope))
 }
 
 func (t *Telemetry) openSpans(ctx context.Context, about *resource.Resource) error {
@@ -135,8 +155,7 @@ func hasEndpoint(signal string) bool {
 	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }
 
-// Handler answers with the metrics as Prometheus reads them, with exemplars for
-// who asks for OpenMetrics.
+// Handler serves the metrics in Prometheus' format, with exemplars in OpenMetrics.
 func (t *Telemetry) Handler() http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }

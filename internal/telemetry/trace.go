@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -21,15 +22,15 @@ var w3c propagation.TraceContext
 // of its own, linked to the producer's: one message may be handled several
 // times, long after it was sent. Where spans go nowhere the producer's trace
 // is passed on instead.
-func (t *Telemetry) Middleware() consumer.Middleware {
+func (q *Queue) Middleware() consumer.Middleware {
 	return func(next consumer.Handler) consumer.Handler {
 		return func(ctx context.Context, m consumer.Message) error {
 			start := time.Now()
-			ctx, span := t.start(ctx, m)
-			defer span.End()                                    // also when the handler panics
-			t.flights.note(m.ID, flight{traceID: traceID(ctx)}) // the attempt of a try before this one is not its own
+			ctx, span := q.start(ctx, m)
+			defer span.End()                                         // also when the handler panics
+			q.messages.begin(m.ID, logFields{traceID: traceID(ctx)}) // the attempt of the try before is not its own
 			if !m.SentAt.IsZero() {
-				t.is.dwell.Record(ctx, max(start.Sub(m.SentAt), 0).Seconds(), t.labels.with())
+				q.is.dwell.Record(ctx, max(start.Sub(m.SentAt), 0).Seconds(), q.labels.with())
 			}
 			err := next(ctx, m)
 			outcome := outcomeOf(err)
@@ -43,34 +44,35 @@ func (t *Telemetry) Middleware() consumer.Middleware {
 				span.SetAttributes(failed)
 				span.SetStatus(codes.Error, err.Error())
 			}
-			t.is.work.Record(ctx, time.Since(start).Seconds(), t.labels.with(labels...))
+			q.is.work.Record(ctx, time.Since(start).Seconds(), q.labels.with(labels...))
 			return err
 		}
 	}
 }
 
-// Attempt notes on the span and for the log which attempt a message has become.
-func (t *Telemetry) Attempt(ctx context.Context, messageID string, a dedupe.Attempt) {
+// Attempt puts the attempt on the span of ctx, and on the log lines of its
+// message.
+func (t *Telemetry) Attempt(ctx context.Context, a dedupe.Attempt) {
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(
 			attribute.String("sqsonce.name", a.Name),
 			attribute.Int("sqsonce.attempt", a.Number), attribute.Int64("sqsonce.fence", int64(a.Fence)),
 		)
 	}
-	t.flights.note(messageID, flight{attempt: a.Number, fence: int64(a.Fence), traceID: traceID(ctx)})
+	t.messages.begin(a.MessageID, logFields{attempt: a.Number, fence: int64(a.Fence), traceID: traceID(ctx)})
 }
 
-// Traceparent is the trace context of ctx in the form of the W3C, for who comes
-// next; empty when there is none.
+// Traceparent is the trace context of ctx in the form of the W3C, to be passed
+// on; empty when there is none.
 func (t *Telemetry) Traceparent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	w3c.Inject(ctx, carrier)
 	return carrier["traceparent"]
 }
 
-func (t *Telemetry) start(ctx context.Context, m consumer.Message) (context.Context, trace.Span) {
+func (q *Queue) start(ctx context.Context, m consumer.Message) (context.Context, trace.Span) {
 	producers := producersOf(ctx, m)
-	if !t.tracing {
+	if !q.tracing {
 		if len(producers) > 0 {
 			ctx = trace.ContextWithRemoteSpanContext(ctx, producers[0])
 		}
@@ -80,9 +82,9 @@ func (t *Telemetry) start(ctx context.Context, m consumer.Message) (context.Cont
 	for i, p := range producers {
 		links[i] = trace.Link{SpanContext: p}
 	}
-	return t.tracer.Start(ctx, "process "+t.cfg.Queue,
+	return q.tracer.Start(ctx, "process "+q.name,
 		trace.WithNewRoot(), trace.WithLinks(links...), trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(t.queue()...),
+		trace.WithAttributes(q.attributes()...),
 		trace.WithAttributes(
 			semconv.MessagingOperationName("process"), semconv.MessagingOperationTypeProcess,
 			semconv.MessagingMessageID(m.ID), semconv.MessagingMessageBodySize(len(m.Body)),
@@ -140,4 +142,26 @@ func traceID(ctx context.Context) string {
 		return sc.TraceID().String()
 	}
 	return ""
+}
+
+// outcomeOf is the label for what a handler returned: what the pool makes of it,
+// on any receive but the last.
+func outcomeOf(err error) string {
+	switch consumer.Decide(err, consumer.Message{}, consumer.Limits{}).Action {
+	case consumer.Delete:
+		return "done"
+	case consumer.Keep:
+		return "kept"
+	case consumer.Hold:
+		return "unavailable"
+	case consumer.Defer:
+		return "deferred"
+	case consumer.DeadLetter:
+		return "permanent"
+	default:
+		if errors.Is(err, context.Canceled) {
+			return "stopped"
+		}
+		return "failed"
+	}
 }

@@ -51,7 +51,7 @@ func TestSpanIsLinkedToTheProducer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tele, spans := newTelemetry(t)
 			h := tele.Middleware()(func(ctx context.Context, m consumer.Message) error {
-				tele.Attempt(ctx, m.ID, dedupe.Attempt{Name: "a", Number: 3, Fence: 77})
+				tele.Attempt(ctx, dedupe.Attempt{Name: "a", MessageID: m.ID, Number: 3, Fence: 77})
 				if parent := tele.Traceparent(ctx); !strings.Contains(parent, trace.SpanContextFromContext(ctx).SpanID().String()) {
 					t.Errorf("traceparent for the target is %q", parent)
 				}
@@ -122,10 +122,11 @@ func TestSpanOfAPanicEnds(t *testing.T) {
 }
 
 func TestProducersTraceIsPassedOnWhereNobodyTraces(t *testing.T) {
-	tele, err := New(t.Context(), Config{Queue: "jobs"})
+	telemetry, err := New(t.Context(), Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	tele := telemetry.Queue("jobs")
 	for _, m := range []consumer.Message{sentWith(traceparent, ""), sentWith("", sameAsXRay)} {
 		h := tele.Middleware()(func(ctx context.Context, _ consumer.Message) error {
 			if got := tele.Traceparent(ctx); got != traceparent {
@@ -155,10 +156,11 @@ func TestTracesAndMetricsGoWhereTheEnvironmentSays(t *testing.T) {
 	defer srv.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", srv.URL)
 	t.Setenv("OTEL_SERVICE_NAME", "orders")
-	tele, err := New(t.Context(), Config{Queue: "jobs"})
+	telemetry, err := New(t.Context(), Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	tele := telemetry.Queue("jobs")
 	h := tele.Middleware()(func(context.Context, consumer.Message) error { return nil })
 	_ = h(t.Context(), consumer.Message{ID: "m"})
 	expect(t, scrape(t, tele), "target_info", map[string]string{"service_name": "orders"}, 1)

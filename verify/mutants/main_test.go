@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -271,5 +272,42 @@ func TestEveryMutantFits(t *testing.T) {
 		if err := p.check(t.Context(), root); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestMakefiles: a long test that was renamed is otherwise only missed when it is wanted.
+func TestMakefiles(t *testing.T) {
+	root, err := findRoot(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(root, "Makefile*"))
+	more, merr := filepath.Glob(filepath.Join(root, "Makefile.d", "*.mk"))
+	if err != nil || merr != nil {
+		t.Fatal(err, merr)
+	}
+	command := regexp.MustCompile(`(?m)^(.*)go test .*-run '?([^ ']+)'?.* \./([\w/]+)$`)
+	found := 0
+	for _, file := range append(files, more...) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // a folder
+		}
+		for _, m := range command.FindAllStringSubmatch(string(text), -1) {
+			run, dir := strings.ReplaceAll(m[2], "$$", "$"), m[3]
+			if strings.Contains(m[1], "cd verify") {
+				dir = "verify/" + dir
+			}
+			if run == "^$" {
+				continue // benchmarks or fuzzing
+			}
+			found++
+			if err := (patch{path: file, test: []string{"./" + dir, "-run", run}}).checkTest(root); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d test commands found in the Makefiles: the expression that looks for them is out of date", found)
 	}
 }

@@ -21,8 +21,7 @@
 //
 // A third kind of plan, [NewTroubled], has few faults of calls. In it single
 // messages, groups and tenants are in trouble, and must not keep the others from
-// being begun: see [Trouble] and the rule in progress.go. It is off until
-// SQSONCE_SIM_PROGRESS is set.
+// being begun: see [Trouble] and the rule in progress.go.
 //
 // [RunOnDynamoDB] keeps the records in a real server's table instead, behind the
 // real store and the SDK's client.

@@ -1,14 +1,12 @@
 package sim
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"time"
-)
 
-// envProgress turns on the runs with single messages in trouble.
-const envProgress = "SQSONCE_SIM_PROGRESS"
+	"github.com/sqsonce/sqsonce/internal/testutil"
+)
 
 // What single messages meet keeps no others from being begun.
 func TestProgress(t *testing.T) {
@@ -22,11 +20,8 @@ func TestProgress(t *testing.T) {
 			}
 		}
 	})
-	if os.Getenv(envProgress) == "" {
-		return
-	}
 	t.Run("seeds", func(t *testing.T) {
-		sum := manyOf(t, NewTroubled, 200, Run)
+		sum := manyOf(t, NewTroubled, 100, Run)
 		for _, kind := range []string{"poison", "failing", "denied", "tenant", "hanging", "refusal"} {
 			if sum.faults["trouble: "+kind] == 0 && sum.runs >= 100 {
 				t.Errorf("no %q in %d runs", kind, sum.runs)
@@ -50,8 +45,8 @@ func TestProgress(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(4) {
-				if r := simulate(t, troubled(seed, tc.trouble, tc.also), Run); len(r.Violations) > 0 {
+			for seed := range testutil.N(t, 3) {
+				if r := simulate(t, troubled(uint64(seed), tc.trouble, tc.also), Run); len(r.Violations) > 0 {
 					save(t, r)
 					return
 				}
@@ -62,8 +57,8 @@ func TestProgress(t *testing.T) {
 
 // A target's "not now" costs no receive, and nothing is given up for it.
 func testRefusal(t *testing.T) {
-	for seed := range uint64(10) {
-		r := simulate(t, troubled(seed, Trouble{Admits: 10}, func(p *Plan) { p.Names, p.MaxReceives, p.MaxAttempts = 200, 1, 1 }), Run)
+	for seed := range testutil.N(t, 5) {
+		r := simulate(t, troubled(uint64(seed), Trouble{Admits: 10}, func(p *Plan) { p.Names, p.MaxReceives, p.MaxAttempts = 200, 1, 1 }), Run)
 		if len(r.Violations) > 0 {
 			save(t, r)
 		}

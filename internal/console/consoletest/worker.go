@@ -84,10 +84,6 @@ func New(t testing.TB, o Options) *Worker {
 			return dedupe.Payload{Data: []byte("{}")}, nil
 		}
 	}
-	guard, err := dedupe.New[dedupe.Payload](store, guarding)
-	if err != nil {
-		t.Fatal(err)
-	}
 	extractor, err := names.New(names.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -96,9 +92,13 @@ func New(t testing.TB, o Options) *Worker {
 	if !o.Unwatched {
 		pooling.Hooks = w.History.ConsumerHooks(pooling.Name, consumer.Hooks{})
 	}
-	if w.Pool, err = consumer.New(w.Queue, dedupe.Wrap(guard, sqsonce.Keys(extractor), work), pooling); err != nil {
+	worker, err := sqsonce.New(aws.Config{}, sqsonce.Config{
+		Queue: w.Queue, Store: store, Namer: extractor, Guard: guarding, Pool: pooling,
+	}, work)
+	if err != nil {
 		t.Fatal(err)
 	}
+	w.Pool = worker.Pool
 	showing := console.Config{
 		History: w.History, Pool: console.WatchPool(w.Pool), Records: w.Operator,
 		Queue: w.Queue, QueueURL: w.QueueURL, DLQURL: w.DLQURL, Local: true, AdminToken: o.Token,

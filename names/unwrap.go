@@ -1,0 +1,169 @@
+package names
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+)
+
+// Values of Config.Unwrap.
+const (
+	UnwrapNone        = "none" // the default
+	UnwrapSNS         = "sns"
+	UnwrapEventBridge = "eventbridge"
+	UnwrapAuto        = "auto"
+)
+
+// mostUnwrapped bounds how many envelopes in each other [UnwrapAuto] opens: an
+// EventBridge event that came by way of SNS has two.
+const mostUnwrapped = 4
+
+// envelope is a form in which a service puts other messages into a queue.
+type envelope struct {
+	name   string // value of Config.Unwrap
+	called string // for people
+	open   func(fields map[string]json.RawMessage) (inner, bool)
+}
+
+// inner is what an envelope holds.
+type inner struct {
+	body       string
+	attributes map[string]Attribute
+	headers    map[string]string
+}
+
+var envelopes = []envelope{
+	{UnwrapSNS, "an SNS notification", openSNS},
+	{UnwrapEventBridge, "an EventBridge event", openEventBridge},
+}
+
+// unwrap returns the message in the envelope, or the message itself where there
+// is none. Its own attributes win over those of the envelope.
+func (x *Extractor) unwrap(m Message) (Message, map[string]string) {
+	if x.unwrapping == UnwrapNone {
+		return m, nil
+	}
+	var headers map[string]string
+	for range mostUnwrapped {
+		e, in, ok := recognise(m.Body, x.unwrapping)
+		if !ok {
+			break
+		}
+		if headers == nil {
+			headers = make(map[string]string)
+		}
+		maps.Copy(headers, in.headers)
+		headers["X-Sqsonce-Envelope"] = strings.TrimPrefix(headers["X-Sqsonce-Envelope"]+","+e.name, ",")
+		m.Body = in.body
+		if len(in.attributes) > 0 {
+			maps.Copy(in.attributes, m.Attributes)
+			m.Attributes = in.attributes
+		}
+		if x.unwrapping != UnwrapAuto {
+			break
+		}
+	}
+	return m, headers
+}
+
+// recognise returns the envelope that a body is, if it is one of the wanted kind.
+func recognise(body, want string) (envelope, inner, bool) {
+	body = strings.TrimPrefix(body, byteOrderMark)
+	if !strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "{") {
+		return envelope{}, inner{}, false
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal([]byte(body), &fields) != nil {
+		return envelope{}, inner{}, false
+	}
+	for _, e := range envelopes {
+		if want == UnwrapAuto || want == e.name {
+			if in, ok := e.open(fields); ok {
+				return e, in, true
+			}
+		}
+	}
+	return envelope{}, inner{}, false
+}
+
+// hint names the envelope that a body is, for a message whose key is missing.
+func hint(body string) string {
+	e, _, ok := recognise(body, UnwrapAuto)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("; the body is %s: unwrap it with --unwrap %s", e.called, e.name)
+}
+
+// stringAt returns the string in a field, or false.
+func stringAt(fields map[string]json.RawMessage, name string) (s string, ok bool) {
+	raw := fields[name]
+	return s, len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
+}
+
+// openSNS opens a notification without raw delivery. The headers are those of
+// SNS's own HTTP deliveries, and two for what these have in the body.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
+// https://docs.aws.amazon.com/sns/latest/dg/http-header.html
+func openSNS(fields map[string]json.RawMessage) (inner, bool) {
+	kind, _ := stringAt(fields, "Type")
+	body, hasBody := stringAt(fields, "Message")
+	topic, hasTopic := stringAt(fields, "TopicArn")
+	if kind != "Notification" || !hasBody || !hasTopic {
+		return inner{}, false
+	}
+	in := inner{body: body, headers: map[string]string{
+		"X-Amz-Sns-Message-Type": kind, "X-Amz-Sns-Topic-Arn": topic,
+	}}
+	in.copyHeaders(fields, map[string]string{
+		"X-Amz-Sns-Message-Id": "MessageId", "X-Amz-Sns-Subject": "Subject", "X-Amz-Sns-Timestamp": "Timestamp",
+	})
+	var attributes map[string]struct{ Type, Value string }
+	if json.Unmarshal(fields["MessageAttributes"], &attributes) == nil {
+		in.attributes = make(map[string]Attribute, len(attributes))
+		for name, a := range attributes {
+			in.attributes[name] = snsAttribute(a.Type, a.Value)
+		}
+	}
+	return in, true
+}
+
+// openEventBridge opens an event. Its detail is the body, byte for byte.
+// https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
+func openEventBridge(fields map[string]json.RawMessage) (inner, bool) {
+	kind, hasKind := stringAt(fields, "detail-type")
+	source, hasSource := stringAt(fields, "source")
+	detail, hasDetail := fields["detail"]
+	if !hasKind || !hasSource || !hasDetail {
+		return inner{}, false
+	}
+	in := inner{body: string(detail), headers: map[string]string{
+		"X-Sqsonce-Event-Detail-Type": kind, "X-Sqsonce-Event-Source": source,
+	}}
+	in.copyHeaders(fields, map[string]string{
+		"X-Sqsonce-Event-Id": "id", "X-Sqsonce-Event-Time": "time", "X-Sqsonce-Event-Account": "account", "X-Sqsonce-Event-Region": "region",
+	})
+	return in, true
+}
+
+func (in *inner) copyHeaders(fields map[string]json.RawMessage, from map[string]string) {
+	for header, field := range from {
+		if value, ok := stringAt(fields, field); ok {
+			in.headers[header] = value
+		}
+	}
+}
+
+// snsAttribute is a message attribute as an envelope has it: of a Binary one the
+// value is base64.
+func snsAttribute(kind, value string) Attribute {
+	a := Attribute{Type: kind, Value: value}
+	if a.Binary() {
+		if data, err := base64.StdEncoding.DecodeString(value); err == nil {
+			a.Value = string(data)
+		}
+	}
+	return a
+}
