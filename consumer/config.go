@@ -31,6 +31,7 @@ const (
 	settleTime      = 3 * time.Second  // for what they leave to be recorded and answered
 	livenessLimit   = 60 * time.Second // without a sign of the receiver
 	queueDownAfter  = 60 * time.Second // of receives that fail
+	backlogAnswer   = 5 * time.Second  // a receive that is answered sooner met a backlog: more receives may be out
 	overdueGrace    = 10 * time.Second // after the end of a handler's time
 	overdueAgain    = time.Minute      // a handler is called overdue once more
 	sentBackAfter   = 15 * time.Minute // when a message is visible again that found no room to wait

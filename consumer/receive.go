@@ -94,7 +94,8 @@ func (r *run) poll(q request, reserved int) {
 	heads, followers, bytes := r.lanes.sort(arrived, r.cfg.fifo())
 	r.admission.pollAnswered(reserved, answered{
 		heads: heads, followers: followers, bytes: bytes, messages: len(arrived),
-		waited: got.waited, slow: got.transfer > r.cfg.Visibility/heartbeatShare,
+		took: got.waited + got.transfer,
+		slow: got.transfer > r.cfg.Visibility/heartbeatShare || got.waited+got.transfer > r.cfg.PollWait+time.Second,
 	})
 	for _, d := range heads {
 		r.goroutines.start(func() {
@@ -129,8 +130,8 @@ type answered struct {
 	heads            []*delivery // of new lanes
 	followers, bytes int         // messages behind the heads of lanes, and their bodies
 	messages         int
-	waited           time.Duration // until the answer began
-	slow             bool          // the answer took long to come in
+	took             time.Duration
+	slow             bool // the answer took long to come in
 }
 
 // pollAnswered ends a receive and its reservation.
@@ -142,13 +143,15 @@ func (a *admission) pollAnswered(reserved int, got answered) {
 		a.failures, a.retryAt = 0, time.Time{}
 		a.quiet = got.messages == 0
 		switch {
-		case got.slow: // many messages at a time would use up their visibility timeout on the way
-			a.maxPolls, a.most = 1, max(1, a.most/2)
 		case a.quiet:
 			a.maxPolls = 1
+		case got.slow: // many messages at a time would use up their visibility timeout on the way
+			a.maxPolls, a.most = 1, max(1, a.most/2)
 		default:
-			a.most = min(2*a.most, batchSize)
-			if got.waited < time.Second || 2*got.messages >= reserved { // there is a backlog
+			if got.messages >= a.most {
+				a.most = min(a.most+1, batchSize)
+			}
+			if got.took < backlogAnswer {
 				a.maxPolls = min(2*a.maxPolls, a.mostPolls())
 			}
 		}

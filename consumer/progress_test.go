@@ -1,0 +1,261 @@
+package consumer_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/sqstest"
+)
+
+// judge takes a target for down as a worker does: five different messages that failed with
+// no success between make it suspect. A message that was refused meanwhile, and fails after
+// another's success, has failed by itself.
+type judge struct {
+	mu       sync.Mutex
+	suspects map[string]bool // guarded by mu; messages that failed since the last success
+	held     map[string]bool // guarded by mu; messages that were refused while it was suspect
+}
+
+func (j *judge) answer(body string, err error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case err == nil:
+		j.suspects = nil
+		return nil
+	case j.held[body] && len(j.suspects) < 5:
+		return err
+	case !j.held[body]:
+		if j.suspects == nil {
+			j.suspects = make(map[string]bool)
+		}
+		j.suspects[body] = true
+	}
+	if len(j.suspects) < 5 {
+		return err
+	}
+	if j.held == nil {
+		j.held = make(map[string]bool)
+	}
+	j.held[body] = true
+	return failure{unavailable: true, cause: err}
+}
+
+// short is a call of SQS that takes a moment.
+func short(sqstest.Call) sqstest.Fault {
+	return sqstest.Fault{Delay: 5 * time.Millisecond, DelayAfter: 5 * time.Millisecond}
+}
+
+// lasts waits for d, or for the end of ctx.
+func lasts(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A few messages that always fail do not keep the others from being handled, although they
+// make the target suspect.
+func TestProgress(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		slots, poison int
+		fails         time.Duration // how long a failure takes
+	}{
+		{"more poison messages than slots", 50, 60, 50 * time.Millisecond},
+		{"one slot and five poison messages", 1, 5, 50 * time.Millisecond},
+		{"one slot and sixty poison messages", 1, 60, 50 * time.Millisecond},
+		{"poison messages that fail slowly", 50, 60, 20 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, 5, false, func(t *testing.T, p *pool) {
+				p.cfg.Concurrency = tc.slots
+				p.faults(short)
+				j, c := &judge{}, newClockwork()
+				p.handler = func(ctx context.Context, m consumer.Message) error {
+					if !strings.HasPrefix(m.Body, "poison") {
+						c.tick(m)
+						return j.answer(m.Body, lasts(ctx, 50*time.Millisecond))
+					}
+					_ = lasts(ctx, tc.fails)
+					return j.answer(m.Body, errBoom)
+				}
+				for i := range tc.poison {
+					p.send(fmt.Sprint("poison", i))
+				}
+				p.send(numbered(500)...)
+				p.start()
+				time.Sleep(2*time.Minute + time.Second)
+				if c.seen() == 0 {
+					t.Error("no good message was begun within two minutes")
+				}
+				time.Sleep(8 * time.Minute)
+				if n := c.seen(); n != 500 {
+					t.Errorf("%d of 500 good messages handled after ten minutes: %+v", n, p.consumer.Stats())
+				}
+				p.consumer.Abort()
+				p.finishClean()
+			})
+		})
+	}
+}
+
+// The messages of one tenant whose database is down wait for backoffs of their own, and the
+// others are handled.
+func TestOneTenantsOutage(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		bad  int // messages of the tenant, of 3,000
+		most int // tries of each, on average, in ten minutes
+	}{
+		{"one message", 1, 14}, // backoffs of up to 10 s, doubling: as many as can be drawn
+		{"more than there are slots", 30, 14},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, 3, false, func(t *testing.T, p *pool) {
+				p.cfg.Concurrency = 20
+				p.faults(short)
+				good, bad := newClockwork(), newClockwork()
+				p.handler = func(ctx context.Context, m consumer.Message) error {
+					if strings.HasPrefix(m.Body, "bad") {
+						bad.tick(m)
+						return failure{unavailable: true}
+					}
+					good.tick(m)
+					return lasts(ctx, 20*time.Millisecond)
+				}
+				for i := range 3 {
+					for j := range tc.bad {
+						if j%3 == i {
+							p.send(fmt.Sprint("bad", j))
+						}
+					}
+					for _, body := range numbered(1000) {
+						p.send(fmt.Sprint(body, "-", i))
+					}
+				}
+				p.start()
+				time.Sleep(10 * time.Minute)
+				if n := good.seen(); n != 3000 {
+					t.Errorf("%d of 3,000 healthy messages handled", n)
+				}
+				tries := 0
+				for _, at := range bad.at {
+					tries += len(at)
+				}
+				if tries > tc.most*tc.bad {
+					t.Errorf("%d tries of %d messages whose tenant is down, want at most %d", tries, tc.bad, tc.most*tc.bad)
+				}
+				p.consumer.Abort()
+				p.finishClean()
+				p.wantDepths(p.dlqURL, 0, 0)
+			})
+		})
+	}
+}
+
+// Probes of an outage find room for nine hours: no message is received twice.
+func TestLongOutage(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		o := &outage{down: true}
+		p.handler = o.handle
+		p.cfg.Visibility = time.Hour // fewer heartbeats: a cheaper test
+		p.send(numbered(1000)...)
+		p.faults(latencies(7, 100*time.Millisecond))
+		p.start()
+		time.Sleep(9 * time.Hour)
+		if s := p.consumer.Stats(); s.Held < 690 || s.Held >= 1000 {
+			t.Errorf("%d messages held after nine hours, want a probe a minute: %+v", s.Held, s)
+		}
+		o.set(false)
+		time.Sleep(5 * time.Minute)
+		p.finishClean()
+		p.faults(nil)
+		p.wantDepths(p.queueURL, 0, 0)
+		o.wantOneReceiveEach(t, 1000)
+	})
+}
+
+// At the bound of what may wait here the longest held message makes room for an untried
+// one, as long as it has two receives left.
+func TestOutageAtTheBound(t *testing.T) {
+	for maxReceives, wantReceives := range map[int]int{2: 1, 3: 2, 5: 4} {
+		t.Run(fmt.Sprint("maxReceiveCount ", maxReceives), func(t *testing.T) {
+			bubble(t, maxReceives, false, func(t *testing.T, p *pool) {
+				o := &outage{down: true}
+				p.handler = o.handle
+				p.cfg.MaxWaitingBytes = 1 << 20
+				for i := range 12 {
+					p.send(fmt.Sprint(i, strings.Repeat("x", 200<<10)))
+				}
+				p.faults(short)
+				p.start()
+				time.Sleep(5 * time.Minute)
+				if n := len(o.receives); maxReceives == 2 && n != 10 || maxReceives > 2 && n != 12 {
+					t.Errorf("%d messages tried in five minutes", n)
+				}
+				time.Sleep(4 * time.Hour)
+				if s := p.consumer.Stats(); s.Bytes > 2<<20 {
+					t.Errorf("%d bytes wait here", s.Bytes)
+				}
+				o.mu.Lock()
+				for body, n := range o.receives {
+					if n > wantReceives {
+						t.Errorf("%.2s was received %d times, want at most %d", body, n, wantReceives)
+					}
+				}
+				o.mu.Unlock()
+				o.set(false)
+				time.Sleep(time.Hour)
+				p.finishClean()
+				p.wantDepths(p.queueURL, 0, 0)
+				p.wantDepths(p.dlqURL, 0, 0)
+			})
+		})
+	}
+}
+
+// After an outage concurrency starts at one, doubles with each success, and rises slowly
+// when handlers take long.
+func TestConcurrencyAfterAnOutage(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		takes time.Duration
+		want  map[time.Duration]int // running, by the time since the end of the outage
+	}{
+		{"short handlers", time.Second, map[time.Duration]int{
+			500 * time.Millisecond: 1, 1500 * time.Millisecond: 2, 2500 * time.Millisecond: 8, 3500 * time.Millisecond: 20,
+		}},
+		{"long handlers", time.Hour, map[time.Duration]int{
+			500 * time.Millisecond: 1, 5500 * time.Millisecond: 2, 10500 * time.Millisecond: 3, 2 * time.Minute: 20,
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, 3, false, func(t *testing.T, p *pool) {
+				p.cfg.Concurrency = 20
+				p.handler = func(ctx context.Context, _ consumer.Message) error { return lasts(ctx, tc.takes) }
+				p.send(numbered(200)...)
+				p.startReported("health", consumer.Closed)
+				time.Sleep(time.Minute)
+				p.consumer.Report("health", consumer.Up)
+				start := time.Now()
+				for _, at := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond, 2500 * time.Millisecond,
+					3500 * time.Millisecond, 5500 * time.Millisecond, 10500 * time.Millisecond, 2 * time.Minute} {
+					time.Sleep(time.Until(start.Add(at)))
+					if want, ok := tc.want[at]; ok && p.consumer.Stats().Running != want {
+						t.Errorf("%d running %s after the outage, want %d", p.consumer.Stats().Running, at, want)
+					}
+				}
+				p.consumer.Abort()
+				p.finishClean()
+			})
+		})
+	}
+}
