@@ -7,7 +7,7 @@ import (
 
 // Call describes one request to the hook set by [Server.Control].
 type Call struct {
-	Operation string // such as "ReceiveMessage"
+	Operation string // of SQS's API, such as "ReceiveMessage"
 	Queue     string // queue name; empty for operations on no particular queue
 	Entries   int    // entries of a batch, messages asked for by a receive, 1 for other calls
 }
@@ -16,10 +16,10 @@ type Call struct {
 // that goes as it should.
 type Fault struct {
 	// Delay is waited before the call has any effect. A request whose
-	// context ends meanwhile has none.
+	// context ends meanwhile has none. 0 or less does not wait.
 	Delay time.Duration
 
-	// Error is answered instead of doing the work.
+	// Error is answered instead of doing the work; nil does the work.
 	Error *Error
 
 	// FailEntries are the positions (from 0) of batch entries that fail one
@@ -34,15 +34,16 @@ type Fault struct {
 	// Duplicate makes a receive leave a second copy of each message it
 	// delivers, to be received at once by the next one. Both copies have the
 	// same message id, each has a receipt handle of its own, and deleting
-	// one leaves the other. On a FIFO queue the copy waits behind the lock
-	// of its group.
+	// one leaves the other. On a FIFO queue the copy is blocked while the
+	// first is in flight.
 	Duplicate bool
 
 	// LoseAnswer breaks the connection instead of answering. The effect of
 	// the call stands.
 	LoseAnswer bool
 
-	// DelayAfter holds the answer back after the call has had its effect.
+	// DelayAfter holds the answer back after the call has had its effect. The
+	// effect stands when the caller goes away meanwhile. 0 or less does not wait.
 	DelayAfter time.Duration
 }
 

@@ -1,13 +1,3 @@
-// Package sqstest is a queue server in memory that behaves like Amazon SQS
-// and speaks its JSON protocol. The real SQS client works against it, over
-// TCP ([Server.ServeHTTP]) or without a network ([Server.Do]), and then also
-// in the virtual time of testing/synctest. It misbehaves when it is told to
-// ([Server.Control]).
-//
-// Requests are not authenticated, and nothing survives the process. What it
-// does not do as SQS does: a standard queue delivers in the order of sending,
-// a move task without a rate is over at once, the name of a deleted queue is
-// free at once, and permissions and encryption are not there.
 package sqstest
 
 import (
