@@ -192,17 +192,17 @@ func TestOutageAtTheBound(t *testing.T) {
 				o := &outage{down: true}
 				p.handler = o.handle
 				p.cfg.MaxWaitingBytes = 1 << 20
-				for i := range 12 {
+				for i := range 30 {
 					p.send(fmt.Sprint(i, strings.Repeat("x", 200<<10)))
 				}
 				p.faults(short)
 				p.start()
 				time.Sleep(5 * time.Minute)
-				if n := len(o.receives); maxReceives == 2 && n > 11 || maxReceives > 2 && n != 12 {
+				if n := len(o.receives); maxReceives == 2 && n > 22 || maxReceives > 2 && n != 30 {
 					t.Errorf("%d messages tried in five minutes", n)
 				}
 				time.Sleep(time.Hour)
-				if s := p.consumer.Stats(); s.Bytes > 3<<20 {
+				if s := p.consumer.Stats(); s.Bytes > 5<<20 {
 					t.Errorf("%d bytes wait here", s.Bytes)
 				}
 				o.mu.Lock()
