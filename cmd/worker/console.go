@@ -20,29 +20,41 @@ func (q *queueWorker) instrument(cfg *aws.Config) {
 	cfg.APIOptions = append(cfg.APIOptions, q.history.CountCalls)
 }
 
-// console is the page of a queue's worker and its API. drain starts a stop; streams
-// end with closing.
-func (q *queueWorker) console(drain func(), closing <-chan struct{}) (http.Handler, error) {
-	queueName, err := awsenv.QueueName(q.back.queueURL)
-	if err != nil {
-		return nil, err
+// console is the page and its API. drain starts a stop; streams end with closing.
+func (w *worker) console(drain func(), closing <-chan struct{}) (http.Handler, error) {
+	var protection func() string
+	if os.Getenv(ecs.EnvAgentURI) != "" {
+		protection = w.protector.Protection
 	}
-	guarding := q.settings.guardConfig(cmp.Or(q.settings.Scope, queueName), q.log)
+	showing := console.Config{
+		Protection: protection, Drain: drain, AdminToken: w.cfg.AdminToken, Hosts: w.cfg.AdminHosts,
+		Version: version(), TaskID: console.TaskID(os.Getenv("ECS_CONTAINER_METADATA_URI_V4")), Closing: closing, Logger: w.log,
+	}
+	for _, q := range w.queues {
+		shown, err := q.consoleQueue()
+		if err != nil {
+			return nil, err
+		}
+		showing.Queues = append(showing.Queues, shown)
+	}
+	return console.New(showing)
+}
+
+// consoleQueue is a queue's part of the console.
+func (q *queueWorker) consoleQueue() (console.QueueConfig, error) {
+	name, err := awsenv.QueueName(q.back.queueURL)
+	if err != nil {
+		return console.QueueConfig{}, err
+	}
+	guarding := q.settings.guardConfig(cmp.Or(q.settings.Scope, name), q.log)
 	guarding.Now = q.back.now
 	records, err := dedupe.NewOperator(q.back.store, guarding)
 	if err != nil {
-		return nil, err
+		return console.QueueConfig{}, err
 	}
-	var protection func() string
-	if os.Getenv(ecs.EnvAgentURI) != "" {
-		protection = q.protector.Protection
-	}
-	return console.New(console.Config{
-		Protection: protection,
-		History:    q.history, Pool: console.WatchPool(q.pool), Records: records,
-		Queue: q.back.queue, QueueURL: q.back.queueURL, DLQURL: q.back.dlqURL,
-		Local: q.cfg.Local, Drain: drain, AdminToken: q.cfg.AdminToken, Hosts: q.cfg.AdminHosts,
-		Table: cmp.Or(q.cfg.Table, "in memory"), Version: version(), TaskID: console.TaskID(os.Getenv("ECS_CONTAINER_METADATA_URI_V4")),
-		Settings: console.Settings(q.settings.shown()), Closing: closing, Logger: q.log,
-	})
+	return console.QueueConfig{
+		Name: name, History: q.history, Pool: console.WatchPool(q.pool), Records: records,
+		Queue: q.back.queue, QueueURL: q.back.queueURL, DLQURL: q.back.dlqURL, Local: q.cfg.Local,
+		Table: cmp.Or(q.settings.Table, "in memory"), Settings: console.Settings(q.settings.shown()),
+	}, nil
 }

@@ -33,20 +33,20 @@ func TestTheConsoleIsOnTheAdminAddress(t *testing.T) {
 	url := p.adminURL(t)
 	send(t, anySDK(p.queueURL(t)), p.queueURL(t), body("order-17"), body("order-17"))
 	wait(t, "the console tells the story of order-17", func() bool {
-		_, _, text := answerOf(t, url+"/api/names?name=order-17")
+		_, _, text := answerOf(t, url+"/api/queues/sqsonce/names?name=order-17")
 		return strings.Contains(text, `"status":"COMPLETED"`) && strings.Contains(text, `"kind":"claimed"`)
 	})
 	for path, want := range map[string]struct {
 		status     int
 		kind, text string
 	}{
-		"/":            {200, "text/html; charset=utf-8", "<title>sqsonce</title>"},
-		"/api/session": {200, "application/json", `"local":true`},
-		"/api/status":  {200, "application/json", `"state":"running"`},
-		"/api/config":  {200, "application/json", `"name":"concurrency"`},
-		"/healthz":     {200, "application/json", `"status":"ok"`},
-		"/config":      {200, "application/json", `"concurrency"`},
-		"/nothing":     {404, "application/problem+json", "nothing is at"},
+		"/":                          {200, "text/html; charset=utf-8", "<title>sqsonce</title>"},
+		"/api/session":               {200, "application/json", `"local":true`},
+		"/api/queues/sqsonce/status": {200, "application/json", `"state":"running"`},
+		"/api/queues/sqsonce/config": {200, "application/json", `"name":"concurrency"`},
+		"/healthz":                   {200, "application/json", `"status":"ok"`},
+		"/config":                    {200, "application/json", `{"queues":{"sqsonce":{`},
+		"/nothing":                   {404, "application/problem+json", "nothing is at"},
 	} {
 		status, kind, text := answerOf(t, url+path)
 		if status != want.status || kind != want.kind || !strings.Contains(text, want.text) {
@@ -82,7 +82,7 @@ func TestAProxyMayPassOnItsOwnName(t *testing.T) {
 
 func TestAnOpenConsoleDoesNotHoldUpAStop(t *testing.T) {
 	p := startLocal(t)
-	resp, err := http.Get(p.adminURL(t) + "/api/stream")
+	resp, err := http.Get(p.adminURL(t) + "/api/queues/sqsonce/stream")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -214,7 +214,7 @@ func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Cont
 // work runs the pools, and in group what stands around them. Working ends with the
 // stop, outer once the pools have returned.
 func (w *worker) work(group *errgroup.Group, working, outer context.Context, stop func(), asked stops) error {
-	page, err := w.queues[0].console(stop, outer.Done())
+	page, err := w.console(stop, outer.Done())
 	if err != nil {
 		return err
 	}
@@ -277,36 +277,19 @@ func (w *worker) each(do func(*consumer.Consumer)) {
 // adminHandler answers on the admin address: page does, except where admin has
 // an endpoint.
 func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
+	queues := make([]admin.Queue, len(w.queues))
+	for i, q := range w.queues {
+		queues[i] = q.adminQueue()
+	}
 	endpoints := admin.New(admin.Config{
-		Health: func(now time.Time) error {
-			var unhealthy []error
-			w.each(func(c *consumer.Consumer) { unhealthy = append(unhealthy, c.Healthy(now)) })
-			return errors.Join(unhealthy...)
-		},
-		Ready: func() error {
-			var notReady error
-			w.each(func(c *consumer.Consumer) {
-				if !c.Ready() {
-					notReady = errNotReady
-				}
-			})
-			return notReady
-		},
-		Metrics:  w.telemetry.Handler(),
-		Settings: func() any { return w.queues[0].settings.shown() },
-		Pause: func() {
-			w.each((*consumer.Consumer).Pause)
-			w.log.Info("paused: nothing more is received or begun until POST /resume")
-		},
-		Resume: func() {
-			w.each((*consumer.Consumer).Resume)
-			w.log.Info("resumed")
-		},
+		Queues:  queues,
+		Metrics: w.telemetry.Handler(),
 		Drain: func() {
 			w.log.Info("draining: handlers may finish", "drain_timeout", w.cfg.DrainTimeout)
 			stop()
 		},
 		Token:   w.cfg.AdminToken,
+		Hosts:   w.cfg.AdminHosts,
 		Logger:  w.log,
 		Version: version(),
 	})
@@ -316,4 +299,28 @@ func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
 	}
 	mux.Handle("/", page)
 	return mux
+}
+
+// adminQueue is a queue's part of the admin server.
+func (q *queueWorker) adminQueue() admin.Queue {
+	name := q.settings.queueName()
+	return admin.Queue{
+		Name:     name,
+		Health:   q.pool.Healthy,
+		Settings: func() any { return q.settings.shown() },
+		Ready: func() error {
+			if !q.pool.Ready() {
+				return errNotReady
+			}
+			return nil
+		},
+		Pause: func() {
+			q.pool.Pause()
+			q.log.Info("paused: nothing more is received or begun until POST /resume", "queue", name)
+		},
+		Resume: func() {
+			q.pool.Resume()
+			q.log.Info("resumed", "queue", name)
+		},
+	}
 }

@@ -34,13 +34,18 @@ func (f *frontDoor) notStarted() error {
 // startingHandler is the admin server of a worker that has no pool yet: alive,
 // not ready.
 func (w *worker) startingHandler(stop func()) http.Handler {
+	var queues []admin.Queue
+	for _, settings := range w.cfg.queues() {
+		queues = append(queues, admin.Queue{Name: settings.queueName(), Settings: func() any { return settings.shown() }})
+	}
 	return admin.New(admin.Config{
-		Ready:    w.front.notStarted,
-		Metrics:  w.telemetry.Handler(),
-		Settings: func() any { return w.cfg.queues()[0].shown() },
-		Drain:    stop,
-		Token:    w.cfg.AdminToken,
-		Logger:   w.log,
-		Version:  version(),
+		Queues:  queues,
+		Ready:   w.front.notStarted,
+		Metrics: w.telemetry.Handler(),
+		Drain:   stop,
+		Token:   w.cfg.AdminToken,
+		Hosts:   w.cfg.AdminHosts,
+		Logger:  w.log,
+		Version: version(),
 	})
 }

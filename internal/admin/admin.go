@@ -4,41 +4,69 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 )
 
-// Config says what the admin server answers with. Endpoints whose field is nil
-// answer 404, apart from the two about health.
+// Config configures the admin server. Endpoints that nothing answers are 404, apart
+// from the two about health.
 type Config struct {
+	// Queues are those that the process works on.
+	Queues []Queue
+	// Ready is asked by GET /readyz beside the queues; an error is the reason why
+	// there should be no new work. Nil means ready.
+	Ready func() error
+	// Metrics answers GET /metrics.
+	Metrics http.Handler
+	// Drain is called by POST /drain, and should not take long. See [Guard] for
+	// who may do that.
+	Drain func()
+	// Token lets others than this machine POST; empty lets nobody else.
+	Token string
+	// Hosts are names, without port, under which a proxy on this machine may call
+	// this server, beside localhost and addresses; see [AllowsHost].
+	Hosts []string
+	// Logger gets a line for each pause, resume and drain; nil: none.
+	Logger *slog.Logger
+	// Version is shown in every answer; may be empty.
+	Version string
+}
+
+// Queue is a queue that the process works on. A nil func is not there.
+type Queue struct {
+	// Name is the queue's.
+	Name string
 	// Health is asked with the current time by GET /healthz; an error is the
 	// reason why the process should be replaced. Nil means always healthy.
 	Health func(now time.Time) error
 	// Ready is asked by GET /readyz; an error is the reason why there should be
 	// no new work. Nil means always ready.
 	Ready func() error
-	// Metrics answers GET /metrics.
-	Metrics http.Handler
 	// Settings is asked by GET /config for something that encodes to JSON.
 	// Secrets must be masked in it already.
 	Settings func() any
-	// Pause, Resume and Drain are called by POSTs of those names, and should
-	// not take long. See [Guard] for who may do that.
-	Pause, Resume, Drain func()
-	// Token lets others than this machine POST; empty lets nobody else.
-	Token string
-	// Logger is told who has paused, resumed or drained; nil: nobody is.
-	Logger *slog.Logger
-	// Version is shown in every answer; may be empty.
-	Version string
+	// Pause and Resume are called by POSTs of those names, and should not take
+	// long.
+	Pause, Resume func()
 }
 
 // answer is the body of most endpoints.
 type answer struct {
-	Status  string `json:"status"` // ok, done, or unavailable
-	Reason  string `json:"reason,omitempty"`
-	Version string `json:"version,omitempty"`
+	Status  string           `json:"status"` // ok, done, or unavailable
+	Reason  string           `json:"reason,omitempty"`
+	Version string           `json:"version,omitempty"`
+	Queues  map[string]state `json:"queues,omitempty"` // by name
+}
+
+// state is what an endpoint says of one queue.
+type state struct {
+	Status string `json:"status"` // as in answer
+	Reason string `json:"reason,omitempty"`
 }
 
 // New returns the admin server's handler:
@@ -46,53 +74,127 @@ type answer struct {
 //   - GET /healthz and GET /readyz answer 200, or 503 with the reason, in JSON.
 //     Neither asks anything outside the process: a worker whose dependency is
 //     down must not be restarted for it.
-//   - GET /metrics and GET /config.
-//   - POST /pause, /resume and /drain answer 202, behind [Guard].
+//   - GET /metrics.
+//   - GET /config answers with the settings of each queue, by name. Both answer
+//     421 where [AllowsHost] does not hold.
+//   - POST /pause and /resume answer 202, behind [Guard]. They are about all
+//     queues, or with ?queue=NAME about one; 404 when there is none of that name.
+//   - POST /drain, as well, is about the process.
 //
 // Other methods get 405.
 func New(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		var err error
-		if cfg.Health != nil {
-			err = cfg.Health(time.Now())
-		}
-		writeHealth(w, cfg.Version, err)
+		now := time.Now()
+		cfg.writeHealth(w, nil, func(q Queue) error {
+			if q.Health == nil {
+				return nil
+			}
+			return q.Health(now)
+		})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		var err error
-		if cfg.Ready != nil {
-			err = cfg.Ready()
-		}
-		writeHealth(w, cfg.Version, err)
+		cfg.writeHealth(w, cfg.Ready, func(q Queue) error {
+			if q.Ready == nil {
+				return nil
+			}
+			return q.Ready()
+		})
 	})
 	if cfg.Metrics != nil {
-		mux.Handle("GET /metrics", cfg.Metrics)
+		mux.Handle("GET /metrics", cfg.named(cfg.Metrics))
 	}
-	if cfg.Settings != nil {
-		mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
-			write(w, http.StatusOK, cfg.Settings())
-		})
-	}
-	for path, verb := range map[string]func(){"/pause": cfg.Pause, "/resume": cfg.Resume, "/drain": cfg.Drain} {
-		if verb == nil {
-			continue
-		}
-		mux.Handle("POST "+path, Guard(cfg.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			verb() // before it is logged: a log that nobody reads blocks its writers
-			if cfg.Logger != nil {
-				cfg.Logger.InfoContext(r.Context(), "admin action", "action", path[1:], "who", whoIs(r, cfg.Token))
-			}
+	mux.Handle("GET /config", cfg.named(http.HandlerFunc(cfg.getConfig)))
+	mux.Handle("POST /pause", cfg.verb("pause", func(q Queue) func() { return q.Pause }))
+	mux.Handle("POST /resume", cfg.verb("resume", func(q Queue) func() { return q.Resume }))
+	if cfg.Drain != nil {
+		mux.Handle("POST /drain", Guard(cfg.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			cfg.Drain()
+			cfg.log(r, "drain")
 			write(w, http.StatusAccepted, answer{Status: "done", Version: cfg.Version})
 		})))
 	}
 	return mux
 }
 
-// writeHealth answers 200, or 503 with err as the reason.
-func writeHealth(w http.ResponseWriter, version string, err error) {
-	status, body := http.StatusOK, answer{Status: "ok", Version: version}
-	if err != nil {
+// named lets h answer requests that were meant for this server.
+func (cfg Config) named(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !AllowsHost(r, cfg.Hosts) && !HasToken(r, cfg.Token) {
+			write(w, http.StatusMisdirectedRequest, answer{
+				Status: "unavailable", Reason: "this machine was asked under a foreign name; use localhost or an address", Version: cfg.Version,
+			})
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// getConfig answers GET /config.
+func (cfg Config) getConfig(w http.ResponseWriter, _ *http.Request) {
+	all := make(map[string]any)
+	for _, q := range cfg.Queues {
+		if q.Settings != nil {
+			all[q.Name] = q.Settings()
+		}
+	}
+	if len(all) == 0 {
+		write(w, http.StatusNotFound, answer{Status: "unavailable", Reason: "no settings are shown", Version: cfg.Version})
+		return
+	}
+	write(w, http.StatusOK, struct {
+		Queues map[string]any `json:"queues"`
+	}{all})
+}
+
+// verb answers the POST of a verb, which of returns for a queue.
+func (cfg Config) verb(name string, of func(Queue) func()) http.Handler {
+	return Guard(cfg.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		queues := make(map[string]state)
+		for _, q := range cfg.Queues {
+			if do := of(q); do != nil && (!query.Has("queue") || query.Get("queue") == q.Name) {
+				do() // before it is logged: a log that nobody reads blocks its writers
+				queues[q.Name] = state{Status: "done"}
+			}
+		}
+		if len(queues) == 0 {
+			reason := "no queue works yet"
+			if query.Has("queue") {
+				reason = fmt.Sprintf("queue %q: not one of those that work here", query.Get("queue"))
+			}
+			write(w, http.StatusNotFound, answer{Status: "unavailable", Reason: reason, Version: cfg.Version})
+			return
+		}
+		cfg.log(r, name, "queues", slices.Sorted(maps.Keys(queues)))
+		write(w, http.StatusAccepted, answer{Status: "done", Version: cfg.Version, Queues: queues})
+	}))
+}
+
+func (cfg Config) log(r *http.Request, action string, fields ...any) {
+	if cfg.Logger != nil {
+		cfg.Logger.InfoContext(r.Context(), "admin action", append([]any{"action", action, "who", whoIs(r, cfg.Token)}, fields...)...)
+	}
+}
+
+// writeHealth answers 200, or 503 with the reason of the process (nil: none) or of
+// a queue.
+func (cfg Config) writeHealth(w http.ResponseWriter, process func() error, of func(Queue) error) {
+	body := answer{Status: "ok", Version: cfg.Version, Queues: make(map[string]state)}
+	var reasons []error
+	if process != nil {
+		reasons = append(reasons, process())
+	}
+	for _, q := range cfg.Queues {
+		is := state{Status: "ok"}
+		if err := of(q); err != nil {
+			is = state{Status: "unavailable", Reason: err.Error()}
+			reasons = append(reasons, fmt.Errorf("queue %s: %w", q.Name, err))
+		}
+		body.Queues[q.Name] = is
+	}
+	status := http.StatusOK
+	if err := errors.Join(reasons...); err != nil {
 		status, body.Status, body.Reason = http.StatusServiceUnavailable, "unavailable", err.Error()
 	}
 	write(w, status, body)

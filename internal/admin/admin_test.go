@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-func TestEndpointsAnswerWhatTheyAreTold(t *testing.T) {
+func TestHealthEndpoints(t *testing.T) {
 	broken := errors.New("no poll for 61s")
+	of := func(q Queue) Config { q.Name = "orders"; return Config{Queues: []Queue{{Name: "mails"}, q}} }
 	for name, tc := range map[string]struct {
 		cfg    Config
 		method string
@@ -19,12 +20,13 @@ func TestEndpointsAnswerWhatTheyAreTold(t *testing.T) {
 		status int
 		reason string
 	}{
-		"healthy":           {Config{Health: func(time.Time) error { return nil }}, "GET", "/healthz", 200, ""},
-		"not healthy":       {Config{Health: func(time.Time) error { return broken }}, "GET", "/healthz", 503, broken.Error()},
-		"health not asked":  {Config{Ready: func() error { return broken }}, "GET", "/healthz", 200, ""},
-		"ready":             {Config{Ready: func() error { return nil }}, "GET", "/readyz", 200, ""},
-		"not ready":         {Config{Ready: func() error { return broken }}, "GET", "/readyz", 503, broken.Error()},
-		"readiness unasked": {Config{Health: func(time.Time) error { return broken }}, "GET", "/readyz", 200, ""},
+		"healthy":           {of(Queue{Health: func(time.Time) error { return nil }}), "GET", "/healthz", 200, ""},
+		"not healthy":       {of(Queue{Health: func(time.Time) error { return broken }}), "GET", "/healthz", 503, "queue orders: " + broken.Error()},
+		"health not asked":  {of(Queue{Ready: func() error { return broken }}), "GET", "/healthz", 200, ""},
+		"ready":             {of(Queue{Ready: func() error { return nil }}), "GET", "/readyz", 200, ""},
+		"not ready":         {of(Queue{Ready: func() error { return broken }}), "GET", "/readyz", 503, "queue orders: " + broken.Error()},
+		"process not ready": {Config{Ready: func() error { return broken }}, "GET", "/readyz", 503, broken.Error()},
+		"readiness unasked": {of(Queue{Health: func(time.Time) error { return broken }}), "GET", "/readyz", 200, ""},
 		"POST to health":    {Config{}, "POST", "/healthz", 405, ""},
 		"DELETE to ready":   {Config{}, "DELETE", "/readyz", 405, ""},
 		"unknown path":      {Config{}, "GET", "/nothing", 404, ""},
@@ -46,6 +48,11 @@ func TestEndpointsAnswerWhatTheyAreTold(t *testing.T) {
 			if got.Reason != tc.reason || got.Version != "v1.2.3" || (got.Status == "ok") != (w.Code == http.StatusOK) {
 				t.Errorf("answer is %+v", got)
 			}
+			for name, is := range got.Queues {
+				if (is.Status == "ok") != (is.Reason == "") || name == "mails" && is.Status != "ok" {
+					t.Errorf("of queue %s it says %+v", name, is)
+				}
+			}
 		})
 	}
 }
@@ -53,7 +60,7 @@ func TestEndpointsAnswerWhatTheyAreTold(t *testing.T) {
 func TestHealthIsAskedWithTheCurrentTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked time.Time
-		h := New(Config{Health: func(now time.Time) error { asked = now; return nil }})
+		h := New(Config{Queues: []Queue{{Health: func(now time.Time) error { asked = now; return nil }}}})
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/healthz", nil))
 		if !asked.Equal(time.Now()) {
 			t.Errorf("asked with %s at %s", asked, time.Now())

@@ -83,3 +83,18 @@ func NamesThisMachine(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil
 }
+
+// AllowsHost reports whether a request that came over the loopback interface was
+// meant for this server: it names this machine, or one of hosts. A browser on this
+// machine sends one under a foreign name when the name's owner has let it point
+// here (DNS rebinding).
+func AllowsHost(r *http.Request, hosts []string) bool {
+	if !IsLoopback(r) || NamesThisMachine(r.Host) {
+		return true
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return slices.ContainsFunc(hosts, func(own string) bool { return strings.EqualFold(own, host) })
+}

@@ -44,7 +44,7 @@ func TestWhoMayChangeSomething(t *testing.T) {
 			for _, verb := range []string{"pause", "resume", "drain"} {
 				var done []string
 				note := func(what string) func() { return func() { done = append(done, what) } }
-				h := New(Config{Token: tc.token, Pause: note("pause"), Resume: note("resume"), Drain: note("drain")})
+				h := New(Config{Token: tc.token, Queues: []Queue{{Name: "q", Pause: note("pause"), Resume: note("resume")}}, Drain: note("drain")})
 				r := httptest.NewRequest(http.MethodPost, "/"+verb, http.NoBody)
 				r.RemoteAddr, r.Host = tc.remote, tc.host
 				for key, value := range tc.header {
@@ -66,7 +66,7 @@ func TestWhoMayChangeSomething(t *testing.T) {
 
 func TestWhoHasChangedSomethingIsLogged(t *testing.T) {
 	var log bytes.Buffer
-	h := New(Config{Token: "sesame", Pause: func() {}, Drain: func() {}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	h := New(Config{Token: "sesame", Queues: []Queue{{Name: "q", Pause: func() {}}}, Drain: func() {}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for path, header := range map[string]string{"/pause": "", "/drain": "Bearer sesame"} {
 		r := httptest.NewRequest(http.MethodPost, path, http.NoBody)
 		r.RemoteAddr, r.Host = "127.0.0.1:40000", "localhost"
@@ -84,7 +84,7 @@ func TestWhoHasChangedSomethingIsLogged(t *testing.T) {
 }
 
 func TestVerbsAreNotReadable(t *testing.T) {
-	h := New(Config{Pause: func() { t.Error("paused by a GET") }})
+	h := New(Config{Queues: []Queue{{Name: "q", Pause: func() { t.Error("paused by a GET") }}}})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/pause", http.NoBody))
 	if w.Code != http.StatusMethodNotAllowed {
@@ -109,14 +109,74 @@ func TestWhatIsNotConfiguredIsNotThere(t *testing.T) {
 
 func TestSettingsAndMetricsAreShown(t *testing.T) {
 	h := New(Config{
-		Settings: func() any { return map[string]string{"queue-url": "u"} },
-		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
+		Queues: []Queue{
+			{Name: "orders", Settings: func() any { return map[string]string{"queue-url": "u"} }},
+			{Name: "mails", Settings: func() any { return map[string]string{"queue-url": "v"} }},
+		},
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") }),
 	})
-	for path, want := range map[string]string{"/config": `"queue-url":"u"`, "/metrics": "up 1"} {
+	for path, want := range map[string]string{"/config": `{"queues":{"mails":{"queue-url":"v"},"orders":{"queue-url":"u"}}}`, "/metrics": "up 1"} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
 		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s answered %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestVerbsOfQueues(t *testing.T) {
+	for target, want := range map[string]struct {
+		status int
+		paused string
+	}{
+		"/pause":              {202, "orders mails"},
+		"/pause?queue=mails":  {202, "mails"},
+		"/pause?queue=others": {404, ""},
+		"/pause?queue=":       {404, ""},
+		"/resume":             {404, ""}, // none can
+	} {
+		var paused []string
+		queue := func(name string) Queue {
+			return Queue{Name: name, Pause: func() { paused = append(paused, name) }}
+		}
+		r := httptest.NewRequest(http.MethodPost, target, http.NoBody)
+		r.RemoteAddr, r.Host = "127.0.0.1:40000", "localhost"
+		w := httptest.NewRecorder()
+		New(Config{Queues: []Queue{queue("orders"), queue("mails")}}).ServeHTTP(w, r)
+		if got := strings.Join(paused, " "); w.Code != want.status || got != want.paused {
+			t.Errorf("%s answered %d and paused %q, want %d and %q: %s", target, w.Code, got, want.status, want.paused, w.Body)
+		}
+	}
+}
+
+// A page whose name was made to point at this machine reads nothing.
+func TestAllowsHost(t *testing.T) {
+	h := New(Config{
+		Token: "sesame", Hosts: []string{"worker.internal"}, Queues: []Queue{{Name: "q", Settings: func() any { return 1 }}},
+		Metrics: http.NotFoundHandler(),
+	})
+	for _, tc := range []struct {
+		remote, host, token string
+		refused             bool
+	}{
+		{"127.0.0.1:4", "rebound.example:9090", "", true},
+		{"[::1]:4", "localhost.rebound.example", "", true},
+		{"127.0.0.1:4", "", "", true},
+		{"127.0.0.1:4", "rebound.example", "Bearer sesame", false},
+		{"127.0.0.1:4", "Worker.Internal:80", "", false},
+		{"127.0.0.1:4", "localhost:9090", "", false},
+		{"[::1]:4", "[::1]:9090", "", false},
+		{"192.0.2.7:4", "worker-7:9090", "", false},
+	} {
+		for _, path := range []string{"/config", "/metrics", "/healthz"} {
+			r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+			r.RemoteAddr, r.Host = tc.remote, tc.host
+			r.Header.Set("Authorization", tc.token)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if refused := w.Code == http.StatusMisdirectedRequest; refused != (tc.refused && path != "/healthz") {
+				t.Errorf("%s from %s as %q: answered %d", path, tc.remote, tc.host, w.Code)
+			}
 		}
 	}
 }

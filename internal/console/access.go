@@ -4,9 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +50,6 @@ func (v visitor) who() string {
 // access knows who may do what. Sessions end with the process.
 type access struct {
 	token string
-	hosts []string
 	cross http.CrossOriginProtection
 	tries *rate.Limiter // logins
 	csrf  string        // proves that a request comes from a page of ours
@@ -61,9 +58,9 @@ type access struct {
 	sessions map[string]time.Time // guarded by mu: when they end
 }
 
-func newAccess(token string, hosts []string) *access {
+func newAccess(token string) *access {
 	return &access{
-		token: token, hosts: hosts, csrf: rand.Text(),
+		token: token, csrf: rand.Text(),
 		tries:    rate.NewLimiter(rate.Every(loginEvery), loginBurst),
 		sessions: make(map[string]time.Time),
 	}
@@ -81,20 +78,6 @@ func (a *access) visitorOf(r *http.Request) visitor {
 		}
 	}
 	return v
-}
-
-// allowsHost reports whether a request that came over the loopback interface
-// was meant for us. A browser on this machine sends one with a foreign name
-// when the name's owner has let it point here.
-func (a *access) allowsHost(r *http.Request) bool {
-	if !admin.IsLoopback(r) || admin.NamesThisMachine(r.Host) {
-		return true
-	}
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	return slices.ContainsFunc(a.hosts, func(own string) bool { return strings.EqualFold(own, host) })
 }
 
 // isToken compares in constant time. No token is never the token.

@@ -81,13 +81,13 @@ func TestOnlyWhoMayActDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := &pausedPool{}
-			w := consoletest.New(t, consoletest.Options{Token: tc.token, Edit: func(c *console.Config) {
+			w := consoletest.New(t, consoletest.Options{Token: tc.token, Edit: func(c *consoletest.Showing) {
 				pool.Pool, c.Pool = c.Pool, pool
 				c.Hosts = []string{"console.internal"}
 			}})
 			c := newClient(t, w.Handler)
 			csrf := get[console.Session](c, "/api/session").CSRF // as a page on loopback gets it
-			r := request(http.MethodPost, "/api/pause", map[string]any{})
+			r := request(http.MethodPost, "/api/queues/sqsonce/pause", map[string]any{})
 			r.RemoteAddr = tc.from
 			tc.edit(r, csrf)
 			rec := httptest.NewRecorder()
@@ -103,12 +103,12 @@ func TestOnlyWhoMayActDoes(t *testing.T) {
 }
 
 func TestAForeignNameForLoopbackSeesNothing(t *testing.T) {
-	w := consoletest.New(t, consoletest.Options{Edit: func(c *console.Config) { c.Hosts = []string{"console.internal"} }})
+	w := consoletest.New(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Hosts = []string{"console.internal"} }})
 	for host, status := range map[string]int{
 		"localhost:9090": 200, "LOCALHOST": 200, "127.0.0.1:9090": 200, "[::1]:9090": 200, "[::1]": 200, "192.168.1.5": 200, "console.internal:80": 200,
 		"evil.example": 421, "localhost.evil.example": 421, "": 421, "127.0.0.1.evil.example": 421,
 	} {
-		for _, path := range []string{"/", "/api/session", "/api/status", "/assets/app.js"} {
+		for _, path := range []string{"/", "/api/session", "/api/queues/sqsonce/status", "/assets/app.js"} {
 			r := request(http.MethodGet, path, nil)
 			r.Host = host
 			rec := httptest.NewRecorder()
@@ -130,7 +130,7 @@ func TestAForeignNameForLoopbackSeesNothing(t *testing.T) {
 func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := logged()
-		w := consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }})
+		w := consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *consoletest.Showing) { c.Logger = log }})
 		c := newClient(t, w.Handler)
 		c.from = "192.0.2.7:4711"
 		if s := get[console.Session](c, "/api/session"); s.MayAct || s.CSRF != "" || s.Ends != 0 || !s.CanLogin {
@@ -151,7 +151,7 @@ func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 		if s := get[console.Session](c, "/api/session"); !s.MayAct || !s.LoggedIn || s.CSRF == "" || s.Ends != time.Now().Add(12*time.Hour).UnixMilli() {
 			t.Errorf("the session is %+v", s)
 		}
-		if rec := c.act("/api/pause", nil); rec.Code != http.StatusOK {
+		if rec := c.act("/api/queues/sqsonce/pause", nil); rec.Code != http.StatusOK {
 			t.Errorf("pause answers %d %s", rec.Code, rec.Body)
 		}
 		if got := lines.String(); !strings.Contains(got, "action=pause") || !strings.Contains(got, `who="session from 192.0.2.7:4711"`) || strings.Contains(got, "t0ken") {
@@ -210,7 +210,7 @@ func TestTheCookieIsSecureWhereTheBrowserSpeaksTLS(t *testing.T) {
 
 func TestAnotherSiteLogsNobodyOut(t *testing.T) {
 	log, lines := logged()
-	c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }}).Handler)
+	c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *consoletest.Showing) { c.Logger = log }}).Handler)
 	c.from = "192.0.2.7:4711"
 	cookie := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"}).Result().Cookies()[0]
 	foreign := func(r *http.Request) {
@@ -243,10 +243,10 @@ func TestAnotherSiteLogsNobodyOut(t *testing.T) {
 func TestWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := logged()
-		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *console.Config) { c.Logger = log }}).Handler)
+		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *consoletest.Showing) { c.Logger = log }}).Handler)
 		c.from = "192.0.2.7:4711"
 		for range 100 {
-			if rec := c.ask(http.MethodPost, "/api/pause", map[string]any{}); rec.Code != http.StatusForbidden {
+			if rec := c.ask(http.MethodPost, "/api/queues/sqsonce/pause", map[string]any{}); rec.Code != http.StatusForbidden {
 				t.Fatalf("a stranger's pause answers %d", rec.Code)
 			}
 		}
@@ -368,7 +368,7 @@ func TestActionsWantJSONOfABoundedSize(t *testing.T) {
 		"with a charset": {"application/json; charset=utf-8", `{"name":"a"}`, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest(http.MethodPost, "/api/forget", strings.NewReader(tc.body))
+			r := httptest.NewRequest(http.MethodPost, "/api/queues/sqsonce/forget", strings.NewReader(tc.body))
 			r.Host, r.RemoteAddr = "localhost", "127.0.0.1:1"
 			r.Header.Set("Content-Type", tc.kind)
 			r.Header.Set("X-Csrf-Token", csrf)

@@ -133,11 +133,11 @@ func TestUnknownPath(t *testing.T) {
 }
 
 func TestWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
-	_, err := console.New(console.Config{DLQURL: "d", Local: true, Hosts: []string{"a.example", "a.example:443", "b/c", "", "10.0.0.5", "LocalHost"}})
+	_, err := console.New(console.Config{Queues: []console.QueueConfig{{DLQURL: "d", Local: true}}, Hosts: []string{"a.example", "a.example:443", "b/c", "", "10.0.0.5", "LocalHost"}})
 	if err == nil {
 		t.Fatal("an empty configuration is taken")
 	}
-	for _, field := range []string{"History", "Pool", "Records", "with DLQURL", "with Local", `Hosts "a.example:443"`, `Hosts "b/c"`, `Hosts ""`, `Hosts "10.0.0.5"`, `Hosts "LocalHost"`} {
+	for _, field := range []string{"Queues[0].Name", "Queues[0].History", "Pool", "Records", "with DLQURL", "with Local", `Hosts "a.example:443"`, `Hosts "b/c"`, `Hosts ""`, `Hosts "10.0.0.5"`, `Hosts "LocalHost"`} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%q does not name %s", err, field)
 		}
@@ -148,35 +148,35 @@ func TestWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
 }
 
 func TestPartsThatAreNotThereAreNotOffered(t *testing.T) {
-	w := consoletest.New(t, consoletest.Options{Edit: func(c *console.Config) { c.Queue, c.DLQURL, c.Local = nil, "", false }})
+	w := consoletest.New(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Queue, c.DLQURL, c.Local = nil, "", false }})
 	c := newClient(t, w.Handler)
 	session := get[console.Session](c, "/api/session")
-	if session.Local || session.Drain || session.DLQ != "" || session.CanLogin {
+	if q := session.Queues[0]; q.Name != "sqsonce" || q.Local || session.Drain || q.DLQ != "" || session.CanLogin {
 		t.Errorf("the session is %+v", session)
 	}
-	for _, path := range []string{"/api/drain", "/api/send", "/api/replay", "/api/dead/peek", "/api/dead/redrive"} {
+	for _, path := range []string{"/api/drain", "/api/queues/sqsonce/send", "/api/queues/sqsonce/replay", "/api/queues/sqsonce/dead/peek", "/api/queues/sqsonce/dead/redrive"} {
 		rec := httptest.NewRecorder()
 		w.Handler.ServeHTTP(rec, request(http.MethodPost, path, map[string]any{}))
 		if rec.Code != http.StatusNotFound {
 			t.Errorf("%s answers %d", path, rec.Code)
 		}
 	}
-	status := get[map[string]json.RawMessage](c, "/api/status")
+	status := get[map[string]json.RawMessage](c, "/api/queues/sqsonce/status")
 	if got := decode[console.Status](t, status["status"]); got.Depths.Visible != nil || got.Backlog != nil {
 		t.Errorf("without a queue its depth is %+v", got.Depths)
 	}
 }
 
 func TestSecretsAreMasked(t *testing.T) {
-	w := consoletest.New(t, consoletest.Options{Token: "s3cret-t0ken", Edit: func(c *console.Config) {
+	w := consoletest.New(t, consoletest.Options{Token: "s3cret-t0ken", Edit: func(c *consoletest.Showing) {
 		c.Settings = append(c.Settings, console.Setting{Name: "target-secret", Value: "whsec_x"}, console.Setting{Name: "target-token-file", Value: "/run/t"}, console.Setting{Name: "target-token"})
 	}})
 	c := newClient(t, w.Handler)
-	body := c.ask(http.MethodGet, "/api/config", nil).Body.String()
+	body := c.ask(http.MethodGet, "/api/queues/sqsonce/config", nil).Body.String()
 	if strings.Contains(body, "s3cret") || strings.Contains(body, "whsec") || !strings.Contains(body, "/run/t") || !strings.Contains(body, "concurrency") {
 		t.Errorf("the configuration is %s", body)
 	}
-	for _, path := range []string{"/api/session", "/api/status", "/"} {
+	for _, path := range []string{"/api/session", "/api/queues/sqsonce/status", "/"} {
 		rec := httptest.NewRecorder()
 		w.Handler.ServeHTTP(rec, request(http.MethodGet, path, nil))
 		if strings.Contains(rec.Body.String(), "s3cret") {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,9 +14,48 @@ import (
 	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
-// Config says what the console shows and what it may do. A part whose field is
-// nil or empty is not shown.
+// Config configures the console of a process: what it shows and what it may do. A
+// part whose field is nil or empty is not shown.
 type Config struct {
+	// Queues are those that the process works on. Required; the page shows the
+	// first one.
+	Queues []QueueConfig
+
+	// Drain makes the worker finish what it has and end; nil: no such button.
+	Drain func()
+
+	// AdminToken gives those who are not on loopback the right to act. Empty:
+	// only loopback may.
+	AdminToken string
+	// Hosts are names, without port, under which a proxy on this machine may
+	// call this server: those of its own that it passes on in the Host header.
+	// A visitor who comes by one of them needs AdminToken to act. Names beside
+	// these, localhost and addresses are refused, because a foreign page could
+	// have its own name lead here. Empty: no others.
+	Hosts []string
+
+	// Version and TaskID are shown in the header. TaskID is empty outside ECS.
+	Version, TaskID string
+	// Started is when the worker started; zero means now.
+	Started time.Time
+	// Protection returns how the task is protected against scale-in, in a few
+	// words, such as "until 15:04"; empty when it is not. Nil outside ECS. It
+	// must not block.
+	Protection func() string
+
+	// Closing ends open streams when it is closed, so that a server that stops
+	// does not wait for them. Nil: they end with their request.
+	Closing <-chan struct{}
+
+	// Logger gets one line for each action. Default [slog.Default].
+	Logger *slog.Logger
+}
+
+// QueueConfig is a queue that the console shows. A part whose field is nil or
+// empty is not shown.
+type QueueConfig struct {
+	// Name is the queue's, by which its part of the API is found. Required.
+	Name string
 	// History is what the hooks of the pool and the guard feed. Required.
 	History *History
 	// Pool is the worker pool. Required.
@@ -34,37 +74,11 @@ type Config struct {
 	// duplicates on purpose. For a queue that holds nothing of value. Needs Queue.
 	Local bool
 
-	// Drain tells the worker to finish what it has and end; nil: no such button.
-	Drain func()
-
-	// AdminToken gives those who are not on loopback the right to act. Empty:
-	// only loopback may.
-	AdminToken string
-	// Hosts are names, without port, under which a proxy on this machine may
-	// call this server: those of its own that it passes on in the Host header.
-	// Whoever comes by one of them needs AdminToken to act. Names beside these,
-	// localhost and addresses are refused, because a foreign page could have its
-	// own name lead here. Empty: no others.
-	Hosts []string
-
-	// Table, Version and TaskID are shown in the header. TaskID is empty outside ECS.
-	Table, Version, TaskID string
-	// Started is when the worker started; zero means now.
-	Started time.Time
-	// Protection returns how the task is protected against scale-in, in a few
-	// words, such as "until 15:04"; empty when it is not. Nil outside ECS. It
-	// must not block.
-	Protection func() string
+	// Table is shown in the header.
+	Table string
 	// Settings is the effective configuration, secrets masked by the caller.
 	// A value whose name says token, secret or password is masked again.
 	Settings []Setting
-
-	// Closing ends open streams when it is closed, so that a server that stops
-	// does not wait for them. Nil: they end with their request.
-	Closing <-chan struct{}
-
-	// Logger gets one line for each action. Default [slog.Default].
-	Logger *slog.Logger
 }
 
 // Setting is one setting of the worker as it works with it.
@@ -128,42 +142,60 @@ func (c Config) withDefaults() Config {
 	if c.Started.IsZero() {
 		c.Started = time.Now()
 	}
-	settings := make([]Setting, len(c.Settings))
-	for i, s := range c.Settings {
-		settings[i] = masked(s)
+	queues := slices.Clone(c.Queues)
+	for i, q := range queues {
+		queues[i].Settings = make([]Setting, len(q.Settings))
+		for n, s := range q.Settings {
+			queues[i].Settings[n] = masked(s)
+		}
 	}
-	c.Settings = settings
+	c.Queues = queues
 	return c
 }
 
 // validate reports everything that is missing in c.
 func (c Config) validate() error {
 	var errs []error
-	bad := func(text string) { errs = append(errs, errors.New(text)) }
-	if c.History == nil {
-		bad("History: must be set")
+	if len(c.Queues) == 0 {
+		errs = append(errs, errors.New("Queues: must not be empty"))
 	}
-	if c.Pool == nil {
-		bad("Pool: must be set")
-	}
-	if c.Records == nil {
-		bad("Records: must be set")
-	}
-	if c.Queue != nil && c.QueueURL == "" {
-		bad("QueueURL: must be set with Queue")
-	}
-	if c.Queue == nil && c.DLQURL != "" {
-		bad("Queue: must be set with DLQURL")
-	}
-	if c.Queue == nil && c.Local {
-		bad("Queue: must be set with Local")
+	names := make(map[string]bool)
+	for i, q := range c.Queues {
+		for _, text := range q.problems() {
+			errs = append(errs, fmt.Errorf("Queues[%d].%s", i, text))
+		}
+		if names[q.Name] {
+			errs = append(errs, fmt.Errorf("Queues[%d].Name %q: must not be repeated", i, q.Name))
+		}
+		names[q.Name] = true
 	}
 	for _, host := range c.Hosts {
 		if err := CheckHost(host); err != nil {
-			bad("Hosts " + err.Error())
+			errs = append(errs, errors.New("Hosts "+err.Error()))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// problems are what is missing in q.
+func (q QueueConfig) problems() (texts []string) {
+	for _, required := range []struct {
+		missing bool
+		text    string
+	}{
+		{q.Name == "" || strings.ContainsAny(q.Name, "/{} "), fmt.Sprintf("Name %q: must be the name of a queue", q.Name)},
+		{q.History == nil, "History: must be set"},
+		{q.Pool == nil, "Pool: must be set"},
+		{q.Records == nil, "Records: must be set"},
+		{q.Queue != nil && q.QueueURL == "", "QueueURL: must be set with Queue"},
+		{q.Queue == nil && q.DLQURL != "", "Queue: must be set with DLQURL"},
+		{q.Queue == nil && q.Local, "Queue: must be set with Local"},
+	} {
+		if required.missing {
+			texts = append(texts, required.text)
+		}
+	}
+	return texts
 }
 
 // CheckHost reports, beginning with the name itself, why it is none that can be

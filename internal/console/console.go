@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
 // maxBody bounds what a page may send: a message of the largest size SQS takes,
@@ -29,54 +31,69 @@ const (
 type console struct {
 	cfg    Config
 	access *access
-	frames frames
-	depths depths
 	pages  pages
 
 	refusals *rate.Limiter // lines about refused requests
 	unlogged atomic.Int64  // requests since the last of these lines
 }
 
+// panel is the part of the console that is about one queue.
+type panel struct {
+	*console
+	queue  QueueConfig
+	frames frames
+	depths depths
+}
+
 // New returns the console's handler, for "/" and "/api/", or an error that
 // lists everything wrong with cfg. It starts nothing and needs no closing.
+//
+// What is about a queue is under /api/queues/NAME/, the rest under /api/.
 func New(cfg Config) (http.Handler, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	c := &console{
-		cfg: cfg, access: newAccess(cfg.AdminToken, cfg.Hosts),
+		cfg: cfg, access: newAccess(cfg.AdminToken),
 		refusals: rate.NewLimiter(rate.Every(refusalEvery), refusalBurst),
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", asset("index.html"))
 	mux.HandleFunc("GET /assets/{file...}", serveAsset)
 	mux.HandleFunc("GET /api/session", c.getSession)
-	mux.HandleFunc("GET /api/status", c.getStatus)
-	mux.HandleFunc("GET /api/stream", c.getStream)
-	mux.HandleFunc("GET /api/names", c.getName)
-	mux.HandleFunc("GET /api/config", c.getConfig)
 	mux.HandleFunc("POST /api/login", c.postLogin)
 	mux.HandleFunc("POST /api/logout", c.postLogout)
-
-	c.action(mux, "pause", c.postPause)
-	c.action(mux, "resume", c.postResume)
-	c.action(mux, "forget", c.postForget)
 	if cfg.Drain != nil {
-		c.action(mux, "drain", c.postDrain)
+		c.action(mux, "/api/", "drain", c.postDrain)
 	}
-	if cfg.DLQURL != "" {
-		c.action(mux, "dead/peek", c.postPeek)
-		c.action(mux, "dead/redrive", c.postRedrive)
-	}
-	if cfg.Local {
-		c.action(mux, "send", c.postSend)
-		c.action(mux, "replay", c.postReplay)
+	for _, q := range cfg.Queues {
+		p := &panel{console: c, queue: q}
+		p.serve(mux, "/api/queues/"+q.Name+"/")
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "nothing is at "+clip(r.URL.Path, 100))
 	})
 	return c.secure(mux), nil
+}
+
+// serve adds what is about the panel's queue.
+func (c *panel) serve(mux *http.ServeMux, under string) {
+	mux.HandleFunc("GET "+under+"status", c.getStatus)
+	mux.HandleFunc("GET "+under+"stream", c.getStream)
+	mux.HandleFunc("GET "+under+"names", c.getName)
+	mux.HandleFunc("GET "+under+"config", c.getConfig)
+	c.action(mux, under, "pause", c.postPause)
+	c.action(mux, under, "resume", c.postResume)
+	c.action(mux, under, "forget", c.postForget)
+	if c.queue.DLQURL != "" {
+		c.action(mux, under, "dead/peek", c.postPeek)
+		c.action(mux, under, "dead/redrive", c.postRedrive)
+	}
+	if c.queue.Local {
+		c.action(mux, under, "send", c.postSend)
+		c.action(mux, under, "replay", c.postReplay)
+	}
 }
 
 // secure refuses requests that were not meant for us, and sets the headers
@@ -93,7 +110,7 @@ func (c *console) secure(h http.Handler) http.Handler {
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		header.Set("Cache-Control", "no-store")
-		if !c.access.allowsHost(r) {
+		if !admin.AllowsHost(r, c.cfg.Hosts) {
 			problem(w, http.StatusMisdirectedRequest, "this machine was asked under a foreign name; use localhost or an address")
 			return
 		}
@@ -101,10 +118,10 @@ func (c *console) secure(h http.Handler) http.Handler {
 	})
 }
 
-// action lets f answer POST /api/name for those who may act, when the request
+// action lets f answer POSTs of the action for those who may act, when the request
 // cannot have been made by a foreign page, and logs it.
-func (c *console) action(mux *http.ServeMux, name string, f func(w http.ResponseWriter, r *http.Request, log actionLog)) {
-	mux.HandleFunc("POST /api/"+name, func(w http.ResponseWriter, r *http.Request) {
+func (c *console) action(mux *http.ServeMux, under, name string, f func(w http.ResponseWriter, r *http.Request, log actionLog)) {
+	mux.HandleFunc("POST "+under+name, func(w http.ResponseWriter, r *http.Request) {
 		v := c.access.visitorOf(r)
 		switch err := c.access.cross.Check(r); {
 		case err != nil:
@@ -166,27 +183,34 @@ func (c *console) refuse(w http.ResponseWriter, r *http.Request, status int, act
 // Session is what a page has to know once: who its visitor is, and what there
 // is to see.
 type Session struct {
-	MayAct   bool   `json:"may_act"`        // the visitor may do more than look
-	LoggedIn bool   `json:"logged_in"`      // by the token
-	Ends     int64  `json:"ends,omitempty"` // epoch ms: when that is over
-	CanLogin bool   `json:"can_login"`      // there is a token
-	CSRF     string `json:"csrf,omitempty"`
-	Queue    string `json:"queue"`
-	DLQ      string `json:"dlq,omitempty"`
-	Table    string `json:"table,omitempty"`
-	Version  string `json:"version,omitempty"`
-	TaskID   string `json:"task_id,omitempty"`
-	Started  int64  `json:"started"` // epoch ms
-	Local    bool   `json:"local"`
-	Drain    bool   `json:"drain"` // there is a way to drain
+	MayAct   bool           `json:"may_act"`        // the visitor may do more than look
+	LoggedIn bool           `json:"logged_in"`      // by the token
+	Ends     int64          `json:"ends,omitempty"` // epoch ms: when that is over
+	CanLogin bool           `json:"can_login"`      // there is a token
+	CSRF     string         `json:"csrf,omitempty"`
+	Version  string         `json:"version,omitempty"`
+	TaskID   string         `json:"task_id,omitempty"`
+	Started  int64          `json:"started"` // epoch ms
+	Drain    bool           `json:"drain"`   // there is a way to drain
+	Queues   []SessionQueue `json:"queues"`
+}
+
+// SessionQueue is a queue of the process.
+type SessionQueue struct {
+	Name  string `json:"name"`
+	DLQ   string `json:"dlq,omitempty"`
+	Table string `json:"table,omitempty"`
+	Local bool   `json:"local"`
 }
 
 func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
 	v := c.access.visitorOf(r)
 	s := Session{
 		MayAct: v.mayAct(), LoggedIn: v.session != "", Ends: epoch(v.ends), CanLogin: c.cfg.AdminToken != "",
-		Queue: lastPart(c.cfg.QueueURL), DLQ: lastPart(c.cfg.DLQURL), Table: c.cfg.Table, Version: c.cfg.Version,
-		TaskID: c.cfg.TaskID, Started: c.cfg.Started.UnixMilli(), Local: c.cfg.Local, Drain: c.cfg.Drain != nil,
+		Version: c.cfg.Version, TaskID: c.cfg.TaskID, Started: c.cfg.Started.UnixMilli(), Drain: c.cfg.Drain != nil,
+	}
+	for _, q := range c.cfg.Queues {
+		s.Queues = append(s.Queues, SessionQueue{Name: q.Name, DLQ: lastPart(q.DLQURL), Table: q.Table, Local: q.Local})
 	}
 	if s.MayAct {
 		s.CSRF = c.access.csrf
@@ -194,8 +218,8 @@ func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
 	answer(w, s)
 }
 
-func (c *console) getConfig(w http.ResponseWriter, _ *http.Request) {
-	answer(w, map[string]any{"settings": c.cfg.Settings})
+func (c *panel) getConfig(w http.ResponseWriter, _ *http.Request) {
+	answer(w, map[string]any{"settings": c.queue.Settings})
 }
 
 func (c *console) postLogin(w http.ResponseWriter, r *http.Request) {
@@ -239,14 +263,14 @@ func (c *console) postLogout(w http.ResponseWriter, r *http.Request) {
 	answer(w, done)
 }
 
-func (c *console) postPause(w http.ResponseWriter, r *http.Request, log actionLog) {
-	c.cfg.Pool.Pause()
+func (c *panel) postPause(w http.ResponseWriter, r *http.Request, log actionLog) {
+	c.queue.Pool.Pause()
 	log(r.Context(), acted)
 	answer(w, done)
 }
 
-func (c *console) postResume(w http.ResponseWriter, r *http.Request, log actionLog) {
-	c.cfg.Pool.Resume()
+func (c *panel) postResume(w http.ResponseWriter, r *http.Request, log actionLog) {
+	c.queue.Pool.Resume()
 	log(r.Context(), acted)
 	answer(w, done)
 }

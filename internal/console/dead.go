@@ -61,8 +61,8 @@ type DeadLetter struct {
 	Bytes      int    `json:"bytes"`
 }
 
-func (c *console) postPeek(w http.ResponseWriter, r *http.Request, log actionLog) {
-	log(r.Context(), acted, "queue", c.cfg.DLQURL)
+func (c *panel) postPeek(w http.ResponseWriter, r *http.Request, log actionLog) {
+	log(r.Context(), acted, "queue", c.queue.DLQURL)
 	var seen []types.Message
 	more, err := c.scanDead(r.Context(), peekVisibility, peekLimit, func(batch []types.Message) bool {
 		seen = append(seen, batch...)
@@ -140,7 +140,7 @@ func millisOf(m types.Message, attribute types.MessageSystemAttributeName) int64
 // has taken longer than that was hidden) does not.
 // What it hands on is to be shown again or deleted by the caller, in case of an
 // error too.
-func (c *console) scanDead(
+func (c *panel) scanDead(
 	ctx context.Context, visibility int32, limit int, each func(batch []types.Message) bool,
 ) (more bool, err error) {
 	seen := make(map[string]bool)
@@ -165,34 +165,34 @@ func (c *console) scanDead(
 	return true, nil
 }
 
-func (c *console) receiveDead(ctx context.Context, visibility int32) ([]types.Message, error) {
+func (c *panel) receiveDead(ctx context.Context, visibility int32) ([]types.Message, error) {
 	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
 	defer cancel()
-	out, err := c.cfg.Queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &c.cfg.DLQURL, MaxNumberOfMessages: batchSize, VisibilityTimeout: visibility,
+	out, err := c.queue.Queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &c.queue.DLQURL, MaxNumberOfMessages: batchSize, VisibilityTimeout: visibility,
 		WaitTimeSeconds:             1, // not 0: a short poll asks only some of SQS's servers
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("receive from %s: %w", c.cfg.DLQURL, err)
+		return nil, fmt.Errorf("receive from %s: %w", c.queue.DLQURL, err)
 	}
 	return out.Messages, nil
 }
 
 // showAgain makes messages visible, also when ctx has ended, and returns how
 // many of them it could not.
-func (c *console) showAgain(ctx context.Context, messages []types.Message) (unreleased int) {
+func (c *panel) showAgain(ctx context.Context, messages []types.Message) (unreleased int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ours(ctx)), queueCallTime)
 	defer cancel()
 	for batch := range slices.Chunk(messages, batchSize) {
-		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &c.cfg.DLQURL}
+		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &c.queue.DLQURL}
 		for i, m := range batch {
 			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
 				Id: new(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
 			})
 		}
-		out, err := c.cfg.Queue.ChangeMessageVisibilityBatch(ctx, in)
+		out, err := c.queue.Queue.ChangeMessageVisibilityBatch(ctx, in)
 		switch {
 		case err != nil:
 			unreleased += len(batch)
@@ -204,14 +204,14 @@ func (c *console) showAgain(ctx context.Context, messages []types.Message) (unre
 }
 
 // countsReceives reports whether the dead-letter queue has a redrive policy.
-func (c *console) countsReceives(ctx context.Context) (bool, error) {
+func (c *panel) countsReceives(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
 	defer cancel()
-	out, err := c.cfg.Queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: &c.cfg.DLQURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
+	out, err := c.queue.Queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &c.queue.DLQURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
 	})
 	if err != nil {
-		return false, fmt.Errorf("attributes of queue %s: %w", c.cfg.DLQURL, err)
+		return false, fmt.Errorf("attributes of queue %s: %w", c.queue.DLQURL, err)
 	}
 	return out.Attributes[string(types.QueueAttributeNameRedrivePolicy)] != "", nil
 }

@@ -47,7 +47,7 @@ type frames struct {
 // frame returns a frame made at or after since, which is not in the future. One
 // is made at a time; who asks meanwhile waits for it. It returns nil when ctx
 // ends first.
-func (c *console) frame(ctx context.Context, since time.Time) *frame {
+func (c *panel) frame(ctx context.Context, since time.Time) *frame {
 	f := &c.frames
 	for {
 		f.mu.Lock()
@@ -73,9 +73,9 @@ func (c *console) frame(ctx context.Context, since time.Time) *frame {
 }
 
 // makeFrame makes the frame that others wait for.
-func (c *console) makeFrame(previous *frame, now time.Time) *frame {
+func (c *panel) makeFrame(previous *frame, now time.Time) *frame {
 	next := &frame{at: now, history: sync.OnceValue(func() []byte {
-		return encode(c.cfg.History.points(time.Now(), bucketCount))
+		return encode(c.queue.History.points(time.Now(), bucketCount))
 	})}
 	made := false
 	defer func() {
@@ -101,9 +101,9 @@ func (c *console) makeFrame(previous *frame, now time.Time) *frame {
 }
 
 // look puts together everything that is on the page at one moment.
-func (c *console) look(now time.Time) [sections]any {
-	h := c.cfg.History
-	snap := c.cfg.Pool.Snapshot(shownFlights)
+func (c *panel) look(now time.Time) [sections]any {
+	h := c.queue.History
+	snap := c.queue.Pool.Snapshot(shownFlights)
 	status := Status{Now: now.UnixMilli(), Snapshot: snap, Depths: c.depths.read(), Figures: h.figures(now), LastPoll: epoch(snap.LastPoll)}
 	if len(snap.Flights) > 0 {
 		status.Oldest = max(0, round(now.Sub(snap.Flights[0].Received).Seconds()))

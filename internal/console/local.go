@@ -48,7 +48,7 @@ func (s Send) check() (Send, error) {
 	return s, nil
 }
 
-func (c *console) postSend(w http.ResponseWriter, r *http.Request, log actionLog) {
+func (c *panel) postSend(w http.ResponseWriter, r *http.Request, log actionLog) {
 	var in Send
 	if !read(w, r, &in) {
 		return
@@ -68,11 +68,11 @@ func (c *console) postSend(w http.ResponseWriter, r *http.Request, log actionLog
 }
 
 // send puts a message on the queue and returns its id.
-func (c *console) send(ctx context.Context, s Send) (string, error) {
+func (c *panel) send(ctx context.Context, s Send) (string, error) {
 	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
 	defer cancel()
-	out, err := c.cfg.Queue.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &c.cfg.QueueURL, MessageBody: &s.Body,
+	out, err := c.queue.Queue.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &c.queue.QueueURL, MessageBody: &s.Body,
 		MessageAttributes: map[string]types.MessageAttributeValue{consumer.AttrName: text(s.Name)},
 	})
 	if err != nil {
@@ -119,7 +119,7 @@ func (r Replay) check() (Replay, error) {
 
 // postReplay sends duplicates of one message on purpose and tells, while they
 // are worked on, how many were handled and how many suppressed.
-func (c *console) postReplay(w http.ResponseWriter, r *http.Request, log actionLog) {
+func (c *panel) postReplay(w http.ResponseWriter, r *http.Request, log actionLog) {
 	var in Replay
 	if !read(w, r, &in) {
 		return
@@ -129,7 +129,7 @@ func (c *console) postReplay(w http.ResponseWriter, r *http.Request, log actionL
 		problem(w, http.StatusBadRequest, clip(err.Error(), maxErrorKept))
 		return
 	}
-	counts, unfollow, ok := c.cfg.History.follow(in.Name)
+	counts, unfollow, ok := c.queue.History.follow(in.Name)
 	if !ok {
 		c.refuse(w, r, http.StatusTooManyRequests, "replay", "too many replays at a time")
 		return
@@ -161,7 +161,7 @@ func (c *console) postReplay(w http.ResponseWriter, r *http.Request, log actionL
 	tick := time.NewTicker(replayStep)
 	defer tick.Stop()
 	for {
-		step := stepOfReplay(c.cfg.History.read(counts), int(accepted.Load()), time.Since(start))
+		step := stepOfReplay(c.queue.History.read(counts), int(accepted.Load()), time.Since(start))
 		if step.Accepted == in.Count && step.Open == 0 {
 			step.Done = true
 			p.step(step)

@@ -38,17 +38,17 @@ type Depths struct {
 }
 
 // ask reads both queues.
-func (c *console) askDepths(ctx context.Context) Depths {
+func (c *panel) askDepths(ctx context.Context) Depths {
 	var d Depths
-	if main, err := c.counts(ctx, c.cfg.QueueURL); err != nil {
+	if main, err := c.counts(ctx, c.queue.QueueURL); err != nil {
 		d.Error = clip(err.Error(), maxErrorKept)
 	} else {
 		d.Visible, d.Hidden, d.Delayed = &main[0], &main[1], &main[2]
 	}
-	if c.cfg.DLQURL == "" {
+	if c.queue.DLQURL == "" {
 		return d
 	}
-	if dead, err := c.counts(ctx, c.cfg.DLQURL); err != nil {
+	if dead, err := c.counts(ctx, c.queue.DLQURL); err != nil {
 		d.Error = clip(err.Error(), maxErrorKept)
 	} else {
 		d.Dead = new(dead[0] + dead[1])
@@ -62,10 +62,10 @@ var countNames = [3]types.QueueAttributeName{
 	types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 }
 
-func (c *console) counts(ctx context.Context, url string) (n [3]int64, err error) {
+func (c *panel) counts(ctx context.Context, url string) (n [3]int64, err error) {
 	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
 	defer cancel()
-	out, err := c.cfg.Queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: countNames[:]})
+	out, err := c.queue.Queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: countNames[:]})
 	if err != nil {
 		return n, fmt.Errorf("attributes of queue %s: %w", url, err)
 	}

@@ -62,7 +62,7 @@ func (r Redrive) wants() (func(types.Message) bool, bool) {
 // It ends early when the page goes away. Each message is sent before it is
 // deleted, so that none can be lost; one that is sent twice is a duplicate like
 // any other.
-func (c *console) postRedrive(w http.ResponseWriter, r *http.Request, log actionLog) {
+func (c *panel) postRedrive(w http.ResponseWriter, r *http.Request, log actionLog) {
 	var in Redrive
 	if !read(w, r, &in) {
 		return
@@ -72,7 +72,7 @@ func (c *console) postRedrive(w http.ResponseWriter, r *http.Request, log action
 		problem(w, http.StatusBadRequest, "give ids (at most "+strconv.Itoa(peekLimit)+"), or reason, or all")
 		return
 	}
-	log(r.Context(), acted, "queue", c.cfg.DLQURL, "ids", in.IDs, "reason", in.Reason, "all", in.All)
+	log(r.Context(), acted, "queue", c.queue.DLQURL, "ids", in.IDs, "reason", in.Reason, "all", in.All)
 	p := newProgress(w)
 	step, err := c.redrive(r.Context(), wanted, len(in.IDs), func(s RedriveStep) { p.step(s) })
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *console) postRedrive(w http.ResponseWriter, r *http.Request, log action
 // redrive moves the wanted messages; expected, unless 0, is how many there are.
 // What the worker gives up again while it runs is not sent a second time: with
 // a handler that always fails that would go round for ever.
-func (c *console) redrive(ctx context.Context, wanted func(types.Message) bool, expected int, tell func(RedriveStep)) (RedriveStep, error) {
+func (c *panel) redrive(ctx context.Context, wanted func(types.Message) bool, expected int, tell func(RedriveStep)) (RedriveStep, error) {
 	var step RedriveStep
 	var others []types.Message
 	var failure error
@@ -133,7 +133,7 @@ func (c *console) redrive(ctx context.Context, wanted func(types.Message) bool, 
 // sendBack sends a dead letter to the queue again, and returns its message id
 // there. Its reason stays on it: to
 // the worker that is an order to try a rejected name once more.
-func (c *console) sendBack(ctx context.Context, m types.Message) (id string, err error) {
+func (c *panel) sendBack(ctx context.Context, m types.Message) (id string, err error) {
 	attributes := maps.Clone(m.MessageAttributes)
 	if attributes == nil {
 		attributes = make(map[string]types.MessageAttributeValue, 1)
@@ -141,11 +141,11 @@ func (c *console) sendBack(ctx context.Context, m types.Message) (id string, err
 	if _, there := attributes[consumer.AttrReason]; !there && len(attributes) < maxAttributes {
 		attributes[consumer.AttrReason] = text(movedBySQS)
 	}
-	in := &sqs.SendMessageInput{QueueUrl: &c.cfg.QueueURL, MessageBody: m.Body, MessageAttributes: attributes}
+	in := &sqs.SendMessageInput{QueueUrl: &c.queue.QueueURL, MessageBody: m.Body, MessageAttributes: attributes}
 	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
 		in.MessageGroupId = &group
 	}
-	if strings.HasSuffix(c.cfg.QueueURL, ".fifo") {
+	if strings.HasSuffix(c.queue.QueueURL, ".fifo") {
 		in.MessageDeduplicationId = m.MessageId // a letter that is sent back twice is one
 	}
 	if trace := m.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)]; trace != "" {
@@ -155,26 +155,26 @@ func (c *console) sendBack(ctx context.Context, m types.Message) (id string, err
 	}
 	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
 	defer cancel()
-	out, err := c.cfg.Queue.SendMessage(ctx, in)
+	out, err := c.queue.Queue.SendMessage(ctx, in)
 	if err != nil {
-		return "", fmt.Errorf("send %s back to %s: %w", aws.ToString(m.MessageId), c.cfg.QueueURL, err)
+		return "", fmt.Errorf("send %s back to %s: %w", aws.ToString(m.MessageId), c.queue.QueueURL, err)
 	}
 	return aws.ToString(out.MessageId), nil
 }
 
 // deleteDead deletes what has been sent back, also when ctx has ended
 // meanwhile, and returns how many are gone.
-func (c *console) deleteDead(ctx context.Context, sent []types.Message) int {
+func (c *panel) deleteDead(ctx context.Context, sent []types.Message) int {
 	if len(sent) == 0 {
 		return 0
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ours(ctx)), queueCallTime)
 	defer cancel()
-	in := &sqs.DeleteMessageBatchInput{QueueUrl: &c.cfg.DLQURL}
+	in := &sqs.DeleteMessageBatchInput{QueueUrl: &c.queue.DLQURL}
 	for i, m := range sent {
 		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: new(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle})
 	}
-	out, err := c.cfg.Queue.DeleteMessageBatch(ctx, in)
+	out, err := c.queue.Queue.DeleteMessageBatch(ctx, in)
 	if err != nil {
 		c.cfg.Logger.WarnContext(ctx, "dead letters sent back but not deleted", "messages", len(sent), "error", err)
 		return 0

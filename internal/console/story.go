@@ -101,9 +101,9 @@ func pathOf(r dedupe.Record) []Step {
 }
 
 // getName answers with the story of ?name=.
-func (c *console) getName(w http.ResponseWriter, r *http.Request) {
+func (c *panel) getName(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
-	record, err := c.cfg.Records.Lookup(ours(r.Context()), name)
+	record, err := c.queue.Records.Lookup(ours(r.Context()), name)
 	story := Story{Name: clip(name, dedupe.MaxNameBytes), Now: time.Now().UnixMilli(), Path: []Step{}}
 	switch {
 	case errors.Is(err, dedupe.ErrNoRecord):
@@ -114,15 +114,15 @@ func (c *console) getName(w http.ResponseWriter, r *http.Request) {
 		story.Found, story.Path = true, pathOf(record)
 		story.Record = c.shown(record)
 	}
-	story.Events = c.cfg.History.trail(name, shownEvents)
+	story.Events = c.queue.History.trail(name, shownEvents)
 	answer(w, story)
 }
 
-func (c *console) shown(r dedupe.Record) *Record {
+func (c *panel) shown(r dedupe.Record) *Record {
 	result, resultType := resultText(r)
 	out := &Record{
 		Status: string(r.Status), Final: r.Status.Final(), Attempts: r.Attempts, Fence: int64(r.Fence), Version: int64(r.Version),
-		HeldHere: r.Status == dedupe.InProgress && c.cfg.History.holdsName(r.Name, int64(r.Fence)), LeaseUntil: epoch(r.LeaseUntil),
+		HeldHere: r.Status == dedupe.InProgress && c.queue.History.holdsName(r.Name, int64(r.Fence)), LeaseUntil: epoch(r.LeaseUntil),
 		CreatedAt: epoch(r.CreatedAt), CompletedAt: epoch(r.CompletedAt), ExpiresAt: epoch(r.ExpiresAt),
 		MessageID: clip(r.MessageID, maxIDShown), ReopenedBy: clip(r.ReopenedBy, maxIDShown),
 		Result: result, ResultType: resultType, ResultSize: len(r.Result), Error: clip(r.Error, dedupe.MaxErrorBytes),
@@ -155,7 +155,7 @@ func (h *History) holdsName(name string, fence int64) bool {
 	return slices.ContainsFunc(h.guarded.Values(), func(g *guarded) bool { return g.name == name && g.attempt.fence == fence })
 }
 
-func (c *console) postForget(w http.ResponseWriter, r *http.Request, log actionLog) {
+func (c *panel) postForget(w http.ResponseWriter, r *http.Request, log actionLog) {
 	var in struct {
 		Name  string `json:"name"`
 		Force bool   `json:"force"`
@@ -163,14 +163,14 @@ func (c *console) postForget(w http.ResponseWriter, r *http.Request, log actionL
 	if !read(w, r, &in) {
 		return
 	}
-	effective, err := c.cfg.Records.Forget(r.Context(), in.Name, in.Force)
+	effective, err := c.queue.Records.Forget(r.Context(), in.Name, in.Force)
 	if err != nil {
 		log(r.Context(), acted, "name", in.Name, "force", in.Force, "error", err)
 		recordProblem(w, err)
 		return
 	}
 	log(r.Context(), acted, "name", in.Name, "force", in.Force)
-	c.cfg.History.happened(in.Name, "forgotten", "")
+	c.queue.History.happened(in.Name, "forgotten", "")
 	answer(w, map[string]any{"status": "done", "effective_at": effective.UnixMilli()})
 }
 

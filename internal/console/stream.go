@@ -31,7 +31,7 @@ func (p *pages) leave() { p.n.Add(-1) }
 // getStream sends what is on the page as server-sent events: the history once,
 // then each section when it has changed, at most once a second, until the page
 // goes away or the worker closes.
-func (c *console) getStream(w http.ResponseWriter, r *http.Request) {
+func (c *panel) getStream(w http.ResponseWriter, r *http.Request) {
 	if !c.pages.enter() {
 		w.Header().Set("Retry-After", "10")
 		problem(w, http.StatusServiceUnavailable, "too many open pages")
@@ -93,7 +93,7 @@ func appendEvent(out *bytes.Buffer, name string, data []byte) {
 
 // getStatus answers once with everything that the stream sends: the frame of
 // the open pages, or while there is none, what holds now.
-func (c *console) getStatus(w http.ResponseWriter, r *http.Request) {
+func (c *panel) getStatus(w http.ResponseWriter, r *http.Request) {
 	var fetching sync.WaitGroup
 	c.refreshDepths(r.Context(), &fetching)
 	fetching.Wait()
@@ -128,8 +128,8 @@ func (d *depths) read() Depths {
 
 // refreshDepths asks the queues again when the last answer is old and nobody
 // else asks, in a goroutine that the caller joins.
-func (c *console) refreshDepths(ctx context.Context, fetching *sync.WaitGroup) {
-	if c.cfg.Queue == nil {
+func (c *panel) refreshDepths(ctx context.Context, fetching *sync.WaitGroup) {
+	if c.queue.Queue == nil {
 		return
 	}
 	d := &c.depths

@@ -67,7 +67,7 @@ func listen(h http.Handler) (l *listener, end func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		h.ServeHTTP(l, request(http.MethodGet, "/api/stream", nil).WithContext(ctx))
+		h.ServeHTTP(l, request(http.MethodGet, "/api/queues/sqsonce/stream", nil).WithContext(ctx))
 	}()
 	return l, func() { cancel(); <-ended }
 }
@@ -127,7 +127,7 @@ func (q *watchedQueue) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueA
 
 func TestNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
 	pool, queue := &watchedPool{}, &watchedQueue{}
-	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) {
+	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) {
 		pool.Pool, c.Pool, queue.Queue, c.Queue = c.Pool, pool, c.Queue, queue
 	}}, func(t *testing.T, w *consoletest.Worker, _ *client) {
 		w.Send(t, w.QueueURL, "order-17", nil)
@@ -162,10 +162,10 @@ func TestNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
 
 func TestTheStatusIsThePagesFrameAndFreshWithoutPages(t *testing.T) {
 	pool := &watchedPool{}
-	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { pool.Pool, c.Pool = c.Pool, pool }},
+	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { pool.Pool, c.Pool = c.Pool, pool }},
 		func(t *testing.T, w *consoletest.Worker, c *client) {
 			state := func() string {
-				return get[struct{ Status console.Status }](c, "/api/status").Status.State
+				return get[struct{ Status console.Status }](c, "/api/queues/sqsonce/status").Status.State
 			}
 			time.Sleep(time.Second)
 			if got := state(); got != "running" {
@@ -188,7 +188,7 @@ func TestTheStatusIsThePagesFrameAndFreshWithoutPages(t *testing.T) {
 			if n := pool.looks.Load() - before; n > 12 {
 				t.Errorf("for 1,000 callers and a page the pool was looked at %d times in ten seconds", n)
 			}
-			if got := get[map[string]any](c, "/api/status"); len(got) != 6 || got["history"] == nil || page.writes.Load() == 0 {
+			if got := get[map[string]any](c, "/api/queues/sqsonce/status"); len(got) != 6 || got["history"] == nil || page.writes.Load() == 0 {
 				t.Errorf("the status has %d parts", len(got))
 			}
 		})
@@ -197,12 +197,12 @@ func TestTheStatusIsThePagesFrameAndFreshWithoutPages(t *testing.T) {
 func TestAStreamEndsWhenTheWorkerCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closing := make(chan struct{})
-		w := consoletest.New(t, consoletest.Options{Edit: func(c *console.Config) { c.Closing = closing }})
+		w := consoletest.New(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Closing = closing }})
 		l := &listener{ResponseRecorder: httptest.NewRecorder()}
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			w.Handler.ServeHTTP(l, request(http.MethodGet, "/api/stream", nil))
+			w.Handler.ServeHTTP(l, request(http.MethodGet, "/api/queues/sqsonce/stream", nil))
 		}()
 		time.Sleep(5 * time.Second)
 		close(closing)
@@ -218,7 +218,7 @@ func TestTooManyPagesAreRefused(t *testing.T) {
 			ends = append(ends, end)
 		}
 		synctest.Wait()
-		if rec := c.ask(http.MethodGet, "/api/stream", nil); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
+		if rec := c.ask(http.MethodGet, "/api/queues/sqsonce/stream", nil); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
 			t.Errorf("page 201 gets %d", rec.Code)
 		}
 		for _, end := range ends {
@@ -237,7 +237,7 @@ func TestAStreamOutlivesTheServersDeadlines(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	defer server.CloseClientConnections()
-	resp, err := http.Get(server.URL + "/api/stream")
+	resp, err := http.Get(server.URL + "/api/queues/sqsonce/stream")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func browse(t testing.TB, url string, n int) (frames []*atomic.Int64, end func()
 		count := new(atomic.Int64)
 		frames = append(frames, count)
 		pages.Go(func() {
-			r, _ := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/stream", nil)
+			r, _ := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/queues/sqsonce/stream", nil)
 			resp, err := transport.RoundTrip(r)
 			if err != nil {
 				t.Error(err)
@@ -335,7 +335,7 @@ func BenchmarkHooks(b *testing.B) {
 // BenchmarkFrame is what a second costs while somebody looks: one frame,
 // however many pages there are. 10 ms would be one per cent of a core.
 func BenchmarkFrame(b *testing.B) {
-	w := consoletest.New(b, consoletest.Options{Edit: func(c *console.Config) { c.Queue, c.DLQURL, c.Local, c.Pool = nil, "", false, fullPool{} }})
+	w := consoletest.New(b, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Queue, c.DLQURL, c.Local, c.Pool = nil, "", false, fullPool{} }})
 	c, d := w.History.ConsumerHooks(nil, consumer.Hooks{}), w.History.DedupeHooks(dedupe.Hooks{})
 	for i := range 500 {
 		name := fmt.Sprintf("order-%d", i)
@@ -347,7 +347,7 @@ func BenchmarkFrame(b *testing.B) {
 	var bytes int
 	for b.Loop() {
 		rec := httptest.NewRecorder()
-		w.Handler.ServeHTTP(rec, request(http.MethodGet, "/api/status", nil))
+		w.Handler.ServeHTTP(rec, request(http.MethodGet, "/api/queues/sqsonce/status", nil))
 		bytes = rec.Body.Len()
 	}
 	b.ReportMetric(float64(bytes), "bytes/frame")

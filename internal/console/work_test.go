@@ -34,30 +34,30 @@ func inVirtualTime(t *testing.T, o consoletest.Options, f func(t *testing.T, w *
 
 func TestANamesStoryIsToldAndForgotten(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
-		story := get[console.Story](c, "/api/names?name=order-17")
+		story := get[console.Story](c, "/api/queues/sqsonce/names?name=order-17")
 		if story.Found || len(story.Path) != 0 || len(story.Events) != 0 {
 			t.Fatalf("before it was seen the story is %+v", story)
 		}
 		w.Send(t, w.QueueURL, "order-17", nil)
 		w.Send(t, w.QueueURL, "order-17", nil)
 		time.Sleep(time.Minute)
-		story = get[console.Story](c, "/api/names?name=order-17")
+		story = get[console.Story](c, "/api/queues/sqsonce/names?name=order-17")
 		if !story.Found || story.Record.Status != "COMPLETED" || !story.Record.Final || story.Record.Attempts != 1 || story.Record.Result != "{}" {
 			t.Fatalf("the story is %+v of %+v", story, story.Record)
 		}
 		if len(story.Events) != 3 || story.Events[0].Kind != "claimed" || story.Record.HeldHere {
 			t.Errorf("the events are %+v", story.Events)
 		}
-		rec := c.act("/api/forget", map[string]any{"name": "order-17"})
+		rec := c.act("/api/queues/sqsonce/forget", map[string]any{"name": "order-17"})
 		if rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), fmt.Sprint(time.Now().Add(time.Minute).UnixMilli())) {
 			t.Fatalf("forget answers %d %s", rec.Code, rec.Body)
 		}
-		story = get[console.Story](c, "/api/names?name=order-17")
+		story = get[console.Story](c, "/api/queues/sqsonce/names?name=order-17")
 		if story.Found || story.Events[3].Kind != "forgotten" {
 			t.Errorf("after it was forgotten the story is %+v", story)
 		}
 		for _, bad := range []string{"", "name=", "name=%00", "name=" + strings.Repeat("a", 1025)} {
-			if rec := c.ask(http.MethodGet, "/api/names?"+bad, nil); rec.Code != http.StatusBadRequest {
+			if rec := c.ask(http.MethodGet, "/api/queues/sqsonce/names?"+bad, nil); rec.Code != http.StatusBadRequest {
 				t.Errorf("%.20q answers %d", bad, rec.Code)
 			}
 		}
@@ -66,7 +66,7 @@ func TestANamesStoryIsToldAndForgotten(t *testing.T) {
 
 func TestOnlyTheWorkersOwnCallsCountForAMessage(t *testing.T) {
 	counting := &counted{}
-	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) {
+	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) {
 		counting.Records, counting.queue, counting.url = c.Records, c.Queue, c.QueueURL
 		c.Records = counting
 	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
@@ -75,12 +75,12 @@ func TestOnlyTheWorkersOwnCallsCountForAMessage(t *testing.T) {
 		w.Pool.Pause()
 		synctest.Wait()
 		calls := func() float64 {
-			return get[map[string]any](c, "/api/status")["status"].(map[string]any)["figures"].(map[string]any)["calls_per_message"].(float64)
+			return get[map[string]any](c, "/api/queues/sqsonce/status")["status"].(map[string]any)["figures"].(map[string]any)["calls_per_message"].(float64)
 		}
 		before := calls()
 		for i := range 20 {
 			w.Send(t, w.DLQURL, fmt.Sprint("other-", i), nil)
-			get[console.Story](c, "/api/names?name=order-17")
+			get[console.Story](c, "/api/queues/sqsonce/names?name=order-17")
 		}
 		if after := calls(); after != before {
 			t.Errorf("%g calls for one message, %g after others have sent and looked", before, after)
@@ -109,19 +109,19 @@ func TestALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		w.Send(t, w.QueueURL, "order-17", nil)
 		time.Sleep(5 * time.Second)
-		story := get[console.Story](c, "/api/names?name=order-17")
+		story := get[console.Story](c, "/api/queues/sqsonce/names?name=order-17")
 		if story.Record.Status != "IN_PROGRESS" || !story.Record.HeldHere || story.Record.LeaseUntil <= story.Now {
 			t.Errorf("the record is %+v", story.Record)
 		}
-		status := get[map[string]any](c, "/api/status")
+		status := get[map[string]any](c, "/api/queues/sqsonce/status")
 		row := status["flights"].([]any)[0].(map[string]any)
 		if row["name"] != "order-17" || row["phase"] != "running" || row["attempt"] != 1.0 || row["lease_until"] == nil || row["visible_at"] == nil {
 			t.Errorf("in flight is %v", row)
 		}
-		if rec := c.act("/api/forget", map[string]any{"name": "order-17"}); rec.Code != http.StatusConflict {
+		if rec := c.act("/api/queues/sqsonce/forget", map[string]any{"name": "order-17"}); rec.Code != http.StatusConflict {
 			t.Errorf("forget answers %d %s", rec.Code, rec.Body)
 		}
-		if rec := c.act("/api/forget", map[string]any{"name": "order-17", "force": true}); rec.Code != http.StatusOK {
+		if rec := c.act("/api/queues/sqsonce/forget", map[string]any{"name": "order-17", "force": true}); rec.Code != http.StatusOK {
 			t.Errorf("forget by force answers %d %s", rec.Code, rec.Body)
 		}
 	})
@@ -144,7 +144,7 @@ func TestALongNameIsWholeWhereverItLeadsToItsStory(t *testing.T) {
 			Flights  []console.FlightRow `json:"flights"`
 			Outcomes []console.Outcome   `json:"outcomes"`
 			Failures []console.Failure   `json:"failures"`
-		}](c, "/api/status")
+		}](c, "/api/queues/sqsonce/status")
 		if len(all.Flights) != 1 || len(all.Outcomes) != 1 || len(all.Failures) != 1 {
 			t.Fatalf("the page shows %+v", all)
 		}
@@ -159,12 +159,12 @@ func TestALongNameIsWholeWhereverItLeadsToItsStory(t *testing.T) {
 		w.Send(t, w.DLQURL, long("fails"), map[string]string{consumer.AttrReason: "rejected"})
 		w.Send(t, w.DLQURL, long("fails")+"!", map[string]string{consumer.AttrReason: "too long"})
 		w.Send(t, w.DLQURL, strings.Repeat("n", 5000), map[string]string{consumer.AttrReason: "much too long"})
-		for _, group := range decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes()).Groups {
+		for _, group := range decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes()).Groups {
 			name, status := group.Messages[0].Name, http.StatusBadRequest // no name, so no story
 			if group.Reason == "rejected" {
 				status = http.StatusOK
 			}
-			if rec := c.ask(http.MethodGet, "/api/names?name="+url.QueryEscape(name), nil); rec.Code != status || len(name) > dedupe.MaxNameBytes+3 {
+			if rec := c.ask(http.MethodGet, "/api/queues/sqsonce/names?name="+url.QueryEscape(name), nil); rec.Code != status || len(name) > dedupe.MaxNameBytes+3 {
 				t.Errorf("the story of %s, a name of %d bytes, answers %d", group.Reason, len(name), rec.Code)
 			}
 			if group.Reason == "rejected" && name != long("fails") {
@@ -191,7 +191,7 @@ func TestDeadLettersAreShownByReasonAndStayVisible(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		fillDead(t, w)
 		for look := range 3 {
-			rec := c.act("/api/dead/peek", nil)
+			rec := c.act("/api/queues/sqsonce/dead/peek", nil)
 			if rec.Code != http.StatusOK {
 				t.Fatalf("peek answers %d %s", rec.Code, rec.Body)
 			}
@@ -223,7 +223,7 @@ func TestALookIsBounded(t *testing.T) {
 		for i := range 120 {
 			w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected"})
 		}
-		found := decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes())
+		found := decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes())
 		if found.Seen != 100 || !found.More {
 			t.Errorf("%d are seen, more: %v", found.Seen, found.More)
 		}
@@ -235,7 +235,7 @@ func TestDeadLettersGoBackOneAGroupOrAll(t *testing.T) {
 		w.Pool.Pause()
 		fillDead(t, w)
 		time.Sleep(time.Minute)
-		found := decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes())
+		found := decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes())
 		one := found.Groups[0].Messages[3]
 		for _, tc := range []struct {
 			name  string
@@ -249,12 +249,12 @@ func TestDeadLettersGoBackOneAGroupOrAll(t *testing.T) {
 			{"those that SQS has moved", map[string]any{"reason": "moved by SQS: received too often"}, 1, 11},
 			{"all", map[string]any{"all": true}, 11, 0},
 		} {
-			rec := c.act("/api/dead/redrive", tc.order)
+			rec := c.act("/api/queues/sqsonce/dead/redrive", tc.order)
 			step := last[console.RedriveStep](t, rec)
 			if step.Moved != tc.moved || !step.Done || step.Error != "" || step.Doubly != 0 {
 				t.Fatalf("%s: the last step is %+v", tc.name, step)
 			}
-			found = decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes())
+			found = decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes())
 			if found.Seen != tc.left {
 				t.Fatalf("%s: %d are left, want %d", tc.name, found.Seen, tc.left)
 			}
@@ -262,7 +262,7 @@ func TestDeadLettersGoBackOneAGroupOrAll(t *testing.T) {
 		w.Pool.Resume()
 		time.Sleep(time.Minute)
 		for _, name := range []string{one.Name, "order-0", "invoice-2", "parcel"} {
-			if story := get[console.Story](c, "/api/names?name="+name); !story.Found || story.Record.Status != "COMPLETED" {
+			if story := get[console.Story](c, "/api/queues/sqsonce/names?name="+name); !story.Found || story.Record.Status != "COMPLETED" {
 				t.Errorf("%s was sent back, but its story is %+v", name, story)
 			}
 		}
@@ -279,15 +279,15 @@ func TestARedriveOpensARejectedNameAgain(t *testing.T) {
 	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		w.Send(t, w.QueueURL, "order-17", nil)
 		time.Sleep(time.Minute)
-		if story := get[console.Story](c, "/api/names?name=order-17"); story.Record.Status != "REJECTED" {
+		if story := get[console.Story](c, "/api/queues/sqsonce/names?name=order-17"); story.Record.Status != "REJECTED" {
 			t.Fatalf("the record is %+v", story.Record)
 		}
 		broken = false
-		if step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"all": true})); step.Moved != 1 {
+		if step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", map[string]any{"all": true})); step.Moved != 1 {
 			t.Fatalf("the redrive has ended with %+v", step)
 		}
 		time.Sleep(time.Minute)
-		story := get[console.Story](c, "/api/names?name=order-17")
+		story := get[console.Story](c, "/api/queues/sqsonce/names?name=order-17")
 		if story.Record.Status != "COMPLETED" || story.Path[1] != (console.Step{From: "REJECTED", To: "IN_PROGRESS", Times: 1}) {
 			t.Errorf("the story is %+v of %+v", story, story.Record)
 		}
@@ -304,7 +304,7 @@ func TestARedriveDoesNotFeedItself(t *testing.T) {
 		time.Sleep(time.Minute)
 		for _, order := range []map[string]any{{"all": true}, {"reason": "rejected"}} {
 			before := runs.Load()
-			step := last[console.RedriveStep](t, c.act("/api/dead/redrive", order))
+			step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", order))
 			time.Sleep(time.Minute)
 			if step.Moved != 1 || step.Returned != 1 || !step.Done || runs.Load() != before+1 {
 				t.Fatalf("%v has ended with %+v after %d runs", order, step, runs.Load()-before)
@@ -315,11 +315,11 @@ func TestARedriveDoesNotFeedItself(t *testing.T) {
 
 func TestARedriveThatHasNotSeenAllSaysSo(t *testing.T) {
 	f := &failing{takes: 50 * time.Second}
-	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		for i := range 60 {
 			w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected"})
 		}
-		step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"reason": "mismatch"}))
+		step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", map[string]any{"reason": "mismatch"}))
 		if step.Done || !step.More || step.Error != "" {
 			t.Errorf("it has met its own hidden messages, and ended with %+v", step)
 		}
@@ -328,9 +328,9 @@ func TestARedriveThatHasNotSeenAllSaysSo(t *testing.T) {
 
 func TestALetterThatCannotBeSentStopsNoOther(t *testing.T) {
 	f := &failing{refuse: "order-3"}
-	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		fillDead(t, w)
-		step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"all": true}))
+		step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", map[string]any{"all": true}))
 		if step.Moved != 15 || step.Refused != 1 || !step.Done || !strings.Contains(step.Error, "InvalidMessageContents") {
 			t.Errorf("it has ended with %+v", step)
 		}
@@ -348,7 +348,7 @@ func TestARedriveWantsOneWayOfChoosing(t *testing.T) {
 	for _, order := range []map[string]any{
 		{}, {"all": false}, {"all": true, "reason": "rejected"}, {"ids": []string{"a"}, "all": true}, {"ids": []string{}}, {"ids": make([]string, 101)},
 	} {
-		if rec := c.act("/api/dead/redrive", order); rec.Code != http.StatusBadRequest {
+		if rec := c.act("/api/queues/sqsonce/dead/redrive", order); rec.Code != http.StatusBadRequest {
 			t.Errorf("%v answers %d", order, rec.Code)
 		}
 	}
@@ -396,34 +396,34 @@ func (f *failing) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.Chan
 
 func TestTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
 	f := &failing{}
-	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		fillDead(t, w)
 		left := func() int {
 			t.Helper()
 			time.Sleep(3 * time.Minute) // what was left hidden is back
 			*f = failing{Queue: f.Queue}
-			return decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes()).Seen
+			return decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes()).Seen
 		}
 		f.receive = true
-		if rec := c.act("/api/dead/peek", nil); rec.Code != http.StatusBadGateway || !strings.Contains(rec.Body.String(), "sqs:ReceiveMessage") {
+		if rec := c.act("/api/queues/sqsonce/dead/peek", nil); rec.Code != http.StatusBadGateway || !strings.Contains(rec.Body.String(), "sqs:ReceiveMessage") {
 			t.Errorf("a look that is denied answers %d %s", rec.Code, rec.Body)
 		}
 		f.receive, f.show = false, true
-		if found := decode[console.DeadLetters](t, c.act("/api/dead/peek", nil).Body.Bytes()); found.Unreleased != 16 {
+		if found := decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes()); found.Unreleased != 16 {
 			t.Errorf("%d are told as hidden", found.Unreleased)
 		}
 		if n := left(); n != 16 {
 			t.Fatalf("%d are left", n)
 		}
 		f.send = true
-		if step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"all": true})); step.Moved != 0 || step.Done || !strings.Contains(step.Error, "sqs:SendMessage") {
+		if step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", map[string]any{"all": true})); step.Moved != 0 || step.Done || !strings.Contains(step.Error, "sqs:SendMessage") {
 			t.Errorf("a redrive that cannot send ends with %+v", step)
 		}
 		if n := left(); n != 16 {
 			t.Fatalf("%d are left", n)
 		}
 		f.del = true
-		if step := last[console.RedriveStep](t, c.act("/api/dead/redrive", map[string]any{"reason": "mismatch"})); step.Moved != 0 || step.Doubly != 3 {
+		if step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", map[string]any{"reason": "mismatch"})); step.Moved != 0 || step.Doubly != 3 {
 			t.Errorf("a redrive that cannot delete ends with %+v", step)
 		}
 		if n := left(); n != 16 {
@@ -434,11 +434,11 @@ func TestTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
 
 func TestTheLogSaysWhoAndWhatInBoundedLines(t *testing.T) {
 	log, lines := logged()
-	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { c.Logger = log }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Logger = log }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		long := strings.Repeat("x", 1<<20)
 		for path, order := range map[string]map[string]any{
-			"/api/forget":       {"name": long},
-			"/api/dead/redrive": {"reason": long},
+			"/api/queues/sqsonce/forget":       {"name": long},
+			"/api/queues/sqsonce/dead/redrive": {"reason": long},
 		} {
 			lines.Reset()
 			c.act(path, order)
@@ -447,7 +447,7 @@ func TestTheLogSaysWhoAndWhatInBoundedLines(t *testing.T) {
 			}
 		}
 		lines.Reset()
-		c.act("/api/dead/redrive", map[string]any{"ids": slices.Repeat([]string{long[:10<<10]}, 100)})
+		c.act("/api/queues/sqsonce/dead/redrive", map[string]any{"ids": slices.Repeat([]string{long[:10<<10]}, 100)})
 		if got := lines.Len(); got > 16<<10 {
 			t.Errorf("a hundred long ids write %d bytes to the log", got)
 		}
@@ -462,7 +462,7 @@ func TestAReplayShowsOneRunAndTheRestSuppressed(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		return dedupe.Payload{}, nil
 	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
-		rec := c.act("/api/replay", map[string]any{"name": "order-17", "count": 500, "concurrency": 16})
+		rec := c.act("/api/queues/sqsonce/replay", map[string]any{"name": "order-17", "count": 500, "concurrency": 16})
 		step := last[console.ReplayStep](t, rec)
 		if step.Accepted != 500 || step.Handled != 1 || step.Suppressed != 499 || step.Open != 0 || !step.Done || step.Failed != 0 {
 			t.Errorf("it ended with %+v", step)
@@ -470,7 +470,7 @@ func TestAReplayShowsOneRunAndTheRestSuppressed(t *testing.T) {
 		if lines := strings.Count(rec.Body.String(), "\n"); lines < 3 {
 			t.Errorf("progress was told %d times", lines)
 		}
-		step = last[console.ReplayStep](t, c.act("/api/replay", map[string]any{"name": "order-17", "count": 20}))
+		step = last[console.ReplayStep](t, c.act("/api/queues/sqsonce/replay", map[string]any{"name": "order-17", "count": 20}))
 		if step.Handled != 0 || step.Suppressed != 20 {
 			t.Errorf("a second one ended with %+v", step)
 		}
@@ -479,12 +479,12 @@ func TestAReplayShowsOneRunAndTheRestSuppressed(t *testing.T) {
 
 func TestAReplayThatCannotSendEnds(t *testing.T) {
 	f := &failing{send: true}
-	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, _ *consoletest.Worker, c *client) {
-		step := last[console.ReplayStep](t, c.act("/api/replay", map[string]any{"name": "order-17", "count": 50}))
+	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, _ *consoletest.Worker, c *client) {
+		step := last[console.ReplayStep](t, c.act("/api/queues/sqsonce/replay", map[string]any{"name": "order-17", "count": 50}))
 		if step.Done || !strings.Contains(step.Error, "sqs:SendMessage") {
 			t.Errorf("it ended with %+v", step)
 		}
-		if rec := c.act("/api/send", map[string]any{"name": "order-17"}); rec.Code != http.StatusBadGateway {
+		if rec := c.act("/api/queues/sqsonce/send", map[string]any{"name": "order-17"}); rec.Code != http.StatusBadGateway {
 			t.Errorf("send answers %d", rec.Code)
 		}
 	})
@@ -495,7 +495,7 @@ func TestAReplayIsBounded(t *testing.T) {
 	for _, order := range []map[string]any{
 		{"name": ""}, {"name": "a", "count": -1}, {"name": "a", "count": 10_001}, {"name": "a", "concurrency": 65}, {"name": "a\x00"},
 	} {
-		if rec := c.act("/api/replay", order); rec.Code != http.StatusBadRequest {
+		if rec := c.act("/api/queues/sqsonce/replay", order); rec.Code != http.StatusBadRequest {
 			t.Errorf("%v answers %d", order, rec.Code)
 		}
 	}
@@ -504,13 +504,13 @@ func TestAReplayIsBounded(t *testing.T) {
 func TestAMessageCanBeSent(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		for _, order := range []map[string]any{{"name": "order-1"}, {"name": "order-2", "body": `{"total":42}`}} {
-			if rec := c.act("/api/send", order); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), "message_id") {
+			if rec := c.act("/api/queues/sqsonce/send", order); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), "message_id") {
 				t.Errorf("%v answers %d %s", order, rec.Code, rec.Body)
 			}
 		}
 		time.Sleep(time.Minute)
 		for _, name := range []string{"order-1", "order-2"} {
-			if story := get[console.Story](c, "/api/names?name="+name); !story.Found {
+			if story := get[console.Story](c, "/api/queues/sqsonce/names?name="+name); !story.Found {
 				t.Errorf("%s was not handled", name)
 			}
 		}
@@ -519,10 +519,10 @@ func TestAMessageCanBeSent(t *testing.T) {
 
 func TestPauseResumeAndDrainAreCarriedOut(t *testing.T) {
 	drained := 0
-	inVirtualTime(t, consoletest.Options{Edit: func(c *console.Config) { c.Drain = func() { drained++ } }}, func(t *testing.T, w *consoletest.Worker, c *client) {
+	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Drain = func() { drained++ } }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		time.Sleep(time.Second)
 		state := func() string { return string(w.Pool.Stats().State) }
-		for _, tc := range []struct{ path, state string }{{"/api/pause", "paused"}, {"/api/resume", "running"}} {
+		for _, tc := range []struct{ path, state string }{{"/api/queues/sqsonce/pause", "paused"}, {"/api/queues/sqsonce/resume", "running"}} {
 			if rec := c.act(tc.path, nil); rec.Code != http.StatusOK || state() != tc.state {
 				t.Errorf("%s answers %d, and the pool is %s", tc.path, rec.Code, state())
 			}

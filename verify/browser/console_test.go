@@ -231,7 +231,7 @@ func testPauseAndResume(t *testing.T) {
 
 func testDrain(t *testing.T) {
 	var drained atomic.Int64
-	w := consoletest.Start(t, consoletest.Options{Edit: func(c *console.Config) { c.Drain = func() { drained.Add(1) } }})
+	w := consoletest.Start(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Drain = func() { drained.Add(1) } }})
 	p := open(t, w.Server.URL)
 	p.click("#drain")
 	p.click("#ask-no")
@@ -529,7 +529,7 @@ func testLayoutInTrouble(t *testing.T) {
 	for name, size := range map[string]void{"desktop": chromedp.EmulateViewport(1440, 1000), "phone": phone()} {
 		t.Run(name, func(t *testing.T) {
 			pool := &troubledPool{}
-			w := consoletest.Start(t, consoletest.Options{Edit: func(c *console.Config) { pool.Pool, c.Pool, c.Drain = c.Pool, pool, func() {} }})
+			w := consoletest.Start(t, consoletest.Options{Edit: func(c *consoletest.Showing) { pool.Pool, c.Pool, c.Drain = c.Pool, pool, func() {} }})
 			p := open(t, w.Server.URL, size)
 			const places = `JSON.stringify(['#tile-handled', '#tile-dwell', '#flights', '#failures', 'nav'].map(s => document.querySelector(s).getBoundingClientRect().toJSON()))`
 			before := eval[string](p, places)
@@ -723,7 +723,7 @@ func testTooManyPages(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	var full atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if full.Load() && r.URL.Path == "/api/stream" {
+		if full.Load() && r.URL.Path == "/api/queues/sqsonce/stream" {
 			rw.Header().Set("Content-Type", "application/problem+json")
 			rw.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = rw.Write([]byte(`{"detail":"too many open pages"}`))
@@ -797,7 +797,7 @@ func (p twicePool) Snapshot(limit int) console.Snapshot {
 }
 
 func testTwoDeliveries(t *testing.T) {
-	w := consoletest.Start(t, consoletest.Options{Edit: func(c *console.Config) { c.Pool = twicePool{c.Pool} }})
+	w := consoletest.Start(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Pool = twicePool{c.Pool} }})
 	p := open(t, w.Server.URL)
 	p.until("both are there", `document.querySelectorAll('#flights tbody tr').length === 2`)
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
@@ -26,7 +25,7 @@ func TestPicture(t *testing.T) {
 	if target != "" {
 		watch = 2 * time.Minute
 	}
-	w := consoletest.Start(t, consoletest.Options{Concurrency: 20, Handle: shop, Edit: func(c *console.Config) {
+	w := consoletest.Start(t, consoletest.Options{Concurrency: 20, Handle: shop, Edit: func(c *consoletest.Showing) {
 		c.Table, c.Version, c.TaskID = "orders-records", "v1.4.0", "7f3a09c2e1"
 		c.Protection = func() string { return "until it is idle" }
 		c.Drain = func() {}

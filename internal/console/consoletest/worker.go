@@ -34,9 +34,15 @@ type Options struct {
 	// Concurrency is the number of slots; default 50.
 	Concurrency int
 	// Edit changes the console's settings before it is made.
-	Edit func(*console.Config)
+	Edit func(*Showing)
 	// Unwatched leaves the history out of the worker, for comparisons.
 	Unwatched bool
+}
+
+// Showing is the configuration of a console of one queue.
+type Showing struct {
+	*console.Config
+	*console.QueueConfig
 }
 
 // Worker is a running worker.
@@ -99,18 +105,21 @@ func New(t testing.TB, o Options) *Worker {
 		t.Fatal(err)
 	}
 	w.Pool = worker.Pool
-	showing := console.Config{
-		History: w.History, Pool: console.WatchPool(w.Pool), Records: w.Operator,
-		Queue: w.Queue, QueueURL: w.QueueURL, DLQURL: w.DLQURL, Local: true, AdminToken: o.Token,
-		Table: "in memory", Version: "v1.4.0", Logger: slog.New(slog.DiscardHandler),
-		Settings: []console.Setting{
-			{Name: "queue-url", Value: w.QueueURL}, {Name: "concurrency", Value: "50"}, {Name: "admin-token", Value: o.Token},
+	showing := Showing{
+		&console.Config{AdminToken: o.Token, Version: "v1.4.0", Logger: slog.New(slog.DiscardHandler)},
+		&console.QueueConfig{
+			Name: "sqsonce", History: w.History, Pool: console.WatchPool(w.Pool), Records: w.Operator,
+			Queue: w.Queue, QueueURL: w.QueueURL, DLQURL: w.DLQURL, Local: true, Table: "in memory",
+			Settings: []console.Setting{
+				{Name: "queue-url", Value: w.QueueURL}, {Name: "concurrency", Value: "50"}, {Name: "admin-token", Value: o.Token},
+			},
 		},
 	}
 	if o.Edit != nil {
 		o.Edit(&showing)
 	}
-	if w.Handler, err = console.New(showing); err != nil {
+	showing.Queues = []console.QueueConfig{*showing.QueueConfig}
+	if w.Handler, err = console.New(*showing.Config); err != nil {
 		t.Fatal(err)
 	}
 	return w

@@ -1,6 +1,10 @@
 // The worker's JSON API.
 
 export let session = { may_act: false };
+// The queue that the page shows: the first one of the process.
+export let queue = { name: '' };
+// at is the path of what is about that queue.
+export const at = (path) => `/api/queues/${queue.name}/${path}`;
 
 // Refused is an answer that is no 2xx, with what is wrong in words.
 export class Refused extends Error {
@@ -28,6 +32,7 @@ export async function get(path) {
 
 export async function loadSession() {
   session = await get('/api/session');
+  [queue] = session.queues;
   return session;
 }
 

@@ -1,6 +1,6 @@
 // The page: who looks, which section is shown, and what comes in.
 
-import { loadSession, post, session } from './api.js';
+import { at, loadSession, post, queue, session } from './api.js';
 import { setDepth, showDead } from './dead.js';
 import { ask, byId, el, rows, setData, setText, toast } from './dom.js';
 import { span } from './format.js';
@@ -41,7 +41,7 @@ function setStatus(status) {
   trouble.hidden = reasons.length === 0;
   setText(trouble, reasons.join(' '));
   const facts = [
-    ['Queue', session.queue], ['Table', session.table], ['Version', session.version], ['Task', session.task_id],
+    ['Queue', queue.name], ['Table', queue.table], ['Version', session.version], ['Task', session.task_id],
     ['Scale-in protection', status.protection || (session.task_id && 'off')], ['Up', span((status.now - session.started) / 1000)],
   ].filter(([, value]) => value);
   rows(byId('facts'), facts, ([label]) => label,
@@ -90,8 +90,8 @@ function setVisitor() {
     login: !session.may_act && session.can_login, logout: session.logged_in,
     ...(session.may_act ? {} : { pause: false, resume: false, drain: false }),
   });
-  document.querySelector('nav [data-view=dead]').hidden = !session.dlq;
-  document.querySelector('nav [data-view=try]').hidden = !(session.local && session.may_act);
+  document.querySelector('nav [data-view=dead]').hidden = !queue.dlq;
+  document.querySelector('nav [data-view=try]').hidden = !(queue.local && session.may_act);
 }
 
 async function act(path, said) {
@@ -110,8 +110,8 @@ function startControls() {
     if (location.hash === hash) route();
     else location.hash = hash;
   });
-  byId('pause').addEventListener('click', () => act('/api/pause', 'Paused: nothing new is received, what is under way goes on.'));
-  byId('resume').addEventListener('click', () => act('/api/resume', 'Receiving again.'));
+  byId('pause').addEventListener('click', () => act(at('pause'), 'Paused: nothing new is received, what is under way goes on.'));
+  byId('resume').addEventListener('click', () => act(at('resume'), 'Receiving again.'));
   byId('drain').addEventListener('click', async () => {
     const yes = await ask({ title: 'Drain this worker?', danger: true, yes: 'Drain and end',
       text: 'It receives nothing more, finishes what it has within its drain time, and ends. Whoever runs it decides whether it is started again.' });

@@ -1,6 +1,6 @@
 // The dead-letter queue: look, and send back.
 
-import { follow, post, session } from './api.js';
+import { at, follow, post, queue, session } from './api.js';
 import { ask, byId, el, redraw, setData, setText, toast } from './dom.js';
 import { bytes, count, date, short, span } from './format.js';
 import { nameLink } from './tables.js';
@@ -19,7 +19,7 @@ export function setDepth(n) {
 }
 
 const depthText = () => (depth === null || depth === undefined ? 'The depth of the dead-letter queue is not known.'
-  : `${count(depth)} ${depth === 1 ? 'message' : 'messages'} in ${session.dlq}.`);
+  : `${count(depth)} ${depth === 1 ? 'message' : 'messages'} in ${queue.dlq}.`);
 
 export function showDead() {
   const place = byId('dead');
@@ -43,7 +43,7 @@ async function peek() {
   button.disabled = true;
   setText(button, 'Looking…');
   try {
-    found = await post('/api/dead/peek');
+    found = await post(at('dead/peek'));
     render();
   } catch (error) {
     toast(error.message);
@@ -99,7 +99,7 @@ function letter(m, open) {
 async function redrive(selection, what) {
   if (busy) return;
   if (!selection.ids) {
-    const yes = await ask({ title: 'Redrive?', yes: 'Redrive', text: `This sends ${what} back to ${session.queue}. A rejected name is tried again, with all its attempts; a completed one is not.` });
+    const yes = await ask({ title: 'Redrive?', yes: 'Redrive', text: `This sends ${what} back to ${queue.name}. A rejected name is tried again, with all its attempts; a completed one is not.` });
     if (!yes) return;
   }
   busy = true;
@@ -107,7 +107,7 @@ async function redrive(selection, what) {
   const start = performance.now();
   let last = null;
   try {
-    await follow('/api/dead/redrive', selection, (step) => {
+    await follow(at('dead/redrive'), selection, (step) => {
       last = step;
       setText(progress, `${count(step.moved)} sent back, ${count(step.seen)} looked at…`);
     });

@@ -1,6 +1,8 @@
 // The stream of what is happening. It comes back by itself after a break, and
 // is closed while nobody can see the page.
 
+import { at } from './api.js';
+
 const silence = 10_000; // ms without an event after which the connection counts as dead
 const longestWait = 15_000;
 
@@ -9,7 +11,7 @@ const longestWait = 15_000;
 async function refusal() {
   const stop = new AbortController();
   try {
-    const response = await fetch('/api/stream', { cache: 'no-store', signal: stop.signal });
+    const response = await fetch(at('stream'), { cache: 'no-store', signal: stop.signal });
     return response.ok ? '' : (await response.json()).detail ?? '';
   } catch {
     return '';
@@ -50,7 +52,7 @@ export function live(handlers, onLink) {
     close();
     if (document.hidden) return;
     heard = Date.now();
-    source = new EventSource('/api/stream');
+    source = new EventSource(at('stream'));
     source.onopen = () => { failures = 0; heard = Date.now(); onLink('live'); };
     source.onerror = () => again();
     for (const [section, handler] of Object.entries(handlers)) {

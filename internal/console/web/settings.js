@@ -1,12 +1,12 @@
 // The settings that the worker works with.
 
-import { get } from './api.js';
+import { at, get } from './api.js';
 import { byId, el } from './dom.js';
 
 export async function showConfig() {
   const place = byId('config');
   try {
-    const { settings } = await get('/api/config');
+    const { settings } = await get(at('config'));
     if (!settings.length) {
       place.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'The worker tells nothing of its settings.')));
       return;

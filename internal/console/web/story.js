@@ -1,6 +1,6 @@
 // What became of one name.
 
-import { get, post, session } from './api.js';
+import { at, get, post, session } from './api.js';
 import { diagram } from './diagram.js';
 import { ask, byId, el, redraw, toast } from './dom.js';
 import { bytes, date, ms, span, time } from './format.js';
@@ -18,7 +18,7 @@ export async function showStory(name) {
   }
   byId('lookup-name').value = name;
   try {
-    const story = await get(`/api/names?name=${encodeURIComponent(name)}`);
+    const story = await get(at(`names?name=${encodeURIComponent(name)}`));
     if (shown === name) redraw(place, pieces(story), 'refresh');
   } catch (error) {
     if (shown === name) redraw(place, [el('p', { class: 'notice bad', role: 'alert' }, error.message)]);
@@ -88,7 +88,7 @@ async function forget(story) {
   });
   if (!yes) return;
   try {
-    const done = await post('/api/forget', { name: story.name, force: live });
+    const done = await post(at('forget'), { name: story.name, force: live });
     toast(`Forgotten; in every worker by ${time(done.effective_at)}.`);
   } catch (error) {
     toast(error.message);

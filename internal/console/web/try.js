@@ -1,6 +1,6 @@
 // Only with --local: send a message, or the same one many times.
 
-import { follow, post } from './api.js';
+import { at, follow, post } from './api.js';
 import { byId, el, setText, toast } from './dom.js';
 import { count, span } from './format.js';
 import { nameLink } from './tables.js';
@@ -45,7 +45,7 @@ function replayPanel() {
     verdict.replaceChildren('Sending…');
     try {
       let last;
-      await follow('/api/replay', { name, count: messages, concurrency: Number(byId('replay-concurrency').value) }, (step) => {
+      await follow(at('replay'), { name, count: messages, concurrency: Number(byId('replay-concurrency').value) }, (step) => {
         last = step;
         for (const key of Object.keys(score)) setText(score[key], count(step[key]));
         ran.style.inlineSize = `${(100 * step.handled) / messages}%`;
@@ -83,7 +83,7 @@ function sendPanel() {
     event.preventDefault();
     const name = byId('send-name').value;
     try {
-      const done = await post('/api/send', { name, body: byId('send-body').value });
+      const done = await post(at('send'), { name, body: byId('send-body').value });
       result.replaceChildren(`Accepted as message ${done.message_id.slice(0, 8)}. The story of `, nameLink(name));
     } catch (error) {
       toast(error.message);
