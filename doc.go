@@ -6,7 +6,8 @@
 //
 //   - One attempt at a time holds a name, and after one is recorded as completed
 //     no other starts. Every later delivery gets the recorded outcome.
-//   - A message is deleted only after its outcome is recorded. A message that is
+//   - A message is deleted only after its outcome is recorded, except one that
+//     Config.Names says is no work. A message that is
 //     given up goes to the dead-letter queue with the reason on it; one that is
 //     redriven from there runs again.
 //   - DynamoDB writes handed to [dedupe.AddEffect] commit in one transaction with

@@ -16,11 +16,24 @@ import (
 // called once per name, under g. The message that it gets has the body and the
 // attributes that namer has found in an envelope, if it has opened one.
 func Handler[R any](g *dedupe.Guard[R], namer Namer, work func(context.Context, Message) (R, error)) consumer.Handler {
+	return handler(g, namer, work, nil)
+}
+
+// handler is [Handler] with a hook for messages that are no work.
+func handler[R any](
+	g *dedupe.Guard[R], namer Namer, work func(context.Context, Message) (R, error), ignored func(Message, string),
+) consumer.Handler {
 	return func(ctx context.Context, m Message) error {
 		given := nameable(m)
 		named, err := namer.Extract(given)
 		if err != nil {
 			return err
+		}
+		if named.Ignored != "" {
+			if ignored != nil {
+				ignored(m, named.Ignored)
+			}
+			return nil
 		}
 		_, err = g.Do(ctx, keyOf(m, named), func(ctx context.Context) (R, error) {
 			return work(context.WithValue(ctx, namedKey{}, named), opened(m, given, named))
@@ -71,7 +84,7 @@ func keyOf(m Message, named names.Named) dedupe.Key {
 func NameOf(namer Namer) func(Message) (string, bool) {
 	return func(m Message) (string, bool) {
 		named, err := namer.Extract(nameable(m))
-		return named.Name, err == nil
+		return named.Name, err == nil && named.Ignored == ""
 	}
 }
 

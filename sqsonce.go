@@ -51,6 +51,10 @@ type Config struct {
 	// Middleware wraps the handler, guard included; the first is the outermost.
 	Middleware []consumer.Middleware
 
+	// Ignored is called for each message that Names says is no work, which is then
+	// deleted; why is one of the values of [names.Named.Ignored]. Default: none.
+	Ignored func(m Message, why string)
+
 	// Queue replaces the client of SQS. Default: one made from the aws.Config.
 	Queue consumer.Queue
 
@@ -122,7 +126,7 @@ func New[R any](cfg aws.Config, c Config, work func(context.Context, Message) (R
 	var err error
 	w.Guard, err = dedupe.New[R](w.Store, c.Guard)
 	errs = append(errs, err)
-	w.Pool, err = consumer.New(c.Queue, consumer.Chain(Handler(w.Guard, c.Namer, work), c.Middleware...), c.Pool)
+	w.Pool, err = consumer.New(c.Queue, consumer.Chain(handler(w.Guard, c.Namer, work, c.Ignored), c.Middleware...), c.Pool)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("sqsonce: %w", err)

@@ -264,6 +264,26 @@ func TestUnwrap(t *testing.T) {
 	})
 }
 
+func TestIgnored(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		var ignored []string
+		c := w.config()
+		c.Names = names.Config{Unnamed: names.UnnamedRun, Ignore: "ping"}
+		c.Ignored = func(_ sqsonce.Message, why string) { ignored = append(ignored, why) }
+		worker, err := sqsonce.New(aws.Config{}, c, w.work)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.send(`{"ping":true}`, nil)
+		w.send(`hello`, nil)
+		w.run(worker.Run)
+		if len(ignored) != 1 || ignored[0] != names.IgnoredByExpression || len(w.ran) != 1 || len(w.ran[0]) != 36 {
+			t.Errorf("ignored %q, ran %q", ignored, w.ran)
+		}
+		w.want(w.ran[0])
+	})
+}
+
 func TestNew(t *testing.T) {
 	const url = "https://sqs.us-east-1.amazonaws.com/1/orders"
 	work := func(context.Context, sqsonce.Message) (int, error) { return 0, nil }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/jmespath-community/go-jmespath/pkg/functions"
 	"github.com/jmespath-community/go-jmespath/pkg/interpreter"
@@ -31,12 +32,13 @@ type expression struct {
 }
 
 // compile returns the expression, or an error that says what is wrong with it.
-func compile(text string) (*expression, error) {
+// asPath: where it is a path, it may be evaluated as one.
+func compile(text string, asPath bool) (*expression, error) {
 	root, err := parsing.NewParser().Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("not a JMESPath: %w", err)
 	}
-	e := &expression{text: text, root: root, path: isPath(root), fields: make(map[string]bool)}
+	e := &expression{text: text, root: root, path: asPath && isPath(root), fields: make(map[string]bool)}
 	if e.path {
 		return e, nil
 	}
@@ -194,7 +196,11 @@ func (e *expression) run(d *decoder, caller interpreter.FunctionCaller) (value a
 		}
 	}()
 	doc := d.value(0)
-	return interpreter.NewInterpreter(doc, caller, nil).Execute(e.root, doc)
+	value, err = interpreter.NewInterpreter(doc, caller, nil).Execute(e.root, doc)
+	if err != nil && strings.HasPrefix(err.Error(), "invalid type for: <nil>") {
+		return nil, errMissing // a function of a field that is not there
+	}
+	return value, err
 }
 
 // checkLiterals returns an error for a number in a JSON literal that a float64

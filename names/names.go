@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jmespath-community/go-jmespath/pkg/util"
+
 	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
@@ -26,6 +28,13 @@ const Off = "off"
 const (
 	RefuseLong = "refuse" // the default
 	HashLong   = "hash"
+)
+
+// Values of Config.Unnamed.
+const (
+	UnnamedDeadLetter = "dead-letter" // the default: an error
+	UnnamedRun        = "run"         // its message id is its name
+	UnnamedIgnore     = "ignore"      // it is no work
 )
 
 // Config says where names and fingerprints come from. The zero value is a key of
@@ -58,6 +67,17 @@ type Config struct {
 	// the envelope is taken as it is.
 	Unwrap string
 
+	// Ignore is a JMESPath over the body that is true for messages that are no
+	// work, such as the test event of S3: "Event == 's3:TestEvent'". A message on
+	// which it fails is work. Default: none.
+	Ignore string
+
+	// Unnamed is what becomes of a message without a name (its key or attribute
+	// is missing, null or empty, or its body is not JSON): [UnnamedDeadLetter]
+	// (default), [UnnamedRun], [UnnamedIgnore]. A name that cannot be one, such as
+	// a boolean, is an error all the same.
+	Unnamed string
+
 	// LongNames is what becomes of a name of more than [MaxBytes] bytes:
 	// [RefuseLong] (default), or [HashLong]: its beginning and its SHA-256 are the
 	// name.
@@ -72,6 +92,8 @@ type Extractor struct {
 	attribute    string      // where it is, else
 	hashLong     bool
 	unwrapping   string
+	ignore       *expression // nil: none
+	unnamed      string
 	off          bool
 	fingerprint  *expression // nil: the whole body
 	expressionID [4]byte
@@ -96,7 +118,7 @@ func New(cfg Config) (*Extractor, error) {
 		}
 		x.attribute = attribute
 	} else if x.key != "@message-id" && x.key != "@dedup-id" {
-		e, err := compile(x.key)
+		e, err := compile(x.key, true)
 		if err == nil {
 			err = e.checkKey()
 		}
@@ -105,12 +127,15 @@ func New(cfg Config) (*Extractor, error) {
 		}
 		x.inBody = e
 	}
+	if err := x.setUnnamed(cfg); err != nil {
+		return nil, err
+	}
 	switch cfg.Fingerprint {
 	case "":
 	case Off:
 		x.off = true
 	default:
-		e, err := compile(cfg.Fingerprint)
+		e, err := compile(cfg.Fingerprint, true)
 		if err != nil {
 			return nil, fmt.Errorf("fingerprint %q: %w", cfg.Fingerprint, err)
 		}
@@ -119,6 +144,26 @@ func New(cfg Config) (*Extractor, error) {
 		copy(x.expressionID[:], sum[:])
 	}
 	return x, nil
+}
+
+// setUnnamed takes over what is said about messages that have no name.
+func (x *Extractor) setUnnamed(cfg Config) error {
+	switch x.unnamed = cmp.Or(cfg.Unnamed, UnnamedDeadLetter); x.unnamed {
+	case UnnamedDeadLetter, UnnamedRun, UnnamedIgnore:
+	default:
+		return fmt.Errorf("unnamed %q: must be %q, %q or %q", cfg.Unnamed, UnnamedDeadLetter, UnnamedRun, UnnamedIgnore)
+	}
+	if cfg.Ignore == "" {
+		return nil
+	}
+	var err error
+	if x.ignore, err = compile(cfg.Ignore, false); err != nil {
+		return fmt.Errorf("ignore %q: %w", cfg.Ignore, err)
+	}
+	if !looks(x.ignore.root) {
+		return fmt.Errorf("ignore %q: does not look at the message", cfg.Ignore)
+	}
+	return nil
 }
 
 // Message is what an [Extractor] looks at of a message.
@@ -147,8 +192,17 @@ func (a Attribute) Binary() bool { return a.Type == "Binary" || strings.HasPrefi
 // package dedupe.
 type Fingerprint [37]byte
 
-// Named is a message whose name is known.
+// Values of Named.Ignored.
+const (
+	IgnoredByExpression = "expression" // by Config.Ignore
+	IgnoredUnnamed      = "unnamed"    // by Config.Unnamed
+)
+
+// Named is a message whose name is known, or one that is no work.
 type Named struct {
+	// Ignored: why the message is no work, and has no name. Empty: it is.
+	Ignored string
+
 	Name        string      // passes [Check]
 	Fingerprint Fingerprint // of the payload; zero with [Off]
 
@@ -164,6 +218,8 @@ type Named struct {
 type FieldError struct {
 	Field   string // "name", "body", or the configured key or fingerprint
 	Problem string
+
+	absent bool // there is no name, as opposed to one that cannot be one
 }
 
 // Error implements error.
@@ -188,18 +244,43 @@ func (x *Extractor) Extract(m Message) (Named, error) {
 	if bad == nil {
 		defer doc.release()
 	}
+	named := Named{Body: m.Body, Attributes: m.Attributes, Headers: headers}
+	if bad == nil && x.ignores(doc) {
+		named.Ignored = IgnoredByExpression
+		return named, nil
+	}
 	name, err := x.name(m, doc, bad)
-	if err != nil {
-		return Named{}, err
+	if err == nil {
+		named.Name = name
+		named.Fingerprint, err = x.print(m.Body, doc, bad)
+		return named, err
 	}
-	if name, err = x.Normal(name); err != nil {
-		return Named{}, &FieldError{x.key, err.Error()}
+	if missing, ok := errors.AsType[*FieldError](err); !ok || !missing.absent {
+		return named, err
 	}
-	fp, err := x.print(m.Body, doc, bad)
-	if err != nil {
-		return Named{}, err
+	switch x.unnamed {
+	case UnnamedIgnore:
+		named.Ignored = IgnoredUnnamed
+		return named, nil
+	case UnnamedRun:
+		named.Name = m.ID
+		if fp, err := x.print(m.Body, doc, bad); err == nil {
+			named.Fingerprint = fp
+		}
+		if Check(m.ID) == nil {
+			return named, nil
+		}
 	}
-	return Named{Name: name, Fingerprint: fp, Body: m.Body, Attributes: m.Attributes, Headers: headers}, nil
+	return named, err
+}
+
+// ignores reports whether the document is no work.
+func (x *Extractor) ignores(doc *tree) bool {
+	if x.ignore == nil {
+		return false
+	}
+	value, err := x.ignore.eval(doc)
+	return err == nil && !util.IsFalse(value)
 }
 
 // Normal returns the name under which a message with the given name is known: a
@@ -216,7 +297,7 @@ const byteOrderMark = "\uFEFF"
 
 // document parses the body if anything is looked for in it.
 func (x *Extractor) document(body string) (*tree, error) {
-	if x.inBody == nil && x.off {
+	if x.inBody == nil && x.off && x.ignore == nil {
 		return nil, errors.New("not looked at")
 	}
 	t := trees.Get().(*tree)
@@ -224,40 +305,65 @@ func (x *Extractor) document(body string) (*tree, error) {
 	return t.parse(t.body)
 }
 
+// name returns the name of a message, or a *[FieldError].
 func (x *Extractor) name(m Message, doc *tree, bad error) (string, error) {
+	field, name, err := x.find(m, doc, bad)
+	if err == nil && name == "" {
+		return "", &FieldError{Field: field, Problem: "is empty", absent: true}
+	}
+	if err == nil {
+		name, err = x.Normal(name)
+	}
+	if err == nil {
+		return name, nil
+	}
+	if bad, ok := errors.AsType[*FieldError](err); ok {
+		return "", bad
+	}
+	return "", &FieldError{Field: field, Problem: err.Error()}
+}
+
+// find returns a name as it stands in the message, and the field where it was
+// looked for.
+func (x *Extractor) find(m Message, doc *tree, bad error) (field, name string, err error) {
 	if a, ok := m.Attributes[NameAttribute]; ok {
-		return fromAttribute(NameAttribute, a)
+		name, err = fromAttribute(a)
+		return NameAttribute, name, err
 	}
 	switch {
 	case x.attribute != "":
 		a, ok := m.Attributes[x.attribute]
 		if !ok {
-			return "", &FieldError{x.key, "the message has no such attribute" + hint(m.Body)}
+			return "", "", &FieldError{Field: x.key, Problem: "the message has no such attribute" + hint(m.Body), absent: true}
 		}
-		return fromAttribute(x.key, a)
+		name, err = fromAttribute(a)
+		return x.key, name, err
 	case x.key == "@message-id":
-		return m.ID, nil
+		return x.key, m.ID, nil
 	case x.inBody == nil:
-		return m.DedupID, nil
+		return x.key, m.DedupID, nil
 	case bad != nil:
-		return "", &FieldError{"body", bad.Error()}
+		return "", "", &FieldError{Field: "body", Problem: bad.Error(), absent: true}
 	}
 	value, err := x.inBody.find(doc)
-	if err == nil {
-		var name string
-		if name, err = nameOf(value); err == nil {
-			return name, nil
-		}
+	if err == nil && value != nil {
+		name, err = nameOf(value)
+	} else if err == nil {
+		err = errMissing
 	}
-	if isRepeated(err) {
-		return "", &FieldError{"body", err.Error()}
+	switch {
+	case err == nil:
+		return x.key, name, nil
+	case isRepeated(err):
+		return "", "", &FieldError{Field: "body", Problem: err.Error()}
+	default:
+		return "", "", &FieldError{Field: x.key, Problem: err.Error() + hint(m.Body), absent: errors.Is(err, errMissing) || errors.Is(err, errEmptyList)}
 	}
-	return "", &FieldError{x.key, err.Error() + hint(m.Body)}
 }
 
-func fromAttribute(key string, a Attribute) (string, error) {
+func fromAttribute(a Attribute) (string, error) {
 	if a.Binary() {
-		return "", &FieldError{key, "is a Binary attribute: a name is a String or a Number"}
+		return "", errors.New("is a Binary attribute: a name is a String or a Number")
 	}
 	return a.Value, nil
 }
@@ -305,7 +411,7 @@ func (x *Extractor) print(body string, doc *tree, bad error) (fp Fingerprint, er
 	case x.off:
 		return Fingerprint{}, nil
 	case bad != nil && x.fingerprint != nil:
-		return Fingerprint{}, &FieldError{"body", bad.Error()}
+		return Fingerprint{}, &FieldError{Field: "body", Problem: bad.Error()}
 	case bad != nil, x.fingerprint == nil && strings.HasPrefix(body, byteOrderMark):
 		fp[0], form = schemeRaw, []byte(body)
 	default:
@@ -313,7 +419,7 @@ func (x *Extractor) print(body string, doc *tree, bad error) (fp Fingerprint, er
 		if isRepeated(err) {
 			fp[0], form = schemeRaw, []byte(body)
 		} else if err != nil {
-			return Fingerprint{}, &FieldError{"fingerprint", err.Error()}
+			return Fingerprint{}, &FieldError{Field: "fingerprint", Problem: err.Error()}
 		}
 	}
 	copy(fp[1:5], x.expressionID[:])

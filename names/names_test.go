@@ -260,6 +260,79 @@ func TestLongNames(t *testing.T) {
 	}
 }
 
+func TestUnnamed(t *testing.T) {
+	absent := []struct{ key, body string }{
+		{"name", `{}`}, {"name", `{"name":null}`}, {"name", `{"name":""}`}, {"name", `hello`}, {"name", ``},
+		{"[tenant, id]", `{"id":1}`}, {"lower(email)", `{}`}, {"items[*].id", `{"items":[]}`},
+		{"@attribute:order", `{}`}, {"@dedup-id", `{}`},
+	}
+	for _, test := range absent {
+		m := names.Message{ID: "m-1", Body: test.body}
+		if named, err := extractor(t, names.Config{Key: test.key}).Extract(m); err == nil {
+			t.Errorf("%s of %s: %+v", test.key, test.body, named)
+		}
+		named, err := extractor(t, names.Config{Key: test.key, Unnamed: names.UnnamedRun}).Extract(m)
+		if err != nil || named.Name != "m-1" || named.Ignored != "" || named.Body != test.body {
+			t.Errorf("run: %s of %s: %+v, %v", test.key, test.body, named, err)
+		}
+		named, err = extractor(t, names.Config{Key: test.key, Unnamed: names.UnnamedIgnore}).Extract(m)
+		if err != nil || named.Name != "" || named.Ignored != names.IgnoredUnnamed {
+			t.Errorf("ignore: %s of %s: %+v, %v", test.key, test.body, named, err)
+		}
+	}
+	for _, body := range []string{`{"name":true}`, `{"name":{}}`, `{"name":"a\nb"}`, `{"name":"x","name":"y"}`, `{"name":"` + strings.Repeat("x", 1025) + `"}`} {
+		for _, unnamed := range []string{names.UnnamedRun, names.UnnamedIgnore} {
+			if named, err := extractor(t, names.Config{Unnamed: unnamed}).Extract(names.Message{ID: "m-1", Body: body}); err == nil {
+				t.Errorf("%s: %.40s has a name that cannot be one: %+v", unnamed, body, named)
+			}
+		}
+	}
+	if _, err := extractor(t, names.Config{Unnamed: names.UnnamedRun}).Extract(names.Message{Body: `{}`}); err == nil {
+		t.Error("a message without an id runs without a name")
+	}
+	if _, err := names.New(names.Config{Unnamed: "drop"}); err == nil || !strings.Contains(err.Error(), `unnamed "drop"`) {
+		t.Error(err)
+	}
+}
+
+func TestIgnore(t *testing.T) {
+	for _, test := range []struct {
+		expression, body string
+		ignored          bool
+	}{
+		{"Event == 's3:TestEvent'", `{"Service":"Amazon S3","Event":"s3:TestEvent"}`, true},
+		{"Event == 's3:TestEvent'", `{"name":"x"}`, false},
+		{"test", `{"name":"x","test":true}`, true},
+		{"test", `{"name":"x","test":{"a":1}}`, true},
+		{"test", `{"name":"x","test":{}}`, false},
+		{"test", `{"name":"x","test":"no"}`, true},
+		{"lower(kind) == 'ping'", `{"name":"x"}`, false},                                       // errs
+		{"n == `2`", `{"name":"x","n":2,"n":2}`, false},                                        // which of the two?
+		{"a == b", `{"name":"x","a":12345678901234567890,"b":12345678901234567891}`, false},    // by rounding only
+		{"!(a == b)", `{"name":"x","a":12345678901234567890,"b":12345678901234567891}`, false}, // the same the other way round
+		{"abs(n) > `1`", `{"name":"x","n":"text"}`, false},                                     // errs
+	} {
+		x := extractor(t, names.Config{Ignore: test.expression})
+		named, err := x.Extract(names.Message{Body: test.body})
+		if ignored := named.Ignored == names.IgnoredByExpression; ignored != test.ignored || ignored && (err != nil || named.Name != "") {
+			t.Errorf("%s of %s: %+v, %v", test.expression, test.body, named, err)
+		}
+	}
+	if named, err := extractor(t, names.Config{Ignore: "@"}).Extract(names.Message{Body: "hello"}); err == nil {
+		t.Errorf("what is not JSON is ignored by an expression: %+v", named)
+	}
+	if named, err := extractor(t, names.Config{Ignore: "Event == 's3:TestEvent'", Unwrap: "sns"}).Extract(names.Message{
+		Body: `{"Type":"Notification","TopicArn":"t","Message":"{\"Event\":\"s3:TestEvent\"}"}`,
+	}); err != nil || named.Ignored == "" {
+		t.Errorf("in an envelope: %+v, %v", named, err)
+	}
+	for expression, want := range map[string]string{"a[": "not a JMESPath", "`true`": "does not look at the message", "nosuch(a)": "not a function"} {
+		if _, err := names.New(names.Config{Ignore: expression}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "ignore") {
+			t.Errorf("%s: %v", expression, err)
+		}
+	}
+}
+
 // Fingerprints as they were taken when names were texts only: records hold them.
 func TestGoldenFingerprints(t *testing.T) {
 	for _, test := range []struct{ expression, body, want string }{

@@ -13,6 +13,7 @@ var (
 	errNotFinite  = errors.New("is no finite number")
 	errNoValue    = errors.New("is no value")
 	errMissing    = errors.New("is missing")
+	errEmptyList  = errors.New("is an empty list")
 	errSurrogate  = errors.New("has half of a surrogate pair")
 )
 
@@ -25,7 +26,7 @@ func nameOf(v any) (string, error) {
 		return "", errMissing
 	case []any:
 		if len(v) == 0 {
-			return "", errors.New("is an empty list")
+			return "", errEmptyList
 		}
 		name := []byte{'['}
 		for i, m := range v {

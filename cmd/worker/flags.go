@@ -57,6 +57,8 @@ type queueConfig struct {
 	Scope       string        `help:"Prefix of every name in the table. Default: the queue's name."`
 	Key         string        `default:"name" help:"Where the name is: a JMESPath over the body, @attribute:NAME, @message-id, or @dedup-id. The message attribute sqsonce.name wins."`
 	Unwrap      string        `default:"none" enum:"none,sns,eventbridge,auto" help:"Envelopes to open before the key is looked for: SNS notifications, EventBridge events, or both (${enum})."`
+	Unnamed     string        `default:"dead-letter" enum:"dead-letter,run,ignore" help:"What becomes of a message without a name: dead-lettered, run under its message id, or deleted and counted (${enum})."`
+	Ignore      string        `placeholder:"JMESPATH" help:"Messages that are no work: a JMESPath over the body that is true for them. They are deleted and counted."`
 	LongNames   string        `default:"refuse" enum:"refuse,hash" help:"What becomes of a name of more than 1,024 bytes: the message is dead-lettered, or the name's beginning and its SHA-256 are the name (${enum})."`
 	Fingerprint string        `help:"What of the body tells two messages of one name apart: a JMESPath, or 'off'. Default: the whole body."`
 	Window      time.Duration `default:"720h" help:"How long a name is remembered after its last write."`

@@ -60,6 +60,10 @@ func (q *queueWorker) newPool() error {
 	pooling.Hooks = q.history.ConsumerHooks(pooling.Name, q.telemetry.ConsumerHooks())
 	front, err := sqsonce.New(aws.Config{}, sqsonce.Config{
 		QueueURL: q.back.queueURL, Queue: q.back.queue, Store: q.back.store, Namer: keys, Guard: guarding, Pool: pooling,
+		Ignored: func(m consumer.Message, why string) {
+			q.telemetry.Ignored(why)
+			q.log.Debug("ignored", "message_id", m.ID, "why", why)
+		},
 		Middleware: []consumer.Middleware{q.telemetry.Middleware(), protected(q.protector)},
 	}, noted(q.telemetry, q.log, do))
 	if err != nil {

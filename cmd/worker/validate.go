@@ -244,7 +244,9 @@ func (c processConfig) storeConfig(log *slog.Logger) dynamo.Config {
 }
 
 func (c queueSettings) keyConfig() names.Config {
-	return names.Config{Key: c.Key, Fingerprint: c.Fingerprint, LongNames: c.LongNames, Unwrap: c.Unwrap}
+	return names.Config{
+		Key: c.Key, Fingerprint: c.Fingerprint, LongNames: c.LongNames, Unwrap: c.Unwrap, Ignore: c.Ignore, Unnamed: c.Unnamed,
+	}
 }
 
 func (c queueSettings) targetConfig(queueName string) target.Config {

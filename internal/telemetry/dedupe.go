@@ -13,6 +13,11 @@ func (q *Queue) BatchRefused(operation string, _ error) {
 	q.is.batchRefused.Add(context.Background(), 1, q.labels.with(keyOperation.String(operation)))
 }
 
+// Ignored counts a message that is no work, by why it is not.
+func (q *Queue) Ignored(why string) {
+	q.is.ignored.Add(context.Background(), 1, q.labels.with(keyReason.String(why)))
+}
+
 // DedupeHooks count what a guard does.
 func (q *Queue) DedupeHooks() dedupe.Hooks {
 	ctx, with := context.Background(), q.labels.with

@@ -31,7 +31,7 @@ type instruments struct {
 	received, deadLetters, refused                metric.Int64Counter
 	handled, duplicates, settled                  metric.Int64Counter
 	takeovers, lost, late, recovered, storeErrors metric.Int64Counter
-	batchRefused                                  metric.Int64Counter
+	batchRefused, ignored                         metric.Int64Counter
 	awsCalls                                      metric.Int64Counter
 	work, dwell, awsTime                          metric.Float64Histogram
 	receives, acks                                metric.Int64Histogram
@@ -62,6 +62,7 @@ func (is *instruments) init(m metric.Meter) error {
 	is.duplicates = counter("sqsonce.duplicates", "{message}",
 		"Deliveries that did not run the work, by how: replayed, joined, cached, deferred.")
 	is.refused = counter("sqsonce.refused", "{message}", "Deliveries of names that are not run again, by reason.")
+	is.ignored = counter("sqsonce.ignored", "{message}", "Messages deleted because a setting says that they are no work, by why.")
 	is.settled = counter("sqsonce.attempts", "{attempt}", "Attempts that have ended, by outcome.")
 	is.takeovers = counter("sqsonce.takeovers", "{attempt}", "Attempts on names whose earlier holder's lease had lapsed.")
 	is.lost = counter("sqsonce.leases.lost", "{attempt}", "Attempts cancelled because their lease could not be proven.")
