@@ -38,6 +38,18 @@ chaos: deps ## MINUTES=n of real workers on real servers, killed, stopped and cu
 	@mkdir -p dist/chaos
 	cd verify && SQSONCE_CHAOS=$(MINUTES)m go test -v -count=1 -timeout 24h -run 'TestRun$$/chaos' -artifacts -outputdir $(CURDIR)/dist/chaos ./chaos
 
+# The release that a fleet may be a mixture with: the last one that wrote batches with REMOVE, and native results.
+OTHER_RELEASE ?= 5758a1e6a1e3b6dd1d4e12b1f9cb35824e5cc1c5
+
+.PHONY: chaos-mixed
+chaos-mixed: deps ## workers of this and an earlier release on one queue and table, upgraded and rolled back under load (MINUTES=n; default 20 s)
+	@git cat-file -e '$(OTHER_RELEASE)^{commit}' 2>/dev/null || { \
+		echo "chaos-mixed: commit $(OTHER_RELEASE) is not in this clone; fetch its whole history (git fetch --unshallow)" >&2; exit 1; }
+	@mkdir -p dist/chaos
+	@other=$$(mktemp -d) && trap 'rm -rf "$$other"' EXIT && git archive '$(OTHER_RELEASE)' | tar -x -C "$$other" && \
+	cd verify && SQSONCE_OTHER_RELEASE="$$other" SQSONCE_CHAOS=$(if $(filter file,$(origin MINUTES)),,$(MINUTES)m) \
+		go test -tags mixed -v -count=1 -timeout 24h -run TestTwoReleases -artifacts -outputdir $(CURDIR)/dist/chaos ./chaos
+
 .PHONY: soak
 soak: deps ## MINUTES=n of steady load; memory, goroutines, threads, files and latency must stay flat; plot in dist/soak.svg
 	@mkdir -p dist

@@ -25,11 +25,12 @@ type Harm struct {
 // Fleet are workers in processes of their own. When one ends, whatever the
 // reason, another takes its place.
 type Fleet struct {
-	binary string
-	env    []string
-	log    io.Writer
+	env []string
+	log io.Writer
 
 	mu      sync.Mutex
+	binary  []string    // guarded by mu; of each worker
+	changed int         // guarded by mu; changes of binary
 	workers []*exec.Cmd // guarded by mu; the present process of each
 	numbers []int       // guarded by mu; of that
 	admins  []string    // guarded by mu; their admin addresses
@@ -41,7 +42,10 @@ type Fleet struct {
 
 // NewFleet starts n workers. env is given to each, with its own target added.
 func NewFleet(binary string, n int, target string, env []string, log io.Writer) (*Fleet, error) {
-	f := &Fleet{binary: binary, env: env, log: log, workers: make([]*exec.Cmd, n), numbers: make([]int, n), admins: make([]string, n)}
+	f := &Fleet{
+		binary: slices.Repeat([]string{binary}, n), env: env, log: log,
+		workers: make([]*exec.Cmd, n), numbers: make([]int, n), admins: make([]string, n),
+	}
 	for i := range n {
 		if err := f.start(i, target); err != nil {
 			f.Kill()
@@ -64,7 +68,7 @@ func (f *Fleet) start(i int, target string) error {
 		return fmt.Errorf("start worker %d: %w", i, err)
 	}
 	admin := fmt.Sprintf("127.0.0.1:%d", port)
-	cmd := exec.Command(f.binary, "--admin-addr", admin) //nolint:gosec,noctx // built by the caller; Kill or Stop ends it
+	cmd := exec.Command(f.binary[i], "--admin-addr", admin) //nolint:gosec,noctx // built by the caller; Kill or Stop ends it
 	cmd.Env = append(append(os.Environ(), f.env...), fmt.Sprintf("SQSONCE_TARGET_URL=%s/p%d", target, f.starts+1))
 	cmd.Stdout, cmd.Stderr = f.log, f.log
 	if err := cmd.Start(); err != nil {
@@ -110,6 +114,23 @@ func (f *Fleet) Harass(ctx context.Context, seed uint64, interval, maxPause time
 			})
 		}
 	}
+}
+
+// Change has a worker end as at a deployment; the next process of it runs another
+// binary.
+func (f *Fleet) Change(i int, binary string) {
+	f.mu.Lock()
+	f.binary[i] = binary
+	f.changed++
+	f.mu.Unlock()
+	f.signal(i, "stop", syscall.SIGTERM)
+}
+
+// Changes returns how often workers have changed their binary.
+func (f *Fleet) Changes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
 }
 
 // signal sends a signal to a worker, notes it, and returns who got it.

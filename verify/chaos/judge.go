@@ -13,13 +13,17 @@ type Report struct {
 	Took                    time.Duration
 	Messages, Names, Calls  int
 	Starts                  int            // processes
+	Batches                 int            // calls of DynamoDB that carried several writes
 	Harms, Faults, Statuses map[string]int // by kind
 	DeadLetters             map[string]int // by reason; "(moved by SQS)" without one
 
 	Repeats map[string]int // calls beyond the first of their name, by why they were allowed
 
+	Changes, Compared int // of workers to another release; names read by both
+
 	// Must be zero.
 	Unexplained, FenceRegressions, Overlaps, Lost, Stranded []string
+	Mismatches, Differences                                 []string // payloads taken for others; what releases tell of a name
 
 	// PausedOverlaps are calls that ran beside one of a paused worker, each with a
 	// higher fence: allowed.
@@ -28,7 +32,7 @@ type Report struct {
 
 // Failed returns what must not have happened.
 func (r *Report) Failed() []string {
-	return slices.Concat(r.Unexplained, r.FenceRegressions, r.Overlaps, r.Lost, r.Stranded)
+	return slices.Concat(r.Unexplained, r.FenceRegressions, r.Overlaps, r.Lost, r.Stranded, r.Mismatches, r.Differences)
 }
 
 // String prints the report.
@@ -36,6 +40,7 @@ func (r *Report) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	line("%s: %d messages, %d names, %d calls by %d processes", r.Took.Round(time.Second), r.Messages, r.Names, r.Calls, r.Starts)
+	line("batches of writes:             %d", r.Batches)
 	line("harm to processes:             %s", counts(r.Harms))
 	line("faults of the network:         %s", counts(r.Faults))
 	line("records:                       %s", counts(r.Statuses))
@@ -47,6 +52,11 @@ func (r *Report) String() string {
 	line("overlaps within live leases:   %d", len(r.Overlaps))
 	line("lost:                          %d", len(r.Lost))
 	line("stranded:                      %d", len(r.Stranded))
+	line("mismatches:                    %d", len(r.Mismatches))
+	if r.Compared > 0 {
+		line("changes of release:            %d", r.Changes)
+		line("told differently by releases:  %d of %d names", len(r.Differences), r.Compared)
+	}
 	return b.String()
 }
 

@@ -41,3 +41,25 @@ func TestWhatMustNotHappenIsFound(t *testing.T) {
 		})
 	}
 }
+
+func TestCheckResult(t *testing.T) {
+	for name, tc := range map[string]struct {
+		told  map[string]any
+		wrong int
+	}{
+		"its own answer":      {map[string]any{"status": "COMPLETED", "fence": 7.0, "result": map[string]any{"fence": 7.0}}, 0},
+		"another's answer":    {map[string]any{"status": "COMPLETED", "fence": 8.0, "result": map[string]any{"fence": 7.0}}, 1},
+		"text":                {map[string]any{"status": "COMPLETED", "fence": 7.0, "result": `{"fence":7}`}, 1},
+		"none":                {map[string]any{"status": "COMPLETED", "fence": 7.0}, 1},
+		"no record":           {map[string]any{"status": 404.0}, 0},
+		"rejected":            {map[string]any{"status": "REJECTED", "fence": 7.0}, 0},
+		"no fence, no result": {map[string]any{"status": "COMPLETED"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r Report
+			if r.checkResult("n", tc.told); len(r.Differences) != tc.wrong || len(r.Failed()) != tc.wrong {
+				t.Errorf("differences %q", r.Differences)
+			}
+		})
+	}
+}

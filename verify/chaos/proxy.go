@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/internal/backoff"
+
+	"github.com/sqsonce/sqsonce/internal/partiql"
 )
 
 // Rates are the probabilities of what a proxy does to a request.
@@ -36,6 +38,7 @@ type Proxy struct {
 	server   *http.Server
 	served   chan struct{}
 	calm     atomic.Bool
+	batches  atomic.Int64 // requests that carry several writes
 
 	mu     sync.Mutex
 	random *rand.Rand     // guarded by mu
@@ -43,7 +46,8 @@ type Proxy struct {
 }
 
 // NewProxy starts a proxy before the server at upstream. refusal is the type of
-// the error that the service throttles with.
+// the error that the service throttles with. [Proxy.UseGrammar] gives a DynamoDB
+// server the grammar of AWS.
 func NewProxy(ctx context.Context, upstream, refusal string, seed uint64, rates Rates) (*Proxy, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -61,6 +65,12 @@ func NewProxy(ctx context.Context, upstream, refusal string, seed uint64, rates 
 		_ = p.server.Serve(listener) // ends with Close
 	}()
 	return p, nil
+}
+
+// UseGrammar has the server refuse statements that AWS's reference does not have.
+// Call it before the first request.
+func (p *Proxy) UseGrammar() {
+	p.client.Transport = &partiql.Server{Base: &http.Client{Transport: p.client.Transport}}
 }
 
 // Calm ends all faults.
@@ -103,6 +113,9 @@ func (p *Proxy) draw() (fault string, delay time.Duration) {
 
 // ServeHTTP passes a request on, or does not.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Amz-Target") == "DynamoDB_20120810.BatchExecuteStatement" {
+		p.batches.Add(1)
+	}
 	fault, delay := p.draw()
 	body, err := io.ReadAll(r.Body)
 	if err != nil || fault == "cut" {

@@ -28,9 +28,11 @@ const drain = 3 * time.Second
 
 // Config says how a run goes.
 type Config struct {
-	Binary        string // the worker
-	SQS, DynamoDB string // endpoints of the servers
-	Name          string // of queue and table
+	Binary        string   // the worker
+	Producer      string   // of the same release; only with Other
+	Other         *Release // another release, which the workers begin as; nil: this one only
+	SQS, DynamoDB string   // endpoints of the servers
+	Name          string   // of queue and table
 	Seed          uint64
 	Workers       int
 	Messages      int           // sent evenly over the time of chaos
@@ -104,18 +106,32 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if r.cfg.Other == nil { // which may write other statements
+		forDynamoDB.UseGrammar()
+	}
 	r.proxies = append(r.proxies, forDynamoDB)
 	if r.ledger, err = NewLedger(ctx, r.cfg.Seed, r.cfg.Slow); err != nil {
 		return err
 	}
-	r.fleet, err = NewFleet(r.cfg.Binary, r.cfg.Workers, r.ledger.URL, []string{
-		"AWS_ENDPOINT_URL_SQS=" + forSQS.URL, "AWS_ENDPOINT_URL_DYNAMODB=" + forDynamoDB.URL,
+	first := r.cfg.Binary
+	if r.cfg.Other != nil {
+		first = r.cfg.Other.Worker
+	}
+	r.fleet, err = NewFleet(first, r.cfg.Workers, r.ledger.URL, append(r.env(forSQS.URL, forDynamoDB.URL),
+		"SQSONCE_VISIBILITY="+r.cfg.Visibility.String(), "SQSONCE_LEASE="+r.cfg.Lease.String(), "SQSONCE_SKEW="+r.cfg.Skew.String(),
+		"SQSONCE_DRAIN_TIMEOUT="+drain.String(), "SQSONCE_CONCURRENCY=20", "SQSONCE_TARGET_TIMEOUT=30s",
+	), r.cfg.Log)
+	return err
+}
+
+// env is what worker and producer need to reach the run's queue and table by the
+// given endpoints.
+func (r *run) env(sqs, dynamoDB string) []string {
+	return []string{
+		"AWS_ENDPOINT_URL_SQS=" + sqs, "AWS_ENDPOINT_URL_DYNAMODB=" + dynamoDB,
 		"AWS_REGION=" + emulators.Region, "AWS_ACCESS_KEY_ID=" + emulators.AccessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey,
 		"SQSONCE_QUEUE_URL=" + r.queueURL, "SQSONCE_TABLE=" + r.cfg.Name, "SQSONCE_LOG_FORMAT=json",
-		"SQSONCE_VISIBILITY=" + r.cfg.Visibility.String(), "SQSONCE_LEASE=" + r.cfg.Lease.String(), "SQSONCE_SKEW=" + r.cfg.Skew.String(),
-		"SQSONCE_DRAIN_TIMEOUT=" + drain.String(), "SQSONCE_CONCURRENCY=20", "SQSONCE_TARGET_TIMEOUT=30s",
-	}, r.cfg.Log)
-	return err
+	}
 }
 
 func (r *run) close() {
@@ -146,9 +162,17 @@ func (r *run) harass(ctx context.Context) error {
 		defer close(sampled)
 		r.sample(harassing)
 	}()
+	rolled := make(chan struct{})
+	go func() {
+		defer close(rolled)
+		if r.cfg.Other != nil {
+			r.roll(harassing)
+		}
+	}()
 	err := r.send(ctx)
 	<-harassed
 	<-sampled
+	<-rolled
 	return err
 }
 
@@ -234,6 +258,7 @@ func (r *run) report(ctx context.Context, left int) (*Report, error) {
 		for kind, n := range p.Faults() {
 			rep.Faults[kind] += n
 		}
+		rep.Batches += int(p.batches.Load())
 	}
 	for range left {
 		rep.Stranded = append(rep.Stranded, "a message is still in the queue")
@@ -244,6 +269,15 @@ func (r *run) report(ctx context.Context, left int) (*Report, error) {
 	}
 	if err := r.statuses(ctx, rep, dead); err != nil {
 		return nil, err
+	}
+	if r.cfg.Other != nil {
+		rep.Changes = r.fleet.Changes()
+		if err := r.compare(ctx, rep); err != nil {
+			return nil, err
+		}
+	}
+	for range rep.DeadLetters["mismatch"] { // all messages of a name are equal here
+		rep.Mismatches = append(rep.Mismatches, "a message was refused as another payload of its name")
 	}
 	rep.Judge(r.ledger.Calls(), harms, r.cfg.Lease+2*r.cfg.Skew)
 	return rep, nil
