@@ -139,7 +139,7 @@ func (w *Worker[R]) open(cfg aws.Config, c *Config) error {
 	client, log := dynamodb.NewFromConfig(cfg), cmp.Or(c.Guard.Logger, slog.Default())
 	store, err := dynamo.New(client, dynamo.Config{
 		Table: c.Table, Logger: log,
-		Timeout: min(dynamo.DefaultTimeout, c.Guard.Lease/3), // 0: the default lease, and so the default
+		Timeout: dynamo.TimeoutFor(c.Guard.Lease), // 0: the default lease, and so the default
 	})
 	if err != nil {
 		return err
@@ -150,11 +150,14 @@ func (w *Worker[R]) open(cfg aws.Config, c *Config) error {
 	}
 	w.start = func(ctx context.Context) error {
 		err := dynamo.CheckTable(ctx, client, c.Table)
-		if errors.Is(err, dynamo.ErrNoTable) || errors.Is(err, dynamo.ErrWrongKey) {
+		if errors.Is(err, dynamo.ErrNoTable) || errors.Is(err, dynamo.ErrWrongKey) || errors.Is(err, dynamo.ErrReplica) {
 			return err
 		}
 		if err != nil && ctx.Err() == nil {
 			log.Warn("the table could not be checked", "table", c.Table, "error", err)
+		}
+		if err := store.ReadClock(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("DynamoDB's clock could not be read; leases go by this machine's for now", "table", c.Table, "error", err)
 		}
 		return nil
 	}
@@ -163,8 +166,8 @@ func (w *Worker[R]) open(cfg aws.Config, c *Config) error {
 
 // Run works until ctx ends, and returns when everything under way is settled. It
 // returns nil after a clean stop. It returns an error at once when the table is
-// missing (see [CreateTable]) or has another key, and otherwise those of
-// [consumer.Consumer.Run].
+// missing (see [CreateTable]), has another key, or is a replica that other Regions
+// write to, and otherwise those of [consumer.Consumer.Run].
 func (w *Worker[R]) Run(ctx context.Context) error {
 	if w.stop != nil {
 		defer w.stop()

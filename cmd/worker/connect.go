@@ -108,13 +108,16 @@ func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, erro
 	}
 	storing := c.storeConfig(q.log)
 	storing.BatchRefused = q.telemetry.BatchRefused
-	storing.Timeout = min(dynamo.DefaultTimeout, c.Lease/3) // a renewal fails in time for the next one
+	storing.Timeout = dynamo.TimeoutFor(c.Lease)
 	store, err := dynamo.New(table, storing)
 	if err != nil {
 		return backend{}, &awsenv.SettingsError{Problems: leaves(err)}
 	}
 	back.store, back.now, back.close = store, store.Now, store.Close
 	if back.dlqURL, err = lookAround(ctx, c, back, table, q.log); err == nil {
+		if err := store.ReadClock(ctx); err != nil {
+			q.log.Warn("DynamoDB's clock could not be read; leases go by this machine's for now", "error", err)
+		}
 		return back, nil
 	}
 	if ctx.Err() == nil {

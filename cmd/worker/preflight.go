@@ -150,9 +150,7 @@ func (f *findings) permission(resource, action string, err error) {
 }
 
 // table looks at the table, and whether records can be read and written. The
-// write is over a version that no record has, so that it never happens. The
-// answers also tell the store how late it is, before the first lease is built
-// on this machine's clock.
+// write is over a version that no record has, so that it never happens.
 func (f *findings) table(ctx context.Context, c queueSettings, back backend, client *dynamodb.Client) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -27,14 +27,12 @@ func TestTheServicesClockCountsOnlyWhereOursIsWrong(t *testing.T) {
 		ahead time.Duration
 		wrong bool
 	}{
-		"equal":                       {0, false},
-		"within the skew margin":      {1900 * time.Millisecond, false},
-		"behind, within the margin":   {-1900 * time.Millisecond, false},
-		"a second beyond it":          {3100 * time.Millisecond, true},
-		"a second beyond it, behind":  {-4100 * time.Millisecond, true},
-		"an hour":                     {time.Hour, true},
-		"a time zone, the wrong way":  {-2 * time.Hour, true},
-		"half a century, a dead cell": {50 * 365 * 24 * time.Hour, true},
+		"equal":                      {0, false},
+		"within the skew margin":     {1900 * time.Millisecond, false},
+		"behind, within the margin":  {-1900 * time.Millisecond, false},
+		"a second beyond it":         {3100 * time.Millisecond, true},
+		"a second beyond it, behind": {-4100 * time.Millisecond, true},
+		"four minutes":               {4 * time.Minute, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -47,7 +45,7 @@ func TestTheServicesClockCountsOnlyWhereOursIsWrong(t *testing.T) {
 						t.Fatal(err)
 					}
 					off := time.Until(s.Now())
-					if want := tc.ahead; tc.wrong && (off < want-time.Second || off > want+time.Second) || !tc.wrong && off != 0 {
+					if want := tc.ahead; v >= 2 && tc.wrong && (off < want-time.Second || off > want+time.Second) || (v < 2 || !tc.wrong) && off != 0 {
 						t.Fatalf("off by %s, want about %s", off, want)
 					}
 					time.Sleep(137 * time.Millisecond) // virtual
@@ -131,7 +129,9 @@ func TestAnAnswerThatIsOvertakenTellsNoTime(t *testing.T) {
 		time.Sleep(2 * latency) // virtual
 		synctest.Wait()         // the answer is on its way
 		ahead = time.Minute     // our clock is set back
-		get()
+		if err := s.ReadClock(t.Context()); err != nil {
+			t.Error(err)
+		}
 		close(release)
 		synctest.Wait()
 		if off := time.Until(s.Now()); off < ahead-time.Second || off > ahead+time.Second {
@@ -146,7 +146,7 @@ func TestAClockThatIsSetRightIsTrustedAgain(t *testing.T) {
 		ahead := 10 * time.Second
 		s := newStore(t, dated(&ahead).client(), dynamo.Config{Table: "t", Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		for range 2 {
-			if _, err := s.Get(t.Context(), "test#a"); err != nil {
+			if err := s.ReadClock(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			ahead = 0
@@ -160,24 +160,80 @@ func TestAClockThatIsSetRightIsTrustedAgain(t *testing.T) {
 	})
 }
 
-// Most that a challenger ever hears are conflicts, and whether a lease has
-// lapsed is judged right after one.
-func TestAConflictTellsTheTimeToo(t *testing.T) {
+// One wrong Date (of a proxy, say) moves nothing, and neither do two.
+func TestWrongDates(t *testing.T) {
+	for name, tc := range map[string]struct {
+		wrong  int           // answers in a row that are off, among many that are right
+		by     time.Duration // how much
+		status int           // of those answers
+		moved  bool
+	}{
+		"one":                        {1, time.Minute, 200, false},
+		"one, behind":                {1, -time.Minute, 200, false},
+		"two":                        {2, time.Minute, 200, false},
+		"three":                      {3, time.Minute, 200, true},
+		"three, of errors":           {3, time.Minute, 500, false},
+		"three, of refusals":         {3, time.Minute, 400, false},
+		"more than five minutes":     {9, 5*time.Minute + 2*time.Second, 200, false},
+		"more than five, behind":     {9, -time.Hour, 200, false},
+		"half a century, no battery": {9, 50 * 365 * 24 * time.Hour, 200, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ahead := time.Duration(0)
+				w := dated(&ahead)
+				date := w.hook
+				w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+					resp, err := date(c, n, forward)
+					if ahead != 0 && tc.status != 200 {
+						failed := refuse(map[int]string{400: "ValidationException", 500: "InternalServerError"}[tc.status])
+						failed.Header.Set("Date", resp.Header.Get("Date"))
+						resp = failed
+					}
+					return resp, err
+				}
+				var log strings.Builder
+				s := newStore(t, w.client(), dynamo.Config{Table: "t", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				version := dedupe.Version(0)
+				swap := func(n int) {
+					for range n {
+						version++
+						_ = s.Swap(t.Context(), version-1, record("a", version)) // the clock is what counts here
+						time.Sleep(137 * time.Millisecond)                       // virtual
+					}
+				}
+				swap(50)
+				ahead = tc.by
+				swap(tc.wrong)
+				off := time.Until(s.Now())
+				if moved := off != 0; moved != tc.moved {
+					t.Errorf("off by %s", off)
+				}
+				if beyond := tc.by.Abs() > 5*time.Minute; strings.Count(log.String(), "level=ERROR") != map[bool]int{true: 1}[beyond] {
+					t.Errorf("logged:\n%s", log.String())
+				}
+			})
+		})
+	}
+}
+
+func TestReadClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for mode, batching := range modes {
-			w := &wire{hook: func(call, int, func() *http.Response) (*http.Response, error) {
-				resp := respond(http.StatusBadRequest, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",`+
-					`"Item":{"id":{"S":"test#a"},"format":{"N":"1"}}}`)
-				resp.Header.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat))
-				return resp, nil
-			}}
-			s := newStore(t, w.client(), dynamo.Config{Table: "t", Batch: batching, Logger: slog.New(slog.DiscardHandler)})
-			if _, conflict := errors.AsType[*dedupe.ConflictError](s.Swap(t.Context(), 1, record("a", 2))); !conflict {
-				t.Fatal("no conflict")
-			}
-			if off := time.Until(s.Now()); off > -time.Minute+time.Second || off < -time.Minute-time.Second {
-				t.Errorf("%s: off by %s", mode, off)
-			}
+		ahead := time.Minute
+		w := dated(&ahead)
+		s := newStore(t, w.client(), dynamo.Config{Table: "t", Logger: slog.New(slog.DiscardHandler)})
+		if err := s.ReadClock(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if off := time.Until(s.Now()); off < ahead-time.Second || off > ahead+time.Second {
+			t.Errorf("off by %s", off)
+		}
+		w.expectOps(t, "GetItem", "GetItem", "GetItem")
+		w.hook = func(call, int, func() *http.Response) (*http.Response, error) {
+			return refuse("AccessDeniedException"), nil
+		}
+		if err := s.ReadClock(t.Context()); !errors.Is(err, dynamo.ErrDenied) {
+			t.Errorf("got %v", err)
 		}
 	})
 }

@@ -20,10 +20,6 @@ var (
 	_ dedupe.EffectChecker = (*Store)(nil)
 )
 
-// commitTries is how often Commit sends one transaction before it leaves the
-// matter to its caller.
-const commitTries = 5
-
 // Commit implements [dedupe.Committer] by TransactWriteItems: next, and up to
 // 99 effects, each a [types.TransactWriteItem].
 //
@@ -31,7 +27,9 @@ const commitTries = 5
 // token, however often it is sent: DynamoDB applies it once. That holds for ten
 // minutes, and after that the record's own condition fails. What happened then,
 // or when the token was used with other parameters, is told by the record, so
-// both are a *[dedupe.ConflictError].
+// both are a *[dedupe.ConflictError]. A transaction that was throttled, or that met
+// another one, was not applied: the error is an ambiguous one, and the caller's
+// back-off the only one.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 func (s *Store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
@@ -40,19 +38,16 @@ func (s *Store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Reco
 	if err != nil {
 		return err
 	}
-	for try := 0; ; try++ {
-		err := s.transact(ctx, in)
-		if err == nil {
-			return nil
-		}
-		switch answer := judge(err); {
-		case answer.lost:
-			return s.lost(ctx, next.ID, answer.item)
-		case answer.effect != nil:
-			return s.effectFailed(ctx, old, next.ID, answer.effect)
-		case !answer.again, try == commitTries-1, pauses.Wait(ctx, try) != nil:
-			return classify("commit", next.ID, err)
-		}
+	if err = s.transact(ctx, in); err == nil {
+		return nil
+	}
+	switch answer := judge(err); {
+	case answer.lost:
+		return s.lost(ctx, next.ID, answer.item)
+	case answer.effect != nil:
+		return s.effectFailed(ctx, old, next.ID, answer.effect)
+	default:
+		return classify("commit", next.ID, err)
 	}
 }
 
@@ -103,20 +98,18 @@ func (s *Store) transact(ctx context.Context, in *dynamodb.TransactWriteItemsInp
 	sent := time.Now()
 	out, err := s.client.TransactWriteItems(ctx, in, once, sorted)
 	if err != nil {
-		s.clock.observeFailure(sent, err)
 		return err
 	}
 	s.clock.observe(sent, out.ResultMetadata)
 	return nil
 }
 
-// commitAnswer is what a failed transaction says: one of these, or nothing that
-// a further try could change.
+// commitAnswer is what a failed transaction says: one of these, or that the
+// operator has to act, or that the same request, sent again, will tell.
 type commitAnswer struct {
 	lost   bool // the record was not at its version, or nobody knows
 	item   item // of lost: the record as it was, when the answer carries it
 	effect *dedupe.EffectError
-	again  bool // busy, or nobody knows whether it was applied: the same request will tell
 }
 
 // judge reads a failed transaction's answer. The record's own reason goes
@@ -131,27 +124,25 @@ func judge(err error) commitAnswer {
 		case kindInvalid:
 			// The record alone was accepted when it was claimed.
 			return commitAnswer{effect: &dedupe.EffectError{Index: -1, Err: &notAcceptable{err}}}
-		case kindBusy, kindAmbiguous:
-			return commitAnswer{again: true}
 		default:
-			return commitAnswer{} // a table or a permission is missing: for the operator, not for the message
+			return commitAnswer{} // not for the message: busy, unknown, or a table or a permission is missing
 		}
 	}
 	reasons := cancelled.CancellationReasons
 	switch {
 	case len(reasons) == 0:
-		return commitAnswer{again: true}
+		return commitAnswer{}
 	case reasonKind(reasons[0]) == kindConflict:
 		return commitAnswer{lost: true, item: reasons[0].Item}
 	case reasonKind(reasons[0]) == kindBusy:
-		return commitAnswer{again: true} // whether the record is at its version, nobody has looked
+		return commitAnswer{} // whether the record is at its version, nobody has looked
 	}
 	for i, r := range reasons[1:] {
 		if k := reasonKind(r); k == kindConflict || k == kindInvalid {
 			return commitAnswer{effect: &dedupe.EffectError{Index: i, Err: &ReasonError{Reason: r}}}
 		}
 	}
-	return commitAnswer{again: true}
+	return commitAnswer{}
 }
 
 // reasonKind is what a reason means; "None" is kindAmbiguous.

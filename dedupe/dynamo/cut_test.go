@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -284,7 +283,7 @@ func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
 		case c.op != "BatchGetItem":
 			return forward(), nil
 		case n == 0:
-			return respond(200, `{"Responses":{"t":[`+found("a")+`]},"UnprocessedKeys":{"t":{"ConsistentRead":true,"Keys":[
+			return respond(200, `{"Responses":{"t":[`+found("a")+`]},"UnprocessedKeys":{"t":{"Keys":[
 				{"id":{"S":"test#b"}},{"id":{"S":"test#c"}}]}}}`), nil
 		default:
 			return respond(200, `{"Responses":{"t":[`+found("b")+`]},"UnprocessedKeys":{}}`), nil
@@ -311,6 +310,11 @@ func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
 	if got := w.carried("BatchGetItem"); !slices.Equal(got, []int{3, 2}) {
 		t.Errorf("batches of %v", got)
 	}
+	for _, c := range w.calls {
+		if c.op == "BatchGetItem" && !strings.Contains(string(c.body), `"ConsistentRead":true`) {
+			t.Errorf("the read is not strongly consistent: %s", c.body)
+		}
+	}
 }
 
 func TestWhereBatchReadsAreDeniedTheStoreReadsOneByOne(t *testing.T) {
@@ -336,43 +340,6 @@ func TestWhereBatchReadsAreDeniedTheStoreReadsOneByOne(t *testing.T) {
 	})
 	if n := len(w.carried("BatchGetItem")); n != 1 {
 		t.Errorf("%d batch reads", n)
-	}
-}
-
-func TestThrottlingOfASingleWriteIsRetriedAndIsNoVerdict(t *testing.T) {
-	for _, code := range []string{"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"} {
-		synctest.Test(t, func(t *testing.T) { // the SDK's pauses are long
-			w := &wire{hook: func(call, int, func() *http.Response) (*http.Response, error) { return refuse(code), nil }}
-			s := newStore(t, w.client(), dynamo.Config{Table: "t", Batch: dynamo.BatchOff, Timeout: time.Minute})
-			err := s.Swap(t.Context(), 0, record("a", 1))
-			_, lost := errors.AsType[*dedupe.ConflictError](err)
-			if err == nil || lost || errors.Is(err, dedupe.ErrUnavailable) || len(w.calls) < 2 {
-				t.Errorf("%s: %v after %d tries", code, err, len(w.calls))
-			}
-		})
-	}
-}
-
-// Another transaction has the item: nothing was written, and nobody has lost.
-func TestAConflictWithATransactionIsNoVerdict(t *testing.T) {
-	for mode, batching := range modes {
-		t.Run(mode, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := &wire{hook: onlyFirst("PutItem", func(call) (*http.Response, error) { return refuse("TransactionConflictException"), nil })}
-				s := newStore(t, w.client(), dynamo.Config{Table: "t", Batch: batching})
-				err := s.Swap(t.Context(), 0, record("a", 1))
-				if batching == dynamo.BatchOff && err != nil { // the SDK does not retry it: the guard does
-					if _, lost := errors.AsType[*dedupe.ConflictError](err); lost || errors.Is(err, dedupe.ErrUnavailable) {
-						t.Errorf("got %v", err)
-					}
-					err = s.Swap(t.Context(), 0, record("a", 1))
-				}
-				if err != nil {
-					t.Errorf("got %v", err)
-				}
-				w.expectOps(t, "PutItem", "PutItem")
-			})
-		})
 	}
 }
 

@@ -7,9 +7,9 @@
 // BatchExecuteStatement, up to 25 of them, and reads a BatchGetItem: a full
 // batch goes at once, and a partial one when no call is in flight, or when those
 // in flight take much longer than usual. A statement fails or succeeds on its
-// own. One that was throttled, refused or met a server error goes once more,
-// alone. A call without an answer is left to the guard, which recognises its own
-// writes. Where batches are refused while single writes succeed, the store goes
+// own. One that the server does not take in a batch goes once more, alone. What
+// was throttled, or has no answer, is left to the guard, which backs off and
+// recognises its own writes. Where batches are refused while single writes succeed, the store goes
 // over to single calls, logs one error and calls [Config.BatchRefused].
 // [BatchOff] is one call for each.
 //
@@ -23,8 +23,10 @@
 // # The table
 //
 // The table has one key, the string [AttrID], and its time to live on
-// [AttrTTL]; [CreateTable] makes such a table and [CheckTable] looks at one. Do
-// not use a global table: conditions hold within one Region only.
+// [AttrTTL]; [CreateTable] makes such a table and [CheckTable] looks at one. A
+// global table with multi-Region eventual consistency is refused: conditions hold
+// within one Region there. One with strong consistency works, but has neither time
+// to live nor transactions.
 //
 // Attributes that others add to an item do not survive: a PutItem replaces the
 // item and drops them, while a statement in a batch leaves them, and which of
@@ -35,6 +37,6 @@
 //
 // # Whose clock
 //
-// [Store.Now] is this machine's clock, or DynamoDB's where its answers show
+// [Store.Now] is this machine's clock, or DynamoDB's where several answers show
 // that ours is wrong by more than two seconds: use it as [dedupe.Config.Now].
 package dynamo

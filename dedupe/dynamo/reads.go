@@ -50,7 +50,6 @@ func (s *Store) getItem(ctx context.Context, id string) (item, error) {
 		ConsistentRead: aws.Bool(true),
 	})
 	if err != nil {
-		s.clock.observeFailure(sent, err)
 		return nil, classify("read", id, err)
 	}
 	s.clock.observe(sent, out.ResultMetadata)
@@ -114,7 +113,6 @@ func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, er
 		sent := time.Now()
 		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: pending})
 		if err != nil {
-			s.clock.observeFailure(sent, err)
 			return nil, err
 		}
 		s.clock.observe(sent, out.ResultMetadata)
@@ -123,13 +121,24 @@ func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, er
 				items[text(it[AttrID])] = it
 			}
 		}
-		if pending = out.UnprocessedKeys; len(pending) == 0 {
+		if pending = strongly(out.UnprocessedKeys); len(pending) == 0 {
 			return items, nil
 		}
 		if err := pauses.Wait(ctx, try); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// strongly has keys that come back unprocessed read by a strongly consistent read
+// again: the server need not repeat what the request said. After a conflict, an
+// older record would be written over in vain.
+func strongly(unprocessed map[string]types.KeysAndAttributes) map[string]types.KeysAndAttributes {
+	for table, keys := range unprocessed {
+		keys.ConsistentRead = aws.Bool(true)
+		unprocessed[table] = keys
+	}
+	return unprocessed
 }
 
 // lookup is a batch read that several conflicts of one call wait for.

@@ -33,7 +33,7 @@ type refusalScope uint8
 
 const (
 	refusedMember refusalScope = iota // its form may be wrong for this server
-	refusedCall                       // the whole call failed, or each of these members by a server error
+	refusedCall                       // one of its members may be at fault
 	refusedAction                     // no permission for batches, or no such operation
 )
 

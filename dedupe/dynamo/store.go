@@ -37,6 +37,12 @@ var (
 // DefaultTimeout is how long one call may take, the SDK's own retries included.
 const DefaultTimeout = 3 * time.Second
 
+// TimeoutFor returns the [Config.Timeout] of a store under a guard with the given
+// lease: a sixth of it, at most [DefaultTimeout]. A guard renews when a third of
+// the lease has passed. So a renewal that hangs is given up, and another one
+// answered, before the lease is in doubt.
+func TimeoutFor(lease time.Duration) time.Duration { return min(DefaultTimeout, lease/6) }
+
 // Batching says whether writes and reads may share a call.
 type Batching uint8
 
@@ -53,8 +59,8 @@ type Config struct {
 	Table string
 
 	// Timeout bounds one call of the store, with the SDK's own retries and the wait
-	// for a batch. At most a third of the guard's lease, see [dedupe.Bounded].
-	// Default 3s.
+	// for a batch. At most a third of the guard's lease, see [dedupe.Bounded];
+	// [TimeoutFor] gives one that suits a lease. Default 3s.
 	Timeout time.Duration
 
 	// Batch lets writes that wait at the same time share a call, and reads.
@@ -114,7 +120,10 @@ type Store struct {
 // makes no call and starts no goroutine.
 func New(client API, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	if err := cfg.validate(); client == nil || err != nil {
+		if client == nil {
+			err = errors.Join(errors.New("dynamo: client: must not be nil"), err)
+		}
 		return nil, err
 	}
 	s := &Store{client: client, cfg: cfg, clock: clock{logger: cfg.Logger}, statements: newStatements(cfg.Table)}

@@ -21,9 +21,20 @@ const createWait = 2 * time.Minute
 var (
 	// ErrWrongKey: the table's key is not the string "id".
 	ErrWrongKey = errors.New("table has the wrong key")
+	// ErrReplica: the table is replicated to other Regions with eventual
+	// consistency. A condition is judged by the item in one Region, so two Regions
+	// can let an attempt of one name start at once.
+	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
+	ErrReplica = errors.New("table is a replica of a global table with multi-Region eventual consistency")
 	// ErrNoTTL: records would never be removed. The store works all the same.
 	ErrNoTTL = errors.New("table has no time to live on " + AttrTTL)
 )
+
+// stronglyConsistent is what a table of multi-Region strong consistency is like: conditions
+// hold in all Regions, but it has neither time to live nor transactions.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
+const stronglyConsistent = "it is a replica of a global table with multi-Region strong consistency, " +
+	"which has neither time to live nor transactions: writes that handlers hand over are refused"
 
 // CreateTable creates a table for [New], billed by request and with its time to
 // live set, and waits until it is active. A table that exists is left as it is.
@@ -43,9 +54,9 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, table string) err
 	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: &table}, createWait); err != nil {
 		return fmt.Errorf("dynamo: wait for table %q: %w", table, err)
 	}
-	ttl, err := inspect(ctx, client, table)
-	if err != nil || ttl != "" {
-		return cmp.Or(err, checkTTL(table, ttl))
+	found, err := inspect(ctx, client, table)
+	if err != nil || found.ttl != "" || found.strong {
+		return cmp.Or(err, found.check(table))
 	}
 	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
 		TableName:               &table,
@@ -62,49 +73,59 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, table string) err
 }
 
 // CheckTable looks whether the store can work on a table. Errors wrap
-// [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied] or [ErrWrongKey]; or,
-// as a warning, [ErrNoTTL].
+// [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied], [ErrWrongKey] or
+// [ErrReplica]; or, as a warning, [ErrNoTTL].
 func CheckTable(ctx context.Context, client *dynamodb.Client, table string) error {
-	ttl, err := inspect(ctx, client, table)
+	found, err := inspect(ctx, client, table)
 	if err != nil {
 		return err
 	}
-	return checkTTL(table, ttl)
+	return found.check(table)
 }
 
-// checkTTL returns nil if ttl, the attribute that a table's time to live is on,
-// is the right one.
-func checkTTL(table, ttl string) error {
-	switch ttl {
-	case AttrTTL:
+// facts are what counts of a table that the store can work on.
+type facts struct {
+	ttl    string // the attribute that its time to live is on; empty: it has none
+	strong bool   // it is a replica of a global table of strong consistency
+}
+
+// check returns nil if the table's time to live is on the right attribute.
+func (f facts) check(table string) error {
+	switch {
+	case f.ttl == AttrTTL:
 		return nil
-	case "":
+	case f.strong:
+		return fmt.Errorf("dynamo: table %q: %w: %s", table, ErrNoTTL, stronglyConsistent)
+	case f.ttl == "":
 		return fmt.Errorf("dynamo: table %q: %w", table, ErrNoTTL)
 	default:
-		return fmt.Errorf("dynamo: table %q: %w: it is on %q", table, ErrNoTTL, ttl)
+		return fmt.Errorf("dynamo: table %q: %w: it is on %q", table, ErrNoTTL, f.ttl)
 	}
 }
 
-// inspect returns the attribute that the table's time to live is on, if any, or
-// an error when the store cannot work on the table.
-func inspect(ctx context.Context, client *dynamodb.Client, table string) (ttl string, err error) {
+// inspect looks at a table. It returns an error when the store cannot work on it.
+func inspect(ctx context.Context, client *dynamodb.Client, table string) (found facts, err error) {
 	out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
-		return "", classify("describe table", table, err)
+		return facts{}, classify("describe table", table, err)
 	}
 	if !hasKey(out.Table) {
-		return "", fmt.Errorf("dynamo: table %q: %w: want the partition key %q of type S alone: %w",
+		return facts{}, fmt.Errorf("dynamo: table %q: %w: want the partition key %q of type S alone: %w",
 			table, ErrWrongKey, AttrID, dedupe.ErrUnavailable)
+	}
+	found.strong = out.Table.MultiRegionConsistency == types.MultiRegionConsistencyStrong
+	if replicated := len(out.Table.Replicas) > 0 || out.Table.GlobalTableVersion != nil; replicated && !found.strong {
+		return facts{}, fmt.Errorf("dynamo: table %q: %w: use a table of one Region: %w", table, ErrReplica, dedupe.ErrUnavailable)
 	}
 	described, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &table})
 	if err != nil {
-		return "", classify("describe time to live of table", table, err)
+		return facts{}, classify("describe time to live of table", table, err)
 	}
 	if d := described.TimeToLiveDescription; d != nil &&
 		(d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
-		return aws.ToString(d.AttributeName), nil
+		found.ttl = aws.ToString(d.AttributeName)
 	}
-	return "", nil
+	return found, nil
 }
 
 func hasKey(t *types.TableDescription) bool {

@@ -3,6 +3,7 @@ package dynamo_test
 import (
 	"crypto/rand"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -116,9 +117,42 @@ func TestAMissingTableIsNamed(t *testing.T) {
 
 func TestEveryProblemOfASettingIsNamed(t *testing.T) {
 	_, err := dynamo.New(nil, dynamo.Config{Timeout: -1, Batch: 7})
-	for _, want := range []string{`Table ""`, "Timeout -1ns", "Batch 7"} {
+	for _, want := range []string{"client: must not be nil", `Table ""`, "Timeout -1ns", "Batch 7"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}
+	}
+}
+
+func TestCheckTable_replicas(t *testing.T) {
+	const replicas = `,"Replicas":[{"RegionName":"eu-west-1","ReplicaStatus":"ACTIVE"}]`
+	for name, tc := range map[string]struct {
+		described string // of the table, beside its key
+		ttl       string // its status
+		want      error
+		says      string
+	}{
+		"none":                 {"", "ENABLED", nil, ""},
+		"eventual":             {replicas + `,"GlobalTableVersion":"2019.11.21"`, "ENABLED", dynamo.ErrReplica, "one Region"},
+		"eventual, told":       {replicas + `,"MultiRegionConsistency":"EVENTUAL"`, "ENABLED", dynamo.ErrReplica, "one Region"},
+		"of the first version": {`,"GlobalTableVersion":"2017.11.29"`, "ENABLED", dynamo.ErrReplica, "one Region"},
+		"strong":               {replicas + `,"MultiRegionConsistency":"STRONG"`, "DISABLED", dynamo.ErrNoTTL, "transactions"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &wire{hook: func(c call, _ int, _ func() *http.Response) (*http.Response, error) {
+				if c.op == "DescribeTimeToLive" {
+					return respond(200, `{"TimeToLiveDescription":{"TimeToLiveStatus":"`+tc.ttl+`","AttributeName":"expires_at"}}`), nil
+				}
+				return respond(200, `{"Table":{"TableStatus":"ACTIVE","KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],`+
+					`"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}]`+tc.described+`}}`), nil
+			}}
+			err := dynamo.CheckTable(t.Context(), w.client(), "t")
+			if !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("got %v", err)
+			}
+			if refused := errors.Is(err, dedupe.ErrUnavailable); refused != errors.Is(tc.want, dynamo.ErrReplica) {
+				t.Errorf("refused: %v, %v", refused, err)
+			}
+		})
 	}
 }

@@ -21,6 +21,9 @@ import (
 // errCut is what a client sees of a connection that breaks.
 var errCut = errors.New("connection reset by peer")
 
+// errHang, of a hook, has the call hang until its context ends.
+var errHang = errors.New("no answer")
+
 // call is one request on the wire.
 type call struct {
 	op   string // PutItem, say
@@ -112,6 +115,10 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 		return resp, failed
 	}
 	resp, err := w.hook(c, n, forward)
+	if errors.Is(err, errHang) {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
 	return resp, errors.Join(err, failed)
 }
 

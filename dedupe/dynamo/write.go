@@ -58,7 +58,7 @@ func unchangedSince(old dedupe.Version) (expression.Expression, error) {
 
 // putItem makes the one call of a single write. Where the condition fails, the
 // error carries the item.
-func (s *Store) putItem(ctx context.Context, w *write, options ...func(*dynamodb.Options)) error {
+func (s *Store) putItem(ctx context.Context, w *write) error {
 	condition, err := unchangedSince(w.old)
 	if err != nil {
 		return err
@@ -71,16 +71,15 @@ func (s *Store) putItem(ctx context.Context, w *write, options ...func(*dynamodb
 		ExpressionAttributeNames:            condition.Names(),
 		ExpressionAttributeValues:           condition.Values(),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}, options...)
+	}, once)
 	if err != nil {
-		s.clock.observeFailure(sent, err)
 		return err
 	}
 	s.clock.observe(sent, out.ResultMetadata)
 	return nil
 }
 
-// put is a single write: one PutItem, under the SDK's own retries.
+// put is a single write: one PutItem.
 func (s *Store) put(ctx context.Context, w *write) error {
 	err := s.putItem(ctx, w)
 	switch {

@@ -29,7 +29,7 @@ type outcome struct {
 	verdict verdict
 	item    item     // of a conflict that came with it
 	lookup  *lookup  // where to find that of one that did not
-	refusal *refusal // of again: why, unless it was throttled
+	refusal *refusal // of again: why
 }
 
 type verdict uint8
@@ -37,7 +37,7 @@ type verdict uint8
 const (
 	written  verdict = iota
 	conflict         // the item, or where to look it up, is in the outcome
-	again            // to be sent once more, alone: throttled or refused
+	again            // to be sent once more, alone: the server does not take it in a batch
 )
 
 // viaBatch hands w to the batching writer. A write that has to be sent again
@@ -66,16 +66,10 @@ func (s *Store) viaBatch(ctx context.Context, w *write) error {
 	}
 }
 
-// writeAgain writes w alone after a batch. was says why it was refused there; nil:
-// it was throttled.
+// writeAgain writes w alone after a batch. was says why it was refused there.
 func (s *Store) writeAgain(ctx context.Context, w *write, was *refusal) error {
-	if was == nil || kindOf(was.err) == kindAmbiguous { // waiting helps
-		if err := pauses.Wait(ctx, 0); err != nil {
-			return classify("write", w.id, err)
-		}
-	}
 	err := s.put(ctx, w)
-	if was != nil && accepted(err) && s.refusals.acceptedAlone(was) {
+	if accepted(err) && s.refusals.acceptedAlone(was) {
 		s.writeSingly(was.err)
 	}
 	return err
@@ -128,12 +122,11 @@ func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 	sent := time.Now()
 	out, err := s.client.BatchExecuteStatement(ctx, in, options...)
 	if err != nil {
-		s.clock.observeFailure(sent, err)
 		return s.refusedAll(len(writes), err)
 	}
 	s.clock.observe(sent, out.ResultMetadata)
 	answers := make([]batch.Answer[outcome], len(writes))
-	failed := &refusal{err: errMemberFailed, scope: refusedCall}
+	executed, failed := 0, 0
 	var missing []string
 	for i := range answers {
 		if i >= len(out.Responses) {
@@ -141,13 +134,20 @@ func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 			continue
 		}
 		f := writes[i].form()
-		answers[i] = statementAnswer(f, out.Responses[i].Error, failed)
-		if answer := answers[i]; answer.Err == nil && answer.Value.verdict != again {
+		answers[i] = statementAnswer(f, out.Responses[i].Error)
+		switch answer := answers[i]; {
+		case answer.Err == nil && answer.Value.verdict != again:
+			executed++
 			s.refusals.acceptedInBatch(f)
+		case kindOf(answer.Err) == kindAmbiguous && answer.Err != nil:
+			failed++
 		}
 		if answers[i].Value.verdict == conflict && len(answers[i].Value.item) == 0 {
 			missing = append(missing, writes[i].id)
 		}
+	}
+	if executed == 0 && failed > 0 {
+		s.refusals.callFailed()
 	}
 	if len(missing) > 0 {
 		s.lookUpConflicts(answers, missing)
@@ -184,7 +184,7 @@ func (s *Store) lookUpConflicts(answers []batch.Answer[outcome], ids []string) {
 // sendOne is a batch of one: the call of a single write, so that a lone message
 // pays for no statement.
 func (s *Store) sendOne(ctx context.Context, w *write) batch.Answer[outcome] {
-	err := s.putItem(ctx, w, once)
+	err := s.putItem(ctx, w)
 	if err == nil {
 		return batch.Answer[outcome]{Value: outcome{verdict: written}}
 	}
@@ -195,8 +195,6 @@ func (s *Store) sendOne(ctx context.Context, w *write) batch.Answer[outcome] {
 			out.lookup = s.lookUp([]string{w.id})
 		}
 		return batch.Answer[outcome]{Value: out}
-	case kindBusy:
-		return batch.Answer[outcome]{Value: outcome{verdict: again}}
 	default:
 		return batch.Answer[outcome]{Err: err}
 	}
@@ -221,14 +219,8 @@ func refused(why *refusal) batch.Answer[outcome] {
 	return batch.Answer[outcome]{Value: outcome{verdict: again, refusal: why}}
 }
 
-// errMemberFailed is the answer to a member that met a server error.
-var errMemberFailed = &smithy.GenericAPIError{
-	Code: string(types.BatchStatementErrorCodeEnumInternalServerError), Message: "a statement of a batch failed",
-}
-
 // statementAnswer is the answer to one write of a call that was accepted.
-// serverError is the refusal that all members share which met a server error.
-func statementAnswer(f form, failed *types.BatchStatementError, serverError *refusal) batch.Answer[outcome] {
+func statementAnswer(f form, failed *types.BatchStatementError) batch.Answer[outcome] {
 	if failed == nil {
 		return batch.Answer[outcome]{Value: outcome{verdict: written}}
 	}
@@ -236,10 +228,6 @@ func statementAnswer(f form, failed *types.BatchStatementError, serverError *ref
 	switch k := kindOf(err); {
 	case k == kindConflict:
 		return batch.Answer[outcome]{Value: outcome{verdict: conflict, item: failed.Item}}
-	case k == kindBusy:
-		return batch.Answer[outcome]{Value: outcome{verdict: again}}
-	case failed.Code == types.BatchStatementErrorCodeEnumInternalServerError:
-		return refused(serverError)
 	case k == kindInvalid:
 		return refused(&refusal{err: err, scope: refusedMember, form: f})
 	case k == kindDenied:
@@ -257,9 +245,11 @@ func conflicting(err error) item {
 	return nil
 }
 
-// once turns the SDK's retries off: they would hold up a whole batch for one
-// throttled statement, and send again what was applied.
+// once turns the SDK's retries off. They would hold up a whole batch for one
+// throttled statement, and send again what was applied. Whoever writes a record
+// tries again anyway, and one back-off is enough: a guard's or an operator's
+// knows the lease and what is at stake.
 func once(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
 
-// pauses are the pauses between two tries.
+// pauses are the pauses between two tries at the keys that a batch read left out.
 var pauses = backoff.Policy{First: 25 * time.Millisecond, Max: 800 * time.Millisecond}

@@ -133,10 +133,13 @@ func CheckName(name string) error {
 func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
 
 // CheckScope returns nil when scope can prefix a name: 1 to [MaxScopeBytes] bytes
-// without the separator '#'.
+// of UTF-8 without the separator '#'.
 func CheckScope(scope string) error {
 	if scope == "" || strings.Contains(scope, "#") {
 		return fmt.Errorf("bad scope %q: must not be empty or contain '#'", scope)
+	}
+	if !utf8.ValidString(scope) {
+		return fmt.Errorf("bad scope %q: is not valid UTF-8", scope)
 	}
 	if len(scope) > MaxScopeBytes {
 		return fmt.Errorf("bad scope %.20q...: has %d bytes, more than %d", scope, len(scope), MaxScopeBytes)

@@ -83,7 +83,7 @@ func (k *inDynamoDB) open(p *process) (dedupe.Store, func() time.Time, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p.prime = func(ctx context.Context) { _, _ = s.Get(ctx, "clock") } // as the worker does
+	p.prime = func(ctx context.Context) { _ = s.ReadClock(ctx) } // as the worker does
 	return s, func() time.Time { return s.Now().Add(k.w.off(p.host)) }, nil
 }
 
