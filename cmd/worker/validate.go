@@ -12,6 +12,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/target"
@@ -129,7 +130,7 @@ func (c queueSettings) partProblems() []error {
 	queueURL := cmp.Or(c.QueueURL, localQueue)
 	scope, err := c.scope(queueURL)
 	errs := []error{err}
-	_, err = dedupe.New[dedupe.Payload](nil, c.guardConfig(scope, nil))
+	_, err = dedupe.New[dedupe.Payload](memstore.New(), c.guardConfig(scope, nil))
 	errs = append(errs, err)
 	_, err = consumer.New(nil, unused, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
 	errs = append(errs, err)
