@@ -1,9 +1,10 @@
-package dedupe_test
+package history_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -20,6 +21,9 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
+
+// errNetwork is the error of a call whose answer is lost.
+var errNetwork = errors.New("network")
 
 // The specification below is the prose of the package documentation, as a
 // sequential machine for one name. It knows nothing of Step, records, versions
@@ -320,9 +324,9 @@ func record(t *testing.T, seed uint64) []porcupine.Operation {
 		var calls, workers sync.WaitGroup
 		for id := range 4 {
 			u := &unreliable{Store: store, calls: &calls, rnd: rand.New(rand.NewPCG(seed, uint64(id+10)))}
-			b := setup()
-			b.cfg.MaxAttempts, b.cfg.CacheAge = 1000, -1
-			g, err := dedupe.New[string](u, b.cfg)
+			g, err := dedupe.New[string](u, dedupe.Config{
+				Scope: "q", MaxAttempts: 1000, CacheAge: -1, Logger: slog.New(slog.DiscardHandler),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -348,7 +352,7 @@ func record(t *testing.T, seed uint64) []porcupine.Operation {
 	return rec.history
 }
 
-func TestConcurrentHistoriesFollowThePromise(t *testing.T) {
+func TestHistories(t *testing.T) {
 	operations := map[string]int{}
 	for seed := range testutil.N(t, 60) {
 		history := record(t, uint64(seed))
@@ -371,7 +375,7 @@ func TestConcurrentHistoriesFollowThePromise(t *testing.T) {
 	}
 	t.Log(operations)
 	for _, kind := range []string{"opDone lost", "opDone unsure", "opClaim unsure", "opClaim held", "opEnd "} {
-		if operations["dedupe_test."+kind] == 0 && testutil.N(t, 60) >= 60 {
+		if operations["history_test."+kind] == 0 && testutil.N(t, 60) >= 60 {
 			t.Errorf("no history has %q: %v", kind, operations)
 		}
 	}
