@@ -58,9 +58,15 @@ func TestProgress(t *testing.T) {
 // A target's "not now" costs no receive, and nothing is given up for it.
 func testRefusal(t *testing.T) {
 	for seed := range testutil.N(t, 5) {
-		r := simulate(t, troubled(uint64(seed), Trouble{Admits: 10}, func(p *Plan) { p.Names, p.MaxReceives, p.MaxAttempts = 200, 1, 1 }), Run)
+		r := simulate(t, troubled(uint64(seed), Trouble{Admits: 10}, func(p *Plan) {
+			p.Names, p.MaxReceives, p.MaxAttempts, p.Concurrency = 200, 1, 1, 50
+			p.Chaos, p.Bursts = 2*time.Minute, true
+		}), Run)
 		if len(r.Violations) > 0 {
 			save(t, r)
+		}
+		if r.Faults["trouble: refusal"] == 0 {
+			t.Errorf("seed %d: nothing was refused", seed)
 		}
 		if s := r.Stats; s.Deliveries != r.Plan.Messages || s.DeadLetters+s.SQSMoved > 0 {
 			t.Errorf("seed %d: %d deliveries of %d messages, %d dead-lettered, %d by SQS", seed, s.Deliveries, r.Plan.Messages, s.DeadLetters, s.SQSMoved)
