@@ -98,7 +98,8 @@ func New[R any](cfg aws.Config, c Config, work func(context.Context, Message) (R
 		return nil, fmt.Errorf("sqsonce: Pool.QueueURL %q: is not QueueURL %q", c.Pool.QueueURL, url)
 	}
 	var errs []error
-	if held, bound := c.Guard.LeaseTime(), c.Pool.LeaseBound(); held > bound {
+	guarding := c.Guard.WithDefaults()
+	if held, bound := guarding.Lease+guarding.Skew, c.Pool.LeaseBound(); held > bound {
 		errs = append(errs, fmt.Errorf("Guard.Lease + Guard.Skew %s: must not exceed %s, what Pool.Visibility leaves after a heartbeat", held, bound))
 	}
 	if work == nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 	"github.com/sqsonce/sqsonce/names"
@@ -234,7 +235,7 @@ func TestNamer(t *testing.T) {
 		w.send("a", nil)
 		w.run(worker.Run)
 		w.want("a")
-		if _, err := w.store.Get(t.Context(), dedupe.RecordID("orders", "a")); err != nil {
+		if _, err := w.store.Get(t.Context(), protocol.RecordID("orders", "a")); err != nil {
 			t.Errorf("the queue's name is not the scope: %v", err)
 		}
 	})
@@ -383,7 +384,7 @@ func TestNamesAgreeWithGuard(t *testing.T) {
 		"", "a", "häuser/ü #1", strings.Repeat("x", names.MaxBytes), strings.Repeat("x", names.MaxBytes+1),
 		"a\nb", "a\x7f", "a\u0085", "\xff", "\u00a0",
 	} {
-		if a, b := names.Check(name), dedupe.CheckName(name); (a == nil) != (b == nil) {
+		if a, b := names.Check(name), protocol.CheckName(name); (a == nil) != (b == nil) {
 			t.Errorf("%.20q: names says %v, dedupe %v", name, a, b)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/stack"
 )
 
@@ -63,12 +64,12 @@ func BenchmarkDo(b *testing.B) {
 }
 
 func BenchmarkStep(b *testing.B) {
-	terms := dedupe.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: time.Hour, MaxAttempts: 5}
-	claim := dedupe.Claim{Now: time.Now(), Owner: dedupe.Token{1}, Terms: terms, ID: "q#n", Name: "n"}
+	terms := protocol.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: time.Hour, MaxAttempts: 5}
+	claim := protocol.Claim{Now: time.Now(), Owner: protocol.Token{1}, Terms: terms, ID: "q#n", Name: "n"}
 	b.ReportAllocs()
 	for b.Loop() {
-		r, _ := dedupe.Step(dedupe.Record{}, claim)
-		if _, v := dedupe.Step(r, dedupe.Complete{Now: claim.Now, Owner: claim.Owner, Terms: terms}); v != dedupe.VerdictApply {
+		r, _ := protocol.Step(protocol.Record{}, claim)
+		if _, v := protocol.Step(r, protocol.Complete{Now: claim.Now, Owner: claim.Owner, Terms: terms}); v != protocol.VerdictApply {
 			b.Fatal(v)
 		}
 	}

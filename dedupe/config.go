@@ -10,16 +10,16 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Defaults of [Config].
+// Defaults of [Config]; see [Config.WithDefaults].
 const (
-	DefaultLease       = 30 * time.Second
-	DefaultSkew        = 2 * time.Second
-	DefaultWindow      = 720 * time.Hour
-	DefaultMaxAttempts = 5
-	DefaultMaxResult   = 4 << 10
-	DefaultSettle      = 3 * time.Second
-	DefaultCacheAge    = time.Minute
-	DefaultCacheBytes  = 16 << 20
+	defaultLease       = 30 * time.Second
+	defaultSkew        = 2 * time.Second
+	defaultWindow      = 720 * time.Hour
+	defaultMaxAttempts = 5
+	defaultMaxResult   = 4 << 10
+	defaultSettle      = 3 * time.Second
+	defaultCacheAge    = time.Minute
+	defaultCacheBytes  = 16 << 20
 )
 
 // Bounds that Config is checked against.
@@ -108,21 +108,16 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// LeaseTime returns how long a crashed worker holds a name: Lease + Skew.
-func (c Config) LeaseTime() time.Duration {
-	return cmp.Or(c.Lease, DefaultLease) + max(0, cmp.Or(c.Skew, DefaultSkew))
-}
-
-// withDefaults returns a copy of c with the defaults filled in.
-func (c Config) withDefaults() Config {
-	c.Lease = cmp.Or(c.Lease, DefaultLease)
-	c.Skew = max(0, cmp.Or(c.Skew, DefaultSkew))
-	c.Window = cmp.Or(c.Window, DefaultWindow)
-	c.MaxAttempts = cmp.Or(c.MaxAttempts, DefaultMaxAttempts)
-	c.MaxResult = cmp.Or(c.MaxResult, DefaultMaxResult)
-	c.Settle = cmp.Or(c.Settle, DefaultSettle)
-	c.CacheAge = max(0, cmp.Or(c.CacheAge, DefaultCacheAge))
-	c.CacheBytes = cmp.Or(c.CacheBytes, DefaultCacheBytes)
+// WithDefaults returns a copy of c with the defaults filled in, as [New] uses it.
+func (c Config) WithDefaults() Config {
+	c.Lease = cmp.Or(c.Lease, defaultLease)
+	c.Skew = max(0, cmp.Or(c.Skew, defaultSkew))
+	c.Window = cmp.Or(c.Window, defaultWindow)
+	c.MaxAttempts = cmp.Or(c.MaxAttempts, defaultMaxAttempts)
+	c.MaxResult = cmp.Or(c.MaxResult, defaultMaxResult)
+	c.Settle = cmp.Or(c.Settle, defaultSettle)
+	c.CacheAge = max(0, cmp.Or(c.CacheAge, defaultCacheAge))
+	c.CacheBytes = cmp.Or(c.CacheBytes, defaultCacheBytes)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -20,7 +20,7 @@ const MaxEffects = 99
 //
 // It returns an error when ctx belongs to no running attempt, the store is no
 // [Committer], the attempt has ended, there are [MaxEffects] already, or the
-// store says that it cannot commit it (see [EffectChecker]). Safe for
+// store says that it cannot commit it (see [Committer]). Safe for
 // concurrent use; the order is that of the calls.
 func AddEffect(ctx context.Context, effect any) error {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
@@ -44,10 +44,8 @@ func (e *effects) add(effect any) error {
 	if e.committer == nil {
 		return errors.New("dedupe: add effect: the store has no transactions")
 	}
-	if c, ok := e.committer.(EffectChecker); ok {
-		if err := c.CheckEffect(e.recordID, effect); err != nil {
-			return fmt.Errorf("dedupe: add effect: %w", err)
-		}
+	if err := e.committer.CheckEffect(e.recordID, effect); err != nil {
+		return fmt.Errorf("dedupe: add effect: %w", err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

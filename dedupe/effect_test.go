@@ -13,6 +13,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // increment is the effect that is wrong when applied twice.
@@ -64,7 +65,7 @@ func unanswered(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (s *scripted) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (s *scripted) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	switch {
 	case s.dead:
 		return errCrashed
@@ -75,7 +76,7 @@ func (s *scripted) Swap(ctx context.Context, old dedupe.Version, next dedupe.Rec
 	return s.Store.Swap(ctx, old, next)
 }
 
-func (s *scripted) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+func (s *scripted) Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error {
 	if s.dead {
 		return errCrashed
 	}
@@ -194,7 +195,7 @@ func commitUnder(t *testing.T, write memstore.Write, script []fault) {
 		if n := b.store.Value("count"); n != 1 {
 			t.Errorf("after %v the counter is %v", script, n)
 		}
-		if r := b.record(t); r.Status != dedupe.Completed {
+		if r := b.record(t); r.Status != protocol.Completed {
 			t.Errorf("after %v the record is %s", script, r.Status)
 		}
 	})
@@ -219,8 +220,8 @@ func TestAFailedConditionComesBackAsThat(t *testing.T) {
 	boom := errors.New("no stock left")
 	for name, tc := range map[string]struct {
 		err    error
-		status dedupe.Status
-	}{"TriedAgain": {boom, dedupe.Retrying}, "ForGood": {permanent{}, dedupe.Rejected}} {
+		status protocol.Status
+	}{"TriedAgain": {boom, protocol.Retrying}, "ForGood": {permanent{}, protocol.Rejected}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := setup()
@@ -248,16 +249,16 @@ func TestAConditionThatFailsOnceItsCommitWasAppliedIsACompletion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var apply func()
-		b.store.before = func(r dedupe.Record) error {
+		b.store.before = func(r protocol.Record) error {
 			switch r.Status {
-			case dedupe.Completed:
+			case protocol.Completed:
 				apply = func() {
 					if err := b.store.Store.Swap(t.Context(), r.Fence, r); err != nil {
 						t.Error(err)
 					}
 				}
 				return &dedupe.EffectError{Err: errNetwork}
-			case dedupe.Retrying:
+			case protocol.Retrying:
 				apply()
 			default: // the claim
 			}
@@ -266,7 +267,7 @@ func TestAConditionThatFailsOnceItsCommitWasAppliedIsACompletion(t *testing.T) {
 		if _, err := b.guard(t).Do(t.Context(), key, returns("done", nil)); err != nil {
 			t.Error(err)
 		}
-		if r := b.record(t); r.Status != dedupe.Completed {
+		if r := b.record(t); r.Status != protocol.Completed {
 			t.Errorf("record %s", r.Status)
 		}
 	})

@@ -22,6 +22,10 @@ var (
 	// refused; the work was not started, or its outcome could not be recorded.
 	ErrUnavailable = errors.New("store unavailable")
 
+	// ErrBadName is wrapped by the error for a name that cannot be one; see
+	// [protocol.CheckName].
+	ErrBadName = protocol.ErrBadName
+
 	// ErrUnreadable is wrapped when the stored record was written by a newer
 	// release, or by something else. The message must be left in place.
 	ErrUnreadable = errors.New("record not readable by this release")
@@ -77,7 +81,8 @@ func (e *MismatchError) Permanent() bool { return true }
 func (e *MismatchError) Reason() string { return "mismatch" }
 
 // RejectedError says that the name has failed for good: now, when Err is set,
-// or earlier.
+// or earlier. A name is also rejected when its last attempt ends without an outcome,
+// because its worker died, for example.
 type RejectedError struct {
 	Name     string // the name
 	Attempts int    // attempts counted
@@ -85,6 +90,12 @@ type RejectedError struct {
 	Err      error  // the handler's error, when this attempt was the one rejected
 	why      string
 }
+
+// Why a name was rejected, other than by a permanent error.
+const (
+	whyUsedUp  = "attempts used up"
+	whyStopped = "stopped"
+)
 
 // Error implements error.
 func (e *RejectedError) Error() string {
@@ -108,28 +119,6 @@ func (e *RejectedError) Reason() string {
 	}
 	return "rejected"
 }
-
-// ExhaustedError says that all attempts have been used up, the last one
-// without leaving an outcome (its worker died, for example).
-type ExhaustedError struct {
-	Name     string // the name
-	Attempts int    // attempts counted
-	Text     string // the last recorded failure; may be empty
-}
-
-// Error implements error.
-func (e *ExhaustedError) Error() string {
-	return fmt.Sprintf("%q has used up %d attempts: %s", e.Name, e.Attempts, e.Text)
-}
-
-// Permanent reports true.
-func (e *ExhaustedError) Permanent() bool { return true }
-
-// AttemptsCounted returns Attempts.
-func (e *ExhaustedError) AttemptsCounted() int { return e.Attempts }
-
-// Reason names the error in a dead-letter queue.
-func (e *ExhaustedError) Reason() string { return "attempts used up" }
 
 // UnknownOutcomeError says that nobody knows whether the work was done, and
 // that it is not run again without an operator's word.

@@ -27,7 +27,7 @@ type engine struct {
 
 // New returns a guard over s, or an error that lists everything wrong with s and cfg.
 func New[R any](s Store, cfg Config) (*Guard[R], error) {
-	cfg = cfg.withDefaults()
+	cfg = cfg.WithDefaults()
 	if err := errors.Join(cfg.validate(), checkStore(s, cfg.Lease)); err != nil {
 		return nil, fmt.Errorf("dedupe: %w", err)
 	}
@@ -98,19 +98,19 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 // The context of fn carries an [Attempt] and is cancelled with cause
 // [ErrLeaseLost] when the lease cannot be renewed in time, before anybody else
 // may start. When ctx itself is cancelled, fn should return soon: the outcome
-// is recorded for [Config.Settle] more. Until then the outcome is tried to be
-// recorded for as long as nobody else holds the name, up to 12 hours.
+// may be recorded for [Config.Settle] more. Until then Do tries to record the
+// outcome, and renews the lease, for as long as no other attempt holds the name, up
+// to 12 hours.
 //
 // A panic of fn is recorded as a failure, and then returned as an error, or
 // raised again (see [Config.Repanic]).
 //
 // Errors: fn's own, wrapped, when the name will be tried again (it has the method
 // Deferred when the work may still run elsewhere, see [failure.StillRunning]);
-// *[RejectedError] when it will not; *[InProgressError], *[MismatchError],
-// *[ExhaustedError] and *[UnknownOutcomeError] when fn did not run (or, the
-// last, was parked); *[EffectError] when a write handed to [AddEffect] failed;
-// errors wrapping [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] and
-// [protocol.ErrBadName].
+// *[RejectedError] when it will not; *[InProgressError] and *[MismatchError] when fn
+// did not run; *[UnknownOutcomeError] when it did not run, or was parked;
+// *[EffectError] when a write handed to [AddEffect] failed; errors wrapping
+// [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] and [ErrBadName].
 func (g *Guard[R]) Do(ctx context.Context, key Key, fn func(context.Context) (R, error)) (Result[R], error) {
 	var value R
 	rec, ran, err := g.e.do(ctx, key, func(ctx context.Context) (output, error) {

@@ -13,21 +13,22 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // faulty is a store that asks before and after each write what to do.
 type faulty struct {
 	*memstore.Store
 	mu     sync.Mutex
-	before func(next dedupe.Record) error // an error: the write does not happen
-	after  func(next dedupe.Record) error // an error: it has happened, but the answer is lost
+	before func(next protocol.Record) error // an error: the write does not happen
+	after  func(next protocol.Record) error // an error: it has happened, but the answer is lost
 }
 
-func (f *faulty) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (f *faulty) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	return f.Commit(ctx, old, next, nil)
 }
 
-func (f *faulty) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+func (f *faulty) Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error {
 	f.mu.Lock()
 	before, after := f.before, f.after
 	f.mu.Unlock()
@@ -71,7 +72,7 @@ func (b *bench) guard(t *testing.T) *dedupe.Guard[string] {
 	return g
 }
 
-func (b *bench) record(t *testing.T) dedupe.Record {
+func (b *bench) record(t *testing.T) protocol.Record {
 	t.Helper()
 	r, err := b.store.Get(t.Context(), "q#order-17")
 	if err != nil {
@@ -98,7 +99,7 @@ func TestACompletedNameIsReplayedAndNotRunAgain(t *testing.T) {
 		if err != nil || !again.Replayed || again.Value != "done" {
 			t.Fatalf("again: %+v, %v", again, err)
 		}
-		if r := b.record(t); r.Status != dedupe.Completed || r.Attempts != 1 || string(r.Result) != `"done"` {
+		if r := b.record(t); r.Status != protocol.Completed || r.Attempts != 1 || string(r.Result) != `"done"` {
 			t.Errorf("record: %+v", r)
 		}
 	})
@@ -185,7 +186,7 @@ func TestAHandlerIsCancelledBeforeItsLeaseEnds(t *testing.T) {
 				b := setup()
 				start := time.Now()
 				var running atomic.Bool
-				b.store.before = func(dedupe.Record) error {
+				b.store.before = func(protocol.Record) error {
 					if !running.Load() {
 						return nil
 					}
@@ -234,8 +235,8 @@ func TestATakenOverAttemptLosesAndLeavesItsMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var cut atomic.Bool
-		b.store.before = func(r dedupe.Record) error {
-			if cut.Load() && r.Status == dedupe.InProgress && r.Version != r.Fence { // a renewal
+		b.store.before = func(r protocol.Record) error {
+			if cut.Load() && r.Status == protocol.InProgress && r.Version != r.Fence { // a renewal
 				return errNetwork
 			}
 			return nil
@@ -259,12 +260,12 @@ func TestATakenOverAttemptLosesAndLeavesItsMessage(t *testing.T) {
 }
 
 func TestALostAnswerIsRecognisedAsOurs(t *testing.T) {
-	for _, status := range []dedupe.Status{dedupe.InProgress, dedupe.Completed, dedupe.Retrying, dedupe.Rejected} {
+	for _, status := range []protocol.Status{protocol.InProgress, protocol.Completed, protocol.Retrying, protocol.Rejected} {
 		t.Run(string(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := setup()
 				lost := false
-				b.store.after = func(r dedupe.Record) error {
+				b.store.after = func(r protocol.Record) error {
 					if r.Status == status && !lost {
 						lost = true
 						return errNetwork
@@ -273,9 +274,9 @@ func TestALostAnswerIsRecognisedAsOurs(t *testing.T) {
 				}
 				var fail error
 				switch status {
-				case dedupe.Retrying:
+				case protocol.Retrying:
 					fail = errors.New("try again")
-				case dedupe.Rejected:
+				case protocol.Rejected:
 					fail = permanent{}
 				default: // it succeeds
 				}
@@ -339,7 +340,7 @@ func TestAStopReleasesTheAttemptUncounted(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		if r := b.record(t); r.Status != dedupe.Retrying || r.Attempts != 0 {
+		if r := b.record(t); r.Status != protocol.Retrying || r.Attempts != 0 {
 			t.Errorf("record %s with %d attempts", r.Status, r.Attempts)
 		}
 	})
@@ -358,9 +359,9 @@ func TestAStopOnTheLastDeliveryIsAFailure(t *testing.T) {
 					cancel()
 					return "", ctx.Err()
 				})
-				want := dedupe.Rejected
+				want := protocol.Rejected
 				if hold {
-					want = dedupe.Unknown
+					want = protocol.Unknown
 				}
 				var reason interface {
 					error
@@ -380,7 +381,7 @@ func TestAStopOnTheLastDeliveryIsAFailure(t *testing.T) {
 func TestAStoreThatIsDownKeepsTheCallerUntilItGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
-		b.store.before = func(dedupe.Record) error { return errNetwork }
+		b.store.before = func(protocol.Record) error { return errNetwork }
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		start := time.Now()
@@ -398,8 +399,8 @@ func TestAClaimGivenUpIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		ctx, cancel := context.WithCancel(t.Context())
-		b.store.after = func(r dedupe.Record) error {
-			if r.Status == dedupe.InProgress {
+		b.store.after = func(r protocol.Record) error {
+			if r.Status == protocol.InProgress {
 				cancel()
 				return errNetwork
 			}
@@ -409,7 +410,7 @@ func TestAClaimGivenUpIsReleased(t *testing.T) {
 		if !errors.Is(err, dedupe.ErrUnavailable) || !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		if r := b.record(t); r.Status != dedupe.Retrying || r.Attempts != 0 {
+		if r := b.record(t); r.Status != protocol.Retrying || r.Attempts != 0 {
 			t.Errorf("record %s with %d attempts", r.Status, r.Attempts)
 		}
 	})
@@ -432,8 +433,8 @@ func TestAClaimGivenUpLeavesAnothersOfTheSameVersionAlone(t *testing.T) {
 				won := make(chan error, 1)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				lost := dedupe.Version(0)
-				b.store.before = func(r dedupe.Record) error {
+				lost := protocol.Version(0)
+				b.store.before = func(r protocol.Record) error {
 					lost = r.Version
 					b.store.mu.Lock()
 					b.store.before = nil
@@ -457,7 +458,7 @@ func TestAClaimGivenUpLeavesAnothersOfTheSameVersionAlone(t *testing.T) {
 				if _, err := g.Do(ctx, key, returns("", nil)); !errors.Is(err, dedupe.ErrUnavailable) {
 					t.Errorf("the one given up: %v", err)
 				}
-				if r := b.record(t); r.Version != lost || r.Status != dedupe.InProgress || r.Attempts != 1 {
+				if r := b.record(t); r.Version != lost || r.Status != protocol.InProgress || r.Attempts != 1 {
 					t.Errorf("record %s at version %d with %d attempts; the claims were to have version %d", r.Status, r.Version, r.Attempts, lost)
 				}
 				close(end)
@@ -473,8 +474,8 @@ func TestAnOutcomeIsWrittenThroughAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		start := time.Now()
-		b.store.before = func(r dedupe.Record) error {
-			if r.Status == dedupe.Completed && time.Since(start) < 10*time.Minute {
+		b.store.before = func(r protocol.Record) error {
+			if r.Status == protocol.Completed && time.Since(start) < 10*time.Minute {
 				return errNetwork
 			}
 			return nil
@@ -482,7 +483,7 @@ func TestAnOutcomeIsWrittenThroughAnOutage(t *testing.T) {
 		if _, err := b.guard(t).Do(t.Context(), key, returns("late", nil)); err != nil {
 			t.Fatal(err)
 		}
-		if r := b.record(t); r.Status != dedupe.Completed {
+		if r := b.record(t); r.Status != protocol.Completed {
 			t.Errorf("record %s", r.Status)
 		}
 	})
@@ -491,8 +492,8 @@ func TestAnOutcomeIsWrittenThroughAnOutage(t *testing.T) {
 func TestAnOutcomeThatCannotBeRecordedBeforeTheStopLeavesTheMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
-		b.store.before = func(r dedupe.Record) error {
-			if r.Status == dedupe.Completed {
+		b.store.before = func(r protocol.Record) error {
+			if r.Status == protocol.Completed {
 				return errNetwork
 			}
 			return nil
@@ -502,7 +503,7 @@ func TestAnOutcomeThatCannotBeRecordedBeforeTheStopLeavesTheMessage(t *testing.T
 		if keep := kept(t, err); !errors.Is(err, dedupe.ErrUnavailable) || keep.Reason() != "" {
 			t.Errorf("got %v, reason %q", err, keep.Reason())
 		}
-		if r := b.record(t); r.Status != dedupe.InProgress {
+		if r := b.record(t); r.Status != protocol.InProgress {
 			t.Errorf("record %s", r.Status)
 		}
 	})
@@ -539,7 +540,7 @@ func TestASecondOneWithAnotherPayloadMismatchesAtOnce(t *testing.T) {
 		b := setup()
 		g := b.guard(t)
 		one, two := key, key
-		one.Fingerprint, two.Fingerprint = dedupe.Fingerprint{0: 1, 9: 1}, dedupe.Fingerprint{0: 1, 9: 2}
+		one.Fingerprint, two.Fingerprint = protocol.Fingerprint{0: 1, 9: 1}, protocol.Fingerprint{0: 1, 9: 2}
 		_, err := g.Do(t.Context(), one, func(ctx context.Context) (string, error) {
 			start := time.Now()
 			_, err := g.Do(ctx, two, returns("", nil))
@@ -561,7 +562,7 @@ func TestAPanicIsAFailureWithItsStack(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "ouch") || !strings.Contains(err.Error(), "guard_test.go") {
 			t.Errorf("got %v", err)
 		}
-		if r := b.record(t); r.Status != dedupe.Retrying || len(r.Error) > dedupe.MaxErrorBytes {
+		if r := b.record(t); r.Status != protocol.Retrying || len(r.Error) > protocol.MaxErrorBytes {
 			t.Errorf("record %s with %d bytes of error", r.Status, len(r.Error))
 		}
 	})
@@ -579,7 +580,7 @@ func TestAResultThatCannotBeStoredNeverFailsTheCompletion(t *testing.T) {
 				if _, err := g.Do(t.Context(), key, func(context.Context) (any, error) { return result, nil }); err != nil {
 					t.Fatal(err)
 				}
-				if r := b.record(t); r.Status != dedupe.Completed || r.ResultType != dedupe.OmittedType {
+				if r := b.record(t); r.Status != protocol.Completed || r.ResultType != dedupe.OmittedType {
 					t.Errorf("record %s with %s", r.Status, r.ResultType)
 				}
 			})

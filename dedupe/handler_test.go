@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 func explode() { panic("ouch") }
@@ -32,7 +33,7 @@ func TestAPanicIsRecordedWithTheHandlersFramesOnly(t *testing.T) {
 				t.Errorf("not trimmed: %q", text)
 			}
 		}
-		if r.Status != dedupe.Retrying {
+		if r.Status != protocol.Retrying {
 			t.Errorf("record %s", r.Status)
 		}
 	})
@@ -51,7 +52,7 @@ func TestAPanicIsRaisedAgainByChoiceOnceItIsRecorded(t *testing.T) {
 			}()
 			_, _ = g.Do(t.Context(), key, func(context.Context) (string, error) { explode(); return "", nil })
 		}()
-		if r := b.record(t); r.Status != dedupe.Retrying || !strings.Contains(r.Error, "ouch") {
+		if r := b.record(t); r.Status != protocol.Retrying || !strings.Contains(r.Error, "ouch") {
 			t.Errorf("record %s: %s", r.Status, r.Error)
 		}
 		if _, err := g.Do(t.Context(), key, returns("", nil)); err != nil { // the name's turn is over
@@ -69,7 +70,7 @@ func TestAHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
 			_, _ = g.Do(t.Context(), key, func(context.Context) (string, error) { runtime.Goexit(); return "", nil })
 		})
 		wg.Wait()
-		if r := b.record(t); r.Status != dedupe.Retrying || !strings.Contains(r.Error, "Goexit") {
+		if r := b.record(t); r.Status != protocol.Retrying || !strings.Contains(r.Error, "Goexit") {
 			t.Errorf("record %s: %s", r.Status, r.Error)
 		}
 		if _, err := g.Do(t.Context(), key, returns("", nil)); err != nil {
@@ -92,7 +93,7 @@ func TestAHandlerThatMutatesItsInputCompletesTheNameItWasCalledFor(t *testing.T)
 		if err := h(t.Context(), &order{Name: key.Name}); err != nil {
 			t.Fatal(err)
 		}
-		if r := b.record(t); r.Status != dedupe.Completed {
+		if r := b.record(t); r.Status != protocol.Completed {
 			t.Errorf("record %s", r.Status)
 		}
 	})
@@ -168,18 +169,18 @@ func TestWhatAHandlersErrorMeansForTheRecord(t *testing.T) {
 		err      error
 		hold     bool
 		last     bool
-		status   dedupe.Status
+		status   protocol.Status
 		attempts int
 	}{
-		"down is released, not counted":             {behaves{down: true}, false, false, dedupe.Retrying, 0},
-		"down is released on the last delivery too": {behaves{down: true}, true, true, dedupe.Retrying, 0},
-		"an open breaker is released, not counted":  {behaves{unavailable: true}, false, true, dedupe.Retrying, 0},
-		"an unknown outcome is tried again":         {behaves{unknown: true}, false, false, dedupe.Retrying, 1},
-		"an unknown outcome is parked under hold":   {behaves{unknown: true}, true, false, dedupe.Unknown, 1},
-		"and so it is on the last delivery":         {behaves{unknown: true}, true, true, dedupe.Unknown, 1},
-		"a failure is tried again, also under hold": {errNetwork, true, false, dedupe.Retrying, 1},
-		"a failure on the last delivery is final":   {errNetwork, false, true, dedupe.Rejected, 1},
-		"a permanent failure is final":              {permanent{}, true, false, dedupe.Rejected, 1},
+		"down is released, not counted":             {behaves{down: true}, false, false, protocol.Retrying, 0},
+		"down is released on the last delivery too": {behaves{down: true}, true, true, protocol.Retrying, 0},
+		"an open breaker is released, not counted":  {behaves{unavailable: true}, false, true, protocol.Retrying, 0},
+		"an unknown outcome is tried again":         {behaves{unknown: true}, false, false, protocol.Retrying, 1},
+		"an unknown outcome is parked under hold":   {behaves{unknown: true}, true, false, protocol.Unknown, 1},
+		"and so it is on the last delivery":         {behaves{unknown: true}, true, true, protocol.Unknown, 1},
+		"a failure is tried again, also under hold": {errNetwork, true, false, protocol.Retrying, 1},
+		"a failure on the last delivery is final":   {errNetwork, false, true, protocol.Rejected, 1},
+		"a permanent failure is final":              {permanent{}, true, false, protocol.Rejected, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -230,7 +231,7 @@ func TestAStopBetweenClaimAndHandlerReleasesOrOnTheLastDeliveryRejects(t *testin
 				b := setup()
 				b.cfg.Hold = true // it was not begun: its outcome is known
 				ctx, cancel := context.WithCancel(t.Context())
-				b.store.after = func(r dedupe.Record) error {
+				b.store.after = func(r protocol.Record) error {
 					if isClaim(r) {
 						cancel()
 					}
@@ -239,9 +240,9 @@ func TestAStopBetweenClaimAndHandlerReleasesOrOnTheLastDeliveryRejects(t *testin
 				k := key
 				k.LastDelivery = last
 				_, err := b.guard(t).Do(ctx, k, func(context.Context) (string, error) { t.Error("ran"); return "", nil })
-				want, attempts := dedupe.Retrying, 0
+				want, attempts := protocol.Retrying, 0
 				if last {
-					want, attempts = dedupe.Rejected, 1
+					want, attempts = protocol.Rejected, 1
 				}
 				if r := b.record(t); r.Status != want || r.Attempts != attempts || !errors.Is(err, context.Canceled) {
 					t.Errorf("record %s with %d attempts, error %v", r.Status, r.Attempts, err)
@@ -260,7 +261,7 @@ func TestAHandlerThatReturnsTheCauseOfItsStopIsReleased(t *testing.T) {
 			cancel(drained)
 			return "", context.Cause(ctx)
 		})
-		if r := b.record(t); r.Status != dedupe.Retrying || r.Attempts != 0 || !errors.Is(err, drained) || !errors.Is(err, context.Canceled) {
+		if r := b.record(t); r.Status != protocol.Retrying || r.Attempts != 0 || !errors.Is(err, drained) || !errors.Is(err, context.Canceled) {
 			t.Errorf("record %s with %d attempts, error %v", r.Status, r.Attempts, err)
 		}
 	})
@@ -274,8 +275,8 @@ func TestAFinalWriteIsTriedForTheSettlingTimeAfterAStopAndTwelveHoursWithoutOne(
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := setup()
-				b.store.before = func(r dedupe.Record) error {
-					if r.Status == dedupe.Completed {
+				b.store.before = func(r protocol.Record) error {
+					if r.Status == protocol.Completed {
 						return errNetwork
 					}
 					return nil
@@ -302,8 +303,8 @@ func TestAFinalWriteEndsWhenSomebodyElseHoldsTheName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		outage := time.Now().Add(time.Minute)
-		b.store.before = func(r dedupe.Record) error {
-			first := r.Status == dedupe.Completed && string(r.Result) == `"first"`
+		b.store.before = func(r protocol.Record) error {
+			first := r.Status == protocol.Completed && string(r.Result) == `"first"`
 			if (first || isRenewal(r)) && time.Now().Before(outage) {
 				return errNetwork
 			}

@@ -97,13 +97,14 @@ func (h Hooks) refused(a Attempt, err error) error {
 }
 
 func refusedFor(err error) string {
-	switch err.(type) { //nolint:errorlint // as refusal and join made it
+	switch e := err.(type) { //nolint:errorlint // as refusal and join made it
 	case *MismatchError:
 		return "mismatch"
 	case *RejectedError:
+		if e.why == whyUsedUp {
+			return "exhausted"
+		}
 		return "rejected"
-	case *ExhaustedError:
-		return "exhausted"
 	case *UnknownOutcomeError:
 		return "unknown"
 	}

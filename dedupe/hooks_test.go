@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // watch notes what every hook says.
@@ -48,10 +49,10 @@ func TestHooksSayWhatHappens(t *testing.T) {
 	sleeps := func(d time.Duration, err error) func(context.Context) (string, error) {
 		return func(context.Context) (string, error) { time.Sleep(d); return "", err }
 	}
-	loses := func(status dedupe.Status) func(*bench) {
+	loses := func(status protocol.Status) func(*bench) {
 		return func(b *bench) {
 			done := false
-			b.store.after = func(r dedupe.Record) error {
+			b.store.after = func(r protocol.Record) error {
 				if r.Status == status && !done {
 					done = true
 					return errNetwork
@@ -61,7 +62,7 @@ func TestHooksSayWhatHappens(t *testing.T) {
 		}
 	}
 	for name, tc := range map[string]struct {
-		given dedupe.Status
+		given protocol.Status
 		setup func(*bench)
 		key   func(*dedupe.Key)
 		fn    func(context.Context) (string, error)
@@ -72,24 +73,24 @@ func TestHooksSayWhatHappens(t *testing.T) {
 		"Failed":          {"", nil, nil, returns("", errNetwork), []string{"claimed 1", "retrying after 0s"}},
 		"Released":        {"", nil, nil, returns("", behaves{down: true}), []string{"claimed 1", "released after 0s"}},
 		"Rejected":        {"", nil, nil, returns("", permanent{}), []string{"claimed 1", "rejected after 0s"}},
-		"ClaimLost":       {"", loses(dedupe.InProgress), nil, returns("", nil), []string{"failed claim: network", "conflict claim", "own claim", "claimed 1", "completed after 0s"}},
-		"CompletionLost":  {"", loses(dedupe.Completed), nil, returns("", nil), []string{"claimed 1", "failed complete: network", "conflict complete", "own complete", "completed after 0s"}},
-		"Replayed":        {dedupe.Completed, nil, nil, nil, []string{"conflict claim", "replayed recorded"}},
-		"ReadFirst":       {dedupe.Completed, nil, func(k *dedupe.Key) { k.SeenBefore = true }, nil, []string{"replayed recorded"}},
-		"Mismatch":        {dedupe.Completed, nil, func(k *dedupe.Key) { k.Fingerprint = dedupe.Fingerprint{0: 1, 9: 2} }, nil, []string{"conflict claim", "refused mismatch"}},
-		"Uncompared":      {dedupe.Completed, nil, func(k *dedupe.Key) { k.Fingerprint = dedupe.Fingerprint{0: 2} }, nil, []string{"conflict claim", "uncompared", "replayed recorded"}},
-		"RefusedRejected": {dedupe.Rejected, nil, nil, nil, []string{"conflict claim", "refused rejected"}},
-		"RefusedUnknown":  {dedupe.Unknown, nil, nil, nil, []string{"conflict claim", "refused unknown"}},
-		"Deferred":        {dedupe.InProgress, nil, nil, nil, []string{"conflict claim", "deferred 29s"}},
-		"TookOver":        {dedupe.InProgress, func(*bench) { time.Sleep(time.Minute) }, nil, returns("", nil), []string{"conflict claim", "took over 2", "claimed 2", "completed after 0s"}},
+		"ClaimLost":       {"", loses(protocol.InProgress), nil, returns("", nil), []string{"failed claim: network", "conflict claim", "own claim", "claimed 1", "completed after 0s"}},
+		"CompletionLost":  {"", loses(protocol.Completed), nil, returns("", nil), []string{"claimed 1", "failed complete: network", "conflict complete", "own complete", "completed after 0s"}},
+		"Replayed":        {protocol.Completed, nil, nil, nil, []string{"conflict claim", "replayed recorded"}},
+		"ReadFirst":       {protocol.Completed, nil, func(k *dedupe.Key) { k.SeenBefore = true }, nil, []string{"replayed recorded"}},
+		"Mismatch":        {protocol.Completed, nil, func(k *dedupe.Key) { k.Fingerprint = protocol.Fingerprint{0: 1, 9: 2} }, nil, []string{"conflict claim", "refused mismatch"}},
+		"Uncompared":      {protocol.Completed, nil, func(k *dedupe.Key) { k.Fingerprint = protocol.Fingerprint{0: 2} }, nil, []string{"conflict claim", "uncompared", "replayed recorded"}},
+		"RefusedRejected": {protocol.Rejected, nil, nil, nil, []string{"conflict claim", "refused rejected"}},
+		"RefusedUnknown":  {protocol.Unknown, nil, nil, nil, []string{"conflict claim", "refused unknown"}},
+		"Deferred":        {protocol.InProgress, nil, nil, nil, []string{"conflict claim", "deferred 29s"}},
+		"TookOver":        {protocol.InProgress, func(*bench) { time.Sleep(time.Minute) }, nil, returns("", nil), []string{"conflict claim", "took over 2", "claimed 2", "completed after 0s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := setup()
 				k := key
-				k.Fingerprint = dedupe.Fingerprint{0: 1, 9: 1}
+				k.Fingerprint = protocol.Fingerprint{0: 1, 9: 1}
 				switch tc.given {
-				case dedupe.Completed:
+				case protocol.Completed:
 					_, _ = b.guard(t).Do(t.Context(), k, returns("", nil))
 				case "":
 				default:

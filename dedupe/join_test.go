@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 func TestSixtyJoinersOfATenMinuteLeaderAreDeferredAfterASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var writes atomic.Int64
-		b.store.before = func(dedupe.Record) error { writes.Add(1); return nil }
+		b.store.before = func(protocol.Record) error { writes.Add(1); return nil }
 		g := b.guard(t)
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -53,7 +54,7 @@ func TestSixtyJoinersOfAShortLeaderGetItsResultWithoutACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		writes, joined := 0, 0
-		b.store.before = func(dedupe.Record) error { writes++; return nil }
+		b.store.before = func(protocol.Record) error { writes++; return nil }
 		var mu sync.Mutex
 		b.cfg.Hooks.Replayed = func(_ dedupe.Attempt, kind string) {
 			mu.Lock()
@@ -155,7 +156,7 @@ func TestAnOrderToTryAgainIsToldToTheStoreByAJoinerToo(t *testing.T) {
 				t.Errorf("got %+v, %v", res, err)
 			}
 		}
-		if r := b.record(t); r.ReopenedBy != "redriven" || r.Status != dedupe.Completed {
+		if r := b.record(t); r.ReopenedBy != "redriven" || r.Status != protocol.Completed {
 			t.Errorf("record %s re-opened by %q", r.Status, r.ReopenedBy)
 		}
 		order.MessageID = "redriven again" // and this one meets the cache first
@@ -197,7 +198,7 @@ func TestACompletedNameIsAnsweredFromMemoryForAMinute(t *testing.T) {
 					do(g)
 				}
 				calls := 0
-				b.store.before = func(dedupe.Record) error { calls++; return nil }
+				b.store.before = func(protocol.Record) error { calls++; return nil }
 				time.Sleep(59 * time.Second)
 				do(g)
 				if calls != 0 {
@@ -221,14 +222,14 @@ func TestTheCacheComparesFingerprints(t *testing.T) {
 		b := setup()
 		g := b.guard(t)
 		one, two := key, key
-		one.Fingerprint, two.Fingerprint = dedupe.Fingerprint{0: 1, 9: 1}, dedupe.Fingerprint{0: 1, 9: 2}
+		one.Fingerprint, two.Fingerprint = protocol.Fingerprint{0: 1, 9: 1}, protocol.Fingerprint{0: 1, 9: 2}
 		two.Compared = "order.amount"
 		if _, err := g.Do(t.Context(), one, returns("x", nil)); err != nil {
 			t.Fatal(err)
 		}
 		_, err := g.Do(t.Context(), two, returns("y", nil))
 		m, ok := errors.AsType[*dedupe.MismatchError](err)
-		if !ok || m.Differs != "order.amount" || m.MessageID != "m1" || m.Status != dedupe.Completed {
+		if !ok || m.Differs != "order.amount" || m.MessageID != "m1" || m.Status != protocol.Completed {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -13,6 +13,9 @@ import (
 	"github.com/sqsonce/sqsonce/failure"
 )
 
+// skew is the default of Config.Skew.
+const skew = 2 * time.Second
+
 // stillRunning is the error of a handler whose request may still be served.
 type stillRunning struct{ until time.Time }
 
@@ -75,7 +78,7 @@ func TestLeave(t *testing.T) {
 					t.Errorf("held until %s for %q, want %s", r.LeaseUntil, r.Error, over)
 				}
 				again, ok := errors.AsType[failure.RetryAfter](err)
-				if !ok || !failure.Is(err, failure.Deferred.Deferred) || again.RetryAfter() != tc.rest+dedupe.DefaultSkew {
+				if !ok || !failure.Is(err, failure.Deferred.Deferred) || again.RetryAfter() != tc.rest+skew {
 					t.Errorf("not deferred until the work is over: %v", err)
 				}
 				if errors.Is(err, context.Canceled) != tc.stop {
@@ -84,7 +87,7 @@ func TestLeave(t *testing.T) {
 				if !errors.As(err, new(stillRunning)) {
 					t.Errorf("%v does not wrap the handler's error", err)
 				}
-				time.Sleep(tc.rest + dedupe.DefaultSkew)
+				time.Sleep(tc.rest + skew)
 				if _, err := b.guard(t).Do(t.Context(), k, returns("", nil)); !errors.As(err, new(*dedupe.InProgressError)) {
 					t.Errorf("at the end of the margin: %v", err)
 				}
@@ -112,7 +115,7 @@ func TestLeaveUsesUpAttempts(t *testing.T) {
 			time.Sleep(time.Minute + 3*time.Second)
 		}
 		_, err := b.guard(t).Do(t.Context(), key, returns("", nil))
-		if e, ok := errors.AsType[*dedupe.ExhaustedError](err); !ok || e.Text != "post: no answer" {
+		if e, ok := errors.AsType[*dedupe.RejectedError](err); !ok || e.Reason() != "attempts used up" || e.Text != "post: no answer" {
 			t.Errorf("got %v", err)
 		}
 	})

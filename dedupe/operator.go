@@ -40,7 +40,7 @@ type Operator struct {
 // a [Reader]. Of cfg it uses Scope, Lease, Skew, Window, CacheAge and Now, which
 // should be those of the workers. The error lists everything wrong with cfg.
 func NewOperator(s Store, cfg Config) (*Operator, error) {
-	cfg = cfg.withDefaults()
+	cfg = cfg.WithDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("dedupe: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 func (b *bench) operator(t *testing.T) *dedupe.Operator {
@@ -22,18 +23,18 @@ func (b *bench) operator(t *testing.T) *dedupe.Operator {
 }
 
 // left is a bench whose record has been left in a status by a real attempt.
-func left(t *testing.T, status dedupe.Status) *bench {
+func left(t *testing.T, status protocol.Status) *bench {
 	t.Helper()
 	b := setup()
 	b.cfg.Hold = true
-	ends := map[dedupe.Status]error{
-		dedupe.Completed: nil, dedupe.Retrying: errNetwork, dedupe.Rejected: permanent{}, dedupe.Unknown: behaves{unknown: true},
+	ends := map[protocol.Status]error{
+		protocol.Completed: nil, protocol.Retrying: errNetwork, protocol.Rejected: permanent{}, protocol.Unknown: behaves{unknown: true},
 	}
 	switch status {
 	case "":
-	case dedupe.InProgress: // a worker that has died
-		b.store.before = func(r dedupe.Record) error {
-			if r.Status != dedupe.InProgress {
+	case protocol.InProgress: // a worker that has died
+		b.store.before = func(r protocol.Record) error {
+			if r.Status != protocol.InProgress {
 				return errNetwork
 			}
 			return nil
@@ -41,7 +42,7 @@ func left(t *testing.T, status dedupe.Status) *bench {
 		ctx, cancel := context.WithCancel(t.Context())
 		_, _ = b.guard(t).Do(ctx, key, func(context.Context) (string, error) { cancel(); return "", nil })
 		b.store.before = nil
-	case dedupe.Forgotten:
+	case protocol.Forgotten:
 		_, _ = b.guard(t).Do(t.Context(), key, returns("", nil))
 		_, _ = b.operator(t).Forget(t.Context(), key.Name, false)
 	default:
@@ -60,27 +61,27 @@ func TestAnOperatorsVerbsFitTheStatusOrAreRefused(t *testing.T) {
 		none  = "no record"
 		lease = "lease"
 	)
-	for status, want := range map[dedupe.Status]struct{ lookup, reopen, resolve, forget string }{
-		"":                {none, none, none, fits},
-		dedupe.InProgress: {fits, verb, verb, lease},
-		dedupe.Completed:  {fits, verb, fits, fits},
-		dedupe.Retrying:   {fits, fits, verb, fits},
-		dedupe.Rejected:   {fits, fits, verb, fits},
-		dedupe.Unknown:    {fits, fits, fits, fits},
-		dedupe.Forgotten:  {none, none, none, fits},
+	for status, want := range map[protocol.Status]struct{ lookup, reopen, resolve, forget string }{
+		"":                  {none, none, none, fits},
+		protocol.InProgress: {fits, verb, verb, lease},
+		protocol.Completed:  {fits, verb, fits, fits},
+		protocol.Retrying:   {fits, fits, verb, fits},
+		protocol.Rejected:   {fits, fits, verb, fits},
+		protocol.Unknown:    {fits, fits, fits, fits},
+		protocol.Forgotten:  {none, none, none, fits},
 	} {
 		for name, tc := range map[string]struct {
 			want string
-			then dedupe.Status // where something is written
+			then protocol.Status // where something is written
 			call func(context.Context, *dedupe.Operator) error
 		}{
 			"lookup": {want.lookup, status, func(ctx context.Context, o *dedupe.Operator) error { _, err := o.Lookup(ctx, key.Name); return err }},
-			"reopen": {want.reopen, dedupe.Retrying, func(ctx context.Context, o *dedupe.Operator) error { _, err := o.Reopen(ctx, key.Name); return err }},
-			"resolve": {want.resolve, dedupe.Completed, func(ctx context.Context, o *dedupe.Operator) error {
+			"reopen": {want.reopen, protocol.Retrying, func(ctx context.Context, o *dedupe.Operator) error { _, err := o.Reopen(ctx, key.Name); return err }},
+			"resolve": {want.resolve, protocol.Completed, func(ctx context.Context, o *dedupe.Operator) error {
 				_, err := o.Resolve(ctx, key.Name, dedupe.Payload{Data: []byte(`"by hand"`)})
 				return err
 			}},
-			"forget": {want.forget, dedupe.Forgotten, func(ctx context.Context, o *dedupe.Operator) error {
+			"forget": {want.forget, protocol.Forgotten, func(ctx context.Context, o *dedupe.Operator) error {
 				_, err := o.Forget(ctx, key.Name, false)
 				return err
 			}},
@@ -126,19 +127,19 @@ func TestAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 		return err
 	}
 	for verb, tc := range map[string]struct {
-		status dedupe.Status
+		status protocol.Status
 		call   func(context.Context, op) error
 		also   func(context.Context, op) error // by somebody else, before the name runs again
 	}{
-		"forget completed": {dedupe.Completed, forget, nil},
-		"forget retrying":  {dedupe.Retrying, forget, nil},
-		"forget a lease":   {dedupe.InProgress, forget, nil},
-		"reopen rejected":  {dedupe.Rejected, reopen, nil},
-		"reopen unknown":   {dedupe.Unknown, reopen, nil},
-		"resolve":          {dedupe.Unknown, resolve, forget},
+		"forget completed": {protocol.Completed, forget, nil},
+		"forget retrying":  {protocol.Retrying, forget, nil},
+		"forget a lease":   {protocol.InProgress, forget, nil},
+		"reopen rejected":  {protocol.Rejected, reopen, nil},
+		"reopen unknown":   {protocol.Unknown, reopen, nil},
+		"resolve":          {protocol.Unknown, resolve, forget},
 	} {
-		for then, outcome := range map[dedupe.Status]error{
-			dedupe.Completed: nil, dedupe.Retrying: errNetwork, dedupe.Rejected: permanent{}, dedupe.Unknown: behaves{unknown: true},
+		for then, outcome := range map[protocol.Status]error{
+			protocol.Completed: nil, protocol.Retrying: errNetwork, protocol.Rejected: permanent{}, protocol.Unknown: behaves{unknown: true},
 		} {
 			for _, inStore := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, then %s, in the store: %t", verb, then, inStore), func(t *testing.T) {
@@ -147,7 +148,7 @@ func TestAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 						b.cfg.CacheAge = -1
 						o := b.operator(t)
 						ran := 0
-						b.store.after = func(dedupe.Record) error {
+						b.store.after = func(protocol.Record) error {
 							b.store.after = nil
 							time.Sleep(time.Second) // virtual
 							if tc.also != nil {
@@ -175,22 +176,22 @@ func TestAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 // The write never happened, and what came instead is not what it would have led to.
 func TestAVerbThatWasLostIsAppliedToWhatCameInstead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := left(t, dedupe.Retrying)
+		b := left(t, protocol.Retrying)
 		b.cfg.CacheAge = -1
-		b.store.before = func(dedupe.Record) error {
+		b.store.before = func(protocol.Record) error {
 			b.store.before = nil
 			time.Sleep(time.Second) // virtual
 			_, _ = b.guard(t).Do(t.Context(), key, returns("", nil))
 			return errNetwork
 		}
 		_, err := b.operator(t).Forget(t.Context(), key.Name, false)
-		if r := b.record(t); err != nil || r.Status != dedupe.Forgotten {
+		if r := b.record(t); err != nil || r.Status != protocol.Forgotten {
 			t.Errorf("forget: %v, record %s", err, r.Status)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		b := left(t, dedupe.Unknown)
-		b.store.before = func(dedupe.Record) error {
+		b := left(t, protocol.Unknown)
+		b.store.before = func(protocol.Record) error {
 			b.store.before = nil
 			if _, err := b.operator(t).Resolve(t.Context(), key.Name, dedupe.Payload{}); err != nil {
 				t.Error(err)
@@ -198,7 +199,7 @@ func TestAVerbThatWasLostIsAppliedToWhatCameInstead(t *testing.T) {
 			return errNetwork
 		}
 		_, err := b.operator(t).Reopen(t.Context(), key.Name)
-		if v, ok := errors.AsType[*dedupe.VerbError](err); !ok || v.Status != dedupe.Completed {
+		if v, ok := errors.AsType[*dedupe.VerbError](err); !ok || v.Status != protocol.Completed {
 			t.Errorf("reopen: %v", err)
 		}
 	})
@@ -206,13 +207,13 @@ func TestAVerbThatWasLostIsAppliedToWhatCameInstead(t *testing.T) {
 
 func TestAReopenedNameRunsAgainWithAllItsAttemptsAndAnyPayload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := left(t, dedupe.Unknown)
+		b := left(t, protocol.Unknown)
 		was := b.record(t)
 		if _, err := b.operator(t).Reopen(t.Context(), key.Name); err != nil {
 			t.Fatal(err)
 		}
 		other := key
-		other.Fingerprint = dedupe.Fingerprint{0: 1, 9: 9}
+		other.Fingerprint = protocol.Fingerprint{0: 1, 9: 9}
 		_, err := b.guard(t).Do(t.Context(), other, func(ctx context.Context) (string, error) {
 			if a, _ := dedupe.AttemptFrom(ctx); a.Number != 1 || a.Fence <= was.Fence {
 				t.Errorf("attempt %+v after fence %d", a, was.Fence)
@@ -242,7 +243,7 @@ func TestForgettingALiveLeaseByForceCancelsItsAttempt(t *testing.T) {
 		if !errors.Is(err, dedupe.ErrLeaseLost) {
 			t.Errorf("got %v", err)
 		}
-		if r := b.record(t); r.Status != dedupe.Forgotten {
+		if r := b.record(t); r.Status != protocol.Forgotten {
 			t.Errorf("record %s", r.Status)
 		}
 	})
@@ -250,8 +251,8 @@ func TestForgettingALiveLeaseByForceCancelsItsAttempt(t *testing.T) {
 
 func TestAnOperatorSaysWhatIsWrongWithTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := left(t, dedupe.Unknown)
-		b.store.before = func(dedupe.Record) error { return errNetwork }
+		b := left(t, protocol.Unknown)
+		b.store.before = func(protocol.Record) error { return errNetwork }
 		if _, err := b.operator(t).Reopen(t.Context(), key.Name); !errors.Is(err, dedupe.ErrUnavailable) || !errors.Is(err, errNetwork) {
 			t.Errorf("got %v", err)
 		}
@@ -262,7 +263,7 @@ func TestAnOperatorSaysWhatIsWrongWithTheStore(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		newer := b.record(t)
-		newer.Format, newer.Version = dedupe.Format+1, newer.Version+1
+		newer.Format, newer.Version = protocol.Format+1, newer.Version+1
 		if err := b.store.Store.Swap(t.Context(), newer.Version-1, newer); err != nil {
 			t.Fatal(err)
 		}

@@ -101,9 +101,9 @@ func (f ending) wrap(rec protocol.Record, err error, t protocol.Terms) error {
 		e := &RejectedError{Name: rec.Name, Attempts: rec.Attempts, Text: rec.Error, Err: err}
 		switch {
 		case f.stopped:
-			e.why = "stopped"
+			e.why = whyStopped
 		case f.kind == protocol.FailRetryable:
-			e.why = "attempts used up"
+			e.why = whyUsedUp
 		}
 		return e
 	default:
@@ -121,7 +121,7 @@ func refusal(r protocol.Record, v protocol.Verdict, key Key, t protocol.Terms, n
 	case protocol.VerdictRejected:
 		return &RejectedError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
 	case protocol.VerdictExhausted:
-		return &ExhaustedError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
+		return &RejectedError{Name: r.Name, Attempts: r.Attempts, Text: r.Error, why: whyUsedUp}
 	case protocol.VerdictUnknown:
 		return &UnknownOutcomeError{Name: r.Name, Attempts: r.Attempts, Text: r.Error}
 	case protocol.VerdictUnreadable:

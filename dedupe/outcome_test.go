@@ -132,6 +132,7 @@ func (unknowable) OutcomeUnknown() bool { return true }
 func TestADeadlineCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
+		b.cfg.MaxAttempts = 5
 		ran := 0
 		for range 50 {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -142,7 +143,7 @@ func TestADeadlineCounts(t *testing.T) {
 			})
 			cancel()
 		}
-		if r := b.record(t); ran != dedupe.DefaultMaxAttempts || r.Status != protocol.Rejected {
+		if r := b.record(t); ran != b.cfg.MaxAttempts || r.Status != protocol.Rejected {
 			t.Errorf("ran %d times, record %s", ran, r.Status)
 		}
 	})
@@ -153,6 +154,7 @@ func TestADeadlineCounts(t *testing.T) {
 func TestANestedNameInProgressIsDeferred(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
+		b.cfg.MaxAttempts = 5
 		customer := dedupe.Key{Name: "customer-5"}
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -163,7 +165,7 @@ func TestANestedNameInProgressIsDeferred(t *testing.T) {
 		})
 		synctest.Wait()
 		var err error
-		for range 2 * dedupe.DefaultMaxAttempts {
+		for range 2 * b.cfg.MaxAttempts {
 			_, err = b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
 				_, err := b.guard(t).Do(ctx, customer, returns("", nil))
 				return "", err

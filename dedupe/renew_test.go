@@ -13,17 +13,18 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // slow is a store whose calls take as long as delay says, whatever their
 // context says: the request goes on its way, and its answer is late.
 type slow struct {
 	*memstore.Store
-	delay func(next dedupe.Record) (before, after time.Duration)
+	delay func(next protocol.Record) (before, after time.Duration)
 	calls sync.WaitGroup
 }
 
-func (s *slow) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (s *slow) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	before, after := s.delay(next)
 	result := make(chan error, 1)
 	s.calls.Go(func() {
@@ -42,19 +43,19 @@ func (s *slow) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record)
 	}
 }
 
-func isClaim(r dedupe.Record) bool {
-	return r.Status == dedupe.InProgress && r.Version == r.Fence
+func isClaim(r protocol.Record) bool {
+	return r.Status == protocol.InProgress && r.Version == r.Fence
 }
 
-func isRenewal(r dedupe.Record) bool {
-	return r.Status == dedupe.InProgress && r.Version != r.Fence
+func isRenewal(r protocol.Record) bool {
+	return r.Status == protocol.InProgress && r.Version != r.Fence
 }
 
 func TestAClaimAppliedLateIsAdoptedAndCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		calls := 0
-		store := &slow{Store: b.store.Store, delay: func(r dedupe.Record) (time.Duration, time.Duration) {
+		store := &slow{Store: b.store.Store, delay: func(r protocol.Record) (time.Duration, time.Duration) {
 			if calls++; calls == 1 {
 				return 2900 * time.Millisecond, 200 * time.Millisecond // its answer comes after the call's deadline
 			}
@@ -71,7 +72,7 @@ func TestAClaimAppliedLateIsAdoptedAndCountedOnce(t *testing.T) {
 		if _, err := g.Do(t.Context(), key, func(context.Context) (string, error) { runs++; return "", nil }); err != nil {
 			t.Fatal(err)
 		}
-		if r := b.record(t); runs != 1 || r.Attempts != 1 || r.Status != dedupe.Completed {
+		if r := b.record(t); runs != 1 || r.Attempts != 1 || r.Status != protocol.Completed {
 			t.Errorf("%d runs, record %s with %d attempts", runs, r.Status, r.Attempts)
 		}
 		if len(own) != 1 || own[0] != "claim" {
@@ -84,10 +85,10 @@ func TestAClaimAppliedLateIsAdoptedAndCountedOnce(t *testing.T) {
 // that do not heed their context.
 type lateAnswers struct {
 	*memstore.Store
-	late func(next dedupe.Record) time.Duration
+	late func(next protocol.Record) time.Duration
 }
 
-func (s *lateAnswers) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (s *lateAnswers) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	err := s.Store.Swap(context.WithoutCancel(ctx), old, next)
 	time.Sleep(s.late(next))
 	return err
@@ -106,7 +107,7 @@ func TestAHandlerStartsOnlyWithHalfOfItsLeaseLeft(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := setup()
 				var renewed atomic.Bool
-				store := &lateAnswers{b.store.Store, func(r dedupe.Record) time.Duration {
+				store := &lateAnswers{b.store.Store, func(r protocol.Record) time.Duration {
 					if isClaim(r) {
 						return tc.late
 					}
@@ -142,7 +143,7 @@ func TestALeaseLostBeforeTheHandlerStartsIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		first := true
-		store := &lateAnswers{b.store.Store, func(r dedupe.Record) time.Duration {
+		store := &lateAnswers{b.store.Store, func(r protocol.Record) time.Duration {
 			if isClaim(r) && first {
 				first = false
 				return time.Minute
@@ -173,7 +174,7 @@ func TestRenewalsOfAllAttemptsGoOutTogether(t *testing.T) {
 		b := setup()
 		var mu sync.Mutex
 		rounds := map[time.Time]int{}
-		b.store.before = func(r dedupe.Record) error {
+		b.store.before = func(r protocol.Record) error {
 			if isRenewal(r) {
 				mu.Lock()
 				rounds[time.Now()]++
@@ -210,13 +211,13 @@ func TestARenewalHasReturnedBeforeAFinalWriteIsBuilt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var renewing atomic.Bool
-		store := &lateAnswers{b.store.Store, func(r dedupe.Record) time.Duration {
+		store := &lateAnswers{b.store.Store, func(r protocol.Record) time.Duration {
 			switch {
 			case isRenewal(r):
 				renewing.Store(true)
 				time.Sleep(2 * time.Second)
 				renewing.Store(false)
-			case r.Status == dedupe.Completed && renewing.Load():
+			case r.Status == protocol.Completed && renewing.Load():
 				t.Error("completed while its renewal was out")
 			}
 			return 0
@@ -235,7 +236,7 @@ func TestARenewalHasReturnedBeforeAFinalWriteIsBuilt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := b.record(t); r.Status != dedupe.Completed {
+		if r := b.record(t); r.Status != protocol.Completed {
 			t.Errorf("record %s", r.Status)
 		}
 	})
@@ -244,7 +245,7 @@ func TestARenewalHasReturnedBeforeAFinalWriteIsBuilt(t *testing.T) {
 // hangingRenewals is a store whose renewals are never answered.
 type hangingRenewals struct{ dedupe.Store }
 
-func (s hangingRenewals) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (s hangingRenewals) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	if isRenewal(next) {
 		return unanswered(ctx)
 	}
@@ -267,7 +268,7 @@ func TestARenewalThatIsOutEndsWithItsHandler(t *testing.T) {
 		if took := time.Since(begun); err != nil || took != 11*time.Second {
 			t.Errorf("%v, after %s", err, took)
 		}
-		if r := b.record(t); r.Status != dedupe.Completed {
+		if r := b.record(t); r.Status != protocol.Completed {
 			t.Errorf("record %s", r.Status)
 		}
 	})
@@ -290,7 +291,7 @@ func TestAHandlerThatIgnoresItsCancellationKeepsTheName(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if r := b.record(t); r.Status != dedupe.Completed {
+		if r := b.record(t); r.Status != protocol.Completed {
 			t.Errorf("record %s", r.Status)
 		}
 	})
@@ -300,7 +301,7 @@ func TestALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame(t *testing.T)
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var down atomic.Bool
-		b.store.before = func(r dedupe.Record) error {
+		b.store.before = func(r protocol.Record) error {
 			if down.Load() && isRenewal(r) {
 				return errNetwork
 			}
@@ -334,9 +335,9 @@ func TestALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame(t *testing.T)
 // stolen is a store in which somebody else has the name when it is to be renewed.
 type stolen struct{ dedupe.Store }
 
-func (s stolen) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (s stolen) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	if isRenewal(next) {
-		next.Owner = dedupe.Token{1}
+		next.Owner = protocol.Token{1}
 		return &dedupe.ConflictError{Current: next}
 	}
 	return s.Store.Swap(ctx, old, next)
@@ -373,7 +374,7 @@ func TestUnderHoldALateCompletionOfAParkedAttemptIsAccepted(t *testing.T) {
 		b := setup()
 		b.cfg.Hold = true
 		var down atomic.Bool
-		b.store.before = func(r dedupe.Record) error {
+		b.store.before = func(r protocol.Record) error {
 			if down.Load() && isRenewal(r) {
 				return errNetwork
 			}
@@ -388,7 +389,7 @@ func TestUnderHoldALateCompletionOfAParkedAttemptIsAccepted(t *testing.T) {
 			}
 			return "done", nil
 		})
-		if r := b.record(t); err != nil || r.Status != dedupe.Completed || string(r.Result) != `"done"` {
+		if r := b.record(t); err != nil || r.Status != protocol.Completed || string(r.Result) != `"done"` {
 			t.Errorf("record %s, error %v", r.Status, err)
 		}
 	})

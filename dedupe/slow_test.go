@@ -9,6 +9,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // A hook that takes its time holds up nobody's renewals and cancellations: not its own
@@ -27,7 +28,7 @@ func TestASlowHookHoldsUpNoLease(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := setup()
 				b.cfg.Hooks = hooks
-				b.store.before = func(next dedupe.Record) error {
+				b.store.before = func(next protocol.Record) error {
 					if next.Name == "bad" && isRenewal(next) {
 						return errNetwork
 					}
@@ -102,8 +103,8 @@ func TestAHookThatOutlivesTheLeaseKeepsItsHandlerFromStarting(t *testing.T) {
 func TestWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold(t *testing.T) {
 	for name, slow := range map[string]func(b *bench){
 		"late answer": func(b *bench) {
-			b.store.after = func(next dedupe.Record) error {
-				if next.Status == dedupe.Completed {
+			b.store.after = func(next protocol.Record) error {
+				if next.Status == protocol.Completed {
 					time.Sleep(2500 * time.Millisecond)
 				}
 				return nil
@@ -145,7 +146,7 @@ func TestWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold(t *testing.T) {
 // detached is a store whose writes go their way when their caller has given up.
 type detached struct{ *memstore.Store }
 
-func (d detached) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (d detached) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	done := make(chan error, 1)
 	go func() {
 		time.Sleep(20 * time.Millisecond)
@@ -175,7 +176,7 @@ func TestAClaimThatIsOutWhenItsCallerEndsHoldsNothing(t *testing.T) {
 			t.Error("no error")
 		}
 		time.Sleep(time.Second)
-		if r := b.record(t); r.Status == dedupe.InProgress || r.Attempts != 0 {
+		if r := b.record(t); r.Status == protocol.InProgress || r.Attempts != 0 {
 			t.Errorf("record %s with %d attempts", r.Status, r.Attempts)
 		}
 		if _, err := g.Do(t.Context(), key, returns("x", nil)); err != nil {

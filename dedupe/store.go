@@ -61,13 +61,10 @@ type Committer interface {
 	// next and effects, until the answer is one of the others: an
 	// implementation may derive an idempotency token from them.
 	Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error
-}
 
-// EffectChecker is implemented by a [Committer] that can tell early that it
-// will not take an effect.
-type EffectChecker interface {
-	// CheckEffect returns why effect cannot be committed together with the
+	// CheckEffect returns why effect can never be committed together with the
 	// record recordID (it is a write of that very record, say), or nil.
+	// [AddEffect] returns its error. It makes no call.
 	CheckEffect(recordID string, effect any) error
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 	"github.com/sqsonce/sqsonce/names"
@@ -52,7 +52,7 @@ func (f queueFlags) check(bad *problems) {
 		}
 	}
 	if f.Scope != "" {
-		if err := dedupe.CheckScope(f.Scope); err != nil {
+		if err := protocol.CheckScope(f.Scope); err != nil {
 			bad.add("--scope: %v", err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
@@ -120,7 +120,7 @@ func TestStatusShowsTheRecord(t *testing.T) {
 		t.Errorf("record is %+v", got)
 	}
 	r.do("status", "a", "--watch").want(0).says("COMPLETED")
-	if got := decode[producerapi.Record](r.do("status", "a", "--watch", "--json").want(0)); got.Status != dedupe.Completed {
+	if got := decode[producerapi.Record](r.do("status", "a", "--watch", "--json").want(0)); got.Status != protocol.Completed {
 		t.Errorf("record is %+v", got)
 	}
 }

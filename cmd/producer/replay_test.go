@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 	"github.com/sqsonce/sqsonce/names"
 )
@@ -136,7 +136,7 @@ func changing(t *testing.T, later producerapi.Record) string {
 			w.WriteHeader(http.StatusAccepted)
 			answer = map[string]string{}
 		case reads.Add(1) == 1:
-			answer = producerapi.Record{Name: "x", Status: dedupe.Completed, Final: true, Attempts: 1, Version: 5, Fence: 5}
+			answer = producerapi.Record{Name: "x", Status: protocol.Completed, Final: true, Attempts: 1, Version: 5, Fence: 5}
 		default:
 			answer = later
 		}
@@ -149,9 +149,9 @@ func changing(t *testing.T, later producerapi.Record) string {
 func TestReplayNoticesAnAttemptAfterCompletion(t *testing.T) {
 	t.Parallel()
 	for what, later := range map[string]producerapi.Record{
-		"completed twice": {Name: "x", Status: dedupe.Completed, Final: true, Attempts: 2, Version: 9, Fence: 8},
-		"under way again": {Name: "x", Status: dedupe.InProgress, Attempts: 2, Version: 9, Fence: 9},
-		"reopened":        {Name: "x", Status: dedupe.Retrying, Version: 9, Fence: 5},
+		"completed twice": {Name: "x", Status: protocol.Completed, Final: true, Attempts: 2, Version: 9, Fence: 8},
+		"under way again": {Name: "x", Status: protocol.InProgress, Attempts: 2, Version: 9, Fence: 9},
+		"reopened":        {Name: "x", Status: protocol.Retrying, Version: 9, Fence: 5},
 	} {
 		t.Run(what, func(t *testing.T) {
 			url := changing(t, later)
@@ -159,7 +159,7 @@ func TestReplayNoticesAnAttemptAfterCompletion(t *testing.T) {
 			got.says("attempted again after they were completed", `attempted again: "x"`)
 		})
 	}
-	same := producerapi.Record{Name: "x", Status: dedupe.Completed, Final: true, Attempts: 1, Version: 6, Fence: 5}
+	same := producerapi.Record{Name: "x", Status: protocol.Completed, Final: true, Attempts: 1, Version: 6, Fence: 5}
 	producer(t, "", "replay", "--url", changing(t, same), "--name", "x", "--count", "2").want(0)
 }
 
@@ -206,8 +206,8 @@ func TestPermutedBodiesAreDuplicatesAndDifferentOnesAreNot(t *testing.T) {
 func TestNameThatWasHandledAgainIsNotSuppressed(t *testing.T) {
 	l := newLedger([]string{"a", "b"})
 	for fence := range int64(2) { // the second time something was sent
-		l.note("a", producerapi.Record{Name: "a", Status: dedupe.Completed, Final: true, Attempts: 1, Fence: 1})
-		l.note("b", producerapi.Record{Name: "b", Status: dedupe.Completed, Final: true, Attempts: 1, Fence: fence + 1})
+		l.note("a", producerapi.Record{Name: "a", Status: protocol.Completed, Final: true, Attempts: 1, Fence: 1})
+		l.note("b", producerapi.Record{Name: "b", Status: protocol.Completed, Final: true, Attempts: 1, Fence: fence + 1})
 		l.before = []string{"a", "b"}
 	}
 	if got := l.report(10, nil, true, producerapi.Depth{}, nil); *got.Suppressed != 9 {
@@ -217,8 +217,8 @@ func TestNameThatWasHandledAgainIsNotSuppressed(t *testing.T) {
 
 func TestReportListsRepeatedNames(t *testing.T) {
 	l := newLedger([]string{"a", "b"})
-	l.note("a", producerapi.Record{Name: "a", Status: dedupe.Completed, Final: true, Attempts: 3, Fence: 1, Error: "timed out"})
-	l.note("b", producerapi.Record{Name: "b", Status: dedupe.Completed, Final: true, Attempts: 1, Fence: 1})
+	l.note("a", producerapi.Record{Name: "a", Status: protocol.Completed, Final: true, Attempts: 3, Fence: 1, Error: "timed out"})
+	l.note("b", producerapi.Record{Name: "b", Status: protocol.Completed, Final: true, Attempts: 1, Fence: 1})
 	got := l.report(10, nil, true, producerapi.Depth{}, nil)
 	if len(got.Repeated) != 1 || got.Repeated[0] != (attempted{"a", 3, "COMPLETED", "timed out"}) || *got.Suppressed != 8 || got.verdict() != nil {
 		t.Errorf("report is %+v", got)

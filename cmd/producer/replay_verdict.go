@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
@@ -86,9 +86,9 @@ func (l *ledger) note(name string, r producerapi.Record) {
 	switch {
 	case wasDone && r.Fence != fence:
 		l.again[name] = fmt.Sprintf("was completed with fence %d, then attempted with fence %d (now %s)", fence, r.Fence, r.Status)
-	case wasDone && r.Status != dedupe.Completed:
+	case wasDone && r.Status != protocol.Completed:
 		l.again[name] = fmt.Sprintf("was completed, and is now %s", r.Status)
-	case r.Status == dedupe.Completed:
+	case r.Status == protocol.Completed:
 		l.done[name] = r.Fence
 	}
 }
@@ -143,7 +143,7 @@ func (l *ledger) report(accepted int, failures map[string]int, drained bool, dep
 	for _, name := range l.names {
 		rec := l.current[name]
 		switch {
-		case rec.Status == dedupe.Completed:
+		case rec.Status == protocol.Completed:
 			r.Handled++
 		case rec.Final:
 			r.Rejected++

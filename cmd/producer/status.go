@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 	"github.com/sqsonce/sqsonce/names"
@@ -121,13 +121,13 @@ func describe(r producerapi.Record) [][]string {
 func explain(r producerapi.Record) string {
 	s := string(r.Status)
 	switch r.Status {
-	case dedupe.InProgress:
+	case protocol.InProgress:
 		return s + ": being handled, its lease ends " + moment(r.LeaseUntil)
-	case dedupe.Retrying:
+	case protocol.Retrying:
 		return s + ": will be tried again"
-	case dedupe.Rejected:
+	case protocol.Rejected:
 		return s + ": failed for good; its message is in the dead-letter queue"
-	case dedupe.Unknown:
+	case protocol.Unknown:
 		return s + ": nobody knows whether the work was done; see producer resolve --help"
 	default:
 		return s

@@ -22,6 +22,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/ecs"
@@ -116,9 +117,9 @@ func (b *inBubble) end() {
 func (b *inBubble) send(bodies ...string) { send(b.t, b.back.queue, b.back.queueURL, bodies...) }
 
 // record reads the record of a name.
-func (b *inBubble) record(name string) dedupe.Record {
+func (b *inBubble) record(name string) protocol.Record {
 	b.t.Helper()
-	r, err := b.store.Store.Get(b.t.Context(), dedupe.RecordID(localQueue, name))
+	r, err := b.store.Store.Get(b.t.Context(), protocol.RecordID(localQueue, name))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -192,16 +193,16 @@ func (s *shakyStore) answer() error {
 	return nil
 }
 
-func (s *shakyStore) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (s *shakyStore) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	if err := s.answer(); err != nil {
 		return err
 	}
 	return s.Store.Swap(ctx, old, next)
 }
 
-func (s *shakyStore) Get(ctx context.Context, id string) (dedupe.Record, error) {
+func (s *shakyStore) Get(ctx context.Context, id string) (protocol.Record, error) {
 	if err := s.answer(); err != nil {
-		return dedupe.Record{}, err
+		return protocol.Record{}, err
 	}
 	return s.Store.Get(ctx, id)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
@@ -83,7 +84,7 @@ func TestOutageBurnsNothing(t *testing.T) {
 					t.Errorf("%d dead letters, the first with %v", len(dead), dead[0].MessageAttributes)
 				}
 				for i := range n {
-					if r := b.record("m" + strconv.Itoa(i)); r.Status != dedupe.Completed {
+					if r := b.record("m" + strconv.Itoa(i)); r.Status != protocol.Completed {
 						t.Fatalf("m%d is %s", i, r.Status)
 					}
 				}
@@ -101,7 +102,7 @@ func (b *inBubble) attempts(n int) (sum int) {
 	for i := range n {
 		r := b.record("m" + strconv.Itoa(i))
 		sum += r.Attempts
-		if r.Status == dedupe.InProgress {
+		if r.Status == protocol.InProgress {
 			sum--
 		}
 	}

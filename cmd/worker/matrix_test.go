@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // posts are the times at which a target was asked.
@@ -46,9 +46,9 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 	const timeout = 30 * time.Second
 	const slack = 3 * time.Second // whole seconds of SQS, a poll, and latencies
 	type want struct {
-		deleted  bool          // at once
-		dead     string        // reason in the dead-letter queue
-		status   dedupe.Status // of the record
+		deleted  bool            // at once
+		dead     string          // reason in the dead-letter queue
+		status   protocol.Status // of the record
 		attempts int
 		from, to time.Duration // between the first two posts; zero: there is no second
 		result   string
@@ -62,13 +62,13 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 		}
 	}
 	large := `"` + strings.Repeat("x", 2<<20) + `"`
-	done := want{deleted: true, status: dedupe.Completed, attempts: 1}
-	bad := want{dead: "rejected", status: dedupe.Rejected, attempts: 1}
-	again := want{status: dedupe.Retrying, attempts: 1, to: 10*time.Second + slack} // a backoff with full jitter
+	done := want{deleted: true, status: protocol.Completed, attempts: 1}
+	bad := want{dead: "rejected", status: protocol.Rejected, attempts: 1}
+	again := want{status: protocol.Retrying, attempts: 1, to: 10*time.Second + slack} // a backoff with full jitter
 	after := func(d time.Duration) want {
-		return want{status: dedupe.Retrying, attempts: 1, from: d, to: d + slack}
+		return want{status: protocol.Retrying, attempts: 1, from: d, to: d + slack}
 	}
-	later := want{status: dedupe.Retrying, attempts: 1, from: timeout, to: timeout + 10*time.Second + slack} // and a backoff
+	later := want{status: protocol.Retrying, attempts: 1, from: timeout, to: timeout + 10*time.Second + slack} // and a backoff
 	withResult := func(result string) want {
 		w := done
 		w.result = result
@@ -156,7 +156,7 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 				defer b.end()
 				b.send(body("a"))
 				if !b.await(time.Hour, func() bool {
-					return b.record("a").Status != "" && b.record("a").Status != dedupe.InProgress
+					return b.record("a").Status != "" && b.record("a").Status != protocol.InProgress
 				}) {
 					t.Fatal("no outcome within an hour")
 				}
@@ -188,7 +188,7 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 				if asked.count() != 2 || asked.gap() < tc.want.from || asked.gap() > tc.want.to {
 					t.Errorf("asked %d times, the second after %s, want %s to %s", asked.count(), asked.gap(), tc.want.from, tc.want.to)
 				}
-				if r := b.record("a"); r.Status != dedupe.Completed || r.Attempts != 2 {
+				if r := b.record("a"); r.Status != protocol.Completed || r.Attempts != 2 {
 					t.Errorf("in the end the record is %s after %d attempts", r.Status, r.Attempts)
 				}
 			})
@@ -226,7 +226,7 @@ func TestRefusedConnectionCostsNothing(t *testing.T) {
 		if !b.await(10*time.Second, func() bool { return b.depth(b.back.queueURL) == 0 }) {
 			t.Error("not handled within 10 s")
 		}
-		if r := b.record("a"); r.Status != dedupe.Completed || r.Attempts != 1 {
+		if r := b.record("a"); r.Status != protocol.Completed || r.Attempts != 1 {
 			t.Errorf("record is %s after %d attempts", r.Status, r.Attempts)
 		}
 	})
@@ -256,7 +256,7 @@ func TestRequestOfUnknownOutcomeIsNotMetByASecondOne(t *testing.T) {
 			b.send(body("a"))
 			time.Sleep(3 * time.Second)
 			b.send(body("a"))
-			if !b.await(10*time.Minute, func() bool { return b.record("a").Status == dedupe.Completed }) {
+			if !b.await(10*time.Minute, func() bool { return b.record("a").Status == protocol.Completed }) {
 				t.Fatal("not done within ten minutes")
 			}
 			late(t, &asked)
@@ -275,7 +275,7 @@ func TestRequestOfUnknownOutcomeIsNotMetByASecondOne(t *testing.T) {
 			if err := <-b.done; err != nil {
 				t.Fatal(err)
 			}
-			if r := b.record("a"); r.Status != dedupe.Retrying || r.Attempts != 0 {
+			if r := b.record("a"); r.Status != protocol.Retrying || r.Attempts != 0 {
 				t.Errorf("record is %s after %d attempts", r.Status, r.Attempts)
 			}
 			visible := func() bool { v, _ := counts(t, b.back.queue, b.back.queueURL); return v == "1" }
@@ -306,7 +306,7 @@ func TestUnknownOutcomeIsHeldWhereThatWasAskedFor(t *testing.T) {
 				if !b.await(time.Hour, func() bool { return b.depth(b.dlqURL) == 1 }) {
 					t.Fatal("not dead-lettered within an hour")
 				}
-				if r := b.record("a"); r.Status != dedupe.Unknown || asked.count() != 1 {
+				if r := b.record("a"); r.Status != protocol.Unknown || asked.count() != 1 {
 					t.Errorf("record is %s, asked %d times", r.Status, asked.count())
 				}
 				if dead := b.dead(); attribute(dead[0], "sqsonce.reason") != "unknown outcome" {

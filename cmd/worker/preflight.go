@@ -18,6 +18,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/redrive"
 )
 
@@ -171,12 +172,12 @@ func (f *findings) table(ctx context.Context, c queueSettings, back backend, cli
 		return // told of before
 	}
 	const name = "sqsonce at start"
-	id := dedupe.RecordID(scope, name)
+	id := protocol.RecordID(scope, name)
 	if _, err := reader.Get(ctx, id); err != nil {
 		f.failed(err, fmt.Sprintf("table %s: records cannot be read: %v", c.Table, err))
 	}
-	err = back.store.Swap(ctx, math.MaxInt64-1, dedupe.Record{
-		ID: id, Name: name, Format: dedupe.Format, Status: dedupe.Forgotten, Version: math.MaxInt64, ExpiresAt: time.Now(),
+	err = back.store.Swap(ctx, math.MaxInt64-1, protocol.Record{
+		ID: id, Name: name, Format: protocol.Format, Status: protocol.Forgotten, Version: math.MaxInt64, ExpiresAt: time.Now(),
 	}) // over a version that no record has
 	if _, refused := errors.AsType[*dedupe.ConflictError](err); !refused {
 		f.failed(err, fmt.Sprintf("table %s: records cannot be written: %v", c.Table, err))

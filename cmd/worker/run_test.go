@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 func TestRunPools(t *testing.T) {
@@ -25,10 +25,10 @@ func TestRunPools(t *testing.T) {
 		if err := w.runPools(ctx, stop); err != nil {
 			t.Fatal(err)
 		}
-		if s := a.record("a").Status; s != dedupe.Completed {
+		if s := a.record("a").Status; s != protocol.Completed {
 			t.Errorf("the message of the first queue is %s", s)
 		}
-		if s := b.record("b").Status; s != dedupe.Completed {
+		if s := b.record("b").Status; s != protocol.Completed {
 			t.Errorf("the message of the second queue is %s", s)
 		}
 		w.each(func(c *consumer.Consumer) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // dated is a wire whose server's clock is off by ahead.
@@ -40,7 +41,7 @@ func TestTheServicesClockCountsOnlyWhereOursIsWrong(t *testing.T) {
 				s := newStore(t, dated(&tc.ahead).client(), dynamo.Config{
 					Table: "t", Logger: slog.New(slog.NewTextHandler(&log, nil)),
 				})
-				for v := range dedupe.Version(20) { // at different times of a second
+				for v := range protocol.Version(20) { // at different times of a second
 					if err := s.Swap(t.Context(), v, record("a", v+1)); err != nil {
 						t.Fatal(err)
 					}

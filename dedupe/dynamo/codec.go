@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // ErrMalformed is wrapped when an item is not a record: somebody else has
@@ -20,7 +21,7 @@ var ErrMalformed = errors.New("malformed item")
 
 // unreadable is the status of a record that could not be decoded. The protocol
 // leaves records of a status it does not know alone.
-const unreadable dedupe.Status = "UNREADABLE"
+const unreadable protocol.Status = "UNREADABLE"
 
 // attributes is the item without the result, which has a type of its own, as
 // attributevalue reads it.
@@ -85,9 +86,9 @@ const (
 type row struct {
 	id      string
 	texts   [colFormat]string // without the owner
-	owner   dedupe.Token
+	owner   protocol.Token
 	numbers [colFingerprint - colFormat]int64 // from colFormat on
-	print   dedupe.Fingerprint
+	print   protocol.Fingerprint
 	result  []byte
 }
 
@@ -95,7 +96,7 @@ type row struct {
 // never absent. Without an expiry a record would be kept for ever: DynamoDB's
 // time to live ignores a time more than five years in the past, and 0 is one.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html
-func encode(r dedupe.Record) (row, error) {
+func encode(r protocol.Record) (row, error) {
 	w := row{id: r.ID, owner: r.Owner, print: r.Fingerprint, result: r.Result}
 	w.texts = [colFormat]string{
 		colName: r.Name, colStatus: string(r.Status), colResultType: storedType(r.ResultType),
@@ -139,7 +140,7 @@ var errIncomplete = fmt.Errorf("%w: the record is incomplete", ErrInvalid)
 // value returns the value of a column. [row.append] writes the same as JSON.
 func (w *row) value(col int) types.AttributeValue {
 	switch {
-	case col == colOwner && w.owner == dedupe.Token{}:
+	case col == colOwner && w.owner == protocol.Token{}:
 		return &types.AttributeValueMemberS{}
 	case col == colOwner:
 		return &types.AttributeValueMemberS{Value: hex.EncodeToString(w.owner[:])}
@@ -147,7 +148,7 @@ func (w *row) value(col int) types.AttributeValue {
 		return &types.AttributeValueMemberS{Value: w.texts[col]}
 	case col < colFingerprint:
 		return &types.AttributeValueMemberN{Value: strconv.FormatInt(w.numbers[col-colFormat], 10)}
-	case col == colFingerprint && w.print == dedupe.Fingerprint{}:
+	case col == colFingerprint && w.print == protocol.Fingerprint{}:
 		return &types.AttributeValueMemberB{Value: []byte{}}
 	case col == colFingerprint:
 		return &types.AttributeValueMemberB{Value: w.print[:]}
@@ -170,9 +171,9 @@ func (w *row) item() item {
 
 // decode returns the record that it stands for. For an item that is none it
 // returns what the protocol needs to leave it alone, and an error.
-func decode(it item) (dedupe.Record, error) {
+func decode(it item) (protocol.Record, error) {
 	if len(it) == 0 {
-		return dedupe.Record{}, nil
+		return protocol.Record{}, nil
 	}
 	if format, newer := newerFormat(it); newer {
 		r := leaveAlone(it)
@@ -186,9 +187,9 @@ func decode(it item) (dedupe.Record, error) {
 	if err := attributevalue.UnmarshalMap(it, &a); err != nil {
 		return leaveAlone(it), fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	r := dedupe.Record{
-		ID: a.ID, Name: a.Name, Format: a.Format, Status: dedupe.Status(a.Status),
-		Version: dedupe.Version(a.Version), Fence: dedupe.Version(a.Fence), Attempts: a.Attempts,
+	r := protocol.Record{
+		ID: a.ID, Name: a.Name, Format: a.Format, Status: protocol.Status(a.Status),
+		Version: protocol.Version(a.Version), Fence: protocol.Version(a.Fence), Attempts: a.Attempts,
 		LeaseUntil: fromMillis(a.LeaseUntil), CreatedAt: fromMillis(a.CreatedAt), CompletedAt: fromMillis(a.CompletedAt),
 		ExpiresAt: fromSeconds(a.ExpiresAt), Error: a.Error, MessageID: a.MessageID, ReopenedBy: a.ReopenedBy,
 	}
@@ -218,7 +219,7 @@ func newerFormat(it item) (format int, newer bool) {
 		return 0, false
 	}
 	format, err := strconv.Atoi(n.Value)
-	return format, err == nil && format > dedupe.Format
+	return format, err == nil && format > protocol.Format
 }
 
 // checkTypes refuses attributes that attributevalue would convert: a record is
@@ -243,10 +244,10 @@ func checkTypes(it item) error {
 
 // leaveAlone is the record of an item that cannot be decoded: nobody acts on
 // it, and nobody writes over it.
-func leaveAlone(it item) dedupe.Record {
-	return dedupe.Record{
+func leaveAlone(it item) protocol.Record {
+	return protocol.Record{
 		ID: text(it[AttrID]), Name: text(it[AttrName]),
-		Format: dedupe.Format, Status: unreadable, Version: 1,
+		Format: protocol.Format, Status: unreadable, Version: 1,
 	}
 }
 

@@ -7,15 +7,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-func completedRecord() dedupe.Record {
+func completedRecord() protocol.Record {
 	at := time.UnixMilli(1_790_000_000_000)
-	return dedupe.Record{
-		ID: "orders#order-17", Name: "order-17", Format: dedupe.Format, Status: dedupe.Completed,
-		Version: 1_790_000_000_001, Fence: 1_790_000_000_000, Owner: dedupe.Token{1, 2, 3}, Attempts: 1,
-		Fingerprint: dedupe.Fingerprint{1, 36: 9}, Result: []byte(`{"name":"order-17","total":129.5,"lines":[1,2,3]}`),
+	return protocol.Record{
+		ID: "orders#order-17", Name: "order-17", Format: protocol.Format, Status: protocol.Completed,
+		Version: 1_790_000_000_001, Fence: 1_790_000_000_000, Owner: protocol.Token{1, 2, 3}, Attempts: 1,
+		Fingerprint: protocol.Fingerprint{1, 36: 9}, Result: []byte(`{"name":"order-17","total":129.5,"lines":[1,2,3]}`),
 		MessageID: "059f36b4-87a3-44ab-83d2-661975830a7d", CreatedAt: at, CompletedAt: at, ExpiresAt: at.Add(720 * time.Hour),
 	}
 }

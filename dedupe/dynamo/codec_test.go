@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
@@ -28,30 +29,30 @@ func good() item {
 	}
 }
 
-var claimTerms = dedupe.Terms{Lease: time.Minute, Window: time.Hour, MaxAttempts: 5}
+var claimTerms = protocol.Terms{Lease: time.Minute, Window: time.Hour, MaxAttempts: 5}
 
 // verdicts returns what the protocol makes of a record, whatever happens.
-func verdicts(r dedupe.Record) []dedupe.Verdict {
-	now, owner := time.UnixMilli(1_800_000_000_000), dedupe.Token{9}
-	var vs []dedupe.Verdict
-	for _, e := range []dedupe.Event{
-		dedupe.Claim{Now: now, Owner: owner, Terms: claimTerms, ID: "q#a", Name: "a"},
-		dedupe.Renew{Now: now, Owner: owner, Terms: claimTerms},
-		dedupe.Complete{Now: now, Owner: owner, Terms: claimTerms},
-		dedupe.Fail{Now: now, Owner: owner, Terms: claimTerms},
-		dedupe.Release{Now: now, Owner: owner, Terms: claimTerms},
-		dedupe.Reopen{Now: now, Terms: claimTerms},
-		dedupe.Resolve{Now: now, Terms: claimTerms},
-		dedupe.Forget{Now: now, Terms: claimTerms, Force: true},
+func verdicts(r protocol.Record) []protocol.Verdict {
+	now, owner := time.UnixMilli(1_800_000_000_000), protocol.Token{9}
+	var vs []protocol.Verdict
+	for _, e := range []protocol.Event{
+		protocol.Claim{Now: now, Owner: owner, Terms: claimTerms, ID: "q#a", Name: "a"},
+		protocol.Renew{Now: now, Owner: owner, Terms: claimTerms},
+		protocol.Complete{Now: now, Owner: owner, Terms: claimTerms},
+		protocol.Fail{Now: now, Owner: owner, Terms: claimTerms},
+		protocol.Release{Now: now, Owner: owner, Terms: claimTerms},
+		protocol.Reopen{Now: now, Terms: claimTerms},
+		protocol.Resolve{Now: now, Terms: claimTerms},
+		protocol.Forget{Now: now, Terms: claimTerms, Force: true},
 	} {
-		_, v := dedupe.Step(r, e)
+		_, v := protocol.Step(r, e)
 		vs = append(vs, v)
 	}
 	return vs
 }
 
-func leftAlone(r dedupe.Record) bool {
-	return !slices.ContainsFunc(verdicts(r), func(v dedupe.Verdict) bool { return v != dedupe.VerdictUnreadable })
+func leftAlone(r protocol.Record) bool {
+	return !slices.ContainsFunc(verdicts(r), func(v protocol.Verdict) bool { return v != protocol.VerdictUnreadable })
 }
 
 func TestAnItemThatIsNoRecordIsLeftAlone(t *testing.T) {
@@ -119,15 +120,15 @@ func TestAnUnknownAttributeChangesNothing(t *testing.T) {
 }
 
 // smallest is a record that has nothing but what must be set.
-func smallest() dedupe.Record {
-	return dedupe.Record{
-		ID: "q#a", Name: "a", Format: 1, Status: dedupe.Retrying, Version: 7, ExpiresAt: time.Unix(1_790_000_000, 0),
+func smallest() protocol.Record {
+	return protocol.Record{
+		ID: "q#a", Name: "a", Format: 1, Status: protocol.Retrying, Version: 7, ExpiresAt: time.Unix(1_790_000_000, 0),
 	}
 }
 
 func TestEncode(t *testing.T) {
 	t.Run("every column has a value", func(t *testing.T) {
-		for _, r := range []dedupe.Record{smallest(), completedRecord()} {
+		for _, r := range []protocol.Record{smallest(), completedRecord()} {
 			it := itemOf(t, r)
 			for _, name := range columns {
 				if it[name] == nil {
@@ -155,14 +156,14 @@ func TestEncode(t *testing.T) {
 }
 
 func TestEncode_incomplete(t *testing.T) {
-	for field, spoil := range map[string]func(*dedupe.Record){
-		AttrID:       func(r *dedupe.Record) { r.ID = "" },
-		AttrName:     func(r *dedupe.Record) { r.Name = "" },
-		AttrFormat:   func(r *dedupe.Record) { r.Format = 0 },
-		AttrStatus:   func(r *dedupe.Record) { r.Status = "" },
-		AttrVersion:  func(r *dedupe.Record) { r.Version = 0 },
-		AttrAttempts: func(r *dedupe.Record) { r.Attempts = -1 },
-		AttrTTL:      func(r *dedupe.Record) { r.ExpiresAt = time.Time{} },
+	for field, spoil := range map[string]func(*protocol.Record){
+		AttrID:       func(r *protocol.Record) { r.ID = "" },
+		AttrName:     func(r *protocol.Record) { r.Name = "" },
+		AttrFormat:   func(r *protocol.Record) { r.Format = 0 },
+		AttrStatus:   func(r *protocol.Record) { r.Status = "" },
+		AttrVersion:  func(r *protocol.Record) { r.Version = 0 },
+		AttrAttempts: func(r *protocol.Record) { r.Attempts = -1 },
+		AttrTTL:      func(r *protocol.Record) { r.ExpiresAt = time.Time{} },
 	} {
 		t.Run(field, func(t *testing.T) {
 			r := completedRecord()
@@ -210,7 +211,7 @@ func FuzzItemCodec(f *testing.F) {
 		if !reflect.DeepEqual(it, before) {
 			t.Fatal("decoding has changed the item")
 		}
-		if err != nil || r.Format > dedupe.Format {
+		if err != nil || r.Format > protocol.Format {
 			if !leftAlone(r) {
 				t.Fatalf("verdicts %v on %+v", verdicts(r), r)
 			}
@@ -219,7 +220,7 @@ func FuzzItemCodec(f *testing.F) {
 		if len(it) == 0 {
 			return
 		}
-		if r.Version <= 0 || r.Status == "" || r.Format != dedupe.Format || r.Attempts < 0 || len(r.Result) > math.MaxInt32 {
+		if r.Version <= 0 || r.Status == "" || r.Format != protocol.Format || r.Attempts < 0 || len(r.Result) > math.MaxInt32 {
 			t.Fatalf("accepted %+v", r)
 		}
 		w, err := encode(r)
@@ -251,7 +252,7 @@ func garbage(t *testing.T, data []byte) item {
 }
 
 // itemOf is the record as an item.
-func itemOf(t testing.TB, r dedupe.Record) item {
+func itemOf(t testing.TB, r protocol.Record) item {
 	t.Helper()
 	w, err := encode(r)
 	if err != nil {
@@ -261,7 +262,7 @@ func itemOf(t testing.TB, r dedupe.Record) item {
 }
 
 // writeOf is a write of the record.
-func writeOf(t testing.TB, old dedupe.Version, r dedupe.Record) *write {
+func writeOf(t testing.TB, old protocol.Version, r protocol.Record) *write {
 	t.Helper()
 	w, err := newWrite(old, r)
 	if err != nil {
@@ -271,7 +272,7 @@ func writeOf(t testing.TB, old dedupe.Version, r dedupe.Record) *write {
 }
 
 // sameJSON reports whether two records are equal, their results as JSON values.
-func sameJSON(a, b dedupe.Record) bool {
+func sameJSON(a, b protocol.Record) bool {
 	if !bytes.Equal(a.Result, b.Result) {
 		var av, bv any
 		if a.ResultType != "" || jsonValue(a.Result, &av) != nil || jsonValue(b.Result, &bv) != nil || !reflect.DeepEqual(av, bv) {

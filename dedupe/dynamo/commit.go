@@ -13,11 +13,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 var (
-	_ dedupe.Committer     = (*Store)(nil)
-	_ dedupe.EffectChecker = (*Store)(nil)
+	_ dedupe.Committer = (*Store)(nil)
 )
 
 // Commit implements [dedupe.Committer] by TransactWriteItems: next, and up to
@@ -31,7 +31,7 @@ var (
 // another one, was not applied: the error is an ambiguous one, and the caller's
 // back-off the only one.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
-func (s *Store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+func (s *Store) Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	in, err := s.transaction(old, next, effects)
@@ -52,7 +52,7 @@ func (s *Store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Reco
 }
 
 // transaction builds the request: the record first, then the effects.
-func (s *Store) transaction(old dedupe.Version, next dedupe.Record, effects []any) (*dynamodb.TransactWriteItemsInput, error) {
+func (s *Store) transaction(old protocol.Version, next protocol.Record, effects []any) (*dynamodb.TransactWriteItemsInput, error) {
 	if len(effects) > dedupe.MaxEffects {
 		return nil, &dedupe.EffectError{Index: dedupe.MaxEffects, Err: &notAcceptable{
 			fmt.Errorf("dynamo: %d effects, more than %d", len(effects), dedupe.MaxEffects),
@@ -88,7 +88,7 @@ func (s *Store) transaction(old dedupe.Version, next dedupe.Record, effects []an
 
 // clientToken names a commit, by what no other has: its attempt and its
 // versions. 36 characters at most.
-func clientToken(old dedupe.Version, next dedupe.Record) string {
+func clientToken(old protocol.Version, next protocol.Record) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %x %s", old, next.Version, next.Owner, next.ID))
 	return hex.EncodeToString(sum[:16])
 }
@@ -162,7 +162,7 @@ func (s *Store) lost(ctx context.Context, id string, it item) error {
 // effectFailed is the answer of a commit that an effect has failed, if the
 // record is still at its old version: else the commit itself may have come
 // first, which is told by the record.
-func (s *Store) effectFailed(ctx context.Context, old dedupe.Version, id string, failed *dedupe.EffectError) error {
+func (s *Store) effectFailed(ctx context.Context, old protocol.Version, id string, failed *dedupe.EffectError) error {
 	it, err := s.getItem(ctx, id)
 	if err != nil {
 		return err

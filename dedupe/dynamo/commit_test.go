@@ -16,6 +16,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 const commitOp = "TransactWriteItems"
@@ -42,17 +43,17 @@ func (l ledger) incrementing(name string) []any {
 }
 
 // claimed writes a claim and returns it.
-func (l ledger) claimed(t *testing.T, owner byte, name string) dedupe.Record {
+func (l ledger) claimed(t *testing.T, owner byte, name string) protocol.Record {
 	t.Helper()
-	r, _ := dedupe.Step(dedupe.Record{}, claim(owner, name))
+	r, _ := protocol.Step(protocol.Record{}, claim(owner, name))
 	if err := l.store.Swap(t.Context(), 0, r); err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-func completion(owner byte) dedupe.Complete {
-	return dedupe.Complete{Now: time.Now(), Owner: dedupe.Token{owner}, Terms: terms, Result: []byte(`{"done":true}`)}
+func completion(owner byte) protocol.Complete {
+	return protocol.Complete{Now: time.Now(), Owner: protocol.Token{owner}, Terms: terms, Result: []byte(`{"done":true}`)}
 }
 
 // transactions returns the bodies of the commits sent.
@@ -81,7 +82,7 @@ func TestTheSameCommitIsTheSameRequestToTheByte(t *testing.T) {
 			return forward(), nil
 		}
 	}
-	next, _ := dedupe.Step(cur, completion(1))
+	next, _ := protocol.Step(cur, completion(1))
 	many := l.incrementing("n")
 	for _, name := range []string{"b", "c", "d"} {
 		p := types.Put{TableName: &l.table, Item: map[string]types.AttributeValue{
@@ -106,7 +107,7 @@ func TestTheSameCommitIsTheSameRequestToTheByte(t *testing.T) {
 	if n := l.count(t, "n"); n != 1 {
 		t.Errorf("counted %d", n)
 	}
-	if got, err := l.store.Get(t.Context(), next.ID); err != nil || got.Status != dedupe.Completed {
+	if got, err := l.store.Get(t.Context(), next.ID); err != nil || got.Status != protocol.Completed {
 		t.Errorf("the record is %+v, %v", got, err)
 	}
 }
@@ -162,7 +163,7 @@ func TestATokenUsedForAnotherCommitIsToldByTheRecord(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
 	l.wire.hook = onlyFirst(commitOp, func(call) (*http.Response, error) { return refuse("IdempotentParameterMismatchException"), nil })
-	next, _ := dedupe.Step(cur, completion(1))
+	next, _ := protocol.Step(cur, completion(1))
 	lost, ok := errors.AsType[*dedupe.ConflictError](l.store.Commit(t.Context(), cur.Version, next, l.incrementing("n")))
 	if !ok || lost.Current.Version != cur.Version || lost.Current.Owner != cur.Owner {
 		t.Errorf("got %+v, want the record as it stands", lost)
@@ -172,7 +173,7 @@ func TestATokenUsedForAnotherCommitIsToldByTheRecord(t *testing.T) {
 func TestAFailedConditionOfTheHandlersSaysWhichAndWhy(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
-	next, _ := dedupe.Step(cur, completion(1))
+	next, _ := protocol.Step(cur, completion(1))
 	check := l.require("stock", 7)
 	check.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 	_, err := l.client.UpdateItem(t.Context(), updateItem(l.increment("stock")))
@@ -198,13 +199,13 @@ func TestAFailedConditionOfTheHandlersSaysWhichAndWhy(t *testing.T) {
 func TestAFailedEffectOverAnotherRecordIsAConflict(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
-	next, _ := dedupe.Step(cur, completion(1))
+	next, _ := protocol.Step(cur, completion(1))
 	if err := l.store.Swap(t.Context(), cur.Version, next); err != nil {
 		t.Fatal(err)
 	}
 	l.wire.hook = onlyFirst(commitOp, func(call) (*http.Response, error) { return reasons("None", "ConditionalCheckFailed"), nil })
 	lost, ok := errors.AsType[*dedupe.ConflictError](l.store.Commit(t.Context(), cur.Version, next, l.incrementing("n")))
-	if !ok || lost.Current.Status != dedupe.Completed {
+	if !ok || lost.Current.Status != protocol.Completed {
 		t.Errorf("got %+v", lost)
 	}
 }
@@ -212,7 +213,7 @@ func TestAFailedEffectOverAnotherRecordIsAConflict(t *testing.T) {
 func TestEffectsThatCannotBeAcceptedAreForGood(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
-	next, _ := dedupe.Step(cur, completion(1))
+	next, _ := protocol.Step(cur, completion(1))
 	for what, effects := range map[string][]any{
 		"two writes to one item": append(l.incrementing("n"), l.incrementing("n")...),
 		"one too many":           slices.Repeat(l.incrementing("n"), dedupe.MaxEffects+1),
@@ -233,7 +234,7 @@ func TestEffectsThatCannotBeAcceptedAreForGood(t *testing.T) {
 func TestAMissingTableOfAnEffectIsForTheOperator(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
-	next, _ := dedupe.Step(cur, completion(1))
+	next, _ := protocol.Step(cur, completion(1))
 	err := l.store.Commit(t.Context(), cur.Version, next, ledger{counters: counters{nil, "not-there"}}.incrementing("n"))
 	if _, failed := errors.AsType[*dedupe.EffectError](err); failed || !errors.Is(err, dynamo.ErrNoTable) || !errors.Is(err, dedupe.ErrUnavailable) {
 		t.Errorf("got %v", err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/dedupe/storetest"
 )
 
@@ -30,15 +31,15 @@ func inBothModes(t *testing.T, test func(t *testing.T, w *wire, s *dynamo.Store)
 	}
 }
 
-var terms = dedupe.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: time.Hour, MaxAttempts: 3}
+var terms = protocol.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: time.Hour, MaxAttempts: 3}
 
-func claim(owner byte, name string) dedupe.Claim {
-	return dedupe.Claim{Now: time.Now(), Owner: dedupe.Token{owner}, Terms: terms, ID: "test#" + name, Name: name}
+func claim(owner byte, name string) protocol.Claim {
+	return protocol.Claim{Now: time.Now(), Owner: protocol.Token{owner}, Terms: terms, ID: "test#" + name, Name: name}
 }
 
 // swapAll swaps all records at once, over their versions less one (1: absent),
 // and returns the errors.
-func swapAll(t *testing.T, s dedupe.Store, records []dedupe.Record) []error {
+func swapAll(t *testing.T, s dedupe.Store, records []protocol.Record) []error {
 	t.Helper()
 	errs := make([]error, len(records))
 	var wg sync.WaitGroup
@@ -50,8 +51,8 @@ func swapAll(t *testing.T, s dedupe.Store, records []dedupe.Record) []error {
 }
 
 // many returns n records of names that begin alike.
-func many(prefix string, n int, v dedupe.Version) []dedupe.Record {
-	records := make([]dedupe.Record, n)
+func many(prefix string, n int, v protocol.Version) []protocol.Record {
+	records := make([]protocol.Record, n)
 	for i := range records {
 		records[i] = record(fmt.Sprint(prefix, i), v)
 	}
@@ -97,7 +98,7 @@ func TestAClaimWhoseAnswerWasLostIsRecognisedByItsToken(t *testing.T) {
 			return forward(), nil
 		}
 		event := claim(1, "a")
-		next, _ := dedupe.Step(dedupe.Record{}, event)
+		next, _ := protocol.Step(protocol.Record{}, event)
 		err := s.Swap(t.Context(), 0, next)
 		conflict, lost := errors.AsType[*dedupe.ConflictError](err)
 		if !lost {
@@ -109,7 +110,7 @@ func TestAClaimWhoseAnswerWasLostIsRecognisedByItsToken(t *testing.T) {
 				t.Fatal("the lost write was not applied")
 			}
 		}
-		if got, verdict := dedupe.Step(conflict.Current, event); verdict != dedupe.VerdictApply || got.Version != next.Version {
+		if got, verdict := protocol.Step(conflict.Current, event); verdict != protocol.VerdictApply || got.Version != next.Version {
 			t.Errorf("verdict %d on version %d, want the claim to stand at %d", verdict, got.Version, next.Version)
 		}
 	})
@@ -146,10 +147,10 @@ func TestABatchIsAcceptedAsItIs(t *testing.T) {
 	w, client := wired(t)
 	s := newStore(t, client, dynamo.Config{Table: newTable(t, client)})
 	records := many("a", 25, 1)
-	for v := range dedupe.Version(3) {
+	for v := range protocol.Version(3) {
 		for i := range records {
 			records[i].Version = v + 1
-			records[i].Status = []dedupe.Status{dedupe.InProgress, dedupe.Completed, dedupe.Forgotten}[v]
+			records[i].Status = []protocol.Status{protocol.InProgress, protocol.Completed, protocol.Forgotten}[v]
 			records[i].Result = [][]byte{nil, []byte(`{"a":[1]}`), nil}[v]
 		}
 		w.calls = nil
@@ -189,7 +190,7 @@ func TestConflictsWithoutAnItemAreReadBackInOneCall(t *testing.T) {
 			continue
 		}
 		lost, ok := errors.AsType[*dedupe.ConflictError](err)
-		want := dedupe.Record{}
+		want := protocol.Record{}
 		if i < len(there) {
 			want = there[i]
 		}
@@ -239,7 +240,7 @@ func TestAConflictOfASingleWriteWithoutAnItemIsReadBack(t *testing.T) {
 			}
 			return resp, nil
 		}
-		for _, old := range []dedupe.Version{0, 3} {
+		for _, old := range []protocol.Version{0, 3} {
 			next := r
 			next.Version = 9
 			lost, ok := errors.AsType[*dedupe.ConflictError](s.Swap(t.Context(), old, next))
@@ -290,7 +291,7 @@ func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
 		}
 	}}
 	inBubble(t, w, func(wr *writer) {
-		versions := make([]dedupe.Version, 4)
+		versions := make([]protocol.Version, 4)
 		errs := make([]error, 4)
 		for i, name := range []string{"lone", "a", "b", "c"} {
 			wr.wg.Go(func() {
@@ -303,7 +304,7 @@ func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
 		if err := errors.Join(errs...); err != nil {
 			t.Error(err)
 		}
-		if !slices.Equal(versions, []dedupe.Version{0, 7, 7, 0}) {
+		if !slices.Equal(versions, []protocol.Version{0, 7, 7, 0}) {
 			t.Errorf("read versions %v", versions)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/dedupe/storetest"
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
@@ -22,8 +23,8 @@ import (
 type operation struct {
 	what    string
 	id      string
-	old     dedupe.Version
-	next    dedupe.Record
+	old     protocol.Version
+	next    protocol.Record
 	effects []effect // of a commit
 }
 
@@ -37,7 +38,7 @@ type effect struct {
 // answer is what a store says to an operation.
 type answer struct {
 	what   string // "done", "conflict", "effect 1", or an error that none should give
-	record dedupe.Record
+	record protocol.Record
 }
 
 func (a answer) same(b answer) bool { return a.what == b.what && storetest.Same(a.record, b.record) }
@@ -79,56 +80,56 @@ func do(t *testing.T, s dedupe.Store, e storetest.Effects, o operation) answer {
 type script struct {
 	scope string
 	now   time.Time
-	seen  map[string][]dedupe.Record // by id; what writers may believe to be stored
+	seen  map[string][]protocol.Record // by id; what writers may believe to be stored
 }
 
-func (s *script) event(rt *rapid.T, id, name string) dedupe.Event {
-	owner := dedupe.Token{byte(rapid.IntRange(1, 3).Draw(rt, "owner"))}
+func (s *script) event(rt *rapid.T, id, name string) protocol.Event {
+	owner := protocol.Token{byte(rapid.IntRange(1, 3).Draw(rt, "owner"))}
 	result := []byte(rapid.SampledFrom([]string{`{"a":[1,2.5,"x"]}`, `null`, `1e3`, `"é"`, ``}).Draw(rt, "result"))
 	resultType := rapid.SampledFrom([]string{"", "", "text/plain"}).Draw(rt, "type")
 	switch rapid.SampledFrom([]string{"claim", "claim", "claim", "renew", "complete", "fail", "release", "reopen", "resolve", "forget"}).Draw(rt, "event") {
 	case "claim":
-		return dedupe.Claim{
+		return protocol.Claim{
 			Now: s.now, Owner: owner, Terms: terms, ID: id, Name: name, MessageID: fmt.Sprint("m", owner[0]),
-			Fingerprint:  dedupe.Fingerprint{1, 36: byte(rapid.IntRange(0, 1).Draw(rt, "payload"))},
+			Fingerprint:  protocol.Fingerprint{1, 36: byte(rapid.IntRange(0, 1).Draw(rt, "payload"))},
 			RedriveOrder: rapid.Bool().Draw(rt, "redriven"),
 		}
 	case "renew":
-		return dedupe.Renew{Now: s.now, Owner: owner, Terms: terms}
+		return protocol.Renew{Now: s.now, Owner: owner, Terms: terms}
 	case "complete":
-		return dedupe.Complete{Now: s.now, Owner: owner, Terms: terms, Result: result, ResultType: resultType}
+		return protocol.Complete{Now: s.now, Owner: owner, Terms: terms, Result: result, ResultType: resultType}
 	case "fail":
-		kind := dedupe.FailKind(rapid.IntRange(0, 2).Draw(rt, "kind"))
-		return dedupe.Fail{Now: s.now, Owner: owner, Terms: terms, Kind: kind, Error: "oh dear"}
+		kind := protocol.FailKind(rapid.IntRange(0, 2).Draw(rt, "kind"))
+		return protocol.Fail{Now: s.now, Owner: owner, Terms: terms, Kind: kind, Error: "oh dear"}
 	case "release":
-		return dedupe.Release{Now: s.now, Owner: owner, Terms: terms}
+		return protocol.Release{Now: s.now, Owner: owner, Terms: terms}
 	case "reopen":
-		return dedupe.Reopen{Now: s.now, Terms: terms}
+		return protocol.Reopen{Now: s.now, Terms: terms}
 	case "resolve":
-		return dedupe.Resolve{Now: s.now, Terms: terms, Result: result, ResultType: resultType}
+		return protocol.Resolve{Now: s.now, Terms: terms, Result: result, ResultType: resultType}
 	default:
-		return dedupe.Forget{Now: s.now, Terms: terms, Force: rapid.Bool().Draw(rt, "force")}
+		return protocol.Forget{Now: s.now, Terms: terms, Force: rapid.Bool().Draw(rt, "force")}
 	}
 }
 
 // draw returns an operation on one name.
 func (s *script) draw(rt *rapid.T, name string) operation {
 	s.now = s.now.Add(time.Duration(1+rapid.SampledFrom([]int{0, 0, 5000, 40_000}).Draw(rt, "ms later")) * time.Millisecond)
-	o := operation{id: dedupe.RecordID(s.scope, name)}
+	o := operation{id: protocol.RecordID(s.scope, name)}
 	o.what = rapid.SampledFrom([]string{"swap", "swap", "swap", "swap", "commit", "get"}).Draw(rt, "what")
 	if o.what == "get" {
 		return o
 	}
 	believed := s.seen[o.id]
-	var base dedupe.Record
+	var base protocol.Record
 	if len(believed) > 0 && rapid.IntRange(0, 9).Draw(rt, "blind") > 0 {
 		base = believed[len(believed)-1-rapid.SampledFrom([]int{0, 0, 0, min(1, len(believed)-1), len(believed) - 1}).Draw(rt, "ago")]
 	}
-	next, _ := dedupe.Step(base, s.event(rt, o.id, name))
+	next, _ := protocol.Step(base, s.event(rt, o.id, name))
 	if next.Version == base.Version { // nothing to write: swap all the same, a version on
-		next.ID, next.Name, next.Format = o.id, name, dedupe.Format
-		next.Status, next.ExpiresAt = dedupe.Retrying, time.Unix(s.now.Unix(), 0)
-		next.Version = max(base.Version+1, dedupe.Version(s.now.UnixMilli()))
+		next.ID, next.Name, next.Format = o.id, name, protocol.Format
+		next.Status, next.ExpiresAt = protocol.Retrying, time.Unix(s.now.Unix(), 0)
+		next.Version = max(base.Version+1, protocol.Version(s.now.UnixMilli()))
 	}
 	o.old, o.next = base.Version, next
 	if o.what == "commit" {
@@ -157,7 +158,7 @@ func TestMemoryAndDynamoDBAnswerTheSame(t *testing.T) {
 				actualEffects := counters{client, table}.effects()
 				rapid.Check(t, func(rt *rapid.T) {
 					reference := memstore.New()
-					s := &script{scope: rand.Text(), now: time.UnixMilli(1_790_000_000_000), seen: map[string][]dedupe.Record{}}
+					s := &script{scope: rand.Text(), now: time.UnixMilli(1_790_000_000_000), seen: map[string][]protocol.Record{}}
 					for range rounds {
 						round(t, rt, s, reference, actual, actualEffects)
 					}

@@ -32,7 +32,7 @@
 // item and drops them, while a statement in a batch leaves them, and which of
 // the two a write is depends on what else happens at that moment.
 //
-// An item that is no record, or of a newer [dedupe.Format], is never written
+// An item that is no record, or of a newer [protocol.Format], is never written
 // over and never acted on.
 //
 // # Whose clock

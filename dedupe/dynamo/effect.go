@@ -71,7 +71,7 @@ func (e *notAcceptable) Permanent() bool { return true }
 
 var errOwnRecord = errors.New("it is a write to the name's own record")
 
-// CheckEffect implements [dedupe.EffectChecker]: an effect is a
+// CheckEffect implements [dedupe.Committer]: an effect is a
 // [types.TransactWriteItem] with one action, not to the name's own record.
 func (s *Store) CheckEffect(recordID string, effect any) error {
 	t, ok := effect.(types.TransactWriteItem)

@@ -11,14 +11,15 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // complete is what a guard does at the end of an attempt, until there is a
 // verdict: the same request until it is answered, a new one after a conflict.
-func (l ledger) complete(ctx context.Context, cur dedupe.Record, owner byte, effects []any) (dedupe.Verdict, error) {
+func (l ledger) complete(ctx context.Context, cur protocol.Record, owner byte, effects []any) (protocol.Verdict, error) {
 	for {
-		next, verdict := dedupe.Step(cur, completion(owner))
-		if verdict != dedupe.VerdictApply || next.Version == cur.Version {
+		next, verdict := protocol.Step(cur, completion(owner))
+		if verdict != protocol.VerdictApply || next.Version == cur.Version {
 			return verdict, nil
 		}
 		err := l.store.Commit(ctx, cur.Version, next, effects)
@@ -57,7 +58,7 @@ func TestACounterIsIncrementedExactlyOnce(t *testing.T) {
 				n++
 				l.wire.hook = nil
 				cur := l.claimed(t, 1, name)
-				renewal, _ := dedupe.Step(cur, dedupe.Renew{Now: time.Now().Add(time.Second), Owner: cur.Owner, Terms: terms})
+				renewal, _ := protocol.Step(cur, protocol.Renew{Now: time.Now().Add(time.Second), Owner: cur.Owner, Terms: terms})
 				renew := func() {
 					err := l.store.Swap(context.Background(), cur.Version, renewal)
 					if _, lost := errors.AsType[*dedupe.ConflictError](err); err != nil && !lost {
@@ -82,13 +83,13 @@ func TestACounterIsIncrementedExactlyOnce(t *testing.T) {
 				}
 				verdict, err := l.complete(t.Context(), cur, 1, l.incrementing(name))
 				l.wire.hook = nil
-				if err != nil || verdict != dedupe.VerdictApply {
+				if err != nil || verdict != protocol.VerdictApply {
 					t.Errorf("%s at %d, renewal at %d: verdict %d, %v", fault, faultAt, renewalAt, verdict, err)
 				}
 				if got := l.count(t, name); got != 1 {
 					t.Errorf("%s at %d, renewal at %d: counted %d", fault, faultAt, renewalAt, got)
 				}
-				if r, err := l.store.Get(t.Context(), cur.ID); err != nil || r.Status != dedupe.Completed {
+				if r, err := l.store.Get(t.Context(), cur.ID); err != nil || r.Status != protocol.Completed {
 					t.Errorf("%s at %d, renewal at %d: the record is %s, %v", fault, faultAt, renewalAt, r.Status, err)
 				}
 			}
@@ -124,7 +125,7 @@ func TestACrashAtTheCommitCountsOnce(t *testing.T) {
 				}
 				return nil, errCut
 			}
-			next, _ := dedupe.Step(cur, completion(1))
+			next, _ := protocol.Step(cur, completion(1))
 			if err := l.store.Commit(t.Context(), cur.Version, next, l.incrementing("n")); !errors.Is(err, errCut) {
 				t.Fatalf("got %v", err)
 			}
@@ -137,13 +138,13 @@ func TestACrashAtTheCommitCountsOnce(t *testing.T) {
 			}
 			again := claim(2, "a")
 			again.Now = again.Now.Add(time.Minute)
-			taken, verdict := dedupe.Step(stored, again)
+			taken, verdict := protocol.Step(stored, again)
 			if applied {
-				if verdict != dedupe.VerdictReplay || string(taken.Result) != `{"done":true}` {
+				if verdict != protocol.VerdictReplay || string(taken.Result) != `{"done":true}` {
 					t.Errorf("verdict %d on %+v", verdict, taken)
 				}
 			} else {
-				if err := l.store.Swap(t.Context(), stored.Version, taken); err != nil || verdict != dedupe.VerdictApply {
+				if err := l.store.Swap(t.Context(), stored.Version, taken); err != nil || verdict != protocol.VerdictApply {
 					t.Fatalf("take over: verdict %d, %v", verdict, err)
 				}
 				if _, err := l.complete(t.Context(), taken, 2, l.incrementing("n")); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
@@ -17,13 +17,13 @@ import (
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 const maxKeys = 100
 
-// Get implements [dedupe.Reader] by a strongly consistent read. An item that is
+// Get implements the Reader of package dedupe by a strongly consistent read. An item that is
 // no record comes back as one that the protocol leaves alone.
-func (s *Store) Get(ctx context.Context, id string) (dedupe.Record, error) {
+func (s *Store) Get(ctx context.Context, id string) (protocol.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
-		return dedupe.Record{}, classify("read", id, err)
+		return protocol.Record{}, classify("read", id, err)
 	}
 	if s.reads != nil && !s.singleReads.Load() {
 		it, err := s.reads.Do(ctx, id)
@@ -31,12 +31,12 @@ func (s *Store) Get(ctx context.Context, id string) (dedupe.Record, error) {
 		case err == nil:
 			return s.read(it), nil
 		case !errors.Is(err, batch.ErrClosed):
-			return dedupe.Record{}, classify("read", id, err)
+			return protocol.Record{}, classify("read", id, err)
 		}
 	}
 	it, err := s.getItem(ctx, id)
 	if err != nil {
-		return dedupe.Record{}, err
+		return protocol.Record{}, err
 	}
 	return s.read(it), nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // tellsOnce checks that the store has told, in its log and by its hook, that it
@@ -30,7 +31,7 @@ func (w *writer) rounds(from, n int) {
 	for i := from; i < from+n; i++ {
 		w.swap(0, record(fmt.Sprint("lone-", i), 5))
 		for k := range 6 {
-			w.swap(dedupe.Version(k%2), record(fmt.Sprintf("n%d-%d", i, k), 5))
+			w.swap(protocol.Version(k%2), record(fmt.Sprintf("n%d-%d", i, k), 5))
 		}
 		w.wait()
 	}

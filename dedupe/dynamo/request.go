@@ -15,7 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // prepared has a call of BatchExecuteStatement carry a body that is JSON already.
@@ -80,7 +80,7 @@ func (s *statements) json(writes []*write, shown []types.BatchStatementRequest) 
 // append appends the value of a column in DynamoDB's JSON.
 func (w *row) append(b []byte, col int) []byte {
 	switch {
-	case col == colOwner && w.owner == dedupe.Token{}:
+	case col == colOwner && w.owner == protocol.Token{}:
 		return append(b, `{"S":""}`...)
 	case col == colOwner:
 		return append(hex.AppendEncode(append(b, `{"S":"`...), w.owner[:]), `"}`...)
@@ -88,7 +88,7 @@ func (w *row) append(b []byte, col int) []byte {
 		return appendString(b, w.texts[col])
 	case col < colFingerprint:
 		return appendNumber(b, w.numbers[col-colFormat])
-	case col == colFingerprint && w.print == dedupe.Fingerprint{}:
+	case col == colFingerprint && w.print == protocol.Fingerprint{}:
 		return append(b, `{"B":""}`...)
 	case col == colFingerprint:
 		return appendBytes(b, w.print[:])

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"pgregory.net/rapid"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
@@ -83,13 +83,13 @@ func anyText(t *rapid.T, what string) string {
 	return rapid.String().Draw(t, what)
 }
 
-func anyRecord(t *rapid.T) dedupe.Record {
+func anyRecord(t *rapid.T) protocol.Record {
 	text := func(what string) string { return anyText(t, what) }
 	at := func(what string) time.Time { return fromMillis(rapid.Int64Range(0, 4e12).Draw(t, what)) }
-	r := dedupe.Record{
+	r := protocol.Record{
 		ID: "q#" + text("id"), Name: "n" + text("name"), Format: rapid.IntRange(1, 2).Draw(t, "format"),
-		Status:  dedupe.Status(rapid.SampledFrom([]string{"COMPLETED", "IN_PROGRESS"}).Draw(t, "status")),
-		Version: dedupe.Version(rapid.Int64Min(1).Draw(t, "version")), Fence: dedupe.Version(rapid.Int64Range(0, 3).Draw(t, "fence")),
+		Status:  protocol.Status(rapid.SampledFrom([]string{"COMPLETED", "IN_PROGRESS"}).Draw(t, "status")),
+		Version: protocol.Version(rapid.Int64Min(1).Draw(t, "version")), Fence: protocol.Version(rapid.Int64Range(0, 3).Draw(t, "fence")),
 		LeaseUntil: at("lease"), Attempts: rapid.IntRange(0, 3).Draw(t, "attempts"), Error: text("error"), MessageID: text("message"),
 		ReopenedBy: text("reopened by"), CreatedAt: at("created"), CompletedAt: at("completed"),
 		ExpiresAt: fromSeconds(rapid.Int64Range(1, 4e9).Draw(t, "expires")),
@@ -114,7 +114,7 @@ func TestABatchIsWrittenAsTheSDKWouldWriteIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var writes []*write
 		for range rapid.IntRange(1, 4).Draw(t, "writes") {
-			w, err := newWrite(dedupe.Version(rapid.Int64Range(0, 2).Draw(t, "old")), anyRecord(t))
+			w, err := newWrite(protocol.Version(rapid.Int64Range(0, 2).Draw(t, "old")), anyRecord(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -165,7 +165,7 @@ func TestAFullBatchIsOnePieceOfMemory(t *testing.T) {
 	var writes []*write
 	for i := range maxStatements {
 		r := completedRecord()
-		old := dedupe.Version(0)
+		old := protocol.Version(0)
 		if i%2 == 0 {
 			old = r.Version - 1
 			r.Result = []byte(`{"text":"` + strings.Repeat("x", 1000) + `"}`)

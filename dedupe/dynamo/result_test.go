@@ -6,7 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 func TestDecodeResult(t *testing.T) {
@@ -55,7 +55,7 @@ func FuzzResult(f *testing.F) {
 	f.Add([]byte(`{}`), "==")
 	f.Fuzz(func(t *testing.T, data []byte, mediaType string) {
 		r := smallest()
-		r.Status, r.Result, r.ResultType = dedupe.Completed, data, mediaType
+		r.Status, r.Result, r.ResultType = protocol.Completed, data, mediaType
 		got, err := decode(itemOf(t, r))
 		if err != nil || !bytes.Equal(got.Result, data) || got.ResultType != mediaType {
 			t.Fatalf("%q of type %q came back as %q of type %q, %v", data, mediaType, got.Result, got.ResultType, err)

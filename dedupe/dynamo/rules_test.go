@@ -16,16 +16,17 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
 // latency is how long a call takes in the tests of the writer's rules.
 const latency = 6 * time.Millisecond
 
-func record(name string, v dedupe.Version) dedupe.Record {
-	return dedupe.Record{
-		ID: "test#" + name, Name: name, Format: dedupe.Format, Status: dedupe.InProgress,
-		Version: v, Fence: v, Owner: dedupe.Token{7}, Attempts: 1, LeaseUntil: time.UnixMilli(1_790_000_030_000),
+func record(name string, v protocol.Version) protocol.Record {
+	return protocol.Record{
+		ID: "test#" + name, Name: name, Format: protocol.Format, Status: protocol.InProgress,
+		Version: v, Fence: v, Owner: protocol.Token{7}, Attempts: 1, LeaseUntil: time.UnixMilli(1_790_000_030_000),
 		ExpiresAt: time.Unix(1_790_003_600, 0),
 	}
 }
@@ -63,11 +64,11 @@ func inBubble(t *testing.T, w *wire, test func(*writer)) {
 var errPending = errors.New("not answered yet")
 
 // swap starts a write, and returns where its error will be.
-func (w *writer) swap(old dedupe.Version, r dedupe.Record) *error {
+func (w *writer) swap(old protocol.Version, r protocol.Record) *error {
 	return w.swapUnder(w.t.Context(), old, r)
 }
 
-func (w *writer) swapUnder(ctx context.Context, old dedupe.Version, r dedupe.Record) *error {
+func (w *writer) swapUnder(ctx context.Context, old protocol.Version, r protocol.Record) *error {
 	err := new(errPending)
 	w.wg.Go(func() {
 		*err = w.store.Swap(ctx, old, r)
@@ -109,7 +110,7 @@ func TestWritesThatWaitTogetherShareACall(t *testing.T) {
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) {
 		for i := range 40 {
-			wr.swap(dedupe.Version(i%2), record(string(rune('A'+i)), 5))
+			wr.swap(protocol.Version(i%2), record(string(rune('A'+i)), 5))
 		}
 		wr.wait()
 	})
@@ -123,7 +124,7 @@ func TestTwoSwapsOfOneKeyNeverShareACall(t *testing.T) {
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) {
 		for i := range 12 {
-			wr.swap(dedupe.Version(i+1), record([]string{"a", "b", "c"}[i%3], dedupe.Version(i+2)))
+			wr.swap(protocol.Version(i+1), record([]string{"a", "b", "c"}[i%3], protocol.Version(i+2)))
 		}
 		wr.wait()
 	})
@@ -150,7 +151,7 @@ func TestFinalWritesAndRenewalsGoBeforeClaims(t *testing.T) {
 		renewed.Fence = 5
 		wr.swap(5, renewed)
 		done := record("done", 6)
-		done.Status = dedupe.Completed
+		done.Status = protocol.Completed
 		wr.swap(5, done)
 		wr.wait()
 	})

@@ -6,7 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/partiql"
 )
 
@@ -15,7 +15,7 @@ import (
 func TestStatements(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newStatements(rapid.StringMatching(`[a-zA-Z0-9_.-]{3,255}`).Draw(t, "table"))
-		w, err := newWrite(dedupe.Version(rapid.Int64Range(0, 2).Draw(t, "old")), anyRecord(t))
+		w, err := newWrite(protocol.Version(rapid.Int64Range(0, 2).Draw(t, "old")), anyRecord(t))
 		if err != nil {
 			t.Fatal(err)
 		}

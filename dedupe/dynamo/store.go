@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
@@ -158,7 +159,7 @@ func (s *Store) Close() {
 // Swap implements [dedupe.Store] by a conditional write: a PutItem, or a
 // statement in a call that several share. Errors that no retry can cure wrap
 // [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied] or [ErrInvalid].
-func (s *Store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (s *Store) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
@@ -188,7 +189,7 @@ func (s *Store) detached() (context.Context, context.CancelFunc) {
 
 // read decodes an item. What is no record comes back as one that the protocol
 // leaves alone, and is logged.
-func (s *Store) read(it item) dedupe.Record {
+func (s *Store) read(it item) protocol.Record {
 	r, err := decode(it)
 	if err != nil {
 		s.cfg.Logger.Error("item in the table is not a record; left alone", "table", s.cfg.Table, "id", r.ID, "error", err)

@@ -12,8 +12,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
@@ -60,7 +60,7 @@ func BenchmarkSwap(b *testing.B) {
 						b.Error(err)
 						return
 					}
-					r.Status, r.Result = dedupe.Completed, []byte(`{"name":"x"}`)
+					r.Status, r.Result = protocol.Completed, []byte(`{"name":"x"}`)
 					r.Version++
 					if err := s.Swap(b.Context(), r.Version-1, r); err != nil {
 						b.Error(err)

@@ -10,12 +10,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // write is one Swap on its way: the record to write over the version old.
 type write struct {
 	row
-	old   dedupe.Version
+	old   protocol.Version
 	claim bool // begins an attempt; all else goes before it
 	size  int  // bytes in the request, about
 }
@@ -23,14 +24,14 @@ type write struct {
 // fixedSize is about what a request carries for a record without its texts.
 const fixedSize = 512
 
-func newWrite(old dedupe.Version, next dedupe.Record) (*write, error) {
+func newWrite(old protocol.Version, next protocol.Record) (*write, error) {
 	encoded, err := encode(next)
 	if err != nil {
 		return nil, err
 	}
 	return &write{
 		row: encoded, old: old,
-		claim: next.Status == dedupe.InProgress && next.Fence == next.Version,
+		claim: next.Status == protocol.InProgress && next.Fence == next.Version,
 		size:  fixedSize + len(next.ID) + len(next.Name) + len(next.Error) + len(next.Result),
 	}, nil
 }
@@ -44,7 +45,7 @@ func (w *write) form() form {
 }
 
 // unchangedSince is the condition of a write over the version old.
-func unchangedSince(old dedupe.Version) (expression.Expression, error) {
+func unchangedSince(old protocol.Version) (expression.Expression, error) {
 	condition := expression.AttributeNotExists(expression.Name(AttrID))
 	if old != 0 {
 		condition = expression.Equal(expression.Name(AttrVersion), expression.Value(int64(old)))

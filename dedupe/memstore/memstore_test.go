@@ -9,10 +9,11 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-func record(id string, v dedupe.Version) dedupe.Record {
-	return dedupe.Record{ID: id, Name: id, Format: dedupe.Format, Status: dedupe.Completed, Version: v}
+func record(id string, v protocol.Version) protocol.Record {
+	return protocol.Record{ID: id, Name: id, Format: protocol.Format, Status: protocol.Completed, Version: v}
 }
 
 func increment(stored any) (any, error) {
@@ -24,7 +25,7 @@ func TestACommitWritesAllOrNothing(t *testing.T) {
 	refuses := memstore.Write{Key: "b", Update: func(any) (any, error) { return nil, errors.New("no") }}
 	counts := memstore.Write{Key: "a", Update: increment}
 	for name, tc := range map[string]struct {
-		old      dedupe.Version
+		old      protocol.Version
 		effects  []any
 		conflict bool
 		failed   int // index of the effect that fails; -1: none

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Write is a handler's own write to the store's values, see [Add].
@@ -38,7 +39,7 @@ func (s *Store) Value(key string) any {
 	return s.values[key].v
 }
 
-// CheckEffect implements [dedupe.EffectChecker].
+// CheckEffect implements [dedupe.Committer].
 func (s *Store) CheckEffect(_ string, effect any) error {
 	switch w, ok := effect.(Write); {
 	case !ok:
@@ -50,7 +51,7 @@ func (s *Store) CheckEffect(_ string, effect any) error {
 }
 
 // Commit implements [dedupe.Committer]; effects are [Write]s.
-func (s *Store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+func (s *Store) Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error {
 	next = clone(next)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -107,7 +108,7 @@ var errTwice = errors.New("memstore: a transaction writes each value at most onc
 // write applies everything if the record is at old and no value has changed
 // since it was prepared. conflict is set when the record is not at old, whatever
 // else.
-func (s *Store) write(old dedupe.Version, next dedupe.Record, writes []prepared, apply bool) (done bool, conflict error) {
+func (s *Store) write(old protocol.Version, next protocol.Record, writes []prepared, apply bool) (done bool, conflict error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if current := s.records[next.ID]; current.Version != old {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 var committerContract = []contract{
@@ -53,13 +54,13 @@ var committerContract = []contract{
 		put(t, s, 0, r)
 		late := r
 		late.Version = 21
-		for _, old := range []dedupe.Version{0, 9, 20} {
+		for _, old := range []protocol.Version{0, 9, 20} {
 			if lost := conflicted(t, commit(t, s, old, late, b.h.Effects.Increment(key))); !Same(lost, r) {
 				t.Errorf("over %d the conflict shows %+v, want %+v", old, lost, r)
 			}
 		}
 		absent := b.record(11)
-		if lost := conflicted(t, commit(t, s, 10, absent, b.h.Effects.Increment(key))); !Same(lost, dedupe.Record{}) {
+		if lost := conflicted(t, commit(t, s, 10, absent, b.h.Effects.Increment(key))); !Same(lost, protocol.Record{}) {
 			t.Errorf("the conflict shows %+v, want no record", lost)
 		}
 		b.stands(t, 0, key)
@@ -70,7 +71,7 @@ var committerContract = []contract{
 		put(t, s, 0, r)
 		one, other := b.record(0).Name, b.record(0).Name
 		next := r
-		next.Version, next.Status = 11, dedupe.Completed
+		next.Version, next.Status = 11, protocol.Completed
 		err := commit(t, s, 10, next, b.h.Effects.Increment(one), b.h.Effects.Require(other, 7))
 		failed, ok := errors.AsType[*dedupe.EffectError](err)
 		if !ok || failed.Index != 1 || failed.Err == nil || failed.Permanent() {
@@ -104,7 +105,7 @@ var committerContract = []contract{
 		s, r, key := b.h.Open(t), b.record(10), b.record(0).Name
 		put(t, s, 0, r)
 		next := r
-		next.Version, next.Status = 11, dedupe.Completed
+		next.Version, next.Status = 11, protocol.Completed
 		effects := []any{b.h.Effects.Increment(key)}
 		if err := commit(t, s, 10, next, effects...); err != nil {
 			t.Fatal(err)
@@ -127,7 +128,7 @@ var committerContract = []contract{
 		var wg sync.WaitGroup
 		for i := range errs {
 			next := r
-			next.Version, next.Owner = dedupe.Version(11+i), dedupe.Token{byte(i + 1)}
+			next.Version, next.Owner = protocol.Version(11+i), protocol.Token{byte(i + 1)}
 			wg.Go(func() { errs[i] = commit(t, s, 10, next, b.h.Effects.Increment(key)) })
 		}
 		wg.Wait()
@@ -167,13 +168,13 @@ var committerContract = []contract{
 	}},
 }
 
-func commit(t *testing.T, s dedupe.Store, old dedupe.Version, next dedupe.Record, effects ...any) error {
+func commit(t *testing.T, s dedupe.Store, old protocol.Version, next protocol.Record, effects ...any) error {
 	t.Helper()
 	return s.(dedupe.Committer).Commit(t.Context(), old, next, effects)
 }
 
 // conflicted returns the record that err, which must be a conflict, shows.
-func conflicted(t *testing.T, err error) dedupe.Record {
+func conflicted(t *testing.T, err error) protocol.Record {
 	t.Helper()
 	lost, ok := errors.AsType[*dedupe.ConflictError](err)
 	if !ok {

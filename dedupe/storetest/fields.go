@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // full returns a record of a new name with every field set, at version 10.
-func full(b *bench) dedupe.Record {
+func full(b *bench) protocol.Record {
 	r := b.record(10)
 	r.Fence = 9
 	for i := range r.Owner {
@@ -41,8 +42,8 @@ var fieldContract = []contract{
 	{"what is not set comes back as not set", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
 		full := b.record(1)
-		r := dedupe.Record{
-			ID: full.ID, Name: full.Name, Format: dedupe.Format, Status: dedupe.Retrying, Version: 1, ExpiresAt: full.ExpiresAt,
+		r := protocol.Record{
+			ID: full.ID, Name: full.Name, Format: protocol.Format, Status: protocol.Retrying, Version: 1, ExpiresAt: full.ExpiresAt,
 		}
 		put(t, s, 0, r)
 		isStored(t, s, r)
@@ -52,8 +53,8 @@ var fieldContract = []contract{
 	}},
 	{"every status comes back", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
-		for _, status := range []dedupe.Status{
-			dedupe.InProgress, dedupe.Completed, dedupe.Retrying, dedupe.Rejected, dedupe.Unknown, dedupe.Forgotten,
+		for _, status := range []protocol.Status{
+			protocol.InProgress, protocol.Completed, protocol.Retrying, protocol.Rejected, protocol.Unknown, protocol.Forgotten,
 		} {
 			r := b.record(10)
 			r.Status = status
@@ -81,22 +82,22 @@ var fieldContract = []contract{
 		names := []string{
 			"order-17", "ORDER-17", "order-17 ", " order-17", "a#b", "a'b", `a"b`, "a''b", `a\b`, "a?b", "a%b", "{}",
 			"'; DROP", "Žluťoučký kůň", "注文", "טלפון", "👩‍👩‍👧", "caf\u00e9", "cafe\u0301", "\u00a0", "\ufeffx", "\ufffd",
-			strings.Repeat("n", dedupe.MaxNameBytes), strings.Repeat("語", dedupe.MaxNameBytes/3),
+			strings.Repeat("n", protocol.MaxNameBytes), strings.Repeat("語", protocol.MaxNameBytes/3),
 		}
 		for i, name := range names {
-			put(t, s, 0, b.named(name, dedupe.Version(i+1)))
+			put(t, s, 0, b.named(name, protocol.Version(i+1)))
 		}
 		for i, name := range names {
-			isStored(t, s, b.named(name, dedupe.Version(i+1)))
+			isStored(t, s, b.named(name, protocol.Version(i+1)))
 		}
 	}},
 	{"the text of an error comes back to the byte", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
 		for _, text := range []string{
-			"two\nlines\tand\ttabs", `say "no"`, "NUL \x00 inside", "日本語", strings.Repeat("x", dedupe.MaxErrorBytes),
+			"two\nlines\tand\ttabs", `say "no"`, "NUL \x00 inside", "日本語", strings.Repeat("x", protocol.MaxErrorBytes),
 		} {
 			r := b.record(10)
-			r.Status, r.Error = dedupe.Rejected, text
+			r.Status, r.Error = protocol.Rejected, text
 			put(t, s, 0, r)
 			isStored(t, s, r)
 		}
@@ -104,7 +105,7 @@ var fieldContract = []contract{
 }
 
 // isStoredBelow is isStored for a version that no probe can be above of.
-func isStoredBelow(t *testing.T, s dedupe.Store, want dedupe.Record) {
+func isStoredBelow(t *testing.T, s dedupe.Store, want protocol.Record) {
 	t.Helper()
 	probe := want
 	if got := conflict(t, s, want.Version-1, probe); !Same(got, want) {
@@ -115,7 +116,7 @@ func isStoredBelow(t *testing.T, s dedupe.Store, want dedupe.Record) {
 var resultContract = []contract{
 	{"a JSON result comes back as the same value", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
-		var r dedupe.Record
+		var r protocol.Record
 		for i, result := range []string{
 			`null`, `true`, `false`, `0`, `-1`, `17`, `0.1`, `-273.15`, `""`, `"text"`, `"é ü 語 👍"`, `[]`, `{}`,
 			`[null,true,0,"",[],{}]`, `{"a":{"b":[1,{"c":null}]}}`, `{"":1}`, `{"a":1,"a":2}`,
@@ -130,7 +131,7 @@ var resultContract = []contract{
 				r, old = b.record(10), 0
 			}
 			r.Version++
-			r.Status, r.Result = dedupe.Completed, []byte(result)
+			r.Status, r.Result = protocol.Completed, []byte(result)
 			put(t, s, old, r)
 			if isStored(t, s, r); t.Failed() {
 				t.Fatalf("the result was %.100s", result)
@@ -149,7 +150,7 @@ var resultContract = []contract{
 			dedupe.OmittedType:         []byte(`{"omitted":"x"}`),
 		} {
 			r := b.record(10)
-			r.Status, r.Result, r.ResultType = dedupe.Completed, data, mediaType
+			r.Status, r.Result, r.ResultType = protocol.Completed, data, mediaType
 			put(t, s, 0, r)
 			isStored(t, s, r)
 		}
@@ -163,8 +164,8 @@ var resultContract = []contract{
 			"objects": []byte(`[` + strings.Repeat(`{},`, most/3-2) + `{}]`),
 			"opaque":  bytes.Repeat([]byte{0xff}, most),
 		} {
-			r := b.named(strings.Repeat("n", dedupe.MaxNameBytes-len(what))+what, 10)
-			r.Status, r.Result, r.Error = dedupe.Completed, data, strings.Repeat("e", dedupe.MaxErrorBytes)
+			r := b.named(strings.Repeat("n", protocol.MaxNameBytes-len(what))+what, 10)
+			r.Status, r.Result, r.Error = protocol.Completed, data, strings.Repeat("e", protocol.MaxErrorBytes)
 			if what == "opaque" {
 				r.ResultType = "application/octet-stream"
 			}

@@ -8,17 +8,18 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 var readerContract = []contract{
 	{"a name that nobody has written reads as the zero record", func(t *testing.T, b *bench) {
-		if got := get(t, b.h.Open(t), b.record(1).ID); !Same(got, dedupe.Record{}) {
+		if got := get(t, b.h.Open(t), b.record(1).ID); !Same(got, protocol.Record{}) {
 			t.Errorf("got %+v", got)
 		}
 	}},
 	{"a read sees what was written, at once and in another process too", func(t *testing.T, b *bench) {
 		here, there, r := b.h.Open(t), b.h.Open(t), full(b)
-		for v := dedupe.Version(10); v < 20; v++ {
+		for v := protocol.Version(10); v < 20; v++ {
 			old := v - 1
 			if v == 10 {
 				old = 0
@@ -49,14 +50,14 @@ var readerContract = []contract{
 	}},
 	{"many reads at once each get their own name's record, also several of one name", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
-		var records [30]dedupe.Record
+		var records [30]protocol.Record
 		for i := range records {
-			records[i] = b.record(dedupe.Version(10 + i))
+			records[i] = b.record(protocol.Version(10 + i))
 			if i%3 != 0 { // every third stays absent
 				put(t, s, 0, records[i])
 			}
 		}
-		var got [4 * len(records)]dedupe.Record
+		var got [4 * len(records)]protocol.Record
 		var errs [len(got)]error
 		var wg sync.WaitGroup
 		for i := range got {
@@ -71,7 +72,7 @@ var readerContract = []contract{
 		for i, r := range got {
 			want := records[i%len(records)]
 			if i%len(records)%3 == 0 {
-				want = dedupe.Record{}
+				want = protocol.Record{}
 			}
 			if !Same(r, want) {
 				t.Errorf("read %d: %+v, want %+v", i, r, want)
@@ -82,7 +83,7 @@ var readerContract = []contract{
 		s, r := b.h.Open(t), b.record(10)
 		r.Result, r.ResultType = []byte{0xff, 'a', 's', ' ', 'i', 't'}, "application/octet-stream"
 		put(t, s, 0, r)
-		var got [8]dedupe.Record
+		var got [8]protocol.Record
 		var errs [len(got)]error
 		var wg sync.WaitGroup
 		for i := range got {
@@ -107,7 +108,7 @@ var readerContract = []contract{
 	}},
 }
 
-func get(t *testing.T, s dedupe.Store, id string) dedupe.Record {
+func get(t *testing.T, s dedupe.Store, id string) protocol.Record {
 	t.Helper()
 	r, err := s.(dedupe.Reader).Get(t.Context(), id)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Harness opens the kind of store under test.
@@ -88,21 +89,21 @@ type bench struct {
 var now = time.UnixMilli(1_790_000_000_123).UTC()
 
 // record returns a small running record of a new name at the given version.
-func (b *bench) record(v dedupe.Version) dedupe.Record {
+func (b *bench) record(v protocol.Version) protocol.Record {
 	return b.named(rand.Text(), v)
 }
 
-func (b *bench) named(name string, v dedupe.Version) dedupe.Record {
-	return dedupe.Record{
-		ID: dedupe.RecordID(b.scope, name), Name: name, Format: dedupe.Format,
-		Status: dedupe.InProgress, Version: v, Fence: v, Owner: dedupe.Token{1, 2, 3}, Attempts: 1,
+func (b *bench) named(name string, v protocol.Version) protocol.Record {
+	return protocol.Record{
+		ID: protocol.RecordID(b.scope, name), Name: name, Format: protocol.Format,
+		Status: protocol.InProgress, Version: v, Fence: v, Owner: protocol.Token{1, 2, 3}, Attempts: 1,
 		LeaseUntil: now.Add(30 * time.Second), CreatedAt: now,
 		ExpiresAt: time.Unix(now.Unix()+3600, 0).UTC(),
 	}
 }
 
 // put writes r over old, which must succeed.
-func put(t *testing.T, s dedupe.Store, old dedupe.Version, r dedupe.Record) {
+func put(t *testing.T, s dedupe.Store, old protocol.Version, r protocol.Record) {
 	t.Helper()
 	if err := s.Swap(t.Context(), old, r); err != nil {
 		t.Fatalf("swap %q from version %d to %d: %v", r.Name, old, r.Version, err)
@@ -110,7 +111,7 @@ func put(t *testing.T, s dedupe.Store, old dedupe.Version, r dedupe.Record) {
 }
 
 // conflict writes r over old, which must lose, and returns the stored record.
-func conflict(t *testing.T, s dedupe.Store, old dedupe.Version, r dedupe.Record) dedupe.Record {
+func conflict(t *testing.T, s dedupe.Store, old protocol.Version, r protocol.Record) protocol.Record {
 	t.Helper()
 	err := s.Swap(t.Context(), old, r)
 	lost, ok := errors.AsType[*dedupe.ConflictError](err)
@@ -122,16 +123,16 @@ func conflict(t *testing.T, s dedupe.Store, old dedupe.Version, r dedupe.Record)
 
 // stored returns the record of an id by losing against it: what every store
 // can do, reader or not.
-func stored(t *testing.T, s dedupe.Store, id string) dedupe.Record {
+func stored(t *testing.T, s dedupe.Store, id string) protocol.Record {
 	t.Helper()
-	probe := dedupe.Record{
-		ID: id, Name: "probe", Format: dedupe.Format, Status: dedupe.Forgotten, Version: 1 << 62, ExpiresAt: now,
+	probe := protocol.Record{
+		ID: id, Name: "probe", Format: protocol.Format, Status: protocol.Forgotten, Version: 1 << 62, ExpiresAt: now,
 	}
 	return conflict(t, s, 1<<61, probe)
 }
 
 // isStored fails the test unless want is what is stored of its id.
-func isStored(t *testing.T, s dedupe.Store, want dedupe.Record) {
+func isStored(t *testing.T, s dedupe.Store, want protocol.Record) {
 	t.Helper()
 	if got := stored(t, s, want.ID); !Same(got, want) {
 		t.Errorf("stored:\n got %+v\nwant %+v", got, want)
@@ -141,7 +142,7 @@ func isStored(t *testing.T, s dedupe.Store, want dedupe.Record) {
 // Same reports whether two records are equal as far as a store must keep them:
 // times as instants, a JSON result as a value whose numbers are exact, all else
 // to the byte.
-func Same(a, b dedupe.Record) bool {
+func Same(a, b protocol.Record) bool {
 	for _, times := range [][2]*time.Time{
 		{&a.LeaseUntil, &b.LeaseUntil}, {&a.CreatedAt, &b.CreatedAt},
 		{&a.CompletedAt, &b.CompletedAt}, {&a.ExpiresAt, &b.ExpiresAt},

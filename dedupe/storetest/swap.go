@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 var swapContract = []contract{
@@ -20,7 +21,7 @@ var swapContract = []contract{
 		s, r := b.h.Open(t), b.record(10)
 		put(t, s, 0, r)
 		next := r
-		next.Version, next.Owner = 11, dedupe.Token{9}
+		next.Version, next.Owner = 11, protocol.Token{9}
 		if got := conflict(t, s, 0, next); !Same(got, r) {
 			t.Errorf("the conflict shows %+v, want %+v", got, r)
 		}
@@ -28,7 +29,7 @@ var swapContract = []contract{
 	}},
 	{"over any other version an absent name conflicts with the zero record", func(t *testing.T, b *bench) {
 		s, r := b.h.Open(t), b.record(11)
-		if got := conflict(t, s, 10, r); !Same(got, dedupe.Record{}) {
+		if got := conflict(t, s, 10, r); !Same(got, protocol.Record{}) {
 			t.Errorf("the conflict shows %+v", got)
 		}
 		if got := stored(t, s, r.ID); got.Version != 0 {
@@ -49,7 +50,7 @@ var swapContract = []contract{
 		r.Version = 20
 		put(t, s, 10, r)
 		late := r
-		late.Version, late.Status = 21, dedupe.Rejected
+		late.Version, late.Status = 21, protocol.Rejected
 		if got := conflict(t, s, 10, late); !Same(got, r) {
 			t.Errorf("the conflict shows %+v, want %+v", got, r)
 		}
@@ -77,8 +78,8 @@ var swapContract = []contract{
 	{"nothing of the old record is left in the new one", func(t *testing.T, b *bench) {
 		s, r := b.h.Open(t), full(b)
 		put(t, s, 0, r)
-		bare := dedupe.Record{
-			ID: r.ID, Name: r.Name, Format: dedupe.Format, Status: dedupe.Forgotten, Version: 11, ExpiresAt: r.ExpiresAt,
+		bare := protocol.Record{
+			ID: r.ID, Name: r.Name, Format: protocol.Format, Status: protocol.Forgotten, Version: 11, ExpiresAt: r.ExpiresAt,
 		}
 		put(t, s, 10, bare)
 		isStored(t, s, bare)
@@ -142,14 +143,14 @@ var concurrencyContract = []contract{
 	}},
 	{"many who write their own names do not wait for each other's sake, and all win", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
-		var records [contenders]dedupe.Record
+		var records [contenders]protocol.Record
 		var errs [contenders]error
 		var wg sync.WaitGroup
 		for i := range records {
 			records[i] = b.record(10)
 			wg.Go(func() {
 				r := records[i]
-				for v := dedupe.Version(10); v < 14 && errs[i] == nil; v++ {
+				for v := protocol.Version(10); v < 14 && errs[i] == nil; v++ {
 					old := v - 1
 					if v == 10 {
 						old = 0
@@ -172,20 +173,20 @@ var concurrencyContract = []contract{
 
 // race lets contenders swap r's name over old at once, half of them through a
 // second process.
-func race(t *testing.T, b *bench, old dedupe.Version, r dedupe.Record) {
+func race(t *testing.T, b *bench, old protocol.Version, r protocol.Record) {
 	t.Helper()
 	stores := [2]dedupe.Store{b.h.Open(t), b.h.Open(t)}
-	var tries [contenders]dedupe.Record
+	var tries [contenders]protocol.Record
 	var errs [contenders]error
 	var wg sync.WaitGroup
 	for i := range tries {
 		tries[i] = r
-		tries[i].Version = old + dedupe.Version(1+i)
-		tries[i].Owner = dedupe.Token{byte(i + 1)}
+		tries[i].Version = old + protocol.Version(1+i)
+		tries[i].Owner = protocol.Token{byte(i + 1)}
 		wg.Go(func() { errs[i] = stores[i%2].Swap(t.Context(), old, tries[i]) })
 	}
 	wg.Wait()
-	var winner *dedupe.Record
+	var winner *protocol.Record
 	for i, err := range errs {
 		if err != nil {
 			continue

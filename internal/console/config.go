@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
@@ -127,7 +128,7 @@ type Flight struct {
 type Records interface {
 	// Lookup returns the record of name, or an error that wraps
 	// [dedupe.ErrNoRecord] when there is none that counts.
-	Lookup(ctx context.Context, name string) (dedupe.Record, error)
+	Lookup(ctx context.Context, name string) (protocol.Record, error)
 	// Forget makes the next message of name run as if it was never seen, and
 	// returns from when on that is so in every worker. A live lease is forgotten
 	// only with force; without, the error is an [*dedupe.InProgressError].

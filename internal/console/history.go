@@ -12,6 +12,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Bounds of what a [History] keeps, however many messages go by. Buckets and
@@ -31,7 +32,7 @@ const (
 	// maxNameKept keeps a name whole, since its story is found by it. What is
 	// longer than a name can be stays too long when it is cut, so that it does
 	// not become the name of another story.
-	maxNameKept = dedupe.MaxNameBytes + len("…")
+	maxNameKept = protocol.MaxNameBytes + len("…")
 )
 
 // The counters of a bucket.

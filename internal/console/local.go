@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Bounds of a replay.
@@ -35,7 +35,7 @@ type Send struct {
 
 // check returns s with its default, or what is wrong with it.
 func (s Send) check() (Send, error) {
-	if err := dedupe.CheckName(s.Name); err != nil {
+	if err := protocol.CheckName(s.Name); err != nil {
 		return s, err
 	}
 	if s.Body == "" {

@@ -4,27 +4,27 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 func TestThePathIsReadOffTheRecord(t *testing.T) {
-	attempt := dedupe.Token{1}
+	attempt := protocol.Token{1}
 	for name, tc := range map[string]struct {
-		record dedupe.Record
+		record protocol.Record
 		want   string
 	}{
-		"no record":          {dedupe.Record{}, "[]"},
-		"at its first run":   {dedupe.Record{Status: dedupe.InProgress, Attempts: 1, Owner: attempt}, "[{NEW IN_PROGRESS 1}]"},
-		"at its third run":   {dedupe.Record{Status: dedupe.InProgress, Attempts: 3, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS RETRYING 2} {RETRYING IN_PROGRESS 2}]"},
-		"done at once":       {dedupe.Record{Status: dedupe.Completed, Attempts: 1, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS COMPLETED 1}]"},
-		"done after a retry": {dedupe.Record{Status: dedupe.Completed, Attempts: 2, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS RETRYING 1} {RETRYING IN_PROGRESS 1} {IN_PROGRESS COMPLETED 1}]"},
-		"failed twice":       {dedupe.Record{Status: dedupe.Retrying, Attempts: 2, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS RETRYING 2} {RETRYING IN_PROGRESS 1}]"},
-		"released":           {dedupe.Record{Status: dedupe.Retrying, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS RETRYING 1}]"},
-		"rejected":           {dedupe.Record{Status: dedupe.Rejected, Attempts: 1, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS REJECTED 1}]"},
-		"unknown":            {dedupe.Record{Status: dedupe.Unknown, Attempts: 1, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS UNKNOWN 1}]"},
-		"resolved by hand":   {dedupe.Record{Status: dedupe.Completed, Attempts: 1}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS UNKNOWN 1} {UNKNOWN COMPLETED 1}]"},
+		"no record":          {protocol.Record{}, "[]"},
+		"at its first run":   {protocol.Record{Status: protocol.InProgress, Attempts: 1, Owner: attempt}, "[{NEW IN_PROGRESS 1}]"},
+		"at its third run":   {protocol.Record{Status: protocol.InProgress, Attempts: 3, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS RETRYING 2} {RETRYING IN_PROGRESS 2}]"},
+		"done at once":       {protocol.Record{Status: protocol.Completed, Attempts: 1, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS COMPLETED 1}]"},
+		"done after a retry": {protocol.Record{Status: protocol.Completed, Attempts: 2, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS RETRYING 1} {RETRYING IN_PROGRESS 1} {IN_PROGRESS COMPLETED 1}]"},
+		"failed twice":       {protocol.Record{Status: protocol.Retrying, Attempts: 2, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS RETRYING 2} {RETRYING IN_PROGRESS 1}]"},
+		"released":           {protocol.Record{Status: protocol.Retrying, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS RETRYING 1}]"},
+		"rejected":           {protocol.Record{Status: protocol.Rejected, Attempts: 1, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS REJECTED 1}]"},
+		"unknown":            {protocol.Record{Status: protocol.Unknown, Attempts: 1, Owner: attempt}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS UNKNOWN 1}]"},
+		"resolved by hand":   {protocol.Record{Status: protocol.Completed, Attempts: 1}, "[{NEW IN_PROGRESS 1} {IN_PROGRESS UNKNOWN 1} {UNKNOWN COMPLETED 1}]"},
 		"redriven": {
-			dedupe.Record{Status: dedupe.Completed, Attempts: 1, Owner: attempt, MessageID: "m", ReopenedBy: "m"},
+			protocol.Record{Status: protocol.Completed, Attempts: 1, Owner: attempt, MessageID: "m", ReopenedBy: "m"},
 			"[{NEW IN_PROGRESS 1} {REJECTED IN_PROGRESS 1} {IN_PROGRESS COMPLETED 1}]",
 		},
 	} {
@@ -36,15 +36,15 @@ func TestThePathIsReadOffTheRecord(t *testing.T) {
 
 func TestAResultIsShownAsTextOrNotAtAll(t *testing.T) {
 	for name, tc := range map[string]struct {
-		record     dedupe.Record
+		record     protocol.Record
 		text, kind string
 	}{
-		"nothing":   {dedupe.Record{}, "", ""},
-		"JSON":      {dedupe.Record{Result: []byte(`{"a":1}`)}, `{"a":1}`, ""},
-		"text":      {dedupe.Record{Result: []byte("<b>done</b>"), ResultType: "text/html"}, "<b>done</b>", "text/html"},
-		"bytes":     {dedupe.Record{Result: []byte{0xff, 0xfe}, ResultType: "image/png"}, "", "image/png"},
-		"bad JSON":  {dedupe.Record{Result: []byte(`{"a":`)}, `{"a":`, ""},
-		"bad bytes": {dedupe.Record{Result: []byte{0xff}}, "", ""},
+		"nothing":   {protocol.Record{}, "", ""},
+		"JSON":      {protocol.Record{Result: []byte(`{"a":1}`)}, `{"a":1}`, ""},
+		"text":      {protocol.Record{Result: []byte("<b>done</b>"), ResultType: "text/html"}, "<b>done</b>", "text/html"},
+		"bytes":     {protocol.Record{Result: []byte{0xff, 0xfe}, ResultType: "image/png"}, "", "image/png"},
+		"bad JSON":  {protocol.Record{Result: []byte(`{"a":`)}, `{"a":`, ""},
+		"bad bytes": {protocol.Record{Result: []byte{0xff}}, "", ""},
 	} {
 		if text, kind := resultText(tc.record); text != tc.text || kind != tc.kind {
 			t.Errorf("%s is shown as %q of type %q", name, text, kind)

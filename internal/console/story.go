@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 const (
@@ -60,11 +61,11 @@ const stateNew = "NEW"
 
 // pathOf tells which way a record has come, as far as it shows: it remembers
 // how many attempts there were, not how each of them ended.
-func pathOf(r dedupe.Record) []Step {
+func pathOf(r protocol.Record) []Step {
 	if r.Status == "" {
 		return []Step{}
 	}
-	at, again := string(dedupe.InProgress), string(dedupe.Retrying)
+	at, again := string(protocol.InProgress), string(protocol.Retrying)
 	path := []Step{{stateNew, at, 1}}
 	add := func(from, to string, times int) {
 		if times > 0 {
@@ -72,25 +73,25 @@ func pathOf(r dedupe.Record) []Step {
 		}
 	}
 	if r.ReopenedBy != "" && r.ReopenedBy == r.MessageID {
-		add(string(dedupe.Rejected), at, 1)
+		add(string(protocol.Rejected), at, 1)
 	}
 	retries := r.Attempts - 1
-	byOperator := r.Owner == (dedupe.Token{})
+	byOperator := r.Owner == (protocol.Token{})
 	switch r.Status {
-	case dedupe.Retrying:
+	case protocol.Retrying:
 		add(at, again, max(1, r.Attempts))
 		add(again, at, retries)
-	case dedupe.InProgress:
+	case protocol.InProgress:
 		add(at, again, retries)
 		add(again, at, retries)
-	case dedupe.Completed:
+	case protocol.Completed:
 		add(at, again, retries)
 		add(again, at, retries)
 		if byOperator { // only a resolved name has no owner
-			add(at, string(dedupe.Unknown), 1)
-			add(string(dedupe.Unknown), string(dedupe.Completed), 1)
+			add(at, string(protocol.Unknown), 1)
+			add(string(protocol.Unknown), string(protocol.Completed), 1)
 		} else {
-			add(at, string(dedupe.Completed), 1)
+			add(at, string(protocol.Completed), 1)
 		}
 	default:
 		add(at, again, retries)
@@ -125,9 +126,9 @@ func (c *panel) shown(r dedupe.Record) *Record {
 		HeldHere: r.Status == dedupe.InProgress && c.queue.History.holdsName(r.Name, int64(r.Fence)), LeaseUntil: epoch(r.LeaseUntil),
 		CreatedAt: epoch(r.CreatedAt), CompletedAt: epoch(r.CompletedAt), ExpiresAt: epoch(r.ExpiresAt),
 		MessageID: clip(r.MessageID, maxIDShown), ReopenedBy: clip(r.ReopenedBy, maxIDShown),
-		Result: result, ResultType: resultType, ResultSize: len(r.Result), Error: clip(r.Error, dedupe.MaxErrorBytes),
+		Result: result, ResultType: resultType, ResultSize: len(r.Result), Error: clip(r.Error, protocol.MaxErrorBytes),
 	}
-	if r.Fingerprint != (dedupe.Fingerprint{}) {
+	if r.Fingerprint != (protocol.Fingerprint{}) {
 		out.Fingerprint = hex.EncodeToString(r.Fingerprint[:])
 	}
 	return out
@@ -135,7 +136,7 @@ func (c *panel) shown(r dedupe.Record) *Record {
 
 // resultText is a result as text: JSON and other text as they are, bytes not at
 // all.
-func resultText(r dedupe.Record) (text, mediaType string) {
+func resultText(r protocol.Record) (text, mediaType string) {
 	switch {
 	case len(r.Result) == 0:
 		return "", ""

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
@@ -95,9 +96,9 @@ type counted struct {
 	url   string
 }
 
-func (r *counted) Lookup(ctx context.Context, name string) (dedupe.Record, error) {
+func (r *counted) Lookup(ctx context.Context, name string) (protocol.Record, error) {
 	if _, err := r.queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &r.url}); err != nil {
-		return dedupe.Record{}, err
+		return protocol.Record{}, err
 	}
 	return r.Records.Lookup(ctx, name)
 }
@@ -129,7 +130,7 @@ func TestALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 
 // fillDead puts dead letters of three reasons into the queue.
 func TestALongNameIsWholeWhereverItLeadsToItsStory(t *testing.T) {
-	long := func(end string) string { return strings.Repeat("n", dedupe.MaxNameBytes-len(end)) + end }
+	long := func(end string) string { return strings.Repeat("n", protocol.MaxNameBytes-len(end)) + end }
 	inVirtualTime(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		if a, _ := dedupe.AttemptFrom(ctx); a.Name == long("waits") {
 			<-ctx.Done()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 func TestDuplicate(t *testing.T) {
@@ -95,7 +96,7 @@ func testTakeover(t *testing.T) {
 				if late := runs[1].at.Sub(killed); maxReceives == 1 && late > 40*time.Second || late > 16*time.Minute {
 					t.Errorf("taken over %s after the kill", late)
 				}
-				if r := w.record("order-17"); r.Status != dedupe.Completed || r.Attempts != 2 {
+				if r := w.record("order-17"); r.Status != protocol.Completed || r.Attempts != 2 {
 					t.Errorf("record %+v", r)
 				}
 				if maxReceives == 1 {
@@ -374,9 +375,9 @@ func testLastReceive(t *testing.T) {
 			time.Sleep(time.Second)
 			p.finishClean()
 			w.wantDepths(0, 1)
-			status, reason := dedupe.Rejected, "stopped"
+			status, reason := protocol.Rejected, "stopped"
 			if hold {
-				status, reason = dedupe.Unknown, "unknown outcome"
+				status, reason = protocol.Unknown, "unknown outcome"
 			}
 			if r := w.record("order-17"); r.Status != status {
 				t.Errorf("hold %v: status %s, want %s", hold, r.Status, status)
@@ -401,7 +402,7 @@ func testStopInOutage(t *testing.T) {
 		if err := <-p.done; err != nil && !errors.Is(err, consumer.ErrAbandoned) {
 			t.Error(err)
 		}
-		if r := w.record("order-17"); r.Status != dedupe.InProgress {
+		if r := w.record("order-17"); r.Status != protocol.InProgress {
 			t.Errorf("status %s", r.Status)
 		}
 		w.down.Store(false)
@@ -444,7 +445,7 @@ func testLostLease(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		w.wantDepths(0, 0)
 		r := w.record("order-17")
-		if runs := w.ran("order-17"); r.Status != dedupe.Completed || string(r.Result) != `"theirs"` || len(runs) != 2 {
+		if runs := w.ran("order-17"); r.Status != protocol.Completed || string(r.Result) != `"theirs"` || len(runs) != 2 {
 			t.Errorf("ran %v, record %+v", runs, r)
 		}
 		owner.finishClean()

@@ -22,6 +22,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
@@ -116,7 +117,7 @@ func (p *worker) Do(r *http.Request) (*http.Response, error) {
 }
 
 // Swap writes unless the process or the store is dead.
-func (p *worker) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (p *worker) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	if p.dead.Load() || p.w.down.Load() {
 		return fmt.Errorf("%w: %w", dedupe.ErrUnavailable, errDown)
 	}
@@ -241,9 +242,9 @@ func (w *world) ran(name string) (runs []run) {
 	return runs
 }
 
-func (w *world) record(name string) dedupe.Record {
+func (w *world) record(name string) protocol.Record {
 	w.t.Helper()
-	r, err := w.store.Get(w.t.Context(), dedupe.RecordID("work", name))
+	r, err := w.store.Get(w.t.Context(), protocol.RecordID("work", name))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/batch"
 	"github.com/sqsonce/sqsonce/names"
 )
@@ -54,8 +55,8 @@ type Config struct {
 	// Keys finds names and fingerprints in bodies; the workers' own. Required.
 	Keys *names.Extractor
 
-	// Skew and Window are the workers' own. Defaults [dedupe.DefaultSkew] and
-	// [dedupe.DefaultWindow].
+	// Skew and Window are the workers' own. Defaults: those of
+	// [dedupe.Config].
 	Skew   time.Duration
 	Window time.Duration
 
@@ -94,9 +95,10 @@ type Config struct {
 
 // withDefaults returns a copy of c with the defaults filled in.
 func (c Config) withDefaults() Config {
-	c.Skew = cmp.Or(c.Skew, dedupe.DefaultSkew)
-	c.Window = cmp.Or(c.Window, dedupe.DefaultWindow)
-	c.CacheAge = cmp.Or(c.CacheAge, dedupe.DefaultCacheAge)
+	guard := dedupe.Config{}.WithDefaults()
+	c.Skew = cmp.Or(c.Skew, guard.Skew)
+	c.Window = cmp.Or(c.Window, guard.Window)
+	c.CacheAge = cmp.Or(c.CacheAge, guard.CacheAge)
 	c.SendTimeout = cmp.Or(c.SendTimeout, DefaultSendTimeout)
 	c.MaxPending = cmp.Or(c.MaxPending, DefaultMaxPending)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
@@ -119,7 +121,7 @@ func (c Config) validate() error {
 	if c.Keys == nil {
 		bad("Keys: must be set")
 	}
-	if err := dedupe.CheckScope(c.Scope); err != nil {
+	if err := protocol.CheckScope(c.Scope); err != nil {
 		bad("Scope: %w", err)
 	}
 	if c.SendTimeout < 0 {

@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
 func TestDeadLettersAreShownWithTheirRecords(t *testing.T) {
 	b := operatorBench(t, "orders")
-	b.record("bad", b.claim("bad", body("bad")), fail(dedupe.FailPermanent, "no such customer"))
+	b.record("bad", b.claim("bad", body("bad")), fail(protocol.FailPermanent, "no such customer"))
 	b.record("moved", b.claim("moved", body("moved")))
 	b.deadLetter("bad", "m-1", "rejected")
 	b.deadLetter("bad", "m-1", "rejected") // copies are at least once
@@ -30,10 +30,10 @@ func TestDeadLettersAreShownWithTheirRecords(t *testing.T) {
 		slices.SortFunc(got.Messages, func(x, y DeadLetter) int { return len(x.Name) - len(y.Name) })
 		bad, moved := got.Messages[0], got.Messages[2]
 		if bad.Name != "bad" || bad.Reason != "rejected" || bad.Attempts != 5 || bad.OriginalID != "m-1" || bad.Error == "" ||
-			bad.Record == nil || bad.Record.Status != dedupe.Rejected || bad.Body != "" || bad.SentAt.IsZero() {
+			bad.Record == nil || bad.Record.Status != protocol.Rejected || bad.Body != "" || bad.SentAt.IsZero() {
 			t.Errorf("message is %+v", bad)
 		}
-		if moved.Reason != "" || moved.OriginalID != moved.MessageID || moved.Record == nil || moved.Record.Status != dedupe.InProgress {
+		if moved.Reason != "" || moved.OriginalID != moved.MessageID || moved.Record == nil || moved.Record.Status != protocol.InProgress {
 			t.Errorf("message is %+v", moved)
 		}
 	}
@@ -111,7 +111,7 @@ func TestRedriveOneByOneMovesWhatIsMeant(t *testing.T) {
 func TestRedriveNeedsAWordForUnknownNames(t *testing.T) {
 	for _, order := range []string{`"rate":0`, `"one_by_one":true`} {
 		b := operatorBench(t, "orders")
-		b.record("u", b.claim("u", body("u")), fail(dedupe.FailUnknown, "timed out"))
+		b.record("u", b.claim("u", body("u")), fail(protocol.FailUnknown, "timed out"))
 		b.deadLetter("u", "m-1", "unknown outcome")
 		b.deadLetter("u", "m-2", "unknown outcome")
 		b.deadLetter("a", "m-3", "rejected")
@@ -120,13 +120,13 @@ func TestRedriveNeedsAWordForUnknownNames(t *testing.T) {
 		if got := decode[problem](r).Names; !slices.Equal(got, []string{"u"}) {
 			t.Errorf("names are %q", got)
 		}
-		if n := len(b.received(b.url)); n != 0 || b.record("u").Status != dedupe.Unknown {
+		if n := len(b.received(b.url)); n != 0 || b.record("u").Status != protocol.Unknown {
 			t.Errorf("%d messages were moved, record is %+v", n, b.record("u"))
 		}
 		// Only the others: no word is needed.
 		b.do(http.MethodPost, "/dlq/redrive", `{"name":"a"}`, bearer...).want(http.StatusOK)
 		b.do(http.MethodPost, "/dlq/redrive", `{"reopen_unknown":true,`+order+`}`, bearer...)
-		if n := len(b.received(b.url)); n != 3 || b.record("u").Status != dedupe.Retrying {
+		if n := len(b.received(b.url)); n != 3 || b.record("u").Status != protocol.Retrying {
 			t.Errorf("%d messages were moved, record is %+v", n, b.record("u"))
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
@@ -73,7 +73,7 @@ func FuzzParseMessage(f *testing.F) {
 		m := got.Messages[0]
 		attributes := map[string]names.Attribute{names.NameAttribute: names.Text(aws.ToString(m.MessageAttributes[names.NameAttribute].StringValue))}
 		found, err := keys.Extract(names.Message{Body: *m.Body, Attributes: attributes})
-		if err != nil || found.Name != sent.Name || dedupe.CheckName(found.Name) != nil || *m.Body != body {
+		if err != nil || found.Name != sent.Name || protocol.CheckName(found.Name) != nil || *m.Body != body {
 			t.Fatalf("a worker finds %q, %v, where %q was sent as %q", found.Name, err, body, sent.Name)
 		}
 		if _, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &queueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
@@ -210,18 +211,18 @@ func (b *bench) deadLetter(name, original, reason string) {
 	}
 }
 
-var terms = dedupe.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: 720 * time.Hour, MaxAttempts: 5}
+var terms = protocol.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: 720 * time.Hour, MaxAttempts: 5}
 
 // record writes the record that the events lead to, and returns it.
-func (b *bench) record(name string, events ...dedupe.Event) dedupe.Record {
+func (b *bench) record(name string, events ...protocol.Event) protocol.Record {
 	b.t.Helper()
-	r, err := b.store.Get(context.WithoutCancel(b.t.Context()), dedupe.RecordID(scope, name))
+	r, err := b.store.Get(context.WithoutCancel(b.t.Context()), protocol.RecordID(scope, name))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	for _, e := range events {
-		next, verdict := dedupe.Step(r, e)
-		if verdict != dedupe.VerdictApply {
+		next, verdict := protocol.Step(r, e)
+		if verdict != protocol.VerdictApply {
 			b.t.Fatalf("%T of %q: verdict %d", e, name, verdict)
 		}
 		if err := b.store.Swap(context.WithoutCancel(b.t.Context()), r.Version, next); err != nil {
@@ -232,27 +233,27 @@ func (b *bench) record(name string, events ...dedupe.Event) dedupe.Record {
 	return r
 }
 
-var owner = dedupe.Token{1}
+var owner = protocol.Token{1}
 
 // claim is the beginning of an attempt by the message with this body.
-func (b *bench) claim(name, body string) dedupe.Claim {
+func (b *bench) claim(name, body string) protocol.Claim {
 	b.t.Helper()
 	named, err := b.api.cfg.Keys.Extract(names.Message{Body: body})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return dedupe.Claim{
-		Now: time.Now(), Owner: owner, Terms: terms, ID: dedupe.RecordID(scope, name), Name: name,
-		Fingerprint: dedupe.Fingerprint(named.Fingerprint), MessageID: "m-1",
+	return protocol.Claim{
+		Now: time.Now(), Owner: owner, Terms: terms, ID: protocol.RecordID(scope, name), Name: name,
+		Fingerprint: protocol.Fingerprint(named.Fingerprint), MessageID: "m-1",
 	}
 }
 
-func complete(result string) dedupe.Complete {
-	return dedupe.Complete{Now: time.Now(), Owner: owner, Terms: terms, Result: []byte(result)}
+func complete(result string) protocol.Complete {
+	return protocol.Complete{Now: time.Now(), Owner: owner, Terms: terms, Result: []byte(result)}
 }
 
-func fail(kind dedupe.FailKind, text string) dedupe.Fail {
-	return dedupe.Fail{Now: time.Now(), Owner: owner, Terms: terms, Kind: kind, Error: text}
+func fail(kind protocol.FailKind, text string) protocol.Fail {
+	return protocol.Fail{Now: time.Now(), Owner: owner, Terms: terms, Kind: kind, Error: text}
 }
 
 // body is the smallest body of a name.

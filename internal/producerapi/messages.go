@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // messageDocument documents the least that a message is.
@@ -100,7 +100,7 @@ func (c *exchange) checkName(name string) error {
 	if c.PathValue("name") == "" && len(c.URL.Query()["name"]) != 1 {
 		return badRequest("name", "must be in the path, or once in the query")
 	}
-	if err := dedupe.CheckName(name); err != nil {
+	if err := protocol.CheckName(name); err != nil {
 		return badRequest("name", nameProblem(err))
 	}
 	c.name = name
@@ -114,7 +114,7 @@ func noRecord(name string) error {
 }
 
 // found is the answer with a record, or says that the client has it already.
-func (c *exchange) found(r dedupe.Record, ifNoneMatch string) *response[*Record] {
+func (c *exchange) found(r protocol.Record, ifNoneMatch string) *response[*Record] {
 	c.messageID, c.outcome = r.MessageID, string(r.Status)
 	// May be kept by the client itself, but has to be asked for again each time:
 	// an operator can have it forgotten.

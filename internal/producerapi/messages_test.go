@@ -10,7 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
@@ -49,7 +49,7 @@ func TestWhatCannotBeSentIsRefusedByField(t *testing.T) {
 		return sqstest.Fault{}
 	})
 	deep := strings.Repeat("[", 600) + strings.Repeat("]", 600)
-	long := strings.Repeat("n", dedupe.MaxNameBytes+1)
+	long := strings.Repeat("n", protocol.MaxNameBytes+1)
 	big := strings.Repeat("x", maxBody)
 	for name, tc := range map[string]struct {
 		body, field string
@@ -277,7 +277,7 @@ func TestNameWithoutALiveRecordIsNotFound(t *testing.T) {
 	expired.Now = time.Now().Add(-100 * 24 * time.Hour)
 	expired.Terms.Window = time.Hour
 	b.record("expired", expired)
-	b.record("forgotten", b.claim("forgotten", body("forgotten")), complete("1"), dedupe.Forget{Now: time.Now(), Terms: terms})
+	b.record("forgotten", b.claim("forgotten", body("forgotten")), complete("1"), protocol.Forget{Now: time.Now(), Terms: terms})
 	for _, name := range []string{"never", "expired", "forgotten"} {
 		r := b.do(http.MethodGet, "/messages/"+name, "")
 		r.wantField(http.StatusNotFound, "name")

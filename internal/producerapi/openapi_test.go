@@ -25,6 +25,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
@@ -186,7 +187,7 @@ func TestMain(m *testing.M) {
 // brokenStore panics.
 type brokenStore struct{ dedupe.Store }
 
-func (brokenStore) Get(context.Context, string) (dedupe.Record, error) { panic("broken") }
+func (brokenStore) Get(context.Context, string) (protocol.Record, error) { panic("broken") }
 
 // slowBody is a body that does not come in time.
 type slowBody struct{}
@@ -242,7 +243,7 @@ func TestEveryDocumentedResponseIsProduced(t *testing.T) {
 		b := operatorBench(t, "orders")
 		b.record("done", b.claim("done", body("done")), complete("1"))
 		b.record("busy", b.claim("busy", body("busy")))
-		b.record("unknown", b.claim("unknown", body("unknown")), fail(dedupe.FailUnknown, "?"))
+		b.record("unknown", b.claim("unknown", body("unknown")), fail(protocol.FailUnknown, "?"))
 		return b
 	}
 	b := usual(t)

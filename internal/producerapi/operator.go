@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // maxOrder bounds an operator's request, in bytes.
@@ -15,9 +16,9 @@ const maxOrder = 64 << 10
 
 // forgotten is the answer to DELETE /messages/{name}.
 type forgotten struct {
-	Name        string        `json:"name"`
-	Status      dedupe.Status `json:"status" enum:"FORGOTTEN"`
-	EffectiveAt time.Time     `json:"effective_at" doc:"From then on no worker answers from memory: before it a message of this name may still be taken for a duplicate."`
+	Name        string          `json:"name"`
+	Status      protocol.Status `json:"status" enum:"FORGOTTEN"`
+	EffectiveAt time.Time       `json:"effective_at" doc:"From then on no worker answers from memory: before it a message of this name may still be taken for a duplicate."`
 }
 
 // Forcing is whether a live lease is forgotten too.
@@ -38,8 +39,8 @@ func (a *API) deleteMessage(c *exchange, name string, force bool) (*response[for
 	if err != nil {
 		return nil, verbProblem(name, err)
 	}
-	c.outcome = string(dedupe.Forgotten)
-	return answer(http.StatusAccepted, forgotten{name, dedupe.Forgotten, effective.UTC().Truncate(time.Millisecond)}), nil
+	c.outcome = string(protocol.Forgotten)
+	return answer(http.StatusAccepted, forgotten{name, protocol.Forgotten, effective.UTC().Truncate(time.Millisecond)}), nil
 }
 
 // operatorOn is who settles names, where the store can be written.
@@ -86,14 +87,14 @@ func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], er
 		return nil, err
 	}
 	order := in.Body
-	if len(order.Result) > dedupe.DefaultMaxResult {
-		return nil, badRequest("result", fmt.Sprintf("%d bytes, more than %d", len(order.Result), dedupe.DefaultMaxResult))
+	if most := (dedupe.Config{}).WithDefaults().MaxResult; len(order.Result) > most {
+		return nil, badRequest("result", fmt.Sprintf("%d bytes, more than %d", len(order.Result), most))
 	}
 	op, err := a.operatorOn()
 	if err != nil {
 		return nil, err
 	}
-	var r dedupe.Record
+	var r protocol.Record
 	switch {
 	case order.Outcome == "completed":
 		r, err = op.Resolve(c.Context(), in.Name, dedupe.Payload{Data: order.Result})
@@ -109,9 +110,9 @@ func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], er
 }
 
 // cannot says why a verb does not fit a status.
-func cannot(verb string, s dedupe.Status) string {
+func cannot(verb string, s protocol.Status) string {
 	switch {
-	case s == dedupe.InProgress:
+	case s == protocol.InProgress:
 		return "it is being handled"
 	case verb == "reopen":
 		return "it was done, and is never run again unless it is forgotten"

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 const token = "0123456789abcdef"
@@ -26,12 +26,12 @@ func TestForgottenNameIsGoneAndSaysFromWhen(t *testing.T) {
 		b.record("a", b.claim("a", body("a")), complete("1"))
 		for range 2 { // a second time changes nothing
 			got := decode[forgotten](b.do(http.MethodDelete, "/messages/a", "", bearer...).want(http.StatusAccepted))
-			if want := time.Now().Add(time.Minute).UTC(); got.Name != "a" || got.Status != dedupe.Forgotten || !got.EffectiveAt.Equal(want) {
+			if want := time.Now().Add(time.Minute).UTC(); got.Name != "a" || got.Status != protocol.Forgotten || !got.EffectiveAt.Equal(want) {
 				t.Errorf("answer is %+v, want %s", got, want)
 			}
 		}
 		b.do(http.MethodGet, "/messages/a", "", bearer...).want(http.StatusNotFound)
-		if r := b.record("a"); r.Status != dedupe.Forgotten {
+		if r := b.record("a"); r.Status != protocol.Forgotten {
 			t.Errorf("record is %+v", r)
 		}
 		b.do(http.MethodDelete, "/messages?name=never", "", bearer...).want(http.StatusAccepted)
@@ -58,17 +58,17 @@ func TestLiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 func TestStuckNamesAreResolvedOrOpenedAgain(t *testing.T) {
 	b := operatorBench(t, "orders")
 	for name, tc := range map[string]struct {
-		events      []dedupe.Event
+		events      []protocol.Event
 		order       string
 		status      int
 		want, field string
 	}{
-		"unknown, done":             {[]dedupe.Event{fail(dedupe.FailUnknown, "?")}, `{"outcome":"completed","result":{"id":1}}`, 200, "COMPLETED", ""},
-		"unknown, done, no result":  {[]dedupe.Event{fail(dedupe.FailUnknown, "?")}, `{"outcome":"completed"}`, 200, "COMPLETED", ""},
-		"unknown, again":            {[]dedupe.Event{fail(dedupe.FailUnknown, "?")}, `{"outcome":"retry"}`, 200, "RETRYING", ""},
-		"rejected, again":           {[]dedupe.Event{fail(dedupe.FailPermanent, "bad")}, `{"outcome":"retry"}`, 200, "RETRYING", ""},
-		"rejected, done":            {[]dedupe.Event{fail(dedupe.FailPermanent, "bad")}, `{"outcome":"completed"}`, 409, "", "name"},
-		"completed, again":          {[]dedupe.Event{complete("1")}, `{"outcome":"retry"}`, 409, "", "name"},
+		"unknown, done":             {[]protocol.Event{fail(protocol.FailUnknown, "?")}, `{"outcome":"completed","result":{"id":1}}`, 200, "COMPLETED", ""},
+		"unknown, done, no result":  {[]protocol.Event{fail(protocol.FailUnknown, "?")}, `{"outcome":"completed"}`, 200, "COMPLETED", ""},
+		"unknown, again":            {[]protocol.Event{fail(protocol.FailUnknown, "?")}, `{"outcome":"retry"}`, 200, "RETRYING", ""},
+		"rejected, again":           {[]protocol.Event{fail(protocol.FailPermanent, "bad")}, `{"outcome":"retry"}`, 200, "RETRYING", ""},
+		"rejected, done":            {[]protocol.Event{fail(protocol.FailPermanent, "bad")}, `{"outcome":"completed"}`, 409, "", "name"},
+		"completed, again":          {[]protocol.Event{complete("1")}, `{"outcome":"retry"}`, 409, "", "name"},
 		"in progress, again":        {nil, `{"outcome":"retry"}`, 409, "", "name"},
 		"in progress, done":         {nil, `{"outcome":"completed"}`, 409, "", "name"},
 		"no outcome":                {nil, `{}`, 400, "", "outcome"},
@@ -79,8 +79,8 @@ func TestStuckNamesAreResolvedOrOpenedAgain(t *testing.T) {
 		"more than one":             {nil, `{"outcome":"retry"} {}`, 400, "", "body"},
 		"large result":              {nil, `{"outcome":"completed","result":"` + strings.Repeat("x", 5000) + `"}`, 400, "", "result"},
 		"larger than any order is":  {nil, `{"outcome":"completed","result":"` + strings.Repeat("x", maxOrder) + `"}`, 413, "", "body"},
-		"retrying stays as it is":   {[]dedupe.Event{fail(dedupe.FailRetryable, "later")}, `{"outcome":"retry"}`, 200, "RETRYING", ""},
-		"completed stays completed": {[]dedupe.Event{complete("1")}, `{"outcome":"completed"}`, 200, "COMPLETED", ""},
+		"retrying stays as it is":   {[]protocol.Event{fail(protocol.FailRetryable, "later")}, `{"outcome":"retry"}`, 200, "RETRYING", ""},
+		"completed stays completed": {[]protocol.Event{complete("1")}, `{"outcome":"completed"}`, 200, "COMPLETED", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.record(name, b.claim(name, body(name)))

@@ -10,12 +10,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Record is a name's record as clients see it: all of it but the owner.
 type Record struct {
 	Name           string          `json:"name" minLength:"1" maxLength:"512"`
-	Status         dedupe.Status   `json:"status" enum:"IN_PROGRESS,COMPLETED,RETRYING,REJECTED,UNKNOWN"`
+	Status         protocol.Status `json:"status" enum:"IN_PROGRESS,COMPLETED,RETRYING,REJECTED,UNKNOWN"`
 	Final          bool            `json:"final" doc:"COMPLETED, REJECTED or UNKNOWN: nothing more happens without an operator."`
 	Attempts       int             `json:"attempts" minimum:"0" doc:"Attempts started, less the released ones."`
 	Version        int64           `json:"version" minimum:"0"`
@@ -34,14 +35,14 @@ type Record struct {
 }
 
 // view is what is shown of a record.
-func view(r dedupe.Record) Record {
+func view(r protocol.Record) Record {
 	v := Record{
 		Name: r.Name, Status: r.Status, Final: r.Status.Final(), Attempts: r.Attempts,
 		Version: int64(r.Version), Fence: int64(r.Fence),
 		LeaseUntil: utc(r.LeaseUntil), CreatedAt: utc(r.CreatedAt), CompletedAt: utc(r.CompletedAt), ExpiresAt: utc(r.ExpiresAt),
 		Error: r.Error, MessageID: r.MessageID, ReopenedBy: r.ReopenedBy, ResultType: r.ResultType,
 	}
-	if r.Fingerprint != (dedupe.Fingerprint{}) {
+	if r.Fingerprint != (protocol.Fingerprint{}) {
 		v.Fingerprint = hex.EncodeToString(r.Fingerprint[:])
 	}
 	switch {
@@ -72,41 +73,41 @@ func quote(s string) json.RawMessage {
 }
 
 // etag is the record's entity tag: its version changes with every write.
-func etag(r dedupe.Record) string { return `"` + strconv.FormatInt(int64(r.Version), 10) + `"` }
+func etag(r protocol.Record) string { return `"` + strconv.FormatInt(int64(r.Version), 10) + `"` }
 
 // record reads a name's record; the zero one when there is none that counts.
 // The error is a *[problem].
-func (a *API) record(ctx context.Context, name string) (dedupe.Record, error) {
+func (a *API) record(ctx context.Context, name string) (protocol.Record, error) {
 	r, err := a.stored(ctx, name)
 	if err != nil {
 		return r, err
 	}
 	if !r.Live(time.Now(), a.cfg.Skew) {
 		// Its version goes on counting: see deduplicationID.
-		return dedupe.Record{Version: r.Version, Status: tombstone(r)}, nil
+		return protocol.Record{Version: r.Version, Status: tombstone(r)}, nil
 	}
 	return r, nil
 }
 
-func tombstone(r dedupe.Record) dedupe.Status {
-	if r.Status == dedupe.Forgotten {
-		return dedupe.Forgotten
+func tombstone(r protocol.Record) protocol.Status {
+	if r.Status == protocol.Forgotten {
+		return protocol.Forgotten
 	}
 	return ""
 }
 
 // stored reads a name's record as it is stored.
-func (a *API) stored(ctx context.Context, name string) (dedupe.Record, error) {
-	r, err := a.cfg.Records.Get(ctx, dedupe.RecordID(a.cfg.Scope, name))
+func (a *API) stored(ctx context.Context, name string) (protocol.Record, error) {
+	r, err := a.cfg.Records.Get(ctx, protocol.RecordID(a.cfg.Scope, name))
 	if err != nil {
 		return r, unavailable("the record could not be read", err)
 	}
 	switch r.Status {
-	case "", dedupe.InProgress, dedupe.Completed, dedupe.Retrying, dedupe.Rejected, dedupe.Unknown, dedupe.Forgotten:
+	case "", protocol.InProgress, protocol.Completed, protocol.Retrying, protocol.Rejected, protocol.Unknown, protocol.Forgotten:
 	default:
 		return r, unavailable("the record was not written by this release", dedupe.ErrUnreadable)
 	}
-	if r.Format > dedupe.Format {
+	if r.Format > protocol.Format {
 		return r, unavailable("the record was written by a newer release", dedupe.ErrUnreadable)
 	}
 	return r, nil

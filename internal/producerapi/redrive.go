@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // redriveOrder is the body of POST /dlq/redrive. The zero value moves
@@ -116,7 +117,7 @@ func (o redriveOrder) pick(messages []DeadLetter) []bool {
 func (a *API) openUnknown(ctx context.Context, o redriveOrder, messages []DeadLetter, picked []bool) error {
 	var names []string
 	for i, m := range messages {
-		if picked[i] && m.Record != nil && m.Record.Status == dedupe.Unknown {
+		if picked[i] && m.Record != nil && m.Record.Status == protocol.Unknown {
 			names = append(names, m.Name)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -35,7 +36,7 @@ type message struct {
 	settings
 	name        string
 	body        string
-	fingerprint dedupe.Fingerprint
+	fingerprint protocol.Fingerprint
 }
 
 // MessageHeaders are the headers that may come with messages.
@@ -79,7 +80,7 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 	case s.hasKey && named.Name != s.key:
 		return m, badRequest(headerKey, fmt.Sprintf("%q is not the name in the body, %q", s.key, named.Name))
 	}
-	name, fingerprint := named.Name, dedupe.Fingerprint(named.Fingerprint)
+	name, fingerprint := named.Name, protocol.Fingerprint(named.Fingerprint)
 	m.name = name // known from here on, whatever else is wrong
 	if err := checkObject(body, fingerprint); err != nil {
 		return m, badRequest("body", err.Error())
@@ -98,7 +99,7 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 	return m, nil
 }
 
-// nameProblem is what [dedupe.CheckName] says, for a detail that begins with
+// nameProblem is what [protocol.CheckName] says, for a detail that begins with
 // the field already.
 func nameProblem(err error) string {
 	return strings.TrimPrefix(err.Error(), dedupe.ErrBadName.Error()+": name ")
@@ -122,7 +123,7 @@ func absent(body, key string) bool {
 
 // checkObject returns what keeps the body from being a JSON object without
 // repeated keys.
-func checkObject(body string, fp dedupe.Fingerprint) error {
+func checkObject(body string, fp protocol.Fingerprint) error {
 	// A fingerprint by scheme 1 over no expression has seen every key of a
 	// well-formed document.
 	if fp[0] != 1 || [4]byte(fp[1:5]) != [4]byte{} {
@@ -160,7 +161,7 @@ func (m message) groupID(fifo bool) string {
 // may be repeated. X-Sqsonce-Dedup goes into it, so that a caller who wants
 // another attempt changes that. So does generation, the version of a record
 // that an operator has forgotten or opened again (0: none, or not looked at).
-func (m message) deduplicationID(generation dedupe.Version) string {
+func (m message) deduplicationID(generation protocol.Version) string {
 	h := sha256.New()
 	_, _ = fmt.Fprintf(h, "%d:%s%d:%s%d:%d:", len(m.name), m.name, len(m.dedup), m.dedup, generation, len(m.body))
 	_, _ = io.WriteString(h, m.body)

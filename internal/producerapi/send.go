@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/batch"
 	"github.com/sqsonce/sqsonce/names"
@@ -57,7 +57,7 @@ func newSender(cfg Config, send func([]outgoing) []batch.Answer[accepted]) *batc
 
 // send hands one message to SQS and returns when SQS has accepted it: that
 // message, not its batch. The error is a *[problem].
-func (a *API) send(ctx context.Context, m message, generation dedupe.Version) (accepted, error) {
+func (a *API) send(ctx context.Context, m message, generation protocol.Version) (accepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.SendTimeout)
 	defer cancel()
 	out := outgoing{ctx: ctx, entry: a.entry(m, generation), size: m.size()}
@@ -80,7 +80,7 @@ func notAccepted(cause error) error {
 }
 
 // entry is the message as SQS takes it; the batch gives it its id.
-func (a *API) entry(m message, generation dedupe.Version) types.SendMessageBatchRequestEntry {
+func (a *API) entry(m message, generation protocol.Version) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		MessageBody:       &m.body,
 		MessageAttributes: m.attributes(),

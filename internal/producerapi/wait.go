@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // postAndWait sends a message and waits for its outcome. What is recorded of
@@ -42,7 +42,7 @@ func (a *API) postAndWait(c *exchange, m message, wait time.Duration) (*response
 }
 
 // outcomeIn is the answer to a post that waited for a name's outcome.
-func (c *exchange) outcomeIn(wait time.Duration, r dedupe.Record) *response[any] {
+func (c *exchange) outcomeIn(wait time.Duration, r protocol.Record) *response[any] {
 	found := c.found(r, "")
 	return &response[any]{
 		Status: found.Status, ETag: found.ETag, CacheControl: found.CacheControl, PreferenceApplied: applied(wait), Body: found.Body,
@@ -53,8 +53,8 @@ func (c *exchange) outcomeIn(wait time.Duration, r dedupe.Record) *response[any]
 func applied(wait time.Duration) string { return "wait=" + seconds(wait) }
 
 // generation tells the attempts before an operator's word from those after it.
-func generation(r dedupe.Record) dedupe.Version {
-	if r.Status == dedupe.Forgotten || r.Status == dedupe.Retrying && r.Attempts == 0 {
+func generation(r protocol.Record) protocol.Version {
+	if r.Status == protocol.Forgotten || r.Status == protocol.Retrying && r.Attempts == 0 {
 		return r.Version
 	}
 	return 0
@@ -68,7 +68,7 @@ const (
 
 // watches shares reads: one at a time for each name, whoever wants it.
 type watches struct {
-	read    func(ctx context.Context, name string) (dedupe.Record, error)
+	read    func(ctx context.Context, name string) (protocol.Record, error)
 	running sync.WaitGroup
 
 	mu    sync.Mutex
@@ -79,21 +79,21 @@ type watches struct {
 // look is one read for all who ask while it is under way.
 type look struct {
 	done   chan struct{}
-	record dedupe.Record
+	record protocol.Record
 	err    error
 }
 
 // watch is a name that is looked at until it is final or nobody waits.
 type watch struct {
 	done    chan struct{}
-	record  dedupe.Record // final; set before done closes
-	waiting int           // guarded by watches.mu
+	record  protocol.Record // final; set before done closes
+	waiting int             // guarded by watches.mu
 	stop    context.CancelFunc
 	hurry   chan struct{} // somebody new waits: begin with short pauses again
 }
 
 // look reads a name's record, together with everybody who asks meanwhile.
-func (w *watches) look(ctx context.Context, name string) (dedupe.Record, error) {
+func (w *watches) look(ctx context.Context, name string) (protocol.Record, error) {
 	w.mu.Lock()
 	l, under := w.looks[name]
 	if !under {
@@ -116,13 +116,13 @@ func (w *watches) look(ctx context.Context, name string) (dedupe.Record, error) 
 	case <-l.done:
 		return l.record, l.err
 	case <-ctx.Done():
-		return dedupe.Record{}, unavailable("the record could not be read in time", context.Cause(ctx))
+		return protocol.Record{}, unavailable("the record could not be read in time", context.Cause(ctx))
 	}
 }
 
 // contained reads a record on a goroutine of ours, where a panic would end the
 // process.
-func (w *watches) contained(ctx context.Context, name string) (r dedupe.Record, err error) {
+func (w *watches) contained(ctx context.Context, name string) (r protocol.Record, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = panicked(v)
@@ -133,14 +133,14 @@ func (w *watches) contained(ctx context.Context, name string) (r dedupe.Record, 
 
 // await waits until the name has a final record, or reports that it had none
 // when ctx ended.
-func (w *watches) await(ctx context.Context, name string) (dedupe.Record, bool) {
+func (w *watches) await(ctx context.Context, name string) (protocol.Record, bool) {
 	t := w.join(ctx, name)
 	defer w.leave(name, t)
 	select {
 	case <-t.done:
 		return t.record, true
 	case <-ctx.Done():
-		return dedupe.Record{}, false
+		return protocol.Record{}, false
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // slowReader is a store whose reads take a time, are counted, and may fail.
@@ -22,11 +23,11 @@ type slowReader struct {
 	reads atomic.Int64
 }
 
-func (r *slowReader) Get(ctx context.Context, id string) (dedupe.Record, error) {
+func (r *slowReader) Get(ctx context.Context, id string) (protocol.Record, error) {
 	r.reads.Add(1)
 	time.Sleep(r.took)
 	if r.down.Load() {
-		return dedupe.Record{}, errors.New("down")
+		return protocol.Record{}, errors.New("down")
 	}
 	return r.Reader.Get(ctx, id)
 }
@@ -70,7 +71,7 @@ func TestWaitingPostIsAnsweredWithTheOutcome(t *testing.T) {
 		}()
 		began := time.Now()
 		r := b.post(body("a"), "Prefer", "respond-async, wait=10").want(http.StatusOK)
-		if got := decode[Record](r); got.Status != dedupe.Completed || string(got.Result) != `{"id":1}` || !got.Final {
+		if got := decode[Record](r); got.Status != protocol.Completed || string(got.Result) != `{"id":1}` || !got.Final {
 			t.Errorf("answer is %+v", got)
 		}
 		if took := time.Since(began); took < 3*time.Second || took > 3*time.Second+longestLook+100*time.Millisecond {
@@ -112,8 +113,8 @@ func TestWaitingPostIsAcceptedWhenTimeIsUp(t *testing.T) {
 func TestRecordedOutcomeAnswersARepeatedPost(t *testing.T) {
 	b, _ := waitBench(t)
 	b.record("done", b.claim("done", body("done")), complete(`{"id":1}`))
-	b.record("bad", b.claim("bad", body("bad")), fail(dedupe.FailPermanent, "no such customer"))
-	for name, status := range map[string]dedupe.Status{"done": dedupe.Completed, "bad": dedupe.Rejected} {
+	b.record("bad", b.claim("bad", body("bad")), fail(protocol.FailPermanent, "no such customer"))
+	for name, status := range map[string]protocol.Status{"done": protocol.Completed, "bad": protocol.Rejected} {
 		r := b.post(body(name), "Prefer", "wait=5").want(http.StatusOK)
 		if got := decode[Record](r); got.Status != status {
 			t.Errorf("answer is %+v", got)
@@ -131,7 +132,7 @@ func TestDifferentBodyOfALiveNameIsRefused(t *testing.T) {
 	for _, name := range []string{"done", "busy"} {
 		b.post(`{"name":"`+name+`","x":1}`, "Prefer", "wait=5").wantField(http.StatusUnprocessableEntity, "body")
 	}
-	b.record("old", b.claim("old", body("old")), complete("1"), dedupe.Forget{Now: time.Now(), Terms: terms})
+	b.record("old", b.claim("old", body("old")), complete("1"), protocol.Forget{Now: time.Now(), Terms: terms})
 	if got := len(b.received(b.url)); got != 0 {
 		t.Errorf("%d messages were sent", got)
 	}
@@ -163,7 +164,7 @@ func TestWaitersOfANameShareItsReads(t *testing.T) {
 			name := "n-" + strconv.Itoa(i%names)
 			all.Go(func() {
 				got := decode[Record](b.post(body(name), "Prefer", "wait=30").want(http.StatusOK))
-				if got.Name != name || got.Status != dedupe.Completed {
+				if got.Name != name || got.Status != protocol.Completed {
 					t.Errorf("waiter of %q got %+v", name, got)
 				}
 			})
@@ -234,7 +235,7 @@ func TestForgottenNameIsAnotherMessageOnAFIFOQueue(t *testing.T) {
 	if again := post(); again != first {
 		t.Error("the same POST made another message")
 	}
-	b.record("a", b.claim("a", body("a")), fail(dedupe.FailPermanent, "bad"), dedupe.Reopen{Now: time.Now(), Terms: terms})
+	b.record("a", b.claim("a", body("a")), fail(protocol.FailPermanent, "bad"), protocol.Reopen{Now: time.Now(), Terms: terms})
 	if reopened := post(); reopened == first {
 		t.Error("no new attempt after the name was opened again")
 	}

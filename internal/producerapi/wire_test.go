@@ -9,8 +9,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 	"github.com/sqsonce/sqsonce/internal/testutil"
@@ -81,7 +81,7 @@ func TestContractHoldsOnRealServers(t *testing.T) {
 	b.do(http.MethodDelete, location("held"), "", bearer...).want(http.StatusConflict)
 	b.do(http.MethodDelete, location("a/ü"), "", bearer...).want(http.StatusAccepted)
 	b.do(http.MethodGet, location("a/ü"), "", bearer...).want(http.StatusNotFound)
-	if r := b.record("a/ü"); r.Status != dedupe.Forgotten {
+	if r := b.record("a/ü"); r.Status != protocol.Forgotten {
 		t.Errorf("record is %+v", r)
 	}
 	b.postBatch("["+strings.Join(bodies(100), ",")+"]", "", bearer...).want(http.StatusAccepted)

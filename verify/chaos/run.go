@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
@@ -322,7 +322,7 @@ func (r *run) statuses(ctx context.Context, rep *Report, dead map[string]bool) e
 			return fmt.Errorf("look at the table: %w", err)
 		}
 		for _, item := range page.Items {
-			status := dedupe.Status(text(item[dynamo.AttrStatus]))
+			status := protocol.Status(text(item[dynamo.AttrStatus]))
 			rep.Statuses[string(status)]++
 			final[text(item[dynamo.AttrName])] = status.Final()
 		}

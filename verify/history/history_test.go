@@ -19,6 +19,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
@@ -199,7 +200,7 @@ func (u *unreliable) draw() (before, after time.Duration, fate float64, dead boo
 	return before, after, fate, u.dead
 }
 
-func (u *unreliable) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (u *unreliable) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	before, after, fate, dead := u.draw()
 	if dead {
 		<-ctx.Done()

@@ -24,6 +24,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
@@ -49,13 +50,13 @@ type inDynamoDB struct {
 	exchanges sync.Mutex // makes a write and the look at it one step
 
 	mu   sync.Mutex
-	seen map[string]dedupe.Record // guarded by mu: as stored, by id
+	seen map[string]protocol.Record // guarded by mu: as stored, by id
 }
 
 func newInDynamoDB(w *world, table *Table) *inDynamoDB {
-	k := &inDynamoDB{w: w, table: table, seen: make(map[string]dedupe.Record)}
+	k := &inDynamoDB{w: w, table: table, seen: make(map[string]protocol.Record)}
 	for i := range w.plan.Names {
-		k.seen[dedupe.RecordID(w.scope, fmt.Sprintf("n%d", i))] = dedupe.Record{}
+		k.seen[protocol.RecordID(w.scope, fmt.Sprintf("n%d", i))] = protocol.Record{}
 	}
 	k.plain = k.client(plainHTTP{table})
 	look, err := dynamo.New(k.plain, dynamo.Config{Table: table.name, Batch: dynamo.BatchOff, Logger: slog.New(slog.DiscardHandler)})
@@ -87,7 +88,7 @@ func (k *inDynamoDB) open(p *process) (dedupe.Store, func() time.Time, error) {
 	return s, func() time.Time { return s.Now().Add(k.w.off(p.host)) }, nil
 }
 
-func (k *inDynamoDB) record(id string) dedupe.Record {
+func (k *inDynamoDB) record(id string) protocol.Record {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.seen[id]

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // Stats count what happened in a run.
@@ -192,7 +192,7 @@ func (v *watch) account(dead, left []types.Message) {
 // name is completed, and once.
 func (v *watch) exactlyOnce(id string) {
 	rec, want := v.w.record(id), 0
-	if rec.Status == dedupe.Completed {
+	if rec.Status == protocol.Completed {
 		want = 1
 		v.stats.Completed++
 	}

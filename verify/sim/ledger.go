@@ -7,16 +7,17 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // counts: attempts are those started since the name was opened, less the
 // released ones, and never more than allowed.
-func (v *watch) counts(n *name, before, after dedupe.Record, claimed bool) {
+func (v *watch) counts(n *name, before, after protocol.Record, claimed bool) {
 	was := before.Attempts
-	if claimed && before.Status == dedupe.Rejected {
+	if claimed && before.Status == protocol.Rejected {
 		was = 0 // opened by an order
 	}
-	released := before.Status == dedupe.InProgress && after.Status == dedupe.Retrying && after.Attempts == was-1
+	released := before.Status == protocol.InProgress && after.Status == protocol.Retrying && after.Attempts == was-1
 	switch {
 	case claimed && after.Attempts != was+1, !claimed && after.Attempts != was && !released:
 		v.violate("%s: %d attempts counted after %d (%s, then %s)", n.label, after.Attempts, was, before.Status, after.Status)
@@ -31,19 +32,19 @@ const slack = 10 * time.Minute
 
 // expires: every write sets the expiry to the later of now and lease end, plus
 // the window.
-func (v *watch) expires(n *name, after dedupe.Record) {
+func (v *watch) expires(n *name, after protocol.Record) {
 	from := time.Now().Add(-slack)
 	if after.LeaseUntil.After(from) {
 		from = after.LeaseUntil
 	}
-	if after.ExpiresAt.Before(from.Add(dedupe.DefaultWindow)) {
-		v.violate("%s: the record (%s) expires %s early", n.label, after.Status, from.Add(dedupe.DefaultWindow).Sub(after.ExpiresAt))
+	if after.ExpiresAt.Before(from.Add(dedupe.Config{}.WithDefaults().Window)) {
+		v.violate("%s: the record (%s) expires %s early", n.label, after.Status, from.Add(dedupe.Config{}.WithDefaults().Window).Sub(after.ExpiresAt))
 	}
 }
 
 // waits: whoever takes a name from an attempt, or ends that for it, has waited
 // for the end of its lease and the skew.
-func (v *watch) waits(n *name, p *process, before dedupe.Record) {
+func (v *watch) waits(n *name, p *process, before protocol.Record) {
 	early := before.LeaseUntil.Add(v.w.plan.Skew - v.w.plan.Clock - time.Millisecond).Sub(p.now())
 	if early > 0 && !v.w.plan.Beyond {
 		v.violate("%s: %s ends a lease %s early", n.label, p.label, early)
@@ -51,7 +52,7 @@ func (v *watch) waits(n *name, p *process, before dedupe.Record) {
 }
 
 // spends: every claim by a redriven message spends its order.
-func (v *watch) spends(n *name, after dedupe.Record) {
+func (v *watch) spends(n *name, after protocol.Record) {
 	if m := v.messages[after.MessageID]; m != nil && m.redriven && after.ReopenedBy != after.MessageID {
 		v.violate("%s: claimed by %s, which is redriven, and its order is not spent", n.label, m.label)
 	}
@@ -59,7 +60,7 @@ func (v *watch) spends(n *name, after dedupe.Record) {
 
 // startsInTime: a handler starts with half of its lease left, and not when it
 // has been told to stop before.
-func (v *watch) startsInTime(run *attempt, rec dedupe.Record) {
+func (v *watch) startsInTime(run *attempt, rec protocol.Record) {
 	if run.ctx.Err() != nil && !errors.Is(context.Cause(run.ctx), dedupe.ErrLeaseLost) {
 		v.violate("%s begins on %s although it was cancelled before", run.p.label, run.name.label)
 	}
@@ -70,12 +71,12 @@ func (v *watch) startsInTime(run *attempt, rec dedupe.Record) {
 
 // stopsInTime: the handler's context is cancelled by the end of its lease, less
 // the skew.
-func (v *watch) stopsInTime(run *attempt, rec dedupe.Record) {
+func (v *watch) stopsInTime(run *attempt, rec protocol.Record) {
 	if v.w.plan.Beyond || v.pausedSince(run.name.claims[run.fence]) || run.ctx.Err() != nil {
 		return
 	}
 	left := rec.LeaseUntil.Sub(run.p.now())
-	if rec.Fence == run.fence && rec.Status == dedupe.InProgress && left < v.w.plan.Skew-v.w.plan.Clock-time.Millisecond {
+	if rec.Fence == run.fence && rec.Status == protocol.InProgress && left < v.w.plan.Skew-v.w.plan.Clock-time.Millisecond {
 		v.violate("%s works on %s with %s of its lease left, and is not cancelled", run.p.label, run.name.label, left)
 	}
 }
@@ -97,21 +98,21 @@ func (v *watch) answered(p *process, m consumer.Message, known *message, err err
 	}
 	if wait, ok := errors.AsType[*dedupe.InProgressError](err); ok && !wait.Until.IsZero() {
 		c := n.claims[rec.Fence]
-		if rec.Status == dedupe.InProgress && c.p == p && c.at.After(asked) && rec.MessageID == m.ID && !n.lateBy[p] && !n.atWork(p, rec.Fence) {
+		if rec.Status == protocol.InProgress && c.p == p && c.at.After(asked) && rec.MessageID == m.ID && !n.lateBy[p] && !n.atWork(p, rec.Fence) {
 			v.violate("%s has %s wait for its own claim", p.label, known.label)
 		}
 	}
 	if known.redriven && fromStore(err) && !n.spent[m.ID] {
 		v.violate("%s has been answered about %s, which is redriven, and its order is not spent", p.label, known.label)
 	}
-	if known.taken && run != nil && run.done && rec.Status == dedupe.Unknown && rec.Fence == run.fence {
+	if known.taken && run != nil && run.done && rec.Status == protocol.Unknown && rec.Fence == run.fence {
 		v.violate("%s has done %s, whose outcome is unknown, and its completion is refused", p.label, known.label)
 	}
 }
 
 // atWork reports whether an attempt runs in p: then the claim was that of another
 // delivery of the message.
-func (n *name) atWork(p *process, fence dedupe.Version) bool {
+func (n *name) atWork(p *process, fence protocol.Version) bool {
 	for _, run := range n.running {
 		if run.p == p && run.fence == fence {
 			return true
@@ -144,9 +145,8 @@ func fromStore(err error) bool {
 		return !wait.Until.IsZero()
 	}
 	_, rejected := errors.AsType[*dedupe.RejectedError](err)
-	_, exhausted := errors.AsType[*dedupe.ExhaustedError](err)
 	_, unknown := errors.AsType[*dedupe.UnknownOutcomeError](err)
-	return err == nil || rejected || exhausted || unknown
+	return err == nil || rejected || unknown
 }
 
 // leavesNothing: a worker that has ended in good order has settled the record of
@@ -158,7 +158,7 @@ func (v *watch) leavesNothing(p *process) {
 	for id, n := range v.names {
 		rec := v.w.record(id)
 		held := n.claims[rec.Fence]
-		if rec.Status != dedupe.InProgress || held.p != p || v.pausedSince(held) {
+		if rec.Status != protocol.InProgress || held.p != p || v.pausedSince(held) {
 			continue
 		}
 		running := false

@@ -10,12 +10,13 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // begin notes that a handler starts. From here on, and only from here on, work
 // can have effects.
 func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consumer.Message) *attempt { //nolint:revive // p is who, ctx is what is looked at
-	id := dedupe.RecordID(v.w.scope, a.Name)
+	id := protocol.RecordID(v.w.scope, a.Name)
 	rec := v.w.record(id)
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -62,11 +63,11 @@ func live(a *attempt) bool {
 }
 
 // mustHold: an attempt that begins is the one that the record names.
-func (v *watch) mustHold(run *attempt, rec dedupe.Record) {
+func (v *watch) mustHold(run *attempt, rec protocol.Record) {
 	switch {
-	case rec.Status == dedupe.Completed:
+	case rec.Status == protocol.Completed:
 		v.violate("%s begins on %s, which is completed", run.p.label, run.name.label)
-	case rec.Status != dedupe.InProgress || rec.Fence != run.fence:
+	case rec.Status != protocol.InProgress || rec.Fence != run.fence:
 		v.violate("%s begins on %s with fence %d, but the record is %s with fence %d", run.p.label, run.name.label, run.fence, rec.Status, rec.Fence)
 	}
 }
@@ -121,7 +122,7 @@ func (v *watch) effect(run *attempt) {
 }
 
 // stored notes a write that has happened.
-func (v *watch) stored(p *process, before, after dedupe.Record) {
+func (v *watch) stored(p *process, before, after protocol.Record) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	n := v.name(after.ID)
@@ -130,7 +131,7 @@ func (v *watch) stored(p *process, before, after dedupe.Record) {
 	if after.Version <= before.Version {
 		v.violate("%s: version %d after %d", n.label, after.Version, before.Version)
 	}
-	claimed := after.Status == dedupe.InProgress && after.Fence != before.Fence
+	claimed := after.Status == protocol.InProgress && after.Fence != before.Fence
 	switch {
 	case claimed:
 		if after.Fence <= before.Fence || after.Fence != after.Version {
@@ -163,7 +164,7 @@ func (v *watch) done(run *attempt) {
 }
 
 // transition checks a write against what DESIGN.md allows.
-func (v *watch) transition(n *name, p *process, before, after dedupe.Record, claimed bool) {
+func (v *watch) transition(n *name, p *process, before, after protocol.Record, claimed bool) {
 	own := before.Owner == after.Owner
 	if before.Status != "" && onlyOrder(before, after) {
 		return
@@ -172,48 +173,48 @@ func (v *watch) transition(n *name, p *process, before, after dedupe.Record, cla
 		n.opened = time.Now()
 	}
 	switch before.Status {
-	case dedupe.Completed:
+	case protocol.Completed:
 		v.violate("%s: a completed record was written over by %s (%s)", n.label, p.label, after.Status)
-	case dedupe.Rejected:
+	case protocol.Rejected:
 		n.reopened = time.Now()
 		m := v.messages[after.MessageID]
 		if !claimed || m == nil || !m.redriven || before.ReopenedBy == after.MessageID {
 			v.violate("%s: rejected, and then %s without an order", n.label, after.Status)
 		}
-	case dedupe.Unknown:
-		if after.Status != dedupe.Completed || !own {
+	case protocol.Unknown:
+		if after.Status != protocol.Completed || !own {
 			v.violate("%s: unknown, and then %s", n.label, after.Status)
 		}
-	case dedupe.InProgress:
+	case protocol.InProgress:
 		if claimed && v.w.plan.Hold {
 			v.violate("%s: %s runs again what may have been done", n.label, p.label)
 		}
-		challenged := after.Status == dedupe.Rejected || after.Status == dedupe.Unknown // as a challenger may find a lapsed lease
+		challenged := after.Status == protocol.Rejected || after.Status == protocol.Unknown // as a challenger may find a lapsed lease
 		if holder := n.claims[before.Fence].p; !claimed && !challenged && holder != p {
 			v.violate("%s: %s makes %s of what %s holds", n.label, p.label, after.Status, holder.label)
 		}
 		if claimed || challenged && n.claims[before.Fence].p != p {
 			v.waits(n, p, before)
 		}
-		if after.Status != dedupe.InProgress && own {
+		if after.Status != protocol.InProgress && own {
 			v.settles(n, before)
 		}
-	case dedupe.Retrying, dedupe.Forgotten, "":
-		if !claimed && after.Status != dedupe.Rejected {
+	case protocol.Retrying, protocol.Forgotten, "":
+		if !claimed && after.Status != protocol.Rejected {
 			v.violate("%s: %s, and then %s without a claim", n.label, before.Status, after.Status)
 		}
 	}
 }
 
 // onlyOrder reports whether a write does nothing but spend a redrive order.
-func onlyOrder(before, after dedupe.Record) bool {
+func onlyOrder(before, after protocol.Record) bool {
 	before.Version, before.ReopenedBy, before.ExpiresAt = after.Version, after.ReopenedBy, after.ExpiresAt
 	return reflect.DeepEqual(before, after)
 }
 
 // settles: the record of an attempt gets its end after the handler has
 // returned, or when its lease has lapsed.
-func (v *watch) settles(n *name, before dedupe.Record) {
+func (v *watch) settles(n *name, before protocol.Record) {
 	lapsed := time.Now().After(before.LeaseUntil)
 	for _, run := range n.running {
 		if run.fence == before.Fence && !run.p.isDead() && !lapsed && !v.w.plan.Beyond {
@@ -229,7 +230,7 @@ func (v *watch) deleting(p *process, receipt string) {
 	defer v.mu.Unlock()
 	m := v.receipts[receipt]
 	rec := v.w.record(m.id())
-	done := rec.Status == dedupe.Completed && rec.Fingerprint == fingerprint(m.body)
+	done := rec.Status == protocol.Completed && rec.Fingerprint == fingerprint(m.body)
 	if !done && m.copied == 0 {
 		v.violate("%s deletes %s, whose record is %q and which has no copy", p.label, m.label, rec.Status)
 	}
@@ -274,8 +275,8 @@ func (v *watch) changing(p *process, receipt string, d time.Duration) {
 		elsewhere = elsewhere || run.p == p
 	}
 	rec := v.w.record(m.id())
-	held := rec.Status == dedupe.InProgress && n.claims[rec.Fence].p == p && v.messages[rec.MessageID] == m
-	if run := v.runs[receipt]; run != nil && rec.Status == dedupe.InProgress && rec.Fence == run.fence {
+	held := rec.Status == protocol.InProgress && n.claims[rec.Fence].p == p && v.messages[rec.MessageID] == m
+	if run := v.runs[receipt]; run != nil && rec.Status == protocol.InProgress && rec.Fence == run.fence {
 		v.violate("%s releases %s, whose attempt has no end on record", p.label, m.label)
 	}
 	if held && !elsewhere && receipt == m.receipt && !n.faultsBy[p] {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // keeper is where the records of a run are kept.
@@ -16,7 +17,7 @@ type keeper interface {
 	open(p *process) (dedupe.Store, func() time.Time, error)
 
 	// record is what is stored, without any fault between.
-	record(id string) dedupe.Record
+	record(id string) protocol.Record
 
 	// count is a write in a handler's transaction: it counts completions.
 	count(ctx context.Context, name string) error
@@ -37,7 +38,7 @@ func (k *inMemory) open(p *process) (dedupe.Store, func() time.Time, error) {
 	return store{p, k}, p.now, nil
 }
 
-func (k *inMemory) record(id string) dedupe.Record {
+func (k *inMemory) record(id string) protocol.Record {
 	rec, _ := k.base.Get(context.Background(), id) // fails only with its context
 	return rec
 }
@@ -55,7 +56,7 @@ func (k *inMemory) counted(name string) int {
 }
 
 // commit writes to the store and lets the watch see it.
-func (k *inMemory) commit(p *process, old dedupe.Version, next dedupe.Record, effects []any) error {
+func (k *inMemory) commit(p *process, old protocol.Version, next protocol.Record, effects []any) error {
 	k.swaps.Lock()
 	defer k.swaps.Unlock()
 	before := k.record(next.ID)
@@ -86,7 +87,7 @@ func (w *world) storeTimeout() time.Duration { return min(3*time.Second, w.plan.
 func (s store) CallTimeout() time.Duration { return s.p.w.storeTimeout() }
 
 // Swap implements [dedupe.Store].
-func (s store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record) error {
+func (s store) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, s.CallTimeout())
 	defer cancel()
 	return s.p.do(ctx, s.call("swap", next.ID, func(context.Context) error {
@@ -95,7 +96,7 @@ func (s store) Swap(ctx context.Context, old dedupe.Version, next dedupe.Record)
 }
 
 // Commit implements [dedupe.Committer].
-func (s store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Record, effects []any) error {
+func (s store) Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error {
 	ctx, cancel := context.WithTimeout(ctx, s.CallTimeout())
 	defer cancel()
 	return s.p.do(ctx, s.call("commit", next.ID, func(context.Context) error {
@@ -103,9 +104,14 @@ func (s store) Commit(ctx context.Context, old dedupe.Version, next dedupe.Recor
 	}))
 }
 
+// CheckEffect implements [dedupe.Committer].
+func (s store) CheckEffect(recordID string, effect any) error {
+	return s.k.base.CheckEffect(recordID, effect)
+}
+
 // Get implements [dedupe.Reader].
-func (s store) Get(ctx context.Context, id string) (dedupe.Record, error) {
-	var rec dedupe.Record
+func (s store) Get(ctx context.Context, id string) (protocol.Record, error) {
+	var rec protocol.Record
 	c := s.call("get", id, func(context.Context) error {
 		rec = s.k.record(id)
 		return nil
@@ -115,7 +121,7 @@ func (s store) Get(ctx context.Context, id string) (dedupe.Record, error) {
 	defer cancel()
 	err := s.p.do(ctx, c)
 	if err != nil {
-		return dedupe.Record{}, err
+		return protocol.Record{}, err
 	}
 	return rec, nil
 }

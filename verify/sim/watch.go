@@ -15,6 +15,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // watch sees everything that happens, and knows what must not. Its rules are
@@ -47,9 +48,9 @@ type watch struct {
 // name is what is known of one name.
 type name struct {
 	label    string
-	claims   map[dedupe.Version]claim
+	claims   map[protocol.Version]claim
 	running  []*attempt
-	highest  dedupe.Version    // fence of an attempt that has begun
+	highest  protocol.Version  // fence of an attempt that has begun
 	faultsBy map[*process]bool // processes whose calls about it have met faults
 	lateBy   map[*process]bool // processes whose calls about it may have come late
 	reopened time.Time         // last time that one was
@@ -68,7 +69,7 @@ type claim struct {
 type attempt struct {
 	ctx     context.Context // looked at: whether it has been cancelled
 	name    *name
-	fence   dedupe.Version
+	fence   protocol.Version
 	p       *process
 	message *message
 	receipt string
@@ -188,7 +189,7 @@ func (v *watch) fault(op string, f fate) {
 func (v *watch) name(id string) *name {
 	n := v.names[id]
 	if n == nil {
-		n = &name{label: id, claims: make(map[dedupe.Version]claim), spent: make(map[string]bool), faultsBy: make(map[*process]bool), lateBy: make(map[*process]bool)}
+		n = &name{label: id, claims: make(map[protocol.Version]claim), spent: make(map[string]bool), faultsBy: make(map[*process]bool), lateBy: make(map[*process]bool)}
 		v.names[id] = n
 	}
 	return n
@@ -205,7 +206,7 @@ func (v *watch) sent(body, group string, redriven bool, send func() (id string))
 	name, _, _ := strings.Cut(body, "|")
 	m := &message{
 		label: fmt.Sprintf("m%d", len(v.messages)), body: body, group: group, redriven: redriven,
-		record: dedupe.RecordID(v.w.scope, name),
+		record: protocol.RecordID(v.w.scope, name),
 	}
 	v.messages[id] = m
 	v.groups[group] = append(v.groups[group], m)

@@ -16,8 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
@@ -319,7 +319,7 @@ func (w *world) off(host int) time.Duration {
 	return w.offset[host] + time.Duration(w.drift[host]*float64(drifted))
 }
 
-func (w *world) record(id string) dedupe.Record { return w.keep.record(id) }
+func (w *world) record(id string) protocol.Record { return w.keep.record(id) }
 
 func (w *world) createQueues() {
 	suffix, attributes := "", map[string]string{}
@@ -411,8 +411,8 @@ func (namer) Extract(m names.Message) (names.Named, error) {
 	return names.Named{Name: name, Fingerprint: names.Fingerprint(fingerprint(m.Body)), Body: m.Body}, nil
 }
 
-func fingerprint(body string) dedupe.Fingerprint {
-	var f dedupe.Fingerprint
+func fingerprint(body string) protocol.Fingerprint {
+	var f protocol.Fingerprint
 	f[0] = 1
 	sum := sha256.Sum256([]byte(body))
 	copy(f[5:], sum[:])

@@ -67,7 +67,7 @@ func New(t testing.TB, o Options) *Worker {
 	w.producer = sqs.NewFromConfig(cfg)
 	store := memstore.New()
 	guarding := dedupe.Config{Scope: "sqsonce", Logger: slog.New(slog.DiscardHandler)}
-	w.History = console.NewHistory(dedupe.DefaultLease)
+	w.History = console.NewHistory(dedupe.Config{}.WithDefaults().Lease)
 	if !o.Unwatched {
 		guarding.Hooks = w.History.DedupeHooks(dedupe.Hooks{})
 		cfg.APIOptions = append(cfg.APIOptions, w.History.CountCalls)
