@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
@@ -195,7 +194,7 @@ func TestWrongDates(t *testing.T) {
 				}
 				var log strings.Builder
 				s := newStore(t, w.client(), dynamo.Config{Table: "t", Logger: slog.New(slog.NewTextHandler(&log, nil))})
-				version := dedupe.Version(0)
+				version := protocol.Version(0)
 				swap := func(n int) {
 					for range n {
 						version++

@@ -144,7 +144,7 @@ func TestABusyTransactionIsLeftToTheCaller(t *testing.T) {
 					return forward(), nil
 				}}
 				s := newStore(t, w.client(), dynamo.Config{Table: "t"})
-				next, _ := dedupe.Step(dedupe.Record{}, claim(1, "a"))
+				next, _ := protocol.Step(protocol.Record{}, claim(1, "a"))
 				effects := ledger{counters: counters{nil, "t"}}.incrementing("n")
 				expectBusy(t, s.Commit(t.Context(), 0, next, effects))
 				if err := s.Commit(t.Context(), 0, next, effects); err != nil {

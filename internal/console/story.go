@@ -105,7 +105,7 @@ func pathOf(r protocol.Record) []Step {
 func (c *panel) getName(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
 	record, err := c.queue.Records.Lookup(ours(r.Context()), name)
-	story := Story{Name: clip(name, dedupe.MaxNameBytes), Now: time.Now().UnixMilli(), Path: []Step{}}
+	story := Story{Name: clip(name, protocol.MaxNameBytes), Now: time.Now().UnixMilli(), Path: []Step{}}
 	switch {
 	case errors.Is(err, dedupe.ErrNoRecord):
 	case err != nil:
@@ -119,11 +119,11 @@ func (c *panel) getName(w http.ResponseWriter, r *http.Request) {
 	answer(w, story)
 }
 
-func (c *panel) shown(r dedupe.Record) *Record {
+func (c *panel) shown(r protocol.Record) *Record {
 	result, resultType := resultText(r)
 	out := &Record{
 		Status: string(r.Status), Final: r.Status.Final(), Attempts: r.Attempts, Fence: int64(r.Fence), Version: int64(r.Version),
-		HeldHere: r.Status == dedupe.InProgress && c.queue.History.holdsName(r.Name, int64(r.Fence)), LeaseUntil: epoch(r.LeaseUntil),
+		HeldHere: r.Status == protocol.InProgress && c.queue.History.holdsName(r.Name, int64(r.Fence)), LeaseUntil: epoch(r.LeaseUntil),
 		CreatedAt: epoch(r.CreatedAt), CompletedAt: epoch(r.CompletedAt), ExpiresAt: epoch(r.ExpiresAt),
 		MessageID: clip(r.MessageID, maxIDShown), ReopenedBy: clip(r.ReopenedBy, maxIDShown),
 		Result: result, ResultType: resultType, ResultSize: len(r.Result), Error: clip(r.Error, protocol.MaxErrorBytes),

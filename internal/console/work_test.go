@@ -165,7 +165,7 @@ func TestALongNameIsWholeWhereverItLeadsToItsStory(t *testing.T) {
 			if group.Reason == "rejected" {
 				status = http.StatusOK
 			}
-			if rec := c.ask(http.MethodGet, "/api/queues/sqsonce/names?name="+url.QueryEscape(name), nil); rec.Code != status || len(name) > dedupe.MaxNameBytes+3 {
+			if rec := c.ask(http.MethodGet, "/api/queues/sqsonce/names?name="+url.QueryEscape(name), nil); rec.Code != status || len(name) > protocol.MaxNameBytes+3 {
 				t.Errorf("the story of %s, a name of %d bytes, answers %d", group.Reason, len(name), rec.Code)
 			}
 			if group.Reason == "rejected" && name != long("fails") {

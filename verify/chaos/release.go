@@ -14,7 +14,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
@@ -88,7 +88,7 @@ func (r *run) compare(ctx context.Context, rep *Report) error {
 // checkResult compares the result of a completed name with the target's answer,
 // which is the fence of the attempt.
 func (r *Report) checkResult(name string, told map[string]any) {
-	if told["status"] != string(dedupe.Completed) {
+	if told["status"] != string(protocol.Completed) {
 		return
 	}
 	result, _ := told["result"].(map[string]any)
