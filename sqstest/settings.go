@@ -176,22 +176,8 @@ func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
 		f.set(n)
 	}
 	if fifo {
-		if raw[attrFIFO] != "true" {
-			return s, invalidAttribute(attrFIFO, raw[attrFIFO])
-		}
-		next.contentDedup = raw[attrContentDedup] == "true"
-		if v := raw[attrContentDedup]; v != "true" && v != "false" {
-			return s, invalidAttribute(attrContentDedup, v)
-		}
-		switch raw[attrDedupScope] {
-		case "queue":
-		case "messageGroup":
-			next.groupDedup = true
-		default:
-			return s, invalidAttribute(attrDedupScope, raw[attrDedupScope])
-		}
-		if v := raw[attrThroughput]; v != "perQueue" && v != "perMessageGroupId" {
-			return s, invalidAttribute(attrThroughput, v)
+		if err := next.setFIFO(); err != nil {
+			return s, err
 		}
 	}
 	if policy, ok := raw[attrRedrive]; ok {
@@ -206,6 +192,28 @@ func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
 		}
 	}
 	return next, nil
+}
+
+// setFIFO reads the attributes that FIFO queues alone have.
+func (s *settings) setFIFO() error {
+	if s.raw[attrFIFO] != "true" {
+		return invalidAttribute(attrFIFO, s.raw[attrFIFO])
+	}
+	s.contentDedup = s.raw[attrContentDedup] == "true"
+	if v := s.raw[attrContentDedup]; v != "true" && v != "false" {
+		return invalidAttribute(attrContentDedup, v)
+	}
+	switch s.raw[attrDedupScope] {
+	case "queue":
+	case "messageGroup":
+		s.groupDedup = true
+	default:
+		return invalidAttribute(attrDedupScope, s.raw[attrDedupScope])
+	}
+	if v := s.raw[attrThroughput]; v != "perQueue" && v != "perMessageGroupId" {
+		return invalidAttribute(attrThroughput, v)
+	}
+	return nil
 }
 
 // canonical returns the value as it is kept and given back. Python's "True" and
