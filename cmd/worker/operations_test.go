@@ -126,10 +126,11 @@ func TestSettingsAreShownWithoutSecrets(t *testing.T) {
 		"--target-token", "hunter2", "--admin-token", "hunter2", "--lease", "20s")
 	resp := request(t, http.MethodGet, p.adminURL(t)+"/config", "", nil)
 	defer func() { _ = resp.Body.Close() }()
-	var shown map[string]any
-	if err := json.NewDecoder(resp.Body).Decode(&shown); err != nil {
+	var all struct{ Queues map[string]map[string]any }
+	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
 		t.Fatal(err)
 	}
+	shown := all.Queues[localQueue]
 	for key, want := range map[string]any{
 		"local": true, "lease": "20s", "target-secret": mask, "target-token": mask, "admin-token": mask, "concurrency": 50.,
 	} {
