@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,6 +123,12 @@ func TestOneTenantsOutage(t *testing.T) {
 			bubble(t, 3, false, func(t *testing.T, p *pool) {
 				p.cfg.Concurrency = 20
 				p.faults(short)
+				var held atomic.Int32
+				p.cfg.Hooks.State = func(s consumer.State) {
+					if s == consumer.Held {
+						held.Add(1)
+					}
+				}
 				good, bad := newClockwork(), newClockwork()
 				p.handler = func(ctx context.Context, m consumer.Message) error {
 					if strings.HasPrefix(m.Body, "bad") {
@@ -149,6 +156,9 @@ func TestOneTenantsOutage(t *testing.T) {
 				tries := 0
 				for _, at := range bad.at {
 					tries += len(at)
+				}
+				if n := int(held.Load()); n > tc.bad {
+					t.Errorf("held %d times for %d messages, want at most once for each", n, tc.bad)
 				}
 				if tries > tc.most*tc.bad {
 					t.Errorf("%d tries of %d messages whose tenant is down, want at most %d", tries, tc.bad, tc.most*tc.bad)

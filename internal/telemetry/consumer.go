@@ -27,6 +27,9 @@ func (q *Queue) ConsumerHooks() consumer.Hooks {
 		DeadLettered: func(_ consumer.Message, d consumer.Disposition) {
 			q.is.deadLetters.Add(ctx, 1, with(reason(d.Reason)))
 		},
+		CopyFailed: func(_ consumer.Message, d consumer.Disposition, _ error) {
+			q.is.copiesFailed.Add(ctx, 1, with(reason(d.Reason)))
+		},
 		Answered: func(operation string, n, _ int, _ time.Duration) {
 			q.is.acks.Record(ctx, int64(n), with(keyOperation.String(operation)))
 		},
@@ -45,9 +48,9 @@ func (q *Queue) Watch(stats func() consumer.Stats, dependencies ...string) error
 		of               func(consumer.Stats) int
 	}{
 		{"sqsonce.slots", "{slot}", "Messages that can be handled at a time.", func(s consumer.Stats) int { return s.Slots }},
-		{"sqsonce.slots.taken", "{slot}", "Slots that are taken: messages in flight.", func(s consumer.Stats) int { return s.Running }},
-		{"sqsonce.held", "{message}", "Messages that wait in their slot for a dependency.", func(s consumer.Stats) int { return s.Held }},
-		{"sqsonce.parked", "{message}", "Messages that wait here without a slot.", func(s consumer.Stats) int { return s.Parked }},
+		{"sqsonce.slots.taken", "{slot}", "Slots that are taken: handlers at work.", func(s consumer.Stats) int { return s.Running }},
+		{"sqsonce.held", "{message}", "Messages that wait here for something that is down, without a slot.", func(s consumer.Stats) int { return s.Held }},
+		{"sqsonce.parked", "{message}", "Other messages that wait here without a slot: parked, refused, in FIFO lanes.", func(s consumer.Stats) int { return s.Parked }},
 		{"sqsonce.acks.unanswered", "{message}", "Messages whose end SQS has not answered yet.", func(s consumer.Stats) int { return s.Acks }},
 		{"sqsonce.polls", "{call}", "Receives that are out.", func(s consumer.Stats) int { return s.Polls }},
 	}

@@ -28,7 +28,7 @@ const (
 
 // instruments are what is counted and measured.
 type instruments struct {
-	received, deadLetters, refused                metric.Int64Counter
+	received, deadLetters, copiesFailed, refused  metric.Int64Counter
 	handled, duplicates, settled                  metric.Int64Counter
 	takeovers, lost, late, recovered, storeErrors metric.Int64Counter
 	batchRefused, ignored                         metric.Int64Counter
@@ -58,6 +58,8 @@ func (is *instruments) init(m metric.Meter) error {
 	}
 	is.received = counter("messaging.client.consumed.messages", "{message}", "Messages received.")
 	is.handled = counter("sqsonce.handled", "{try}", "Runs of the handler, by what was decided about the message.")
+	is.copiesFailed = counter("sqsonce.dead_letters.failed", "{message}",
+		"Messages that could not be copied to the dead-letter queue and went back to theirs, by reason of the dead letter.")
 	is.deadLetters = counter("sqsonce.dead_letters", "{message}", "Messages copied to the dead-letter queue, by reason.")
 	is.duplicates = counter("sqsonce.duplicates", "{message}",
 		"Deliveries that did not run the work, by how: replayed, joined, cached, deferred.")
