@@ -168,8 +168,9 @@ func (a *API) startTask(ctx context.Context, dlq string, rate int32) error {
 }
 
 // unsupported reports whether the server has no such tasks: some local ones
-// have not. UnsupportedOperation is not among the codes, because it is also
-// what SQS itself says of a task that is running.
+// have not. UnsupportedOperation is not among the codes: SQS has the operation,
+// and may say so of a task. Of a source whose task is running it says
+// InvalidParameterValue. Recorded by LocalStack: test_start_multiple_move_tasks.
 func unsupported(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
