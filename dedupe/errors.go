@@ -26,6 +26,11 @@ var (
 	// [protocol.CheckName].
 	ErrBadName = protocol.ErrBadName
 
+	// ErrResult is wrapped when a name is completed, and its recorded result cannot
+	// be decoded into the type that the caller asks for: another release has
+	// recorded it, for example. The work is done and does not run again.
+	ErrResult = errors.New("recorded result cannot be decoded")
+
 	// ErrUnreadable is wrapped when the stored record was written by a newer
 	// release, or by something else. The message must be left in place.
 	ErrUnreadable = errors.New("record not readable by this release")

@@ -111,9 +111,29 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 // did not run; *[UnknownOutcomeError] when it did not run, or was parked;
 // *[EffectError] when a write handed to [AddEffect] failed; errors wrapping
 // [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] and [ErrBadName].
+//
+// An error that wraps [ErrResult] says that the name is completed, but that its
+// recorded result does not decode to R; the Result is returned beside it, without a
+// Value. [Wrap] needs no value, and takes such a name for what it is: completed.
 func (g *Guard[R]) Do(ctx context.Context, key Key, fn func(context.Context) (R, error)) (Result[R], error) {
-	var value R
-	rec, ran, err := g.e.do(ctx, key, func(ctx context.Context) (output, error) {
+	value, rec, ran, err := g.run(ctx, key, fn)
+	if err != nil {
+		return Result[R]{}, err
+	}
+	res := Result[R]{Value: value, Replayed: !ran, Omitted: rec.ResultType == OmittedType}
+	if !ran {
+		if res.Value, err = decode[R](rec.Result, rec.ResultType); err != nil {
+			err = fmt.Errorf("%w: %q is completed: %w", ErrResult, key.Name, err)
+		}
+	}
+	return res, err
+}
+
+// run is Do that leaves a recorded result encoded.
+func (g *Guard[R]) run(
+	ctx context.Context, key Key, fn func(context.Context) (R, error),
+) (value R, rec protocol.Record, ran bool, err error) {
+	rec, ran, err = g.e.do(ctx, key, func(ctx context.Context) (output, error) {
 		v, err := fn(ctx)
 		if err != nil {
 			return output{}, err
@@ -121,27 +141,10 @@ func (g *Guard[R]) Do(ctx context.Context, key Key, fn func(context.Context) (R,
 		value = v
 		return encode(v, g.e.cfg.MaxResult), nil
 	})
-	if err != nil {
-		if p, ok := errors.AsType[*panicError](err); ok && g.e.cfg.Repanic {
-			panic(p.value)
-		}
-		return Result[R]{}, err
+	if p, ok := errors.AsType[*panicError](err); ok && g.e.cfg.Repanic {
+		panic(p.value)
 	}
-	res := Result[R]{Value: value, Replayed: !ran, Omitted: rec.ResultType == OmittedType}
-	if !ran {
-		res.Value = g.decode(rec)
-	}
-	return res, nil
-}
-
-// decode returns what the record holds.
-func (g *Guard[R]) decode(rec protocol.Record) R {
-	v, err := decode[R](rec.Result, rec.ResultType)
-	if err != nil {
-		// The work is done all the same: only the value is not to be had.
-		g.e.cfg.Logger.Warn("recorded result cannot be decoded", "name", rec.Name, "error", err)
-	}
-	return v
+	return value, rec, ran, err
 }
 
 // work is a handler whose result is ready to be stored.
@@ -266,7 +269,7 @@ func Wrap[M, R any](
 		if err != nil {
 			return err
 		}
-		_, err = g.Do(ctx, key, func(ctx context.Context) (R, error) { return h(ctx, m) })
+		_, _, _, err = g.run(ctx, key, func(ctx context.Context) (R, error) { return h(ctx, m) })
 		return err
 	}
 }

@@ -84,11 +84,15 @@ func decode[R any](data []byte, mediaType string) (R, error) {
 		p.Data, p.Type = bytes.Clone(data), mediaType
 		return v, nil
 	}
-	if mediaType != "" || len(data) == 0 {
+	switch {
+	case mediaType == OmittedType || len(data) == 0:
 		return v, nil
+	case mediaType != "":
+		return v, fmt.Errorf("its type is %q, and only a dedupe.Payload takes other types than JSON", mediaType)
 	}
 	if err := json.Unmarshal(data, &v); err != nil {
-		return v, fmt.Errorf("decode result: %w", err)
+		var zero R
+		return zero, err
 	}
 	return v, nil
 }
