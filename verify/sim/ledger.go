@@ -158,7 +158,7 @@ func (v *watch) leavesNothing(p *process) {
 	for id, n := range v.names {
 		rec := v.w.record(id)
 		held := n.claims[rec.Fence]
-		if rec.Status != protocol.InProgress || held.p != p || v.pausedSince(held) {
+		if rec.Status != protocol.InProgress || held.p != p || v.pausedSince(held) || n.stays(rec) {
 			continue
 		}
 		running := false

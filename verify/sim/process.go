@@ -258,7 +258,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		_ = backoff.Sleep(ctx, between(r, time.Microsecond, time.Second))
 		return "", errDown
 	}
-	if err := p.meetTrouble(ctx, m.Body, r); err != nil {
+	if err := p.meetTrouble(ctx, run, a.Number, r); err != nil {
 		return "", err
 	}
 	pauses, _ := p.pauseState()

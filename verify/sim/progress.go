@@ -1,7 +1,10 @@
 package sim
 
 import (
+	"slices"
 	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // The bounds on progress.
@@ -110,7 +113,9 @@ func (v *watch) untried() (all, healthy int) {
 }
 
 // healthy reports whether a message can be handled as long as its target admits it.
-func (m *message) healthy() bool { return kindOf(m.body) == "" || kindOf(m.body) == "hanging" }
+func (m *message) healthy() bool {
+	return slices.Contains([]string{"", "hanging", "cut"}, kindOf(m.body))
+}
 
 // over reports whether a message has left the queue.
 func (m *message) over() bool { return m.deleted || m.copied > 0 || m.moved }
@@ -131,9 +136,26 @@ func (v *watch) behind(m *message) bool {
 	return false
 }
 
+// cutOff notes that an attempt ends without an answer: its target may be at work for a while.
+func (v *watch) cutOff(run *attempt, until time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	run.name.busy = until
+}
+
+// stays reports whether a record holds the name for as long as the target may be at work on a
+// request that was cut off. Challengers wait for the skew besides, which is more than the
+// milliseconds that a record keeps.
+func (n *name) stays(rec protocol.Record) bool {
+	return rec.Status == protocol.InProgress && !n.busy.IsZero() && !rec.LeaseUntil.Add(time.Millisecond).Before(n.busy)
+}
+
 // beginsOn notes that a handler begins on a message: what waits is getting on.
 func (v *watch) beginsOn(p *process, m *message) {
 	v.inside[p]++
+	if now := time.Now(); now.Before(v.name(m.id()).busy) {
+		v.violate("%s begins on %s while the target may be at work on it", p.label, m.label)
+	}
 	if m.begun == 1 { // it was untried
 		v.progress.any = time.Time{}
 		if m.healthy() {

@@ -22,7 +22,7 @@ func TestProgress(t *testing.T) {
 	})
 	t.Run("seeds", func(t *testing.T) {
 		sum := manyOf(t, NewTroubled, 100, Run)
-		for _, kind := range []string{"poison", "failing", "denied", "tenant", "hanging", "refusal"} {
+		for _, kind := range []string{"poison", "failing", "denied", "tenant", "hanging", "cut", "refusal"} {
 			if sum.faults["trouble: "+kind] == 0 && sum.runs >= 100 {
 				t.Errorf("no %q in %d runs", kind, sum.runs)
 			}
@@ -39,6 +39,7 @@ func TestProgress(t *testing.T) {
 		"key denied":   {Trouble{Denied: badEach, NoKey: true}, func(p *Plan) { p.Concurrency = 1 }},
 		"refused":      {Trouble{Admits: 5}, nil},
 		"hanging":      {Trouble{Hanging: 2, Hang: 30 * time.Minute}, nil},
+		"cut off":      {Trouble{CutOff: 40, Hang: 20 * time.Minute}, func(p *Plan) { p.Concurrency = 5 }},
 		"failing":      {Trouble{Failing: badEach}, nil},
 		"groups failing": {Trouble{Failing: 110, Depth: 9, Backlog: true}, func(p *Plan) {
 			p.FIFO, p.Concurrency, p.MaxReceives, p.MaxAttempts, p.Names, p.Groups = true, 50, 100, 20, 40, 40

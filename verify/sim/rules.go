@@ -276,6 +276,9 @@ func (v *watch) changing(p *process, receipt string, d time.Duration) {
 	}
 	rec := v.w.record(m.id())
 	held := rec.Status == protocol.InProgress && n.claims[rec.Fence].p == p && v.messages[rec.MessageID] == m
+	if n.stays(rec) {
+		return // the attempt has an end, which leaves the name held
+	}
 	if run := v.runs[receipt]; run != nil && rec.Status == protocol.InProgress && rec.Fence == run.fence {
 		v.violate("%s releases %s, whose attempt has no end on record", p.label, m.label)
 	}

@@ -30,6 +30,7 @@ type Trouble struct {
 
 	Hanging int // names whose work takes Hang
 	Hang    time.Duration
+	CutOff  int // names whose first attempt is cut off, while the target may be at work for Hang
 	Admits  int // requests a second that the target admits in all; it refuses the others for now. 0: it admits all
 
 	NoKey bool // the dead-letter queue's key is denied: nothing can be copied to it
@@ -71,7 +72,7 @@ func NewTroubled(seed uint64) Plan {
 		t.Depth = r.IntN(4)
 	}
 	if chance(r, 0.3) {
-		t.Hanging, t.Hang = r.IntN(3), between(r, 5*time.Minute, 40*time.Minute)
+		t.Hanging, t.CutOff, t.Hang = r.IntN(3), r.IntN(12), between(r, 5*time.Minute, 40*time.Minute)
 	}
 	t.Backlog = chance(r, 0.5)
 	t.Admits = pick(r, 0, 0, 0, 5, 20)
@@ -95,6 +96,7 @@ func (t Trouble) bodies() (bodies []string) {
 	add("denied", t.Denied)
 	add("unnamed", t.Unnamed)
 	add("hanging", t.Hanging)
+	add("cut", t.CutOff)
 	for tenant := range t.Tenants {
 		add(fmt.Sprintf("tenant%d", tenant), t.PerTenant)
 	}
@@ -150,12 +152,20 @@ func (refusal) Refused() bool { return true }
 // RetryAfter implements what consumer asks for.
 func (r refusal) RetryAfter() time.Duration { return r.after }
 
+// cutOff is the error of a request whose answer did not come: the target may be at work until then.
+type cutOff struct{ until time.Time }
+
+func (cutOff) Error() string { return "sim: cut off" }
+
+// RunningUntil implements what dedupe asks for.
+func (c cutOff) RunningUntil() time.Time { return c.until }
+
 // errUnnamed is what becomes of a message that has no name.
 var errUnnamed = permanent{errors.New("sim: no name")}
 
 // meetTrouble is what an attempt on a message in trouble comes to; nil for the others.
-func (p *process) meetTrouble(ctx context.Context, body string, r *rand.Rand) error {
-	w := p.w
+func (p *process) meetTrouble(ctx context.Context, run *attempt, number int, r *rand.Rand) error {
+	w, body := p.w, run.message.body
 	if w.isCalm() {
 		return nil
 	}
@@ -180,6 +190,10 @@ func (p *process) meetTrouble(ctx context.Context, body string, r *rand.Rand) er
 		return errPermanent
 	case strings.HasPrefix(kind, "tenant"):
 		return errDown
+	case kind == "cut" && number == 1:
+		until := p.now().Add(w.plan.Trouble.Hang)
+		w.watch.cutOff(run, until)
+		return cutOff{until}
 	case kind == "hanging":
 		return p.work(ctx, w.plan.Trouble.Hang)
 	}

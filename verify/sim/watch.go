@@ -56,6 +56,7 @@ type name struct {
 	reopened time.Time         // last time that one was
 	spent    map[string]bool   // redrive orders, by the message's id
 	opened   time.Time         // last time that the payload changed
+	busy     time.Time         // until then the target may be at work on a request that was cut off
 }
 
 // claim is who holds a fence, and how often it had been paused by then.
