@@ -223,6 +223,9 @@ func (r *run) conclude(d *delivery, err error, took time.Duration) {
 	}
 	known := r.admission.leave(d, d.end)
 	r.report(d, held || known)
+	if d.deleted.Load() {
+		d.end.Action = Delete // by its handler, whatever that has returned
+	}
 }
 
 // decide is [Decide] about a try that has just returned. At a stop, failed tries here do

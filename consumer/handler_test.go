@@ -156,3 +156,27 @@ func TestMessageExtend(t *testing.T) {
 		}
 	})
 }
+
+// A FIFO group goes on behind a message that its handler has deleted, whatever the handler
+// returns.
+func TestMessageDeleteInAGroup(t *testing.T) {
+	bubble(t, 3, true, func(t *testing.T, p *pool) {
+		p.sendGroup("g", "a", "b")
+		p.handler = func(ctx context.Context, m consumer.Message) error {
+			if m.ReceiveCount > 1 {
+				t.Errorf("%s was received again", m.Body)
+			}
+			if err := m.Delete(ctx); err != nil {
+				t.Error(err)
+			}
+			return consumer.Snooze(time.Minute)
+		}
+		p.start()
+		time.Sleep(10 * time.Minute)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 0, 0)
+		if n := len(p.bodies()); n != 2 {
+			t.Errorf("%d tries of two messages", n)
+		}
+	})
+}

@@ -138,7 +138,7 @@ func TestWhileSomethingIsClosedNothingIsReceivedOrTried(t *testing.T) {
 		p.consumer.Report("target", consumer.Up)
 		time.Sleep(time.Second)
 		p.wantDepths(p.queueURL, 0, 0)
-		// What a poll that is out brings after the gate has closed waits in its slot.
+		// What a poll that is out brings after that waits here.
 		p.consumer.Report("target", consumer.Closed)
 		p.send("late")
 		time.Sleep(5 * time.Minute)
