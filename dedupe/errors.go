@@ -212,6 +212,16 @@ func (e *unavailable) Reason() string {
 // Unavailable reports true: nothing was counted; try again in place.
 func (e *unavailable) Unavailable() bool { return true }
 
+// unavailableFor is unavailable, of an attempt that has left work running elsewhere:
+// its name stays held until that must be over.
+type unavailableFor struct {
+	unavailable
+	after time.Duration // until then, with the skew margin
+}
+
+// RetryAfter returns how long the name stays held.
+func (e *unavailableFor) RetryAfter() time.Duration { return e.after }
+
 // leftRunning is the error of an attempt that has left work running elsewhere: the
 // name stays held until that must be over.
 type leftRunning struct {

@@ -103,6 +103,31 @@ func TestLeave(t *testing.T) {
 	}
 }
 
+// TestLeaveWhileDown: what the work needs is down, and a request to it may still be
+// served. The name stays held, and the attempt does not count.
+func TestLeaveWhileDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		_, err := b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
+			_, err := leaves(time.Minute)(ctx)
+			return "", downAnd{err}
+		})
+		again, ok := errors.AsType[failure.RetryAfter](err)
+		if !ok || !failure.Is(err, failure.Unavailable.Unavailable) || again.RetryAfter() != time.Minute+skew {
+			t.Errorf("not unavailable until the work is over: %v", err)
+		}
+		if r := b.record(t); r.Status != protocol.InProgress || r.Attempts != 0 || !r.LeaseUntil.Equal(time.Now().Add(time.Minute)) {
+			t.Errorf("%s after %d attempts, held until %s", r.Status, r.Attempts, r.LeaseUntil)
+		}
+	})
+}
+
+// downAnd says that something is down, and what else its error says.
+type downAnd struct{ error }
+
+func (downAnd) Down() bool      { return true }
+func (e downAnd) Unwrap() error { return e.error }
+
 func TestLeaveUsesUpAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()

@@ -24,6 +24,7 @@ type ending struct {
 	text    string
 	release bool          // not counted
 	stopped bool          // because the caller stops
+	down    bool          // because what the work needs is down
 	rest    time.Duration // how long the work may still run elsewhere; 0: it does not
 }
 
@@ -38,8 +39,8 @@ type ending struct {
 //     or the outcome is unknown: a failure (under Hold: UNKNOWN)
 //   - otherwise a failure
 //
-// In place of a release at a stop, or of a failure, the attempt leaves when its error
-// is [failure.StillRunning]. The text and the wrapping of the error do not matter: a
+// In place of a release, or of a failure, the attempt leaves when its error is
+// [failure.StillRunning]. The text and the wrapping of the error do not matter: a
 // handler's error for a cancelled call need not wrap the context's.
 func judge(h handled, lastDelivery, hold bool) ending {
 	end := ending{kind: protocol.FailRetryable, text: h.err.Error()}
@@ -50,7 +51,11 @@ func judge(h handled, lastDelivery, hold bool) ending {
 	case !h.lost && failure.Is(h.err, failure.Permanent.Permanent):
 		end.kind = protocol.FailPermanent
 	case !h.lost && uncounted(h.err):
-		end.release = true // also on the last delivery: it is tried again in place
+		// Also on the last delivery: it is tried again in place.
+		if end.down = isDown(h.err); end.down {
+			end.rest = rest
+		}
+		end.release = end.rest == 0
 	case hold && uncertain && !h.notBegun:
 		end.kind = protocol.FailUnknown
 	case rest > 0:
@@ -62,6 +67,9 @@ func judge(h handled, lastDelivery, hold bool) ending {
 	}
 	return end
 }
+
+// counted reports whether an attempt that leaves counts.
+func (f ending) counted() bool { return !f.stopped && !f.down }
 
 // uncounted reports whether err says that the attempt does not count.
 func uncounted(err error) bool {
@@ -87,11 +95,13 @@ func stillRunning(err error) time.Duration {
 // was written.
 func (f ending) wrap(rec protocol.Record, err error, t protocol.Terms) error {
 	switch {
+	case f.rest > 0 && f.down:
+		return &unavailableFor{unavailable{released: true, err: err}, f.rest + t.Skew}
 	case f.rest > 0:
 		return &leftRunning{attempts: rec.Attempts, after: f.rest + t.Skew, stopped: f.stopped, err: err}
 	case f.release && f.stopped:
 		return &stopped{attempts: rec.Attempts, err: err}
-	case f.release && isDown(err):
+	case f.release && f.down:
 		return &unavailable{released: true, err: err}
 	case f.release:
 		return &failedError{rec.Attempts, err} // which is Deferred

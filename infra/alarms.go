@@ -102,6 +102,7 @@ func workAlarms(props *alarmsProps) []alarm {
 		// It is logged once, so that the alarm would be over long before the
 		// outage: it looks back an hour.
 		{"work-held-back", "The target or the table is down: messages are held back.", fiveMinutes(m.Outages), above, 0, 1, 12, quiet},
+		{"queue-down", "Workers cannot receive from the queue.", fiveMinutes(m.QueueOutages), above, 0, 1, 12, quiet},
 	}
 }
 

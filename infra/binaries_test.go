@@ -298,7 +298,7 @@ func TestLinesThatAreCountedAreLogged(t *testing.T) {
 		t.Errorf("lost leases are looked for as %q and logged as %q", lostLease, dedupe.ErrLeaseLost)
 	}
 	logged := map[string]string{notDone: "consumer"}
-	for _, line := range outages {
+	for _, line := range append(outages, queueDown) {
 		logged[line] = filepath.Join("cmd", "worker")
 	}
 	for line, dir := range logged {
@@ -306,7 +306,7 @@ func TestLinesThatAreCountedAreLogged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		call := regexp.MustCompile(`(log|Warn)\("` + line)
+		call := regexp.MustCompile(`(log|Warn|Error)\("` + line)
 		if !slices.ContainsFunc(files, func(file string) bool {
 			data, err := os.ReadFile(file)
 			return err == nil && !strings.HasSuffix(file, "_test.go") && call.Match(data)
@@ -323,7 +323,8 @@ func TestLinesThatAreCountedAreLogged(t *testing.T) {
 		want := []string{
 			`{ $.msg = "not done" }`,
 			`{ ($.msg = "not done") && ($.error = "*lease lost*") }`,
-			`{ ($.msg = "the store is down*") || ($.msg = "the target is down*") || ($.msg = "the target is not healthy*") }`,
+			`{ ($.msg = "the store is down*") || ($.msg = "the target is suspect*") || ($.msg = "the target is not healthy*") }`,
+			`{ $.msg = "the queue is down*" }`,
 		}
 		if !slices.Equal(patterns, want) {
 			t.Errorf("patterns are %q, want %q", patterns, want)

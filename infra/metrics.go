@@ -36,7 +36,7 @@ type metrics struct {
 	ReadThrottles              metric
 	WriteThrottles             metric
 	FailedAttempts, LostLeases metric
-	Outages                    metric
+	Outages, QueueOutages      metric
 }
 
 // metric is one time series, in a form of our own: the CDK's cannot be used in
@@ -70,7 +70,8 @@ func newMetrics(scope constructs.Construct, id string, props *metricsProps) *met
 		FailedAttempts: countLines(here, "FailedAttempts", props.WorkerLogs, field("msg", notDone)),
 		LostLeases: countLines(here, "LostLeases", props.WorkerLogs,
 			awslogs.FilterPattern_All(field("msg", notDone), field("error", "*"+lostLease+"*"))),
-		Outages: countLines(here, "Outages", props.WorkerLogs, anyOf(outages)),
+		Outages:      countLines(here, "Outages", props.WorkerLogs, anyOf(outages)),
+		QueueOutages: countLines(here, "QueueOutages", props.WorkerLogs, field("msg", queueDown+"*")),
 	}
 }
 
@@ -83,7 +84,11 @@ const (
 
 // outages are what the lines begin with that the worker logs once when it
 // begins to hold messages back.
-var outages = []string{"the store is down", "the target is down", "the target is not healthy"}
+var outages = []string{"the store is down", "the target is suspect", "the target is not healthy"}
+
+// queueDown is what the line begins with that the worker logs once when receives
+// have failed for a minute.
+const queueDown = "the queue is down"
 
 // countLines counts the lines of a log that fit a pattern.
 func countLines(scope constructs.Construct, name string, logs awslogs.LogGroup, pattern awslogs.IFilterPattern) metric {

@@ -52,8 +52,13 @@ func (q *queueWorker) consoleQueue() (console.QueueConfig, error) {
 	if err != nil {
 		return console.QueueConfig{}, err
 	}
+	var suspicion func() string
+	if q.judge != nil {
+		suspicion = func() string { return q.judge.Suspicion().Why }
+	}
 	return console.QueueConfig{
-		Name: name, History: q.history, Pool: console.WatchPool(q.pool), Records: records,
+		Suspicion: suspicion,
+		Name:      name, History: q.history, Pool: console.WatchPool(q.pool), Records: records,
 		Queue: q.back.queue, QueueURL: q.back.queueURL, DLQURL: q.back.dlqURL, Local: q.cfg.Local,
 		Table: cmp.Or(q.settings.Table, "in memory"), Settings: console.Settings(q.settings.shown()),
 	}, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,13 +11,15 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/backoff"
+	"github.com/sqsonce/sqsonce/internal/target"
 )
 
 // The dependencies that the pool is told of.
 const (
-	targetDown   = "target"        // by the circuit breaker
+	targetDown   = "target"        // by the judge of its answers
 	targetHealth = "target-health" // by its health path
 	storeDown    = "store"
+	queueDown    = "queue" // by the pool itself, when receives have failed for a minute
 )
 
 const (
@@ -132,7 +135,7 @@ func (w *storeWatch) isDown() bool {
 	return w.down
 }
 
-// targetWatch passes on what the circuit breaker finds out.
+// targetWatch passes on what the judge of the target finds out.
 type targetWatch struct {
 	report report
 	health *healthGate // nil: there is no health path
@@ -140,36 +143,63 @@ type targetWatch struct {
 	known  atomic.Bool // as last logged
 }
 
-// changed is the breaker's callback, called after every request.
-func (w *targetWatch) changed(down bool) {
-	w.report(targetDown, downOr(down))
-	if down && w.health != nil {
+// changed is the judge's callback.
+func (w *targetWatch) changed(is target.Suspicion) {
+	w.report(targetDown, downOr(is.Suspect))
+	if is.Suspect && w.health != nil {
 		w.health.look()
 	}
-	if w.known.Swap(down) == down {
+	if w.known.Swap(is.Suspect) == is.Suspect {
 		return
 	}
-	if down {
-		w.log.Warn("the target is down; messages are held, and one at a time is tried")
+	if is.Suspect {
+		w.log.Error("the target is suspect: several messages in a row have failed alike; messages are held, and probed, until one succeeds",
+			"answer", is.Why, "if_it_is_right", "POST /believe, or --suspect-after 0")
 	} else {
-		w.log.Info("the target is up again")
+		w.log.Info("the target is no longer suspect")
+	}
+}
+
+// queueWatch logs when receives have failed for a minute, and when they work again.
+// Each failure is logged as it happens; this line is for alarms.
+type queueWatch struct {
+	stats func() consumer.Stats
+	log   *slog.Logger
+}
+
+// queueWatchEvery is how often a queueWatch looks.
+const queueWatchEvery = 5 * time.Second
+
+// run looks until ctx ends.
+func (w *queueWatch) run(ctx context.Context) {
+	for known := false; backoff.Sleep(ctx, queueWatchEvery) == nil; {
+		down := slices.Contains(w.stats().Down, queueDown)
+		switch {
+		case down && !known:
+			w.log.Error("the queue is down: receives have failed for a minute")
+		case known && !down:
+			w.log.Info("the queue answers again")
+		}
+		known = down
 	}
 }
 
 // healthGate keeps the pool from receiving until the target's health path has
-// answered, at the start and whenever the breaker has opened.
+// answered: at the start, and whenever the target is suspect.
 type healthGate struct {
-	check  func(context.Context) error
-	report report
-	log    *slog.Logger
-	again  chan struct{} // holds one: look again
+	check     func(context.Context) error
+	recovered func() // called when the path has answered, before receiving begins
+	report    report
+	log       *slog.Logger
+	again     chan struct{} // holds one: look again
 }
 
-func newHealthGate(check func(context.Context) error, tell report, log *slog.Logger) *healthGate {
-	g := &healthGate{check: check, report: tell, log: log, again: make(chan struct{}, 1)}
-	g.report(targetHealth, consumer.Closed) // until run has looked
-	return g
+func newHealthGate(check func(context.Context) error, recovered func(), tell report, log *slog.Logger) *healthGate {
+	return &healthGate{check: check, recovered: recovered, report: tell, log: log, again: make(chan struct{}, 1)}
 }
+
+// close keeps the pool from receiving until run has looked.
+func (g *healthGate) close() { g.report(targetHealth, consumer.Closed) }
 
 func (g *healthGate) look() {
 	select {
@@ -181,10 +211,11 @@ func (g *healthGate) look() {
 // run looks until ctx ends.
 func (g *healthGate) run(ctx context.Context) {
 	for {
-		g.report(targetHealth, consumer.Closed)
+		g.close()
 		if !g.await(ctx) {
 			return
 		}
+		g.recovered()
 		g.report(targetHealth, consumer.Up)
 		select {
 		case <-g.again:

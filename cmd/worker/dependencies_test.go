@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,20 +33,20 @@ func TestOutageBurnsNothing(t *testing.T) {
 		args   []string // more flags
 		failed int      // messages that may have cost an attempt before it was clear
 
-		then     http.HandlerFunc // answers instead, once the circuit is open
+		then     http.HandlerFunc // answers instead, once it has failed for a while
 		late     int              // requests that hang when it ends, and are counted
 		messages int              // in the queue; 0 means 200
 	}{
-		"target refuses":                  {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000},
-		"target answers 404":              {status: 404, failed: 5, messages: 1000},
-		"target answers 401":              {status: 401, failed: 5},
-		"target redirects":                {status: 302, failed: 5},
-		"resets after the circuit opened": {status: 404, failed: 5, then: func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }},
-		"hangs after it opened":           {status: 404, failed: 5, late: 7, then: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
-		"target answers 500":              {status: 500, failed: 5},
-		"store is down":                   {set: func(b *inBubble, down bool) { b.store.set(down) }, messages: 1000},
-		"target and its health":           {status: 503, failed: 5, args: []string{"--target-health", "/up"}},
-		"target refuses, with gate":       {set: func(b *inBubble, down bool) { b.target.refuse(down) }, args: []string{"--target-health", "/up"}},
+		"target refuses":             {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000},
+		"target answers 404":         {status: 404, failed: 5, messages: 1000},
+		"target answers 401":         {status: 401, failed: 5},
+		"target redirects":           {status: 302, failed: 5},
+		"resets after it is suspect": {status: 404, failed: 5, then: func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }},
+		"hangs after it is suspect":  {status: 404, failed: 5, late: 7, then: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+		"target answers 500":         {status: 500, failed: 5},
+		"store is down":              {set: func(b *inBubble, down bool) { b.store.set(down) }, messages: 1000},
+		"target and its health":      {status: 503, failed: 5, args: []string{"--target-health", "/up"}},
+		"target refuses, with gate":  {set: func(b *inBubble, down bool) { b.target.refuse(down) }, args: []string{"--target-health", "/up"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -70,7 +73,7 @@ func TestOutageBurnsNothing(t *testing.T) {
 					t.Errorf("%d attempts counted within the outage, want at most %d", tried, tc.failed)
 				}
 				// The slots' worth of messages when it begins, then two probes a second.
-				if most := b.settings.Concurrency + 2*int(outage/time.Second) + 2; asked > most {
+				if most := b.settings.Concurrency + 2*int(outage/time.Second) + 2 + 2*tc.failed; asked > most {
 					t.Errorf("target was asked %d times within the outage, want at most %d", asked, most)
 				}
 				if err := b.pool.Healthy(time.Now()); err != nil {
@@ -149,6 +152,139 @@ func (f *failingTarget) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Location", "/elsewhere")
 	w.WriteHeader(status)
+}
+
+// A target that is set up wrongly blames every message. What the first four cost is
+// all that it costs; an operator's word gives the rest up.
+func TestTargetThatBlamesEverything(t *testing.T) {
+	for name, believe := range map[string]bool{"until it is mended": false, "an operator believes it": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const n = 60
+				var target failingTarget
+				target.set(400)
+				b := newInBubble(t, 3, target.ServeHTTP)
+				for i := range n {
+					b.send(body("m" + strconv.Itoa(i)))
+				}
+				b.begin()
+				defer b.end()
+				time.Sleep(10 * time.Minute)
+				if dead := len(b.dead()); dead != 4 || !slices.Contains(b.pool.Stats().Down, targetDown) {
+					t.Errorf("%d dead letters, down %v", dead, b.pool.Stats().Down)
+				}
+				if n := strings.Count(b.log.String(), `level=ERROR msg="the target is suspect`); n != 1 || !strings.Contains(b.log.String(), `answer="target answered 400 Bad Request"`) {
+					t.Errorf("said %d times", n)
+				}
+				more := 0
+				if believe {
+					b.judge.Believe()
+					more = n - 4
+				} else {
+					target.set(204)
+				}
+				if !b.await(10*time.Minute, func() bool { return b.depth(b.back.queueURL) == 0 }) {
+					t.Errorf("%d messages are left", b.depth(b.back.queueURL))
+				}
+				if got := len(b.dead()); got != more {
+					t.Errorf("%d more dead letters, want %d", got, more)
+				}
+			})
+		})
+	}
+}
+
+// A target that hangs, with a health path that tells, has its backlog held.
+func TestTargetThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 60
+		var hanging atomic.Bool
+		b := newInBubble(t, 3, func(w http.ResponseWriter, r *http.Request) {
+			if hanging.Load() {
+				<-r.Context().Done()
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}, "--target-health", "/up", "--target-timeout", "2s", "--max-attempts", "3")
+		b.begin()
+		defer b.end()
+		time.Sleep(5 * time.Second) // the health path has answered
+		hanging.Store(true)
+		for i := range n {
+			b.send(body("m" + strconv.Itoa(i)))
+		}
+		time.Sleep(10 * time.Minute)
+		if got := b.attempts(n); got > 4 {
+			t.Errorf("%d attempts are counted", got)
+		}
+		hanging.Store(false)
+		if !b.await(2*time.Minute, func() bool { return b.depth(b.back.queueURL) == 0 }) {
+			t.Errorf("%d messages are left", b.depth(b.back.queueURL))
+		}
+		if dead := len(b.dead()); dead > 0 {
+			t.Errorf("%d dead letters", dead)
+		}
+	})
+}
+
+// A crash of the target costs the requests that it breaks, not the slots.
+func TestCrashOfTheTarget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slots = 10
+		var crashes atomic.Int32
+		b := newInBubble(t, 10, func(w http.ResponseWriter, _ *http.Request) {
+			if crashes.Add(1) <= slots {
+				time.Sleep(time.Second)
+				hangUp(w)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}, "--concurrency", strconv.Itoa(slots), "--target-timeout", "1h")
+		b.begin()
+		defer b.end()
+		for i := range slots + 20 {
+			b.send(body("m" + strconv.Itoa(i)))
+		}
+		done := func() (n int) {
+			for i := range slots + 20 {
+				if b.record("m"+strconv.Itoa(i)).Status == protocol.Completed {
+					n++
+				}
+			}
+			return n
+		}
+		if !b.await(30*time.Second, func() bool { return done() == 20 }) {
+			t.Errorf("%d of 20 messages are done while %d names are held", done(), slots)
+		}
+	})
+}
+
+func TestQueueWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		var log bytes.Buffer
+		w := &queueWatch{log: slog.New(slog.NewTextHandler(&log, nil)), stats: func() (s consumer.Stats) {
+			if down.Load() {
+				s.Down = []string{queueDown}
+			}
+			return s
+		}}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { w.run(ctx) })
+		for _, is := range []bool{false, true, false, true} {
+			down.Store(is)
+			time.Sleep(time.Minute)
+		}
+		stop()
+		running.Wait()
+		if got := strings.Count(log.String(), "the queue is down"); got != 2 {
+			t.Errorf("said %d times that it is down", got)
+		}
+		if got := strings.Count(log.String(), "the queue answers again"); got != 1 {
+			t.Errorf("said %d times that it answers", got)
+		}
+	})
 }
 
 func TestNothingIsReceivedBeforeTheTargetIsHealthy(t *testing.T) {
@@ -249,7 +385,7 @@ func TestHealthGateLooksAgainWhenItIsTold(t *testing.T) {
 				return nil
 			}
 			return errors.New("no")
-		}, func(_ string, is consumer.Condition) {
+		}, func() {}, func(_ string, is consumer.Condition) {
 			mu.Lock()
 			defer mu.Unlock()
 			told = append(told, is)
@@ -260,6 +396,7 @@ func TestHealthGateLooksAgainWhenItIsTold(t *testing.T) {
 			defer mu.Unlock()
 			return told[len(told)-1]
 		}
+		gate.close()
 		if last() != consumer.Closed {
 			t.Error("open before anybody has looked")
 		}

@@ -16,14 +16,22 @@ import (
 // cli is the command line. Every flag can also be set by the environment
 // variable SQSONCE_ + its name.
 type cli struct {
-	Run     queueSettings    `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
+	Run     queueSettings    `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker drain tells it to stop, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
 	Check   check            `cmd:"" help:"Ask a running worker whether it is healthy: exit 0 when it is. For container health checks."`
+	Drain   drain            `cmd:"" help:"Tell a running worker to stop as SIGTERM does, and exit at once. For stop hooks in images without a shell."`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 }
 
 // check is the settings of "worker check".
 type check struct {
 	AdminAddr string `default:"127.0.0.1:9090" help:"Admin address of the running worker."`
+}
+
+// drain is the settings of "worker drain".
+type drain struct {
+	AdminAddr      string `default:"127.0.0.1:9090" help:"Admin address of the running worker."`
+	AdminToken     string `help:"Admin token of the running worker; not needed on the same machine."`
+	AdminTokenFile string `help:"File that holds the admin token."`
 }
 
 // config is the settings of a worker process: those of the process and those of
@@ -74,6 +82,7 @@ type queueConfig struct {
 	TargetURL         string        `name:"target-url" help:"HTTP target to POST each message to (http, https, h2c or unix:///socket). Without it the built-in handler logs the message."`
 	TargetTimeout     time.Duration `default:"30s" help:"How long the target may take for one message, at most 11h. What takes longer than --drain-timeout is cut short by a stop."`
 	TargetHealth      string        `help:"Path at the target that has to answer 2xx before anything is received, such as /healthz. Default: none."`
+	SuspectAfter      int           `default:"5" help:"How many different messages in a row the target may fail, or blame by a 4xx, with no success between, before nothing is counted against messages; 0: every answer is believed."`
 	TargetSecret      string        `help:"Secret with which requests to the target are signed (Standard Webhooks)."`
 	TargetSecretFile  string        `help:"File that holds the target secret."`
 	TargetToken       string        `help:"Bearer token sent to the target."`
@@ -96,7 +105,7 @@ type processConfig struct {
 	WaitAtStart  time.Duration `default:"10m" help:"How long a worker whose queue or table cannot be reached waits at the start, /readyz at 503; 0 means not at all. Wrong settings end it at once."`
 	StopTimeout  time.Duration `env:"SQSONCE_STOP_TIMEOUT,ECS_CONTAINER_STOP_TIMEOUT" help:"After which time the platform kills a process it has told to stop; --drain-timeout is checked against it. Default: not checked."`
 
-	AdminAddr      string   `default:"127.0.0.1:9090" help:"Address of the admin server: /healthz, /readyz, /metrics, /config; POST /pause, /resume, /drain."`
+	AdminAddr      string   `default:"127.0.0.1:9090" help:"Address of the admin server: /healthz, /readyz, /metrics, /config; POST /pause, /resume, /drain, /believe, /concurrency."`
 	AdminToken     string   `help:"Bearer token that POSTs to the admin server need, except from this machine."`
 	AdminTokenFile string   `help:"File that holds the admin token."`
 	AdminHosts     []string `placeholder:"NAME" help:"Names under which a proxy on this machine may call the console, separated by commas; for one that keeps the Host header. No addresses, not localhost. Who comes by one needs the admin token to act."`
@@ -138,8 +147,16 @@ func parse(args []string, stdout, stderr io.Writer) (settings any, err error) {
 	if err != nil {
 		return nil, &awsenv.SettingsError{Problems: []string{err.Error()}}
 	}
-	if parsed.Selected() != nil && parsed.Selected().Name == "check" {
-		return c.Check, nil
+	if parsed.Selected() != nil {
+		switch parsed.Selected().Name {
+		case "check":
+			return c.Check, nil
+		case "drain":
+			if problems := readSecret("--admin-token", c.Drain.AdminTokenFile, &c.Drain.AdminToken); len(problems) > 0 {
+				return nil, &awsenv.SettingsError{Problems: problems}
+			}
+			return c.Drain, nil
+		}
 	}
 	problems := c.Run.readSecrets()
 	problems = append(problems, c.Run.problems()...)

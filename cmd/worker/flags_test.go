@@ -38,7 +38,7 @@ func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 		},
 		queueConfig: queueConfig{
 			Key: "name", LongNames: "refuse", Unwrap: "none", Unnamed: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
-			OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, TargetTimeout: 30 * time.Second,
+			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, TargetTimeout: 30 * time.Second,
 		},
 	}
 	statuses := c.PermanentStatuses
@@ -88,6 +88,7 @@ var contract = []struct{ flag, value, field string }{
 	{"queue-addr", "127.0.0.1:5", "QueueAddr:127.0.0.1:5"},
 	{"stop-timeout", "2m", "StopTimeout:2m0s"},
 	{"wait-at-start", "3m", "WaitAtStart:3m0s"},
+	{"suspect-after", "9", "SuspectAfter:9"},
 	{"batch", "off", "Batch:off"},
 }
 
@@ -133,8 +134,8 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 			},
 		},
 		"several": {
-			[]string{"--local", "--lease", "0s", "--max-attempts", "0", "--concurrency", "0", "--skew=-1s", "--wait-at-start=-1s"},
-			[]string{"--lease 0s", "--wait-at-start -1s", "--max-attempts 0", "--concurrency 0", "--skew -1s"},
+			[]string{"--local", "--lease", "0s", "--max-attempts", "0", "--concurrency", "0", "--skew=-1s", "--wait-at-start=-1s", "--suspect-after=-1"},
+			[]string{"--lease 0s", "--suspect-after -1", "--wait-at-start -1s", "--max-attempts 0", "--concurrency 0", "--skew -1s"},
 		},
 		"several parts": {
 			[]string{"--local", "--scope", "a#b", "--rate=-1", "--key", "a[", "--target-url", "ftp://x", "--max-attempts=-1"},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
-	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/target"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
@@ -41,19 +39,11 @@ func (q *queueWorker) newPool() error {
 		return err
 	}
 	do := named
-	var aim *target.Target
-	outage := &targetWatch{report: tell, log: q.log}
 	if c.TargetURL != "" {
-		aiming := c.targetConfig(queueName)
-		aiming.Dial = q.dial
-		if aim, err = target.New(aiming); err != nil {
+		if err := q.aim(queueName, tell); err != nil {
 			return err
 		}
-		hold := c.OnUnknown == "hold"
-		do = posted(target.NewBreaker(aim, hold, outage.changed), q.telemetry.Traceparent)
-		if !hold {
-			do = satOut(do)
-		}
+		do = posted(q.judge, q.telemetry.Traceparent)
 	}
 	pooling := c.poolConfig(q.back, q.log)
 	pooling.Name = sqsonce.NameOf(keys)
@@ -70,12 +60,30 @@ func (q *queueWorker) newPool() error {
 		return err
 	}
 	q.pool = front.Pool
-	if aim != nil && c.TargetHealth != "" {
-		check := func(ctx context.Context) error { return aim.Healthy(ctx, c.TargetHealth) }
-		q.health = newHealthGate(check, tell, q.log)
+	if q.health != nil {
+		q.health.close()
+	}
+	return q.telemetry.Watch(q.pool.Stats, targetDown, targetHealth, storeDown, "handler", queueDown)
+}
+
+// aim makes the target, and what judges it.
+func (q *queueWorker) aim(queueName string, tell report) error {
+	c := q.settings
+	aiming := c.targetConfig(queueName)
+	aiming.Dial = q.dial
+	aim, err := target.New(aiming)
+	if err != nil {
+		return err
+	}
+	outage := &targetWatch{report: tell, log: q.log}
+	judging := target.JudgeConfig{SuspectAfter: c.SuspectAfter, Hold: c.OnUnknown == "hold", Changed: outage.changed}
+	if c.TargetHealth != "" {
+		judging.Health = func(ctx context.Context) error { return aim.Healthy(ctx, c.TargetHealth) }
+		q.health = newHealthGate(judging.Health, func() { q.judge.Recovered() }, tell, q.log)
 		outage.health = q.health
 	}
-	return q.telemetry.Watch(q.pool.Stats, targetDown, targetHealth, storeDown, "handler")
+	q.judge = target.NewJudge(aim, judging)
+	return nil
 }
 
 // protected keeps the task from being scaled in while a message is handled.
@@ -117,7 +125,7 @@ func named(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 }
 
 // posted hands the message to the HTTP target.
-func posted(t *target.Breaker, traceparent func(context.Context) string) work {
+func posted(t *target.Judge, traceparent func(context.Context) string) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
 		attributes := make(map[string]string, len(m.Attributes))
@@ -136,19 +144,6 @@ func posted(t *target.Breaker, traceparent func(context.Context) string) work {
 			return dedupe.Payload{}, err
 		}
 		return payload(resp), nil
-	}
-}
-
-// satOut ends an attempt of unknown outcome no earlier than the target's time for
-// it: until then it holds the name, so that no duplicate meets the target still at
-// work. What ends ctx ends the wait; the error says what is left.
-func satOut(do work) work {
-	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
-		result, err := do(ctx, m)
-		if unknown, ok := errors.AsType[*target.UnknownOutcomeError](err); ok {
-			_ = backoff.Sleep(ctx, unknown.RetryAfter()) // err says what is left
-		}
-		return result, err
 	}
 }
 

@@ -68,7 +68,9 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 	after := func(d time.Duration) want {
 		return want{status: protocol.Retrying, attempts: 1, from: d, to: d + slack}
 	}
-	later := want{status: protocol.Retrying, attempts: 1, from: timeout, to: timeout + 10*time.Second + slack} // and a backoff
+	refused := func(d time.Duration) want { return want{status: protocol.Retrying, from: d, to: d + slack} }
+	late := want{status: protocol.Retrying, attempts: 1, from: timeout, to: timeout + 10*time.Second + slack} // and a backoff
+	left := want{status: protocol.InProgress, attempts: 1, from: timeout, to: timeout + 2*time.Second + slack}
 	withResult := func(result string) want {
 		w := done
 		w.result = result
@@ -93,7 +95,7 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 			_, _ = w.Write([]byte(large))
 			_ = http.NewResponseController(w).Flush()
 			hangUp(w)
-		}, later},
+		}, left},
 		"301":         {status(301, "Location", "/elsewhere"), again},
 		"302":         {status(302, "Location", "/elsewhere"), again},
 		"400":         {status(400), bad},
@@ -110,33 +112,34 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 		"422":         {status(422), bad},
 		"423":         {status(423), again},
 		"425":         {status(425), again},
-		"429 seconds": {status(429, "Retry-After", "120"), after(2 * time.Minute)},
+		"429 seconds": {status(429, "Retry-After", "120"), refused(2 * time.Minute)},
 		"429 date": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", time.Now().Add(90*time.Second).UTC().Format(http.TimeFormat))
 			w.WriteHeader(http.StatusTooManyRequests)
-		}, after(89 * time.Second)},
+		}, refused(89 * time.Second)},
+		"429":         {status(429), want{status: protocol.Retrying, to: slack}},
 		"500":         {status(500), again},
 		"503":         {status(503), again},
-		"503 minutes": {status(503, "Retry-After", "300"), after(5 * time.Minute)},
-		"time-out":    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, later},
+		"503 minutes": {status(503, "Retry-After", "300"), refused(5 * time.Minute)},
+		"time-out":    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, late},
 		"reset": {func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(4 * time.Second)
 			hangUp(w)
-		}, later},
+		}, left},
 		"half a body": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte(`{"half":`))
 			_ = http.NewResponseController(w).Flush()
 			time.Sleep(7 * time.Second)
 			hangUp(w)
-		}, later},
+		}, left},
 		"slow drip": {func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				_, _ = w.Write([]byte(" "))
 				_ = http.NewResponseController(w).Flush()
 				time.Sleep(time.Second)
 			}
-		}, later},
+		}, late},
 		"slow but whole": {func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(timeout - time.Second)
 			_, _ = w.Write([]byte("true"))
@@ -156,7 +159,8 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 				defer b.end()
 				b.send(body("a"))
 				if !b.await(time.Hour, func() bool {
-					return b.record("a").Status != "" && b.record("a").Status != protocol.InProgress
+					r := b.record("a")
+					return r.Status != "" && (r.Status != protocol.InProgress || r.Error != "")
 				}) {
 					t.Fatal("no outcome within an hour")
 				}
@@ -188,7 +192,7 @@ func TestOutcomeAtTheTargetDecides(t *testing.T) {
 				if asked.count() != 2 || asked.gap() < tc.want.from || asked.gap() > tc.want.to {
 					t.Errorf("asked %d times, the second after %s, want %s to %s", asked.count(), asked.gap(), tc.want.from, tc.want.to)
 				}
-				if r := b.record("a"); r.Status != protocol.Completed || r.Attempts != 2 {
+				if r := b.record("a"); r.Status != protocol.Completed || r.Attempts != tc.want.attempts+1 {
 					t.Errorf("in the end the record is %s after %d attempts", r.Status, r.Attempts)
 				}
 			})
@@ -275,7 +279,7 @@ func TestRequestOfUnknownOutcomeIsNotMetByASecondOne(t *testing.T) {
 			if err := <-b.done; err != nil {
 				t.Fatal(err)
 			}
-			if r := b.record("a"); r.Status != protocol.Retrying || r.Attempts != 0 {
+			if r := b.record("a"); r.Status != protocol.InProgress || r.Attempts != 0 {
 				t.Errorf("record is %s after %d attempts", r.Status, r.Attempts)
 			}
 			visible := func() bool { v, _ := counts(t, b.back.queue, b.back.queueURL); return v == "1" }

@@ -19,6 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/ecs"
+	"github.com/sqsonce/sqsonce/internal/target"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
@@ -36,6 +37,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 			return int(s)
 		case check:
 			err = runCheck(ctx, s)
+		case drain:
+			err = runDrain(ctx, s)
 		case config:
 			collectLess()
 			err = runWorker(ctx, s, stdout, stderr, signals)
@@ -61,6 +64,7 @@ func collectLess() {
 // worker is everything that runs, as runWorker has wired it.
 type worker struct {
 	cfg       config
+	out       io.Writer // says where everything listens
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
 	local     *localParts // nil unless --local
@@ -82,7 +86,8 @@ type queueWorker struct {
 	history   *console.History
 	back      backend
 	pool      *consumer.Consumer
-	health    *healthGate // nil: no health path
+	judge     *target.Judge // nil: the built-in handler
+	health    *healthGate   // nil: no health path
 }
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
@@ -90,7 +95,7 @@ type queueWorker struct {
 func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals <-chan os.Signal) (err error) {
 	asked, release := followSignals(ctx, signals)
 	defer release()
-	w := &worker{cfg: c, log: awsenv.Logger(stderr, c.LogFormat, c.level())}
+	w := &worker{cfg: c, out: stdout, log: awsenv.Logger(stderr, c.LogFormat, c.level())}
 	w.telemetry, err = telemetry.New(ctx, telemetry.Config{Version: version(), Logger: w.log})
 	if err != nil {
 		return err
@@ -110,7 +115,6 @@ func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals 
 				return err
 			}
 		}
-		printWhere(stdout, w)
 		return nil
 	})
 }
@@ -220,8 +224,10 @@ func (w *worker) work(group *errgroup.Group, working, outer context.Context, sto
 	}
 	w.begun = true
 	w.front.open(w.adminHandler(stop, page))
+	printWhere(w.out, w)
 	group.Go(func() error { w.protector.Run(outer); return nil })
 	for _, q := range w.queues {
+		group.Go(func() error { (&queueWatch{q.pool.Stats, w.log}).run(working); return nil })
 		if q.health != nil {
 			group.Go(func() error { q.health.run(working); return nil })
 		}
@@ -285,8 +291,8 @@ func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
 		Queues:  queues,
 		Metrics: w.telemetry.Handler(),
 		Drain: func() {
-			w.log.Info("draining: handlers may finish", "drain_timeout", w.cfg.DrainTimeout)
 			stop()
+			w.log.Info("draining: handlers may finish", "drain_timeout", w.cfg.DrainTimeout)
 		},
 		Token:   w.cfg.AdminToken,
 		Hosts:   w.cfg.AdminHosts,
@@ -294,7 +300,7 @@ func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
 		Version: version(),
 	})
 	mux := http.NewServeMux()
-	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/config", "/pause", "/resume", "/drain"} {
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/config", "/pause", "/resume", "/drain", "/believe", "/concurrency"} {
 		mux.Handle(path, endpoints)
 	}
 	mux.Handle("/", page)
@@ -304,7 +310,12 @@ func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
 // adminQueue is a queue's part of the admin server.
 func (q *queueWorker) adminQueue() admin.Queue {
 	name := q.settings.queueName()
+	var believe func()
+	if q.judge != nil {
+		believe = q.judge.Believe
+	}
 	return admin.Queue{
+		Believe: believe, Concurrency: q.pool.SetConcurrency,
 		Name:     name,
 		Health:   q.pool.Healthy,
 		Settings: func() any { return q.settings.shown() },

@@ -120,9 +120,9 @@ func TestSecondSignalCutsTheWaitShort(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 	p.logged(t, "stopping at once", 1)
-	// Cancelled by us: released, not failed; but invisible while the target may be at it.
+	// Cancelled by us: not counted, but held and invisible while the target may be at it.
 	waitCounts(t, o.sqs, o.queueURL, "0", "1")
-	if status, attempts := o.record(t, "a"); status != "RETRYING" || attempts != "0" {
+	if status, attempts := o.record(t, "a"); status != "IN_PROGRESS" || attempts != "0" {
 		t.Errorf("record is %s after %s attempts", status, attempts)
 	}
 }
@@ -207,5 +207,49 @@ func TestWholeStopFitsItsReserve(t *testing.T) {
 	}
 	if whole := pool + 2*serverGrace + leastFlush; whole != drain+stopReserve || whole >= 30*time.Second {
 		t.Errorf("a stop takes up to %s", whole)
+	}
+}
+
+func TestDrainCommand(t *testing.T) {
+	p := startLocal(t)
+	addr := strings.TrimPrefix(p.adminURL(t), "http://")
+	var out output
+	if code := run(t.Context(), []string{"drain", "--admin-addr", addr}, &out, &out, nil); code != 0 {
+		t.Errorf("exit code %d: %s", code, out.String())
+	}
+	if code := p.exit(t); code != 0 {
+		t.Errorf("exit code %d of the worker", code)
+	}
+	if code := run(t.Context(), []string{"drain", "--admin-addr", addr}, &out, &out, nil); code != 1 {
+		t.Errorf("exit code %d for a worker that is gone, want 1", code)
+	}
+	if code := run(t.Context(), []string{"drain", "--admin-addr", addr, "--admin-token-file", "/none"}, &out, &out, nil); code != 2 {
+		t.Errorf("exit code %d for a token that cannot be read, want 2", code)
+	}
+}
+
+// Verbs of the admin server reach the pool.
+func TestAdminVerbs(t *testing.T) {
+	p := startLocal(t, "--target-url", newSlowTarget(t).URL)
+	post := func(path, body string) int {
+		t.Helper()
+		resp, err := http.Post(p.adminURL(t)+path, "text/plain", strings.NewReader(body)) //nolint:noctx // as curl does
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := post("/concurrency", "7"); got != http.StatusAccepted {
+		t.Errorf("/concurrency answers %d", got)
+	}
+	if got := sum(scrape(t, p.adminURL(t)), "sqsonce_slots", "messaging_system", "aws_sqs"); got != 7 {
+		t.Errorf("%v slots", got)
+	}
+	if got := post("/concurrency", "none"); got != http.StatusBadRequest {
+		t.Errorf("/concurrency answers %d to a word", got)
+	}
+	if got := post("/believe", ""); got != http.StatusAccepted {
+		t.Errorf("/believe answers %d", got)
 	}
 }

@@ -46,23 +46,28 @@ func (c *queueSettings) readSecrets() (problems []string) {
 		{"--target-token", c.TargetTokenFile, &c.TargetToken},
 		{"--admin-token", c.AdminTokenFile, &c.AdminToken},
 	} {
-		if s.file == "" {
-			continue
-		}
-		if *s.value != "" {
-			problems = append(problems, s.flag+" and "+s.flag+"-file: only one of them can be given")
-			continue
-		}
-		data, err := os.ReadFile(s.file)
-		if err != nil {
-			problems = append(problems, fmt.Sprintf("%s-file: %v", s.flag, err))
-			continue
-		}
-		if *s.value = strings.TrimSpace(string(data)); *s.value == "" {
-			problems = append(problems, fmt.Sprintf("%s-file %s: is empty", s.flag, s.file))
-		}
+		problems = append(problems, readSecret(s.flag, s.file, s.value)...)
 	}
 	return problems
+}
+
+// readSecret fills in the secret of a flag from file, if there is one, and returns
+// what is wrong with it.
+func readSecret(flag, file string, value *string) (problems []string) {
+	if file == "" {
+		return nil
+	}
+	if *value != "" {
+		return []string{flag + " and " + flag + "-file: only one of them can be given"}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return []string{fmt.Sprintf("%s-file: %v", flag, err)}
+	}
+	if *value = strings.TrimSpace(string(data)); *value == "" {
+		return []string{fmt.Sprintf("%s-file %s: is empty", flag, file)}
+	}
+	return nil
 }
 
 // problems returns everything that is wrong with c.
@@ -109,6 +114,9 @@ func (c queueSettings) problems() []string {
 	}
 	if c.WaitAtStart < 0 {
 		bad("--wait-at-start %s: must not be negative", c.WaitAtStart)
+	}
+	if c.SuspectAfter < 0 {
+		bad("--suspect-after %d: must not be negative", c.SuspectAfter)
 	}
 	if c.MaxAttempts == 0 {
 		bad("--max-attempts 0: must be at least 1")

@@ -3,13 +3,17 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -50,9 +54,12 @@ type Queue struct {
 	// Settings is asked by GET /config for something that encodes to JSON.
 	// Secrets must be masked in it already.
 	Settings func() any
-	// Pause and Resume are called by POSTs of those names, and should not take
-	// long.
-	Pause, Resume func()
+	// Pause, Resume and Believe are called by POSTs of those names, and should not
+	// take long.
+	Pause, Resume, Believe func()
+	// Concurrency is called by POST /concurrency with the number in its body, from
+	// 1. An error says why the number is not taken.
+	Concurrency func(n int) error
 }
 
 // answer is the body of most endpoints.
@@ -77,8 +84,9 @@ type state struct {
 //   - GET /metrics.
 //   - GET /config answers with the settings of each queue, by name. Both answer
 //     421 where [AllowsHost] does not hold.
-//   - POST /pause and /resume answer 202, behind [Guard]. They are about all
-//     queues, or with ?queue=NAME about one; 404 when there is none of that name.
+//   - POST /pause, /resume and /believe answer 202, behind [Guard]. They are about
+//     all queues, or with ?queue=NAME about one; 404 when there is none of that name.
+//   - POST /concurrency with a number as its body, as well; 400 when it is no number.
 //   - POST /drain, as well, is about the process.
 //
 // Other methods get 405.
@@ -105,8 +113,10 @@ func New(cfg Config) http.Handler {
 		mux.Handle("GET /metrics", cfg.named(cfg.Metrics))
 	}
 	mux.Handle("GET /config", cfg.named(http.HandlerFunc(cfg.getConfig)))
-	mux.Handle("POST /pause", cfg.verb("pause", func(q Queue) func() { return q.Pause }))
-	mux.Handle("POST /resume", cfg.verb("resume", func(q Queue) func() { return q.Resume }))
+	mux.Handle("POST /pause", cfg.verb("pause", plain(func(q Queue) func() { return q.Pause })))
+	mux.Handle("POST /resume", cfg.verb("resume", plain(func(q Queue) func() { return q.Resume })))
+	mux.Handle("POST /believe", cfg.verb("believe", plain(func(q Queue) func() { return q.Believe })))
+	mux.Handle("POST /concurrency", cfg.verb("concurrency", concurrency))
 	if cfg.Drain != nil {
 		mux.Handle("POST /drain", Guard(cfg.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			cfg.Drain()
@@ -147,15 +157,24 @@ func (cfg Config) getConfig(w http.ResponseWriter, _ *http.Request) {
 	}{all})
 }
 
-// verb answers the POST of a verb, which of returns for a queue.
-func (cfg Config) verb(name string, of func(Queue) func()) http.Handler {
+// verb answers the POST of a verb. of reads the request, and returns what the verb
+// does to a queue, nil where it does nothing.
+func (cfg Config) verb(name string, of func(*http.Request, Queue) (func() error, error)) http.Handler {
 	return Guard(cfg.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		queues := make(map[string]state)
 		for _, q := range cfg.Queues {
-			if do := of(q); do != nil && (!query.Has("queue") || query.Get("queue") == q.Name) {
-				do() // before it is logged: a log that nobody reads blocks its writers
+			if query.Has("queue") && query.Get("queue") != q.Name {
+				continue
+			}
+			do, err := of(r, q)
+			if err == nil && do != nil {
 				queues[q.Name] = state{Status: "done"}
+				err = do() // before it is logged: a log that nobody reads blocks its writers
+			}
+			if err != nil {
+				write(w, http.StatusBadRequest, answer{Status: "refused", Reason: err.Error(), Version: cfg.Version})
+				return
 			}
 		}
 		if len(queues) == 0 {
@@ -169,6 +188,35 @@ func (cfg Config) verb(name string, of func(Queue) func()) http.Handler {
 		cfg.log(r, name, "queues", slices.Sorted(maps.Keys(queues)))
 		write(w, http.StatusAccepted, answer{Status: "done", Version: cfg.Version, Queues: queues})
 	}))
+}
+
+// plain is a verb without a body.
+func plain(of func(Queue) func()) func(*http.Request, Queue) (func() error, error) {
+	return func(_ *http.Request, q Queue) (func() error, error) {
+		do := of(q)
+		if do == nil {
+			return nil, nil
+		}
+		return func() error { do(); return nil }, nil
+	}
+}
+
+// concurrency is the verb whose body is a whole number from 1 on.
+func concurrency(r *http.Request, q Queue) (func() error, error) {
+	if q.Concurrency == nil {
+		return nil, nil
+	}
+	const longest = 20
+	body, err := io.ReadAll(io.LimitReader(r.Body, longest))
+	if err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body)) // for the next queue
+	n, err := strconv.Atoi(strings.TrimSpace(string(body)))
+	if err != nil || n < 1 {
+		return nil, fmt.Errorf("body %.20q: must be a whole number of at least 1", body)
+	}
+	return func() error { return q.Concurrency(n) }, nil
 }
 
 func (cfg Config) log(r *http.Request, action string, fields ...any) {

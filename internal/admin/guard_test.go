@@ -2,6 +2,8 @@ package admin
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -41,11 +43,14 @@ func TestWhoMayChangeSomething(t *testing.T) {
 		"own page in a browser here":     {"", here, "127.0.0.1:9090", map[string]string{"Sec-Fetch-Site": "same-origin"}, 202},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, verb := range []string{"pause", "resume", "drain"} {
+			for _, verb := range []string{"pause", "resume", "drain", "believe", "concurrency"} {
 				var done []string
 				note := func(what string) func() { return func() { done = append(done, what) } }
-				h := New(Config{Token: tc.token, Queues: []Queue{{Name: "q", Pause: note("pause"), Resume: note("resume")}}, Drain: note("drain")})
-				r := httptest.NewRequest(http.MethodPost, "/"+verb, http.NoBody)
+				h := New(Config{Token: tc.token, Drain: note("drain"), Queues: []Queue{{
+					Name: "q", Pause: note("pause"), Resume: note("resume"), Believe: note("believe"),
+					Concurrency: func(int) error { note("concurrency")(); return nil },
+				}}})
+				r := httptest.NewRequest(http.MethodPost, "/"+verb, strings.NewReader("20"))
 				r.RemoteAddr, r.Host = tc.remote, tc.host
 				for key, value := range tc.header {
 					r.Header.Set(key, value)
@@ -80,6 +85,46 @@ func TestWhoHasChangedSomethingIsLogged(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "sesame") {
 		t.Error("the token is in the log")
+	}
+}
+
+func TestConcurrency(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body   string
+		status int
+		reason string
+	}{
+		"number":            {"20", 202, ""},
+		"with a line break": {"20\n", 202, ""},
+		"refused":           {"7", 400, "no sevens"},
+		"zero":              {"0", 400, `body "0": must be a whole number of at least 1`},
+		"negative":          {"-3", 400, `body "-3"`},
+		"a word":            {"many", 400, `body "many"`},
+		"nothing":           {"", 400, `body ""`},
+		"an object":         {`{"n":20}`, 400, "body"},
+		"too long":          {strings.Repeat("9", 100), 400, "body"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := 0
+			h := New(Config{Queues: []Queue{{Name: "q", Concurrency: func(n int) error {
+				if n == 7 {
+					return errors.New("no sevens")
+				}
+				got = n
+				return nil
+			}}}})
+			r := httptest.NewRequest(http.MethodPost, "/concurrency", strings.NewReader(tc.body))
+			r.RemoteAddr, r.Host = "127.0.0.1:40000", "localhost"
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			var said answer
+			if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil {
+				t.Fatal(err)
+			}
+			if w.Code != tc.status || (w.Code == 202) != (got == 20) || !strings.Contains(said.Reason, tc.reason) {
+				t.Errorf("answered %d %q, concurrency %d", w.Code, said.Reason, got)
+			}
+		})
 	}
 }
 

@@ -75,6 +75,10 @@ type QueueConfig struct {
 	// duplicates on purpose. For a queue that holds nothing of value. Needs Queue.
 	Local bool
 
+	// Suspicion returns the answer for which the target is suspect; empty: it is
+	// not. Nil: there is no target. It must not block.
+	Suspicion func() string
+
 	// Table is shown in the header.
 	Table string
 	// Settings is the effective configuration, secrets masked by the caller.

@@ -111,6 +111,9 @@ func (c *panel) look(now time.Time) [sections]any {
 	if c.cfg.Protection != nil {
 		status.Protection = c.cfg.Protection()
 	}
+	if c.queue.Suspicion != nil {
+		status.Suspicion = c.queue.Suspicion()
+	}
 	status.Backlog, status.ToDrain = toDrain(status.Depths, status.Figures.Ended)
 	h.gauge(now, gaugeReading{
 		oldest:  time.Duration(status.Oldest * float64(time.Second)),
@@ -140,6 +143,7 @@ type Status struct {
 	Backlog    *int64   `json:"backlog"`    // visible and delayed messages
 	ToDrain    *float64 `json:"to_drain"`   // s until the backlog is gone at this worker's rate of the last minute, if nothing is added; null when it did nothing
 	Protection string   `json:"protection"` // against scale-in; empty: none
+	Suspicion  string   `json:"suspicion"`  // the answer for which the target is suspect; empty: it is not
 	Figures    Figures  `json:"figures"`
 }
 

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -51,7 +52,8 @@ func (e *StatusError) TargetDown() bool {
 type UnknownOutcomeError struct {
 	Err error // what broke
 
-	until time.Time // end of the time the target had
+	until    time.Time // end of the time the target had
+	timedOut bool      // it used up that time
 }
 
 // Error implements error.
@@ -65,22 +67,57 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 // OutcomeUnknown reports true.
 func (e *UnknownOutcomeError) OutcomeUnknown() bool { return true }
 
+// RunningUntil returns the end of the time that the target had. Until then it may
+// still be at work.
+func (e *UnknownOutcomeError) RunningUntil() time.Time { return e.until }
+
 // RetryAfter returns what is left now of the time the target had, so that a
 // second request does not meet the first one still at work; 0 when it is used up.
 func (e *UnknownOutcomeError) RetryAfter() time.Duration { return max(time.Until(e.until), 0) }
 
+// RefusedError says that the target asks for patience: by 429, or by 503 with
+// Retry-After. Nothing has happened, and the attempt does not count.
+type RefusedError struct {
+	Err *StatusError // the answer
+}
+
+// Error implements error.
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the answer.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Down reports true: the attempt did not happen.
+func (e *RefusedError) Down() bool { return true }
+
+// Refused reports true: the message waits, and fewer are begun.
+func (e *RefusedError) Refused() bool { return true }
+
+// RetryAfter returns how long the target asked to be left alone; 0 when it did not
+// say.
+func (e *RefusedError) RetryAfter() time.Duration { return e.Err.RetryAfter() }
+
 // DownError says that the attempt does not count: the request never reached the
 // target (no connection, or one that broke before a byte was sent), or the target
-// is known to be down (see [Breaker]).
+// is suspect (see [Judge]).
 type DownError struct {
 	Err error // what broke
 }
 
 // Error implements error.
-func (e *DownError) Error() string { return "target not reached: " + e.Err.Error() }
+func (e *DownError) Error() string {
+	if _, ok := errors.AsType[*StatusError](e.Err); ok {
+		return "target is suspect: " + e.Err.Error()
+	}
+	return "target not reached: " + e.Err.Error()
+}
 
 // Unwrap returns what broke.
 func (e *DownError) Unwrap() error { return e.Err }
 
 // Down reports true: the attempt did not happen.
 func (e *DownError) Down() bool { return true }
+
+// Permanent reports false, whatever the answer says about the message: a suspect
+// target is not believed.
+func (e *DownError) Permanent() bool { return false }

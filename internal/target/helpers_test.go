@@ -19,7 +19,8 @@ const (
 	retry     kind = "retry"
 	retryDown kind = "retry, target down"
 	unknown   kind = "unknown outcome"
-	notSent   kind = "never reached"
+	notSent   kind = "not counted"
+	refused   kind = "refused for now"
 	plain     kind = "plain error"
 )
 
@@ -34,6 +35,10 @@ func kindOf(err error) kind {
 	case *DownError:
 		if e.Down() {
 			return notSent
+		}
+	case *RefusedError:
+		if e.Refused() && e.Down() {
+			return refused
 		}
 	case *StatusError:
 		switch {

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
@@ -114,4 +115,109 @@ func TestHTTP2TargetThatIsSilentHasItsWholeTimeout(t *testing.T) {
 		_, _ = near.Close(), far.Close()
 		peer.Wait()
 	})
+}
+
+// rawHTTP2 answers each request with a frame that reply makes for its stream, on the
+// n-th connection.
+func rawHTTP2(t *testing.T, reply func(conn int, stream uint32) []byte) *Target {
+	t.Helper()
+	var conns atomic.Int32
+	var peers sync.WaitGroup
+	target, err := New(Config{URL: "h2c://target.invalid/", Dial: func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		n := int(conns.Add(1))
+		answers := make(chan []byte, 16)
+		peers.Go(func() {
+			for answer := range answers {
+				if _, err := far.Write(answer); err != nil {
+					break
+				}
+			}
+			_ = far.Close()
+		})
+		peers.Go(func() {
+			defer close(answers)
+			answers <- []byte{0, 0, 0, 4, 0, 0, 0, 0, 0} // settings
+			head := make([]byte, 24)
+			_, _ = io.ReadFull(far, head) // preface
+			for {
+				head = head[:9]
+				if _, err := io.ReadFull(far, head); err != nil {
+					return
+				}
+				if _, err := io.CopyN(io.Discard, far, int64(head[0])<<16|int64(head[1])<<8|int64(head[2])); err != nil {
+					return
+				}
+				if head[3] == 1 { // HEADERS
+					answers <- reply(n, binary.BigEndian.Uint32(head[5:]))
+				}
+			}
+		})
+		return near, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		target.transport.(*http.Transport).CloseIdleConnections()
+		peers.Wait()
+	})
+	return target
+}
+
+// frame is an HTTP/2 frame on a stream.
+func frame(kind, flags byte, stream uint32, payload ...byte) []byte {
+	head := []byte{0, 0, byte(len(payload)), kind, flags}
+	return append(binary.BigEndian.AppendUint32(head, stream), payload...)
+}
+
+// A server that says by HTTP/2 that it did not process a request has not: the
+// request is sent again, and if that does not help, nothing is counted.
+func TestHTTP2NotProcessed(t *testing.T) {
+	none := []byte{0, 0, 0, 0} // last stream
+	for name, refuse := range map[string]func(stream uint32) []byte{
+		"GOAWAY":            func(uint32) []byte { return frame(7, 0, 0, append(none, 0, 0, 0, 0)...) },
+		"GOAWAY with error": func(uint32) []byte { return frame(7, 0, 0, append(none, 0, 0, 0, 11)...) },
+		"REFUSED_STREAM":    func(stream uint32) []byte { return frame(3, 0, stream, 0, 0, 0, 7) },
+	} {
+		done200 := func(stream uint32) []byte { return frame(1, 5, stream, 0x88) } // :status 200, end of stream
+		t.Run(name+", once", func(t *testing.T) {
+			var asked atomic.Int32
+			target := rawHTTP2(t, func(_ int, stream uint32) []byte {
+				if asked.Add(1) == 1 {
+					return refuse(stream)
+				}
+				return done200(stream)
+			})
+			if _, err := target.Post(t.Context(), Request{Name: "n", Body: "{}"}); err != nil || asked.Load() != 2 {
+				t.Errorf("asked %d times: %v", asked.Load(), err)
+			}
+		})
+		t.Run(name+", always", func(t *testing.T) {
+			var asked atomic.Int32
+			target := rawHTTP2(t, func(_ int, stream uint32) []byte {
+				asked.Add(1)
+				return refuse(stream)
+			})
+			if _, err := target.Post(t.Context(), Request{Name: "n", Body: "{}"}); kindOf(err) != notSent || asked.Load() != maxTries {
+				t.Errorf("asked %d times, outcome %q (%v)", asked.Load(), kindOf(err), err)
+			}
+		})
+	}
+	for name, answer := range map[string]func(stream uint32) []byte{
+		"reset as cancelled":      func(stream uint32) []byte { return frame(3, 0, stream, 0, 0, 0, 8) },
+		"reset by internal error": func(stream uint32) []byte { return frame(3, 0, stream, 0, 0, 0, 2) },
+		"reset by protocol error": func(stream uint32) []byte { return frame(3, 0, stream, 0, 0, 0, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			target := rawHTTP2(t, func(_ int, stream uint32) []byte {
+				asked.Add(1)
+				return answer(stream)
+			})
+			if _, err := target.Post(t.Context(), Request{Name: "n", Body: "{}"}); kindOf(err) != unknown || asked.Load() != 1 {
+				t.Errorf("asked %d times, outcome %q (%v)", asked.Load(), kindOf(err), err)
+			}
+		})
+	}
 }

@@ -16,7 +16,8 @@ import (
 
 const (
 	maxExcerpt = 256 // bytes of an answer in an error
-	// Connections from the pool may all turn out to be closed.
+	// Connections from the pool may all turn out to be closed, and an HTTP/2
+	// server may refuse a stream.
 	maxTries = 4
 )
 
@@ -37,7 +38,7 @@ type Response struct {
 // before anything went out, the error wraps only its cause and [context.Canceled]
 // or [context.DeadlineExceeded].
 //
-// One call makes at most one request that the target can see.
+// One call makes at most one request that the target processes.
 func (t *Target) Post(ctx context.Context, r Request) (Response, error) {
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, t.timeout)
@@ -51,10 +52,11 @@ func (t *Target) Post(ctx context.Context, r Request) (Response, error) {
 		if err == nil {
 			return t.read(ctx, resp, start)
 		}
-		if !f.nothingSent(err, t.ours) {
+		refused := notProcessed(err)
+		if !refused && !f.nothingSent(err, t.ours) {
 			return Response{}, t.unknown(ctx, err, start)
 		}
-		if limited.Err() != nil || !f.stale() {
+		if limited.Err() != nil || !refused && !f.stale() {
 			break
 		}
 	}
@@ -112,14 +114,14 @@ func bare(resp *http.Response) bool { return resp.StatusCode == http.StatusSwitc
 
 // unknown is the error of a request that went out and was not answered.
 func (t *Target) unknown(ctx context.Context, err error, start time.Time) error {
-	elapsed := time.Since(start)
+	unknown := &UnknownOutcomeError{Err: err, until: start.Add(t.timeout)}
 	switch {
 	case ctx.Err() != nil:
-		err = stopped(ctx, err)
-	case elapsed >= t.timeout:
-		err = fmt.Errorf("no answer within %s: %w", t.timeout, err)
+		unknown.Err = stopped(ctx, err)
+	case time.Since(start) >= t.timeout:
+		unknown.Err, unknown.timedOut = fmt.Errorf("no answer within %s: %w", t.timeout, err), true
 	}
-	return &UnknownOutcomeError{Err: err, until: start.Add(t.timeout)}
+	return unknown
 }
 
 // stopped adds to err why the caller's context ended.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"regexp"
 	"sync/atomic"
 	"time"
 )
@@ -120,6 +121,18 @@ func (f *flight) stale() bool {
 	d := f.got.Load()
 	return d != nil && d.reused
 }
+
+// notProcessed reports whether an HTTP/2 server has said that it did not process the
+// request: by a stream error REFUSED_STREAM, or by a GOAWAY whose last stream is
+// before that of the request. https://www.rfc-editor.org/rfc/rfc9113#section-8.7
+func notProcessed(err error) bool { return refusals.MatchString(err.Error()) }
+
+// refusals are the errors of net/http's HTTP/2 client for that. It exports none, and
+// wraps them without Unwrap when the body was written. No server sets their beginning.
+var refusals = regexp.MustCompile(`^(http2: Transport: cannot retry err \[)?(` +
+	`stream error: stream ID \d+; REFUSED_STREAM|` +
+	`http2: Transport received Server's graceful shutdown GOAWAY|` +
+	`http2: Transport received GOAWAY from server ErrCode:)`)
 
 func isDialError(err error) bool {
 	e, ok := errors.AsType[*net.OpError](err)
