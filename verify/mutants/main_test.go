@@ -287,13 +287,14 @@ func TestMakefiles(t *testing.T) {
 		t.Fatal(err, merr)
 	}
 	command := regexp.MustCompile(`(?m)^(.*)go test .*-run '?([^ ']+)'?.* \./([\w/]+)$`)
+	continued := regexp.MustCompile(`\\\n\s*`)
 	found := 0
 	for _, file := range append(files, more...) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			continue // a folder
 		}
-		for _, m := range command.FindAllStringSubmatch(string(text), -1) {
+		for _, m := range command.FindAllStringSubmatch(continued.ReplaceAllString(string(text), ""), -1) {
 			run, dir := strings.ReplaceAll(m[2], "$$", "$"), m[3]
 			if strings.Contains(m[1], "cd verify") {
 				dir = "verify/" + dir
