@@ -2,6 +2,7 @@ package dedupe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,6 +44,58 @@ type Reader interface {
 	// zero Record when there is none. Expired records are returned as stored.
 	Get(ctx context.Context, id string) (protocol.Record, error)
 }
+
+// Lister is implemented by stores that can list the names that need attention:
+// those that are [protocol.Retrying], [protocol.Rejected] or [protocol.Unknown].
+type Lister interface {
+	// List returns the names of a scope that have a status, those written last
+	// first, one page of them. It may be a moment behind, and may name a record
+	// that has expired. Its error wraps [ErrNoList] where the store keeps no list.
+	List(ctx context.Context, q ListQuery) (ListPage, error)
+}
+
+// ErrNoList is wrapped when a store keeps no list: its table lacks the index, say.
+var ErrNoList = errors.New("no list of names is kept")
+
+// ListQuery says which names are listed.
+type ListQuery struct {
+	Scope  string
+	Status protocol.Status // Retrying, Rejected or Unknown
+	Limit  int             // entries of a page, 1 to 1,000
+	After  string          // where the page begins: [ListPage.Next] of the one before; empty: at the first
+}
+
+// ListPage is a part of a list.
+type ListPage struct {
+	Entries []ListEntry
+	Next    string // for [ListQuery.After]; empty: this is the last page
+}
+
+// ListEntry is a name in a list.
+type ListEntry struct {
+	Name     string
+	Status   protocol.Status
+	Version  protocol.Version // of its last write; the time in milliseconds, or a little more
+	Attempts int
+	Error    string // its last failure
+}
+
+// Validate returns an error that names the first bad field of q.
+func (q ListQuery) Validate() error {
+	switch {
+	case protocol.CheckScope(q.Scope) != nil:
+		return fmt.Errorf("list: Scope: %w", protocol.CheckScope(q.Scope))
+	case !q.Status.NeedsAttention():
+		return fmt.Errorf("list: Status %q: must be %s, %s or %s", q.Status, protocol.Retrying, protocol.Rejected, protocol.Unknown)
+	case q.Limit < 1 || q.Limit > maxListed:
+		return fmt.Errorf("list: Limit %d: must be 1 to %d", q.Limit, maxListed)
+	default:
+		return nil
+	}
+}
+
+// maxListed bounds a page of a list.
+const maxListed = 1000
 
 // Committer is implemented by stores that can write a record together with a
 // handler's own writes, in one transaction: all of them happen or none.

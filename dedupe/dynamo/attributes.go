@@ -21,4 +21,13 @@ const (
 	AttrReopenedBy  = "reopened_by"  // S
 	AttrCreatedAt   = "created_at"   // N, milliseconds since 1970
 	AttrCompletedAt = "completed_at" // N, milliseconds since 1970
+
+	// Of a record whose status needs attention, and absent from all others; see
+	// [IndexAttention].
+	AttrAttention   = "attention"    // S, scope#status#0 to scope#status#f
+	AttrAttentionAt = "attention_at" // N, the record's version then
+
+	// IndexAttention is the sparse index that lists are read from: its keys are
+	// AttrAttention and AttrAttentionAt.
+	IndexAttention = "attention"
 )

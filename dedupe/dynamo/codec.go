@@ -90,6 +90,8 @@ type row struct {
 	numbers [colFingerprint - colFormat]int64 // from colFormat on
 	print   protocol.Fingerprint
 	result  []byte
+
+	attention string // the key of the record's entry in the list; empty: it has none
 }
 
 // encode returns the row of r. It refuses a record that lacks a field which is
@@ -105,6 +107,9 @@ func encode(r protocol.Record) (row, error) {
 	w.numbers = [...]int64{
 		int64(r.Format), int64(r.Version), int64(r.Fence), millis(r.LeaseUntil),
 		int64(r.Attempts), millis(r.CreatedAt), millis(r.CompletedAt), secondsUp(r.ExpiresAt),
+	}
+	if r.Status.NeedsAttention() {
+		w.attention = attentionKey(r.ID, r.Status)
 	}
 	return w, w.complete()
 }
@@ -159,12 +164,20 @@ func (w *row) value(col int) types.AttributeValue {
 	}
 }
 
+// listed returns the keys of the record's entry in the list.
+func (w *row) listed() (key, at types.AttributeValue) {
+	return &types.AttributeValueMemberS{Value: w.attention}, w.value(colVersion)
+}
+
 // item returns the record as PutItem and TransactWriteItems carry it.
 func (w *row) item() item {
 	it := make(item, len(columns)+1)
 	it[AttrID] = &types.AttributeValueMemberS{Value: w.id}
 	for col, name := range columns {
 		it[name] = w.value(col)
+	}
+	if w.attention != "" {
+		it[AttrAttention], it[AttrAttentionAt] = w.listed()
 	}
 	return it
 }
@@ -193,6 +206,7 @@ func decode(it item) (protocol.Record, error) {
 		LeaseUntil: fromMillis(a.LeaseUntil), CreatedAt: fromMillis(a.CreatedAt), CompletedAt: fromMillis(a.CompletedAt),
 		ExpiresAt: fromSeconds(a.ExpiresAt), Error: a.Error, MessageID: a.MessageID, ReopenedBy: a.ReopenedBy,
 	}
+	_, r.Listed = it[AttrAttention]
 	if a.Version <= 0 || a.Format <= 0 || a.Attempts < 0 || a.Status == "" {
 		return leaveAlone(it), fmt.Errorf("%w: %q has version %d, format %d, status %q and %d attempts",
 			ErrMalformed, a.ID, a.Version, a.Format, a.Status, a.Attempts)

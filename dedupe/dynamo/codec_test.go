@@ -122,7 +122,7 @@ func TestAnUnknownAttributeChangesNothing(t *testing.T) {
 // smallest is a record that has nothing but what must be set.
 func smallest() protocol.Record {
 	return protocol.Record{
-		ID: "q#a", Name: "a", Format: 1, Status: protocol.Retrying, Version: 7, ExpiresAt: time.Unix(1_790_000_000, 0),
+		ID: "q#a", Name: "a", Format: 1, Status: protocol.InProgress, Version: 7, ExpiresAt: time.Unix(1_790_000_000, 0),
 	}
 }
 

@@ -28,6 +28,10 @@
 // within one Region there. One with strong consistency works, but has neither time
 // to live nor transactions.
 //
+// [Store.List] reads the names that need attention from the index [IndexAttention].
+// Only records that are, or were, of such a status have its keys. A statement sets
+// the keys or leaves them; a PutItem alone takes them away.
+//
 // Attributes that others add to an item do not survive: a PutItem replaces the
 // item and drops them, while a statement in a batch leaves them, and which of
 // the two a write is depends on what else happens at that moment.

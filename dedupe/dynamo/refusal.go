@@ -12,12 +12,14 @@ const (
 	maxCallRefusals = 5 // whole calls in a row
 )
 
-// form is one of the two statement texts.
+// form is one of the statement texts.
 type form uint8
 
 const (
 	formInsert form = iota
-	formUpdate
+	formUpdate      // leaves the keys of the list as they are
+	formList        // sets them
+	forms           // how many there are
 )
 
 // refusal is why a write of a batch has to be sent again alone: the server did
@@ -44,9 +46,9 @@ const (
 // value is ready; safe for concurrent use.
 type refusals struct {
 	mu      sync.Mutex
-	forms   [2]int // guarded by mu; members of that form in a row, refused, then accepted alone
-	calls   int    // guarded by mu; whole calls in a row that failed, while a write alone was accepted
-	suspect bool   // guarded by mu; the last call failed without a verdict: probe with a write alone
+	forms   [forms]int // guarded by mu; members of that form in a row, refused, then accepted alone
+	calls   int        // guarded by mu; whole calls in a row that failed, while a write alone was accepted
+	suspect bool       // guarded by mu; the last call failed without a verdict: probe with a write alone
 }
 
 // acceptedInBatch notes a member of a batch that the server has executed.

@@ -69,6 +69,9 @@ func (s *statements) json(writes []*write, shown []types.BatchStatementRequest) 
 		for col := range columns {
 			b = append(w.append(b, col), ',')
 		}
+		if w.form() == formList {
+			b = append(w.append(append(appendString(b, w.attention), ','), colVersion), ',')
+		}
 		if w.old != 0 {
 			b = append(appendNumber(append(appendString(b, w.id), ','), int64(w.old)), ',')
 		}

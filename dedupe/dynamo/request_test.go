@@ -88,7 +88,7 @@ func anyRecord(t *rapid.T) protocol.Record {
 	at := func(what string) time.Time { return fromMillis(rapid.Int64Range(0, 4e12).Draw(t, what)) }
 	r := protocol.Record{
 		ID: "q#" + text("id"), Name: "n" + text("name"), Format: rapid.IntRange(1, 2).Draw(t, "format"),
-		Status:  protocol.Status(rapid.SampledFrom([]string{"COMPLETED", "IN_PROGRESS"}).Draw(t, "status")),
+		Status:  protocol.Status(rapid.SampledFrom([]string{"COMPLETED", "IN_PROGRESS", "RETRYING"}).Draw(t, "status")),
 		Version: protocol.Version(rapid.Int64Min(1).Draw(t, "version")), Fence: protocol.Version(rapid.Int64Range(0, 3).Draw(t, "fence")),
 		LeaseUntil: at("lease"), Attempts: rapid.IntRange(0, 3).Draw(t, "attempts"), Error: text("error"), MessageID: text("message"),
 		ReopenedBy: text("reopened by"), CreatedAt: at("created"), CompletedAt: at("completed"),

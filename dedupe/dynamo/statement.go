@@ -7,11 +7,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// statements are the two texts that write records of one table. A text depends
-// on nothing but the table: every column is a parameter, also when it is empty.
-type statements struct {
-	insert, update statement
-}
+// statements are the texts that write records of one table, by their form. A text
+// depends on nothing but the table: every column is a parameter, also when it is
+// empty.
+type statements [forms]statement
 
 // statement is one text, ready to be sent.
 type statement struct {
@@ -39,6 +38,9 @@ type statement struct {
 // no REMOVE: a column that a record no longer has is set to an empty value.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.multiplestatements.batching.html
 //
+// An UPDATE leaves the keys of the list as they are, or sets them. They are keys of
+// an index, which may not be empty, so that an UPDATE cannot take them away.
+//
 // Names are quoted, since some are reserved words.
 func newStatements(table string) *statements {
 	insert := "INSERT INTO \"" + table + "\" VALUE {'" + AttrID + "':?"
@@ -47,9 +49,15 @@ func newStatements(table string) *statements {
 		insert += ",'" + name + "':?"
 		assignments[col] = `"` + name + `"=?`
 	}
-	update := `UPDATE "` + table + `" SET ` + strings.Join(assignments, ", ") +
-		` WHERE "` + AttrID + `"=? AND "` + AttrVersion + `"=?`
-	return &statements{insert: newStatement(insert + "}"), update: newStatement(update)}
+	update := func(assignments []string) string {
+		return `UPDATE "` + table + `" SET ` + strings.Join(assignments, ", ") +
+			` WHERE "` + AttrID + `"=? AND "` + AttrVersion + `"=?`
+	}
+	return &statements{
+		formInsert: newStatement(insert + "}"),
+		formUpdate: newStatement(update(assignments)),
+		formList:   newStatement(update(append(assignments, `"`+AttrAttention+`"=?`, `"`+AttrAttentionAt+`"=?`))),
+	}
 }
 
 func newStatement(text string) statement {
@@ -57,24 +65,23 @@ func newStatement(text string) statement {
 }
 
 // of returns the statement that does w.
-func (s *statements) of(w *write) *statement {
-	if w.form() == formInsert {
-		return &s.insert
-	}
-	return &s.update
-}
+func (s *statements) of(w *write) *statement { return &s[w.form()] }
 
 // request returns the statement that does w, with its parameters. The id goes
 // before the columns of an INSERT. It follows those of an UPDATE, with the
 // version that is written over.
 func (s *statements) request(w *write) types.BatchStatementRequest {
-	params := make([]types.AttributeValue, 0, len(columns)+2)
+	params := make([]types.AttributeValue, 0, len(columns)+4)
 	id := &types.AttributeValueMemberS{Value: w.id}
 	if w.old == 0 {
 		params = append(params, id)
 	}
 	for col := range columns {
 		params = append(params, w.value(col))
+	}
+	if w.form() == formList {
+		key, at := w.listed()
+		params = append(params, key, at)
 	}
 	if w.old != 0 {
 		params = append(params, id, &types.AttributeValueMemberN{Value: strconv.FormatInt(int64(w.old), 10)})

@@ -31,6 +31,7 @@ var (
 	_ API           = (*dynamodb.Client)(nil)
 	_ dedupe.Store  = (*Store)(nil)
 	_ dedupe.Reader = (*Store)(nil)
+	_ dedupe.Lister = (*Store)(nil)
 
 	_ dedupe.Bounded = (*Store)(nil)
 )
@@ -170,7 +171,7 @@ func (s *Store) Swap(ctx context.Context, old protocol.Version, next protocol.Re
 		return err
 	}
 	switch {
-	case s.writes == nil || s.singleWrites.Load():
+	case s.writes == nil || s.singleWrites.Load() || w.alone:
 		return s.put(ctx, w)
 	case s.refusals.takeProbe():
 		return s.probe(ctx, w)

@@ -36,14 +36,30 @@ var (
 const stronglyConsistent = "it is a replica of a global table with multi-Region strong consistency, " +
 	"which has neither time to live nor transactions: writes that handlers hand over are refused"
 
-// CreateTable creates a table for [New], billed by request and with its time to
-// live set, and waits until it is active. A table that exists is left as it is.
+// CreateTable creates a table for [New], billed by request, with its time to live
+// set and with the index that [Store.List] reads, and waits until it is active. A
+// table that exists is left as it is, but for a missing time to live.
 func CreateTable(ctx context.Context, client *dynamodb.Client, table string) error {
 	_, err := client.CreateTable(ctx, &dynamodb.CreateTableInput{
-		TableName:            &table,
-		BillingMode:          types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(AttrID), AttributeType: types.ScalarAttributeTypeS}},
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(AttrID), KeyType: types.KeyTypeHash}},
+		TableName:   &table,
+		BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String(AttrID), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String(AttrAttention), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String(AttrAttentionAt), AttributeType: types.ScalarAttributeTypeN},
+		},
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String(AttrID), KeyType: types.KeyTypeHash}},
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
+			IndexName: aws.String(IndexAttention),
+			KeySchema: []types.KeySchemaElement{
+				{AttributeName: aws.String(AttrAttention), KeyType: types.KeyTypeHash},
+				{AttributeName: aws.String(AttrAttentionAt), KeyType: types.KeyTypeRange},
+			},
+			Projection: &types.Projection{
+				ProjectionType:   types.ProjectionTypeInclude,
+				NonKeyAttributes: []string{AttrName, AttrStatus, AttrVersion, AttrAttempts, AttrError},
+			},
+		}},
 	})
 	if _, exists := errors.AsType[*types.ResourceInUseException](err); err != nil && !exists {
 		return fmt.Errorf("dynamo: create table %q: %w", table, err)

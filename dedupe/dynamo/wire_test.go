@@ -61,10 +61,10 @@ type doer interface {
 	Do(req *http.Request) (*http.Response, error)
 }
 
-// resend is r with its body again.
+// resend is r with a body.
 func resend(r *http.Request, body []byte) *http.Request {
 	r = r.Clone(r.Context())
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return r
 }
 

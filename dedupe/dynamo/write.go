@@ -18,6 +18,7 @@ type write struct {
 	row
 	old   protocol.Version
 	claim bool // begins an attempt; all else goes before it
+	alone bool // no statement can do it: it takes the record out of the list, or creates it there
 	size  int  // bytes in the request, about
 }
 
@@ -32,16 +33,21 @@ func newWrite(old protocol.Version, next protocol.Record) (*write, error) {
 	return &write{
 		row: encoded, old: old,
 		claim: next.Status == protocol.InProgress && next.Fence == next.Version,
+		alone: old == 0 && encoded.attention != "" || next.Listed && leavesList(next),
 		size:  fixedSize + len(next.ID) + len(next.Name) + len(next.Error) + len(next.Result),
 	}, nil
 }
 
 // form is that of the statement that does w.
 func (w *write) form() form {
-	if w.old == 0 {
+	switch {
+	case w.old == 0:
 		return formInsert
+	case w.attention != "":
+		return formList
+	default:
+		return formUpdate
 	}
-	return formUpdate
 }
 
 // unchangedSince is the condition of a write over the version old.

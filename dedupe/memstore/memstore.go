@@ -26,6 +26,7 @@ type Store struct {
 var (
 	_ dedupe.Store     = (*Store)(nil)
 	_ dedupe.Reader    = (*Store)(nil)
+	_ dedupe.Lister    = (*Store)(nil)
 	_ dedupe.Committer = (*Store)(nil)
 )
 

@@ -37,6 +37,10 @@ const (
 	Forgotten  Status = "FORGOTTEN"   // an operator's tombstone: as if absent, but versions keep rising
 )
 
+// NeedsAttention reports whether a name with this status waits for something: the
+// next attempt, or an operator.
+func (s Status) NeedsAttention() bool { return s == Retrying || s == Rejected || s == Unknown }
+
 // Final reports whether no further attempt starts unless an operator or a redrive asks for it.
 func (s Status) Final() bool { return s == Completed || s == Rejected || s == Unknown }
 
@@ -86,6 +90,7 @@ type Record struct {
 	CreatedAt   time.Time   // first claim
 	CompletedAt time.Time   // zero until Completed
 	ExpiresAt   time.Time   // when the record may be removed and counts as absent
+	Listed      bool        // the stored record has an entry in a store's list; set by the store, kept by Step
 }
 
 // RecordID returns the store key of a name in a scope, "scope#name".

@@ -77,9 +77,9 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 	case r.Status == InProgress && r.OwnedBy(c.Owner):
 		return r, VerdictApply // our own claim, whose answer was lost
 	case !r.Live(c.Now, c.Terms.Skew):
-		return claimed(Record{Version: r.Version}, c), VerdictApply
+		return claimed(Record{Version: r.Version, Listed: r.Listed}, c), VerdictApply
 	case order && r.Status == Rejected:
-		return claimed(Record{Version: r.Version, CreatedAt: r.CreatedAt, Error: r.Error}, c), VerdictApply
+		return claimed(Record{Version: r.Version, CreatedAt: r.CreatedAt, Error: r.Error, Listed: r.Listed}, c), VerdictApply
 	case r.Fingerprint.Differs(c.Fingerprint):
 		return refused(r, c), VerdictMismatch
 	}
@@ -144,6 +144,7 @@ func claimed(r Record, c Claim) Record {
 		MessageID:   c.MessageID,
 		ReopenedBy:  spent(r, c),
 		CreatedAt:   r.CreatedAt,
+		Listed:      r.Listed,
 	}
 	if next.Fingerprint == (Fingerprint{}) {
 		next.Fingerprint = r.Fingerprint
@@ -305,7 +306,7 @@ func stepForget(r Record, e Forget) (Record, Verdict) {
 	v := nextVersion(r, e.Now)
 	return Record{
 		ID: r.ID, Name: r.Name, Format: Format, Status: Forgotten,
-		Version: v, Fence: v, CreatedAt: r.CreatedAt,
+		Version: v, Fence: v, CreatedAt: r.CreatedAt, Listed: r.Listed,
 		ExpiresAt: expiry(e.Now, time.Time{}, e.Terms.Window),
 	}, VerdictApply
 }

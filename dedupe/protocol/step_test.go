@@ -337,3 +337,31 @@ func TestCheckName(t *testing.T) {
 		}
 	}
 }
+
+// Whether the stored record is listed is known to the store alone: every event
+// hands it on.
+func TestStep_listed(t *testing.T) {
+	now, owner := time.UnixMilli(1_790_000_000_000), Token{1}
+	terms := Terms{Lease: time.Minute, Skew: time.Second, Window: time.Hour, MaxAttempts: 3}
+	for _, status := range []Status{InProgress, Completed, Retrying, Rejected, Unknown, Forgotten} {
+		for _, owned := range []Token{owner, {2}} {
+			for _, expires := range []time.Time{now.Add(time.Hour), now.Add(-time.Hour)} {
+				r := Record{
+					ID: "q#a", Name: "a", Format: Format, Status: status, Version: 7, Fence: 7, Owner: owned, Attempts: 1,
+					LeaseUntil: now.Add(-time.Minute), ExpiresAt: expires, Listed: true,
+				}
+				for _, e := range []Event{
+					Claim{Now: now, Owner: Token{3}, Terms: terms, ID: "q#a", Name: "a"},
+					Claim{Now: now, Owner: Token{3}, Terms: terms, ID: "q#a", Name: "a", MessageID: "m", RedriveOrder: true},
+					Renew{Now: now, Owner: owner, Terms: terms}, Complete{Now: now, Owner: owner, Terms: terms},
+					Fail{Now: now, Owner: owner, Terms: terms}, Release{Now: now, Owner: owner, Terms: terms},
+					Reopen{Now: now, Terms: terms}, Resolve{Now: now, Terms: terms}, Forget{Now: now, Terms: terms, Force: true},
+				} {
+					if next, _ := Step(r, e); !next.Listed {
+						t.Errorf("%T on %s: %+v is not listed any more", e, status, next)
+					}
+				}
+			}
+		}
+	}
+}

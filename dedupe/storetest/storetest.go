@@ -67,6 +67,9 @@ func Run(t *testing.T, h Harness) {
 	if _, ok := s.(dedupe.Reader); ok {
 		sentences = append(sentences, readerContract)
 	}
+	if _, ok := s.(dedupe.Lister); ok {
+		sentences = append(sentences, listerContract)
+	}
 	if _, ok := s.(dedupe.Committer); ok {
 		sentences = append(sentences, committerContract)
 	}
@@ -141,7 +144,7 @@ func isStored(t *testing.T, s dedupe.Store, want protocol.Record) {
 
 // Same reports whether two records are equal as far as a store must keep them:
 // times as instants, a JSON result as a value whose numbers are exact, all else
-// to the byte.
+// to the byte. Whether a record is listed is the store's own affair.
 func Same(a, b protocol.Record) bool {
 	for _, times := range [][2]*time.Time{
 		{&a.LeaseUntil, &b.LeaseUntil}, {&a.CreatedAt, &b.CreatedAt},
@@ -152,6 +155,7 @@ func Same(a, b protocol.Record) bool {
 		}
 		*times[0], *times[1] = time.Time{}, time.Time{}
 	}
+	a.Listed, b.Listed = false, false
 	if a.ResultType == b.ResultType && sameResult(a.Result, b.Result, a.ResultType) {
 		a.Result, b.Result = nil, nil
 	}

@@ -1,0 +1,198 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
+)
+
+// listParts is over how many partitions of the index the names of one scope and
+// status are spread. A partition takes 1,000 write units a second, and an index
+// that is throttled throttles its table.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
+const listParts = 16
+
+// attentionKey is the index key of a record that needs attention.
+func attentionKey(id string, status protocol.Status) string {
+	scope, _, _ := strings.Cut(id, "#")
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return partKey(scope, status, int(h.Sum32()%listParts))
+}
+
+func partKey(scope string, status protocol.Status, part int) string {
+	return scope + "#" + string(status) + "#" + strconv.FormatInt(int64(part), listParts)
+}
+
+// leavesList reports whether a record that is listed should not be any more. A
+// claim of the next attempt leaves its entry, which is passed over until the
+// attempt has ended.
+func leavesList(next protocol.Record) bool {
+	switch next.Status {
+	case protocol.Completed, protocol.Forgotten:
+		return true
+	case protocol.InProgress:
+		return next.Attempts <= 1 && next.Fence == next.Version // it starts over
+	default:
+		return false
+	}
+}
+
+// querier is what List needs of a client, beside [API]. A *[dynamodb.Client] has it.
+type querier interface {
+	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
+}
+
+var _ querier = (*dynamodb.Client)(nil)
+
+// List implements [dedupe.Lister] by queries of the index [IndexAttention], sixteen
+// for a page. Entries whose record has another status by now are passed over: a
+// claim leaves them, and so do earlier releases. Without the index, or with a
+// client that has no Query, the error wraps [dedupe.ErrNoList].
+func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, error) {
+	if err := q.Validate(); err != nil {
+		return dedupe.ListPage{}, fmt.Errorf("dynamo: %w", err)
+	}
+	after, err := parseCursor(q.After)
+	if err != nil {
+		return dedupe.ListPage{}, err
+	}
+	client, ok := s.client.(querier)
+	if !ok {
+		return dedupe.ListPage{}, fmt.Errorf("dynamo: list %q: %w: a %T has no Query", q.Scope, dedupe.ErrNoList, s.client)
+	}
+	var found []listed
+	for part := range listParts {
+		of, err := s.listPart(ctx, client, q, after, part)
+		if err != nil {
+			return dedupe.ListPage{}, err
+		}
+		found = append(found, of...)
+	}
+	slices.SortFunc(found, listed.compare)
+	page := dedupe.ListPage{}
+	if len(found) > q.Limit {
+		found = found[:q.Limit]
+		page.Next = found[q.Limit-1].cursor.String()
+	}
+	for _, l := range found {
+		page.Entries = append(page.Entries, l.entry)
+	}
+	return page, nil
+}
+
+// listed is an entry with its place in the list.
+type listed struct {
+	cursor cursor
+	entry  dedupe.ListEntry
+}
+
+// compare puts the entries that were written last first.
+func (l listed) compare(other listed) int { return other.cursor.compare(l.cursor) }
+
+// cursor is a place in a list. No two records have the same.
+type cursor struct {
+	at int64 // attention_at
+	id string
+}
+
+func (c cursor) compare(other cursor) int {
+	if c.at != other.at {
+		return int(min(max(c.at-other.at, -1), 1))
+	}
+	return strings.Compare(c.id, other.id)
+}
+
+func (c cursor) String() string { return strconv.FormatInt(c.at, 10) + "/" + c.id }
+
+// parseCursor reads where a page begins; the empty text is before the first one.
+func parseCursor(text string) (cursor, error) {
+	if text == "" {
+		return cursor{at: math.MaxInt64}, nil
+	}
+	at, id, ok := strings.Cut(text, "/")
+	n, err := strconv.ParseInt(at, 10, 64)
+	if !ok || err != nil {
+		return cursor{}, fmt.Errorf("dynamo: list: After %q: must be the Next of a page", text)
+	}
+	return cursor{n, id}, nil
+}
+
+// listPart returns the first entries of one partition, one more than fit on a page.
+func (s *Store) listPart(ctx context.Context, client querier, q dedupe.ListQuery, after cursor, part int) ([]listed, error) {
+	condition, err := expression.NewBuilder().WithKeyCondition(
+		expression.Key(AttrAttention).Equal(expression.Value(partKey(q.Scope, q.Status, part))).
+			And(expression.Key(AttrAttentionAt).LessThanEqual(expression.Value(after.at))),
+	).Build()
+	if err != nil {
+		return nil, fmt.Errorf("dynamo: list: %w", err)
+	}
+	in := &dynamodb.QueryInput{
+		TableName: &s.cfg.Table, IndexName: aws.String(IndexAttention), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(int32(q.Limit) + 1), //nolint:gosec // at most 1,000
+		KeyConditionExpression: condition.KeyCondition(), ExpressionAttributeNames: condition.Names(), ExpressionAttributeValues: condition.Values(),
+	}
+	var found []listed
+	for {
+		out, err := s.query(ctx, client, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range out.Items {
+			l := s.listedOf(it)
+			if l.entry.Status == q.Status && l.cursor.compare(after) < 0 {
+				found = append(found, l)
+			}
+		}
+		if in.ExclusiveStartKey = out.LastEvaluatedKey; len(in.ExclusiveStartKey) == 0 || len(found) > q.Limit {
+			return found, nil
+		}
+	}
+}
+
+// query makes one call. The request is always of the same form, so that what makes
+// it invalid is that the table lacks the index.
+func (s *Store) query(ctx context.Context, client querier, in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	out, err := client.Query(ctx, in)
+	switch {
+	case err == nil:
+		return out, nil
+	case kindOf(err) == kindInvalid:
+		return nil, fmt.Errorf("dynamo: table %q: %w: it needs the index %q: %w", s.cfg.Table, dedupe.ErrNoList, IndexAttention, err)
+	default:
+		return nil, classify("list", s.cfg.Table, err)
+	}
+}
+
+// listedOf reads an entry of the index.
+func (s *Store) listedOf(it item) listed {
+	number := func(name string) int64 {
+		n, _ := it[name].(*types.AttributeValueMemberN)
+		if n == nil {
+			return 0
+		}
+		v, _ := strconv.ParseInt(n.Value, 10, 64) // 0 for what no release has written
+		return v
+	}
+	return listed{
+		cursor: cursor{number(AttrAttentionAt), text(it[AttrID])},
+		entry: dedupe.ListEntry{
+			Name: text(it[AttrName]), Status: protocol.Status(text(it[AttrStatus])), Version: protocol.Version(number(AttrVersion)),
+			Attempts: int(number(AttrAttempts)), Error: text(it[AttrError]),
+		},
+	}
+}

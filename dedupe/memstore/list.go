@@ -1,0 +1,62 @@
+package memstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
+)
+
+// List implements [dedupe.Lister].
+func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, error) {
+	if err := cmp.Or(ctx.Err(), q.Validate()); err != nil {
+		return dedupe.ListPage{}, err
+	}
+	after := protocol.Record{Version: math.MaxInt64, ID: "\xff"}
+	if q.After != "" {
+		version, id, ok := strings.Cut(q.After, "/")
+		v, err := strconv.ParseInt(version, 10, 64)
+		if !ok || err != nil {
+			return dedupe.ListPage{}, fmt.Errorf("memstore: list: After %q: must be the Next of a page", q.After)
+		}
+		after = protocol.Record{Version: protocol.Version(v), ID: id}
+	}
+	found := s.listed(q, after)
+	page := dedupe.ListPage{}
+	if len(found) > q.Limit {
+		found = found[:q.Limit]
+		last := found[q.Limit-1]
+		page.Next = fmt.Sprintf("%d/%s", last.Version, last.ID)
+	}
+	for _, r := range found {
+		page.Entries = append(page.Entries, dedupe.ListEntry{
+			Name: r.Name, Status: r.Status, Version: r.Version, Attempts: r.Attempts, Error: r.Error,
+		})
+	}
+	return page, nil
+}
+
+// listed returns the records that q is about, from after on.
+func (s *Store) listed(q dedupe.ListQuery, after protocol.Record) []protocol.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []protocol.Record
+	for _, r := range s.records {
+		if r.Status == q.Status && strings.HasPrefix(r.ID, q.Scope+"#") && lastFirst(after, r) < 0 {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, lastFirst)
+	return found
+}
+
+// lastFirst puts the records that were written last first.
+func lastFirst(a, b protocol.Record) int {
+	return cmp.Or(cmp.Compare(b.Version, a.Version), strings.Compare(b.ID, a.ID))
+}
