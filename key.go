@@ -75,7 +75,7 @@ func keyOf(m Message, named names.Named) dedupe.Key {
 	_, deadLettered := m.Attribute(consumer.AttrReason)
 	return dedupe.Key{
 		Name: named.Name, Fingerprint: protocol.Fingerprint(named.Fingerprint), MessageID: m.ID,
-		RedriveOrder: deadLettered, LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,
+		Compared: named.Compared, RedriveOrder: deadLettered, LastDelivery: m.LastReceive, SeenBefore: m.ReceiveCount > 1,
 	}
 }
 

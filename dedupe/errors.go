@@ -68,15 +68,20 @@ type MismatchError struct {
 
 // Error implements error.
 func (e *MismatchError) Error() string {
-	what := "the body"
+	what := "the whole body, which is compared (setting fingerprint),"
 	if e.Differs != "" {
-		what = strconv.Quote(e.Differs) + " in it"
+		what = strconv.Quote(e.Differs) + " in the body, which is compared (setting fingerprint),"
 	}
 	by := ""
 	if e.MessageID != "" {
 		by = " by message " + e.MessageID
 	}
-	return fmt.Sprintf("%q was used before%s and %s differs (record is %s)", e.Name, by, what, e.Status)
+	way := "resolve NAME --retry"
+	if e.Status == protocol.Completed {
+		way = "forget NAME"
+	}
+	return fmt.Sprintf("%q was used before%s and %s differs (record is %s); to run it all the same: producer %s, then redrive",
+		e.Name, by, what, e.Status, way)
 }
 
 // Permanent reports true: no retry can cure it.

@@ -206,6 +206,10 @@ type Named struct {
 	Name        string      // passes [Check]
 	Fingerprint Fingerprint // of the payload; zero with [Off]
 
+	// Compared is the expression that Fingerprint was taken over; empty: the whole
+	// body.
+	Compared string
+
 	// What the work gets: the body and the attributes that the message has without
 	// its envelope, and what the envelope says, as HTTP headers. Without an
 	// envelope there are no headers.
@@ -244,7 +248,7 @@ func (x *Extractor) Extract(m Message) (Named, error) {
 	if bad == nil {
 		defer doc.release()
 	}
-	named := Named{Body: m.Body, Attributes: m.Attributes, Headers: headers}
+	named := Named{Compared: x.compared(), Body: m.Body, Attributes: m.Attributes, Headers: headers}
 	if bad == nil && x.ignores(doc) {
 		named.Ignored = IgnoredByExpression
 		return named, nil
@@ -272,6 +276,13 @@ func (x *Extractor) Extract(m Message) (Named, error) {
 		}
 	}
 	return named, err
+}
+
+func (x *Extractor) compared() string {
+	if x.fingerprint == nil {
+		return ""
+	}
+	return x.fingerprint.text
 }
 
 // ignores reports whether the document is no work.

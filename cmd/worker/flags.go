@@ -68,7 +68,8 @@ type queueConfig struct {
 	Unnamed     string        `default:"dead-letter" enum:"dead-letter,run,ignore" help:"What becomes of a message without a name: dead-lettered, run under its message id, or deleted and counted (${enum})."`
 	Ignore      string        `placeholder:"JMESPATH" help:"Messages that are no work: a JMESPath over the body that is true for them. They are deleted and counted."`
 	LongNames   string        `default:"refuse" enum:"refuse,hash" help:"What becomes of a name of more than 1,024 bytes: the message is dead-lettered, or the name's beginning and its SHA-256 are the name (${enum})."`
-	Fingerprint string        `help:"What of the body tells two messages of one name apart: a JMESPath, or 'off'. Default: the whole body."`
+	Fingerprint string        `help:"What of the body tells two messages of one name apart: a JMESPath, or 'off'. Default: the whole body, time stamps in it included."`
+	OnMismatch  string        `default:"dead-letter" enum:"dead-letter,suppress" help:"What becomes of a message whose name was used with another payload: dead-lettered, or taken for a duplicate, and nothing is compared (${enum})."`
 	Window      time.Duration `default:"720h" help:"How long a name is remembered after its last write."`
 	Lease       time.Duration `default:"30s" help:"How long a claim holds a name unless renewed."`
 	Skew        time.Duration `default:"2s" help:"By how much the clocks of the workers may differ."`

@@ -37,7 +37,7 @@ func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 			DrainTimeout: 25 * time.Second, WaitAtStart: 10 * time.Minute,
 		},
 		queueConfig: queueConfig{
-			Key: "name", LongNames: "refuse", Unwrap: "none", Unnamed: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
+			Key: "name", LongNames: "refuse", Unwrap: "none", Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
 			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, TargetTimeout: 30 * time.Second,
 		},
 	}
@@ -63,6 +63,7 @@ var contract = []struct{ flag, value, field string }{
 	{"long-names", "hash", "LongNames:hash"},
 	{"unwrap", "auto", "Unwrap:auto"},
 	{"unnamed", "run", "Unnamed:run"},
+	{"on-mismatch", "suppress", "OnMismatch:suppress"},
 	{"ignore", "Event=='s3:TestEvent'", "Ignore:Event=='s3:TestEvent'"},
 	{"fingerprint", "off", "Fingerprint:off"},
 	{"window", "48h", "Window:48h0m0s"},

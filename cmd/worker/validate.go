@@ -142,6 +142,9 @@ func (c queueSettings) partProblems() []error {
 	errs = append(errs, err)
 	_, err = consumer.New(nil, unused, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
 	errs = append(errs, err)
+	if c.OnMismatch == "suppress" && c.Fingerprint != "" && c.Fingerprint != names.Off {
+		errs = append(errs, fmt.Errorf("--fingerprint %q: --on-mismatch suppress compares nothing", c.Fingerprint))
+	}
 	_, err = names.New(c.keyConfig())
 	errs = append(errs, err)
 	for _, host := range c.AdminHosts {
@@ -253,6 +256,9 @@ func (c processConfig) storeConfig(log *slog.Logger) dynamo.Config {
 }
 
 func (c queueSettings) keyConfig() names.Config {
+	if c.OnMismatch == "suppress" {
+		c.Fingerprint = names.Off // a duplicate is known by its name alone
+	}
 	return names.Config{
 		Key: c.Key, Fingerprint: c.Fingerprint, LongNames: c.LongNames, Unwrap: c.Unwrap, Ignore: c.Ignore, Unnamed: c.Unnamed,
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // messageDocument documents the least that a message is.
@@ -82,7 +83,8 @@ type Unchanged struct {
 
 // getMessage answers GET /messages/{name} and GET /messages?name=.
 func (a *API) getMessage(c *exchange, name, ifNoneMatch string) (*response[*Record], error) {
-	if err := c.checkName(name); err != nil {
+	name, err := c.theName(a.cfg.Keys, name)
+	if err != nil {
 		return nil, err
 	}
 	r, err := a.record(c.Context(), name)
@@ -95,16 +97,17 @@ func (a *API) getMessage(c *exchange, name, ifNoneMatch string) (*response[*Reco
 	return c.found(r, ifNoneMatch), nil
 }
 
-// checkName checks the name that a request is about.
-func (c *exchange) checkName(name string) error {
+// theName returns the name that a request is about, as it is known.
+func (c *exchange) theName(keys *names.Extractor, name string) (string, error) {
 	if c.PathValue("name") == "" && len(c.URL.Query()["name"]) != 1 {
-		return badRequest("name", "must be in the path, or once in the query")
+		return "", badRequest("name", "must be in the path, or once in the query")
 	}
-	if err := protocol.CheckName(name); err != nil {
-		return badRequest("name", nameProblem(err))
+	name, err := keys.Normal(name)
+	if err != nil {
+		return "", badRequest("name", err.Error())
 	}
 	c.name = name
-	return nil
+	return name, nil
 }
 
 func noRecord(name string) error {

@@ -28,7 +28,8 @@ type Forcing struct {
 
 // deleteMessage answers DELETE /messages/{name}: the name counts as never seen.
 func (a *API) deleteMessage(c *exchange, name string, force bool) (*response[forgotten], error) {
-	if err := c.checkName(name); err != nil {
+	name, err := c.theName(a.cfg.Keys, name)
+	if err != nil {
 		return nil, err
 	}
 	op, err := a.operatorOn()
@@ -83,7 +84,8 @@ type resolveInput struct {
 // postResolve answers POST /messages/{name}/resolve: an operator's word on a
 // name that is stuck.
 func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], error) {
-	if err := c.checkName(in.Name); err != nil {
+	name, err := c.theName(a.cfg.Keys, in.Name)
+	if err != nil {
 		return nil, err
 	}
 	order := in.Body
@@ -97,14 +99,14 @@ func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], er
 	var r protocol.Record
 	switch {
 	case order.Outcome == "completed":
-		r, err = op.Resolve(c.Context(), in.Name, dedupe.Payload{Data: order.Result})
+		r, err = op.Resolve(c.Context(), name, dedupe.Payload{Data: order.Result})
 	case order.Result != nil:
 		return nil, badRequest("result", "a name that is tried again has none")
 	default:
-		r, err = op.Reopen(c.Context(), in.Name)
+		r, err = op.Reopen(c.Context(), name)
 	}
 	if err != nil {
-		return nil, verbProblem(in.Name, err)
+		return nil, verbProblem(name, err)
 	}
 	return c.found(r, ""), nil
 }

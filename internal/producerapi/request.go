@@ -12,7 +12,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/names"
 )
@@ -73,11 +72,13 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 	switch {
 	case isField && strings.HasPrefix(bad.Field, "@"):
 		return m, badRequest(headerKey, "is missing: the name is not taken from the body here ("+bad.Field+")")
+	case isField && bad.Field == names.NameAttribute: // as which the key is sent
+		return m, badRequest("name", bad.Problem)
 	case isField:
 		return m, badRequest(bad.Field, strings.TrimPrefix(bad.Problem, "name "))
 	case err != nil:
 		return m, badRequest("body", err.Error())
-	case s.hasKey && named.Name != s.key:
+	case s.hasKey && named.Name != normal(keys, s.key):
 		return m, badRequest(headerKey, fmt.Sprintf("%q is not the name in the body, %q", s.key, named.Name))
 	}
 	name, fingerprint := named.Name, protocol.Fingerprint(named.Fingerprint)
@@ -99,10 +100,12 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 	return m, nil
 }
 
-// nameProblem is what [protocol.CheckName] says, for a detail that begins with
-// the field already.
-func nameProblem(err error) string {
-	return strings.TrimPrefix(err.Error(), dedupe.ErrBadName.Error()+": name ")
+// normal is the name under which a message with the given name is known.
+func normal(keys *names.Extractor, name string) string {
+	if known, err := keys.Normal(name); err == nil {
+		return known
+	}
+	return name
 }
 
 // attributes are the message attributes that say the name: the Idempotency-Key's.
