@@ -16,6 +16,7 @@ type handled struct {
 	lost     bool  // the handler was cancelled because its lease was lost
 	stop     error // of the caller's context when the handler returned; nil: not ended
 	notBegun bool  // the handler was not called
+	refused  bool  // it succeeded, and the store refuses its effects: access denied, no such table
 }
 
 // ending is how a failed attempt is recorded and reported.
@@ -30,6 +31,7 @@ type ending struct {
 
 // judge decides what a handler's error means for the record. First match wins:
 //
+//   - the store refuses the effects: released, not counted (under Hold: UNKNOWN)
 //   - the lease was lost: a failure (under Hold: UNKNOWN)
 //   - [failure.Permanent]: rejected
 //   - [failure.Down], [failure.Unavailable], [failure.Deferred]: released, not counted
@@ -48,6 +50,10 @@ func judge(h handled, lastDelivery, hold bool) ending {
 	rest := stillRunning(h.err)
 	uncertain := h.lost || h.stop != nil || rest > 0 || panicked(h.err) || failure.Is(h.err, failure.OutcomeUnknown.OutcomeUnknown)
 	switch {
+	case h.refused && hold:
+		end.kind = protocol.FailUnknown
+	case h.refused:
+		end.release, end.down = true, true
 	case !h.lost && failure.Is(h.err, failure.Permanent.Permanent):
 		end.kind = protocol.FailPermanent
 	case !h.lost && uncounted(h.err):

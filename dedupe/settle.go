@@ -25,7 +25,8 @@ func (e *engine) settle(ctx context.Context, a *attempt, out output, h handled) 
 		rec, verdict, werr := e.write(ctx, a, "complete", writes, func(now time.Time) protocol.Event {
 			return protocol.Complete{Now: now, Owner: a.owner, Terms: e.terms, Result: out.data, ResultType: out.mediaType}
 		})
-		if _, failed := errors.AsType[*EffectError](werr); !failed {
+		_, failed := errors.AsType[*EffectError](werr)
+		if h.refused = len(writes) > 0 && errors.Is(werr, ErrUnavailable); !failed && !h.refused {
 			outcome, res = e.ended(a, rec, verdict, werr)
 			return rec, res
 		}
@@ -158,6 +159,9 @@ func (e *engine) send(s *settling, a *attempt, op string, next protocol.Record, 
 		}
 		e.hooks.StoreFailed(a.Attempt, op, err)
 		ctx = s.failed()
+		if len(writes) > 0 && errors.Is(err, ErrUnavailable) {
+			ctx = s.caller // refused, which no retry cures: the settling time is for the release
+		}
 		if backoff.Sleep(ctx, min(pauseOf(ctx, try), s.untilRenewal(a))) != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package dedupe_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"sync"
 	"testing"
@@ -207,4 +208,60 @@ func TestACommitThatArrivesAfterARenewalIsVoid(t *testing.T) {
 			t.Errorf("%d renewals, counter %v", store.renewed, b.store.Value("count"))
 		}
 	})
+}
+
+// A store that refuses the effects, and takes the record, costs no attempt: the
+// operator who deploys the missing permission restarts the worker a few times.
+func TestRefusedEffectsDoNotCount(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hold, all bool
+		status    protocol.Status
+		attempts  int
+	}{
+		"effects":           {false, false, protocol.Retrying, 0},
+		"effects, hold":     {true, false, protocol.Unknown, 1},
+		"the record, too":   {false, true, protocol.InProgress, 1}, // nothing can be written: it lapses, and counts
+		"the record, hold ": {true, true, protocol.InProgress, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				b.cfg.Hold = tc.hold
+				begun := false
+				b.store.before = func(next protocol.Record) error {
+					if next.Status == protocol.Completed || begun && tc.all {
+						return fmt.Errorf("%w: AccessDeniedException", dedupe.ErrUnavailable)
+					}
+					return nil
+				}
+				runs := 7
+				if tc.hold || tc.all {
+					runs = 1
+				}
+				for range runs { // each a deploy
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					_, err := b.guard(t).Do(ctx, key, func(ctx context.Context) (string, error) {
+						begun = true
+						return "ok", memstore.Add(ctx, count)
+					})
+					if took := b.cfg.WithDefaults().Settle; time.Since(start(ctx)) > time.Minute+took {
+						t.Errorf("ends later than %s after its caller", took)
+					}
+					cancel()
+					if !errors.Is(err, dedupe.ErrUnavailable) && !tc.hold {
+						t.Errorf("got %v", err)
+					}
+				}
+				if r := b.record(t); r.Status != tc.status || r.Attempts != tc.attempts || b.store.Value("count") != nil {
+					t.Errorf("%s after %d attempts, counter %v", r.Status, r.Attempts, b.store.Value("count"))
+				}
+			})
+		})
+	}
+}
+
+// start is when a context with a minute's time was made.
+func start(ctx context.Context) time.Time {
+	end, _ := ctx.Deadline()
+	return end.Add(-time.Minute)
 }
