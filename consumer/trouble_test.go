@@ -126,8 +126,8 @@ func TestReceiveBacksOff(t *testing.T) {
 				p.send(numbered(30)...)
 				broken.Store(false)
 				time.Sleep(30 * time.Second)
-				if _, hidden := p.depths(p.queueURL); hidden > most {
-					t.Errorf("%d messages received while %s, want at most %d", hidden, how, most)
+				if visible, _ := p.depths(p.queueURL); visible < 30-most {
+					t.Errorf("%d messages of 30 received while %s, want at most %d", 30-visible, how, most)
 				}
 				p.consumer.Abort()
 				p.finishClean()
