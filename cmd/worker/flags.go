@@ -80,6 +80,8 @@ type queueConfig struct {
 	Concurrency int           `default:"50" help:"Messages handled at a time."`
 	Rate        float64       `default:"0" help:"Messages started a second at most; 0 means no limit."`
 
+	MaxWaitingBytes int `default:"67108864" help:"Bytes of message bodies that may wait in the worker without being handled: held in an outage, refused, parked, or behind others of their FIFO group. At least 1048576."`
+
 	TargetURL         string        `name:"target-url" help:"HTTP target to POST each message to (http, https, h2c or unix:///socket). Without it the built-in handler logs the message."`
 	TargetTimeout     time.Duration `default:"30s" help:"How long the target may take for one message, at most 11h. What takes longer than --drain-timeout is cut short by a stop."`
 	TargetHealth      string        `help:"Path at the target that has to answer 2xx before anything is received, such as /healthz. Default: none."`

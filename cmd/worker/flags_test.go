@@ -71,6 +71,7 @@ var contract = []struct{ flag, value, field string }{
 	{"visibility", "90s", "Visibility:1m30s"},
 	{"concurrency", "7", "Concurrency:7"},
 	{"rate", "2.5", "Rate:2.5"},
+	{"max-waiting-bytes", "2097152", "MaxWaitingBytes:2097152"},
 	{"max-attempts", "9", "MaxAttempts:9"},
 	{"drain-timeout", "11s", "DrainTimeout:11s"},
 	{"on-unknown", "hold", "OnUnknown:hold"},

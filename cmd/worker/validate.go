@@ -238,7 +238,7 @@ func (c queueSettings) guardConfig(scope string, log *slog.Logger) dedupe.Config
 func (c queueSettings) poolConfig(back backend, log *slog.Logger) consumer.Config {
 	cfg := consumer.Config{
 		QueueURL: back.queueURL, DLQURL: back.dlqURL,
-		Concurrency: c.Concurrency, Visibility: c.Visibility, Rate: c.Rate,
+		Concurrency: c.Concurrency, Visibility: c.Visibility, Rate: c.Rate, MaxWaitingBytes: c.MaxWaitingBytes,
 		DrainTimeout: c.DrainTimeout, Logger: log,
 	}
 	if c.Local {
