@@ -12,8 +12,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -71,6 +74,9 @@ func (f queueFlags) api(ctx context.Context, create bool, settings producerapi.C
 	if err != nil {
 		return nil, err
 	}
+	if settings.Embedded {
+		cfg.Retryer = patient
+	}
 	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
 	if create {
 		if f.QueueURL, f.DLQURL, err = f.create(ctx, cfg, queue, table); err != nil {
@@ -99,6 +105,19 @@ func (f queueFlags) api(ctx context.Context, create bool, settings producerapi.C
 	return producerapi.New(settings)
 }
 
+// patient returns the SDK's own retryer, but for an address where nothing listens:
+// whoever runs the command should know that at once.
+func patient() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				return aws.FalseTernary
+			}
+			return aws.UnknownTernary
+		})}, o.Retryables...)
+	})
+}
+
 // create makes what is missing on a local server.
 func (f queueFlags) create(
 	ctx context.Context, cfg aws.Config, queue *sqs.Client, table *dynamodb.Client,
@@ -119,6 +138,8 @@ type backendFlags struct {
 	URL       string   `placeholder:"URL" help:"Producer API to talk to. Default: ${default_url}, when no --queue-url is set."`
 	AuthToken []string `placeholder:"TOKEN" help:"Bearer token of the API; the first one counts. Better set by SQSONCE_AUTH_TOKEN."`
 	JSON      bool     `name:"json" help:"Print JSON."`
+	// CallTimeout bounds each call of the API, beside what a call asks it to wait.
+	CallTimeout time.Duration `name:"timeout" env:"-" default:"30s" help:"How long one call may take, beside --wait."`
 	queueFlags
 }
 
@@ -130,6 +151,9 @@ func (f backendFlags) check(bad *problems) {
 		}
 	case f.QueueURL != "" && f.Table == "":
 		bad.add("--table (SQSONCE_TABLE) is missing: --queue-url needs it")
+	}
+	if f.CallTimeout <= 0 {
+		bad.add("--timeout %s: must be positive", f.CallTimeout)
 	}
 	checkTokens(bad, f.AuthToken)
 	f.queueFlags.check(bad)
@@ -149,17 +173,17 @@ func (f backendFlags) connect(ctx context.Context) (*client, error) {
 		}
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 256
-		return &client{base: base, http: &http.Client{Transport: transport}, token: token, close: transport.CloseIdleConnections}, nil
+		return &client{base: base, http: &http.Client{Transport: transport}, token: token, timeout: f.CallTimeout, close: transport.CloseIdleConnections}, nil
 	}
 	token := rand.Text()
 	api, err := f.api(ctx, false, producerapi.Config{
-		AuthTokens: []string{token}, Logger: slog.New(slog.DiscardHandler),
+		AuthTokens: []string{token}, Embedded: true, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
 	}
 	base := &url.URL{Scheme: "http", Host: "in-process"}
-	return &client{base: base, http: &http.Client{Transport: inProcess{api}}, token: token, close: api.Close}, nil
+	return &client{base: base, http: &http.Client{Transport: inProcess{api}}, token: token, timeout: f.CallTimeout, close: api.Close}, nil
 }
 
 // inProcess answers requests by a handler, without a network.

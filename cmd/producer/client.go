@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,22 +20,28 @@ import (
 
 // client speaks to the HTTP API.
 type client struct {
-	base  *url.URL
-	http  *http.Client
-	token string
-	close func()
+	base    *url.URL
+	http    *http.Client
+	token   string
+	timeout time.Duration // of a call, beside what it asks the API to wait
+	close   func()
 }
 
-// apiError is an answer other than the one hoped for.
+// apiError is an error response.
 type apiError struct {
 	status     int
 	detail     string
+	field      string        // what it is about; empty: not a field, or not a problem of the API's
+	from       string        // the address, where the API itself has not answered; empty: it has
 	names      []string      // that it is about; may be empty
 	retryAfter time.Duration // zero: not said
 }
 
 // Error implements error.
 func (e *apiError) Error() string {
+	if e.from != "" {
+		return fmt.Sprintf("%d %s from %s, where no producer API answers: %s", e.status, http.StatusText(e.status), e.from, orDash(e.detail))
+	}
 	return fmt.Sprintf("%d %s: %s", e.status, http.StatusText(e.status), e.detail)
 }
 
@@ -50,7 +57,8 @@ func statusOf(err error) int {
 type request struct {
 	method, path string
 	header       http.Header
-	body         []byte // nil: none
+	body         []byte        // nil: none
+	wait         time.Duration // what it asks the API to wait
 }
 
 // response is its answer, read to the end.
@@ -60,12 +68,18 @@ type response struct {
 	body   []byte
 }
 
+// errNoAnswer is the end of a call's time.
+var errNoAnswer = errors.New("no answer in time")
+
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 64 << 20
 
 // do makes a call. A status of 400 and more is an *[apiError].
 func (c *client) do(ctx context.Context, r request) (response, error) {
 	target := strings.TrimSuffix(c.base.String(), "/") + r.path
+	bound := c.timeout + r.wait
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, errNoAnswer)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, r.method, target, bytes.NewReader(r.body))
 	if err != nil {
 		return response{}, fmt.Errorf("call %s: %w", target, err)
@@ -85,11 +99,17 @@ func (c *client) do(ctx context.Context, r request) (response, error) {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return response{}, fmt.Errorf("nothing listens at %s: start it (worker --local, or producer serve), or say where it is with --url, or work on the queue itself with --queue-url and --table", c.base)
 	}
+	if errors.Is(context.Cause(ctx), errNoAnswer) {
+		return response{}, fmt.Errorf("%s %s: no answer within %s (--timeout)", r.method, target, bound)
+	}
 	if err != nil {
 		return response{}, fmt.Errorf("call the API: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if errors.Is(context.Cause(ctx), errNoAnswer) {
+		return response{}, fmt.Errorf("%s %s: the answer did not come to its end within %s (--timeout)", r.method, target, bound)
+	}
 	if err != nil {
 		return response{}, fmt.Errorf("read the answer of %s %s: %w", r.method, target, err)
 	}
@@ -106,14 +126,16 @@ func problemOf(resp *http.Response, body []byte) error {
 		e.retryAfter = time.Duration(n) * time.Second
 	}
 	var p struct {
-		Detail string
-		Names  []string
+		Detail, Field string
+		Names         []string
 	}
-	if json.Unmarshal(body, &p) == nil && p.Detail != "" {
-		e.detail, e.names = p.Detail, p.Names
-	} else {
-		e.detail = strings.TrimSpace(string(body[:min(len(body), 200)]))
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // none is not the one that is wanted
+	if media == "application/problem+json" && json.Unmarshal(body, &p) == nil && p.Detail != "" {
+		e.detail, e.field, e.names = p.Detail, p.Field, p.Names
+		return e
 	}
+	e.from = resp.Request.URL.Redacted()
+	e.detail = strings.ToValidUTF8(strings.TrimSpace(string(body[:min(len(body), 200)])), "?")
 	return e
 }
 
@@ -125,14 +147,14 @@ func messagePath(name string) string {
 // record reads a name's record; found is false when there is none.
 func (c *client) record(ctx context.Context, name string) (r producerapi.Record, found bool, err error) {
 	resp, err := c.do(ctx, request{method: http.MethodGet, path: messagePath(name)})
-	if statusOf(err) == http.StatusNotFound {
+	if e, ok := errors.AsType[*apiError](err); ok && e.status == http.StatusNotFound && e.field == "name" {
 		return r, false, nil
 	}
 	if err != nil {
 		return r, false, err
 	}
-	if err := json.Unmarshal(resp.body, &r); err != nil {
-		return r, false, fmt.Errorf("record of %q: %w", name, err)
+	if err := json.Unmarshal(resp.body, &r); err != nil || r.Name != name {
+		return r, false, fmt.Errorf("record of %q: %s answered with something else", name, c.base.Redacted())
 	}
 	return r, true, nil
 }
@@ -151,7 +173,12 @@ func (c *client) depth(ctx context.Context) (d producerapi.Depth, err error) {
 
 // call sends v, if not nil, as JSON, and reads the answer into out.
 func (c *client) call(ctx context.Context, method, path string, v, out any) error {
-	r := request{method: method, path: path}
+	return c.callFor(ctx, 0, method, path, v, out)
+}
+
+// callFor is call for something that the API may take wait longer for.
+func (c *client) callFor(ctx context.Context, wait time.Duration, method, path string, v, out any) error {
+	r := request{method: method, path: path, wait: wait}
 	if v != nil {
 		b, err := json.Marshal(v)
 		if err != nil {

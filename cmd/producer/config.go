@@ -31,13 +31,17 @@ type cli struct {
 }
 
 // Exit codes beyond those of [awsenv.Exit], which are 0, 1 and 2.
-const exitRepeated = 3
+const (
+	exitRepeated = 3 // a name was attempted again after it was completed
+	exitNotFinal = 4 // a name has no final status (in time)
+	exitRejected = 5 // a name is REJECTED or UNKNOWN
+)
 
 const description = `Puts named messages on an SQS queue and says what became of them.
 
 Commands other than serve talk to a running API (--url), or do its work themselves (--queue-url and --table). Every flag can be set by the environment: --queue-url is SQSONCE_QUEUE_URL.
 
-Exit codes: 0 done, 1 failed, 2 bad usage or settings, 3 (replay) a name was attempted again after it was completed.`
+Exit codes: 0 done, 1 failed, 2 bad usage or settings, 3 a name was attempted again after it was completed, 4 a name is not final (in time), 5 a name is REJECTED or UNKNOWN.`
 
 // helpShown is what parse panics with when help or the version was printed.
 type helpShown int

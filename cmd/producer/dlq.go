@@ -26,6 +26,9 @@ type dlqCmd struct {
 // maxListed is how many messages the API lists at a time.
 const maxListed = 1000
 
+// lookTime is what the API may take to receive, and to move, as many messages.
+const lookTime = 90 * time.Second
+
 // dlqLsCmd is "producer dlq ls".
 type dlqLsCmd struct {
 	Limit int `default:"100" help:"Messages to look at, at most 1000."`
@@ -58,6 +61,7 @@ func (s *dlqLsCmd) run(ctx context.Context, io stdio) error {
 		_, _ = fmt.Fprintln(io.out, "the dead-letter queue is empty")
 		return nil
 	}
+	// 24 + 12 + 11 + 6 + 11 + 8 + 16, and two blanks between each: 100 columns.
 	rows := [][]string{{"NAME", "REASON", "RECORD", "COPIES", "SENT", "MESSAGE", "ERROR"}}
 	copies := make(map[string]int)
 	for _, m := range found.Messages {
@@ -70,7 +74,8 @@ func (s *dlqLsCmd) run(ctx context.Context, io stdio) error {
 		}
 		listed[m.OriginalID] = true
 		rows = append(rows, []string{
-			orDash(m.Name), reason(m), standing(m), strconv.Itoa(copies[m.OriginalID]), moment(m.SentAt), m.MessageID, shorten(lastError(m), 60),
+			shorten(orDash(m.Name), 24), shorten(reason(m), 12), shorten(recordStatus(m), 11), strconv.Itoa(copies[m.OriginalID]),
+			day(m.SentAt), m.MessageID[:min(len(m.MessageID), 8)], shorten(lastError(m), 16),
 		})
 	}
 	table(io.out, rows)
@@ -88,7 +93,7 @@ func (c *client) deadLetters(ctx context.Context, limit int, bodies bool) (found
 	if bodies {
 		q.Set("body", "true")
 	}
-	return found, c.call(ctx, http.MethodGet, "/dlq?"+q.Encode(), nil, &found)
+	return found, c.callFor(ctx, lookTime, http.MethodGet, "/dlq?"+q.Encode(), nil, &found)
 }
 
 // reason is why a message is there.
@@ -108,6 +113,14 @@ func standing(m producerapi.DeadLetter) string {
 	return fmt.Sprintf("%s, %s", m.Record.Status, plural(m.Record.Attempts, "attempt"))
 }
 
+// recordStatus is the status of a message's name.
+func recordStatus(m producerapi.DeadLetter) string {
+	if m.Record == nil {
+		return "none"
+	}
+	return string(m.Record.Status)
+}
+
 func lastError(m producerapi.DeadLetter) string {
 	if m.Error == "" && m.Record != nil {
 		return m.Record.Error
@@ -122,17 +135,9 @@ func orDash(s string) string {
 	return s
 }
 
-func shorten(s string, n int) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
-}
-
 // dlqShowCmd is "producer dlq show".
 type dlqShowCmd struct {
-	Which string `arg:"" help:"A name, a message id, or the id of the message that was copied."`
+	Which string `arg:"" help:"A name, a message id (or its first 8 characters), or the id of the message that was copied."`
 	backendFlags
 }
 
@@ -154,7 +159,7 @@ func (s *dlqShowCmd) run(ctx context.Context, io stdio) error {
 	}
 	shown := []producerapi.DeadLetter{}
 	for _, m := range found.Messages {
-		if s.Which == m.Name || s.Which == m.MessageID || s.Which == m.OriginalID {
+		if s.Which == m.Name || s.Which == m.MessageID || s.Which == m.OriginalID || len(s.Which) == 8 && strings.HasPrefix(m.MessageID, s.Which) {
 			shown = append(shown, m)
 		}
 	}
@@ -180,11 +185,11 @@ func (s *dlqShowCmd) run(ctx context.Context, io stdio) error {
 
 // dlqRedriveCmd is "producer dlq redrive".
 type dlqRedriveCmd struct {
-	Name          string `help:"Only messages of this name, one by one."`
-	Reason        string `help:"Only messages dead-lettered for this reason, one by one."`
-	ReopenUnknown bool   `help:"Run names recorded as UNKNOWN again too, although nobody knows whether their work was done."`
-	Rate          int    `default:"0" help:"Messages a second, up to 500 (not one by one); 0: as SQS likes."`
-	OneByOne      bool   `help:"Send and delete each message, instead of a task of SQS."`
+	Name          string `env:"-" help:"Only messages of this name, one by one."`
+	Reason        string `env:"-" help:"Only messages dead-lettered for this reason, one by one."`
+	ReopenUnknown bool   `env:"-" help:"Run names recorded as UNKNOWN again too, although nobody knows whether their work was done."`
+	Rate          int    `env:"-" default:"0" help:"Messages a second, up to 500 (not one by one); 0: as SQS likes."`
+	OneByOne      bool   `env:"-" help:"Send and delete each message, instead of a task of SQS."`
 	backendFlags
 }
 
@@ -215,7 +220,7 @@ func (s *dlqRedriveCmd) run(ctx context.Context, io stdio) error {
 	bar := progress(io.err, -1, "redriving")
 	var total, last producerapi.Redrive
 	for {
-		if err := c.call(ctx, http.MethodPost, "/dlq/redrive", order, &last); err != nil {
+		if err := c.callFor(ctx, lookTime, http.MethodPost, "/dlq/redrive", order, &last); err != nil {
 			_ = bar.Finish()
 			return s.explain(io, err)
 		}
@@ -276,7 +281,7 @@ func (s *dlqRedriveCmd) print(io stdio, r producerapi.Redrive) error {
 
 // dlqPurgeCmd is "producer dlq purge".
 type dlqPurgeCmd struct {
-	Yes bool `short:"y" help:"Do not ask."`
+	Yes bool `short:"y" env:"-" help:"Do not ask."`
 	backendFlags
 }
 

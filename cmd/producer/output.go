@@ -23,6 +23,7 @@ func isTerminal(w any) bool {
 // progress is a bar on a terminal, and nothing elsewhere. A total of -1 is not
 // known.
 func progress(w io.Writer, total int64, what string) *progressbar.ProgressBar {
+	w = raw(w)
 	return progressbar.NewOptions64(total,
 		progressbar.OptionSetVisibility(isTerminal(w)),
 		// A spinner that turns by itself is a goroutine of the library that races
@@ -52,7 +53,7 @@ func table(w io.Writer, rows [][]string) {
 			if i > 0 {
 				_, _ = io.WriteString(tw, "\t")
 			}
-			_, _ = io.WriteString(tw, cell)
+			_, _ = io.WriteString(tw, printable(cell))
 		}
 		_, _ = io.WriteString(tw, "\n")
 	}

@@ -18,15 +18,15 @@ import (
 
 // replayCmd is "producer replay".
 type replayCmd struct {
-	Name          string        `required:"" placeholder:"NAME" help:"Name to send; with --distinct the beginning of each."`
+	Name          string        `required:"" env:"-" placeholder:"NAME" help:"Name to send; with --distinct the beginning of each."`
 	Count         int           `default:"100" help:"Messages to send."`
-	Concurrency   int           `default:"20" help:"Requests under way at a time."`
+	Concurrency   int           `env:"-" default:"20" help:"Requests under way at a time."`
 	Distinct      int           `default:"1" help:"Different names among the messages: NAME-0, NAME-1, and so on."`
 	PermuteKeys   bool          `xor:"mode" help:"Write the body's keys in another order each time: still duplicates."`
 	DifferentBody bool          `xor:"mode" help:"Send another body each time: all but the first of a name are mismatches, to be dead-lettered."`
-	Rate          float64       `default:"0" help:"Messages a second at most; 0 means no limit."`
+	Rate          float64       `env:"-" default:"0" help:"Messages a second at most; 0 means no limit."`
 	Spread        time.Duration `help:"Spread the messages evenly over this time."`
-	Timeout       time.Duration `default:"2m" help:"How long to wait for the names to settle, after the last message was sent."`
+	Settle        time.Duration `env:"-" default:"2m" help:"How long to wait for the names to settle, after the last message was sent."`
 	backendFlags
 }
 
@@ -52,8 +52,8 @@ func (s *replayCmd) check() error {
 	if s.Spread < 0 || s.Spread > 0 && s.Rate > 0 {
 		bad.add("--spread %s: must not be negative, and not be given together with --rate", s.Spread)
 	}
-	if s.Timeout <= 0 {
-		bad.add("--timeout %s: must be positive", s.Timeout)
+	if s.Settle <= 0 {
+		bad.add("--settle %s: must be positive", s.Settle)
 	}
 	s.backendFlags.check(&bad)
 	return bad.err()
@@ -221,7 +221,7 @@ const (
 func (s *replayCmd) settle(ctx context.Context, c *client, seen *ledger, io stdio) (drained bool, err error) {
 	bar := progress(io.err, int64(s.Distinct), "settling")
 	defer func() { _ = bar.Finish() }()
-	deadline := time.Now().Add(s.Timeout)
+	deadline := time.Now().Add(s.Settle)
 	every, empty := settleEvery, 0
 	for {
 		if err := seen.lookUnsettled(ctx, c, s.Concurrency); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -96,8 +95,11 @@ func TestReplayFailsWhenAMessageIsNotAccepted(t *testing.T) {
 		"1 names were attempted again after they were completed":         {Failures: map[string]int{"503": 1}, Again: map[string]string{"a": "?"}},
 	} {
 		want := 1
-		if len(r.Again) > 0 {
+		switch {
+		case len(r.Again) > 0:
 			want = exitRepeated
+		case len(r.Failures) == 0:
+			want = exitNotFinal
 		}
 		if err := r.verdict(); exitCode(err) != want || err.Error() != text {
 			t.Errorf("verdict is %v with code %d, want %q with code %d", err, exitCode(err), text, want)
@@ -108,7 +110,7 @@ func TestReplayFailsWhenAMessageIsNotAccepted(t *testing.T) {
 func TestReplayOfANameThatIsNotSettledFails(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
-	got := r.do("replay", "--name", "x", "--count", "3", "--timeout", "50ms").want(1)
+	got := r.do("replay", "--name", "x", "--count", "3", "--settle", "50ms").want(exitNotFinal)
 	got.says("1 names are not settled", `not settled: "x"`, "suppressed  ?", "waiting     3")
 }
 
@@ -117,7 +119,7 @@ func TestReplayOfARejectedNameCountsItAsNotHandled(t *testing.T) {
 	r := localRig(t)
 	r.fail = func(string) error { return errBad }
 	r.work(1)
-	got := decode[report](r.do("replay", "--json", "--name", "x", "--count", "5").want(0))
+	got := decode[report](r.do("replay", "--json", "--name", "x", "--count", "5").want(exitRejected))
 	if got.Handled != 0 || got.Rejected != 1 {
 		t.Errorf("report is %+v", got)
 	}
@@ -155,7 +157,7 @@ func TestReplayNoticesAnAttemptAfterCompletion(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			url := changing(t, later)
-			got := producer(t, "", "replay", "--url", url, "--name", "x", "--count", "2", "--timeout", "1ms").want(exitRepeated)
+			got := producer(t, "", "replay", "--url", url, "--name", "x", "--count", "2", "--settle", "1ms").want(exitRepeated)
 			got.says("attempted again after they were completed", `attempted again: "x"`)
 		})
 	}
@@ -168,11 +170,10 @@ func TestReplayWithoutAnyAcceptedMessageSaysWhy(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			w.Header().Set("Retry-After", "2")
-			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = fmt.Fprint(w, `{"detail":"SQS is gone"}`)
+			answerProblem(w, http.StatusServiceUnavailable, "", "SQS is gone")
 			return
 		}
-		w.WriteHeader(http.StatusNotFound)
+		answerProblem(w, http.StatusNotFound, "name", "nothing is known of it")
 	}))
 	defer server.Close()
 	producer(t, "", "replay", "--url", server.URL, "--name", "x").want(1).says("no message was accepted", "SQS is gone")

@@ -169,8 +169,8 @@ func (l *ledger) report(accepted int, failures map[string]int, drained bool, dep
 	return r
 }
 
-// verdict is nil when every message was accepted, every name is settled, and
-// none was attempted after it was completed.
+// verdict is nil when every message was accepted, every name is COMPLETED, and
+// none was attempted after that.
 func (r report) verdict() error {
 	if len(r.Again) > 0 {
 		return &exitError{code: exitRepeated, text: fmt.Sprintf("%d names were attempted again after they were completed", len(r.Again))}
@@ -186,10 +186,17 @@ func (r report) verdict() error {
 	if len(r.Unsettled) > 0 {
 		failed = append(failed, fmt.Sprintf("%d names are not settled", len(r.Unsettled)))
 	}
-	if len(failed) > 0 {
-		return &exitError{code: 1, text: strings.Join(failed, ", and ")}
+	text := strings.Join(failed, ", and ")
+	switch {
+	case refused > 0:
+		return &exitError{code: 1, text: text}
+	case len(failed) > 0:
+		return &exitError{code: exitNotFinal, text: text}
+	case r.Rejected > 0:
+		return &exitError{code: exitRejected, text: plural(r.Rejected, "name") + " failed for good"}
+	default:
+		return nil
 	}
-	return nil
 }
 
 // shownNames bounds the names printed of a kind.

@@ -14,9 +14,9 @@ import (
 // resolveCmd is "producer resolve".
 type resolveCmd struct {
 	Name      string `arg:"" help:"The name."`
-	Completed bool   `xor:"outcome" help:"The work of a name recorded as UNKNOWN was done: record it as COMPLETED."`
-	Retry     bool   `xor:"outcome" help:"Let a name recorded as UNKNOWN or REJECTED run again. Its message has to come back too: producer dlq redrive --name NAME."`
-	Result    string `placeholder:"JSON" help:"Result of the work (with --completed)."`
+	Completed bool   `xor:"outcome" env:"-" help:"The work of a name recorded as UNKNOWN was done: record it as COMPLETED."`
+	Retry     bool   `xor:"outcome" env:"-" help:"Let a name recorded as UNKNOWN or REJECTED run again. Its message has to come back too: producer dlq redrive --name NAME."`
+	Result    string `env:"-" placeholder:"JSON" help:"Result of the work (with --completed)."`
 	backendFlags
 }
 
@@ -69,7 +69,7 @@ func (s *resolveCmd) run(ctx context.Context, io stdio) error {
 // forgetCmd is "producer forget".
 type forgetCmd struct {
 	Name   string `arg:"" help:"The name."`
-	Force  bool   `help:"Forget it although it is being handled: its attempt is cancelled, and what it did is not recorded."`
+	Force  bool   `env:"-" help:"Forget it although it is being handled: its attempt is cancelled, and what it did is not recorded."`
 	NoWait bool   `help:"Do not wait until workers have forgotten it too: until then a message of this name may be taken for a duplicate."`
 	backendFlags
 }
@@ -87,6 +87,11 @@ func (s *forgetCmd) run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer c.close()
+	if _, found, err := c.record(ctx, s.Name); err != nil {
+		return err
+	} else if !found {
+		return &exitError{code: 1, text: fmt.Sprintf("nothing is known of %q: there is nothing to forget", s.Name)}
+	}
 	path := messagePath(s.Name)
 	if s.Force {
 		path += "?force=true"

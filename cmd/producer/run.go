@@ -24,6 +24,7 @@ type command interface {
 
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string, io stdio, signals <-chan os.Signal) int {
+	io.out, io.err = &cleanWriter{w: io.out}, &cleanWriter{w: io.err}
 	command, err := parse(args, io.out, io.err)
 	if err == nil && command != nil {
 		err = runUntil(ctx, command, io, signals)

@@ -66,16 +66,8 @@ func (s *sendCmd) run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
-	if s.JSON {
-		return printJSON(io.out, json.RawMessage(resp.body))
-	}
 	if resp.status == http.StatusOK {
-		var record producerapi.Record
-		if err := json.Unmarshal(resp.body, &record); err != nil {
-			return fmt.Errorf("outcome: %w", err)
-		}
-		table(io.out, describe(record))
-		return nil
+		return s.printOutcome(io, resp.body)
 	}
 	var queued struct {
 		Name      string
@@ -84,8 +76,31 @@ func (s *sendCmd) run(ctx context.Context, io stdio) error {
 	if err := json.Unmarshal(resp.body, &queued); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
-	_, _ = fmt.Fprintf(io.out, "queued %q as message %s\n", queued.Name, queued.MessageID)
-	return nil
+	if s.JSON {
+		err = printJSON(io.out, json.RawMessage(resp.body))
+	} else {
+		_, _ = fmt.Fprintf(io.out, "queued %q as message %s\n", queued.Name, queued.MessageID)
+	}
+	if err == nil && s.Wait > 0 {
+		err = &exitError{code: exitNotFinal, text: fmt.Sprintf("%q is not final after %s", queued.Name, s.Wait)}
+	}
+	return err
+}
+
+// printOutcome prints the outcome that the message has had.
+func (s *sendCmd) printOutcome(io stdio, body []byte) error {
+	var record producerapi.Record
+	if err := json.Unmarshal(body, &record); err != nil {
+		return fmt.Errorf("outcome: %w", err)
+	}
+	if s.JSON {
+		if err := printJSON(io.out, json.RawMessage(body)); err != nil {
+			return err
+		}
+	} else {
+		table(io.out, describe(record))
+	}
+	return outcome(record)
 }
 
 // request is that of one message.
@@ -102,6 +117,7 @@ func (s *sendCmd) request() (request, error) {
 		r.header.Set("Idempotency-Key", quoted(s.Name))
 	}
 	if s.Wait > 0 {
+		r.wait = s.Wait
 		r.header.Set("Prefer", "wait="+strconv.Itoa(int((s.Wait+time.Second-1)/time.Second)))
 	}
 	return r, nil

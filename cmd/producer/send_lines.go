@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 const (
@@ -16,6 +17,7 @@ const (
 	maxChunk     = 4 << 20 // bytes of lines in one request; the API takes 8 MiB
 	maxLine      = 2 << 20 // more than SQS takes, so that it is refused by line and not as a whole
 	shownRefused = 20
+	batchTime    = time.Minute // for which the API tries to send a batch
 )
 
 // summary is what came of the lines of standard input.
@@ -87,7 +89,7 @@ func (s *sendCmd) sendChunk(ctx context.Context, c *client, chunk []line, sum *s
 	}
 	header := s.header()
 	header.Set("Content-Type", "application/x-ndjson")
-	resp, err := c.do(ctx, request{method: http.MethodPost, path: "/messages:batch", header: header, body: body.Bytes()})
+	resp, err := c.do(ctx, request{method: http.MethodPost, path: "/messages:batch", header: header, body: body.Bytes(), wait: batchTime})
 	if err != nil {
 		return err
 	}

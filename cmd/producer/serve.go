@@ -68,7 +68,7 @@ func checkTokens(bad *problems, tokens []string) {
 }
 
 func (s *serveCmd) run(ctx context.Context, io stdio) error {
-	log := awsenv.Logger(io.err, s.LogFormat, 0)
+	log := awsenv.Logger(raw(io.err), s.LogFormat, 0)
 	tokens, err := s.tokens()
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func (s *statusCmd) run(ctx context.Context, io stdio) error {
 			_, _ = fmt.Fprintf(io.err, "nothing is known of %q yet\n", s.Name)
 		}
 		if !s.Watch || r.Final {
-			return nil
+			return outcome(r)
 		}
 		if err := backoff.Sleep(ctx, watchEvery); err != nil {
 			return err
@@ -91,6 +91,18 @@ func (s *statusCmd) print(io stdio, r producerapi.Record) error {
 		_, _ = fmt.Fprintln(io.out)
 	}
 	return nil
+}
+
+// outcome is nil for a completed name, and else gives the exit code for its status.
+func outcome(r producerapi.Record) error {
+	switch {
+	case !r.Final:
+		return &exitError{code: exitNotFinal}
+	case r.Status != protocol.Completed:
+		return &exitError{code: exitRejected}
+	default:
+		return nil
+	}
 }
 
 // describe is a record for people.
@@ -132,6 +144,14 @@ func explain(r producerapi.Record) string {
 	default:
 		return s
 	}
+}
+
+// day is a moment in a list.
+func day(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("01-02 15:04")
 }
 
 func moment(t time.Time) string {

@@ -97,7 +97,7 @@ type queueConfig struct {
 type processConfig struct {
 	Local     bool     `help:"Run everything in this process: in-memory queue and store, producer API, SQS endpoint. Nothing to install, nothing kept."`
 	Addr      string   `default:"127.0.0.1:8080" help:"Address of the producer API (--local). Beyond loopback it needs --auth-token."`
-	AuthToken []string `placeholder:"TOKEN" help:"Bearer tokens of the producer API (--local), separated by commas. Without one everybody may send and read, and nobody may forget, resolve or redrive over it."`
+	AuthToken []string `placeholder:"TOKEN" help:"Bearer tokens of the producer API (--local), separated by commas. Without one everybody may send and read, and only this machine may forget, resolve or redrive over it."`
 	QueueAddr string   `help:"Address of the SQS endpoint (--local): a loopback address, as it lets everybody in. Default: 127.0.0.1:4566, or a free port when that is taken."`
 
 	Table  string `help:"DynamoDB table that holds one record per name."`

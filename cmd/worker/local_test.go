@@ -157,6 +157,17 @@ func get(t *testing.T, url string) int {
 	return resp.StatusCode
 }
 
+func TestLocalWorkerTakesOperatorsFromThisMachine(t *testing.T) {
+	p := startLocal(t)
+	if resp := request(t, http.MethodDelete, p.producerURL(t)+"/messages/order-17", "", nil); resp.StatusCode != http.StatusAccepted {
+		t.Errorf("forget: %s", resp.Status)
+	}
+	elsewhere := map[string]string{"X-Forwarded-For": "192.0.2.7"}
+	if resp := request(t, http.MethodDelete, p.producerURL(t)+"/messages/order-17", "", elsewhere); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("forget through a proxy: %s", resp.Status)
+	}
+}
+
 func TestMessageWithoutANameEndsInTheDeadLetterQueue(t *testing.T) {
 	p := startLocal(t)
 	queueURL := p.queueURL(t)

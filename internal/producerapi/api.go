@@ -80,6 +80,15 @@ type Config struct {
 	// Zero: no limit.
 	ClientRate float64
 
+	// LocalOperators makes an operator of a client on this machine, not behind a
+	// proxy, where AuthTokens is empty: for a server whose data lives in this
+	// process, and is nobody else's.
+	LocalOperators bool
+
+	// Embedded is for an API in the process of its only client: a problem shows
+	// its cause, and an address where nothing listens is not tried again.
+	Embedded bool
+
 	// SendTimeout bounds the tries to get one message accepted. Default 10s.
 	SendTimeout time.Duration
 

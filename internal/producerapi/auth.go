@@ -46,12 +46,21 @@ func (a *API) meant(r *http.Request) error {
 	return newProblem(http.StatusMisdirectedRequest, "Host", "is a foreign name, and no token is set here; ask for localhost or an address")
 }
 
-// operator lets only those in who have a token: where none is set, nobody.
-func (a *API) operator() error {
-	if len(a.tokens) == 0 {
+// operator lets only those in who have a token: where none is set, nobody, or with
+// LocalOperators a client on this machine that is no other site's page.
+func (a *API) operator(r *http.Request) error {
+	switch {
+	case len(a.tokens) > 0:
+		return nil // admit has looked at it
+	case !a.cfg.LocalOperators:
 		return unauthorized("Bearer", "this is for operators only, and the server has no token set (SQSONCE_AUTH_TOKEN)")
+	case !admin.IsLocal(r) || !admin.NamesThisMachine(r.Host):
+		return unauthorized("Bearer", "this is for operators only: without a token, those on the server's own machine")
+	case new(http.CrossOriginProtection).Check(r) != nil:
+		return unauthorized("Bearer", "this is for operators only, and the request was caused by another site")
+	default:
+		return nil
 	}
-	return nil // do has looked at it
 }
 
 func unauthorized(challenge, detail string) error {

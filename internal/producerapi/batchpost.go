@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -265,7 +266,8 @@ func (a *API) sendChunk(ctx context.Context, messages []message, items []item, c
 			out[n] = outgoing{ctx: ctx, entry: a.entry(messages[i], 0), size: messages[i].size()}
 		}
 		answers := a.sendBatch(out)
-		again := !pauseNeeded(answers) || pauses.Wait(ctx, try) == nil
+		final := slices.ContainsFunc(answers, func(answer batch.Answer[accepted]) bool { return a.isFinal(answer.Err) })
+		again := !final && (!pauseNeeded(answers) || pauses.Wait(ctx, try) == nil)
 		var left []int
 		for n, i := range chunk {
 			err := answers[n].Err
@@ -277,6 +279,8 @@ func (a *API) sendChunk(ctx context.Context, messages []message, items []item, c
 				items[i].fail(badRequest("body", no.Error()))
 			case again:
 				left = append(left, i)
+			case a.isFinal(err):
+				items[i].fail(unavailable("SQS does not take messages of this server, and will not by itself", err))
 			default:
 				items[i].fail(notAccepted(err))
 			}
@@ -299,7 +303,12 @@ func pauseNeeded(answers []batch.Answer[accepted]) bool {
 func (c *exchange) batch(out batchAnswer) (*response[batchAnswer], error) {
 	outages := 0
 	var cause *problem
-	for _, it := range out.Items {
+	for i, it := range out.Items {
+		if it.Problem != nil && it.Problem.cause != nil && c.api.cfg.Embedded {
+			shown := *it.Problem
+			shown.Detail += ": " + shown.cause.Error()
+			out.Items[i].Problem = &shown
+		}
 		switch it.Status {
 		case http.StatusAccepted:
 			out.Accepted++

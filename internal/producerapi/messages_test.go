@@ -230,6 +230,17 @@ func TestRecordIsShownWithoutItsOwner(t *testing.T) {
 	}
 }
 
+// The longest name passes the bounds of the operations' types too.
+func TestLongestName(t *testing.T) {
+	b := newBench(t, "orders", nil)
+	name := strings.Repeat("n", protocol.MaxNameBytes)
+	b.post(body(name)).want(http.StatusAccepted)
+	b.record(name, b.claim(name, body(name)), complete("1"))
+	b.do(http.MethodGet, location(name), "").want(http.StatusOK)
+	b.do(http.MethodGet, "/messages?name="+name, "").want(http.StatusOK)
+	b.do(http.MethodGet, location(name+"n"), "").wantField(http.StatusBadRequest, "name")
+}
+
 func TestEveryNameHasALocationThatFindsIt(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	for _, name := range []string{"a", ".", "..", "...", "a/b", "/", "//", "a//b", "%", "%2F", "?", "#", " ", "+", ":batch", "x:y", "ü", "\u2028", "\U0001F600", "queue", "a;b", "a&b=c"} {

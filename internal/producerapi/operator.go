@@ -1,6 +1,7 @@
 package producerapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // maxOrder bounds an operator's request, in bytes.
@@ -108,7 +110,17 @@ func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], er
 	if err != nil {
 		return nil, verbProblem(name, err)
 	}
+	if order.Result != nil && !sameJSON(order.Result, r.Result) { // it was completed before
+		return nil, newProblem(http.StatusConflict, "result", fmt.Sprintf("%q is recorded as completed with another result, which stays", in.Name))
+	}
 	return c.found(r, ""), nil
+}
+
+// sameJSON reports whether two documents mean the same.
+func sameJSON(a, b []byte) bool {
+	x, err := names.Canonical(nil, a)
+	y, errOther := names.Canonical(nil, b)
+	return err == nil && errOther == nil && bytes.Equal(x, y)
 }
 
 // cannot says why a verb does not fit a status.

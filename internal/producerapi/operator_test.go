@@ -127,6 +127,51 @@ func TestOnlyATokenOpensTheDoor(t *testing.T) {
 	}
 }
 
+func TestRecordedResultStays(t *testing.T) {
+	b := operatorBench(t, "orders")
+	b.record("a", b.claim("a", body("a")), complete(`{"x":1,"y":[2]}`))
+	resolve := func(result string) reply {
+		return b.do(http.MethodPost, "/messages/a/resolve", `{"outcome":"completed","result":`+result+`}`, bearer...)
+	}
+	resolve(`{"y":[2], "x":1.0}`).want(http.StatusOK)
+	resolve(`{"x":2,"y":[2]}`).wantField(http.StatusConflict, "result")
+	b.do(http.MethodPost, "/messages/a/resolve", `{"outcome":"completed"}`, bearer...).want(http.StatusOK)
+	if r := b.record("a"); string(r.Result) != `{"x":1,"y":[2]}` {
+		t.Errorf("the record is %+v", r)
+	}
+}
+
+func TestLocalOperators(t *testing.T) {
+	b := newBench(t, "orders", func(c *Config) { c.LocalOperators = true })
+	b.record("a", b.claim("a", body("a")), complete("1"))
+	for name, tc := range map[string]struct {
+		remote, host string
+		header       [2]string
+		status       int
+	}{
+		"this machine":                {"127.0.0.1:4", "127.0.0.1:8080", [2]string{}, 202},
+		"this machine by IPv6":        {"[::1]:4", "localhost:8080", [2]string{}, 202},
+		"elsewhere":                   {"192.0.2.7:4", "10.0.0.1", [2]string{}, 401},
+		"a proxy on this machine":     {"127.0.0.1:4", "localhost", [2]string{"X-Forwarded-For", "192.0.2.7"}, 401},
+		"another site in a browser":   {"127.0.0.1:4", "localhost", [2]string{"Sec-Fetch-Site", "cross-site"}, 401},
+		"another site, older browser": {"127.0.0.1:4", "localhost", [2]string{"Origin", "http://evil.example"}, 401},
+		"a foreign name":              {"127.0.0.1:4", "rebound.example", [2]string{}, 421},
+	} {
+		r := request(http.MethodDelete, "/messages/a", "")
+		r.RemoteAddr, r.Host = tc.remote, tc.host
+		if tc.header[0] != "" {
+			r.Header.Set(tc.header[0], tc.header[1])
+		}
+		if got := b.serve(r); got.Code != tc.status {
+			t.Errorf("%s: answered %d, want %d: %s", name, got.Code, tc.status, got.Body)
+		}
+	}
+	closed := newBench(t, "orders", func(c *Config) { c.LocalOperators, c.AuthTokens = true, []string{token} })
+	r := request(http.MethodDelete, "/messages/a", "")
+	r.RemoteAddr, r.Host = "127.0.0.1:4", "localhost"
+	closed.serve(r).want(http.StatusUnauthorized) // a token is a token
+}
+
 func TestWithoutAnyTokenNobodyIsAnOperator(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	b.record("a", b.claim("a", body("a")), complete("1"))

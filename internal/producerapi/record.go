@@ -15,7 +15,7 @@ import (
 
 // Record is a name's record as clients see it: all of it but the owner.
 type Record struct {
-	Name           string          `json:"name" minLength:"1" maxLength:"512"`
+	Name           string          `json:"name" minLength:"1" maxLength:"1024"`
 	Status         protocol.Status `json:"status" enum:"IN_PROGRESS,COMPLETED,RETRYING,REJECTED,UNKNOWN"`
 	Final          bool            `json:"final" doc:"COMPLETED, REJECTED or UNKNOWN: nothing more happens without an operator."`
 	Attempts       int             `json:"attempts" minimum:"0" doc:"Attempts started, less the released ones."`

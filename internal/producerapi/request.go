@@ -72,8 +72,8 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 	switch {
 	case isField && strings.HasPrefix(bad.Field, "@"):
 		return m, badRequest(headerKey, "is missing: the name is not taken from the body here ("+bad.Field+")")
-	case isField && bad.Field == names.NameAttribute: // as which the key is sent
-		return m, badRequest("name", bad.Problem)
+	case isField && bad.Field == names.NameAttribute: // which Idempotency-Key becomes
+		return m, badRequest("name", strings.TrimPrefix(bad.Problem, "name "))
 	case isField:
 		return m, badRequest(bad.Field, strings.TrimPrefix(bad.Problem, "name "))
 	case err != nil:

@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
@@ -68,6 +73,9 @@ func (a *API) send(ctx context.Context, m message, generation protocol.Version) 
 		}
 		if no, ok := errors.AsType[*refused](err); ok {
 			return accepted{}, badRequest("body", no.Error())
+		}
+		if a.isFinal(err) {
+			return accepted{}, unavailable("SQS does not take messages of this server, and will not by itself", err)
 		}
 		if errors.Is(err, batch.ErrClosed) || pauses.Wait(ctx, try) != nil {
 			return accepted{}, notAccepted(err)
@@ -208,4 +216,30 @@ func classify(err error) error {
 		}
 	}
 	return fmt.Errorf("send a batch: %w", err)
+}
+
+// isFinal reports whether an operator has to do something before SQS takes
+// messages of this server: a repetition alone changes nothing.
+func (a *API) isFinal(err error) bool {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		code := strings.TrimPrefix(api.ErrorCode(), "AWS.SimpleQueueService.")
+		return slices.Contains(finalCodes, code)
+	}
+	_, unsigned := errors.AsType[*v4.SigningError](err)
+	return unsigned || a.cfg.Embedded && nothingListens(err)
+}
+
+// finalCodes are errors about the queue and the server's credentials.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
+var finalCodes = []string{
+	"AccessDenied", "AccessDeniedException", "NonExistentQueue", "QueueDoesNotExist", "InvalidAddress",
+	"ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidClientTokenId", "InvalidSecurity",
+	"MissingAuthenticationToken", "NotAuthorized", "OptInRequired", "SignatureDoesNotMatch", "UnrecognizedClientException",
+	"KmsAccessDenied", "KmsDisabled", "KmsNotFound", "KmsOptInRequired",
+}
+
+// nothingListens reports whether there is no server at the address.
+func nothingListens(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound || errors.Is(err, syscall.ECONNREFUSED)
 }

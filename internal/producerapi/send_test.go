@@ -301,3 +301,42 @@ func TestRepeatedPostIsOneMessageOnAFIFOQueue(t *testing.T) {
 		b.post(body("a"), "X-Sqsonce-Delay", "5").wantField(http.StatusBadRequest, "X-Sqsonce-Delay")
 	})
 }
+
+// What only an operator can fix is said at once, and tried once.
+func TestFinalErrors(t *testing.T) {
+	for _, code := range []string{"AccessDenied", "AWS.SimpleQueueService.NonExistentQueue", "InvalidClientTokenId"} {
+		for _, queue := range []string{"orders", "orders.fifo"} {
+			t.Run(code+" "+queue, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBench(t, queue, nil)
+					var calls atomic.Int64
+					b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
+						calls.Add(1)
+						return sqstest.Fault{Error: &sqstest.Error{Code: code, Message: "not for " + code, SenderFault: true}}
+					})
+					r := b.post(body("a")).want(http.StatusServiceUnavailable)
+					if strings.Contains(r.Body.String(), code) {
+						t.Errorf("a client is shown the server's own trouble: %s", r.Body)
+					}
+					b.do(http.MethodPost, "/messages:batch", "["+body("a")+"]").want(http.StatusServiceUnavailable)
+					if n := calls.Load(); n != 2 {
+						t.Errorf("%d calls, want one for each request", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The only client of an embedded API is shown the cause.
+func TestEmbedded(t *testing.T) {
+	b := newBench(t, "orders", func(c *Config) { c.Embedded = true })
+	b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
+		return sqstest.Fault{Error: &sqstest.Error{Code: "AccessDenied", Message: "ops may not", SenderFault: true}}
+	})
+	for _, r := range []reply{b.post(body("a")), b.do(http.MethodGet, "/queue", "")} {
+		if !strings.Contains(r.want(http.StatusServiceUnavailable).Body.String(), "ops may not") {
+			t.Errorf("the cause is not shown: %s", r.Body)
+		}
+	}
+}

@@ -21,6 +21,7 @@ const maxHeader = 16 << 10
 // exchange is one request under way, and what its line in the log says.
 type exchange struct {
 	*http.Request
+	api   *API
 	w     *recorder
 	id    string // of the request
 	began time.Time
@@ -66,7 +67,7 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // ServeHTTP implements [http.Handler].
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &exchange{w: &recorder{ResponseWriter: w}, id: requestID(r), began: time.Now()}
+	c := &exchange{api: a, w: &recorder{ResponseWriter: w}, id: requestID(r), began: time.Now()}
 	c.Request = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, c))
 	w.Header().Set("X-Request-Id", c.id)
 	at, name, found, err := a.routes.find(r)
@@ -113,7 +114,7 @@ func (a *API) admit(c *exchange, op *operation) error {
 		return err
 	}
 	if op.isOperators() {
-		return a.operator()
+		return a.operator(c.Request)
 	}
 	return nil
 }
@@ -143,6 +144,9 @@ func (c *exchange) problem(err error) *problem {
 	p := *asProblem(err)
 	p.RequestID = c.id
 	c.cause = p.cause
+	if c.api.cfg.Embedded && p.cause != nil {
+		p.Detail += ": " + p.cause.Error()
+	}
 	if c.outcome == "" {
 		c.outcome = p.Detail
 	}

@@ -27,7 +27,7 @@ function replayPanel() {
   const button = el('button', { type: 'submit', class: 'primary', id: 'replay-go' }, 'Replay duplicates');
   const form = el('form', { id: 'replay', onsubmit: (event) => { event.preventDefault(); go(); } },
     el('div', { class: 'field' }, el('label', { for: 'replay-name' }, 'Name'),
-      el('input', { id: 'replay-name', value: freshName(), maxLength: 512, required: true, spellcheck: 'false' })),
+      el('input', { id: 'replay-name', value: freshName(), maxLength: 1024, required: true, spellcheck: 'false' })),
     el('div', { class: 'fields' },
       field('replay-count', 'Messages', { type: 'number', min: 1, max: 10000, value: 500, required: true }),
       field('replay-concurrency', 'Senders at a time', { type: 'number', min: 1, max: 64, value: 16, required: true })),
@@ -91,7 +91,7 @@ function sendPanel() {
     }
   } },
   el('div', { class: 'field' }, el('label', { for: 'send-name' }, 'Name'),
-    el('input', { id: 'send-name', maxLength: 512, required: true, spellcheck: 'false', placeholder: 'order-17' })),
+    el('input', { id: 'send-name', maxLength: 1024, required: true, spellcheck: 'false', placeholder: 'order-17' })),
   el('div', { class: 'field' }, el('label', { for: 'send-body' }, 'Body'),
     el('textarea', { id: 'send-body', spellcheck: 'false', placeholder: '{"name": "order-17", "total": 42}' }),
     el('span', { class: 'note' }, 'Empty: just the name. The same name with another body is a mismatch, and goes to the dead letters.')),
