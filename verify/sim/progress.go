@@ -104,6 +104,9 @@ func (v *watch) untried() (all, healthy int) {
 		if m.begun > 0 || m.over() || m.redriven || len(m.excuses) > 0 || kindOf(m.body) == "unnamed" || v.behind(m) {
 			continue
 		}
+		if h := m.holder; h != nil && !h.isDead() && v.inside[h] >= v.w.plan.Concurrency {
+			continue // received by a worker whose slots are all inside handlers
+		}
 		all++
 		if m.healthy() {
 			healthy++
