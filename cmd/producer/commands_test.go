@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -55,6 +57,46 @@ func TestLinesAreSentAndRefusedOneByOne(t *testing.T) {
 	}
 	producer(t, lines(1, 3), append([]string{"send", "--skip", "4"}, r.backend...)...).want(1).says("standard input has 3")
 	producer(t, "", append([]string{"send"}, r.backend...)...).want(0).says("0 messages accepted")
+}
+
+func TestSendLines(t *testing.T) {
+	t.Parallel()
+	r := localRig(t)
+	send := func(stdin string, args ...string) result {
+		return producer(t, stdin, append(append([]string{"send"}, args...), r.backend...)...)
+	}
+	long := `{"name":"long","x":"` + strings.Repeat("x", maxLine) + `"}` + "\n"
+	send(lines(1, 2)+long+lines(3, 4)).want(1).says("4 messages accepted, 1 refused", "line 3: longer than")
+	send(lines(1, 2)+long+lines(3, 4), "--skip", "3").want(0).says("2 messages accepted, 0 refused")
+	send(strings.TrimSuffix(long, "\n")).want(1).says("0 messages accepted, 1 refused", "line 1: longer than")
+
+	send(` [ {"name":"a",`+"\n"+`"x": 1}, {"name":"b"},`+"\n"+`{"nome":"c"} ]`+"\n").want(1).says("2 messages accepted, 1 refused", "line 3: name: is missing")
+	send(`[{"name":"a"},{"name":"b"}]`, "--skip", "1").want(0).says("1 message accepted")
+	send(`[]`).want(0).says("0 messages accepted")
+	send(`[{"name":"a"},`).want(1).says("standard input: ", "go on with --skip 0")
+	send(`[{"name":"a"},{]`).want(1).says("message 2 of the JSON array")
+}
+
+func TestSizeOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lines")
+	if err := os.WriteFile(path, []byte(lines(1, 3)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := sizeOf(f); got != int64(len(lines(1, 3))) {
+		t.Errorf("the size is %d", got)
+	}
+	if got := sizeOf(strings.NewReader("x")); got != -1 {
+		t.Errorf("the size of a pipe is %d", got)
+	}
+	in := newLineReader(f)
+	if _, err := in.chunk(); err != nil || in.bytes != int64(len(lines(1, 3))) {
+		t.Errorf("%d bytes were read: %v", in.bytes, err)
+	}
 }
 
 // get asks the rig's API.

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -38,19 +40,20 @@ type refusedLine struct {
 type line struct {
 	number int // from 1
 	text   []byte
+	wrong  string // why it is not sent; empty: it is
 }
 
 // sendLines sends the lines of standard input. It stops at the first one that
 // was not accepted but might be later, or whose group is held up by a line that
 // was refused, and says how to go on.
 func (s *sendCmd) sendLines(ctx context.Context, c *client, io stdio) error {
-	in := &lineReader{in: bufio.NewReaderSize(io.in, 1<<16)}
+	in := newLineReader(io.in)
 	for in.read < s.Skip {
 		if _, err := in.next(); err != nil {
 			return fmt.Errorf("skip %d lines: standard input has %d: %w", s.Skip, in.read, err)
 		}
 	}
-	bar := progress(io.err, -1, "sending")
+	bar := progress(io.err, sizeOf(io.in), "sending")
 	sum := summary{Refused: []refusedLine{}, Next: s.Skip}
 	var failure error
 	for !sum.Done && failure == nil {
@@ -64,7 +67,7 @@ func (s *sendCmd) sendLines(ctx context.Context, c *client, io stdio) error {
 			break
 		}
 		failure = s.sendChunk(ctx, c, chunk, &sum)
-		_ = bar.Set(sum.Accepted)
+		_ = bar.Set64(in.bytes)
 	}
 	_ = bar.Finish()
 	if err := s.printSummary(io, sum); err != nil {
@@ -80,8 +83,30 @@ func (s *sendCmd) sendLines(ctx context.Context, c *client, io stdio) error {
 	}
 }
 
-// sendChunk sends some lines and adds what came of them to the summary.
+// sendChunk sends some lines and adds what came of them to the summary. A line that
+// cannot be sent is refused in its place: on a FIFO queue nothing of its group may
+// pass it, so that the lines before it go first and alone.
 func (s *sendCmd) sendChunk(ctx context.Context, c *client, chunk []line, sum *summary) error {
+	for len(chunk) > 0 {
+		n := slices.IndexFunc(chunk, func(l line) bool { return l.wrong != "" })
+		if n == 0 {
+			sum.Refused = append(sum.Refused, refusedLine{chunk[0].number, chunk[0].wrong})
+			sum.Next, chunk = chunk[0].number, chunk[1:]
+			continue
+		}
+		if n < 0 {
+			n = len(chunk)
+		}
+		if err := s.sendBatch(ctx, c, chunk[:n], sum); err != nil {
+			return err
+		}
+		chunk = chunk[n:]
+	}
+	return nil
+}
+
+// sendBatch sends lines with one request.
+func (s *sendCmd) sendBatch(ctx context.Context, c *client, chunk []line, sum *summary) error {
 	var body bytes.Buffer
 	for _, l := range chunk {
 		body.Write(l.text)
@@ -136,11 +161,52 @@ func (s *sendCmd) printSummary(io stdio, sum summary) error {
 	return nil
 }
 
-// lineReader reads lines and counts them.
+// sizeOf is the size of a file, or -1.
+func sizeOf(in io.Reader) int64 {
+	f, ok := in.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok {
+		return -1
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return -1
+	}
+	return info.Size()
+}
+
+// lineReader reads messages and counts them: one a line, or the elements of a JSON
+// array.
 type lineReader struct {
-	in   *bufio.Reader
-	read int   // lines
-	held *line // read, and left for the next chunk
+	in    *bufio.Reader
+	array *json.Decoder // nil: lines
+	begun bool
+	read  int   // messages
+	bytes int64 // of them
+	held  *line // read, and left for the next chunk
+}
+
+func newLineReader(in io.Reader) *lineReader { return &lineReader{in: bufio.NewReaderSize(in, 1<<16)} }
+
+// begin looks whether the input is an array. No message begins as one.
+func (r *lineReader) begin() error {
+	r.begun = true
+	for {
+		c, err := r.in.ReadByte()
+		if err != nil {
+			return err
+		}
+		if c == ' ' || c == '\t' {
+			continue
+		}
+		if err := r.in.UnreadByte(); err != nil {
+			return err
+		}
+		if c == '[' {
+			r.array = json.NewDecoder(r.in)
+			_, err = r.array.Token()
+		}
+		return err
+	}
 }
 
 // next returns the next line, or [io.EOF].
@@ -150,21 +216,59 @@ func (r *lineReader) next() (line, error) {
 		r.held = nil
 		return l, nil
 	}
+	if !r.begun {
+		if err := r.begin(); err != nil {
+			return line{}, err
+		}
+	}
+	if r.array != nil {
+		return r.nextElement()
+	}
 	var text []byte
+	long := false
 	for {
 		part, err := r.in.ReadSlice('\n')
-		text = append(text, part...)
+		r.bytes += int64(len(part))
+		if long = long || len(text)+len(part) > maxLine; !long {
+			text = append(text, part...)
+		}
 		switch {
-		case len(text) > maxLine:
-			return line{}, fmt.Errorf("line %d: longer than %d bytes", r.read+1, maxLine)
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		case err != nil && (!errors.Is(err, io.EOF) || len(text) == 0):
+		case err != nil && (!errors.Is(err, io.EOF) || len(text) == 0 && !long):
 			return line{}, err
 		}
 		r.read++
-		return line{r.read, bytes.TrimRight(text, "\r\n")}, nil
+		l := line{number: r.read, text: bytes.TrimRight(text, "\r\n")}
+		if long {
+			l = line{number: r.read, wrong: fmt.Sprintf("longer than %d bytes", maxLine)}
+		}
+		return l, nil
 	}
+}
+
+// nextElement returns the next element of the array, on one line.
+func (r *lineReader) nextElement() (line, error) {
+	if !r.array.More() {
+		if _, err := r.array.Token(); err != nil {
+			return line{}, fmt.Errorf("the JSON array does not end after message %d", r.read)
+		}
+		return line{}, io.EOF
+	}
+	var element json.RawMessage
+	if err := r.array.Decode(&element); err != nil {
+		return line{}, fmt.Errorf("message %d of the JSON array: %v", r.read+1, err) //nolint:errorlint // an end here is not that of the input
+	}
+	r.read++
+	r.bytes = r.array.InputOffset()
+	if len(element) > maxLine {
+		return line{number: r.read, wrong: fmt.Sprintf("longer than %d bytes", maxLine)}, nil
+	}
+	var text bytes.Buffer
+	if err := json.Compact(&text, element); err != nil {
+		return line{}, fmt.Errorf("message %d of the JSON array: %w", r.read, err)
+	}
+	return line{number: r.read, text: text.Bytes()}, nil
 }
 
 // chunk returns the next lines that hold something; none at the end.
@@ -179,7 +283,7 @@ func (r *lineReader) chunk() ([]line, error) {
 		if err != nil {
 			return lines, fmt.Errorf("standard input: %w", err)
 		}
-		if len(bytes.Trim(l.text, " \t")) == 0 {
+		if len(bytes.Trim(l.text, " \t")) == 0 && l.wrong == "" {
 			continue
 		}
 		if len(lines) > 0 && size+len(l.text) > maxChunk {
