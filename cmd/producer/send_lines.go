@@ -180,6 +180,7 @@ type lineReader struct {
 	in    *bufio.Reader
 	array *json.Decoder // nil: lines
 	begun bool
+	ended bool  // the array has
 	read  int   // messages
 	bytes int64 // of them
 	held  *line // read, and left for the next chunk
@@ -249,7 +250,11 @@ func (r *lineReader) next() (line, error) {
 
 // nextElement returns the next element of the array, on one line.
 func (r *lineReader) nextElement() (line, error) {
+	if r.ended {
+		return line{}, io.EOF
+	}
 	if !r.array.More() {
+		r.ended = true
 		if _, err := r.array.Token(); err != nil {
 			return line{}, fmt.Errorf("the JSON array does not end after message %d", r.read)
 		}
