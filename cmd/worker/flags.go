@@ -90,6 +90,7 @@ type queueConfig struct {
 	TargetSecretFile  string        `help:"File that holds the target secret."`
 	TargetToken       string        `help:"Bearer token sent to the target."`
 	TargetTokenFile   string        `help:"File that holds the target token."`
+	Sqsd              bool          `help:"Behave as the daemon of Elastic Beanstalk's worker environments: its User-Agent and headers, the path of a periodic task, only 200 means done and no answer blames the message; --key @message-id and --target-timeout 299s unless set."`
 	PermanentStatuses []int         `default:"400,410,413,415,422" help:"Answers of the target that mean: this message is bad."`
 }
 
@@ -161,6 +162,7 @@ func parse(args []string, stdout, stderr io.Writer) (settings any, err error) {
 			return c.Drain, nil
 		}
 	}
+	c.Run.presets()
 	problems := c.Run.readSecrets()
 	problems = append(problems, c.Run.problems()...)
 	if len(problems) > 0 {

@@ -64,6 +64,7 @@ var contract = []struct{ flag, value, field string }{
 	{"unwrap", "auto", "Unwrap:auto"},
 	{"unnamed", "run", "Unnamed:run"},
 	{"on-mismatch", "suppress", "OnMismatch:suppress"},
+	{"sqsd", "true", "Sqsd:true"},
 	{"ignore", "Event=='s3:TestEvent'", "Ignore:Event=='s3:TestEvent'"},
 	{"fingerprint", "off", "Fingerprint:off"},
 	{"window", "48h", "Window:48h0m0s"},
@@ -245,6 +246,27 @@ func TestVersionAndHelpArePrinted(t *testing.T) {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("%s: %q is not in\n%s", args, want, stdout.String())
 		}
+	}
+}
+
+func TestSqsd(t *testing.T) {
+	c := settings(t, "--local", "--sqsd")
+	if c.Key != "@message-id" || c.TargetTimeout != 299*time.Second {
+		t.Errorf("key %q, target timeout %s", c.Key, c.TargetTimeout)
+	}
+	c = settings(t, "--local", "--sqsd", "--key", "job_id", "--target-timeout", "5s")
+	if c.Key != "job_id" || c.TargetTimeout != 5*time.Second {
+		t.Errorf("key %q, target timeout %s", c.Key, c.TargetTimeout)
+	}
+}
+
+func TestEmptyPermanentStatuses(t *testing.T) {
+	t.Setenv("SQSONCE_PERMANENT_STATUSES", "")
+	if c := settings(t, "--local"); c.PermanentStatuses == nil || len(c.PermanentStatuses) != 0 {
+		t.Errorf("permanent statuses are %v", c.PermanentStatuses)
+	}
+	if c := settings(t, "--local", "--permanent-statuses", "410"); len(c.PermanentStatuses) != 1 {
+		t.Errorf("permanent statuses are %v", c.PermanentStatuses)
 	}
 }
 

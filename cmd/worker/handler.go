@@ -128,17 +128,19 @@ func named(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 func posted(t *target.Judge, traceparent func(context.Context) string) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
-		attributes := make(map[string]string, len(m.Attributes))
-		for name := range m.Attributes {
-			if v, ok := m.Attribute(name); ok {
-				attributes[name] = v
+		attributes, binary := make(map[string]string, len(m.Attributes)), make(map[string][]byte)
+		for name, v := range m.Attributes {
+			if v.StringValue != nil {
+				attributes[name] = *v.StringValue
+			} else if v.BinaryValue != nil {
+				binary[name] = v.BinaryValue
 			}
 		}
 		message, _ := sqsonce.NamedFrom(ctx)
 		resp, err := t.Post(ctx, target.Request{
 			Name: attempt.Name, Fence: int64(attempt.Fence), Attempt: attempt.Number,
 			Body: m.Body, MessageID: m.ID, FirstReceived: m.FirstReceived, ReceiveCount: m.ReceiveCount,
-			Attributes: attributes, Headers: message.Headers, TraceParent: traceparent(ctx),
+			SentAt: m.SentAt, Attributes: attributes, Binary: binary, Headers: message.Headers, TraceParent: traceparent(ctx),
 		})
 		if err != nil {
 			return dedupe.Payload{}, err

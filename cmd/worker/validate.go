@@ -35,6 +35,28 @@ const (
 	localPollWait = time.Second
 )
 
+// sqsdTimeout is how long Elastic Beanstalk's daemon waits for an answer by
+// default (InactivityTimeout).
+// https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-general.html#command-options-general-elasticbeanstalksqsd
+const sqsdTimeout = 299 * time.Second
+
+// presets sets what --sqsd sets, unless a flag says something else than its
+// default.
+func (c *queueSettings) presets() {
+	if c.PermanentStatuses == nil {
+		c.PermanentStatuses = []int{} // set to nothing: no status blames the message
+	}
+	if !c.Sqsd {
+		return
+	}
+	if c.Key == "name" {
+		c.Key = "@message-id"
+	}
+	if c.TargetTimeout == 30*time.Second {
+		c.TargetTimeout = sqsdTimeout
+	}
+}
+
 // readSecrets fills in the secrets that are given as files, and returns what
 // is wrong with them.
 func (c *queueSettings) readSecrets() (problems []string) {
@@ -267,6 +289,6 @@ func (c queueSettings) keyConfig() names.Config {
 func (c queueSettings) targetConfig(queueName string) target.Config {
 	return target.Config{
 		URL: c.TargetURL, Timeout: c.TargetTimeout, PermanentStatuses: c.PermanentStatuses,
-		Queue: queueName, Token: c.TargetToken, Secret: c.TargetSecret,
+		Queue: queueName, Token: c.TargetToken, Secret: c.TargetSecret, Sqsd: c.Sqsd, Version: strings.Trim(strings.Fields(version())[0], "()"),
 	}
 }

@@ -76,10 +76,15 @@ func (t *Target) send(ctx context.Context, r Request) (*http.Response, error) {
 	return t.transport.RoundTrip(req)
 }
 
+// done reports whether a status says that the work is done.
+func (t *Target) done(status int) bool {
+	return status == http.StatusOK || !t.sqsd && status > 200 && status <= 299
+}
+
 // read takes in the answer.
 func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time) (Response, error) {
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+	if !t.done(resp.StatusCode) {
 		// The status has been told, whatever becomes of the body.
 		var body []byte
 		if !bare(resp) {

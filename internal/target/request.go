@@ -2,9 +2,13 @@ package target
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +29,9 @@ type Request struct {
 	MessageID     string            // SQS message id
 	FirstReceived time.Time         // when the message was first delivered; zero when not known
 	ReceiveCount  int               // deliveries so far, this one included
-	Attributes    map[string]string // string attributes; contentType becomes the Content-Type
+	SentAt        time.Time         // when the message was sent; zero when not known
+	Attributes    map[string]string // attributes that are texts; contentType becomes the Content-Type
+	Binary        map[string][]byte // attributes that are bytes
 	Headers       map[string]string // what an envelope around the message says
 	TraceParent   string            // W3C trace context; may be empty
 }
@@ -35,7 +41,7 @@ func (t *Target) newRequest(ctx context.Context, r Request, now time.Time) (*htt
 	// A body without GetBody: the transport takes the Idempotency-Key as a
 	// leave to send the request again by itself, and must not have it.
 	body := io.NopCloser(strings.NewReader(r.Body))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.address(r), body)
 	if err != nil {
 		return nil, fmt.Errorf("request for %q: %w", r.Name, err)
 	}
@@ -47,21 +53,108 @@ func (t *Target) newRequest(ctx context.Context, r Request, now time.Time) (*htt
 	return req, nil
 }
 
+// address is the target's URL. As Elastic Beanstalk's daemon does, a message may
+// choose the path.
+func (t *Target) address(r Request) string {
+	path := r.Attributes[sqsdPath]
+	if !t.sqsd || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") {
+		return t.url
+	}
+	u, err := url.Parse(t.url)
+	if err != nil {
+		return t.url
+	}
+	to, err := url.Parse(path)
+	if err != nil {
+		return t.url
+	}
+	u.Path, u.RawPath, u.RawQuery = to.Path, to.RawPath, to.RawQuery
+	return u.String()
+}
+
+// Bounds of header fields. Apache and gunicorn refuse a field of more than 8,190
+// bytes by default, and a target's server bounds all fields together.
+// https://httpd.apache.org/docs/2.4/mod/core.html#limitrequestfieldsize
+// https://docs.gunicorn.org/en/stable/settings.html#limit-request-field-size
+const (
+	maxField      = 8190 // of a line: name, colon, space and value
+	maxAttributes = 32 << 10
+)
+
+// Message attributes with which Elastic Beanstalk's daemon sends periodic tasks.
+// https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/using-features-managing-env-tiers.html
+const (
+	sqsdTask      = "beanstalk.sqsd.task_name"
+	sqsdScheduled = "beanstalk.sqsd.scheduled_time"
+	sqsdPath      = "beanstalk.sqsd.path"
+)
+
+func fits(name, value string) bool { return len(name)+len(": ")+len(value) <= maxField }
+
+// setAttributes sets the headers of message attributes, in the order of their
+// names, as far as there is room, and says which are left out.
+func setAttributes(h http.Header, r Request) {
+	room := maxAttributes
+	var omitted []string
+	put := func(attribute string, fields map[string]string) {
+		size := 0
+		for name, value := range fields {
+			if !fits(name, value) {
+				size = maxAttributes + 1
+			}
+			size += len(name) + len(": ") + len(value)
+		}
+		if size > room {
+			omitted = append(omitted, attribute)
+			return
+		}
+		room -= size
+		for name, value := range fields {
+			// Not through Set: attributes may differ in nothing but case.
+			h[name] = []string{value}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Attributes)) {
+		if isToken(name) { // as every name that SQS accepts is
+			put(name, map[string]string{"X-Aws-Sqsd-Attr-" + name: headerValue(r.Attributes[name])})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Binary)) {
+		if isToken(name) {
+			put(name, map[string]string{
+				"X-Aws-Sqsd-Attr-" + name:     base64.StdEncoding.EncodeToString(r.Binary[name]),
+				"X-Sqsonce-Attr-Type-" + name: "Binary; base64",
+			})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		if value := headerValue(r.Headers[name]); fits(name, value) {
+			h.Set(name, value)
+		} else {
+			omitted = append(omitted, name)
+		}
+	}
+	list := ""
+	for i, name := range omitted {
+		if longer := list + ", " + name; fits("X-Sqsonce-Omitted", longer+", ...") {
+			list = longer
+		} else {
+			list += fmt.Sprintf(", ... %d more", len(omitted)-i)
+			break
+		}
+	}
+	if list != "" {
+		h.Set("X-Sqsonce-Omitted", strings.TrimPrefix(list, ", "))
+	}
+}
+
 func (t *Target) setHeaders(h http.Header, r Request) {
 	set := func(key, value string) {
-		if value != "" {
-			h.Set(key, headerValue(value))
+		if value = headerValue(value); value != "" && fits(key, value) {
+			h.Set(key, value)
 		}
 	}
-	for name, value := range r.Attributes {
-		if isToken(name) { // as every name that SQS accepts is
-			// Not through Set: attributes may differ in nothing but case.
-			h["X-Aws-Sqsd-Attr-"+name] = []string{headerValue(value)}
-		}
-	}
-	for name, value := range r.Headers {
-		set(name, value)
-	}
+	setAttributes(h, r)
 	set("Content-Type", defaultContentType)
 	set("Content-Type", r.Attributes[contentTypeKey])
 	h.Set("Idempotency-Key", structuredString(r.Name))
@@ -74,8 +167,16 @@ func (t *Target) setHeaders(h http.Header, r Request) {
 	if !r.FirstReceived.IsZero() {
 		set("X-Aws-Sqsd-First-Received-At", r.FirstReceived.UTC().Format(time.RFC3339))
 	}
+	if t.sqsd {
+		set("X-Aws-Sqsd-Taskname", r.Attributes[sqsdTask])
+		set("X-Aws-Sqsd-Scheduled-At", r.Attributes[sqsdScheduled])
+		set("X-Aws-Sqsd-Path", r.Attributes[sqsdPath])
+		if !r.SentAt.IsZero() {
+			set("X-Aws-Sqsd-Sent-At", r.SentAt.UTC().Format(time.RFC3339))
+		}
+	}
 	set("Traceparent", r.TraceParent)
-	set("User-Agent", userAgent)
+	set("User-Agent", t.userAgent)
 	if t.authorization != "" {
 		h.Set("Authorization", t.authorization)
 	}

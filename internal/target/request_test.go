@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -140,5 +141,67 @@ func TestUserOfTheURLIsSentUnlessThereIsAToken(t *testing.T) {
 			t.Errorf("Authorization is %q for %q, want %q", got, uri, want)
 		}
 		srv.Close()
+	}
+}
+
+func TestAttributeHeadersAreBounded(t *testing.T) {
+	attributes := map[string]string{"long": strings.Repeat("x", 9000), "small": "s", "umlauts": strings.Repeat("ü", 2000)}
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		attributes[name] = strings.Repeat(name, 8000)
+	}
+	r, body := received(t, Config{}, Request{
+		Name: "n", Body: "the body", Attributes: attributes,
+		Binary:  map[string][]byte{"raw": {1, 2, 255}},
+		Headers: map[string]string{"X-Amz-Sns-Subject": strings.Repeat("s", 9000), "X-Amz-Sns-Message-Id": "m"},
+	})
+	total := 0
+	for name, values := range r.Header {
+		if size := len(name) + 2 + len(values[0]); size > 8192 {
+			t.Errorf("%s has %d bytes", name, size)
+		} else if strings.HasPrefix(name, "X-Aws-Sqsd-Attr-") {
+			total += size
+		}
+	}
+	if total > 32<<10 || total < 30<<10 {
+		t.Errorf("%d bytes of attribute headers", total)
+	}
+	if got, want := r.Header.Get("X-Sqsonce-Omitted"), "e, long, umlauts, X-Amz-Sns-Subject"; got != want {
+		t.Errorf("omitted: %q, want %q", got, want)
+	}
+	if body != "the body" || r.Header.Get("X-Aws-Sqsd-Attr-Small") != "s" || r.Header.Get("X-Amz-Sns-Message-Id") != "m" {
+		t.Errorf("%q with %v", body, r.Header)
+	}
+	if r.Header.Get("X-Aws-Sqsd-Attr-Raw") != "AQL/" || r.Header.Get("X-Sqsonce-Attr-Type-Raw") != "Binary; base64" {
+		t.Errorf("a Binary attribute is sent as %q", r.Header.Get("X-Aws-Sqsd-Attr-Raw"))
+	}
+}
+
+func TestSqsdRequest(t *testing.T) {
+	attributes := map[string]string{
+		"beanstalk.sqsd.task_name": "nightly", "beanstalk.sqsd.scheduled_time": "2026-01-02T03:04:05Z", "beanstalk.sqsd.path": "/tasks/nightly?x=1",
+	}
+	r, _ := received(t, Config{Sqsd: true, Version: "1.2"}, Request{
+		Name: "n", MessageID: "m", SentAt: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC), ReceiveCount: 1, Attributes: attributes,
+	})
+	for name, want := range map[string]string{
+		"User-Agent": "aws-sqsd/3.0 (sqsonce/1.2)", "X-Aws-Sqsd-Taskname": "nightly", "X-Aws-Sqsd-Scheduled-At": "2026-01-02T03:04:05Z",
+		"X-Aws-Sqsd-Path": "/tasks/nightly?x=1", "X-Aws-Sqsd-Sent-At": "2026-01-02T03:04:06Z",
+	} {
+		if got := r.Header.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if r.URL.RequestURI() != "/tasks/nightly?x=1" {
+		t.Errorf("posted to %s", r.URL)
+	}
+	for _, path := range []string{"//evil.example/", "https://evil.example/", "tasks", ""} {
+		r, _ := received(t, Config{Sqsd: true}, Request{Name: "n", Attributes: map[string]string{"beanstalk.sqsd.path": path}})
+		if strings.Contains(r.URL.Path, "evil") || strings.Contains(r.Host, "evil") {
+			t.Errorf("%q posts to %s", path, r.URL)
+		}
+	}
+	r, _ = received(t, Config{}, Request{Name: "n", Attributes: attributes})
+	if r.URL.Path == "/tasks/nightly" || r.Header.Get("X-Aws-Sqsd-Taskname") != "" {
+		t.Error("a message chooses the path although the target is no Beanstalk app")
 	}
 }

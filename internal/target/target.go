@@ -3,6 +3,7 @@
 package target
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -34,6 +35,8 @@ type Config struct {
 	Queue             string        // name of the queue, for X-Aws-Sqsd-Queue
 	Token             string        // bearer token; may be empty
 	Secret            string        // signs requests as Standard Webhooks do: whsec_ and base64, or any text; may be empty
+	Sqsd              bool          // behave as Elastic Beanstalk's daemon: its User-Agent and headers; only 200 is done, no status blames the message
+	Version           string        // of sqsonce, for the User-Agent of Sqsd
 	MaxResult         int           // bytes of an answer that are kept; 0 means 64 KiB
 	HTTP              *http.Client  // only its Transport is used; nil means one made for a worker
 
@@ -50,6 +53,8 @@ type Target struct {
 	authorization string
 	key           []byte // nil: requests are not signed
 	maxResult     int
+	sqsd          bool
+	userAgent     string
 	transport     http.RoundTripper
 	ours          bool // transport reports what went out
 }
@@ -65,7 +70,11 @@ func New(cfg Config) (*Target, error) {
 	if t.timeout < 0 {
 		bad("target timeout %s: must be positive", t.timeout)
 	}
-	if t.permanent == nil {
+	t.sqsd, t.userAgent = cfg.Sqsd, userAgent
+	switch {
+	case cfg.Sqsd:
+		t.permanent, t.userAgent = []int{}, "aws-sqsd/3.0 (sqsonce/"+cmp.Or(cfg.Version, "unknown")+")"
+	case t.permanent == nil:
 		t.permanent = defaultPermanent
 	}
 	for _, status := range t.permanent {
