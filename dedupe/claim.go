@@ -71,7 +71,7 @@ func (e *engine) claimOf(a *attempt, now time.Time) protocol.Claim {
 // it is claimed: a claim that fails costs as much as a write of what is stored.
 func (e *engine) known(ctx context.Context, key Key) protocol.Record {
 	reader, ok := e.store.(Reader)
-	if !ok || !key.SeenBefore && !e.cache.has(key.Name) {
+	if !ok || !key.SeenBefore && !e.cache.has(key.Name) && !e.looks.has(key) {
 		return protocol.Record{}
 	}
 	r, err := reader.Get(ctx, protocol.RecordID(e.cfg.Scope, key.Name))

@@ -21,6 +21,7 @@ type engine struct {
 	hooks   Hooks // cfg.Hooks, none of them nil
 	terms   protocol.Terms
 	flights flights
+	looks   looks
 	cache   *cache    // nil: off
 	begun   time.Time // renewals are due at whole tenths of a lease since then
 }
@@ -108,7 +109,8 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 // Errors: fn's own, wrapped, when the name will be tried again (it has the method
 // Deferred when the work may still run elsewhere, see [failure.StillRunning]);
 // *[RejectedError] when it will not; *[InProgressError] and *[MismatchError] when fn
-// did not run; *[UnknownOutcomeError] when it did not run, or was parked;
+// did not run (the first, for a message, at first with the method Snoozed: it should
+// wait where it is, and look again after 1, 2, 4, 8 and 16 s); *[UnknownOutcomeError] when it did not run, or was parked;
 // *[EffectError] when a write handed to [AddEffect] failed; errors wrapping
 // [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] and [ErrBadName].
 //
@@ -177,7 +179,7 @@ func (e *engine) do(ctx context.Context, key Key, fn work) (rec protocol.Record,
 	fl, rec, err := e.flights.join(ctx, key, e.terms)
 	switch {
 	case err != nil:
-		return protocol.Record{}, false, e.hooks.refused(key.attempt(), err)
+		return protocol.Record{}, false, e.patient(key, e.hooks.refused(key.attempt(), err))
 	case fl == nil:
 		e.hooks.Replayed(key.attempt(), "joined")
 		return rec, false, nil
@@ -187,7 +189,24 @@ func (e *engine) do(ctx context.Context, key Key, fn work) (rec protocol.Record,
 	if err == nil {
 		e.cache.put(rec, fl.asked, e.now())
 	}
-	return rec, ran, err
+	return rec, ran, e.patient(key, err)
+}
+
+// patient lets a duplicate of work in progress look again soon, for a few times. A
+// message on its last delivery waits in its worker anyway.
+func (e *engine) patient(key Key, err error) error {
+	held, ok := err.(*InProgressError) //nolint:errorlint // of this name, not of one that its handler needs
+	if !ok {
+		e.looks.end(key)
+		return err
+	}
+	if key.LastDelivery {
+		return err
+	}
+	if after := e.looks.again(key); after > 0 {
+		return &lookAgain{InProgressError: held, after: after}
+	}
+	return err
 }
 
 // attempt claims, runs and settles.

@@ -22,6 +22,7 @@ import (
 
 func TestDuplicate(t *testing.T) {
 	t.Run("name held for an hour", testNameHeldForAnHour)
+	t.Run("work of two seconds", testShortWork)
 	t.Run("long job", testLongJob)
 	t.Run("rejected name", testRejectedName)
 	t.Run("redrive", testRedrive)
@@ -60,6 +61,48 @@ func testNameHeldForAnHour(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// testShortWork: a duplicate waits in its worker, and costs seconds, not a lease, and no
+// receive.
+func testShortWork(t *testing.T) {
+	for _, elsewhere := range []bool{false, true} {
+		t.Run(fmt.Sprintf("elsewhere %v", elsewhere), func(t *testing.T) {
+			bubble(t, 10, func(t *testing.T, w *world) {
+				work, begun := 2*time.Second, 500*time.Millisecond
+				if elsewhere { // after the owner's last poll has ended
+					work, begun = 32*time.Second, 30*time.Second
+				}
+				owner, other := w.worker("owner"), w.worker("other")
+				owner.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, work) }
+				receives := 0
+				for _, p := range []*worker{owner, other} {
+					p.config.Hooks.Ended = func(m consumer.Message, _ consumer.Disposition) { receives = max(receives, m.ReceiveCount) }
+				}
+				owner.start()
+				w.send("order-17")
+				if elsewhere {
+					time.Sleep(time.Second)
+					owner.pool.Pause()
+					begun -= time.Second
+				}
+				time.Sleep(begun)
+				if elsewhere {
+					other.start()
+				}
+				w.send("order-17")
+				time.Sleep(5 * time.Second)
+				w.wantDepths(0, 0)
+				owner.finishClean()
+				if elsewhere {
+					other.finishClean()
+				}
+				if runs := w.ran("order-17"); len(runs) != 1 || receives != 1 {
+					t.Errorf("ran %v, with up to %d receives", runs, receives)
+				}
+			})
+		})
 	}
 }
 
