@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
@@ -18,7 +22,7 @@ type serveCmd struct {
 	AuthToken     []string      `placeholder:"TOKEN" help:"Bearer tokens to accept, separated by commas: several while they are rotated. Needed unless --addr is a loopback address or --insecure is given. Better set by SQSONCE_AUTH_TOKEN or --auth-token-file, which other users of the machine cannot see."`
 	AuthTokenFile string        `type:"path" placeholder:"FILE" help:"File with further bearer tokens, one a line."`
 	Insecure      bool          `help:"Listen beyond loopback without a token, and answer under any host name."`
-	ClientRate    float64       `default:"0" help:"Requests a second that one client (token, or address) may make, with bursts of twice that; 0 means no limit."`
+	ClientRate    float64       `default:"0" help:"Requests a second that one client (token, or address) may make, with bursts of twice that, each message of a batch counting as one; 0 means no limit."`
 	StopTimeout   time.Duration `default:"20s" help:"How long requests may finish after a stop."`
 	Create        bool          `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
 	LogFormat     string        `default:"auto" enum:"auto,json,text" help:"Log format (${enum}); auto is text on a terminal and JSON elsewhere."`
@@ -82,6 +86,10 @@ func (s *serveCmd) run(ctx context.Context, io stdio) error {
 	if err != nil {
 		return err
 	}
+	if err := s.look(ctx, api, log); err != nil {
+		api.Close()
+		return err
+	}
 	_, _ = fmt.Fprintf(io.out, "producer at http://%s/ for %s\n", ln.Addr(), s.QueueURL)
 
 	// 1. the first signal: no new requests, those under way may finish
@@ -93,6 +101,19 @@ func (s *serveCmd) run(ctx context.Context, io stdio) error {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// look fails when there is no queue to serve. What else is wrong may pass, or
+// concern rights that only a look needs.
+func (s *serveCmd) look(ctx context.Context, api *producerapi.API, log *slog.Logger) error {
+	err := api.CheckQueue(ctx)
+	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
+		return &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--queue-url %s: there is no such queue (--create makes one on a local server)", s.QueueURL)}}
+	}
+	if err != nil {
+		log.Warn("the queue could not be looked at", "queue", s.QueueURL, "error", err)
+	}
+	return nil
 }
 
 // tokens are those of the flag and of the file. There is at least one wherever

@@ -10,6 +10,13 @@ import (
 	"testing"
 )
 
+func TestServeNeedsItsQueue(t *testing.T) {
+	r := realRig(t, "producer-serve-queue")
+	missing := strings.Replace(r.queueURL, "producer-serve-queue", "nothing-here", 1)
+	producer(t, "", "serve", "--addr", "127.0.0.1:0", "--queue-url", missing, "--table", "producer-serve-queue").want(2).says(
+		"--queue-url "+missing, "no such queue")
+}
+
 func TestServeAnswersUntilItIsToldToStop(t *testing.T) {
 	r := realRig(t, "producer-serve")
 	file := filepath.Join(t.TempDir(), "tokens")

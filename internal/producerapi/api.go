@@ -76,8 +76,8 @@ type Config struct {
 	AnyHost bool
 
 	// ClientRate is how many requests a second one client (a token, or without
-	// one an IP address; of IPv6 a /64) may make, with bursts of twice that.
-	// Zero: no limit.
+	// one an IP address; of IPv6 a /64) may make, with bursts of twice that. Each
+	// message of a batch counts as a request. Zero: no limit.
 	ClientRate float64
 
 	// LocalOperators makes an operator of a client on this machine, not behind a

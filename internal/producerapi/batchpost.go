@@ -69,6 +69,7 @@ func (a *API) postBatch(c *exchange, in *batchInput) (*response[batchAnswer], er
 	if err != nil {
 		return nil, err
 	}
+	a.rates.charge(c.client, c.began, len(bodies)-1) // the request itself counts for one
 	out := batchAnswer{Items: make([]item, len(bodies))}
 	messages := make([]message, len(bodies))
 	for i, body := range bodies {

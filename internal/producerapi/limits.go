@@ -54,6 +54,18 @@ func (r *rates) admit(client string, now time.Time) error {
 	return p
 }
 
+// charge takes n more from what a client may ask. It never refuses: a batch that has
+// been admitted is sent whole, and the client's next requests wait for that.
+func (r *rates) charge(client string, now time.Time, n int) {
+	if r.perSecond <= 0 {
+		return
+	}
+	l := r.limiter(client, now)
+	for ; n > 0; n -= l.Burst() {
+		l.ReserveN(now, min(n, l.Burst()))
+	}
+}
+
 func (r *rates) limiter(client string, now time.Time) *rate.Limiter {
 	r.mu.Lock()
 	defer r.mu.Unlock()

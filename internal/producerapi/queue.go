@@ -37,6 +37,13 @@ func (a *API) getQueue(c *exchange, _ *struct{}) (*response[Depth], error) {
 	return answer(http.StatusOK, d), nil
 }
 
+// CheckQueue asks SQS about the queue. The error wraps that of the SDK, among them
+// [types.QueueDoesNotExist].
+func (a *API) CheckQueue(ctx context.Context) error {
+	_, err := a.depth(ctx, a.cfg.QueueURL)
+	return err
+}
+
 // depth asks how many messages a queue holds. The error is a *[problem].
 func (a *API) depth(ctx context.Context, queueURL string) (Depth, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)

@@ -26,7 +26,8 @@ type exchange struct {
 	id    string // of the request
 	began time.Time
 
-	reserved  int64 // bytes of the budget
+	client    string // a token's hash, or an address
+	reserved  int64  // bytes of the budget
 	name      string
 	messageID string
 	outcome   string
@@ -106,11 +107,11 @@ func (a *API) admit(c *exchange, op *operation) error {
 	if err := a.meant(c.Request); err != nil {
 		return err
 	}
-	client, err := a.authorize(c.Request)
-	if err != nil {
+	var err error
+	if c.client, err = a.authorize(c.Request); err != nil {
 		return err
 	}
-	if err := a.rates.admit(client, c.began); err != nil {
+	if err := a.rates.admit(c.client, c.began); err != nil {
 		return err
 	}
 	if op.isOperators() {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,31 @@ func TestClientThatAsksTooOftenIsHeldBack(t *testing.T) {
 		from("192.0.2.1:1000").want(http.StatusNotFound)
 		from("192.0.2.1:1000").want(http.StatusNotFound)
 		from("192.0.2.1:1000").want(http.StatusTooManyRequests)
+	})
+}
+
+// The messages of a batch count as much as messages that are posted alone.
+func TestClientRateOfBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "orders", func(c *Config) { c.ClientRate = 5 })
+		began, sent := time.Now(), 0
+		for sent < 1000 {
+			r := b.do(http.MethodPost, "/messages:batch", "["+strings.Join(bodies(100), ",")+"]")
+			if r.Code == http.StatusTooManyRequests {
+				wait, err := strconv.Atoi(r.Header().Get("Retry-After"))
+				if err != nil || wait < 1 {
+					t.Fatalf("Retry-After is %q", r.Header().Get("Retry-After"))
+				}
+				time.Sleep(time.Duration(wait) * time.Second)
+				continue
+			}
+			r.want(http.StatusAccepted)
+			sent += 100
+		}
+		// The last batch is admitted before it is paid for.
+		if took := time.Since(began); took < (1000-100-10)/5*time.Second {
+			t.Errorf("1000 messages were taken in %s", took)
+		}
 	})
 }
 
