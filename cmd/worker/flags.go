@@ -16,9 +16,10 @@ import (
 // cli is the command line. Every flag can also be set by the environment
 // variable SQSONCE_ + its name.
 type cli struct {
-	Run     queueSettings    `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker drain tells it to stop, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
+	Run     queueSettings    `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker drain tells it to stop, worker doctor checks what is assumed of AWS, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
 	Check   check            `cmd:"" help:"Ask a running worker whether it is healthy: exit 0 when it is. For container health checks."`
 	Drain   drain            `cmd:"" help:"Tell a running worker to stop as SIGTERM does, and exit at once. For stop hooks in images without a shell."`
+	Doctor  examination      `cmd:"" help:"Check, against the real queue and table, what the worker assumes of AWS, and print it as a table: exit 0 when all of it holds. It writes records of the scope sqsonce-doctor-... and removes them, and asks before it sends a message."`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 }
 
@@ -32,6 +33,15 @@ type drain struct {
 	AdminAddr      string `default:"127.0.0.1:9090" help:"Admin address of the running worker."`
 	AdminToken     string `help:"Admin token of the running worker; not needed on the same machine."`
 	AdminTokenFile string `help:"File that holds the admin token."`
+}
+
+// examination is the settings of "worker doctor".
+type examination struct {
+	QueueURL string        `name:"queue-url" required:"" help:"URL of the queue."`
+	DLQURL   string        `name:"dlq-url" help:"URL of the dead-letter queue. Default: the one of the queue's redrive policy."`
+	Table    string        `required:"" help:"Name of the table."`
+	Skew     time.Duration `default:"2s" help:"By how much the clocks of the workers may differ."`
+	Send     string        `default:"ask" enum:"ask,yes,no" help:"Whether one message may be sent to the dead-letter queue, and removed (${enum}). To find it, others in that queue are received, and visible again after a second."`
 }
 
 // config is the settings of a worker process: those of the process and those of
@@ -155,6 +165,8 @@ func parse(args []string, stdout, stderr io.Writer) (settings any, err error) {
 		switch parsed.Selected().Name {
 		case "check":
 			return c.Check, nil
+		case "doctor":
+			return c.Doctor, nil
 		case "drain":
 			if problems := readSecret("--admin-token", c.Drain.AdminTokenFile, &c.Drain.AdminToken); len(problems) > 0 {
 				return nil, &awsenv.SettingsError{Problems: problems}

@@ -37,6 +37,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 			return int(s)
 		case check:
 			err = runCheck(ctx, s)
+		case examination:
+			err = runDoctor(ctx, s, stdout)
 		case drain:
 			err = runDrain(ctx, s)
 		case config:

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // statements are the texts that write records of one table, by their form. A text
@@ -90,3 +92,15 @@ func (s *statements) request(w *write) types.BatchStatementRequest {
 }
 
 const allOld = types.ReturnValuesOnConditionCheckFailureAllOld
+
+// Statement returns the statement by which a [Store] on a table writes next over the
+// version old in a batch (0: the record is absent), for those who check what a
+// server makes of it. Its error is that of [Store.Swap] for a record that lacks a
+// field.
+func Statement(table string, old protocol.Version, next protocol.Record) (types.BatchStatementRequest, error) {
+	w, err := newWrite(old, next)
+	if err != nil {
+		return types.BatchStatementRequest{}, err
+	}
+	return newStatements(table).request(w), nil
+}

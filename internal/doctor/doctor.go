@@ -1,0 +1,218 @@
+// Package doctor checks, against a real queue and a real table, what this project
+// assumes of AWS. Local servers differ from AWS, so this is how to find out.
+package doctor
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
+)
+
+// Scope begins the ids of all records that a run writes.
+const Scope = "sqsonce-doctor"
+
+// callTimeout bounds one check.
+const callTimeout = 10 * time.Second
+
+// Config says what is checked.
+type Config struct {
+	Queue    *sqs.Client      // required
+	Table    *dynamodb.Client // required
+	Region   string           // of the clients
+	QueueURL string           // required
+	DLQURL   string           // empty: the one of the queue's redrive policy
+	Name     string           // of the table; required
+	Skew     time.Duration    // by how much clocks may differ
+	Send     bool             // one message may be sent to the dead-letter queue, and removed from it
+}
+
+// Assumption is something that the project assumes of AWS.
+type Assumption struct {
+	Name        string // what is assumed
+	Expected    string // how that is seen
+	Consequence string // of its being wrong
+	Source      string // where AWS documents it
+	Sends       bool   // the check sends a message: see [Config.Send]
+
+	check func(ctx context.Context, p *patient) (seen string, err error)
+}
+
+// Finding is what a check has seen.
+type Finding struct {
+	Assumption
+	Seen    string
+	Holds   bool
+	Skipped bool // it would have sent a message
+}
+
+// errDiffers is wrapped by a check that has seen something else than expected.
+var errDiffers = errors.New("differs")
+
+// Run checks every assumption, one after the other, and removes what it has written.
+// Its error says what could not be removed.
+func Run(ctx context.Context, cfg Config) ([]Finding, error) {
+	p := newPatient(cfg)
+	var findings []Finding
+	for _, a := range Assumptions() {
+		f := Finding{Assumption: a, Skipped: a.Sends && !cfg.Send, Seen: "not checked: it sends a message"}
+		if !f.Skipped {
+			f.Seen, f.Holds = p.look(ctx, a)
+		}
+		findings = append(findings, f)
+	}
+	return findings, p.cleanUp(ctx)
+}
+
+// look makes one check.
+func (p *patient) look(ctx context.Context, a Assumption) (seen string, holds bool) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	seen, err := a.check(ctx, p)
+	switch {
+	case err == nil:
+		return seen, true
+	case errors.Is(err, errDiffers):
+		return seen, false
+	default:
+		return err.Error(), false
+	}
+}
+
+// Sick returns how many assumptions do not hold.
+func Sick(findings []Finding) int {
+	n := 0
+	for _, f := range findings {
+		if !f.Holds && !f.Skipped {
+			n++
+		}
+	}
+	return n
+}
+
+// Print writes the findings as a table, and what follows from those that differ.
+func Print(w io.Writer, findings []Finding) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "\tassumption\texpected\tseen") // told by Flush
+	for _, f := range findings {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%.120s\n", f.mark(), f.Name, f.Expected, f.Seen)
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print the findings: %w", err)
+	}
+	for _, f := range findings {
+		if f.Holds || f.Skipped {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "\n%s\n  expected:    %s\n  seen:        %s\n  consequence: %s\n  source:      %s\n",
+			f.Name, f.Expected, f.Seen, f.Consequence, f.Source); err != nil {
+			return fmt.Errorf("print the findings: %w", err)
+		}
+	}
+	return nil
+}
+
+func (f Finding) mark() string {
+	switch {
+	case f.Skipped:
+		return "-"
+	case f.Holds:
+		return "ok"
+	default:
+		return "NO"
+	}
+}
+
+// patient is the queue and the table under examination.
+type patient struct {
+	cfg     Config
+	scope   string // of this run
+	written []string
+}
+
+func newPatient(cfg Config) *patient {
+	return &patient{cfg: cfg, scope: Scope + "-" + rand.Text()[:8]}
+}
+
+// record returns a record of this run. Should it be left behind, the time to live
+// removes it after an hour.
+func (p *patient) record(name string, v protocol.Version, status protocol.Status) protocol.Record {
+	r := protocol.Record{
+		ID: protocol.RecordID(p.scope, name), Name: name, Format: protocol.Format, Status: status,
+		Version: v, Fence: v, Owner: protocol.Token{1}, Attempts: 1, ExpiresAt: time.Now().Add(time.Hour),
+	}
+	p.written = append(p.written, r.ID)
+	return r
+}
+
+// batch sends statements of ours, and returns the answer to each.
+func (p *patient) batch(ctx context.Context, writes ...write) ([]ddbtypes.BatchStatementResponse, error) {
+	in := &dynamodb.BatchExecuteStatementInput{}
+	for _, w := range writes {
+		s, err := dynamo.Statement(p.cfg.Name, w.old, w.next)
+		if err != nil {
+			return nil, err
+		}
+		in.Statements = append(in.Statements, s)
+	}
+	out, err := p.cfg.Table.BatchExecuteStatement(ctx, in)
+	if err != nil {
+		return nil, fmt.Errorf("BatchExecuteStatement: %w", err)
+	}
+	if len(out.Responses) != len(writes) {
+		return nil, fmt.Errorf("BatchExecuteStatement: %d answers to %d statements", len(out.Responses), len(writes))
+	}
+	return out.Responses, nil
+}
+
+type write struct {
+	old  protocol.Version
+	next protocol.Record
+}
+
+// codeOf is the error code of a member, or "accepted".
+func codeOf(r ddbtypes.BatchStatementResponse) string {
+	if r.Error == nil {
+		return "accepted"
+	}
+	return string(r.Error.Code)
+}
+
+// store is the store itself, without batches.
+func (p *patient) store() (*dynamo.Store, error) {
+	return dynamo.New(p.cfg.Table, dynamo.Config{Table: p.cfg.Name, Batch: dynamo.BatchOff})
+}
+
+var _ dedupe.Store = (*dynamo.Store)(nil)
+
+// cleanUp removes the records of this run.
+func (p *patient) cleanUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	var errs []error
+	seen := make(map[string]bool)
+	for _, id := range p.written {
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		_, err := p.cfg.Table.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+			TableName: &p.cfg.Name, Key: map[string]ddbtypes.AttributeValue{dynamo.AttrID: &ddbtypes.AttributeValueMemberS{Value: id}},
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("record %q is left in the table; its time to live ends in an hour: %w", id, err))
+		}
+	}
+	return errors.Join(errs...)
+}
