@@ -72,7 +72,8 @@ func NewTroubled(seed uint64) Plan {
 		t.Depth = r.IntN(4)
 	}
 	if chance(r, 0.3) {
-		t.Hanging, t.CutOff, t.Hang = r.IntN(3), r.IntN(12), between(r, 5*time.Minute, 40*time.Minute)
+		// A worker whose slots all hang would leave its share of the others to the rest.
+		t.Hanging, t.CutOff, t.Hang = min(r.IntN(3), p.Concurrency-1), r.IntN(12), between(r, 5*time.Minute, 40*time.Minute)
 	}
 	t.Backlog = chance(r, 0.5)
 	t.Admits = pick(r, 0, 0, 0, 5, 20)
