@@ -62,7 +62,9 @@ func (b *slowBody) Read(p []byte) (int, error) {
 		return 0, b.ctx.Err()
 	}
 	b.begun = true
-	time.Sleep(b.pause)
+	if err := lasts(b.ctx, b.pause); err != nil {
+		return 0, err
+	}
 	return b.ReadCloser.Read(p[:min(len(p), 100)])
 }
 
