@@ -322,9 +322,9 @@ func TestLinesThatAreCountedAreLogged(t *testing.T) {
 		slices.Sort(patterns)
 		want := []string{
 			`{ $.msg = "not done" }`,
+			`{ $.msg = "the queue is down*" }`,
 			`{ ($.msg = "not done") && ($.error = "*lease lost*") }`,
 			`{ ($.msg = "the store is down*") || ($.msg = "the target is suspect*") || ($.msg = "the target is not healthy*") }`,
-			`{ $.msg = "the queue is down*" }`,
 		}
 		if !slices.Equal(patterns, want) {
 			t.Errorf("patterns are %q, want %q", patterns, want)

@@ -69,11 +69,16 @@ func (o *transcript) String() string {
 	return o.text.String()
 }
 
-// start runs a binary. It is killed at the end of the test at the latest, and
-// what it printed is shown when the test has failed.
+// start runs a binary; of the worker, the one that SQSONCE_TEST_WORKER names, if any.
+// It is killed at the end of the test at the latest, and what it printed is shown when
+// the test has failed.
 func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
-	return startProgram(t, env, filepath.Join(bin, name), args...)
+	program := filepath.Join(bin, name)
+	if other := os.Getenv("SQSONCE_TEST_WORKER"); name == "worker" && other != "" {
+		program = other
+	}
+	return startProgram(t, env, program, args...)
 }
 
 // startProgram is start for any program.
