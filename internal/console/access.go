@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -19,8 +20,9 @@ const (
 	csrfHeader  = "X-Csrf-Token"
 	sessionTime = 12 * time.Hour
 	maxSessions = 64
-	loginEvery  = time.Second // a try, after the first few
+	loginEvery  = time.Second // a wrong try of one address, after the first few
 	loginBurst  = 5
+	maxGuessers = 1 << 10 // addresses whose wrong tries are remembered
 )
 
 // visitor is who has sent a request, as far as it matters.
@@ -51,18 +53,17 @@ func (v visitor) who() string {
 type access struct {
 	token string
 	cross http.CrossOriginProtection
-	tries *rate.Limiter // logins
-	csrf  string        // proves that a request comes from a page of ours
+	csrf  string // proves that a request comes from a page of ours
 
 	mu       sync.Mutex
-	sessions map[string]time.Time // guarded by mu: when they end
+	sessions map[string]time.Time     // guarded by mu: when they end
+	failures map[string]*rate.Limiter // guarded by mu: of logins, by address
 }
 
 func newAccess(token string) *access {
 	return &access{
 		token: token, csrf: rand.Text(),
-		tries:    rate.NewLimiter(rate.Every(loginEvery), loginBurst),
-		sessions: make(map[string]time.Time),
+		sessions: make(map[string]time.Time), failures: make(map[string]*rate.Limiter),
 	}
 }
 
@@ -100,14 +101,13 @@ func (a *access) endOf(id string) time.Time {
 	return a.sessions[id]
 }
 
-// login opens a session for who knows the token, and returns its id, or nothing
-// for a wrong one. limited reports that there were too many tries.
-func (a *access) login(sent string, now time.Time) (id string, limited bool) {
-	if !a.tries.AllowN(now, 1) { // before the comparison: those sent at once must not share a try
-		return "", true
-	}
+// login opens a session for a visitor with the token, and returns its id, or nothing
+// for a wrong one. limited reports that the address has sent too many wrong ones. The
+// token itself is never refused for that: what others send from the same address,
+// such as a proxy's, locks nobody out.
+func (a *access) login(sent, remote string, now time.Time) (id string, limited bool) {
 	if !a.isToken(sent) {
-		return "", false
+		return "", !a.mayFail(remote, now)
 	}
 	id = rand.Text()
 	a.mu.Lock()
@@ -123,6 +123,27 @@ func (a *access) login(sent string, now time.Time) (id string, limited bool) {
 	}
 	a.sessions[id] = now.Add(sessionTime)
 	return id, false
+}
+
+// mayFail reports whether an address may send another wrong token.
+func (a *access) mayFail(remote string, now time.Time) bool {
+	if host, _, err := net.SplitHostPort(remote); err == nil {
+		remote = host
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l, ok := a.failures[remote]
+	if !ok {
+		if len(a.failures) >= maxGuessers { // any one makes room
+			for other := range a.failures {
+				delete(a.failures, other)
+				break
+			}
+		}
+		l = rate.NewLimiter(rate.Every(loginEvery), loginBurst)
+		a.failures[remote] = l
+	}
+	return l.AllowN(now, 1)
 }
 
 // logout ends a session.

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -269,7 +270,7 @@ func TestWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
 		lines.Reset()
 		time.Sleep(time.Second / 2)
 		c.ask(http.MethodPost, "/api/login", map[string]string{"token": "guess"})
-		if rec := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"}); rec.Code != http.StatusTooManyRequests {
+		if rec := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "another guess"}); rec.Code != http.StatusTooManyRequests {
 			t.Fatalf("after six guesses the next try answers %d", rec.Code)
 		}
 		if got := lines.String(); !strings.Contains(got, "action=login who=192.0.2.7:4711 status=429") || strings.Contains(got, "t0ken") {
@@ -278,26 +279,46 @@ func TestWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
 	})
 }
 
-func TestGuessingTheTokenIsSlow(t *testing.T) {
+func TestLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken"}).Handler)
-		c.from = "192.0.2.7:4711"
-		try := func(token string) int {
+		try := func(from, token string) int {
+			c.from = from
 			return c.ask(http.MethodPost, "/api/login", map[string]string{"token": token}).Code
 		}
+		const guesser, other = "192.0.2.7:4711", "192.0.2.8:4711"
 		for range 5 {
-			if code := try("guess"); code != http.StatusUnauthorized {
+			if code := try(guesser, "guess"); code != http.StatusUnauthorized {
 				t.Fatalf("a guess answers %d", code)
 			}
 		}
-		if code := try("t0ken"); code != http.StatusTooManyRequests {
-			t.Errorf("after five guesses the next try answers %d", code)
+		if code := try("192.0.2.7:4712", "guess"); code != http.StatusTooManyRequests {
+			t.Errorf("after five guesses the next one answers %d", code)
+		}
+		for _, from := range []string{guesser, other} {
+			if code := try(from, "t0ken"); code != http.StatusOK {
+				t.Errorf("from %s the token itself answers %d", from, code)
+			}
+		}
+		if code := try(other, "guess"); code != http.StatusUnauthorized {
+			t.Errorf("another address's first guess answers %d", code)
 		}
 		time.Sleep(time.Second)
-		if code := try("t0ken"); code != http.StatusOK {
-			t.Errorf("a second later the token answers %d", code)
+		if code := try(guesser, "guess"); code != http.StatusUnauthorized {
+			t.Errorf("a second later a guess answers %d", code)
 		}
 	})
+}
+
+// Addresses are many; what is remembered of them is bounded.
+func TestLoginsOfManyAddresses(t *testing.T) {
+	c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken"}).Handler)
+	for i := range 3000 {
+		c.from = fmt.Sprintf("198.51.%d.%d:1", i/256, i%256)
+		if rec := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "guess"}); rec.Code != http.StatusUnauthorized {
+			t.Fatalf("the first guess of %s answers %d", c.from, rec.Code)
+		}
+	}
 }
 
 func TestGuessesSentAtOnceShareNoTry(t *testing.T) {

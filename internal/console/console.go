@@ -233,7 +233,7 @@ func (c *console) postLogin(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &in) {
 		return
 	}
-	id, limited := c.access.login(in.Token, time.Now())
+	id, limited := c.access.login(in.Token, r.RemoteAddr, time.Now())
 	switch {
 	case limited:
 		w.Header().Set("Retry-After", "1")
