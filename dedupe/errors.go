@@ -22,10 +22,6 @@ var (
 	// refused; the work was not started, or its outcome could not be recorded.
 	ErrUnavailable = errors.New("store unavailable")
 
-	// ErrBadName is wrapped by the error for a name that cannot be one; see
-	// [protocol.CheckName].
-	ErrBadName = protocol.ErrBadName
-
 	// ErrResult is wrapped when a name is completed, and its recorded result cannot
 	// be decoded into the type that the caller asks for: another release has
 	// recorded it, for example. The work is done and does not run again.
@@ -35,6 +31,12 @@ var (
 	// release, or by something else. The message must be left in place.
 	ErrUnreadable = errors.New("record not readable by this release")
 )
+
+// forGood makes an error a [failure.Permanent].
+type forGood struct{}
+
+// Permanent reports true: no retry can succeed.
+func (forGood) Permanent() bool { return true }
 
 // InProgressError says that another attempt holds the name. It is not a
 // failure: the message should be looked at again when the lease has ended.
@@ -60,6 +62,8 @@ func (e *InProgressError) Reason() string { return "in progress elsewhere" }
 
 // MismatchError says that the name was used before with a different payload.
 type MismatchError struct {
+	forGood
+
 	Name      string          // the name
 	Status    protocol.Status // of the record with the other payload
 	MessageID string          // message that last claimed the name; may be empty
@@ -84,9 +88,6 @@ func (e *MismatchError) Error() string {
 		e.Name, by, what, e.Status, way)
 }
 
-// Permanent reports true: no retry can cure it.
-func (e *MismatchError) Permanent() bool { return true }
-
 // Reason names the error in a dead-letter queue.
 func (e *MismatchError) Reason() string { return "mismatch" }
 
@@ -94,6 +95,8 @@ func (e *MismatchError) Reason() string { return "mismatch" }
 // or earlier. A name is also rejected when its last attempt ends without an outcome,
 // because its worker died, for example.
 type RejectedError struct {
+	forGood
+
 	Name     string // the name
 	Attempts int    // attempts counted
 	Text     string // the recorded failure
@@ -115,9 +118,6 @@ func (e *RejectedError) Error() string {
 // Unwrap returns the handler's error, or nil.
 func (e *RejectedError) Unwrap() error { return e.Err }
 
-// Permanent reports true.
-func (e *RejectedError) Permanent() bool { return true }
-
 // AttemptsCounted returns Attempts.
 func (e *RejectedError) AttemptsCounted() int { return e.Attempts }
 
@@ -133,6 +133,8 @@ func (e *RejectedError) Reason() string {
 // UnknownOutcomeError says that nobody knows whether the work was done, and
 // that it is not run again without an operator's word.
 type UnknownOutcomeError struct {
+	forGood
+
 	Name     string // the name
 	Attempts int    // attempts counted
 	Text     string // what is known
@@ -146,9 +148,6 @@ func (e *UnknownOutcomeError) Error() string {
 
 // Unwrap returns the handler's error, or nil.
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
-
-// Permanent reports true.
-func (e *UnknownOutcomeError) Permanent() bool { return true }
 
 // AttemptsCounted returns Attempts.
 func (e *UnknownOutcomeError) AttemptsCounted() int { return e.Attempts }

@@ -68,7 +68,7 @@ type Result[R any] struct {
 
 	// Omitted: the recorded result was larger than [Config.MaxResult] or could
 	// not be encoded, so that a replayed Value is zero (a [Payload] shows the
-	// marker, see [OmittedType]).
+	// marker, see [protocol.OmittedType]).
 	Omitted bool
 }
 
@@ -112,7 +112,7 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 // did not run (the first, for a message, at first with the method Snoozed: it should
 // wait where it is, and look again after 1, 2, 4, 8 and 16 s); *[UnknownOutcomeError] when it did not run, or was parked;
 // *[EffectError] when a write handed to [AddEffect] failed; errors wrapping
-// [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] and [ErrBadName].
+// [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] and [protocol.ErrBadName].
 //
 // An error that wraps [ErrResult] says that the name is completed, but that its
 // recorded result does not decode to R; the Result is returned beside it, without a
@@ -122,7 +122,7 @@ func (g *Guard[R]) Do(ctx context.Context, key Key, fn func(context.Context) (R,
 	if err != nil {
 		return Result[R]{}, err
 	}
-	res := Result[R]{Value: value, Replayed: !ran, Omitted: rec.ResultType == OmittedType}
+	res := Result[R]{Value: value, Replayed: !ran, Omitted: rec.ResultType == protocol.OmittedType}
 	if !ran {
 		if res.Value, err = decode[R](rec.Result, rec.ResultType); err != nil {
 			err = fmt.Errorf("%w: %q is completed: %w", ErrResult, key.Name, err)

@@ -580,7 +580,7 @@ func TestAResultThatCannotBeStoredNeverFailsTheCompletion(t *testing.T) {
 				if _, err := g.Do(t.Context(), key, func(context.Context) (any, error) { return result, nil }); err != nil {
 					t.Fatal(err)
 				}
-				if r := b.record(t); r.Status != protocol.Completed || r.ResultType != dedupe.OmittedType {
+				if r := b.record(t); r.Status != protocol.Completed || r.ResultType != protocol.OmittedType {
 					t.Errorf("record %s with %s", r.Status, r.ResultType)
 				}
 			})
@@ -630,7 +630,7 @@ func TestAStoreIsRefusedWhenItsCallsOutlastTheLease(t *testing.T) {
 
 func TestABadNameStartsNothing(t *testing.T) {
 	b := setup()
-	if _, err := b.guard(t).Do(t.Context(), dedupe.Key{Name: "a\nb"}, returns("", nil)); !errors.Is(err, dedupe.ErrBadName) {
+	if _, err := b.guard(t).Do(t.Context(), dedupe.Key{Name: "a\nb"}, returns("", nil)); !errors.Is(err, protocol.ErrBadName) {
 		t.Errorf("got %v", err)
 	}
 }

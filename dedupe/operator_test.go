@@ -259,7 +259,7 @@ func TestAnOperatorSaysWhatIsWrongWithTheStore(t *testing.T) {
 		if _, err := dedupe.NewOperator(struct{ dedupe.Store }{memstore.New()}, b.cfg); err == nil {
 			t.Error("a store that cannot read is accepted")
 		}
-		if _, err := b.operator(t).Lookup(t.Context(), "a\nb"); !errors.Is(err, dedupe.ErrBadName) {
+		if _, err := b.operator(t).Lookup(t.Context(), "a\nb"); !errors.Is(err, protocol.ErrBadName) {
 			t.Errorf("got %v", err)
 		}
 		newer := b.record(t)

@@ -18,11 +18,6 @@ type Payload struct {
 	Type string // media type; empty means JSON
 }
 
-// OmittedType is the ResultType of a marker that stands for a result which
-// could not be stored. Its data is a JSON object with "omitted" (why), "size"
-// in bytes, and "sha256" in hex.
-const OmittedType = "application/vnd.sqsonce.omitted+json"
-
 // output is a result as it is stored.
 type output struct {
 	data      []byte
@@ -73,7 +68,7 @@ func omitted(why string, data []byte) output {
 	if err != nil { // strings and an int always encode
 		b = []byte("{}")
 	}
-	return output{b, OmittedType}
+	return output{b, protocol.OmittedType}
 }
 
 // decode is the reverse of encode. An omitted result decodes to the zero R,
@@ -85,7 +80,7 @@ func decode[R any](data []byte, mediaType string) (R, error) {
 		return v, nil
 	}
 	switch {
-	case mediaType == OmittedType || len(data) == 0:
+	case mediaType == protocol.OmittedType || len(data) == 0:
 		return v, nil
 	case mediaType != "":
 		return v, fmt.Errorf("its type is %q, and only a dedupe.Payload takes other types than JSON", mediaType)

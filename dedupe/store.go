@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
-	"github.com/sqsonce/sqsonce/failure"
 )
 
 // Store keeps one [protocol.Record] per ID. Implementations are safe for concurrent
@@ -134,11 +133,6 @@ func (e *EffectError) Error() string { return fmt.Sprintf("effect %d: %v", e.Ind
 
 // Unwrap returns the store's error.
 func (e *EffectError) Unwrap() error { return e.Err }
-
-// Permanent reports whether Err says that no retry can cure it.
-func (e *EffectError) Permanent() bool {
-	return failure.Is(e.Err, failure.Permanent.Permanent)
-}
 
 // ConflictError says that a Swap lost: somebody else (or an earlier try of our
 // own whose answer was lost) has written since.

@@ -13,6 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/target"
@@ -154,7 +155,7 @@ func posted(t *target.Judge, traceparent func(context.Context) string) work {
 func payload(r target.Response) dedupe.Payload {
 	switch {
 	case r.Size > int64(len(r.Body)):
-		return dedupe.Payload{Type: dedupe.OmittedType, Data: fmt.Appendf(nil,
+		return dedupe.Payload{Type: protocol.OmittedType, Data: fmt.Appendf(nil,
 			`{"omitted":"larger than %d bytes","size":%d,"sha256":"%x"}`, len(r.Body), r.Size, r.SHA256)}
 	case len(r.Body) == 0:
 		return dedupe.Payload{}

@@ -17,6 +17,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/failure"
 )
 
 const commitOp = "TransactWriteItems"
@@ -183,7 +184,7 @@ func TestAFailedConditionOfTheHandlersSaysWhichAndWhy(t *testing.T) {
 	err = l.store.Commit(t.Context(), cur.Version, next, append(l.incrementing("n"), types.TransactWriteItem{ConditionCheck: &check}))
 	failed, ok := errors.AsType[*dedupe.EffectError](err)
 	why, known := errors.AsType[*dynamo.ReasonError](err)
-	if !ok || !known || failed.Index != 1 || failed.Permanent() || aws.ToString(why.Reason.Code) != "ConditionalCheckFailed" {
+	if !ok || !known || failed.Index != 1 || failure.Is(failed, failure.Permanent.Permanent) || aws.ToString(why.Reason.Code) != "ConditionalCheckFailed" {
 		t.Fatalf("got %#v", err)
 	}
 	if n, ok := why.Reason.Item["n"].(*types.AttributeValueMemberN); !ok || n.Value != "1" {
@@ -222,7 +223,7 @@ func TestEffectsThatCannotBeAcceptedAreForGood(t *testing.T) {
 		"of another kind":        {"INSERT"},
 	} {
 		err := l.store.Commit(t.Context(), cur.Version, next, effects)
-		if failed, ok := errors.AsType[*dedupe.EffectError](err); !ok || !failed.Permanent() {
+		if failed, ok := errors.AsType[*dedupe.EffectError](err); !ok || !failure.Is(failed, failure.Permanent.Permanent) {
 			t.Errorf("%s: got %#v", what, err)
 		}
 	}

@@ -24,6 +24,11 @@ const (
 	MaxErrorBytes = 1 << 10
 )
 
+// OmittedType is the ResultType of a marker that stands for a result which
+// could not be stored. Its data is a JSON object with "omitted" (why), "size"
+// in bytes, and "sha256" in hex.
+const OmittedType = "application/vnd.sqsonce.omitted+json"
+
 // Status is where a name stands. The zero value means that no record exists.
 type Status string
 

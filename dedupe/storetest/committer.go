@@ -8,6 +8,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/failure"
 )
 
 var committerContract = []contract{
@@ -74,7 +75,7 @@ var committerContract = []contract{
 		next.Version, next.Status = 11, protocol.Completed
 		err := commit(t, s, 10, next, b.h.Effects.Increment(one), b.h.Effects.Require(other, 7))
 		failed, ok := errors.AsType[*dedupe.EffectError](err)
-		if !ok || failed.Index != 1 || failed.Err == nil || failed.Permanent() {
+		if !ok || failed.Index != 1 || failed.Err == nil || failure.Is(failed, failure.Permanent.Permanent) {
 			t.Fatalf("got %#v, want effect 1 to have failed for now", err)
 		}
 		b.stands(t, 0, one, other)

@@ -147,7 +147,7 @@ var resultContract = []contract{
 			"text/empty":               nil,
 			"json":                     []byte(`{"a":1}`),
 			"=json":                    []byte(`{"a":1}`),
-			dedupe.OmittedType:         []byte(`{"omitted":"x"}`),
+			protocol.OmittedType:       []byte(`{"omitted":"x"}`),
 		} {
 			r := b.record(10)
 			r.Status, r.Result, r.ResultType = protocol.Completed, data, mediaType

@@ -181,7 +181,7 @@ func recordProblem(w http.ResponseWriter, err error) {
 	if _, busy := errors.AsType[*dedupe.InProgressError](err); busy || errors.Is(err, dedupe.ErrUnreadable) {
 		status = http.StatusConflict
 	}
-	if errors.Is(err, dedupe.ErrBadName) {
+	if errors.Is(err, protocol.ErrBadName) {
 		status = http.StatusBadRequest
 	}
 	problem(w, status, clip(err.Error(), maxErrorKept))

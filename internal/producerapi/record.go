@@ -47,7 +47,7 @@ func view(r protocol.Record) Record {
 	}
 	switch {
 	case len(r.Result) == 0:
-	case (r.ResultType == "" || r.ResultType == dedupe.OmittedType) && json.Valid(r.Result):
+	case (r.ResultType == "" || r.ResultType == protocol.OmittedType) && json.Valid(r.Result):
 		v.Result = r.Result
 	case utf8.Valid(r.Result):
 		v.Result = quote(string(r.Result))
