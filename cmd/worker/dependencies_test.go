@@ -34,14 +34,14 @@ func TestOutageBurnsNothing(t *testing.T) {
 		failed int      // messages that may have cost an attempt before it was clear
 
 		then     http.HandlerFunc // answers instead, once it has failed for a while
-		late     int              // requests that hang when it ends, and are counted
+		late     int              // probes out when it ends, which may be counted
 		messages int              // in the queue; 0 means 200
 	}{
 		"target refuses":             {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000},
 		"target answers 404":         {status: 404, failed: 5, messages: 1000},
 		"target answers 401":         {status: 401, failed: 5},
 		"target redirects":           {status: 302, failed: 5},
-		"resets after it is suspect": {status: 404, failed: 5, then: func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }},
+		"resets after it is suspect": {status: 404, failed: 5, late: 2, then: func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }},
 		"hangs after it is suspect":  {status: 404, failed: 5, late: 7, then: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
 		"target answers 500":         {status: 500, failed: 5},
 		"store is down":              {set: func(b *inBubble, down bool) { b.store.set(down) }, messages: 1000},

@@ -38,7 +38,7 @@ func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 		},
 		queueConfig: queueConfig{
 			Key: "name", LongNames: "refuse", Unwrap: "none", Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
-			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, TargetTimeout: 30 * time.Second,
+			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, MaxWaitingBytes: 64 << 20, TargetTimeout: 30 * time.Second,
 		},
 	}
 	statuses := c.PermanentStatuses
