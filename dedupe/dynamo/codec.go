@@ -15,7 +15,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// ErrMalformed is wrapped when an item is not a record: somebody else has
+// ErrMalformed is wrapped when an item is not a record: another program has
 // written it.
 var ErrMalformed = errors.New("malformed item")
 
@@ -191,7 +191,7 @@ func decode(it item) (protocol.Record, error) {
 	if format, newer := newerFormat(it); newer {
 		r := leaveAlone(it)
 		r.Format = format
-		return r, nil // the rest may mean something else there; nobody acts on it here
+		return r, nil // the rest may mean something else there, and is not acted on here
 	}
 	if err := checkTypes(it); err != nil {
 		return leaveAlone(it), err
@@ -256,8 +256,8 @@ func checkTypes(it item) error {
 	return nil
 }
 
-// leaveAlone is the record of an item that cannot be decoded: nobody acts on
-// it, and nobody writes over it.
+// leaveAlone is the record of an item that cannot be decoded. The protocol neither
+// acts on it nor writes over it.
 func leaveAlone(it item) protocol.Record {
 	return protocol.Record{
 		ID: text(it[AttrID]), Name: text(it[AttrName]),

@@ -107,7 +107,7 @@ func (s *Store) transact(ctx context.Context, in *dynamodb.TransactWriteItemsInp
 // commitAnswer is what a failed transaction says: one of these, or that the
 // operator has to act, or that the same request, sent again, will tell.
 type commitAnswer struct {
-	lost   bool // the record was not at its version, or nobody knows
+	lost   bool // the record was not at its version, or that is not known
 	item   item // of lost: the record as it was, when the answer carries it
 	effect *dedupe.EffectError
 }
@@ -135,7 +135,7 @@ func judge(err error) commitAnswer {
 	case reasonKind(reasons[0]) == kindConflict:
 		return commitAnswer{lost: true, item: reasons[0].Item}
 	case reasonKind(reasons[0]) == kindBusy:
-		return commitAnswer{} // whether the record is at its version, nobody has looked
+		return commitAnswer{} // whether the record is at its version was not looked at
 	}
 	for i, r := range reasons[1:] {
 		if k := reasonKind(r); k == kindConflict || k == kindInvalid {

@@ -9,8 +9,8 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// Categories of failures that waiting does not cure: somebody has to change
-// something. Each is wrapped together with [dedupe.ErrUnavailable].
+// Categories of failures that waiting does not cure: an operator has to act. Each
+// is wrapped together with [dedupe.ErrUnavailable].
 var (
 	ErrNoTable = errors.New("table not found")
 	ErrDenied  = errors.New("access denied")

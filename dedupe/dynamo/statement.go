@@ -94,8 +94,8 @@ func (s *statements) request(w *write) types.BatchStatementRequest {
 const allOld = types.ReturnValuesOnConditionCheckFailureAllOld
 
 // Statement returns the statement by which a [Store] on a table writes next over the
-// version old in a batch (0: the record is absent), for those who check what a
-// server makes of it. Its error is that of [Store.Swap] for a record that lacks a
+// version old in a batch (0: the record is absent). It is for checks of what a
+// server makes of the statement. Its error is that of [Store.Swap] for a record that lacks a
 // field.
 func Statement(table string, old protocol.Version, next protocol.Record) (types.BatchStatementRequest, error) {
 	w, err := newWrite(old, next)

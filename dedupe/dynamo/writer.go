@@ -246,9 +246,8 @@ func conflicting(err error) item {
 }
 
 // once turns the SDK's retries off. They would hold up a whole batch for one
-// throttled statement, and send again what was applied. Whoever writes a record
-// tries again anyway, and one back-off is enough: a guard's or an operator's
-// knows the lease and what is at stake.
+// throttled statement, and send again what was applied. Guard
+// and operator try again anyway, and one back-off is enough: theirs knows the lease.
 func once(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
 
 // pauses are the pauses between two tries at the keys that a batch read left out.
