@@ -28,7 +28,7 @@ func TestWritesOfAnOrderHappenOnce(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("printed\n%swant\n%s", out.String(), want)
 	}
-	for _, id := range []string{"order/17", "day/today"} {
+	for _, id := range []string{"order/17", dayPart("17")} {
 		got, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{
 			TableName: &table, ConsistentRead: aws.Bool(true),
 			Key: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: id}},
@@ -39,6 +39,22 @@ func TestWritesOfAnOrderHappenOnce(t *testing.T) {
 		if total, ok := got.Item["total"].(*types.AttributeValueMemberN); !ok || total.Value != "30" {
 			t.Errorf("%s is %v", id, got.Item)
 		}
+	}
+}
+
+// The orders of a day do not all meet at one item.
+func TestDayIsSpread(t *testing.T) {
+	parts := map[string]int{}
+	for order := range 1000 {
+		parts[dayPart(fmt.Sprint(order))]++
+	}
+	for part, orders := range parts {
+		if orders > 2*1000/dayParts {
+			t.Errorf("%s takes %d of 1,000 orders", part, orders)
+		}
+	}
+	if len(parts) != dayParts {
+		t.Errorf("%d parts are used, want %d", len(parts), dayParts)
 	}
 }
 
