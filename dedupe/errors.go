@@ -164,6 +164,10 @@ type failedError struct {
 func (e *failedError) Error() string { return e.err.Error() }
 func (e *failedError) Unwrap() error { return e.err }
 
+// Permanent reports false, whatever the handler's error says: the record will be tried
+// again. A handler whose lease was lost cannot reject the name.
+func (e *failedError) Permanent() bool { return false }
+
 // AttemptsCounted returns how many attempts the name has had.
 func (e *failedError) AttemptsCounted() int { return e.attempts }
 

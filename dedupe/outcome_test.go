@@ -182,3 +182,26 @@ func TestANestedNameInProgressIsDeferred(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// A handler whose lease was lost cannot reject the name, so its message stays in the queue.
+func TestPermanentAfterLostLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		b.store.before = func(next protocol.Record) error {
+			if isRenewal(next) {
+				return errors.New("throttled")
+			}
+			return nil
+		}
+		_, err := b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
+			<-ctx.Done()
+			return "", permanent{}
+		})
+		if !errors.Is(err, dedupe.ErrLeaseLost) || failure.Is(err, failure.Permanent.Permanent) {
+			t.Errorf("%v: permanent %t", err, failure.Is(err, failure.Permanent.Permanent))
+		}
+		if r := b.record(t); r.Status != protocol.Retrying || r.Attempts != 1 {
+			t.Errorf("%s after %d attempts, want RETRYING after 1", r.Status, r.Attempts)
+		}
+	})
+}
