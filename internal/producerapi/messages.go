@@ -13,7 +13,7 @@ import (
 // messageDocument documents the least that a message is.
 type messageDocument struct {
 	_    struct{} `additionalProperties:"true"`
-	Name string   `json:"name,omitempty" minLength:"1" maxLength:"1024" doc:"1 to 1,024 bytes of UTF-8 without control characters."`
+	Name string   `json:"name,omitempty" minLength:"1" maxLength:"1024" doc:"1 to 1,024 bytes of UTF-8 without control characters. A number, or a list of texts and numbers, names as well."`
 }
 
 // postInput is a request of POST / and POST /messages.
@@ -68,12 +68,12 @@ func (c *exchange) queued(m message, took accepted) *response[any] {
 
 // PathName is the name in the path.
 type PathName struct {
-	Name string `path:"name" minLength:"1" maxLength:"1024" doc:"The name, percent-encoded: a slash in it is %2F."`
+	Name string `path:"name" minLength:"1" doc:"The name, at most 1,024 bytes unless long names are hashed, percent-encoded: a slash in it is %2F."`
 }
 
 // QueryName is the name in the query: for "." and "..", which a path cannot hold.
 type QueryName struct {
-	Name string `query:"name" maxLength:"1024" doc:"The name."`
+	Name string `query:"name" doc:"The name."`
 }
 
 // Unchanged is the condition of a request for a record.

@@ -159,6 +159,35 @@ func TestBodyIsAnObjectWhateverOfItIsLookedAt(t *testing.T) {
 	}
 }
 
+func TestLongName(t *testing.T) {
+	b := newBench(t, "orders", func(c *Config) {
+		var err error
+		if c.Keys, err = names.New(names.Config{LongNames: names.HashLong}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	long := strings.Repeat("n", names.MaxBytes+1)
+	known, err := b.api.cfg.Keys.Normal(long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.post(body(long), "Idempotency-Key", long).want(http.StatusAccepted)
+	if m := b.received(b.api.cfg.QueueURL); len(m) != 1 || *m[0].MessageAttributes[names.NameAttribute].StringValue != known {
+		t.Errorf("sent as %d messages, none named by the beginning and the hash", len(m))
+	}
+	b.record(known, b.claim(known, body(long)), complete(`1`))
+	b.do(http.MethodGet, "/messages/"+long, "").want(http.StatusOK)
+	b.do(http.MethodGet, "/messages/"+long+"x", "").want(http.StatusNotFound)
+}
+
+func TestNumberNames(t *testing.T) {
+	b := newBench(t, "orders", nil)
+	b.post(`{"name":820982911946154508}`).want(http.StatusAccepted)
+	b.post(`{"name":17.0}`, "Idempotency-Key", "17").want(http.StatusAccepted)
+	b.post(`{"name":["a",17]}`, "Idempotency-Key", `["a","17"]`).want(http.StatusAccepted)
+	b.post(`{"name":17}`, "Idempotency-Key", "18").wantField(http.StatusBadRequest, "Idempotency-Key")
+}
+
 func TestIdempotencyKeyIsTheNameWhereTheBodyHasNone(t *testing.T) {
 	for name, tc := range map[string]struct{ body, key, want string }{
 		"quoted":              {`{"x":1}`, `"order-17"`, "order-17"},
