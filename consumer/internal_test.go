@@ -142,17 +142,3 @@ func exported(d *ast.GenDecl) (names []string) {
 	}
 	return names
 }
-
-func FuzzRedrivePolicy(f *testing.F) {
-	f.Add(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:dlq","maxReceiveCount":"3"}`)
-	f.Add(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:1:dlq","maxReceiveCount":3}`)
-	f.Add(`{"maxReceiveCount":{}}`)
-	f.Add(`null`)
-	f.Fuzz(func(t *testing.T, policy string) {
-		arn, most, err := parseRedrive(policy)
-		if err == nil && (arn == "" || most < 1) {
-			t.Errorf("%q: %q, %d", policy, arn, most)
-		}
-		arnAccount(arn)
-	})
-}

@@ -2,17 +2,10 @@ package consumer
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"strconv"
-	"strings"
 	"sync/atomic"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"github.com/sqsonce/sqsonce/internal/backoff"
+	redrivepolicy "github.com/sqsonce/sqsonce/internal/redrive"
 )
 
 // redrivePolicy is what the queue itself says about redrives.
@@ -76,64 +69,27 @@ func (v *redrive) keep(ctx context.Context, random func() float64) {
 func (c *client) redrivePolicy(ctx context.Context, known redrivePolicy) (redrivePolicy, error) {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
-	out, err := c.queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl:       &c.cfg.QueueURL,
-		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
-	})
+	policy, err := redrivepolicy.Read(ctx, c.queue, c.cfg.QueueURL)
 	if err != nil {
-		return known, fmt.Errorf("attributes of queue %s: %w", c.cfg.QueueURL, err)
-	}
-	p := redrivePolicy{dlqURL: c.cfg.DLQURL}
-	text := out.Attributes[string(types.QueueAttributeNameRedrivePolicy)]
-	if text == "" {
-		return p, nil
-	}
-	if p.dlqARN, p.maxReceives, err = parseRedrive(text); err != nil {
 		return known, err
 	}
+	p := redrivePolicy{maxReceives: policy.MaxReceives, dlqARN: policy.TargetARN, dlqURL: c.cfg.DLQURL}
 	switch {
-	case p.dlqURL != "":
+	case p.dlqURL != "" || p.dlqARN == "":
 		return p, nil
 	case p.dlqARN == known.dlqARN && known.dlqURL != "":
 		p.dlqURL = known.dlqURL
 		return p, nil
 	}
-	name, account := p.dlqARN[strings.LastIndexByte(p.dlqARN, ':')+1:], arnAccount(p.dlqARN)
-	dlq, err := c.queue.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name, QueueOwnerAWSAccountId: account})
+	dlqURL, err := policy.TargetURL(ctx, c.queue)
 	switch {
 	case isFatal(err):
 		// No reason to stand still: SQS's own redrive goes on.
 		c.log.Error("the URL of the dead-letter queue cannot be found out; set it", "arn", p.dlqARN, "error", err)
 		return p, nil
 	case err != nil:
-		return known, fmt.Errorf("URL of dead-letter queue %s: %w", p.dlqARN, err)
+		return known, err
 	}
-	p.dlqURL = aws.ToString(dlq.QueueUrl)
+	p.dlqURL = dlqURL
 	return p, nil
-}
-
-// parseRedrive reads a queue's RedrivePolicy. The count comes as a number or as a string,
-// depending on who wrote the policy.
-func parseRedrive(policy string) (arn string, maxReceives int, err error) {
-	var p struct {
-		ARN   string `json:"deadLetterTargetArn"`
-		Count any    `json:"maxReceiveCount"`
-	}
-	if err := json.Unmarshal([]byte(policy), &p); err != nil {
-		return "", 0, fmt.Errorf("redrive policy %q: %w", policy, err)
-	}
-	maxReceives, err = strconv.Atoi(fmt.Sprint(p.Count))
-	if err != nil || maxReceives < 1 || p.ARN == "" {
-		return "", 0, fmt.Errorf("redrive policy %q: want deadLetterTargetArn and maxReceiveCount", policy)
-	}
-	return p.ARN, maxReceives, nil
-}
-
-// arnAccount returns the account of arn:aws:sqs:region:account:name, or nil.
-func arnAccount(arn string) *string {
-	parts := strings.Split(arn, ":")
-	if len(parts) != 6 || parts[4] == "" {
-		return nil
-	}
-	return &parts[4]
 }
