@@ -2,16 +2,20 @@ package dedupe_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // A payment that is asked for twice is made once; both callers get its receipt.
@@ -102,7 +106,8 @@ func ExampleAddEffect() {
 	// sold 4 <nil>
 }
 
-// once answers requests that carry one Idempotency-Key with one answer.
+// once answers requests that carry one Idempotency-Key with one answer: 422 for another
+// body, 409 while the work is in progress.
 func once(guard *dedupe.Guard[dedupe.Payload], charge func(context.Context) (dedupe.Payload, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name, err := strconv.Unquote(r.Header.Get("Idempotency-Key"))
@@ -110,7 +115,18 @@ func once(guard *dedupe.Guard[dedupe.Payload], charge func(context.Context) (ded
 			http.Error(w, "Idempotency-Key: a quoted string is needed", http.StatusBadRequest)
 			return
 		}
-		res, err := guard.Do(r.Context(), dedupe.Key{Name: name}, charge)
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		key := dedupe.Key{Name: name, Fingerprint: protocol.Fingerprint{0: 1}}
+		sum := sha256.Sum256(body)
+		copy(key.Fingerprint[5:], sum[:])
+		// A client that goes away does not cancel the charge: its retry gets the result.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
+		defer cancel()
+		res, err := guard.Do(ctx, key, charge)
 		if held, ok := errors.AsType[*dedupe.InProgressError](err); ok {
 			w.Header().Set("Retry-After", strconv.Itoa(int(held.RetryAfter().Seconds())+1))
 			http.Error(w, err.Error(), http.StatusConflict)
@@ -118,6 +134,10 @@ func once(guard *dedupe.Guard[dedupe.Payload], charge func(context.Context) (ded
 		}
 		if _, ok := errors.AsType[*dedupe.MismatchError](err); ok {
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+			return
+		}
+		if _, ok := errors.AsType[*dedupe.RejectedError](err); ok || res.Replayed && res.Omitted {
+			http.Error(w, "failed for good, or completed and its answer not kept", http.StatusConflict)
 			return
 		}
 		if err != nil {
