@@ -27,7 +27,7 @@ import (
 // axe holds the page against the accessibility rules of axe-core.
 func (p *tab) axe(what string) {
 	p.t.Helper()
-	source, err := os.ReadFile(filepath.Join("..", "..", "..", "node_modules", "axe-core", "axe.min.js"))
+	source, err := os.ReadFile(filepath.Join("..", "..", "node_modules", "axe-core", "axe.min.js"))
 	if err != nil {
 		p.t.Fatalf("npm ci has not been run: %v", err)
 	}
