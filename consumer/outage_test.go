@@ -47,6 +47,13 @@ func (o *outage) attempts() []string {
 	return slices.Clone(o.tried)
 }
 
+// seen returns how many messages were tried.
+func (o *outage) seen() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.receives)
+}
+
 // wantOneReceiveEach fails when the outage has cost a receive.
 func (o *outage) wantOneReceiveEach(t *testing.T, messages int) {
 	t.Helper()
