@@ -45,15 +45,18 @@ func (a *admission) setCondition(now time.Time) {
 	}
 	was := a.condition
 	a.condition = worst
-	switch {
-	case worst == was:
-	case worst == Up:
+	if worst == was {
+		return
+	}
+	switch worst {
+	case Up:
 		// Whatever was held has its own trouble if it fails again.
 		a.outages++
 		a.limit, a.rampAt = 1, now.Add(rampStep)
-	case worst == Down:
+	case Down:
 		a.downSince, a.probeAt, a.heldAt = now, now, now.Add(probeEvery(0)/2)
 		a.limit = a.slots
+	default: // Closed: nothing is begun, not even probes
 	}
 }
 

@@ -109,6 +109,7 @@ func (e *expression) inspect(n parsing.ASTNode, table map[string]functions.Funct
 		e.sensitive = e.sensitive || !numberBlind[name]
 		e.wide = e.wide || wideFunctions[name]
 		e.decodes = e.decodes || name == "from_json" || name == "powertools_json"
+	default: // of no interest by itself
 	}
 	for _, c := range n.Children {
 		if err := e.inspect(c, table); err != nil {
@@ -319,8 +320,9 @@ func looks(n parsing.ASTNode) bool {
 	case parsing.ASTField, parsing.ASTCurrentNode, parsing.ASTRootNode, parsing.ASTIndex, parsing.ASTSlice,
 		parsing.ASTFlatten, parsing.ASTProjection, parsing.ASTFilterProjection, parsing.ASTValueProjection:
 		return true
+	default:
+		return slices.ContainsFunc(n.Children, looks)
 	}
-	return slices.ContainsFunc(n.Children, looks)
 }
 
 // checkKey returns why an expression cannot be the key of messages.

@@ -202,7 +202,7 @@ func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Cont
 		if err != nil {
 			return err
 		}
-		return w.work(group, working, outer, stop, asked)
+		return w.work(working, outer, group, stop, asked)
 	})
 	group.Go(func() error {
 		<-working.Done()
@@ -219,7 +219,7 @@ func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Cont
 
 // work runs the pools, and in group what stands around them. Working ends with the
 // stop, outer once the pools have returned.
-func (w *worker) work(group *errgroup.Group, working, outer context.Context, stop func(), asked stops) error {
+func (w *worker) work(working, outer context.Context, group *errgroup.Group, stop func(), asked stops) error {
 	page, err := w.console(stop, outer.Done())
 	if err != nil {
 		return err

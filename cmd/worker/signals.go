@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 )
@@ -46,7 +47,7 @@ func followSignals(ctx context.Context, signals <-chan os.Signal) (s stops, rele
 
 // signalOf names the signal that ended ctx; empty when none has.
 func signalOf(ctx context.Context) string {
-	if r, ok := context.Cause(ctx).(received); ok {
+	if r, ok := errors.AsType[received](context.Cause(ctx)); ok {
 		return r.String()
 	}
 	return ""

@@ -177,7 +177,7 @@ func TestNothingRunsWhereThePageCannotBeMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
 		b.back.queueURL = "http://names.invalid/"
-		err := b.work(&errgroup.Group{}, t.Context(), t.Context(), func() {}, stops{t.Context(), t.Context()})
+		err := b.work(t.Context(), t.Context(), &errgroup.Group{}, func() {}, stops{t.Context(), t.Context()})
 		synctest.Wait()
 		if state := b.pool.Stats().State; err == nil || state != consumer.Starting {
 			t.Errorf("error is %v, the pool is %s", err, state)
@@ -233,7 +233,7 @@ func TestAdminVerbs(t *testing.T) {
 	p := startLocal(t, "--target-url", newSlowTarget(t).URL)
 	post := func(path, body string) int {
 		t.Helper()
-		resp, err := http.Post(p.adminURL(t)+path, "text/plain", strings.NewReader(body)) //nolint:noctx // as curl does
+		resp, err := http.Post(p.adminURL(t)+path, "text/plain", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -117,7 +117,8 @@ func encode(r protocol.Record) (row, error) {
 // complete returns an error that names the first field that must be set and is
 // not.
 func (w *row) complete() error {
-	field, value := "", any(0)
+	var field string
+	var value any
 	switch number := func(col int) int64 { return w.numbers[col-colFormat] }; {
 	case w.id == "":
 		field, value = AttrID, `""`

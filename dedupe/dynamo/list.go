@@ -141,7 +141,7 @@ func (s *Store) listPart(ctx context.Context, client querier, q dedupe.ListQuery
 		return nil, fmt.Errorf("dynamo: list: %w", err)
 	}
 	in := &dynamodb.QueryInput{
-		TableName: &s.cfg.Table, IndexName: aws.String(IndexAttention), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(int32(q.Limit) + 1), //nolint:gosec // at most 1,000
+		TableName: &s.cfg.Table, IndexName: aws.String(IndexAttention), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(int32(q.Limit) + 1),
 		KeyConditionExpression: condition.KeyCondition(), ExpressionAttributeNames: condition.Names(), ExpressionAttributeValues: condition.Values(),
 	}
 	var found []listed

@@ -211,6 +211,7 @@ func (s *Store) refusedAll(n int, err error) []batch.Answer[outcome] {
 		answer = refused(&refusal{err: err, scope: refusedAction})
 	case kindAmbiguous:
 		s.refusals.callFailed()
+	default: // says nothing about the form of the call
 	}
 	return slices.Repeat([]batch.Answer[outcome]{answer}, n)
 }
@@ -225,12 +226,12 @@ func statementAnswer(f form, failed *types.BatchStatementError) batch.Answer[out
 		return batch.Answer[outcome]{Value: outcome{verdict: written}}
 	}
 	err := &smithy.GenericAPIError{Code: string(failed.Code), Message: aws.ToString(failed.Message)}
-	switch k := kindOf(err); {
-	case k == kindConflict:
+	switch kindOf(err) {
+	case kindConflict:
 		return batch.Answer[outcome]{Value: outcome{verdict: conflict, item: failed.Item}}
-	case k == kindInvalid:
+	case kindInvalid:
 		return refused(&refusal{err: err, scope: refusedMember, form: f})
-	case k == kindDenied:
+	case kindDenied:
 		return refused(&refusal{err: err, scope: refusedAction})
 	default:
 		return batch.Answer[outcome]{Err: err}

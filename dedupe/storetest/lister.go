@@ -17,7 +17,7 @@ var listerContract = []contract{
 	{"a name that needs attention is listed under its status, and no other name", func(t *testing.T, b *bench) {
 		s, l := b.h.Open(t), b.lists(t)
 		for i, status := range append([]protocol.Status{protocol.InProgress, protocol.Completed, protocol.Forgotten}, attention...) {
-			r := l.record(fmt.Sprint("n", i), 10)
+			r := l.record(fmt.Sprint("n", i))
 			put(t, s, 0, r)
 			r.Version, r.Status, r.Attempts, r.Error = 11, status, i, "oh dear"
 			put(t, s, 10, r)
@@ -30,7 +30,7 @@ var listerContract = []contract{
 	}},
 	{"a record that is created with such a status is listed too", func(t *testing.T, b *bench) {
 		s, l := b.h.Open(t), b.lists(t)
-		r := l.record("n", 10)
+		r := l.record("n")
 		r.Status = protocol.Rejected
 		put(t, s, 0, r)
 		l.expect(t, s, protocol.Rejected, 10, dedupe.ListEntry{Name: "n", Status: protocol.Rejected, Version: 10, Attempts: 1})
@@ -39,7 +39,7 @@ var listerContract = []contract{
 		s, l := b.h.Open(t), b.lists(t)
 		var want []dedupe.ListEntry
 		for i := range 25 {
-			r := l.record(fmt.Sprintf("n %02d/#", i), 10)
+			r := l.record(fmt.Sprintf("n %02d/#", i))
 			put(t, s, 0, r)
 			r.Version, r.Status = protocol.Version(100-i/2), protocol.Retrying // two of each
 			put(t, s, 10, r)
@@ -56,7 +56,7 @@ var listerContract = []contract{
 		s, l := b.h.Open(t), b.lists(t)
 		for i, status := range []protocol.Status{protocol.InProgress, protocol.Completed, protocol.Forgotten} {
 			for _, from := range attention {
-				r := l.record(fmt.Sprint("n", i, from), 10)
+				r := l.record(fmt.Sprint("n", i, from))
 				r.Status = from
 				put(t, s, 0, r)
 				r = stored(t, s, r.ID) // as a worker gets it
@@ -77,7 +77,7 @@ var listerContract = []contract{
 	}},
 	{"a name that needs attention in another way is listed under that", func(t *testing.T, b *bench) {
 		s, l := b.h.Open(t), b.lists(t)
-		r := l.record("n", 10)
+		r := l.record("n")
 		put(t, s, 0, r)
 		for i, status := range attention {
 			r.Version, r.Status = r.Version+1, status
@@ -115,9 +115,9 @@ func (b *bench) lists(t *testing.T) list {
 	return list{b.record(0).Name}
 }
 
-func (l list) record(name string, v protocol.Version) protocol.Record {
+func (l list) record(name string) protocol.Record {
 	b := &bench{scope: l.scope}
-	return b.named(name, v)
+	return b.named(name, 10)
 }
 
 // expect reads a whole list, page by page. It may be a moment behind.

@@ -310,7 +310,7 @@ func (h *History) handled(m consumer.Message, d consumer.Disposition, took time.
 	g, known := h.guarded.Get(m.ID)
 	h.mu.Unlock()
 	v := verdict{outcome: d.Action.String(), took: took}
-	of := ""
+	var of string
 	if known {
 		of = g.name
 	} else {

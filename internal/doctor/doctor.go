@@ -147,10 +147,11 @@ func newPatient(cfg Config) *patient {
 
 // record returns a record of this run. Should it be left behind, the time to live
 // removes it after an hour.
-func (p *patient) record(name string, v protocol.Version, status protocol.Status) protocol.Record {
+func (p *patient) record(name string) protocol.Record {
+	const first protocol.Version = 1
 	r := protocol.Record{
-		ID: protocol.RecordID(p.scope, name), Name: name, Format: protocol.Format, Status: status,
-		Version: v, Fence: v, Owner: protocol.Token{1}, Attempts: 1, ExpiresAt: time.Now().Add(time.Hour),
+		ID: protocol.RecordID(p.scope, name), Name: name, Format: protocol.Format, Status: protocol.InProgress,
+		Version: first, Fence: first, Owner: protocol.Token{1}, Attempts: 1, ExpiresAt: time.Now().Add(time.Hour),
 	}
 	p.written = append(p.written, r.ID)
 	return r

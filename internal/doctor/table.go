@@ -49,7 +49,7 @@ func clockOf(ctx context.Context, p *patient) (string, error) {
 		return "no Date in the answer", errDiffers
 	}
 	// The Date is in whole seconds, and was written between sending and receiving.
-	least, most := date.Sub(time.Now()), date.Add(time.Second).Sub(sent)
+	least, most := time.Until(date), date.Add(time.Second).Sub(sent)
 	seen := fmt.Sprintf("between %s and %s", least.Round(time.Millisecond), most.Round(time.Millisecond))
 	if least > p.cfg.Skew || most < -p.cfg.Skew {
 		return seen, errDiffers
@@ -59,7 +59,7 @@ func clockOf(ctx context.Context, p *patient) (string, error) {
 
 // statements sends the texts that a store sends, two of each.
 func statements(ctx context.Context, p *patient) (string, error) {
-	one, other := p.record("one", 1, protocol.InProgress), p.record("other", 1, protocol.InProgress)
+	one, other := p.record("one"), p.record("other")
 	inserted, err := p.batch(ctx, write{0, one}, write{0, other})
 	if err != nil {
 		return "", err
@@ -92,7 +92,7 @@ func statements(ctx context.Context, p *patient) (string, error) {
 
 // condition has one of two members lose.
 func condition(ctx context.Context, p *patient) (string, error) {
-	one, other := p.record("loser", 1, protocol.InProgress), p.record("winner", 1, protocol.InProgress)
+	one, other := p.record("loser"), p.record("winner")
 	if _, err := p.batch(ctx, write{0, one}, write{0, other}); err != nil {
 		return "", err
 	}
@@ -113,11 +113,11 @@ func condition(ctx context.Context, p *patient) (string, error) {
 }
 
 func duplicate(ctx context.Context, p *patient) (string, error) {
-	r := p.record("twice", 1, protocol.InProgress)
+	r := p.record("twice")
 	if _, err := p.batch(ctx, write{0, r}); err != nil {
 		return "", err
 	}
-	out, err := p.batch(ctx, write{0, r}, write{0, p.record("beside", 1, protocol.InProgress)})
+	out, err := p.batch(ctx, write{0, r}, write{0, p.record("beside")})
 	if err != nil {
 		return "", err
 	}
@@ -134,7 +134,7 @@ func lone(ctx context.Context, p *patient) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r := p.record("alone", 1, protocol.InProgress)
+	r := p.record("alone")
 	if err := s.Swap(ctx, 0, r); err != nil {
 		return "", err
 	}
@@ -157,7 +157,7 @@ func lone(ctx context.Context, p *patient) (string, error) {
 // transaction sends one transaction twice, and another one under its token.
 func transaction(ctx context.Context, p *patient) (string, error) {
 	put := func(token, name, value string) error {
-		id := p.record(name, 1, protocol.InProgress).ID
+		id := p.record(name).ID
 		_, err := p.cfg.Table.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
 			ClientRequestToken: &token, TransactItems: []types.TransactWriteItem{{Put: &types.Put{
 				TableName: &p.cfg.Name, ConditionExpression: aws.String("attribute_not_exists(id)"),

@@ -37,8 +37,8 @@ import (
 	"strings"
 )
 
-// ErrNotWellFormed is wrapped by every error of [Check].
-var ErrNotWellFormed = errors.New("Statement wasn't well formed, can't be processed") //nolint:revive,staticcheck // AWS's words
+// ErrNotWellFormed is wrapped by every error of [Check]. The text is that of AWS.
+var ErrNotWellFormed = errors.New("Statement wasn't well formed, can't be processed")
 
 // Check returns nil if statement is one that writes, as the reference has it,
 // and takes as many parameters as it is given.

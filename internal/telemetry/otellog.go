@@ -56,7 +56,7 @@ func (s errorSink) Error(err error, text string, values ...any) {
 }
 
 // WithValues implements [logr.LogSink].
-func (c errorSink) WithValues(...any) logr.LogSink { return c }
+func (s errorSink) WithValues(...any) logr.LogSink { return s }
 
 // WithName implements [logr.LogSink].
-func (c errorSink) WithName(string) logr.LogSink { return c }
+func (s errorSink) WithName(string) logr.LogSink { return s }

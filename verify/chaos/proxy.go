@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/internal/backoff"
-
 	"github.com/sqsonce/sqsonce/internal/partiql"
 )
 

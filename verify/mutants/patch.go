@@ -45,7 +45,7 @@ func readAll(paths []string) (list []patch, err error) {
 
 // read reads a patch file.
 func read(path string) (patch, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the caller names it
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return patch{}, fmt.Errorf("read patch: %w", err)
 	}
@@ -95,7 +95,7 @@ func (p patch) apply(ctx context.Context, root string, flags ...string) (broken 
 	}
 	broken = make(map[string]string)
 	for _, file := range p.files {
-		text, err := os.ReadFile(filepath.Join(dir, file)) //nolint:gosec // the patch names it
+		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			return nil, fmt.Errorf("%s: the broken file: %w", p.path, err)
 		}
@@ -107,7 +107,7 @@ func (p patch) apply(ctx context.Context, root string, flags ...string) (broken 
 // copyFiles copies the files of p, as they are, into a folder.
 func (p patch) copyFiles(root, dir string) error {
 	for _, file := range p.files {
-		text, err := os.ReadFile(filepath.Join(root, file)) //nolint:gosec // the patch names it
+		text, err := os.ReadFile(filepath.Join(root, file))
 		if err == nil {
 			err = writeFile(filepath.Join(dir, file), string(text))
 		}

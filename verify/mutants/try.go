@@ -102,7 +102,7 @@ func writeOverlay(root string, broken map[string]string) (overlay string, remove
 	for file, text := range broken {
 		path := filepath.Join(dir, fmt.Sprintf("mutant%d.go", len(replace)))
 		replace[filepath.Join(root, file)] = path
-		err = errors.Join(err, os.WriteFile(path, []byte(text), 0o600)) //nolint:gosec // in the folder made above
+		err = errors.Join(err, os.WriteFile(path, []byte(text), 0o600))
 	}
 	table, jerr := json.Marshal(map[string]any{"Replace": replace})
 	overlay = filepath.Join(dir, "overlay.json")
