@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,7 +56,7 @@ type Queue struct {
 	// Secrets must be masked in it already.
 	Settings func() any
 	// Pause, Resume and Believe are called by POSTs of those names, and should not
-	// take long.
+	// take long. Believe is nil where the queue's handler calls no target.
 	Pause, Resume, Believe func()
 	// Concurrency is called by POST /concurrency with the number in its body, from
 	// 1. An error says why the number is not taken.
@@ -85,7 +86,8 @@ type state struct {
 //   - GET /config answers with the settings of each queue, by name. Both answer
 //     421 where [AllowsHost] does not hold.
 //   - POST /pause, /resume and /believe answer 202, behind [Guard]. They are about
-//     all queues, or with ?queue=NAME about one; 404 when there is none of that name.
+//     all queues, or with ?queue=NAME about one; 404 when there is none of that name,
+//     or none that the verb applies to.
 //   - POST /concurrency with a number as its body, as well; 400 when it is no number.
 //   - POST /drain, as well, is about the process.
 //
@@ -178,16 +180,28 @@ func (cfg Config) verb(name string, of func(*http.Request, Queue) (func() error,
 			}
 		}
 		if len(queues) == 0 {
-			reason := "no queue works yet"
-			if query.Has("queue") {
-				reason = fmt.Sprintf("queue %q: not one of those that work here", query.Get("queue"))
-			}
-			write(w, http.StatusNotFound, answer{Status: "unavailable", Reason: reason, Version: cfg.Version})
+			write(w, http.StatusNotFound, answer{Status: "unavailable", Reason: cfg.whyNone(name, query), Version: cfg.Version})
 			return
 		}
 		cfg.log(r, name, "queues", slices.Sorted(maps.Keys(queues)))
 		write(w, http.StatusAccepted, answer{Status: "done", Version: cfg.Version, Queues: queues})
 	}))
+}
+
+// whyNone says why the verb has no queue to work on. In a worker only believe can
+// be missing from a queue: it judges the answers of a target.
+func (cfg Config) whyNone(verb string, query url.Values) string {
+	named := func(q Queue) bool { return q.Name == query.Get("queue") }
+	switch {
+	case len(cfg.Queues) == 0:
+		return "no queue works yet"
+	case !query.Has("queue"):
+		return verb + ": applies to no queue here, only to those with a target"
+	case !slices.ContainsFunc(cfg.Queues, named):
+		return fmt.Sprintf("queue %q: not one of those that work here", query.Get("queue"))
+	default:
+		return fmt.Sprintf("queue %q: %s applies only to queues with a target", query.Get("queue"), verb)
+	}
 }
 
 // plain is a verb without a body.

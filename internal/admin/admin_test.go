@@ -67,3 +67,31 @@ func TestHealthIsAskedWithTheCurrentTime(t *testing.T) {
 		}
 	})
 }
+
+func TestVerbWithoutAQueue(t *testing.T) {
+	plain := Queue{Name: "orders", Pause: func() {}} // calls no target
+	for name, tc := range map[string]struct {
+		queues []Queue
+		path   string
+		reason string
+	}{
+		"before the start": {nil, "/pause", "no queue works yet"},
+		"no such queue":    {[]Queue{plain}, "/pause?queue=mails", `queue "mails": not one of those that work here`},
+		"no target":        {[]Queue{plain}, "/believe", "believe: applies to no queue here, only to those with a target"},
+		"queue no target":  {[]Queue{plain}, "/believe?queue=orders", `queue "orders": believe applies only to queues with a target`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest(http.MethodPost, tc.path, nil)
+			r.RemoteAddr, r.Host = "127.0.0.1:50000", "127.0.0.1:9090"
+			New(Config{Queues: tc.queues}).ServeHTTP(w, r)
+			var got answer
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if w.Code != http.StatusNotFound || got.Reason != tc.reason {
+				t.Errorf("answer is %d, %q", w.Code, got.Reason)
+			}
+		})
+	}
+}

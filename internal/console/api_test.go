@@ -7,12 +7,27 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
+
+func TestThePageNamesAnAPIPathThatExists(t *testing.T) {
+	c := newClient(t, consoletest.New(t, consoletest.Options{}).Handler)
+	page := c.ask("GET", "/", nil).Body.String()
+	named := regexp.MustCompile(`/api/[\w/]+`).FindAllString(page, -1)
+	if len(named) == 0 {
+		t.Fatal("the page names no path of the API")
+	}
+	for _, path := range named {
+		if w := c.ask("GET", strings.ReplaceAll(path, "QUEUE", "sqsonce"), nil); w.Code != http.StatusOK {
+			t.Errorf("%s answers %d", path, w.Code)
+		}
+	}
+}
 
 // client asks a console.
 type client struct {

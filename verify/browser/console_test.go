@@ -209,6 +209,7 @@ func testReplay(t *testing.T) {
 			t.Errorf("%s is %s, want %s", id, got, want)
 		}
 	}
+	p.until("the bar has come to rest", `document.getAnimations().length === 0`)
 	p.shoot("replay")
 	p.axe("try it")
 	p.fill("#send-name", "order-18")
@@ -511,10 +512,17 @@ func testLongName(t *testing.T) {
 	p.shoot("story")
 }
 
-// troubledPool says that a target is down once it is told to.
+// troubledPool says that a target is down, and suspect, once it is told to.
 type troubledPool struct {
 	console.Pool
 	down atomic.Bool
+}
+
+func (p *troubledPool) suspicion() string {
+	if p.down.Load() {
+		return "target answered 404 Not Found"
+	}
+	return ""
 }
 
 func (p *troubledPool) Snapshot(limit int) console.Snapshot {
@@ -529,12 +537,21 @@ func testLayoutInTrouble(t *testing.T) {
 	for name, size := range map[string]void{"desktop": chromedp.EmulateViewport(1440, 1000), "phone": phone()} {
 		t.Run(name, func(t *testing.T) {
 			pool := &troubledPool{}
-			w := consoletest.Start(t, consoletest.Options{Edit: func(c *consoletest.Showing) { pool.Pool, c.Pool, c.Drain = c.Pool, pool, func() {} }})
+			w := consoletest.Start(t, consoletest.Options{Edit: func(c *consoletest.Showing) {
+				pool.Pool, c.Pool, c.Drain, c.Suspicion = c.Pool, pool, func() {}, pool.suspicion
+			}})
 			p := open(t, w.Server.URL, size)
 			const places = `JSON.stringify(['#tile-handled', '#tile-dwell', '#flights', '#failures', 'nav'].map(s => document.querySelector(s).getBoundingClientRect().toJSON()))`
 			before := eval[string](p, places)
 			pool.down.Store(true)
 			p.until("the trouble is told", `!document.getElementById('trouble').hidden && document.getElementById('state').textContent === 'held'`)
+			for _, want := range []string{
+				"Down: http://target.example:8080.", "suspect: several messages in a row have failed alike (target answered 404 Not Found)", "POST /believe?queue=sqsonce",
+			} {
+				if got := p.text("#trouble"); !strings.Contains(got, want) {
+					t.Errorf("the trouble is told as %q, without %q", got, want)
+				}
+			}
 			if after := eval[string](p, places); after != before {
 				t.Errorf("with the trouble everything is at %s, before it was at %s", after, before)
 			}
@@ -612,6 +629,8 @@ func testSparklines(t *testing.T) {
 	p.until("the page is a phone's", `innerWidth === 390`)
 	p.tap("#tile-handled .tile-plot")
 	p.until("a tap reads all of them", `[...document.querySelectorAll('.tile-at')].every(e => e.textContent !== '' && e.checkVisibility() && e.getBoundingClientRect().height > 10)`)
+	p.until("and covers no other text", `[...document.querySelectorAll('.tile')].every(tile => [...tile.querySelectorAll('.tile-value, .tile-sub, .kinds > span')]
+		.every(e => e.getBoundingClientRect().bottom <= tile.querySelector('.tile-at').getBoundingClientRect().top + 0.5))`)
 	p.shoot("touch")
 }
 

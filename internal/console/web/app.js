@@ -36,8 +36,8 @@ function setStatus(status) {
   const trouble = byId('trouble');
   const down = status.down ?? [];
   const reasons = [];
-  if (down.length) reasons.push(`Down: ${down.join(', ')}. Messages wait here, nothing is burned, and a few are tried as probes.`);
-  if (status.suspicion) reasons.push(`The target is suspect: several messages in a row have failed alike (${status.suspicion}). If its answers are right: POST /believe.`);
+  if (down.length) reasons.push(`Down: ${down.join(', ')}. Messages wait, no attempt is counted, and a few are tried as probes.`);
+  if (status.suspicion) reasons.push(`The target is suspect: several messages in a row have failed alike (${status.suspicion}). If its answers are right: POST /believe?queue=${queue.name}.`);
   if (status.queue.error) reasons.push(`The queue’s depth is not known: ${status.queue.error}`);
   trouble.hidden = reasons.length === 0;
   setText(trouble, reasons.join(' '));
