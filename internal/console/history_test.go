@@ -430,7 +430,7 @@ func TestTheTaskIsKnownOnFargate(t *testing.T) {
 }
 
 func TestSettingsAreInOrder(t *testing.T) {
-	if got := fmt.Sprint(Settings(map[string]any{"b": []int{1, 2}, "a": "x", "c": true})); got != "[{a x} {b [1 2]} {c true}]" {
+	if got := fmt.Sprint(Settings(map[string]any{"b": []int{1, 2}, "a": "x", "c": true, "d-token": []string(nil)})); got != "[{a x} {b [1 2]} {c true} {d-token }]" {
 		t.Errorf("settings are %s", got)
 	}
 }

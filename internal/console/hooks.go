@@ -139,7 +139,11 @@ func TaskID(metadataURI string) string {
 func Settings(all map[string]any) []Setting {
 	settings := make([]Setting, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		settings = append(settings, Setting{Name: name, Value: fmt.Sprint(all[name])})
+		value := fmt.Sprint(all[name])
+		if value == "[]" { // an empty list is not set, and no secret to mask
+			value = ""
+		}
+		settings = append(settings, Setting{Name: name, Value: value})
 	}
 	return settings
 }
