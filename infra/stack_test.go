@@ -22,7 +22,7 @@ func TestResourcesAreThereInTheirNumbers(t *testing.T) {
 			"AWS::ECS::Service": 2, "AWS::ECS::TaskDefinition": 2,
 			"AWS::ElasticLoadBalancingV2::LoadBalancer": 1, "AWS::SecretsManager::Secret": 1,
 			"AWS::ApplicationAutoScaling::ScalableTarget": 2, "AWS::ApplicationAutoScaling::ScalingPolicy": 2,
-			"AWS::CloudWatch::Alarm": 10, "AWS::CloudWatch::Dashboard": 1, "AWS::SNS::Topic": 1, "AWS::SNS::Subscription": 0,
+			"AWS::CloudWatch::Alarm": 11, "AWS::CloudWatch::Dashboard": 1, "AWS::SNS::Topic": 1, "AWS::SNS::Subscription": 0,
 			"AWS::S3::Bucket": 0, "AWS::Lambda::Function": 0, "AWS::Logs::LogGroup": 3,
 		},
 		"vpc": {"AWS::EC2::VPC": 0, "AWS::EC2::VPCEndpoint": 0, "AWS::EC2::Subnet": 0, "AWS::ECS::Service": 2},
@@ -33,7 +33,7 @@ func TestResourcesAreThereInTheirNumbers(t *testing.T) {
 		"small": {
 			"AWS::EC2::NatGateway": 1, "AWS::EC2::VPCEndpoint": 2, "AWS::ECS::Service": 1,
 			"AWS::ElasticLoadBalancingV2::LoadBalancer": 0, "AWS::SecretsManager::Secret": 0,
-			"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::CloudWatch::Alarm": 9,
+			"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::CloudWatch::Alarm": 10,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
