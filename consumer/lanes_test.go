@@ -118,9 +118,11 @@ func TestLanesAtTheBound(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				n, most := 0, 0
 				tried.Range(func(any, any) bool { n++; return true })
+				o.mu.Lock()
 				for _, receives := range o.tried {
 					most = max(most, receives)
 				}
+				o.mu.Unlock()
 				if maxReceives == 2 && n > 25 || maxReceives == 5 && n < 40 {
 					t.Errorf("%d of 40 groups tried", n)
 				}

@@ -154,9 +154,11 @@ func TestOneTenantsOutage(t *testing.T) {
 					t.Errorf("%d of 3,000 healthy messages handled", n)
 				}
 				tries := 0
+				bad.mu.Lock()
 				for _, at := range bad.at {
 					tries += len(at)
 				}
+				bad.mu.Unlock()
 				if n := int(held.Load()); n > tc.bad {
 					t.Errorf("held %d times for %d messages, want at most once for each", n, tc.bad)
 				}

@@ -292,9 +292,11 @@ func TestManySlotsAndASlowQueue(t *testing.T) {
 		}
 		p.start()
 		time.Sleep(4 * time.Minute)
+		mu.Lock()
 		if again > 0 || runs != 5000 {
 			t.Errorf("%d runs of 5,000 messages, %d of them again", runs, again)
 		}
+		mu.Unlock()
 		p.server.Control(nil)
 		p.finishClean()
 	})

@@ -27,9 +27,10 @@ type slow struct {
 func (s *slow) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	before, after := s.delay(next)
 	result := make(chan error, 1)
+	sent := context.WithoutCancel(ctx)
 	s.calls.Go(func() {
 		time.Sleep(before)
-		err := s.Store.Swap(context.WithoutCancel(ctx), old, next)
+		err := s.Store.Swap(sent, old, next)
 		time.Sleep(after)
 		result <- err
 	})

@@ -76,9 +76,14 @@ func testShortWork(t *testing.T) {
 				}
 				owner, other := w.worker("owner"), w.worker("other")
 				owner.work = func(ctx context.Context, _ consumer.Message) (string, error) { return "", sleepOr(ctx, work) }
-				receives := 0
+				var mu sync.Mutex
+				receives := 0 // guarded by mu
 				for _, p := range []*worker{owner, other} {
-					p.config.Hooks.Ended = func(m consumer.Message, _ consumer.Disposition) { receives = max(receives, m.ReceiveCount) }
+					p.config.Hooks.Ended = func(m consumer.Message, _ consumer.Disposition) {
+						mu.Lock()
+						defer mu.Unlock()
+						receives = max(receives, m.ReceiveCount)
+					}
 				}
 				owner.start()
 				w.send("order-17")
