@@ -45,6 +45,10 @@ func focusOn(t *testing.T, run func(Plan) *Report, seeds int, trouble func(*Plan
 }
 
 // Each rule with the faults that try it most, and no others.
+// many reports whether the runs are enough to have met what a plan provokes; under the
+// race detector they are not.
+func (s *summary) many() bool { return s.runs >= 10 }
+
 func TestRules(t *testing.T) {
 	t.Run("no fault", testNoFault)
 	t.Run("restart", testRestart)
@@ -103,7 +107,7 @@ func busy(p *Plan) {
 
 func testClocksWithinSkew(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Crashes, p.Cuts = p.Skew, 5, 2, 6 }, nil)
-	if sum.stats.Overlaps > 0 || sum.runs >= 10 && sum.stats.TookOver == 0 {
+	if sum.stats.Overlaps > 0 || sum.many() && sum.stats.TookOver == 0 {
 		t.Errorf("overlaps, or nothing was taken over: %+v", sum.stats)
 	}
 }
@@ -113,7 +117,7 @@ func testClocksWithinSkew(t *testing.T) {
 // transaction still happens once; the rules that every run is held to say so.
 func testClocksBeyondSkew(t *testing.T) {
 	sum := focus(t, 30, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Beyond = 4*p.Lease, 5, true }, nil)
-	if sum.stats.Overlaps == 0 {
+	if sum.many() && sum.stats.Overlaps == 0 {
 		t.Errorf("nothing ran side by side, so that nothing was shown: %+v", sum.stats)
 	}
 }
@@ -122,7 +126,7 @@ func testClocksBeyondSkew(t *testing.T) {
 // does when it goes on carries a lower fence than the attempt that took over.
 func testPausedProcess(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)
-	if sum.stats.Overlaps == 0 || sum.stats.Refused == 0 {
+	if sum.many() && (sum.stats.Overlaps == 0 || sum.stats.Refused == 0) {
 		t.Errorf("nothing ran side by side, or no effect came late: %+v", sum.stats)
 	}
 }
@@ -139,7 +143,7 @@ func testStopWhileDown(t *testing.T) {
 			save(t, r)
 		}
 	})
-	if sum.stats.DeadLetters == 0 {
+	if sum.many() && sum.stats.DeadLetters == 0 {
 		t.Errorf("nothing was given up: %+v", sum.stats)
 	}
 }
@@ -147,7 +151,7 @@ func testStopWhileDown(t *testing.T) {
 // A message whose deletion fails for minutes is not delivered again meanwhile.
 func testFailingDeletes(t *testing.T) {
 	sum := focus(t, 20, func(p *Plan) { p.NoDelete, p.MaxReceives = 0.97, 10 }, nil)
-	if sum.faults["delete: refuse"] == 0 {
+	if sum.many() && sum.faults["delete: refuse"] == 0 {
 		t.Error("every delete succeeded")
 	}
 }
@@ -156,7 +160,7 @@ func testFailingDeletes(t *testing.T) {
 // its work after all is completed, however late.
 func testUnknownOutcome(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) { busy(p); p.Hold, p.Pauses, p.Cuts, p.Deaf = true, 6, 4, 0.5 }, nil)
-	if sum.stats.CompletedLate == 0 {
+	if sum.many() && sum.stats.CompletedLate == 0 {
 		t.Errorf("nothing came late: %+v", sum.stats)
 	}
 }
@@ -168,7 +172,7 @@ func testAnotherPayload(t *testing.T) {
 		busy(p)
 		p.Mismatch, p.Bursts, p.Concurrency, p.Slow, p.Chaos = 0.4, true, 12, 0.3, 2*time.Minute
 	}, nil)
-	if sum.stats.DeadLetters == 0 {
+	if sum.many() && sum.stats.DeadLetters == 0 {
 		t.Errorf("no payload differed: %+v", sum.stats)
 	}
 }
@@ -179,7 +183,7 @@ func testFailuresInPlace(t *testing.T) {
 	sum := focus(t, 30, func(p *Plan) {
 		p.FIFO, p.MaxReceives, p.MaxAttempts, p.Fail = true, 2+int(p.Seed%2), 20, 0.7
 	}, nil)
-	if sum.stats.DeadLetters == 0 || sum.stats.SQSMoved > 0 {
+	if sum.many() && sum.stats.DeadLetters == 0 || sum.stats.SQSMoved > 0 {
 		t.Errorf("nothing failed too often, or SQS had to move it: %+v", sum.stats)
 	}
 }
