@@ -19,6 +19,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/internal/doctor"
 )
 
 const root = "github.com/sqsonce/sqsonce"
@@ -33,6 +34,7 @@ var records = map[string][]string{
 	"BatchGetItem":          {"table dynamodb:BatchGetItem"},
 	"BatchExecuteStatement": {"table dynamodb:PartiQLInsert", "table dynamodb:PartiQLUpdate"},
 	"TransactWriteItems":    {"table dynamodb:PutItem", "table dynamodb:UpdateItem", "table dynamodb:ConditionCheckItem"},
+	"Query":                 {"index dynamodb:Query"},
 	"DescribeTable":         {"table dynamodb:DescribeTable"},
 	"DescribeTimeToLive":    {"table dynamodb:DescribeTimeToLive"},
 }
@@ -70,9 +72,16 @@ var ofProducer = with(records, map[string][]string{
 // onlyWithCreate are calls of --create, which is refused on AWS itself.
 var onlyWithCreate = []string{"CreateQueue", "CreateTable", "UpdateTimeToLive"}
 
-// unused are calls of the store that no service makes: Query is for
-// [dynamo.Store.List]. Only "worker doctor" calls it, with the rights of its caller.
-var unused = []string{"Query"}
+// ofDoctor is the same for "worker doctor", with the policy made for it.
+var ofDoctor = with(records, map[string][]string{
+	"DeleteItem":                   {"table dynamodb:DeleteItem"},
+	"DeleteMessageBatch":           {"main sqs:DeleteMessage", "dead sqs:DeleteMessage"},
+	"ChangeMessageVisibilityBatch": {"main sqs:ChangeMessageVisibility", "dead sqs:ChangeMessageVisibility"},
+	"SendMessageBatch":             {"dead sqs:SendMessage"},
+	"ReceiveMessage":               {"dead sqs:ReceiveMessage"},
+	"GetQueueAttributes":           {"main sqs:GetQueueAttributes", "dead sqs:GetQueueAttributes"},
+	"GetQueueUrl":                  {"dead sqs:GetQueueUrl"},
+})
 
 func with(a, b map[string][]string) map[string][]string {
 	merged := maps.Clone(a)
@@ -82,7 +91,7 @@ func with(a, b map[string][]string) map[string][]string {
 
 func TestTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
 	// --local, which has no AWS, brings the producer's API and the queue along. The doctor
-	// runs with the rights of its caller.
+	// has a policy of its own, see the test of it.
 	calls := callsOf(t, "./cmd/worker", "internal/producerapi", "internal/doctor", "sqstest")
 	for _, name := range methods(reflect.TypeFor[consumer.Queue]()) {
 		calls[name] = append(calls[name], "consumer.Queue")
@@ -91,7 +100,7 @@ func TestTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
 		calls[name] = append(calls[name], "dynamo.API")
 	}
 	each(t, func(t *testing.T, b built) {
-		covers(t, calls, ofWorker, b.template.taskRole(t, "worker"), b.template.places(), "main", "dead", "table")
+		covers(t, calls, ofWorker, b.template.taskRole(t, "worker"), b.template.places(), "main", "dead", "table", "index")
 	})
 }
 
@@ -101,16 +110,63 @@ func TestTheProducerAndItsOperatorMayMakeEveryCallTheyMake(t *testing.T) {
 		calls[name] = append(calls[name], "dynamo.API")
 	}
 	each(t, func(t *testing.T, b built) {
-		operator := policyStatements(b.template.only(t, "AWS::IAM::ManagedPolicy").Properties["PolicyDocument"])
-		covers(t, calls, ofProducer, operator, b.template.places(), "main", "dead", "table")
+		operator := b.template.managedPolicy(t, "OperatorPolicyArn")
+		covers(t, calls, ofProducer, operator, b.template.places(), "main", "dead", "table", "index")
 		switch p := b.config.Producer; {
 		case p.Off:
 		case p.DLQ:
-			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.template.places(), "main", "dead", "table")
+			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.template.places(), "main", "dead", "table", "index")
 		default:
-			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.template.places(), "main", "table")
+			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.template.places(), "main", "table", "index")
 		}
 	})
+}
+
+func TestTheDoctorMayMakeEveryCallItMakes(t *testing.T) {
+	calls := callsIn(t, "internal/doctor")
+	for _, name := range methods(reflect.TypeFor[dynamo.API]()) {
+		calls[name] = append(calls[name], "dynamo.API")
+	}
+	calls["Query"] = []string{"dynamo.Store.List"}
+	if doctorScope != doctor.Scope {
+		t.Errorf("the doctor writes records of scope %s, and may delete those of %s", doctor.Scope, doctorScope)
+	}
+	each(t, func(t *testing.T, b built) {
+		statements := b.template.managedPolicy(t, "DoctorPolicyArn")
+		covers(t, calls, ofDoctor, statements, b.template.places(), "main", "dead", "table", "index")
+		for _, s := range statements {
+			if slices.Contains(s.Actions, "dynamodb:DeleteItem") &&
+				!strings.Contains(flat(s.Condition), `"ForAllValues:StringLike":{"dynamodb:LeadingKeys":["sqsonce-doctor-*"]}`) {
+				t.Errorf("the doctor may delete any record: %s", flat(s.Condition))
+			}
+		}
+	})
+}
+
+// callsIn returns the calls to SQS and DynamoDB in the sources of one package.
+func callsIn(t *testing.T, dir string) map[string][]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string][]string)
+	for _, file := range files {
+		if !strings.HasSuffix(file, "_test.go") {
+			for call, where := range callsInFile(t, file, clientCalls()) {
+				found[call] = append(found[call], where)
+			}
+		}
+	}
+	if len(found) < 5 {
+		t.Fatalf("%d calls in %s: something was not looked at", len(found), dir)
+	}
+	return found
+}
+
+// clientCalls are the names of all calls to SQS and DynamoDB.
+func clientCalls() []string {
+	return append(methods(reflect.TypeFor[*sqs.Client]()), methods(reflect.TypeFor[*dynamodb.Client]())...)
 }
 
 // covers fails the test for every call that nobody has a right for, on one of
@@ -121,7 +177,7 @@ func covers(
 	t.Helper()
 	for _, call := range sortedKeys(calls) {
 		rights, known := needs[call]
-		if slices.Contains(onlyWithCreate, call) || slices.Contains(unused, call) {
+		if slices.Contains(onlyWithCreate, call) {
 			continue
 		}
 		if !known {
@@ -149,7 +205,6 @@ func methods(t reflect.Type) []string {
 // where they are. Left out are the packages that it does not use on AWS.
 func callsOf(t *testing.T, binary string, without ...string) map[string][]string {
 	t.Helper()
-	api := append(methods(reflect.TypeFor[*sqs.Client]()), methods(reflect.TypeFor[*dynamodb.Client]())...)
 	found := make(map[string][]string)
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}}\t{{.Dir}}\t{{join .GoFiles \"\\t\"}}", binary)
 	list.Stderr = os.Stderr
@@ -166,7 +221,7 @@ func callsOf(t *testing.T, binary string, without ...string) map[string][]string
 		}
 		for _, file := range fields[2:] {
 			files++
-			for call, where := range callsIn(t, filepath.Join(fields[1], file), api) {
+			for call, where := range callsInFile(t, filepath.Join(fields[1], file), clientCalls()) {
 				found[call] = append(found[call], where)
 			}
 		}
@@ -177,9 +232,9 @@ func callsOf(t *testing.T, binary string, without ...string) map[string][]string
 	return found
 }
 
-// callsIn returns the calls in a file of methods with one of the given names
+// callsInFile returns the calls in a file of methods with one of the given names
 // and a context and an input.
-func callsIn(t *testing.T, path string, api []string) map[string]string {
+func callsInFile(t *testing.T, path string, api []string) map[string]string {
 	t.Helper()
 	set := token.NewFileSet()
 	file, err := parser.ParseFile(set, path, nil, parser.SkipObjectResolution)

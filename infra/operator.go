@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -11,9 +13,8 @@ type operatorProps struct {
 	Table  table
 }
 
-// newOperator is what a person needs who runs the producer's command line
-// against this stack: send, replay, status, resolve, forget, dlq. No role has
-// it; it is there to be attached.
+// newOperator makes the policy for the producer's command line against this stack: send,
+// replay, status, ls, resolve, forget, dlq. No role has it: attach it to the roles of people.
 func newOperator(scope constructs.Construct, id string, props *operatorProps) awsiam.ManagedPolicy {
 	return awsiam.NewManagedPolicy(scope, &id, &awsiam.ManagedPolicyProps{
 		Description: jsii.String("sqsonce: send, look at and redrive messages, settle records"),
@@ -21,6 +22,30 @@ func newOperator(scope constructs.Construct, id string, props *operatorProps) aw
 			allow("Send", sendActions, props.Queues.Main.QueueArn()),
 			allow("Redrive", redriveActions, props.Queues.Dead.QueueArn()),
 			allow("SettleRecords", recordActions, props.Table.TableArn()),
+			allow("ListRecords", listActions, attentionArn(props.Table)),
+		},
+	})
+}
+
+// doctorScope begins the keys of all records that "worker doctor" writes.
+const doctorScope = "sqsonce-doctor"
+
+// newDoctor makes the policy for "worker doctor". It is apart from the operator's, since the
+// doctor deletes items, though only its own, and asks the queue about handles that do not exist.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+func newDoctor(scope constructs.Construct, id string, props *operatorProps) awsiam.ManagedPolicy {
+	remove := allow("RemoveItsOwnRecords", doctorActions, props.Table.TableArn())
+	remove.AddCondition(jsii.String("ForAllValues:StringLike"), map[string]any{"dynamodb:LeadingKeys": []string{doctorScope + "-*"}})
+	remove.AddCondition(jsii.String("Null"), map[string]any{"dynamodb:LeadingKeys": "false"})
+	letters := slices.Compact(slices.Sorted(slices.Values(slices.Concat(consumeActions, deadLetterActions))))
+	return awsiam.NewManagedPolicy(scope, &id, &awsiam.ManagedPolicyProps{
+		Description: jsii.String("sqsonce: worker doctor"),
+		Statements: &[]awsiam.PolicyStatement{
+			allow("AskTheQueue", askActions, props.Queues.Main.QueueArn()),
+			allow("SendAndTakeOneLetter", letters, props.Queues.Dead.QueueArn()),
+			allow("KeepRecords", recordActions, props.Table.TableArn()),
+			allow("ListRecords", listActions, attentionArn(props.Table)),
+			remove,
 		},
 	})
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // What each role may do is written out here, because the grants of the CDK
-// give more: GrantReadWriteData brings Scan, Query, streams and deletion, and
+// give more: GrantReadWriteData brings Scan, streams and deletion, and
 // none brings PartiQL. A test holds it against the calls that the code makes.
 var (
 	consumeActions = []string{
@@ -31,6 +31,12 @@ var (
 		"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate",
 		"dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive",
 	}
+	// listActions list the records that need attention, on the index of them alone.
+	listActions = []string{"dynamodb:Query"}
+	// askActions are the doctor's on the queue: batches with a handle that does not exist.
+	askActions = []string{"sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
+	// doctorActions are for records of the doctor's own scope only.
+	doctorActions  = []string{"dynamodb:DeleteItem"}
 	protectActions = []string{"ecs:UpdateTaskProtection", "ecs:GetTaskProtection"}
 	// redriveActions are what the command line does with the dead-letter queue.
 	redriveActions = []string{

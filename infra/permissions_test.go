@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 )
 
 // statement is one of an IAM policy.
@@ -118,7 +120,7 @@ func TestTaskRolesNameTheirResources(t *testing.T) {
 		for _, container := range containers {
 			for _, s := range b.template.taskRole(t, container) {
 				for _, r := range s.Resources {
-					if reference(r) == "" && !strings.Contains(flat(r), ":task/") {
+					if placeOf(r) == "" && !strings.Contains(flat(r), ":task/") {
 						t.Errorf("%s: %q on %s, which is no resource of this stack", container, s.Actions, flat(r))
 					}
 				}
@@ -171,7 +173,8 @@ func TestTheGuideListsTheRights(t *testing.T) {
 	for who, actions := range map[string][]string{
 		"worker | the queue": consumeActions, "worker | the dead-letter queue": deadLetterActions,
 		"worker, producer, operator | the table": recordActions, "worker | tasks of its cluster, by condition": protectActions,
-		"producer, operator | the queue": sendActions, "operator, and producer with `dlqApi` | the dead-letter queue": redriveActions,
+		"worker, producer, operator | the table's index `attention`": listActions,
+		"producer, operator | the queue":                             sendActions, "operator, and producer with `dlqApi` | the dead-letter queue": redriveActions,
 	} {
 		if line := "| " + who + " | `" + strings.Join(actions, "`, `") + "` |"; !strings.Contains(string(guide), line) {
 			t.Errorf("docs/deploy.md has no line %s", line)
@@ -183,16 +186,42 @@ func TestTheGuideListsTheRights(t *testing.T) {
 func may(statements []statement, action, resource string) bool {
 	return slices.ContainsFunc(statements, func(s statement) bool {
 		return s.Effect == "Allow" && slices.Contains(s.Actions, action) &&
-			slices.ContainsFunc(s.Resources, func(r any) bool { return reference(r) == resource })
+			slices.ContainsFunc(s.Resources, func(r any) bool { return placeOf(r) == resource })
 	})
 }
 
-// places returns the ids of what the roles are about: "main" and "dead", the
-// queues, and "table".
+// placeOf is the logical id that the resource of a statement refers to, with the path behind it
+// where it names a part of the resource.
+func placeOf(resource any) string {
+	joined, _ := resource.(object)["Fn::Join"].([]any)
+	if len(joined) != 2 {
+		return reference(resource)
+	}
+	parts := joined[1].([]any)
+	text, _ := parts[len(parts)-1].(string)
+	if len(parts) != 2 || reference(parts[0]) == "" {
+		return ""
+	}
+	return reference(parts[0]) + text
+}
+
+// managedPolicy returns what a policy allows whose ARN is an output.
+func (t template) managedPolicy(tb testing.TB, output string) []statement {
+	tb.Helper()
+	policy, ok := t.Resources[reference(t.Outputs[output].Value)]
+	if !ok {
+		tb.Fatalf("output %s is no policy: %s", output, flat(t.Outputs[output].Value))
+	}
+	return policyStatements(policy.Properties["PolicyDocument"])
+}
+
+// places returns the ids of what the roles are about: "main" and "dead", the queues, "table",
+// and "index", which is a part of it.
 func (t template) places() map[string]string {
 	found := make(map[string]string)
 	for id := range t.of("AWS::DynamoDB::Table") {
 		found["table"] = id
+		found["index"] = id + "/index/" + dynamo.IndexAttention
 	}
 	for id, queue := range t.of("AWS::SQS::Queue") {
 		if queue.Properties["RedrivePolicy"] != nil {

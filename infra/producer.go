@@ -57,6 +57,7 @@ func newProducer(scope constructs.Construct, id string, props *producerProps) *p
 		task.AddToTaskRolePolicy(allow("LookIntoDeadLetters", redriveActions, props.Queues.Dead.QueueArn()))
 	}
 	task.AddToTaskRolePolicy(allow("ReadAndForgetRecords", recordActions, props.Table.TableArn()))
+	task.AddToTaskRolePolicy(allow("ListRecords", listActions, attentionArn(props.Table)))
 	suppressTask(task)
 	p.Service = awsecs.NewFargateService(here, jsii.String("Service"), &awsecs.FargateServiceProps{
 		Cluster:              props.Cluster,

@@ -38,6 +38,7 @@ func newStack(scope constructs.Construct, id string, props *stackProps) {
 		front = newProducer(stack, "Producer", &producerProps{workplace: work})
 	}
 	operator := newOperator(stack, "Operator", &operatorProps{Queues: queues, Table: table})
+	doctor := newDoctor(stack, "Doctor", &operatorProps{Queues: queues, Table: table})
 	alarms := newAlarms(stack, "Alarms", &alarmsProps{Config: config, Metrics: metrics, Producer: front})
 	dashboard := newDashboard(stack, "Dashboard", &dashboardProps{
 		Config: config, Metrics: metrics, Worker: worker, Producer: front, Alarms: alarms.All,
@@ -49,6 +50,7 @@ func newStack(scope constructs.Construct, id string, props *stackProps) {
 	output(stack, "DashboardUrl", "Look here first", dashboard.URL)
 	output(stack, "AlarmTopicArn", "Where alarms go: subscribe to it", alarms.Topic.TopicArn())
 	output(stack, "OperatorPolicyArn", "Attach it to who runs the producer's command line", operator.ManagedPolicyArn())
+	output(stack, "DoctorPolicyArn", "The rights of worker doctor", doctor.ManagedPolicyArn())
 	output(stack, "WorkerLogGroup", "The worker's logs", worker.Logs.LogGroupName())
 	if front != nil {
 		output(stack, "ApiUrl", "The producer's HTTP API", front.URL)

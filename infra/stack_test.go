@@ -107,8 +107,10 @@ func TestTheTableIsWhatTheStoreWorksOn(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		table := b.template.only(t, "AWS::DynamoDB::Table")
 		for property, want := range map[string]string{
-			"KeySchema":                        `[{"AttributeName":"` + dynamo.AttrID + `","KeyType":"HASH"}]`,
-			"AttributeDefinitions":             `[{"AttributeName":"` + dynamo.AttrID + `","AttributeType":"S"}]`,
+			"KeySchema": `[{"AttributeName":"` + dynamo.AttrID + `","KeyType":"HASH"}]`,
+			"AttributeDefinitions": `[{"AttributeName":"` + dynamo.AttrID + `","AttributeType":"S"},` +
+				`{"AttributeName":"` + dynamo.AttrAttention + `","AttributeType":"S"},` +
+				`{"AttributeName":"` + dynamo.AttrAttentionAt + `","AttributeType":"N"}]`,
 			"TimeToLiveSpecification":          `{"AttributeName":"` + dynamo.AttrTTL + `","Enabled":true}`,
 			"BillingMode":                      `"PAY_PER_REQUEST"`,
 			"PointInTimeRecoverySpecification": `{"PointInTimeRecoveryEnabled":true}`,
@@ -256,7 +258,7 @@ func TestAccessLogsOfAPublicAPICanBeWritten(t *testing.T) {
 
 func TestOutputsSayWhereEverythingIs(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
-		want := []string{"AlarmTopicArn", "DashboardUrl", "DlqUrl", "OperatorPolicyArn", "QueueUrl", "TableName", "WorkerLogGroup"}
+		want := []string{"AlarmTopicArn", "DashboardUrl", "DlqUrl", "DoctorPolicyArn", "OperatorPolicyArn", "QueueUrl", "TableName", "WorkerLogGroup"}
 		if !b.config.Producer.Off {
 			want = append(want, "ApiUrl", "AuthTokenSecretArn")
 		}

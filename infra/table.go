@@ -24,7 +24,7 @@ func newTable(scope constructs.Construct, id string, props *tableProps) table {
 	if props.Config.Throwaway {
 		removal = awscdk.RemovalPolicy_DESTROY
 	}
-	return awsdynamodb.NewTable(scope, &id, &awsdynamodb.TableProps{
+	made := awsdynamodb.NewTable(scope, &id, &awsdynamodb.TableProps{
 		PartitionKey:        &awsdynamodb.Attribute{Name: jsii.String(dynamo.AttrID), Type: awsdynamodb.AttributeType_STRING},
 		TimeToLiveAttribute: jsii.String(dynamo.AttrTTL),
 		BillingMode:         awsdynamodb.BillingMode_PAY_PER_REQUEST,
@@ -35,4 +35,26 @@ func newTable(scope constructs.Construct, id string, props *tableProps) table {
 		DeletionProtection: jsii.Bool(!props.Config.Throwaway),
 		RemovalPolicy:      removal,
 	})
+	addAttention(made)
+	return made
+}
+
+// addAttention adds the sparse index that lists the records that need attention, with the
+// attributes that [dynamo.Store.List] reads. Completed names have neither of its keys, so
+// they cost it no write.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-indexes-general-sparse-indexes.html
+func addAttention(made awsdynamodb.Table) {
+	made.AddGlobalSecondaryIndex(&awsdynamodb.GlobalSecondaryIndexProps{
+		IndexName:      jsii.String(dynamo.IndexAttention),
+		PartitionKey:   &awsdynamodb.Attribute{Name: jsii.String(dynamo.AttrAttention), Type: awsdynamodb.AttributeType_STRING},
+		SortKey:        &awsdynamodb.Attribute{Name: jsii.String(dynamo.AttrAttentionAt), Type: awsdynamodb.AttributeType_NUMBER},
+		ProjectionType: awsdynamodb.ProjectionType_INCLUDE,
+		NonKeyAttributes: jsii.Strings(
+			dynamo.AttrName, dynamo.AttrStatus, dynamo.AttrVersion, dynamo.AttrAttempts, dynamo.AttrError),
+	})
+}
+
+// attentionArn is the ARN of the index, for the right to query it alone.
+func attentionArn(of table) *string {
+	return jsii.String(*of.TableArn() + "/index/" + dynamo.IndexAttention)
 }

@@ -157,6 +157,7 @@ func grantWorker(scope constructs.Construct, task awsecs.FargateTaskDefinition, 
 	task.AddToTaskRolePolicy(allow("WorkOnTheQueue", consumeActions, props.Queues.Main.QueueArn()))
 	task.AddToTaskRolePolicy(allow("DeadLetter", deadLetterActions, props.Queues.Dead.QueueArn()))
 	task.AddToTaskRolePolicy(allow("KeepRecords", recordActions, props.Table.TableArn()))
+	task.AddToTaskRolePolicy(allow("ListRecords", listActions, attentionArn(props.Table)))
 	task.AddToTaskRolePolicy(allowProtection(scope, props.Cluster.ClusterName(), props.Cluster.ClusterArn()))
 	suppressTask(task)
 	suppress(task, "AwsSolutions-IAM5",
