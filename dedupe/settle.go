@@ -62,7 +62,10 @@ func (e *engine) failing(a *attempt, f ending) (op string, event func(time.Time)
 	case f.rest > 0:
 		until := e.now().Add(f.rest)
 		return "leave", func(now time.Time) protocol.Event {
-			return protocol.Leave{Now: now, Owner: a.owner, Terms: e.terms, Until: until, Counted: f.counted(), Error: f.text}
+			return protocol.Leave{
+				Now: now, Owner: a.owner, Terms: e.terms,
+				Number: a.Number, Until: until, Counted: f.counted(), Error: f.text,
+			}
 		}
 	default:
 		return "fail", func(now time.Time) protocol.Event {

@@ -78,6 +78,7 @@ type Leave struct {
 	Now     time.Time
 	Owner   Token
 	Terms   Terms
+	Number  int       // of the attempt: [Record].Attempts after its claim
 	Until   time.Time // end of the time that the work has; becomes the end of the lease
 	Counted bool      // whether the attempt counts
 	Error   string    // cut to [MaxErrorBytes]

@@ -173,7 +173,10 @@ func (w *stage) event(who string) Event {
 	case "release":
 		return Release{Now: now, Owner: owner, Terms: rules}
 	case "leave":
-		return Leave{Now: now, Owner: owner, Terms: rules, Until: t0.Add(w.duration("until")), Counted: !w.has("stopped"), Error: w.text("error")}
+		return Leave{
+			Now: now, Owner: owner, Terms: rules,
+			Number: w.known[who].Attempts, Until: t0.Add(w.duration("until")), Counted: !w.has("stopped"), Error: w.text("error"),
+		}
 	case "reopen":
 		return Reopen{Now: now, Terms: rules}
 	case "resolve":

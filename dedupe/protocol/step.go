@@ -237,6 +237,10 @@ func stepRelease(r Record, e Release) (Record, Verdict) {
 
 func stepLeave(r Record, e Leave) (Record, Verdict) {
 	until, text := milli(e.Until), cut(e.Error, MaxErrorBytes)
+	left := e.Number // attempts counted once it has left
+	if !e.Counted {
+		left = max(0, e.Number-1)
+	}
 	switch {
 	case !r.OwnedBy(e.Owner):
 		return r, VerdictLost
@@ -244,16 +248,16 @@ func stepLeave(r Record, e Leave) (Record, Verdict) {
 		return r, VerdictReplay // as in stepFail
 	case r.Status != InProgress:
 		return r, VerdictLost
-	case r.LeaseUntil.Equal(until) && r.Error == text:
-		return r, VerdictApply // our own write, whose answer was lost
+	case r.LeaseUntil.Equal(until) && r.Error == text && r.Attempts == left:
+		// Our own write, whose answer was lost. The lease of a claim may end at the same
+		// moment, under the error of the attempt before.
+		return r, VerdictApply
 	}
 	next := r
 	next.Version = nextVersion(r, e.Now)
 	next.LeaseUntil, next.Error = until, text
+	next.Attempts = left
 	next.ExpiresAt = expiry(e.Now, until, e.Terms.Window)
-	if !e.Counted {
-		next.Attempts = max(0, r.Attempts-1)
-	}
 	return next, VerdictApply
 }
 

@@ -91,6 +91,7 @@ type player struct {
 	sentAt     int8   // true second at which it was built
 	proven     int8   // true second at which the lease ends; of an attempt that has left, its work
 	until      int8   // second by its own clock at which the work that it leaves must be over
+	number     int8   // of the attempt, once its handler runs
 	clock      int8   // how far its clock is ahead, 0 or 1
 	resend     bool   // a final write without an answer is sent again as it was
 }
@@ -136,6 +137,7 @@ type stepCall struct {
 	i     int
 	now   int8
 	until int8
+	nth   int8
 	do    what
 }
 
@@ -212,7 +214,10 @@ func (x *explorer) event(w world, i int, do what) protocol.Event {
 	case toFail:
 		return protocol.Fail{Now: now, Owner: owner, Terms: x.terms, Error: "boom"}
 	case toLeave, toStop:
-		return protocol.Leave{Now: now, Owner: owner, Terms: x.terms, Until: second(p.until), Counted: do == toLeave, Error: "left"}
+		return protocol.Leave{
+			Now: now, Owner: owner, Terms: x.terms,
+			Number: int(p.number), Until: second(p.until), Counted: do == toLeave, Error: "left",
+		}
 	default:
 		return protocol.Release{Now: now, Owner: owner, Terms: x.terms}
 	}
@@ -226,7 +231,7 @@ func (x *explorer) send(w world, i int, do what, action string) {
 		x.reach(w, action+" again")
 		return
 	}
-	call := stepCall{p.known, i, w.now + p.clock, p.until, do}
+	call := stepCall{p.known, i, w.now + p.clock, p.until, p.number, do}
 	ans, ok := x.steps[call]
 	if !ok {
 		next, verdict := protocol.Step(x.records[p.known], x.event(w, i, do))
@@ -381,7 +386,8 @@ func (x *explorer) start(w *world, i int, action string) {
 	if w.completed != 0 {
 		x.fail(*w, action, "attempt %d starts after the name was completed", i)
 	}
-	w.players[i].phase = running
+	p := &w.players[i]
+	p.phase, p.number = running, int8(x.records[p.known].Attempts)
 }
 
 // leave makes a write one of which nobody waits for the answer.

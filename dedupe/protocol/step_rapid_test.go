@@ -120,8 +120,8 @@ func (m *machine) end(t *rapid.T) {
 		Fail{Now: at, Owner: token, Terms: terms, Kind: FailUnknown},
 		Fail{Now: at, Owner: token, Terms: terms, LastDelivery: true},
 		Release{Now: at, Owner: token, Terms: terms},
-		Leave{Now: at, Owner: token, Terms: terms, Until: at.Add(3 * terms.Lease), Counted: true, Error: "boom"},
-		Leave{Now: at, Owner: token, Terms: terms, Until: at.Add(2 * terms.Lease)},
+		Leave{Now: at, Owner: token, Terms: terms, Number: m.rec.Attempts, Until: at.Add(3 * terms.Lease), Counted: true, Error: "boom"},
+		Leave{Now: at, Owner: token, Terms: terms, Number: m.rec.Attempts, Until: at.Add(2 * terms.Lease)},
 	}).Draw(t, "end")
 	was := m.rec
 	next, verdict := m.swap(t, e, at)

@@ -179,12 +179,12 @@ func TestStepOfAnAttempt(t *testing.T) {
 		"a stranger does not release":               {at(InProgress, 2), Release{t0, bob, terms}, VerdictLost, InProgress, 2, false},
 		"a release of a completed one is a replay":  {at(Completed, 1), Release{t0, alice, terms}, VerdictReplay, Completed, 1, false},
 
-		"an attempt leaves, and counts":         {at(InProgress, 2), leave(alice, true), VerdictApply, InProgress, 2, true},
-		"an attempt leaves, and does not count": {at(InProgress, 2), leave(alice, false), VerdictApply, InProgress, 1, true},
-		"a stranger does not leave":             {at(InProgress, 2), leave(bob, true), VerdictLost, InProgress, 2, false},
-		"an own leaving is recognised":          {leftByAlice(), leave(alice, false), VerdictApply, InProgress, 0, false},
-		"a leaving of a completed one":          {at(Completed, 1), leave(alice, true), VerdictReplay, Completed, 1, false},
-		"a leaving of a parked one":             {at(Unknown, 1), leave(alice, true), VerdictLost, Unknown, 1, false},
+		"an attempt leaves, and counts":         {at(InProgress, 2), leave(alice, 2, true), VerdictApply, InProgress, 2, true},
+		"an attempt leaves, and does not count": {at(InProgress, 2), leave(alice, 2, false), VerdictApply, InProgress, 1, true},
+		"a stranger does not leave":             {at(InProgress, 2), leave(bob, 2, true), VerdictLost, InProgress, 2, false},
+		"an own leaving is recognised":          {leftByAlice(), leave(alice, 1, false), VerdictApply, InProgress, 0, false},
+		"a leaving of a completed one":          {at(Completed, 1), leave(alice, 1, true), VerdictReplay, Completed, 1, false},
+		"a leaving of a parked one":             {at(Unknown, 1), leave(alice, 1, true), VerdictLost, Unknown, 1, false},
 
 		"a rejected name is re-opened":         {at(Rejected, 3), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
 		"an unknown name is re-opened":         {at(Unknown, 1), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
@@ -222,18 +222,18 @@ func TestStepOfAnAttempt(t *testing.T) {
 }
 
 // leave ends an attempt whose work may run on for two minutes.
-func leave(owner Token, counted bool) Leave {
-	return Leave{Now: t0, Owner: owner, Terms: terms, Until: t0.Add(2 * time.Minute), Counted: counted, Error: "timeout"}
+func leave(owner Token, number int, counted bool) Leave {
+	return Leave{Now: t0, Owner: owner, Terms: terms, Number: number, Until: t0.Add(2 * time.Minute), Counted: counted, Error: "timeout"}
 }
 
 func leftByAlice() Record {
-	r, _ := Step(at(InProgress, 1), leave(alice, false))
+	r, _ := Step(at(InProgress, 1), leave(alice, 1, false))
 	return r
 }
 
 func TestLeave(t *testing.T) {
 	until := t0.Add(2 * time.Minute)
-	left, _ := Step(at(InProgress, 2), leave(alice, true))
+	left, _ := Step(at(InProgress, 2), leave(alice, 2, true))
 	if left.Owner != alice || !left.LeaseUntil.Equal(until) || left.Error != "timeout" || left.Fence != at(InProgress, 2).Fence {
 		t.Errorf("left behind: %+v", left)
 	}
