@@ -155,7 +155,7 @@ func (f backendFlags) check(bad *problems) {
 	if f.CallTimeout <= 0 {
 		bad.add("--timeout %s: must be positive", f.CallTimeout)
 	}
-	checkTokens(bad, f.AuthToken)
+	*bad = append(*bad, awsenv.CheckTokens(tokenSource, "", f.AuthToken)...)
 	f.queueFlags.check(bad)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 // serveCmd is "producer serve".
 type serveCmd struct {
 	Addr          string        `default:"127.0.0.1:8080" help:"Address to listen on."`
-	AuthToken     []string      `placeholder:"TOKEN" help:"Bearer tokens to accept, separated by commas: several while they are rotated. Needed unless --addr is a loopback address or --insecure is given. Better set by SQSONCE_AUTH_TOKEN or --auth-token-file, which other users of the machine cannot see."`
+	AuthToken     []string      `placeholder:"TOKEN" help:"Bearer tokens to accept, separated by commas: several while they are rotated, and beyond loopback of at least 16 characters. Needed unless --addr is a loopback address or --insecure is given. Better set by SQSONCE_AUTH_TOKEN or --auth-token-file, which other users of the machine cannot see."`
 	AuthTokenFile string        `type:"path" placeholder:"FILE" help:"File with further bearer tokens, one a line."`
 	Insecure      bool          `help:"Listen beyond loopback without a token, and answer under any host name."`
 	ClientRate    float64       `default:"0" help:"Requests a second that one client (token, or address) may make, with bursts of twice that, each message of a batch counting as one; 0 means no limit."`
@@ -39,7 +38,7 @@ func (s *serveCmd) check() error {
 	case s.Table == "":
 		bad.add("--table (SQSONCE_TABLE) is missing")
 	}
-	checkTokens(&bad, s.AuthToken)
+	bad = append(bad, awsenv.CheckTokens(tokenSource, s.Addr, s.AuthToken)...)
 	if s.AuthTokenFile == "" {
 		s.checkOpen(&bad, s.AuthToken)
 	}
@@ -61,15 +60,8 @@ func (s *serveCmd) checkOpen(bad *problems, tokens []string) {
 	}
 }
 
-// checkTokens adds a problem when one of the tokens is blank: a list that is
-// left over by an empty variable must not count as one.
-func checkTokens(bad *problems, tokens []string) {
-	for i, t := range tokens {
-		if strings.TrimSpace(t) == "" {
-			bad.add("--auth-token (SQSONCE_AUTH_TOKEN): token %d of %d is blank", i+1, len(tokens))
-		}
-	}
-}
+// tokenSource names what sets tokens.
+const tokenSource = "--auth-token (SQSONCE_AUTH_TOKEN)"
 
 func (s *serveCmd) run(ctx context.Context, io stdio) error {
 	log := awsenv.Logger(raw(io.err), s.LogFormat, 0)
@@ -123,15 +115,14 @@ func (s *serveCmd) tokens() ([]string, error) {
 	for _, t := range s.AuthToken {
 		tokens = append(tokens, strings.TrimSpace(t))
 	}
-	var bad problems
-	checkTokens(&bad, tokens)
+	bad := problems(awsenv.CheckTokens(tokenSource, s.Addr, tokens))
 	if s.AuthTokenFile != "" {
-		b, err := os.ReadFile(s.AuthTokenFile)
+		text, err := awsenv.ReadSecret(s.AuthTokenFile)
 		if err != nil {
 			return nil, &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--auth-token-file: %v", err)}}
 		}
 		found := len(tokens)
-		for line := range strings.Lines(string(b)) {
+		for line := range strings.Lines(text) {
 			if line = strings.TrimSpace(line); line != "" {
 				tokens = append(tokens, line)
 			}
@@ -139,6 +130,7 @@ func (s *serveCmd) tokens() ([]string, error) {
 		if len(tokens) == found {
 			bad.add("--auth-token-file %q: holds no token", s.AuthTokenFile)
 		}
+		bad = append(bad, awsenv.CheckTokens(fmt.Sprintf("--auth-token-file %q", s.AuthTokenFile), s.Addr, tokens[found:])...)
 	}
 	s.checkOpen(&bad, tokens)
 	return tokens, bad.err()

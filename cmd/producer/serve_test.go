@@ -79,24 +79,32 @@ func TestBlankTokensAreRefused(t *testing.T) {
 }
 
 func TestServeBeyondLoopbackNeedsAToken(t *testing.T) {
+	serve := []string{"serve", "--addr", "0.0.0.0:0", "--queue-url", "http://x/1/q", "--table", "t"}
+	file := filepath.Join(t.TempDir(), "tokens")
 	for _, unset := range []bool{false, true} {
 		t.Setenv("SQSONCE_AUTH_TOKEN", "")
 		if unset {
 			_ = os.Unsetenv("SQSONCE_AUTH_TOKEN")
 		}
-		serve := []string{"serve", "--addr", "0.0.0.0:0", "--queue-url", "http://x/1/q", "--table", "t"}
 		producer(t, "", serve...).want(2).says("--auth-token", "beyond loopback")
-		file := filepath.Join(t.TempDir(), "tokens")
 		if err := os.WriteFile(file, []byte(" \n\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		producer(t, "", append(serve, "--auth-token-file", file)...).want(2).says("holds no token")
 	}
+	if err := os.WriteFile(file, []byte("0123456789abcdef\n0123456789abcde\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"--auth-token-file", file}, {"--auth-token", "short"}, {"--auth-token", "short", "--insecure"}, {"--auth-token-file", file, "--insecure"},
+	} {
+		producer(t, "", append(serve, args...)...).want(2).says("characters", "at least 16")
+	}
 	// What was found is looked at once more, whatever it was that check has seen.
 	if _, err := (&serveCmd{Addr: "0.0.0.0:0"}).tokens(); err == nil {
 		t.Error("an API without tokens is open beyond loopback")
 	}
-	if tokens, err := (&serveCmd{Addr: "0.0.0.0:0", AuthToken: []string{" a\n"}}).tokens(); err != nil || len(tokens) != 1 || tokens[0] != "a" {
+	if tokens, err := (&serveCmd{Addr: "0.0.0.0:0", AuthToken: []string{" 0123456789abcdef\n"}}).tokens(); err != nil || len(tokens) != 1 || tokens[0] != "0123456789abcdef" {
 		t.Errorf("tokens are %q, %v", tokens, err)
 	}
 }

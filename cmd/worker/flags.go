@@ -108,7 +108,7 @@ type queueConfig struct {
 type processConfig struct {
 	Local     bool     `help:"Run everything in this process: in-memory queue and store, producer API, SQS endpoint. Nothing to install, nothing kept."`
 	Addr      string   `default:"127.0.0.1:8080" help:"Address of the producer API (--local). Beyond loopback it needs --auth-token."`
-	AuthToken []string `placeholder:"TOKEN" help:"Bearer tokens of the producer API (--local), separated by commas. Without one everybody may send and read, and only this machine may forget, resolve or redrive over it."`
+	AuthToken []string `placeholder:"TOKEN" help:"Bearer tokens of the producer API (--local), separated by commas; beyond loopback of at least 16 characters. Without one everybody may send and read, and only this machine may forget, resolve or redrive over it."`
 	QueueAddr string   `help:"Address of the SQS endpoint (--local): a loopback address, as it lets everybody in. Default: 127.0.0.1:4566, or a free port when that is taken."`
 
 	Table  string `help:"DynamoDB table that holds one record per name."`
@@ -120,8 +120,9 @@ type processConfig struct {
 	StopTimeout  time.Duration `env:"SQSONCE_STOP_TIMEOUT,ECS_CONTAINER_STOP_TIMEOUT" help:"After which time the platform kills a process it has told to stop; --drain-timeout is checked against it. Default: not checked."`
 
 	AdminAddr      string   `default:"127.0.0.1:9090" help:"Address of the admin server: /healthz, /readyz, /metrics, /config; POST /pause, /resume, /drain, /believe, /concurrency."`
-	AdminToken     string   `help:"Bearer token that POSTs to the admin server need, except from this machine."`
+	AdminToken     string   `help:"Bearer token that POSTs to the admin server need, except from this machine; beyond loopback of at least 16 characters."`
 	AdminTokenFile string   `help:"File that holds the admin token."`
+	MetricsAddr    string   `placeholder:"HOST:PORT" help:"Address of a second server with /healthz, /readyz and /metrics alone, for probes and scrapers: no token, no names of messages, no verbs. Default: none; --admin-addr has them too."`
 	AdminHosts     []string `placeholder:"NAME" help:"Names under which a proxy on this machine may call the console, separated by commas; for one that keeps the Host header. No addresses, not localhost. Who comes by one needs the admin token to act."`
 	LogFormat      string   `default:"auto" enum:"auto,json,text,pretty" help:"Log format (${enum}); auto is pretty on a terminal and JSON elsewhere."`
 	Debug          bool     `help:"Log at debug level."`

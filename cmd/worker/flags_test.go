@@ -77,6 +77,7 @@ var contract = []struct{ flag, value, field string }{
 	{"drain-timeout", "11s", "DrainTimeout:11s"},
 	{"on-unknown", "hold", "OnUnknown:hold"},
 	{"admin-addr", "127.0.0.1:7", "AdminAddr:127.0.0.1:7"},
+	{"metrics-addr", "127.0.0.1:8", "MetricsAddr:127.0.0.1:8"},
 	{"admin-token", "sesame", "AdminToken:sesame"},
 	{"admin-hosts", "a.example,b.example", "AdminHosts:[a.example b.example]"},
 	{"target-timeout", "4s", "TargetTimeout:4s"},
@@ -136,6 +137,14 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 				`--queue-addr ":4566": must be a loopback address`,
 			},
 		},
+		"tokens that can be guessed": {
+			[]string{"--local", "--addr", ":8080", "--auth-token", "sesame", "--admin-addr", ":9090", "--admin-token", "hunter2"},
+			[]string{"--auth-token (SQSONCE_AUTH_TOKEN): token 1 of 1 has 6 characters", "--admin-token (SQSONCE_ADMIN_TOKEN): token 1 of 1 has 7 characters"},
+		},
+		"blank tokens": {
+			[]string{"--local", "--auth-token", "a, ,b", "--admin-token", " "},
+			[]string{"--auth-token (SQSONCE_AUTH_TOKEN): token 2 of 3 is blank", "--admin-token (SQSONCE_ADMIN_TOKEN): token 1 of 1 is blank"},
+		},
 		"several": {
 			[]string{"--local", "--lease", "0s", "--max-attempts", "0", "--concurrency", "0", "--skew=-1s", "--wait-at-start=-1s", "--suspect-after=-1"},
 			[]string{"--lease 0s", "--suspect-after -1", "--wait-at-start -1s", "--max-attempts 0", "--concurrency 0", "--skew -1s"},
@@ -194,7 +203,7 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 }
 
 func TestAddressesBeyondLoopbackAreTakenWhereATokenIsAskedFor(t *testing.T) {
-	settings(t, "--local", "--addr", "0.0.0.0:8080", "--auth-token", "sesame")
+	settings(t, "--local", "--addr", "0.0.0.0:8080", "--auth-token", "sesame-0123456789")
 	settings(t, "--local", "--addr", "[::1]:8080", "--queue-addr", "localhost:4566")
 	settings(t, "--queue-url", "http://h/1/q", "--table", "t", "--addr", "0.0.0.0:8080") // serves no producer API
 	var out bytes.Buffer

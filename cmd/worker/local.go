@@ -100,6 +100,9 @@ func listenQueue(addr string, log *slog.Logger) (net.Listener, error) {
 
 // printWhere tells a person where everything listens.
 func printWhere(out io.Writer, w *worker) {
+	if w.metrics != nil {
+		_, _ = fmt.Fprintf(out, "metrics at http://%s/metrics (and /healthz, /readyz)\n", w.metrics.Addr())
+	}
 	if w.local == nil {
 		_, _ = fmt.Fprintf(out, "worker on %s, admin at http://%s/ (console, /healthz)\n", w.queues[0].back.queueURL, w.admin.Addr())
 		return

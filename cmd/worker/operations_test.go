@@ -84,6 +84,54 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	}
 }
 
+func TestMetricsAddr(t *testing.T) {
+	p := startLocal(t, "--metrics-addr", "127.0.0.1:0", "--admin-token", "t0ken")
+	url := p.printed(t, `metrics at (http://[^/\s]+)`)
+	queueURL := p.queueURL(t)
+	send(t, anySDK(queueURL), queueURL, body("order-17"))
+	wait(t, "the message is counted", func() bool {
+		_, _, text := answerOf(t, url+"/metrics")
+		return strings.Contains(text, `sqsonce_attempts_total{`)
+	})
+	for path, status := range map[string]int{
+		"/healthz": 200, "/readyz": 200, "/metrics": 200,
+		"/": 404, "/config": 404, "/api/session": 404, "/api/queues/sqsonce/names?name=order-17": 404, "/assets/app.js": 404,
+	} {
+		got, _, text := answerOf(t, url+path)
+		if got != status || strings.Contains(text, "order-17") {
+			t.Errorf("%s answers %d: %s", path, got, text)
+		}
+	}
+	for _, verb := range []string{"pause", "resume", "drain", "believe", "concurrency"} {
+		resp := request(t, http.MethodPost, url+"/"+verb, "", map[string]string{"Authorization": "Bearer t0ken"})
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusNotFound {
+			t.Errorf("POST /%s answers %d", verb, resp.StatusCode)
+		}
+	}
+}
+
+func TestOpenAdminServerIsWarnedAbout(t *testing.T) {
+	const warning = `"level":"WARN","msg":"the admin server is open beyond this machine`
+	for name, tc := range map[string]struct {
+		args []string
+		warn bool
+	}{
+		"on loopback":           {[]string{"--admin-addr", "127.0.0.1:0"}, false},
+		"beyond it":             {[]string{"--admin-addr", "0.0.0.0:0"}, true},
+		"on every IPv6 address": {[]string{"--admin-addr", "[::]:0"}, true},
+		"beyond, with a token":  {[]string{"--admin-addr", ":0", "--admin-token", "0123456789abcdef"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := startLocal(t, tc.args...)
+			p.queueURL(t) // it has started
+			if got := strings.Contains(p.stderr.String(), warning); got != tc.warn {
+				t.Errorf("warned: %t; log: %s", got, p.stderr.String())
+			}
+		})
+	}
+}
+
 func TestOperatorCanPauseAndResume(t *testing.T) {
 	p := startLocal(t)
 	queueURL, adminURL := p.queueURL(t), p.adminURL(t)

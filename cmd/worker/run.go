@@ -72,7 +72,9 @@ type worker struct {
 	local     *localParts // nil unless --local
 	protector *ecs.Protector
 	admin     net.Listener
-	front     frontDoor // answers on the admin address
+	front     frontDoor    // answers on the admin address
+	metrics   net.Listener // nil: no --metrics-addr
+	probes    frontDoor    // answers on the metrics address
 	queues    []*queueWorker
 	begun     bool      // the pools exist; read after serve
 	stopped   time.Time // when the stop began; read after serve
@@ -110,6 +112,16 @@ func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals 
 		return err
 	}
 	defer func() { _ = w.admin.Close() }()
+	if c.AdminToken == "" && !awsenv.Loopback(c.AdminAddr) {
+		w.log.Warn("the admin server is open beyond this machine without --admin-token: names, errors, results and settings are shown to everybody who reaches it",
+			"admin_addr", c.AdminAddr)
+	}
+	if c.MetricsAddr != "" {
+		if w.metrics, err = awsenv.Listen("--metrics-addr", c.MetricsAddr); err != nil {
+			return err
+		}
+		defer func() { _ = w.metrics.Close() }()
+	}
 	defer w.closeQueues()
 	return w.serve(ctx, asked, func(ctx context.Context) error {
 		for _, settings := range c.queues() {
@@ -189,8 +201,13 @@ func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Cont
 	outer, closeServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeServers()
 
-	w.front.open(w.startingHandler(stop))
+	starting := w.startingConfig(stop)
+	w.front.open(admin.New(starting))
+	w.probes.open(admin.NewProbes(starting))
 	group.Go(func() error { return admin.Serve(outer, w.admin, &w.front, serverGrace) })
+	if w.metrics != nil {
+		group.Go(func() error { return admin.Serve(outer, w.metrics, &w.probes, serverGrace) })
+	}
 	group.Go(func() error { w.obey(outer, stop, asked); return nil })
 	group.Go(func() error {
 		defer closeServers()
@@ -225,7 +242,9 @@ func (w *worker) work(working, outer context.Context, group *errgroup.Group, sto
 		return err
 	}
 	w.begun = true
-	w.front.open(w.adminHandler(stop, page))
+	endpoints := w.adminConfig(stop)
+	w.front.open(adminHandler(endpoints, page))
+	w.probes.open(admin.NewProbes(endpoints))
 	printWhere(w.out, w)
 	group.Go(func() error { w.protector.Run(outer); return nil })
 	for _, q := range w.queues {
@@ -282,14 +301,13 @@ func (w *worker) each(do func(*consumer.Consumer)) {
 	}
 }
 
-// adminHandler answers on the admin address: page does, except where admin has
-// an endpoint.
-func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
+// adminConfig is the admin server of a worker whose pools exist.
+func (w *worker) adminConfig(stop func()) admin.Config {
 	queues := make([]admin.Queue, len(w.queues))
 	for i, q := range w.queues {
 		queues[i] = q.adminQueue()
 	}
-	endpoints := admin.New(admin.Config{
+	return admin.Config{
 		Queues:  queues,
 		Metrics: w.telemetry.Handler(),
 		Drain: func() {
@@ -300,7 +318,13 @@ func (w *worker) adminHandler(stop func(), page http.Handler) http.Handler {
 		Hosts:   w.cfg.AdminHosts,
 		Logger:  w.log,
 		Version: version(),
-	})
+	}
+}
+
+// adminHandler answers on the admin address: page does, except where admin has
+// an endpoint.
+func adminHandler(cfg admin.Config, page http.Handler) http.Handler {
+	endpoints := admin.New(cfg)
 	mux := http.NewServeMux()
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/config", "/pause", "/resume", "/drain", "/believe", "/concurrency"} {
 		mux.Handle(path, endpoints)

@@ -31,14 +31,13 @@ func (f *frontDoor) notStarted() error {
 	return errors.New("starting")
 }
 
-// startingHandler is the admin server of a worker that has no pool yet: alive,
-// not ready.
-func (w *worker) startingHandler(stop func()) http.Handler {
+// startingConfig is the admin server of a worker that has no pool yet: alive, not ready.
+func (w *worker) startingConfig(stop func()) admin.Config {
 	var queues []admin.Queue
 	for _, settings := range w.cfg.queues() {
 		queues = append(queues, admin.Queue{Name: settings.queueName(), Settings: func() any { return settings.shown() }})
 	}
-	return admin.New(admin.Config{
+	return admin.Config{
 		Queues:  queues,
 		Ready:   w.front.notStarted,
 		Metrics: w.telemetry.Handler(),
@@ -47,5 +46,5 @@ func (w *worker) startingHandler(stop func()) http.Handler {
 		Hosts:   w.cfg.AdminHosts,
 		Logger:  w.log,
 		Version: version(),
-	})
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
@@ -82,11 +81,11 @@ func readSecret(flag, file string, value *string) (problems []string) {
 	if *value != "" {
 		return []string{flag + " and " + flag + "-file: only one of them can be given"}
 	}
-	data, err := os.ReadFile(file)
+	text, err := awsenv.ReadSecret(file)
 	if err != nil {
 		return []string{fmt.Sprintf("%s-file: %v", flag, err)}
 	}
-	if *value = strings.TrimSpace(string(data)); *value == "" {
+	if *value = text; *value == "" {
 		return []string{fmt.Sprintf("%s-file %s: is empty", flag, file)}
 	}
 	return nil
@@ -110,6 +109,12 @@ func (c queueSettings) problems() []string {
 	}
 	if c.Local && !awsenv.Loopback(c.Addr) && len(c.AuthToken) == 0 {
 		bad("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN)", c.Addr)
+	}
+	if c.Local {
+		problems = append(problems, awsenv.CheckTokens("--auth-token (SQSONCE_AUTH_TOKEN)", c.Addr, c.AuthToken)...)
+	}
+	if c.AdminToken != "" {
+		problems = append(problems, awsenv.CheckTokens("--admin-token (SQSONCE_ADMIN_TOKEN)", c.AdminAddr, []string{c.AdminToken})...)
 	}
 	if c.Local && !awsenv.Loopback(c.QueueAddr) {
 		bad("--queue-addr %q: must be a loopback address, because the SQS endpoint of --local asks nobody for a token", c.QueueAddr)

@@ -28,8 +28,8 @@ type Config struct {
 	Ready func() error
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
-	// Drain is called by POST /drain, and should not take long. See [Guard] for
-	// who may do that.
+	// Drain is called by POST /drain, and should not take long. It is for those
+	// who may act.
 	Drain func()
 	// Token lets others than this machine POST; empty lets nobody else.
 	Token string
@@ -40,6 +40,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Version is shown in every answer; may be empty.
 	Version string
+
+	guesses Guesses
 }
 
 // Queue is a queue that the process works on. A nil func is not there.
@@ -85,14 +87,42 @@ type state struct {
 //   - GET /metrics.
 //   - GET /config answers with the settings of each queue, by name. Both answer
 //     421 where [AllowsHost] does not hold.
-//   - POST /pause, /resume and /believe answer 202, behind [Guard]. They are about
+//   - POST /pause, /resume and /believe answer 202, for requests of this machine and
+//     those with the token. They are about
 //     all queues, or with ?queue=NAME about one; 404 when there is none of that name,
 //     or none that the verb applies to.
 //   - POST /concurrency with a number as its body, as well; 400 when it is no number.
 //   - POST /drain, as well, is about the process.
 //
-// Other methods get 405.
+// Other methods get 405. An address that sends more than five wrong tokens gets 429 for
+// each further one, one a second apart; the right token is never refused.
 func New(cfg Config) http.Handler {
+	cfg.guesses = NewGuesses()
+	mux := cfg.probes()
+	mux.Handle("GET /config", cfg.named(http.HandlerFunc(cfg.getConfig)))
+	mux.Handle("POST /pause", cfg.verb("pause", plain(func(q Queue) func() { return q.Pause })))
+	mux.Handle("POST /resume", cfg.verb("resume", plain(func(q Queue) func() { return q.Resume })))
+	mux.Handle("POST /believe", cfg.verb("believe", plain(func(q Queue) func() { return q.Believe })))
+	mux.Handle("POST /concurrency", cfg.verb("concurrency", concurrency))
+	if cfg.Drain != nil {
+		mux.Handle("POST /drain", cfg.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			cfg.Drain()
+			cfg.log(r, "drain")
+			write(w, http.StatusAccepted, answer{Status: "done", Version: cfg.Version})
+		})))
+	}
+	return mux
+}
+
+// NewProbes returns the handler of a server for probes and scrapers alone: /healthz,
+// /readyz and /metrics as [New] answers them, and nothing else. It tells no names of
+// messages, and nothing can be changed through it.
+func NewProbes(cfg Config) http.Handler {
+	cfg.Token = "" // asked for nowhere, so that it cannot be guessed here
+	return cfg.probes()
+}
+
+func (cfg Config) probes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		now := time.Now()
@@ -114,32 +144,29 @@ func New(cfg Config) http.Handler {
 	if cfg.Metrics != nil {
 		mux.Handle("GET /metrics", cfg.named(cfg.Metrics))
 	}
-	mux.Handle("GET /config", cfg.named(http.HandlerFunc(cfg.getConfig)))
-	mux.Handle("POST /pause", cfg.verb("pause", plain(func(q Queue) func() { return q.Pause })))
-	mux.Handle("POST /resume", cfg.verb("resume", plain(func(q Queue) func() { return q.Resume })))
-	mux.Handle("POST /believe", cfg.verb("believe", plain(func(q Queue) func() { return q.Believe })))
-	mux.Handle("POST /concurrency", cfg.verb("concurrency", concurrency))
-	if cfg.Drain != nil {
-		mux.Handle("POST /drain", Guard(cfg.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			cfg.Drain()
-			cfg.log(r, "drain")
-			write(w, http.StatusAccepted, answer{Status: "done", Version: cfg.Version})
-		})))
-	}
 	return mux
 }
 
 // named lets h answer requests that were meant for this server.
 func (cfg Config) named(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !AllowsHost(r, cfg.Hosts) && !HasToken(r, cfg.Token) {
+		switch {
+		case AllowsHost(r, cfg.Hosts) || HasToken(r, cfg.Token):
+			h.ServeHTTP(w, r)
+		case cfg.guesses.Refuses(r, cfg.Token):
+			cfg.tooManyGuesses(w)
+		default:
 			write(w, http.StatusMisdirectedRequest, answer{
 				Status: "unavailable", Reason: "this machine was asked under a foreign name; use localhost or an address", Version: cfg.Version,
 			})
-			return
 		}
-		h.ServeHTTP(w, r)
 	})
+}
+
+// tooManyGuesses answers a request that guesses the token.
+func (cfg Config) tooManyGuesses(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "1")
+	write(w, http.StatusTooManyRequests, answer{Status: "refused", Reason: TooManyGuesses, Version: cfg.Version})
 }
 
 // getConfig answers GET /config.
@@ -162,7 +189,7 @@ func (cfg Config) getConfig(w http.ResponseWriter, _ *http.Request) {
 // verb answers the POST of a verb. of reads the request, and returns what the verb
 // does to a queue, nil where it does nothing.
 func (cfg Config) verb(name string, of func(*http.Request, Queue) (func() error, error)) http.Handler {
-	return Guard(cfg.Token, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return cfg.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		queues := make(map[string]state)
 		for _, q := range cfg.Queues {

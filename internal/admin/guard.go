@@ -10,18 +10,20 @@ import (
 	"strings"
 )
 
-// Guard lets through who may change something: requests from this machine, and
-// those that carry "Authorization: Bearer" and the token. With an empty token
-// nobody else may. What a proxy on this machine has passed on is not from it.
+// guard lets requests through that may change something: those from this machine, and
+// those that carry "Authorization: Bearer" and the token. Without a token there are
+// only the former. What a proxy on this machine has passed on is not from it.
 //
 // A browser on this machine is no leave for the sites it shows: a request that
 // another site has caused is refused (403), and so is one without the token
 // that came by a name, which any site can make point at this machine.
-func Guard(token string, h http.Handler) http.Handler {
+func (cfg Config) guard(h http.Handler) http.Handler {
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case HasToken(r, token):
+		case HasToken(r, cfg.Token):
 			h.ServeHTTP(w, r)
+		case !IsLocal(r) && cfg.guesses.Refuses(r, cfg.Token):
+			cfg.tooManyGuesses(w)
 		case !IsLocal(r):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="sqsonce"`)
 			write(w, http.StatusUnauthorized, answer{Status: "refused", Reason: "from elsewhere the admin token is needed"})

@@ -4,13 +4,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/sqsonce/sqsonce/internal/admin"
 )
@@ -20,9 +17,6 @@ const (
 	csrfHeader  = "X-Csrf-Token"
 	sessionTime = 12 * time.Hour
 	maxSessions = 64
-	loginEvery  = time.Second // a wrong try of one address, after the first few
-	loginBurst  = 5
-	maxGuessers = 1 << 10 // addresses whose wrong tries are remembered
 )
 
 // visitor is who has sent a request, as far as it matters.
@@ -51,19 +45,19 @@ func (v visitor) who() string {
 
 // access knows who may do what. Sessions end with the process.
 type access struct {
-	token string
-	cross http.CrossOriginProtection
-	csrf  string // proves that a request comes from a page of ours
+	token   string
+	cross   http.CrossOriginProtection
+	csrf    string        // proves that a request comes from a page of ours
+	guesses admin.Guesses // of logins and bearers
 
 	mu       sync.Mutex
-	sessions map[string]time.Time     // guarded by mu: when they end
-	failures map[string]*rate.Limiter // guarded by mu: of logins, by address
+	sessions map[string]time.Time // guarded by mu: when they end
 }
 
 func newAccess(token string) *access {
 	return &access{
-		token: token, csrf: rand.Text(),
-		sessions: make(map[string]time.Time), failures: make(map[string]*rate.Limiter),
+		token: token, csrf: rand.Text(), guesses: admin.NewGuesses(),
+		sessions: make(map[string]time.Time),
 	}
 }
 
@@ -107,7 +101,7 @@ func (a *access) endOf(id string) time.Time {
 // such as a proxy's, locks nobody out.
 func (a *access) login(sent, remote string, now time.Time) (id string, limited bool) {
 	if !a.isToken(sent) {
-		return "", !a.mayFail(remote, now)
+		return "", !a.guesses.Allow(remote, now)
 	}
 	id = rand.Text()
 	a.mu.Lock()
@@ -123,27 +117,6 @@ func (a *access) login(sent, remote string, now time.Time) (id string, limited b
 	}
 	a.sessions[id] = now.Add(sessionTime)
 	return id, false
-}
-
-// mayFail reports whether an address may send another wrong token.
-func (a *access) mayFail(remote string, now time.Time) bool {
-	if host, _, err := net.SplitHostPort(remote); err == nil {
-		remote = host
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	l, ok := a.failures[remote]
-	if !ok {
-		if len(a.failures) >= maxGuessers { // any one makes room
-			for other := range a.failures {
-				delete(a.failures, other)
-				break
-			}
-		}
-		l = rate.NewLimiter(rate.Every(loginEvery), loginBurst)
-		a.failures[remote] = l
-	}
-	return l.AllowN(now, 1)
 }
 
 // logout ends a session.

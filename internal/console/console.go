@@ -127,6 +127,10 @@ func (c *console) action(mux *http.ServeMux, under, name string, f func(w http.R
 		case err != nil:
 			c.refuse(w, r, http.StatusForbidden, name, "caused by another site")
 			return
+		case !v.mayAct() && c.access.guesses.Refuses(r, c.access.token):
+			w.Header().Set("Retry-After", "1")
+			c.refuse(w, r, http.StatusTooManyRequests, name, admin.TooManyGuesses)
+			return
 		case !v.mayAct():
 			c.refuse(w, r, http.StatusForbidden, name, "only visitors on the worker's own machine and those with the admin token may do that")
 			return

@@ -21,6 +21,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/batch"
 	"github.com/sqsonce/sqsonce/names"
 )
@@ -31,8 +32,8 @@ const (
 	DefaultMaxPending  = 64 << 20
 )
 
-// minPending is room for two of the largest requests.
-const minPending = 2 * maxBatchBody
+// minPending leaves one client room for two of the largest requests.
+const minPending = 4 * maxBatchBody
 
 // Config says what the API works on. The zero value of a field that is not
 // required means its default.
@@ -93,8 +94,9 @@ type Config struct {
 	SendTimeout time.Duration
 
 	// MaxPending bounds the bytes of all bodies that are in memory, from their
-	// arrival until their request is answered; beyond it requests get 503 at
-	// once. Default 64 MiB; at least 16 MiB.
+	// arrival until their request is answered. One client may hold as much as is
+	// free, so half of it when it is alone. Beyond that requests get 503 at once.
+	// Default 64 MiB; at least 32 MiB.
 	MaxPending int64
 
 	// Logger gets one line for each request, and what an operator should know.
@@ -157,9 +159,10 @@ type API struct {
 	names   *dedupe.Operator // nil: Records cannot be written
 	tokens  [][sha256.Size]byte
 	sender  *batch.Batcher[outgoing, accepted]
-	pending budget
+	pending *budget
 	watches watches
-	rates   rates
+	rates   *rates
+	guesses admin.Guesses
 	ready   readiness
 
 	routes   *routes
@@ -177,7 +180,7 @@ func New(cfg Config) (*API, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("producerapi: %w", err)
 	}
-	a := &API{cfg: cfg, dlqURL: cfg.DLQURL, pending: budget{max: cfg.MaxPending}}
+	a := &API{cfg: cfg, dlqURL: cfg.DLQURL, pending: newBudget(cfg.MaxPending), rates: newRates(cfg.ClientRate), guesses: admin.NewGuesses()}
 	if store, ok := cfg.Records.(dedupe.Store); ok {
 		var err error
 		a.names, err = dedupe.NewOperator(store, dedupe.Config{
@@ -192,7 +195,6 @@ func New(cfg Config) (*API, error) {
 	}
 	a.sender = newSender(cfg, a.sendBatch)
 	a.watches.read = a.record
-	a.rates.perSecond = cfg.ClientRate
 	a.routes = &routes{fixed: make(map[string]methods), serve: a.ServeHTTP}
 	a.huma = newHuma(a.routes)
 	a.operations()

@@ -4,19 +4,18 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
-// authorize checks the bearer token and returns who is asking: a token's hash,
-// or where none is set the client's address.
+// authorize checks the bearer token and returns the client: a token's hash, or where
+// none is set the client's address. Wrong tokens are limited by address.
 func (a *API) authorize(r *http.Request) (client string, err error) {
 	if len(a.tokens) == 0 {
-		return clientAddress(r.RemoteAddr), nil
+		return admin.ClientAddress(r.RemoteAddr), nil
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -29,10 +28,16 @@ func (a *API) authorize(r *http.Request) (client string, err error) {
 	for _, known := range a.tokens {
 		match |= subtle.ConstantTimeCompare(known[:], sum[:])
 	}
-	if match == 0 {
+	switch {
+	case match == 1:
+		return hex.EncodeToString(sum[:8]), nil
+	case !a.guesses.Allow(r.RemoteAddr, time.Now()):
+		p := newProblem(http.StatusTooManyRequests, "Authorization", admin.TooManyGuesses)
+		p.retryAfter = time.Second
+		return "", p
+	default:
 		return "", unauthorized(`Bearer error="invalid_token"`, "is not one of the tokens set here")
 	}
-	return hex.EncodeToString(sum[:8]), nil
 }
 
 // meant returns a *[problem] for a request that came over the loopback
@@ -67,22 +72,4 @@ func unauthorized(challenge, detail string) error {
 	p := newProblem(http.StatusUnauthorized, "Authorization", detail)
 	p.header = http.Header{"Www-Authenticate": {challenge}}
 	return p
-}
-
-// clientAddress is the part of an address that one client cannot change at will.
-func clientAddress(remote string) string {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		return remote
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	if ip = ip.Unmap(); ip.Is6() {
-		if p, err := ip.WithZone("").Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return ip.String()
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -31,7 +32,6 @@ type bodyReader struct {
 	api   *API
 	c     *exchange
 	limit int64
-	read  int64
 }
 
 // Read implements [io.Reader].
@@ -45,16 +45,18 @@ func (b *bodyReader) Read(into []byte) (int, error) {
 		}
 	}
 	n, err := b.c.Body.Read(into)
-	b.read += int64(n)
-	if b.read > b.limit {
+	b.c.read += int64(n)
+	if b.c.read > b.limit {
 		return 0, tooLarge(fmt.Sprintf("more than %d bytes", b.limit))
 	}
 	if full := b.api.charge(b.c, int64(n)); full != nil {
 		return 0, full
 	}
-	switch {
-	case err == nil || errors.Is(err, io.EOF):
+	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
+	}
+	b.c.broken = true
+	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return 0, closing(newProblem(http.StatusRequestTimeout, "body", fmt.Sprintf("did not come within %s", bodyTimeout)))
 	default:
@@ -77,15 +79,35 @@ func closing(p *problem) *problem {
 
 // charge takes n bytes for a request from what all may have together.
 func (a *API) charge(c *exchange, n int64) error {
-	if !a.pending.take(n) {
+	if !a.pending.take(c.client, n) {
 		return closing(unavailable("too much is waiting to be sent", nil))
 	}
 	c.reserved += n
 	return nil
 }
 
+// Bounds of what is read of a body only to be thrown away.
+const (
+	maxDrain     = 4 << 20
+	drainTimeout = 5 * time.Second
+)
+
+// drain reads the rest of a body that is refused, where that is at most maxDrain. A
+// client that writes its whole request before it reads would lose the answer: closing
+// a connection with unread bytes resets it, and net/http reads 256 KiB at most
+// (RFC 9112, section 9.6).
+func (c *exchange) drain() {
+	waits := c.read == 0 && strings.EqualFold(c.Request.Header.Get("Expect"), "100-continue")
+	if c.broken || waits || c.ContentLength-c.read > maxDrain || c.Context().Err() != nil {
+		return
+	}
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(drainTimeout)) // in memory there is none
+	n, err := io.Copy(io.Discard, io.LimitReader(c.Body, maxDrain))
+	c.read, c.broken = c.read+n, err != nil
+}
+
 // release gives back what a request was charged.
 func (a *API) release(c *exchange) {
-	a.pending.give(c.reserved)
+	a.pending.give(c.client, c.reserved)
 	c.reserved = 0
 }

@@ -4,46 +4,69 @@ import (
 	"math"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
-// budget bounds the bytes that are in memory for requests under way.
+// budget bounds the bytes that are in memory for requests under way. A client may hold
+// as much as is free: one alone half of it, and each of n greedy ones a share of n+1,
+// so that there is always as much again for the next client.
 type budget struct {
-	max  int64
-	used atomic.Int64
+	max int64
+
+	mu   sync.Mutex
+	used int64            // guarded by mu
+	held map[string]int64 // guarded by mu; by client, none of them zero
 }
 
-// take reserves n bytes, or reports that there is no room.
-func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.max {
-		b.used.Add(-n)
+func newBudget(bytes int64) *budget { return &budget{max: bytes, held: make(map[string]int64)} }
+
+// take charges n bytes to a client, or reports that there is no room.
+func (b *budget) take(client string, n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.held[client]+n > b.max-b.used-n {
 		return false
 	}
+	b.used += n
+	b.held[client] += n
 	return true
 }
 
-func (b *budget) give(n int64) { b.used.Add(-n) }
+// give returns n bytes of a client.
+func (b *budget) give(client string, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= n
+	if b.held[client] -= n; b.held[client] == 0 {
+		delete(b.held, client)
+	}
+}
 
-// maxClients bounds the clients whose rate is remembered.
-const maxClients = 10_000
+// pending returns the bytes that are charged now.
+func (b *budget) pending() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
 
-// rates limits each client.
-type rates struct {
-	perSecond float64 // 0: no limit
+// rates limits each client. A nil *rates limits none.
+type rates struct{ clients *admin.Rates }
 
-	mu      sync.Mutex
-	clients map[string]*rate.Limiter // guarded by mu
+func newRates(perSecond float64) *rates {
+	if perSecond <= 0 {
+		return nil
+	}
+	return &rates{admin.NewRates(perSecond, int(math.Ceil(2*perSecond)))}
 }
 
 // admit returns a *[problem] when a client has asked too often.
 func (r *rates) admit(client string, now time.Time) error {
-	if r.perSecond <= 0 {
+	if r == nil {
 		return nil
 	}
-	asked := r.limiter(client, now).ReserveN(now, 1)
+	asked := r.clients.Limiter(client, now).ReserveN(now, 1)
 	wait := asked.DelayFrom(now)
 	if wait == 0 {
 		return nil
@@ -57,46 +80,11 @@ func (r *rates) admit(client string, now time.Time) error {
 // charge takes n more from what a client may ask. It never refuses: a batch that has
 // been admitted is sent whole, and the client's next requests wait for that.
 func (r *rates) charge(client string, now time.Time, n int) {
-	if r.perSecond <= 0 {
+	if r == nil {
 		return
 	}
-	l := r.limiter(client, now)
+	l := r.clients.Limiter(client, now)
 	for ; n > 0; n -= l.Burst() {
 		l.ReserveN(now, min(n, l.Burst()))
-	}
-}
-
-func (r *rates) limiter(client string, now time.Time) *rate.Limiter {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if l, ok := r.clients[client]; ok {
-		return l
-	}
-	burst := max(1, int(math.Ceil(2*r.perSecond)))
-	if r.clients == nil {
-		r.clients = make(map[string]*rate.Limiter)
-	}
-	if len(r.clients) >= maxClients {
-		r.forget(now, burst)
-	}
-	l := rate.NewLimiter(rate.Limit(r.perSecond), burst)
-	r.clients[client] = l
-	return l
-}
-
-// forget drops the clients who have their whole burst again, and when that is
-// not enough, anybody: a table that grows without bound would be worse. r.mu
-// is held.
-func (r *rates) forget(now time.Time, burst int) {
-	for client, l := range r.clients {
-		if l.TokensAt(now) >= float64(burst) {
-			delete(r.clients, client)
-		}
-	}
-	for client := range r.clients {
-		if len(r.clients) < maxClients/2 {
-			return
-		}
-		delete(r.clients, client)
 	}
 }

@@ -129,7 +129,7 @@ func TestWhatCannotBeSentIsRefusedByField(t *testing.T) {
 	if n := sent.calls.Load(); n != 0 {
 		t.Errorf("SQS was asked %d times", n)
 	}
-	if used := b.api.pending.used.Load(); used != 0 {
+	if used := b.api.pending.pending(); used != 0 {
 		t.Errorf("%d bytes are still reserved", used)
 	}
 }

@@ -134,6 +134,9 @@ func (s sighting) check(doc *huma.OpenAPI) error {
 	if name, ok := strings.CutPrefix(response.Ref, "#/components/responses/"); ok {
 		response = doc.Components.Responses[name]
 	}
+	if s.header.Get("X-Content-Type-Options") != "nosniff" {
+		return errors.New("a browser may take the answer for another type")
+	}
 	for name := range s.header {
 		if _, ok := response.Headers[name]; !ok && !slices.Contains(silent, name) {
 			return fmt.Errorf("the document does not know the header %s", name)
@@ -166,7 +169,7 @@ func (s sighting) checkBody(doc *huma.OpenAPI, response *huma.Response) error {
 }
 
 // silent are headers that say nothing about the API.
-var silent = []string{"Content-Type", "Connection", "X-Request-Id", "Cache-Control", "Etag", "Www-Authenticate"}
+var silent = []string{"Content-Type", "X-Content-Type-Options", "Connection", "X-Request-Id", "Cache-Control", "Etag", "Www-Authenticate"}
 
 func TestMain(m *testing.M) {
 	code := m.Run()

@@ -102,6 +102,7 @@ func init() {
 		p := humaProblem(status, text, errs)
 		if c := exchangeOf(ctx.Context()); c != nil {
 			p = c.problem(p)
+			c.drain()
 			for name, values := range p.GetHeaders() {
 				ctx.SetHeader(name, values[0])
 			}

@@ -204,7 +204,7 @@ func TestOutageIsAnsweredInTimeAndForgotten(t *testing.T) {
 		var most atomic.Int64
 		atOnce := 0
 		for _, r := range b.crowd(100, 100, func(i int) string {
-			most.Store(max(most.Load(), b.api.pending.used.Load()))
+			most.Store(max(most.Load(), b.api.pending.pending()))
 			return fmt.Sprintf(`{"name":"%d","b":"%s"}`, i, large)
 		}) {
 			r.want(http.StatusServiceUnavailable)
@@ -224,7 +224,7 @@ func TestOutageIsAnsweredInTimeAndForgotten(t *testing.T) {
 		b.do(http.MethodGet, "/readyz", "").want(http.StatusServiceUnavailable)
 		b.do(http.MethodGet, "/queue", "").want(http.StatusServiceUnavailable)
 		b.do(http.MethodGet, "/healthz", "").want(http.StatusOK)
-		if used := b.api.pending.used.Load(); used != 0 {
+		if used := b.api.pending.pending(); used != 0 {
 			t.Errorf("%d bytes are still reserved", used)
 		}
 

@@ -28,6 +28,8 @@ type exchange struct {
 
 	client    string // a token's hash, or an address
 	reserved  int64  // bytes of the budget
+	read      int64  // bytes of the body
+	broken    bool   // the rest of the body cannot be read
 	name      string
 	messageID string
 	outcome   string
@@ -71,6 +73,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &exchange{api: a, w: &recorder{ResponseWriter: w}, id: requestID(r), began: time.Now()}
 	c.Request = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, c))
 	w.Header().Set("X-Request-Id", c.id)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	at, name, found, err := a.routes.find(r)
 	op := at.operation(r.Method)
 	defer func() { a.log(c, op.is(isQuiet)) }()
@@ -160,6 +163,7 @@ func (c *exchange) fail(err error) {
 	if c.w.status != 0 {
 		return
 	}
+	c.drain()
 	for name, values := range p.GetHeaders() {
 		c.w.Header()[name] = values
 	}

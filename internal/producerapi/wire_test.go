@@ -88,7 +88,7 @@ func TestContractHoldsOnRealServers(t *testing.T) {
 	b.api.cfg.QueueURL += "-gone"
 	post(body("c")).want(http.StatusServiceUnavailable)
 	b.do(http.MethodGet, "/queue", "", bearer...).want(http.StatusServiceUnavailable)
-	b.api.rates.perSecond = 0.1
+	b.api.rates = newRates(0.1)
 	b.do(http.MethodGet, location("b"), "", bearer...).want(http.StatusNotFound)
 	b.do(http.MethodGet, location("b"), "", bearer...).want(http.StatusTooManyRequests)
 }
