@@ -16,27 +16,47 @@ import (
 // called once per name, under g. The message that it gets has the body and the
 // attributes that namer has found in an envelope, if it has opened one.
 func Handler[R any](g *dedupe.Guard[R], namer Namer, work func(context.Context, Message) (R, error)) consumer.Handler {
-	return handler(g, namer, work, nil)
+	return handler(g, naming{namer: namer}, work)
 }
 
-// handler is [Handler] with a hook for messages that are no work.
-func handler[R any](
-	g *dedupe.Guard[R], namer Namer, work func(context.Context, Message) (R, error), ignored func(Message, string),
-) consumer.Handler {
+// naming is what a handler does with a message before it asks the guard.
+type naming struct {
+	namer    Namer
+	payloads Payloads              // nil: pointers are not followed
+	ignored  func(Message, string) // nil: not called
+}
+
+// handler is [Handler] with all that may be set.
+func handler[R any](g *dedupe.Guard[R], by naming, work func(context.Context, Message) (R, error)) consumer.Handler {
 	return func(ctx context.Context, m Message) error {
 		given := nameable(m)
-		named, err := namer.Extract(given)
+		var release func() // nil: nothing was fetched
+		if by.payloads != nil {
+			given.Fetch = func(p names.Pointer) (body string, err error) {
+				body, release, err = by.payloads.Fetch(ctx, p)
+				return body, err
+			}
+			defer func() {
+				if release != nil {
+					release()
+				}
+			}()
+		}
+		named, err := by.namer.Extract(given)
 		if err != nil {
 			return err
 		}
 		if named.Ignored != "" {
-			if ignored != nil {
-				ignored(m, named.Ignored)
+			if by.ignored != nil {
+				by.ignored(m, named.Ignored)
 			}
 			return nil
 		}
+		if release != nil {
+			m.SetName(named.Name) // Config.Pool.Name does not fetch
+		}
 		_, err = g.Do(ctx, keyOf(m, named), func(ctx context.Context) (R, error) {
-			return work(context.WithValue(ctx, namedKey{}, named), opened(m, given, named))
+			return work(context.WithValue(ctx, namedKey{}, named), opened(m, named))
 		})
 		return err
 	}
@@ -51,11 +71,11 @@ func NamedFrom(ctx context.Context) (names.Named, bool) {
 	return named, ok
 }
 
-// opened returns the message without its envelope.
-func opened(m Message, given names.Message, named names.Named) Message {
+// opened returns the message without its envelope, or with its payload.
+func opened(m Message, named names.Named) Message {
 	m.Body = named.Body
-	if len(named.Attributes) <= len(given.Attributes) {
-		return m // none came out of an envelope
+	if named.Headers == nil {
+		return m
 	}
 	m.Attributes = make(map[string]types.MessageAttributeValue, len(named.Attributes))
 	for name, a := range named.Attributes {

@@ -55,6 +55,10 @@ type Config struct {
 	// deleted; why is one of the values of [names.Named.Ignored]. Default: none.
 	Ignored func(m Message, why string)
 
+	// Payloads fetches the payloads of messages that are pointers, as the extended
+	// client libraries write them. Default: none; a pointer is a body like any other.
+	Payloads Payloads
+
 	// Queue replaces the client of SQS. Default: one made from the aws.Config.
 	Queue consumer.Queue
 
@@ -68,6 +72,15 @@ type Config struct {
 // to be safe for concurrent use.
 type Namer interface {
 	Extract(m names.Message) (names.Named, error)
+}
+
+// Payloads fetches payloads that are not in their messages. It has to be safe for
+// concurrent use.
+type Payloads interface {
+	// Fetch returns a payload, before the guard is asked for the message's name. release
+	// is called when the message has been handled. An error has the methods of package
+	// failure, as one of the work has, and counts no attempt; release is not called then.
+	Fetch(ctx context.Context, p names.Pointer) (body string, release func(), err error)
 }
 
 // Worker handles the messages of one queue. Use [New]. Its parts are there for
@@ -127,7 +140,7 @@ func New[R any](cfg aws.Config, c Config, work func(context.Context, Message) (R
 	var err error
 	w.Guard, err = dedupe.New[R](w.Store, c.Guard)
 	errs = append(errs, err)
-	w.Pool, err = consumer.New(c.Queue, consumer.Chain(handler(w.Guard, c.Namer, work, c.Ignored), c.Middleware...), c.Pool)
+	w.Pool, err = consumer.New(c.Queue, consumer.Chain(handler(w.Guard, naming{c.Namer, c.Payloads, c.Ignored}, work), c.Middleware...), c.Pool)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("sqsonce: %w", err)

@@ -26,7 +26,8 @@ type delivery struct {
 	lastTry  bool        // failed tries here have used up the receives that SQS would give
 
 	nameOnce sync.Once
-	named    string // by Config.Name; set by nameOnce
+	named    string                 // by Config.Name; set by nameOnce
+	given    atomic.Pointer[string] // by [Message.SetName]
 
 	phase      atomic.Int32                            // see [phase]
 	visibleAt  atomic.Int64                            // Unix nanoseconds; until then SQS hides it
@@ -57,6 +58,9 @@ func (d *delivery) enter(p phase) { d.phase.Store(int32(p)) }
 
 // name returns a message's name, or nothing. A panic of [Config.Name] is logged.
 func (d *delivery) name() string {
+	if name := d.given.Load(); name != nil {
+		return *name
+	}
 	d.nameOnce.Do(func() {
 		defer d.run.hooks.recovered("Config.Name", d.ID, nil)
 		if name, ok := d.run.cfg.Name(d.Message); ok {

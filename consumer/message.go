@@ -38,6 +38,14 @@ func (m Message) Attribute(name string) (string, bool) {
 	return *v.StringValue, true
 }
 
+// SetName gives the message a name that only its handler can find out, for logs, its
+// dead-letter copy and [Consumer.Flights]. It replaces that of [Config.Name].
+func (m Message) SetName(name string) {
+	if m.delivery != nil {
+		m.delivery.given.Store(&name)
+	}
+}
+
 // Delete deletes the message from its queue before the handler has returned, and waits for
 // SQS's answer. What the handler returns is then logged and reported to the hooks, and has no other
 // effect: the message cannot come back. On a FIFO queue the next message of its group may

@@ -172,6 +172,11 @@ type Message struct {
 	DedupID    string               // deduplication id; FIFO queues only
 	Body       string               // as sent
 	Attributes map[string]Attribute // message attributes; may be nil
+
+	// Fetch returns the payload that the message points to, as the extended client
+	// libraries for SQS and SNS write it, also in an envelope. It is called at most
+	// once. Nil: a pointer is a body like any other.
+	Fetch func(Pointer) (string, error)
 }
 
 // Attribute is a message attribute.
@@ -211,8 +216,8 @@ type Named struct {
 	Compared string
 
 	// What the work gets: the body and the attributes that the message has without
-	// its envelope, and what the envelope says, as HTTP headers. Without an
-	// envelope there are no headers.
+	// its envelope, or of the payload that it points to, and what these say, as HTTP
+	// headers. Without an envelope or a pointer Headers is nil.
 	Body       string
 	Attributes map[string]Attribute
 	Headers    map[string]string
@@ -235,15 +240,18 @@ func (e *FieldError) Permanent() bool { return true }
 // Reason names the error in a dead-letter queue.
 func (e *FieldError) Reason() string { return "bad message" }
 
-// Extract returns a message's name and fingerprint, or a *[FieldError]. The
-// body is parsed once. It has to be JSON only if the name or the fingerprint is
+// Extract returns a message's name and fingerprint, or a *[FieldError], or an error
+// that wraps that of [Message].Fetch. The body is parsed once. It has to be JSON only if the name or the fingerprint is
 // looked for inside it. A byte order mark before it is skipped. A key must not be
 // repeated on the path of the name.
 //
 // The fingerprint is over the bytes of the body where these are not JSON, begin
 // with a byte order mark, or have a repeated key in what is compared.
 func (x *Extractor) Extract(m Message) (Named, error) {
-	m, headers := x.unwrap(m)
+	m, headers, err := x.unwrap(m)
+	if err != nil {
+		return Named{}, err
+	}
 	doc, bad := x.document(m.Body)
 	if bad == nil {
 		defer doc.release()
@@ -345,7 +353,7 @@ func (x *Extractor) find(m Message, doc *tree, bad error) (field, name string, e
 	case x.attribute != "":
 		a, ok := m.Attributes[x.attribute]
 		if !ok {
-			return "", "", &FieldError{Field: x.key, Problem: "the message has no such attribute" + hint(m.Body), absent: true}
+			return "", "", &FieldError{Field: x.key, Problem: "the message has no such attribute" + hint(m), absent: true}
 		}
 		name, err = fromAttribute(a)
 		return x.key, name, err
@@ -368,7 +376,7 @@ func (x *Extractor) find(m Message, doc *tree, bad error) (field, name string, e
 	case isRepeated(err):
 		return "", "", &FieldError{Field: "body", Problem: err.Error()}
 	default:
-		return "", "", &FieldError{Field: x.key, Problem: err.Error() + hint(m.Body), absent: errors.Is(err, errMissing) || errors.Is(err, errEmptyList)}
+		return "", "", &FieldError{Field: x.key, Problem: err.Error() + hint(m), absent: errors.Is(err, errMissing) || errors.Is(err, errEmptyList)}
 	}
 }
 

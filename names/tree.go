@@ -84,12 +84,18 @@ var trees = sync.Pool{New: func() any { return new(tree) }}
 // document's body and form.
 const mostKept = 64 << 10
 
+// mostNodes bounds the nodes that it keeps: as many as a message of 1 MiB may have.
+const mostNodes = 512 << 10
+
 // release gives the tree back. Nothing of it may be used afterwards.
 func (t *tree) release() {
 	clear(t.nodes) // they refer to the document
 	t.nodes, t.arena, t.order = t.nodes[:0], t.arena[:0], t.order[:0]
 	if cap(t.body) > mostKept || cap(t.form) > mostKept {
 		t.body, t.form = nil, nil
+	}
+	if cap(t.nodes) > mostNodes {
+		t.nodes, t.arena, t.order = nil, nil, nil
 	}
 	trees.Put(t)
 }
@@ -127,7 +133,7 @@ func (p *parser) peek() byte {
 // add appends a node and returns its index.
 func (p *parser) add(n node) int32 {
 	p.nodes = append(p.nodes, n)
-	return int32(len(p.nodes) - 1) // a message has at most 1 MiB
+	return int32(len(p.nodes) - 1) // a payload has at most 1 GiB
 }
 
 // value reads one value and returns its index.

@@ -16,8 +16,8 @@ const (
 	UnwrapAuto        = "auto"
 )
 
-// mostUnwrapped bounds how many envelopes in each other [UnwrapAuto] opens: an
-// EventBridge event that came by way of SNS has two.
+// mostUnwrapped bounds how many envelopes and pointers in each other are opened: an
+// EventBridge event that came by way of SNS has two envelopes.
 const mostUnwrapped = 4
 
 // envelope is a form in which a service puts other messages into a queue.
@@ -40,36 +40,52 @@ var envelopes = []envelope{
 }
 
 // unwrap returns the message in the envelope, or the message itself where there
-// is none. Its own attributes win over those of the envelope.
-func (x *Extractor) unwrap(m Message) (Message, map[string]string) {
-	if x.unwrapping == UnwrapNone {
-		return m, nil
-	}
+// is none, and the headers of what it has opened. A message's own attributes win over
+// those of the envelope. The error is that of a payload in S3.
+func (x *Extractor) unwrap(m Message) (Message, map[string]string, error) {
 	var headers map[string]string
-	for range mostUnwrapped {
-		e, in, ok := recognise(m.Body, x.unwrapping)
-		if !ok {
-			break
-		}
+	opened := func(what string, says map[string]string) {
 		if headers == nil {
 			headers = make(map[string]string)
 		}
-		maps.Copy(headers, in.headers)
-		headers["X-Sqsonce-Envelope"] = strings.TrimPrefix(headers["X-Sqsonce-Envelope"]+","+e.name, ",")
+		maps.Copy(headers, says)
+		headers["X-Sqsonce-Envelope"] = strings.TrimPrefix(headers["X-Sqsonce-Envelope"]+","+what, ",")
+	}
+	wanted := x.unwrapping
+	for range mostUnwrapped {
+		if m.Fetch != nil {
+			if p, ok := pointerIn(m); ok {
+				inS3, says, err := m.follow(p)
+				if err != nil {
+					return m, nil, err
+				}
+				m = inS3
+				opened("s3", says)
+				continue
+			}
+		}
+		e, in, ok := recognise(m.Body, wanted)
+		if !ok {
+			break
+		}
+		opened(e.name, in.headers)
 		m.Body = in.body
 		if len(in.attributes) > 0 {
 			maps.Copy(in.attributes, m.Attributes)
 			m.Attributes = in.attributes
 		}
-		if x.unwrapping != UnwrapAuto {
-			break
+		if wanted != UnwrapAuto {
+			wanted = UnwrapNone
 		}
 	}
-	return m, headers
+	return m, headers, nil
 }
 
 // recognise returns the envelope that a body is, if it is one of the wanted kind.
 func recognise(body, want string) (envelope, inner, bool) {
+	if want == UnwrapNone {
+		return envelope{}, inner{}, false
+	}
 	body = strings.TrimPrefix(body, byteOrderMark)
 	if !strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "{") {
 		return envelope{}, inner{}, false
@@ -88,13 +104,16 @@ func recognise(body, want string) (envelope, inner, bool) {
 	return envelope{}, inner{}, false
 }
 
-// hint names the envelope that a body is, for a message whose key is missing.
-func hint(body string) string {
-	e, _, ok := recognise(body, UnwrapAuto)
-	if !ok {
-		return ""
+// hint names the envelope or the pointer that a message is, where its key is
+// missing.
+func hint(m Message) string {
+	if e, _, ok := recognise(m.Body, UnwrapAuto); ok {
+		return fmt.Sprintf("; the body is %s: unwrap it with --unwrap %s", e.called, e.name)
 	}
-	return fmt.Sprintf("; the body is %s: unwrap it with --unwrap %s", e.called, e.name)
+	if p, ok := pointerIn(m); ok {
+		return fmt.Sprintf("; the body is a pointer to the payload %s: fetch it with --s3-payloads", p)
+	}
+	return ""
 }
 
 // stringAt returns the string in a field, or false.

@@ -24,6 +24,7 @@ type backend struct {
 	dlqURL   string
 	store    dedupe.Store
 	now      func() time.Time // the store's clock; nil: this machine's
+	payloads *payloads        // nil: pointers to S3 are not followed
 	close    func()           // waits for the store's calls; nil: nothing to wait for
 }
 
@@ -92,7 +93,7 @@ func (c queueSettings) fits(cfg aws.Config) error {
 func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, error) {
 	c := q.settings
 	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
-	back := backend{queue: queue, queueURL: c.QueueURL, dlqURL: c.DLQURL}
+	back := backend{queue: queue, queueURL: c.QueueURL, dlqURL: c.DLQURL, payloads: c.newPayloads(cfg, q.log)}
 	if c.Create {
 		var err error
 		if back.queueURL, back.dlqURL, err = awsenv.CreateQueue(ctx, queue, c.QueueURL); err == nil {

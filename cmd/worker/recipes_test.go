@@ -1,11 +1,12 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"regexp"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sqsonce/sqsonce"
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
@@ -22,13 +26,19 @@ type recipe struct {
 	title, message string
 	args           []string
 	name           string // empty: ignored
+	body           string // of the target; empty: not told
 	attributes     map[string]types.MessageAttributeValue
+	objects        map[string]string // in S3, by bucket/key
+	headers        map[string]string // some that the target gets
 }
 
 var (
 	recipeFlags     = regexp.MustCompile("(?s)```sh\nworker (.*?)\n```")
 	recipeMessage   = regexp.MustCompile("(?s)```json\n(.*?)\n```")
 	recipeName      = regexp.MustCompile("\nName: `(.*)`\n")
+	recipeBody      = regexp.MustCompile("\nBody: `(.*)`\n")
+	recipeObject    = regexp.MustCompile("\nObject `(.*)`: `(.*)`\n")
+	recipeHeader    = regexp.MustCompile("\nHeader `(.*)`: `(.*)`\n")
 	recipeAttribute = regexp.MustCompile("\nAttribute `(.*)`: `(.*)`\n")
 	shellWord       = regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`)
 )
@@ -47,7 +57,10 @@ func recipes(t *testing.T) []recipe {
 		if flags == nil || message == nil || (name == nil) != strings.Contains(text, "\nIgnored\n") {
 			t.Fatalf("%s: no flags, no message, or no name", title)
 		}
-		r := recipe{title: title, message: message[1], attributes: make(map[string]types.MessageAttributeValue)}
+		r := recipe{
+			title: title, message: message[1], attributes: make(map[string]types.MessageAttributeValue),
+			objects: make(map[string]string), headers: make(map[string]string),
+		}
 		if name != nil {
 			r.name = name[1]
 		}
@@ -59,6 +72,15 @@ func recipes(t *testing.T) []recipe {
 		}
 		for _, a := range recipeAttribute.FindAllStringSubmatch(text, -1) {
 			r.attributes[a[1]] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &a[2]}
+		}
+		if body := recipeBody.FindStringSubmatch(text); body != nil {
+			r.body = body[1]
+		}
+		for _, o := range recipeObject.FindAllStringSubmatch(text, -1) {
+			r.objects[o[1]] = o[2]
+		}
+		for _, h := range recipeHeader.FindAllStringSubmatch(text, -1) {
+			r.headers[h[1]] = h[2]
 		}
 		all = append(all, r)
 	}
@@ -74,44 +96,102 @@ func again(message string) string {
 	).Replace(message)
 }
 
+// send puts the message on the queue as its sender would, twice.
+func (r recipe) send(w *withS3) {
+	w.t.Helper()
+	for path, object := range r.objects {
+		w.s3.objects[path], w.s3.objects[again(path)] = object, object
+	}
+	for _, body := range []string{r.message, again(r.message)} {
+		if _, err := w.back.queue.SendMessage(w.t.Context(), &sqs.SendMessageInput{
+			QueueUrl: &w.back.queueURL, MessageBody: &body, MessageAttributes: r.attributes,
+		}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// check looks at what has become of the messages; bodies are what the work has got.
+func (r recipe) check(w *withS3, bodies []string) {
+	w.t.Helper()
+	if left, dead := w.depth(w.back.queueURL), w.depth(w.dlqURL); left != 0 || dead != 0 {
+		w.t.Errorf("%d messages are left, %d dead letters", left, dead)
+	}
+	want := 1
+	if r.name == "" {
+		want = 0
+	}
+	if len(bodies) != want {
+		w.t.Fatalf("the work was done %d times, want %d", len(bodies), want)
+	}
+	if r.body != "" && bodies[0] != r.body {
+		w.t.Errorf("the work has got %s", bodies[0])
+	}
+	if r.name != "" && w.record(r.name).Status != protocol.Completed {
+		w.t.Errorf("no completed record of %q", r.name)
+	}
+}
+
 func TestRecipes(t *testing.T) {
 	all := recipes(t)
-	if len(all) < 10 {
+	if len(all) < 15 {
 		t.Fatalf("%d recipes", len(all))
 	}
 	for _, r := range all {
 		t.Run(r.title, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var hits atomic.Int32
-				b := newInBubble(t, 3, func(w http.ResponseWriter, _ *http.Request) {
-					hits.Add(1)
-					w.WriteHeader(http.StatusOK)
-				}, r.args...)
-				b.begin()
-				for _, body := range []string{r.message, again(r.message)} {
-					if _, err := b.back.queue.SendMessage(t.Context(), &sqs.SendMessageInput{
-						QueueUrl: &b.back.queueURL, MessageBody: &body, MessageAttributes: r.attributes,
-					}); err != nil {
-						t.Fatal(err)
+				w := newBesideS3(t, 3, http.StatusOK, r.args...)
+				w.begin()
+				r.send(w)
+				w.await(time.Minute, w.isEmpty)
+				w.end()
+				r.check(w, w.got())
+				for name, value := range r.headers {
+					if got := w.heads[0].Get(name); got != value {
+						t.Errorf("header %s: %q", name, got)
 					}
 				}
-				if !b.await(time.Minute, func() bool { return b.depth(b.back.queueURL) == 0 }) {
-					t.Error("messages are left")
+			})
+		})
+	}
+}
+
+// The same settings do the same in a program: the flags about names are the fields of
+// [names.Config].
+func TestRecipesLibrary(t *testing.T) {
+	for _, r := range recipes(t) {
+		t.Run(r.title, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newBesideS3(t, 3, http.StatusOK, r.args...)
+				config := sqsonce.Config{
+					QueueURL: w.back.queueURL, Queue: w.back.queue, Store: w.store, Names: w.settings.keyConfig(),
+					Guard: dedupe.Config{Logger: w.worker.log}, Pool: consumer.Config{Logger: w.worker.log},
 				}
-				b.end()
-				if dead := b.depth(b.dlqURL); dead != 0 {
-					t.Errorf("%d dead letters", dead)
+				if w.back.payloads != nil {
+					config.Payloads = w.back.payloads
 				}
-				want := int32(1)
-				if r.name == "" {
-					want = 0
+				var mu sync.Mutex
+				var bodies []string // guarded by mu
+				worker, err := sqsonce.New(aws.Config{}, config, func(_ context.Context, m sqsonce.Message) (string, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					bodies = append(bodies, m.Body)
+					return "done", nil
+				})
+				if err != nil {
+					t.Fatal(err)
 				}
-				if got := hits.Load(); got != want {
-					t.Errorf("the target was asked %d times, want %d", got, want)
+				ctx, stop := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- worker.Run(ctx) }()
+				r.send(w)
+				w.await(time.Minute, w.isEmpty)
+				stop()
+				if err := <-ended; err != nil {
+					t.Errorf("Run: %v", err)
 				}
-				if r.name != "" && b.record(r.name).Status != protocol.Completed {
-					t.Errorf("no completed record of %q", r.name)
-				}
+				w.target.close()
+				r.check(w, bodies)
 			})
 		})
 	}

@@ -144,6 +144,14 @@ func (w *worker) addQueue(ctx context.Context, settings queueSettings) (err erro
 			return err
 		}
 		q.back = w.local.backend
+		if settings.S3Payloads {
+			cfg, err := awsenv.Load(ctx) // queue and table are here, buckets are not
+			if err != nil {
+				return err
+			}
+			q.instrument(&cfg)
+			q.back.payloads = settings.newPayloads(cfg, w.log)
+		}
 	} else if q.back, err = q.connect(ctx); err != nil {
 		return err
 	}

@@ -34,6 +34,13 @@ const (
 	localPollWait = time.Second
 )
 
+// Bounds of --s3-max, in bytes. A payload is held several times over while it is
+// handled.
+const (
+	leastS3Max = 1 << 10
+	mostS3Max  = 1 << 30
+)
+
 // sqsdTimeout is how long Elastic Beanstalk's daemon waits for an answer by
 // default (InactivityTimeout).
 // https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-general.html#command-options-general-elasticbeanstalksqsd
@@ -144,6 +151,9 @@ func (c queueSettings) problems() []string {
 	}
 	if c.SuspectAfter < 0 {
 		bad("--suspect-after %d: must not be negative", c.SuspectAfter)
+	}
+	if c.S3Max < leastS3Max || c.S3Max > mostS3Max {
+		bad("--s3-max %d: must be from %d to %d bytes", c.S3Max, leastS3Max, mostS3Max)
 	}
 	if c.MaxAttempts == 0 {
 		bad("--max-attempts 0: must be at least 1")

@@ -54,6 +54,9 @@ func violations(pkgs []pkg) []string {
 			forbid(p, "names does not know dedupe", p.Deps, within("dedupe"))
 			forbid(p, "names knows nothing of AWS", p.Deps, func(path string) bool { return sameOrBelow(path, "github.com/aws") })
 		}
+		if sameOrBelow(p.ImportPath, module) && !within("cmd/worker")(p.ImportPath) && !within("verify")(p.ImportPath) {
+			forbid(p, "the client of S3 is the worker's alone", p.Deps, awsService("s3"))
+		}
 		if !mayUseRoot(p.ImportPath) {
 			forbid(p, "only programs, examples and test helpers use the root package", p.Imports, func(path string) bool { return path == module })
 		}
@@ -133,6 +136,8 @@ func TestArrowsThatPointTheWrongWayAreFound(t *testing.T) {
 		"dedupe to its protocol":      {pkg{ImportPath: module + "/dedupe", Imports: []string{protocol}, Deps: []string{protocol}}, 0},
 		"protocol to dedupe":          {pkg{ImportPath: protocol, Imports: []string{module + "/dedupe"}}, 1},
 		"binary with the CDK":         {pkg{ImportPath: module + "/cmd/worker", Deps: []string{"github.com/aws/aws-cdk-go/awscdk/v2", "github.com/aws/jsii-runtime-go"}}, 2},
+		"root to S3":                  {pkg{ImportPath: module, Deps: []string{"github.com/aws/aws-sdk-go-v2/service/s3"}}, 1},
+		"worker to S3":                {pkg{ImportPath: module + "/cmd/worker", Deps: []string{"github.com/aws/aws-sdk-go-v2/service/s3"}}, 0},
 		"similar name":                {pkg{ImportPath: module + "/consumer", Deps: []string{module + "/dedupeother"}}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
