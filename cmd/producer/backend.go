@@ -69,13 +69,19 @@ func (f queueFlags) keys() (*names.Extractor, error) {
 }
 
 // api is the HTTP API over the queue and the table.
-func (f queueFlags) api(ctx context.Context, create bool, settings producerapi.Config) (*producerapi.API, error) {
-	cfg, err := awsenv.Load(ctx)
+// Instrument, if not nil, has its way with the configuration of the clients.
+func (f queueFlags) api(
+	ctx context.Context, create bool, instrument func(*aws.Config), settings producerapi.Config,
+) (*producerapi.API, error) {
+	cfg, err := awsenv.Load(ctx, settings.Logger)
 	if err != nil {
 		return nil, err
 	}
 	if settings.Embedded {
 		cfg.Retryer = patient
+	}
+	if instrument != nil {
+		instrument(&cfg)
 	}
 	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
 	if create {
@@ -176,7 +182,7 @@ func (f backendFlags) connect(ctx context.Context) (*client, error) {
 		return &client{base: base, http: &http.Client{Transport: transport}, token: token, timeout: f.CallTimeout, close: transport.CloseIdleConnections}, nil
 	}
 	token := rand.Text()
-	api, err := f.api(ctx, false, producerapi.Config{
+	api, err := f.api(ctx, false, nil, producerapi.Config{
 		AuthTokens: []string{token}, Embedded: true, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

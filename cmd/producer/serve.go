@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
 // serveCmd is "producer serve".
@@ -24,6 +28,9 @@ type serveCmd struct {
 	ClientRate    float64       `default:"0" help:"Requests a second that one client (token, or address) may make, with bursts of twice that, each message of a batch counting as one; 0 means no limit."`
 	StopTimeout   time.Duration `default:"20s" help:"How long requests may finish after a stop."`
 	Create        bool          `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
+	MetricsAddr   string        `placeholder:"HOST:PORT" help:"Address of a second server with /healthz, /readyz and /metrics alone, for probes and scrapers: no token, no names of messages. Default: none; --addr has them too, where /metrics needs the token."`
+	LogLevel      string        `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged (${enum}). Requests are info, those that failed warn, probes debug."`
+	AccessLogRate float64       `default:"100" help:"Requests a second that are logged at most, of each kind: done, refused (4xx) and failed (5xx). The next line says how many were left out; 0 means no limit."`
 	LogFormat     string        `default:"auto" enum:"auto,json,text" help:"Log format (${enum}); auto is text on a terminal and JSON elsewhere."`
 	queueFlags
 }
@@ -45,6 +52,9 @@ func (s *serveCmd) check() error {
 	if s.ClientRate < 0 {
 		bad.add("--client-rate %g: must not be negative", s.ClientRate)
 	}
+	if s.AccessLogRate < 0 {
+		bad.add("--access-log-rate %g: must not be negative", s.AccessLogRate)
+	}
 	if s.StopTimeout < 0 {
 		bad.add("--stop-timeout %s: must not be negative", s.StopTimeout)
 	}
@@ -63,36 +73,89 @@ func (s *serveCmd) checkOpen(bad *problems, tokens []string) {
 // tokenSource names what sets tokens.
 const tokenSource = "--auth-token (SQSONCE_AUTH_TOKEN)"
 
-func (s *serveCmd) run(ctx context.Context, io stdio) error {
-	log := awsenv.Logger(raw(io.err), s.LogFormat, 0)
+func (s *serveCmd) run(ctx context.Context, io stdio) (err error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		return err
+	}
+	log := awsenv.Logger(raw(io.err), s.LogFormat, level)
 	tokens, err := s.tokens()
 	if err != nil {
 		return err
 	}
+	tele, err := telemetry.New(ctx, telemetry.Config{Service: "sqsonce-producer", Version: version(), Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { s.sendRest(ctx, tele, log) }()
 	ln, err := awsenv.Listen("--addr", s.Addr)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ln.Close() }()
-	api, err := s.api(ctx, s.Create, producerapi.Config{AuthTokens: tokens, AnyHost: s.Insecure, ClientRate: s.ClientRate, Logger: log})
+	queue := tele.Queue(s.queueName())
+	api, err := s.api(ctx, s.Create, queue.InstrumentAWS, producerapi.Config{
+		AuthTokens: tokens, AnyHost: s.Insecure, ClientRate: s.ClientRate, Logger: log, LogRate: s.AccessLogRate,
+		Metrics: tele.Handler(), Watch: tele.Request, Sent: queue.Sent,
+	})
 	if err != nil {
 		return err
 	}
+	defer api.Close() // when what was handed to SQS has its answer
 	if err := s.look(ctx, api, log); err != nil {
-		api.Close()
 		return err
 	}
-	_, _ = fmt.Fprintf(io.out, "producer at http://%s/ for %s\n", ln.Addr(), s.QueueURL)
-
-	// 1. the first signal: no new requests, those under way may finish
-	// 2. the end of the time for that: they are cut short
-	// 3. what was handed to SQS gets its answer
-	err = admin.Serve(ctx, ln, api, s.StopTimeout)
-	api.Close()
+	err = s.serve(ctx, ln, api, tele.Handler(), io)
 	if err == nil {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// serve answers requests until a stop: no new ones then, those under way may finish for
+// --stop-timeout, and are cut short after that. Metrics and health are served as long.
+func (s *serveCmd) serve(ctx context.Context, ln net.Listener, api http.Handler, metrics http.Handler, io stdio) error {
+	outer, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group, inner := errgroup.WithContext(ctx)
+	if s.MetricsAddr != "" {
+		probes, err := awsenv.Listen("--metrics-addr", s.MetricsAddr)
+		if err != nil {
+			return err
+		}
+		mux := http.NewServeMux()
+		mux.Handle("/", admin.NewProbes(admin.Config{Metrics: metrics}))
+		mux.Handle("/healthz", api)
+		mux.Handle("/readyz", api)
+		_, _ = fmt.Fprintf(io.out, "metrics at http://%s/metrics (and /healthz, /readyz)\n", probes.Addr())
+		group.Go(func() error { return admin.Serve(outer, probes, mux, probeGrace) })
+	}
+	_, _ = fmt.Fprintf(io.out, "producer at http://%s/ for %s\n", ln.Addr(), s.QueueURL)
+	group.Go(func() error {
+		defer end()
+		return admin.Serve(inner, ln, api, s.StopTimeout)
+	})
+	return group.Wait()
+}
+
+const (
+	probeGrace = 250 * time.Millisecond
+	flushTime  = 2 * time.Second // for the last telemetry
+)
+
+// sendRest sends what telemetry has not sent yet.
+func (s *serveCmd) sendRest(ctx context.Context, tele *telemetry.Telemetry, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
+	defer cancel()
+	if err := tele.Shutdown(ctx); err != nil {
+		log.Warn("the last telemetry is not sent", "error", err)
+	}
+}
+
+// queueName is the name of the queue; validated before.
+func (s *serveCmd) queueName() string {
+	name, _ := awsenv.QueueName(s.QueueURL)
+	return name
 }
 
 // look fails when there is no queue to serve. What else is wrong may pass, or

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 func TestServeNeedsItsQueue(t *testing.T) {
@@ -29,26 +32,52 @@ func TestServeAnswersUntilItIsToldToStop(t *testing.T) {
 	go func() {
 		ended <- run(context.Background(), []string{
 			"serve", "--addr", "127.0.0.1:0", "--queue-url", r.queueURL + "-new", "--table", "producer-serve-new", "--create", "--auth-token-file", file,
+			"--metrics-addr", "127.0.0.1:0", "--log-level", "warn",
 		}, stdio{strings.NewReader(""), out, out}, signals)
 	}()
-	url := ""
+	url, metrics, log := "", "", make(chan string, 1)
 	for l := range lines {
+		if rest, ok := strings.CutPrefix(l, "metrics at "); ok {
+			metrics, _, _ = strings.Cut(rest, " ")
+		}
 		if rest, ok := strings.CutPrefix(l, "producer at "); ok {
 			url, _, _ = strings.Cut(rest, " ")
 			break
 		}
 	}
 	go func() {
-		for range lines { // the log
+		all := ""
+		for l := range lines {
+			all += l + "\n"
 		}
+		log <- all
 	}()
 	args := []string{"--url", strings.TrimSuffix(url, "/"), "--auth-token", "second"}
 	producer(t, "", append([]string{"send", "--name", "a"}, args...)...).want(0).says(`queued "a"`)
 	producer(t, "", "send", "--name", "a", "--url", url, "--auth-token", "wrong").want(1).says("401")
 	producer(t, "", append([]string{"dlq", "ls"}, args...)...).want(0).says("is empty")
+	resp, err := http.Get(metrics) //nolint:noctx // it is this test's own server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	scraped := testutil.ReadMetrics(t, resp.Body)
+	for name, labels := range map[string]map[string]string{
+		"messaging_client_sent_messages_total":       {"outcome": "accepted", "messaging_destination_name": "producer-serve-new"},
+		"http_server_request_duration_seconds_count": {"http_route": "/", "http_response_status_code": "401"},
+		"sqsonce_aws_calls_total":                    {"operation": "SendMessageBatch"},
+	} {
+		if sum, series := scraped.Sum(name, labels); sum != 1 || series != 1 {
+			t.Errorf("%s%v is %v in %d series", name, labels, sum, series)
+		}
+	}
 	signals <- syscall.SIGTERM
 	if code := <-ended; code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+	close(out.lines)
+	if got := <-log; strings.Contains(got, `"request"`) {
+		t.Errorf("requests are logged at level warn: %s", got)
 	}
 }
 

@@ -32,7 +32,7 @@ type backend struct {
 // for, and checks that the worker can work there. While they cannot be reached it
 // waits, for --wait-at-start; wrong settings end it at once.
 func (q *queueWorker) connect(ctx context.Context) (backend, error) {
-	cfg, err := awsenv.Load(ctx)
+	cfg, err := awsenv.Load(ctx, q.log)
 	if err != nil {
 		return backend{}, err
 	}

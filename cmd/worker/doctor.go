@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -22,7 +23,7 @@ var errAssumptions = errors.New("AWS is not as assumed")
 
 // runDoctor checks what the worker assumes of AWS and prints what it has seen.
 func runDoctor(ctx context.Context, e examination, stdout io.Writer) error {
-	cfg, err := awsenv.Load(ctx)
+	cfg, err := awsenv.Load(ctx, slog.Default())
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestDoctor(t *testing.T) {
 		t.Fatal(err)
 	}
 	var cfg aws.Config
-	if cfg, err = awsenv.Load(t.Context()); err != nil {
+	if cfg, err = awsenv.Load(t.Context(), slog.Default()); err != nil {
 		t.Fatal(err)
 	}
 	e := examination{QueueURL: queueURL, DLQURL: dlqURL, Table: name, Skew: 2 * time.Second, Send: "ask"}

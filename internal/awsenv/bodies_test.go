@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -48,7 +49,7 @@ func TestAnAnswerThatIsFasterThanItsRequestIsRead(t *testing.T) {
 	} {
 		t.Setenv(k, v)
 	}
-	cfg, err := Load(t.Context())
+	cfg, err := Load(t.Context(), slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

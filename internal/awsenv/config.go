@@ -6,6 +6,7 @@ package awsenv
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,15 +35,17 @@ const (
 // files, container and instance credentials. Its one HTTP client, shared by
 // all services made from it, keeps enough idle connections for a busy worker.
 //
+// Warnings of the SDK go to log.
+//
 // A configuration that cannot be read, or that leaves open where AWS is (no
 // region and no endpoint), is a [*SettingsError].
-func Load(ctx context.Context) (aws.Config, error) {
+func Load(ctx context.Context, log *slog.Logger) (aws.Config, error) {
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns = idleConns
 		t.MaxIdleConnsPerHost = idleConnsPerHost
 		t.WriteBufferSize, t.ReadBufferSize = writeBuffer, readBuffer
 	})
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client), config.WithLogger(sdkLogger{log}))
 	if err != nil {
 		return aws.Config{}, &SettingsError{Problems: []string{fmt.Sprintf("AWS configuration: %v", err)}}
 	}

@@ -3,6 +3,7 @@ package awsenv
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -64,7 +65,7 @@ func TestEndpointOverrideIsWhatTheSDKWouldCall(t *testing.T) {
 				}
 				t.Setenv("AWS_CONFIG_FILE", file)
 			}
-			cfg, err := Load(t.Context())
+			cfg, err := Load(t.Context(), slog.Default())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +91,7 @@ func TestBaseEndpointOfTheConfigIsAnOverride(t *testing.T) {
 func TestLoadKeepsConnectionsForABusyWorker(t *testing.T) {
 	cleanEnv(t)
 	t.Setenv("AWS_REGION", "eu-central-1")
-	cfg, err := Load(t.Context())
+	cfg, err := Load(t.Context(), slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestAFullBatchOfWritesTakesOneSystemCall(t *testing.T) {
 	defer server.Close()
 	cleanEnv(t)
 	t.Setenv("AWS_REGION", "eu-central-1")
-	cfg, err := Load(t.Context())
+	cfg, err := Load(t.Context(), slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func TestConfigurationThatCannotWorkIsASettingsError(t *testing.T) {
 			for k, v := range tc.env {
 				t.Setenv(k, v)
 			}
-			_, err := Load(t.Context())
+			_, err := Load(t.Context(), slog.Default())
 			if tc.want == "" {
 				if err != nil {
 					t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -102,6 +103,24 @@ type Config struct {
 	// Logger gets one line for each request, and what an operator should know.
 	// Default [slog.Default].
 	Logger *slog.Logger
+
+	// LogRate is how many requests a second are logged at most, of each kind: done,
+	// refused (4xx) and failed (5xx). A line says how many of its kind were left out
+	// before it. Zero: no limit.
+	LogRate float64
+
+	// Metrics answers GET /metrics, where the token is needed as for any other
+	// request. Nil: there is no such path.
+	Metrics http.Handler
+
+	// Watch is told of each request before anything of it is read, with its path in
+	// the document ("" for none). It returns the request to go on with, and a function
+	// to be called with the status of the answer. Nil: not told.
+	Watch func(r *http.Request, route string) (*http.Request, func(status int))
+
+	// Sent is told what came of each message that was given to SQS: accepted, refused
+	// (for good), or failed. Nil: not told.
+	Sent func(outcome string)
 }
 
 // withDefaults returns a copy of c with the defaults filled in.
@@ -144,6 +163,9 @@ func (c Config) validate() error {
 	if c.ClientRate < 0 {
 		bad("ClientRate %g: must not be negative", c.ClientRate)
 	}
+	if c.LogRate < 0 {
+		bad("LogRate %g: must not be negative", c.LogRate)
+	}
 	for i, token := range c.AuthTokens {
 		if token == "" {
 			bad("AuthTokens[%d]: must not be empty", i)
@@ -164,6 +186,7 @@ type API struct {
 	rates   *rates
 	guesses admin.Guesses
 	ready   readiness
+	samples samples
 
 	routes   *routes
 	huma     huma.API
@@ -180,7 +203,7 @@ func New(cfg Config) (*API, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("producerapi: %w", err)
 	}
-	a := &API{cfg: cfg, dlqURL: cfg.DLQURL, pending: newBudget(cfg.MaxPending), rates: newRates(cfg.ClientRate), guesses: admin.NewGuesses()}
+	a := &API{cfg: cfg, dlqURL: cfg.DLQURL, pending: newBudget(cfg.MaxPending), rates: newRates(cfg.ClientRate), guesses: admin.NewGuesses(), samples: newSamples(cfg.LogRate)}
 	if store, ok := cfg.Records.(dedupe.Store); ok {
 		var err error
 		a.names, err = dedupe.NewOperator(store, dedupe.Config{
@@ -198,6 +221,12 @@ func New(cfg Config) (*API, error) {
 	a.routes = &routes{fixed: make(map[string]methods), serve: a.ServeHTTP}
 	a.huma = newHuma(a.routes)
 	a.operations()
+	if cfg.Metrics != nil {
+		a.routes.at("/metrics")[http.MethodGet] = &operation{
+			&huma.Operation{Path: "/metrics", Metadata: map[string]any{isQuiet: true}},
+			func(ctx huma.Context) { c := exchangeOf(ctx.Context()); cfg.Metrics.ServeHTTP(c.w, c.Request) },
+		}
+	}
 	return a, a.describe()
 }
 

@@ -275,16 +275,18 @@ func (a *API) sendChunk(ctx context.Context, messages []message, items []item, c
 			no, isRefused := errors.AsType[*refused](err)
 			switch {
 			case err == nil:
-				items[i].accept(answers[n].Value)
 			case isRefused:
-				items[i].fail(badRequest("body", no.Error()))
+				err = badRequest("body", no.Error())
 			case again:
 				left = append(left, i)
+				continue
 			case a.isFinal(err):
-				items[i].fail(unavailable("SQS does not take messages of this server, and will not by itself", err))
+				err = unavailable("SQS does not take messages of this server, and will not by itself", err)
 			default:
-				items[i].fail(notAccepted(err))
+				err = notAccepted(err)
 			}
+			items[i].settle(answers[n].Value, err)
+			a.sent(err)
 		}
 		chunk = left
 	}

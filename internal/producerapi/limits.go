@@ -4,7 +4,10 @@ import (
 	"math"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/sqsonce/sqsonce/internal/admin"
 )
@@ -87,4 +90,41 @@ func (r *rates) charge(client string, now time.Time, n int) {
 	for ; n > 0; n -= l.Burst() {
 		l.ReserveN(now, min(n, l.Burst()))
 	}
+}
+
+// samples bounds the lines about requests: done, refused and failed ones.
+type samples [3]*sample
+
+// sample is the lines of one kind.
+type sample struct {
+	lines *rate.Limiter // nil: no limit
+	left  atomic.Int64  // out since the last line
+}
+
+func newSamples(perSecond float64) samples {
+	var all samples
+	for i := range all {
+		all[i] = &sample{}
+		if perSecond > 0 {
+			all[i].lines = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
+		}
+	}
+	return all
+}
+
+// take reports whether a request with that status gets a line, and how many of its
+// kind were left out before it.
+func (s samples) take(status int) (left int64, logged bool) {
+	kind := s[0]
+	switch {
+	case status >= http.StatusInternalServerError:
+		kind = s[2]
+	case status >= http.StatusBadRequest:
+		kind = s[1]
+	}
+	if kind.lines != nil && !kind.lines.Allow() {
+		kind.left.Add(1)
+		return 0, false
+	}
+	return kind.left.Swap(0), true
 }

@@ -49,6 +49,14 @@ func (o *operation) is(key string) bool {
 	return ok
 }
 
+// route is the operation's path in the document, or "".
+func (o *operation) route() string {
+	if o == nil {
+		return ""
+	}
+	return o.Path
+}
+
 // isOperators reports whether the operation is for operators only.
 func (o *operation) isOperators() bool { return slices.Contains(o.Tags, tagOperators) }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,6 +64,25 @@ func newSender(cfg Config, send func([]outgoing) []batch.Answer[accepted]) *batc
 // send hands one message to SQS and returns when SQS has accepted it: that
 // message, not its batch. The error is a *[problem].
 func (a *API) send(ctx context.Context, m message, generation protocol.Version) (accepted, error) {
+	took, err := a.hand(ctx, m, generation)
+	a.sent(err)
+	return took, err
+}
+
+// sent tells what came of a message: err is nil, or a *[problem].
+func (a *API) sent(err error) {
+	switch {
+	case a.cfg.Sent == nil:
+	case err == nil:
+		a.cfg.Sent("accepted")
+	case asProblem(err).Status < http.StatusInternalServerError:
+		a.cfg.Sent("refused")
+	default:
+		a.cfg.Sent("failed")
+	}
+}
+
+func (a *API) hand(ctx context.Context, m message, generation protocol.Version) (accepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.SendTimeout)
 	defer cancel()
 	out := outgoing{ctx: ctx, entry: a.entry(m, generation), size: m.size()}

@@ -77,6 +77,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at, name, found, err := a.routes.find(r)
 	op := at.operation(r.Method)
 	defer func() { a.log(c, op.is(isQuiet)) }()
+	if a.cfg.Watch != nil {
+		watched, answered := a.cfg.Watch(c.Request, op.route())
+		c.Request = watched
+		defer func() { answered(c.w.status) }()
+	}
 	defer a.contain(c)
 	defer a.release(c)
 	switch {
@@ -200,6 +205,10 @@ func (a *API) log(c *exchange, quiet bool) {
 	if !a.cfg.Logger.Enabled(ctx, level) {
 		return
 	}
+	left, logged := a.samples.take(c.w.status)
+	if !logged {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("method", c.Method), slog.String("path", c.URL.EscapedPath()), slog.Int("status", c.w.status),
 		slog.Duration("took", time.Since(c.began)), slog.String("request_id", c.id), slog.String("client", c.RemoteAddr),
@@ -208,6 +217,9 @@ func (a *API) log(c *exchange, quiet bool) {
 		if field.value != "" {
 			attrs = append(attrs, slog.String(field.key, field.value))
 		}
+	}
+	if left > 0 {
+		attrs = append(attrs, slog.Int64("unlogged_before", left))
 	}
 	if c.cause != nil {
 		attrs = append(attrs, slog.Any("error", c.cause))

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -106,6 +108,103 @@ func TestEveryRequestHasItsLineInTheLog(t *testing.T) {
 	}
 	if took, ok := line["took"].(float64); !ok || took <= 0 {
 		t.Errorf("took is %v", line["took"])
+	}
+}
+
+// A flood of requests is no flood of lines, and hides no other kind of them.
+func TestLogRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		b := newBench(t, "orders", func(c *Config) {
+			c.Logger, c.LogRate, c.AuthTokens = slog.New(slog.NewJSONHandler(&log, nil)), 10, []string{token}
+		})
+		for range 1000 {
+			b.do(http.MethodGet, "/messages/a", "") // without a token
+		}
+		b.post(body("a"), bearer...).want(http.StatusAccepted)
+		time.Sleep(time.Second)
+		b.do(http.MethodGet, "/messages/a", "")
+		var refused, done int
+		var left float64
+		for line := range strings.Lines(log.String()) {
+			var l struct {
+				Status int     `json:"status"`
+				Left   float64 `json:"unlogged_before"`
+			}
+			if err := json.Unmarshal([]byte(line), &l); err != nil {
+				t.Fatal(err)
+			}
+			switch l.Status {
+			case http.StatusUnauthorized:
+				refused++
+			case http.StatusAccepted:
+				done++
+			}
+			left += l.Left
+		}
+		if refused != 11 || done != 1 || left != 990 {
+			t.Errorf("%d refused and %d done requests are logged, and %g counted", refused, done, left)
+		}
+	})
+}
+
+func TestMetricsOfTheAPI(t *testing.T) {
+	metrics := func(c *Config) {
+		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("up 1")) })
+	}
+	open, closed := newBench(t, "orders", metrics), newBench(t, "orders", func(c *Config) { metrics(c); c.AuthTokens = []string{token} })
+	without := newBench(t, "orders", nil)
+	rebound := request(http.MethodGet, "/metrics", "")
+	rebound.RemoteAddr, rebound.Host = "127.0.0.1:1", "rebound.example"
+	for _, tc := range []struct {
+		b    *bench
+		r    *http.Request
+		want int
+	}{
+		{open, request(http.MethodGet, "/metrics", ""), http.StatusOK},
+		{open, rebound, http.StatusMisdirectedRequest},
+		{closed, request(http.MethodGet, "/metrics", ""), http.StatusUnauthorized},
+		{closed, request(http.MethodGet, "/metrics", "", bearer...), http.StatusOK},
+		{closed, request(http.MethodPost, "/metrics", "{}", bearer...), http.StatusMethodNotAllowed},
+		{without, request(http.MethodGet, "/metrics", ""), http.StatusNotFound},
+	} {
+		w := httptest.NewRecorder() // it is not in the document
+		tc.b.api.ServeHTTP(w, tc.r)
+		if w.Code != tc.want || (w.Code == http.StatusOK) != (w.Body.String() == "up 1") {
+			t.Errorf("%s as %q answers %d, want %d: %s", tc.r.Method, tc.r.Host, w.Code, tc.want, w.Body)
+		}
+	}
+}
+
+// Every message that was given to SQS is counted once, by what came of it.
+func TestSentMessagesAreCounted(t *testing.T) {
+	for _, queue := range []string{"orders", "orders.fifo"} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			counted := make(map[string]int)
+			var watched []string
+			b := newBench(t, queue, func(c *Config) {
+				c.Sent = func(outcome string) { mu.Lock(); counted[outcome]++; mu.Unlock() }
+				c.Watch = func(r *http.Request, route string) (*http.Request, func(int)) {
+					return r, func(status int) { watched = append(watched, fmt.Sprint(r.Method, " ", route, " ", status)) }
+				}
+			})
+			b.post(body("a")).want(http.StatusAccepted)
+			b.do(http.MethodPost, "/messages:batch", "["+strings.Join(bodies(25), ",")+"]").want(http.StatusAccepted)
+			b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
+				return sqstest.Fault{Delay: time.Millisecond, Error: &sqstest.Error{Code: "ServiceUnavailable"}}
+			})
+			b.post(body("b")).want(http.StatusServiceUnavailable)
+			b.post("{").want(http.StatusBadRequest)
+			mu.Lock()
+			defer mu.Unlock()
+			if fmt.Sprint(counted) != "map[accepted:26 failed:1]" {
+				t.Errorf("%s: counted %v", queue, counted)
+			}
+			if fmt.Sprint(watched) != "[POST / 202 POST /messages:batch 202 POST / 503 POST / 400]" {
+				t.Errorf("watched %q", watched)
+			}
+		})
 	}
 }
 

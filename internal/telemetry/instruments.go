@@ -10,10 +10,11 @@ import (
 
 // Bounds of histograms.
 var (
-	workSeconds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
-	waitSeconds = []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}
-	callSeconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}
-	entries     = []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 25}
+	workSeconds    = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
+	waitSeconds    = []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}
+	requestSeconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	callSeconds    = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30}
+	entries        = []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 25}
 )
 
 // Labels of our own. Their values are few, and all listed in this project.
@@ -32,8 +33,8 @@ type instruments struct {
 	handled, duplicates, settled                  metric.Int64Counter
 	takeovers, lost, late, recovered, storeErrors metric.Int64Counter
 	batchRefused, ignored                         metric.Int64Counter
-	awsCalls                                      metric.Int64Counter
-	work, dwell, awsTime                          metric.Float64Histogram
+	awsCalls, sent                                metric.Int64Counter
+	work, dwell, awsTime, requests                metric.Float64Histogram
 	receives, acks                                metric.Int64Histogram
 	meter                                         metric.Meter
 }
@@ -74,6 +75,8 @@ func (is *instruments) init(m metric.Meter) error {
 	is.batchRefused = counter("sqsonce.batch.refused", "{operation}",
 		"Batch operations of the store that were given up, because DynamoDB refuses them and accepts single calls.")
 	is.awsCalls = counter("sqsonce.aws.calls", "{call}", "Requests sent to AWS, the SDK's own retries included.")
+	is.sent = counter("messaging.client.sent.messages", "{message}", "Messages given to the queue, by outcome: accepted, refused, failed.")
+	is.requests = seconds("http.server.request.duration", "Time of requests to the producer API.", requestSeconds)
 	is.work = seconds("messaging.process.duration", "Time in the handler, duplicates included.", workSeconds)
 	is.dwell = seconds("sqsonce.dwell", "Time from the sending of a message to its handling.", waitSeconds)
 	is.awsTime = seconds("sqsonce.aws.duration", "Time of requests to AWS.", callSeconds)

@@ -1,5 +1,5 @@
-// Package telemetry provides the worker's metrics, its traces and the fields of
-// its log lines.
+// Package telemetry provides the metrics of both binaries, their traces and the fields
+// of the worker's log lines.
 //
 // Metrics are always available in Prometheus' format ([Telemetry.Handler]). With
 // OTEL_EXPORTER_OTLP_ENDPOINT (or the one of the signal alone) metrics and traces

@@ -6,6 +6,7 @@ package program
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
@@ -34,7 +35,7 @@ func start(setting string, run func(ctx context.Context, cfg aws.Config, n int) 
 	if err != nil {
 		return fmt.Errorf("%s: %w", setting, err)
 	}
-	cfg, err := awsenv.Load(ctx)
+	cfg, err := awsenv.Load(ctx, slog.Default())
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,71 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Request measures and traces a request of an HTTP server. It returns the request to go
+// on with, and a function to be called with the status of the answer. Route is the path
+// as the server documents it, "" where there is none.
+//
+// Where spans go somewhere, the request's Traceparent is that of its span, whose parent
+// is the span of the client: a message that carries it leads back to both.
+// https://opentelemetry.io/docs/specs/semconv/http/
+func (t *Telemetry) Request(r *http.Request, route string) (*http.Request, func(status int)) {
+	start := time.Now()
+	about := []attribute.KeyValue{semconv.HTTPRequestMethodKey.String(knownMethod(r.Method))}
+	if route != "" {
+		about = append(about, semconv.HTTPRoute(route))
+	}
+	span := trace.SpanFromContext(r.Context())
+	if t.tracing {
+		ctx := w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx, span = t.tracer.Start(ctx, spanName(r.Method, route), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(about...))
+		r = r.Clone(ctx) // its headers are the client's
+		w3c.Inject(ctx, propagation.HeaderCarrier(r.Header))
+	}
+	return r, func(status int) {
+		about = append(about, semconv.HTTPResponseStatusCode(status))
+		t.is.requests.Record(r.Context(), time.Since(start).Seconds(), metric.WithAttributeSet(attribute.NewSet(about...)))
+		if t.tracing {
+			span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+			if status >= http.StatusInternalServerError {
+				span.SetStatus(codes.Error, http.StatusText(status))
+			}
+			span.End()
+		}
+	}
+}
+
+func spanName(method, route string) string {
+	if route == "" {
+		return knownMethod(method)
+	}
+	return knownMethod(method) + " " + route
+}
+
+// knownMethod is a method as a label: any client can make up others.
+func knownMethod(method string) string {
+	known := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+	if slices.Contains(known, method) {
+		return method
+	}
+	return "_OTHER"
+}
+
+// Sent counts a message that was given to the queue, by what came of it: accepted,
+// refused, or failed.
+func (q *Queue) Sent(outcome string) {
+	labels := []attribute.KeyValue{semconv.MessagingOperationName("send"), keyOutcome.String(outcome)}
+	q.is.sent.Add(context.Background(), 1, q.labels.with(labels...))
+}
