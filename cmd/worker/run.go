@@ -145,7 +145,7 @@ func (w *worker) addQueue(ctx context.Context, settings queueSettings) (err erro
 		}
 		q.back = w.local.backend
 		if settings.S3Payloads {
-			cfg, err := awsenv.Load(ctx) // queue and table are here, buckets are not
+			cfg, err := awsenv.Load(ctx, w.log) // queue and table are here, buckets are not
 			if err != nil {
 				return err
 			}
