@@ -83,9 +83,12 @@ var ofDoctor = with(records, map[string][]string{
 	"GetQueueUrl":                  {"dead sqs:GetQueueUrl"},
 })
 
-func with(a, b map[string][]string) map[string][]string {
+// with merges maps; of two values of a key the later one counts.
+func with[V any](a map[string]V, others ...map[string]V) map[string]V {
 	merged := maps.Clone(a)
-	maps.Copy(merged, b)
+	for _, other := range others {
+		maps.Copy(merged, other)
+	}
 	return merged
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -39,6 +40,8 @@ type Config struct {
 	// Throwaway deletes the table with the stack. Default false: the table is
 	// protected, and kept when the stack goes.
 	Throwaway bool
+	// Demo runs the worker without a target: each message is logged at INFO, and completed.
+	Demo bool
 	// AlarmEmail gets the alarms. Default: nobody; subscribe to the topic.
 	AlarmEmail string
 	// LogRetention is how long CloudWatch keeps the logs. Default 30 days.
@@ -107,8 +110,8 @@ type WorkerConfig struct {
 	Env map[string]string
 }
 
-// TargetConfig says what the worker POSTs messages to. Default: nothing; the
-// built-in handler logs them.
+// TargetConfig says what the worker POSTs messages to. Image or URL is needed,
+// unless the stack is a demo.
 type TargetConfig struct {
 	// Image runs beside the worker in each task, and is POSTed to on Port. A
 	// VPC without NAT can neither pull a public image nor reach a target
@@ -298,6 +301,9 @@ func (c Config) workerProblems(found *problemList) {
 
 func (c Config) targetProblems(found *problemList) {
 	t := c.Target
+	found.bad(!c.hasTarget() && !c.Demo, "no target: every message would be completed, and nothing done. Give targetImage, an app "+
+		"in a container beside the worker; or targetUrl, one elsewhere; or demo=true, to log each message and do nothing else")
+	found.bad(c.hasTarget() && c.Demo, "demo true: there is a target, %s", cmp.Or(t.Image, t.URL))
 	found.bad(t.Image != "" && t.URL != "", "targetImage %s, targetUrl %s: one of them", t.Image, t.URL)
 	found.between("targetPort", t.Port, 1, 65535)
 	found.bad(!strings.HasPrefix(t.Path, "/"), "targetPath %q: must begin with /", t.Path)

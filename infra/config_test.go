@@ -16,11 +16,13 @@ func TestNothingChosenIsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	flags["demo"] = true // something has to be chosen
 	got, err := readConfig(flags)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := defaults()
+	want.Demo = true
 	want.Worker.CPU, want.Worker.Memory = 256, 512
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -34,14 +36,14 @@ func TestNothingChosenIsTheDefaults(t *testing.T) {
 
 func TestTextAndTypedValuesMeanTheSame(t *testing.T) {
 	text, err := readConfig(map[string]any{
-		"fifo": "true", "minTasks": "3", "clients": "10.0.0.0/8, 192.168.0.0/16", "window": "800h",
+		"demo": "true", "fifo": "true", "minTasks": "3", "clients": "10.0.0.0/8, 192.168.0.0/16", "window": "800h",
 		"producer": "true", "workerEnv": `{"SQSONCE_RATE":"5"}`, "alarmEmail": "",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	typed, err := readConfig(map[string]any{
-		"fifo": true, "minTasks": 3.0, "clients": []any{"10.0.0.0/8", "192.168.0.0/16"}, "window": "800h",
+		"demo": true, "fifo": true, "minTasks": 3.0, "clients": []any{"10.0.0.0/8", "192.168.0.0/16"}, "window": "800h",
 		"producer": true, "workerEnv": map[string]any{"SQSONCE_RATE": "5"}, "alarmEmail": nil,
 	})
 	if err != nil {
@@ -85,6 +87,8 @@ func TestEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		"more than all on Spot":        {map[string]any{"spotShare": "101"}, []string{"spotShare 101"}},
 		"an own variable":              {map[string]any{"workerEnv": `{"SQSONCE_TABLE":"x"}`}, []string{"workerEnv SQSONCE_TABLE"}},
 		"a variable with space":        {map[string]any{"workerEnv": `{"A B":"x"}`}, []string{"workerEnv A B"}},
+		"no target":                    {map[string]any{"demo": "false"}, []string{"no target: every message"}},
+		"a demo with a target":         {map[string]any{"demo": true, "targetUrl": "http://b"}, []string{"demo true: there is a target, http://b"}},
 		"two targets":                  {map[string]any{"natGateways": "1", "targetImage": "a", "targetUrl": "http://b"}, []string{"targetImage a, targetUrl http://b"}},
 		"a path without slash":         {map[string]any{"targetPath": "x"}, []string{`targetPath "x"`}},
 		"health of nothing":            {map[string]any{"targetHealth": "/x"}, []string{"targetHealth /x"}},
@@ -111,7 +115,11 @@ func TestEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		"several at once": {map[string]any{"fifo": "x", "name": "", "minTasks": "-1", "lease": "2h"}, []string{"fifo x", "minTasks -1", "lease 2h0m0s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := readConfig(tc.context)
+			context := maps.Clone(tc.context)
+			if context["targetImage"] == nil && context["targetUrl"] == nil && context["demo"] == nil {
+				context["demo"] = true
+			}
+			_, err := readConfig(context)
 			var problems []string
 			if err != nil {
 				e, ok := errors.AsType[*ConfigError](err)

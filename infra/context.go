@@ -55,6 +55,7 @@ func fields(c *Config) map[string]setter {
 	return map[string]setter{
 		"name":         text(&c.Name),
 		"throwaway":    boolean(&c.Throwaway),
+		"demo":         boolean(&c.Demo),
 		"alarmEmail":   text(&c.AlarmEmail),
 		"logRetention": duration(&c.LogRetention),
 

@@ -30,10 +30,18 @@ func run() int {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "infra:", err)
-		return 1
+		return exitCode(err)
 	}
 	app.Synth(nil)
 	return 0
+}
+
+// exitCode is 2 for a configuration that cannot work, and 1 for all else.
+func exitCode(err error) int {
+	if _, ok := errors.AsType[*ConfigError](err); ok {
+		return 2
+	}
+	return 1
 }
 
 // prepare goes to the directory of cdk.json, from where the command line of

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,10 +12,10 @@ import (
 )
 
 // The command that users run, without an account, a network or Docker, makes
-// the template that the other tests look at.
+// the template that the other tests look at, and holds it against the schemas of CloudFormation.
 func TestTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
 	out := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "npm", "run", "synth", "--", "--output", out)
+	cmd := exec.CommandContext(t.Context(), "npm", "run", "synth", "--", "--output", out, "-c", "demo=true")
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "AWS_") && !strings.HasPrefix(variable, "CDK_") {
 			cmd.Env = append(cmd.Env, variable)
@@ -24,8 +25,6 @@ func TestTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
 	cmd.Env = append(cmd.Env,
 		"AWS_CONFIG_FILE="+filepath.Join(out, "none"), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(out, "none"),
 		"AWS_EC2_METADATA_DISABLED=true", "DOCKER_HOST=tcp://127.0.0.1:1", "GOPROXY=off",
-		// The template is the one that was held against CloudFormation's schemas.
-		"CDK_VALIDATION=false",
 		"HTTP_PROXY="+nowhere, "HTTPS_PROXY="+nowhere, "http_proxy="+nowhere, "https_proxy="+nowhere,
 	)
 	if said, err := cmd.CombinedOutput(); err != nil {
@@ -56,10 +55,11 @@ func TestWhatIsWrongIsSaidBeforeAnythingIsMade(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "run", "-C", "infra", ".")
 	cmd.Env = append(os.Environ(), "CDK_OUTDIR="+out, `CDK_CONTEXT_JSON={"fifo":"perhaps","minTasks":"-1"}`)
 	said, err := cmd.CombinedOutput()
-	if err == nil {
-		t.Error("it went on")
+	if _, ok := errors.AsType[*exec.ExitError](err); !ok {
+		t.Errorf("it went on: %v", err)
 	}
-	for _, want := range []string{"2 problems", "fifo perhaps", "minTasks -1"} {
+	// go run says what the program's exit code was, and has 1 for its own.
+	for _, want := range []string{"3 problems", "fifo perhaps", "minTasks -1", "targetImage", "targetUrl", "demo=true", "exit status 2"} {
 		if !strings.Contains(string(said), want) {
 			t.Errorf("%q is not in: %s", want, said)
 		}

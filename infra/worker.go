@@ -20,7 +20,7 @@ var ownVariables = []string{
 	"SQSONCE_QUEUE_URL", "SQSONCE_DLQ_URL", "SQSONCE_TABLE", "SQSONCE_SCOPE", "SQSONCE_KEY", "SQSONCE_FINGERPRINT",
 	"SQSONCE_CONCURRENCY", "SQSONCE_MAX_ATTEMPTS", "SQSONCE_VISIBILITY", "SQSONCE_LEASE", "SQSONCE_WINDOW",
 	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
-	"SQSONCE_TARGET_URL", "SQSONCE_TARGET_HEALTH", "SQSONCE_TARGET_TOKEN", "SQSONCE_TARGET_SECRET",
+	"SQSONCE_HANDLER", "SQSONCE_TARGET_URL", "SQSONCE_TARGET_HEALTH", "SQSONCE_TARGET_TOKEN", "SQSONCE_TARGET_SECRET",
 }
 
 type workerProps struct {
@@ -120,6 +120,9 @@ func workerVariables(scope constructs.Construct, props *workerProps) map[string]
 	} else if t.Image != "" {
 		// Containers of a task share one network interface.
 		variables["SQSONCE_TARGET_URL"] = fmt.Sprintf("http://127.0.0.1:%d%s", t.Port, t.Path)
+	}
+	if config.Demo {
+		variables["SQSONCE_HANDLER"] = "log"
 	}
 	if config.Target.Health != "" {
 		variables["SQSONCE_TARGET_HEALTH"] = config.Target.Health

@@ -37,7 +37,7 @@ func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 			DrainTimeout: 25 * time.Second, WaitAtStart: 10 * time.Minute,
 		},
 		queueConfig: queueConfig{
-			Key: "name", LongNames: "refuse", Unwrap: "none", Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
+			Handler: "target", Key: "name", LongNames: "refuse", Unwrap: "none", Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
 			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, MaxWaitingBytes: 64 << 20, TargetTimeout: 30 * time.Second,
 		},
 	}
@@ -57,6 +57,7 @@ var contract = []struct{ flag, value, field string }{
 	{"table", "tab", "Table:tab"},
 	{"dlq-url", "http://127.0.0.1:1/000000000000/d", "DLQURL:http://127.0.0.1:1/000000000000/d"},
 	{"target-url", "http://127.0.0.1:1/work", "TargetURL:http://127.0.0.1:1/work"},
+	{"handler", "target", "Handler:target"},
 	{"create", "true", "Create:true"},
 	{"scope", "mine", "Scope:mine"},
 	{"key", "order.id", "Key:order.id"},
@@ -124,12 +125,19 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"neither local nor AWS":  {nil, []string{"--local", "--queue-url and --table", "AWS credentials"}},
-		"no table":               {[]string{"--queue-url", "http://h/1/q"}, []string{"--table"}},
-		"no queue":               {[]string{"--table", "t"}, []string{"--queue-url"}},
+		"neither local nor AWS": {nil, []string{"--local", "--queue-url and --table", "AWS credentials"}},
+		"no table":              {[]string{"--queue-url", "http://h/1/q", "--handler", "log"}, []string{"--table"}},
+		"no queue":              {[]string{"--table", "t", "--handler", "log"}, []string{"--queue-url"}},
+		"no target": {
+			[]string{"--queue-url", "http://h/1/q", "--table", "t"},
+			[]string{"--target-url (SQSONCE_TARGET_URL) is missing: every message would be completed, and nothing done; --handler log"},
+		},
+		"a target, and the log": {
+			[]string{"--local", "--handler", "log", "--target-url", "http://127.0.0.1:1/"}, []string{"--handler log: there is --target-url"},
+		},
 		"local with a queue":     {[]string{"--local", "--queue-url", "http://h/1/q"}, []string{"--local brings its own queue"}},
 		"local with create":      {[]string{"--local", "--create"}, []string{"--create"}},
-		"queue URL without name": {[]string{"--queue-url", "http://h/", "--table", "t"}, []string{"--queue-url"}},
+		"queue URL without name": {[]string{"--queue-url", "http://h/", "--table", "t", "--handler", "log"}, []string{"--queue-url"}},
 		"local, open to everybody": {
 			[]string{"--local", "--addr", "0.0.0.0:8080", "--queue-addr", ":4566"},
 			[]string{

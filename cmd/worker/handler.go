@@ -40,6 +40,9 @@ func (q *queueWorker) newPool() error {
 		return err
 	}
 	do := named
+	if c.Handler == logHandler {
+		do = logged(q.log)
+	}
 	if c.TargetURL != "" {
 		if err := q.aim(queueName, tell); err != nil {
 			return err
@@ -117,6 +120,25 @@ func noted(tele *telemetry.Queue, log *slog.Logger, do work) work {
 				"bytes", len(m.Body), "took", time.Since(start))
 		}
 		return result, err
+	}
+}
+
+// logHandler is the --handler that logs each message and does nothing else.
+const logHandler = "log"
+
+// loggedBody is how many bytes of a body [logged] logs. A line with the longest one stays below
+// the 256 KiB of an event of CloudWatch Logs, with every byte escaped.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
+const loggedBody = 8 << 10
+
+// logged logs each message at INFO: where nothing else is done with it, the line is all that is
+// left of it.
+func logged(log *slog.Logger) work {
+	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
+		attempt, _ := dedupe.AttemptFrom(ctx)
+		log.InfoContext(ctx, "message", "name", attempt.Name, "message_id", m.ID,
+			"bytes", len(m.Body), "body", m.Body[:min(len(m.Body), loggedBody)])
+		return named(ctx, m)
 	}
 }
 

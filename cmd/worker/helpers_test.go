@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,7 +59,7 @@ type program struct {
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	p := &program{signals: make(chan os.Signal, 2), ended: make(chan struct{})}
-	args = append([]string{"--admin-addr", "127.0.0.1:0", "--log-format", "json", "--debug"}, args...)
+	args = append([]string{"--admin-addr", "127.0.0.1:0", "--log-format", "json", "--debug"}, handled(args)...)
 	go func() {
 		defer close(p.ended)
 		p.code = run(context.WithoutCancel(t.Context()), args, &p.stdout, &p.stderr, p.signals)
@@ -76,6 +77,17 @@ func start(t *testing.T, args ...string) *program {
 		}
 	})
 	return p
+}
+
+// handled adds the handler that logs, where the arguments name no target: outside --local the
+// worker does not start without either.
+func handled(args []string) []string {
+	for _, enough := range []string{"--local", "--target-url", "--handler"} {
+		if slices.Contains(args, enough) {
+			return args
+		}
+	}
+	return append(slices.Clone(args), "--handler", logHandler)
 }
 
 // startLocal runs the worker with --local on free ports.

@@ -25,7 +25,7 @@ import (
 func failsToStart(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	var out bytes.Buffer
-	code := run(t.Context(), append([]string{"--admin-addr", "127.0.0.1:0", "--log-format", "json"}, args...), &out, &out, nil)
+	code := run(t.Context(), append([]string{"--admin-addr", "127.0.0.1:0", "--log-format", "json"}, handled(args)...), &out, &out, nil)
 	return out.String(), code
 }
 

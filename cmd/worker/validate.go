@@ -100,7 +100,7 @@ func readSecret(flag, file string, value *string) (problems []string) {
 
 // problems returns everything that is wrong with c.
 func (c queueSettings) problems() []string {
-	var problems []string
+	problems := c.handlerProblems()
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	switch {
 	case c.Local && (c.QueueURL != "" || c.Table != ""):
@@ -168,6 +168,18 @@ func (c queueSettings) problems() []string {
 		problems = append(problems, leaves(err)...)
 	}
 	return append(problems, c.timeProblems()...)
+}
+
+// handlerProblems asks whether a message that is completed was handled.
+func (c queueSettings) handlerProblems() []string {
+	switch {
+	case c.Handler == logHandler && c.TargetURL != "":
+		return []string{"--handler log: there is --target-url, too; leave out one of them"}
+	case c.Handler != logHandler && c.TargetURL == "" && !c.Local:
+		return []string{"--target-url (SQSONCE_TARGET_URL) is missing: every message would be completed, and nothing done; " +
+			"--handler log (SQSONCE_HANDLER=log) asks for that, and logs each message"}
+	}
+	return nil
 }
 
 // partProblems asks the parts what they say to their share of the settings.

@@ -177,6 +177,8 @@ func (h *Harness) env(w Workload, queueURL, table string, messages int) []string
 	}
 	if w.Target {
 		env = append(env, "TARGET_URL="+h.target.URL, "SQSONCE_TARGET_URL="+h.target.URL)
+	} else {
+		env = append(env, "SQSONCE_HANDLER=log")
 	}
 	return env
 }

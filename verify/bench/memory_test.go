@@ -56,7 +56,7 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := startProcess(ctx, Worker, file, append(credentials(), "AWS_ENDPOINT_URL_SQS="+server.URL, "AWS_ENDPOINT_URL_DYNAMODB="+emulators.DynamoDB(t),
-		"SQSONCE_QUEUE_URL="+*created.QueueUrl, "SQSONCE_TABLE="+table, "SQSONCE_CONCURRENCY=100")...)
+		"SQSONCE_QUEUE_URL="+*created.QueueUrl, "SQSONCE_TABLE="+table, "SQSONCE_CONCURRENCY=100", "SQSONCE_HANDLER=log")...)
 	if err != nil {
 		t.Fatal(err)
 	}
