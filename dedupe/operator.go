@@ -67,15 +67,17 @@ func (o *Operator) Lookup(ctx context.Context, name string) (protocol.Record, er
 }
 
 // Reopen lets a rejected or unknown name run again, with all its attempts and
-// whatever payload comes next, and returns the record as it then is. A name
-// that is RETRYING stays as it is. Errors: those of Lookup, and *[VerbError] for
-// a name that is completed or in progress.
+// whatever payload comes next, and returns the record as it then is. An attempt
+// whose lease has lapsed counts as unknown. A name that is RETRYING stays as it is.
+// Errors: those of Lookup, and *[VerbError] for a name that is completed or in
+// progress.
 func (o *Operator) Reopen(ctx context.Context, name string) (protocol.Record, error) {
 	return o.apply(ctx, "reopen", name, func(now time.Time) protocol.Event { return protocol.Reopen{Now: now, Terms: o.cfg.terms()} })
 }
 
 // Resolve records an operator's word that the work of an unknown name was done,
-// with its result, and returns the record as it then is. A completed name stays
+// with its result, and returns the record as it then is. An attempt whose lease has
+// lapsed counts as unknown. A completed name stays
 // as it is. result is bounded like a handler's. Errors: those of Lookup, and
 // *[VerbError] for a name that is neither unknown nor completed.
 func (o *Operator) Resolve(ctx context.Context, name string, result Payload) (protocol.Record, error) {

@@ -41,6 +41,7 @@ var records = map[string][]string{
 
 // ofWorker is where the worker makes each of its calls, and the right for it.
 var ofWorker = with(records, map[string][]string{
+	"PurgeQueue":                   {}, // the page of a worker offers it with --local alone
 	"ReceiveMessage":               {"main sqs:ReceiveMessage"},
 	"DeleteMessageBatch":           {"main sqs:DeleteMessage"},
 	"ChangeMessageVisibilityBatch": {"main sqs:ChangeMessageVisibility"},

@@ -79,12 +79,17 @@ func TestOutputIsClean(t *testing.T) {
 		Result: json.RawMessage(`"\u009b31m` + "\u009b31m\u202e" + `"`),
 	}
 	letter := producerapi.DeadLetter{MessageID: evil, OriginalID: evil, Name: "a", Reason: evil, Error: evil, Body: evil, Record: &record}
-	letters := producerapi.DeadLetters{Visible: 1, Originals: 1, Complete: true, Messages: []producerapi.DeadLetter{letter}}
+	letters := producerapi.DeadLetters{
+		Looked: 1, Found: 1, Originals: 1, Complete: true, Groups: []producerapi.DeadGroup{{Reason: evil, Count: 1}}, Messages: []producerapi.DeadLetter{letter},
+	}
+	redriven := producerapi.Redrive{Looked: 1, Items: []producerapi.RedriveItem{{Name: evil, MessageID: evil, Outcome: evil, Why: evil}}, Error: evil}
 	var fail bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case fail:
 			http.Error(w, "\x1b[31mgateway\u009b\u202e", http.StatusBadGateway)
+		case strings.HasPrefix(r.URL.Path, "/dlq/redrive"):
+			_ = json.NewEncoder(w).Encode(redriven)
 		case strings.HasPrefix(r.URL.Path, "/dlq"):
 			_ = json.NewEncoder(w).Encode(letters)
 		default:
@@ -95,7 +100,7 @@ func TestOutputIsClean(t *testing.T) {
 	for range 2 {
 		for _, args := range []string{
 			"status a", "status a --json", "status a --watch", "send --name a --wait 1s", "send --name a --json", "dlq ls", "dlq ls --json",
-			"dlq show a", "dlq show a --json", "resolve a --retry",
+			"dlq show a", "dlq show a --json", "dlq redrive", "dlq redrive --json", "resolve a --retry",
 		} {
 			got := producer(t, "", append(strings.Fields(args), "--url", server.URL)...)
 			for _, r := range got.out + got.err {
@@ -114,7 +119,7 @@ func TestOutputIsClean(t *testing.T) {
 
 func TestTableOfDeadLettersFits(t *testing.T) {
 	t.Parallel()
-	var letters producerapi.DeadLetters
+	letters := producerapi.DeadLetters{Looked: 2, Found: 2, Groups: []producerapi.DeadGroup{{Reason: strings.Repeat("r", 1024), Count: 2}}}
 	for _, long := range []string{strings.Repeat("n", protocol.MaxNameBytes), "order-17"} {
 		letters.Messages = append(letters.Messages, producerapi.DeadLetter{
 			MessageID: strings.Repeat("0", 36), OriginalID: long, Name: long, Reason: strings.Repeat("r", 200), Error: strings.Repeat("e ", 500),

@@ -161,7 +161,7 @@ func TestDangerousFlags(t *testing.T) {
 		t.Setenv("SQSONCE_"+name, value)
 	}
 	r.do("dlq", "purge").want(1).says("nothing was deleted")
-	r.do("dlq", "redrive", "--name", "x").want(0)
+	r.do("dlq", "redrive", "--name", "x").want(1).says(`no message of name "x" is in`)
 	r.do("resolve", "x").want(2).says("--completed", "--retry")
 	r.do("replay").want(2).says("--name")
 	if help := producer(t, "", "dlq", "redrive", "--help").out; strings.Contains(help, "SQSONCE_REOPEN_UNKNOWN") {

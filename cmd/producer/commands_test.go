@@ -14,6 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
@@ -190,7 +195,7 @@ func TestStuckNameIsSettledByAnOperator(t *testing.T) {
 			r.do("resolve", "bad", "--completed").want(1).says("409", "UNKNOWN")
 			r.do("resolve", "bad", "--retry").want(0).says("RETRYING", "producer dlq redrive --name bad")
 			mended.Store(true)
-			r.do("dlq", "redrive", "--name", "bad").want(0).says("1 message moved", "one-by-one")
+			r.do("dlq", "redrive", "--name", "bad").want(0).says("1 message moved, of 1 looked at")
 			r.waitFor(func() bool { return strings.Contains(r.do("status", "bad").out, "COMPLETED") })
 			r.do("dlq", "ls").want(0).says("is empty")
 			r.do("resolve", "bad", "--retry").want(1).says("409")
@@ -240,8 +245,8 @@ func (r *rig) waitForDeadLetters(n int) {
 
 func TestWholeDeadLetterQueueIsRedrivenOrPurged(t *testing.T) {
 	for where, newRig := range map[string]func(t *testing.T) *rig{
-		"over HTTP":       localRig,                                                      // by a task
-		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-dlq") }, // has no tasks
+		"over HTTP":       localRig,
+		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-dlq") },
 	} {
 		t.Run(where, func(t *testing.T) {
 			r := newRig(t)
@@ -256,7 +261,7 @@ func TestWholeDeadLetterQueueIsRedrivenOrPurged(t *testing.T) {
 			r.do("replay", "--name", "bad", "--count", "12", "--distinct", "12").want(exitRejected)
 			r.waitForDeadLetters(12)
 			mended.Store(true)
-			r.do("dlq", "redrive").want(0).says("messages moved, completed")
+			r.do("dlq", "redrive").want(0).says("messages moved, of ")
 			for i := range 12 {
 				r.waitFor(func() bool { return strings.Contains(r.do("status", "bad-"+strconv.Itoa(i)).out, "COMPLETED") })
 			}
@@ -286,7 +291,8 @@ func TestUnknownNamesAreRedrivenOnlyOnAWord(t *testing.T) {
 	r.work(1)
 	r.do("send", "--name", "u", "--wait", "20s").want(exitRejected).says("UNKNOWN")
 	r.waitForDeadLetters(1)
-	r.do("dlq", "redrive").want(1).says("UNKNOWN: u", "--reopen-unknown")
+	r.do("dlq", "redrive", "--preview").want(1).says("0 messages would be moved", "nobody knows")
+	r.do("dlq", "redrive").want(1).says("kept", "nobody knows whether its work was done", "--reopen-unknown", "1 message not moved")
 	mended.Store(true)
 	r.do("dlq", "redrive", "--reopen-unknown").want(0)
 	r.waitFor(func() bool { return strings.Contains(r.do("status", "u").out, "COMPLETED") })
@@ -321,8 +327,8 @@ func TestBadUsageIsExplained(t *testing.T) {
 		{"resolve a", []string{"--completed", "--retry"}},
 		{"resolve a --retry --result 1", []string{"--result"}},
 		{"resolve a --completed --result {", []string{"--result"}},
-		{"dlq ls --limit 0", []string{"--limit 0"}},
-		{"dlq redrive --name a --rate 5", []string{"--rate 5"}},
+		{"dlq ls --limit=-1", []string{"--limit -1"}},
+		{"dlq redrive --rate=-1", []string{"--rate -1"}},
 		{"completion tcsh", []string{"tcsh"}},
 		{"nonsense", []string{"nonsense"}},
 	} {
@@ -393,4 +399,63 @@ func TestBashCompletesCommandsAndFlags(t *testing.T) {
 	}
 	producer(t, "", "completion", "fish").want(0).says("complete -c producer")
 	producer(t, "", "completion", "zsh").want(0).says("#compdef producer")
+}
+
+func TestDLQ(t *testing.T) {
+	t.Run("thousands of letters", testDLQThousands)
+	t.Run("what is not there", testDLQMissing)
+}
+
+// What stands behind the first thousand letters is listed, shown and redriven.
+func testDLQThousands(t *testing.T) {
+	r := localRig(t)
+	const count = 2_300
+	r.deadLetters(count)
+	last := "dl-" + strconv.Itoa(count-1)
+	all := decode[producerapi.DeadLetters](r.do("dlq", "ls", "--limit", "0", "--json").want(0))
+	seen := make(map[string]bool)
+	for _, m := range all.Messages {
+		seen[m.Name] = true
+	}
+	if len(all.Messages) != count || len(seen) != count || !seen[last] {
+		t.Errorf("%d messages of %d names are listed", len(all.Messages), len(seen))
+	}
+	r.do("dlq", "ls", "--limit", "2").want(0).says("2300 copies of 2300 messages, of which 2298 copies not listed", "rejected: 1150 copies")
+	r.do("dlq", "ls", "--name", last).want(0).says("1 copy of 1 message")
+	r.do("dlq", "show", last).want(0).says(`{"name":"` + last + `"}`)
+	r.do("dlq", "redrive", "--name", last, "--preview").want(0).says("1 message would be moved, of 2300 looked at")
+	r.do("dlq", "redrive", "--name", last).want(0).says("1 message moved, of 2300 looked at")
+	r.do("dlq", "redrive", "--reason", "rejected").want(0).says("1150 messages moved")
+	r.do("dlq", "ls", "--limit", "1").want(0).says("1149 copies of 1149 messages")
+}
+
+// deadLetters puts letters into the dead-letter queue, dl-0 first.
+func (r *rig) deadLetters(count int) {
+	r.t.Helper()
+	text := func(s string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+	}
+	for from := 0; from < count; from += 10 {
+		in := &sqs.SendMessageBatchInput{QueueUrl: &r.dlqURL}
+		for i := from; i < min(from+10, count); i++ {
+			in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{
+				Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(`{"name":"dl-` + strconv.Itoa(i) + `"}`),
+				MessageAttributes: map[string]types.MessageAttributeValue{consumer.AttrReason: text([]string{"rejected", "mismatch"}[i%2])},
+			})
+		}
+		if out, err := r.queue.SendMessageBatch(r.t.Context(), in); err != nil || len(out.Failed) > 0 {
+			r.t.Fatalf("%v, failed: %v", err, out)
+		}
+	}
+}
+
+func testDLQMissing(t *testing.T) {
+	r := localRig(t)
+	r.do("dlq", "ls").want(0).says("is empty")
+	r.do("dlq", "redrive").want(0).says("0 messages moved, of 0 looked at")
+	r.deadLetters(3)
+	r.do("dlq", "ls", "--name", "nothere").want(1).says(`no message of name "nothere" is in the dead-letter queue`)
+	r.do("dlq", "redrive", "--name", "nothere").want(1).says(`no message of name "nothere"`)
+	r.do("dlq", "redrive", "--reason", "nothere", "--json").want(1).says(`with reason "nothere"`, `"items": []`)
+	r.do("dlq", "redrive", "--name", "nothere", "--preview").want(1)
 }

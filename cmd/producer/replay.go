@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -139,7 +140,7 @@ func (s *replayCmd) mismatched(ctx context.Context, c *client, names []string, a
 	if !s.DifferentBody {
 		return nil, nil //nolint:nilnil // there are none, and no count of them
 	}
-	found, err := c.deadLetters(ctx, maxListed, false)
+	found, err := c.deadLetters(ctx, 0, url.Values{"reason": {reasonMismatch}})
 	if status := statusOf(err); status == http.StatusUnauthorized || status == http.StatusNotFound {
 		_, _ = fmt.Fprintf(io.err, "the dead-letter queue cannot be looked into (%v): mismatched is what should be there\n", err)
 		return new(max(0, accepted-len(names))), nil
@@ -153,12 +154,12 @@ func (s *replayCmd) mismatched(ctx context.Context, c *client, names []string, a
 	}
 	originals := make(map[string]bool)
 	for _, m := range found.Messages {
-		if ours[m.Name] && m.Reason == reasonMismatch {
+		if ours[m.Name] {
 			originals[m.OriginalID] = true
 		}
 	}
 	if !found.Complete {
-		_, _ = fmt.Fprintf(io.err, "only the first %d messages of the dead-letter queue were looked at\n", len(found.Messages))
+		_, _ = fmt.Fprintf(io.err, "only the first %d messages of the dead-letter queue were looked at\n", found.Looked)
 	}
 	return new(len(originals)), nil
 }

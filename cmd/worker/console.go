@@ -11,6 +11,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/ecs"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // instrument makes every client made of cfg count its calls, for the metrics
@@ -52,6 +53,10 @@ func (q *queueWorker) consoleQueue() (console.QueueConfig, error) {
 	if err != nil {
 		return console.QueueConfig{}, err
 	}
+	keys, err := names.New(q.settings.keyConfig())
+	if err != nil {
+		return console.QueueConfig{}, err
+	}
 	var suspicion func() string
 	if q.judge != nil {
 		suspicion = func() string { return q.judge.Suspicion().Why }
@@ -59,7 +64,7 @@ func (q *queueWorker) consoleQueue() (console.QueueConfig, error) {
 	return console.QueueConfig{
 		Suspicion: suspicion,
 		Name:      name, History: q.history, Pool: console.WatchPool(q.pool), Records: records,
-		Queue: q.back.queue, QueueURL: q.back.queueURL, DLQURL: q.back.dlqURL, Local: q.cfg.Local,
+		Queue: q.back.queue, QueueURL: q.back.queueURL, DLQURL: q.back.dlqURL, Keys: keys, Skew: q.settings.Skew, Local: q.cfg.Local, MayPurge: q.cfg.Local,
 		Table: cmp.Or(q.settings.Table, "in memory"), Settings: console.Settings(q.settings.shown()),
 	}, nil
 }

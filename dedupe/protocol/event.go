@@ -84,13 +84,15 @@ type Leave struct {
 	Error   string    // cut to [MaxErrorBytes]
 }
 
-// Reopen is an operator's order to run a rejected or unknown name again.
+// Reopen is an operator's order to run a name again that is rejected, unknown, or held
+// by an attempt whose lease has lapsed.
 type Reopen struct {
 	Now   time.Time
 	Terms Terms
 }
 
-// Resolve is an operator's statement that the work of an unknown name was done.
+// Resolve is an operator's statement that the work of a name was done that is unknown,
+// or held by an attempt whose lease has lapsed.
 type Resolve struct {
 	Now        time.Time
 	Terms      Terms

@@ -265,15 +265,15 @@ func stepReopen(r Record, e Reopen) (Record, Verdict) {
 	if !r.Live(e.Now, e.Terms.Skew) {
 		return r, VerdictLost
 	}
-	switch r.Status {
-	case Rejected, Unknown:
+	switch {
+	case r.Status == Rejected, r.Status == Unknown, r.Status == InProgress && r.leaseLapsed(e.Now, e.Terms.Skew):
 		next := settled(r, e.Now, e.Terms, Retrying)
 		next.Attempts, next.Owner, next.Fence = 0, Token{}, next.Version
 		next.Fingerprint = Fingerprint{} // the next claim brings its own
 		return next, VerdictApply
-	case Retrying:
+	case r.Status == Retrying:
 		return r, VerdictApply
-	case Completed:
+	case r.Status == Completed:
 		return r, VerdictReplay
 	default:
 		return r, VerdictWait
@@ -284,16 +284,16 @@ func stepResolve(r Record, e Resolve) (Record, Verdict) {
 	if !r.Live(e.Now, e.Terms.Skew) {
 		return r, VerdictLost
 	}
-	switch r.Status {
-	case Unknown:
+	switch {
+	case r.Status == Unknown, r.Status == InProgress && r.leaseLapsed(e.Now, e.Terms.Skew):
 		next := completed(r, e.Now, e.Terms, e.Result, e.ResultType)
 		next.Owner, next.Fence = Token{}, next.Version
 		return next, VerdictApply
-	case Completed:
+	case r.Status == Completed:
 		return r, VerdictApply
-	case Rejected:
+	case r.Status == Rejected:
 		return r, VerdictRejected
-	case InProgress:
+	case r.Status == InProgress:
 		return r, VerdictWait
 	default:
 		return r, VerdictLost

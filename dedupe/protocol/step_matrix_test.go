@@ -193,8 +193,8 @@ IN_PROGRESS      | release other    | lost
 IN_PROGRESS      | leave            | apply>IN_PROGRESS
 IN_PROGRESS      | leave other      | lost
 IN_PROGRESS      | leave stopped    | apply>IN_PROGRESS
-IN_PROGRESS      | reopen           | wait | lost
-IN_PROGRESS      | resolve          | wait | lost
+IN_PROGRESS      | reopen           | wait | apply>RETRYING | lost
+IN_PROGRESS      | resolve          | wait | apply>COMPLETED | lost
 IN_PROGRESS      | forget           | wait | apply>FORGOTTEN | apply>FORGOTTEN
 IN_PROGRESS      | forget force     | apply>FORGOTTEN
 IN_PROGRESS last | claim            | wait | exhausted>REJECTED | apply>IN_PROGRESS
@@ -219,8 +219,8 @@ IN_PROGRESS last | release other    | lost
 IN_PROGRESS last | leave            | apply>IN_PROGRESS
 IN_PROGRESS last | leave other      | lost
 IN_PROGRESS last | leave stopped    | apply>IN_PROGRESS
-IN_PROGRESS last | reopen           | wait | lost
-IN_PROGRESS last | resolve          | wait | lost
+IN_PROGRESS last | reopen           | wait | apply>RETRYING | lost
+IN_PROGRESS last | resolve          | wait | apply>COMPLETED | lost
 IN_PROGRESS last | forget           | wait | apply>FORGOTTEN | apply>FORGOTTEN
 IN_PROGRESS last | forget force     | apply>FORGOTTEN
 RETRYING         | claim            | apply>IN_PROGRESS

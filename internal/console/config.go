@@ -13,6 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/admin"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // Config configures the console of a process: what it shows and what it may do. A
@@ -70,6 +71,13 @@ type QueueConfig struct {
 	QueueURL string
 	// DLQURL is its dead-letter queue; empty: dead letters are not shown.
 	DLQURL string
+	// Keys finds the names of dead letters; the workers' own. Required with DLQURL.
+	Keys *names.Extractor
+	// Skew is the workers' own. Default: that of [dedupe.Config].
+	Skew time.Duration
+
+	// MayPurge lets the page delete all dead letters. Needs DLQURL.
+	MayPurge bool
 
 	// Local shows the form that sends messages and the button that sends
 	// duplicates on purpose. For a queue that holds nothing of value. Needs Queue.
@@ -137,6 +145,8 @@ type Records interface {
 	// returns from when on that is so in every worker. A live lease is forgotten
 	// only with force; without, the error is an [*dedupe.InProgressError].
 	Forget(ctx context.Context, name string, force bool) (effective time.Time, err error)
+	// Reopen lets a rejected or unknown name run again.
+	Reopen(ctx context.Context, name string) (protocol.Record, error)
 }
 
 var _ Records = (*dedupe.Operator)(nil)
@@ -164,15 +174,15 @@ func (c Config) validate() error {
 	if len(c.Queues) == 0 {
 		errs = append(errs, errors.New("Queues: must not be empty"))
 	}
-	names := make(map[string]bool)
+	known := make(map[string]bool)
 	for i, q := range c.Queues {
 		for _, text := range q.problems() {
 			errs = append(errs, fmt.Errorf("Queues[%d].%s", i, text))
 		}
-		if names[q.Name] {
+		if known[q.Name] {
 			errs = append(errs, fmt.Errorf("Queues[%d].Name %q: must not be repeated", i, q.Name))
 		}
-		names[q.Name] = true
+		known[q.Name] = true
 	}
 	for _, host := range c.Hosts {
 		if err := CheckHost(host); err != nil {
@@ -194,6 +204,7 @@ func (q QueueConfig) problems() (texts []string) {
 		{q.Records == nil, "Records: must be set"},
 		{q.Queue != nil && q.QueueURL == "", "QueueURL: must be set with Queue"},
 		{q.Queue == nil && q.DLQURL != "", "Queue: must be set with DLQURL"},
+		{q.Keys == nil && q.DLQURL != "", "Keys: must be set with DLQURL"},
 		{q.Queue == nil && q.Local, "Queue: must be set with Local"},
 	} {
 		if required.missing {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sqsonce/sqsonce/internal/admin"
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
 // maxBody bounds what a page may send: a message of the largest size SQS takes,
@@ -41,6 +42,7 @@ type console struct {
 type panel struct {
 	*console
 	queue  QueueConfig
+	dead   *deadletter.Queue // nil: none is shown
 	frames frames
 	depths depths
 }
@@ -69,6 +71,15 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	for _, q := range cfg.Queues {
 		p := &panel{console: c, queue: q}
+		if q.DLQURL != "" {
+			var err error
+			p.dead, err = deadletter.New(deadletter.Config{
+				SQS: q.Queue, QueueURL: q.QueueURL, URL: q.DLQURL, Keys: q.Keys, Records: q.Records, Skew: q.Skew, Logger: cfg.Logger,
+			})
+			if err != nil {
+				return nil, fmt.Errorf("console: %w", err)
+			}
+		}
 		p.serve(mux, "/api/queues/"+q.Name+"/")
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -86,9 +97,12 @@ func (c *panel) serve(mux *http.ServeMux, under string) {
 	c.action(mux, under, "pause", c.postPause)
 	c.action(mux, under, "resume", c.postResume)
 	c.action(mux, under, "forget", c.postForget)
-	if c.queue.DLQURL != "" {
+	if c.dead != nil {
 		c.action(mux, under, "dead/peek", c.postPeek)
 		c.action(mux, under, "dead/redrive", c.postRedrive)
+	}
+	if c.dead != nil && c.queue.MayPurge {
+		c.action(mux, under, "dead/purge", c.postPurge)
 	}
 	if c.queue.Local {
 		c.action(mux, under, "send", c.postSend)
@@ -205,6 +219,7 @@ type SessionQueue struct {
 	DLQ   string `json:"dlq,omitempty"`
 	Table string `json:"table,omitempty"`
 	Local bool   `json:"local"`
+	Purge bool   `json:"purge"` // dead letters can be purged
 }
 
 func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
@@ -214,7 +229,7 @@ func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
 		Version: c.cfg.Version, TaskID: c.cfg.TaskID, Started: c.cfg.Started.UnixMilli(), Drain: c.cfg.Drain != nil,
 	}
 	for _, q := range c.cfg.Queues {
-		s.Queues = append(s.Queues, SessionQueue{Name: q.Name, DLQ: lastPart(q.DLQURL), Table: q.Table, Local: q.Local})
+		s.Queues = append(s.Queues, SessionQueue{Name: q.Name, DLQ: lastPart(q.DLQURL), Table: q.Table, Local: q.Local, Purge: q.MayPurge && q.DLQURL != ""})
 	}
 	if s.MayAct {
 		s.CSRF = c.access.csrf

@@ -1,37 +1,34 @@
 package console
 
 import (
-	"cmp"
-	"context"
-	"fmt"
+	"errors"
 	"net/http"
-	"slices"
-	"strconv"
+	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
 const (
-	// SQS cannot show a message without receiving it: each look counts as a
-	// receive. So a look hides messages only as long as it takes, and makes them
-	// visible again itself.
-	peekVisibility = 15 // s
-	peekLimit      = 100
-	maxBodyShown   = 2 << 10
-	maxReasonShown = 160 // bytes
-	// movedBySQS stands for the reason of a message that SQS itself has moved.
-	movedBySQS = "moved by SQS: received too often"
+	lettersShown = 100 // on a page
+	maxBodyShown = 2 << 10
 )
+
+// Peek asks for a page of dead letters. The zero value is the first page of all.
+type Peek struct {
+	Prefix string `json:"prefix,omitempty"` // of names
+	Reason string `json:"reason,omitempty"`
+	After  string `json:"after,omitempty"` // the next of the page before
+}
 
 // DeadLetters is what a look into the dead-letter queue has found.
 type DeadLetters struct {
 	Groups []DeadGroup `json:"groups"`
-	Seen   int         `json:"seen"`
-	More   bool        `json:"more"` // there may be others
+	Seen   int         `json:"seen"`  // letters that were looked at
+	Found  int         `json:"found"` // those among them that were asked for
+	More   bool        `json:"more"`  // there may be others that were not looked at
+	Next   string      `json:"next,omitempty"`
 	// Counted says that looking can move messages on: the queue has a redrive
 	// policy of its own, which counts receives.
 	Counted bool `json:"counted"`
@@ -42,176 +39,195 @@ type DeadLetters struct {
 // DeadGroup is the dead letters of one reason.
 type DeadGroup struct {
 	Reason   string       `json:"reason"`
-	Count    int          `json:"count"`
+	Count    int          `json:"count"` // on all pages
 	First    int64        `json:"first"` // epoch ms of sending
 	Last     int64        `json:"last"`
-	Messages []DeadLetter `json:"messages"` // the newest first
+	Messages []DeadLetter `json:"messages"` // of this page, the newest first
 }
 
 // DeadLetter is one message of the dead-letter queue.
 type DeadLetter struct {
 	ID         string `json:"id"`
 	Name       string `json:"name"`
+	Status     string `json:"status,omitempty"` // of its name's record; empty: none that counts
 	Error      string `json:"error,omitempty"`
-	Attempts   string `json:"attempts,omitempty"`
-	OriginalID string `json:"original_id,omitempty"`
-	Sent       int64  `json:"sent"` // epoch ms
-	Receives   string `json:"receives"`
+	Attempts   int    `json:"attempts,omitempty"`
+	OriginalID string `json:"original_id,omitempty"` // of the message it is a copy of, if it is one
+	Sent       int64  `json:"sent"`                  // epoch ms
+	Receives   int    `json:"receives"`
 	Body       string `json:"body"` // cut
 	Bytes      int    `json:"bytes"`
 }
 
 func (c *panel) postPeek(w http.ResponseWriter, r *http.Request, log actionLog) {
-	log(r.Context(), acted, "queue", c.queue.DLQURL)
-	var seen []types.Message
-	more, err := c.scanDead(r.Context(), peekVisibility, peekLimit, func(batch []types.Message) bool {
-		seen = append(seen, batch...)
-		return true
-	})
-	unreleased := c.showAgain(r.Context(), seen)
-	if err != nil {
-		problem(w, http.StatusBadGateway, clip(err.Error(), maxErrorKept))
+	var in Peek
+	if !read(w, r, &in) {
 		return
 	}
-	found := DeadLetters{Groups: groupDead(seen), Seen: len(seen), More: more, Unreleased: unreleased}
-	found.Counted, err = c.countsReceives(r.Context())
+	log(r.Context(), acted, "queue", c.queue.DLQURL)
+	ctx := ours(r.Context())
+	query := deadletter.Query{Prefix: in.Prefix, Reason: in.Reason, Bodies: maxBodyShown}
+	page, err := c.dead.List(ctx, query, lettersShown, in.After)
 	if err != nil {
-		c.cfg.Logger.WarnContext(r.Context(), "dead-letter queue's own redrive policy is not known", "error", err)
+		deadProblem(w, err)
+		return
 	}
+	found := DeadLetters{
+		Groups: groupDead(page), Seen: page.Looked, Found: page.Found, More: !page.Complete, Next: page.Next, Unreleased: page.Hidden,
+	}
+	depth, err := c.dead.Depth(ctx)
+	if err != nil {
+		c.cfg.Logger.WarnContext(ctx, "dead-letter queue's own redrive policy is not known", "error", err)
+	}
+	found.Counted = depth.Counted
 	answer(w, found)
 }
 
-// groupDead groups messages by reason, the largest group first.
-func groupDead(messages []types.Message) []DeadGroup {
-	byReason := make(map[string]*DeadGroup)
-	for _, m := range messages {
-		reason := clip(reasonOf(m), maxReasonShown)
-		g := byReason[reason]
-		if g == nil {
-			g = &DeadGroup{Reason: reason}
-			byReason[reason] = g
+// deadProblem answers with why the dead-letter queue was not to be had.
+func deadProblem(w http.ResponseWriter, err error) {
+	status := http.StatusBadGateway
+	if _, bad := errors.AsType[*deadletter.CursorError](err); bad {
+		status = http.StatusBadRequest
+	}
+	if _, busy := errors.AsType[*types.PurgeQueueInProgress](err); busy {
+		status = http.StatusConflict
+	}
+	problem(w, status, clip(err.Error(), maxErrorKept))
+}
+
+// groupDead puts the letters of a page into their groups.
+func groupDead(page deadletter.Page) []DeadGroup {
+	byReason := make(map[string][]DeadLetter)
+	for i, l := range page.Letters {
+		shown := DeadLetter{
+			ID: l.ID, Name: clip(l.Name, maxNameKept), Status: string(page.Records[i].Status), Error: clip(l.Error, maxErrorKept),
+			Attempts: l.Attempts, Sent: epoch(l.Sent), Receives: l.Receives, Body: clip(l.Body, maxBodyShown), Bytes: l.Bytes,
 		}
-		g.Count++
-		g.Messages = append(g.Messages, shownDead(m))
+		if l.OriginalID != l.ID {
+			shown.OriginalID = clip(l.OriginalID, maxIDShown)
+		}
+		if l.Name == "" && shown.Error == "" {
+			shown.Error = clip(l.Unnamed, maxErrorKept)
+		}
+		byReason[l.Reason] = append(byReason[l.Reason], shown)
 	}
-	groups := make([]DeadGroup, 0, len(byReason))
-	for _, g := range byReason {
-		slices.SortFunc(g.Messages, func(a, b DeadLetter) int {
-			return cmp.Or(cmp.Compare(b.Sent, a.Sent), cmp.Compare(a.ID, b.ID))
+	groups := make([]DeadGroup, 0, len(page.Groups))
+	for _, g := range page.Groups {
+		groups = append(groups, DeadGroup{
+			Reason: g.Reason, Count: g.Count, First: epoch(g.First), Last: epoch(g.Last),
+			Messages: append([]DeadLetter{}, byReason[g.Reason]...),
 		})
-		g.Last, g.First = g.Messages[0].Sent, g.Messages[len(g.Messages)-1].Sent
-		groups = append(groups, *g)
 	}
-	slices.SortFunc(groups, func(a, b DeadGroup) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
-	})
 	return groups
 }
 
-func shownDead(m types.Message) DeadLetter {
-	body := aws.ToString(m.Body)
-	return DeadLetter{
-		ID: aws.ToString(m.MessageId), Name: clip(textOf(m, consumer.AttrName), maxNameKept),
-		Error: clip(textOf(m, consumer.AttrError), maxErrorKept), Attempts: clip(textOf(m, consumer.AttrAttempts), 20),
-		OriginalID: clip(textOf(m, consumer.AttrOriginalID), maxIDShown), Sent: millisOf(m, types.MessageSystemAttributeNameSentTimestamp),
-		Receives: m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)],
-		Body:     clip(body, maxBodyShown), Bytes: len(body),
-	}
-}
-
-func reasonOf(m types.Message) string { return cmp.Or(textOf(m, consumer.AttrReason), movedBySQS) }
-
-func textOf(m types.Message, attribute string) string {
-	return aws.ToString(m.MessageAttributes[attribute].StringValue)
-}
-
-func millisOf(m types.Message, attribute types.MessageSystemAttributeName) int64 {
-	n, err := strconv.ParseInt(m.Attributes[string(attribute)], 10, 64)
+func (c *panel) postPurge(w http.ResponseWriter, r *http.Request, log actionLog) {
+	n, err := c.dead.Purge(ours(r.Context()))
+	log(r.Context(), acted, "queue", c.queue.DLQURL, "messages", n, "error", err)
 	if err != nil {
-		return 0
+		deadProblem(w, err)
+		return
 	}
-	return n
+	answer(w, map[string]any{"status": "done", "purged": n})
 }
 
-// scanDead receives messages of the dead-letter queue, hidden for a number of
-// seconds, and hands each on once, until each returns false, limit have been
-// seen, or a receive brings nothing new. It reports whether there may be more:
-// an empty receive says no, one that brings only what was seen before (the scan
-// has taken longer than that was hidden) does not.
-// What it hands on is to be shown again or deleted by the caller, in case of an
-// error too.
-func (c *panel) scanDead(
-	ctx context.Context, visibility int32, limit int, each func(batch []types.Message) bool,
-) (more bool, err error) {
-	seen := make(map[string]bool)
-	for len(seen) < limit {
-		out, err := c.receiveDead(ctx, visibility)
-		if err != nil {
-			return true, err
-		}
-		fresh := slices.DeleteFunc(out, func(m types.Message) bool {
-			id := aws.ToString(m.MessageId)
-			again := seen[id]
-			seen[id] = true
-			return again
-		})
-		if len(fresh) == 0 {
-			return len(out) > 0, nil
-		}
-		if !each(fresh) {
-			return true, nil
-		}
-	}
-	return true, nil
+// Redrive says which dead letters go back to the queue: those with the given
+// ids, those of one reason, or all.
+type Redrive struct {
+	IDs           []string `json:"ids,omitempty"`
+	Reason        string   `json:"reason,omitempty"`
+	All           bool     `json:"all,omitempty"`
+	ReopenUnknown bool     `json:"reopen_unknown,omitempty"` // names that are UNKNOWN too
+	Preview       bool     `json:"preview,omitempty"`        // change nothing
 }
 
-func (c *panel) receiveDead(ctx context.Context, visibility int32) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
-	defer cancel()
-	out, err := c.queue.Queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &c.queue.DLQURL, MaxNumberOfMessages: batchSize, VisibilityTimeout: visibility,
-		WaitTimeSeconds:             1, // not 0: a short poll asks only some of SQS's servers
-		MessageAttributeNames:       []string{"All"},
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+// RedriveStep says how far a redrive is.
+type RedriveStep struct {
+	Seen     int           `json:"seen"`     // messages looked at
+	Moved    int           `json:"moved"`    // sent to the queue and deleted here; of a preview: would be
+	Kept     int           `json:"kept"`     // not sent: the worker would return them at once
+	Unknown  int           `json:"unknown"`  // of these, for names of unknown outcome
+	Doubly   int           `json:"doubly"`   // sent, but not deleted: they may be sent again
+	Refused  int           `json:"refused"`  // could not be sent, and are still here
+	Returned int           `json:"returned"` // given up again by the worker meanwhile; not sent a second time
+	Items    []RedriveItem `json:"items,omitempty"`
+	More     bool          `json:"more"`            // it has ended, but there may be others of them
+	Done     bool          `json:"done"`            // it has ended, and all there were have been looked at
+	Error    string        `json:"error,omitempty"` // why it ended early
+}
+
+// RedriveItem is a letter that was not moved.
+type RedriveItem struct {
+	Name    string `json:"name"`
+	ID      string `json:"id"`
+	Outcome string `json:"outcome"`
+	Why     string `json:"why"`
+}
+
+// maxItemsShown bounds the letters of a report.
+const maxItemsShown = 200
+
+// order returns what is asked for, and false unless exactly one way of choosing is
+// used.
+func (r Redrive) order() (deadletter.Order, bool) {
+	ways := 0
+	for _, used := range []bool{r.All, r.Reason != "", len(r.IDs) > 0} {
+		if used {
+			ways++
+		}
+	}
+	return deadletter.Order{IDs: r.IDs, Reason: r.Reason, ReopenUnknown: r.ReopenUnknown, Preview: r.Preview}, ways == 1 && len(r.IDs) <= lettersShown
+}
+
+// postRedrive moves dead letters back, with a line of progress for each batch.
+// It ends early when the page goes away.
+func (c *panel) postRedrive(w http.ResponseWriter, r *http.Request, log actionLog) {
+	var in Redrive
+	if !read(w, r, &in) {
+		return
+	}
+	order, ok := in.order()
+	if !ok {
+		problem(w, http.StatusBadRequest, "give ids (at most 100), or reason, or all")
+		return
+	}
+	log(r.Context(), acted, "queue", c.queue.DLQURL, "ids", in.IDs, "reason", in.Reason, "all", in.All,
+		"reopen_unknown", in.ReopenUnknown, "preview", in.Preview)
+	p := newProgress(w)
+	var told time.Time
+	report, err := c.dead.Redrive(ours(r.Context()), order, func(report deadletter.Report) {
+		if time.Since(told) >= stepEvery {
+			told = time.Now()
+			p.step(redriveStep(report))
+		}
 	})
+	step := redriveStep(report)
+	step.Done, step.More = err == nil && report.Complete, err == nil && !report.Complete
 	if err != nil {
-		return nil, fmt.Errorf("receive from %s: %w", c.queue.DLQURL, err)
+		step.Error = clip(err.Error(), maxErrorKept)
 	}
-	return out.Messages, nil
-}
-
-// showAgain makes messages visible, also when ctx has ended, and returns how
-// many of them it could not.
-func (c *panel) showAgain(ctx context.Context, messages []types.Message) (unreleased int) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ours(ctx)), queueCallTime)
-	defer cancel()
-	for batch := range slices.Chunk(messages, batchSize) {
-		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &c.queue.DLQURL}
-		for i, m := range batch {
-			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: new(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
-			})
-		}
-		out, err := c.queue.Queue.ChangeMessageVisibilityBatch(ctx, in)
-		switch {
-		case err != nil:
-			unreleased += len(batch)
-		default:
-			unreleased += len(out.Failed)
+	for _, item := range report.Items {
+		if item.Outcome != deadletter.Moved && len(step.Items) < maxItemsShown {
+			step.Items = append(step.Items, RedriveItem{clip(item.Name, maxNameKept), item.ID, item.Outcome, clip(item.Why, maxErrorKept)})
 		}
 	}
-	return unreleased
+	log(r.Context(), "console redrive ended", "moved", step.Moved, "seen", step.Seen, "kept", step.Kept, "refused", step.Refused,
+		"returned", step.Returned, "reopened", report.Reopened, "more", step.More, "error", err)
+	p.step(step)
 }
 
-// countsReceives reports whether the dead-letter queue has a redrive policy.
-func (c *panel) countsReceives(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
-	defer cancel()
-	out, err := c.queue.Queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: &c.queue.DLQURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
-	})
-	if err != nil {
-		return false, fmt.Errorf("attributes of queue %s: %w", c.queue.DLQURL, err)
+// stepEvery is the time between two lines of progress.
+const stepEvery = 100 * time.Millisecond
+
+func redriveStep(r deadletter.Report) RedriveStep {
+	s := RedriveStep{
+		Seen: r.Looked, Moved: r.Count(deadletter.Moved), Kept: r.Count(deadletter.Kept), Doubly: r.Count(deadletter.Copied),
+		Refused: r.Count(deadletter.Failed), Returned: r.Count(deadletter.Returned),
 	}
-	return out.Attributes[string(types.QueueAttributeNameRedrivePolicy)] != "", nil
+	for _, item := range r.Items {
+		if item.Unknown {
+			s.Unknown++
+		}
+	}
+	return s
 }

@@ -238,3 +238,7 @@ func (h *History) count(name string, count func(*watch)) {
 		}
 	}
 }
+
+func text(s string) types.MessageAttributeValue {
+	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+}

@@ -8,23 +8,18 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
 // Queue is what the console calls. A *[sqs.Client] is one.
-type Queue interface {
-	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
-	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
-	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
-	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
-}
+type Queue = deadletter.Client
 
 var _ Queue = (*sqs.Client)(nil)
 
 const (
 	queueCallTime = 5 * time.Second // deadline of one call
 	depthAge      = 5 * time.Second // how old the depths on the page may get
-	batchSize     = 10              // entries of one SQS call
 )
 
 // Depths are the approximate numbers that SQS gives of the queue and its

@@ -21,6 +21,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
 // inVirtualTime runs f with a running worker and stops that before the bubble ends.
@@ -204,10 +205,10 @@ func TestDeadLettersAreShownByReasonAndStayVisible(t *testing.T) {
 			if first.Reason != "rejected" || first.Count != 12 || first.Messages[0].Error != "card declined" || first.Messages[0].OriginalID != "m-1" {
 				t.Errorf("the first group is %+v", first)
 			}
-			if got := first.Messages[0].Receives; got != fmt.Sprint(look+1) {
-				t.Errorf("look %d counts as receive %s", look, got)
+			if got := first.Messages[0].Receives; got != look+1 {
+				t.Errorf("look %d counts as receive %d", look, got)
 			}
-			if last := found.Groups[2]; last.Reason != "moved by SQS: received too often" {
+			if last := found.Groups[2]; last.Reason != deadletter.MovedBySQS {
 				t.Errorf("the last group is %+v", last)
 			}
 		}
@@ -219,17 +220,81 @@ func TestDeadLettersAreShownByReasonAndStayVisible(t *testing.T) {
 	})
 }
 
-func TestALookIsBounded(t *testing.T) {
+func TestDeadLettersArePagedAndFiltered(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		for i := range 120 {
 			w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected"})
 		}
-		found := decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes())
-		if found.Seen != 100 || !found.More {
-			t.Errorf("%d are seen, more: %v", found.Seen, found.More)
+		w.Send(t, w.DLQURL, "parcel", map[string]string{consumer.AttrReason: "mismatch"})
+		peek := func(in console.Peek) console.DeadLetters {
+			return decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", in).Body.Bytes())
+		}
+		first := peek(console.Peek{Prefix: "order-"})
+		if first.Seen != 121 || first.Found != 120 || first.More || len(first.Groups) != 1 || len(first.Groups[0].Messages) != 100 || first.Next == "" {
+			t.Errorf("the first page is %+v", first)
+		}
+		second := peek(console.Peek{Prefix: "order-", After: first.Next})
+		if len(second.Groups[0].Messages) != 20 || second.Groups[0].Count != 120 || second.Next != "" {
+			t.Errorf("the second page is %+v", second)
+		}
+		if found := peek(console.Peek{Reason: "mismatch"}); found.Found != 1 || found.Groups[0].Messages[0].Name != "parcel" {
+			t.Errorf("by reason: %+v", found)
+		}
+		if rec := c.act("/api/queues/sqsonce/dead/peek", console.Peek{After: "x"}); rec.Code != http.StatusBadRequest {
+			t.Errorf("a cursor of no page answers %d", rec.Code)
 		}
 	})
 }
+
+func TestDeadLettersArePurged(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		fillDead(t, w)
+		if rec := c.act("/api/queues/sqsonce/dead/purge", nil); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), `"purged":16`) {
+			t.Errorf("purge answers %d %s", rec.Code, rec.Body)
+		}
+		if rec := c.act("/api/queues/sqsonce/dead/purge", nil); rec.Code != http.StatusConflict {
+			t.Errorf("a second one answers %d %s", rec.Code, rec.Body)
+		}
+		if found := decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes()); found.Seen != 0 {
+			t.Errorf("%d are left", found.Seen)
+		}
+	})
+}
+
+// A name of unknown outcome stays, and its letter with it, until there is a word on it.
+func TestARedriveKeepsUnknownNames(t *testing.T) {
+	inVirtualTime(t, consoletest.Options{Hold: true, Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
+		if a, _ := dedupe.AttemptFrom(ctx); a.Name == "order-17" && !mended.Load() {
+			return dedupe.Payload{}, &outcomeUnknown{}
+		}
+		return dedupe.Payload{}, nil
+	}}, func(t *testing.T, w *consoletest.Worker, c *client) {
+		mended.Store(false)
+		w.Send(t, w.QueueURL, "order-17", nil)
+		time.Sleep(time.Minute)
+		for _, order := range []console.Redrive{{All: true, Preview: true}, {All: true}} {
+			step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", order))
+			if step.Moved != 0 || step.Kept != 1 || step.Unknown != 1 || !step.Done || step.Items[0].Name != "order-17" || step.Items[0].Why == "" {
+				t.Fatalf("%+v ends with %+v", order, step)
+			}
+		}
+		mended.Store(true)
+		if step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", console.Redrive{All: true, ReopenUnknown: true})); step.Moved != 1 {
+			t.Fatalf("it ends with %+v", step)
+		}
+		time.Sleep(time.Minute)
+		if story := get[console.Story](c, "/api/queues/sqsonce/names?name=order-17"); story.Record.Status != "COMPLETED" {
+			t.Errorf("the record is %+v", story.Record)
+		}
+	})
+}
+
+var mended atomic.Bool
+
+type outcomeUnknown struct{}
+
+func (*outcomeUnknown) Error() string        { return "the connection broke" }
+func (*outcomeUnknown) OutcomeUnknown() bool { return true }
 
 func TestDeadLettersGoBackOneAGroupOrAll(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
@@ -247,7 +312,7 @@ func TestDeadLettersGoBackOneAGroupOrAll(t *testing.T) {
 			{"one", map[string]any{"ids": []string{one.ID}}, 1, 15},
 			{"one that is not there", map[string]any{"ids": []string{one.ID}}, 0, 15},
 			{"a group", map[string]any{"reason": "mismatch"}, 3, 12},
-			{"those that SQS has moved", map[string]any{"reason": "moved by SQS: received too often"}, 1, 11},
+			{"those that SQS has moved", map[string]any{"reason": deadletter.MovedBySQS}, 1, 11},
 			{"all", map[string]any{"all": true}, 11, 0},
 		} {
 			rec := c.act("/api/queues/sqsonce/dead/redrive", tc.order)
@@ -307,7 +372,7 @@ func TestARedriveDoesNotFeedItself(t *testing.T) {
 			before := runs.Load()
 			step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", order))
 			time.Sleep(time.Minute)
-			if step.Moved != 1 || step.Returned != 1 || !step.Done || runs.Load() != before+1 {
+			if step.Moved != 0 || step.Returned != 1 || !step.Done || runs.Load() != before+1 {
 				t.Fatalf("%v has ended with %+v after %d runs", order, step, runs.Load()-before)
 			}
 		}
@@ -332,7 +397,7 @@ func TestALetterThatCannotBeSentStopsNoOther(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		fillDead(t, w)
 		step := last[console.RedriveStep](t, c.act("/api/queues/sqsonce/dead/redrive", map[string]any{"all": true}))
-		if step.Moved != 15 || step.Refused != 1 || !step.Done || !strings.Contains(step.Error, "InvalidMessageContents") {
+		if step.Moved != 15 || step.Refused != 1 || !step.Done || !strings.Contains(step.Items[0].Why, "InvalidMessageContents") {
 			t.Errorf("it has ended with %+v", step)
 		}
 	})

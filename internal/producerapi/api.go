@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -24,6 +23,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/batch"
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -192,8 +192,7 @@ type API struct {
 	huma     huma.API
 	document []byte // in OpenAPI
 
-	mu     sync.Mutex
-	dlqURL string // guarded by mu; empty until it is known
+	dead *deadletter.Queue // nil: Records cannot be written
 }
 
 // New returns the API's handler, or an error that lists everything wrong with
@@ -203,13 +202,16 @@ func New(cfg Config) (*API, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("producerapi: %w", err)
 	}
-	a := &API{cfg: cfg, dlqURL: cfg.DLQURL, pending: newBudget(cfg.MaxPending), rates: newRates(cfg.ClientRate), guesses: admin.NewGuesses(), samples: newSamples(cfg.LogRate)}
+	a := &API{cfg: cfg, pending: newBudget(cfg.MaxPending), rates: newRates(cfg.ClientRate), guesses: admin.NewGuesses(), samples: newSamples(cfg.LogRate)}
 	if store, ok := cfg.Records.(dedupe.Store); ok {
 		var err error
 		a.names, err = dedupe.NewOperator(store, dedupe.Config{
 			Scope: cfg.Scope, Skew: cfg.Skew, Window: cfg.Window, CacheAge: cfg.CacheAge, Logger: cfg.Logger,
 		})
 		if err != nil {
+			return nil, fmt.Errorf("producerapi: %w", err)
+		}
+		if a.dead, err = a.newDeadLetters(); err != nil {
 			return nil, fmt.Errorf("producerapi: %w", err)
 		}
 	}

@@ -1,31 +1,15 @@
 package producerapi
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/internal/redrive"
-	"github.com/sqsonce/sqsonce/names"
-)
-
-const (
-	maxPeek = 1_000
-	// holdFor is how long messages of the dead-letter queue are kept from
-	// others while they are looked at: longer than that may take.
-	holdFor      = 60 * time.Second
-	peekTimeout  = 30 * time.Second
-	readsAtATime = 20
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
 // DeadLetter is a message of the dead-letter queue, with what is recorded of
@@ -34,7 +18,8 @@ type DeadLetter struct {
 	MessageID    string    `json:"message_id"`
 	OriginalID   string    `json:"original_id" doc:"The message it is a copy of; its own id where SQS has moved it."`
 	Name         string    `json:"name,omitempty"`
-	Reason       string    `json:"reason,omitempty" doc:"Absent: SQS moved it, after too many receives."`
+	Unnamed      string    `json:"unnamed,omitempty" doc:"Why it has no name."`
+	Reason       string    `json:"reason" doc:"\"moved by SQS\": after too many receives."`
 	Error        string    `json:"error,omitempty"`
 	Attempts     int       `json:"attempts,omitempty" minimum:"0"`
 	SentAt       time.Time `json:"sent_at,omitzero"`
@@ -44,199 +29,100 @@ type DeadLetter struct {
 	Record       *Record   `json:"record,omitempty" doc:"Absent: none that counts."`
 }
 
+// DeadGroup is the letters of one reason.
+type DeadGroup struct {
+	Reason string    `json:"reason"`
+	Count  int       `json:"count" minimum:"1"`
+	First  time.Time `json:"first" doc:"When the first was sent."`
+	Last   time.Time `json:"last"`
+}
+
 // DeadLetters is what GET /dlq answers with.
 type DeadLetters struct {
-	Visible   int          `json:"visible" minimum:"0" doc:"Messages in the queue, approximately."`
-	Originals int          `json:"originals" minimum:"0" doc:"Different original ids among those listed: copies are at least once."`
-	Complete  bool         `json:"complete" doc:"No more than those listed were found."`
-	Messages  []DeadLetter `json:"messages" nullable:"false"`
+	Looked    int          `json:"looked" minimum:"0" doc:"Messages that were looked at."`
+	Found     int          `json:"found" minimum:"0" doc:"Those among them that were asked for, on all pages."`
+	Originals int          `json:"originals" minimum:"0" doc:"Different original ids among those found: copies are at least once."`
+	Complete  bool         `json:"complete" doc:"All that were visible were looked at."`
+	Groups    []DeadGroup  `json:"groups" nullable:"false" doc:"Those found by reason, the most first."`
+	Messages  []DeadLetter `json:"messages" nullable:"false" doc:"This page, the newest first."`
+	Next      string       `json:"next,omitempty" doc:"For after: the next page."`
 }
 
 // peekInput is a request of GET /dlq.
 type peekInput struct {
-	Limit  int  `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many messages to look at, at most."`
-	Bodies bool `query:"body" doc:"Show the messages' bodies."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Messages on a page, at most."`
+	Name   string `query:"name" doc:"Only messages of this name."`
+	Prefix string `query:"prefix" doc:"Only messages of names that begin so."`
+	Reason string `query:"reason" doc:"Only messages with this reason."`
+	Which  string `query:"which" doc:"Only messages of this name, with this message id or one that begins with these 8 characters, or copies of this message."`
+	After  string `query:"after" doc:"The next of the page before, of the same question."`
+	Bodies bool   `query:"body" doc:"Show the messages' bodies."`
 }
 
 // getDeadLetters answers GET /dlq.
 func (a *API) getDeadLetters(c *exchange, in *peekInput) (*response[DeadLetters], error) {
-	dlq, err := a.deadLetterQueue(c.Context())
+	dead, err := a.deadLetterQueue()
 	if err != nil {
 		return nil, err
 	}
-	out, held, err := a.peek(c.Context(), dlq, in.Limit)
-	a.letGo(c.Context(), dlq, held)
-	if err != nil {
-		return nil, err
+	query := deadletter.Query{Name: a.normal(in.Name), Prefix: in.Prefix, Reason: in.Reason, Which: in.Which}
+	if in.Bodies {
+		query.Bodies = maxBody
 	}
-	if !in.Bodies {
-		for i := range out.Messages {
-			out.Messages[i].Body = ""
-		}
+	page, err := dead.List(c.Context(), query, in.Limit, in.After)
+	if err != nil {
+		return nil, deadProblem("the dead-letter queue could not be read", err)
+	}
+	out := DeadLetters{
+		Looked: page.Looked, Found: page.Found, Originals: page.Originals, Complete: page.Complete, Next: page.Next,
+		Groups: make([]DeadGroup, len(page.Groups)), Messages: make([]DeadLetter, len(page.Letters)),
+	}
+	for i, g := range page.Groups {
+		out.Groups[i] = DeadGroup{g.Reason, g.Count, g.First, g.Last}
+	}
+	for i, l := range page.Letters {
+		out.Messages[i] = deadLetter(l, page.Records[i])
 	}
 	return answer(http.StatusOK, out), nil
 }
 
-// deadLetterQueue is the URL of the dead-letter queue, found out once.
-func (a *API) deadLetterQueue(ctx context.Context) (string, error) {
-	a.mu.Lock()
-	known := a.dlqURL
-	a.mu.Unlock()
-	if known != "" {
-		return known, nil
+// normal is the name under which a message with the given one is known. Empty stays
+// empty.
+func (a *API) normal(name string) string {
+	if name == "" {
+		return ""
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	policy, err := redrive.Read(ctx, a.cfg.SQS, a.cfg.QueueURL)
-	if err != nil {
-		return "", unavailable("SQS did not answer", err)
-	}
-	if policy.TargetARN == "" {
-		return "", newProblem(http.StatusNotFound, "", "no dead-letter queue is known: the queue has no redrive policy, and no --dlq-url was given")
-	}
-	found, err := policy.TargetURL(ctx, a.cfg.SQS)
-	if err != nil {
-		return "", unavailable("SQS did not say where the dead-letter queue is", err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.dlqURL = found
-	return found, nil
+	return normal(a.cfg.Keys, name)
 }
 
-// attribute reads one attribute of a queue; empty when it is not set.
-func (a *API) attribute(ctx context.Context, queueURL string, name types.QueueAttributeName) (string, error) {
-	out, err := a.cfg.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: &queueURL, AttributeNames: []types.QueueAttributeName{name},
-	})
-	if err != nil {
-		return "", unavailable("SQS did not answer", fmt.Errorf("read %s of %s: %w", name, queueURL, err))
-	}
-	return out.Attributes[string(name)], nil
-}
-
-// peek receives up to limit messages of the dead-letter queue and joins them
-// with their records. What it returns as held stays invisible until it is let
-// go, also when there is an error.
-func (a *API) peek(ctx context.Context, dlq string, limit int) (out DeadLetters, held []types.Message, err error) {
-	ctx, cancel := context.WithTimeout(ctx, peekTimeout)
-	defer cancel()
-	depth, err := a.depth(ctx, dlq)
-	if err != nil {
-		return out, nil, err
-	}
-	out.Visible = depth.Visible
-	for len(held) < limit {
-		got, err := a.receive(ctx, dlq, limit-len(held), len(held) < depth.Visible)
-		if err != nil {
-			return out, held, err
-		}
-		if len(got) == 0 {
-			out.Complete = true
-			break
-		}
-		held = append(held, got...)
-	}
-	out.Messages = make([]DeadLetter, len(held))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(readsAtATime)
-	for i, m := range held {
-		group.Go(func() (err error) {
-			out.Messages[i], err = a.deadLetter(ctx, m)
-			return err
-		})
-	}
-	err = group.Wait()
-	originals := make(map[string]bool, len(held))
-	for _, m := range out.Messages {
-		originals[m.OriginalID] = true
-	}
-	out.Originals = len(originals)
-	return out, held, err
-}
-
-// receive takes up to ten messages; where some are expected it waits a moment
-// for them, since SQS may have to ask around.
-func (a *API) receive(ctx context.Context, queueURL string, limit int, expected bool) ([]types.Message, error) {
-	in := &sqs.ReceiveMessageInput{
-		QueueUrl: &queueURL, MaxNumberOfMessages: int32(min(limit, maxEntries)),
-		VisibilityTimeout:           int32(holdFor / time.Second),
-		MessageAttributeNames:       []string{"All"},
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
-	}
-	if expected {
-		in.WaitTimeSeconds = 1
-	}
-	got, err := a.cfg.SQS.ReceiveMessage(ctx, in)
-	if err != nil {
-		return nil, unavailable("the dead-letter queue could not be read", err)
-	}
-	return got.Messages, nil
-}
-
-// letGo makes messages visible again. What fails comes back by itself.
-func (a *API) letGo(ctx context.Context, queueURL string, held []types.Message) {
-	ctx = context.WithoutCancel(ctx)
-	for len(held) > 0 {
-		n := min(len(held), maxEntries)
-		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, n)
-		for i, m := range held[:n] {
-			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}
-		}
-		held = held[n:]
-		call, cancel := context.WithTimeout(ctx, callDeadline)
-		_, err := a.cfg.SQS.ChangeMessageVisibilityBatch(call, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &queueURL, Entries: entries})
-		cancel()
-		if err != nil {
-			a.cfg.Logger.Warn("messages of the dead-letter queue stay invisible for a while", "queue", queueURL, "for", holdFor, "error", err)
-		}
-	}
-}
-
-// nameAttributes are a message's attributes as package names takes them.
-func nameAttributes(m types.Message) map[string]names.Attribute {
-	all := make(map[string]names.Attribute, len(m.MessageAttributes))
-	for name, v := range m.MessageAttributes {
-		all[name] = names.Attribute{Type: aws.ToString(v.DataType), Value: cmp.Or(aws.ToString(v.StringValue), string(v.BinaryValue))}
-	}
-	return all
-}
-
-// deadLetter joins a message with its record.
-func (a *API) deadLetter(ctx context.Context, m types.Message) (DeadLetter, error) {
-	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
+func deadLetter(l deadletter.Letter, r protocol.Record) DeadLetter {
 	d := DeadLetter{
-		MessageID: aws.ToString(m.MessageId), OriginalID: text(consumer.AttrOriginalID),
-		Reason: text(consumer.AttrReason), Error: text(consumer.AttrError), Body: aws.ToString(m.Body),
-		Group: m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
+		MessageID: l.ID, OriginalID: l.OriginalID, Name: l.Name, Unnamed: l.Unnamed, Reason: l.Reason, Error: l.Error,
+		Attempts: l.Attempts, SentAt: l.Sent, ReceiveCount: l.Receives, Group: l.Group, Body: l.Body,
 	}
-	if d.OriginalID == "" {
-		d.OriginalID = d.MessageID
-	}
-	d.Attempts, _ = strconv.Atoi(text(consumer.AttrAttempts)) // 0: not said
-	d.ReceiveCount, _ = strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
-	if ms, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
-		d.SentAt = time.UnixMilli(ms).UTC()
-	}
-	named, err := a.cfg.Keys.Extract(names.Message{
-		ID: d.OriginalID, Body: d.Body, Attributes: nameAttributes(m),
-		DedupID: m.Attributes[string(types.MessageSystemAttributeNameMessageDeduplicationId)],
-	})
-	if bad, ok := errors.AsType[*names.FieldError](err); ok || err != nil {
-		if d.Error == "" && bad != nil {
-			d.Error = bad.Error()
-		}
-		return d, nil // a message without a name has no record
-	}
-	d.Name = named.Name
-	r, err := a.record(ctx, named.Name)
-	if err != nil {
-		return d, err
-	}
-	if r.Name != "" {
+	if r.Status != "" && r.Readable() {
 		d.Record = new(view(r))
 	}
-	return d, nil
+	return d
+}
+
+// deadLetterQueue is what operators look into, where the store can be written.
+func (a *API) deadLetterQueue() (*deadletter.Queue, error) {
+	if a.dead == nil {
+		return nil, unavailable("records cannot be written here", nil)
+	}
+	return a.dead, nil
+}
+
+// deadProblem is why the dead-letter queue was not to be had.
+func deadProblem(detail string, err error) error {
+	if errors.Is(err, deadletter.ErrNoQueue) {
+		return newProblem(http.StatusNotFound, "", err.Error())
+	}
+	if bad, ok := errors.AsType[*deadletter.CursorError](err); ok {
+		return badRequest("after", bad.Error())
+	}
+	return unavailable(detail, err)
 }
 
 // purged is the answer to DELETE /dlq.
@@ -246,23 +132,26 @@ type purged struct {
 
 // purgeDeadLetters answers DELETE /dlq.
 func (a *API) purgeDeadLetters(c *exchange, _ *struct{}) (*response[purged], error) {
-	dlq, err := a.deadLetterQueue(c.Context())
+	dead, err := a.deadLetterQueue()
 	if err != nil {
 		return nil, err
 	}
-	depth, err := a.depth(c.Context(), dlq)
-	if err != nil {
-		return nil, err
-	}
-	_, err = a.cfg.SQS.PurgeQueue(c.Context(), &sqs.PurgeQueueInput{QueueUrl: &dlq})
+	n, err := dead.Purge(c.Context())
 	if _, busy := errors.AsType[*types.PurgeQueueInProgress](err); busy {
 		p := newProblem(http.StatusConflict, "", "the queue was purged less than a minute ago")
 		p.retryAfter = time.Minute
 		return nil, p
 	}
 	if err != nil {
-		return nil, unavailable("the dead-letter queue could not be purged", err)
+		return nil, deadProblem("the dead-letter queue could not be purged", err)
 	}
-	c.outcome = fmt.Sprintf("purged %d", depth.Visible)
-	return answer(http.StatusAccepted, purged{depth.Visible + depth.InFlight + depth.Delayed}), nil
+	c.outcome = fmt.Sprintf("purged %d", n)
+	return answer(http.StatusAccepted, purged{n}), nil
+}
+
+// newDeadLetters makes what operators look into.
+func (a *API) newDeadLetters() (*deadletter.Queue, error) {
+	return deadletter.New(deadletter.Config{
+		SQS: a.cfg.SQS, QueueURL: a.cfg.QueueURL, URL: a.cfg.DLQURL, Keys: a.cfg.Keys, Records: a.names, Skew: a.cfg.Skew, Logger: a.cfg.Logger,
+	})
 }

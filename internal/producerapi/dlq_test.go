@@ -2,191 +2,98 @@ package producerapi
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
-	"sync/atomic"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-func TestDeadLettersAreShownWithTheirRecords(t *testing.T) {
+func TestDeadLetters(t *testing.T) {
+	t.Run("with their records", testDeadLettersRecords)
+	t.Run("page by page", testDeadLettersPages)
+	t.Run("purge", testDeadLettersPurge)
+	t.Run("no queue", testDeadLettersNoQueue)
+	t.Run("outage", testDeadLettersOutage)
+}
+
+// inVirtualTime runs f on a bench for operators.
+func inVirtualTime(t *testing.T, f func(t *testing.T, b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { f(t, operatorBench(t, "orders")) })
+}
+
+func (b *bench) look(query string) DeadLetters {
+	b.t.Helper()
+	return decode[DeadLetters](b.do(http.MethodGet, "/dlq?"+query, "", bearer...).want(http.StatusOK))
+}
+
+func testDeadLettersRecords(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, b *bench) {
+		b.record("bad", b.claim("bad", body("bad")), fail(protocol.FailPermanent, "no such customer"))
+		b.record("moved", b.claim("moved", body("moved")))
+		b.deadLetter("bad", "m-1", "rejected")
+		b.deadLetter("bad", "m-1", "rejected") // copies are at least once
+		b.deadLetter("moved", "", "")
+		for range 2 { // looking leaves everything as it is
+			got := b.look("")
+			if got.Looked != 3 || got.Found != 3 || len(got.Messages) != 3 || got.Originals != 2 || !got.Complete || got.Next != "" || len(got.Groups) != 2 {
+				t.Fatalf("answer is %+v", got)
+			}
+			slices.SortFunc(got.Messages, func(x, y DeadLetter) int { return len(x.Name) - len(y.Name) })
+			bad, moved := got.Messages[0], got.Messages[2]
+			if bad.Name != "bad" || bad.Reason != "rejected" || bad.Attempts != 5 || bad.OriginalID != "m-1" || bad.Error == "" ||
+				bad.Record == nil || bad.Record.Status != protocol.Rejected || bad.Body != "" || bad.SentAt.IsZero() {
+				t.Errorf("message is %+v", bad)
+			}
+			if moved.Reason != deadletter.MovedBySQS || moved.OriginalID != moved.MessageID || moved.Record == nil || moved.Record.Status != protocol.InProgress {
+				t.Errorf("message is %+v", moved)
+			}
+		}
+		if got := b.look("which=m-1&body=true"); len(got.Messages) != 2 || got.Messages[0].Body != body("bad") || got.Looked != 3 {
+			t.Errorf("answer is %+v", got)
+		}
+	})
+}
+
+func testDeadLettersPages(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, b *bench) {
+		for i := range 25 {
+			b.deadLetter("n-"+strconv.Itoa(i), "m-"+strconv.Itoa(i), []string{"rejected", "mismatch"}[i%2])
+		}
+		seen := make(map[string]bool)
+		pages, next := 0, ""
+		for first := true; first || next != ""; first = false {
+			got := b.look("limit=5&reason=mismatch&prefix=n-&after=" + url.QueryEscape(next))
+			for _, m := range got.Messages {
+				seen[m.Name] = true
+			}
+			if pages, next = pages+1, got.Next; got.Found != 12 || got.Looked != 25 || pages > 3 {
+				t.Fatalf("page %d is %+v", pages, got)
+			}
+		}
+		if len(seen) != 12 {
+			t.Errorf("%d names are listed", len(seen))
+		}
+	})
 	b := operatorBench(t, "orders")
-	b.record("bad", b.claim("bad", body("bad")), fail(protocol.FailPermanent, "no such customer"))
-	b.record("moved", b.claim("moved", body("moved")))
-	b.deadLetter("bad", "m-1", "rejected")
-	b.deadLetter("bad", "m-1", "rejected") // copies are at least once
-	b.deadLetter("moved", "", "")
-	for range 2 { // looking leaves everything as it is
-		got := decode[DeadLetters](b.do(http.MethodGet, "/dlq", "", bearer...).want(http.StatusOK))
-		if got.Visible != 3 || len(got.Messages) != 3 || got.Originals != 2 || !got.Complete {
-			t.Fatalf("answer is %+v", got)
-		}
-		slices.SortFunc(got.Messages, func(x, y DeadLetter) int { return len(x.Name) - len(y.Name) })
-		bad, moved := got.Messages[0], got.Messages[2]
-		if bad.Name != "bad" || bad.Reason != "rejected" || bad.Attempts != 5 || bad.OriginalID != "m-1" || bad.Error == "" ||
-			bad.Record == nil || bad.Record.Status != protocol.Rejected || bad.Body != "" || bad.SentAt.IsZero() {
-			t.Errorf("message is %+v", bad)
-		}
-		if moved.Reason != "" || moved.OriginalID != moved.MessageID || moved.Record == nil || moved.Record.Status != protocol.InProgress {
-			t.Errorf("message is %+v", moved)
-		}
-	}
-	got := decode[DeadLetters](b.do(http.MethodGet, "/dlq?limit=2&body=true", "", bearer...).want(http.StatusOK))
-	if len(got.Messages) != 2 || got.Complete || got.Messages[0].Body == "" {
-		t.Errorf("answer is %+v", got)
-	}
 	for _, limit := range []string{"0", "1001", "x"} {
 		b.do(http.MethodGet, "/dlq?limit="+limit, "", bearer...).wantField(http.StatusBadRequest, "limit")
 	}
 	b.do(http.MethodGet, "/dlq?limit=%", "", bearer...).wantField(http.StatusBadRequest, "query")
 	b.do(http.MethodGet, "/dlq?body=maybe", "", bearer...).wantField(http.StatusBadRequest, "body")
+	b.do(http.MethodGet, "/dlq?after=page+2", "", bearer...).wantField(http.StatusBadRequest, "after")
 }
 
-func TestRedriveByATaskMovesEverything(t *testing.T) {
-	b := operatorBench(t, "orders")
-	b.do(http.MethodGet, "/dlq/redrive", "", bearer...).want(http.StatusNotFound)
-	for i := range 30 {
-		b.deadLetter("n-"+strconv.Itoa(i), "m", "rejected")
-	}
-	got := decode[Redrive](b.do(http.MethodPost, "/dlq/redrive", `{}`, bearer...).want(http.StatusAccepted))
-	if got.Mode != ModeTask || got.Status != RedriveRunning || got.ToMove != 30 {
-		t.Errorf("answer is %+v", got)
-	}
-	got = decode[Redrive](b.do(http.MethodGet, "/dlq/redrive", "", bearer...).want(http.StatusOK))
-	if got.Status != RedriveCompleted || got.Moved != 30 {
-		t.Errorf("answer is %+v", got)
-	}
-	moved := b.received(b.url)
-	if len(moved) != 30 || len(b.received(b.dlqURL)) != 0 {
-		t.Errorf("%d messages were moved", len(moved))
-	}
-	for _, m := range moved {
-		if v := m.MessageAttributes[consumer.AttrReason]; v.StringValue == nil {
-			t.Error("the order is gone from the message")
-		}
-	}
-}
-
-func TestRedriveOneByOneMovesWhatIsMeant(t *testing.T) {
-	for _, queue := range []string{"orders", "orders.fifo"} {
-		for order, want := range map[string]int{
-			`{"name":"n-3"}`:                        1,
-			`{"reason":"mismatch"}`:                 10,
-			`{"one_by_one":true}`:                   25,
-			`{"name":"n-3","reason":"mismatch"}`:    0,
-			`{"name":"n-4","reason":"mismatch"}`:    1,
-			`{"reason":"nobody knows this reason"}`: 0,
-		} {
-			b := operatorBench(t, queue)
-			for i := range 25 {
-				reason := "rejected"
-				if i%2 == 0 && i < 20 {
-					reason = "mismatch"
-				}
-				b.deadLetter("n-"+strconv.Itoa(i), "m", reason)
-			}
-			got := decode[Redrive](b.do(http.MethodPost, "/dlq/redrive", order, bearer...).want(http.StatusOK))
-			if got != (Redrive{Mode: ModeOneByOne, Status: RedriveCompleted, Moved: int64(want)}) {
-				t.Errorf("%s: answer is %+v", order, got)
-			}
-			moved, left := b.received(b.url), b.received(b.dlqURL)
-			if len(moved) != want || len(left) != 25-want {
-				t.Errorf("%s on %s: %d moved, %d left", order, queue, len(moved), len(left))
-			}
-			for _, m := range moved {
-				if v := m.MessageAttributes[consumer.AttrReason]; v.StringValue == nil || len(m.MessageAttributes) != 5 {
-					t.Errorf("attributes are %v", m.MessageAttributes)
-				}
-			}
-		}
-	}
-}
-
-func TestRedriveNeedsAWordForUnknownNames(t *testing.T) {
-	for _, order := range []string{`"rate":0`, `"one_by_one":true`} {
-		b := operatorBench(t, "orders")
-		b.record("u", b.claim("u", body("u")), fail(protocol.FailUnknown, "timed out"))
-		b.deadLetter("u", "m-1", "unknown outcome")
-		b.deadLetter("u", "m-2", "unknown outcome")
-		b.deadLetter("a", "m-3", "rejected")
-		r := b.do(http.MethodPost, "/dlq/redrive", `{`+order+`}`, bearer...)
-		r.wantField(http.StatusConflict, "reopen_unknown")
-		if got := decode[problem](r).Names; !slices.Equal(got, []string{"u"}) {
-			t.Errorf("names are %q", got)
-		}
-		if n := len(b.received(b.url)); n != 0 || b.record("u").Status != protocol.Unknown {
-			t.Errorf("%d messages were moved, record is %+v", n, b.record("u"))
-		}
-		// Only the others: no word is needed.
-		b.do(http.MethodPost, "/dlq/redrive", `{"name":"a"}`, bearer...).want(http.StatusOK)
-		b.do(http.MethodPost, "/dlq/redrive", `{"reopen_unknown":true,`+order+`}`, bearer...)
-		if n := len(b.received(b.url)); n != 3 || b.record("u").Status != protocol.Retrying {
-			t.Errorf("%d messages were moved, record is %+v", n, b.record("u"))
-		}
-	}
-}
-
-func TestRedriveWithoutTasksGoesMessageByMessage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := operatorBench(t, "orders")
-		b.deadLetter("a", "m-1", "rejected")
-		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
-			switch c.Operation {
-			case "StartMessageMoveTask", "ListMessageMoveTasks":
-				return sqstest.Fault{Error: &sqstest.Error{Code: "InvalidAction", SenderFault: true}}
-			}
-			return sqstest.Fault{}
-		})
-		got := decode[Redrive](b.do(http.MethodPost, "/dlq/redrive", `{}`, bearer...).want(http.StatusOK))
-		if got.Mode != ModeOneByOne || got.Moved != 1 {
-			t.Errorf("answer is %+v", got)
-		}
-		b.do(http.MethodGet, "/dlq/redrive", "", bearer...).want(http.StatusNotFound)
-	})
-}
-
-func TestRedriveThatCannotBeStartedSaysWhy(t *testing.T) {
-	b := operatorBench(t, "orders")
-	for i := range 10 {
-		b.deadLetter("n-"+strconv.Itoa(i), "m", "rejected")
-	}
-	b.do(http.MethodPost, "/dlq/redrive", `{"rate":1}`, bearer...).want(http.StatusAccepted)
-	b.do(http.MethodPost, "/dlq/redrive", `{"rate":1}`, bearer...).want(http.StatusConflict) // one at a time
-	b.do(http.MethodPost, "/dlq/redrive", `{"rate":501}`, bearer...).wantField(http.StatusBadRequest, "rate")
-	b.do(http.MethodPost, "/dlq/redrive", `{"all":true}`, bearer...).wantField(http.StatusBadRequest, "body")
-	if got := decode[Redrive](b.do(http.MethodGet, "/dlq/redrive", "", bearer...).want(http.StatusOK)); got.Status != RedriveRunning {
-		t.Errorf("answer is %+v", got)
-	}
-}
-
-func TestMessageThatCannotBeSentStaysWhereItIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := operatorBench(t, "orders")
-		for i := range 5 {
-			b.deadLetter("n-"+strconv.Itoa(i), "m", "rejected")
-		}
-		var sent atomic.Int64
-		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
-			if c.Operation == "SendMessage" && sent.Add(1) > 2 {
-				return sqstest.Fault{Error: &sqstest.Error{Code: "ServiceUnavailable"}}
-			}
-			return sqstest.Fault{}
-		})
-		b.do(http.MethodPost, "/dlq/redrive", `{"one_by_one":true}`, bearer...).want(http.StatusServiceUnavailable)
-		b.server.Control(nil)
-		if moved, left := len(b.received(b.url)), len(b.received(b.dlqURL)); moved != 2 || left != 3 {
-			t.Errorf("%d moved, %d left", moved, left)
-		}
-	})
-}
-
-func TestPurgeEmptiesTheDeadLetterQueue(t *testing.T) {
+func testDeadLettersPurge(t *testing.T) {
 	b := operatorBench(t, "orders")
 	b.deadLetter("a", "m-1", "rejected")
 	got := decode[struct{ Purged int }](b.do(http.MethodDelete, "/dlq", "", bearer...).want(http.StatusAccepted))
@@ -199,21 +106,107 @@ func TestPurgeEmptiesTheDeadLetterQueue(t *testing.T) {
 	}
 }
 
-func TestQueueWithoutADeadLetterQueueSaysSo(t *testing.T) {
+func testDeadLettersNoQueue(t *testing.T) {
 	b := operatorBench(t, "orders")
-	b.api.cfg.QueueURL = b.dlqURL // which has none itself
+	b.withoutDeadLetters()
 	b.do(http.MethodGet, "/dlq", "", bearer...).want(http.StatusNotFound)
+	b.do(http.MethodDelete, "/dlq", "", bearer...).want(http.StatusNotFound)
 	b.do(http.MethodPost, "/dlq/redrive", "{}", bearer...).want(http.StatusNotFound)
+	b.api.dead = nil // the store cannot be written
+	b.do(http.MethodGet, "/dlq", "", bearer...).want(http.StatusServiceUnavailable)
 }
 
-func TestDeadLetterQueueThatDoesNotAnswerIsAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := operatorBench(t, "orders")
+func testDeadLettersOutage(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, b *bench) {
 		b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
 			return sqstest.Fault{Delay: time.Millisecond, Error: &sqstest.Error{Code: "ServiceUnavailable"}}
 		})
-		for _, method := range []string{http.MethodGet, http.MethodDelete} {
-			b.do(method, "/dlq", "", bearer...).want(http.StatusServiceUnavailable)
+		b.do(http.MethodGet, "/dlq", "", bearer...).want(http.StatusServiceUnavailable)
+		b.do(http.MethodDelete, "/dlq", "", bearer...).want(http.StatusServiceUnavailable)
+		b.do(http.MethodPost, "/dlq/redrive", "{}", bearer...).want(http.StatusServiceUnavailable)
+	})
+}
+
+func (b *bench) redrive(order map[string]any) Redrive {
+	b.t.Helper()
+	text, err := json.Marshal(order)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return decode[Redrive](b.do(http.MethodPost, "/dlq/redrive", string(text), bearer...).want(http.StatusOK))
+}
+
+func TestRedrive(t *testing.T) {
+	t.Run("report of each message", testRedriveReport)
+	t.Run("more than one request", testRedriveMore)
+	t.Run("bad order", testRedriveBadOrder)
+	t.Run("sending fails", testRedriveSendingFails)
+}
+
+func testRedriveReport(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, b *bench) {
+		b.record("u", b.claim("u", body("u")), fail(protocol.FailUnknown, "timed out"))
+		b.deadLetter("u", "m-1", "unknown outcome")
+		b.deadLetter("a", "m-2", "rejected")
+		preview := b.redrive(map[string]any{"preview": true})
+		if preview.Moved != 1 || preview.Kept != 1 || !preview.Preview || preview.More || len(b.received(b.url)) != 0 {
+			t.Errorf("preview is %+v", preview)
+		}
+		got := b.redrive(map[string]any{})
+		if got.Moved != 1 || got.Kept != 1 || got.Looked != 2 || len(got.Items) != 2 || got.Began.IsZero() || b.record("u").Status != protocol.Unknown {
+			t.Errorf("report is %+v", got)
+		}
+		kept := got.Items[slices.IndexFunc(got.Items, func(i RedriveItem) bool { return i.Name == "u" })]
+		if kept.Outcome != deadletter.Kept || !strings.Contains(kept.Why, "nobody knows") {
+			t.Errorf("item is %+v", kept)
+		}
+		got = b.redrive(map[string]any{"name": "u", "reopen_unknown": true})
+		if got.Moved != 1 || got.Reopened != 1 || b.record("u").Status != protocol.Retrying || len(b.received(b.url)) != 2 {
+			t.Errorf("report is %+v", got)
+		}
+	})
+}
+
+func testRedriveMore(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, b *bench) {
+		for i := range 100 {
+			b.deadLetter("n-"+strconv.Itoa(i), "m", "rejected")
+		}
+		order := map[string]any{"rate": 1, "reason": "rejected"}
+		moved, requests := 0, 0
+		for more := true; more && requests < 10; requests++ {
+			got := b.redrive(order)
+			moved, more, order["began"] = moved+got.Moved, got.More, got.Began
+		}
+		if moved != 100 || requests < 2 || requests == 10 {
+			t.Errorf("%d are moved by %d requests", moved, requests)
+		}
+	})
+}
+
+func testRedriveBadOrder(t *testing.T) {
+	b := operatorBench(t, "orders")
+	b.do(http.MethodPost, "/dlq/redrive", `{"rate":10001}`, bearer...).wantField(http.StatusBadRequest, "rate")
+	b.do(http.MethodPost, "/dlq/redrive", `{"all":true}`, bearer...).wantField(http.StatusBadRequest, "body")
+}
+
+func testRedriveSendingFails(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T, b *bench) {
+		for i := range 30 {
+			b.deadLetter("n-"+strconv.Itoa(i), "m", "rejected")
+		}
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
+			if c.Operation == "SendMessage" {
+				return sqstest.Fault{Error: &sqstest.Error{Code: "AccessDenied", SenderFault: true}}
+			}
+			return sqstest.Fault{}
+		})
+		if got := b.redrive(map[string]any{}); got.Moved != 0 || got.Failed != 10 || !got.More || !strings.Contains(got.Error, "AccessDenied") {
+			t.Errorf("report is %+v", got)
+		}
+		b.server.Control(nil)
+		if got := b.look(""); got.Found != 30 {
+			t.Errorf("%d are left", got.Found)
 		}
 	})
 }

@@ -211,6 +211,16 @@ func (b *bench) deadLetter(name, original, reason string) {
 	}
 }
 
+// withoutDeadLetters lets the API work on a queue without a redrive policy.
+func (b *bench) withoutDeadLetters() {
+	b.t.Helper()
+	b.api.cfg.QueueURL = b.dlqURL
+	var err error
+	if b.api.dead, err = b.api.newDeadLetters(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 var terms = protocol.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: 720 * time.Hour, MaxAttempts: 5}
 
 // record writes the record that the events lead to, and returns it.

@@ -134,7 +134,8 @@ func (a *API) forgetting() {
 func (a *API) deadLetters() {
 	register(a, huma.Operation{
 		OperationID: "getDeadLetters", Method: http.MethodGet, Path: "/dlq", Tags: []string{tagOperators}, Security: forOperators,
-		Summary: "Look into the dead-letter queue", Description: "Messages are received and let go again: their receive counts rise.",
+		Summary:     "Look into the dead-letter queue",
+		Description: "All messages are received and let go again: their receive counts rise. The further pages are of the same look, for ten minutes.",
 		Middlewares: huma.Middlewares{wantsQuery},
 		Responses:   documented{}.success(a, 200, "Messages, each with the record of its name.", DeadLetters{}).problems(a, 400, 404),
 	}, a.getDeadLetters)
@@ -144,21 +145,16 @@ func (a *API) deadLetters() {
 		Responses: documented{}.success(a, 202, "SQS deletes them within a minute.", purged{}).problems(a, 404, 409),
 	}, a.purgeDeadLetters)
 	register(a, huma.Operation{
-		OperationID: "getRedrive", Method: http.MethodGet, Path: "/dlq/redrive", Tags: []string{tagOperators}, Security: forOperators,
-		Summary:   "How far the last redrive by a task has come",
-		Responses: documented{}.success(a, 200, "The task.", Redrive{}).problems(a, 404),
-	}, a.getRedrive)
-	register(a, huma.Operation{
 		OperationID: "postRedrive", Method: http.MethodPost, Path: "/dlq/redrive", Tags: []string{tagOperators}, Security: forOperators,
 		Summary: "Let workers try again what is in the dead-letter queue",
-		Description: "Without a filter SQS moves everything by a task. With one, or where the server has no tasks, up to 1,000 messages are " +
-			"moved one by one; more says whether to ask again. Names recorded as UNKNOWN are refused with 409 unless reopen_unknown is true.",
+		Description: "Messages are sent to the queue and then deleted here. Those that a worker would return at once are kept, with the reason: " +
+			"those of names recorded as UNKNOWN unless reopen_unknown is true, and those whose name was used with another payload. " +
+			"Names that the worker would refuse are re-opened. After 45 s no further messages are looked at: more says to ask again.",
 		Metadata:    map[string]any{bodyLimitKey: int64(maxOrder)},
 		Middlewares: huma.Middlewares{wantsMedia(false)}, MaxBodyBytes: -1, BodyReadTimeout: bodyTimeout,
 		Responses: documented{}.
-			success(a, 200, "Moved one by one.", Redrive{}).
-			success(a, 202, "A task has been started.", Redrive{}).
-			problems(a, 400, 404, 408, 409, 413, 415),
+			success(a, 200, "What became of each message.", Redrive{}).
+			problems(a, 400, 404, 408, 413, 415),
 	}, a.postRedrive)
 }
 

@@ -35,6 +35,8 @@ type Options struct {
 	Concurrency int
 	// Edit changes the console's settings before it is made.
 	Edit func(*Showing)
+	// Hold parks attempts of unknown outcome.
+	Hold bool
 	// Unwatched leaves the history out of the worker, for comparisons.
 	Unwatched bool
 }
@@ -66,7 +68,7 @@ func New(t testing.TB, o Options) *Worker {
 	cfg := server.AWSConfig()
 	w.producer = sqs.NewFromConfig(cfg)
 	store := memstore.New()
-	guarding := dedupe.Config{Scope: "sqsonce", Logger: slog.New(slog.DiscardHandler)}
+	guarding := dedupe.Config{Scope: "sqsonce", Hold: o.Hold, Logger: slog.New(slog.DiscardHandler)}
 	w.History = console.NewHistory(dedupe.Config{}.WithDefaults().Lease)
 	if !o.Unwatched {
 		guarding.Hooks = w.History.DedupeHooks(dedupe.Hooks{})
@@ -109,7 +111,7 @@ func New(t testing.TB, o Options) *Worker {
 		&console.Config{AdminToken: o.Token, Version: "v1.4.0", Logger: slog.New(slog.DiscardHandler)},
 		&console.QueueConfig{
 			Name: "sqsonce", History: w.History, Pool: console.WatchPool(w.Pool), Records: w.Operator,
-			Queue: w.Queue, QueueURL: w.QueueURL, DLQURL: w.DLQURL, Local: true, Table: "in memory",
+			Queue: w.Queue, QueueURL: w.QueueURL, DLQURL: w.DLQURL, Keys: extractor, MayPurge: true, Local: true, Table: "in memory",
 			Settings: []console.Setting{
 				{Name: "queue-url", Value: w.QueueURL}, {Name: "concurrency", Value: "50"}, {Name: "admin-token", Value: o.Token},
 			},

@@ -8,6 +8,7 @@ import { nameLink } from './tables.js';
 let depth = null;
 let found = null;
 let busy = false;
+let prefix = '';
 
 export function setDepth(n) {
   depth = n;
@@ -25,31 +26,35 @@ export function showDead() {
   const place = byId('dead');
   const list = el('div', { id: 'dead-list' });
   redraw(place, [
-    el('p', { class: 'lead' }, 'What the worker gave up, with the reason. SQS has no way to look without receiving: each look counts as one receive of every message it shows. ',
-      'Nothing acts on that count here, unless this queue has a redrive policy of its own. Messages are hidden for as long as a look takes, at most 15 seconds.'),
+    el('p', { class: 'lead' }, 'What the worker gave up, with the reason. SQS has no way to look without receiving: each look counts as one receive of every message. ',
+      'Nothing acts on that count here, unless this queue has a redrive policy of its own. Messages are hidden for as long as a look takes, at most two minutes.'),
     el('div', { class: 'toolbar' },
-      session.may_act && el('button', { type: 'button', class: 'primary', id: 'peek', onclick: peek }, 'Look at up to 100'),
+      session.may_act && el('button', { type: 'button', class: 'primary', id: 'peek', onclick: () => peek() }, 'Look'),
+      session.may_act && el('label', { class: 'unseen', for: 'dead-prefix' }, 'Names that begin with'),
+      session.may_act && el('input', { id: 'dead-prefix', type: 'search', placeholder: 'Names that begin with…', value: prefix, maxLength: 1024, spellcheck: 'false',
+        onchange: (event) => { prefix = event.target.value; peek(); } }),
       session.may_act && el('button', { type: 'button', id: 'redrive-all', onclick: () => redrive({ all: true }, 'all dead letters') }, 'Redrive all…'),
+      session.may_act && queue.purge && el('button', { type: 'button', class: 'danger', id: 'purge', onclick: purge }, 'Purge…'),
       el('span', { class: 'note', id: 'dead-depth' }, depthText())),
     el('p', { id: 'dead-progress', class: 'verdict', role: 'status' }), list], 'peek');
   if (!session.may_act) list.append(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'Bodies may hold what is not for everybody. Log in to look.')));
   else render();
 }
 
-async function peek() {
+async function peek(after) {
   const button = byId('peek');
   if (!button) return; // whoever asked is somewhere else by now
   const focused = byId('dead').contains(document.activeElement);
   button.disabled = true;
   setText(button, 'Looking…');
   try {
-    found = await post(at('dead/peek'));
+    found = await post(at('dead/peek'), { prefix, after });
     render();
   } catch (error) {
     toast(error.message);
   } finally {
     button.disabled = false;
-    setText(button, 'Look at up to 100');
+    setText(button, 'Look');
     // A button that is disabled, or gone with its letter, has lost the focus.
     if (focused && !byId('dead').contains(document.activeElement)) button.focus({ preventScroll: true });
   }
@@ -69,9 +74,11 @@ function render() {
   const open = new Set([...list.querySelectorAll('details[open]')].map((letter) => letter.id));
   redraw(list, [
     found.counted && el('p', { class: 'notice warn' }, 'This queue has a redrive policy of its own: every look brings its messages nearer to being moved on.'),
-    found.unreleased > 0 && el('p', { class: 'notice warn' }, `${count(found.unreleased)} could not be made visible at once; they are back within 15 seconds.`),
+    found.unreleased > 0 && el('p', { class: 'notice warn' }, `${count(found.unreleased)} could not be made visible at once; they are back within two minutes.`),
+    !found.found && el('div', { class: 'panel' }, el('p', { class: 'empty' }, `None of the ${count(found.seen)} letters has a name that begins with “${prefix}”.`)),
     ...found.groups.map((g) => group(g, open)),
-    found.more && el('p', { class: 'note' }, `These are the first ${count(found.seen)}; there may be more.`),
+    found.next && el('div', { class: 'toolbar' }, el('button', { type: 'button', id: 'dead-next', onclick: () => peek(found.next) }, 'Next page')),
+    found.more && el('p', { class: 'note' }, `${count(found.seen)} were looked at; there may be more.`),
   ].filter(Boolean));
 }
 
@@ -80,14 +87,15 @@ function group(g, open) {
     el('div', { class: 'panel-head' },
       el('h2', {}, g.reason), el('span', { class: 'note' }, `${count(g.count)} × · sent ${date(g.first)}${date(g.first) === date(g.last) ? '' : ` to ${date(g.last)}`}`),
       el('div', { class: 'right' }, el('button', { type: 'button', class: 'small', id: `group-${g.reason}`, onclick: () => redrive({ reason: g.reason }, `the group “${g.reason}”`) }, 'Redrive group…'))),
-    g.messages.map((m) => letter(m, open)));
+    g.messages.map((m) => letter(m, open)),
+    !g.messages.length && el('p', { class: 'empty' }, 'None of them is on this page.'));
 }
 
 function letter(m, open) {
   const id = `letter-${m.id}`;
   return el('details', { class: 'letter', id, open: open.has(id) },
     el('summary', { id: `${id}-summary` }, el('span', { class: 'name', title: m.name }, short(m.name) || 'no name'),
-      el('span', { class: 'note' }, [m.error || 'no error noted', m.attempts && `${m.attempts} ${m.attempts === '1' ? 'attempt' : 'attempts'}`].filter(Boolean).join(' · '))),
+      el('span', { class: 'note' }, [m.error || 'no error noted', m.attempts && `${m.attempts} ${m.attempts === 1 ? 'attempt' : 'attempts'}`, m.status].filter(Boolean).join(' · '))),
     el('div', { class: 'inside' },
       el('pre', { tabIndex: 0 }, m.body),
       el('div', { class: 'toolbar' },
@@ -98,11 +106,11 @@ function letter(m, open) {
 
 async function redrive(selection, what) {
   if (busy) return;
-  if (!selection.ids) {
-    const yes = await ask({ title: 'Redrive?', yes: 'Redrive', text: `This sends ${what} back to ${queue.name}. A rejected name is tried again, with all its attempts; a completed one is not.` });
-    if (!yes) return;
-  }
   busy = true;
+  if (!await agreed(selection, what)) {
+    busy = false;
+    return;
+  }
   const progress = byId('dead-progress');
   const start = performance.now();
   let last = null;
@@ -121,11 +129,53 @@ async function redrive(selection, what) {
   await peek();
 }
 
+async function purge() {
+  const yes = await ask({ title: 'Purge?', danger: true, yes: 'Delete all', text: `This deletes every message in ${queue.dlq} for good. SQS does it within a minute.` });
+  if (!yes) return;
+  try {
+    const done = await post(at('dead/purge'));
+    toast(`About ${count(done.purged)} deleted.`);
+  } catch (error) {
+    toast(error.message);
+  }
+  await peek();
+}
+
+// agreed shows what a redrive would do, and asks. It puts the word that names of
+// unknown outcome need into the selection.
+async function agreed(selection, what) {
+  let plan = null;
+  try {
+    setText(byId('dead-progress'), `Looking at what would become of ${what}…`);
+    await follow(at('dead/redrive'), { ...selection, preview: true }, (step) => { plan = step; });
+  } catch (error) {
+    setText(byId('dead-progress'), error.message);
+    return false;
+  }
+  setText(byId('dead-progress'), '');
+  if (selection.ids && !plan.kept) return true;
+  const others = plan.kept - plan.unknown;
+  const yes = await ask({
+    title: 'Redrive?', yes: plan.unknown && !plan.moved ? 'Run again' : 'Redrive', danger: plan.unknown > 0,
+    text: [
+      `This sends ${count(plan.moved)} of ${what} back to ${queue.name}. A rejected name is tried again, with all its attempts; a completed one is not.`,
+      plan.unknown && `Of ${count(plan.unknown)} nobody knows whether the work was done (${names(plan)}): ${plan.moved ? 'they stay; redrive them one by one to run them again' : 'it would run again'}.`,
+      others && `${count(others)} stay, because the worker would return them at once: ${plan.items.find((i) => i.why && !i.why.startsWith('nobody'))?.why}.`,
+      plan.more && 'There may be more of them.',
+    ].filter(Boolean).join(' '),
+  });
+  if (yes && plan.unknown && !plan.moved) selection.reopen_unknown = true;
+  return yes;
+}
+
+const names = (plan) => plan.items.slice(0, 3).map((i) => short(i.name || i.id, 40)).join(', ');
+
 // outcome says how a redrive has ended.
 function outcome(last, took) {
   if (!last) return 'It has ended without a word.';
   return [
     `${count(last.moved)} sent back in ${took}${last.done || last.more ? '' : ', then it ended early'}.`,
+    last.kept > 0 && `${count(last.kept)} kept: ${last.items[0].why}.`,
     last.doubly > 0 && `${count(last.doubly)} sent, but not deleted here.`,
     last.returned > 0 && `${count(last.returned)} given up again meanwhile and left here.`,
     last.refused > 0 && `${count(last.refused)} could not be sent.`,

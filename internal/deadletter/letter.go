@@ -1,0 +1,100 @@
+package deadletter
+
+import (
+	"cmp"
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/names"
+)
+
+// MovedBySQS stands for the reason of a letter that no worker has copied: SQS has
+// moved it, after too many receives.
+const MovedBySQS = "moved by SQS"
+
+// Letter is a message of the dead-letter queue.
+type Letter struct {
+	ID         string // of the message
+	OriginalID string // of the message that it is a copy of; its own where SQS has moved it
+	Name       string // by the workers' rules; empty: it has none
+	Unnamed    string // why it has no name
+	Reason     string // at most 256 bytes; [MovedBySQS] where no worker has said one
+	Error      string
+	Attempts   int // 0: not said
+	Sent       time.Time
+	Receives   int
+	Group      string // message group
+	Body       string // may be cut, see [Query]
+	Bytes      int    // of the whole body
+
+	fingerprint protocol.Fingerprint
+	message     types.Message // as received; not kept by a listing
+}
+
+// maxReason bounds a reason, in bytes: letters are grouped by it.
+const maxReason = 256
+
+// packed is what a worker appends to the reason of a copy that has no room for more
+// attributes, as far as it is needed here.
+var packed = regexp.MustCompile(`^(.*?) \((?:name: (.*?); )?(?:original-id: ([^;]*?)(?:; |\)$))?(?:attempts: (\d+)(?:; |\)$))?(?:error: (.*)\)$)?`)
+
+// letterOf reads a message.
+func letterOf(m types.Message, keys *names.Extractor) Letter {
+	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
+	system := func(name types.MessageSystemAttributeName) string { return m.Attributes[string(name)] }
+	l := Letter{
+		ID: aws.ToString(m.MessageId), OriginalID: text(consumer.AttrOriginalID), Reason: text(consumer.AttrReason),
+		Error: text(consumer.AttrError), Body: aws.ToString(m.Body), Bytes: len(aws.ToString(m.Body)),
+		Group: system(types.MessageSystemAttributeNameMessageGroupId), message: m,
+	}
+	attempts, packedName := text(consumer.AttrAttempts), ""
+	if p := packed.FindStringSubmatch(l.Reason); p != nil && strings.Join(p[2:], "") != "" {
+		l.Reason, packedName = p[1], p[2]
+		l.OriginalID, attempts, l.Error = cmp.Or(l.OriginalID, p[3]), cmp.Or(attempts, p[4]), cmp.Or(l.Error, p[5])
+	}
+	l.Reason, l.OriginalID = cmp.Or(cut(l.Reason, maxReason), MovedBySQS), cmp.Or(l.OriginalID, l.ID)
+	l.Attempts, _ = strconv.Atoi(attempts) // 0: not said
+	l.Receives, _ = strconv.Atoi(system(types.MessageSystemAttributeNameApproximateReceiveCount))
+	if ms, err := strconv.ParseInt(system(types.MessageSystemAttributeNameSentTimestamp), 10, 64); err == nil {
+		l.Sent = time.UnixMilli(ms).UTC()
+	}
+	given := nameable(m.MessageAttributes)
+	if _, there := given[names.NameAttribute]; !there && packedName != "" {
+		given[names.NameAttribute] = names.Text(packedName)
+	}
+	named, err := keys.Extract(names.Message{
+		ID: l.OriginalID, Body: l.Body, Attributes: given, DedupID: system(types.MessageSystemAttributeNameMessageDeduplicationId),
+	})
+	switch bad, _ := errors.AsType[*names.FieldError](err); {
+	case bad != nil:
+		l.Unnamed = bad.Error()
+	case err != nil:
+		l.Unnamed = err.Error()
+	case named.Ignored != "":
+		l.Unnamed = "it is no work"
+	default:
+		l.Name, l.fingerprint = named.Name, protocol.Fingerprint(named.Fingerprint)
+	}
+	return l
+}
+
+// nameable are a message's attributes as package names takes them.
+func nameable(attributes map[string]types.MessageAttributeValue) map[string]names.Attribute {
+	all := make(map[string]names.Attribute, len(attributes)+1)
+	for name, v := range attributes {
+		a := names.Attribute{Type: aws.ToString(v.DataType), Value: aws.ToString(v.StringValue)}
+		if a.Binary() {
+			a.Value = string(v.BinaryValue)
+		}
+		all[name] = a
+	}
+	return all
+}

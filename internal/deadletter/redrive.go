@@ -1,0 +1,339 @@
+package deadletter
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
+)
+
+// maxFailures is how many letters in a row may fail to be sent: then it is not the
+// letter.
+const maxFailures = 10
+
+// Order says which letters are redriven, and how.
+type Order struct {
+	Name   string   // letters of this name; empty: of any
+	Reason string   // letters with this reason; empty: with any
+	IDs    []string // letters with these ids; empty: with any
+
+	ReopenUnknown bool          // names recorded as UNKNOWN, and those whose attempt has vanished, too
+	Preview       bool          // say what would happen, and change nothing
+	Rate          float64       // letters sent a second at most; 0: no limit
+	Began         time.Time     // letters sent later are not touched: they have come back. Zero: now
+	Bound         time.Duration // no further letters are looked at then; 0: no bound
+}
+
+// wants reports whether l is meant.
+func (o Order) wants(l Letter) bool {
+	return (o.Name == "" || o.Name == l.Name) && (o.Reason == "" || o.Reason == l.Reason) && (len(o.IDs) == 0 || slices.Contains(o.IDs, l.ID))
+}
+
+// Outcomes of an [Item].
+const (
+	Moved    = "moved"    // sent to the queue and deleted here; of a preview: it would be
+	Kept     = "kept"     // not sent: the worker would return it
+	Failed   = "failed"   // could not be sent, and is still here
+	Copied   = "copied"   // sent, but not deleted here: it may be sent again
+	Returned = "returned" // sent, and back: the worker has given it up again
+)
+
+// Item is what became of a letter that was meant.
+type Item struct {
+	Name    string
+	ID      string // of the letter
+	Outcome string
+	Why     string // it was not moved
+	Unknown bool   // it was kept because nobody knows whether its work was done
+
+	letter Letter // while it is decided about
+}
+
+// Report is how far a redrive has come.
+type Report struct {
+	Began    time.Time
+	Looked   int    // letters looked at
+	Items    []Item // the letters that were meant, in the order in which they were found
+	Complete bool   // all letters were looked at
+	Reopened int    // names that were re-opened
+}
+
+// Count returns how many items have an outcome.
+func (r Report) Count(outcome string) (n int) {
+	for _, i := range r.Items {
+		if i.Outcome == outcome {
+			n++
+		}
+	}
+	return n
+}
+
+// redriving is a redrive that is under way.
+type redriving struct {
+	*Queue
+	order    Order
+	url      string
+	report   Report
+	held     []types.Message            // that are not deleted
+	records  map[string]protocol.Record // of names, as the letters sent so far leave them
+	sentAs   map[string]int             // items by the id under which they were sent
+	stuck    map[string]bool            // groups of a FIFO queue in which a letter could not be sent
+	limiter  *rate.Limiter
+	failures int // in a row
+	failure  error
+}
+
+// Redrive sends the letters that are meant to the queue again, and deletes them here.
+// A letter that the worker would return at once stays where it is, and so does one
+// that has come back since. Names that the worker would refuse are re-opened first.
+// tell, if not nil, is called after each batch. The report counts also with an error.
+func (q *Queue) Redrive(ctx context.Context, o Order, tell func(Report)) (Report, error) {
+	url, err := q.URL(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	if o.Began.IsZero() {
+		o.Began = time.Now()
+	}
+	limit := rate.Inf
+	if o.Rate > 0 {
+		limit = rate.Limit(o.Rate)
+	}
+	r := &redriving{
+		Queue: q, order: o, url: url, report: Report{Began: o.Began}, limiter: rate.NewLimiter(limit, 1),
+		records: make(map[string]protocol.Record), sentAs: make(map[string]int), stuck: make(map[string]bool),
+	}
+	bound := time.Now().Add(o.Bound)
+	r.report.Complete, err = q.scan(ctx, url, func(batch []types.Message) (bool, error) {
+		for len(batch) > 0 {
+			some := batch[:min(len(batch), batchSize)]
+			batch = batch[len(some):]
+			err := r.batch(ctx, some)
+			if tell != nil {
+				tell(r.report)
+			}
+			if err != nil || o.Bound > 0 && !time.Now().Before(bound) || r.hasAll() {
+				q.release(ctx, url, batch)
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	if depth, failed := q.Depth(ctx); r.report.Complete && failed == nil && fifo(url) && depth.Visible > len(r.held) {
+		r.report.Complete = false
+	}
+	r.report.Complete = r.report.Complete || r.hasAll()
+	if r.report.Complete || err != nil || o.Preview {
+		q.release(ctx, url, r.held)
+	} // else the next call looks at others
+	return r.report, err
+}
+
+// hasAll reports whether every letter that was asked for by its id has been found.
+func (r *redriving) hasAll() bool {
+	return len(r.order.IDs) > 0 && len(r.report.Items) >= len(r.order.IDs)
+}
+
+// batch decides about letters and moves them.
+func (r *redriving) batch(ctx context.Context, batch []types.Message) error {
+	var meant []Letter
+	for _, m := range batch {
+		r.report.Looked++
+		l := letterOf(m, r.cfg.Keys)
+		if r.isBack(l) || !r.order.wants(l) {
+			r.held = append(r.held, m)
+			continue
+		}
+		meant = append(meant, l)
+	}
+	if err := r.read(ctx, meant); err != nil {
+		for _, l := range meant {
+			r.held = append(r.held, l.message)
+		}
+		return err
+	}
+	begin := len(r.report.Items)
+	moves := make(map[int]decision)
+	for _, l := range meant {
+		item := Item{Name: l.Name, ID: l.ID, Outcome: Kept, letter: l}
+		d := decide(l, r.records[l.Name], r.cfg.Keys, r.order.ReopenUnknown, time.Now(), r.cfg.Skew)
+		if d.move && d.reopen && !r.order.Preview {
+			d = r.reopen(ctx, l, d)
+		}
+		item.Unknown = d.unknown
+		if item.Why = d.why; d.move {
+			item.Outcome, r.records[l.Name] = Moved, d.next
+			moves[len(r.report.Items)-begin] = d
+		}
+		r.report.Items = append(r.report.Items, item)
+	}
+	items := r.report.Items[begin:]
+	if !r.order.Preview {
+		r.send(ctx, items, moves)
+	}
+	for i := range items {
+		if items[i].Outcome != Moved || r.order.Preview {
+			r.held = append(r.held, items[i].letter.message)
+		}
+		items[i].letter = Letter{} // a report of many letters holds no bodies
+	}
+	if r.failures >= maxFailures {
+		return r.failure
+	}
+	return nil
+}
+
+// isBack reports whether a letter was given up again since the redrive began, and
+// marks the one that it was.
+func (r *redriving) isBack(l Letter) bool {
+	for _, id := range []string{l.ID, l.OriginalID} { // a copy names its message
+		if i, sent := r.sentAs[id]; sent {
+			r.report.Items[i].Outcome, r.report.Items[i].Why = Returned, cmp.Or(l.Error, "the worker has given it up again: "+l.Reason)
+			return true
+		}
+	}
+	return l.Sent.After(r.order.Began)
+}
+
+// read reads the records of letters whose names are new.
+func (r *redriving) read(ctx context.Context, letters []Letter) error {
+	unread := slices.DeleteFunc(slices.Clone(letters), func(l Letter) bool {
+		_, known := r.records[l.Name]
+		return known
+	})
+	found, err := r.Queue.records(ctx, unread)
+	for i, l := range unread {
+		r.records[l.Name] = found[i]
+	}
+	return err
+}
+
+// reopen opens the letter's name. A name that has changed meanwhile keeps its letter.
+func (r *redriving) reopen(ctx context.Context, l Letter, d decision) decision {
+	_, err := r.cfg.Records.Reopen(ctx, l.Name)
+	if changed, ok := errors.AsType[*dedupe.VerbError](err); ok && changed.Status == protocol.Completed {
+		return d // it is done: the worker takes the letter for a duplicate
+	}
+	if err != nil {
+		return decision{why: fmt.Sprintf("its name could not be re-opened: %v", err)}
+	}
+	r.report.Reopened++
+	return d
+}
+
+// send sends the letters that moves names, and deletes those that were sent. A FIFO
+// queue gets them in their order, and none of a group in which one has failed.
+func (r *redriving) send(ctx context.Context, items []Item, moves map[int]decision) {
+	ids, errs := make([]string, len(items)), make([]error, len(items))
+	var group errgroup.Group
+	group.SetLimit(atATime)
+	ordered := fifo(r.cfg.QueueURL)
+	if ordered {
+		group.SetLimit(1)
+	}
+	for i := range items {
+		d, moves := moves[i]
+		if !moves {
+			continue
+		}
+		group.Go(func() error {
+			l := items[i].letter
+			if ordered && r.stuck[l.Group] {
+				errs[i] = fmt.Errorf("not sent: an earlier letter of its group %q could not be sent", l.Group)
+				return nil
+			}
+			if ids[i], errs[i] = r.sendOne(ctx, l, d); errs[i] != nil && ordered {
+				r.stuck[l.Group] = true
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // none returns an error
+	var sent []*Item
+	for i := range items {
+		switch _, meant := moves[i]; {
+		case !meant:
+		case errs[i] != nil:
+			r.failures, r.failure = r.failures+1, errs[i]
+			items[i].Outcome, items[i].Why = Failed, errs[i].Error()
+			delete(r.records, items[i].Name) // as it was
+		default:
+			r.failures = 0
+			r.sentAs[ids[i]] = len(r.report.Items) - len(items) + i
+			sent = append(sent, &items[i])
+		}
+	}
+	r.delete(ctx, sent)
+}
+
+// sendOne sends a letter, and returns its id in the queue.
+func (r *redriving) sendOne(ctx context.Context, l Letter, d decision) (id string, err error) {
+	if err := r.limiter.Wait(ctx); err != nil {
+		return "", err
+	}
+	in := &sqs.SendMessageInput{QueueUrl: &r.cfg.QueueURL, MessageBody: &l.Body, MessageAttributes: d.attributes}
+	if l.Group != "" {
+		in.MessageGroupId = &l.Group
+	}
+	if fifo(r.cfg.QueueURL) {
+		in.MessageDeduplicationId = &l.ID // a letter that is sent twice is one
+	}
+	if trace := l.message.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)]; trace != "" {
+		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
+			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &trace},
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	out, err := r.cfg.SQS.SendMessage(ctx, in)
+	if err != nil {
+		return "", fmt.Errorf("send %s back to %s: %w", l.ID, r.cfg.QueueURL, err)
+	}
+	return aws.ToString(out.MessageId), nil
+}
+
+// delete deletes letters that were sent, at most a batch of them, also when ctx has
+// ended meanwhile.
+func (r *redriving) delete(ctx context.Context, sent []*Item) {
+	if len(sent) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
+	defer cancel()
+	in := &sqs.DeleteMessageBatchInput{QueueUrl: &r.url}
+	for n, item := range sent {
+		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(n)), ReceiptHandle: item.letter.message.ReceiptHandle,
+		})
+	}
+	left := make(map[int]string)
+	out, err := r.cfg.SQS.DeleteMessageBatch(ctx, in)
+	if err != nil {
+		for n := range sent {
+			left[n] = err.Error()
+		}
+	} else {
+		for _, failed := range out.Failed {
+			if n, err := strconv.Atoi(aws.ToString(failed.Id)); err == nil {
+				left[n] = aws.ToString(failed.Message)
+			}
+		}
+	}
+	for n, why := range left {
+		item := sent[n]
+		item.Outcome, item.Why = Copied, "sent, and still here too: "+why
+		r.cfg.Logger.WarnContext(ctx, "dead letter sent back but not deleted", "name", item.Name, "message_id", item.ID, "error", why)
+	}
+}
