@@ -29,9 +29,13 @@ test: deps ## the tests of the code and of the deployment, and a short case of e
 	$(MAKE) --no-print-directory test-infra
 
 # Sizes: SQSONCE_TEST_SCALE multiplies seeds, states and messages; the targets of single tests (make help) go further.
+# The seeded tests and the crowds of the root module: a short case each in make test.
+SEEDED := TestAStopAtAnyMoment|TestAGroupKeepsItsOrder|TestConcurrentPosts
+
 .PHONY: verify
 verify: deps ## the long tests: simulation, killed processes, binaries on real servers, calls a message
 	cd verify && $(GO_TEST) -timeout 15m ./...
+	SQSONCE_TEST_SCALE=3 $(GO_TEST) -timeout 15m -run '$(SEEDED)' ./consumer ./internal/producerapi
 
 .PHONY: race
 race: deps ## the tests under the race detector, with a tenth of the seeds and states

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // throttle is a target that admits so many requests in each second.
@@ -35,7 +36,8 @@ func (t *throttle) request() error {
 // A target that refuses what is too much for it gets what it admits, and nothing is counted
 // against the messages.
 func TestRefusals(t *testing.T) {
-	for _, seed := range []uint64{1, 2, 3} {
+	for n := range testutil.N(t, 3) {
+		seed := uint64(n + 1)
 		bubble(t, 5, false, func(t *testing.T, p *pool) {
 			target := &throttle{admits: 20}
 			p.faults(latencies(seed, 20*time.Millisecond))

@@ -20,7 +20,7 @@ import (
 // TestAStopAtAnyMomentStrandsAndBurnsNothing is the hardest case: with a
 // maxReceiveCount of 1, whatever is received and not handled is dead-lettered.
 func TestAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
-	for seed := range testutil.N(t, 100) {
+	for seed := range testutil.N(t, 30) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			t.Parallel()
 			bubble(t, 1, false, func(t *testing.T, p *pool) {

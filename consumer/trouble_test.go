@@ -34,6 +34,7 @@ func (q copies) SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ..
 
 // Dead letters that cannot be made do not keep anything from being received.
 func TestDeadLetterTrouble(t *testing.T) {
+	const bad = 120 // more than may wait
 	kms := func(code string) error { return &types.KmsAccessDenied{ErrorCodeOverride: aws.String(code)} }
 	for _, tc := range []struct {
 		name string
@@ -66,7 +67,7 @@ func TestDeadLetterTrouble(t *testing.T) {
 					good.tick(m)
 					return nil
 				}
-				for i := range 150 {
+				for i := range bad {
 					p.send(fmt.Sprint("bad", i))
 				}
 				c, err := consumer.New(copies{p.client, tc.err}, handler, p.cfg)
@@ -88,8 +89,8 @@ func TestDeadLetterTrouble(t *testing.T) {
 					t.Error(err)
 				}
 				p.wantDepths(p.queueURL, 0, 0)
-				if n := len(p.dead()); n != 150 || failed.Load() < 150 || !strings.Contains(out.String(), tc.log) {
-					t.Errorf("%d of 150 in the dead-letter queue, %d copies told of, log %.300s", n, failed.Load(), out.String())
+				if n := len(p.dead()); n != bad || failed.Load() < bad || !strings.Contains(out.String(), tc.log) {
+					t.Errorf("%d of %d in the dead-letter queue, %d copies told of, log %.300s", n, bad, failed.Load(), out.String())
 				}
 			})
 		})

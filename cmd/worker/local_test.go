@@ -70,7 +70,7 @@ func TestPostedNameIsHandledOnceHoweverOftenItIsPosted(t *testing.T) {
 	for range 50 {
 		posts.Go(func() { post("order-17") })
 	}
-	n := testutil.N(t, 1000)
+	n := testutil.N(t, 300)
 	for part := range 20 {
 		posts.Go(func() {
 			for i := part; i < n; i += 20 {

@@ -63,7 +63,7 @@ func TestConcurrentPostsShareCalls(t *testing.T) {
 			sent.note(c)
 			return sqstest.Fault{DelayAfter: 15 * time.Millisecond}
 		})
-		n := testutil.N(t, 10_000)
+		n := testutil.N(t, 3_000)
 		ids := make(map[string]bool)
 		for i, r := range b.crowd(n, 200, func(i int) string { return body("n-" + strconv.Itoa(i)) }) {
 			got := decode[queued](r.want(http.StatusAccepted))
