@@ -30,7 +30,8 @@ var errNotReady = errors.New("draining or not started")
 
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
-	settings, err := parse(args, stdout, stderr)
+	log := newLogPipe(stderr)
+	settings, err := parse(args, stdout, log)
 	if err == nil {
 		switch s := settings.(type) {
 		case helpShown:
@@ -43,11 +44,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 			err = runDrain(ctx, s)
 		case config:
 			collectLess()
-			err = runWorker(ctx, s, stdout, stderr, signals)
+			err = runWorker(ctx, s, stdout, log, signals)
 		}
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "worker: %v\n", err)
+		_, _ = fmt.Fprintf(log, "worker: %v\n", err)
 	}
 	return exitCode(err)
 }
@@ -67,6 +68,7 @@ func collectLess() {
 type worker struct {
 	cfg       config
 	out       io.Writer // says where everything listens
+	lines     *logPipe  // takes what log writes
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
 	local     *localParts // nil unless --local
@@ -96,10 +98,10 @@ type queueWorker struct {
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
 // until a signal or a failure.
-func runWorker(ctx context.Context, c config, stdout, stderr io.Writer, signals <-chan os.Signal) (err error) {
+func runWorker(ctx context.Context, c config, stdout io.Writer, lines *logPipe, signals <-chan os.Signal) (err error) {
 	asked, release := followSignals(ctx, signals)
 	defer release()
-	w := &worker{cfg: c, out: stdout, log: awsenv.Logger(stderr, c.LogFormat, c.level())}
+	w := &worker{cfg: c, out: stdout, lines: lines, log: awsenv.Logger(lines, c.LogFormat, c.level())}
 	w.telemetry, err = telemetry.New(ctx, telemetry.Config{Version: version(), Logger: w.log})
 	if err != nil {
 		return err
@@ -206,6 +208,7 @@ func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Cont
 	group, ctx := errgroup.WithContext(ctx)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
+	defer context.AfterFunc(working, w.lines.stop)()
 	outer, closeServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeServers()
 
