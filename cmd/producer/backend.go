@@ -81,6 +81,9 @@ func (f queueFlags) api(
 	if err != nil {
 		return nil, err
 	}
+	if err := awsenv.CheckRegions(cfg, f.QueueURL, f.DLQURL); err != nil {
+		return nil, err
+	}
 	if settings.Embedded {
 		cfg.Retryer = patient
 	}

@@ -67,7 +67,7 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 		return sqstest.Fault{Delay: latency(8 * time.Millisecond)}
 	})
 	w := &worker{
-		log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, protector: ecs.New(ecs.Config{}),
+		log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, admin: b.target, protector: ecs.New(ecs.Config{}),
 	}
 	b.queueWorker = &queueWorker{
 		worker: w, settings: c,

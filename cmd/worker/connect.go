@@ -66,26 +66,12 @@ var looks = backoff.Policy{First: time.Second, Max: 15 * time.Second}
 
 // fits reports settings that contradict the AWS configuration.
 func (c queueSettings) fits(cfg aws.Config) error {
-	overridden := awsenv.EndpointOverridden(cfg, "SQS")
-	if c.Create && !(overridden && awsenv.EndpointOverridden(cfg, "DYNAMODB")) {
+	if c.Create && !(awsenv.EndpointOverridden(cfg, "SQS") && awsenv.EndpointOverridden(cfg, "DYNAMODB")) {
 		return &awsenv.SettingsError{Problems: []string{
 			"--create: refused on AWS itself; set AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB, or deploy the stack",
 		}}
 	}
-	if overridden {
-		return nil // the endpoint says where the queue is, not its URL
-	}
-	var problems []string
-	for _, queue := range []struct{ flag, url string }{{"--queue-url", c.QueueURL}, {"--dlq-url", c.DLQURL}} {
-		if region := awsenv.QueueRegion(queue.url); region != "" && region != cfg.Region {
-			problems = append(problems, fmt.Sprintf("%s %s is in Region %s, but the AWS configuration (AWS_REGION, or the profile) says %s",
-				queue.flag, queue.url, region, cfg.Region))
-		}
-	}
-	if len(problems) > 0 {
-		return &awsenv.SettingsError{Problems: problems}
-	}
-	return nil
+	return awsenv.CheckRegions(cfg, c.QueueURL, c.DLQURL)
 }
 
 // lookUp makes the clients and looks at what they reach. The error is an

@@ -137,10 +137,11 @@ func (w *storeWatch) isDown() bool {
 
 // targetWatch passes on what the judge of the target finds out.
 type targetWatch struct {
-	report report
-	health *healthGate // nil: there is no health path
-	log    *slog.Logger
-	known  atomic.Bool // as last logged
+	report  report
+	health  *healthGate // nil: there is no health path
+	believe string      // the call by which an operator says that the answers are true
+	log     *slog.Logger
+	known   atomic.Bool // as last logged
 }
 
 // changed is the judge's callback.
@@ -154,7 +155,7 @@ func (w *targetWatch) changed(is target.Suspicion) {
 	}
 	if is.Suspect {
 		w.log.Error("the target is suspect: several messages in a row have failed alike; messages are held, and probed, until one succeeds",
-			"answer", is.Why, "if_it_is_right", "POST /believe, or --suspect-after 0")
+			"answer", is.Why, "if_it_is_right", w.believe+", or --suspect-after 0")
 	} else {
 		w.log.Info("the target is no longer suspect")
 	}

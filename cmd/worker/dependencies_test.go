@@ -177,8 +177,10 @@ func TestTargetThatBlamesEverything(t *testing.T) {
 				if dead := len(b.dead()); dead != 4 || !slices.Contains(b.pool.Stats().Down, targetDown) {
 					t.Errorf("%d dead letters, down %v", dead, b.pool.Stats().Down)
 				}
-				if n := strings.Count(b.log.String(), `level=ERROR msg="the target is suspect`); n != 1 || !strings.Contains(b.log.String(), `answer="target answered 400 Bad Request"`) {
-					t.Errorf("said %d times", n)
+				line := `level=ERROR msg="the target is suspect: several messages in a row have failed alike; messages are held, and probed, until one succeeds"` +
+					` answer="target answered 400 Bad Request" if_it_is_right="POST http://pipes/believe?queue=sqsonce, or --suspect-after 0"`
+				if n := strings.Count(b.log.String(), line); n != 1 {
+					t.Errorf("said %d times: %s", n, line)
 				}
 				more := 0
 				if believe {

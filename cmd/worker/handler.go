@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -83,7 +84,7 @@ func (q *queueWorker) aim(queueName string, tell report) error {
 	if err != nil {
 		return err
 	}
-	outage := &targetWatch{report: tell, log: q.log}
+	outage := &targetWatch{report: tell, believe: q.believeCall(), log: q.log}
 	judging := target.JudgeConfig{SuspectAfter: c.SuspectAfter, Hold: c.OnUnknown == "hold", Changed: outage.changed}
 	if c.TargetHealth != "" {
 		judging.Health = func(ctx context.Context) error { return aim.Healthy(ctx, c.TargetHealth) }
@@ -92,6 +93,12 @@ func (q *queueWorker) aim(queueName string, tell report) error {
 	}
 	q.judge = target.NewJudge(aim, judging)
 	return nil
+}
+
+// believeCall is the call of the admin server by which an operator says that the
+// target's answers are true.
+func (q *queueWorker) believeCall() string {
+	return fmt.Sprintf("POST http://%s/believe?queue=%s", q.admin.Addr(), url.QueryEscape(q.settings.queueName()))
 }
 
 // protected keeps the task from being scaled in while a message is handled.

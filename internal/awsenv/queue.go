@@ -71,6 +71,26 @@ func QueueRegion(queueURL string) string {
 	return ""
 }
 
+// CheckRegions returns a [*SettingsError] when the URL of a queue, or of its dead-letter
+// queue, names another Region than cfg: SQS would answer that there is no such queue.
+// Either URL may be empty. An endpoint that is set says where the queue is, not its URL.
+func CheckRegions(cfg aws.Config, queueURL, dlqURL string) error {
+	if EndpointOverridden(cfg, "SQS") {
+		return nil
+	}
+	var problems []string
+	for _, queue := range []struct{ flag, url string }{{"--queue-url", queueURL}, {"--dlq-url", dlqURL}} {
+		if region := QueueRegion(queue.url); region != "" && region != cfg.Region {
+			problems = append(problems, fmt.Sprintf("%s %s is in Region %s, but the AWS configuration (AWS_REGION, or the profile) says %s",
+				queue.flag, queue.url, region, cfg.Region))
+		}
+	}
+	if len(problems) > 0 {
+		return &SettingsError{Problems: problems}
+	}
+	return nil
+}
+
 // CreateQueue makes sure that the queue named by the last element of queueURL
 // and its dead-letter queue exist, and returns their URLs. What it creates is
 // <name>-dlq (<name>-dlq.fifo for <name>.fifo), which keeps messages for 14
