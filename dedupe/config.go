@@ -76,6 +76,16 @@ type Config struct {
 	// Default 4 KiB; at most 300 KiB.
 	MaxResult int
 
+	// Wait makes [Guard.Do] wait for a name that another attempt holds, until that
+	// name has an outcome or its caller's context ends; the error is then an
+	// *[InProgressError] that also wraps the context's. It is meant for callers without
+	// a queue: HTTP, RPC, cron. If the other attempt fails, or its lease lapses, the
+	// waiting caller makes the next attempt. A caller waits for attempts of its own
+	// process at no cost; for those of others, one of its process reads the record after
+	// 0.1 s, then ever more rarely, and at least every 2 s. Default false: the name's
+	// caller is told to come back.
+	Wait bool
+
 	// Settle is for how long after the caller's context has ended an outcome is
 	// still tried to be recorded. Until that context ends there is no such limit
 	// but 12 hours. Default 3s; must fit into what the process has between the

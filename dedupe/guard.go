@@ -106,6 +106,8 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 // A panic of fn is recorded as a failure, and then returned as an error, or
 // raised again (see [Config.Repanic]).
 //
+// A name that another attempt holds is not waited for, unless [Config.Wait] says so.
+//
 // Errors: fn's own, wrapped, when the name will be tried again (it has the method
 // Deferred when the work may still run elsewhere, see [failure.StillRunning]);
 // *[RejectedError] when it will not; *[InProgressError] and *[MismatchError] when fn
@@ -176,7 +178,7 @@ func (e *engine) do(ctx context.Context, key Key, fn work) (rec protocol.Record,
 		e.hooks.Replayed(key.attempt(), "cached")
 		return rec, false, nil
 	}
-	fl, rec, err := e.flights.join(ctx, key, e.terms)
+	fl, rec, err := e.flights.join(ctx, key, e.terms, e.cfg.Wait)
 	switch {
 	case err != nil:
 		return protocol.Record{}, false, e.patient(key, e.hooks.refused(key.attempt(), err))
@@ -211,7 +213,7 @@ func (e *engine) patient(key Key, err error) error {
 
 // attempt claims, runs and settles.
 func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (protocol.Record, bool, error) {
-	for {
+	for look := 0; ; look++ {
 		a := &attempt{Attempt: key.attempt(), key: key, owner: newToken(), flight: fl}
 		verdict, err := e.claim(ctx, a)
 		switch {
@@ -221,7 +223,14 @@ func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (pro
 			e.hooks.Replayed(key.attempt(), "recorded")
 			return a.rec, false, nil
 		case verdict != protocol.VerdictApply:
-			return protocol.Record{}, false, e.hooks.refused(key.attempt(), refusal(a.rec, verdict, key, e.terms, e.now()))
+			err := refusal(a.rec, verdict, key, e.terms, e.now())
+			if held, ok := err.(*InProgressError); ok && e.cfg.Wait { //nolint:errorlint // as refusal made it
+				if err = wait(ctx, look, held); err == nil {
+					key.SeenBefore = true // a read, which costs less than a claim that fails
+					continue
+				}
+			}
+			return protocol.Record{}, false, e.hooks.refused(key.attempt(), err)
 		}
 		if err = e.begin(ctx, a); errors.Is(err, ErrLeaseLost) {
 			continue // before it ran: another attempt has the name now, so ask again

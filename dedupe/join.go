@@ -59,37 +59,50 @@ func (f *flight) remaining(skew time.Duration) time.Duration {
 // completed record. Errors: [*InProgressError] when the one who has the turn
 // takes too long or has failed, [*MismatchError] when it works on another
 // payload, or an error that wraps ctx's. An order to try again gets none of the
-// first two, nor the record, but a turn: those the store has to tell it.
-func (f *flights) join(ctx context.Context, key Key, t protocol.Terms) (*flight, protocol.Record, error) {
-	var wait *time.Timer
+// first two, nor the record, but a turn: those the store has to tell it. A patient
+// caller waits for its turn until ctx ends, see [Config.Wait].
+func (f *flights) join(ctx context.Context, key Key, t protocol.Terms, patient bool) (*flight, protocol.Record, error) {
+	var longEnough <-chan time.Time
 	beside := false // an order has waited long enough
+	failed := 0     // attempts that this caller has waited for in vain
 	for {
 		fl, done := f.enter(key, beside)
 		if done == nil {
+			if failed > 0 { // the others wait for this turn, and its pause
+				if err := wait(ctx, failed-1, &InProgressError{Name: key.Name, After: joinDefer}); err != nil {
+					f.leave(fl, protocol.Record{}, err)
+					return nil, protocol.Record{}, err
+				}
+			}
 			return fl, protocol.Record{}, nil
 		}
 		if fl.holds() && !key.RedriveOrder && fl.key.Fingerprint.Differs(key.Fingerprint) {
 			return nil, protocol.Record{}, &MismatchError{Name: key.Name, Status: protocol.InProgress, MessageID: fl.key.MessageID, Differs: key.Compared}
 		}
-		if wait == nil {
-			wait = time.NewTimer(joinFor)
-			defer wait.Stop()
+		if longEnough == nil && (!patient || key.RedriveOrder) {
+			longEnough = time.After(joinFor)
 		}
 		select {
 		case <-done:
 			switch {
 			case fl.ended == endedOpen && !key.RedriveOrder:
-				return nil, protocol.Record{}, &InProgressError{Name: key.Name, After: joinDefer}
+				if !patient {
+					return nil, protocol.Record{}, &InProgressError{Name: key.Name, After: joinDefer}
+				}
+				failed++
 			case fl.ended == endedCompleted && !key.RedriveOrder && !fl.rec.Fingerprint.Differs(key.Fingerprint):
 				return nil, *fl.rec, nil
 			}
 			// The store knows what this caller is to be told.
-		case <-wait.C:
+		case <-longEnough:
 			if beside = key.RedriveOrder; beside {
 				continue
 			}
 			return nil, protocol.Record{}, &InProgressError{Name: key.Name, After: fl.remaining(t.Skew)}
 		case <-ctx.Done():
+			if patient {
+				return nil, protocol.Record{}, newGaveUp(ctx, &InProgressError{Name: key.Name, After: fl.remaining(t.Skew)})
+			}
 			return nil, protocol.Record{}, &stopped{err: context.Cause(ctx)}
 		}
 	}

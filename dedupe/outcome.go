@@ -131,7 +131,7 @@ func (f ending) wrap(rec protocol.Record, err error, t protocol.Terms) error {
 func refusal(r protocol.Record, v protocol.Verdict, key Key, t protocol.Terms, now time.Time) error {
 	switch v {
 	case protocol.VerdictWait:
-		return &InProgressError{Name: r.Name, Until: r.LeaseUntil, After: max(r.LeaseUntil.Sub(now), 0) + t.Skew}
+		return &InProgressError{Name: r.Name, Until: r.LeaseUntil, After: max(r.LeaseUntil.Add(t.Skew).Sub(now), 0)}
 	case protocol.VerdictMismatch:
 		return &MismatchError{Name: r.Name, Status: r.Status, MessageID: r.MessageID, Differs: key.Compared}
 	case protocol.VerdictRejected:
