@@ -2,20 +2,11 @@ package dedupe_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
-	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
 // A payment that is asked for twice is made once; both callers get its receipt.
@@ -104,74 +95,4 @@ func ExampleAddEffect() {
 	// sold 4 <nil>
 	// sold 4 <nil>
 	// sold 4 <nil>
-}
-
-// once answers requests that carry one Idempotency-Key with one answer: 422 for another
-// body, 409 while the work is in progress.
-func once(guard *dedupe.Guard[dedupe.Payload], charge func(context.Context) (dedupe.Payload, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		name, err := strconv.Unquote(r.Header.Get("Idempotency-Key"))
-		if err != nil {
-			http.Error(w, "Idempotency-Key: a quoted string is needed", http.StatusBadRequest)
-			return
-		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		key := dedupe.Key{Name: name, Fingerprint: protocol.Fingerprint{0: 1}}
-		sum := sha256.Sum256(body)
-		copy(key.Fingerprint[5:], sum[:])
-		// A client that goes away does not cancel the charge: its retry gets the result.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
-		defer cancel()
-		res, err := guard.Do(ctx, key, charge)
-		if held, ok := errors.AsType[*dedupe.InProgressError](err); ok {
-			w.Header().Set("Retry-After", strconv.Itoa(int(held.RetryAfter().Seconds())+1))
-			http.Error(w, err.Error(), http.StatusConflict)
-			return
-		}
-		if _, ok := errors.AsType[*dedupe.MismatchError](err); ok {
-			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
-			return
-		}
-		if _, ok := errors.AsType[*dedupe.RejectedError](err); ok || res.Replayed && res.Omitted {
-			http.Error(w, "failed for good, or completed and its answer not kept", http.StatusConflict)
-			return
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		w.Header().Set("Idempotent-Replayed", strconv.FormatBool(res.Replayed))
-		_, _ = w.Write(res.Value.Data)
-	}
-}
-
-// Without any queue: an HTTP handler that heeds the Idempotency-Key header.
-func Example_httpIdempotencyKey() {
-	guard, err := dedupe.New[dedupe.Payload](memstore.New(), dedupe.Config{Scope: "charges"})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	charges := 0
-	handler := once(guard, func(context.Context) (dedupe.Payload, error) {
-		charges++
-		data, err := json.Marshal(map[string]int{"charge": charges})
-		return dedupe.Payload{Data: data}, err
-	})
-	for _, key := range []string{`"8e03978e"`, `"8e03978e"`, `"f2ca1bb6"`, ``} {
-		req := httptest.NewRequest(http.MethodPost, "/charges", nil)
-		req.Header.Set("Idempotency-Key", key)
-		resp := httptest.NewRecorder()
-		handler(resp, req)
-		fmt.Println(resp.Code, resp.Header().Get("Idempotent-Replayed"), strings.TrimSpace(resp.Body.String()))
-	}
-	// Output:
-	// 200 false {"charge":1}
-	// 200 true {"charge":1}
-	// 200 false {"charge":2}
-	// 400  Idempotency-Key: a quoted string is needed
 }

@@ -1,0 +1,91 @@
+package httponce
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/dunglas/httpsfv"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
+)
+
+// Header is the field that carries the key.
+const Header = "Idempotency-Key"
+
+// keyOf returns the key of a request that has the field.
+func (c Config) keyOf(values []string) (string, error) {
+	item, err := httpsfv.UnmarshalItem(values)
+	key, quoted := item.Value.(string)
+	switch {
+	case err == nil && quoted:
+	case len(values) > 1:
+		return "", errors.New("the field must be sent once")
+	case c.Unquoted && isBare(values[0]):
+		key = values[0]
+	default:
+		return "", errors.New(`the value must be a String, in double quotes (RFC 9651, section 3.3.3), such as "8e03978e-40d5-43e8-bc93-6894a57f9324"`)
+	}
+	if key == "" {
+		return "", errors.New("the key is empty")
+	}
+	if len(key) > c.MaxKey {
+		return "", fmt.Errorf("the key has %d bytes, more than %d", len(key), c.MaxKey)
+	}
+	return key, c.CheckKey(key)
+}
+
+// isBare reports whether value can be a key without quotes: printable ASCII without
+// spaces, and without what would have a meaning in a structured field.
+func isBare(value string) bool {
+	return value != "" && !strings.ContainsFunc(value, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"\,;()`, r)
+	})
+}
+
+// nameOf returns the name of a request in the store, from which its parts can be told:
+// only the key, which is the last of them, can hold a space.
+func (c Config) nameOf(r *http.Request, client, key string) string {
+	path := r.URL.EscapedPath()
+	who := ""
+	if c.Client != nil {
+		who = url.QueryEscape(client) + " "
+	}
+	name := who + r.Method + " " + path + " " + key
+	if len(name) <= protocol.MaxNameBytes {
+		return name
+	}
+	return who + r.Method + " " + hash(path) + " " + key
+}
+
+// hash stands for a path that is too long; a path begins with a slash.
+func hash(path string) string {
+	sum := sha256.Sum256([]byte(path))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// wholeRequest is all that a repeat has in common with its request, besides what is part
+// of its name.
+func wholeRequest(r *http.Request, body []byte) ([]byte, error) {
+	query := r.URL.RawQuery
+	all := binary.BigEndian.AppendUint64(nil, uint64(len(query)))
+	return append(append(all, query...), body...), nil
+}
+
+// Schemes of fingerprints: those of one scheme are compared with each other.
+const (
+	schemeWhole = iota + 1
+	schemeOwn   // by Config.Fingerprint
+)
+
+func fingerprint(scheme byte, of []byte) (f protocol.Fingerprint) {
+	f[0] = scheme
+	sum := sha256.Sum256(of)
+	copy(f[5:], sum[:])
+	return f
+}
