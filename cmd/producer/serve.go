@@ -15,6 +15,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/mirror"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
@@ -26,6 +27,8 @@ type serveCmd struct {
 	AuthTokenFile string        `type:"path" placeholder:"FILE" help:"File with further bearer tokens, one a line."`
 	Insecure      bool          `help:"Listen beyond loopback without a token, and answer under any host name."`
 	ClientRate    float64       `default:"0" help:"Requests a second that one client (token, or address) may make, with bursts of twice that, each message of a batch counting as one; 0 means no limit."`
+	PathPrefix    []string      `placeholder:"PATH" help:"Mirror an API: a POST, PUT, PATCH or DELETE to one of these paths or below, separated by commas, is a message, and a worker with the same --path-prefix makes that request of its target. The name is the Idempotency-Key, or is in the body."`
+	PathHeaders   []string      `placeholder:"NAME" help:"Headers that go along with a mirrored request, separated by commas. Default: Accept, Accept-Language, Content-Language, Content-Type, If-Match, If-None-Match, If-Unmodified-Since."`
 	StopTimeout   time.Duration `default:"20s" help:"How long requests may finish after a stop."`
 	Create        bool          `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
 	MetricsAddr   string        `placeholder:"HOST:PORT" help:"Address of a second server with /healthz, /readyz and /metrics alone, for probes and scrapers: no token, no names of messages. Default: none; --addr has them too, where /metrics needs the token."`
@@ -51,6 +54,19 @@ func (s *serveCmd) check() error {
 	}
 	if s.ClientRate < 0 {
 		bad.add("--client-rate %g: must not be negative", s.ClientRate)
+	}
+	for _, prefix := range s.PathPrefix {
+		if err := mirror.CheckPrefix(prefix); err != nil {
+			bad.add("--path-prefix %v", err)
+		}
+	}
+	for _, name := range s.PathHeaders {
+		if err := mirror.CheckHeader(name); err != nil {
+			bad.add("--path-headers %v", err)
+		}
+	}
+	if len(s.PathHeaders) > 0 && len(s.PathPrefix) == 0 {
+		bad.add("--path-headers: there is no --path-prefix")
 	}
 	if s.AccessLogRate < 0 {
 		bad.add("--access-log-rate %g: must not be negative", s.AccessLogRate)
@@ -96,7 +112,7 @@ func (s *serveCmd) run(ctx context.Context, io stdio) (err error) {
 	queue := tele.Queue(s.queueName())
 	api, err := s.api(ctx, s.Create, queue.InstrumentAWS, producerapi.Config{
 		AuthTokens: tokens, AnyHost: s.Insecure, ClientRate: s.ClientRate, Logger: log, LogRate: s.AccessLogRate,
-		Metrics: tele.Handler(), Watch: tele.Request, Sent: queue.Sent,
+		PathPrefixes: s.PathPrefix, PathHeaders: s.PathHeaders, Metrics: tele.Handler(), Watch: tele.Request, Sent: queue.Sent,
 	})
 	if err != nil {
 		return err

@@ -58,6 +58,7 @@ var contract = []struct{ flag, value, field string }{
 	{"dlq-url", "http://127.0.0.1:1/000000000000/d", "DLQURL:http://127.0.0.1:1/000000000000/d"},
 	{"target-url", "http://127.0.0.1:1/work", "TargetURL:http://127.0.0.1:1/work"},
 	{"handler", "target", "Handler:target"},
+	{"path-prefix", "/v1,/v2", "PathPrefix:[/v1 /v2]"},
 	{"create", "true", "Create:true"},
 	{"scope", "mine", "Scope:mine"},
 	{"key", "order.id", "Key:order.id"},
@@ -148,6 +149,10 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 		"tokens that can be guessed": {
 			[]string{"--local", "--addr", ":8080", "--auth-token", "sesame", "--admin-addr", ":9090", "--admin-token", "hunter2"},
 			[]string{"--auth-token (SQSONCE_AUTH_TOKEN): token 1 of 1 has 6 characters", "--admin-token (SQSONCE_ADMIN_TOKEN): token 1 of 1 has 7 characters"},
+		},
+		"paths": {
+			[]string{"--queue-url", "http://h/1/q", "--table", "t", "--path-prefix", "v1,/a/../b"},
+			[]string{`--path-prefix "v1"`, `--path-prefix has the segment ".."`, "there is no --target-url"},
 		},
 		"blank tokens": {
 			[]string{"--local", "--auth-token", "a, ,b", "--admin-token", " "},

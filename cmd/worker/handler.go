@@ -17,6 +17,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/ecs"
+	"github.com/sqsonce/sqsonce/internal/mirror"
 	"github.com/sqsonce/sqsonce/internal/target"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 	"github.com/sqsonce/sqsonce/names"
@@ -48,7 +49,7 @@ func (q *queueWorker) newPool() error {
 		if err := q.aim(queueName, tell); err != nil {
 			return err
 		}
-		do = posted(q.judge, q.telemetry.Traceparent)
+		do = posted(q.judge, q.telemetry.Traceparent, c.PathPrefix)
 	}
 	pooling := c.poolConfig(q.back, q.log)
 	pooling.Name = sqsonce.NameOf(keys)
@@ -158,8 +159,9 @@ func named(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 	return dedupe.Payload{Data: data}, err
 }
 
-// posted hands the message to the HTTP target.
-func posted(t *target.Judge, traceparent func(context.Context) string) work {
+// posted hands the message to the HTTP target. One that carries a request may choose
+// its path below prefixes.
+func posted(t *target.Judge, traceparent func(context.Context) string, prefixes []string) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
 		attributes, binary := make(map[string]string, len(m.Attributes)), make(map[string][]byte)
@@ -170,17 +172,38 @@ func posted(t *target.Judge, traceparent func(context.Context) string) work {
 				binary[name] = v.BinaryValue
 			}
 		}
+		carried, err := carriedRequest(attributes, prefixes)
+		if err != nil {
+			return dedupe.Payload{}, err
+		}
 		message, _ := sqsonce.NamedFrom(ctx)
 		resp, err := t.Post(ctx, target.Request{
 			Name: attempt.Name, Fence: int64(attempt.Fence), Attempt: attempt.Number,
 			Body: m.Body, MessageID: m.ID, FirstReceived: m.FirstReceived, ReceiveCount: m.ReceiveCount,
 			SentAt: m.SentAt, Attributes: attributes, Binary: binary, Headers: message.Headers, TraceParent: traceparent(ctx),
+			Mirror: carried,
 		})
 		if err != nil {
 			return dedupe.Payload{}, err
 		}
 		return payload(resp), nil
 	}
+}
+
+// carriedRequest takes the request that a message carries, if it does, out of its
+// attributes. One that is not allowed never will be.
+func carriedRequest(attributes map[string]string, prefixes []string) (*mirror.Request, error) {
+	r, found, err := mirror.Read(attributes, prefixes)
+	switch {
+	case err != nil:
+		return nil, consumer.Permanent(fmt.Errorf("the request that the message carries: %w", err))
+	case !found:
+		return nil, nil
+	}
+	for _, name := range []string{mirror.AttrMethod, mirror.AttrPath, mirror.AttrHeaders} {
+		delete(attributes, name) // they are the request itself
+	}
+	return &r, nil
 }
 
 // payload is the target's answer as a result: JSON as it is, anything else

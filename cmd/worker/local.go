@@ -79,7 +79,7 @@ func (l *localParts) open(ctx context.Context, c queueSettings, instrument func(
 	}
 	l.producer, err = producerapi.New(producerapi.Config{
 		SQS: producing, QueueURL: l.queueURL, Records: store, Scope: scope, Keys: keys,
-		Skew: c.Skew, Window: c.Window, AuthTokens: c.AuthToken, LocalOperators: true, DLQURL: l.dlqURL, Logger: log,
+		Skew: c.Skew, Window: c.Window, AuthTokens: c.AuthToken, LocalOperators: true, DLQURL: l.dlqURL, PathPrefixes: c.PathPrefix, Logger: log,
 	})
 	return err
 }

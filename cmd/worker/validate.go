@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
+	"github.com/sqsonce/sqsonce/internal/mirror"
 	"github.com/sqsonce/sqsonce/internal/target"
 	"github.com/sqsonce/sqsonce/names"
 )
@@ -200,6 +202,14 @@ func (c queueSettings) partProblems() []error {
 		if err := console.CheckHost(host); err != nil {
 			errs = append(errs, fmt.Errorf("--admin-hosts %w", err))
 		}
+	}
+	for _, prefix := range c.PathPrefix {
+		if err := mirror.CheckPrefix(prefix); err != nil {
+			errs = append(errs, fmt.Errorf("--path-prefix %w", err))
+		}
+	}
+	if len(c.PathPrefix) > 0 && c.TargetURL == "" && !c.Local {
+		errs = append(errs, errors.New("--path-prefix: there is no --target-url"))
 	}
 	if c.TargetURL != "" {
 		_, err = target.New(c.targetConfig(scope))

@@ -24,6 +24,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/batch"
 	"github.com/sqsonce/sqsonce/internal/deadletter"
+	"github.com/sqsonce/sqsonce/internal/mirror"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -82,6 +83,14 @@ type Config struct {
 	// message of a batch counts as a request. Zero: no limit.
 	ClientRate float64
 
+	// PathPrefixes are paths that are mirrored: a POST, PUT, PATCH or DELETE to one of
+	// them or below is a message that carries method, path, query and PathHeaders, for a
+	// worker that makes the request of its target. Paths of this API go first. Its name
+	// is the Idempotency-Key, or is in the body. Defaults: no paths; the headers that
+	// describe a body, a language or a condition (mirror.DefaultHeaders).
+	PathPrefixes []string
+	PathHeaders  []string
+
 	// LocalOperators makes an operator of a client on this machine, not behind a
 	// proxy, where AuthTokens is empty: for a server whose data lives in this
 	// process, and is nobody else's.
@@ -132,6 +141,9 @@ func (c Config) withDefaults() Config {
 	c.SendTimeout = cmp.Or(c.SendTimeout, DefaultSendTimeout)
 	c.MaxPending = cmp.Or(c.MaxPending, DefaultMaxPending)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
+	if c.PathHeaders == nil && len(c.PathPrefixes) > 0 {
+		c.PathHeaders = mirror.DefaultHeaders
+	}
 	return c
 }
 
@@ -166,6 +178,7 @@ func (c Config) validate() error {
 	if c.LogRate < 0 {
 		bad("LogRate %g: must not be negative", c.LogRate)
 	}
+	errs = append(errs, c.checkMirror()...)
 	for i, token := range c.AuthTokens {
 		if token == "" {
 			bad("AuthTokens[%d]: must not be empty", i)

@@ -28,6 +28,8 @@ type settings struct {
 	delay  int32 // seconds
 	trace  string
 	xray   string
+
+	carried map[string]string // attributes of the request that is mirrored; nil: none
 }
 
 // message is one that may be sent.
@@ -86,18 +88,26 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 	if err := checkObject(body, fingerprint); err != nil {
 		return m, badRequest("body", err.Error())
 	}
-	if at := uncarried(name); at >= 0 {
-		return m, badRequest("name", fmt.Sprintf("has a character at byte %d that SQS does not carry", at))
-	}
-	if at := uncarried(body); at >= 0 {
-		return m, badRequest("body", fmt.Sprintf("has a character at byte %d that SQS does not carry", at))
-	}
 	m.fingerprint = fingerprint
+	return m, m.checkCarried()
+}
+
+// checkCarried returns a *[problem] for what SQS does not carry.
+func (m message) checkCarried() error {
+	if at := uncarried(m.name); at >= 0 {
+		return badRequest("name", fmt.Sprintf("has a character at byte %d that SQS does not carry", at))
+	}
+	if !utf8.ValidString(m.body) {
+		return badRequest("body", "is not text in UTF-8, and SQS carries no other")
+	}
+	if at := uncarried(m.body); at >= 0 {
+		return badRequest("body", fmt.Sprintf("has a character at byte %d that SQS does not carry", at))
+	}
 	if size := m.size(); size > maxBody {
-		return m, newProblem(http.StatusRequestEntityTooLarge, "body",
+		return newProblem(http.StatusRequestEntityTooLarge, "body",
 			fmt.Sprintf("%d bytes together with the name and other attributes, more than %d", size, maxBody))
 	}
-	return m, nil
+	return nil
 }
 
 // normal is the name under which a message with the given name is known.

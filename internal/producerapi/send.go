@@ -137,6 +137,9 @@ func (m message) attributes() map[string]types.MessageAttributeValue {
 	if m.trace != "" {
 		attributes["traceparent"] = text(m.trace)
 	}
+	for _, name := range m.carriedAttributes() {
+		attributes[name] = text(m.carried[name])
+	}
 	return attributes
 }
 

@@ -75,6 +75,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Request-Id", c.id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	at, name, found, err := a.routes.find(r)
+	if err == nil && !found {
+		at = a.mirrored(r)
+		found = at != nil
+	}
 	op := at.operation(r.Method)
 	defer func() { a.log(c, op.is(isQuiet)) }()
 	if a.cfg.Watch != nil {

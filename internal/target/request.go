@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/mirror"
 )
 
 const (
@@ -34,28 +36,56 @@ type Request struct {
 	Binary        map[string][]byte // attributes that are bytes
 	Headers       map[string]string // what an envelope around the message says
 	TraceParent   string            // W3C trace context; may be empty
+	Mirror        *mirror.Request   // the request to make, below the target's path; nil: POST to the target's URL
 }
 
 // newRequest makes the HTTP request for r.
 func (t *Target) newRequest(ctx context.Context, r Request, now time.Time) (*http.Request, error) {
 	// A body without GetBody: the transport takes the Idempotency-Key as a
 	// leave to send the request again by itself, and must not have it.
-	body := io.NopCloser(strings.NewReader(r.Body))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.address(r), body)
+	method, body := http.MethodPost, io.NopCloser(strings.NewReader(r.Body))
+	if r.Mirror != nil {
+		if method = r.Mirror.Method; r.Mirror.Empty {
+			r.Body, body = "", http.NoBody
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, t.address(r), body)
 	if err != nil {
 		return nil, fmt.Errorf("request for %q: %w", r.Name, err)
 	}
 	req.ContentLength = int64(len(r.Body))
 	t.setHeaders(req.Header, r)
+	if r.Mirror != nil {
+		mirrorHeaders(req.Header, *r.Mirror)
+	}
 	if t.key != nil {
 		sign(req.Header, t.key, headerValue(r.MessageID), r.Body, now)
 	}
 	return req, nil
 }
 
-// address is the target's URL. As Elastic Beanstalk's daemon does, a message may
-// choose the path.
+// mirrorHeaders sets the headers of a request that a message carries.
+func mirrorHeaders(h http.Header, r mirror.Request) {
+	h.Del("Content-Type")
+	for name, value := range r.Headers {
+		if fits(name, value) {
+			h.Set(name, value) // as the client sent it
+		}
+	}
+	if r.Empty {
+		// The transport looks for the canonical name to send a request without a body
+		// again by itself.
+		h["idempotency-key"] = h["Idempotency-Key"]
+		delete(h, "Idempotency-Key")
+	}
+}
+
+// address is the target's URL. A message that carries a request chooses the path below
+// it, and as Elastic Beanstalk's daemon does, one may choose the whole path.
 func (t *Target) address(r Request) string {
+	if r.Mirror != nil {
+		return t.below(r.Mirror.Path)
+	}
 	path := r.Attributes[sqsdPath]
 	if !t.sqsd || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") {
 		return t.url
@@ -70,6 +100,21 @@ func (t *Target) address(r Request) string {
 	}
 	u.Path, u.RawPath, u.RawQuery = to.Path, to.RawPath, to.RawQuery
 	return u.String()
+}
+
+// below is the target's URL with a path below its own, and a query after its own.
+func (t *Target) below(path string) string {
+	base, _, _ := strings.Cut(t.url, "#")
+	base, rest, _ := strings.Cut(base, "?")
+	path, query, _ := strings.Cut(path, "?")
+	address := strings.TrimSuffix(base, "/") + path
+	switch {
+	case rest != "" && query != "":
+		return address + "?" + rest + "&" + query
+	case rest+query != "":
+		return address + "?" + rest + query
+	}
+	return address
 }
 
 // Bounds of header fields. Apache and gunicorn refuse a field of more than 8,190

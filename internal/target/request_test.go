@@ -7,8 +7,11 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/mirror"
 )
 
 // received returns what the target got to see of r.
@@ -203,5 +206,45 @@ func TestSqsdRequest(t *testing.T) {
 	r, _ = received(t, Config{}, Request{Name: "n", Attributes: attributes})
 	if r.URL.Path == "/tasks/nightly" || r.Header.Get("X-Aws-Sqsd-Taskname") != "" {
 		t.Error("a message chooses the path although the target is no Beanstalk app")
+	}
+}
+
+// A request that a message carries goes below the target's own path, byte for byte.
+func TestMirroredAddress(t *testing.T) {
+	for _, tc := range []struct{ base, path, want string }{
+		{"", "/v1/x", "/v1/x"},
+		{"/", "/v1/x", "/v1/x"},
+		{"/base", "/v1/x?a=b", "/base/v1/x?a=b"},
+		{"/base/", "/v1//x/", "/base/v1//x/"},
+		{"/base?k=1", "/v1?a=%2F&b", "/base/v1?k=1&a=%2F&b"},
+		{"/base?k=1", "/v1", "/base/v1?k=1"},
+		{"/base#part", "/v1", "/base/v1"},
+		{"/b%2Fc", "/v1/a%2fb%7C", "/b%2Fc/v1/a%2fb%7C"},
+	} {
+		got, _ := received(t, Config{URL: tc.base}, Request{Name: "n", Mirror: &mirror.Request{Method: http.MethodPut, Path: tc.path}, Body: "x"})
+		if got.Method != http.MethodPut || got.RequestURI != tc.want {
+			t.Errorf("%q below %q: %s %s, want %s", tc.path, tc.base, got.Method, got.RequestURI, tc.want)
+		}
+	}
+}
+
+// A request without a body is sent once: the transport must not send it again by itself.
+func TestMirroredRequestWithoutABody(t *testing.T) {
+	var asked atomic.Int64
+	target, stop := newPiped(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) > 1 {
+			breakOff(t, w)
+		}
+	})
+	defer stop()
+	empty := Request{Name: "n", Mirror: &mirror.Request{Method: http.MethodPost, Path: "/v1", Empty: true}, Body: mirror.NoBody}
+	if _, err := target.Post(t.Context(), empty); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := target.Post(t.Context(), empty); kindOf(err) != unknown { // over the same connection
+		t.Errorf("error is %v", err)
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("the target was asked %d times", n)
 	}
 }
