@@ -87,7 +87,7 @@ func (s *serveCmd) checkOpen(bad *problems, tokens []string) {
 }
 
 // tokenSource names what sets tokens.
-const tokenSource = "--auth-token (SQSONCE_AUTH_TOKEN)"
+const tokenSource = "--auth-token (SQSONCE_AUTH_TOKEN)" //nolint:gosec // names, no token
 
 func (s *serveCmd) run(ctx context.Context, io stdio) (err error) {
 	var level slog.Level
