@@ -151,7 +151,7 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 			[]string{"--auth-token (SQSONCE_AUTH_TOKEN): token 1 of 1 has 6 characters", "--admin-token (SQSONCE_ADMIN_TOKEN): token 1 of 1 has 7 characters"},
 		},
 		"paths": {
-			[]string{"--queue-url", "http://h/1/q", "--table", "t", "--path-prefix", "v1,/a/../b"},
+			[]string{"--queue-url", "http://h/1/q", "--table", "t", "--handler", "log", "--path-prefix", "v1,/a/../b"},
 			[]string{`--path-prefix "v1"`, `--path-prefix has the segment ".."`, "there is no --target-url"},
 		},
 		"blank tokens": {
