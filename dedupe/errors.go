@@ -112,7 +112,7 @@ const (
 
 // Error implements error.
 func (e *RejectedError) Error() string {
-	return fmt.Sprintf("%q is rejected after %d attempts: %s", e.Name, e.Attempts, e.Text)
+	return fmt.Sprintf("%q is rejected after attempt %d: %s", e.Name, e.Attempts, e.Text)
 }
 
 // Unwrap returns the handler's error, or nil.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -43,6 +44,8 @@ type inBubble struct {
 	target *pipedTarget
 	log    bytes.Buffer // guarded by the logger
 
+	latency *latencies
+
 	stop context.CancelFunc
 	done chan error
 }
@@ -50,7 +53,11 @@ type inBubble struct {
 // newInBubble wires a worker; begin starts it.
 func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...string) *inBubble {
 	t.Helper()
-	b := &inBubble{t: t, server: sqstest.New(sqstest.Config{}), store: &shakyStore{Store: memstore.New()}, target: newPipedTarget(h)}
+	latency := newLatencies(t)
+	b := &inBubble{
+		t: t, server: sqstest.New(sqstest.Config{}), latency: latency,
+		store: &shakyStore{Store: memstore.New(), latency: latency}, target: newPipedTarget(h),
+	}
 	c := settings(t, append([]string{"--local", "--target-url", "http://target.invalid/work"}, args...)...)
 	client := sqs.NewFromConfig(b.server.AWSConfig())
 	queueURL, dlqURL, err := awsenv.CreateQueue(t.Context(), client, localQueue)
@@ -64,7 +71,7 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 		t.Fatal(err)
 	}
 	b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
-		return sqstest.Fault{Delay: latency(8 * time.Millisecond)}
+		return sqstest.Fault{Delay: latency.below(8 * time.Millisecond)}
 	})
 	w := &worker{
 		log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, admin: b.target, protector: ecs.New(ecs.Config{}),
@@ -84,9 +91,26 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 	return b
 }
 
-// latency is a random time below most: ties between goroutines are resolved by
-// nothing in a bubble.
-func latency(most time.Duration) time.Duration { return rand.N(most) }
+// latencies are random times, the same in every run of a test. In a bubble nothing but unequal
+// times orders the calls of goroutines that run at once.
+type latencies struct {
+	mu     sync.Mutex
+	random *rand.Rand // guarded by mu
+}
+
+// newLatencies returns latencies that the test's name seeds.
+func newLatencies(t *testing.T) *latencies {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(t.Name())) // never fails
+	return &latencies{random: rand.New(rand.NewPCG(h.Sum64(), 0))}
+}
+
+// below returns a time from zero up to most.
+func (l *latencies) below(most time.Duration) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Duration(l.random.Int64N(int64(most)))
+}
 
 func (b *inBubble) begin() {
 	ctx, stop := context.WithCancel(b.t.Context())
@@ -172,6 +196,7 @@ var errStoreDown = fmt.Errorf("test store: %w", dedupe.ErrUnavailable)
 // shakyStore is a store that takes time and can be down.
 type shakyStore struct {
 	*memstore.Store
+	latency *latencies
 
 	mu   sync.Mutex
 	down bool // guarded by mu
@@ -184,7 +209,7 @@ func (s *shakyStore) set(down bool) {
 }
 
 func (s *shakyStore) answer() error {
-	time.Sleep(latency(6 * time.Millisecond))
+	time.Sleep(s.latency.below(6 * time.Millisecond))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down {

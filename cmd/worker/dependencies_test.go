@@ -50,7 +50,7 @@ func TestOutageBurnsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := testutil.N(t, max(tc.messages, 200))
-				target := failingTarget{then: tc.then}
+				target := failingTarget{then: tc.then, latency: newLatencies(t)}
 				b := newInBubble(t, 3, target.ServeHTTP, tc.args...)
 				for i := range n {
 					b.send(body("m" + strconv.Itoa(i)))
@@ -121,7 +121,8 @@ const opened = 10 * time.Second
 
 // failingTarget answers with the status that it is told; a little late.
 type failingTarget struct {
-	then http.HandlerFunc // answers instead once it has failed for opened; may be nil
+	then    http.HandlerFunc // answers instead once it has failed for opened; may be nil
+	latency *latencies
 
 	mu     sync.Mutex
 	status int       // guarded by mu
@@ -142,7 +143,7 @@ func (f *failingTarget) asked() int {
 }
 
 func (f *failingTarget) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	time.Sleep(latency(20 * time.Millisecond))
+	time.Sleep(f.latency.below(20 * time.Millisecond))
 	f.mu.Lock()
 	status := f.status
 	if r.Method == http.MethodPost {
@@ -165,7 +166,7 @@ func TestTargetThatBlamesEverything(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const n = 60
-				var target failingTarget
+				target := failingTarget{latency: newLatencies(t)}
 				target.set(400)
 				b := newInBubble(t, 3, target.ServeHTTP)
 				for i := range n {
@@ -295,7 +296,7 @@ func TestQueueWatch(t *testing.T) {
 
 func TestNothingIsReceivedBeforeTheTargetIsHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var target failingTarget
+		target := failingTarget{latency: newLatencies(t)}
 		target.set(503)
 		b := newInBubble(t, 3, target.ServeHTTP, "--target-health", "/up")
 		b.send(body("a"))

@@ -67,12 +67,12 @@ func TestARingKeepsTheNewest(t *testing.T) {
 
 func TestFailuresThatDifferInNamesAndNumbersAreOneGroup(t *testing.T) {
 	same := []string{
-		`"order-17" is rejected after 5 attempts: card declined`,
-		`"order \"18\"" is rejected after 12 attempts: card declined` + "\nstack",
-		` "x" is rejected after 1 attempts: card declined`,
+		`"order-17" is rejected after attempt 5: card declined`,
+		`"order \"18\"" is rejected after attempt 12: card declined` + "\nstack",
+		` "x" is rejected after attempt 1: card declined`,
 	}
 	for _, text := range same {
-		if got := pattern(text); got != "“…” is rejected after # attempts: card declined" {
+		if got := pattern(text); got != "“…” is rejected after attempt #: card declined" {
 			t.Errorf("%q is grouped as %q", text, got)
 		}
 	}
