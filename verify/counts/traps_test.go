@@ -1,0 +1,75 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var shownBy = regexp.MustCompile("`([^`]+)`")
+
+// TestTraps holds the list of traps in DESIGN.md to the scenario files and tests that it names.
+func TestTraps(t *testing.T) {
+	text, err := os.ReadFile("../../DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "\n## 9. What bites\n")
+	if !found {
+		t.Fatal("DESIGN.md has no section 9, What bites")
+	}
+	rows, scenarios := 0, make(map[string]bool)
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 4 || strings.HasPrefix(cells[1], "-") || strings.TrimSpace(cells[2]) == "shown by" {
+			continue
+		}
+		rows++
+		proofs := shownBy.FindAllStringSubmatch(cells[2], -1)
+		if len(proofs) == 0 {
+			t.Errorf("nothing shows %q", strings.TrimSpace(cells[1]))
+		}
+		for _, p := range proofs {
+			if strings.HasSuffix(p[1], ".txt") {
+				scenarios[p[1]] = true
+			} else {
+				wantTest(t, p[1])
+			}
+		}
+	}
+	files, err := filepath.Glob("../../dedupe/protocol/testdata/*.txt")
+	if err != nil || rows < 20 || len(files) < 20 {
+		t.Errorf("%d traps and %d scenario files, want 20 of each: %v", rows, len(files), err)
+	}
+	for _, f := range files {
+		if !scenarios[filepath.Base(f)] {
+			t.Errorf("%s shows no trap of DESIGN.md", filepath.Base(f))
+		}
+		delete(scenarios, filepath.Base(f))
+	}
+	for name := range scenarios {
+		t.Errorf("DESIGN.md names %s, which is not in dedupe/protocol/testdata", name)
+	}
+}
+
+// wantTest looks for a test, named as package.Test, in the package's files.
+func wantTest(t *testing.T, name string) {
+	t.Helper()
+	dir, test, _ := strings.Cut(name, ".")
+	files, err := filepath.Glob(filepath.Join("../..", dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+test+"(t *testing.T) {") {
+			return
+		}
+	}
+	t.Errorf("DESIGN.md names %s, which is no test", name)
+}
