@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -12,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/internal/redrive"
 )
 
 // deadLetters finds the dead-letter queue.
@@ -19,31 +20,15 @@ func deadLetters(ctx context.Context, p *patient) (string, error) {
 	if p.cfg.DLQURL != "" {
 		return p.cfg.DLQURL, nil
 	}
-	out, err := p.cfg.Queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
-		QueueUrl: &p.cfg.QueueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameRedrivePolicy},
-	})
+	policy, err := redrive.Read(ctx, p.cfg.Queue, p.cfg.QueueURL)
 	if err != nil {
-		return "", fmt.Errorf("GetQueueAttributes: %w", err)
+		return "", err
 	}
-	var policy struct{ DeadLetterTargetArn string }
-	_ = json.Unmarshal([]byte(out.Attributes["RedrivePolicy"]), &policy) // without one there is no target
-	_, name, _ := cutLast(policy.DeadLetterTargetArn, ":")
-	if name == "" {
+	if policy == (redrive.Policy{}) {
 		return "the queue has no redrive policy", errDiffers
 	}
-	found, err := p.cfg.Queue.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
-	if err != nil {
-		return "", fmt.Errorf("GetQueueUrl %s: %w", name, err)
-	}
-	p.cfg.DLQURL = aws.ToString(found.QueueUrl)
-	return p.cfg.DLQURL, nil
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
+	p.cfg.DLQURL, err = policy.TargetURL(ctx, p.cfg.Queue)
+	return p.cfg.DLQURL, err
 }
 
 // place compares the Regions and accounts in the ARNs of queues and table.
