@@ -128,6 +128,7 @@ type processConfig struct {
 	AdminTokenFile string   `help:"File that holds the admin token."`
 	MetricsAddr    string   `placeholder:"HOST:PORT" help:"Address of a second server with /healthz, /readyz and /metrics alone, for probes and scrapers: no token, no names of messages, no verbs. Default: none; --admin-addr has them too."`
 	AdminHosts     []string `placeholder:"NAME" help:"Names under which a proxy on this machine may call the console, separated by commas; for one that keeps the Host header. No addresses, not localhost. Who comes by one needs the admin token to act."`
+	Metrics        string   `default:"none" enum:"none,emf" help:"Metrics in the log, beside those at /metrics (${enum}). emf: once a minute in CloudWatch's embedded metric format, of which CloudWatch Logs makes metrics."`
 	LogFormat      string   `default:"auto" enum:"auto,json,text,pretty" help:"Log format (${enum}); auto is pretty on a terminal and JSON elsewhere."`
 	Debug          bool     `help:"Log at debug level."`
 }

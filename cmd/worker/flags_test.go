@@ -33,7 +33,7 @@ func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 	c := settings(t, "--local")
 	want := queueSettings{
 		processConfig: processConfig{
-			Local: true, Addr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090", LogFormat: "auto", Batch: "on",
+			Local: true, Addr: "127.0.0.1:8080", AdminAddr: "127.0.0.1:9090", Metrics: "none", LogFormat: "auto", Batch: "on",
 			DrainTimeout: 25 * time.Second, WaitAtStart: 10 * time.Minute,
 		},
 		queueConfig: queueConfig{
@@ -88,6 +88,7 @@ var contract = []struct{ flag, value, field string }{
 	{"target-health", "/up", "TargetHealth:/up"},
 	{"skew", "1s", "Skew:1s"},
 	{"permanent-statuses", "400,404", "PermanentStatuses:[400 404]"},
+	{"metrics", "emf", "Metrics:emf"},
 	{"log-format", "json", "LogFormat:json"},
 	{"addr", "127.0.0.1:6", "Addr:127.0.0.1:6"},
 	{"auth-token", "a,b", "AuthToken:[a b]"},

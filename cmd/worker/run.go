@@ -102,7 +102,11 @@ func runWorker(ctx context.Context, c config, stdout io.Writer, lines *logPipe, 
 	asked, release := followSignals(ctx, signals)
 	defer release()
 	w := &worker{cfg: c, out: stdout, lines: lines, log: awsenv.Logger(lines, c.LogFormat, c.level())}
-	w.telemetry, err = telemetry.New(ctx, telemetry.Config{Version: version(), Logger: w.log})
+	telling := telemetry.Config{Version: version(), Logger: w.log}
+	if c.Metrics == "emf" {
+		telling.EMF = lines
+	}
+	w.telemetry, err = telemetry.New(ctx, telling)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -46,6 +47,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Spans gets the spans beside the OTLP exporter. Default: none.
 	Spans sdktrace.SpanProcessor
+	// EMF gets the most important metrics once a minute, as lines of JSON that CloudWatch Logs
+	// makes metrics of, one a Write. Default: none.
+	EMF io.Writer
 }
 
 // Telemetry is the meters and the tracer of a process. Use New, and
@@ -56,6 +60,7 @@ type Telemetry struct {
 	tracing  bool // spans go somewhere
 	registry *prometheus.Registry
 	meters   *metric.MeterProvider
+	emf      *emf                     // nil: no Config.EMF
 	spans    *sdktrace.TracerProvider // nil unless tracing
 	is       instruments
 	messages messages // what log lines say of a message
@@ -125,8 +130,18 @@ func (t *Telemetry) openMeters(ctx context.Context, about *resource.Resource) er
 		}
 		options = append(options, metric.WithReader(metric.NewPeriodicReader(otlp)))
 	}
+	if t.cfg.EMF != nil {
+		t.emf = newEMF(t.cfg.EMF)
+		options = append(options, metric.WithReader(t.emf.reader))
+	}
 	t.meters = metric.NewMeterProvider(options...)
-	return t.is.init(t.meters.Meter(scope))
+	if err := t.is.init(t.meters.Meter(scope)); err != nil {
+		return err
+	}
+	if t.emf != nil {
+		t.emf.start(ctx)
+	}
+	return nil
 }
 
 func (t *Telemetry) openSpans(ctx context.Context, about *resource.Resource) error {
@@ -163,6 +178,9 @@ func (t *Telemetry) Handler() http.Handler {
 // Shutdown sends what has not been sent, until ctx ends.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	var errs []error
+	if t.emf != nil {
+		errs = append(errs, t.emf.close(ctx))
+	}
 	if t.spans != nil {
 		errs = append(errs, t.spans.Shutdown(ctx))
 	}
