@@ -37,7 +37,7 @@ func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 			DrainTimeout: 25 * time.Second, WaitAtStart: 10 * time.Minute,
 		},
 		queueConfig: queueConfig{
-			Handler: "target", Key: "name", LongNames: "refuse", Unwrap: "none", Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
+			Handler: "target", Key: "name", LongNames: "refuse", Unwrap: "none", S3Max: 16 << 20, Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
 			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, MaxWaitingBytes: 64 << 20, TargetTimeout: 30 * time.Second,
 		},
 	}
@@ -64,6 +64,8 @@ var contract = []struct{ flag, value, field string }{
 	{"key", "order.id", "Key:order.id"},
 	{"long-names", "hash", "LongNames:hash"},
 	{"unwrap", "auto", "Unwrap:auto"},
+	{"s3-payloads", "true", "S3Payloads:true"},
+	{"s3-max", "2048", "S3Max:2048"},
 	{"unnamed", "run", "Unnamed:run"},
 	{"on-mismatch", "suppress", "OnMismatch:suppress"},
 	{"sqsd", "true", "Sqsd:true"},
@@ -197,6 +199,8 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 				`--admin-hosts "localhost": must be a name that a proxy is reached by`,
 			},
 		},
+		"payloads too large":    {[]string{"--local", "--s3-max", "1073741825"}, []string{"--s3-max 1073741825: must be from 1024 to 1073741824 bytes"}},
+		"payloads too small":    {[]string{"--local", "--s3-max", "1023"}, []string{"--s3-max 1023: must be from 1024 to 1073741824 bytes"}},
 		"secret file missing":   {[]string{"--local", "--target-secret-file", "/nowhere"}, []string{"--target-secret-file", "/nowhere"}},
 		"unknown flag":          {[]string{"--nope"}, []string{"--nope"}},
 		"value out of a choice": {[]string{"--local", "--on-unknown", "maybe"}, []string{"--on-unknown", "maybe"}},
