@@ -29,37 +29,47 @@ type naming struct {
 // handler is [Handler] with all that may be set.
 func handler[R any](g *dedupe.Guard[R], by naming, work func(context.Context, Message) (R, error)) consumer.Handler {
 	return func(ctx context.Context, m Message) error {
-		given := nameable(m)
-		var release func() // nil: nothing was fetched
-		if by.payloads != nil {
-			given.Fetch = func(p names.Pointer) (body string, err error) {
-				body, release, err = by.payloads.Fetch(ctx, p)
-				return body, err
-			}
-			defer func() {
-				if release != nil {
-					release()
-				}
-			}()
-		}
-		named, err := by.namer.Extract(given)
+		inner, named, release, err := Open(ctx, m, by.namer, by.payloads)
 		if err != nil {
 			return err
 		}
+		defer release()
 		if named.Ignored != "" {
 			if by.ignored != nil {
 				by.ignored(m, named.Ignored)
 			}
 			return nil
 		}
-		if release != nil {
-			m.SetName(named.Name) // Config.Pool.Name does not fetch
+		if named.Body != m.Body {
+			m.SetName(named.Name) // Config.Pool.Name fetches no payload
 		}
 		_, err = g.Do(ctx, keyOf(m, named), func(ctx context.Context) (R, error) {
-			return work(context.WithValue(ctx, namedKey{}, named), opened(m, named))
+			return work(context.WithValue(ctx, namedKey{}, named), inner)
 		})
 		return err
 	}
+}
+
+// Open returns a message as the work gets it, without its envelope, and what namer has
+// found out about it. If payloads is not nil, a message that is a pointer gets its payload.
+// release is to be called once neither is used any more, unless there is an error.
+func Open(ctx context.Context, m Message, namer Namer, payloads Payloads) (inner Message, named names.Named, release func(), err error) {
+	given, done := nameable(m), func() {}
+	if payloads != nil {
+		given.Fetch = func(p names.Pointer) (string, error) {
+			body, release, err := payloads.Fetch(ctx, p)
+			if err == nil {
+				done = release
+			}
+			return body, err
+		}
+	}
+	named, err = namer.Extract(given)
+	if err != nil {
+		done()
+		return m, named, nil, err
+	}
+	return opened(m, named), named, done, nil
 }
 
 type namedKey struct{}

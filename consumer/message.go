@@ -18,6 +18,7 @@ type Message struct {
 	LastReceive    bool      // SQS would move the message to its dead-letter queue instead of delivering it again
 	SentAt         time.Time // when the producer sent it
 	FirstReceived  time.Time // when it was first delivered
+	SenderID       string    // IAM principal, or address, of the producer, as SQS gives it
 	GroupID        string    // message group; FIFO and fair queues
 	DedupID        string    // deduplication id; FIFO queues
 	SequenceNumber string    // FIFO queues

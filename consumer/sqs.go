@@ -53,6 +53,7 @@ var systemAttributes = []types.MessageSystemAttributeName{
 	types.MessageSystemAttributeNameApproximateReceiveCount,
 	types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
 	types.MessageSystemAttributeNameSentTimestamp,
+	types.MessageSystemAttributeNameSenderId,
 	types.MessageSystemAttributeNameMessageGroupId,
 	types.MessageSystemAttributeNameMessageDeduplicationId,
 	types.MessageSystemAttributeNameSequenceNumber,
@@ -166,24 +167,31 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// toMessage reads what SQS sent. An attribute that is missing or malformed leaves its zero
-// value; a receive count is at least 1.
-func (c *client) toMessage(m types.Message, redrive redrivePolicy) Message {
+// toMessage is [NewMessage], and what this pool knows besides.
+func (c *client) toMessage(from types.Message, redrive redrivePolicy) Message {
+	m := NewMessage(from)
+	m.LastReceive = redrive.maxReceives > 0 && m.ReceiveCount >= redrive.maxReceives
+	m.QueueURL = c.cfg.QueueURL
+	return m
+}
+
+// NewMessage reads a message as ReceiveMessage returns it. An attribute that is missing or
+// malformed leaves its zero value; a receive count is at least 1. LastReceive and QueueURL
+// are left open, and the message can be neither deleted nor extended.
+func NewMessage(m types.Message) Message {
 	count, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
-	count = max(1, count)
 	return Message{
 		ID:             aws.ToString(m.MessageId),
 		Body:           aws.ToString(m.Body),
 		ReceiptHandle:  aws.ToString(m.ReceiptHandle),
-		ReceiveCount:   count,
-		LastReceive:    redrive.maxReceives > 0 && count >= redrive.maxReceives,
+		ReceiveCount:   max(1, count),
 		SentAt:         epochMillis(m.Attributes["SentTimestamp"]),
 		FirstReceived:  epochMillis(m.Attributes["ApproximateFirstReceiveTimestamp"]),
+		SenderID:       m.Attributes["SenderId"],
 		GroupID:        m.Attributes["MessageGroupId"],
 		DedupID:        m.Attributes["MessageDeduplicationId"],
 		SequenceNumber: m.Attributes["SequenceNumber"],
 		TraceHeader:    m.Attributes["AWSTraceHeader"],
-		QueueURL:       c.cfg.QueueURL,
 		Attributes:     m.MessageAttributes,
 	}
 }

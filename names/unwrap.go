@@ -104,14 +104,22 @@ func recognise(body, want string) (envelope, inner, bool) {
 	return envelope{}, inner{}, false
 }
 
-// hint names the envelope or the pointer that a message is, where its key is
-// missing.
-func hint(m Message) string {
+// Recognise says what envelope or pointer to S3 a message is, and the flag that opens
+// it; nothing if it is none.
+func Recognise(m Message) string {
 	if e, _, ok := recognise(m.Body, UnwrapAuto); ok {
-		return fmt.Sprintf("; the body is %s: unwrap it with --unwrap %s", e.called, e.name)
+		return fmt.Sprintf("the body is %s: unwrap it with --unwrap %s", e.called, e.name)
 	}
 	if p, ok := pointerIn(m); ok {
-		return fmt.Sprintf("; the body is a pointer to the payload %s: fetch it with --s3-payloads", p)
+		return fmt.Sprintf("the body is a pointer to the payload %s: fetch it with --s3-payloads", p)
+	}
+	return ""
+}
+
+// hint is [Recognise] for an error about a missing key.
+func hint(m Message) string {
+	if is := Recognise(m); is != "" {
+		return "; " + is
 	}
 	return ""
 }

@@ -16,10 +16,11 @@ import (
 // cli is the command line. Every flag can also be set by the environment
 // variable SQSONCE_ + its name.
 type cli struct {
-	Run     queueSettings    `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker drain tells it to stop, worker doctor checks what is assumed of AWS, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
+	Run     queueSettings    `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker drain tells it to stop, worker doctor checks what is assumed of AWS, worker try shows what becomes of a message, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
 	Check   check            `cmd:"" help:"Ask a running worker whether it is healthy: exit 0 when it is. For container health checks."`
 	Drain   drain            `cmd:"" help:"Tell a running worker to stop as SIGTERM does, and exit at once. For stop hooks in images without a shell."`
 	Doctor  examination      `cmd:"" help:"Check, against the real queue and table, what the worker assumes of AWS, and print it as a table: exit 0 when all of it holds. It writes records of the scope sqsonce-doctor-... and removes them, and asks before it sends a message."`
+	Try     trial            `cmd:"" help:"Show what the worker would do with a message: its name, scope, fingerprint and group, and the request that the target would get. Takes the worker's flags. The message comes from standard input: a body, or what aws sqs receive-message prints; or from the queue (--from-queue). Nothing is sent, claimed or deleted. Exit 2 when a message has no name."`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 }
 
@@ -173,6 +174,11 @@ func parse(args []string, stdout, stderr io.Writer) (settings any, err error) {
 			return c.Check, nil
 		case "doctor":
 			return c.Doctor, nil
+		case "try":
+			if problems := c.Try.problems(); len(problems) > 0 {
+				return nil, &awsenv.SettingsError{Problems: problems}
+			}
+			return c.Try, nil
 		case "drain":
 			if problems := readSecret("--admin-token", c.Drain.AdminTokenFile, &c.Drain.AdminToken); len(problems) > 0 {
 				return nil, &awsenv.SettingsError{Problems: problems}
@@ -204,10 +210,13 @@ func version() string {
 	return v
 }
 
-// exitCode is 0, 1 (failed) or 2 (bad usage or settings).
+// exitCode is 0, 1 (failed) or 2 (bad usage or settings, or a message without a name).
 func exitCode(err error) int {
-	if errors.Is(err, errUnhealthy) {
+	switch {
+	case errors.Is(err, errUnhealthy):
 		return 1
+	case errors.Is(err, errNoName):
+		return 2
 	}
 	return awsenv.Exit(err)
 }

@@ -164,30 +164,38 @@ func named(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 func posted(t *target.Judge, traceparent func(context.Context) string, prefixes []string) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
-		attributes, binary := make(map[string]string, len(m.Attributes)), make(map[string][]byte)
-		for name, v := range m.Attributes {
-			if v.StringValue != nil {
-				attributes[name] = *v.StringValue
-			} else if v.BinaryValue != nil {
-				binary[name] = v.BinaryValue
-			}
-		}
-		carried, err := carriedRequest(attributes, prefixes)
+		message, _ := sqsonce.NamedFrom(ctx)
+		r, err := targetRequest(m, message, prefixes)
 		if err != nil {
 			return dedupe.Payload{}, err
 		}
-		message, _ := sqsonce.NamedFrom(ctx)
-		resp, err := t.Post(ctx, target.Request{
-			Name: attempt.Name, Fence: int64(attempt.Fence), Attempt: attempt.Number,
-			Body: m.Body, MessageID: m.ID, FirstReceived: m.FirstReceived, ReceiveCount: m.ReceiveCount,
-			SentAt: m.SentAt, Attributes: attributes, Binary: binary, Headers: message.Headers, TraceParent: traceparent(ctx),
-			Mirror: carried,
-		})
+		r.Name, r.Fence, r.Attempt, r.TraceParent = attempt.Name, int64(attempt.Fence), attempt.Number, traceparent(ctx)
+		resp, err := t.Post(ctx, r)
 		if err != nil {
 			return dedupe.Payload{}, err
 		}
 		return payload(resp), nil
 	}
+}
+
+// targetRequest is what the target gets of a message, apart from the attempt. The error is
+// that of a request that the message carries.
+func targetRequest(m consumer.Message, named names.Named, prefixes []string) (target.Request, error) {
+	r := target.Request{
+		Name: named.Name, Body: m.Body, MessageID: m.ID, FirstReceived: m.FirstReceived, ReceiveCount: m.ReceiveCount,
+		SentAt: m.SentAt, SenderID: m.SenderID, Headers: named.Headers,
+		Attributes: make(map[string]string, len(m.Attributes)), Binary: make(map[string][]byte),
+	}
+	for name, v := range m.Attributes {
+		if v.StringValue != nil {
+			r.Attributes[name] = *v.StringValue
+		} else if v.BinaryValue != nil {
+			r.Binary[name] = v.BinaryValue
+		}
+	}
+	var err error
+	r.Mirror, err = carriedRequest(r.Attributes, prefixes)
+	return r, err
 }
 
 // carriedRequest takes the request that a message carries, if it does, out of its

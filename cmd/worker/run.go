@@ -40,6 +40,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 			err = runCheck(ctx, s)
 		case examination:
 			err = runDoctor(ctx, s, stdout)
+		case trial:
+			err = runTry(ctx, s, os.Stdin, stdout)
 		case drain:
 			err = runDrain(ctx, s)
 		case config:

@@ -154,9 +154,7 @@ func (c queueSettings) problems() []string {
 	if c.SuspectAfter < 0 {
 		bad("--suspect-after %d: must not be negative", c.SuspectAfter)
 	}
-	if c.S3Max < leastS3Max || c.S3Max > mostS3Max {
-		bad("--s3-max %d: must be from %d to %d bytes", c.S3Max, leastS3Max, mostS3Max)
-	}
+	problems = append(problems, c.sizeProblems()...)
 	if c.MaxAttempts == 0 {
 		bad("--max-attempts 0: must be at least 1")
 	}
@@ -193,16 +191,23 @@ func (c queueSettings) partProblems() []error {
 	errs = append(errs, err)
 	_, err = consumer.New(nil, unused, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
 	errs = append(errs, err)
-	if c.OnMismatch == "suppress" && c.Fingerprint != "" && c.Fingerprint != names.Off {
-		errs = append(errs, fmt.Errorf("--fingerprint %q: --on-mismatch suppress compares nothing", c.Fingerprint))
-	}
-	_, err = names.New(c.keyConfig())
-	errs = append(errs, err)
+	errs = append(errs, c.messageProblems(scope)...)
 	for _, host := range c.AdminHosts {
 		if err := console.CheckHost(host); err != nil {
 			errs = append(errs, fmt.Errorf("--admin-hosts %w", err))
 		}
 	}
+	return errs
+}
+
+// messageProblems asks the parts that look at messages, and that hand them on.
+func (c queueSettings) messageProblems(queueName string) []error {
+	var errs []error
+	if c.OnMismatch == "suppress" && c.Fingerprint != "" && c.Fingerprint != names.Off {
+		errs = append(errs, fmt.Errorf("--fingerprint %q: --on-mismatch suppress compares nothing", c.Fingerprint))
+	}
+	_, err := names.New(c.keyConfig())
+	errs = append(errs, err)
 	for _, prefix := range c.PathPrefix {
 		if err := mirror.CheckPrefix(prefix); err != nil {
 			errs = append(errs, fmt.Errorf("--path-prefix %w", err))
@@ -212,7 +217,7 @@ func (c queueSettings) partProblems() []error {
 		errs = append(errs, errors.New("--path-prefix: there is no --target-url"))
 	}
 	if c.TargetURL != "" {
-		_, err = target.New(c.targetConfig(scope))
+		_, err = target.New(c.targetConfig(queueName))
 		errs = append(errs, err)
 		if c.TargetHealth != "" {
 			if err := target.CheckHealthPath(c.TargetHealth); err != nil {
@@ -223,6 +228,14 @@ func (c queueSettings) partProblems() []error {
 		errs = append(errs, fmt.Errorf("--target-health %q: there is no --target-url", c.TargetHealth))
 	}
 	return errs
+}
+
+// sizeProblems looks at bounds in bytes.
+func (c queueSettings) sizeProblems() (problems []string) {
+	if c.S3Max < leastS3Max || c.S3Max > mostS3Max {
+		problems = append(problems, fmt.Sprintf("--s3-max %d: must be from %d to %d bytes", c.S3Max, leastS3Max, mostS3Max))
+	}
+	return problems
 }
 
 // unused is the handler of a pool that is only asked about its settings.

@@ -32,11 +32,17 @@ type Request struct {
 	FirstReceived time.Time         // when the message was first delivered; zero when not known
 	ReceiveCount  int               // deliveries so far, this one included
 	SentAt        time.Time         // when the message was sent; zero when not known
+	SenderID      string            // of the message, as SQS gives it; may be empty
 	Attributes    map[string]string // attributes that are texts; contentType becomes the Content-Type
 	Binary        map[string][]byte // attributes that are bytes
 	Headers       map[string]string // what an envelope around the message says
 	TraceParent   string            // W3C trace context; may be empty
 	Mirror        *mirror.Request   // the request to make, below the target's path; nil: POST to the target's URL
+}
+
+// Preview returns the request that [Target.Post] would make for r now, with its secrets.
+func (t *Target) Preview(ctx context.Context, r Request) (*http.Request, error) {
+	return t.newRequest(ctx, r, time.Now())
 }
 
 // newRequest makes the HTTP request for r.
@@ -216,6 +222,7 @@ func (t *Target) setHeaders(h http.Header, r Request) {
 		set("X-Aws-Sqsd-Taskname", r.Attributes[sqsdTask])
 		set("X-Aws-Sqsd-Scheduled-At", r.Attributes[sqsdScheduled])
 		set("X-Aws-Sqsd-Path", r.Attributes[sqsdPath])
+		set("X-Aws-Sqsd-Sender-Id", r.SenderID)
 		if !r.SentAt.IsZero() {
 			set("X-Aws-Sqsd-Sent-At", r.SentAt.UTC().Format(time.RFC3339))
 		}
