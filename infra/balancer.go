@@ -1,6 +1,7 @@
-package main
+package infra
 
 import (
+	"slices"
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -50,7 +51,14 @@ func addBalancer(scope constructs.Construct, p *producer, place workplace) {
 	for _, clients := range clientRanges(place) {
 		listener.Connections().AllowDefaultPortFrom(awsec2.Peer_Ipv4(&clients), jsii.String("clients of the API"))
 	}
-	p.Targets = listener.AddTargets(jsii.String("Tasks"), &elb.AddApplicationTargetsProps{
+	// A target group serves one load balancer, and a load balancer of another scheme is another one:
+	// under one id it would be kept, and the deployment fail.
+	// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html
+	group := "Tasks"
+	if config.Public {
+		group = "PublicTasks"
+	}
+	p.Targets = listener.AddTargets(&group, &elb.AddApplicationTargetsProps{
 		Port:     jsii.Number(producerPort),
 		Protocol: elb.ApplicationProtocol_HTTP,
 		Targets: &[]elb.IApplicationLoadBalancerTarget{p.Service.LoadBalancerTarget(&awsecs.LoadBalancerTargetOptions{
@@ -72,6 +80,9 @@ func addBalancer(scope constructs.Construct, p *producer, place workplace) {
 	watchAccess(scope, p.Balancer, config)
 }
 
+// everywhere is the range of all addresses.
+const everywhere = "0.0.0.0/0"
+
 // clientRanges are the addresses that may connect.
 func clientRanges(place workplace) []string {
 	config := place.Config.Producer
@@ -79,7 +90,7 @@ func clientRanges(place workplace) []string {
 	case len(config.Clients) > 0:
 		return config.Clients
 	case config.Public:
-		return []string{"0.0.0.0/0"}
+		return []string{everywhere}
 	default:
 		return []string{place.Network.Range}
 	}
@@ -92,7 +103,7 @@ func watchAccess(scope constructs.Construct, balancer elb.ApplicationLoadBalance
 			"Reached from within only; the producer itself logs every request with its outcome")
 		return
 	}
-	if len(config.Clients) == 0 {
+	if len(config.Clients) == 0 || slices.Contains(config.Clients, everywhere) {
 		suppress(balancer, "AwsSolutions-EC23", "A public API is open to its clients; it takes TLS with a bearer token only")
 	}
 	bucket := awss3.NewBucket(scope, jsii.String("AccessLogs"), &awss3.BucketProps{
@@ -100,7 +111,7 @@ func watchAccess(scope constructs.Construct, balancer elb.ApplicationLoadBalance
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
 		EnforceSSL:        jsii.Bool(true),
 		LifecycleRules:    &[]*awss3.LifecycleRule{{Expiration: seconds(accessLogDays * day)}},
-		RemovalPolicy:     awscdk.RemovalPolicy_RETAIN,
+		RemovalPolicy:     awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE,
 	})
 	suppress(bucket, "AwsSolutions-S1", "It is the bucket for access logs")
 	// By hand: the construct's own way needs to know the Region.

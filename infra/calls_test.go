@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"fmt"
@@ -104,7 +104,7 @@ func TestTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
 		calls[name] = append(calls[name], "dynamo.API")
 	}
 	each(t, func(t *testing.T, b built) {
-		covers(t, calls, ofWorker, b.template.taskRole(t, "worker"), b.template.places(), "main", "dead", "table", "index")
+		covers(t, calls, ofWorker, b.template.taskRole(t, "worker"), b.places(), "main", "dead", "table", "index")
 	})
 }
 
@@ -115,13 +115,13 @@ func TestTheProducerAndItsOperatorMayMakeEveryCallTheyMake(t *testing.T) {
 	}
 	each(t, func(t *testing.T, b built) {
 		operator := b.template.managedPolicy(t, "OperatorPolicyArn")
-		covers(t, calls, ofProducer, operator, b.template.places(), "main", "dead", "table", "index")
+		covers(t, calls, ofProducer, operator, b.places(), "main", "dead", "table", "index")
 		switch p := b.config.Producer; {
 		case p.Off:
 		case p.DLQ:
-			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.template.places(), "main", "dead", "table", "index")
+			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.places(), "main", "dead", "table", "index")
 		default:
-			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.template.places(), "main", "table", "index")
+			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.places(), "main", "table", "index")
 		}
 	})
 }
@@ -137,7 +137,7 @@ func TestTheDoctorMayMakeEveryCallItMakes(t *testing.T) {
 	}
 	each(t, func(t *testing.T, b built) {
 		statements := b.template.managedPolicy(t, "DoctorPolicyArn")
-		covers(t, calls, ofDoctor, statements, b.template.places(), "main", "dead", "table", "index")
+		covers(t, calls, ofDoctor, statements, b.places(), "main", "dead", "table", "index")
 		for _, s := range statements {
 			if slices.Contains(s.Actions, "dynamodb:DeleteItem") &&
 				!strings.Contains(flat(s.Condition), `"ForAllValues:StringLike":{"dynamodb:LeadingKeys":["sqsonce-doctor-*"]}`) {

@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -13,9 +13,12 @@ type clusterProps struct {
 	Network *network
 }
 
-// newCluster makes the cluster. Container Insights is on, because the number
+// newCluster takes an existing cluster, or makes one. Container Insights is on, because the number
 // of running tasks, which scaling divides by, is one of its metrics.
-func newCluster(scope constructs.Construct, id string, props *clusterProps) awsecs.Cluster {
+func newCluster(scope constructs.Construct, id string, props *clusterProps) awsecs.ICluster {
+	if name := props.Config.ClusterName; name != "" {
+		return awsecs.Cluster_FromClusterAttributes(scope, &id, &awsecs.ClusterAttributes{ClusterName: &name, Vpc: props.Network.VPC})
+	}
 	return awsecs.NewCluster(scope, &id, &awsecs.ClusterProps{
 		Vpc:                            props.Network.VPC,
 		ContainerInsightsV2:            awsecs.ContainerInsights_ENABLED,

@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"cmp"
@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 )
 
 // Times that are not to be chosen. Each is typed here only; what has to agree
@@ -25,21 +27,33 @@ const (
 	// cancelled handlers, the settling of their outcomes, its servers and the
 	// last telemetry.
 	settleTime = 4750 * time.Millisecond
+	// adminPort is where the worker's admin server listens by default.
+	adminPort = 9090
 	// longestWait is the longest "Prefer: wait" of the producer's API.
 	longestWait = time.Minute
 
 	day = 24 * time.Hour
 )
 
-// Config is everything that can be chosen about a stack. Its fields are set by
-// CDK context: in cdk.json, or by -c key=value; see [readConfig] for the keys.
+// Config is everything that can be chosen about a stack. Start from [Defaults]: a zero field is no
+// default. In the app, CDK context sets the fields; see [ReadConfig].
 type Config struct {
 	// Name of the stack, of the queue (with .fifo behind it where needed) and,
 	// with that, of the scope of all names. Default "sqsonce".
 	Name string
-	// Throwaway deletes the table with the stack. Default false: the table is
-	// protected, and kept when the stack goes.
+	// Throwaway deletes queues and table with the stack. Default false: they are kept when the
+	// stack goes or one is replaced; table and stack are protected.
 	Throwaway bool
+	// FirstDeployment leaves out the table's deletion protection, so that a first deployment that
+	// fails can take the empty table back. "npm run deploy" sets it, and deploys once more without.
+	FirstDeployment bool
+	// TableName is an existing table, such as a restored one. Default: a new one.
+	TableName string
+	// ClusterName is an existing ECS cluster. Default: a new one.
+	ClusterName string
+	// Source is the directory of the repository, whose Dockerfile the image is built from. Default:
+	// none, then Worker.Image is needed. [ReadConfig] sets it to the working directory.
+	Source string
 	// Demo runs the worker without a target: each message is logged at INFO, and completed.
 	Demo bool
 	// AlarmEmail gets the alarms. Default: nobody; subscribe to the topic.
@@ -57,6 +71,9 @@ type Config struct {
 
 // QueueConfig is what can be chosen about the queue.
 type QueueConfig struct {
+	// ARN and DLQARN are an existing queue and its dead-letter queue. Default: new ones. The fields
+	// below then belong to those who made them, but for OldestMessage.
+	ARN, DLQARN string
 	// FIFO makes queue and dead-letter queue FIFO. Default false.
 	FIFO bool
 	// Retention is how long a message waits at most, 1 minute to 14 days.
@@ -167,14 +184,14 @@ type ProducerConfig struct {
 	RequestsPerTask int
 }
 
-// defaults is the configuration when nothing is chosen.
-func defaults() Config {
+// Defaults is the configuration when nothing is chosen.
+func Defaults() Config {
 	return Config{
 		Name:         "sqsonce",
 		LogRetention: 30 * day,
 		Queue:        QueueConfig{Retention: 4 * day, MaxReceiveCount: 10, OldestMessage: 15 * time.Minute},
 		Worker: WorkerConfig{
-			Concurrency: 50, MaxAttempts: 5,
+			CPU: 256, Memory: 512, Concurrency: 50, MaxAttempts: 5,
 			Visibility: time.Minute, Lease: 30 * time.Second, Window: 30 * day, Drain: 110 * time.Second,
 		},
 		Target:   TargetConfig{Port: 8080, Path: "/"},
@@ -193,9 +210,24 @@ func (c Config) backlogPerTask() float64 {
 // queueName is the queue's name; the scope of all names, too. It is chosen
 // here rather than by CloudFormation: with another name after a replacement
 // every record would be forgotten.
-func (c Config) queueName() string { return c.Name + c.fifoSuffix() }
+func (c Config) queueName() string {
+	if c.Queue.ARN != "" {
+		return c.Queue.ARN[strings.LastIndex(c.Queue.ARN, ":")+1:]
+	}
+	return c.Name + c.fifoSuffix()
+}
 
 func (c Config) dlqName() string { return c.Name + "-dlq" + c.fifoSuffix() }
+
+// keep is what becomes of a resource that holds data when the stack goes, or the resource is
+// replaced. A creation that fails takes it back: it is empty then.
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-attribute-deletionpolicy.html
+func (c Config) keep() awscdk.RemovalPolicy {
+	if c.Throwaway {
+		return awscdk.RemovalPolicy_DESTROY
+	}
+	return awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
+}
 
 func (c Config) fifoSuffix() string {
 	if c.Queue.FIFO {
@@ -214,7 +246,10 @@ var (
 	namePattern        = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`)
 	emailPattern       = regexp.MustCompile(`^[^@\s]+@[^@\s]+$`)
 	certificatePattern = regexp.MustCompile(`^arn:[a-z-]+:acm:[a-z0-9-]+:\d{12}:certificate/\S+$`)
-	secretPattern      = regexp.MustCompile(`^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+$`)
+	queuePattern       = regexp.MustCompile(`^arn:[a-z-]+:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,75}(\.fifo)?$`)
+	tablePattern       = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+	clusterPattern     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+	secretPattern      = regexp.MustCompile(`^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+-[A-Za-z0-9]{6}$`)
 	vpcPattern         = regexp.MustCompile(`^vpc-[0-9a-f]{8,17}$`)
 	subnetPattern      = regexp.MustCompile(`^subnet-[0-9a-f]{8,17}$`)
 	variablePattern    = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
@@ -225,6 +260,12 @@ func (c Config) problems() []string {
 	var found problemList
 	found.bad(!namePattern.MatchString(c.Name),
 		"name %q: want a letter, then up to 59 letters, digits and hyphens", c.Name)
+	found.bad(c.TableName != "" && !tablePattern.MatchString(c.TableName), "tableName %q: not the name of a table", c.TableName)
+	found.bad(c.ClusterName != "" && !clusterPattern.MatchString(c.ClusterName), "clusterName %q: not the name of a cluster", c.ClusterName)
+	found.bad(c.ClusterName != "" && c.Network.VPCID == "", "clusterName %s: in which VPC are its tasks? vpcId is missing", c.ClusterName)
+	found.bad(c.ClusterName != "" && c.Worker.SpotShare > 0,
+		"spotShare %d: which capacity providers clusterName %s has is not for this stack to change", c.Worker.SpotShare, c.ClusterName)
+	found.bad(c.Worker.Image == "" && c.Source == "", "image: is needed where there is no Dockerfile to build it from")
 	found.bad(c.AlarmEmail != "" && !emailPattern.MatchString(c.AlarmEmail), "alarmEmail %q: not an address", c.AlarmEmail)
 	_, ok := retentionDays[c.LogRetention]
 	found.bad(!ok, "logRetention %s: CloudWatch knows %s only", c.LogRetention, knownRetentions())
@@ -239,6 +280,13 @@ func (c Config) problems() []string {
 
 func (c Config) queueProblems(found *problemList) {
 	q := c.Queue
+	for _, a := range []struct{ key, arn string }{{"queueArn", q.ARN}, {"dlqArn", q.DLQARN}} {
+		found.bad(a.arn != "" && !queuePattern.MatchString(a.arn), "%s %q: not the ARN of a queue", a.key, a.arn)
+	}
+	found.bad((q.ARN == "") != (q.DLQARN == ""), "queueArn %q, dlqArn %q: want both or neither", q.ARN, q.DLQARN)
+	found.bad(q.ARN != "" && q.FIFO, "fifo true: is for the maker of queueArn %s to choose", q.ARN)
+	found.bad(strings.HasSuffix(q.ARN, ".fifo") != strings.HasSuffix(q.DLQARN, ".fifo"),
+		"queueArn %s, dlqArn %s: a FIFO queue dead-letters into a FIFO queue, another one does not", q.ARN, q.DLQARN)
 	found.duration("queueRetention", q.Retention, time.Minute, 14*day)
 	found.between("maxReceiveCount", q.MaxReceiveCount, 1, 1000)
 	found.bad(q.MaxReceiveCount < c.Worker.MaxAttempts,
@@ -275,7 +323,7 @@ func (c Config) networkProblems(found *problemList) {
 		"vpcPublicSubnetIds %v: want one for each of vpcZones %v, or none", n.PublicSubnetIDs, n.Zones)
 	found.bad(c.Producer.Public && len(n.PublicSubnetIDs) == 0, "vpcPublicSubnetIds: a public producer needs them")
 	found.bad(!c.Producer.Off && len(n.Zones) == 1, "vpcZones %v: a load balancer needs two", n.Zones)
-	found.bad(!c.Producer.Off && len(c.Producer.Clients) == 0,
+	found.bad(!c.Producer.Off && !c.Producer.Public && len(c.Producer.Clients) == 0,
 		"clients: say which address ranges may connect; a VPC given by its subnets does not tell its own")
 }
 
@@ -306,6 +354,7 @@ func (c Config) targetProblems(found *problemList) {
 	found.bad(c.hasTarget() && c.Demo, "demo true: there is a target, %s", cmp.Or(t.Image, t.URL))
 	found.bad(t.Image != "" && t.URL != "", "targetImage %s, targetUrl %s: one of them", t.Image, t.URL)
 	found.between("targetPort", t.Port, 1, 65535)
+	found.bad(t.Image != "" && t.Port == adminPort, "targetPort %d: is the worker's admin server, in the same task", t.Port)
 	found.bad(!strings.HasPrefix(t.Path, "/"), "targetPath %q: must begin with /", t.Path)
 	found.bad(t.Health != "" && !strings.HasPrefix(t.Health, "/"), "targetHealth %q: must begin with /", t.Health)
 	if t.URL != "" {
@@ -318,8 +367,8 @@ func (c Config) targetProblems(found *problemList) {
 	} {
 		found.bad(!c.hasTarget() && s.value != "", "%s %s: there is no targetImage or targetUrl", s.key, s.value)
 	}
-	found.bad(t.TokenSecret != "" && !secretPattern.MatchString(t.TokenSecret), "targetTokenSecret %q: not the ARN of a secret", t.TokenSecret)
-	found.bad(t.SigningSecret != "" && !secretPattern.MatchString(t.SigningSecret), "targetSigningSecret %q: not the ARN of a secret", t.SigningSecret)
+	found.bad(t.TokenSecret != "" && !secretPattern.MatchString(t.TokenSecret), "targetTokenSecret %q: not the whole ARN of a secret, its six last characters included", t.TokenSecret)
+	found.bad(t.SigningSecret != "" && !secretPattern.MatchString(t.SigningSecret), "targetSigningSecret %q: not the whole ARN of a secret, its six last characters included", t.SigningSecret)
 }
 
 func (c Config) scalingProblems(found *problemList) {

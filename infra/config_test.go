@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"errors"
@@ -17,13 +17,13 @@ func TestNothingChosenIsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags["demo"] = true // something has to be chosen
-	got, err := readConfig(flags)
+	got, err := ReadConfig(flags)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := defaults()
+	want := Defaults()
 	want.Demo = true
-	want.Worker.CPU, want.Worker.Memory = 256, 512
+	want.Source = "."
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -35,14 +35,14 @@ func TestNothingChosenIsTheDefaults(t *testing.T) {
 }
 
 func TestTextAndTypedValuesMeanTheSame(t *testing.T) {
-	text, err := readConfig(map[string]any{
+	text, err := ReadConfig(map[string]any{
 		"demo": "true", "fifo": "true", "minTasks": "3", "clients": "10.0.0.0/8, 192.168.0.0/16", "window": "800h",
 		"producer": "true", "workerEnv": `{"SQSONCE_RATE":"5"}`, "alarmEmail": "",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	typed, err := readConfig(map[string]any{
+	typed, err := ReadConfig(map[string]any{
 		"demo": true, "fifo": true, "minTasks": 3.0, "clients": []any{"10.0.0.0/8", "192.168.0.0/16"}, "window": "800h",
 		"producer": true, "workerEnv": map[string]any{"SQSONCE_RATE": "5"}, "alarmEmail": nil,
 	})
@@ -64,13 +64,30 @@ func TestEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		context map[string]any
 		want    []string // what lines begin with, in any order; no others
 	}{
-		"no boolean":                   {map[string]any{"fifo": "perhaps"}, []string{"fifo perhaps"}},
-		"no number":                    {map[string]any{"minTasks": "two"}, []string{"minTasks two"}},
-		"half a task":                  {map[string]any{"minTasks": 1.5}, []string{"minTasks 1.5"}},
-		"no unit":                      {map[string]any{"window": "30"}, []string{"window 30"}},
-		"no object":                    {map[string]any{"workerEnv": "A=b"}, []string{"workerEnv A=b"}},
-		"numbers as variables":         {map[string]any{"workerEnv": map[string]any{"A": 1.0}}, []string{"workerEnv map"}},
-		"a misspelt key":               {map[string]any{"fifoo": "true"}, []string{"fifoo"}},
+		"no boolean":           {map[string]any{"fifo": "perhaps"}, []string{"fifo perhaps"}},
+		"no number":            {map[string]any{"minTasks": "two"}, []string{"minTasks two"}},
+		"half a task":          {map[string]any{"minTasks": 1.5}, []string{"minTasks 1.5"}},
+		"no unit":              {map[string]any{"window": "30"}, []string{"window 30"}},
+		"no object":            {map[string]any{"workerEnv": "A=b"}, []string{"workerEnv A=b"}},
+		"numbers as variables": {map[string]any{"workerEnv": map[string]any{"A": 1.0}}, []string{"workerEnv map"}},
+		"a misspelt key":       {map[string]any{"fifoo": "true"}, []string{"fifoo"}},
+		"a flag of the worker": {map[string]any{"max-attempts": "3"}, []string{"max-attempts: not a key"}},
+		"a key with a colon":   {map[string]any{"env:prod": "x", "a/b": "x"}, []string{"env:prod: not a key", "a/b: not a key"}},
+		"half a secret":        {map[string]any{"targetUrl": "http://b", "targetTokenSecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"}, []string{"targetTokenSecret"}},
+		"the worker's port":    {map[string]any{"natGateways": 1, "targetImage": "a", "targetPort": 9090}, []string{"targetPort 9090"}},
+		"half a queue":         {map[string]any{"queueArn": "arn:aws:sqs:eu-west-1:123456789012:a"}, []string{"queueArn"}},
+		"no queue":             {map[string]any{"queueArn": "a", "dlqArn": "b"}, []string{`queueArn "a"`, `dlqArn "b"`}},
+		"two kinds of queues": {
+			map[string]any{"queueArn": "arn:aws:sqs:eu-west-1:123456789012:a.fifo", "dlqArn": "arn:aws:sqs:eu-west-1:123456789012:b"}, []string{"queueArn"},
+		},
+		"a cluster somewhere": {map[string]any{"clusterName": "main"}, []string{"clusterName main: in which VPC"}},
+		"no table":            {map[string]any{"tableName": "a/b"}, []string{`tableName "a/b"`}},
+		"a public API in a VPC of unknown range": {
+			map[string]any{
+				"public": true, "certificate": someCert, "vpcId": "vpc-01234567", "vpcZones": "a,b",
+				"vpcPrivateSubnetIds": someSubnets, "vpcPublicSubnetIds": someSubnets,
+			}, nil,
+		},
 		"a key of the CDK":             {map[string]any{"@aws-cdk/core:x": true, "aws:cdk:y": 1.0, "cli-telemetry": false}, nil},
 		"a name with a dot":            {map[string]any{"name": "a.fifo"}, []string{`name "a.fifo"`}},
 		"no address":                   {map[string]any{"alarmEmail": "me"}, []string{`alarmEmail "me"`}},
@@ -83,7 +100,8 @@ func TestEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		"a lease beyond all":           {map[string]any{"lease": "61s"}, []string{"lease 1m1s"}},
 		"no size of Fargate":           {map[string]any{"cpu": "256", "memory": "4096"}, []string{"cpu 256, memory 4096"}},
 		"a size of Fargate":            {map[string]any{"cpu": "4096", "memory": "30720"}, nil},
-		"half a size":                  {map[string]any{"cpu": "512"}, []string{"cpu 512, memory 0"}},
+		"half a size":                  {map[string]any{"cpu": "512"}, nil},
+		"the other half":               {map[string]any{"memory": "8192"}, []string{"cpu 256, memory 8192"}},
 		"more than all on Spot":        {map[string]any{"spotShare": "101"}, []string{"spotShare 101"}},
 		"an own variable":              {map[string]any{"workerEnv": `{"SQSONCE_TABLE":"x"}`}, []string{"workerEnv SQSONCE_TABLE"}},
 		"a variable with space":        {map[string]any{"workerEnv": `{"A B":"x"}`}, []string{"workerEnv A B"}},
@@ -119,7 +137,7 @@ func TestEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 			if context["targetImage"] == nil && context["targetUrl"] == nil && context["demo"] == nil {
 				context["demo"] = true
 			}
-			_, err := readConfig(context)
+			_, err := ReadConfig(context)
 			var problems []string
 			if err != nil {
 				e, ok := errors.AsType[*ConfigError](err)
@@ -145,7 +163,7 @@ func TestEveryKeyIsInTheGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := defaults()
+	c := Defaults()
 	keys := slices.Sorted(maps.Keys(fields(&c)))
 	if len(keys) < 30 {
 		t.Fatalf("%d keys", len(keys))
@@ -168,7 +186,7 @@ func TestABacklogIsWhatATaskFinishesInTime(t *testing.T) {
 		"work longer than the patience": {1, time.Second, time.Hour, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := defaults()
+			c := Defaults()
 			c.Worker.Concurrency, c.Scaling.Latency, c.Scaling.HandleTime = tc.concurrency, tc.latency, tc.handleTime
 			if got := c.backlogPerTask(); got != tc.want {
 				t.Errorf("backlog %g, want %g", got, tc.want)

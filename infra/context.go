@@ -1,10 +1,13 @@
-package main
+package infra
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,26 +22,30 @@ type ConfigError struct {
 
 // Error implements error, a line for each problem.
 func (e *ConfigError) Error() string {
-	return fmt.Sprintf("%d problems with the context (cdk.json or -c key=value):\n  %s",
+	return fmt.Sprintf("%d problems with the configuration (cdk.json, a file, or -c key=value):\n  %s",
 		len(e.Problems), strings.Join(e.Problems, "\n  "))
 }
 
-// readConfig reads a [Config] from CDK context, defaults for what is not in it.
-// A value may come typed, from cdk.json, or as text, from -c; lists are
-// separated by commas there, and variables are a JSON object. The error is a
-// [*ConfigError] with everything that is wrong.
-func readConfig(context map[string]any) (Config, error) {
-	c := defaults()
+// ReadConfig reads a [Config] from CDK context, defaults for what is not in it, and from the file
+// that the key "config" names: deploy/NAME.json, or any other path; what is in the context, too,
+// wins. A value may come typed, from a file, or as text, from -c; lists are separated by commas
+// there, and variables are a JSON object. The error is a [*ConfigError] with everything that is
+// wrong.
+func ReadConfig(context map[string]any) (Config, error) {
+	c := Defaults()
+	c.Worker.CPU, c.Worker.Memory, c.Source = 0, 0, "."
 	r := reader{context: context}
+	r.addFile()
 	for key, set := range fields(&c) {
 		r.read(key, set)
 	}
 	r.refuseOthers(fields(&c))
-	if c.Worker.CPU == 0 && c.Worker.Memory == 0 {
-		c.Worker.CPU, c.Worker.Memory = 256, 512
-		if c.Target.Image != "" {
-			c.Worker.CPU, c.Worker.Memory = 512, 1024
-		}
+	if size := c.defaultSize(); c.Worker.CPU == 0 && c.Worker.Memory == 0 {
+		c.Worker.CPU, c.Worker.Memory = size, 2*size
+	} else if c.Worker.Memory == 0 {
+		c.Worker.Memory = 2 * c.Worker.CPU
+	} else if c.Worker.CPU == 0 {
+		c.Worker.CPU = size
 	}
 	slices.Sort(r.problems)
 	if problems := append(r.problems, c.problems()...); len(problems) > 0 {
@@ -47,18 +54,35 @@ func readConfig(context map[string]any) (Config, error) {
 	return c, nil
 }
 
+// defaultSize is the CPU of a worker's task where none is chosen; its memory in MiB is twice that.
+func (c Config) defaultSize() int {
+	if c.Target.Image != "" {
+		return 512
+	}
+	return 256
+}
+
 // setter puts the text of a context value into its field.
 type setter func(text string) error
 
 // fields are the keys of the context, and the fields they set.
 func fields(c *Config) map[string]setter {
 	return map[string]setter{
-		"name":         text(&c.Name),
-		"throwaway":    boolean(&c.Throwaway),
-		"demo":         boolean(&c.Demo),
+		"name":        text(&c.Name),
+		"throwaway":   boolean(&c.Throwaway),
+		"demo":        boolean(&c.Demo),
+		"tableName":   text(&c.TableName),
+		"clusterName": text(&c.ClusterName),
+
+		"firstDeployment": boolean(&c.FirstDeployment),
+		// Read before the others, and by the command that deploys.
+		"config":       text(new(string)),
+		"change":       list(new([]string)),
 		"alarmEmail":   text(&c.AlarmEmail),
 		"logRetention": duration(&c.LogRetention),
 
+		"queueArn":        text(&c.Queue.ARN),
+		"dlqArn":          text(&c.Queue.DLQARN),
 		"fifo":            boolean(&c.Queue.FIFO),
 		"queueRetention":  duration(&c.Queue.Retention),
 		"maxReceiveCount": integer(&c.Queue.MaxReceiveCount),
@@ -116,6 +140,30 @@ type reader struct {
 	problems problemList
 }
 
+// addFile adds what is in the file that the context names.
+func (r *reader) addFile() {
+	path, _ := r.context["config"].(string)
+	if path == "" {
+		return
+	}
+	if !strings.ContainsAny(path, "/.") {
+		path = filepath.Join("deploy", path+".json")
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		r.problems.bad(true, "config %s: %v", r.context["config"], err)
+		return
+	}
+	var values map[string]any
+	if err := json.Unmarshal(data, &values); err != nil {
+		r.problems.bad(true, "config %s: %s: %v", r.context["config"], path, err)
+		return
+	}
+	r.problems.bad(values["config"] != nil, "config %s: %s names another file", r.context["config"], path)
+	maps.Copy(values, r.context)
+	r.context = values
+}
+
 // read sets one field. An empty text means the default.
 func (r *reader) read(key string, set setter) {
 	value, present := r.context[key]
@@ -131,12 +179,16 @@ func (r *reader) read(key string, set setter) {
 	}
 }
 
-// refuseOthers complains about keys that nobody reads: a misspelt one would
-// silently be a default. The CDK's own have an @, a colon or a hyphen in them.
+// ofTheCDK are the keys that the CDK itself reads: feature flags, and those of its command line.
+// A cached look-up begins with its provider: "vpc-provider:account=…".
+// https://docs.aws.amazon.com/cdk/v2/guide/context.html
+var ofTheCDK = regexp.MustCompile(`^(@aws-cdk|aws-cdk:|aws:|aws-cdk-lib|cdk-|cli-telemetry$|[a-z-]+:account=|availability-zones:)`)
+
+// refuseOthers complains about keys that are not read: a misspelt one would silently be a default.
 func (r *reader) refuseOthers(known map[string]setter) {
 	for _, key := range slices.Sorted(maps.Keys(r.context)) {
 		_, ours := known[key]
-		r.problems.bad(!ours && !strings.ContainsAny(key, "@:-/"), "%s: not a key of this stack", key)
+		r.problems.bad(!ours && !ofTheCDK.MatchString(key), "%s: not a key of this stack", key)
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"fmt"
@@ -32,8 +32,11 @@ type dashboard struct {
 // keep up, what fails.
 func newDashboard(scope constructs.Construct, id string, props *dashboardProps) *dashboard {
 	m := props.Metrics
+	// Dashboards are global in an account: two Regions must not have one of the same name.
+	stack := awscdk.Stack_Of(scope)
+	name := props.Config.Name + "-" + *stack.Region()
 	board := awscloudwatch.NewDashboard(scope, &id, &awscloudwatch.DashboardProps{
-		DashboardName:   &props.Config.Name,
+		DashboardName:   &name,
 		PeriodOverride:  awscloudwatch.PeriodOverride_AUTO,
 		DefaultInterval: seconds(3 * 60 * metricPeriod),
 	})
@@ -65,9 +68,8 @@ func newDashboard(scope constructs.Construct, id string, props *dashboardProps) 
 			})),
 		)
 	}
-	stack := awscdk.Stack_Of(scope)
 	return &dashboard{URL: jsii.String(fmt.Sprintf(
-		"https://%[1]s.console.aws.amazon.com/cloudwatch/home?region=%[1]s#dashboards:name=%[2]s", *stack.Region(), props.Config.Name))}
+		"https://%[1]s.console.aws.amazon.com/cloudwatch/home?region=%[1]s#dashboards:name=%[2]s", *stack.Region(), name))}
 }
 
 func graph(title string, lines ...awscloudwatch.IMetric) awscloudwatch.GraphWidget {

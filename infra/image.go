@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"regexp"
@@ -12,26 +12,23 @@ import (
 )
 
 const (
-	// repositoryRoot is where the Dockerfile is, see prepare.
-	repositoryRoot = "."
 	// Where the Dockerfile puts the binaries.
 	workerBinary   = "/worker"
 	producerBinary = "/producer"
 )
 
 type imageProps struct {
-	// URI of the image in a registry. Default: built from the Dockerfile.
-	URI string
+	Config Config
 }
 
 // newImage is the one image of worker and producer. What is built at deployment
 // is nothing but the Dockerfile and the static binaries in dist.
 func newImage(scope constructs.Construct, id string, props *imageProps) awsecs.ContainerImage {
-	if props.URI != "" {
-		return registryImage(scope, id, props.URI)
+	if uri := props.Config.Worker.Image; uri != "" {
+		return registryImage(scope, id, uri)
 	}
 	return awsecs.ContainerImage_FromDockerImageAsset(awsecrassets.NewDockerImageAsset(scope, &id, &awsecrassets.DockerImageAssetProps{
-		Directory:  jsii.String(repositoryRoot),
+		Directory:  &props.Config.Source,
 		Exclude:    jsii.Strings("*", "!Dockerfile", "!dist", "dist/amd64"),
 		IgnoreMode: awscdk.IgnoreMode_DOCKER,
 		Platform:   awsecrassets.Platform_LINUX_ARM64(),

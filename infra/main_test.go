@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"encoding/json"
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		// Against the schemas of CloudFormation one template is held, by the test of the command:
 		// that takes six seconds a stack.
-		if err := errors.Join(os.Setenv("CDK_VALIDATION", "false"), prepare()); err != nil {
+		if err := errors.Join(os.Setenv("CDK_VALIDATION", "false"), toRoot()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -31,6 +31,15 @@ func TestMain(m *testing.M) {
 		}
 		return code
 	}())
+}
+
+// toRoot goes to where the paths of tests, and of the CDK, are meant from.
+func toRoot() error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	return os.Chdir(root)
 }
 
 // variants are the configurations that are put into one app and synthesised
@@ -48,6 +57,12 @@ var variants = map[string]map[string]any{
 		"name": "vpc", "demo": "true", "vpcId": "vpc-0123456789abcdef0", "vpcZones": "eu-west-1a,eu-west-1b",
 		"vpcPrivateSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1", "clients": "10.1.0.0/16",
 	},
+	"adopt": {
+		"name": "adopt", "targetUrl": "https://target.example.com/work", "vpcId": "vpc-0123456789abcdef0",
+		"vpcZones": "eu-west-1a", "vpcPrivateSubnetIds": "subnet-0123456789abcdef0", "producer": "false",
+		"queueArn": "arn:aws:sqs:eu-west-1:123456789012:orders.fifo", "dlqArn": "arn:aws:sqs:eu-west-1:123456789012:orders-dead.fifo",
+		"tableName": "shared", "clusterName": "main",
+	},
 	"public": {
 		"name": "public", "demo": "true", "public": "true", "apiDomain": "api.example.com", "alarmEmail": "ops@example.com", "dlqApi": "false",
 		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/0b1c",
@@ -64,6 +79,8 @@ type built struct {
 	template template
 	asserts  assertions.Template
 	messages []string // errors and warnings of the synthesis
+	// protected: the stack's termination protection is on.
+	protected bool
 }
 
 // synthesised returns a variant's stack. The first call synthesises all.
@@ -97,21 +114,79 @@ var synthesise = sync.OnceValues(func() (map[string]built, error) {
 	for _, name := range sortedKeys(variants) {
 		context := maps.Clone(flags)
 		maps.Copy(context, variants[name])
-		config, err := readConfig(context)
+		config, err := ReadConfig(context)
 		if err != nil {
 			return nil, fmt.Errorf("variant %s: %w", name, err)
 		}
 		all[name] = built{config: config}
-		newStack(app, config.Name, &stackProps{Config: config})
+		if _, err := newStack(app, config.Name, config, nil); err != nil {
+			return nil, err
+		}
 	}
 	app.Synth(nil)
+	protected, err := protectedStacks(dir)
+	if err != nil {
+		return nil, err
+	}
 	for name, b := range all {
+		b.protected = protected[b.config.Name]
 		if all[name], err = b.load(dir); err != nil {
 			return nil, fmt.Errorf("variant %s: %w", name, err)
 		}
 	}
 	return all, nil
 })
+
+// protectedStacks reads from a cloud assembly which stacks have termination protection.
+func protectedStacks(dir string) (map[string]bool, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
+	if err != nil {
+		return nil, err
+	}
+	var manifest struct {
+		Artifacts map[string]struct {
+			Properties struct{ TerminationProtection bool }
+		}
+	}
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	found := make(map[string]bool)
+	for name, a := range manifest.Artifacts {
+		found[name] = a.Properties.TerminationProtection
+	}
+	return found, nil
+}
+
+// synthesiseAlone returns the templates of configurations, each of an app of its own, so that
+// nothing differs but what is chosen. They are not held against the rules of cdk-nag, which takes
+// longer than all else.
+func synthesiseAlone(t *testing.T, configs map[string]Config) map[string]template {
+	t.Helper()
+	flags, err := cdkContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]template)
+	for _, name := range sortedKeys(configs) {
+		dir := t.TempDir()
+		app := awscdk.NewApp(&awscdk.AppProps{Outdir: &dir, Context: &flags, AnalyticsReporting: jsii.Bool(false)})
+		if _, err := New(awscdk.NewStack(app, jsii.String("stack"), nil), "Default", configs[name]); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		app.Synth(nil)
+		data, err := os.ReadFile(filepath.Join(dir, "stack.template.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made template
+		if err := json.Unmarshal(data, &made); err != nil {
+			t.Fatal(err)
+		}
+		found[name] = made
+	}
+	return found
+}
 
 // load reads what the synthesis has written.
 func (b built) load(dir string) (built, error) {

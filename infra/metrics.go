@@ -1,9 +1,8 @@
-package main
+package infra
 
 import (
 	"time"
 
-	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapplicationautoscaling"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
@@ -21,9 +20,10 @@ const metricPeriod = time.Minute
 const backlogExpression = "(visible + flight) / IF(running > 0, running, 1)"
 
 type metricsProps struct {
+	Config     Config
 	Queues     *queues
 	Table      table
-	Cluster    awsecs.Cluster
+	Cluster    awsecs.ICluster
 	Worker     awsecs.FargateService
 	WorkerLogs awslogs.LogGroup
 }
@@ -49,7 +49,7 @@ type metric struct {
 // newMetrics names the series that AWS has, and makes those that it counts from
 // the worker's log.
 func newMetrics(scope constructs.Construct, id string, props *metricsProps) *metrics {
-	here := constructs.NewConstruct(scope, &id)
+	here, config := constructs.NewConstruct(scope, &id), props.Config
 	queue := func(name, statistic string, q *string) metric {
 		return metric{"AWS/SQS", name, statistic, map[string]*string{"QueueName": q}}
 	}
@@ -67,11 +67,11 @@ func newMetrics(scope constructs.Construct, id string, props *metricsProps) *met
 		DeadLetters:    queue("ApproximateNumberOfMessagesVisible", "Maximum", dead),
 		ReadThrottles:  metric{"AWS/DynamoDB", "ReadThrottleEvents", "Sum", ofTable},
 		WriteThrottles: metric{"AWS/DynamoDB", "WriteThrottleEvents", "Sum", ofTable},
-		FailedAttempts: countLines(here, "FailedAttempts", props.WorkerLogs, field("msg", notDone)),
-		LostLeases: countLines(here, "LostLeases", props.WorkerLogs,
+		FailedAttempts: countLines(here, config, "FailedAttempts", props.WorkerLogs, field("msg", notDone)),
+		LostLeases: countLines(here, config, "LostLeases", props.WorkerLogs,
 			awslogs.FilterPattern_All(field("msg", notDone), field("error", "*"+lostLease+"*"))),
-		Outages:      countLines(here, "Outages", props.WorkerLogs, anyOf(outages)),
-		QueueOutages: countLines(here, "QueueOutages", props.WorkerLogs, field("msg", queueDown+"*")),
+		Outages:      countLines(here, config, "Outages", props.WorkerLogs, anyOf(outages)),
+		QueueOutages: countLines(here, config, "QueueOutages", props.WorkerLogs, field("msg", queueDown+"*")),
 	}
 }
 
@@ -91,8 +91,8 @@ var outages = []string{"the store is down", "the target is suspect", "the target
 const queueDown = "the queue is down"
 
 // countLines counts the lines of a log that fit a pattern.
-func countLines(scope constructs.Construct, name string, logs awslogs.LogGroup, pattern awslogs.IFilterPattern) metric {
-	namespace := "sqsonce/" + *awscdk.Stack_Of(scope).Node().Id()
+func countLines(scope constructs.Construct, config Config, name string, logs awslogs.LogGroup, pattern awslogs.IFilterPattern) metric {
+	namespace := "sqsonce/" + config.Name
 	awslogs.NewMetricFilter(scope, &name, &awslogs.MetricFilterProps{
 		LogGroup:        logs,
 		FilterPattern:   pattern,

@@ -1,6 +1,7 @@
-package main
+package infra
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -120,7 +121,7 @@ func TestTaskRolesNameTheirResources(t *testing.T) {
 		for _, container := range containers {
 			for _, s := range b.template.taskRole(t, container) {
 				for _, r := range s.Resources {
-					if placeOf(r) == "" && !strings.Contains(flat(r), ":task/") {
+					if !slices.Contains(slices.Collect(maps.Values(b.places())), placeOf(r)) && !strings.Contains(flat(r), ":task/") {
 						t.Errorf("%s: %q on %s, which is no resource of this stack", container, s.Actions, flat(r))
 					}
 				}
@@ -134,6 +135,12 @@ func TestATaskProtectsTasksOfItsClusterOnly(t *testing.T) {
 		for _, s := range b.template.taskRole(t, "worker") {
 			if !slices.Contains(s.Actions, "ecs:UpdateTaskProtection") {
 				continue
+			}
+			if name := b.config.ClusterName; name != "" {
+				if r := flat(s.Resources); !strings.Contains(r, ":task/"+name+"/*") || !strings.Contains(flat(s.Condition), ":cluster/"+name) {
+					t.Errorf("resource is %s, condition %s", r, flat(s.Condition))
+				}
+				return
 			}
 			cluster := ""
 			for id := range b.template.of("AWS::ECS::Cluster") {
@@ -190,19 +197,22 @@ func may(statements []statement, action, resource string) bool {
 	})
 }
 
-// placeOf is the logical id that the resource of a statement refers to, with the path behind it
-// where it names a part of the resource.
-func placeOf(resource any) string {
-	joined, _ := resource.(object)["Fn::Join"].([]any)
+// placeOf is what the resource of a statement is: the logical id that it refers to, or the end of
+// an ARN in letters, with the path behind it where it names a part.
+func placeOf(r any) string {
+	if text, ok := r.(string); ok {
+		return text
+	}
+	joined, _ := r.(object)["Fn::Join"].([]any)
 	if len(joined) != 2 {
-		return reference(resource)
+		return reference(r)
 	}
 	parts := joined[1].([]any)
 	text, _ := parts[len(parts)-1].(string)
-	if len(parts) != 2 || reference(parts[0]) == "" {
-		return ""
+	if id := reference(parts[0]); id != "" && len(parts) == 2 {
+		return id + text
 	}
-	return reference(parts[0]) + text
+	return strings.TrimPrefix(text, ":")
 }
 
 // managedPolicy returns what a policy allows whose ARN is an output.
@@ -215,21 +225,21 @@ func (t template) managedPolicy(tb testing.TB, output string) []statement {
 	return policyStatements(policy.Properties["PolicyDocument"])
 }
 
-// places returns the ids of what the roles are about: "main" and "dead", the queues, "table",
-// and "index", which is a part of it.
-func (t template) places() map[string]string {
-	found := make(map[string]string)
-	for id := range t.of("AWS::DynamoDB::Table") {
+// places returns what the roles are about, as [placeOf] has it: "main" and "dead", the queues,
+// "table", and "index", which is a part of it.
+func (b built) places() map[string]string {
+	found := map[string]string{"main": b.config.Queue.ARN, "dead": b.config.Queue.DLQARN, "table": "table/" + b.config.TableName}
+	for id := range b.template.of("AWS::DynamoDB::Table") {
 		found["table"] = id
-		found["index"] = id + "/index/" + dynamo.IndexAttention
 	}
-	for id, queue := range t.of("AWS::SQS::Queue") {
+	for id, queue := range b.template.of("AWS::SQS::Queue") {
 		if queue.Properties["RedrivePolicy"] != nil {
 			found["main"] = id
 		} else {
 			found["dead"] = id
 		}
 	}
+	found["index"] = found["table"] + "/index/" + dynamo.IndexAttention
 	return found
 }
 
@@ -248,7 +258,7 @@ func TestRolesLackWhatTheirBinaryNeverDoes(t *testing.T) {
 		},
 	}
 	each(t, func(t *testing.T, b built) {
-		places := b.template.places()
+		places := b.places()
 		for container, byPlace := range never {
 			if container == "producer" && b.config.Producer.Off {
 				continue
@@ -265,7 +275,7 @@ func TestRolesLackWhatTheirBinaryNeverDoes(t *testing.T) {
 	b := synthesised(t, "public")
 	for _, s := range b.template.taskRole(t, "producer") {
 		for _, r := range s.Resources {
-			if reference(r) == b.template.places()["dead"] {
+			if reference(r) == b.places()["dead"] {
 				t.Errorf("without dlqApi the producer may %q on the dead-letter queue", s.Actions)
 			}
 		}

@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -22,15 +22,20 @@ type queuesProps struct {
 
 // queues are the queue and its dead-letter queue.
 type queues struct {
-	Main, Dead awssqs.Queue
+	Main, Dead awssqs.IQueue
 }
 
-// newQueues makes both queues of one kind, encrypted and closed to plain HTTP.
+// newQueues takes existing queues, or makes both of one kind, encrypted and closed to plain HTTP.
 // Only this queue may dead-letter into the other.
 func newQueues(scope constructs.Construct, id string, props *queuesProps) *queues {
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
-
+	if q := config.Queue; q.ARN != "" {
+		return &queues{
+			Main: awssqs.Queue_FromQueueArn(here, jsii.String("Main"), &q.ARN),
+			Dead: awssqs.Queue_FromQueueArn(here, jsii.String("Dead"), &q.DLQARN),
+		}
+	}
 	dead := queueProps(config, config.dlqName())
 	dead.RetentionPeriod = seconds(dlqRetention)
 	dlq := awssqs.NewQueue(here, jsii.String("Dead"), dead)
@@ -56,7 +61,7 @@ func queueProps(config Config, name string) *awssqs.QueueProps {
 		Encryption:          awssqs.QueueEncryption_SQS_MANAGED,
 		EnforceSSL:          jsii.Bool(true),
 		MaxMessageSizeBytes: jsii.Number(largestMessage),
-		RemovalPolicy:       awscdk.RemovalPolicy_DESTROY,
+		RemovalPolicy:       config.keep(),
 	}
 	if config.Queue.FIFO {
 		props.Fifo = jsii.Bool(true)

@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"time"
@@ -20,7 +20,7 @@ const (
 
 type scalingProps struct {
 	Config  Config
-	Cluster awsecs.Cluster
+	Cluster awsecs.ICluster
 	Worker  awsecs.FargateService
 	Metrics *metrics
 }

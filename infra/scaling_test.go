@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"os"
@@ -71,6 +71,9 @@ func TestTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
 			t.Error("nothing would ever scale in")
 		}
 		// Without it the number of tasks is no metric.
+		if b.config.ClusterName != "" {
+			return
+		}
 		cluster := b.template.only(t, "AWS::ECS::Cluster")
 		if got := flat(cluster.Properties["ClusterSettings"]); got != `[{"Name":"containerInsights","Value":"enabled"}]` {
 			t.Errorf("cluster settings are %s", got)

@@ -1,68 +1,116 @@
-package main
+package infra
 
 import (
+	"errors"
+	"os"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 )
 
-type stackProps struct {
-	awscdk.StackProps
-	Config Config
+// Service is one queue and what works on it.
+type Service struct {
+	Queue, DeadLetters awssqs.IQueue
+	Table              awsdynamodb.ITable
+	// Worker and WorkerTask are the worker's service and task definition: their role and
+	// security group are where further rights go.
+	Worker     awsecs.FargateService
+	WorkerTask awsecs.FargateTaskDefinition
+	AlarmTopic awssns.ITopic
 }
 
-// newStack is the whole system: what is kept, what runs, and what watches it.
-func newStack(scope constructs.Construct, id string, props *stackProps) {
-	stack := awscdk.NewStack(scope, &id, &props.StackProps)
-	config := props.Config
-	awscdk.Tags_Of(stack).Add(jsii.String("app"), &config.Name, nil)
+// NewStack adds a stack of config's name to an app. It belongs to no account or Region, so that
+// one template serves all, unless a VPC is to be looked up there. The error is a [*ConfigError],
+// or that the account is not known.
+func NewStack(app constructs.Construct, config Config) (awscdk.Stack, error) {
+	var env *awscdk.Environment
+	if config.Network.looked() {
+		account, region := os.Getenv("CDK_DEFAULT_ACCOUNT"), os.Getenv("CDK_DEFAULT_REGION")
+		if account == "" || region == "" {
+			return nil, errNoAccount
+		}
+		env = &awscdk.Environment{Account: &account, Region: &region}
+	}
+	return newStack(app, config.Name, config, env)
+}
+
+// errNoAccount is returned when a VPC is to be looked up in an account that is not known.
+var errNoAccount = errors.New("vpcId: to look it up needs AWS credentials and a region; or give vpcZones and vpcPrivateSubnetIds, too")
+
+func newStack(scope constructs.Construct, id string, config Config, env *awscdk.Environment) (awscdk.Stack, error) {
+	stack := awscdk.NewStack(scope, &id, &awscdk.StackProps{
+		Env: env, StackName: &config.Name,
+		Description:           jsii.String("sqsonce: handles every named SQS message once"),
+		TerminationProtection: jsii.Bool(!config.Throwaway),
+	})
 	// The rules hold at every synthesis, not only in the tests.
 	awscdk.Aspects_Of(stack).Add(cdknag.NewAwsSolutionsChecks(nil), nil)
+	_, err := New(stack, "Default", config) // no part of the ids that CloudFormation knows
+	return stack, err
+}
 
-	queues := newQueues(stack, "Queues", &queuesProps{Config: config})
-	table := newTable(stack, "Table", &tableProps{Config: config})
-	network := newNetwork(stack, "Network", &networkProps{Config: config})
-	cluster := newCluster(stack, "Cluster", &clusterProps{Config: config, Network: network})
-	image := newImage(stack, "Image", &imageProps{URI: config.Worker.Image})
+// New adds the whole system to a stack: what is kept, what runs, and what watches it. The error
+// is a [*ConfigError].
+func New(scope constructs.Construct, id string, config Config) (*Service, error) {
+	if problems := config.problems(); len(problems) > 0 {
+		return nil, &ConfigError{Problems: problems}
+	}
+	here := constructs.NewConstruct(scope, &id)
+	awscdk.Tags_Of(here).Add(jsii.String("app"), &config.Name, nil)
+
+	queues := newQueues(here, "Queues", &queuesProps{Config: config})
+	table := newTable(here, "Table", &tableProps{Config: config})
+	network := newNetwork(here, "Network", &networkProps{Config: config})
+	cluster := newCluster(here, "Cluster", &clusterProps{Config: config, Network: network})
+	image := newImage(here, "Image", &imageProps{Config: config})
 	work := workplace{Config: config, Network: network, Cluster: cluster, Image: image, Queues: queues, Table: table}
 
-	worker := newWorker(stack, "Worker", &workerProps{workplace: work})
-	metrics := newMetrics(stack, "Metrics", &metricsProps{
-		Queues: queues, Table: table, Cluster: cluster, Worker: worker.Service, WorkerLogs: worker.Logs,
+	worker := newWorker(here, "Worker", &workerProps{workplace: work})
+	metrics := newMetrics(here, "Metrics", &metricsProps{
+		Config: config, Queues: queues, Table: table, Cluster: cluster, Worker: worker.Service, WorkerLogs: worker.Logs,
 	})
-	newScaling(stack, "Scaling", &scalingProps{Config: config, Cluster: cluster, Worker: worker.Service, Metrics: metrics})
+	newScaling(here, "Scaling", &scalingProps{Config: config, Cluster: cluster, Worker: worker.Service, Metrics: metrics})
 	var front *producer
 	if !config.Producer.Off {
-		front = newProducer(stack, "Producer", &producerProps{workplace: work})
+		front = newProducer(here, "Producer", &producerProps{workplace: work})
 	}
-	operator := newOperator(stack, "Operator", &operatorProps{Queues: queues, Table: table})
-	doctor := newDoctor(stack, "Doctor", &operatorProps{Queues: queues, Table: table})
-	alarms := newAlarms(stack, "Alarms", &alarmsProps{Config: config, Metrics: metrics, Producer: front})
-	dashboard := newDashboard(stack, "Dashboard", &dashboardProps{
+	operator := newOperator(here, "Operator", &operatorProps{Queues: queues, Table: table})
+	doctor := newDoctor(here, "Doctor", &operatorProps{Queues: queues, Table: table})
+	alarms := newAlarms(here, "Alarms", &alarmsProps{Config: config, Metrics: metrics, Producer: front})
+	dashboard := newDashboard(here, "Dashboard", &dashboardProps{
 		Config: config, Metrics: metrics, Worker: worker, Producer: front, Alarms: alarms.All,
 	})
 
-	output(stack, "QueueUrl", "The queue that the worker polls", queues.Main.QueueUrl())
-	output(stack, "DlqUrl", "The dead-letter queue", queues.Dead.QueueUrl())
-	output(stack, "TableName", "The table with one record per name", table.TableName())
-	output(stack, "DashboardUrl", "Look here first", dashboard.URL)
-	output(stack, "AlarmTopicArn", "Where alarms go: subscribe to it", alarms.Topic.TopicArn())
-	output(stack, "OperatorPolicyArn", "Attach it to who runs the producer's command line", operator.ManagedPolicyArn())
-	output(stack, "DoctorPolicyArn", "The rights of worker doctor", doctor.ManagedPolicyArn())
-	output(stack, "WorkerLogGroup", "The worker's logs", worker.Logs.LogGroupName())
+	output(here, "QueueUrl", "The queue that the worker polls", queues.Main.QueueUrl())
+	output(here, "DlqUrl", "The dead-letter queue", queues.Dead.QueueUrl())
+	output(here, "TableName", "The table with one record per name", table.TableName())
+	output(here, "DashboardUrl", "Look here first", dashboard.URL)
+	output(here, "AlarmTopicArn", "Where alarms go: subscribe to it", alarms.Topic.TopicArn())
+	output(here, "OperatorPolicyArn", "The rights of the producer's command line", operator.ManagedPolicyArn())
+	output(here, "DoctorPolicyArn", "The rights of worker doctor", doctor.ManagedPolicyArn())
+	output(here, "WorkerLogGroup", "The worker's logs", worker.Logs.LogGroupName())
 	if front != nil {
-		output(stack, "ApiUrl", "The producer's HTTP API", front.URL)
-		output(stack, "AuthTokenSecretArn", "Holds the bearer token of the API", front.Token.SecretArn())
+		output(here, "ApiUrl", "The producer's HTTP API", front.URL)
+		output(here, "AuthTokenSecretArn", "Holds the bearer token of the API", front.Token.SecretArn())
+		output(here, "BalancerDns", "The load balancer's own name: point apiDomain at it", front.Balancer.LoadBalancerDnsName())
 	}
+	return &Service{
+		Queue: queues.Main, DeadLetters: queues.Dead, Table: table,
+		Worker: worker.Service, WorkerTask: worker.Task, AlarmTopic: alarms.Topic,
+	}, nil
 }
 
 // workplace is what worker and producer have in common.
 type workplace struct {
 	Config  Config
 	Network *network
-	Cluster awsecs.Cluster
+	Cluster awsecs.ICluster
 	Image   awsecs.ContainerImage
 	Queues  *queues
 	Table   table

@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"encoding/json"
@@ -52,7 +52,7 @@ func TestTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
 
 func TestWhatIsWrongIsSaidBeforeAnythingIsMade(t *testing.T) {
 	out := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "go", "run", "-C", "infra", ".")
+	cmd := exec.CommandContext(t.Context(), "go", "run", "-C", "infra", "./app")
 	cmd.Env = append(os.Environ(), "CDK_OUTDIR="+out, `CDK_CONTEXT_JSON={"fifo":"perhaps","minTasks":"-1"}`)
 	said, err := cmd.CombinedOutput()
 	if _, ok := errors.AsType[*exec.ExitError](err); !ok {

@@ -1,7 +1,6 @@
-package main
+package infra
 
 import (
-	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -13,16 +12,16 @@ type tableProps struct {
 	Config Config
 }
 
-type table = awsdynamodb.Table
+type table = awsdynamodb.ITable
 
-// newTable makes the table with one record per name. It is a plain table and
+// newTable takes an existing table, or makes one with one record per name. It is a plain table and
 // not the construct for global ones, which would be one line away from
 // replicas: conditions hold within one Region only, so that two Regions would
 // each run a name once.
 func newTable(scope constructs.Construct, id string, props *tableProps) table {
-	removal := awscdk.RemovalPolicy_RETAIN
-	if props.Config.Throwaway {
-		removal = awscdk.RemovalPolicy_DESTROY
+	config := props.Config
+	if config.TableName != "" {
+		return awsdynamodb.Table_FromTableAttributes(scope, &id, &awsdynamodb.TableAttributes{TableName: &config.TableName})
 	}
 	made := awsdynamodb.NewTable(scope, &id, &awsdynamodb.TableProps{
 		PartitionKey:        &awsdynamodb.Attribute{Name: jsii.String(dynamo.AttrID), Type: awsdynamodb.AttributeType_STRING},
@@ -32,8 +31,8 @@ func newTable(scope constructs.Construct, id string, props *tableProps) table {
 		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{
 			PointInTimeRecoveryEnabled: jsii.Bool(true),
 		},
-		DeletionProtection: jsii.Bool(!props.Config.Throwaway),
-		RemovalPolicy:      removal,
+		DeletionProtection: jsii.Bool(!config.Throwaway && !config.FirstDeployment),
+		RemovalPolicy:      config.keep(),
 	})
 	addAttention(made)
 	return made

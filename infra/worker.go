@@ -1,4 +1,4 @@
-package main
+package infra
 
 import (
 	"fmt"
@@ -30,6 +30,7 @@ type workerProps struct {
 // worker is the service that works on the queue.
 type worker struct {
 	Service awsecs.FargateService
+	Task    awsecs.FargateTaskDefinition
 	Logs    awslogs.LogGroup
 }
 
@@ -39,7 +40,8 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
 	w := &worker{Logs: newLogGroup(here, "Logs", config)}
-	task := newTask(here, "Task", config.Worker.CPU, config.Worker.Memory)
+	w.Task = newTask(here, "Task", config.Worker.CPU, config.Worker.Memory)
+	task := w.Task
 	container := task.AddContainer(jsii.String("worker"), &awsecs.ContainerDefinitionOptions{
 		Image:                  props.Image,
 		EntryPoint:             jsii.Strings(workerBinary),

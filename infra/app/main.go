@@ -1,0 +1,50 @@
+// Command app is the CDK app that puts sqsonce on AWS. The CDK runs it, see cdk.json; what can be
+// chosen is in [infra.Config].
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/sqsonce/sqsonce/infra"
+)
+
+func main() { os.Exit(run()) }
+
+// run is the app; it returns the exit code: 2 for a configuration that cannot work.
+func run() int {
+	root, err := infra.Root()
+	if err == nil {
+		err = os.Chdir(root) // the command line of the CDK means its paths from there
+	}
+	if err == nil {
+		defer jsii.Close()
+		err = synth()
+	}
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "infra:", err)
+	if _, ok := errors.AsType[*infra.ConfigError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// synth writes the templates to the directory that the CDK names.
+func synth() error {
+	app := awscdk.NewApp(nil)
+	context, _ := app.Node().GetAllContext(nil).(map[string]any)
+	config, err := infra.ReadConfig(context)
+	if err == nil {
+		_, err = infra.NewStack(app, config)
+	}
+	if err == nil {
+		app.Synth(nil)
+	}
+	return err
+}

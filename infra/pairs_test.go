@@ -1,0 +1,253 @@
+package infra
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/sqsonce/sqsonce/infra/internal/guard"
+)
+
+// pair is a configuration that differs from the default in one key, or in keys that belong
+// together.
+type pair struct {
+	context map[string]any
+	// losses are the keys that the guard of deployments wants to be named.
+	losses []string
+	// replaces are the types of resources that the change replaces, each once.
+	replaces []string
+}
+
+const (
+	someSubnets = "subnet-0123456789abcdef0,subnet-0123456789abcdef1"
+	someSecret  = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf"
+	someCert    = "arn:aws:acm:eu-west-1:123456789012:certificate/0b1c"
+)
+
+// pairs has each key of the configuration, see [TestPairs]. The default is the demo.
+var pairs = map[string]pair{
+	"throwaway":       {context: map[string]any{"throwaway": true}},
+	"firstDeployment": {context: map[string]any{"firstDeployment": true}},
+	"tableName": {
+		context: map[string]any{"tableName": "restored"}, losses: []string{"tableName", "tableName"},
+	},
+	"clusterName": {
+		context: map[string]any{"clusterName": "main", "vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": someSubnets, "clients": "10.0.0.0/8"},
+		// Another cluster is another service; the VPC goes with the default that made it.
+		replaces: []string{
+			"AWS::ECS::Service", "AWS::EC2::SecurityGroup", "AWS::ApplicationAutoScaling::ScalableTarget",
+			"AWS::ElasticLoadBalancingV2::TargetGroup",
+		},
+	},
+	"queueArn": {
+		context: map[string]any{
+			"queueArn": "arn:aws:sqs:eu-west-1:123456789012:orders", "dlqArn": "arn:aws:sqs:eu-west-1:123456789012:orders-dead",
+		},
+		losses: []string{"dlqArn", "name", "queueArn", "queueArn", "queueArn"},
+	},
+	"fifo": {
+		context:  map[string]any{"fifo": true},
+		losses:   []string{"fifo", "fifo", "fifo", "fifo", "name"},
+		replaces: []string{"AWS::SQS::Queue"},
+	},
+	"alarms": {context: map[string]any{"alarmEmail": "ops@example.com", "logRetention": "168h", "oldestMessage": "1h"}},
+	"queue":  {context: map[string]any{"queueRetention": "48h", "maxReceiveCount": "20"}},
+	"vpcId": {
+		context: map[string]any{"vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": someSubnets, "vpcPublicSubnetIds": someSubnets, "clients": "10.0.0.0/8"},
+		// A load balancer stays in its VPC: docs/deploy.md says how to move.
+		replaces: []string{"AWS::EC2::SecurityGroup", "AWS::ElasticLoadBalancingV2::TargetGroup"},
+	},
+	"natGateways": {context: map[string]any{"natGateways": 1}},
+	"image":       {context: map[string]any{"image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/sqsonce:1"}},
+	"size":        {context: map[string]any{"cpu": 512, "memory": 1024}},
+	// From a launch type to capacity providers: the service is made anew, and its tasks drain.
+	"spotShare": {context: map[string]any{"spotShare": 50}, replaces: []string{"AWS::ECS::Service"}},
+	"flags": {context: map[string]any{
+		"concurrency": 10, "maxAttempts": 3, "visibility": "90s", "lease": "20s", "window": "800h", "drainTimeout": "60s",
+		"key": "order.id", "fingerprint": "off", "workerEnv": `{"SQSONCE_RATE": "5"}`,
+	}},
+	"targetImage": {
+		context: map[string]any{
+			"demo": false, "targetImage": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1", "targetPort": 3000, "targetPath": "/work",
+			"targetEnv": `{"A": "b"}`,
+		},
+		losses: []string{"target"},
+	},
+	"targetUrl": {
+		context: map[string]any{
+			"demo": false, "targetUrl": "https://target.example.com/work", "targetHealth": "/up",
+			"targetTokenSecret": someSecret, "targetSigningSecret": someSecret,
+		},
+		losses: []string{"target"},
+	},
+	"scaling": {context: map[string]any{"minTasks": 2, "maxTasks": 5, "latency": "1m", "handleTime": "2s"}},
+	"to none": {context: map[string]any{"minTasks": 0}},
+	"producer": {
+		context: map[string]any{"producer": false}, losses: []string{"producer"},
+	},
+	"public": {
+		context: map[string]any{"public": true, "certificate": someCert, "apiDomain": "api.example.com"},
+		// The target group is another one, too: see addBalancer.
+		replaces: []string{"AWS::ElasticLoadBalancingV2::LoadBalancer"},
+	},
+	"certificate": {context: map[string]any{"certificate": someCert}},
+	"clients":     {context: map[string]any{"clients": "10.0.0.0/8"}},
+	"front":       {context: map[string]any{"dlqApi": false, "producerMinTasks": 3, "producerMaxTasks": 4, "requestsPerTask": 100}},
+	"secrets only by name": {
+		context: map[string]any{"demo": false, "targetUrl": "http://b", "targetTokenSecret": someSecret}, losses: []string{"target"},
+	},
+}
+
+// noPair are the keys that change no template, or that are another stack: name.
+var noPair = []string{"name", "demo", "config", "change"}
+
+// pairTemplates are the templates of the pairs, and of the default.
+func pairTemplates(t *testing.T) map[string]template {
+	t.Helper()
+	configs := make(map[string]Config)
+	for name, p := range with(pairs, map[string]pair{"default": {}}) {
+		config, err := ReadConfig(with(map[string]any{"demo": true}, p.context))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		configs[name] = config
+	}
+	return synthesiseAlone(t, configs)
+}
+
+// Each key against the default: what CloudFormation would replace is what is listed, what holds
+// data is only dropped or replaced by those who name it, and nothing dangles.
+func TestPairs(t *testing.T) {
+	templates := pairTemplates(t)
+	for name, p := range pairs {
+		t.Run(name, func(t *testing.T) {
+			was, is := templates["default"], templates[name]
+			for _, missing := range dangling(is, new(int)) {
+				t.Error(missing)
+			}
+			var replaced []string
+			for _, r := range replacements(t, was, is) {
+				replaced = append(replaced, r.kind)
+			}
+			slices.Sort(replaced)
+			if got, want := slices.Compact(replaced), slices.Sorted(slices.Values(p.replaces)); !slices.Equal(got, want) {
+				t.Errorf("it replaces %q, want %q: %v", got, want, replacements(t, was, is))
+			}
+			losses, err := guard.Losses(encoded(t, was), encoded(t, is))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var keys []string
+			for _, l := range losses {
+				keys = append(keys, l.Key)
+			}
+			if !slices.Equal(keys, p.losses) {
+				t.Errorf("to be named are %q, want %q: %v", keys, p.losses, losses)
+			}
+		})
+	}
+	t.Run("every key", func(t *testing.T) {
+		tried := slices.Clone(noPair)
+		for _, p := range pairs {
+			tried = slices.AppendSeq(tried, maps.Keys(p.context))
+		}
+		c := Defaults()
+		for key := range fields(&c) {
+			if !slices.Contains(tried, key) {
+				t.Errorf("%s: no pair has it", key)
+			}
+		}
+	})
+}
+
+func encoded(t *testing.T, value any) []byte {
+	t.Helper()
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// replacement is a resource that CloudFormation would replace.
+type replacement struct{ id, kind, property string }
+
+// replacements are the resources of both templates with a property that differs and cannot be
+// changed in place.
+func replacements(t *testing.T, was, is template) (found []replacement) {
+	t.Helper()
+	immutable, err := createOnly()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range sortedKeys(was.Resources) {
+		old, next := was.Resources[id], is.Resources[id]
+		if old.Type == "AWS::ECS::TaskDefinition" {
+			continue // each deployment makes a new revision
+		}
+		for _, property := range immutable[old.Type] {
+			if next.Type == old.Type && !reflect.DeepEqual(old.Properties[property], next.Properties[property]) {
+				found = append(found, replacement{id, old.Type, property})
+				break
+			}
+		}
+	}
+	return found
+}
+
+// createOnly are the properties of each type that CloudFormation does not change in place, as the
+// database of the CDK's command line has them.
+var createOnly = sync.OnceValues(func() (map[string][]string, error) {
+	file, err := os.Open("node_modules/aws-cdk/db.json.gz")
+	if err != nil {
+		return nil, fmt.Errorf("%w (make deps)", err)
+	}
+	defer func() { _ = file.Close() }()
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		return nil, err
+	}
+	type entity struct {
+		CloudFormationType string
+		Properties         map[string]struct{ CausesReplacement string }
+	}
+	var db struct {
+		Schema struct {
+			Resource struct{ Entities []entity }
+		}
+	}
+	if err := json.NewDecoder(unzipped).Decode(&db); err != nil {
+		return nil, fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	found := make(map[string][]string)
+	for _, e := range db.Schema.Resource.Entities {
+		for name, p := range e.Properties {
+			if p.CausesReplacement == "yes" {
+				found[e.CloudFormationType] = append(found[e.CloudFormationType], name)
+			}
+		}
+	}
+	if len(found) < 500 {
+		return nil, fmt.Errorf("%s: %d types", file.Name(), len(found))
+	}
+	return found, nil
+})
+
+// The guard knows by heart what the database says of the types that it looks after.
+func TestGuardedProperties(t *testing.T) {
+	immutable, err := createOnly()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, known := range guard.Immutable() {
+		if want := slices.Sorted(slices.Values(immutable[kind])); !slices.Equal(known, want) {
+			t.Errorf("of %s the guard knows %q, CloudFormation replaces for %q", kind, known, want)
+		}
+	}
+}
