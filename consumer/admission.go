@@ -183,9 +183,9 @@ func (a *admission) admit(from line, now time.Time) {
 	case a.condition == Up:
 		a.rate.take(now)
 	case a.turn:
-		a.heldAt = now.Add(probeEvery(now.Sub(a.downSince)))
+		a.heldAt = nextProbe(a.heldAt, a.downSince, now)
 	default:
-		a.probeAt = now.Add(probeEvery(now.Sub(a.downSince)))
+		a.probeAt = nextProbe(a.probeAt, a.downSince, now)
 	}
 	a.running++
 	a.answer(d, admitted)

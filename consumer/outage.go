@@ -34,6 +34,19 @@ func probeEvery(down time.Duration) time.Duration {
 	}
 }
 
+// probeLag is how far probes may lie behind their times: those that were late, because
+// the slots were taken, follow at once. Late probes must not add up to a rush.
+const probeLag = 5 * time.Second
+
+// nextProbe is when a probe is due after one that was due at last and begins now.
+func nextProbe(last, downSince, now time.Time) time.Time {
+	next := last.Add(probeEvery(now.Sub(downSince)))
+	if earliest := now.Add(-probeLag); next.Before(earliest) {
+		return earliest
+	}
+	return next
+}
+
 // setCondition looks at what is known. The caller holds mu.
 func (a *admission) setCondition(now time.Time) {
 	worst := Up

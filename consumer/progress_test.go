@@ -195,6 +195,50 @@ func TestLongOutage(t *testing.T) {
 	})
 }
 
+// Probes with untried messages keep their pace, also those that are late because the only
+// slot is taken: 60 failing messages are begun in a little more than a minute, and what comes
+// behind them within two.
+func TestProbesKeepTheirPace(t *testing.T) {
+	bubble(t, 10, false, func(t *testing.T, p *pool) {
+		p.cfg.Concurrency = 1
+		o := &outage{down: true}
+		var calls atomic.Int32
+		p.handler = func(ctx context.Context, m consumer.Message) error {
+			took := 50 * time.Millisecond
+			if calls.Add(1)%4 == 0 {
+				took = 1500 * time.Millisecond
+			}
+			if err := lasts(ctx, took); err != nil {
+				return err
+			}
+			return o.handle(ctx, m)
+		}
+		p.send(numbered(100)...)
+		p.faults(short)
+		p.start()
+		for _, tc := range []struct {
+			at          time.Duration
+			least, most int
+		}{{time.Minute, 57, 61}, {10 * time.Minute, 100, 100}} {
+			time.Sleep(tc.at)
+			if n := o.seen(); n < tc.least || n > tc.most {
+				t.Errorf("%d different messages are begun within %s, want %d to %d", n, tc.at, tc.least, tc.most)
+			}
+		}
+		// What was due in five minutes of a pause does not follow all at once.
+		p.consumer.Pause()
+		time.Sleep(5 * time.Minute)
+		before := len(o.attempts())
+		p.consumer.Resume()
+		time.Sleep(2 * time.Second)
+		if n := len(o.attempts()) - before; n < 1 || n > 4 {
+			t.Errorf("%d probes right after the pause, want one or two of each kind", n)
+		}
+		p.consumer.Abort()
+		p.finishClean()
+	})
+}
+
 // At the bound of what may wait here the longest held message makes room for an untried
 // one, as long as it has two receives left. Ten slots take one receive before anything has
 // failed, so ten messages come in at once; a probe that was due before they waited may bring
