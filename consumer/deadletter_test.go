@@ -37,7 +37,16 @@ func stringAttribute(s string) types.MessageAttributeValue {
 	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
 }
 
-func TestADeadLetterIsTheMessageWithItsReason(t *testing.T) {
+func TestDeadLetter(t *testing.T) {
+	t.Run("dead letter is the message with its reason", testADeadLetterIsTheMessageWithItsReason)
+	t.Run("message is not deleted before its copy stands", testAMessageIsNotDeletedBeforeItsCopyStands)
+	t.Run("copy whose answer is lost is made again and told apart by the original ID", testACopyWhoseAnswerIsLostIsMadeAgainAndToldApartByTheOriginalID)
+	t.Run("without a dead letter queue a message stays and the operator is told", testWithoutADeadLetterQueueAMessageStaysAndTheOperatorIsTold)
+	t.Run("message without room for the reason is left to the queues own redrive", testAMessageWithoutRoomForTheReasonIsLeftToTheQueuesOwnRedrive)
+	t.Run("dead letter queue is found when its name cannot be asked for at first", testTheDeadLetterQueueIsFoundWhenItsNameCannotBeAskedForAtFirst)
+}
+
+func testADeadLetterIsTheMessageWithItsReason(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.handler = rejected
 		sent := p.sendWith(&sqs.SendMessageInput{
@@ -79,7 +88,7 @@ func TestADeadLetterIsTheMessageWithItsReason(t *testing.T) {
 	})
 }
 
-func TestAMessageIsNotDeletedBeforeItsCopyStands(t *testing.T) {
+func testAMessageIsNotDeletedBeforeItsCopyStands(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.handler = rejected
 		p.send(numbered(25)...)
@@ -113,7 +122,7 @@ func TestAMessageIsNotDeletedBeforeItsCopyStands(t *testing.T) {
 	})
 }
 
-func TestACopyWhoseAnswerIsLostIsMadeAgainAndToldApartByTheOriginalID(t *testing.T) {
+func testACopyWhoseAnswerIsLostIsMadeAgainAndToldApartByTheOriginalID(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.handler = rejected
 		p.send("bad")
@@ -141,7 +150,7 @@ func TestACopyWhoseAnswerIsLostIsMadeAgainAndToldApartByTheOriginalID(t *testing
 	})
 }
 
-func TestWithoutADeadLetterQueueAMessageStaysAndTheOperatorIsTold(t *testing.T) {
+func testWithoutADeadLetterQueueAMessageStaysAndTheOperatorIsTold(t *testing.T) {
 	t.Run("none is known", func(t *testing.T) {
 		bubble(t, 10, false, func(t *testing.T, p *pool) {
 			p.queueURL = p.create("lonely", nil)
@@ -188,7 +197,7 @@ func (p *pool) testUndeletable(t *testing.T, want string) {
 	}
 }
 
-func TestAMessageWithoutRoomForTheReasonIsLeftToTheQueuesOwnRedrive(t *testing.T) {
+func testAMessageWithoutRoomForTheReasonIsLeftToTheQueuesOwnRedrive(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.handler = rejected
 		attributes := make(map[string]types.MessageAttributeValue)
@@ -206,7 +215,7 @@ func TestAMessageWithoutRoomForTheReasonIsLeftToTheQueuesOwnRedrive(t *testing.T
 	})
 }
 
-func TestTheDeadLetterQueueIsFoundWhenItsNameCannotBeAskedForAtFirst(t *testing.T) {
+func testTheDeadLetterQueueIsFoundWhenItsNameCannotBeAskedForAtFirst(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.handler = rejected
 		p.send("bad")

@@ -130,7 +130,11 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestADeadLetterSaysHowManyAttemptsWereCounted(t *testing.T) {
+func TestDecideCases(t *testing.T) {
+	t.Run("dead letter says how many attempts were counted", testADeadLetterSaysHowManyAttemptsWereCounted)
+}
+
+func testADeadLetterSaysHowManyAttemptsWereCounted(t *testing.T) {
 	m := consumer.Message{ReceiveCount: 9, LastReceive: true}
 	if d := consumer.Decide(failure{permanent: true, attempts: 5}, m, consumer.Limits{}); d.Attempts != 5 {
 		t.Errorf("%d attempts, want those the error knows", d.Attempts)

@@ -222,7 +222,19 @@ func (s script) play(t *testing.T) (wrong []string) {
 	return wrong
 }
 
-func TestAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
+func TestFIFO(t *testing.T) {
+	t.Run("group keeps its order whatever happens", testAGroupKeepsItsOrderWhateverHappens)
+	t.Run("head without room for its reason does not take its followers along", testAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong)
+	t.Run("follower held up for twelve hours is dead lettered as that", testAFollowerHeldUpForTwelveHoursIsDeadLetteredAsThat)
+	t.Run("retry happens in place and counts towards the last", testARetryHappensInPlaceAndCountsTowardsTheLast)
+	t.Run("stop gives back what only tries in place have used up", testAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp)
+	t.Run("deferred head looks again every few seconds and costs nothing", testADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing)
+	t.Run("lane is given back followers first", testALaneIsGivenBackFollowersFirst)
+	t.Run("follower on its last receive is handled in order during a stop", testAFollowerOnItsLastReceiveIsHandledInOrderDuringAStop)
+	t.Run("lost receive answer is fetched again", testALostReceiveAnswerIsFetchedAgain)
+}
+
+func testAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
 	if err := flag.Set("rapid.checks", strconv.Itoa(testutil.N(t, 100))); err != nil {
 		t.Fatal(err)
 	}
@@ -247,9 +259,9 @@ func TestAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
 	})
 }
 
-// TestAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong: SQS moves it to
+// testAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong: SQS moves it to
 // the dead-letter queue, and what stands behind it is tried.
-func TestAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong(t *testing.T) {
+func testAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong(t *testing.T) {
 	for _, maxReceives := range []int{1, 3} {
 		bubble(t, maxReceives, true, func(t *testing.T, p *pool) {
 			p.handler = func(_ context.Context, m consumer.Message) error {
@@ -274,7 +286,7 @@ func TestAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong(t *testing.T) 
 	}
 }
 
-func TestAFollowerHeldUpForTwelveHoursIsDeadLetteredAsThat(t *testing.T) {
+func testAFollowerHeldUpForTwelveHoursIsDeadLetteredAsThat(t *testing.T) {
 	bubble(t, 1, true, func(t *testing.T, p *pool) {
 		p.handler = func(context.Context, consumer.Message) error { return failure{keep: true} }
 		p.sendGroup("a", "a-0", "a-1")
@@ -288,7 +300,7 @@ func TestAFollowerHeldUpForTwelveHoursIsDeadLetteredAsThat(t *testing.T) {
 	})
 }
 
-func TestARetryHappensInPlaceAndCountsTowardsTheLast(t *testing.T) {
+func testARetryHappensInPlaceAndCountsTowardsTheLast(t *testing.T) {
 	bubble(t, 3, true, func(t *testing.T, p *pool) {
 		type try struct {
 			body  string
@@ -318,10 +330,10 @@ func TestARetryHappensInPlaceAndCountsTowardsTheLast(t *testing.T) {
 	})
 }
 
-// TestAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp: SQS would deliver it again,
+// testAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp: SQS would deliver it again,
 // so a stop that cuts off its last try in place is no reason to dead-letter it,
 // where nobody has recorded that as its end.
-func TestAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp(t *testing.T) {
+func testAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp(t *testing.T) {
 	bubble(t, 2, true, func(t *testing.T, p *pool) {
 		p.cfg.DrainTimeout = 5 * time.Second
 		var lasts []bool
@@ -345,7 +357,7 @@ func TestAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp(t *testing.T) {
 	})
 }
 
-func TestADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing(t *testing.T) {
+func testADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing(t *testing.T) {
 	bubble(t, 2, true, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 1
 		c := newClockwork()
@@ -375,9 +387,9 @@ func TestADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing(t *testing.T) {
 	})
 }
 
-// TestALaneIsGivenBackFollowersFirst: as long as the head is in flight nobody
+// testALaneIsGivenBackFollowersFirst: as long as the head is in flight nobody
 // else gets its followers, so it has to be the last to go.
-func TestALaneIsGivenBackFollowersFirst(t *testing.T) {
+func testALaneIsGivenBackFollowersFirst(t *testing.T) {
 	bubble(t, 10, true, func(t *testing.T, p *pool) {
 		p.sendGroup("a", numbered(8)...)
 		p.handler = func(context.Context, consumer.Message) error { return failure{deferred: true, after: time.Hour} }
@@ -403,7 +415,7 @@ func TestALaneIsGivenBackFollowersFirst(t *testing.T) {
 	})
 }
 
-func TestAFollowerOnItsLastReceiveIsHandledInOrderDuringAStop(t *testing.T) {
+func testAFollowerOnItsLastReceiveIsHandledInOrderDuringAStop(t *testing.T) {
 	bubble(t, 1, true, func(t *testing.T, p *pool) {
 		var got []string
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -423,9 +435,9 @@ func TestAFollowerOnItsLastReceiveIsHandledInOrderDuringAStop(t *testing.T) {
 	})
 }
 
-// TestALostReceiveAnswerIsFetchedAgain: on FIFO queues the retry carries the
+// testALostReceiveAnswerIsFetchedAgain: on FIFO queues the retry carries the
 // same attempt id, so that its messages come although their answer was lost.
-func TestALostReceiveAnswerIsFetchedAgain(t *testing.T) {
+func testALostReceiveAnswerIsFetchedAgain(t *testing.T) {
 	bubble(t, 1, true, func(t *testing.T, p *pool) {
 		lost := 0
 		p.faults(func(c sqstest.Call) sqstest.Fault {

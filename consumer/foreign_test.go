@@ -26,9 +26,32 @@ import (
 // The tests in this file hold what users of other consumers have lost. Each
 // names the report.
 
+func TestOthersFaults(t *testing.T) {
+	t.Run("short visibility timeout is kept up by its own measure", testAShortVisibilityTimeoutIsKeptUpByItsOwnMeasure)
+	t.Run("two deliveries of a message are deleted in one batch", testTwoDeliveriesOfAMessageAreDeletedInOneBatch)
+	t.Run("deletes that fill no batch are sent at a stop", testDeletesThatFillNoBatchAreSentAtAStop)
+	t.Run("long poll is never cut off by a stop", testALongPollIsNeverCutOffByAStop)
+	t.Run("heartbeats end with their message", testHeartbeatsEndWithTheirMessage)
+	t.Run("neither errors nor hung connections stop the receiving", testNeitherErrorsNorHungConnectionsStopTheReceiving)
+	t.Run("what was fetched and not begun is visible after a stop", testWhatWasFetchedAndNotBegunIsVisibleAfterAStop)
+	t.Run("stop reaches everybody and a message has one heartbeat", testAStopReachesEverybodyAndAMessageHasOneHeartbeat)
+	t.Run("slots are given back once and stops may be repeated", testSlotsAreGivenBackOnceAndStopsMayBeRepeated)
+	t.Run("binary attribute is no string", testABinaryAttributeIsNoString)
+	t.Run("empty answer delays nothing", testAnEmptyAnswerDelaysNothing)
+	t.Run("dead letters of a mebibyte are split over calls", testDeadLettersOfAMebibyteAreSplitOverCalls)
+	t.Run("message that cannot be decoded is dead lettered", testAMessageThatCannotBeDecodedIsDeadLettered)
+	t.Run("one slow message holds back nobody", testOneSlowMessageHoldsBackNobody)
+	t.Run("credentials that come back are enough", testCredentialsThatComeBackAreEnough)
+	t.Run("deletes that fail pile up to a bound", testDeletesThatFailPileUpToABound)
+	t.Run("nothing is left behind by ended messages", testNothingIsLeftBehindByEndedMessages)
+	t.Run("each entry of a batch is answered for itself", testEachEntryOfABatchIsAnsweredForItself)
+	t.Run("redriven message carries its story", testARedrivenMessageCarriesItsStory)
+	t.Run("drain too short for the queue is warned about", testADrainTooShortForTheQueueIsWarnedAbout)
+}
+
 // bento #878: a refresh every fixed 30 seconds, whatever the timeout of the
 // queue, made every receipt invalid, and the queue never drained.
-func TestAShortVisibilityTimeoutIsKeptUpByItsOwnMeasure(t *testing.T) {
+func testAShortVisibilityTimeoutIsKeptUpByItsOwnMeasure(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.cfg.Visibility = 10 * time.Second
 		p.send(numbered(30)...)
@@ -45,7 +68,7 @@ func TestAShortVisibilityTimeoutIsKeptUpByItsOwnMeasure(t *testing.T) {
 
 // awspring #1634, #1654: a message that was delivered twice was acknowledged
 // twice in one batch under one id, and SQS refused the whole batch.
-func TestTwoDeliveriesOfAMessageAreDeletedInOneBatch(t *testing.T) {
+func testTwoDeliveriesOfAMessageAreDeletedInOneBatch(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send(numbered(5)...)
 		duplicated := false
@@ -76,7 +99,7 @@ func TestTwoDeliveriesOfAMessageAreDeletedInOneBatch(t *testing.T) {
 
 // awspring #1663, #1664: acknowledgements that had not filled a batch yet were
 // dropped at the shutdown.
-func TestDeletesThatFillNoBatchAreSentAtAStop(t *testing.T) {
+func testDeletesThatFillNoBatchAreSentAtAStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.send(numbered(23)...)
 		p.faults(func(c sqstest.Call) sqstest.Fault {
@@ -95,7 +118,7 @@ func TestDeletesThatFillNoBatchAreSentAtAStop(t *testing.T) {
 
 // awspring #1558, superlog #280, aws-sdk-js #2350: a long poll that was cut off
 // left messages behind, invisible, and with a maxReceiveCount of 1 for ever.
-func TestALongPollIsNeverCutOffByAStop(t *testing.T) {
+func testALongPollIsNeverCutOffByAStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		var mu sync.Mutex
 		var cut []error
@@ -133,7 +156,7 @@ func TestALongPollIsNeverCutOffByAStop(t *testing.T) {
 }
 
 // bbc #376: the heartbeat of a message went on after the message had ended.
-func TestHeartbeatsEndWithTheirMessage(t *testing.T) {
+func testHeartbeatsEndWithTheirMessage(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send(numbered(100)...)
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -158,7 +181,7 @@ func TestHeartbeatsEndWithTheirMessage(t *testing.T) {
 
 // bbc #130, JustSaying #299, spring-attic #577: the consumer stopped silently
 // after a connection hung, or after an error.
-func TestNeitherErrorsNorHungConnectionsStopTheReceiving(t *testing.T) {
+func testNeitherErrorsNorHungConnectionsStopTheReceiving(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		random := rand.New(rand.NewPCG(1, 1)) // one receive is out at a time
 		p.faults(func(c sqstest.Call) sqstest.Fault {
@@ -197,7 +220,7 @@ func TestNeitherErrorsNorHungConnectionsStopTheReceiving(t *testing.T) {
 
 // celery #8875, #10172: messages that had been fetched and not begun stayed
 // invisible after the shutdown.
-func TestWhatWasFetchedAndNotBegunIsVisibleAfterAStop(t *testing.T) {
+func testWhatWasFetchedAndNotBegunIsVisibleAfterAStop(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Rate = 1
 		p.handler = func(ctx context.Context, _ consumer.Message) error { <-ctx.Done(); return ctx.Err() }
@@ -211,7 +234,7 @@ func TestWhatWasFetchedAndNotBegunIsVisibleAfterAStop(t *testing.T) {
 
 // machinery: the goroutine of a heartbeat could take the one stop signal that
 // was meant for the loop; and each message had two heartbeats.
-func TestAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
+func testAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		beats := make(map[string]int)
 		var mu sync.Mutex
@@ -247,7 +270,7 @@ func TestAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
 }
 
 // shoryuken 7.0.3: a slot was given back twice, and a second stop deadlocked.
-func TestSlotsAreGivenBackOnceAndStopsMayBeRepeated(t *testing.T) {
+func testSlotsAreGivenBackOnceAndStopsMayBeRepeated(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 3
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -277,7 +300,7 @@ func TestSlotsAreGivenBackOnceAndStopsMayBeRepeated(t *testing.T) {
 }
 
 // simple-sqsd: an attribute with a binary value was read as a string, through nil.
-func TestABinaryAttributeIsNoString(t *testing.T) {
+func testABinaryAttributeIsNoString(t *testing.T) {
 	m := consumer.Message{Attributes: map[string]types.MessageAttributeValue{
 		"b": {DataType: aws.String("Binary"), BinaryValue: []byte{1}},
 	}}
@@ -288,7 +311,7 @@ func TestABinaryAttributeIsNoString(t *testing.T) {
 
 // redpanda connect #694: after an empty answer it waited before it asked again,
 // and throughput fell to a tenth.
-func TestAnEmptyAnswerDelaysNothing(t *testing.T) {
+func testAnEmptyAnswerDelaysNothing(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		c := newClockwork()
 		p.handler = func(_ context.Context, m consumer.Message) error { c.tick(m); return nil }
@@ -307,7 +330,7 @@ func TestAnEmptyAnswerDelaysNothing(t *testing.T) {
 }
 
 // floci #1277, aws-sdk-java-v2 #5540: a batch is bounded by its bytes too.
-func TestDeadLettersOfAMebibyteAreSplitOverCalls(t *testing.T) {
+func testDeadLettersOfAMebibyteAreSplitOverCalls(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.handler = func(context.Context, consumer.Message) error {
 			time.Sleep(time.Second)
@@ -335,7 +358,7 @@ func TestDeadLettersOfAMebibyteAreSplitOverCalls(t *testing.T) {
 }
 
 // vector, machinery: a message that could not be decoded was deleted.
-func TestAMessageThatCannotBeDecodedIsDeadLettered(t *testing.T) {
+func testAMessageThatCannotBeDecodedIsDeadLettered(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.handler = consumer.JSON(func(context.Context, consumer.Message, struct{ N int }) error { return nil })
 		p.send(`{"N": 1}`, `{"N": "one"}`, `no JSON`)
@@ -352,7 +375,7 @@ func TestAMessageThatCannotBeDecodedIsDeadLettered(t *testing.T) {
 
 // gocloud, patron, machinery: an error of a call, or of a handler, ended the
 // subscription. spring: a slow message held back the others of its batch.
-func TestOneSlowMessageHoldsBackNobody(t *testing.T) {
+func testOneSlowMessageHoldsBackNobody(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		c := newClockwork()
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -374,7 +397,7 @@ func TestOneSlowMessageHoldsBackNobody(t *testing.T) {
 }
 
 // aws-sdk-go #3229, bbc #373: credentials that had expired stopped a worker.
-func TestCredentialsThatComeBackAreEnough(t *testing.T) {
+func testCredentialsThatComeBackAreEnough(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		expired := false
 		p.faults(func(sqstest.Call) sqstest.Fault {
@@ -400,7 +423,7 @@ func TestCredentialsThatComeBackAreEnough(t *testing.T) {
 }
 
 // Deletes that fail for long: bounded in memory, and nothing is done again.
-func TestDeletesThatFailPileUpToABound(t *testing.T) {
+func testDeletesThatFailPileUpToABound(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
 		down := true
@@ -433,7 +456,7 @@ func TestDeletesThatFailPileUpToABound(t *testing.T) {
 }
 
 // smithy-go #604 and others: what is done with messages must not leave a trail.
-func TestNothingIsLeftBehindByEndedMessages(t *testing.T) {
+func testNothingIsLeftBehindByEndedMessages(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.faults(latencies(10, 100*time.Millisecond))
 		p.start()
@@ -453,7 +476,7 @@ func TestNothingIsLeftBehindByEndedMessages(t *testing.T) {
 
 // An entry that the answer does not mention, or that fails for itself, is
 // neither lost nor takes the others with it (gocloud: one error for a batch).
-func TestEachEntryOfABatchIsAnsweredForItself(t *testing.T) {
+func testEachEntryOfABatchIsAnsweredForItself(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		var answered, failed int
 		var mu sync.Mutex
@@ -485,7 +508,7 @@ func TestEachEntryOfABatchIsAnsweredForItself(t *testing.T) {
 }
 
 // A redrive moves a message with the attributes of its dead letter.
-func TestARedrivenMessageCarriesItsStory(t *testing.T) {
+func testARedrivenMessageCarriesItsStory(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		var reasons []string
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -516,7 +539,7 @@ func TestARedrivenMessageCarriesItsStory(t *testing.T) {
 }
 
 // nats TESTING.md has the silent skip; here: settings that will hurt are told of.
-func TestADrainTooShortForTheQueueIsWarnedAbout(t *testing.T) {
+func testADrainTooShortForTheQueueIsWarnedAbout(t *testing.T) {
 	for _, drain := range []time.Duration{15 * time.Second, 25 * time.Second} {
 		bubble(t, 1, false, func(t *testing.T, p *pool) {
 			var log bytes.Buffer

@@ -157,9 +157,13 @@ func TestMessageExtend(t *testing.T) {
 	})
 }
 
+func TestHandler(t *testing.T) {
+	t.Run("message delete in a group", testMessageDeleteInAGroup)
+}
+
 // A FIFO group goes on behind a message that its handler has deleted, whatever the handler
 // returns.
-func TestMessageDeleteInAGroup(t *testing.T) {
+func testMessageDeleteInAGroup(t *testing.T) {
 	bubble(t, 3, true, func(t *testing.T, p *pool) {
 		p.sendGroup("g", "a", "b")
 		p.handler = func(ctx context.Context, m consumer.Message) error {

@@ -15,7 +15,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-func TestACopyKeepsToTheLimits(t *testing.T) {
+func TestCopyAndBatch(t *testing.T) {
+	t.Run("copy keeps to the limits", testACopyKeepsToTheLimits)
+	t.Run("copy forgets an earlier trip", testACopyForgetsAnEarlierTrip)
+	t.Run("batch answers are read by position", testBatchAnswersAreReadByPosition)
+}
+
+func testACopyKeepsToTheLimits(t *testing.T) {
 	long := strings.Repeat("é", 5000)
 	d := Disposition{Reason: "rejected", Err: fmt.Errorf("%s\x00", long), Attempts: 4}
 	for attributes := range 11 {
@@ -55,7 +61,7 @@ func TestACopyKeepsToTheLimits(t *testing.T) {
 	}
 }
 
-func TestACopyForgetsAnEarlierTrip(t *testing.T) {
+func testACopyForgetsAnEarlierTrip(t *testing.T) {
 	m := Message{ID: "new", Attributes: map[string]types.MessageAttributeValue{
 		AttrReason: text("old"), AttrError: text("old"), AttrAttempts: text("9"), AttrOriginalID: text("old"), AttrName: text("kept"),
 	}}
@@ -70,7 +76,7 @@ func TestACopyForgetsAnEarlierTrip(t *testing.T) {
 	}
 }
 
-func TestBatchAnswersAreReadByPosition(t *testing.T) {
+func testBatchAnswersAreReadByPosition(t *testing.T) {
 	c := &client{log: slog.New(slog.DiscardHandler)}
 	bad := func(id string) types.BatchResultErrorEntry {
 		code := "X"

@@ -13,9 +13,19 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
+func TestSettle(t *testing.T) {
+	t.Run("slow queue does not cost the pool its receipts", testASlowQueueDoesNotCostThePoolItsReceipts)
+	t.Run("many releases do not hold up heartbeats", testManyReleasesDoNotHoldUpHeartbeats)
+	t.Run("handler that ends its goroutine has failed", testAHandlerThatEndsItsGoroutineHasFailed)
+	t.Run("receipt lost between two tries is the end of them", testAReceiptLostBetweenTwoTriesIsTheEndOfThem)
+	t.Run("retry in twelve hours comes in twelve hours", testARetryInTwelveHoursComesInTwelveHours)
+	t.Run("stop does not wait for an acks backoff", testAStopDoesNotWaitForAnAcksBackoff)
+	t.Run("no handler is called when the drain is over", testNoHandlerIsCalledWhenTheDrainIsOver)
+}
+
 // What SQS answers a second late, it answers 80 deletes a second, and as many
 // heartbeats. The pool receives no more than it can end in time.
-func TestASlowQueueDoesNotCostThePoolItsReceipts(t *testing.T) {
+func testASlowQueueDoesNotCostThePoolItsReceipts(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 500
 		p.send(numbered(8000)...)
@@ -45,7 +55,7 @@ func (retryIn) Error() string               { return "not yet" }
 func (r retryIn) RetryAfter() time.Duration { return time.Duration(r) }
 
 // Releases wait behind the heartbeats of those at work.
-func TestManyReleasesDoNotHoldUpHeartbeats(t *testing.T) {
+func testManyReleasesDoNotHoldUpHeartbeats(t *testing.T) {
 	bubble(t, 1000, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency, p.cfg.Visibility, p.cfg.CancelOnLostReceipt = 100, 10*time.Second, true
 		p.send("long")
@@ -74,7 +84,7 @@ func TestManyReleasesDoNotHoldUpHeartbeats(t *testing.T) {
 }
 
 // A handler that ends its goroutine has failed like any other.
-func TestAHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
+func testAHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
 	for _, fifo := range []bool{false, true} {
 		t.Run(fmt.Sprintf("fifo=%t", fifo), func(t *testing.T) {
 			bubble(t, 10, fifo, func(t *testing.T, p *pool) {
@@ -108,7 +118,7 @@ func TestAHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
 
 // The answer that tells of it comes when the first try has ended and the next has
 // not begun.
-func TestAReceiptLostBetweenTwoTriesIsTheEndOfThem(t *testing.T) {
+func testAReceiptLostBetweenTwoTriesIsTheEndOfThem(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.CancelOnLostReceipt = true
 		p.sources.Random = func() float64 { return 0.5 }
@@ -137,7 +147,7 @@ func TestAReceiptLostBetweenTwoTriesIsTheEndOfThem(t *testing.T) {
 
 // SQS counts 12 hours from its own receive, before the answer is here, and refuses
 // more.
-func TestARetryInTwelveHoursComesInTwelveHours(t *testing.T) {
+func testARetryInTwelveHoursComesInTwelveHours(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send("a")
 		p.faults(func(c sqstest.Call) sqstest.Fault {
@@ -165,7 +175,7 @@ func TestARetryInTwelveHoursComesInTwelveHours(t *testing.T) {
 }
 
 // A delete that has failed for a while waits for seconds. A stop has not that long.
-func TestAStopDoesNotWaitForAnAcksBackoff(t *testing.T) {
+func testAStopDoesNotWaitForAnAcksBackoff(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.DrainTimeout = time.Second
 		p.send("a")
@@ -186,7 +196,7 @@ func TestAStopDoesNotWaitForAnAcksBackoff(t *testing.T) {
 
 // What a handler depends on comes back when the drain is over: too late for a
 // message whose try has just been decided about.
-func TestNoHandlerIsCalledWhenTheDrainIsOver(t *testing.T) {
+func testNoHandlerIsCalledWhenTheDrainIsOver(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.DrainTimeout = 10 * time.Second
 		p.send("a")

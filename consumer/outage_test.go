@@ -69,7 +69,20 @@ func (o *outage) wantOneReceiveEach(t *testing.T, messages int) {
 	}
 }
 
-func TestAnOutageOfAnHourBurnsNothing(t *testing.T) {
+func TestOutage(t *testing.T) {
+	t.Run("outage of an hour burns nothing", testAnOutageOfAnHourBurnsNothing)
+	t.Run("while something is down one message at a time is received and each time another", testWhileSomethingIsDownOneMessageAtATimeIsReceivedAndEachTimeAnother)
+	t.Run("while something is closed nothing is received or tried", testWhileSomethingIsClosedNothingIsReceivedOrTried)
+	t.Run("probe that is long at work does not hold up the next", testAProbeThatIsLongAtWorkDoesNotHoldUpTheNext)
+	t.Run("message that is always unavailable does not stop the others", testAMessageThatIsAlwaysUnavailableDoesNotStopTheOthers)
+	t.Run("failure of a messages own ends an outage and a deferral does not", testAFailureOfAMessagesOwnEndsAnOutageAndADeferralDoesNot)
+	t.Run("stop in an outage gives back what was held", testAStopInAnOutageGivesBackWhatWasHeld)
+	t.Run("stop in an outage holds a last receive until the end of the drain", testAStopInAnOutageHoldsALastReceiveUntilTheEndOfTheDrain)
+	t.Run("states are told in order", testStatesAreToldInOrder)
+	t.Run("failure of its own does not hurry probes while something is reported down", testAFailureOfItsOwnDoesNotHurryProbesWhileSomethingIsReportedDown)
+}
+
+func testAnOutageOfAnHourBurnsNothing(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		o := &outage{down: true}
 		p.handler = o.handle
@@ -93,7 +106,7 @@ func TestAnOutageOfAnHourBurnsNothing(t *testing.T) {
 	})
 }
 
-func TestWhileSomethingIsDownOneMessageAtATimeIsReceivedAndEachTimeAnother(t *testing.T) {
+func testWhileSomethingIsDownOneMessageAtATimeIsReceivedAndEachTimeAnother(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		o := &outage{down: true}
 		p.handler = o.handle
@@ -132,7 +145,7 @@ func TestWhileSomethingIsDownOneMessageAtATimeIsReceivedAndEachTimeAnother(t *te
 	})
 }
 
-func TestWhileSomethingIsClosedNothingIsReceivedOrTried(t *testing.T) {
+func testWhileSomethingIsClosedNothingIsReceivedOrTried(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		p.startReported("target", consumer.Closed)
 		time.Sleep(time.Minute)
@@ -160,7 +173,7 @@ func TestWhileSomethingIsClosedNothingIsReceivedOrTried(t *testing.T) {
 	})
 }
 
-func TestAProbeThatIsLongAtWorkDoesNotHoldUpTheNext(t *testing.T) {
+func testAProbeThatIsLongAtWorkDoesNotHoldUpTheNext(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(10 * time.Minute); return nil }
 		p.send(numbered(40)...)
@@ -173,7 +186,7 @@ func TestAProbeThatIsLongAtWorkDoesNotHoldUpTheNext(t *testing.T) {
 	})
 }
 
-func TestAMessageThatIsAlwaysUnavailableDoesNotStopTheOthers(t *testing.T) {
+func testAMessageThatIsAlwaysUnavailableDoesNotStopTheOthers(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		p.handler = func(_ context.Context, m consumer.Message) error {
 			if m.Body == "sick" {
@@ -197,7 +210,7 @@ func TestAMessageThatIsAlwaysUnavailableDoesNotStopTheOthers(t *testing.T) {
 	})
 }
 
-func TestAFailureOfAMessagesOwnEndsAnOutageAndADeferralDoesNot(t *testing.T) {
+func testAFailureOfAMessagesOwnEndsAnOutageAndADeferralDoesNot(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		answers := map[string]error{"down": failure{unavailable: true}, "twin": failure{deferred: true, after: time.Hour}, "bad": errBoom}
 		p.handler = func(_ context.Context, m consumer.Message) (err error) {
@@ -229,7 +242,7 @@ func TestAFailureOfAMessagesOwnEndsAnOutageAndADeferralDoesNot(t *testing.T) {
 	})
 }
 
-func TestAStopInAnOutageGivesBackWhatWasHeld(t *testing.T) {
+func testAStopInAnOutageGivesBackWhatWasHeld(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		o := &outage{down: true}
 		p.handler = o.handle
@@ -245,7 +258,7 @@ func TestAStopInAnOutageGivesBackWhatWasHeld(t *testing.T) {
 	})
 }
 
-func TestAStopInAnOutageHoldsALastReceiveUntilTheEndOfTheDrain(t *testing.T) {
+func testAStopInAnOutageHoldsALastReceiveUntilTheEndOfTheDrain(t *testing.T) {
 	for _, recovers := range []bool{true, false} {
 		bubble(t, 1, false, func(t *testing.T, p *pool) {
 			o := &outage{down: true}
@@ -269,7 +282,7 @@ func TestAStopInAnOutageHoldsALastReceiveUntilTheEndOfTheDrain(t *testing.T) {
 	}
 }
 
-func TestStatesAreToldInOrder(t *testing.T) {
+func testStatesAreToldInOrder(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		var mu sync.Mutex
 		var states []consumer.State
@@ -295,7 +308,7 @@ func TestStatesAreToldInOrder(t *testing.T) {
 
 // A message that fails by itself does not prove that what somebody has reported
 // down is up: the next probe waits all the same.
-func TestAFailureOfItsOwnDoesNotHurryProbesWhileSomethingIsReportedDown(t *testing.T) {
+func testAFailureOfItsOwnDoesNotHurryProbesWhileSomethingIsReportedDown(t *testing.T) {
 	bubble(t, 100, false, func(t *testing.T, p *pool) {
 		var tries atomic.Int32
 		p.handler = func(context.Context, consumer.Message) error {

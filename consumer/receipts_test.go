@@ -196,9 +196,13 @@ func TestFIFOHeadLostAlone(t *testing.T) {
 	}
 }
 
+func TestReceipts(t *testing.T) {
+	t.Run("stale holder of a standard queue", testStaleHolderOfAStandardQueue)
+}
+
 // A standard queue takes the handle of an earlier delivery. What a worker does
 // with one that has expired lands on the delivery that another worker has.
-func TestStaleHolderOfAStandardQueue(t *testing.T) {
+func testStaleHolderOfAStandardQueue(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		err    error // of the stale holder's handler

@@ -83,8 +83,12 @@ func (l *slowLine) Do(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+func TestReceive(t *testing.T) {
+	t.Run("receive is given up for silence", testReceiveIsGivenUpForSilence)
+}
+
 // An answer that takes long is waited for as long as something of it comes in.
-func TestReceiveIsGivenUpForSilence(t *testing.T) {
+func testReceiveIsGivenUpForSilence(t *testing.T) {
 	for _, tc := range []struct {
 		name         string
 		silent       bool

@@ -15,7 +15,30 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-func TestEveryMessageIsHandledAndDeleted(t *testing.T) {
+func TestRun(t *testing.T) {
+	t.Run("every message is handled and deleted", testEveryMessageIsHandledAndDeleted)
+	t.Run("batches are full at any latency of the queue", testBatchesAreFullAtAnyLatencyOfTheQueue)
+	t.Run("slots of one moment are filled by one receive", testSlotsOfOneMomentAreFilledByOneReceive)
+	t.Run("receive yields to those who give slots back", testAReceiveYieldsToThoseWhoGiveSlotsBack)
+	t.Run("slots bound what is received and handled", testSlotsBoundWhatIsReceivedAndHandled)
+	t.Run("long handler keeps its message", testALongHandlerKeepsItsMessage)
+	t.Run("heartbeats of one moment share their call", testHeartbeatsOfOneMomentShareTheirCall)
+	t.Run("heartbeats survive failures of their calls", testHeartbeatsSurviveFailuresOfTheirCalls)
+	t.Run("receive errors never end the run", testReceiveErrorsNeverEndTheRun)
+	t.Run("hung receive is cut off", testAHungReceiveIsCutOff)
+	t.Run("server that hangs costs nothing but its time", testAServerThatHangsCostsNothingButItsTime)
+	t.Run("missing queue ends the start", testAMissingQueueEndsTheStart)
+	t.Run("denied access ends the start", testDeniedAccessEndsTheStart)
+	t.Run("pause stops receiving and resume goes on", testPauseStopsReceivingAndResumeGoesOn)
+	t.Run("quiet queue is polled once a time", testAQuietQueueIsPolledOnceATime)
+	t.Run("liveless loop is unhealthy", testALivelessLoopIsUnhealthy)
+	t.Run("second run is refused", testASecondRunIsRefused)
+	t.Run("new reports everything that is wrong", testNewReportsEverythingThatIsWrong)
+	t.Run("lost receipt cancels the handler where no lease guards it", testALostReceiptCancelsTheHandlerWhereNoLeaseGuardsIt)
+	t.Run("message stays hidden until its end is answered", testAMessageStaysHiddenUntilItsEndIsAnswered)
+}
+
+func testEveryMessageIsHandledAndDeleted(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send(numbered(500)...)
 		p.start()
@@ -30,7 +53,7 @@ func TestEveryMessageIsHandledAndDeleted(t *testing.T) {
 	})
 }
 
-func TestBatchesAreFullAtAnyLatencyOfTheQueue(t *testing.T) {
+func testBatchesAreFullAtAnyLatencyOfTheQueue(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send(numbered(2000)...)
 		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{DelayAfter: 15 * time.Millisecond} })
@@ -46,10 +69,10 @@ func TestBatchesAreFullAtAnyLatencyOfTheQueue(t *testing.T) {
 	})
 }
 
-// TestSlotsOfOneMomentAreFilledByOneReceive: ten handlers that end together do
+// testSlotsOfOneMomentAreFilledByOneReceive: ten handlers that end together do
 // not make one receive for a single message, and one for nine. Which goroutine
 // runs when is Go's to decide, so that a few may be late.
-func TestSlotsOfOneMomentAreFilledByOneReceive(t *testing.T) {
+func testSlotsOfOneMomentAreFilledByOneReceive(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
@@ -67,7 +90,7 @@ func TestSlotsOfOneMomentAreFilledByOneReceive(t *testing.T) {
 }
 
 // Where everybody else runs before a call goes out, each receive is full.
-func TestAReceiveYieldsToThoseWhoGiveSlotsBack(t *testing.T) {
+func testAReceiveYieldsToThoseWhoGiveSlotsBack(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
 		p.sources.Yield = func(string) { time.Sleep(time.Microsecond) }
@@ -84,7 +107,7 @@ func TestAReceiveYieldsToThoseWhoGiveSlotsBack(t *testing.T) {
 	})
 }
 
-func TestSlotsBoundWhatIsReceivedAndHandled(t *testing.T) {
+func testSlotsBoundWhatIsReceivedAndHandled(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 7
 		p.send(numbered(40)...)
@@ -107,7 +130,7 @@ func TestSlotsBoundWhatIsReceivedAndHandled(t *testing.T) {
 	})
 }
 
-func TestALongHandlerKeepsItsMessage(t *testing.T) {
+func testALongHandlerKeepsItsMessage(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.send("long")
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(3 * time.Hour); return nil }
@@ -121,7 +144,7 @@ func TestALongHandlerKeepsItsMessage(t *testing.T) {
 	})
 }
 
-func TestHeartbeatsOfOneMomentShareTheirCall(t *testing.T) {
+func testHeartbeatsOfOneMomentShareTheirCall(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.send(numbered(10)...)
 		var entries []int
@@ -145,7 +168,7 @@ func TestHeartbeatsOfOneMomentShareTheirCall(t *testing.T) {
 	})
 }
 
-func TestHeartbeatsSurviveFailuresOfTheirCalls(t *testing.T) {
+func testHeartbeatsSurviveFailuresOfTheirCalls(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.send(numbered(3)...)
 		n := 0
@@ -167,7 +190,7 @@ func TestHeartbeatsSurviveFailuresOfTheirCalls(t *testing.T) {
 	})
 }
 
-func TestReceiveErrorsNeverEndTheRun(t *testing.T) {
+func testReceiveErrorsNeverEndTheRun(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		broken := true
 		p.faults(func(c sqstest.Call) sqstest.Fault {
@@ -192,7 +215,7 @@ func TestReceiveErrorsNeverEndTheRun(t *testing.T) {
 	})
 }
 
-func TestAHungReceiveIsCutOff(t *testing.T) {
+func testAHungReceiveIsCutOff(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		var hung atomic.Bool
 		p.faults(func(c sqstest.Call) sqstest.Fault {
@@ -209,10 +232,10 @@ func TestAHungReceiveIsCutOff(t *testing.T) {
 	})
 }
 
-// TestAServerThatHangsCostsNothingButItsTime: for two minutes no call is ever
+// testAServerThatHangsCostsNothingButItsTime: for two minutes no call is ever
 // answered, at the start and with messages in every kind of work. Each call is
 // cut off and made again, so that nothing is received twice.
-func TestAServerThatHangsCostsNothingButItsTime(t *testing.T) {
+func testAServerThatHangsCostsNothingButItsTime(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		var hangs atomic.Bool
 		p.faults(func(sqstest.Call) sqstest.Fault {
@@ -271,7 +294,7 @@ func TestAServerThatHangsCostsNothingButItsTime(t *testing.T) {
 	})
 }
 
-func TestAMissingQueueEndsTheStart(t *testing.T) {
+func testAMissingQueueEndsTheStart(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.QueueURL += "-not"
 		p.start()
@@ -282,7 +305,7 @@ func TestAMissingQueueEndsTheStart(t *testing.T) {
 	})
 }
 
-func TestDeniedAccessEndsTheStart(t *testing.T) {
+func testDeniedAccessEndsTheStart(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.faults(func(sqstest.Call) sqstest.Fault {
 			return sqstest.Fault{Error: &sqstest.Error{Code: "AccessDenied", Message: "no", Status: 403, SenderFault: true}}
@@ -295,7 +318,7 @@ func TestDeniedAccessEndsTheStart(t *testing.T) {
 	})
 }
 
-func TestPauseStopsReceivingAndResumeGoesOn(t *testing.T) {
+func testPauseStopsReceivingAndResumeGoesOn(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.start()
 		synctest.Wait()
@@ -331,7 +354,7 @@ func TestRateBoundsStarts(t *testing.T) {
 	})
 }
 
-func TestAQuietQueueIsPolledOnceATime(t *testing.T) {
+func testAQuietQueueIsPolledOnceATime(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.faults(nil)
 		p.start()
@@ -352,7 +375,7 @@ func TestAQuietQueueIsPolledOnceATime(t *testing.T) {
 	})
 }
 
-func TestALivelessLoopIsUnhealthy(t *testing.T) {
+func testALivelessLoopIsUnhealthy(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.start()
 		synctest.Wait()
@@ -363,7 +386,7 @@ func TestALivelessLoopIsUnhealthy(t *testing.T) {
 	})
 }
 
-func TestASecondRunIsRefused(t *testing.T) {
+func testASecondRunIsRefused(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.start()
 		synctest.Wait()
@@ -374,7 +397,7 @@ func TestASecondRunIsRefused(t *testing.T) {
 	})
 }
 
-func TestNewReportsEverythingThatIsWrong(t *testing.T) {
+func testNewReportsEverythingThatIsWrong(t *testing.T) {
 	_, err := consumer.New(nil, nil, consumer.Config{
 		Concurrency: -1, Visibility: time.Second, PollWait: time.Minute, DrainTimeout: 1, Backoff: 1, MaxBackoff: 1e18, Rate: -1,
 	})
@@ -388,7 +411,7 @@ func TestNewReportsEverythingThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestALostReceiptCancelsTheHandlerWhereNoLeaseGuardsIt(t *testing.T) {
+func testALostReceiptCancelsTheHandlerWhereNoLeaseGuardsIt(t *testing.T) {
 	for _, cancels := range []bool{true, false} {
 		bubble(t, 10, false, func(t *testing.T, p *pool) {
 			p.cfg.CancelOnLostReceipt = cancels
@@ -420,7 +443,7 @@ func TestALostReceiptCancelsTheHandlerWhereNoLeaseGuardsIt(t *testing.T) {
 	}
 }
 
-func TestAMessageStaysHiddenUntilItsEndIsAnswered(t *testing.T) {
+func testAMessageStaysHiddenUntilItsEndIsAnswered(t *testing.T) {
 	for _, err := range []error{nil, failure{permanent: true}} {
 		bubble(t, 10, false, func(t *testing.T, p *pool) {
 			p.handler = func(context.Context, consumer.Message) error { return err }

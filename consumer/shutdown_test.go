@@ -17,9 +17,28 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// TestAStopAtAnyMomentStrandsAndBurnsNothing is the hardest case: with a
+func TestStop(t *testing.T) {
+	t.Run("stop at any moment strands and burns nothing", testAStopAtAnyMomentStrandsAndBurnsNothing)
+	t.Run("stop releases at once what has not started", testAStopReleasesAtOnceWhatHasNotStarted)
+	t.Run("what is on its last receive is handled during the stop", testWhatIsOnItsLastReceiveIsHandledDuringTheStop)
+	t.Run("what comes with the last poll is released or handled", testWhatComesWithTheLastPollIsReleasedOrHandled)
+	t.Run("handler that obeys the end of the drain is released", testAHandlerThatObeysTheEndOfTheDrainIsReleased)
+	t.Run("cancelled last receive is dead lettered as stopped", testACancelledLastReceiveIsDeadLetteredAsStopped)
+	t.Run("handler that ignores its cancellation keeps its message and is named", testAHandlerThatIgnoresItsCancellationKeepsItsMessageAndIsNamed)
+	t.Run("second signal skips the drain", testASecondSignalSkipsTheDrain)
+	t.Run("stop before the start receives nothing", testAStopBeforeTheStartReceivesNothing)
+	t.Run("stop while the queue is not reached yet ends the run", testAStopWhileTheQueueIsNotReachedYetEndsTheRun)
+	t.Run("stop during the answers loses none", testAStopDuringTheAnswersLosesNone)
+	t.Run("record is settled before its message", testARecordIsSettledBeforeItsMessage)
+	t.Run("message whose outcome is not recorded is left to its timeout", testAMessageWhoseOutcomeIsNotRecordedIsLeftToItsTimeout)
+	t.Run("parked message waits for its owner until the end of the drain", testAParkedMessageWaitsForItsOwnerUntilTheEndOfTheDrain)
+	t.Run("what the drain was too short for is dead lettered with a reason", testWhatTheDrainWasTooShortForIsDeadLetteredWithAReason)
+	t.Run("run returns only when what it started has ended", testRunReturnsOnlyWhenWhatItStartedHasEnded)
+}
+
+// testAStopAtAnyMomentStrandsAndBurnsNothing is the hardest case: with a
 // maxReceiveCount of 1, whatever is received and not handled is dead-lettered.
-func TestAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
+func testAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
 	for seed := range testutil.N(t, 30) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +71,7 @@ func TestAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
 	}
 }
 
-func TestAStopReleasesAtOnceWhatHasNotStarted(t *testing.T) {
+func testAStopReleasesAtOnceWhatHasNotStarted(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
 		p.cfg.Rate = 1
@@ -73,7 +92,7 @@ func TestAStopReleasesAtOnceWhatHasNotStarted(t *testing.T) {
 	})
 }
 
-func TestWhatIsOnItsLastReceiveIsHandledDuringTheStop(t *testing.T) {
+func testWhatIsOnItsLastReceiveIsHandledDuringTheStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
 		p.cfg.Rate = 5
@@ -89,7 +108,7 @@ func TestWhatIsOnItsLastReceiveIsHandledDuringTheStop(t *testing.T) {
 	})
 }
 
-func TestWhatComesWithTheLastPollIsReleasedOrHandled(t *testing.T) {
+func testWhatComesWithTheLastPollIsReleasedOrHandled(t *testing.T) {
 	for _, maxReceives := range []int{1, 10} {
 		bubble(t, maxReceives, false, func(t *testing.T, p *pool) {
 			p.start()
@@ -110,7 +129,7 @@ func TestWhatComesWithTheLastPollIsReleasedOrHandled(t *testing.T) {
 	}
 }
 
-func TestAHandlerThatObeysTheEndOfTheDrainIsReleased(t *testing.T) {
+func testAHandlerThatObeysTheEndOfTheDrainIsReleased(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send("one")
 		p.handler = func(ctx context.Context, _ consumer.Message) error {
@@ -128,7 +147,7 @@ func TestAHandlerThatObeysTheEndOfTheDrainIsReleased(t *testing.T) {
 	})
 }
 
-func TestACancelledLastReceiveIsDeadLetteredAsStopped(t *testing.T) {
+func testACancelledLastReceiveIsDeadLetteredAsStopped(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.send("one")
 		p.handler = func(ctx context.Context, _ consumer.Message) error { <-ctx.Done(); return ctx.Err() }
@@ -142,7 +161,7 @@ func TestACancelledLastReceiveIsDeadLetteredAsStopped(t *testing.T) {
 	})
 }
 
-func TestAHandlerThatIgnoresItsCancellationKeepsItsMessageAndIsNamed(t *testing.T) {
+func testAHandlerThatIgnoresItsCancellationKeepsItsMessageAndIsNamed(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		let := make(chan struct{})
 		p.cfg.Name = func(m consumer.Message) (string, bool) { return "order-" + m.Body, true }
@@ -172,7 +191,7 @@ func TestAHandlerThatIgnoresItsCancellationKeepsItsMessageAndIsNamed(t *testing.
 	})
 }
 
-func TestASecondSignalSkipsTheDrain(t *testing.T) {
+func testASecondSignalSkipsTheDrain(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send("one")
 		p.handler = func(ctx context.Context, _ consumer.Message) error { <-ctx.Done(); return ctx.Err() }
@@ -193,7 +212,7 @@ func TestASecondSignalSkipsTheDrain(t *testing.T) {
 	})
 }
 
-func TestAStopBeforeTheStartReceivesNothing(t *testing.T) {
+func testAStopBeforeTheStartReceivesNothing(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send("one")
 		p.faults(nil)
@@ -215,7 +234,7 @@ func TestAStopBeforeTheStartReceivesNothing(t *testing.T) {
 	})
 }
 
-func TestAStopWhileTheQueueIsNotReachedYetEndsTheRun(t *testing.T) {
+func testAStopWhileTheQueueIsNotReachedYetEndsTheRun(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.faults(func(sqstest.Call) sqstest.Fault {
 			return sqstest.Fault{Error: &sqstest.Error{Code: "InternalError"}}
@@ -229,9 +248,9 @@ func TestAStopWhileTheQueueIsNotReachedYetEndsTheRun(t *testing.T) {
 	})
 }
 
-// TestAStopDuringTheAnswersLosesNone: the deletes of all that was handled are
+// testAStopDuringTheAnswersLosesNone: the deletes of all that was handled are
 // sent and answered before Run returns, also those that fail at first.
-func TestAStopDuringTheAnswersLosesNone(t *testing.T) {
+func testAStopDuringTheAnswersLosesNone(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.send(numbered(37)...)
 		n := 0
@@ -254,10 +273,10 @@ func TestAStopDuringTheAnswersLosesNone(t *testing.T) {
 	})
 }
 
-// TestARecordIsSettledBeforeItsMessage: what a handler does after it was
+// testARecordIsSettledBeforeItsMessage: what a handler does after it was
 // cancelled, such as releasing its record, is done before its message can be
 // seen by anybody else.
-func TestARecordIsSettledBeforeItsMessage(t *testing.T) {
+func testARecordIsSettledBeforeItsMessage(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send("one")
 		settled := false
@@ -278,7 +297,7 @@ func TestARecordIsSettledBeforeItsMessage(t *testing.T) {
 	})
 }
 
-func TestAMessageWhoseOutcomeIsNotRecordedIsLeftToItsTimeout(t *testing.T) {
+func testAMessageWhoseOutcomeIsNotRecordedIsLeftToItsTimeout(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send("one")
 		p.handler = func(ctx context.Context, _ consumer.Message) error { <-ctx.Done(); return failure{keep: true} }
@@ -291,7 +310,7 @@ func TestAMessageWhoseOutcomeIsNotRecordedIsLeftToItsTimeout(t *testing.T) {
 	})
 }
 
-func TestAParkedMessageWaitsForItsOwnerUntilTheEndOfTheDrain(t *testing.T) {
+func testAParkedMessageWaitsForItsOwnerUntilTheEndOfTheDrain(t *testing.T) {
 	for _, ownerDone := range []bool{true, false} {
 		bubble(t, 1, false, func(t *testing.T, p *pool) {
 			p.send("twin")
@@ -314,7 +333,7 @@ func TestAParkedMessageWaitsForItsOwnerUntilTheEndOfTheDrain(t *testing.T) {
 	}
 }
 
-func TestWhatTheDrainWasTooShortForIsDeadLetteredWithAReason(t *testing.T) {
+func testWhatTheDrainWasTooShortForIsDeadLetteredWithAReason(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 1
 		p.start()
@@ -333,7 +352,7 @@ func TestWhatTheDrainWasTooShortForIsDeadLetteredWithAReason(t *testing.T) {
 	})
 }
 
-func TestRunReturnsOnlyWhenWhatItStartedHasEnded(t *testing.T) {
+func testRunReturnsOnlyWhenWhatItStartedHasEnded(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send(numbered(25)...)
 		var mu sync.Mutex

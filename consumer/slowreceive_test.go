@@ -10,9 +10,13 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
+func TestSlowReceive(t *testing.T) {
+	t.Run("receive that uses up the visibility timeout", testReceiveThatUsesUpTheVisibilityTimeout)
+}
+
 // SQS counts the visibility timeout from when it hands a message out, not from when its
 // answer has come in: of 10 seconds an answer that takes 8 leaves 2.
-func TestReceiveThatUsesUpTheVisibilityTimeout(t *testing.T) {
+func testReceiveThatUsesUpTheVisibilityTimeout(t *testing.T) {
 	for _, fifo := range []bool{false, true} {
 		t.Run(fmt.Sprint("fifo ", fifo), func(t *testing.T) {
 			bubble(t, 5, fifo, func(t *testing.T, p *pool) {

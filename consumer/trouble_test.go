@@ -137,8 +137,14 @@ func TestReceiveBacksOff(t *testing.T) {
 	}
 }
 
+func TestTrouble(t *testing.T) {
+	t.Run("pause holds what is here", testPauseHoldsWhatIsHere)
+	t.Run("panic of handled is a failure", testPanicOfHandledIsAFailure)
+	t.Run("many slots and a slow queue", testManySlotsAndASlowQueue)
+}
+
 // What a poll brings that was out when the pool was paused waits here.
-func TestPauseHoldsWhatIsHere(t *testing.T) {
+func testPauseHoldsWhatIsHere(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.start()
 		synctest.Wait()
@@ -254,7 +260,7 @@ func TestPanics(t *testing.T) {
 }
 
 // A handler whose success a hook did not survive is not done.
-func TestPanicOfHandledIsAFailure(t *testing.T) {
+func testPanicOfHandledIsAFailure(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.cfg.Hooks.Handled = func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
 			if m.ReceiveCount == 1 {
@@ -273,7 +279,7 @@ func TestPanicOfHandledIsAFailure(t *testing.T) {
 }
 
 // Heartbeats of thousands of messages keep up with an SQS that takes a second for a call.
-func TestManySlotsAndASlowQueue(t *testing.T) {
+func testManySlotsAndASlowQueue(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 5000
 		for range 50 {

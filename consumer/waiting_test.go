@@ -39,7 +39,19 @@ func (c *clockwork) tick(m consumer.Message) int {
 	return len(c.at[m.Body])
 }
 
-func TestADeferralDoublesWithEachReceive(t *testing.T) {
+func TestHandle(t *testing.T) {
+	t.Run("deferral doubles with each receive", testADeferralDoublesWithEachReceive)
+	t.Run("patience on the last receive costs no receive and no slot", testPatienceOnTheLastReceiveCostsNoReceiveAndNoSlot)
+	t.Run("parked message takes a slot ahead of receives", testAParkedMessageTakesASlotAheadOfReceives)
+	t.Run("what waits here is bounded", testWhatWaitsHereIsBounded)
+	t.Run("message parked for twelve hours is dead lettered with the reason", testAMessageParkedForTwelveHoursIsDeadLetteredWithTheReason)
+	t.Run("handler beyond twelve hours is cancelled where no lease guards it", testAHandlerBeyondTwelveHoursIsCancelledWhereNoLeaseGuardsIt)
+	t.Run("lost attempt never deletes its message", testALostAttemptNeverDeletesItsMessage)
+	t.Run("failure backs off and the last one is dead lettered", testAFailureBacksOffAndTheLastOneIsDeadLettered)
+	t.Run("flights and stats tell where each message is", testFlightsAndStatsTellWhereEachMessageIs)
+}
+
+func testADeferralDoublesWithEachReceive(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		c := newClockwork()
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -63,7 +75,7 @@ func TestADeferralDoublesWithEachReceive(t *testing.T) {
 	})
 }
 
-func TestPatienceOnTheLastReceiveCostsNoReceiveAndNoSlot(t *testing.T) {
+func testPatienceOnTheLastReceiveCostsNoReceiveAndNoSlot(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 1
 		c := newClockwork()
@@ -96,7 +108,7 @@ func TestPatienceOnTheLastReceiveCostsNoReceiveAndNoSlot(t *testing.T) {
 	})
 }
 
-func TestAParkedMessageTakesASlotAheadOfReceives(t *testing.T) {
+func testAParkedMessageTakesASlotAheadOfReceives(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 2
 		c := newClockwork()
@@ -127,7 +139,7 @@ func TestAParkedMessageTakesASlotAheadOfReceives(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsHereIsBounded(t *testing.T) {
+func testWhatWaitsHereIsBounded(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		var done atomic.Bool
 		p.handler = func(context.Context, consumer.Message) error {
@@ -155,7 +167,7 @@ func TestWhatWaitsHereIsBounded(t *testing.T) {
 	})
 }
 
-func TestAMessageParkedForTwelveHoursIsDeadLetteredWithTheReason(t *testing.T) {
+func testAMessageParkedForTwelveHoursIsDeadLetteredWithTheReason(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.handler = func(context.Context, consumer.Message) error {
 			return failure{deferred: true, after: 14 * time.Minute}
@@ -174,7 +186,7 @@ func TestAMessageParkedForTwelveHoursIsDeadLetteredWithTheReason(t *testing.T) {
 	})
 }
 
-func TestAHandlerBeyondTwelveHoursIsCancelledWhereNoLeaseGuardsIt(t *testing.T) {
+func testAHandlerBeyondTwelveHoursIsCancelledWhereNoLeaseGuardsIt(t *testing.T) {
 	for _, cancels := range []bool{true, false} {
 		bubble(t, 10, false, func(t *testing.T, p *pool) {
 			p.cfg.CancelOnLostReceipt = cancels
@@ -207,7 +219,7 @@ func TestAHandlerBeyondTwelveHoursIsCancelledWhereNoLeaseGuardsIt(t *testing.T) 
 	}
 }
 
-func TestALostAttemptNeverDeletesItsMessage(t *testing.T) {
+func testALostAttemptNeverDeletesItsMessage(t *testing.T) {
 	for _, maxReceives := range []int{1, 10} {
 		bubble(t, maxReceives, false, func(t *testing.T, p *pool) {
 			c := newClockwork()
@@ -229,7 +241,7 @@ func TestALostAttemptNeverDeletesItsMessage(t *testing.T) {
 	}
 }
 
-func TestAFailureBacksOffAndTheLastOneIsDeadLettered(t *testing.T) {
+func testAFailureBacksOffAndTheLastOneIsDeadLettered(t *testing.T) {
 	bubble(t, 4, false, func(t *testing.T, p *pool) {
 		c := newClockwork()
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -265,7 +277,7 @@ func TestAFailureBacksOffAndTheLastOneIsDeadLettered(t *testing.T) {
 	})
 }
 
-func TestFlightsAndStatsTellWhereEachMessageIs(t *testing.T) {
+func testFlightsAndStatsTellWhereEachMessageIs(t *testing.T) {
 	bubble(t, 10, true, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 2
 		p.cfg.Name = func(m consumer.Message) (string, bool) { return "n-" + m.Body, true }

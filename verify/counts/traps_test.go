@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -54,10 +55,11 @@ func TestTraps(t *testing.T) {
 	}
 }
 
-// wantTest looks for a test, named as package.Test, in the package's files.
+// wantTest looks for a test, named as package.Test or package.Test/sub, in the package's files.
 func wantTest(t *testing.T, name string) {
 	t.Helper()
 	dir, test, _ := strings.Cut(name, ".")
+	test, sub, _ := strings.Cut(test, "/")
 	files, err := filepath.Glob(filepath.Join("../..", dir, "*_test.go"))
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +69,8 @@ func wantTest(t *testing.T, name string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(text), "\nfunc "+test+"(t *testing.T) {") {
+		_, body, found := strings.Cut(string(text), "\nfunc "+test+"(t *testing.T) {")
+		if found && (sub == "" || strings.Contains(body, "t.Run("+strconv.Quote(sub)+", ")) {
 			return
 		}
 	}
