@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-func TestCopyAndBatch(t *testing.T) {
+func TestSQS(t *testing.T) {
 	t.Run("copy keeps to the limits", testACopyKeepsToTheLimits)
 	t.Run("copy forgets an earlier trip", testACopyForgetsAnEarlierTrip)
 	t.Run("batch answers are read by position", testBatchAnswersAreReadByPosition)

@@ -196,7 +196,7 @@ func TestFIFOHeadLostAlone(t *testing.T) {
 	}
 }
 
-func TestReceipts(t *testing.T) {
+func TestHeartbeat(t *testing.T) {
 	t.Run("stale holder of a standard queue", testStaleHolderOfAStandardQueue)
 }
 
