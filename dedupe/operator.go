@@ -34,6 +34,16 @@ type Operator struct {
 	store  Store
 	reader Reader
 	cfg    Config
+	by     string // what records say of who has used a verb
+}
+
+// As returns an operator whose verbs are recorded as by's: a person, or where the
+// order came from. The record keeps the last verb, when it was and by whom, see
+// [protocol.Record.LastVerb].
+func (o *Operator) As(by string) *Operator {
+	other := *o
+	other.by = by
+	return &other
 }
 
 // NewOperator returns an operator on the names of cfg.Scope in s, which must be
@@ -72,7 +82,7 @@ func (o *Operator) Lookup(ctx context.Context, name string) (protocol.Record, er
 // Errors: those of Lookup, and *[VerbError] for a name that is completed or in
 // progress.
 func (o *Operator) Reopen(ctx context.Context, name string) (protocol.Record, error) {
-	return o.apply(ctx, "reopen", name, func(now time.Time) protocol.Event { return protocol.Reopen{Now: now, Terms: o.cfg.terms()} })
+	return o.apply(ctx, "reopen", name, func(now time.Time) protocol.Event { return protocol.Reopen{Now: now, By: o.by, Terms: o.cfg.terms()} })
 }
 
 // Resolve records an operator's word that the work of an unknown name was done,
@@ -83,7 +93,7 @@ func (o *Operator) Reopen(ctx context.Context, name string) (protocol.Record, er
 func (o *Operator) Resolve(ctx context.Context, name string, result Payload) (protocol.Record, error) {
 	out := encode(result, o.cfg.MaxResult)
 	return o.apply(ctx, "resolve", name, func(now time.Time) protocol.Event {
-		return protocol.Resolve{Now: now, Terms: o.cfg.terms(), Result: out.data, ResultType: out.mediaType}
+		return protocol.Resolve{Now: now, By: o.by, Terms: o.cfg.terms(), Result: out.data, ResultType: out.mediaType}
 	})
 }
 
@@ -95,7 +105,7 @@ func (o *Operator) Resolve(ctx context.Context, name string, result Payload) (pr
 // recorded); errors wrapping [protocol.ErrBadName], [ErrUnreadable] or [ErrUnavailable].
 func (o *Operator) Forget(ctx context.Context, name string, force bool) (effective time.Time, err error) {
 	_, err = o.apply(ctx, "forget", name, func(now time.Time) protocol.Event {
-		return protocol.Forget{Now: now, Terms: o.cfg.terms(), Force: force}
+		return protocol.Forget{Now: now, By: o.by, Terms: o.cfg.terms(), Force: force}
 	})
 	if err != nil {
 		return time.Time{}, err

@@ -92,6 +92,9 @@ func (c *client) do(ctx context.Context, r request) (response, error) {
 	} else if req.Header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if r.method != http.MethodGet {
+		req.Header.Set("X-Sqsonce-By", operator())
+	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -191,7 +194,7 @@ func (c *client) callFor(ctx context.Context, wait time.Duration, method, path s
 		return err
 	}
 	if err := json.Unmarshal(resp.body, out); err != nil {
-		return fmt.Errorf("answer of %s %s: %w", method, path, err)
+		return fmt.Errorf("answer of %s %s of %s: %w", method, path, c.base.Redacted(), err)
 	}
 	return nil
 }

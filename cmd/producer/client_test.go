@@ -145,7 +145,7 @@ func TestExitCodes(t *testing.T) {
 	r.do("status", "bad", "--watch", "--json").want(exitRejected)
 	r.do("send", "--name", "good", "--wait", "20s").want(0)
 	r.do("status", "good").want(0)
-	r.do("forget", "nothing").want(1).says(`nothing is known of "nothing"`)
+	r.do("forget", "nothing").want(1).says("nothing is known of it", "1 name not settled")
 	r.do("resolve", "good", "--completed", "--result", `"done"`).want(0)
 	r.do("resolve", "good", "--completed", "--result", `{"x":1}`).want(1).says("409", "another result")
 }

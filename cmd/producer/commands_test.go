@@ -200,9 +200,9 @@ func TestStuckNameIsSettledByAnOperator(t *testing.T) {
 			r.do("dlq", "ls").want(0).says("is empty")
 			r.do("resolve", "bad", "--retry").want(1).says("409")
 			if where == "over HTTP" {
-				r.do("forget", "bad").want(0).says("forgotten; waiting", "counts as never seen")
+				r.do("forget", "bad").want(0).says("forgotten; waiting", "count as never seen")
 			} else {
-				r.do("forget", "bad", "--no-wait").want(0).says("counts as never seen")
+				r.do("forget", "bad", "--no-wait").want(0).says("count as never seen")
 			}
 			r.do("status", "bad").want(1)
 		})
@@ -324,6 +324,8 @@ func TestBadUsageIsExplained(t *testing.T) {
 		{"status", []string{"<name>"}},
 		{"status a --url ftp://x", []string{"--url"}},
 		{"status a --queue-url http://x/1/q", []string{"--table"}},
+		{"ls --status done --older=-1h --limit=-1", []string{"--status \"done\"", "--older -1h", "--limit -1"}},
+		{"ls --status ,", []string{"--status"}},
 		{"resolve a", []string{"--completed", "--retry"}},
 		{"resolve a --retry --result 1", []string{"--result"}},
 		{"resolve a --completed --result {", []string{"--result"}},
@@ -347,7 +349,7 @@ func TestVariableNamedVersionIsLeftAlone(t *testing.T) {
 
 func TestHelpIsThereForEveryCommand(t *testing.T) {
 	producer(t, "").want(0).says("Usage: producer", "Exit codes")
-	for _, args := range []string{"--help", "serve", "send", "replay", "status", "resolve", "forget", "dlq", "dlq ls", "dlq show", "dlq redrive", "dlq purge", "completion"} {
+	for _, args := range []string{"--help", "serve", "send", "replay", "status", "ls", "resolve", "forget", "dlq", "dlq ls", "dlq show", "dlq redrive", "dlq purge", "completion"} {
 		producer(t, "", append(strings.Fields(args), "--help")...).want(0).says("Usage: producer")
 	}
 	if got := producer(t, "", "--version").want(0); strings.TrimSpace(got.out) == "" {

@@ -21,6 +21,7 @@ type cli struct {
 	Replay replayCmd `cmd:"" help:"Send duplicates on purpose, wait, and report how often each name was handled."`
 	Status statusCmd `cmd:"" help:"Say what became of a name."`
 
+	Ls      lsCmd      `cmd:"" help:"List the names that wait for something: UNKNOWN, REJECTED or RETRYING."`
 	Resolve resolveCmd `cmd:"" help:"Settle a name that is stuck: its work was done, or may run again."`
 	Forget  forgetCmd  `cmd:"" help:"Let a name count as never seen."`
 	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"Look into the dead-letter queue, let messages be tried again, delete them."`

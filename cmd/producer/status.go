@@ -123,6 +123,9 @@ func describe(r producerapi.Record) [][]string {
 	add("last error", r.Error)
 	add("message", r.MessageID)
 	add("reopened by", r.ReopenedBy)
+	if v := r.LastVerb; v != nil {
+		add("last verb", v.Verb+" by "+v.By+", "+moment(v.At))
+	}
 	add("first claimed", moment(r.CreatedAt))
 	add("completed", moment(r.CompletedAt))
 	add("forgotten after", moment(r.ExpiresAt))

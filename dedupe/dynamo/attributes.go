@@ -19,6 +19,7 @@ const (
 	AttrError       = "error"        // S
 	AttrMessageID   = "message_id"   // S
 	AttrReopenedBy  = "reopened_by"  // S
+	AttrOperated    = "operated"     // S, an operator's last verb
 	AttrCreatedAt   = "created_at"   // N, milliseconds since 1970
 	AttrCompletedAt = "completed_at" // N, milliseconds since 1970
 

@@ -40,6 +40,7 @@ type attributes struct {
 	Error       string `dynamodbav:"error,omitempty"`
 	MessageID   string `dynamodbav:"message_id,omitempty"`
 	ReopenedBy  string `dynamodbav:"reopened_by,omitempty"`
+	Operated    string `dynamodbav:"operated,omitempty"`
 	CreatedAt   int64  `dynamodbav:"created_at,omitempty"`
 	CompletedAt int64  `dynamodbav:"completed_at,omitempty"`
 	ExpiresAt   int64  `dynamodbav:"expires_at,omitempty"`
@@ -51,7 +52,7 @@ type item = map[string]types.AttributeValue
 // statement's parameters.
 var columns = [...]string{
 	colName: AttrName, colStatus: AttrStatus, colOwner: AttrOwner, colResultType: AttrResultType,
-	colError: AttrError, colMessageID: AttrMessageID, colReopenedBy: AttrReopenedBy,
+	colError: AttrError, colMessageID: AttrMessageID, colReopenedBy: AttrReopenedBy, colOperated: AttrOperated,
 	colFormat: AttrFormat, colVersion: AttrVersion, colFence: AttrFence, colLeaseUntil: AttrLeaseUntil,
 	colAttempts: AttrAttempts, colCreatedAt: AttrCreatedAt, colCompletedAt: AttrCompletedAt, colTTL: AttrTTL,
 	colFingerprint: AttrFingerprint, colResult: AttrResult,
@@ -66,6 +67,7 @@ const (
 	colError
 	colMessageID
 	colReopenedBy
+	colOperated
 	colFormat // the first number
 	colVersion
 	colFence
@@ -102,7 +104,7 @@ func encode(r protocol.Record) (row, error) {
 	w := row{id: r.ID, owner: r.Owner, print: r.Fingerprint, result: r.Result}
 	w.texts = [colFormat]string{
 		colName: r.Name, colStatus: string(r.Status), colResultType: storedType(r.ResultType),
-		colError: r.Error, colMessageID: r.MessageID, colReopenedBy: r.ReopenedBy,
+		colError: r.Error, colMessageID: r.MessageID, colReopenedBy: r.ReopenedBy, colOperated: r.Operated,
 	}
 	w.numbers = [...]int64{
 		int64(r.Format), int64(r.Version), int64(r.Fence), millis(r.LeaseUntil),
@@ -205,7 +207,7 @@ func decode(it item) (protocol.Record, error) {
 		ID: a.ID, Name: a.Name, Format: a.Format, Status: protocol.Status(a.Status),
 		Version: protocol.Version(a.Version), Fence: protocol.Version(a.Fence), Attempts: a.Attempts,
 		LeaseUntil: fromMillis(a.LeaseUntil), CreatedAt: fromMillis(a.CreatedAt), CompletedAt: fromMillis(a.CompletedAt),
-		ExpiresAt: fromSeconds(a.ExpiresAt), Error: a.Error, MessageID: a.MessageID, ReopenedBy: a.ReopenedBy,
+		ExpiresAt: fromSeconds(a.ExpiresAt), Error: a.Error, MessageID: a.MessageID, ReopenedBy: a.ReopenedBy, Operated: a.Operated,
 	}
 	_, r.Listed = it[AttrAttention]
 	if a.Version <= 0 || a.Format <= 0 || a.Attempts < 0 || a.Status == "" {
@@ -243,7 +245,7 @@ func checkTypes(it item) error {
 	for name, v := range it {
 		ok := true
 		switch name {
-		case AttrID, AttrName, AttrStatus, AttrOwner, AttrResultType, AttrError, AttrMessageID, AttrReopenedBy:
+		case AttrID, AttrName, AttrStatus, AttrOwner, AttrResultType, AttrError, AttrMessageID, AttrReopenedBy, AttrOperated:
 			_, ok = v.(*types.AttributeValueMemberS)
 		case AttrFormat, AttrVersion, AttrFence, AttrLeaseUntil, AttrAttempts, AttrCreatedAt, AttrCompletedAt, AttrTTL:
 			_, ok = v.(*types.AttributeValueMemberN)

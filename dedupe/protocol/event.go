@@ -88,6 +88,7 @@ type Leave struct {
 // by an attempt whose lease has lapsed.
 type Reopen struct {
 	Now   time.Time
+	By    string // the operator, as the record names them; cut to 256 bytes
 	Terms Terms
 }
 
@@ -95,6 +96,7 @@ type Reopen struct {
 // or held by an attempt whose lease has lapsed.
 type Resolve struct {
 	Now        time.Time
+	By         string // as in [Reopen]
 	Terms      Terms
 	Result     []byte
 	ResultType string
@@ -104,6 +106,7 @@ type Resolve struct {
 // is forgotten only with Force.
 type Forget struct {
 	Now   time.Time
+	By    string // as in [Reopen]
 	Terms Terms
 	Force bool
 }

@@ -95,7 +95,31 @@ type Record struct {
 	CreatedAt   time.Time   // first claim
 	CompletedAt time.Time   // zero until Completed
 	ExpiresAt   time.Time   // when the record may be removed and counts as absent
+	Operated    string      // an operator's last verb, see [Operated]; empty: none
 	Listed      bool        // the stored record has an entry in a store's list; set by the store, kept by Step
+}
+
+// maxBy bounds the name of an operator, in bytes.
+const maxBy = 256
+
+// Operated returns the text under which a record keeps an operator's verb: what was
+// done, when, and by whom.
+func Operated(verb, by string, at time.Time) string {
+	return verb + " " + milli(at).Format(time.RFC3339Nano) + " " + cut(by, maxBy)
+}
+
+// LastVerb returns the last verb of an operator on the name; the empty one when there
+// was none.
+func (r Record) LastVerb() (verb, by string, at time.Time) {
+	parts := strings.SplitN(r.Operated, " ", 3)
+	if len(parts) != 3 {
+		return "", "", time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339Nano, parts[1])
+	if err != nil {
+		return "", "", time.Time{}
+	}
+	return parts[0], parts[2], at
 }
 
 // RecordID returns the store key of a name in a scope, "scope#name".

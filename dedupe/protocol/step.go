@@ -77,9 +77,13 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 	case r.Status == InProgress && r.OwnedBy(c.Owner):
 		return r, VerdictApply // our own claim, whose answer was lost
 	case !r.Live(c.Now, c.Terms.Skew):
-		return claimed(Record{Version: r.Version, Listed: r.Listed}, c), VerdictApply
+		operated := "" // of a record that has expired
+		if r.Status == Forgotten {
+			operated = r.Operated
+		}
+		return claimed(Record{Version: r.Version, Operated: operated, Listed: r.Listed}, c), VerdictApply
 	case order && r.Status == Rejected:
-		return claimed(Record{Version: r.Version, CreatedAt: r.CreatedAt, Error: r.Error, Listed: r.Listed}, c), VerdictApply
+		return claimed(Record{Version: r.Version, CreatedAt: r.CreatedAt, Error: r.Error, Operated: r.Operated, Listed: r.Listed}, c), VerdictApply
 	case r.Fingerprint.Differs(c.Fingerprint):
 		return refused(r, c), VerdictMismatch
 	}
@@ -144,6 +148,7 @@ func claimed(r Record, c Claim) Record {
 		MessageID:   c.MessageID,
 		ReopenedBy:  spent(r, c),
 		CreatedAt:   r.CreatedAt,
+		Operated:    r.Operated,
 		Listed:      r.Listed,
 	}
 	if next.Fingerprint == (Fingerprint{}) {
@@ -270,6 +275,7 @@ func stepReopen(r Record, e Reopen) (Record, Verdict) {
 		next := settled(r, e.Now, e.Terms, Retrying)
 		next.Attempts, next.Owner, next.Fence = 0, Token{}, next.Version
 		next.Fingerprint = Fingerprint{} // the next claim brings its own
+		next.Operated = Operated("reopen", e.By, e.Now)
 		return next, VerdictApply
 	case r.Status == Retrying:
 		return r, VerdictApply
@@ -288,6 +294,7 @@ func stepResolve(r Record, e Resolve) (Record, Verdict) {
 	case r.Status == Unknown, r.Status == InProgress && r.leaseLapsed(e.Now, e.Terms.Skew):
 		next := completed(r, e.Now, e.Terms, e.Result, e.ResultType)
 		next.Owner, next.Fence = Token{}, next.Version
+		next.Operated = Operated("resolve", e.By, e.Now)
 		return next, VerdictApply
 	case r.Status == Completed:
 		return r, VerdictApply
@@ -310,7 +317,7 @@ func stepForget(r Record, e Forget) (Record, Verdict) {
 	v := nextVersion(r, e.Now)
 	return Record{
 		ID: r.ID, Name: r.Name, Format: Format, Status: Forgotten,
-		Version: v, Fence: v, CreatedAt: r.CreatedAt, Listed: r.Listed,
+		Version: v, Fence: v, CreatedAt: r.CreatedAt, Operated: Operated("forget", e.By, e.Now), Listed: r.Listed,
 		ExpiresAt: expiry(e.Now, time.Time{}, e.Terms.Window),
 	}, VerdictApply
 }

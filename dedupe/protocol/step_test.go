@@ -186,12 +186,12 @@ func TestStepOfAnAttempt(t *testing.T) {
 		"a leaving of a completed one":          {at(Completed, 1), leave(alice, 1, true), VerdictReplay, Completed, 1, false},
 		"a leaving of a parked one":             {at(Unknown, 1), leave(alice, 1, true), VerdictLost, Unknown, 1, false},
 
-		"a rejected name is re-opened":         {at(Rejected, 3), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
-		"an unknown name is re-opened":         {at(Unknown, 1), Reopen{t0, terms}, VerdictApply, Retrying, 0, true},
-		"a retrying name needs no re-opening":  {at(Retrying, 1), Reopen{t0, terms}, VerdictApply, Retrying, 1, false},
-		"a completed name is not re-opened":    {at(Completed, 1), Reopen{t0, terms}, VerdictReplay, Completed, 1, false},
-		"a running name is not re-opened":      {at(InProgress, 1), Reopen{t0, terms}, VerdictWait, InProgress, 1, false},
-		"an absent name is not re-opened":      {at("", 0), Reopen{t0, terms}, VerdictLost, "", 0, false},
+		"a rejected name is re-opened":         {at(Rejected, 3), Reopen{Now: t0, Terms: terms}, VerdictApply, Retrying, 0, true},
+		"an unknown name is re-opened":         {at(Unknown, 1), Reopen{Now: t0, Terms: terms}, VerdictApply, Retrying, 0, true},
+		"a retrying name needs no re-opening":  {at(Retrying, 1), Reopen{Now: t0, Terms: terms}, VerdictApply, Retrying, 1, false},
+		"a completed name is not re-opened":    {at(Completed, 1), Reopen{Now: t0, Terms: terms}, VerdictReplay, Completed, 1, false},
+		"a running name is not re-opened":      {at(InProgress, 1), Reopen{Now: t0, Terms: terms}, VerdictWait, InProgress, 1, false},
+		"an absent name is not re-opened":      {at("", 0), Reopen{Now: t0, Terms: terms}, VerdictLost, "", 0, false},
 		"an unknown name is resolved":          {at(Unknown, 1), Resolve{Now: t0, Terms: terms}, VerdictApply, Completed, 1, true},
 		"a completed name needs no resolving":  {at(Completed, 1), Resolve{Now: t0, Terms: terms}, VerdictApply, Completed, 1, false},
 		"a rejected name is not resolved":      {at(Rejected, 1), Resolve{Now: t0, Terms: terms}, VerdictRejected, Rejected, 1, false},
@@ -268,14 +268,14 @@ func forgottenUnderAlice() Record {
 }
 
 func reopenedUnderAlice() Record {
-	r, _ := Step(at(Unknown, 1), Reopen{t0, terms})
+	r, _ := Step(at(Unknown, 1), Reopen{Now: t0, Terms: terms})
 	return r
 }
 
 func TestAReopenedNameTakesAnotherPayload(t *testing.T) {
 	refused := at(Rejected, 3)
 	refused.Fingerprint = Fingerprint{1, 0, 0, 0, 0, 1}
-	open, _ := Step(refused, Reopen{t0, terms})
+	open, _ := Step(refused, Reopen{Now: t0, Terms: terms})
 	mended := Claim{Now: t0, Owner: Token{9}, Terms: terms, Name: "n", Fingerprint: Fingerprint{1, 0, 0, 0, 0, 2}}
 	if _, v := Step(refused, mended); v != VerdictMismatch {
 		t.Errorf("before: verdict %v", v)
@@ -364,4 +364,44 @@ func TestStep_listed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The last verb of an operator stays on the record until the next one, through
+// attempts and redrives; it is gone with the record.
+func TestLastVerb(t *testing.T) {
+	said := func(r Record, verb, by string, at time.Time) {
+		t.Helper()
+		if v, b, when := r.LastVerb(); v != verb || b != by || !when.Equal(at) {
+			t.Errorf("the last verb of a name that is %s is %q by %q at %s, want %q by %q", r.Status, v, b, when, verb, by)
+		}
+	}
+	step := func(r Record, e Event) Record {
+		t.Helper()
+		next, verdict := Step(r, e)
+		if verdict != VerdictApply {
+			t.Fatalf("%T has verdict %d", e, verdict)
+		}
+		return next
+	}
+	said(at(Completed, 1), "", "", time.Time{})
+	r := step(at(Unknown, 1), Reopen{Now: t0, By: "alice of ops", Terms: terms})
+	said(r, "reopen", "alice of ops", t0)
+	r = step(r, claimBy(bob, t0))
+	r = step(r, Fail{Now: t0, Owner: bob, Terms: terms, Kind: FailPermanent})
+	said(r, "reopen", "alice of ops", t0)
+	order := claimBy(alice, t0)
+	order.RedriveOrder, order.MessageID = true, "m9"
+	r = step(r, order)
+	r = step(r, Fail{Now: t0, Owner: alice, Terms: terms, Kind: FailUnknown})
+	said(r, "reopen", "alice of ops", t0)
+	later := t0.Add(time.Minute)
+	said(step(r, Resolve{Now: later, By: "", Terms: terms}), "resolve", "", later)
+	r = step(r, Forget{Now: later, By: "bob", Terms: terms})
+	said(r, "forget", "bob", later)
+	r = step(r, claimBy(bob, later))
+	said(r, "forget", "bob", later)
+	said(step(r, claimBy(alice, r.ExpiresAt.Add(terms.Lease))), "", "", time.Time{})
+	long := step(at(Unknown, 1), Reopen{Now: t0, By: strings.Repeat("x", 1000), Terms: terms})
+	said(long, "reopen", strings.Repeat("x", maxBy), t0)
+	said(Record{Operated: "reopen then alice"}, "", "", time.Time{})
 }

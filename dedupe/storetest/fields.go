@@ -25,6 +25,7 @@ func full(b *bench) protocol.Record {
 	r.Result = []byte(`{"order":17}`)
 	r.Error = "earlier: connection reset"
 	r.MessageID = "059f36b4-87a3-44ab-83d2-661975830a7d"
+	r.Operated = protocol.Operated("reopen", "alice", time.UnixMilli(1))
 	r.ReopenedBy = "b7d1a1f0-0000-4000-8000-000000000000"
 	r.CompletedAt = now.Add(time.Second)
 	return r

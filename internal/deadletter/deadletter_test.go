@@ -246,7 +246,7 @@ func TestElevenThousand(t *testing.T) {
 			t.Errorf("%s is found as %+v", last, page.Letters)
 		}
 
-		report := b.redrive(Order{Name: last})
+		report := b.redrive(Order{Names: []string{last}})
 		if report.Count(Moved) != 1 || len(report.Items) != 1 || !report.Complete || report.Looked != count {
 			t.Fatalf("by name: %d items, looked at %d, complete %t", len(report.Items), report.Looked, report.Complete)
 		}

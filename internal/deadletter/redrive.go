@@ -25,7 +25,7 @@ const maxFailures = 10
 
 // Order says which letters are redriven, and how.
 type Order struct {
-	Name   string   // letters of this name; empty: of any
+	Names  []string // letters of these names; empty: of any
 	Reason string   // letters with this reason; empty: with any
 	IDs    []string // letters with these ids; empty: with any
 
@@ -33,12 +33,13 @@ type Order struct {
 	Preview       bool          // say what would happen, and change nothing
 	Rate          float64       // letters sent a second at most; 0: no limit
 	Began         time.Time     // letters sent later are not touched: they have come back. Zero: now
+	Records       Records       // re-opens names; nil: those of the [Config]
 	Bound         time.Duration // no further letters are looked at then; 0: no bound
 }
 
 // wants reports whether l is meant.
 func (o Order) wants(l Letter) bool {
-	return (o.Name == "" || o.Name == l.Name) && (o.Reason == "" || o.Reason == l.Reason) && (len(o.IDs) == 0 || slices.Contains(o.IDs, l.ID))
+	return (len(o.Names) == 0 || slices.Contains(o.Names, l.Name)) && (o.Reason == "" || o.Reason == l.Reason) && (len(o.IDs) == 0 || slices.Contains(o.IDs, l.ID))
 }
 
 // Outcomes of an [Item].
@@ -222,7 +223,11 @@ func (r *redriving) read(ctx context.Context, letters []Letter) error {
 
 // reopen opens the letter's name. A name that has changed meanwhile keeps its letter.
 func (r *redriving) reopen(ctx context.Context, l Letter, d decision) decision {
-	_, err := r.cfg.Records.Reopen(ctx, l.Name)
+	records := r.order.Records
+	if records == nil {
+		records = r.cfg.Records
+	}
+	_, err := records.Reopen(ctx, l.Name)
 	if changed, ok := errors.AsType[*dedupe.VerbError](err); ok && changed.Status == protocol.Completed {
 		return d // it is done: the worker takes the letter for a duplicate
 	}

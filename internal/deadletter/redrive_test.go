@@ -38,8 +38,8 @@ func testRedriveSelection(t *testing.T) {
 			order Order
 			want  int
 		}{
-			"all": {Order{}, 25}, "name": {Order{Name: "n-3"}, 1}, "reason": {Order{Reason: "mismatch"}, 10},
-			"both": {Order{Name: "n-4", Reason: "mismatch"}, 1}, "neither": {Order{Name: "n-3", Reason: "mismatch"}, 0}, "unknown reason": {Order{Reason: "x"}, 0},
+			"all": {Order{}, 25}, "name": {Order{Names: []string{"n-3"}}, 1}, "reason": {Order{Reason: "mismatch"}, 10},
+			"both": {Order{Names: []string{"n-4"}, Reason: "mismatch"}, 1}, "neither": {Order{Names: []string{"n-3"}, Reason: "mismatch"}, 0}, "unknown reason": {Order{Reason: "x"}, 0},
 		} {
 			t.Run(queue+" by "+what, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

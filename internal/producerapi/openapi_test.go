@@ -192,6 +192,16 @@ func TestMain(m *testing.M) {
 type brokenStore struct{ dedupe.Store }
 
 func (brokenStore) Get(context.Context, string) (protocol.Record, error) { panic("broken") }
+func (brokenStore) List(context.Context, dedupe.ListQuery) (dedupe.ListPage, error) {
+	panic("broken")
+}
+
+// downLister does not answer.
+type downLister struct{}
+
+func (downLister) List(context.Context, dedupe.ListQuery) (dedupe.ListPage, error) {
+	return dedupe.ListPage{}, errors.New("down")
+}
 
 // slowBody is a body that does not come in time.
 type slowBody struct{}
@@ -210,6 +220,8 @@ var operations = map[string]struct{ method, target, body string }{
 	"DELETE /messages/{name}":       {http.MethodDelete, "/messages/done", ""},
 	"POST /messages/{name}/resolve": {http.MethodPost, "/messages/done/resolve", `{"outcome":"completed"}`},
 	"GET /queue":                    {http.MethodGet, "/queue", ""},
+	"GET /names":                    {http.MethodGet, "/names", ""},
+	"POST /names":                   {http.MethodPost, "/names", `{"verb":"retry","names":["done"]}`},
 	"GET /dlq":                      {http.MethodGet, "/dlq", ""},
 	"DELETE /dlq":                   {http.MethodDelete, "/dlq", ""},
 	"POST /dlq/redrive":             {http.MethodPost, "/dlq/redrive", `{}`},
@@ -290,7 +302,8 @@ func TestEveryDocumentedResponseIsProduced(t *testing.T) {
 			c.AuthTokens, c.Records = []string{token}, struct {
 				dedupe.Reader
 				dedupe.Store
-			}{reader, b.store}
+				dedupe.Lister
+			}{reader, b.store, downLister{}}
 		})
 		down.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
 			return sqstest.Fault{Delay: time.Millisecond, Error: &sqstest.Error{Code: "ServiceUnavailable"}}
@@ -322,12 +335,16 @@ func TestEveryDocumentedResponseIsProduced(t *testing.T) {
 		request(http.MethodPost, "/messages/never/resolve", `{"outcome":"retry"}`),
 		request(http.MethodGet, "/dlq?limit=0", ""),
 		request(http.MethodGet, "/dlq?after=x", ""),
+		request(http.MethodGet, "/names?older=x", ""),
 	} {
 		r.Header.Set("Authorization", bearer[1])
 		got.do(b, r)
 	}
 	b.withoutDeadLetters()
+	b.api.cfg.Records = struct{ dedupe.Reader }{b.store} // which keeps no list
 	got.everywhere(b, nil)
+	b.api.names = nil // records cannot be written
+	got.do(b, request(http.MethodPost, "/names", operations["POST /names"].body, bearer...))
 
 	doc, err := document()
 	if err != nil {

@@ -12,6 +12,7 @@ func (a *API) operations() {
 	a.sending()
 	a.asking()
 	a.forgetting()
+	a.listing()
 	a.deadLetters()
 	a.serving()
 }
@@ -111,13 +112,13 @@ func (a *API) forgetting() {
 		PathName
 		Forcing
 	}) (*response[forgotten], error) {
-		return a.deleteMessage(c, in.Name, in.Force)
+		return a.deleteMessage(c, in.Name, in.Forcing)
 	})
 	register(a, forget("forgetByQuery", "/messages"), func(c *exchange, in *struct {
 		QueryName
 		Forcing
 	}) (*response[forgotten], error) {
-		return a.deleteMessage(c, in.Name, in.Force)
+		return a.deleteMessage(c, in.Name, in.Forcing)
 	})
 	register(a, huma.Operation{
 		OperationID: "resolve", Method: http.MethodPost, Path: "/messages/{name}/resolve", Tags: []string{tagOperators}, Security: forOperators,
@@ -128,6 +129,25 @@ func (a *API) forgetting() {
 		Middlewares: huma.Middlewares{wantsMedia(false)}, MaxBodyBytes: -1, BodyReadTimeout: bodyTimeout,
 		Responses: documented{}.success(a, 200, "The record as it is now.", Record{}, "ETag").problems(a, 400, 404, 408, 409, 413, 415),
 	}, a.postResolve)
+}
+
+// listing registers what concerns many names.
+func (a *API) listing() {
+	register(a, huma.Operation{
+		OperationID: "getNames", Method: http.MethodGet, Path: "/names", Tags: []string{tagOperators}, Security: forOperators,
+		Summary:     "List the names that wait for something",
+		Description: "Names that are UNKNOWN, REJECTED or RETRYING. The list may be a moment behind. A table without the index that it is kept in: 501.",
+		Middlewares: huma.Middlewares{wantsQuery},
+		Responses:   documented{}.success(a, 200, "A page of them.", NameList{}).problems(a, 400, 501),
+	}, a.getNames)
+	register(a, huma.Operation{
+		OperationID: "postNames", Method: http.MethodPost, Path: "/names", Tags: []string{tagOperators}, Security: forOperators,
+		Summary:     "An operator's word on one name or many",
+		Description: "The answer says of each name whether it was done. preview changes nothing. The messages of names that are tried again have to come back too.",
+		Metadata:    map[string]any{bodyLimitKey: int64(maxBody)},
+		Middlewares: huma.Middlewares{wantsMedia(false)}, MaxBodyBytes: -1, BodyReadTimeout: bodyTimeout,
+		Responses: documented{}.success(a, 200, "What became of each name.", NameReport{}).problems(a, 400, 408, 413, 415),
+	}, a.postNames)
 }
 
 // deadLetters registers the operators' verbs on the dead-letter queue.
@@ -150,7 +170,7 @@ func (a *API) deadLetters() {
 		Description: "Messages are sent to the queue and then deleted here. Those that a worker would return at once are kept, with the reason: " +
 			"those of names recorded as UNKNOWN unless reopen_unknown is true, and those whose name was used with another payload. " +
 			"Names that the worker would refuse are re-opened. After 45 s no further messages are looked at: more says to ask again.",
-		Metadata:    map[string]any{bodyLimitKey: int64(maxOrder)},
+		Metadata:    map[string]any{bodyLimitKey: int64(maxBody)},
 		Middlewares: huma.Middlewares{wantsMedia(false)}, MaxBodyBytes: -1, BodyReadTimeout: bodyTimeout,
 		Responses: documented{}.
 			success(a, 200, "What became of each message.", Redrive{}).

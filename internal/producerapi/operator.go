@@ -1,7 +1,6 @@
 package producerapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
-	"github.com/sqsonce/sqsonce/names"
+	"github.com/sqsonce/sqsonce/internal/operate"
 )
 
 // maxOrder bounds an operator's request, in bytes.
@@ -25,11 +24,12 @@ type forgotten struct {
 
 // Forcing is whether a live lease is forgotten too.
 type Forcing struct {
+	Ordering
 	Force bool `query:"force" doc:"Forget a name that is being handled too."`
 }
 
 // deleteMessage answers DELETE /messages/{name}: the name counts as never seen.
-func (a *API) deleteMessage(c *exchange, name string, force bool) (*response[forgotten], error) {
+func (a *API) deleteMessage(c *exchange, name string, how Forcing) (*response[forgotten], error) {
 	name, err := c.theName(a.cfg.Keys, name)
 	if err != nil {
 		return nil, err
@@ -38,10 +38,12 @@ func (a *API) deleteMessage(c *exchange, name string, force bool) (*response[for
 	if err != nil {
 		return nil, err
 	}
-	effective, err := op.Forget(c.Context(), name, force)
+	by := c.by(how.By)
+	effective, err := op.As(by).Forget(c.Context(), name, how.Force)
 	if err != nil {
 		return nil, verbProblem(name, err)
 	}
+	a.cfg.Logger.InfoContext(c.Context(), "operator's verb", "verb", operate.Forget, "name", name, "by", by)
 	c.outcome = string(protocol.Forgotten)
 	return answer(http.StatusAccepted, forgotten{name, protocol.Forgotten, effective.UTC().Truncate(time.Millisecond)}), nil
 }
@@ -63,7 +65,7 @@ func verbProblem(name string, err error) error {
 		return p
 	}
 	if no, ok := errors.AsType[*dedupe.VerbError](err); ok {
-		return newProblem(http.StatusConflict, "name", fmt.Sprintf("%q is %s: %s", name, no.Status, cannot(no.Verb, no.Status)))
+		return newProblem(http.StatusConflict, "name", fmt.Sprintf("%q: %s", name, operate.Why(no)))
 	}
 	if errors.Is(err, dedupe.ErrNoRecord) {
 		return noRecord(name)
@@ -80,6 +82,7 @@ type resolution struct {
 // resolveInput is a request of POST /messages/{name}/resolve.
 type resolveInput struct {
 	PathName
+	Ordering
 	Body resolution
 }
 
@@ -90,47 +93,24 @@ func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], er
 	if err != nil {
 		return nil, err
 	}
-	order := in.Body
-	if most := (dedupe.Config{}).WithDefaults().MaxResult; len(order.Result) > most {
-		return nil, badRequest("result", fmt.Sprintf("%d bytes, more than %d", len(order.Result), most))
+	o := in.Body
+	if most := (dedupe.Config{}).WithDefaults().MaxResult; len(o.Result) > most {
+		return nil, badRequest("result", fmt.Sprintf("%d bytes, more than %d", len(o.Result), most))
+	}
+	if o.Result != nil && o.Outcome != operate.Completed {
+		return nil, badRequest("result", "a name that is tried again has none")
 	}
 	op, err := a.operatorOn()
 	if err != nil {
 		return nil, err
 	}
-	var r protocol.Record
+	order := operate.Order{Verb: o.Outcome, Names: []string{name}, Result: o.Result, By: c.by(in.By)}
+	out := operate.Do(c.Context(), op, order, time.Now, a.cfg.Logger)[0]
 	switch {
-	case order.Outcome == "completed":
-		r, err = op.Resolve(c.Context(), name, dedupe.Payload{Data: order.Result})
-	case order.Result != nil:
-		return nil, badRequest("result", "a name that is tried again has none")
-	default:
-		r, err = op.Reopen(c.Context(), name)
-	}
-	if err != nil {
-		return nil, verbProblem(name, err)
-	}
-	if order.Result != nil && !sameJSON(order.Result, r.Result) { // it was completed before
+	case operate.IsOtherResult(out.Err):
 		return nil, newProblem(http.StatusConflict, "result", fmt.Sprintf("%q is recorded as completed with another result, which stays", in.Name))
+	case out.Err != nil:
+		return nil, verbProblem(name, out.Err)
 	}
-	return c.found(r, ""), nil
-}
-
-// sameJSON reports whether two documents mean the same.
-func sameJSON(a, b []byte) bool {
-	x, err := names.Canonical(nil, a)
-	y, errOther := names.Canonical(nil, b)
-	return err == nil && errOther == nil && bytes.Equal(x, y)
-}
-
-// cannot says why a verb does not fit a status.
-func cannot(verb string, s protocol.Status) string {
-	switch {
-	case s == protocol.InProgress:
-		return "it is being handled"
-	case verb == "reopen":
-		return "it was done, and is never run again unless it is forgotten"
-	default:
-		return "only an UNKNOWN name can be declared completed"
-	}
+	return c.found(out.Record, ""), nil
 }

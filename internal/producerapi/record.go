@@ -29,9 +29,17 @@ type Record struct {
 	Error          string          `json:"error,omitempty" doc:"The last failure."`
 	MessageID      string          `json:"message_id,omitempty"`
 	ReopenedBy     string          `json:"reopened_by,omitempty"`
+	LastVerb       *LastVerb       `json:"last_verb,omitempty" doc:"An operator's last verb on the name."`
 	CreatedAt      time.Time       `json:"created_at,omitzero"`
 	CompletedAt    time.Time       `json:"completed_at,omitzero"`
 	ExpiresAt      time.Time       `json:"expires_at,omitzero"`
+}
+
+// LastVerb is what an operator did with a name last.
+type LastVerb struct {
+	Verb string    `json:"verb" enum:"reopen,resolve,forget"`
+	By   string    `json:"by"`
+	At   time.Time `json:"at"`
 }
 
 // view is what is shown of a record.
@@ -41,6 +49,9 @@ func view(r protocol.Record) Record {
 		Version: int64(r.Version), Fence: int64(r.Fence),
 		LeaseUntil: utc(r.LeaseUntil), CreatedAt: utc(r.CreatedAt), CompletedAt: utc(r.CompletedAt), ExpiresAt: utc(r.ExpiresAt),
 		Error: r.Error, MessageID: r.MessageID, ReopenedBy: r.ReopenedBy, ResultType: r.ResultType,
+	}
+	if verb, by, at := r.LastVerb(); verb != "" {
+		v.LastVerb = &LastVerb{verb, by, at}
 	}
 	if r.Fingerprint != (protocol.Fingerprint{}) {
 		v.Fingerprint = hex.EncodeToString(r.Fingerprint[:])

@@ -14,6 +14,7 @@ const redriveTime = 45 * time.Second
 // redriveOrder is the body of POST /dlq/redrive. The zero value moves everything.
 type redriveOrder struct {
 	Name          string    `json:"name,omitempty" doc:"Only messages of this name."`
+	Names         []string  `json:"names,omitempty" maxItems:"1000" nullable:"false" doc:"Only messages of these names."`
 	Reason        string    `json:"reason,omitempty" doc:"Only messages with this reason."`
 	IDs           []string  `json:"ids,omitempty" maxItems:"1000" nullable:"false" doc:"Only messages with these ids."`
 	ReopenUnknown bool      `json:"reopen_unknown,omitempty" doc:"Names recorded as UNKNOWN too, and those whose attempt has vanished: run them again."`
@@ -23,7 +24,10 @@ type redriveOrder struct {
 }
 
 // redriveInput is a request of POST /dlq/redrive.
-type redriveInput struct{ Body redriveOrder }
+type redriveInput struct {
+	Ordering
+	Body redriveOrder
+}
 
 // Redrive is what a redrive has come to.
 type Redrive struct {
@@ -57,8 +61,15 @@ func (a *API) postRedrive(c *exchange, in *redriveInput) (*response[Redrive], er
 		return nil, err
 	}
 	o := in.Body
+	var names []string
+	for _, name := range append(o.Names, o.Name) {
+		if name != "" {
+			names = append(names, a.normal(name))
+		}
+	}
+	by := c.by(in.By)
 	report, err := dead.Redrive(c.Context(), deadletter.Order{
-		Name: a.normal(o.Name), Reason: o.Reason, IDs: o.IDs, ReopenUnknown: o.ReopenUnknown, Preview: o.Preview, Rate: float64(o.Rate),
+		Names: names, Records: a.names.As(by), Reason: o.Reason, IDs: o.IDs, ReopenUnknown: o.ReopenUnknown, Preview: o.Preview, Rate: float64(o.Rate),
 		Began: o.Began, Bound: redriveTime,
 	}, nil)
 	if err != nil && len(report.Items) == 0 {
@@ -70,6 +81,10 @@ func (a *API) postRedrive(c *exchange, in *redriveInput) (*response[Redrive], er
 		out.Error = err.Error()
 	}
 	c.outcome = fmt.Sprintf("redrive: %d moved, %d kept", out.Moved, out.Kept)
+	if !o.Preview {
+		a.cfg.Logger.InfoContext(c.Context(), "operator's redrive", "by", by, "names", len(names), "reason", o.Reason,
+			"moved", out.Moved, "kept", out.Kept, "failed", out.Failed, "returned", out.Returned, "reopened", out.Reopened)
+	}
 	return answer(http.StatusOK, out), nil
 }
 
