@@ -14,11 +14,15 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 )
 
+func TestBusy(t *testing.T) {
+	t.Run("busy process keeps its leases", testABusyProcessKeepsItsLeases)
+}
+
 // A process has more to do than it has processors, so that its timers are late, and
 // short attempts begin all the time. Its long ones keep their leases, in a store that
 // answers at once, and nobody else's handler starts beside theirs. This is in real
 // time: in a synctest bubble no timer is late.
-func TestABusyProcessKeepsItsLeases(t *testing.T) {
+func testABusyProcessKeepsItsLeases(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	store := memstore.New()

@@ -24,7 +24,12 @@ func cacheOf(t *testing.T, bytes int) *cache {
 	return c
 }
 
-func TestTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
+func TestCache(t *testing.T) {
+	t.Run("cache drops what was not used for longest", testTheCacheDropsWhatWasNotUsedForLongest)
+	t.Run("cache takes no more than it counts", testTheCacheTakesNoMoreThanItCounts)
+}
+
+func testTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
 	now := time.Now()
 	first := &cached{result: recordOf("n0", now).Result}
 	size := first.size("n0")
@@ -59,7 +64,7 @@ func TestTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
 
 // The bound is one of memory: a record counts for no less than it takes, also
 // when its texts came as parts of a larger one.
-func TestTheCacheTakesNoMoreThanItCounts(t *testing.T) {
+func testTheCacheTakesNoMoreThanItCounts(t *testing.T) {
 	const n = 20_000
 	now := time.Now()
 	c := cacheOf(t, 1<<30)

@@ -139,7 +139,15 @@ func scripts(n int) [][]fault {
 	return all
 }
 
-func TestNoFaultAtTheCommitMakesTheCounterWrong(t *testing.T) {
+func TestEffect(t *testing.T) {
+	t.Run("no fault at the commit makes the counter wrong", testNoFaultAtTheCommitMakesTheCounterWrong)
+	t.Run("writes of an attempt that fails are not committed", testWritesOfAnAttemptThatFailsAreNotCommitted)
+	t.Run("failed condition comes back as that", testAFailedConditionComesBackAsThat)
+	t.Run("condition that fails once its commit was applied is a completion", testAConditionThatFailsOnceItsCommitWasAppliedIsACompletion)
+	t.Run("write that cannot be committed is refused when it is added", testAWriteThatCannotBeCommittedIsRefusedWhenItIsAdded)
+}
+
+func testNoFaultAtTheCommitMakesTheCounterWrong(t *testing.T) {
 	for _, conditional := range []bool{false, true} {
 		write := count
 		if conditional { // as a Put "if it is not there": it fails once it was applied
@@ -201,7 +209,7 @@ func commitUnder(t *testing.T, write memstore.Write, script []fault) {
 	})
 }
 
-func TestWritesOfAnAttemptThatFailsAreNotCommitted(t *testing.T) {
+func testWritesOfAnAttemptThatFailsAreNotCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		_, err := b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
@@ -216,7 +224,7 @@ func TestWritesOfAnAttemptThatFailsAreNotCommitted(t *testing.T) {
 	})
 }
 
-func TestAFailedConditionComesBackAsThat(t *testing.T) {
+func testAFailedConditionComesBackAsThat(t *testing.T) {
 	boom := errors.New("no stock left")
 	for name, tc := range map[string]struct {
 		err    error
@@ -243,7 +251,7 @@ func TestAFailedConditionComesBackAsThat(t *testing.T) {
 	}
 }
 
-func TestAConditionThatFailsOnceItsCommitWasAppliedIsACompletion(t *testing.T) {
+func testAConditionThatFailsOnceItsCommitWasAppliedIsACompletion(t *testing.T) {
 	// The commit is delayed: it is answered as failed, by a store that sees the
 	// effect before the record, and has been applied when the failure is written.
 	synctest.Test(t, func(t *testing.T) {
@@ -273,7 +281,7 @@ func TestAConditionThatFailsOnceItsCommitWasAppliedIsACompletion(t *testing.T) {
 	})
 }
 
-func TestAWriteThatCannotBeCommittedIsRefusedWhenItIsAdded(t *testing.T) {
+func testAWriteThatCannotBeCommittedIsRefusedWhenItIsAdded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		refused := func(err error, want string) {

@@ -85,7 +85,33 @@ func returns(v string, err error) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return v, err }
 }
 
-func TestACompletedNameIsReplayedAndNotRunAgain(t *testing.T) {
+func TestGuard(t *testing.T) {
+	t.Run("completed name is replayed and not run again", testACompletedNameIsReplayedAndNotRunAgain)
+	t.Run("handler sees its attempt", testTheHandlerSeesItsAttempt)
+	t.Run("only one of many guards runs", testOnlyOneOfManyGuardsRuns)
+	t.Run("lease is renewed while the handler runs", testALeaseIsRenewedWhileTheHandlerRuns)
+	t.Run("handler is cancelled before its lease ends", testAHandlerIsCancelledBeforeItsLeaseEnds)
+	t.Run("taken over attempt loses and leaves its message", testATakenOverAttemptLosesAndLeavesItsMessage)
+	t.Run("lost answer is recognised as ours", testALostAnswerIsRecognisedAsOurs)
+	t.Run("permanent failure is rejected and stays so", testAPermanentFailureIsRejectedAndStaysSo)
+	t.Run("stop releases the attempt uncounted", testAStopReleasesTheAttemptUncounted)
+	t.Run("stop on the last delivery is a failure", testAStopOnTheLastDeliveryIsAFailure)
+	t.Run("store that is down keeps the caller until it gives up", testAStoreThatIsDownKeepsTheCallerUntilItGivesUp)
+	t.Run("claim given up is released", testAClaimGivenUpIsReleased)
+	t.Run("claim given up leaves anothers of the same version alone", testAClaimGivenUpLeavesAnothersOfTheSameVersionAlone)
+	t.Run("outcome is written through an outage", testAnOutcomeIsWrittenThroughAnOutage)
+	t.Run("outcome that cannot be recorded before the stop leaves the message", testAnOutcomeThatCannotBeRecordedBeforeTheStopLeavesTheMessage)
+	t.Run("second one joins the first for a moment", testASecondOneJoinsTheFirstForAMoment)
+	t.Run("second one with another payload mismatches at once", testASecondOneWithAnotherPayloadMismatchesAtOnce)
+	t.Run("panic is a failure with its stack", testAPanicIsAFailureWithItsStack)
+	t.Run("result that cannot be stored never fails the completion", testAResultThatCannotBeStoredNeverFailsTheCompletion)
+	t.Run("bad config lists every problem", testABadConfigListsEveryProblem)
+	t.Run("store is refused when its calls outlast the lease", testAStoreIsRefusedWhenItsCallsOutlastTheLease)
+	t.Run("bad name starts nothing", testABadNameStartsNothing)
+	t.Run("wrap runs a message once per name", testWrapRunsAMessageOncePerName)
+}
+
+func testACompletedNameIsReplayedAndNotRunAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		first, err := b.guard(t).Do(t.Context(), key, returns("done", nil))
@@ -105,7 +131,7 @@ func TestACompletedNameIsReplayedAndNotRunAgain(t *testing.T) {
 	})
 }
 
-func TestTheHandlerSeesItsAttempt(t *testing.T) {
+func testTheHandlerSeesItsAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		_, _ = b.guard(t).Do(t.Context(), key, returns("", errors.New("first try")))
@@ -122,7 +148,7 @@ func TestTheHandlerSeesItsAttempt(t *testing.T) {
 	})
 }
 
-func TestOnlyOneOfManyGuardsRuns(t *testing.T) {
+func testOnlyOneOfManyGuardsRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var mu sync.Mutex
@@ -157,7 +183,7 @@ func TestOnlyOneOfManyGuardsRuns(t *testing.T) {
 	})
 }
 
-func TestALeaseIsRenewedWhileTheHandlerRuns(t *testing.T) {
+func testALeaseIsRenewedWhileTheHandlerRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		_, err := b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
@@ -179,7 +205,7 @@ func TestALeaseIsRenewedWhileTheHandlerRuns(t *testing.T) {
 	})
 }
 
-func TestAHandlerIsCancelledBeforeItsLeaseEnds(t *testing.T) {
+func testAHandlerIsCancelledBeforeItsLeaseEnds(t *testing.T) {
 	for name, hang := range map[string]bool{"RenewalsFail": false, "RenewalsHang": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -231,7 +257,7 @@ func kept(t *testing.T, err error) keeper {
 	return keep
 }
 
-func TestATakenOverAttemptLosesAndLeavesItsMessage(t *testing.T) {
+func testATakenOverAttemptLosesAndLeavesItsMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var cut atomic.Bool
@@ -259,7 +285,7 @@ func TestATakenOverAttemptLosesAndLeavesItsMessage(t *testing.T) {
 	})
 }
 
-func TestALostAnswerIsRecognisedAsOurs(t *testing.T) {
+func testALostAnswerIsRecognisedAsOurs(t *testing.T) {
 	for _, status := range []protocol.Status{protocol.InProgress, protocol.Completed, protocol.Retrying, protocol.Rejected} {
 		t.Run(string(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -301,7 +327,7 @@ type permanent struct{}
 func (permanent) Error() string   { return "bad order" }
 func (permanent) Permanent() bool { return true }
 
-func TestAPermanentFailureIsRejectedAndStaysSo(t *testing.T) {
+func testAPermanentFailureIsRejectedAndStaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		for try := range 2 {
@@ -329,7 +355,7 @@ func TestAttemptsUsedUpReject(t *testing.T) {
 	})
 }
 
-func TestAStopReleasesTheAttemptUncounted(t *testing.T) {
+func testAStopReleasesTheAttemptUncounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -346,7 +372,7 @@ func TestAStopReleasesTheAttemptUncounted(t *testing.T) {
 	})
 }
 
-func TestAStopOnTheLastDeliveryIsAFailure(t *testing.T) {
+func testAStopOnTheLastDeliveryIsAFailure(t *testing.T) {
 	for name, hold := range map[string]bool{"Rejected": false, "UnknownUnderHold": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -378,7 +404,7 @@ func TestAStopOnTheLastDeliveryIsAFailure(t *testing.T) {
 	}
 }
 
-func TestAStoreThatIsDownKeepsTheCallerUntilItGivesUp(t *testing.T) {
+func testAStoreThatIsDownKeepsTheCallerUntilItGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.store.before = func(protocol.Record) error { return errNetwork }
@@ -395,7 +421,7 @@ func TestAStoreThatIsDownKeepsTheCallerUntilItGivesUp(t *testing.T) {
 	})
 }
 
-func TestAClaimGivenUpIsReleased(t *testing.T) {
+func testAClaimGivenUpIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -421,7 +447,7 @@ type swapOnly struct{ dedupe.Store }
 
 // Two workers claim a name in one millisecond: both claims are to have the same
 // version. One that was not written, and is given up, must not touch the other.
-func TestAClaimGivenUpLeavesAnothersOfTheSameVersionAlone(t *testing.T) {
+func testAClaimGivenUpLeavesAnothersOfTheSameVersionAlone(t *testing.T) {
 	for name, asSeen := range map[string]func(dedupe.Store) dedupe.Store{
 		"a store that reads":   func(s dedupe.Store) dedupe.Store { return s },
 		"one that cannot read": func(s dedupe.Store) dedupe.Store { return swapOnly{s} },
@@ -470,7 +496,7 @@ func TestAClaimGivenUpLeavesAnothersOfTheSameVersionAlone(t *testing.T) {
 	}
 }
 
-func TestAnOutcomeIsWrittenThroughAnOutage(t *testing.T) {
+func testAnOutcomeIsWrittenThroughAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		start := time.Now()
@@ -489,7 +515,7 @@ func TestAnOutcomeIsWrittenThroughAnOutage(t *testing.T) {
 	})
 }
 
-func TestAnOutcomeThatCannotBeRecordedBeforeTheStopLeavesTheMessage(t *testing.T) {
+func testAnOutcomeThatCannotBeRecordedBeforeTheStopLeavesTheMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.store.before = func(r protocol.Record) error {
@@ -509,7 +535,7 @@ func TestAnOutcomeThatCannotBeRecordedBeforeTheStopLeavesTheMessage(t *testing.T
 	})
 }
 
-func TestASecondOneJoinsTheFirstForAMoment(t *testing.T) {
+func testASecondOneJoinsTheFirstForAMoment(t *testing.T) {
 	for name, work := range map[string]time.Duration{"Replayed": 500 * time.Millisecond, "Deferred": 10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -535,7 +561,7 @@ func TestASecondOneJoinsTheFirstForAMoment(t *testing.T) {
 	}
 }
 
-func TestASecondOneWithAnotherPayloadMismatchesAtOnce(t *testing.T) {
+func testASecondOneWithAnotherPayloadMismatchesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		g := b.guard(t)
@@ -555,7 +581,7 @@ func TestASecondOneWithAnotherPayloadMismatchesAtOnce(t *testing.T) {
 	})
 }
 
-func TestAPanicIsAFailureWithItsStack(t *testing.T) {
+func testAPanicIsAFailureWithItsStack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) { panic("ouch") })
@@ -568,7 +594,7 @@ func TestAPanicIsAFailureWithItsStack(t *testing.T) {
 	})
 }
 
-func TestAResultThatCannotBeStoredNeverFailsTheCompletion(t *testing.T) {
+func testAResultThatCannotBeStoredNeverFailsTheCompletion(t *testing.T) {
 	for name, result := range map[string]any{"TooLarge": strings.Repeat("x", 5000), "NotEncodable": func() {}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -588,7 +614,7 @@ func TestAResultThatCannotBeStoredNeverFailsTheCompletion(t *testing.T) {
 	}
 }
 
-func TestABadConfigListsEveryProblem(t *testing.T) {
+func testABadConfigListsEveryProblem(t *testing.T) {
 	_, err := dedupe.New[string](memstore.New(), dedupe.Config{
 		Scope: "a#b", Lease: time.Millisecond, Window: -1, MaxAttempts: -1, MaxResult: 1 << 20,
 	})
@@ -607,7 +633,7 @@ type bounded struct {
 
 func (b bounded) CallTimeout() time.Duration { return b.most }
 
-func TestAStoreIsRefusedWhenItsCallsOutlastTheLease(t *testing.T) {
+func testAStoreIsRefusedWhenItsCallsOutlastTheLease(t *testing.T) {
 	for name, tc := range map[string]struct {
 		store dedupe.Store
 		want  string // in the error; empty: none
@@ -628,14 +654,14 @@ func TestAStoreIsRefusedWhenItsCallsOutlastTheLease(t *testing.T) {
 	}
 }
 
-func TestABadNameStartsNothing(t *testing.T) {
+func testABadNameStartsNothing(t *testing.T) {
 	b := setup()
 	if _, err := b.guard(t).Do(t.Context(), dedupe.Key{Name: "a\nb"}, returns("", nil)); !errors.Is(err, protocol.ErrBadName) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestWrapRunsAMessageOncePerName(t *testing.T) {
+func testWrapRunsAMessageOncePerName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		runs := 0

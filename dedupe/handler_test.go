@@ -17,7 +17,22 @@ import (
 
 func explode() { panic("ouch") }
 
-func TestAPanicIsRecordedWithTheHandlersFramesOnly(t *testing.T) {
+func TestHandler(t *testing.T) {
+	t.Run("panic is recorded with the handlers frames only", testAPanicIsRecordedWithTheHandlersFramesOnly)
+	t.Run("panic is raised again by choice once it is recorded", testAPanicIsRaisedAgainByChoiceOnceItIsRecorded)
+	t.Run("handler that ends its goroutine has failed", testAHandlerThatEndsItsGoroutineHasFailed)
+	t.Run("handler that mutates its input completes the name it was called for", testAHandlerThatMutatesItsInputCompletesTheNameItWasCalledFor)
+	t.Run("result belongs to its caller alone", testAResultBelongsToItsCallerAlone)
+	t.Run("result that is not stored is given to its own caller and marked for others", testAResultThatIsNotStoredIsGivenToItsOwnCallerAndMarkedForOthers)
+	t.Run("what a handlers error means for the record", testWhatAHandlersErrorMeansForTheRecord)
+	t.Run("caller that has stopped starts nothing", testACallerThatHasStoppedStartsNothing)
+	t.Run("stop between claim and handler releases or on the last delivery rejects", testAStopBetweenClaimAndHandlerReleasesOrOnTheLastDeliveryRejects)
+	t.Run("handler that returns the cause of its stop is released", testAHandlerThatReturnsTheCauseOfItsStopIsReleased)
+	t.Run("final write is tried for the settling time after a stop and twelve hours without one", testAFinalWriteIsTriedForTheSettlingTimeAfterAStopAndTwelveHoursWithoutOne)
+	t.Run("final write ends when somebody else holds the name", testAFinalWriteEndsWhenSomebodyElseHoldsTheName)
+}
+
+func testAPanicIsRecordedWithTheHandlersFramesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		_, err := b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) {
@@ -39,7 +54,7 @@ func TestAPanicIsRecordedWithTheHandlersFramesOnly(t *testing.T) {
 	})
 }
 
-func TestAPanicIsRaisedAgainByChoiceOnceItIsRecorded(t *testing.T) {
+func testAPanicIsRaisedAgainByChoiceOnceItIsRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.cfg.Repanic = true
@@ -61,7 +76,7 @@ func TestAPanicIsRaisedAgainByChoiceOnceItIsRecorded(t *testing.T) {
 	})
 }
 
-func TestAHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
+func testAHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		g := b.guard(t)
@@ -84,7 +99,7 @@ type order struct {
 	Amount int
 }
 
-func TestAHandlerThatMutatesItsInputCompletesTheNameItWasCalledFor(t *testing.T) {
+func testAHandlerThatMutatesItsInputCompletesTheNameItWasCalledFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		h := dedupe.Wrap(b.guard(t),
@@ -99,7 +114,7 @@ func TestAHandlerThatMutatesItsInputCompletesTheNameItWasCalledFor(t *testing.T)
 	})
 }
 
-func TestAResultBelongsToItsCallerAlone(t *testing.T) {
+func testAResultBelongsToItsCallerAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		g, err := dedupe.New[dedupe.Payload](b.store, b.cfg)
@@ -127,7 +142,7 @@ type panicsInJSON struct{}
 
 func (panicsInJSON) MarshalJSON() ([]byte, error) { panic("no") }
 
-func TestAResultThatIsNotStoredIsGivenToItsOwnCallerAndMarkedForOthers(t *testing.T) {
+func testAResultThatIsNotStoredIsGivenToItsOwnCallerAndMarkedForOthers(t *testing.T) {
 	for name, result := range map[string]any{"TooLarge": strings.Repeat("x", 5000), "NotEncodable": func() {}, "Panics": panicsInJSON{}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -164,7 +179,7 @@ func (b behaves) Down() bool           { return b.down }
 func (b behaves) Unavailable() bool    { return b.unavailable }
 func (b behaves) OutcomeUnknown() bool { return b.unknown }
 
-func TestWhatAHandlersErrorMeansForTheRecord(t *testing.T) {
+func testWhatAHandlersErrorMeansForTheRecord(t *testing.T) {
 	for name, tc := range map[string]struct {
 		err      error
 		hold     bool
@@ -212,7 +227,7 @@ func TestWhatAHandlersErrorMeansForTheRecord(t *testing.T) {
 	}
 }
 
-func TestACallerThatHasStoppedStartsNothing(t *testing.T) {
+func testACallerThatHasStoppedStartsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -224,7 +239,7 @@ func TestACallerThatHasStoppedStartsNothing(t *testing.T) {
 	})
 }
 
-func TestAStopBetweenClaimAndHandlerReleasesOrOnTheLastDeliveryRejects(t *testing.T) {
+func testAStopBetweenClaimAndHandlerReleasesOrOnTheLastDeliveryRejects(t *testing.T) {
 	for name, last := range map[string]bool{"Released": false, "Rejected": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -252,7 +267,7 @@ func TestAStopBetweenClaimAndHandlerReleasesOrOnTheLastDeliveryRejects(t *testin
 	}
 }
 
-func TestAHandlerThatReturnsTheCauseOfItsStopIsReleased(t *testing.T) {
+func testAHandlerThatReturnsTheCauseOfItsStopIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		drained := errors.New("drain time is over")
@@ -267,7 +282,7 @@ func TestAHandlerThatReturnsTheCauseOfItsStopIsReleased(t *testing.T) {
 	})
 }
 
-func TestAFinalWriteIsTriedForTheSettlingTimeAfterAStopAndTwelveHoursWithoutOne(t *testing.T) {
+func testAFinalWriteIsTriedForTheSettlingTimeAfterAStopAndTwelveHoursWithoutOne(t *testing.T) {
 	for name, tc := range map[string]struct {
 		stop bool
 		want time.Duration
@@ -299,7 +314,7 @@ func TestAFinalWriteIsTriedForTheSettlingTimeAfterAStopAndTwelveHoursWithoutOne(
 	}
 }
 
-func TestAFinalWriteEndsWhenSomebodyElseHoldsTheName(t *testing.T) {
+func testAFinalWriteEndsWhenSomebodyElseHoldsTheName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		outage := time.Now().Add(time.Minute)

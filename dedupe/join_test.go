@@ -13,7 +13,19 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-func TestSixtyJoinersOfATenMinuteLeaderAreDeferredAfterASecond(t *testing.T) {
+func TestJoin(t *testing.T) {
+	t.Run("sixty joiners of a ten minute leader are deferred after a second", testSixtyJoinersOfATenMinuteLeaderAreDeferredAfterASecond)
+	t.Run("sixty joiners of a short leader get its result without a call", testSixtyJoinersOfAShortLeaderGetItsResultWithoutACall)
+	t.Run("joiners of a leader that failed are deferred and of one rejected are told", testJoinersOfALeaderThatFailedAreDeferredAndOfOneRejectedAreTold)
+	t.Run("order that meets a running attempt is spent here as elsewhere", testAnOrderThatMeetsARunningAttemptIsSpentHereAsElsewhere)
+	t.Run("order to try again is told to the store by a joiner too", testAnOrderToTryAgainIsToldToTheStoreByAJoinerToo)
+	t.Run("completed name is answered from memory for a minute", testACompletedNameIsAnsweredFromMemoryForAMinute)
+	t.Run("cache never answers past the expiry", testTheCacheNeverAnswersPastTheExpiry)
+	t.Run("forget takes effect when no cache answers any more", testForgetTakesEffectWhenNoCacheAnswersAnyMore)
+	t.Run("cache is bounded by bytes", testTheCacheIsBoundedByBytes)
+}
+
+func testSixtyJoinersOfATenMinuteLeaderAreDeferredAfterASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var writes atomic.Int64
@@ -50,7 +62,7 @@ func TestSixtyJoinersOfATenMinuteLeaderAreDeferredAfterASecond(t *testing.T) {
 	})
 }
 
-func TestSixtyJoinersOfAShortLeaderGetItsResultWithoutACall(t *testing.T) {
+func testSixtyJoinersOfAShortLeaderGetItsResultWithoutACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		writes, joined := 0, 0
@@ -80,7 +92,7 @@ func TestSixtyJoinersOfAShortLeaderGetItsResultWithoutACall(t *testing.T) {
 	})
 }
 
-func TestJoinersOfALeaderThatFailedAreDeferredAndOfOneRejectedAreTold(t *testing.T) {
+func testJoinersOfALeaderThatFailedAreDeferredAndOfOneRejectedAreTold(t *testing.T) {
 	for name, fail := range map[string]error{"Deferred": errNetwork, "Rejected": permanent{}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -105,7 +117,7 @@ func TestJoinersOfALeaderThatFailedAreDeferredAndOfOneRejectedAreTold(t *testing
 
 // An order that meets a running attempt is spent, whichever worker it comes to: it does
 // not re-open the name once that attempt has been rejected.
-func TestAnOrderThatMeetsARunningAttemptIsSpentHereAsElsewhere(t *testing.T) {
+func testAnOrderThatMeetsARunningAttemptIsSpentHereAsElsewhere(t *testing.T) {
 	for name, here := range map[string]bool{"here": true, "elsewhere": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -140,7 +152,7 @@ func isInProgress(err error) bool {
 	return ok
 }
 
-func TestAnOrderToTryAgainIsToldToTheStoreByAJoinerToo(t *testing.T) {
+func testAnOrderToTryAgainIsToldToTheStoreByAJoinerToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		g := b.guard(t)
@@ -170,7 +182,7 @@ func TestAnOrderToTryAgainIsToldToTheStoreByAJoinerToo(t *testing.T) {
 	})
 }
 
-func TestACompletedNameIsAnsweredFromMemoryForAMinute(t *testing.T) {
+func testACompletedNameIsAnsweredFromMemoryForAMinute(t *testing.T) {
 	for name, other := range map[string]bool{"CompletedHere": false, "ReplayedHere": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -235,7 +247,7 @@ func TestTheCacheComparesFingerprints(t *testing.T) {
 	})
 }
 
-func TestTheCacheNeverAnswersPastTheExpiry(t *testing.T) {
+func testTheCacheNeverAnswersPastTheExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.cfg.Window, b.cfg.Lease = 30*time.Second, 30*time.Second
@@ -253,7 +265,7 @@ func TestTheCacheNeverAnswersPastTheExpiry(t *testing.T) {
 	})
 }
 
-func TestForgetTakesEffectWhenNoCacheAnswersAnyMore(t *testing.T) {
+func testForgetTakesEffectWhenNoCacheAnswersAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		g := b.guard(t)
@@ -278,7 +290,7 @@ func TestForgetTakesEffectWhenNoCacheAnswersAnyMore(t *testing.T) {
 	})
 }
 
-func TestTheCacheIsBoundedByBytes(t *testing.T) {
+func testTheCacheIsBoundedByBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.cfg.CacheBytes = 20 << 10

@@ -94,8 +94,12 @@ func TestADuplicateLooksAgain(t *testing.T) {
 	}
 }
 
+func TestLooks(t *testing.T) {
+	t.Run("caller without a message does not look again", testACallerWithoutAMessageDoesNotLookAgain)
+}
+
 // A caller that is no message is deferred at once.
-func TestACallerWithoutAMessageDoesNotLookAgain(t *testing.T) {
+func testACallerWithoutAMessageDoesNotLookAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var wg sync.WaitGroup

@@ -54,7 +54,16 @@ func left(t *testing.T, status protocol.Status) *bench {
 	return b
 }
 
-func TestAnOperatorsVerbsFitTheStatusOrAreRefused(t *testing.T) {
+func TestOperator(t *testing.T) {
+	t.Run("operators verbs fit the status or are refused", testAnOperatorsVerbsFitTheStatusOrAreRefused)
+	t.Run("verb whose answer is lost is not applied again", testAVerbWhoseAnswerIsLostIsNotAppliedAgain)
+	t.Run("verb that was lost is applied to what came instead", testAVerbThatWasLostIsAppliedToWhatCameInstead)
+	t.Run("reopened name runs again with all its attempts and any payload", testAReopenedNameRunsAgainWithAllItsAttemptsAndAnyPayload)
+	t.Run("forgetting a live lease by force cancels its attempt", testForgettingALiveLeaseByForceCancelsItsAttempt)
+	t.Run("operator says what is wrong with the store", testAnOperatorSaysWhatIsWrongWithTheStore)
+}
+
+func testAnOperatorsVerbsFitTheStatusOrAreRefused(t *testing.T) {
 	const (
 		fits  = ""
 		verb  = "verb"
@@ -118,7 +127,7 @@ func TestAnOperatorsVerbsFitTheStatusOrAreRefused(t *testing.T) {
 
 // What came between the lost answer and the next try was done to the name as the
 // verb had left it.
-func TestAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
+func testAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 	type op = *dedupe.Operator
 	forget := func(ctx context.Context, o op) error { _, err := o.Forget(ctx, key.Name, true); return err }
 	reopen := func(ctx context.Context, o op) error { _, err := o.Reopen(ctx, key.Name); return err }
@@ -174,7 +183,7 @@ func TestAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 }
 
 // The write never happened, and what came instead is not what it would have led to.
-func TestAVerbThatWasLostIsAppliedToWhatCameInstead(t *testing.T) {
+func testAVerbThatWasLostIsAppliedToWhatCameInstead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := left(t, protocol.Retrying)
 		b.cfg.CacheAge = -1
@@ -205,7 +214,7 @@ func TestAVerbThatWasLostIsAppliedToWhatCameInstead(t *testing.T) {
 	})
 }
 
-func TestAReopenedNameRunsAgainWithAllItsAttemptsAndAnyPayload(t *testing.T) {
+func testAReopenedNameRunsAgainWithAllItsAttemptsAndAnyPayload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := left(t, protocol.Unknown)
 		was := b.record(t)
@@ -226,7 +235,7 @@ func TestAReopenedNameRunsAgainWithAllItsAttemptsAndAnyPayload(t *testing.T) {
 	})
 }
 
-func TestForgettingALiveLeaseByForceCancelsItsAttempt(t *testing.T) {
+func testForgettingALiveLeaseByForceCancelsItsAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		_, err := b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
@@ -249,7 +258,7 @@ func TestForgettingALiveLeaseByForceCancelsItsAttempt(t *testing.T) {
 	})
 }
 
-func TestAnOperatorSaysWhatIsWrongWithTheStore(t *testing.T) {
+func testAnOperatorSaysWhatIsWrongWithTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := left(t, protocol.Unknown)
 		b.store.before = func(protocol.Record) error { return errNetwork }

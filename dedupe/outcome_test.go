@@ -149,9 +149,13 @@ func TestADeadlineCounts(t *testing.T) {
 	})
 }
 
+func TestOutcomeCases(t *testing.T) {
+	t.Run("nested name in progress is deferred", testANestedNameInProgressIsDeferred)
+}
+
 // A handler that needs another name waits for it without failing, however long that
 // is held.
-func TestANestedNameInProgressIsDeferred(t *testing.T) {
+func testANestedNameInProgressIsDeferred(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.cfg.MaxAttempts = 5

@@ -52,7 +52,20 @@ func isRenewal(r protocol.Record) bool {
 	return r.Status == protocol.InProgress && r.Version != r.Fence
 }
 
-func TestAClaimAppliedLateIsAdoptedAndCountedOnce(t *testing.T) {
+func TestRenew(t *testing.T) {
+	t.Run("claim applied late is adopted and counted once", testAClaimAppliedLateIsAdoptedAndCountedOnce)
+	t.Run("handler starts only with half of its lease left", testAHandlerStartsOnlyWithHalfOfItsLeaseLeft)
+	t.Run("lease lost before the handler starts is asked for again", testALeaseLostBeforeTheHandlerStartsIsAskedForAgain)
+	t.Run("renewals of all attempts go out together", testRenewalsOfAllAttemptsGoOutTogether)
+	t.Run("renewal has returned before a final write is built", testARenewalHasReturnedBeforeAFinalWriteIsBuilt)
+	t.Run("renewal that is out ends with its handler", testARenewalThatIsOutEndsWithItsHandler)
+	t.Run("handler that ignores its cancellation keeps the name", testAHandlerThatIgnoresItsCancellationKeepsTheName)
+	t.Run("lease lost is told once and a late completion is taken if nobody came", testALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame)
+	t.Run("lease lost is told before its attempt is settled", testALeaseLostIsToldBeforeItsAttemptIsSettled)
+	t.Run("under hold a late completion of a parked attempt is accepted", testUnderHoldALateCompletionOfAParkedAttemptIsAccepted)
+}
+
+func testAClaimAppliedLateIsAdoptedAndCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		calls := 0
@@ -95,7 +108,7 @@ func (s *lateAnswers) Swap(ctx context.Context, old protocol.Version, next proto
 	return err
 }
 
-func TestAHandlerStartsOnlyWithHalfOfItsLeaseLeft(t *testing.T) {
+func testAHandlerStartsOnlyWithHalfOfItsLeaseLeft(t *testing.T) {
 	for name, tc := range map[string]struct {
 		late    time.Duration
 		renewed bool
@@ -140,7 +153,7 @@ func TestAHandlerStartsOnlyWithHalfOfItsLeaseLeft(t *testing.T) {
 	}
 }
 
-func TestALeaseLostBeforeTheHandlerStartsIsAskedForAgain(t *testing.T) {
+func testALeaseLostBeforeTheHandlerStartsIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		first := true
@@ -170,7 +183,7 @@ func TestALeaseLostBeforeTheHandlerStartsIsAskedForAgain(t *testing.T) {
 	})
 }
 
-func TestRenewalsOfAllAttemptsGoOutTogether(t *testing.T) {
+func testRenewalsOfAllAttemptsGoOutTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var mu sync.Mutex
@@ -208,7 +221,7 @@ func TestRenewalsOfAllAttemptsGoOutTogether(t *testing.T) {
 	})
 }
 
-func TestARenewalHasReturnedBeforeAFinalWriteIsBuilt(t *testing.T) {
+func testARenewalHasReturnedBeforeAFinalWriteIsBuilt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var renewing atomic.Bool
@@ -254,7 +267,7 @@ func (s hangingRenewals) Swap(ctx context.Context, old protocol.Version, next pr
 }
 
 // A handler that has returned does not wait for a renewal that hangs.
-func TestARenewalThatIsOutEndsWithItsHandler(t *testing.T) {
+func testARenewalThatIsOutEndsWithItsHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		g, err := dedupe.New[string](hangingRenewals{b.store.Store}, b.cfg)
@@ -275,7 +288,7 @@ func TestARenewalThatIsOutEndsWithItsHandler(t *testing.T) {
 	})
 }
 
-func TestAHandlerThatIgnoresItsCancellationKeepsTheName(t *testing.T) {
+func testAHandlerThatIgnoresItsCancellationKeepsTheName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -298,7 +311,7 @@ func TestAHandlerThatIgnoresItsCancellationKeepsTheName(t *testing.T) {
 	})
 }
 
-func TestALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame(t *testing.T) {
+func testALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var down atomic.Bool
@@ -345,7 +358,7 @@ func (s stolen) Swap(ctx context.Context, old protocol.Version, next protocol.Re
 }
 
 // The handler ends as soon as it is cancelled, and the hook takes its time.
-func TestALeaseLostIsToldBeforeItsAttemptIsSettled(t *testing.T) {
+func testALeaseLostIsToldBeforeItsAttemptIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var told []string
@@ -370,7 +383,7 @@ func TestALeaseLostIsToldBeforeItsAttemptIsSettled(t *testing.T) {
 	})
 }
 
-func TestUnderHoldALateCompletionOfAParkedAttemptIsAccepted(t *testing.T) {
+func testUnderHoldALateCompletionOfAParkedAttemptIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.cfg.Hold = true

@@ -8,8 +8,13 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
+func TestResult(t *testing.T) {
+	t.Run("recorded result that does not decode is an error", testARecordedResultThatDoesNotDecodeIsAnError)
+	t.Run("omitted result is no error", testAnOmittedResultIsNoError)
+}
+
 // A release that reads another type than the one before recorded is told so.
-func TestARecordedResultThatDoesNotDecodeIsAnError(t *testing.T) {
+func testARecordedResultThatDoesNotDecodeIsAnError(t *testing.T) {
 	type before struct{ Receipt int }
 	type after struct{ Receipt string }
 	ran := func(context.Context) (after, error) { t.Error("ran again"); return after{}, nil }
@@ -49,7 +54,7 @@ func TestARecordedResultThatDoesNotDecodeIsAnError(t *testing.T) {
 }
 
 // An omitted result is no error.
-func TestAnOmittedResultIsNoError(t *testing.T) {
+func testAnOmittedResultIsNoError(t *testing.T) {
 	b := setup()
 	b.cfg.MaxResult = 10
 	if _, err := b.guard(t).Do(t.Context(), key, returns("longer than ten bytes", nil)); err != nil {

@@ -80,9 +80,16 @@ func (s *contended) Commit(ctx context.Context, old protocol.Version, next proto
 	return s.Store.Commit(ctx, old, next, effects)
 }
 
+func TestSettle(t *testing.T) {
+	t.Run("lease is kept until the outcome is recorded", testTheLeaseIsKeptUntilTheOutcomeIsRecorded)
+	t.Run("renewal finds the completion", testARenewalFindsTheCompletion)
+	t.Run("commit that arrives after a renewal is void", testACommitThatArrivesAfterARenewalIsVoid)
+	t.Run("refused effects do not count", testRefusedEffectsDoNotCount)
+}
+
 // The lease is renewed until the outcome is recorded: as long as the record's own
 // table answers, no other attempt starts.
-func TestTheLeaseIsKeptUntilTheOutcomeIsRecorded(t *testing.T) {
+func testTheLeaseIsKeptUntilTheOutcomeIsRecorded(t *testing.T) {
 	for name, tc := range map[string]struct {
 		lease time.Duration
 		long  time.Duration
@@ -135,7 +142,7 @@ func TestTheLeaseIsKeptUntilTheOutcomeIsRecorded(t *testing.T) {
 }
 
 // A commit that was applied, and whose answer was lost, is found by the renewal.
-func TestARenewalFindsTheCompletion(t *testing.T) {
+func testARenewalFindsTheCompletion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		store := &contended{Store: b.store.Store, t: t, until: time.Now().Add(time.Minute)}
@@ -180,7 +187,7 @@ func (s applied) Commit(ctx context.Context, old protocol.Version, next protocol
 
 // A commit that arrives after a renewal is void: it names a version that is not stored
 // any more.
-func TestACommitThatArrivesAfterARenewalIsVoid(t *testing.T) {
+func testACommitThatArrivesAfterARenewalIsVoid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		store := &contended{Store: b.store.Store, t: t, until: time.Now().Add(45 * time.Second)}
@@ -212,7 +219,7 @@ func TestACommitThatArrivesAfterARenewalIsVoid(t *testing.T) {
 
 // A store that refuses the effects, and takes the record, costs no attempt: the
 // operator who deploys the missing permission restarts the worker a few times.
-func TestRefusedEffectsDoNotCount(t *testing.T) {
+func testRefusedEffectsDoNotCount(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hold, all bool
 		status    protocol.Status

@@ -12,9 +12,16 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
+func TestHooks(t *testing.T) {
+	t.Run("slow hook holds up no lease", testASlowHookHoldsUpNoLease)
+	t.Run("hook that outlives the lease keeps its handler from starting", testAHookThatOutlivesTheLeaseKeepsItsHandlerFromStarting)
+	t.Run("what is forgotten is not answered after the time that was told", testWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold)
+	t.Run("claim that is out when its caller ends holds nothing", testAClaimThatIsOutWhenItsCallerEndsHoldsNothing)
+}
+
 // A hook that takes its time holds up nobody's renewals and cancellations: not its own
 // attempt's, and not those of others.
-func TestASlowHookHoldsUpNoLease(t *testing.T) {
+func testASlowHookHoldsUpNoLease(t *testing.T) {
 	for name, hooks := range map[string]dedupe.Hooks{
 		"renewed": {Renewed: func(dedupe.Attempt, error) { time.Sleep(20 * time.Second) }},
 		"lost": {LeaseLost: func(a dedupe.Attempt) {
@@ -63,7 +70,7 @@ func TestASlowHookHoldsUpNoLease(t *testing.T) {
 
 // Whatever comes between claim and start: a handler starts with half of its lease, or
 // not at all.
-func TestAHookThatOutlivesTheLeaseKeepsItsHandlerFromStarting(t *testing.T) {
+func testAHookThatOutlivesTheLeaseKeepsItsHandlerFromStarting(t *testing.T) {
 	for name, tc := range map[string]struct {
 		slow time.Duration
 		runs bool
@@ -100,7 +107,7 @@ func TestAHookThatOutlivesTheLeaseKeepsItsHandlerFromStarting(t *testing.T) {
 }
 
 // An operator who forgets a name is told when that is so everywhere.
-func TestWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold(t *testing.T) {
+func testWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold(t *testing.T) {
 	for name, slow := range map[string]func(b *bench){
 		"late answer": func(b *bench) {
 			b.store.after = func(next protocol.Record) error {
@@ -162,7 +169,7 @@ func (d detached) Swap(ctx context.Context, old protocol.Version, next protocol.
 
 // The answer to a claim that is out is waited for: what is read before it has landed
 // knows nothing of it.
-func TestAClaimThatIsOutWhenItsCallerEndsHoldsNothing(t *testing.T) {
+func testAClaimThatIsOutWhenItsCallerEndsHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.cfg.MaxAttempts = 1
