@@ -7,8 +7,12 @@ import (
 	"testing"
 )
 
+func TestAccess(t *testing.T) {
+	t.Run("browsers are no way in", testBrowsersAreNoWayIn)
+}
+
 // A browser must not lend the server to the sites it shows.
-func TestBrowsersAreNoWayIn(t *testing.T) {
+func testBrowsersAreNoWayIn(t *testing.T) {
 	b := newBench(t)
 	q := b.create("q")
 	b.send(q, "secret")

@@ -450,7 +450,11 @@ func text(s string) types.MessageAttributeValue {
 	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
 }
 
-func TestOperationsThatAreNotThereSaySo(t *testing.T) {
+func TestConformance(t *testing.T) {
+	t.Run("operations that are not there say so", testOperationsThatAreNotThereSaySo)
+}
+
+func testOperationsThatAreNotThereSaySo(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q")
 	_, err := b.AddPermission(t.Context(), &sqs.AddPermissionInput{

@@ -49,7 +49,20 @@ func (b *bench) lastMove() types.ListMessageMoveTasksResultEntry {
 	return out.Results[0]
 }
 
-func TestMessageReceivedTooOftenIsMovedInsteadOfDelivered(t *testing.T) {
+func TestDeadletter(t *testing.T) {
+	t.Run("message received too often is moved instead of delivered", testMessageReceivedTooOftenIsMovedInsteadOfDelivered)
+	t.Run("dead letter sources are listed", testDeadLetterSourcesAreListed)
+	t.Run("redrive allow policy keeps others out", testRedriveAllowPolicyKeepsOthersOut)
+	t.Run("move returns dead letters to their source as new messages", testMoveReturnsDeadLettersToTheirSourceAsNewMessages)
+	t.Run("move of messages that were sent needs a destination", testMoveOfMessagesThatWereSentNeedsADestination)
+	t.Run("move keeps its rate and can be cancelled", testMoveKeepsItsRateAndCanBeCancelled)
+	t.Run("move is for dead letter queues only", testMoveIsForDeadLetterQueuesOnly)
+	t.Run("FIFO move keeps the order", testFIFOMoveKeepsTheOrder)
+	t.Run("ten latest moves are listed", testTenLatestMovesAreListed)
+	t.Run("each queue counts its own receives for the redrive", testEachQueueCountsItsOwnReceivesForTheRedrive)
+}
+
+func testMessageReceivedTooOftenIsMovedInsteadOfDelivered(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		dlq := b.create("dlq")
 		url := b.create("q", "VisibilityTimeout", "1", "RedrivePolicy", redriveTo("dlq", 2))
@@ -87,7 +100,7 @@ func TestMessageReceivedTooOftenIsMovedInsteadOfDelivered(t *testing.T) {
 	})
 }
 
-func TestDeadLetterSourcesAreListed(t *testing.T) {
+func testDeadLetterSourcesAreListed(t *testing.T) {
 	b := newBench(t)
 	dlq := b.create("dlq")
 	b.create("other")
@@ -102,7 +115,7 @@ func TestDeadLetterSourcesAreListed(t *testing.T) {
 	}
 }
 
-func TestRedriveAllowPolicyKeepsOthersOut(t *testing.T) {
+func testRedriveAllowPolicyKeepsOthersOut(t *testing.T) {
 	b := newBench(t)
 	b.create("dlq", "RedriveAllowPolicy", `{"redrivePermission":"byQueue","sourceQueueArns":["`+arnPrefix+`friend"]}`)
 	b.create("friend", "RedrivePolicy", redriveTo("dlq", 1))
@@ -110,7 +123,7 @@ func TestRedriveAllowPolicyKeepsOthersOut(t *testing.T) {
 	expectCode(t, err, "InvalidParameterValue")
 }
 
-func TestMoveReturnsDeadLettersToTheirSourceAsNewMessages(t *testing.T) {
+func testMoveReturnsDeadLettersToTheirSourceAsNewMessages(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url, dlq := b.deadLettered(3)
 		old := b.one(dlq, most(1), hidden(1))
@@ -131,7 +144,7 @@ func TestMoveReturnsDeadLettersToTheirSourceAsNewMessages(t *testing.T) {
 	})
 }
 
-func TestMoveOfMessagesThatWereSentNeedsADestination(t *testing.T) {
+func testMoveOfMessagesThatWereSentNeedsADestination(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url, dlq := b.deadLettered(0)
 		b.send(dlq, "sent here")
@@ -146,7 +159,7 @@ func TestMoveOfMessagesThatWereSentNeedsADestination(t *testing.T) {
 	})
 }
 
-func TestMoveKeepsItsRateAndCanBeCancelled(t *testing.T) {
+func testMoveKeepsItsRateAndCanBeCancelled(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url, dlq := b.deadLettered(10)
 		start := time.Now()
@@ -176,7 +189,7 @@ func TestMoveKeepsItsRateAndCanBeCancelled(t *testing.T) {
 	})
 }
 
-func TestMoveIsForDeadLetterQueuesOnly(t *testing.T) {
+func testMoveIsForDeadLetterQueuesOnly(t *testing.T) {
 	b := newBench(t)
 	b.create("q")
 	_, err := b.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{SourceArn: aws.String(arnPrefix + "q")})
@@ -185,7 +198,7 @@ func TestMoveIsForDeadLetterQueuesOnly(t *testing.T) {
 	expectError[*types.ResourceNotFoundException](t, err)
 }
 
-func TestFIFOMoveKeepsTheOrder(t *testing.T) {
+func testFIFOMoveKeepsTheOrder(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.createFIFO("dlq.fifo")
 		url := b.createFIFO("q.fifo", "VisibilityTimeout", "1", "RedrivePolicy", redriveTo("dlq.fifo", 1))
@@ -200,7 +213,7 @@ func TestFIFOMoveKeepsTheOrder(t *testing.T) {
 	})
 }
 
-func TestTenLatestMovesAreListed(t *testing.T) {
+func testTenLatestMovesAreListed(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.deadLettered(0)
 		for range 12 {
@@ -220,7 +233,7 @@ func TestTenLatestMovesAreListed(t *testing.T) {
 	})
 }
 
-func TestEachQueueCountsItsOwnReceivesForTheRedrive(t *testing.T) {
+func testEachQueueCountsItsOwnReceivesForTheRedrive(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		last := b.create("last")
 		dlq := b.create("dlq", "VisibilityTimeout", "0", "RedrivePolicy", redriveTo("last", 2))

@@ -57,8 +57,12 @@ func TestErrorsHaveBothNames(t *testing.T) {
 	}
 }
 
+func TestErrors(t *testing.T) {
+	t.Run("errors of the framework have their own namespace", testErrorsOfTheFrameworkHaveTheirOwnNamespace)
+}
+
 // Recorded: test_posting_to_fifo_requires_deduplicationid_group_id.
-func TestErrorsOfTheFrameworkHaveTheirOwnNamespace(t *testing.T) {
+func testErrorsOfTheFrameworkHaveTheirOwnNamespace(t *testing.T) {
 	for code, wire := range map[string]string{
 		"MissingParameter":      `{"__type":"com.amazon.coral.service#MissingRequiredParameterException"`,
 		"InvalidParameterValue": `{"__type":"com.amazon.coral.service#InvalidParameterValueException"`,

@@ -38,7 +38,17 @@ func TestHookSeesEveryCall(t *testing.T) {
 	}
 }
 
-func TestErrorIsAnsweredInsteadOfTheEffect(t *testing.T) {
+func TestFaults(t *testing.T) {
+	t.Run("error is answered instead of the effect", testErrorIsAnsweredInsteadOfTheEffect)
+	t.Run("client tries again after a server error", testClientTriesAgainAfterAServerError)
+	t.Run("lost answer leaves the effect", testLostAnswerLeavesTheEffect)
+	t.Run("delay comes before the effect and delay after behind it", testDelayComesBeforeTheEffectAndDelayAfterBehindIt)
+	t.Run("chosen entries fail without effect", testChosenEntriesFailWithoutEffect)
+	t.Run("duplicate is delivered at once with a handle of its own", testDuplicateIsDeliveredAtOnceWithAHandleOfItsOwn)
+	t.Run("FIFO duplicate waits for its group", testFIFODuplicateWaitsForItsGroup)
+}
+
+func testErrorIsAnsweredInsteadOfTheEffect(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q")
 	send := &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("a")}
@@ -48,7 +58,7 @@ func TestErrorIsAnsweredInsteadOfTheEffect(t *testing.T) {
 	b.expectCounts(url, 0, 0, 0)
 }
 
-func TestClientTriesAgainAfterAServerError(t *testing.T) {
+func testClientTriesAgainAfterAServerError(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		b.failOnce("SendMessage", sqstest.Fault{Error: &sqstest.Error{}})
@@ -57,7 +67,7 @@ func TestClientTriesAgainAfterAServerError(t *testing.T) {
 	})
 }
 
-func TestLostAnswerLeavesTheEffect(t *testing.T) {
+func testLostAnswerLeavesTheEffect(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		b.failOnce("SendMessage", sqstest.Fault{LoseAnswer: true})
@@ -77,7 +87,7 @@ func TestLostAnswerLeavesTheEffect(t *testing.T) {
 	})
 }
 
-func TestDelayComesBeforeTheEffectAndDelayAfterBehindIt(t *testing.T) {
+func testDelayComesBeforeTheEffectAndDelayAfterBehindIt(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		send := func(d time.Duration) error {
@@ -107,7 +117,7 @@ func TestDelayComesBeforeTheEffectAndDelayAfterBehindIt(t *testing.T) {
 	})
 }
 
-func TestChosenEntriesFailWithoutEffect(t *testing.T) {
+func testChosenEntriesFailWithoutEffect(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q")
 	b.failOnce("SendMessageBatch", sqstest.Fault{FailEntries: []int{1, 7}, EntryError: &sqstest.Error{Code: "KmsThrottled", SenderFault: true}})
@@ -136,7 +146,7 @@ func TestChosenEntriesFailWithoutEffect(t *testing.T) {
 	b.expectCounts(url, 0, 1, 0)
 }
 
-func TestDuplicateIsDeliveredAtOnceWithAHandleOfItsOwn(t *testing.T) {
+func testDuplicateIsDeliveredAtOnceWithAHandleOfItsOwn(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q")
 	b.send(url, "a", "b", "c")
@@ -157,7 +167,7 @@ func TestDuplicateIsDeliveredAtOnceWithAHandleOfItsOwn(t *testing.T) {
 	b.expectCounts(url, 0, 3, 0)
 }
 
-func TestFIFODuplicateWaitsForItsGroup(t *testing.T) {
+func testFIFODuplicateWaitsForItsGroup(t *testing.T) {
 	b := newBench(t)
 	url := b.createFIFO("q.fifo")
 	b.sendFIFO(url, "g", "a", "b")

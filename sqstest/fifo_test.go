@@ -11,7 +11,21 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-func TestFIFOReceiveReturnsSeveralOfOneGroupInOrder(t *testing.T) {
+func TestFIFO(t *testing.T) {
+	t.Run("FIFO receive returns several of one group in order", testFIFOReceiveReturnsSeveralOfOneGroupInOrder)
+	t.Run("FIFO blocks what comes after a message in flight", testFIFOBlocksWhatComesAfterAMessageInFlight)
+	t.Run("FIFO duplicate is accepted and dropped for five minutes", testFIFODuplicateIsAcceptedAndDroppedForFiveMinutes)
+	t.Run("FIFO content based deduplication compares bodies", testFIFOContentBasedDeduplicationComparesBodies)
+	t.Run("FIFO deduplication may be per group", testFIFODeduplicationMayBePerGroup)
+	t.Run("FIFO send needs group and deduplication id", testFIFOSendNeedsGroupAndDeduplicationId)
+	t.Run("FIFO queue delay keeps the order", testFIFOQueueDelayKeepsTheOrder)
+	t.Run("FIFO receive attempt is answered again", testFIFOReceiveAttemptIsAnsweredAgain)
+	t.Run("FIFO dead letters keep group and order", testFIFODeadLettersKeepGroupAndOrder)
+	t.Run("FIFO deduplication ids are forgotten one by one", testFIFODeduplicationIdsAreForgottenOneByOne)
+	t.Run("FIFO receive attempt ends when visibility is changed", testFIFOReceiveAttemptEndsWhenVisibilityIsChanged)
+}
+
+func testFIFOReceiveReturnsSeveralOfOneGroupInOrder(t *testing.T) {
 	b := newBench(t)
 	url := b.createFIFO("q.fifo")
 	b.sendFIFO(url, "a", "a0", "a1", "a2")
@@ -32,7 +46,7 @@ func TestFIFOReceiveReturnsSeveralOfOneGroupInOrder(t *testing.T) {
 	}
 }
 
-func TestFIFOBlocksWhatComesAfterAMessageInFlight(t *testing.T) {
+func testFIFOBlocksWhatComesAfterAMessageInFlight(t *testing.T) {
 	t.Run("the rest of a group waits for all that was received", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, b *bench) {
 			url := b.createFIFO("q.fifo")
@@ -135,7 +149,7 @@ func TestFIFORefusesExpiredHandles(t *testing.T) {
 	})
 }
 
-func TestFIFODuplicateIsAcceptedAndDroppedForFiveMinutes(t *testing.T) {
+func testFIFODuplicateIsAcceptedAndDroppedForFiveMinutes(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.createFIFO("q.fifo")
 		send := func() *sqs.SendMessageOutput {
@@ -164,7 +178,7 @@ func TestFIFODuplicateIsAcceptedAndDroppedForFiveMinutes(t *testing.T) {
 	})
 }
 
-func TestFIFOContentBasedDeduplicationComparesBodies(t *testing.T) {
+func testFIFOContentBasedDeduplicationComparesBodies(t *testing.T) {
 	b := newBench(t)
 	url := b.createFIFO("q.fifo", "ContentBasedDeduplication", "true")
 	for _, body := range []string{"x", "x", "y"} {
@@ -175,7 +189,7 @@ func TestFIFOContentBasedDeduplicationComparesBodies(t *testing.T) {
 	expectBodies(t, b.receive(url), "x", "y")
 }
 
-func TestFIFODeduplicationMayBePerGroup(t *testing.T) {
+func testFIFODeduplicationMayBePerGroup(t *testing.T) {
 	b := newBench(t)
 	url := b.createFIFO("q.fifo", "DeduplicationScope", "messageGroup")
 	for _, group := range []string{"a", "b", "a"} {
@@ -184,7 +198,7 @@ func TestFIFODeduplicationMayBePerGroup(t *testing.T) {
 	b.expectCounts(url, 2, 0, 0)
 }
 
-func TestFIFOSendNeedsGroupAndDeduplicationId(t *testing.T) {
+func testFIFOSendNeedsGroupAndDeduplicationId(t *testing.T) {
 	b := newBench(t)
 	url := b.createFIFO("q.fifo")
 	for _, c := range []struct {
@@ -202,7 +216,7 @@ func TestFIFOSendNeedsGroupAndDeduplicationId(t *testing.T) {
 	}
 }
 
-func TestFIFOQueueDelayKeepsTheOrder(t *testing.T) {
+func testFIFOQueueDelayKeepsTheOrder(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.createFIFO("q.fifo", "DelaySeconds", "5")
 		b.sendFIFO(url, "a", "a0", "a1", "a2")
@@ -214,7 +228,7 @@ func TestFIFOQueueDelayKeepsTheOrder(t *testing.T) {
 	})
 }
 
-func TestFIFOReceiveAttemptIsAnsweredAgain(t *testing.T) {
+func testFIFOReceiveAttemptIsAnsweredAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
 		b.sendFIFO(url, "a", "a0", "a1")
@@ -236,7 +250,7 @@ func TestFIFOReceiveAttemptIsAnsweredAgain(t *testing.T) {
 	})
 }
 
-func TestFIFODeadLettersKeepGroupAndOrder(t *testing.T) {
+func testFIFODeadLettersKeepGroupAndOrder(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		dlq := b.createFIFO("dlq.fifo")
 		url := b.createFIFO("q.fifo", "VisibilityTimeout", "10", "RedrivePolicy", redriveTo("dlq.fifo", 1))
@@ -253,7 +267,7 @@ func TestFIFODeadLettersKeepGroupAndOrder(t *testing.T) {
 	})
 }
 
-func TestFIFODeduplicationIdsAreForgottenOneByOne(t *testing.T) {
+func testFIFODeduplicationIdsAreForgottenOneByOne(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.createFIFO("q.fifo")
 		b.sendFIFO(url, "g", "x")
@@ -265,7 +279,7 @@ func TestFIFODeduplicationIdsAreForgottenOneByOne(t *testing.T) {
 	})
 }
 
-func TestFIFOReceiveAttemptEndsWhenVisibilityIsChanged(t *testing.T) {
+func testFIFOReceiveAttemptEndsWhenVisibilityIsChanged(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.createFIFO("q.fifo", "VisibilityTimeout", "10")
 		b.sendFIFO(url, "a", "a0")

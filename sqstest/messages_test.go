@@ -19,7 +19,27 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-func TestMessageComesBackWithItsSystemAttributes(t *testing.T) {
+func TestMessages(t *testing.T) {
+	t.Run("message comes back with its system attributes", testMessageComesBackWithItsSystemAttributes)
+	t.Run("attributes come only when asked for", testAttributesComeOnlyWhenAskedFor)
+	t.Run("attribute digest is that of the documentation", testAttributeDigestIsThatOfTheDocumentation)
+	t.Run("receive takes at most ten and counters add up", testReceiveTakesAtMostTenAndCountersAddUp)
+	t.Run("message comes again after its visibility timeout", testMessageComesAgainAfterItsVisibilityTimeout)
+	t.Run("old handles of standard queues", testOldHandlesOfStandardQueues)
+	t.Run("visibility is changed from now on", testVisibilityIsChangedFromNowOn)
+	t.Run("visibility ends twelve hours after the receive", testVisibilityEndsTwelveHoursAfterTheReceive)
+	t.Run("visibility batch fails entry by entry", testVisibilityBatchFailsEntryByEntry)
+	t.Run("messages are forgotten after the retention period", testMessagesAreForgottenAfterTheRetentionPeriod)
+	t.Run("long poll returns when a message arrives", testLongPollReturnsWhenAMessageArrives)
+	t.Run("long poll returns when a message is visible again", testLongPollReturnsWhenAMessageIsVisibleAgain)
+	t.Run("cancelled poll returns at once and takes nothing", testCancelledPollReturnsAtOnceAndTakesNothing)
+	t.Run("message called for by a cancelled poll goes to the next", testMessageCalledForByACancelledPollGoesToTheNext)
+	t.Run("hundred polls of twenty seconds take twenty seconds", testHundredPollsOfTwentySecondsTakeTwentySeconds)
+	t.Run("concurrent consumers get every message once", testConcurrentConsumersGetEveryMessageOnce)
+	t.Run("messages due at the same time come in the order of sending", testMessagesDueAtTheSameTimeComeInTheOrderOfSending)
+}
+
+func testMessageComesBackWithItsSystemAttributes(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		sent := time.Now().UnixMilli()
@@ -57,7 +77,7 @@ func TestMessageComesBackWithItsSystemAttributes(t *testing.T) {
 	})
 }
 
-func TestAttributesComeOnlyWhenAskedFor(t *testing.T) {
+func testAttributesComeOnlyWhenAskedFor(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q", "VisibilityTimeout", "0")
 	text := func(s string) types.MessageAttributeValue {
@@ -102,7 +122,7 @@ func TestAttributesComeOnlyWhenAskedFor(t *testing.T) {
 	}
 }
 
-func TestAttributeDigestIsThatOfTheDocumentation(t *testing.T) {
+func testAttributeDigestIsThatOfTheDocumentation(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q")
 	out, err := b.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String("x"),
@@ -163,7 +183,7 @@ func TestInvalidMessagesAreRefused(t *testing.T) {
 	b.expectCounts(url, 2, 0, 0)
 }
 
-func TestReceiveTakesAtMostTenAndCountersAddUp(t *testing.T) {
+func testReceiveTakesAtMostTenAndCountersAddUp(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q")
 	for i := range 25 {
@@ -229,7 +249,7 @@ func TestBatchesAreChecked(t *testing.T) {
 	}
 }
 
-func TestMessageComesAgainAfterItsVisibilityTimeout(t *testing.T) {
+func testMessageComesAgainAfterItsVisibilityTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q", "VisibilityTimeout", "10")
 		b.send(url, "a")
@@ -251,7 +271,7 @@ func TestMessageComesAgainAfterItsVisibilityTimeout(t *testing.T) {
 // Recorded: test_remove_message_with_old_receipt_handle,
 // test_terminate_visibility_timeout_after_receive,
 // test_change_message_visibility_after_visibility_timeout_expiration.
-func TestOldHandlesOfStandardQueues(t *testing.T) {
+func testOldHandlesOfStandardQueues(t *testing.T) {
 	t.Run("hide a visible message again", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, b *bench) {
 			url := b.create("q", "VisibilityTimeout", "10")
@@ -304,7 +324,7 @@ func TestOldHandlesOfStandardQueues(t *testing.T) {
 	})
 }
 
-func TestVisibilityIsChangedFromNowOn(t *testing.T) {
+func testVisibilityIsChangedFromNowOn(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q", "VisibilityTimeout", "10")
 		b.send(url, "a")
@@ -329,7 +349,7 @@ func TestVisibilityIsChangedFromNowOn(t *testing.T) {
 	})
 }
 
-func TestVisibilityEndsTwelveHoursAfterTheReceive(t *testing.T) {
+func testVisibilityEndsTwelveHoursAfterTheReceive(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		b.send(url, "a")
@@ -342,7 +362,7 @@ func TestVisibilityEndsTwelveHoursAfterTheReceive(t *testing.T) {
 	})
 }
 
-func TestVisibilityBatchFailsEntryByEntry(t *testing.T) {
+func testVisibilityBatchFailsEntryByEntry(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q")
 	b.send(url, "a", "b", "c")
@@ -391,7 +411,7 @@ func TestDelayHidesNewMessages(t *testing.T) {
 	})
 }
 
-func TestMessagesAreForgottenAfterTheRetentionPeriod(t *testing.T) {
+func testMessagesAreForgottenAfterTheRetentionPeriod(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q", "MessageRetentionPeriod", "60", "VisibilityTimeout", "300")
 		b.send(url, "received", "waiting")
@@ -404,7 +424,7 @@ func TestMessagesAreForgottenAfterTheRetentionPeriod(t *testing.T) {
 	})
 }
 
-func TestLongPollReturnsWhenAMessageArrives(t *testing.T) {
+func testLongPollReturnsWhenAMessageArrives(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q", "ReceiveMessageWaitTimeSeconds", "20")
 		start := time.Now()
@@ -425,7 +445,7 @@ func TestLongPollReturnsWhenAMessageArrives(t *testing.T) {
 	})
 }
 
-func TestLongPollReturnsWhenAMessageIsVisibleAgain(t *testing.T) {
+func testLongPollReturnsWhenAMessageIsVisibleAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q", "VisibilityTimeout", "15")
 		b.send(url, "a")
@@ -448,7 +468,7 @@ func TestLongPollReturnsWhenAMessageIsVisibleAgain(t *testing.T) {
 	})
 }
 
-func TestCancelledPollReturnsAtOnceAndTakesNothing(t *testing.T) {
+func testCancelledPollReturnsAtOnceAndTakesNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -471,7 +491,7 @@ func TestCancelledPollReturnsAtOnceAndTakesNothing(t *testing.T) {
 	})
 }
 
-func TestMessageCalledForByACancelledPollGoesToTheNext(t *testing.T) {
+func testMessageCalledForByACancelledPollGoesToTheNext(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		ctx, cancel := context.WithCancel(t.Context())
@@ -496,7 +516,7 @@ func TestMessageCalledForByACancelledPollGoesToTheNext(t *testing.T) {
 	})
 }
 
-func TestHundredPollsOfTwentySecondsTakeTwentySeconds(t *testing.T) {
+func testHundredPollsOfTwentySecondsTakeTwentySeconds(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		start := time.Now()
@@ -515,7 +535,7 @@ func TestHundredPollsOfTwentySecondsTakeTwentySeconds(t *testing.T) {
 	})
 }
 
-func TestConcurrentConsumersGetEveryMessageOnce(t *testing.T) {
+func testConcurrentConsumersGetEveryMessageOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		const senders, each = 8, 250
@@ -560,7 +580,7 @@ func TestConcurrentConsumersGetEveryMessageOnce(t *testing.T) {
 	})
 }
 
-func TestMessagesDueAtTheSameTimeComeInTheOrderOfSending(t *testing.T) {
+func testMessagesDueAtTheSameTimeComeInTheOrderOfSending(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q", "DelaySeconds", "5")
 		b.send(url, strings.Split("0123456789", "")...)

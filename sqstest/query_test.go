@@ -136,8 +136,12 @@ func TestQueryAnswersAsRecorded(t *testing.T) {
 	}
 }
 
+func TestQuery(t *testing.T) {
+	t.Run("query meets the same queues", testQueryMeetsTheSameQueues)
+}
+
 // What comes in as a form and goes out as XML is what the JSON protocol has.
-func TestQueryMeetsTheSameQueues(t *testing.T) {
+func testQueryMeetsTheSameQueues(t *testing.T) {
 	b := newBench(t)
 	q := b.create("q", "VisibilityTimeout", "0")
 	body := "<a>&\r\n\t\"ä\U0001F600"

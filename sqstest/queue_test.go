@@ -22,7 +22,11 @@ func (q *queue) putTest(group string, at instant, delay time.Duration) *message 
 	return m
 }
 
-func TestStandardQueueRefusesToGoOverTheLimitInFlight(t *testing.T) {
+func TestQueueCases(t *testing.T) {
+	t.Run("standard queue refuses to go over the limit in flight", testStandardQueueRefusesToGoOverTheLimitInFlight)
+}
+
+func testStandardQueueRefusesToGoOverTheLimitInFlight(t *testing.T) {
 	s := New(Config{})
 	s.queues["q"] = newTestQueue("q")
 	s.queues["q.fifo"] = newTestQueue("q.fifo")

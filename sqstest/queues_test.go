@@ -15,7 +15,22 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-func TestCreateQueueIsIdempotentWithTheSameAttributesOnly(t *testing.T) {
+func TestQueues(t *testing.T) {
+	t.Run("create queue is idempotent with the same attributes only", testCreateQueueIsIdempotentWithTheSameAttributesOnly)
+	t.Run("redrive policy may be written in several ways", testRedrivePolicyMayBeWrittenInSeveralWays)
+	t.Run("create queue refuses bad names and attributes", testCreateQueueRefusesBadNamesAndAttributes)
+	t.Run("unknown queue is a typed error", testUnknownQueueIsATypedError)
+	t.Run("queue is found by the last part of its URL", testQueueIsFoundByTheLastPartOfItsURL)
+	t.Run("queue attributes come back as asked for", testQueueAttributesComeBackAsAskedFor)
+	t.Run("list queues pages by prefix", testListQueuesPagesByPrefix)
+	t.Run("deleted queue ends its long polls", testDeletedQueueEndsItsLongPolls)
+	t.Run("purge drops everything and is refused for a minute", testPurgeDropsEverythingAndIsRefusedForAMinute)
+	t.Run("settings take effect at once", testSettingsTakeEffectAtOnce)
+	t.Run("config names what URLs and ARNs are made of", testConfigNamesWhatURLsAndARNsAreMadeOf)
+	t.Run("boolean attributes may be capitalised", testBooleanAttributesMayBeCapitalised)
+}
+
+func testCreateQueueIsIdempotentWithTheSameAttributesOnly(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q", "VisibilityTimeout", "45")
 	if want := "http://127.0.0.1:4566/000000000000/q"; url != want {
@@ -28,7 +43,7 @@ func TestCreateQueueIsIdempotentWithTheSameAttributesOnly(t *testing.T) {
 	expectError[*types.QueueNameExists](t, err)
 }
 
-func TestRedrivePolicyMayBeWrittenInSeveralWays(t *testing.T) {
+func testRedrivePolicyMayBeWrittenInSeveralWays(t *testing.T) {
 	b := newBench(t)
 	dlq := b.create("dlq")
 	policy := redriveTo("dlq", 3)
@@ -48,7 +63,7 @@ func TestRedrivePolicyMayBeWrittenInSeveralWays(t *testing.T) {
 	}
 }
 
-func TestCreateQueueRefusesBadNamesAndAttributes(t *testing.T) {
+func testCreateQueueRefusesBadNamesAndAttributes(t *testing.T) {
 	b := newBench(t)
 	for _, c := range []struct {
 		name       string
@@ -73,7 +88,7 @@ func TestCreateQueueRefusesBadNamesAndAttributes(t *testing.T) {
 	}
 }
 
-func TestUnknownQueueIsATypedError(t *testing.T) {
+func testUnknownQueueIsATypedError(t *testing.T) {
 	b := newBench(t)
 	_, err := b.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String("none")})
 	expectError[*types.QueueDoesNotExist](t, err)
@@ -82,7 +97,7 @@ func TestUnknownQueueIsATypedError(t *testing.T) {
 	expectError[*types.QueueDoesNotExist](t, err)
 }
 
-func TestQueueIsFoundByTheLastPartOfItsURL(t *testing.T) {
+func testQueueIsFoundByTheLastPartOfItsURL(t *testing.T) {
 	b := newBench(t)
 	before := b.create("q")
 	b.server.SetBaseURL("http://127.0.0.1:9999/")
@@ -97,7 +112,7 @@ func TestQueueIsFoundByTheLastPartOfItsURL(t *testing.T) {
 	expectBodies(t, b.receive(*out.QueueUrl), "a")
 }
 
-func TestQueueAttributesComeBackAsAskedFor(t *testing.T) {
+func testQueueAttributesComeBackAsAskedFor(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q")
 	get := func(names ...types.QueueAttributeName) map[string]string {
@@ -119,7 +134,7 @@ func TestQueueAttributesComeBackAsAskedFor(t *testing.T) {
 	expectError[*types.InvalidAttributeName](t, err)
 }
 
-func TestListQueuesPagesByPrefix(t *testing.T) {
+func testListQueuesPagesByPrefix(t *testing.T) {
 	b := newBench(t)
 	for i := range 5 {
 		b.create(fmt.Sprintf("a%d", i))
@@ -144,7 +159,7 @@ func TestListQueuesPagesByPrefix(t *testing.T) {
 	}
 }
 
-func TestDeletedQueueEndsItsLongPolls(t *testing.T) {
+func testDeletedQueueEndsItsLongPolls(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		start := time.Now()
@@ -168,7 +183,7 @@ func TestDeletedQueueEndsItsLongPolls(t *testing.T) {
 	})
 }
 
-func TestPurgeDropsEverythingAndIsRefusedForAMinute(t *testing.T) {
+func testPurgeDropsEverythingAndIsRefusedForAMinute(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		b.send(url, "a", "b")
@@ -189,7 +204,7 @@ func TestPurgeDropsEverythingAndIsRefusedForAMinute(t *testing.T) {
 	})
 }
 
-func TestSettingsTakeEffectAtOnce(t *testing.T) {
+func testSettingsTakeEffectAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		url := b.create("q")
 		b.send(url, "a")
@@ -233,7 +248,7 @@ func TestUnknownOperationIsUnsupported(t *testing.T) {
 	expectError[*types.UnsupportedOperation](t, err)
 }
 
-func TestConfigNamesWhatURLsAndARNsAreMadeOf(t *testing.T) {
+func testConfigNamesWhatURLsAndARNsAreMadeOf(t *testing.T) {
 	s := sqstest.New(sqstest.Config{Region: "eu-west-1", AccountID: "123456789012", BaseURL: "http://queue.test"})
 	b := &bench{Client: sqs.NewFromConfig(s.AWSConfig()), t: t, server: s}
 	url := b.create("q")
@@ -251,7 +266,7 @@ func TestConfigNamesWhatURLsAndARNsAreMadeOf(t *testing.T) {
 
 // Recorded: test_fifo_approximate_number_of_messages_not_visible creates its
 // queue with Python's str(True).
-func TestBooleanAttributesMayBeCapitalised(t *testing.T) {
+func testBooleanAttributesMayBeCapitalised(t *testing.T) {
 	b := newBench(t)
 	url := b.create("q.fifo", "FifoQueue", "True", "ContentBasedDeduplication", "TRUE", "SqsManagedSseEnabled", "False")
 	b.create("q.fifo", "FifoQueue", "tRue", "ContentBasedDeduplication", "true")

@@ -31,7 +31,15 @@ func overTCP(t *testing.T) (*bench, string, <-chan struct{}) {
 	return &bench{Client: sqs.NewFromConfig(cfg), t: t, server: s}, ts.URL, ended
 }
 
-func TestServerSpeaksToTheClientOverTCP(t *testing.T) {
+func TestTcp(t *testing.T) {
+	t.Run("server speaks to the client over TCP", testServerSpeaksToTheClientOverTCP)
+	t.Run("lost answer breaks the TCP connection", testLostAnswerBreaksTheTCPConnection)
+	t.Run("poll of a disconnected client takes nothing", testPollOfADisconnectedClientTakesNothing)
+	t.Run("message is visible again when the answer cannot be written", testMessageIsVisibleAgainWhenTheAnswerCannotBeWritten)
+	t.Run("malformed JSON requests are refused", testMalformedJSONRequestsAreRefused)
+}
+
+func testServerSpeaksToTheClientOverTCP(t *testing.T) {
 	b, base, _ := overTCP(t)
 	url := b.create("q")
 	if !strings.HasPrefix(url, base+"/") {
@@ -48,7 +56,7 @@ func TestServerSpeaksToTheClientOverTCP(t *testing.T) {
 	expectError[*types.QueueDoesNotExist](t, err)
 }
 
-func TestLostAnswerBreaksTheTCPConnection(t *testing.T) {
+func testLostAnswerBreaksTheTCPConnection(t *testing.T) {
 	b, _, _ := overTCP(t)
 	url := b.create("q")
 	b.failOnce("SendMessage", sqstest.Fault{LoseAnswer: true})
@@ -56,7 +64,7 @@ func TestLostAnswerBreaksTheTCPConnection(t *testing.T) {
 	b.expectCounts(url, 2, 0, 0)
 }
 
-func TestPollOfADisconnectedClientTakesNothing(t *testing.T) {
+func testPollOfADisconnectedClientTakesNothing(t *testing.T) {
 	b, _, ended := overTCP(t)
 	url := b.create("q")
 	<-ended
@@ -91,7 +99,7 @@ func (w brokenWriter) Header() http.Header       { return w.header }
 func (w brokenWriter) WriteHeader(int)           {}
 func (w brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-func TestMessageIsVisibleAgainWhenTheAnswerCannotBeWritten(t *testing.T) {
+func testMessageIsVisibleAgainWhenTheAnswerCannotBeWritten(t *testing.T) {
 	b := newBench(t)
 	url := b.createFIFO("q.fifo")
 	b.sendFIFO(url, "g", "a", "b")
@@ -105,7 +113,7 @@ func TestMessageIsVisibleAgainWhenTheAnswerCannotBeWritten(t *testing.T) {
 	}
 }
 
-func TestMalformedJSONRequestsAreRefused(t *testing.T) {
+func testMalformedJSONRequestsAreRefused(t *testing.T) {
 	s := sqstest.New(sqstest.Config{})
 	for _, c := range []struct{ method, target, body string }{
 		{http.MethodGet, "AmazonSQS.ListQueues", ""},
