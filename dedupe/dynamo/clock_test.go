@@ -22,7 +22,15 @@ func dated(ahead *time.Duration) *wire {
 	}}
 }
 
-func TestTheServicesClockCountsOnlyWhereOursIsWrong(t *testing.T) {
+func TestClock(t *testing.T) {
+	t.Run("services clock counts only where ours is wrong", testTheServicesClockCountsOnlyWhereOursIsWrong)
+	t.Run("correction stays until an answer speaks against it", testACorrectionStaysUntilAnAnswerSpeaksAgainstIt)
+	t.Run("answer that is overtaken tells no time", testAnAnswerThatIsOvertakenTellsNoTime)
+	t.Run("clock that is set right is trusted again", testAClockThatIsSetRightIsTrustedAgain)
+	t.Run("answer without a date changes nothing", testAnAnswerWithoutADateChangesNothing)
+}
+
+func testTheServicesClockCountsOnlyWhereOursIsWrong(t *testing.T) {
 	for name, tc := range map[string]struct {
 		ahead time.Duration
 		wrong bool
@@ -58,7 +66,7 @@ func TestTheServicesClockCountsOnlyWhereOursIsWrong(t *testing.T) {
 	}
 }
 
-func TestACorrectionStaysUntilAnAnswerSpeaksAgainstIt(t *testing.T) {
+func testACorrectionStaysUntilAnAnswerSpeaksAgainstIt(t *testing.T) {
 	const (
 		answers = 30
 		slow    = 20 // the answer that takes long, either way
@@ -106,7 +114,7 @@ func TestACorrectionStaysUntilAnAnswerSpeaksAgainstIt(t *testing.T) {
 }
 
 // They were dated before our clock was set, which the later calls have shown.
-func TestAnAnswerThatIsOvertakenTellsNoTime(t *testing.T) {
+func testAnAnswerThatIsOvertakenTellsNoTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const overtaken = 3 // as many as move the clock when they agree
 		ahead := time.Duration(0)
@@ -143,7 +151,7 @@ func TestAnAnswerThatIsOvertakenTellsNoTime(t *testing.T) {
 	})
 }
 
-func TestAClockThatIsSetRightIsTrustedAgain(t *testing.T) {
+func testAClockThatIsSetRightIsTrustedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		ahead := 10 * time.Second
@@ -241,7 +249,7 @@ func TestReadClock(t *testing.T) {
 	})
 }
 
-func TestAnAnswerWithoutADateChangesNothing(t *testing.T) {
+func testAnAnswerWithoutADateChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t, (&wire{}).client(), dynamo.Config{Table: "t"})
 		if _, err := s.Get(t.Context(), "test#a"); err != nil {

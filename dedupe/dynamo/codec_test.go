@@ -55,7 +55,14 @@ func leftAlone(r protocol.Record) bool {
 	return !slices.ContainsFunc(verdicts(r), func(v protocol.Verdict) bool { return v != protocol.VerdictUnreadable })
 }
 
-func TestAnItemThatIsNoRecordIsLeftAlone(t *testing.T) {
+func TestCodec(t *testing.T) {
+	t.Run("item that is no record is left alone", testAnItemThatIsNoRecordIsLeftAlone)
+	t.Run("record of a newer format is left alone without a complaint", testARecordOfANewerFormatIsLeftAloneWithoutAComplaint)
+	t.Run("unknown attribute changes nothing", testAnUnknownAttributeChangesNothing)
+	t.Run("time is never cut short", testATimeIsNeverCutShort)
+}
+
+func testAnItemThatIsNoRecordIsLeftAlone(t *testing.T) {
 	for what, change := range map[string]item{
 		"no status":                {AttrStatus: nil},
 		"a status of a number":     {AttrStatus: num("1")},
@@ -93,7 +100,7 @@ func TestAnItemThatIsNoRecordIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestARecordOfANewerFormatIsLeftAloneWithoutAComplaint(t *testing.T) {
+func testARecordOfANewerFormatIsLeftAloneWithoutAComplaint(t *testing.T) {
 	it := good()
 	it[AttrFormat], it[AttrOwner], it[AttrResult] = num("2"), str("another kind of owner"), &types.AttributeValueMemberNS{Value: []string{"1"}}
 	r, err := decode(it)
@@ -107,7 +114,7 @@ func TestARecordOfANewerFormatIsLeftAloneWithoutAComplaint(t *testing.T) {
 	}
 }
 
-func TestAnUnknownAttributeChangesNothing(t *testing.T) {
+func testAnUnknownAttributeChangesNothing(t *testing.T) {
 	it := good()
 	want, err := decode(it)
 	if err != nil {
@@ -183,7 +190,7 @@ func TestEncode_incomplete(t *testing.T) {
 	}
 }
 
-func TestATimeIsNeverCutShort(t *testing.T) {
+func testATimeIsNeverCutShort(t *testing.T) {
 	r := smallest()
 	r.ExpiresAt = time.UnixMilli(1_790_000_000_001)
 	it := itemOf(t, r)

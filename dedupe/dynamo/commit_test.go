@@ -68,7 +68,18 @@ func (l ledger) transactions() []string {
 	return bodies
 }
 
-func TestTheSameCommitIsTheSameRequestToTheByte(t *testing.T) {
+func TestCommit(t *testing.T) {
+	t.Run("same commit is the same request to the byte", testTheSameCommitIsTheSameRequestToTheByte)
+	t.Run("busy transaction is left to the caller", testABusyTransactionIsLeftToTheCaller)
+	t.Run("token used for another commit is told by the record", testATokenUsedForAnotherCommitIsToldByTheRecord)
+	t.Run("failed condition of the handlers says which and why", testAFailedConditionOfTheHandlersSaysWhichAndWhy)
+	t.Run("failed effect over another record is a conflict", testAFailedEffectOverAnotherRecordIsAConflict)
+	t.Run("effects that cannot be accepted are for good", testEffectsThatCannotBeAcceptedAreForGood)
+	t.Run("missing table of an effect is for the operator", testAMissingTableOfAnEffectIsForTheOperator)
+	t.Run("effect on the names own record is refused when it is added", testAnEffectOnTheNamesOwnRecordIsRefusedWhenItIsAdded)
+}
+
+func testTheSameCommitIsTheSameRequestToTheByte(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
 	l.wire.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
@@ -123,7 +134,7 @@ func reasons(codes ...string) *http.Response {
 		`"CancellationReasons":[`+strings.Join(rs, ",")+`]}`)
 }
 
-func TestABusyTransactionIsLeftToTheCaller(t *testing.T) {
+func testABusyTransactionIsLeftToTheCaller(t *testing.T) {
 	for what, answer := range map[string]func() *http.Response{
 		"record in a transaction":                 func() *http.Response { return reasons("TransactionConflict", "None") },
 		"effect in a transaction":                 func() *http.Response { return reasons("None", "TransactionConflict") },
@@ -160,7 +171,7 @@ func TestABusyTransactionIsLeftToTheCaller(t *testing.T) {
 	}
 }
 
-func TestATokenUsedForAnotherCommitIsToldByTheRecord(t *testing.T) {
+func testATokenUsedForAnotherCommitIsToldByTheRecord(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
 	l.wire.hook = onlyFirst(commitOp, func(call) (*http.Response, error) { return refuse("IdempotentParameterMismatchException"), nil })
@@ -171,7 +182,7 @@ func TestATokenUsedForAnotherCommitIsToldByTheRecord(t *testing.T) {
 	}
 }
 
-func TestAFailedConditionOfTheHandlersSaysWhichAndWhy(t *testing.T) {
+func testAFailedConditionOfTheHandlersSaysWhichAndWhy(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
 	next, _ := protocol.Step(cur, completion(1))
@@ -197,7 +208,7 @@ func TestAFailedConditionOfTheHandlersSaysWhichAndWhy(t *testing.T) {
 
 // An effect's condition may fail because an earlier try of this very commit
 // has been applied: whatever the answer says of the record.
-func TestAFailedEffectOverAnotherRecordIsAConflict(t *testing.T) {
+func testAFailedEffectOverAnotherRecordIsAConflict(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
 	next, _ := protocol.Step(cur, completion(1))
@@ -211,7 +222,7 @@ func TestAFailedEffectOverAnotherRecordIsAConflict(t *testing.T) {
 	}
 }
 
-func TestEffectsThatCannotBeAcceptedAreForGood(t *testing.T) {
+func testEffectsThatCannotBeAcceptedAreForGood(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
 	next, _ := protocol.Step(cur, completion(1))
@@ -232,7 +243,7 @@ func TestEffectsThatCannotBeAcceptedAreForGood(t *testing.T) {
 	}
 }
 
-func TestAMissingTableOfAnEffectIsForTheOperator(t *testing.T) {
+func testAMissingTableOfAnEffectIsForTheOperator(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")
 	next, _ := protocol.Step(cur, completion(1))
@@ -242,7 +253,7 @@ func TestAMissingTableOfAnEffectIsForTheOperator(t *testing.T) {
 	}
 }
 
-func TestAnEffectOnTheNamesOwnRecordIsRefusedWhenItIsAdded(t *testing.T) {
+func testAnEffectOnTheNamesOwnRecordIsRefusedWhenItIsAdded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t, (&wire{}).client(), dynamo.Config{Table: "t"})
 		g, err := dedupe.New[string](s, dedupe.Config{Scope: "q"})

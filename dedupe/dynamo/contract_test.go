@@ -15,7 +15,11 @@ import (
 // both.
 var modes = map[string]dynamo.Batching{"batching": dynamo.BatchOn, "single": dynamo.BatchOff}
 
-func TestTheStoreKeepsTheContract(t *testing.T) {
+func TestContract(t *testing.T) {
+	t.Run("store keeps the contract", testTheStoreKeepsTheContract)
+}
+
+func testTheStoreKeepsTheContract(t *testing.T) {
 	onEveryEndpoint(t, func(t *testing.T, client *dynamodb.Client) {
 		for mode, batching := range modes {
 			t.Run(mode, func(t *testing.T) {

@@ -89,7 +89,19 @@ func held(t *testing.T, w *wire, s dedupe.Store) (finish func()) {
 	}
 }
 
-func TestAClaimWhoseAnswerWasLostIsRecognisedByItsToken(t *testing.T) {
+func TestReads(t *testing.T) {
+	t.Run("claim whose answer was lost is recognised by its token", testAClaimWhoseAnswerWasLostIsRecognisedByItsToken)
+	t.Run("lost answer of a batch loses no write and doubles none", testALostAnswerOfABatchLosesNoWriteAndDoublesNone)
+	t.Run("batch is accepted as it is", testABatchIsAcceptedAsItIs)
+	t.Run("conflicts without an item are read back in one call", testConflictsWithoutAnItemAreReadBackInOneCall)
+	t.Run("conflict that carries the item is not read back", testAConflictThatCarriesTheItemIsNotReadBack)
+	t.Run("conflict of a single write without an item is read back", testAConflictOfASingleWriteWithoutAnItemIsReadBack)
+	t.Run("unprocessed keys are asked for again", testUnprocessedKeysAreAskedForAgain)
+	t.Run("where batch reads are denied the store reads one by one", testWhereBatchReadsAreDeniedTheStoreReadsOneByOne)
+	t.Run("each refusal says who has to act", testEachRefusalSaysWhoHasToAct)
+}
+
+func testAClaimWhoseAnswerWasLostIsRecognisedByItsToken(t *testing.T) {
 	inBothModes(t, func(t *testing.T, w *wire, s *dynamo.Store) {
 		w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
 			if c.op == "PutItem" && n == 0 {
@@ -116,7 +128,7 @@ func TestAClaimWhoseAnswerWasLostIsRecognisedByItsToken(t *testing.T) {
 	})
 }
 
-func TestALostAnswerOfABatchLosesNoWriteAndDoublesNone(t *testing.T) {
+func testALostAnswerOfABatchLosesNoWriteAndDoublesNone(t *testing.T) {
 	w, client := wired(t)
 	s := newStore(t, client, dynamo.Config{Table: newTable(t, client)})
 	w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
@@ -143,7 +155,7 @@ func TestALostAnswerOfABatchLosesNoWriteAndDoublesNone(t *testing.T) {
 	}
 }
 
-func TestABatchIsAcceptedAsItIs(t *testing.T) {
+func testABatchIsAcceptedAsItIs(t *testing.T) {
 	w, client := wired(t)
 	s := newStore(t, client, dynamo.Config{Table: newTable(t, client)})
 	records := many("a", 25, 1)
@@ -168,7 +180,7 @@ func TestABatchIsAcceptedAsItIs(t *testing.T) {
 	}
 }
 
-func TestConflictsWithoutAnItemAreReadBackInOneCall(t *testing.T) {
+func testConflictsWithoutAnItemAreReadBackInOneCall(t *testing.T) {
 	w, client := wired(t)
 	s := newStore(t, client, dynamo.Config{Table: newTable(t, client)})
 	there := slices.Concat(many("new", 5, 1), many("old", 5, 1))
@@ -211,7 +223,7 @@ func TestConflictsWithoutAnItemAreReadBackInOneCall(t *testing.T) {
 }
 
 // An item in the answer saves the read.
-func TestAConflictThatCarriesTheItemIsNotReadBack(t *testing.T) {
+func testAConflictThatCarriesTheItemIsNotReadBack(t *testing.T) {
 	w := &wire{hook: onlyFirst(batchOp, func(call) (*http.Response, error) {
 		return respond(200, `{"Responses":[{"TableName":"t"},{"Error":{"Code":"ConditionalCheckFailed","Item":{
 			"id":{"S":"test#b"},"name":{"S":"b"},"format":{"N":"1"},"status":{"S":"COMPLETED"},"version":{"N":"77"}}}}]}`), nil
@@ -227,7 +239,7 @@ func TestAConflictThatCarriesTheItemIsNotReadBack(t *testing.T) {
 	w.expectOps(t, "PutItem", batchOp)
 }
 
-func TestAConflictOfASingleWriteWithoutAnItemIsReadBack(t *testing.T) {
+func testAConflictOfASingleWriteWithoutAnItemIsReadBack(t *testing.T) {
 	inBothModes(t, func(t *testing.T, w *wire, s *dynamo.Store) {
 		r := record("a", 5)
 		if err := s.Swap(t.Context(), 0, r); err != nil {
@@ -270,7 +282,7 @@ func withoutItem(t *testing.T, resp *http.Response) *http.Response {
 	return respond(resp.StatusCode, string(data))
 }
 
-func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
+func testUnprocessedKeysAreAskedForAgain(t *testing.T) {
 	w := &wire{hook: func(c call, n int, forward func() *http.Response) (*http.Response, error) {
 		found := func(names ...string) string {
 			var items []string
@@ -318,7 +330,7 @@ func TestUnprocessedKeysAreAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestWhereBatchReadsAreDeniedTheStoreReadsOneByOne(t *testing.T) {
+func testWhereBatchReadsAreDeniedTheStoreReadsOneByOne(t *testing.T) {
 	w := &wire{hook: func(c call, _ int, forward func() *http.Response) (*http.Response, error) {
 		if c.op == "BatchGetItem" {
 			return refuse("AccessDeniedException"), nil
@@ -344,7 +356,7 @@ func TestWhereBatchReadsAreDeniedTheStoreReadsOneByOne(t *testing.T) {
 	}
 }
 
-func TestEachRefusalSaysWhoHasToAct(t *testing.T) {
+func testEachRefusalSaysWhoHasToAct(t *testing.T) {
 	for code, want := range map[string]error{
 		"ResourceNotFoundException":   dynamo.ErrNoTable,
 		"AccessDeniedException":       dynamo.ErrDenied,

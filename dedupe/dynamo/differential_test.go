@@ -145,10 +145,14 @@ func (s *script) draw(rt *rapid.T, name string) operation {
 	return o
 }
 
-// TestMemoryAndDynamoDBAnswerTheSame gives the reference store and DynamoDB the
+func TestDifferential(t *testing.T) {
+	t.Run("memory and dynamo d b answer the same", testMemoryAndDynamoDBAnswerTheSame)
+}
+
+// testMemoryAndDynamoDBAnswerTheSame gives the reference store and DynamoDB the
 // same operations, many at once on different names, so that they share calls,
 // and compares every answer.
-func TestMemoryAndDynamoDBAnswerTheSame(t *testing.T) {
+func testMemoryAndDynamoDBAnswerTheSame(t *testing.T) {
 	onEveryEndpoint(t, func(t *testing.T, client *dynamodb.Client) {
 		rounds := testutil.N(t, 3)
 		for mode, batching := range modes {

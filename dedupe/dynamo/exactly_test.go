@@ -40,10 +40,16 @@ func (l ledger) complete(ctx context.Context, cur protocol.Record, owner byte, e
 	}
 }
 
-// TestACounterIsIncrementedExactlyOnce commits an increment while a fault
+func TestEffect(t *testing.T) {
+	t.Run("counter is incremented exactly once", testACounterIsIncrementedExactlyOnce)
+	t.Run("crash at the commit counts once", testACrashAtTheCommitCountsOnce)
+	t.Run("guards handler counts once through lost answers", testTheGuardsHandlerCountsOnceThroughLostAnswers)
+}
+
+// testACounterIsIncrementedExactlyOnce commits an increment while a fault
 // happens at one call, and a renewal that was thought lost lands before or
 // after a call, at every pair of points.
-func TestACounterIsIncrementedExactlyOnce(t *testing.T) {
+func testACounterIsIncrementedExactlyOnce(t *testing.T) {
 	l := newLedger(t)
 	const points = 3
 	faults := []string{"none", "request lost", "answer lost", "conflict", "mismatch"}
@@ -114,7 +120,7 @@ func faulty(fault string, now bool, forward func() *http.Response) (*http.Respon
 
 // A worker that dies at its commit leaves a name that the next one finishes,
 // or finds finished: the counter stands at one either way.
-func TestACrashAtTheCommitCountsOnce(t *testing.T) {
+func testACrashAtTheCommitCountsOnce(t *testing.T) {
 	for what, applied := range map[string]bool{"before it is applied": false, "after it": true} {
 		t.Run(what, func(t *testing.T) {
 			l := newLedger(t)
@@ -162,7 +168,7 @@ func TestACrashAtTheCommitCountsOnce(t *testing.T) {
 	}
 }
 
-func TestTheGuardsHandlerCountsOnceThroughLostAnswers(t *testing.T) {
+func testTheGuardsHandlerCountsOnceThroughLostAnswers(t *testing.T) {
 	l := newLedger(t)
 	l.wire.hook = func(_ call, n int, forward func() *http.Response) (*http.Response, error) {
 		if n == 0 { // the first answer of each operation

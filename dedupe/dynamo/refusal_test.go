@@ -150,7 +150,11 @@ func TestRefusedBatches_calls(t *testing.T) {
 	w.expectOps(t, slices.Concat([]string{"PutItem", batchOp}, slices.Repeat([]string{"PutItem"}, 8))...)
 }
 
-func TestWhereEverythingIsDeniedBatchesAreNotGivenUp(t *testing.T) {
+func TestRefusal(t *testing.T) {
+	t.Run("where everything is denied batches are not given up", testWhereEverythingIsDeniedBatchesAreNotGivenUp)
+}
+
+func testWhereEverythingIsDeniedBatchesAreNotGivenUp(t *testing.T) {
 	w := &wire{hook: func(c call, n int, forward func() *http.Response) (*http.Response, error) {
 		if c.op == batchOp && n == 0 || c.op == "PutItem" && (n == 1 || n == 2) {
 			return refuse("AccessDeniedException"), nil

@@ -109,7 +109,13 @@ func anyRecord(t *rapid.T) protocol.Record {
 	return r
 }
 
-func TestABatchIsWrittenAsTheSDKWouldWriteIt(t *testing.T) {
+func TestRequest(t *testing.T) {
+	t.Run("batch is written as the SDK would write it", testABatchIsWrittenAsTheSDKWouldWriteIt)
+	t.Run("batch shows its statements", testABatchShowsItsStatements)
+	t.Run("full batch is one piece of memory", testAFullBatchIsOnePieceOfMemory)
+}
+
+func testABatchIsWrittenAsTheSDKWouldWriteIt(t *testing.T) {
 	own, left := bothStores(t)
 	rapid.Check(t, func(t *rapid.T) {
 		var writes []*write
@@ -141,7 +147,7 @@ func sameText(t require, a, b []byte) bool {
 }
 
 // The SDK's own client is shown the statements, any other one all of them.
-func TestABatchShowsItsStatements(t *testing.T) {
+func testABatchShowsItsStatements(t *testing.T) {
 	own, left := bothStores(t)
 	writes := []*write{writeOf(t, 0, completedRecord()), writeOf(t, 7, completedRecord())}
 	for _, s := range []*Store{own, left} {
@@ -160,7 +166,7 @@ func TestABatchShowsItsStatements(t *testing.T) {
 
 // A full batch of ordinary records is written without growing, and without much
 // more than it takes.
-func TestAFullBatchIsOnePieceOfMemory(t *testing.T) {
+func testAFullBatchIsOnePieceOfMemory(t *testing.T) {
 	own, _ := bothStores(t)
 	var writes []*write
 	for i := range maxStatements {

@@ -95,7 +95,21 @@ func onlyFirst(op string, answer func(c call) (*http.Response, error)) func(call
 
 const batchOp = "BatchExecuteStatement"
 
-func TestALoneWriteIsAPlainPutItem(t *testing.T) {
+func TestWriter(t *testing.T) {
+	t.Run("lone write is a plain put item", testALoneWriteIsAPlainPutItem)
+	t.Run("writes that wait together share a call", testWritesThatWaitTogetherShareACall)
+	t.Run("two swaps of one key never share a call", testTwoSwapsOfOneKeyNeverShareACall)
+	t.Run("final writes and renewals go before claims", testFinalWritesAndRenewalsGoBeforeClaims)
+	t.Run("one bad statement does not fail the others", testOneBadStatementDoesNotFailTheOthers)
+	t.Run("bad statement that is answered as such goes alone once", testABadStatementThatIsAnsweredAsSuchGoesAloneOnce)
+	t.Run("lost answer of a batch is ambiguous for all and not retried blindly", testALostAnswerOfABatchIsAmbiguousForAllAndNotRetriedBlindly)
+	t.Run("caller that gives up before its statement is sent is withdrawn", testACallerThatGivesUpBeforeItsStatementIsSentIsWithdrawn)
+	t.Run("caller that gives up while its statement is out leaves the others alone", testACallerThatGivesUpWhileItsStatementIsOutLeavesTheOthersAlone)
+	t.Run("statement without an answer is ambiguous", testAStatementWithoutAnAnswerIsAmbiguous)
+	t.Run("call that hangs ends at its deadline", testACallThatHangsEndsAtItsDeadline)
+}
+
+func testALoneWriteIsAPlainPutItem(t *testing.T) {
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) { wr.wait() })
 	w.expectOps(t, "PutItem")
@@ -106,7 +120,7 @@ func TestALoneWriteIsAPlainPutItem(t *testing.T) {
 	}
 }
 
-func TestWritesThatWaitTogetherShareACall(t *testing.T) {
+func testWritesThatWaitTogetherShareACall(t *testing.T) {
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) {
 		for i := range 40 {
@@ -120,7 +134,7 @@ func TestWritesThatWaitTogetherShareACall(t *testing.T) {
 	}
 }
 
-func TestTwoSwapsOfOneKeyNeverShareACall(t *testing.T) {
+func testTwoSwapsOfOneKeyNeverShareACall(t *testing.T) {
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) {
 		for i := range 12 {
@@ -140,7 +154,7 @@ func TestTwoSwapsOfOneKeyNeverShareACall(t *testing.T) {
 	}
 }
 
-func TestFinalWritesAndRenewalsGoBeforeClaims(t *testing.T) {
+func testFinalWritesAndRenewalsGoBeforeClaims(t *testing.T) {
 	const out, waiting = batch.DefaultCalls - 1, 30
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) {
@@ -163,7 +177,7 @@ func TestFinalWritesAndRenewalsGoBeforeClaims(t *testing.T) {
 	}
 }
 
-func TestOneBadStatementDoesNotFailTheOthers(t *testing.T) {
+func testOneBadStatementDoesNotFailTheOthers(t *testing.T) {
 	w := &wire{hook: func(c call, _ int, forward func() *http.Response) (*http.Response, error) {
 		if c.op == batchOp || strings.Contains(string(c.body), "test#bad") {
 			return refuse("ValidationException"), nil
@@ -184,7 +198,7 @@ func TestOneBadStatementDoesNotFailTheOthers(t *testing.T) {
 	w.expectOps(t, "PutItem", batchOp, "PutItem", "PutItem", "PutItem")
 }
 
-func TestABadStatementThatIsAnsweredAsSuchGoesAloneOnce(t *testing.T) {
+func testABadStatementThatIsAnsweredAsSuchGoesAloneOnce(t *testing.T) {
 	w := &wire{hook: onlyFirst(batchOp, func(c call) (*http.Response, error) {
 		return statementErrors(c, map[int]string{1: "ValidationError"}), nil
 	})}
@@ -198,7 +212,7 @@ func TestABadStatementThatIsAnsweredAsSuchGoesAloneOnce(t *testing.T) {
 	w.expectOps(t, "PutItem", batchOp, "PutItem")
 }
 
-func TestALostAnswerOfABatchIsAmbiguousForAllAndNotRetriedBlindly(t *testing.T) {
+func testALostAnswerOfABatchIsAmbiguousForAllAndNotRetriedBlindly(t *testing.T) {
 	w := &wire{hook: onlyFirst(batchOp, func(call) (*http.Response, error) { return nil, errCut })}
 	inBubble(t, w, func(wr *writer) {
 		one, other := wr.swap(0, record("one", 5)), wr.swap(4, record("other", 5))
@@ -212,7 +226,7 @@ func TestALostAnswerOfABatchIsAmbiguousForAllAndNotRetriedBlindly(t *testing.T) 
 	w.expectOps(t, "PutItem", batchOp)
 }
 
-func TestACallerThatGivesUpBeforeItsStatementIsSentIsWithdrawn(t *testing.T) {
+func testACallerThatGivesUpBeforeItsStatementIsSentIsWithdrawn(t *testing.T) {
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) {
 		ctx, cancel := context.WithCancel(wr.t.Context())
@@ -235,7 +249,7 @@ func TestACallerThatGivesUpBeforeItsStatementIsSentIsWithdrawn(t *testing.T) {
 	}
 }
 
-func TestACallerThatGivesUpWhileItsStatementIsOutLeavesTheOthersAlone(t *testing.T) {
+func testACallerThatGivesUpWhileItsStatementIsOutLeavesTheOthersAlone(t *testing.T) {
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) {
 		ctx, cancel := context.WithCancel(wr.t.Context())
@@ -306,7 +320,7 @@ func expectBusy(t *testing.T, err error) {
 	}
 }
 
-func TestAStatementWithoutAnAnswerIsAmbiguous(t *testing.T) {
+func testAStatementWithoutAnAnswerIsAmbiguous(t *testing.T) {
 	w := &wire{hook: onlyFirst(batchOp, func(call) (*http.Response, error) {
 		return respond(200, `{"Responses":[{"TableName":"t"}]}`), nil
 	})}
@@ -319,7 +333,7 @@ func TestAStatementWithoutAnAnswerIsAmbiguous(t *testing.T) {
 	})
 }
 
-func TestACallThatHangsEndsAtItsDeadline(t *testing.T) {
+func testACallThatHangsEndsAtItsDeadline(t *testing.T) {
 	for mode, batching := range modes {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

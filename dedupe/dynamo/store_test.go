@@ -17,7 +17,14 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 )
 
-func TestCloseWaitsForWhatIsOutAndTheStoreGoesOnWorking(t *testing.T) {
+func TestStore(t *testing.T) {
+	t.Run("close waits for what is out and the store goes on working", testCloseWaitsForWhatIsOutAndTheStoreGoesOnWorking)
+	t.Run("caller does not wait for the item of its conflict", testACallerDoesNotWaitForTheItemOfItsConflict)
+	t.Run("table given by its ARN is written by single calls", testATableGivenByItsARNIsWrittenBySingleCalls)
+	t.Run("attributes of others are dropped by a single write and left by a batch", testAttributesOfOthersAreDroppedByASingleWriteAndLeftByABatch)
+}
+
+func testCloseWaitsForWhatIsOutAndTheStoreGoesOnWorking(t *testing.T) {
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) {
 		var errs []*error
@@ -48,7 +55,7 @@ func TestCloseWaitsForWhatIsOutAndTheStoreGoesOnWorking(t *testing.T) {
 }
 
 // A caller that gives up while a conflict's item is read back is not held.
-func TestACallerDoesNotWaitForTheItemOfItsConflict(t *testing.T) {
+func testACallerDoesNotWaitForTheItemOfItsConflict(t *testing.T) {
 	w := &wire{hook: onlyFirst(batchOp, func(c call) (*http.Response, error) {
 		return statementErrors(c, map[int]string{1: "DuplicateItem"}), nil
 	})}
@@ -67,7 +74,7 @@ func TestACallerDoesNotWaitForTheItemOfItsConflict(t *testing.T) {
 	})
 }
 
-func TestATableGivenByItsARNIsWrittenBySingleCalls(t *testing.T) {
+func testATableGivenByItsARNIsWrittenBySingleCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{delay: latency}
 		s := newStore(t, w.client(), dynamo.Config{Table: "arn:aws:dynamodb:eu-central-1:123456789012:table/t"})
@@ -83,7 +90,7 @@ func TestATableGivenByItsARNIsWrittenBySingleCalls(t *testing.T) {
 }
 
 // The documentation says so; nobody should rely on it.
-func TestAttributesOfOthersAreDroppedByASingleWriteAndLeftByABatch(t *testing.T) {
+func testAttributesOfOthersAreDroppedByASingleWriteAndLeftByABatch(t *testing.T) {
 	inBothModes(t, func(t *testing.T, w *wire, s *dynamo.Store) {
 		records := many("a", 25, 1)
 		if err := errors.Join(swapAll(t, s, records)...); err != nil {

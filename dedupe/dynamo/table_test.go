@@ -35,7 +35,16 @@ func makeTable(t *testing.T, client *dynamodb.Client, keys map[string]types.KeyT
 	return table
 }
 
-func TestATableIsMadeOnceWithItsTimeToLive(t *testing.T) {
+func TestTable(t *testing.T) {
+	t.Run("table is made once with its time to live", testATableIsMadeOnceWithItsTimeToLive)
+	t.Run("table without its time to live works and is completed by create", testATableWithoutItsTimeToLiveWorksAndIsCompletedByCreate)
+	t.Run("table whose time to live is another attribute is named and left", testATableWhoseTimeToLiveIsAnotherAttributeIsNamedAndLeft)
+	t.Run("table with another key is refused", testATableWithAnotherKeyIsRefused)
+	t.Run("missing table is named", testAMissingTableIsNamed)
+	t.Run("every problem of a setting is named", testEveryProblemOfASettingIsNamed)
+}
+
+func testATableIsMadeOnceWithItsTimeToLive(t *testing.T) {
 	onEveryEndpoint(t, func(t *testing.T, client *dynamodb.Client) {
 		table := newTable(t, client)
 		for range 2 {
@@ -49,7 +58,7 @@ func TestATableIsMadeOnceWithItsTimeToLive(t *testing.T) {
 	})
 }
 
-func TestATableWithoutItsTimeToLiveWorksAndIsCompletedByCreate(t *testing.T) {
+func testATableWithoutItsTimeToLiveWorksAndIsCompletedByCreate(t *testing.T) {
 	_, client := wired(t)
 	table := makeTable(t, client, map[string]types.KeyType{dynamo.AttrID: types.KeyTypeHash}, types.ScalarAttributeTypeS)
 	if err := dynamo.CheckTable(t.Context(), client, table); !errors.Is(err, dynamo.ErrNoTTL) {
@@ -63,7 +72,7 @@ func TestATableWithoutItsTimeToLiveWorksAndIsCompletedByCreate(t *testing.T) {
 	}
 }
 
-func TestATableWhoseTimeToLiveIsAnotherAttributeIsNamedAndLeft(t *testing.T) {
+func testATableWhoseTimeToLiveIsAnotherAttributeIsNamedAndLeft(t *testing.T) {
 	_, client := wired(t)
 	table := makeTable(t, client, map[string]types.KeyType{dynamo.AttrID: types.KeyTypeHash}, types.ScalarAttributeTypeS)
 	_, err := client.UpdateTimeToLive(t.Context(), &dynamodb.UpdateTimeToLiveInput{
@@ -83,7 +92,7 @@ func TestATableWhoseTimeToLiveIsAnotherAttributeIsNamedAndLeft(t *testing.T) {
 	}
 }
 
-func TestATableWithAnotherKeyIsRefused(t *testing.T) {
+func testATableWithAnotherKeyIsRefused(t *testing.T) {
 	_, client := wired(t)
 	for what, table := range map[string]string{
 		"another name":       makeTable(t, client, map[string]types.KeyType{"pk": types.KeyTypeHash}, types.ScalarAttributeTypeS),
@@ -101,7 +110,7 @@ func TestATableWithAnotherKeyIsRefused(t *testing.T) {
 	}
 }
 
-func TestAMissingTableIsNamed(t *testing.T) {
+func testAMissingTableIsNamed(t *testing.T) {
 	inBothModes(t, func(t *testing.T, _ *wire, _ *dynamo.Store) {
 		_, client := wired(t)
 		if err := dynamo.CheckTable(t.Context(), client, "not-there"); !errors.Is(err, dynamo.ErrNoTable) || !strings.Contains(err.Error(), `"not-there"`) {
@@ -115,7 +124,7 @@ func TestAMissingTableIsNamed(t *testing.T) {
 	})
 }
 
-func TestEveryProblemOfASettingIsNamed(t *testing.T) {
+func testEveryProblemOfASettingIsNamed(t *testing.T) {
 	_, err := dynamo.New(nil, dynamo.Config{Timeout: -1, Batch: 7})
 	for _, want := range []string{"client: must not be nil", `Table ""`, "Timeout -1ns", "Batch 7"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
