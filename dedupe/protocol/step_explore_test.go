@@ -575,7 +575,12 @@ var variants = map[string]struct {
 	"rerun, handlers complete or leave":      {false, []what{toComplete, toLeave, toStop}},
 }
 
-func TestNoLongWalkBreaksThePromise(t *testing.T) {
+func TestStepExplore(t *testing.T) {
+	t.Run("no long walk breaks the promise", testNoLongWalkBreaksThePromise)
+	t.Run("no interleaving breaks the promise", testNoInterleavingBreaksThePromise)
+}
+
+func testNoLongWalkBreaksThePromise(t *testing.T) {
 	for name, v := range variants {
 		terms := exploreTerms
 		terms.Hold = v.hold
@@ -589,7 +594,7 @@ func TestNoLongWalkBreaksThePromise(t *testing.T) {
 	}
 }
 
-func TestNoInterleavingBreaksThePromise(t *testing.T) {
+func testNoInterleavingBreaksThePromise(t *testing.T) {
 	deepest, states := 99, testutil.N(t, 60_000)
 	if s := os.Getenv("SQSONCE_EXPLORE_DEPTH"); s != "" {
 		var err error

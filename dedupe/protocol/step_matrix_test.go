@@ -95,7 +95,11 @@ var verdictNames = map[Verdict]string{
 	VerdictRejected: "rejected", VerdictExhausted: "exhausted", VerdictUnknown: "unknown", VerdictUnreadable: "unreadable",
 }
 
-func TestTheMatrixOfStatusEventAndTime(t *testing.T) {
+func TestStepMatrix(t *testing.T) {
+	t.Run("matrix of status event and time", testTheMatrixOfStatusEventAndTime)
+}
+
+func testTheMatrixOfStatusEventAndTime(t *testing.T) {
 	records := matrixRecords()
 	seen := 0
 	for line := range strings.Lines(matrix) {

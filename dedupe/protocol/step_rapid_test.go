@@ -184,7 +184,11 @@ func (m *machine) operator(t *rapid.T) {
 	}
 }
 
-func TestNoSequenceOfEventsBreaksThePromise(t *testing.T) {
+func TestStepRapid(t *testing.T) {
+	t.Run("no sequence of events breaks the promise", testNoSequenceOfEventsBreaksThePromise)
+}
+
+func testNoSequenceOfEventsBreaksThePromise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{now: t0, known: map[Token]*player{}}
 		t.Repeat(map[string]func(*rapid.T){

@@ -272,7 +272,15 @@ func reopenedUnderAlice() Record {
 	return r
 }
 
-func TestAReopenedNameTakesAnotherPayload(t *testing.T) {
+func TestStep(t *testing.T) {
+	t.Run("reopened name takes another payload", testAReopenedNameTakesAnotherPayload)
+	t.Run("nobody owns what has no owner", testNobodyOwnsWhatHasNoOwner)
+	t.Run("completion in the millisecond of a lost renewal is still written", testACompletionInTheMillisecondOfALostRenewalIsStillWritten)
+	t.Run("version rises when the clock is behind the stored one", testAVersionRisesWhenTheClockIsBehindTheStoredOne)
+	t.Run("stored error is cut between characters", testAStoredErrorIsCutBetweenCharacters)
+}
+
+func testAReopenedNameTakesAnotherPayload(t *testing.T) {
 	refused := at(Rejected, 3)
 	refused.Fingerprint = Fingerprint{1, 0, 0, 0, 0, 1}
 	open, _ := Step(refused, Reopen{Now: t0, Terms: terms})
@@ -285,7 +293,7 @@ func TestAReopenedNameTakesAnotherPayload(t *testing.T) {
 	}
 }
 
-func TestNobodyOwnsWhatHasNoOwner(t *testing.T) {
+func testNobodyOwnsWhatHasNoOwner(t *testing.T) {
 	resolved, _ := Step(at(Unknown, 1), Resolve{Now: t0, Terms: terms})
 	for _, e := range []Event{
 		Complete{Now: t0, Terms: terms}, Fail{Now: t0, Terms: terms}, Release{Now: t0, Terms: terms}, Renew{Now: t0, Terms: terms},
@@ -299,7 +307,7 @@ func TestNobodyOwnsWhatHasNoOwner(t *testing.T) {
 	}
 }
 
-func TestACompletionInTheMillisecondOfALostRenewalIsStillWritten(t *testing.T) {
+func testACompletionInTheMillisecondOfALostRenewalIsStillWritten(t *testing.T) {
 	claimed, _ := Step(Record{}, claimBy(alice, t0))
 	renewed, _ := Step(claimed, Renew{t0, alice, terms}) // applied, but its answer was lost
 	fromOld, _ := Step(claimed, Complete{Now: t0, Owner: alice, Terms: terms, Result: []byte(`1`)})
@@ -312,7 +320,7 @@ func TestACompletionInTheMillisecondOfALostRenewalIsStillWritten(t *testing.T) {
 	}
 }
 
-func TestAVersionRisesWhenTheClockIsBehindTheStoredOne(t *testing.T) {
+func testAVersionRisesWhenTheClockIsBehindTheStoredOne(t *testing.T) {
 	r := at(Retrying, 1)
 	next, verdict := Step(r, claimBy(bob, t0.Add(-time.Hour)))
 	if verdict != VerdictApply || next.Version != r.Version+1 || next.Fence != next.Version {
@@ -320,7 +328,7 @@ func TestAVersionRisesWhenTheClockIsBehindTheStoredOne(t *testing.T) {
 	}
 }
 
-func TestAStoredErrorIsCutBetweenCharacters(t *testing.T) {
+func testAStoredErrorIsCutBetweenCharacters(t *testing.T) {
 	next, _ := Step(at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms, Error: strings.Repeat("é", MaxErrorBytes)})
 	if len(next.Error) != MaxErrorBytes || strings.ContainsRune(next.Error, '\uFFFD') {
 		t.Errorf("error has %d bytes", len(next.Error))
