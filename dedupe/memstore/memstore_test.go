@@ -21,7 +21,14 @@ func increment(stored any) (any, error) {
 	return n + 1, nil
 }
 
-func TestACommitWritesAllOrNothing(t *testing.T) {
+func TestMemstore(t *testing.T) {
+	t.Run("commit writes all or nothing", testACommitWritesAllOrNothing)
+	t.Run("concurrent commits lose no update", testConcurrentCommitsLoseNoUpdate)
+	t.Run("store keeps no reference to a result", testTheStoreKeepsNoReferenceToAResult)
+	t.Run("cancelled call writes nothing", testACancelledCallWritesNothing)
+}
+
+func testACommitWritesAllOrNothing(t *testing.T) {
 	refuses := memstore.Write{Key: "b", Update: func(any) (any, error) { return nil, errors.New("no") }}
 	counts := memstore.Write{Key: "a", Update: increment}
 	for name, tc := range map[string]struct {
@@ -57,7 +64,7 @@ func TestACommitWritesAllOrNothing(t *testing.T) {
 	}
 }
 
-func TestConcurrentCommitsLoseNoUpdate(t *testing.T) {
+func testConcurrentCommitsLoseNoUpdate(t *testing.T) {
 	s := memstore.New()
 	var wg sync.WaitGroup
 	for i := range 50 {
@@ -74,7 +81,7 @@ func TestConcurrentCommitsLoseNoUpdate(t *testing.T) {
 	}
 }
 
-func TestTheStoreKeepsNoReferenceToAResult(t *testing.T) {
+func testTheStoreKeepsNoReferenceToAResult(t *testing.T) {
 	s := memstore.New()
 	r := record("x", 1)
 	r.Result = []byte("1")
@@ -92,7 +99,7 @@ func TestTheStoreKeepsNoReferenceToAResult(t *testing.T) {
 	}
 }
 
-func TestACancelledCallWritesNothing(t *testing.T) {
+func testACancelledCallWritesNothing(t *testing.T) {
 	s := memstore.New()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
