@@ -34,9 +34,14 @@ func (c slowWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// TestAnAnswerThatIsFasterThanItsRequestIsRead: the SDK has the answer, and has
+func TestBodies(t *testing.T) {
+	t.Run("answer that is faster than its request is read", testAnAnswerThatIsFasterThanItsRequestIsRead)
+	t.Run("body that cannot be read is not sent", testABodyThatCannotBeReadIsNotSent)
+}
+
+// testAnAnswerThatIsFasterThanItsRequestIsRead: the SDK has the answer, and has
 // closed the request, before net/http is done with it.
-func TestAnAnswerThatIsFasterThanItsRequestIsRead(t *testing.T) {
+func testAnAnswerThatIsFasterThanItsRequestIsRead(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
@@ -102,7 +107,7 @@ func (b *brokenBody) Close() error {
 	return nil
 }
 
-func TestABodyThatCannotBeReadIsNotSent(t *testing.T) {
+func testABodyThatCannotBeReadIsNotSent(t *testing.T) {
 	var body brokenBody
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:1/", &body)
 	if _, err := (wholebody.Client{HTTPClient: http.DefaultClient}).Do(r); !errors.Is(err, errBroken) || !body.closed {

@@ -34,7 +34,15 @@ func cleanEnv(t *testing.T) {
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
 }
 
-func TestEndpointOverrideIsWhatTheSDKWouldCall(t *testing.T) {
+func TestConfig(t *testing.T) {
+	t.Run("endpoint override is what the SDK would call", testEndpointOverrideIsWhatTheSDKWouldCall)
+	t.Run("base endpoint of the config is an override", testBaseEndpointOfTheConfigIsAnOverride)
+	t.Run("load keeps connections for a busy worker", testLoadKeepsConnectionsForABusyWorker)
+	t.Run("full batch of writes takes one system call", testAFullBatchOfWritesTakesOneSystemCall)
+	t.Run("configuration that cannot work is a settings error", testConfigurationThatCannotWorkIsASettingsError)
+}
+
+func testEndpointOverrideIsWhatTheSDKWouldCall(t *testing.T) {
 	const endpoint = "http://127.0.0.1:4566"
 	for name, tc := range map[string]struct {
 		env         map[string]string
@@ -78,7 +86,7 @@ func TestEndpointOverrideIsWhatTheSDKWouldCall(t *testing.T) {
 	}
 }
 
-func TestBaseEndpointOfTheConfigIsAnOverride(t *testing.T) {
+func testBaseEndpointOfTheConfigIsAnOverride(t *testing.T) {
 	cleanEnv(t)
 	if !EndpointOverridden(aws.Config{BaseEndpoint: new("http://127.0.0.1:1")}, "SQS") {
 		t.Error("BaseEndpoint was not taken for an override")
@@ -88,7 +96,7 @@ func TestBaseEndpointOfTheConfigIsAnOverride(t *testing.T) {
 	}
 }
 
-func TestLoadKeepsConnectionsForABusyWorker(t *testing.T) {
+func testLoadKeepsConnectionsForABusyWorker(t *testing.T) {
 	cleanEnv(t)
 	t.Setenv("AWS_REGION", "eu-central-1")
 	cfg, err := Load(t.Context(), slog.Default())
@@ -116,7 +124,7 @@ func (c countedWrites) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func TestAFullBatchOfWritesTakesOneSystemCall(t *testing.T) {
+func testAFullBatchOfWritesTakesOneSystemCall(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	defer server.Close()
 	cleanEnv(t)
@@ -149,7 +157,7 @@ func TestAFullBatchOfWritesTakesOneSystemCall(t *testing.T) {
 	}
 }
 
-func TestConfigurationThatCannotWorkIsASettingsError(t *testing.T) {
+func testConfigurationThatCannotWorkIsASettingsError(t *testing.T) {
 	for name, tc := range map[string]struct {
 		env  map[string]string
 		want string // in the error; empty for none

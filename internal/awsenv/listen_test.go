@@ -6,7 +6,14 @@ import (
 	"testing"
 )
 
-func TestPortInUseNamesTheFlagThatChangesIt(t *testing.T) {
+func TestListen(t *testing.T) {
+	t.Run("port in use names the flag that changes it", testPortInUseNamesTheFlagThatChangesIt)
+	t.Run("address that is none is a settings error", testAddressThatIsNoneIsASettingsError)
+	t.Run("address that cannot be listened on names flag and value", testAddressThatCannotBeListenedOnNamesFlagAndValue)
+	t.Run("loopback is what only this machine reaches", testLoopbackIsWhatOnlyThisMachineReaches)
+}
+
+func testPortInUseNamesTheFlagThatChangesIt(t *testing.T) {
 	taken, err := Listen("--addr", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -23,7 +30,7 @@ func TestPortInUseNamesTheFlagThatChangesIt(t *testing.T) {
 	}
 }
 
-func TestAddressThatIsNoneIsASettingsError(t *testing.T) {
+func testAddressThatIsNoneIsASettingsError(t *testing.T) {
 	for _, addr := range []string{"", "8080", "127.0.0.1", "::1:80"} {
 		ln, err := Listen("--admin-addr", addr)
 		if err == nil {
@@ -35,7 +42,7 @@ func TestAddressThatIsNoneIsASettingsError(t *testing.T) {
 	}
 }
 
-func TestAddressThatCannotBeListenedOnNamesFlagAndValue(t *testing.T) {
+func testAddressThatCannotBeListenedOnNamesFlagAndValue(t *testing.T) {
 	ln, err := Listen("--addr", "127.0.0.1:http-of-nobody")
 	if err == nil {
 		_ = ln.Close()
@@ -45,7 +52,7 @@ func TestAddressThatCannotBeListenedOnNamesFlagAndValue(t *testing.T) {
 	}
 }
 
-func TestLoopbackIsWhatOnlyThisMachineReaches(t *testing.T) {
+func testLoopbackIsWhatOnlyThisMachineReaches(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"127.0.0.1:80": true, "127.9.9.9:0": true, "[::1]:80": true, "localhost:80": true,
 		"0.0.0.0:80": false, ":80": false, "[::]:80": false, "10.0.0.1:80": false, "localhost.example:80": false,

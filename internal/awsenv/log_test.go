@@ -11,7 +11,15 @@ import (
 	"time"
 )
 
-func TestLogFormatIsTheOneAskedFor(t *testing.T) {
+func TestLog(t *testing.T) {
+	t.Run("log format is the one asked for", testLogFormatIsTheOneAskedFor)
+	t.Run("debug lines are logged at debug level", testDebugLinesAreLoggedAtDebugLevel)
+	t.Run("only a character device is a terminal", testOnlyACharacterDeviceIsATerminal)
+	t.Run("durations are written for people", testDurationsAreWrittenForPeople)
+	t.Run("pretty log has no colours off a terminal", testPrettyLogHasNoColoursOffATerminal)
+}
+
+func testLogFormatIsTheOneAskedFor(t *testing.T) {
 	for format, wantJSON := range map[string]bool{"json": true, "text": false, "auto": true} { // a buffer is no terminal
 		var buf bytes.Buffer
 		log := Logger(&buf, format, slog.LevelInfo)
@@ -26,7 +34,7 @@ func TestLogFormatIsTheOneAskedFor(t *testing.T) {
 	}
 }
 
-func TestDebugLinesAreLoggedAtDebugLevel(t *testing.T) {
+func testDebugLinesAreLoggedAtDebugLevel(t *testing.T) {
 	var buf bytes.Buffer
 	Logger(&buf, "text", slog.LevelDebug).Debug("shown")
 	if !strings.Contains(buf.String(), "shown") {
@@ -34,7 +42,7 @@ func TestDebugLinesAreLoggedAtDebugLevel(t *testing.T) {
 	}
 }
 
-func TestOnlyACharacterDeviceIsATerminal(t *testing.T) {
+func testOnlyACharacterDeviceIsATerminal(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +61,7 @@ func TestOnlyACharacterDeviceIsATerminal(t *testing.T) {
 	}
 }
 
-func TestDurationsAreWrittenForPeople(t *testing.T) {
+func testDurationsAreWrittenForPeople(t *testing.T) {
 	for _, format := range []string{"json", "text", "pretty"} {
 		var buf bytes.Buffer
 		Logger(&buf, format, slog.LevelInfo).Info("waits", "after", 90*time.Second)
@@ -63,7 +71,7 @@ func TestDurationsAreWrittenForPeople(t *testing.T) {
 	}
 }
 
-func TestPrettyLogHasNoColoursOffATerminal(t *testing.T) {
+func testPrettyLogHasNoColoursOffATerminal(t *testing.T) {
 	var buf bytes.Buffer
 	Logger(&buf, "pretty", slog.LevelInfo).Warn("shown", "name", "order-17")
 	if !strings.Contains(buf.String(), "name=order-17") || strings.Contains(buf.String(), "\x1b") || json.Valid(buf.Bytes()) {

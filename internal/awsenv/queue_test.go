@@ -8,7 +8,15 @@ import (
 	"testing"
 )
 
-func TestQueueNameIsTheLastElementOfTheURL(t *testing.T) {
+func TestQueue(t *testing.T) {
+	t.Run("queue name is the last element of the URL", testQueueNameIsTheLastElementOfTheURL)
+	t.Run("missing queues are created with a redrive policy", testMissingQueuesAreCreatedWithARedrivePolicy)
+	t.Run("existing queues are taken as they are", testExistingQueuesAreTakenAsTheyAre)
+	t.Run("queue that another process creates meanwhile is taken", testQueueThatAnotherProcessCreatesMeanwhileIsTaken)
+	t.Run("refused call names the queue", testRefusedCallNamesTheQueue)
+}
+
+func testQueueNameIsTheLastElementOfTheURL(t *testing.T) {
 	long := strings.Repeat("q", 81)
 	for in, want := range map[string]string{
 		"https://sqs.eu-central-1.amazonaws.com/123456789012/orders": "orders",
@@ -36,7 +44,7 @@ func TestQueueNameIsTheLastElementOfTheURL(t *testing.T) {
 	}
 }
 
-func TestMissingQueuesAreCreatedWithARedrivePolicy(t *testing.T) {
+func testMissingQueuesAreCreatedWithARedrivePolicy(t *testing.T) {
 	longest := strings.Repeat("q", 80)
 	for name, tc := range map[string]struct{ queueURL, queue, dlq, fifo string }{
 		"standard":  {"https://example.com/1/orders", "orders", "orders-dlq", ""},
@@ -75,7 +83,7 @@ func TestMissingQueuesAreCreatedWithARedrivePolicy(t *testing.T) {
 	}
 }
 
-func TestExistingQueuesAreTakenAsTheyAre(t *testing.T) {
+func testExistingQueuesAreTakenAsTheyAre(t *testing.T) {
 	policyTo := func(name string) map[string]string {
 		return map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:r:1:` + name + `","maxReceiveCount":"3"}`}
 	}
@@ -122,7 +130,7 @@ func TestExistingQueuesAreTakenAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestQueueThatAnotherProcessCreatesMeanwhileIsTaken(t *testing.T) {
+func testQueueThatAnotherProcessCreatesMeanwhileIsTaken(t *testing.T) {
 	fake, client := newFakeSQS(t)
 	fake.beforeCreate = func() {
 		for _, name := range []string{"q", "q-dlq"} {
@@ -137,7 +145,7 @@ func TestQueueThatAnotherProcessCreatesMeanwhileIsTaken(t *testing.T) {
 	}
 }
 
-func TestRefusedCallNamesTheQueue(t *testing.T) {
+func testRefusedCallNamesTheQueue(t *testing.T) {
 	for _, action := range []string{"GetQueueUrl", "CreateQueue", "GetQueueAttributes"} {
 		t.Run(action, func(t *testing.T) {
 			fake, client := newFakeSQS(t)

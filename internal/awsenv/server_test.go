@@ -6,7 +6,11 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-func TestQueuesAreCreatedOnceOnAServer(t *testing.T) {
+func TestServer(t *testing.T) {
+	t.Run("queues are created once on a server", testQueuesAreCreatedOnceOnAServer)
+}
+
+func testQueuesAreCreatedOnceOnAServer(t *testing.T) {
 	client := emulators.SQSClient(t)
 	for _, name := range []string{"awsenv-created", "awsenv-created.fifo"} {
 		t.Run(name, func(t *testing.T) {

@@ -7,7 +7,12 @@ import (
 	"testing"
 )
 
-func TestExitCodeSaysWhoseFaultItIs(t *testing.T) {
+func TestSettings(t *testing.T) {
+	t.Run("exit code says whose fault it is", testExitCodeSaysWhoseFaultItIs)
+	t.Run("settings error lists every problem", testSettingsErrorListsEveryProblem)
+}
+
+func testExitCodeSaysWhoseFaultItIs(t *testing.T) {
 	settings := &SettingsError{Problems: []string{"--lease: too long"}}
 	for name, tc := range map[string]struct {
 		err  error
@@ -27,7 +32,7 @@ func TestExitCodeSaysWhoseFaultItIs(t *testing.T) {
 	}
 }
 
-func TestSettingsErrorListsEveryProblem(t *testing.T) {
+func testSettingsErrorListsEveryProblem(t *testing.T) {
 	for _, problems := range [][]string{{"--lease: too long"}, {"--lease: too long", "--rate: negative", "--table: missing"}} {
 		text := (&SettingsError{Problems: problems}).Error()
 		for _, p := range problems {
