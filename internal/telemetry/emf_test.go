@@ -106,7 +106,11 @@ func TestEMF(t *testing.T) {
 	})
 }
 
-func TestEMFSaysWhatCannotBeWritten(t *testing.T) {
+func TestEmf(t *testing.T) {
+	t.Run("e m f says what cannot be written", testEMFSaysWhatCannotBeWritten)
+}
+
+func testEMFSaysWhatCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tele, err := New(t.Context(), Config{EMF: full{}})
 		if err != nil {

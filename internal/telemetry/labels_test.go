@@ -7,7 +7,11 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-func TestASetOfLabelsIsTheOneThatIsAskedFor(t *testing.T) {
+func TestLabels(t *testing.T) {
+	t.Run("set of labels is the one that is asked for", testASetOfLabelsIsTheOneThatIsAskedFor)
+}
+
+func testASetOfLabelsIsTheOneThatIsAskedFor(t *testing.T) {
 	a, b := attribute.String("a", "1"), attribute.String("b", "2")
 	l := newLabels(attribute.String("queue", "q"))
 	for _, more := range [][]attribute.KeyValue{

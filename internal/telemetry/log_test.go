@@ -12,7 +12,12 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-func TestLogLinesOfAMessageSayWhichAttemptItIs(t *testing.T) {
+func TestLog(t *testing.T) {
+	t.Run("log lines of a message say which attempt it is", testLogLinesOfAMessageSayWhichAttemptItIs)
+	t.Run("another try is not the attempt before", testAnotherTryIsNotTheAttemptBefore)
+}
+
+func testLogLinesOfAMessageSayWhichAttemptItIs(t *testing.T) {
 	tele, spans := newTelemetry(t)
 	h := tele.Middleware()(func(ctx context.Context, m consumer.Message) error {
 		tele.Attempt(ctx, dedupe.Attempt{Name: "a", MessageID: m.ID, Number: 3, Fence: 77})
@@ -52,7 +57,7 @@ func TestLogLinesOfAMessageSayWhichAttemptItIs(t *testing.T) {
 }
 
 // What is known of a message is about its last try, be it in place or by another delivery.
-func TestAnotherTryIsNotTheAttemptBefore(t *testing.T) {
+func testAnotherTryIsNotTheAttemptBefore(t *testing.T) {
 	telemetry, err := New(t.Context(), Config{}) // without traces
 	if err != nil {
 		t.Fatal(err)

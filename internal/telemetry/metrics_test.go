@@ -93,7 +93,13 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-func TestHandlingIsMeasuredByOutcome(t *testing.T) {
+func TestMetrics(t *testing.T) {
+	t.Run("handling is measured by outcome", testHandlingIsMeasuredByOutcome)
+	t.Run("metrics do not grow with messages", testMetricsDoNotGrowWithMessages)
+	t.Run("calls to AWS are counted", testCallsToAWSAreCounted)
+}
+
+func testHandlingIsMeasuredByOutcome(t *testing.T) {
 	tele, _ := newTelemetry(t)
 	outcomes := map[string]error{
 		"done": nil, "failed": errors.New("no"), "stopped": fmt.Errorf("x: %w", context.Canceled),
@@ -122,7 +128,7 @@ func TestHandlingIsMeasuredByOutcome(t *testing.T) {
 	}
 }
 
-func TestMetricsDoNotGrowWithMessages(t *testing.T) {
+func testMetricsDoNotGrowWithMessages(t *testing.T) {
 	tele, _ := newTelemetry(t)
 	hooks := tele.ConsumerHooks()
 	series := func(n int) (all int) {
@@ -146,7 +152,7 @@ func TestMetricsDoNotGrowWithMessages(t *testing.T) {
 	}
 }
 
-func TestCallsToAWSAreCounted(t *testing.T) {
+func testCallsToAWSAreCounted(t *testing.T) {
 	tele, _ := newTelemetry(t)
 	server := sqstest.New(sqstest.Config{})
 	cfg := server.AWSConfig()

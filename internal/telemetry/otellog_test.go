@@ -36,7 +36,14 @@ func open(t *testing.T) (tele *Telemetry, log *bytes.Buffer, lines func() []map[
 	}
 }
 
-func TestWhatCannotBeReadOfTheEnvironmentIsToldWithoutIt(t *testing.T) {
+func TestOtellog(t *testing.T) {
+	t.Run("what cannot be read of the environment is told without it", testWhatCannotBeReadOfTheEnvironmentIsToldWithoutIt)
+	t.Run("error without values is told whole", testAnErrorWithoutValuesIsToldWhole)
+	t.Run("resource attributes that are none are left out", testResourceAttributesThatAreNoneAreLeftOut)
+	t.Run("errors of sending are in the log", testErrorsOfSendingAreInTheLog)
+}
+
+func testWhatCannotBeReadOfTheEnvironmentIsToldWithoutIt(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer srv.Close()
 	for variable, tc := range map[string]struct{ value, problem string }{
@@ -67,7 +74,7 @@ func TestWhatCannotBeReadOfTheEnvironmentIsToldWithoutIt(t *testing.T) {
 	}
 }
 
-func TestAnErrorWithoutValuesIsToldWhole(t *testing.T) {
+func testAnErrorWithoutValuesIsToldWhole(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer srv.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", srv.URL)
@@ -81,7 +88,7 @@ func TestAnErrorWithoutValuesIsToldWhole(t *testing.T) {
 	t.Errorf("log is\n%s", log)
 }
 
-func TestResourceAttributesThatAreNoneAreLeftOut(t *testing.T) {
+func testResourceAttributesThatAreNoneAreLeftOut(t *testing.T) {
 	for value, team := range map[string]string{"team=a,": "a", "s3cr3t": "", "s3cr3t,team=b": "b"} {
 		t.Run(value, func(t *testing.T) {
 			t.Setenv("OTEL_RESOURCE_ATTRIBUTES", value)
@@ -101,7 +108,7 @@ func TestResourceAttributesThatAreNoneAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestErrorsOfSendingAreInTheLog(t *testing.T) {
+func testErrorsOfSendingAreInTheLog(t *testing.T) {
 	_, log, _ := open(t)
 	otel.Handle(http.ErrHandlerTimeout)
 	if !strings.Contains(log.String(), "telemetry is not sent") {

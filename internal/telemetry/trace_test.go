@@ -35,7 +35,15 @@ func sentWith(parent, xray string) consumer.Message {
 	return m
 }
 
-func TestSpanIsLinkedToTheProducer(t *testing.T) {
+func TestTrace(t *testing.T) {
+	t.Run("span is linked to the producer", testSpanIsLinkedToTheProducer)
+	t.Run("failure is on the span and a deferral is none", testFailureIsOnTheSpanAndADeferralIsNone)
+	t.Run("span of a panic ends", testSpanOfAPanicEnds)
+	t.Run("producers trace is passed on where nobody traces", testProducersTraceIsPassedOnWhereNobodyTraces)
+	t.Run("traces and metrics go where the environment says", testTracesAndMetricsGoWhereTheEnvironmentSays)
+}
+
+func testSpanIsLinkedToTheProducer(t *testing.T) {
 	for name, tc := range map[string]struct {
 		parent, xray string
 		want         []string // trace and span ids
@@ -92,7 +100,7 @@ func TestSpanIsLinkedToTheProducer(t *testing.T) {
 	}
 }
 
-func TestFailureIsOnTheSpanAndADeferralIsNone(t *testing.T) {
+func testFailureIsOnTheSpanAndADeferralIsNone(t *testing.T) {
 	for err, want := range map[error]codes.Code{
 		errors.New("no"): codes.Error, failure("permanent"): codes.Error, failure("deferred"): codes.Unset,
 	} {
@@ -109,7 +117,7 @@ func TestFailureIsOnTheSpanAndADeferralIsNone(t *testing.T) {
 	}
 }
 
-func TestSpanOfAPanicEnds(t *testing.T) {
+func testSpanOfAPanicEnds(t *testing.T) {
 	tele, spans := newTelemetry(t)
 	h := tele.Middleware()(func(context.Context, consumer.Message) error { panic("no") })
 	func() {
@@ -121,7 +129,7 @@ func TestSpanOfAPanicEnds(t *testing.T) {
 	}
 }
 
-func TestProducersTraceIsPassedOnWhereNobodyTraces(t *testing.T) {
+func testProducersTraceIsPassedOnWhereNobodyTraces(t *testing.T) {
 	telemetry, err := New(t.Context(), Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +152,7 @@ func TestProducersTraceIsPassedOnWhereNobodyTraces(t *testing.T) {
 	})(t.Context(), sentWith("", ""))
 }
 
-func TestTracesAndMetricsGoWhereTheEnvironmentSays(t *testing.T) {
+func testTracesAndMetricsGoWhereTheEnvironmentSays(t *testing.T) {
 	var mu sync.Mutex
 	got := make(map[string]int)
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
