@@ -20,7 +20,14 @@ func canonical(t testing.TB, src string) string {
 	return string(form)
 }
 
-func TestEqualDocumentsHaveOneForm(t *testing.T) {
+func TestCanonical(t *testing.T) {
+	t.Run("equal documents have one form", testEqualDocumentsHaveOneForm)
+	t.Run("different documents have different forms", testDifferentDocumentsHaveDifferentForms)
+	t.Run("form is JSON of the same value", testTheFormIsJSONOfTheSameValue)
+	t.Run("what is not JSON is refused with its place", testWhatIsNotJSONIsRefusedWithItsPlace)
+}
+
+func testEqualDocumentsHaveOneForm(t *testing.T) {
 	for _, same := range [][]string{
 		{`{"a":1,"b":[true,null]}`, "{ \"b\" : [ true , null ],\t\"a\"\n: 1 }", `{"\u0061":1,"b":[true,null]}`},
 		{`1`, `1.0`, `1e0`, `10e-1`, `0.1e1`, `100E-2`, `1.000`, `0.01e+2`},
@@ -44,7 +51,7 @@ func TestEqualDocumentsHaveOneForm(t *testing.T) {
 	}
 }
 
-func TestDifferentDocumentsHaveDifferentForms(t *testing.T) {
+func testDifferentDocumentsHaveDifferentForms(t *testing.T) {
 	seen := map[string]string{}
 	for _, src := range []string{
 		`12345678901234567890`, `12345678901234567891`, `1`, `-1`, `"1"`, `10`, `100`, `0.1`, `0`, `null`, `false`, `true`,
@@ -59,7 +66,7 @@ func TestDifferentDocumentsHaveDifferentForms(t *testing.T) {
 	}
 }
 
-func TestTheFormIsJSONOfTheSameValue(t *testing.T) {
+func testTheFormIsJSONOfTheSameValue(t *testing.T) {
 	src := `{"z":[1.50,{"k\"":"\u001f\\"}],"a":-0.000120,"é":"\u2028","e":12e3}`
 	var want, got any
 	if err := json.Unmarshal([]byte(src), &want); err != nil {
@@ -71,7 +78,7 @@ func TestTheFormIsJSONOfTheSameValue(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotJSONIsRefusedWithItsPlace(t *testing.T) {
+func testWhatIsNotJSONIsRefusedWithItsPlace(t *testing.T) {
 	for src, want := range map[string]string{
 		``: "unexpected end", ` `: "unexpected end", `{`: "unexpected end", `[1,`: "unexpected end", `"a`: "unexpected end",
 		`"a\`: "unexpected end", `"\u12`: "incomplete escape", `"\u12g4"`: "bad escape", `"\x"`: "unknown escape",

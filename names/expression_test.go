@@ -99,7 +99,11 @@ func TestExpressionErrors(t *testing.T) {
 	}
 }
 
-func TestKeysRefusedAtTheStart(t *testing.T) {
+func TestExpressionCases(t *testing.T) {
+	t.Run("keys refused at the start", testKeysRefusedAtTheStart)
+}
+
+func testKeysRefusedAtTheStart(t *testing.T) {
 	for key, want := range map[string]string{
 		"a[":                              "not a JMESPath",
 		"'name'":                          "names every message alike",

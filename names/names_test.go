@@ -22,7 +22,16 @@ func attribute(name, value string) map[string]names.Attribute {
 	return map[string]names.Attribute{name: names.Text(value)}
 }
 
-func TestNamesComeFromWhereTheKeySays(t *testing.T) {
+func TestNames(t *testing.T) {
+	t.Run("names come from where the key says", testNamesComeFromWhereTheKeySays)
+	t.Run("bad message names the field", testABadMessageNamesTheField)
+	t.Run("fingerprints see values and not their spelling", testFingerprintsSeeValuesAndNotTheirSpelling)
+	t.Run("fingerprint of a part ignores the rest", testAFingerprintOfAPartIgnoresTheRest)
+	t.Run("repeated key does not matter where nobody looks", testARepeatedKeyDoesNotMatterWhereNobodyLooks)
+	t.Run("raw body is fingerprinted by its bytes", testARawBodyIsFingerprintedByItsBytes)
+}
+
+func testNamesComeFromWhereTheKeySays(t *testing.T) {
 	body := `{"name":"order-17","order":{"id":"o-1","lines":[{"sku":"a"},{"sku":"b \u00e9\"\\"}]},"a b":"spaced"}`
 	for _, test := range []struct{ key, want string }{
 		{"", "order-17"}, {"name", "order-17"}, {"order.id", "o-1"}, {"order.lines[1].sku", "b é\"\\"},
@@ -49,7 +58,7 @@ func TestTheNameAttributeWins(t *testing.T) {
 	}
 }
 
-func TestABadMessageNamesTheField(t *testing.T) {
+func testABadMessageNamesTheField(t *testing.T) {
 	for _, test := range []struct {
 		cfg   names.Config
 		body  string
@@ -108,7 +117,7 @@ func alike(a, b names.Fingerprint) bool { return a[0] != 0 && [5]byte(a[:5]) == 
 
 func differ(a, b names.Fingerprint) bool { return alike(a, b) && a != b }
 
-func TestFingerprintsSeeValuesAndNotTheirSpelling(t *testing.T) {
+func testFingerprintsSeeValuesAndNotTheirSpelling(t *testing.T) {
 	a := fingerprint(t, "", `{"name":"x","amount":12345678901234567890}`)
 	if b := fingerprint(t, "", ` { "amount":12345678901234567890.0, "name":"\u0078" } `); a != b {
 		t.Error("spelling matters")
@@ -118,7 +127,7 @@ func TestFingerprintsSeeValuesAndNotTheirSpelling(t *testing.T) {
 	}
 }
 
-func TestAFingerprintOfAPartIgnoresTheRest(t *testing.T) {
+func testAFingerprintOfAPartIgnoresTheRest(t *testing.T) {
 	const part = "{amount: order.amount, first: lines[0]}"
 	a := fingerprint(t, part, `{"order":{"amount":10},"lines":[1,2],"sent_at":1}`)
 	if b := fingerprint(t, part, `{"sent_at":2,"order":{"amount":1e1},"lines":[1.0]}`); a != b {
@@ -132,7 +141,7 @@ func TestAFingerprintOfAPartIgnoresTheRest(t *testing.T) {
 	}
 }
 
-func TestARepeatedKeyDoesNotMatterWhereNobodyLooks(t *testing.T) {
+func testARepeatedKeyDoesNotMatterWhereNobodyLooks(t *testing.T) {
 	const part = "order.amount"
 	a := fingerprint(t, part, `{"order":{"amount":10}}`)
 	if b := fingerprint(t, part, `{"sent_at":1,"order":{"amount":10,"note":1,"note":2},"sent_at":2}`); a != b {
@@ -368,7 +377,7 @@ func TestPathsAndInterpreterAgree(t *testing.T) {
 	}
 }
 
-func TestARawBodyIsFingerprintedByItsBytes(t *testing.T) {
+func testARawBodyIsFingerprintedByItsBytes(t *testing.T) {
 	a, b := fingerprint(t, "", "hello"), fingerprint(t, "", "hello ")
 	if !differ(a, b) {
 		t.Error("different bytes, one fingerprint")

@@ -5,7 +5,11 @@ import (
 	"testing"
 )
 
-func TestPlainTextsAreThoseWithoutEscapesAndControlCharacters(t *testing.T) {
+func TestPlain(t *testing.T) {
+	t.Run("plain texts are those without escapes and control characters", testPlainTextsAreThoseWithoutEscapesAndControlCharacters)
+}
+
+func testPlainTextsAreThoseWithoutEscapesAndControlCharacters(t *testing.T) {
 	for length := range 20 {
 		for at := range length {
 			for c := range 256 {

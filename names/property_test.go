@@ -167,7 +167,11 @@ func power10(n int) *big.Rat {
 	return p
 }
 
-func TestOneFormForEachValueHoweverItIsSpelled(t *testing.T) {
+func TestProperty(t *testing.T) {
+	t.Run("one form for each value however it is spelled", testOneFormForEachValueHoweverItIsSpelled)
+}
+
+func testOneFormForEachValueHoweverItIsSpelled(t *testing.T) {
 	forms := map[string]string{}
 	rapid.Check(t, func(t *rapid.T) {
 		d := documents(3).Draw(t, "document")
