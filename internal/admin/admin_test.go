@@ -57,7 +57,11 @@ func TestHealthEndpoints(t *testing.T) {
 	}
 }
 
-func TestHealthIsAskedWithTheCurrentTime(t *testing.T) {
+func TestAdmin(t *testing.T) {
+	t.Run("health is asked with the current time", testHealthIsAskedWithTheCurrentTime)
+}
+
+func testHealthIsAskedWithTheCurrentTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked time.Time
 		h := New(Config{Queues: []Queue{{Health: func(now time.Time) error { asked = now; return nil }}}})

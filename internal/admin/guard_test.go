@@ -69,7 +69,13 @@ func TestWhoMayChangeSomething(t *testing.T) {
 	}
 }
 
-func TestWhoHasChangedSomethingIsLogged(t *testing.T) {
+func TestGuard(t *testing.T) {
+	t.Run("who has changed something is logged", testWhoHasChangedSomethingIsLogged)
+	t.Run("what is not configured is not there", testWhatIsNotConfiguredIsNotThere)
+	t.Run("settings and metrics are shown", testSettingsAndMetricsAreShown)
+}
+
+func testWhoHasChangedSomethingIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	h := New(Config{Token: "sesame", Queues: []Queue{{Name: "q", Pause: func() {}}}, Drain: func() {}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for path, header := range map[string]string{"/pause": "", "/drain": "Bearer sesame"} {
@@ -137,7 +143,7 @@ func TestVerbsAreNotReadable(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotConfiguredIsNotThere(t *testing.T) {
+func testWhatIsNotConfiguredIsNotThere(t *testing.T) {
 	h := New(Config{})
 	for _, r := range []*http.Request{
 		httptest.NewRequest(http.MethodPost, "/drain", http.NoBody),
@@ -152,7 +158,7 @@ func TestWhatIsNotConfiguredIsNotThere(t *testing.T) {
 	}
 }
 
-func TestSettingsAndMetricsAreShown(t *testing.T) {
+func testSettingsAndMetricsAreShown(t *testing.T) {
 	h := New(Config{
 		Queues: []Queue{
 			{Name: "orders", Settings: func() any { return map[string]string{"queue-url": "u"} }},

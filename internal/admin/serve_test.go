@@ -72,7 +72,18 @@ func (s serving) ask(t *testing.T) (net.Conn, <-chan string) {
 	return conn, got
 }
 
-func TestRequestUnderWayFinishesWithinTheGrace(t *testing.T) {
+func TestServe(t *testing.T) {
+	t.Run("request under way finishes within the grace", testRequestUnderWayFinishesWithinTheGrace)
+	t.Run("request that outlives the grace is cancelled and still answers", testRequestThatOutlivesTheGraceIsCancelledAndStillAnswers)
+	t.Run("upload that stalls is answered after the grace", testAnUploadThatStallsIsAnsweredAfterTheGrace)
+	t.Run("handler that ignores its context is reported and still waited for", testHandlerThatIgnoresItsContextIsReportedAndStillWaitedFor)
+	t.Run("connection on which nothing is asked does not fail the stop", testConnectionOnWhichNothingIsAskedDoesNotFailTheStop)
+	t.Run("wait of a minute is not cut short", testWaitOfAMinuteIsNotCutShort)
+	t.Run("request context carries the values of serve", testRequestContextCarriesTheValuesOfServe)
+	t.Run("listener is closed when stopped before the first request", testListenerIsClosedWhenStoppedBeforeTheFirstRequest)
+}
+
+func testRequestUnderWayFinishesWithinTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(3 * time.Second)
@@ -93,7 +104,7 @@ func TestRequestUnderWayFinishesWithinTheGrace(t *testing.T) {
 	})
 }
 
-func TestRequestThatOutlivesTheGraceIsCancelledAndStillAnswers(t *testing.T) {
+func testRequestThatOutlivesTheGraceIsCancelledAndStillAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(w http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
@@ -112,7 +123,7 @@ func TestRequestThatOutlivesTheGraceIsCancelledAndStillAnswers(t *testing.T) {
 	})
 }
 
-func TestAnUploadThatStallsIsAnsweredAfterTheGrace(t *testing.T) {
+func testAnUploadThatStallsIsAnsweredAfterTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(w http.ResponseWriter, r *http.Request) {
 			if _, err := io.ReadAll(r.Body); err != nil {
@@ -135,7 +146,7 @@ func TestAnUploadThatStallsIsAnsweredAfterTheGrace(t *testing.T) {
 	})
 }
 
-func TestHandlerThatIgnoresItsContextIsReportedAndStillWaitedFor(t *testing.T) {
+func testHandlerThatIgnoresItsContextIsReportedAndStillWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		returned := false
@@ -165,7 +176,7 @@ func TestHandlerThatIgnoresItsContextIsReportedAndStillWaitedFor(t *testing.T) {
 	})
 }
 
-func TestConnectionOnWhichNothingIsAskedDoesNotFailTheStop(t *testing.T) {
+func testConnectionOnWhichNothingIsAskedDoesNotFailTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(http.ResponseWriter, *http.Request) {}, time.Second)
 		_ = s.dial()
@@ -177,7 +188,7 @@ func TestConnectionOnWhichNothingIsAskedDoesNotFailTheStop(t *testing.T) {
 	})
 }
 
-func TestWaitOfAMinuteIsNotCutShort(t *testing.T) {
+func testWaitOfAMinuteIsNotCutShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, func(w http.ResponseWriter, r *http.Request) {
 			select {
@@ -198,7 +209,7 @@ func TestWaitOfAMinuteIsNotCutShort(t *testing.T) {
 	})
 }
 
-func TestRequestContextCarriesTheValuesOfServe(t *testing.T) {
+func testRequestContextCarriesTheValuesOfServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
 		ctx, stop := context.WithCancel(context.WithValue(t.Context(), key{}, "kept"))
@@ -234,7 +245,7 @@ func TestBrokenListenerEndsServe(t *testing.T) {
 	}
 }
 
-func TestListenerIsClosedWhenStoppedBeforeTheFirstRequest(t *testing.T) {
+func testListenerIsClosedWhenStoppedBeforeTheFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
