@@ -128,7 +128,16 @@ func TestLongWorkStaysProtected(t *testing.T) {
 	})
 }
 
-func TestAMessageThatBeginsWhileTheProtectionIsDroppedIsProtectedAtOnce(t *testing.T) {
+func TestProtect(t *testing.T) {
+	t.Run("message that begins while the protection is dropped is protected at once", testAMessageThatBeginsWhileTheProtectionIsDroppedIsProtectedAtOnce)
+	t.Run("many short messages do not hold up deployments", testManyShortMessagesDoNotHoldUpDeployments)
+	t.Run("drain drops the protection at once", testDrainDropsTheProtectionAtOnce)
+	t.Run("agent that hangs or fails changes nothing", testAgentThatHangsOrFailsChangesNothing)
+	t.Run("service with too many protected tasks is asked again", testAServiceWithTooManyProtectedTasksIsAskedAgain)
+	t.Run("nothing is called outside of ECS", testNothingIsCalledOutsideOfECS)
+}
+
+func testAMessageThatBeginsWhileTheProtectionIsDroppedIsProtectedAtOnce(t *testing.T) {
 	a := &agent{}
 	run(t, a, func(p *Protector) {
 		dropping, answer := make(chan struct{}), make(chan struct{})
@@ -154,7 +163,7 @@ func TestAMessageThatBeginsWhileTheProtectionIsDroppedIsProtectedAtOnce(t *testi
 	})
 }
 
-func TestManyShortMessagesDoNotHoldUpDeployments(t *testing.T) {
+func testManyShortMessagesDoNotHoldUpDeployments(t *testing.T) {
 	a := &agent{}
 	run(t, a, func(p *Protector) {
 		for i := range 3600 {
@@ -172,7 +181,7 @@ func TestManyShortMessagesDoNotHoldUpDeployments(t *testing.T) {
 	})
 }
 
-func TestDrainDropsTheProtectionAtOnce(t *testing.T) {
+func testDrainDropsTheProtectionAtOnce(t *testing.T) {
 	a := &agent{}
 	run(t, a, func(p *Protector) {
 		end := p.Begin()
@@ -193,7 +202,7 @@ func TestDrainDropsTheProtectionAtOnce(t *testing.T) {
 	expect(t, a, on, off)
 }
 
-func TestAgentThatHangsOrFailsChangesNothing(t *testing.T) {
+func testAgentThatHangsOrFailsChangesNothing(t *testing.T) {
 	for name, answer := range map[string]func(context.Context) (int, string, error){
 		"hangs":       func(ctx context.Context) (int, string, error) { <-ctx.Done(); return 0, "", ctx.Err() },
 		"is not here": func(context.Context) (int, string, error) { return 0, "", errors.New("connection refused") },
@@ -223,12 +232,12 @@ func TestAgentThatHangsOrFailsChangesNothing(t *testing.T) {
 	}
 }
 
-// TestAServiceWithTooManyProtectedTasksIsAskedAgain: DEPLOYMENT_BLOCKED says
+// testAServiceWithTooManyProtectedTasksIsAskedAgain: DEPLOYMENT_BLOCKED says
 // that more tasks are protected than the service wants, and passes by itself.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
 // The agent passes a failure on with 200 (https://github.com/aws/amazon-ecs-agent,
 // UpdateTaskProtectionHandler), and an exception of the service with 400.
-func TestAServiceWithTooManyProtectedTasksIsAskedAgain(t *testing.T) {
+func testAServiceWithTooManyProtectedTasksIsAskedAgain(t *testing.T) {
 	for _, status := range []int{200, 400} {
 		var blocked atomic.Bool
 		blocked.Store(true)
@@ -266,7 +275,7 @@ func TestAServiceWithTooManyProtectedTasksIsAskedAgain(t *testing.T) {
 	}
 }
 
-func TestNothingIsCalledOutsideOfECS(t *testing.T) {
+func testNothingIsCalledOutsideOfECS(t *testing.T) {
 	a := &agent{t: t}
 	p := New(Config{HTTP: &http.Client{Transport: a}})
 	end := p.Begin()
