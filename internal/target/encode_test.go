@@ -6,7 +6,12 @@ import (
 	"testing"
 )
 
-func TestHeaderValueIsPlainWhereItCanBe(t *testing.T) {
+func TestEncode(t *testing.T) {
+	t.Run("header value is plain where it can be", testHeaderValueIsPlainWhereItCanBe)
+	t.Run("structured string is quoted and escaped", testStructuredStringIsQuotedAndEscaped)
+}
+
+func testHeaderValueIsPlainWhereItCanBe(t *testing.T) {
 	for in, want := range map[string]string{
 		"":              "",
 		"order-17":      "order-17",
@@ -31,7 +36,7 @@ func TestHeaderValueIsPlainWhereItCanBe(t *testing.T) {
 	}
 }
 
-func TestStructuredStringIsQuotedAndEscaped(t *testing.T) {
+func testStructuredStringIsQuotedAndEscaped(t *testing.T) {
 	for in, want := range map[string]string{
 		"":         `""`,
 		"order-17": `"order-17"`,

@@ -9,7 +9,13 @@ import (
 	"testing/synctest"
 )
 
-func TestTargetIsHealthyWhenItsHealthPathAnswers2xx(t *testing.T) {
+func TestHealth(t *testing.T) {
+	t.Run("target is healthy when its health path answers2xx", testTargetIsHealthyWhenItsHealthPathAnswers2xx)
+	t.Run("health path that switches protocols is not healthy", testAHealthPathThatSwitchesProtocolsIsNotHealthy)
+	t.Run("health path has to be a path", testHealthPathHasToBeAPath)
+}
+
+func testTargetIsHealthyWhenItsHealthPathAnswers2xx(t *testing.T) {
 	var status atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet || r.RequestURI != "/up?deep=1" || r.Header.Get("Authorization") != "Bearer ticket" {
@@ -34,7 +40,7 @@ func TestTargetIsHealthyWhenItsHealthPathAnswers2xx(t *testing.T) {
 	}
 }
 
-func TestAHealthPathThatSwitchesProtocolsIsNotHealthy(t *testing.T) {
+func testAHealthPathThatSwitchesProtocolsIsNotHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target, stop := newPiped(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { switchProtocols(t, w) })
 		defer stop()
@@ -44,7 +50,7 @@ func TestAHealthPathThatSwitchesProtocolsIsNotHealthy(t *testing.T) {
 	})
 }
 
-func TestHealthPathHasToBeAPath(t *testing.T) {
+func testHealthPathHasToBeAPath(t *testing.T) {
 	for path, ok := range map[string]bool{
 		"/": true, "/up": true, "/up?deep=1": true,
 		"up": false, "": false, "http://elsewhere/up": false, "//elsewhere/up": false, "/%zz": false,

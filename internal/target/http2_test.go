@@ -34,7 +34,15 @@ func newH2C(t *testing.T, h http.HandlerFunc) (srv *httptest.Server, target *Tar
 	return srv, target, conns
 }
 
-func TestHTTP2TargetSharesOneConnection(t *testing.T) {
+func TestHTTP2(t *testing.T) {
+	t.Run("h t t P2 target shares one connection", testHTTP2TargetSharesOneConnection)
+	t.Run("h t t P2 request without an answer has an unknown outcome", testHTTP2RequestWithoutAnAnswerHasAnUnknownOutcome)
+	t.Run("h t t P2 target that is gone is down", testHTTP2TargetThatIsGoneIsDown)
+	t.Run("h t t P2 target that is silent has its whole timeout", testHTTP2TargetThatIsSilentHasItsWholeTimeout)
+	t.Run("h t t P2 not processed", testHTTP2NotProcessed)
+}
+
+func testHTTP2TargetSharesOneConnection(t *testing.T) {
 	const requests = 20
 	var together sync.WaitGroup
 	together.Add(requests)
@@ -67,7 +75,7 @@ func TestHTTP2TargetSharesOneConnection(t *testing.T) {
 	}
 }
 
-func TestHTTP2RequestWithoutAnAnswerHasAnUnknownOutcome(t *testing.T) {
+func testHTTP2RequestWithoutAnAnswerHasAnUnknownOutcome(t *testing.T) {
 	_, target, _ := newH2C(t, func(http.ResponseWriter, *http.Request) {
 		panic(http.ErrAbortHandler) // resets the stream
 	})
@@ -76,7 +84,7 @@ func TestHTTP2RequestWithoutAnAnswerHasAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-func TestHTTP2TargetThatIsGoneIsDown(t *testing.T) {
+func testHTTP2TargetThatIsGoneIsDown(t *testing.T) {
 	srv, target, _ := newH2C(t, func(http.ResponseWriter, *http.Request) {})
 	if _, err := target.Post(t.Context(), Request{Name: "n", Body: "{}"}); err != nil {
 		t.Fatal(err)
@@ -92,7 +100,7 @@ func TestHTTP2TargetThatIsGoneIsDown(t *testing.T) {
 
 // Nothing but the timeout cuts the work short, also not a target that is too busy
 // with it to say that it lives.
-func TestHTTP2TargetThatIsSilentHasItsWholeTimeout(t *testing.T) {
+func testHTTP2TargetThatIsSilentHasItsWholeTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		var peer sync.WaitGroup
@@ -173,7 +181,7 @@ func frame(kind, flags byte, stream uint32, payload ...byte) []byte {
 
 // A server that says by HTTP/2 that it did not process a request has not: the
 // request is sent again, and if that does not help, nothing is counted.
-func TestHTTP2NotProcessed(t *testing.T) {
+func testHTTP2NotProcessed(t *testing.T) {
 	none := []byte{0, 0, 0, 0} // last stream
 	for name, refuse := range map[string]func(stream uint32) []byte{
 		"GOAWAY":            func(uint32) []byte { return frame(7, 0, 0, append(none, 0, 0, 0, 0)...) },

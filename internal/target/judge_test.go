@@ -202,7 +202,11 @@ func TestJudgeTimeouts(t *testing.T) {
 	}
 }
 
-func TestJudgeUnknownOutcomeWhileSuspect(t *testing.T) {
+func TestJudge(t *testing.T) {
+	t.Run("judge unknown outcome while suspect", testJudgeUnknownOutcomeWhileSuspect)
+}
+
+func testJudgeUnknownOutcomeWhileSuspect(t *testing.T) {
 	for hold, want := range map[bool]kind{false: notSent, true: unknown} {
 		t.Run(fmt.Sprintf("hold %t", hold), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

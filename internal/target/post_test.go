@@ -63,7 +63,18 @@ func TestStatusDecidesTheOutcome(t *testing.T) {
 	}
 }
 
-func TestPermanentStatusesAreThoseConfigured(t *testing.T) {
+func TestPost(t *testing.T) {
+	t.Run("permanent statuses are those configured", testPermanentStatusesAreThoseConfigured)
+	t.Run("redirect with a broken location is a retry", testRedirectWithABrokenLocationIsARetry)
+	t.Run("answer that switches protocols is a retry", testAnAnswerThatSwitchesProtocolsIsARetry)
+	t.Run("request without a whole answer has an unknown outcome", testRequestWithoutAWholeAnswerHasAnUnknownOutcome)
+	t.Run("broken body of an error still has its status", testBrokenBodyOfAnErrorStillHasItsStatus)
+	t.Run("request is not sent again when a kept connection breaks", testRequestIsNotSentAgainWhenAKeptConnectionBreaks)
+	t.Run("caller that stops is told whether the request went out", testCallerThatStopsIsToldWhetherTheRequestWentOut)
+	t.Run("error holds a bounded excerpt on one line", testErrorHoldsABoundedExcerptOnOneLine)
+}
+
+func testPermanentStatusesAreThoseConfigured(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		status, _ := strconv.Atoi(string(body))
@@ -82,7 +93,7 @@ func TestPermanentStatusesAreThoseConfigured(t *testing.T) {
 	}
 }
 
-func TestRedirectWithABrokenLocationIsARetry(t *testing.T) {
+func testRedirectWithABrokenLocationIsARetry(t *testing.T) {
 	for _, location := range []string{"", "::not a URL::", "http://%zz/"} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", location)
@@ -99,7 +110,7 @@ func TestRedirectWithABrokenLocationIsARetry(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatSwitchesProtocolsIsARetry(t *testing.T) {
+func testAnAnswerThatSwitchesProtocolsIsARetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target, stop := newPiped(t, Config{}, func(w http.ResponseWriter, _ *http.Request) { switchProtocols(t, w) })
 		defer stop()
@@ -111,7 +122,7 @@ func TestAnAnswerThatSwitchesProtocolsIsARetry(t *testing.T) {
 }
 
 // What happens after the request went out, with the time it takes.
-func TestRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
+func testRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
 	const timeout, worked = 30 * time.Second, 12 * time.Second
 	for name, tc := range map[string]struct {
 		handler func(*testing.T, http.ResponseWriter, *http.Request)
@@ -198,7 +209,7 @@ func TestRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-func TestBrokenBodyOfAnErrorStillHasItsStatus(t *testing.T) {
+func testBrokenBodyOfAnErrorStillHasItsStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target, stop := newPiped(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -217,7 +228,7 @@ func TestBrokenBodyOfAnErrorStillHasItsStatus(t *testing.T) {
 
 // The transport sends a request that carries an Idempotency-Key a second time
 // by itself when a kept connection breaks, unless it is kept from doing so.
-func TestRequestIsNotSentAgainWhenAKeptConnectionBreaks(t *testing.T) {
+func testRequestIsNotSentAgainWhenAKeptConnectionBreaks(t *testing.T) {
 	for _, body := range []string{"{}", ""} {
 		synctest.Test(t, func(t *testing.T) {
 			var asked atomic.Int32
@@ -238,7 +249,7 @@ func TestRequestIsNotSentAgainWhenAKeptConnectionBreaks(t *testing.T) {
 	}
 }
 
-func TestCallerThatStopsIsToldWhetherTheRequestWentOut(t *testing.T) {
+func testCallerThatStopsIsToldWhetherTheRequestWentOut(t *testing.T) {
 	cause := errors.New("lease lost")
 	t.Run("after it went out", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -297,7 +308,7 @@ func TestResultIsBounded(t *testing.T) {
 	}
 }
 
-func TestErrorHoldsABoundedExcerptOnOneLine(t *testing.T) {
+func testErrorHoldsABoundedExcerptOnOneLine(t *testing.T) {
 	for name, tc := range map[string]struct{ body, want string }{
 		"empty":          {"", ""},
 		"short":          {"no stock", "no stock"},

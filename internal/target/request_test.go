@@ -81,7 +81,15 @@ func TestTargetSeesTheMessage(t *testing.T) {
 	}
 }
 
-func TestHeaderOfWhatIsNotKnownIsLeftOut(t *testing.T) {
+func TestRequest(t *testing.T) {
+	t.Run("header of what is not known is left out", testHeaderOfWhatIsNotKnownIsLeftOut)
+	t.Run("content type is that of the attribute", testContentTypeIsThatOfTheAttribute)
+	t.Run("bytes that no header carries are encoded", testBytesThatNoHeaderCarriesAreEncoded)
+	t.Run("user of the URL is sent unless there is a token", testUserOfTheURLIsSentUnlessThereIsAToken)
+	t.Run("mirrored request without a body", testMirroredRequestWithoutABody)
+}
+
+func testHeaderOfWhatIsNotKnownIsLeftOut(t *testing.T) {
 	req, body := received(t, Config{}, Request{Name: "n"})
 	if body != "" {
 		t.Errorf("body is %q", body)
@@ -96,14 +104,14 @@ func TestHeaderOfWhatIsNotKnownIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestContentTypeIsThatOfTheAttribute(t *testing.T) {
+func testContentTypeIsThatOfTheAttribute(t *testing.T) {
 	req, _ := received(t, Config{}, Request{Name: "n", Body: "<a/>", Attributes: map[string]string{"contentType": "text/xml; charset=utf-8"}})
 	if got := req.Header["Content-Type"]; !slices.Equal(got, []string{"text/xml; charset=utf-8"}) {
 		t.Errorf("Content-Type is %q", got)
 	}
 }
 
-func TestBytesThatNoHeaderCarriesAreEncoded(t *testing.T) {
+func testBytesThatNoHeaderCarriesAreEncoded(t *testing.T) {
 	req, _ := received(t, Config{Queue: "q"}, Request{
 		Name: `é "x" \ 5%`, Body: "{}", MessageID: "a\r\nX-Evil: 1",
 		Attributes: map[string]string{
@@ -127,7 +135,7 @@ func TestBytesThatNoHeaderCarriesAreEncoded(t *testing.T) {
 	}
 }
 
-func TestUserOfTheURLIsSentUnlessThereIsAToken(t *testing.T) {
+func testUserOfTheURLIsSentUnlessThereIsAToken(t *testing.T) {
 	for token, want := range map[string]string{"": "Basic dXNlcjpwYXNz", "t": "Bearer t"} {
 		var got, uri string
 		srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -229,7 +237,7 @@ func TestMirroredAddress(t *testing.T) {
 }
 
 // A request without a body is sent once: the transport must not send it again by itself.
-func TestMirroredRequestWithoutABody(t *testing.T) {
+func testMirroredRequestWithoutABody(t *testing.T) {
 	var asked atomic.Int64
 	target, stop := newPiped(t, Config{}, func(w http.ResponseWriter, _ *http.Request) {
 		if asked.Add(1) > 1 {

@@ -7,7 +7,12 @@ import (
 	"time"
 )
 
-func TestRetryAfterIsWhatTheTargetAsked(t *testing.T) {
+func TestRetryafter(t *testing.T) {
+	t.Run("retry after is what the target asked", testRetryAfterIsWhatTheTargetAsked)
+	t.Run("status error carries retry after", testStatusErrorCarriesRetryAfter)
+}
+
+func testRetryAfterIsWhatTheTargetAsked(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	at := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
 	for name, tc := range map[string]struct {
@@ -40,7 +45,7 @@ func TestRetryAfterIsWhatTheTargetAsked(t *testing.T) {
 	}
 }
 
-func TestStatusErrorCarriesRetryAfter(t *testing.T) {
+func testStatusErrorCarriesRetryAfter(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(http.StatusServiceUnavailable)

@@ -11,8 +11,14 @@ import (
 	"time"
 )
 
+func TestSign(t *testing.T) {
+	t.Run("signature is that of standard webhooks", testSignatureIsThatOfStandardWebhooks)
+	t.Run("signed request can be verified by its receiver", testSignedRequestCanBeVerifiedByItsReceiver)
+	t.Run("each attempt is signed with its own time", testEachAttemptIsSignedWithItsOwnTime)
+}
+
 // The figures were computed with openssl, not with this code.
-func TestSignatureIsThatOfStandardWebhooks(t *testing.T) {
+func testSignatureIsThatOfStandardWebhooks(t *testing.T) {
 	key, err := signingKey("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3")
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +36,7 @@ func TestSignatureIsThatOfStandardWebhooks(t *testing.T) {
 	}
 }
 
-func TestSignedRequestCanBeVerifiedByItsReceiver(t *testing.T) {
+func testSignedRequestCanBeVerifiedByItsReceiver(t *testing.T) {
 	for _, secret := range []string{"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "0123456789abcdef01234567"} {
 		req, body := received(t, Config{Secret: secret}, Request{Name: "n", Body: `{"é":1}`, MessageID: "id-1"})
 		mac := hmac.New(sha256.New, []byte("0123456789abcdef01234567"))
@@ -42,7 +48,7 @@ func TestSignedRequestCanBeVerifiedByItsReceiver(t *testing.T) {
 	}
 }
 
-func TestEachAttemptIsSignedWithItsOwnTime(t *testing.T) {
+func testEachAttemptIsSignedWithItsOwnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var stamps []string
 		target, stop := newPiped(t, Config{Secret: "s"}, func(_ http.ResponseWriter, r *http.Request) {

@@ -8,7 +8,13 @@ import (
 	"time"
 )
 
-func TestConfigThatCannotWorkIsRefused(t *testing.T) {
+func TestTarget(t *testing.T) {
+	t.Run("config that cannot work is refused", testConfigThatCannotWorkIsRefused)
+	t.Run("every problem is reported and no secret shown", testEveryProblemIsReportedAndNoSecretShown)
+	t.Run("URL is shown without what may be a secret", testURLIsShownWithoutWhatMayBeASecret)
+}
+
+func testConfigThatCannotWorkIsRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		cfg  Config
 		want string // in the error; empty for none
@@ -49,7 +55,7 @@ func TestConfigThatCannotWorkIsRefused(t *testing.T) {
 	}
 }
 
-func TestEveryProblemIsReportedAndNoSecretShown(t *testing.T) {
+func testEveryProblemIsReportedAndNoSecretShown(t *testing.T) {
 	_, err := New(Config{
 		URL: "ftp://user:hunter2@x", Timeout: -1, MaxResult: -2, PermanentStatuses: []int{7},
 		Secret: "whsec_hunter2!", Token: "hunter2\n",
@@ -70,7 +76,7 @@ func TestEveryProblemIsReportedAndNoSecretShown(t *testing.T) {
 	}
 }
 
-func TestURLIsShownWithoutWhatMayBeASecret(t *testing.T) {
+func testURLIsShownWithoutWhatMayBeASecret(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://h/work":                          "https://h/work",
 		"https://apikey@h/work":                   "https://xxxxx@h/work",

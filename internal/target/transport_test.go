@@ -19,7 +19,17 @@ import (
 	"time"
 )
 
-func TestTargetThatCannotBeConnectedToIsDown(t *testing.T) {
+func TestTransport(t *testing.T) {
+	t.Run("target that cannot be connected to is down", testTargetThatCannotBeConnectedToIsDown)
+	t.Run("target that does not accept in time is down", testTargetThatDoesNotAcceptInTimeIsDown)
+	t.Run("socket and TLS targets are reached", testSocketAndTLSTargetsAreReached)
+	t.Run("only a request that did not go out is tried again", testOnlyARequestThatDidNotGoOutIsTriedAgain)
+	t.Run("transport that tells nothing leaves the outcome unknown", testTransportThatTellsNothingLeavesTheOutcomeUnknown)
+	t.Run("connection is kept for the next message", testConnectionIsKeptForTheNextMessage)
+	t.Run("idle connection is closed before the target would close it", testIdleConnectionIsClosedBeforeTheTargetWouldCloseIt)
+}
+
+func testTargetThatCannotBeConnectedToIsDown(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +65,7 @@ func TestTargetThatCannotBeConnectedToIsDown(t *testing.T) {
 	}
 }
 
-func TestTargetThatDoesNotAcceptInTimeIsDown(t *testing.T) {
+func testTargetThatDoesNotAcceptInTimeIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target, stop := newPiped(t, Config{}, nil)
 		defer stop()
@@ -69,7 +79,7 @@ func TestTargetThatDoesNotAcceptInTimeIsDown(t *testing.T) {
 	})
 }
 
-func TestSocketAndTLSTargetsAreReached(t *testing.T) {
+func testSocketAndTLSTargetsAreReached(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 1 || r.URL.Path != "/" {
 			t.Errorf("asked for %s by %s", r.URL.Path, r.Proto)
@@ -112,7 +122,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-func TestOnlyARequestThatDidNotGoOutIsTriedAgain(t *testing.T) {
+func testOnlyARequestThatDidNotGoOutIsTriedAgain(t *testing.T) {
 	broken := errors.New("connection is gone")
 	for name, tc := range map[string]struct {
 		reused, sent, foreign bool
@@ -165,7 +175,7 @@ func TestOnlyARequestThatDidNotGoOutIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestTransportThatTellsNothingLeavesTheOutcomeUnknown(t *testing.T) {
+func testTransportThatTellsNothingLeavesTheOutcomeUnknown(t *testing.T) {
 	target, err := New(Config{URL: "http://target.invalid", HTTP: &http.Client{
 		Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("broken") }),
 	}})
@@ -177,7 +187,7 @@ func TestTransportThatTellsNothingLeavesTheOutcomeUnknown(t *testing.T) {
 	}
 }
 
-func TestConnectionIsKeptForTheNextMessage(t *testing.T) {
+func testConnectionIsKeptForTheNextMessage(t *testing.T) {
 	var conns atomic.Int32
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Sqsonce-Name") == "bad" {
@@ -207,7 +217,7 @@ func TestConnectionIsKeptForTheNextMessage(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionIsClosedBeforeTheTargetWouldCloseIt(t *testing.T) {
+func testIdleConnectionIsClosedBeforeTheTargetWouldCloseIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var open atomic.Int32
 		target, stop := newPiped(t, Config{}, func(http.ResponseWriter, *http.Request) {})
