@@ -40,7 +40,17 @@ func binary(t *testing.T, name string) string {
 	return filepath.Join(dir, name)
 }
 
-func TestNoBinaryContainsTheCDK(t *testing.T) {
+func TestBinaries(t *testing.T) {
+	t.Run("no binary contains the CDK", testNoBinaryContainsTheCDK)
+	t.Run("binaries read the variables they are given", testTheBinariesReadTheVariablesTheyAreGiven)
+	t.Run("worker accepts its settings", testTheWorkerAcceptsItsSettings)
+	t.Run("producer accepts its settings", testTheProducerAcceptsItsSettings)
+	t.Run("heap stays below the task", testTheHeapStaysBelowTheTask)
+	t.Run("dockerfile is built as it expects", testTheDockerfileIsBuiltAsItExpects)
+	t.Run("lines that are counted are logged", testLinesThatAreCountedAreLogged)
+}
+
+func testNoBinaryContainsTheCDK(t *testing.T) {
 	isCDK := regexp.MustCompile(`^github\.com/(aws/(aws-cdk-go|constructs-go|jsii-runtime-go)|cdklabs/|sqsonce/sqsonce/infra)`)
 	own, err := os.ReadFile("infra/go.mod")
 	if err != nil {
@@ -138,7 +148,7 @@ func (b built) deployed(value any) string {
 	return "unresolved " + flat(value)
 }
 
-func TestTheBinariesReadTheVariablesTheyAreGiven(t *testing.T) {
+func testTheBinariesReadTheVariablesTheyAreGiven(t *testing.T) {
 	reads := map[string][]string{
 		"worker": understood(t, "worker", "run"), "producer": understood(t, "producer", "serve"),
 	}
@@ -168,7 +178,7 @@ func TestTheBinariesReadTheVariablesTheyAreGiven(t *testing.T) {
 
 // The worker reports all that is wrong with its settings at once. Given its
 // variables and one thing that is wrong for sure, it has to name that alone.
-func TestTheWorkerAcceptsItsSettings(t *testing.T) {
+func testTheWorkerAcceptsItsSettings(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		text := complaint(t, b.variables(t, "worker"), "worker", "run", "--local")
 		if !strings.Contains(text, "--local") || strings.Contains(text, "\n  ") {
@@ -184,7 +194,7 @@ func TestTheWorkerAcceptsItsSettings(t *testing.T) {
 }
 
 // The producer likewise, with a negative time.
-func TestTheProducerAcceptsItsSettings(t *testing.T) {
+func testTheProducerAcceptsItsSettings(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		if b.config.Producer.Off {
 			return
@@ -215,7 +225,7 @@ func complaint(t *testing.T, variables map[string]string, name string, args ...s
 
 // The heap must leave room for the rest of the worker, and for the target that
 // shares its task.
-func TestTheHeapStaysBelowTheTask(t *testing.T) {
+func testTheHeapStaysBelowTheTask(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		text := b.variables(t, "worker")["GOMEMLIMIT"]
 		share := 75
@@ -280,7 +290,7 @@ func TestTimesAgree(t *testing.T) {
 	})
 }
 
-func TestTheDockerfileIsBuiltAsItExpects(t *testing.T) {
+func testTheDockerfileIsBuiltAsItExpects(t *testing.T) {
 	dockerfile, err := os.ReadFile("Dockerfile")
 	if err != nil {
 		t.Fatal(err)
@@ -305,7 +315,7 @@ func TestTheDockerfileIsBuiltAsItExpects(t *testing.T) {
 }
 
 // Metrics are counted from lines of the worker's log, so the lines must exist.
-func TestLinesThatAreCountedAreLogged(t *testing.T) {
+func testLinesThatAreCountedAreLogged(t *testing.T) {
 	if lostLease != dedupe.ErrLeaseLost.Error() {
 		t.Errorf("lost leases are looked for as %q and logged as %q", lostLease, dedupe.ErrLeaseLost)
 	}

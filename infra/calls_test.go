@@ -93,7 +93,13 @@ func with[V any](a map[string]V, others ...map[string]V) map[string]V {
 	return merged
 }
 
-func TestTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
+func TestCalls(t *testing.T) {
+	t.Run("worker may make every call it makes", testTheWorkerMayMakeEveryCallItMakes)
+	t.Run("producer and its operator may make every call they make", testTheProducerAndItsOperatorMayMakeEveryCallTheyMake)
+	t.Run("doctor may make every call it makes", testTheDoctorMayMakeEveryCallItMakes)
+}
+
+func testTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
 	// --local, which has no AWS, brings the producer's API and the queue along. The doctor
 	// has a policy of its own, see the test of it.
 	calls := callsOf(t, "./cmd/worker", "internal/producerapi", "internal/doctor", "sqstest")
@@ -108,7 +114,7 @@ func TestTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
 	})
 }
 
-func TestTheProducerAndItsOperatorMayMakeEveryCallTheyMake(t *testing.T) {
+func testTheProducerAndItsOperatorMayMakeEveryCallTheyMake(t *testing.T) {
 	calls := callsOf(t, "./cmd/producer", "consumer")
 	for _, name := range methods(reflect.TypeFor[dynamo.API]()) {
 		calls[name] = append(calls[name], "dynamo.API")
@@ -126,7 +132,7 @@ func TestTheProducerAndItsOperatorMayMakeEveryCallTheyMake(t *testing.T) {
 	})
 }
 
-func TestTheDoctorMayMakeEveryCallItMakes(t *testing.T) {
+func testTheDoctorMayMakeEveryCallItMakes(t *testing.T) {
 	calls := callsIn(t, "internal/doctor")
 	for _, name := range methods(reflect.TypeFor[dynamo.API]()) {
 		calls[name] = append(calls[name], "dynamo.API")

@@ -11,7 +11,15 @@ import (
 	"time"
 )
 
-func TestNothingChosenIsTheDefaults(t *testing.T) {
+func TestConfig(t *testing.T) {
+	t.Run("nothing chosen is the defaults", testNothingChosenIsTheDefaults)
+	t.Run("text and typed values mean the same", testTextAndTypedValuesMeanTheSame)
+	t.Run("every problem is named with key and value", testEveryProblemIsNamedWithKeyAndValue)
+	t.Run("every key is in the guide", testEveryKeyIsInTheGuide)
+	t.Run("backlog is what a task finishes in time", testABacklogIsWhatATaskFinishesInTime)
+}
+
+func testNothingChosenIsTheDefaults(t *testing.T) {
 	flags, err := cdkContext()
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +42,7 @@ func TestNothingChosenIsTheDefaults(t *testing.T) {
 	}
 }
 
-func TestTextAndTypedValuesMeanTheSame(t *testing.T) {
+func testTextAndTypedValuesMeanTheSame(t *testing.T) {
 	text, err := ReadConfig(map[string]any{
 		"demo": "true", "fifo": "true", "minTasks": "3", "clients": "10.0.0.0/8, 192.168.0.0/16", "window": "800h",
 		"producer": "true", "workerEnv": `{"SQSONCE_RATE":"5"}`, "alarmEmail": "",
@@ -58,7 +66,7 @@ func TestTextAndTypedValuesMeanTheSame(t *testing.T) {
 	}
 }
 
-func TestEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
+func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 	sub := "subnet-0123456789abcdef0"
 	for name, tc := range map[string]struct {
 		context map[string]any
@@ -158,7 +166,7 @@ func TestEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 	}
 }
 
-func TestEveryKeyIsInTheGuide(t *testing.T) {
+func testEveryKeyIsInTheGuide(t *testing.T) {
 	guide, err := os.ReadFile("docs/deploy.md")
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +183,7 @@ func TestEveryKeyIsInTheGuide(t *testing.T) {
 	}
 }
 
-func TestABacklogIsWhatATaskFinishesInTime(t *testing.T) {
+func testABacklogIsWhatATaskFinishesInTime(t *testing.T) {
 	for name, tc := range map[string]struct {
 		concurrency         int
 		latency, handleTime time.Duration

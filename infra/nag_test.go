@@ -5,8 +5,12 @@ import (
 	"testing"
 )
 
+func TestNag(t *testing.T) {
+	t.Run("rules of aws solutions hold", testTheRulesOfAwsSolutionsHold)
+}
+
 // A rule that could not be looked at, which is a warning, is no rule that holds.
-func TestTheRulesOfAwsSolutionsHold(t *testing.T) {
+func testTheRulesOfAwsSolutionsHold(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		for _, message := range b.messages {
 			t.Error(message)

@@ -112,7 +112,15 @@ func TestNobodyMayDoEverything(t *testing.T) {
 	})
 }
 
-func TestTaskRolesNameTheirResources(t *testing.T) {
+func TestPermissions(t *testing.T) {
+	t.Run("task roles name their resources", testTaskRolesNameTheirResources)
+	t.Run("task protects tasks of its cluster only", testATaskProtectsTasksOfItsClusterOnly)
+	t.Run("execution role reaches what the task is started with", testTheExecutionRoleReachesWhatTheTaskIsStartedWith)
+	t.Run("guide lists the rights", testTheGuideListsTheRights)
+	t.Run("roles lack what their binary never does", testRolesLackWhatTheirBinaryNeverDoes)
+}
+
+func testTaskRolesNameTheirResources(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		containers := []string{"worker"}
 		if !b.config.Producer.Off {
@@ -130,7 +138,7 @@ func TestTaskRolesNameTheirResources(t *testing.T) {
 	})
 }
 
-func TestATaskProtectsTasksOfItsClusterOnly(t *testing.T) {
+func testATaskProtectsTasksOfItsClusterOnly(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		for _, s := range b.template.taskRole(t, "worker") {
 			if !slices.Contains(s.Actions, "ecs:UpdateTaskProtection") {
@@ -159,7 +167,7 @@ func TestATaskProtectsTasksOfItsClusterOnly(t *testing.T) {
 }
 
 // What starts a task pulls its images, reads its secrets and writes its logs.
-func TestTheExecutionRoleReachesWhatTheTaskIsStartedWith(t *testing.T) {
+func testTheExecutionRoleReachesWhatTheTaskIsStartedWith(t *testing.T) {
 	b := synthesised(t, "sidecar")
 	_, task := b.template.container(t, "worker")
 	text := flat(b.template.statementsOf(reference(task.Properties["ExecutionRoleArn"])))
@@ -172,7 +180,7 @@ func TestTheExecutionRoleReachesWhatTheTaskIsStartedWith(t *testing.T) {
 	}
 }
 
-func TestTheGuideListsTheRights(t *testing.T) {
+func testTheGuideListsTheRights(t *testing.T) {
 	guide, err := os.ReadFile("docs/deploy.md")
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +253,7 @@ func (b built) places() map[string]string {
 
 // A role that can delete records could make work run again; one that can
 // receive could steal it.
-func TestRolesLackWhatTheirBinaryNeverDoes(t *testing.T) {
+func testRolesLackWhatTheirBinaryNeverDoes(t *testing.T) {
 	never := map[string]map[string][]string{
 		"worker": {
 			"main":  {"sqs:PurgeQueue", "sqs:SendMessage", "sqs:DeleteQueue", "sqs:SetQueueAttributes"},

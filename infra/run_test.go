@@ -26,9 +26,13 @@ import (
 // runMessages is how many messages the worker gets that runs with a template's environment.
 const runMessages = 20
 
+func TestRun(t *testing.T) {
+	t.Run("worker runs with the templates environment", testTheWorkerRunsWithTheTemplatesEnvironment)
+}
+
 // The worker does with the environment of a template as the template says: it asks the
 // target, or logs, or does not start.
-func TestTheWorkerRunsWithTheTemplatesEnvironment(t *testing.T) {
+func testTheWorkerRunsWithTheTemplatesEnvironment(t *testing.T) {
 	t.Run("target", func(t *testing.T) {
 		var asked atomic.Int64
 		app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))

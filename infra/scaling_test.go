@@ -31,7 +31,15 @@ func takesRequests(b built, target resource) bool {
 	return false
 }
 
-func TestTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
+func TestScaling(t *testing.T) {
+	t.Run("worker scales on the backlog of a task", testTheWorkerScalesOnTheBacklogOfATask)
+	t.Run("one message wakes a worker that may be scaled to none", testOneMessageWakesAWorkerThatMayBeScaledToNone)
+	t.Run("scaling bounds are the configured", testScalingBoundsAreTheConfigured)
+	t.Run("every alarm speaks and has its section in the runbook", testEveryAlarmSpeaksAndHasItsSectionInTheRunbook)
+	t.Run("dashboard shows what the alarms watch", testTheDashboardShowsWhatTheAlarmsWatch)
+}
+
+func testTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		policy, ok := workerPolicies(t, b)["TargetTrackingScaling"]
 		if !ok {
@@ -81,7 +89,7 @@ func TestTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
 	})
 }
 
-func TestOneMessageWakesAWorkerThatMayBeScaledToNone(t *testing.T) {
+func testOneMessageWakesAWorkerThatMayBeScaledToNone(t *testing.T) {
 	b := synthesised(t, "small")
 	policy, ok := workerPolicies(t, b)["StepScaling"]
 	if !ok {
@@ -110,7 +118,7 @@ func TestOneMessageWakesAWorkerThatMayBeScaledToNone(t *testing.T) {
 	}
 }
 
-func TestScalingBoundsAreTheConfigured(t *testing.T) {
+func testScalingBoundsAreTheConfigured(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		for _, target := range b.template.of("AWS::ApplicationAutoScaling::ScalableTarget") {
 			least, most := b.config.Scaling.MinTasks, b.config.Scaling.MaxTasks
@@ -124,7 +132,7 @@ func TestScalingBoundsAreTheConfigured(t *testing.T) {
 	})
 }
 
-func TestEveryAlarmSpeaksAndHasItsSectionInTheRunbook(t *testing.T) {
+func testEveryAlarmSpeaksAndHasItsSectionInTheRunbook(t *testing.T) {
 	runbook, err := os.ReadFile("docs/runbook.md")
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +187,7 @@ func TestAlarmsMayPublish(t *testing.T) {
 	})
 }
 
-func TestTheDashboardShowsWhatTheAlarmsWatch(t *testing.T) {
+func testTheDashboardShowsWhatTheAlarmsWatch(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		body := flat(b.template.only(t, "AWS::CloudWatch::Dashboard").Properties["DashboardBody"])
 		for _, name := range []string{

@@ -14,7 +14,21 @@ import (
 // object is a part of a template.
 type object = map[string]any
 
-func TestResourcesAreThereInTheirNumbers(t *testing.T) {
+func TestStack(t *testing.T) {
+	t.Run("resources are there in their numbers", testResourcesAreThereInTheirNumbers)
+	t.Run("queue dead letters into a queue that takes its messages only", testTheQueueDeadLettersIntoAQueueThatTakesItsMessagesOnly)
+	t.Run("table is what the store works on", testTheTableIsWhatTheStoreWorksOn)
+	t.Run("tasks run on a r m out of reach", testTasksRunOnARMOutOfReach)
+	t.Run("tasks without a way out have endpoints for all they call", testTasksWithoutAWayOutHaveEndpointsForAllTheyCall)
+	t.Run("tasks start when their endpoints are there", testTasksStartWhenTheirEndpointsAreThere)
+	t.Run("spot takes its share and never the first task", testSpotTakesItsShareAndNeverTheFirstTask)
+	t.Run("target outlives the worker", testTheTargetOutlivesTheWorker)
+	t.Run("API is private unless there is a certificate", testTheAPIIsPrivateUnlessThereIsACertificate)
+	t.Run("access logs of a public API can be written", testAccessLogsOfAPublicAPICanBeWritten)
+	t.Run("outputs say where everything is", testOutputsSayWhereEverythingIs)
+}
+
+func testResourcesAreThereInTheirNumbers(t *testing.T) {
 	for name, counts := range map[string]map[string]int{
 		"plain": {
 			"AWS::SQS::Queue": 2, "AWS::DynamoDB::Table": 1, "AWS::DynamoDB::GlobalTable": 0,
@@ -62,7 +76,7 @@ func has(t *testing.T, b built, kind string, properties object) {
 	b.asserts.HasResourceProperties(&kind, properties)
 }
 
-func TestTheQueueDeadLettersIntoAQueueThatTakesItsMessagesOnly(t *testing.T) {
+func testTheQueueDeadLettersIntoAQueueThatTakesItsMessagesOnly(t *testing.T) {
 	for name, suffix := range map[string]string{"plain": "", "fifo": ".fifo"} {
 		t.Run(name, func(t *testing.T) {
 			b := synthesised(t, name)
@@ -107,7 +121,7 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 	})
 }
 
-func TestTheTableIsWhatTheStoreWorksOn(t *testing.T) {
+func testTheTableIsWhatTheStoreWorksOn(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		if b.config.TableName != "" {
 			return
@@ -133,7 +147,7 @@ func TestTheTableIsWhatTheStoreWorksOn(t *testing.T) {
 	})
 }
 
-func TestTasksRunOnARMOutOfReach(t *testing.T) {
+func testTasksRunOnARMOutOfReach(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		for id, task := range b.template.of("AWS::ECS::TaskDefinition") {
 			if got := flat(task.Properties["RuntimePlatform"]); got != `{"CpuArchitecture":"ARM64","OperatingSystemFamily":"LINUX"}` {
@@ -156,7 +170,7 @@ func TestTasksRunOnARMOutOfReach(t *testing.T) {
 	})
 }
 
-func TestTasksWithoutAWayOutHaveEndpointsForAllTheyCall(t *testing.T) {
+func testTasksWithoutAWayOutHaveEndpointsForAllTheyCall(t *testing.T) {
 	var services []string
 	for _, endpoint := range synthesised(t, "plain").template.of("AWS::EC2::VPCEndpoint") {
 		name := strings.Trim(flat(endpoint.Properties["ServiceName"]), `"]}`)
@@ -173,7 +187,7 @@ func TestTasksWithoutAWayOutHaveEndpointsForAllTheyCall(t *testing.T) {
 }
 
 // Without its way to the image a task fails, and the deployment with it.
-func TestTasksStartWhenTheirEndpointsAreThere(t *testing.T) {
+func testTasksStartWhenTheirEndpointsAreThere(t *testing.T) {
 	b := synthesised(t, "plain")
 	for id, service := range b.template.of("AWS::ECS::Service") {
 		for endpoint := range b.template.of("AWS::EC2::VPCEndpoint") {
@@ -191,7 +205,7 @@ func TestTasksStartWhenTheirEndpointsAreThere(t *testing.T) {
 	}
 }
 
-func TestSpotTakesItsShareAndNeverTheFirstTask(t *testing.T) {
+func testSpotTakesItsShareAndNeverTheFirstTask(t *testing.T) {
 	b := synthesised(t, "small")
 	has(t, b, "AWS::ECS::Service", object{"CapacityProviderStrategy": []any{
 		object{"CapacityProvider": "FARGATE", "Base": 1, "Weight": 30},
@@ -203,7 +217,7 @@ func TestSpotTakesItsShareAndNeverTheFirstTask(t *testing.T) {
 	}
 }
 
-func TestTheTargetOutlivesTheWorker(t *testing.T) {
+func testTheTargetOutlivesTheWorker(t *testing.T) {
 	b := synthesised(t, "sidecar")
 	worker, task := b.template.container(t, "worker")
 	if got := flat(worker["DependsOn"]); got != `[{"Condition":"START","ContainerName":"target"}]` {
@@ -224,7 +238,7 @@ func TestTheTargetOutlivesTheWorker(t *testing.T) {
 	}
 }
 
-func TestTheAPIIsPrivateUnlessThereIsACertificate(t *testing.T) {
+func testTheAPIIsPrivateUnlessThereIsACertificate(t *testing.T) {
 	plain, public := synthesised(t, "plain"), synthesised(t, "public")
 	has(t, plain, "AWS::ElasticLoadBalancingV2::LoadBalancer", object{"Scheme": "internal"})
 	has(t, plain, "AWS::ElasticLoadBalancingV2::Listener", object{"Port": 80, "Protocol": "HTTP"})
@@ -244,7 +258,7 @@ func TestTheAPIIsPrivateUnlessThereIsACertificate(t *testing.T) {
 	}})
 }
 
-func TestAccessLogsOfAPublicAPICanBeWritten(t *testing.T) {
+func testAccessLogsOfAPublicAPICanBeWritten(t *testing.T) {
 	b := synthesised(t, "public")
 	balancer := b.template.only(t, "AWS::ElasticLoadBalancingV2::LoadBalancer")
 	if got := flat(balancer.Properties["LoadBalancerAttributes"]); !strings.Contains(got, `{"Key":"access_logs.s3.enabled","Value":"true"}`) {
@@ -259,7 +273,7 @@ func TestAccessLogsOfAPublicAPICanBeWritten(t *testing.T) {
 	}
 }
 
-func TestOutputsSayWhereEverythingIs(t *testing.T) {
+func testOutputsSayWhereEverythingIs(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		want := []string{"AlarmTopicArn", "DashboardUrl", "DlqUrl", "DoctorPolicyArn", "OperatorPolicyArn", "QueueUrl", "TableName", "WorkerLogGroup"}
 		if !b.config.Producer.Off {

@@ -11,9 +11,14 @@ import (
 	"testing"
 )
 
+func TestSynth(t *testing.T) {
+	t.Run("command synthesises offline without an account or docker", testTheCommandSynthesisesOfflineWithoutAnAccountOrDocker)
+	t.Run("what is wrong is said before anything is made", testWhatIsWrongIsSaidBeforeAnythingIsMade)
+}
+
 // The command that users run, without an account, a network or Docker, makes
 // the template that the other tests look at, and holds it against the schemas of CloudFormation.
-func TestTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
+func testTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
 	out := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "npm", "run", "synth", "--", "--output", out, "-c", "demo=true")
 	for _, variable := range os.Environ() {
@@ -50,7 +55,7 @@ func TestTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongIsSaidBeforeAnythingIsMade(t *testing.T) {
+func testWhatIsWrongIsSaidBeforeAnythingIsMade(t *testing.T) {
 	out := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "go", "run", "-C", "infra", "./app")
 	cmd.Env = append(os.Environ(), "CDK_OUTDIR="+out, `CDK_CONTEXT_JSON={"fifo":"perhaps","minTasks":"-1"}`)

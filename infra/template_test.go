@@ -15,7 +15,11 @@ var pseudo = []string{
 	"AWS::StackId", "AWS::StackName", "AWS::URLSuffix",
 }
 
-func TestNothingInTheTemplatesDangles(t *testing.T) {
+func TestTemplate(t *testing.T) {
+	t.Run("nothing in the templates dangles", testNothingInTheTemplatesDangles)
+}
+
+func testNothingInTheTemplatesDangles(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		seen := 0
 		for _, name := range dangling(b.template, &seen) {
