@@ -4,4 +4,4 @@ explore: ## every interleaving of three attempts on one name, 12 events deep (mi
 
 .PHONY: soak-leases
 soak-leases: ## a minute of a process with more to do than it has processors: it must keep its leases
-	go test -tags soak -v -count=1 -run TestABusyProcess ./dedupe
+	go test -tags soak -v -count=1 -run TestRenewSoak ./dedupe

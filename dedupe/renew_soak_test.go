@@ -14,7 +14,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 )
 
-func TestBusy(t *testing.T) {
+func TestRenewSoak(t *testing.T) {
 	t.Run("busy process keeps its leases", testABusyProcessKeepsItsLeases)
 }
 
