@@ -182,7 +182,21 @@ func TestLongOutage(t *testing.T) {
 		p.send(numbered(1000)...)
 		p.faults(latencies(7, 100*time.Millisecond))
 		p.start()
-		time.Sleep(9 * time.Hour)
+		start := time.Now()
+		// One a second in the first minute, one every five seconds up to ten minutes, then one
+		// a minute; beside what was here when it began.
+		time.Sleep(time.Second)
+		here := o.seen()
+		for _, pace := range []struct {
+			at   time.Duration
+			want int
+		}{{time.Minute, 59}, {10 * time.Minute, 59 + 108}, {70 * time.Minute, 59 + 108 + 60}} {
+			time.Sleep(time.Until(start.Add(pace.at)))
+			if n := o.seen() - here; n < pace.want-3 || n > pace.want+3 {
+				t.Errorf("%d messages probed within %s, want %d", n, pace.at, pace.want)
+			}
+		}
+		time.Sleep(time.Until(start.Add(9 * time.Hour)))
 		if s := p.consumer.Stats(); s.Held < 690 || s.Held >= 1000 {
 			t.Errorf("%d messages held after nine hours, want a probe a minute: %+v", s.Held, s)
 		}
@@ -249,7 +263,20 @@ func TestOutageAtTheBound(t *testing.T) {
 		t.Run(fmt.Sprint("maxReceiveCount ", maxReceives), func(t *testing.T) {
 			bubble(t, maxReceives, false, func(t *testing.T, p *pool) {
 				o := &outage{down: true}
-				p.handler = o.handle
+				var mu sync.Mutex
+				received := make(map[string]time.Time) // the first time with each receive count
+				p.handler = func(ctx context.Context, m consumer.Message) error {
+					mu.Lock()
+					defer mu.Unlock()
+					this, before := fmt.Sprint(m.Body[:2], m.ReceiveCount), fmt.Sprint(m.Body[:2], m.ReceiveCount-1)
+					if _, again := received[this]; !again {
+						received[this] = time.Now()
+					}
+					if at, ok := received[before]; ok && time.Since(at) < 15*time.Minute {
+						t.Errorf("%.2s is received again %s after it was, want a quarter of an hour at least", m.Body, time.Since(at))
+					}
+					return o.handle(ctx, m)
+				}
 				p.cfg.Concurrency = 10
 				p.cfg.MaxWaitingBytes = 1 << 20
 				for i := range messages {

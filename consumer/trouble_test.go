@@ -60,8 +60,13 @@ func TestDeadLetterTrouble(t *testing.T) {
 					}
 				}
 				good := newClockwork()
+				var mu sync.Mutex
+				received := make(map[string][]time.Time)
 				handler := func(_ context.Context, m consumer.Message) error {
 					if strings.HasPrefix(m.Body, "bad") {
+						mu.Lock()
+						defer mu.Unlock()
+						received[m.Body] = append(received[m.Body], time.Now())
 						return consumer.Permanent(errBoom)
 					}
 					good.tick(m)
@@ -89,6 +94,16 @@ func TestDeadLetterTrouble(t *testing.T) {
 					t.Error(err)
 				}
 				p.wantDepths(p.queueURL, 0, 0)
+				for body, at := range received {
+					if len(at) != 4 || failed.Load() != 4*bad {
+						t.Errorf("%s was received %d times, %d copies failed, want 4 of each message", body, len(at), failed.Load())
+						break
+					}
+					if tc.log == "keeps failing" && at[1].Sub(at[0]) < 20*time.Minute {
+						t.Errorf("%s came back after %s, want five minutes of tries and a quarter of an hour", body, at[1].Sub(at[0]))
+						break
+					}
+				}
 				if n := len(p.dead()); n != bad || failed.Load() < bad || !strings.Contains(out.String(), tc.log) {
 					t.Errorf("%d of %d in the dead-letter queue, %d copies told of, log %.300s", n, bad, failed.Load(), out.String())
 				}

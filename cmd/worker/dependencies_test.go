@@ -201,37 +201,57 @@ func TestTargetThatBlamesEverything(t *testing.T) {
 	}
 }
 
-// A target that hangs, with a health path that tells, has its backlog held.
+// A target that hangs, with a health path that tells, has its backlog held. Under hold a
+// request that hangs makes its name UNKNOWN: only those that were out do, since no message
+// is tried while the health path fails.
 func TestTargetThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const n = 60
-		var hanging atomic.Bool
-		b := newInBubble(t, 3, func(w http.ResponseWriter, r *http.Request) {
-			if hanging.Load() {
-				<-r.Context().Done()
-				return
-			}
-			w.WriteHeader(http.StatusNoContent)
-		}, "--target-health", "/up", "--target-timeout", "2s", "--max-attempts", "3")
-		b.begin()
-		defer b.end()
-		time.Sleep(5 * time.Second) // the health path has answered
-		hanging.Store(true)
-		for i := range n {
-			b.send(body("m" + strconv.Itoa(i)))
-		}
-		time.Sleep(10 * time.Minute)
-		if got := b.attempts(n); got > 4 {
-			t.Errorf("%d attempts are counted", got)
-		}
-		hanging.Store(false)
-		if !b.await(2*time.Minute, func() bool { return b.depth(b.back.queueURL) == 0 }) {
-			t.Errorf("%d messages are left", b.depth(b.back.queueURL))
-		}
-		if dead := len(b.dead()); dead > 0 {
-			t.Errorf("%d dead letters", dead)
-		}
-	})
+	const n, slots = 60, 8
+	for _, tc := range []struct {
+		name             string
+		args             []string
+		counted, unknown int // at most
+	}{
+		{"retry", nil, 4, 0},
+		{"hold", []string{"--on-unknown", "hold"}, slots, slots},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var hanging atomic.Bool
+				args := []string{"--target-health", "/up", "--target-timeout", "2s", "--max-attempts", "3", "--concurrency", strconv.Itoa(slots)}
+				b := newInBubble(t, 3, func(w http.ResponseWriter, r *http.Request) {
+					if hanging.Load() {
+						<-r.Context().Done()
+						return
+					}
+					w.WriteHeader(http.StatusNoContent)
+				}, append(args, tc.args...)...)
+				b.begin()
+				defer b.end()
+				time.Sleep(5 * time.Second) // the health path has answered
+				hanging.Store(true)
+				for i := range n {
+					b.send(body("m" + strconv.Itoa(i)))
+				}
+				time.Sleep(10 * time.Minute)
+				if got := b.attempts(n); got > tc.counted {
+					t.Errorf("%d attempts are counted", got)
+				}
+				hanging.Store(false)
+				if !b.await(2*time.Minute, func() bool { return b.depth(b.back.queueURL) == 0 }) {
+					t.Errorf("%d messages are left", b.depth(b.back.queueURL))
+				}
+				unknown := 0
+				for i := range n {
+					if b.record("m"+strconv.Itoa(i)).Status == protocol.Unknown {
+						unknown++
+					}
+				}
+				if dead := b.dead(); len(dead) != unknown || unknown > tc.unknown {
+					t.Errorf("%d dead letters, %d names are UNKNOWN", len(dead), unknown)
+				}
+			})
+		})
+	}
 }
 
 // A crash of the target costs the requests that it breaks, not the slots.
