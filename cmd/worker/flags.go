@@ -106,6 +106,8 @@ type queueConfig struct {
 	TargetToken       string        `help:"Bearer token sent to the target."`
 	TargetTokenFile   string        `help:"File that holds the target token."`
 	Sqsd              bool          `help:"Behave as the daemon of Elastic Beanstalk's worker environments: its User-Agent and headers, the path of a periodic task, only 200 means done and no answer blames the message; --key @message-id and --target-timeout 299s unless set."`
+	MaxResult         int           `default:"4096" help:"Bytes of the target's answer that are recorded as the result, from 4096 to 307200; of a longer one size and SHA-256 are."`
+	Result            string        `default:"full" enum:"full,hash,none" help:"What is recorded of the target's answer: all of it, up to --max-result; its size and SHA-256; or nothing (${enum})."`
 	PermanentStatuses []int         `default:"400,410,413,415,422" help:"Answers of the target that mean: this message is bad."`
 }
 

@@ -37,7 +37,7 @@ func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
 			DrainTimeout: 25 * time.Second, WaitAtStart: 10 * time.Minute,
 		},
 		queueConfig: queueConfig{
-			Handler: "target", Key: "name", LongNames: "refuse", Unwrap: "none", S3Max: 16 << 20, Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
+			Handler: "target", Key: "name", LongNames: "refuse", Unwrap: "none", S3Max: 16 << 20, MaxResult: 4 << 10, Result: "full", Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
 			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, MaxWaitingBytes: 64 << 20, TargetTimeout: 30 * time.Second,
 		},
 	}
@@ -65,6 +65,8 @@ var contract = []struct{ flag, value, field string }{
 	{"long-names", "hash", "LongNames:hash"},
 	{"unwrap", "auto", "Unwrap:auto"},
 	{"s3-payloads", "true", "S3Payloads:true"},
+	{"max-result", "8192", "MaxResult:8192"},
+	{"result", "hash", "Result:hash"},
 	{"s3-max", "2048", "S3Max:2048"},
 	{"unnamed", "run", "Unnamed:run"},
 	{"on-mismatch", "suppress", "OnMismatch:suppress"},
@@ -200,6 +202,9 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 			},
 		},
 		"payloads too large":    {[]string{"--local", "--s3-max", "1073741825"}, []string{"--s3-max 1073741825: must be from 1024 to 1073741824 bytes"}},
+		"a small result":        {[]string{"--local", "--max-result", "4095"}, []string{"--max-result 4095: must be from 4096 to 307200 bytes"}},
+		"a large result":        {[]string{"--local", "--max-result", "307201"}, []string{"--max-result 307201: must be from 4096 to 307200 bytes"}},
+		"another result":        {[]string{"--local", "--result", "some"}, []string{"--result", "some"}},
 		"payloads too small":    {[]string{"--local", "--s3-max", "1023"}, []string{"--s3-max 1023: must be from 1024 to 1073741824 bytes"}},
 		"secret file missing":   {[]string{"--local", "--target-secret-file", "/nowhere"}, []string{"--target-secret-file", "/nowhere"}},
 		"unknown flag":          {[]string{"--nope"}, []string{"--nope"}},

@@ -49,7 +49,7 @@ func (q *queueWorker) newPool() error {
 		if err := q.aim(queueName, tell); err != nil {
 			return err
 		}
-		do = posted(q.judge, q.telemetry.Traceparent, c.PathPrefix)
+		do = posted(q.judge, q.telemetry.Traceparent, c.PathPrefix, c.Result)
 	}
 	pooling := c.poolConfig(q.back, q.log)
 	pooling.Name = sqsonce.NameOf(keys)
@@ -160,8 +160,8 @@ func named(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 }
 
 // posted hands the message to the HTTP target. One that carries a request may choose
-// its path below prefixes.
-func posted(t *target.Judge, traceparent func(context.Context) string, prefixes []string) work {
+// its path below prefixes. Of its answer is recorded what kept, the value of --result, says.
+func posted(t *target.Judge, traceparent func(context.Context) string, prefixes []string, kept string) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
 		message, _ := sqsonce.NamedFrom(ctx)
@@ -174,7 +174,7 @@ func posted(t *target.Judge, traceparent func(context.Context) string, prefixes 
 		if err != nil {
 			return dedupe.Payload{}, err
 		}
-		return payload(resp), nil
+		return payload(resp, kept), nil
 	}
 }
 
@@ -214,20 +214,35 @@ func carriedRequest(attributes map[string]string, prefixes []string) (*mirror.Re
 	return &r, nil
 }
 
-// payload is the target's answer as a result: JSON as it is, anything else
-// with its type. One that was not kept is stood for by the guard's own marker.
-func payload(r target.Response) dedupe.Payload {
+// payload is the target's answer as a result, as --result wants it: JSON as it is,
+// anything else with its type. One that is not kept whole is stood for by the guard's own
+// marker.
+func payload(r target.Response, kept string) dedupe.Payload {
 	switch {
-	case r.Size > int64(len(r.Body)):
-		return dedupe.Payload{Type: protocol.OmittedType, Data: fmt.Appendf(nil,
-			`{"omitted":"larger than %d bytes","size":%d,"sha256":"%x"}`, len(r.Body), r.Size, r.SHA256)}
-	case len(r.Body) == 0:
+	case kept == resultNone || kept == resultFull && r.Size == 0:
 		return dedupe.Payload{}
+	case kept == resultHash:
+		return omitted("--result hash", r)
+	case r.Size > int64(len(r.Body)):
+		return omitted(fmt.Sprintf("larger than %d bytes", len(r.Body)), r)
 	case json.Valid(r.Body):
 		return dedupe.Payload{Data: r.Body}
-	case r.ContentType == "":
-		return dedupe.Payload{Data: r.Body, Type: "application/octet-stream"}
 	default:
-		return dedupe.Payload{Data: r.Body, Type: r.ContentType}
+		return dedupe.Payload{Data: r.Body, Type: cmp.Or(r.ContentType, "application/octet-stream")}
+	}
+}
+
+// Values of --result.
+const (
+	resultFull = "full" // the default
+	resultHash = "hash"
+	resultNone = "none"
+)
+
+// omitted is the marker for an answer that is not recorded; see [protocol.OmittedType].
+func omitted(why string, r target.Response) dedupe.Payload {
+	return dedupe.Payload{
+		Type: protocol.OmittedType,
+		Data: fmt.Appendf(nil, `{"omitted":%q,"size":%d,"sha256":"%x"}`, why, r.Size, r.SHA256),
 	}
 }

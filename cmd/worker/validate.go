@@ -43,6 +43,14 @@ const (
 	mostS3Max  = 1 << 30
 )
 
+// Bounds of --max-result, in bytes. DynamoDB takes items of 400 KB, and an item holds
+// the name, the error of an attempt and the owner besides.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
+const (
+	leastMaxResult = 4 << 10
+	mostMaxResult  = 300 << 10
+)
+
 // sqsdTimeout is how long Elastic Beanstalk's daemon waits for an answer by
 // default (InactivityTimeout).
 // https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-general.html#command-options-general-elasticbeanstalksqsd
@@ -235,6 +243,9 @@ func (c queueSettings) sizeProblems() (problems []string) {
 	if c.S3Max < leastS3Max || c.S3Max > mostS3Max {
 		problems = append(problems, fmt.Sprintf("--s3-max %d: must be from %d to %d bytes", c.S3Max, leastS3Max, mostS3Max))
 	}
+	if c.MaxResult < leastMaxResult || c.MaxResult > mostMaxResult {
+		problems = append(problems, fmt.Sprintf("--max-result %d: must be from %d to %d bytes", c.MaxResult, leastMaxResult, mostMaxResult))
+	}
 	return problems
 }
 
@@ -303,7 +314,7 @@ func (c queueSettings) guardConfig(scope string, log *slog.Logger) dedupe.Config
 	}
 	return dedupe.Config{
 		Scope: scope, Lease: c.Lease, Skew: skew, Window: c.Window,
-		MaxAttempts: c.MaxAttempts, Hold: c.OnUnknown == "hold", Logger: log,
+		MaxAttempts: c.MaxAttempts, Hold: c.OnUnknown == "hold", MaxResult: c.MaxResult, Logger: log,
 	}
 }
 
@@ -338,7 +349,7 @@ func (c queueSettings) keyConfig() names.Config {
 
 func (c queueSettings) targetConfig(queueName string) target.Config {
 	return target.Config{
-		URL: c.TargetURL, Timeout: c.TargetTimeout, PermanentStatuses: c.PermanentStatuses,
+		URL: c.TargetURL, Timeout: c.TargetTimeout, PermanentStatuses: c.PermanentStatuses, MaxResult: c.MaxResult,
 		Queue: queueName, Token: c.TargetToken, Secret: c.TargetSecret, Sqsd: c.Sqsd, Version: strings.Trim(strings.Fields(version())[0], "()"),
 	}
 }
