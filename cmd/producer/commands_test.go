@@ -38,6 +38,42 @@ func TestSendSaysWhatBecameOfTheMessage(t *testing.T) {
 	}
 }
 
+// A name that was rejected is tried again, with a mended body too, and no other is.
+func TestSendRetriesRejected(t *testing.T) {
+	t.Parallel()
+	r := localRig(t)
+	var mended atomic.Bool
+	r.fail = func(name string) error {
+		if strings.HasPrefix(name, "bad") && !mended.Load() {
+			return errBad
+		}
+		return nil
+	}
+	r.work(1)
+	for _, name := range []string{"bad-1", "bad-2", "bad-3"} {
+		r.do("send", "--name", name, "--wait", "20s").want(exitRejected)
+	}
+	r.do("send", "--name", "bad-1", "--retry-rejected", "--wait", "20s").want(exitRejected).says("REJECTED") // tried, and rejected again
+	r.do("send", "--name", "good", "--wait", "20s").want(0)
+	mended.Store(true)
+	r.do("send", "--name", "bad-1", "--wait", "20s").want(exitRejected).says("REJECTED") // the outcome that is there
+	r.do("send", "--name", "bad-1", "--body", `{"name":"bad-1","mended":true}`, "--retry-rejected", "--wait", "20s").want(0).says("COMPLETED")
+	r.do("send", "--name", "bad-1", "--body", `{"name":"bad-1","mended":true}`, "--retry-rejected", "--wait", "20s").want(0).says("COMPLETED")
+	r.do("send", "--name", "good", "--body", `{"name":"good","x":1}`, "--retry-rejected", "--wait", "20s").want(1).says("422")
+	stdin := `{"name":"bad-2","mended":true}` + "\n" + `{"name":"bad-3"}` + "\n" + `{"name":"good"}`
+	producer(t, stdin, append([]string{"send", "--retry-rejected"}, r.backend...)...).want(0).says("3 messages accepted")
+	for _, name := range []string{"bad-2", "bad-3"} {
+		r.waitFor(func() bool { return strings.Contains(r.do("status", name).out, "COMPLETED") })
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, runs := range r.runs {
+		if runs != 1 {
+			t.Errorf("%s ran %d times", name, runs)
+		}
+	}
+}
+
 func lines(from, to int) string {
 	var b strings.Builder
 	for i := from; i <= to; i++ {

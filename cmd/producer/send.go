@@ -13,12 +13,13 @@ import (
 
 // sendCmd is "producer send".
 type sendCmd struct {
-	Name  string        `placeholder:"NAME" help:"Name of the message."`
-	Body  string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}. Without --name and --body messages are read from standard input, one a line."`
-	Group string        `placeholder:"ID" help:"Message group of the messages."`
-	Delay time.Duration `help:"How long the messages stay invisible at first (whole seconds, up to 15m)."`
-	Wait  time.Duration `help:"Wait this long (up to 60s) for the outcome of the one message."`
-	Skip  int           `help:"Leave out that many lines of standard input: they were sent before."`
+	Name          string        `placeholder:"NAME" help:"Name of the message."`
+	Body          string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}. Without --name and --body messages are read from standard input, one a line."`
+	Group         string        `placeholder:"ID" help:"Message group of the messages."`
+	Delay         time.Duration `help:"How long the messages stay invisible at first (whole seconds, up to 15m)."`
+	Wait          time.Duration `help:"Wait this long (up to 60s) for the outcome of the one message."`
+	RetryRejected bool          `help:"Try a name again that was rejected, also with another body. A completed name stays completed, and an UNKNOWN one parked."`
+	Skip          int           `help:"Leave out that many lines of standard input: they were sent before."`
 	backendFlags
 }
 
@@ -131,6 +132,9 @@ func (s *sendCmd) header() http.Header {
 	}
 	if s.Delay != 0 {
 		h.Set("X-Sqsonce-Delay", s.Delay.String())
+	}
+	if s.RetryRejected {
+		h.Set("X-Sqsonce-Retry-Rejected", "true")
 	}
 	return h
 }

@@ -28,6 +28,7 @@ type settings struct {
 	delay  int32 // seconds
 	trace  string
 	xray   string
+	retry  bool // a name that was rejected is tried again
 
 	carried map[string]string // attributes of the request that is mirrored; nil: none
 }
@@ -45,12 +46,13 @@ type MessageHeaders struct {
 	Group       string `header:"X-Sqsonce-Group" maxLength:"128" pattern:"^[!-~]*$" doc:"Message group. Default on a FIFO queue: one group for each name."`
 	Delay       string `header:"X-Sqsonce-Delay" doc:"Seconds (or a duration such as 30s) for which the message stays invisible, up to 900. Not on FIFO queues."`
 	Dedup       string `header:"X-Sqsonce-Dedup" maxLength:"128" pattern:"^[!-~]*$" doc:"FIFO queues drop the same name with the same body for five minutes. Another value here makes it another message."`
+	Retry       bool   `header:"X-Sqsonce-Retry-Rejected" doc:"true: if the name was rejected, this message tries it again, whatever its body. A COMPLETED name stays completed, and an UNKNOWN one parked."`
 	Traceparent string `header:"Traceparent" doc:"W3C trace context; goes on the message as an attribute and as AWSTraceHeader."`
 }
 
 // settings are what the headers say, with the name of Idempotency-Key.
 func (in MessageHeaders) settings(key string, hasKey, fifo bool) (settings, error) {
-	s := settings{key: key, hasKey: hasKey, group: in.Group, dedup: in.Dedup}
+	s := settings{key: key, hasKey: hasKey, group: in.Group, dedup: in.Dedup, retry: in.Retry}
 	var err error
 	s.delay, err = delay(in.Delay, fifo)
 	s.trace, s.xray = trace(in.Traceparent)
@@ -173,10 +175,14 @@ func (m message) groupID(fifo bool) string {
 // same name with the same body, byte for byte, is one message, so that a POST
 // may be repeated. X-Sqsonce-Dedup goes into it, so that a caller who wants
 // another attempt changes that. So does generation, the version of a record
-// that an operator has forgotten or opened again (0: none, or not looked at).
+// that an operator has forgotten or opened again (0: none, or not looked at), and so
+// does X-Sqsonce-Retry-Rejected.
 func (m message) deduplicationID(generation protocol.Version) string {
 	h := sha256.New()
 	_, _ = fmt.Fprintf(h, "%d:%s%d:%s%d:%d:", len(m.name), m.name, len(m.dedup), m.dedup, generation, len(m.body))
 	_, _ = io.WriteString(h, m.body)
+	if m.retry {
+		_, _ = io.WriteString(h, "retry")
+	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }

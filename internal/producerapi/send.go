@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/batch"
@@ -136,6 +137,9 @@ func (m message) attributes() map[string]types.MessageAttributeValue {
 	attributes := map[string]types.MessageAttributeValue{names.NameAttribute: text(m.name)}
 	if m.trace != "" {
 		attributes["traceparent"] = text(m.trace)
+	}
+	if m.retry { // what a message has that was dead-lettered and comes back
+		attributes[consumer.AttrReason] = text("sent again to retry a rejected name")
 	}
 	for _, name := range m.carriedAttributes() {
 		attributes[name] = text(m.carried[name])

@@ -20,20 +20,25 @@ func (a *API) postAndWait(c *exchange, m message, wait time.Duration) (*response
 	if err != nil {
 		return nil, err
 	}
-	if before.Name != "" && before.Fingerprint.Differs(m.fingerprint) {
+	again := m.retry && before.Status == protocol.Rejected
+	if !again && before.Name != "" && before.Fingerprint.Differs(m.fingerprint) {
 		return nil, newProblem(http.StatusUnprocessableEntity, "body",
 			fmt.Sprintf("%q was used before with a different body (its record is %s)", m.name, before.Status))
 	}
-	if before.Status.Final() {
+	if before.Status.Final() && !again {
 		return c.outcomeIn(wait, before), nil
 	}
-	took, err := a.send(c.Context(), m, generation(before))
+	known, attempts := protocol.Version(0), generation(before)
+	if again {
+		known, attempts = before.Version, before.Version
+	}
+	took, err := a.send(c.Context(), m, attempts)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithDeadline(c.Context(), deadline)
 	defer cancel()
-	if r, ok := a.watches.await(ctx, m.name); ok {
+	if r, ok := a.watches.await(ctx, awaited{m.name, known}); ok {
 		return c.outcomeIn(wait, r), nil
 	}
 	out := c.queued(m, took)
@@ -72,8 +77,14 @@ type watches struct {
 	running sync.WaitGroup
 
 	mu    sync.Mutex
-	looks map[string]*look  // guarded by mu; reads under way
-	names map[string]*watch // guarded by mu; names that are waited for
+	looks map[string]*look   // guarded by mu; reads under way
+	names map[awaited]*watch // guarded by mu; names that are waited for
+}
+
+// awaited is a name whose outcome is waited for: a later one than that of version after.
+type awaited struct {
+	name  string
+	after protocol.Version // 0: any
 }
 
 // look is one read for all who ask while it is under way.
@@ -131,9 +142,9 @@ func (w *watches) contained(ctx context.Context, name string) (r protocol.Record
 	return w.read(ctx, name)
 }
 
-// await waits until the name has a final record, or reports that it had none
-// when ctx ended.
-func (w *watches) await(ctx context.Context, name string) (protocol.Record, bool) {
+// await waits until the name has the outcome, or reports that it had none when ctx
+// ended.
+func (w *watches) await(ctx context.Context, name awaited) (protocol.Record, bool) {
 	t := w.join(ctx, name)
 	defer w.leave(name, t)
 	select {
@@ -144,7 +155,7 @@ func (w *watches) await(ctx context.Context, name string) (protocol.Record, bool
 	}
 }
 
-func (w *watches) join(ctx context.Context, name string) *watch {
+func (w *watches) join(ctx context.Context, name awaited) *watch {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if t, ok := w.names[name]; ok {
@@ -158,7 +169,7 @@ func (w *watches) join(ctx context.Context, name string) *watch {
 	shared, stop := context.WithCancel(context.WithoutCancel(ctx))
 	t := &watch{done: make(chan struct{}), waiting: 1, stop: stop, hurry: make(chan struct{}, 1)}
 	if w.names == nil {
-		w.names = make(map[string]*watch)
+		w.names = make(map[awaited]*watch)
 	}
 	w.names[name] = t
 	w.running.Go(func() { w.follow(shared, name, t) })
@@ -166,7 +177,7 @@ func (w *watches) join(ctx context.Context, name string) *watch {
 }
 
 // leave ends the watch with its last waiter.
-func (w *watches) leave(name string, t *watch) {
+func (w *watches) leave(name awaited, t *watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if t.waiting--; t.waiting == 0 {
@@ -176,7 +187,7 @@ func (w *watches) leave(name string, t *watch) {
 }
 
 // drop makes room for a later watch of the name. w.mu is held.
-func (w *watches) drop(name string, t *watch) {
+func (w *watches) drop(name awaited, t *watch) {
 	if w.names[name] == t {
 		delete(w.names, name)
 	}
@@ -184,7 +195,7 @@ func (w *watches) drop(name string, t *watch) {
 
 // follow looks at the name in growing intervals. A read that fails is one
 // that has seen nothing.
-func (w *watches) follow(ctx context.Context, name string, t *watch) {
+func (w *watches) follow(ctx context.Context, name awaited, t *watch) {
 	defer t.stop()
 	for every := firstLook; ; every = min(every*2, longestLook) {
 		timer := time.NewTimer(every/2 + rand.N(every/2))
@@ -198,8 +209,8 @@ func (w *watches) follow(ctx context.Context, name string, t *watch) {
 			timer.Stop()
 			return
 		}
-		r, err := w.contained(ctx, name)
-		if err != nil || !r.Status.Final() {
+		r, err := w.contained(ctx, name.name)
+		if err != nil || !r.Status.Final() || r.Version <= name.after {
 			continue
 		}
 		w.mu.Lock()

@@ -11,6 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
@@ -239,4 +242,35 @@ func TestForgottenNameIsAnotherMessageOnAFIFOQueue(t *testing.T) {
 	if reopened := post(); reopened == first {
 		t.Error("no new attempt after the name was opened again")
 	}
+}
+
+// Who retries a rejected name waits for a later outcome than that rejection; who does not
+// gets it.
+func TestWaitRetryRejected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := waitBench(t)
+		rejected := b.record("a", b.claim("a", body("a")), fail(protocol.FailPermanent, "bad"))
+		if got := decode[Record](b.post(body("a"), "Prefer", "wait=10").want(http.StatusOK)); got.Status != protocol.Rejected {
+			t.Errorf("answer is %+v", got)
+		}
+		if n := len(b.received(b.url)); n != 0 {
+			t.Errorf("%d messages sent", n)
+		}
+		mended := `{"name":"a","mended":true}`
+		go func() {
+			time.Sleep(3 * time.Second)
+			again := b.claim("a", mended)
+			again.RedriveOrder, again.MessageID = true, "m-2"
+			b.record("a", again, complete(`{"id":1}`))
+		}()
+		r := b.post(mended, "Prefer", "wait=10", "X-Sqsonce-Retry-Rejected", "true").want(http.StatusOK)
+		if got := decode[Record](r); got.Status != protocol.Completed || rejected.Status != protocol.Rejected {
+			t.Errorf("answer is %+v", got)
+		}
+		sent := b.received(b.url)
+		if len(sent) != 1 || aws.ToString(sent[0].MessageAttributes[consumer.AttrReason].StringValue) == "" {
+			t.Errorf("sent %+v", sent)
+		}
+		b.post(body("a"), "Prefer", "wait=10", "X-Sqsonce-Retry-Rejected", "true").want(http.StatusUnprocessableEntity) // completed with another body
+	})
 }
