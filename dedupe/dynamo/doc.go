@@ -5,11 +5,11 @@
 //
 // A write alone is one PutItem. Writes that wait at the same time share a
 // BatchExecuteStatement, up to 25 of them, and reads a BatchGetItem: a full
-// batch goes at once, and a partial one when no call is in flight, or when those
-// in flight take much longer than usual. A statement fails or succeeds on its
-// own. One that the server does not take in a batch goes once more, alone. What
-// was throttled, or has no answer, is left to the guard, which backs off and
-// recognises its own writes. Where batches are refused while single writes succeed, the store goes
+// batch goes at once, and a partial one when no call is in flight, or at the pace
+// of the fastest recent calls. A statement fails or succeeds on its own. One that
+// the server does not take in a batch goes once more, alone. What was throttled, or
+// has no answer, is left to the guard, which backs off and recognises its own
+// writes. Where batches are refused while single writes succeed, the store goes
 // over to single calls, logs one error and calls [Config.BatchRefused].
 // [BatchOff] is one call for each.
 //

@@ -1,10 +1,11 @@
 // Package batch gathers single requests into calls that carry several.
 //
 // The rule: a full batch goes at once, up to a bound on calls in flight. A
-// partial batch goes when no call is in flight, or when every call in flight
-// takes much longer than usual. So a lone item waits for nothing, a busy sender
-// fills its batches, calls in flight grow with the number of senders, and one
-// slow call delays only the items that it carries.
+// partial batch goes when no call is in flight. Otherwise, and while calls carry
+// many items, partial batches keep a pace that follows the fastest of the recent
+// calls. So a lone item waits for nothing, a busy sender fills its batches, calls
+// in flight grow with the number of senders, and a slow call delays only the
+// items that it carries.
 package batch
 
 import (
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sqsonce/sqsonce/internal/pinned"
 	"github.com/sqsonce/sqsonce/internal/stack"
 )
 
@@ -78,7 +80,8 @@ type Batcher[T, R any] struct {
 	waiting [2][]*Item[T, R] // guarded by mu; urgent items, then the others, oldest first
 	bytes   int              // guarded by mu; sum of Size over waiting items
 	flight  flight           // guarded by mu
-	wake    *time.Timer      // guarded by mu; runs dispatch when calls have become slow; nil at first
+	joining bool             // guarded by mu; the sender of a waiting item yields, then runs dispatch
+	wake    *time.Timer      // guarded by mu; runs dispatch when the pace allows a call; nil at first
 	wakeAt  time.Time        // guarded by mu; when wake fires; zero when it is not set
 	closed  bool             // guarded by mu
 }
@@ -102,10 +105,15 @@ func New[T, R any](cfg Config[T, R]) *Batcher[T, R] {
 	return &Batcher[T, R]{cfg: cfg}
 }
 
-// Do hands in one item and waits for its answer, or for ctx.
+// Do hands in one item and waits for its answer, or for ctx. An item that could go
+// at once lets other goroutines run first: items that one answer has set free, such
+// as the messages of one receive, then share a call.
 func (b *Batcher[T, R]) Do(ctx context.Context, value T) (R, error) {
 	it := b.item(value)
-	b.add(it)
+	if b.add(true, it) {
+		pinned.From(ctx).Yield("batch")
+		b.joined()
+	}
 	return it.Wait(ctx)
 }
 
@@ -116,7 +124,7 @@ func (b *Batcher[T, R]) Add(values ...T) []*Item[T, R] {
 	for i, value := range values {
 		items[i] = b.item(value)
 	}
-	b.add(items...)
+	b.add(false, items...)
 	return items
 }
 
@@ -154,14 +162,15 @@ func (it *Item[T, R]) Wait(ctx context.Context) (R, error) {
 	}
 }
 
-// Close refuses new items and returns when all items handed in before have been
-// answered.
+// Close refuses new items, sends those that wait, and returns when all items handed in
+// before have been answered.
 func (b *Batcher[T, R]) Close() {
 	b.mu.Lock()
 	b.closed = true
+	b.dispatch()
 	b.mu.Unlock()
-	// While items wait, a call is in flight, and its goroutine goes on until
-	// nothing waits or another call is in flight.
+	// While items wait, as many calls are in flight as may be, and their goroutines go
+	// on until nothing waits.
 	b.calls.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -170,7 +179,10 @@ func (b *Batcher[T, R]) Close() {
 	}
 }
 
-func (b *Batcher[T, R]) add(items ...*Item[T, R]) {
+// add appends items to those that wait and starts the calls that are due. With mayJoin
+// it leaves a partial batch that is due to the caller, and reports it: the caller then
+// lets others join, and calls joined.
+func (b *Batcher[T, R]) add(mayJoin bool, items ...*Item[T, R]) (join bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, it := range items {
@@ -183,6 +195,21 @@ func (b *Batcher[T, R]) add(items ...*Item[T, R]) {
 		*lane = append(*lane, it)
 		b.bytes += it.size
 	}
+	if l := b.load(time.Now()); mayJoin && !b.plenty(l.waiting) {
+		if due, _ := l.due(); due {
+			b.joining = true
+			return true
+		}
+	}
+	b.dispatch()
+	return false
+}
+
+// joined ends the time in which others could join a partial batch.
+func (b *Batcher[T, R]) joined() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.joining = false
 	b.dispatch()
 }
 
@@ -209,7 +236,8 @@ func (b *Batcher[T, R]) withdraw(it *Item[T, R]) bool {
 // dispatch starts the calls that are due. The caller holds mu.
 func (b *Batcher[T, R]) dispatch() {
 	for batch := b.next(); batch != nil; batch = b.next() {
-		began := b.flight.begin(time.Now())
+		began := time.Now()
+		b.flight.begin(began, len(batch))
 		b.calls.Go(func() {
 			stack.ForCall()
 			b.run(batch, began)
@@ -224,21 +252,30 @@ func (b *Batcher[T, R]) run(batch []*Item[T, R], began time.Time) {
 	for batch != nil {
 		b.call(batch)
 		b.mu.Lock()
-		b.flight.end(began, time.Now())
+		now := time.Now()
+		b.flight.end(now.Sub(began))
 		if batch = b.next(); batch != nil {
-			began = b.flight.begin(time.Now())
+			began = now
+			b.flight.begin(began, len(batch))
 			b.dispatch()
 		}
 		b.mu.Unlock()
 	}
 }
 
+// load returns what decides whether a partial batch is due. The caller holds mu.
+func (b *Batcher[T, R]) load(now time.Time) load {
+	l := b.flight.load(now, b.cfg.Max)
+	l.waiting, l.limit = len(b.waiting[0])+len(b.waiting[1]), b.cfg.Calls
+	l.joining, l.closing = b.joining, b.closed
+	return l
+}
+
 // next takes the batch that is due now. Without one it returns nil, and sets the
 // timer if time alone will make one due. The caller holds mu.
 func (b *Batcher[T, R]) next() []*Item[T, R] {
 	now := time.Now()
-	l := b.flight.load(now)
-	l.waiting, l.limit = len(b.waiting[0])+len(b.waiting[1]), b.cfg.Calls
+	l := b.load(now)
 	// Most items arrive while few others wait: no need to go through them.
 	var batch []*Item[T, R]
 	if b.plenty(l.waiting) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sqsonce/sqsonce/internal/batch"
+	"github.com/sqsonce/sqsonce/internal/pinned"
 )
 
 const roundTrip = 10 * time.Millisecond
@@ -83,11 +85,11 @@ func TestLoneAndFull(t *testing.T) {
 			t.Error(err)
 		}
 		b.Close()
-		// One alone, two full batches beside it, and the rest once no call is in flight.
+		// One alone, two full batches beside it, and the rest at the pace of a busy sender.
 		if got := sizes(r.calls); !slices.Equal(got, []int{1, 10, 10, 6}) {
 			t.Errorf("batches of %v", got)
 		}
-		if took := time.Since(start); took != 2*roundTrip {
+		if took := time.Since(start); took != roundTrip*4/3+roundTrip {
 			t.Errorf("took %s", took)
 		}
 	})
@@ -141,8 +143,8 @@ func TestCalls(t *testing.T) {
 	})
 }
 
-// TestSlowCall has one call hang for 3 s while an item arrives every 20 ms. The
-// first of them wait until the call is slow, the others only for calls of their own.
+// TestSlowCall has one call hang for 3 s while an item arrives every 20 ms. None of the
+// others waits for it.
 func TestSlowCall(t *testing.T) {
 	const hang, every = 3 * time.Second, 2 * roundTrip
 	for _, c := range []struct{ calls, items int }{{1, 7}, {8, 7}, {8, 2}} {
@@ -175,8 +177,11 @@ func TestSlowCall(t *testing.T) {
 				}
 				all.Wait()
 				b.Close()
-				alone := c.calls == 1 // nothing overtakes the call that hangs
-				if waited := worst > hang-every; waited != alone {
+				if c.calls == 1 { // nothing overtakes the call that hangs
+					if worst <= hang-every {
+						t.Errorf("the worst of the others took %s", worst)
+					}
+				} else if worst > 50*time.Millisecond+roundTrip { // the pace before the first answer
 					t.Errorf("the worst of the others took %s", worst)
 				}
 			})
@@ -184,8 +189,8 @@ func TestSlowCall(t *testing.T) {
 	}
 }
 
-// TestWakeMovesForward: a slow call is in flight, and a full one beside it ends
-// early. The partial batch then no longer waits for the full one to become slow.
+// TestWakeMovesForward: a partial batch waits for the pace of calls that take a second.
+// One that takes less ends, and the batch goes at the new pace.
 func TestWakeMovesForward(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -195,7 +200,7 @@ func TestWakeMovesForward(t *testing.T) {
 			mu.Lock()
 			began = append(began, time.Since(start))
 			mu.Unlock()
-			if items[0] == 0 {
+			if items[0] < 2 {
 				time.Sleep(time.Second)
 			} else {
 				time.Sleep(roundTrip)
@@ -203,14 +208,150 @@ func TestWakeMovesForward(t *testing.T) {
 			return make([]batch.Answer[int], len(items))
 		}})
 		b.Add(0)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		b.Add(1)
 		time.Sleep(3 * roundTrip)
-		b.Add(1, 2)
-		b.Add(3)
+		b.Add(2, 3)
+		last := b.Add(4)[0]
+		if _, err := last.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
 		b.Close()
-		if got, want := began, []time.Duration{0, 3 * roundTrip, 5 * roundTrip}; !slices.Equal(got, want) {
-			t.Errorf("calls began at %v, want %v", got, want)
+		full := time.Second + 3*roundTrip
+		if want := []time.Duration{0, time.Second, full, full + roundTrip*4/3}; !slices.Equal(began, want) {
+			t.Errorf("calls began at %v, want %v", began, want)
 		}
 	})
+}
+
+// TestJoin: items that are handed in one after the other at one moment share a call, the
+// first of them too, and a lone item waits for nothing.
+func TestJoin(t *testing.T) {
+	for _, n := range []int{1, 5, 10, 12} {
+		t.Run(fmt.Sprintf("%d items", n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := pinned.With(t.Context(), pinned.Sources{Yield: func(string) { time.Sleep(time.Nanosecond) }})
+				r := &recorder{}
+				b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10})
+				start := time.Now()
+				var all sync.WaitGroup
+				for i := range n {
+					all.Go(func() {
+						if _, err := b.Do(ctx, i); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
+				took := time.Since(start)
+				b.Close()
+				if want := (n + 9) / 10; len(r.calls) != want || n <= 10 && took > roundTrip+time.Nanosecond {
+					t.Errorf("calls of %v in %s", sizes(r.calls), took)
+				}
+			})
+		})
+	}
+}
+
+// TestPace: while a call hangs, one item arrives each millisecond. Partial batches go at
+// the pace of the other calls, which take a round trip.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pace = roundTrip * 4 / 3
+		start := time.Now()
+		var began []time.Duration
+		var mu sync.Mutex
+		b := batch.New(batch.Config[int, int]{Max: 100, Send: func(items []int) []batch.Answer[int] {
+			mu.Lock()
+			began = append(began, time.Since(start))
+			mu.Unlock()
+			time.Sleep(roundTrip)
+			if items[0] == 1 {
+				time.Sleep(time.Second)
+			}
+			return make([]batch.Answer[int], len(items))
+		}})
+		b.Add(0)
+		time.Sleep(roundTrip)
+		synctest.Wait()
+		b.Add(1) // hangs
+		for i := range 100 {
+			b.Add(2 + i)
+			time.Sleep(time.Millisecond)
+		}
+		mu.Lock()
+		paced := slices.Clone(began)
+		mu.Unlock()
+		b.Close() // sends what waits
+		for i, at := range paced[2:] {
+			if gap := at - paced[1+i]; gap < pace || gap >= pace+time.Millisecond {
+				t.Errorf("call %d began %s after the one before it, want %s", 2+i, gap, pace)
+			}
+		}
+		if len(paced) < 8 {
+			t.Errorf("calls began at %v", paced)
+		}
+	})
+}
+
+// TestVaryingCalls: calls take log-normal times (median 6 ms, 99th percentile 60 ms). 50
+// senders wait for each of theirs, and up to 10 ms before the next. Sharing calls costs
+// them little time.
+func TestVaryingCalls(t *testing.T) {
+	const senders, each = 50, 300
+	run := func(t *testing.T, most int) (took []time.Duration, calls int) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(1, 0))
+			var mu sync.Mutex
+			b := batch.New(batch.Config[int, int]{Max: most, Send: func(items []int) []batch.Answer[int] {
+				mu.Lock()
+				calls++
+				d := time.Duration(6e6 * math.Exp(math.Ln10/2.3263*random.NormFloat64()))
+				mu.Unlock()
+				time.Sleep(d)
+				return make([]batch.Answer[int], len(items))
+			}})
+			ctx := pinned.With(t.Context(), pinned.Sources{Yield: func(string) { time.Sleep(time.Nanosecond) }})
+			var all sync.WaitGroup
+			for range senders {
+				all.Go(func() {
+					for i := range each {
+						start := time.Now()
+						if _, err := b.Do(ctx, i); err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						took = append(took, time.Since(start))
+						pause := time.Duration(random.IntN(10_000_000))
+						mu.Unlock()
+						time.Sleep(pause)
+					}
+				})
+			}
+			all.Wait()
+			b.Close()
+		})
+		slices.Sort(took)
+		return took, calls
+	}
+	mean := func(took []time.Duration) (sum time.Duration) {
+		for _, d := range took {
+			sum += d
+		}
+		return sum / time.Duration(len(took))
+	}
+	single, _ := run(t, 1)
+	batched, calls := run(t, 25)
+	p99 := senders * each * 99 / 100
+	t.Logf("mean %s, p99 %s alone; %s, %s in %d calls", mean(single), single[p99], mean(batched), batched[p99], calls)
+	if calls > senders*each/3 {
+		t.Errorf("%d calls for %d items", calls, senders*each)
+	}
+	if mean(batched) > mean(single)*6/5 || batched[p99] > single[p99]*6/5 {
+		t.Errorf("mean %s, p99 %s with batches; %s, %s without", mean(batched), batched[p99], mean(single), single[p99])
+	}
 }
 
 func TestMaxBytes(t *testing.T) {
@@ -450,6 +591,25 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// Close does not wait for the pace of partial batches.
+func TestCloseSendsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 3})
+		b.Add(0, 1, 2)
+		time.Sleep(roundTrip)
+		synctest.Wait()
+		last := b.Add(3)[0] // no call is in flight; the last one was full
+		b.Close()
+		if got, err := last.Wait(t.Context()); err != nil || got != "3" {
+			t.Errorf("%q, %v", got, err)
+		}
+		if got := fmt.Sprint(r.calls); got != "[[0 1 2] [3]]" {
+			t.Errorf("calls %s", got)
+		}
+	})
+}
+
 // BenchmarkDo measures what the batcher itself takes, with 100 senders.
 func BenchmarkDo(b *testing.B) {
 	answers := make([]batch.Answer[int], 25)
@@ -502,6 +662,8 @@ func TestRule(t *testing.T) {
 		synctest.Test(t, func(*testing.T) {
 			var mu sync.Mutex
 			began, sent := map[int]time.Time{}, map[int]int{}
+			var last, answered time.Time // of the call that began last, and of the first answer
+			var carried int              // by the call that began last
 			complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 			cfg := batch.Config[thing, int]{
 				Max: most, Calls: calls, MaxBytes: maxBytes,
@@ -520,19 +682,26 @@ func TestRule(t *testing.T) {
 							took = 20 * roundTrip
 						}
 					}
-					beside := false // a call that is not slow
-					for _, at := range began {
-						beside = beside || time.Since(at) < 50*time.Millisecond
+					pace := roundTrip * 4 / 3 // no call takes less than a round trip
+					if answered.IsZero() {
+						pace = 50 * time.Millisecond
 					}
+					alone := len(began) == 0 && (carried < 2 || 3*carried < most)
 					full := len(items) == most || maxBytes > 0 && bytes+60 > maxBytes
-					began[items[0].id] = time.Now()
-					if len(began) > calls || len(items) > most || maxBytes > 0 && len(items) > 1 && bytes > maxBytes || beside && !keyed && !full {
+					if !keyed && !full && !alone && time.Since(last) < pace {
+						complain("%d items of %d bytes beside %d calls, %s after the last", len(items), bytes, len(began), time.Since(last))
+					}
+					began[items[0].id], last, carried = time.Now(), time.Now(), len(items)
+					if len(began) > calls || len(items) > most || maxBytes > 0 && len(items) > 1 && bytes > maxBytes {
 						complain("%d items of %d bytes in one of %d calls", len(items), bytes, len(began))
 					}
 					mu.Unlock()
 					time.Sleep(took)
 					mu.Lock()
 					delete(began, items[0].id)
+					if answered.IsZero() {
+						answered = time.Now()
+					}
 					mu.Unlock()
 					answers := make([]batch.Answer[int], len(items))
 					for i, th := range items {

@@ -2,7 +2,10 @@ package bench
 
 import (
 	"io"
+	"math"
+	"math/rand/v2"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +22,24 @@ type line struct {
 
 	slowEvery int // of so many write calls one takes slowWrite; 0: none
 	writes    atomic.Int64
+
+	spread *spread // nil: every request takes the same
+}
+
+// spread draws log-normal factors with the median 1 and the 99th percentile 10.
+// Safe for concurrent use.
+type spread struct {
+	mu     sync.Mutex
+	random *rand.Rand // guarded by mu
+}
+
+func newSpread(seed uint64) *spread { return &spread{random: rand.New(rand.NewPCG(seed, 0))} }
+
+func (s *spread) of(median time.Duration) time.Duration {
+	const sigma = math.Ln10 / 2.3263 // 2.3263: the 99th percentile of a standard normal distribution
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Duration(float64(median) * math.Exp(sigma*s.random.NormFloat64()))
 }
 
 // slowWrite is the duration of a slow write call: less than the store's timeout.
@@ -29,6 +50,9 @@ func (l *line) takes(h http.Header) time.Duration {
 	op := operation(h)
 	if l.slowEvery > 0 && (op == "PutItem" || op == "BatchExecuteStatement") && l.writes.Add(1)%int64(l.slowEvery) == 0 {
 		return slowWrite
+	}
+	if l.spread != nil {
+		return l.spread.of(l.latency)
 	}
 	return l.latency
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
@@ -49,6 +50,7 @@ func TestTables(t *testing.T) {
 	t.Run("harness", testHarnessTables)
 	t.Run("canned answers", testCannedTables)
 	t.Run("virtual time", testVirtualTables)
+	t.Run("spread", testSpreadTable)
 }
 
 // Every workload with every subject, in turn.
@@ -180,6 +182,32 @@ func testVirtualTables(t *testing.T) {
 		if err := Replace(file, name, text.String()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Where calls to DynamoDB take log-normal times, in virtual time: batches must neither
+// cost messages per second nor raise the 99th percentile, by more than a twentieth.
+func testSpreadTable(t *testing.T) {
+	n, file := settings(t)
+	endpoint := emulators.DynamoDB(t)
+	table := &Table{Head: []string{"concurrency", "writes", "calls a message", "messages/s", "p50, p99 of claim and completion"}}
+	for _, concurrency := range []int{50, 100} {
+		run := func(name string, batching dynamo.Batching) Outcome {
+			o := Simulate(t, endpoint, Scene{
+				Backlog: [][]string{Bodies("a", 5*n, 5*n, 1<<10)}, Concurrency: concurrency, Seed: 1, Batch: batching,
+			})
+			table.Add(strconv.Itoa(concurrency), name, fmt.Sprintf("%.2f", o.PerMessage()), fmt.Sprintf("%.0f", o.Rate()),
+				millis(o.Percentile(50))+", "+millis(o.Percentile(99)))
+			return o
+		}
+		single, batched := run("single", dynamo.BatchOff), run("batched", dynamo.BatchOn)
+		if batched.Rate() < 0.95*single.Rate() || 0.95*float64(batched.Percentile(99)) > float64(single.Percentile(99)) {
+			t.Errorf("%d slots: %.0f messages/s and p99 %s with batches, %.0f and %s without", concurrency,
+				batched.Rate(), batched.Percentile(99), single.Rate(), single.Percentile(99))
+		}
+	}
+	if err := Replace(file, "spread", table.String()); err != nil {
+		t.Error(err)
 	}
 }
 

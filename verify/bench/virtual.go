@@ -39,6 +39,7 @@ type Scene struct {
 	Batch       dynamo.Batching // of the stores
 	Lone        bool            // each message of the backlog is sent when the one before it is done
 	SlowEvery   int             // of so many write calls to DynamoDB one takes 2.5 s; 0: none
+	Seed        uint64          // DynamoDB takes log-normal times: median 6 ms, 99th percentile 60 ms; 0: always 6 ms
 }
 
 // Outcome is what a run took.
@@ -47,6 +48,7 @@ type Outcome struct {
 	Messages int
 	Took     time.Duration   // virtual, from the first receive to the last delete
 	Latency  []time.Duration // of a lone message, from sent to handled
+	Held     []time.Duration // from the beginning of the claim to the answer of the completion, sorted
 	Ran      int             // handlers
 }
 
@@ -55,6 +57,11 @@ func (o Outcome) PerMessage() float64 { return float64(o.Total()) / float64(o.Me
 
 // Rate is the messages of a second.
 func (o Outcome) Rate() float64 { return float64(o.Messages) / o.Took.Seconds() }
+
+// Percentile is how long p of 100 messages are held at most.
+func (o Outcome) Percentile(p int) time.Duration {
+	return o.Held[min(len(o.Held)-1, len(o.Held)*p/100)]
+}
 
 // Simulate runs a scene. The queue is sqstest, the records are in the DynamoDB
 // server at endpoint; both are reached through the SDK's clients, and answer
@@ -73,6 +80,9 @@ func Simulate(t *testing.T, endpoint string, s Scene) Outcome {
 	}
 	defer connection.Close()
 	l := &line{Line: connection, latency: dynamoLatency, count: calls.count, slowEvery: s.SlowEvery}
+	if s.Seed != 0 {
+		l.spread = newSpread(s.Seed)
+	}
 	var out Outcome
 	synctest.Test(t, func(t *testing.T) {
 		v := newVirtual(t, s, table, l, calls)
@@ -102,6 +112,7 @@ type virtual struct {
 	ended   chan struct{}   // guarded by mu; gets one for each deletion, in lone scenes
 	last    time.Time       // guarded by mu: of the last deletion
 	handled []time.Duration // guarded by mu: since the message was sent
+	held    []time.Duration // guarded by mu; of handlers, with claim and completion
 }
 
 func newVirtual(t *testing.T, s Scene, table string, l *line, calls *counter) *virtual {
@@ -154,9 +165,10 @@ func (v *virtual) worker(queue *sqs.Client, client *dynamodb.Client, table strin
 		Pool: consumer.Config{
 			Concurrency: v.scene.Concurrency, Logger: quiet,
 			Hooks: consumer.Hooks{
-				Handled: func(m consumer.Message, _ consumer.Disposition, _ time.Duration) {
+				Handled: func(m consumer.Message, _ consumer.Disposition, took time.Duration) {
 					v.mu.Lock()
 					defer v.mu.Unlock()
+					v.held = append(v.held, took)
 					v.handled = append(v.handled, time.Since(m.SentAt))
 				},
 				Answered: v.answered,
@@ -184,7 +196,7 @@ func (v *virtual) answered(operation string, entries, bad int, _ time.Duration) 
 // drain sends a backlog, lets the workers have it, and waits until it is gone.
 func (v *virtual) drain(bodies []string) Outcome {
 	v.mu.Lock()
-	v.ran, v.deleted, v.handled = 0, 0, nil
+	v.ran, v.deleted, v.handled, v.held = 0, 0, nil, nil
 	v.mu.Unlock()
 	if !v.scene.Lone {
 		v.send(bodies)
@@ -210,7 +222,10 @@ func (v *virtual) drain(bodies []string) Outcome {
 	time.Sleep(time.Minute) // polls that are out
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return Outcome{Tally: tally, Messages: len(bodies), Took: v.last.Sub(start), Latency: slices.Clone(v.handled), Ran: v.ran}
+	return Outcome{
+		Tally: tally, Messages: len(bodies), Took: v.last.Sub(start), Ran: v.ran,
+		Latency: slices.Clone(v.handled), Held: slices.Sorted(slices.Values(v.held)),
+	}
 }
 
 // await waits until n messages of the backlog are deleted.

@@ -95,6 +95,16 @@ func TestSlowWrites(t *testing.T) {
 	}
 }
 
+// Fifty slots share calls nearly as well as a thousand.
+func TestFiftySlots(t *testing.T) {
+	for _, handle := range []time.Duration{0, 5 * time.Millisecond} {
+		o := simulate(t, Scene{Backlog: [][]string{Bodies("a", 4000, 4000, 1024)}, Concurrency: 50, Handle: handle})
+		if o.PerMessage() > 0.32 {
+			t.Errorf("handler %s: %.3f calls a message, want at most 0.32", handle, o.PerMessage())
+		}
+	}
+}
+
 // Calls in flight grow with concurrency.
 func TestManySlots(t *testing.T) {
 	o := simulate(t, Scene{Backlog: [][]string{Bodies("a", 6000, 6000, 1024)}, Concurrency: 1000})
