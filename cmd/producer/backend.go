@@ -195,9 +195,12 @@ func (f backendFlags) connect(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := &url.URL{Scheme: "http", Host: "in-process"}
+	base := &url.URL{Scheme: "http", Host: inProcessHost}
 	return &client{base: base, http: &http.Client{Transport: inProcess{api}}, token: token, timeout: f.CallTimeout, close: api.Close}, nil
 }
+
+// inProcessHost stands for an address where there is none.
+const inProcessHost = "in-process"
 
 // inProcess answers requests by a handler, without a network.
 type inProcess struct{ handler http.Handler }

@@ -33,6 +33,7 @@ type apiError struct {
 	detail     string
 	field      string        // what it is about; empty: not a field, or not a problem of the API's
 	from       string        // the address, where the API itself has not answered; empty: it has
+	at         string        // the address, where there is nothing; empty: something is
 	names      []string      // that it is about; may be empty
 	retryAfter time.Duration // zero: not said
 }
@@ -41,6 +42,9 @@ type apiError struct {
 func (e *apiError) Error() string {
 	if e.from != "" {
 		return fmt.Sprintf("%d %s from %s, where no producer API answers: %s", e.status, http.StatusText(e.status), e.from, orDash(e.detail))
+	}
+	if e.at != "" {
+		return fmt.Sprintf("%d %s at %s: %s", e.status, http.StatusText(e.status), e.at, e.detail)
 	}
 	return fmt.Sprintf("%d %s: %s", e.status, http.StatusText(e.status), e.detail)
 }
@@ -135,6 +139,10 @@ func problemOf(resp *http.Response, body []byte) error {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // none is not the one that is wanted
 	if media == "application/problem+json" && json.Unmarshal(body, &p) == nil && p.Detail != "" {
 		e.detail, e.field, e.names = p.Detail, p.Field, p.Names
+		// A 404 that is about no field may be that of another server, or of another path.
+		if e.status == http.StatusNotFound && e.field == "" && resp.Request.URL.Host != inProcessHost {
+			e.at = resp.Request.URL.Redacted()
+		}
 		return e
 	}
 	e.from = resp.Request.URL.Redacted()

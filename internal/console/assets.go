@@ -1,12 +1,17 @@
 package console
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"io/fs"
 	"net/http"
 	"path"
+	"strconv"
+	"strings"
+	"sync"
 )
 
 // The page. vendor holds uPlot's built files as npm has them, with its licence.
@@ -20,24 +25,88 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml", ".LICENSE": "text/plain; charset=utf-8",
 }
 
-// asset serves one file of the page. A browser that has it gets no second copy.
-func asset(name string) http.HandlerFunc {
-	data, err := fs.ReadFile(web, "web/"+name)
+// file is one file of the page as it is sent.
+type file struct {
+	kind, tag      string
+	plain, gzipped []byte // gzipped is empty where that saves nothing
+}
+
+// files are the page's, by name. They are compressed once, when they are first asked for.
+var files = sync.OnceValue(func() map[string]file {
+	all := make(map[string]file)
+	err := fs.WalkDir(web, "web", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		plain, err := fs.ReadFile(web, name)
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(plain)
+		f := file{kind: contentTypes[path.Ext(name)], tag: hex.EncodeToString(sum[:12]), plain: plain}
+		if small := compressed(plain); len(small) < len(plain) {
+			f.gzipped = small
+		}
+		all[strings.TrimPrefix(name, "web/")] = f
+		return nil
+	})
 	if err != nil {
-		return func(w http.ResponseWriter, r *http.Request) { problem(w, http.StatusNotFound, "no such file") }
+		panic(err) // the files are part of the program
 	}
-	sum := sha256.Sum256(data)
-	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+	return all
+})
+
+func compressed(plain []byte) []byte {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		panic(err) // the level is one of its own
+	}
+	_, _ = w.Write(plain) // into memory
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// asset serves one file of the page, compressed for a browser that takes it so. A browser
+// that has it gets no second copy.
+func asset(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-cache")
-		w.Header().Set("ETag", tag)
-		w.Header().Set("Content-Type", contentTypes[path.Ext(name)])
+		f, ok := files()[name]
+		if !ok {
+			problem(w, http.StatusNotFound, "no such file")
+			return
+		}
+		data, tag := f.plain, `"`+f.tag+`"`
+		h := w.Header()
+		h.Set("Vary", "Accept-Encoding")
+		if len(f.gzipped) > 0 && takesGzip(r.Header.Get("Accept-Encoding")) {
+			data, tag = f.gzipped, `"`+f.tag+`-gzip"`
+			h.Set("Content-Encoding", "gzip")
+		}
+		h.Set("Cache-Control", "no-cache")
+		h.Set("ETag", tag)
+		h.Set("Content-Type", f.kind)
 		if r.Header.Get("If-None-Match") == tag {
+			h.Del("Content-Encoding")
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
 		_, _ = w.Write(data) // a client that has gone needs no answer
 	}
+}
+
+// takesGzip reads an Accept-Encoding: https://www.rfc-editor.org/rfc/rfc9110.html#section-12.5.3
+func takesGzip(accepted string) bool {
+	for coding := range strings.SplitSeq(accepted, ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
+		}
+		_, q, weighted := strings.Cut(weight, "q=")
+		n, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
+		return !weighted || err == nil && n > 0
+	}
+	return false
 }
 
 func serveAsset(w http.ResponseWriter, r *http.Request) { asset(r.PathValue("file"))(w, r) }

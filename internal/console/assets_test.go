@@ -2,6 +2,8 @@ package console
 
 import (
 	"bytes"
+	"compress/gzip"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -106,6 +108,66 @@ func TestAFileThatABrowserHasIsNotSentAgain(t *testing.T) {
 		asset(name)(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		if w.Code != http.StatusNotFound {
 			t.Errorf("%q answers %d", name, w.Code)
+		}
+	}
+}
+
+// The page is sent compressed to browsers that take it so, and as it is to others.
+func TestCompressedAssets(t *testing.T) {
+	ask := func(name string, headers ...string) *http.Response {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		for i := 0; i < len(headers); i += 2 {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+		w := httptest.NewRecorder()
+		asset(name)(w, r)
+		return w.Result()
+	}
+	body := func(resp *http.Response) []byte {
+		t.Helper()
+		data, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	plain, small := 0, 0
+	for _, path := range []string{"index.html", "app.js", "console.css", "vendor/uPlot.iife.min.js", "icon.svg"} {
+		whole := body(ask(path))
+		for _, taken := range []string{"gzip", "br, GZIP;q=0.5", "deflate, gzip;q=1.0, *;q=0"} {
+			resp := ask(path, "Accept-Encoding", taken)
+			sent := body(resp)
+			r, err := gzip.NewReader(bytes.NewReader(sent))
+			if err != nil {
+				t.Fatalf("%s for %q: %v, %v", path, taken, err, resp.Header)
+			}
+			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, whole) || resp.Header.Get("Vary") != "Accept-Encoding" {
+				t.Errorf("%s for %q: %v, %v", path, taken, err, resp.Header)
+			}
+			if again := ask(path, "Accept-Encoding", taken, "If-None-Match", resp.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
+				t.Errorf("%s is sent again: %d", path, again.StatusCode)
+			}
+			if taken == "gzip" {
+				plain, small = plain+len(whole), small+len(sent)
+			}
+		}
+		for _, refused := range []string{"", "br", "gzip;q=0", "gzip;q=none", "xgzip"} {
+			if resp := ask(path, "Accept-Encoding", refused); resp.Header.Get("Content-Encoding") != "" || !bytes.Equal(body(resp), whole) {
+				t.Errorf("%s for %q is compressed", path, refused)
+			}
+		}
+	}
+	if small*2 > plain {
+		t.Errorf("%d bytes of %d are left", small, plain)
+	}
+}
+
+// Every module that the page imports, at whatever depth, is asked for at once.
+func TestModulesArePreloaded(t *testing.T) {
+	files := sources(t)
+	for name := range files {
+		if strings.HasSuffix(name, ".js") && name != "app.js" && !strings.Contains(files["index.html"], `<link rel="modulepreload" href="/assets/`+name+`">`) {
+			t.Errorf("%s is not preloaded", name)
 		}
 	}
 }

@@ -3,7 +3,7 @@
 import { at, loadSession, post, queue, session } from './api.js';
 import { setDepth, showDead } from './dead.js';
 import { ask, byId, el, rows, setData, setText, toast } from './dom.js';
-import { span } from './format.js';
+import { quoted, seen, span } from './format.js';
 import { live } from './live.js';
 import { showConfig } from './settings.js';
 import { showStory } from './story.js';
@@ -26,7 +26,7 @@ function route() {
   try {
     name = decodeURIComponent(rest);
   } catch { /* no name can be read from it */ }
-  document.title = `${wanted === 'name' && name ? name : byId(`h-${wanted}`).textContent} · sqsonce`;
+  document.title = `${wanted === 'name' && name ? seen(name) : byId(`h-${wanted}`).textContent} · sqsonce`;
   views[wanted](name);
 }
 
@@ -37,7 +37,7 @@ function setStatus(status) {
   const down = status.down ?? [];
   const reasons = [];
   if (down.length) reasons.push(`Down: ${down.join(', ')}. Messages wait, no attempt is counted, and a few are tried as probes.`);
-  if (status.suspicion) reasons.push(`The target is suspect: several messages in a row have failed alike (${status.suspicion}). If its answers are right: POST /believe?queue=${queue.name}.`);
+  if (status.suspicion) reasons.push(`The target is suspect: several messages in a row have failed alike (${quoted(status.suspicion)}). If its answers are right: POST /believe?queue=${queue.name}.`);
   if (status.queue.error) reasons.push(`The queue’s depth is not known: ${status.queue.error}`);
   trouble.hidden = reasons.length === 0;
   setText(trouble, reasons.join(' '));

@@ -2,7 +2,7 @@
 
 import { at, follow, post, queue, session } from './api.js';
 import { ask, byId, el, redraw, setData, setText, toast } from './dom.js';
-import { bytes, count, date, short, span } from './format.js';
+import { bytes, count, date, quoted, short, span } from './format.js';
 import { nameLink } from './tables.js';
 
 let depth = null;
@@ -75,7 +75,7 @@ function render() {
   redraw(list, [
     found.counted && el('p', { class: 'notice warn' }, 'This queue has a redrive policy of its own: every look brings its messages nearer to being moved on.'),
     found.unreleased > 0 && el('p', { class: 'notice warn' }, `${count(found.unreleased)} could not be made visible at once; they are back within two minutes.`),
-    !found.found && el('div', { class: 'panel' }, el('p', { class: 'empty' }, `None of the ${count(found.seen)} letters has a name that begins with “${prefix}”.`)),
+    !found.found && el('div', { class: 'panel' }, el('p', { class: 'empty' }, `None of the ${count(found.seen)} letters has a name that begins with “${quoted(prefix)}”.`)),
     ...found.groups.map((g) => group(g, open)),
     found.next && el('div', { class: 'toolbar' }, el('button', { type: 'button', id: 'dead-next', onclick: () => peek(found.next) }, 'Next page')),
     found.more && el('p', { class: 'note' }, `${count(found.seen)} were looked at; there may be more.`),
@@ -85,8 +85,8 @@ function render() {
 function group(g, open) {
   return el('div', { class: 'panel' },
     el('div', { class: 'panel-head' },
-      el('h2', {}, g.reason), el('span', { class: 'note' }, `${count(g.count)} × · sent ${date(g.first)}${date(g.first) === date(g.last) ? '' : ` to ${date(g.last)}`}`),
-      el('div', { class: 'right' }, el('button', { type: 'button', class: 'small', id: `group-${g.reason}`, onclick: () => redrive({ reason: g.reason }, `the group “${g.reason}”`) }, 'Redrive group…'))),
+      el('h2', { class: 'foreign' }, g.reason), el('span', { class: 'note' }, `${count(g.count)} × · sent ${date(g.first)}${date(g.first) === date(g.last) ? '' : ` to ${date(g.last)}`}`),
+      el('div', { class: 'right' }, el('button', { type: 'button', class: 'small', id: `group-${g.reason}`, onclick: () => redrive({ reason: g.reason }, `the group “${quoted(g.reason)}”`) }, 'Redrive group…'))),
     g.messages.map((m) => letter(m, open)),
     !g.messages.length && el('p', { class: 'empty' }, 'None of them is on this page.'));
 }
@@ -95,11 +95,12 @@ function letter(m, open) {
   const id = `letter-${m.id}`;
   return el('details', { class: 'letter', id, open: open.has(id) },
     el('summary', { id: `${id}-summary` }, el('span', { class: 'name', title: m.name }, short(m.name) || 'no name'),
-      el('span', { class: 'note' }, [m.error || 'no error noted', m.attempts && `${m.attempts} ${m.attempts === 1 ? 'attempt' : 'attempts'}`, m.status].filter(Boolean).join(' · '))),
+      el('span', { class: 'note' }, el('bdi', {}, m.error || 'no error noted'),
+        [' ', m.attempts && `${m.attempts} ${m.attempts === 1 ? 'attempt' : 'attempts'}`, m.status].filter(Boolean).join(' · ').replace('  · ', ' · '))),
     el('div', { class: 'inside' },
       el('pre', { tabIndex: 0 }, m.body),
       el('div', { class: 'toolbar' },
-        el('button', { type: 'button', class: 'small', onclick: () => redrive({ ids: [m.id] }, `“${m.name || m.id}”`) }, 'Redrive this one'),
+        el('button', { type: 'button', class: 'small', onclick: () => redrive({ ids: [m.id] }, `“${quoted(m.name || m.id)}”`) }, 'Redrive this one'),
         m.name && el('span', { class: 'small' }, nameLink(m.name)),
         el('span', { class: 'note' }, `${bytes(m.bytes)} · sent ${date(m.sent)} · received ${m.receives} × here · message ${m.id}${m.original_id ? `, was ${m.original_id}` : ''}`))));
 }
@@ -168,7 +169,7 @@ async function agreed(selection, what) {
   return yes;
 }
 
-const names = (plan) => plan.items.slice(0, 3).map((i) => short(i.name || i.id, 40)).join(', ');
+const names = (plan) => plan.items.slice(0, 3).map((i) => quoted(short(i.name || i.id, 40))).join(', ');
 
 // outcome says how a redrive has ended.
 function outcome(last, took) {

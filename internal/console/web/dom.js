@@ -1,6 +1,8 @@
 // Everything that is shown is put together here, from text and elements only:
 // what comes from outside never becomes markup.
 
+import { seen } from './format.js';
+
 const svgNamespace = 'http://www.w3.org/2000/svg';
 
 // el makes an element. props are properties, or attributes where the name has a
@@ -22,16 +24,23 @@ function fill(node, props, children) {
     if (name.startsWith('on')) node.addEventListener(name.slice(2), value);
     else if (name === 'class') node.className = value;
     else if (name.includes('-') || ['for', 'role', 'scope', 'colspan', 'spellcheck'].includes(name)) node.setAttribute(name, value);
-    else node[name] = value;
+    else node[name] = name === 'title' ? mark(value) : value;
   }
-  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
+  node.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false).map(shown));
   return node;
 }
+
+// shown is a child as it is shown: of text, what cannot be seen is written out. Our own
+// text that quotes another one has its marks already.
+const shown = (child) => (typeof child === 'string' ? mark(child) : child);
+
+const mark = (text) => text.split(/([\u2068\u2069])/).map((part) => (/[\u2068\u2069]/.test(part) ? part : seen(part))).join('');
 
 export const byId = (id) => document.getElementById(id);
 
 // setText touches the document only when something changes.
-export function setText(node, text) {
+export function setText(node, plain) {
+  const text = mark(plain);
   if (node.textContent !== text) node.textContent = text;
 }
 
@@ -97,7 +106,7 @@ export function redraw(place, nodes, instead) {
 let toastTimer;
 export function toast(text) {
   const node = byId('toast');
-  node.textContent = text;
+  node.textContent = mark(text);
   node.classList.add('on');
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => node.classList.remove('on'), 4000);
@@ -106,8 +115,8 @@ export function toast(text) {
 // ask shows a question and resolves to whether the answer is yes.
 export function ask({ title, text, yes, danger }) {
   const dialog = byId('ask');
-  byId('ask-title').textContent = title;
-  byId('ask-text').textContent = text;
+  byId('ask-title').textContent = mark(title);
+  byId('ask-text').textContent = mark(text);
   const ok = byId('ask-yes');
   ok.textContent = yes;
   ok.classList.toggle('danger', Boolean(danger));

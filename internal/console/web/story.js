@@ -3,7 +3,7 @@
 import { at, get, post, session } from './api.js';
 import { diagram } from './diagram.js';
 import { ask, byId, el, redraw, toast } from './dom.js';
-import { bytes, date, ms, span, time } from './format.js';
+import { bytes, date, ms, quoted, span, time } from './format.js';
 import { badge, toneOf } from './tables.js';
 
 let shown = '';
@@ -51,7 +51,7 @@ function trail(events) {
   return el('ol', { class: 'trail' }, events.toReversed().map((e) => el('li', {},
     el('time', {}, time(e.at)),
     el('span', {}, badge(e.kind, toneOf(e.kind)), ' ', el('span', { class: 'detail' }, [
-      e.attempt && `attempt ${e.attempt}`, e.fence && `fence ${e.fence}`, e.took_ms && ms(e.took_ms), e.detail,
+      e.attempt && `attempt ${e.attempt}`, e.fence && `fence ${e.fence}`, e.took_ms && ms(e.took_ms), e.detail && quoted(e.detail),
     ].filter(Boolean).join(' · '))))));
 }
 
@@ -81,7 +81,7 @@ function sheet(r, now) {
 async function forget(story) {
   const live = story.record.status === 'IN_PROGRESS' && story.record.lease_until > story.now;
   const yes = await ask({
-    title: `Forget “${story.name}”?`, danger: true, yes: live ? 'Cancel its attempt and forget' : 'Forget',
+    title: `Forget “${quoted(story.name)}”?`, danger: true, yes: live ? 'Cancel its attempt and forget' : 'Forget',
     text: live
       ? 'An attempt is at work on it. It will be cancelled, what it did is not recorded, and the next message of this name runs again.'
       : 'Its outcome is given up, and the next message of this name runs again. Workers go on answering from memory for a while.',

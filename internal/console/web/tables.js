@@ -1,7 +1,7 @@
 // What is in flight, what came of the last messages, and what failed.
 
 import { byId, el, rows, setData, setText } from './dom.js';
-import { count, ms, short, span, time, unknown } from './format.js';
+import { count, ms, seen, short, span, time, unknown } from './format.js';
 
 const tones = {
   completed: 'good', recorded: 'info', cached: 'info', joined: 'info', deferred: 'info',
@@ -23,11 +23,22 @@ export const nameLink = (name) => (name
 // pointTo makes link lead to the story of name: of the whole one, however much
 // of it is shown.
 function pointTo(link, name) {
-  if (link.title !== name) {
-    Object.assign(link, { href: `#/name/${encodeURIComponent(name)}`, title: name });
-    setText(link, short(name));
+  if (link.whole !== name) {
+    Object.assign(link, { href: `#/name/${encodeURIComponent(name)}`, title: seen(name), dir: 'auto', whole: name });
+    link.replaceChildren(...cut(short(seen(name))));
   }
   return link;
+}
+
+const ending = 10; // characters
+
+// cut is a name in two parts, of which the first gives way where there is no room.
+function cut(name) {
+  const characters = [...name];
+  if (characters.length <= 2 * ending) return [name];
+  return [el('span', { class: 'cut' },
+    el('span', { class: 'beginning' }, characters.slice(0, -ending).join('')),
+    el('span', { class: 'ending' }, characters.slice(-ending).join('')))];
 }
 
 // nameCell is the cell of a name; name(text) sets it, since that of a message

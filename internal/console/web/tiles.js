@@ -1,7 +1,7 @@
 // The tiles: a number, what belongs to it, and its last quarter of an hour.
 
 import { byId, el, setData, setText } from './dom.js';
-import { count, ms, rate, span, time, unknown } from './format.js';
+import { count, ms, nice, rate, span, time, unknown } from './format.js';
 
 const window15 = 900; // s
 const shortest = 60; // s shown at least, while there is not more
@@ -15,40 +15,47 @@ const asking = (s) => (s.queue.error ? 'not known' : 'asking…');
 const suppressed = (f) => f.recorded + f.cached + f.joined + f.deferred;
 const backlog = (p) => (p.visible === null ? null : p.visible + (p.delayed ?? 0));
 
+const edge = (n) => (n < 1 ? String(Number(n.toPrecision(1))) : count(n)); // of a chart: a round number
+const perSecond = (n) => `${edge(n)}/s`;
+const messages = (n) => `${count(Math.ceil(n))} ${n > 1 ? 'messages' : 'message'}`;
+
 // Each tile: series are functions of a point, drawn over each other; at tells a
-// point in words, by the first of the series or the one that main names; value,
-// unit, sub and tone are functions of the status.
+// point in words, by the first of the series or the one that main names; scale
+// tells a value with its unit; value, unit, sub, lines (the legend, in the order
+// from the strongest line) and tone are functions of the status.
 const definitions = [
-  { id: 'handled', label: 'Handled', series: [(p) => p.handled], at: (p) => `${rate(p.handled)}/s`,
+  { id: 'handled', label: 'Handled', scale: perSecond, series: [(p) => p.handled], at: (p) => `${rate(p.handled)}/s`,
     value: (s) => rate(s.figures.handled), unit: () => '/s', sub: (s) => `${rate(s.figures.ended)}/s done with, over a minute` },
-  { id: 'suppressed', label: 'Duplicates suppressed', stacked: true,
+  { id: 'suppressed', label: 'Duplicates suppressed', scale: perSecond, stacked: true,
     series: [suppressed, (p) => p.recorded + p.cached + p.joined, (p) => p.recorded + p.cached, (p) => p.recorded],
     at: (p) => `${rate(suppressed(p))}/s`, value: (s) => rate(suppressed(s.figures)), unit: () => '/s', kinds: true },
-  { id: 'failed', label: 'Failed', series: [(p) => p.failed], at: (p) => `${rate(p.failed)}/s`, bad: true,
+  { id: 'failed', label: 'Failed', scale: perSecond, series: [(p) => p.failed], at: (p) => `${rate(p.failed)}/s`, bad: true,
     value: (s) => rate(s.figures.failed), unit: () => '/s', tone: (s) => (s.figures.failed > 0 ? 'bad' : ''),
     sub: (s) => (s.figures.failed > 0 ? 'see failures by error below' : 'no failed try just now') },
-  { id: 'in_flight', label: 'In flight', series: [(p) => p.in_flight], at: (p) => count(p.in_flight),
+  { id: 'in_flight', label: 'In flight', scale: messages, series: [(p) => p.in_flight], at: (p) => count(p.in_flight),
     value: (s) => count(s.messages), unit: () => '',
     sub: (s) => `${count(s.running)} of ${count(s.slots)} slots · ${count(s.queued)} queued · ${count(s.parked)} parked · ${count(s.acks)} settling` },
-  { id: 'received', label: 'Received', series: [(p) => p.received], at: (p) => `${rate(p.received)}/s`,
+  { id: 'received', label: 'Received', scale: perSecond, series: [(p) => p.received], at: (p) => `${rate(p.received)}/s`,
     value: (s) => rate(s.figures.received), unit: () => '/s', sub: (s) => `${count(s.polls)} ${s.polls === 1 ? 'receive' : 'receives'} waiting at the queue` },
-  { id: 'oldest', label: 'Oldest in flight', series: [(p) => p.oldest], at: (p) => span(p.oldest),
+  { id: 'oldest', label: 'Oldest in flight', scale: span, series: [(p) => p.oldest], at: (p) => span(p.oldest),
     value: (s) => (s.messages > 0 ? span(s.oldest) : unknown), unit: () => '', sub: (s) => `${count(s.messages)} ${s.messages === 1 ? 'message' : 'messages'} in this worker` },
-  { id: 'queue', label: 'Queue', series: [(p) => p.visible], at: (p) => count(p.visible),
+  { id: 'queue', label: 'Queue', scale: messages, series: [(p) => p.visible], at: (p) => count(p.visible),
     value: (s) => count(s.queue.visible), unit: () => 'visible', sub: (s) => (s.queue.visible === null ? asking(s) : `${count(s.queue.in_flight)} in flight · ${count(s.queue.delayed)} delayed`) },
-  { id: 'to_drain', label: 'Time to drain', series: [backlog], at: (p) => count(backlog(p)),
+  { id: 'to_drain', label: 'Time to drain', scale: messages, series: [backlog], at: (p) => count(backlog(p)),
     value: (s) => (s.backlog === 0 ? 'empty' : s.to_drain === null ? unknown : span(s.to_drain)), unit: () => '',
     sub: (s) => (s.backlog === null ? asking(s) : s.backlog === 0 ? 'no backlog'
       : `backlog ${count(s.backlog)}, ${s.to_drain === null ? 'nothing done in the last minute' : 'at this worker’s rate'}`) },
-  { id: 'dead', label: 'Dead letters', series: [(p) => p.dead], at: (p) => count(p.dead), bad: true,
+  { id: 'dead', label: 'Dead letters', scale: messages, series: [(p) => p.dead], at: (p) => count(p.dead), bad: true,
     value: (s) => count(s.queue.dead), unit: () => '', tone: (s) => (s.queue.dead > 0 ? 'bad' : ''),
     sub: (s) => (s.queue.dead > 0 ? 'look at them under “Dead letters”' : 'in the dead-letter queue') },
-  { id: 'calls', label: 'AWS calls per message', series: [(p) => p.calls_per_message], at: (p) => rate2(p.calls_per_message),
+  { id: 'calls', label: 'AWS calls per message', scale: (n) => `${edge(n)} ${n === 1 ? 'call' : 'calls'}`, series: [(p) => p.calls_per_message], at: (p) => rate2(p.calls_per_message),
     value: (s) => rate2(s.figures.calls_per_message), unit: () => '', sub: () => 'over the last minute, tries included' },
-  { id: 'handle', label: 'Handle time', series: [(p) => p.handle_p99, (p) => p.handle_p95, (p) => p.handle_p50], main: 1, at: (p) => `p95 ${ms(p.handle_p95)}`,
-    value: (s) => ms(s.figures.handle_p50), unit: () => 'p50', sub: (s) => `p95 ${ms(s.figures.handle_p95)} · p99 ${ms(s.figures.handle_p99)}` },
-  { id: 'dwell', label: 'Dwell, sent to handled', series: [(p) => p.dwell_p95, (p) => p.dwell_p50], at: (p) => `p95 ${ms(p.dwell_p95)}`,
-    value: (s) => ms(s.figures.dwell_p50), unit: () => 'p50', sub: (s) => `p95 ${ms(s.figures.dwell_p95)}` },
+  { id: 'handle', label: 'Handle time', scale: ms, series: [(p) => p.handle_p99, (p) => p.handle_p95, (p) => p.handle_p50], main: 1, at: (p) => `p95 ${ms(p.handle_p95)}`,
+    value: (s) => ms(s.figures.handle_p50), unit: () => 'p50',
+    lines: ['p50', (s) => `p95 ${ms(s.figures.handle_p95)}`, (s) => `p99 ${ms(s.figures.handle_p99)}`] },
+  { id: 'dwell', label: 'Dwell, sent to handled', scale: ms, series: [(p) => p.dwell_p95, (p) => p.dwell_p50], at: (p) => `p95 ${ms(p.dwell_p95)}`,
+    value: (s) => ms(s.figures.dwell_p50), unit: () => 'p50',
+    lines: ['p50', (s) => `p95 ${ms(s.figures.dwell_p95)}`] },
 ];
 
 const rate2 = (n) => (n === null || n === undefined ? unknown : n.toFixed(2));
@@ -68,7 +75,17 @@ function makeTile(def) {
   const node = el('article', { class: 'tile', id: `tile-${def.id}` },
     el('div', { class: 'tile-head' }, el('h2', {}, def.label), at),
     el('p', { class: 'tile-value' }, value, unit), sub, plot);
-  const tile = { def, node, value, unit, at, sub, plot, chart: null, kinds: null };
+  const scale = el('span', { class: 'tile-scale', 'aria-hidden': 'true' });
+  plot.append(scale);
+  const tile = { def, node, value, unit, at, sub, plot, scale, chart: null, kinds: null, lines: null };
+  if (def.lines) {
+    sub.classList.add('lines');
+    tile.lines = def.lines.map((line, i) => {
+      const text = el('span', {}, typeof line === 'string' ? line : '');
+      sub.append(el('span', {}, el('i', { class: `line line${i + 1}` }), text));
+      return [line, text];
+    });
+  }
   if (def.kinds) {
     sub.classList.add('kinds');
     tile.kinds = kinds.map(([key, label], i) => {
@@ -156,6 +173,15 @@ function describe(tile, at) {
     : `${def.label}, ${byId('reach').textContent.split(',')[0].toLowerCase().replace('charts: ', '')}: lowest ${by((a, b) => a < b)}, highest ${by((a, b) => a > b)}, last ${def.at(known.at(-1))}`);
 }
 
+// top is the upper edge of a chart whose highest value is max.
+const top = (max) => (max > 0 ? nice(max) : 1);
+
+// showScale tells what the upper edge of a chart stands for.
+function showScale(tile) {
+  const max = Math.max(0, ...tile.chart.data.slice(1).flat().filter((n) => n !== null));
+  setText(tile.scale, max > 0 ? tile.def.scale(top(max)) : '');
+}
+
 function draw(tile) {
   tile.chart?.destroy();
   const stroke = color(tile.def.bad ? '--bad' : '--spark');
@@ -163,13 +189,13 @@ function draw(tile) {
   const series = tile.def.series.map((_, i) => (tile.def.stacked
     ? { stroke: stack[i], width: 1, fill: stack[i], points: { show: false } }
     : { stroke, width: i === tile.def.series.length - 1 ? 1.6 : 1, fill: i === 0 ? `${stroke}22` : undefined,
-      dash: i === tile.def.series.length - 1 ? undefined : [2, 3], points: { show: false } }));
+      dash: [undefined, [5, 3], [1.5, 3]][tile.def.series.length - 1 - i], points: { show: false } }));
   tile.chart = new uPlot({
     width: Math.max(40, tile.plot.clientWidth), height: 44, padding: [4, 0, 0, 0],
     axes: [{ show: false }, { show: false }], legend: { show: false },
     scales: {
       x: { time: true, range: () => reach() },
-      y: { range: (u, min, max) => [0, Math.max(1e-6, max ?? 1) * 1.04] },
+      y: { range: (u, min, max) => [0, top(max)] },
     },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 }, sync: { key: 'tiles' } },
     series: [{}, ...series],
@@ -214,6 +240,7 @@ function show() {
   showReach();
   for (const t of tiles) {
     t.chart.setData(data(t));
+    showScale(t);
     if (reading === null && !t.at.textContent) describe(t);
   }
   // The moment stays while the chart moves on, which it does in a microtask.
@@ -226,6 +253,7 @@ export function setFigures(status) {
     if (t.value.data !== value) t.value.data = value;
     setText(t.unit, value === unknown ? '' : t.def.unit(status));
     if (t.kinds) for (const [key, node] of t.kinds) setText(node, rate(status.figures[key]));
+    else if (t.lines) for (const [line, node] of t.lines) setText(node, typeof line === 'string' ? line : line(status));
     else setText(t.sub, t.def.sub(status));
     setData(t.node, 'tone', t.def.tone?.(status) ?? '');
   }

@@ -2,7 +2,7 @@
 
 import { at, follow, post } from './api.js';
 import { byId, el, setText, toast } from './dom.js';
-import { count, span } from './format.js';
+import { count, seen, span } from './format.js';
 import { nameLink } from './tables.js';
 
 export function showTry() {
@@ -53,7 +53,7 @@ function replayPanel() {
       });
       verdict.replaceChildren(...outcome(last, name));
     } catch (error) {
-      verdict.replaceChildren(error.message);
+      verdict.replaceChildren(seen(error.message));
     } finally {
       button.disabled = false;
       if (document.activeElement === document.body) button.focus({ preventScroll: true }); // lost when it was disabled
@@ -87,7 +87,7 @@ function sendPanel() {
       result.replaceChildren(`Accepted as message ${done.message_id.slice(0, 8)}. The story of `, nameLink(name));
     } catch (error) {
       toast(error.message);
-      result.replaceChildren(error.message);
+      result.replaceChildren(seen(error.message));
     }
   } },
   el('div', { class: 'field' }, el('label', { for: 'send-name' }, 'Name'),
