@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -63,11 +65,12 @@ type storeWatch struct {
 	mu          sync.Mutex
 	since, last time.Time // guarded by mu; first and last failure without a success
 	down        bool      // guarded by mu
+	denied      error     // guarded by mu; a write that no retry cures, and none has succeeded since
 }
 
 // hooks adds to a guard's hooks what the watch needs.
 func (w *storeWatch) hooks(h dedupe.Hooks) dedupe.Hooks {
-	failed, claimed, replayed, settled := h.StoreFailed, h.Claimed, h.Replayed, h.Settled
+	failed, claimed, replayed, renewed, settled := h.StoreFailed, h.Claimed, h.Replayed, h.Renewed, h.Settled
 	h.StoreFailed = func(a dedupe.Attempt, op string, err error) {
 		w.failed(time.Now(), err)
 		if failed != nil {
@@ -75,7 +78,7 @@ func (w *storeWatch) hooks(h dedupe.Hooks) dedupe.Hooks {
 		}
 	}
 	h.Claimed = func(a dedupe.Attempt) {
-		w.answered()
+		w.written()
 		if claimed != nil {
 			claimed(a)
 		}
@@ -88,9 +91,21 @@ func (w *storeWatch) hooks(h dedupe.Hooks) dedupe.Hooks {
 			replayed(a, kind)
 		}
 	}
+	h.Renewed = func(a dedupe.Attempt, err error) {
+		if err == nil {
+			w.written()
+		}
+		if renewed != nil {
+			renewed(a, err)
+		}
+	}
 	h.Settled = func(a dedupe.Attempt, outcome string, took time.Duration, err error) {
-		if outcome != "unrecorded" {
+		switch outcome {
+		case "unrecorded":
+		case "lost": // to another attempt
 			w.answered()
+		default:
+			w.written()
 		}
 		if settled != nil {
 			settled(a, outcome, took, err)
@@ -105,6 +120,9 @@ func (w *storeWatch) failed(now time.Time, err error) {
 		w.since = now
 	}
 	w.last = now
+	if errors.Is(err, dedupe.ErrUnavailable) {
+		w.denied = err
+	}
 	news := !w.down && now.Sub(w.since) >= storePatience
 	w.down = w.down || news
 	w.mu.Unlock()
@@ -112,6 +130,24 @@ func (w *storeWatch) failed(now time.Time, err error) {
 		w.log.Warn("the store is down; messages are held until it answers", "error", err)
 		w.tell()
 	}
+}
+
+// written notes that a write has succeeded.
+func (w *storeWatch) written() {
+	w.mu.Lock()
+	w.denied = nil
+	w.mu.Unlock()
+	w.answered()
+}
+
+// ready returns why records cannot be written: access is denied, or the table is missing.
+func (w *storeWatch) ready() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.denied == nil {
+		return nil
+	}
+	return fmt.Errorf("records cannot be written: %w", w.denied)
 }
 
 func (w *storeWatch) answered() {

@@ -349,6 +349,43 @@ func TestWaitForHealthEndsWithTheStop(t *testing.T) {
 	})
 }
 
+// From a write that was denied until one succeeds, records cannot be written.
+func TestStoreWatch_ready(t *testing.T) {
+	denied := fmt.Errorf("%w: AccessDeniedException", dedupe.ErrUnavailable)
+	for name, tc := range map[string]struct {
+		call  func(dedupe.Hooks)
+		ready bool
+	}{
+		"a claim":          {func(h dedupe.Hooks) { h.Claimed(dedupe.Attempt{}) }, true},
+		"an outcome":       {func(h dedupe.Hooks) { h.Settled(dedupe.Attempt{}, "completed", 0, nil) }, true},
+		"a release":        {func(h dedupe.Hooks) { h.Settled(dedupe.Attempt{}, "released", 0, nil) }, true},
+		"a renewal":        {func(h dedupe.Hooks) { h.Renewed(dedupe.Attempt{}, nil) }, true},
+		"a failed renewal": {func(h dedupe.Hooks) { h.Renewed(dedupe.Attempt{}, denied) }, false},
+		"no outcome":       {func(h dedupe.Hooks) { h.Settled(dedupe.Attempt{}, "unrecorded", 0, denied) }, false},
+		"a lost outcome":   {func(h dedupe.Hooks) { h.Settled(dedupe.Attempt{}, "lost", 0, nil) }, false},
+		"a read":           {func(h dedupe.Hooks) { h.Replayed(dedupe.Attempt{}, "recorded") }, false},
+		"another failure":  {func(h dedupe.Hooks) { h.StoreFailed(dedupe.Attempt{}, "claim", errors.New("no route")) }, false},
+		"nothing":          {func(dedupe.Hooks) {}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := storeWatch{log: slog.New(slog.DiscardHandler), report: func(string, consumer.Condition) {}}
+			hooks := w.hooks(dedupe.Hooks{})
+			hooks.StoreFailed(dedupe.Attempt{}, "claim", errors.New("no route"))
+			if err := w.ready(); err != nil {
+				t.Errorf("after a lost answer: %v", err)
+			}
+			hooks.StoreFailed(dedupe.Attempt{}, "claim", denied)
+			if err := w.ready(); !errors.Is(err, dedupe.ErrUnavailable) {
+				t.Errorf("after a denied write: %v", err)
+			}
+			tc.call(hooks)
+			if err := w.ready(); (err == nil) != tc.ready {
+				t.Errorf("after %s: %v", name, err)
+			}
+		})
+	}
+}
+
 func TestStoreIsDownWhenItKeepsFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []consumer.Condition

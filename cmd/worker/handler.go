@@ -32,11 +32,11 @@ func (q *queueWorker) newPool() error {
 	}
 	// The pool has to be told of outages by what it calls.
 	tell := func(dependency string, is consumer.Condition) { q.pool.Report(dependency, is) }
-	store := storeWatch{report: tell, log: q.log}
+	q.store = &storeWatch{report: tell, log: q.log}
 
 	guarding := c.guardConfig(cmp.Or(c.Scope, queueName), q.log)
 	guarding.Now = q.back.now
-	guarding.Hooks = q.history.DedupeHooks(store.hooks(q.telemetry.DedupeHooks()))
+	guarding.Hooks = q.history.DedupeHooks(q.store.hooks(q.telemetry.DedupeHooks()))
 	keys, err := names.New(c.keyConfig())
 	if err != nil {
 		return err

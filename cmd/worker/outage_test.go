@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -146,4 +147,54 @@ func TestWaitAtStart(t *testing.T) {
 		}
 		expectIn(t, text, "waited 100ms (--wait-at-start)")
 	})
+}
+
+// While the table refuses writes, the worker is not ready; it is again after the first
+// write that succeeds, not before.
+func TestDeniedWrites(t *testing.T) {
+	o := newOutside(t)
+	if err := dynamo.CreateTable(t.Context(), o.dynamo, o.table); err != nil {
+		t.Fatal(err)
+	}
+	table, err := url.Parse(os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(table); r.Out.Host = r.In.Host }}
+	var denying atomic.Bool
+	aws := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !denying.Load() {
+			pass.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"no grant"}`)
+	}))
+	t.Cleanup(aws.Close)
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", aws.URL)
+	p := start(t, "--queue-url", o.queueURL, "--table", o.table)
+	p.printed(t, `worker on (\S+)`)
+	ready := p.adminURL(t) + "/readyz"
+	wait(t, "ready", func() bool { return get(t, ready) == http.StatusOK })
+	denying.Store(true)
+	send(t, o.sqs, o.queueURL, `{"name":"a"}`)
+	wait(t, "not ready", func() bool { return get(t, ready) == http.StatusServiceUnavailable })
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ready, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	why, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectIn(t, string(why), "records cannot be written", "AccessDeniedException")
+	denying.Store(false)
+	wait(t, "ready again", func() bool { return get(t, ready) == http.StatusOK })
+	waitCounts(t, o.sqs, o.queueURL, "0", "0")
 }

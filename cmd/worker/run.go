@@ -96,6 +96,7 @@ type queueWorker struct {
 	pool      *consumer.Consumer
 	judge     *target.Judge // nil: the built-in handler
 	health    *healthGate   // nil: no health path
+	store     *storeWatch
 }
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
@@ -366,7 +367,7 @@ func (q *queueWorker) adminQueue() admin.Queue {
 			if !q.pool.Ready() {
 				return errNotReady
 			}
-			return nil
+			return q.store.ready()
 		},
 		Pause: func() {
 			q.pool.Pause()
