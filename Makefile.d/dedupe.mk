@@ -5,3 +5,8 @@ explore: ## every interleaving of three attempts on one name, 12 events deep (mi
 .PHONY: soak-leases
 soak-leases: ## a minute of a process with more to do than it has processors: it must keep its leases
 	go test -tags soak -v -count=1 -run TestRenewSoak ./dedupe
+
+.PHONY: lint-programs
+lint-programs: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the programs of docs/library.md
+	cd examples/programs && $< run --allow-parallel-runners --config ../../.golangci.yml ./...
+	cd examples/programs && go mod tidy -diff
