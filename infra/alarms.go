@@ -7,7 +7,10 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatchactions"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
 	elb "github.com/aws/aws-cdk-go/awscdk/v2/awselasticloadbalancingv2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
@@ -20,14 +23,19 @@ const (
 	// backlogAlarm is how many times its target the backlog of a task may be
 	// before it is an alarm.
 	backlogAlarm = 10
-	// errorAlarm is how many failed attempts, or answers 5xx of the producer,
-	// within five minutes are an alarm.
+	// errorAlarm is how many answers 5xx of the producer within five minutes are an alarm.
 	errorAlarm = 50
+	// leastAttempts is how many attempts within five minutes a share of failures is told of.
+	leastAttempts = 20
+	// flightAlarm is 80 % of the messages that SQS lets be in flight.
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+	flightAlarm = 96_000
 )
 
 type alarmsProps struct {
 	Config   Config
 	Metrics  *metrics
+	Worker   awsecs.FargateService
 	Producer *producer // nil: there is none
 }
 
@@ -70,9 +78,31 @@ func newAlarms(scope constructs.Construct, id string, props *alarmsProps) *alarm
 		action := awscloudwatchactions.NewSnsAction(a.Topic)
 		made.AddAlarmAction(action)
 		made.AddOkAction(action)
+		// Before the first task runs there is no data, which some alarms take for the worst.
+		made.Node().AddDependency(props.Worker)
 		a.All = append(a.All, made)
 	}
+	tellOfFailedDeployments(here, props, a.Topic)
 	return a
+}
+
+// tellOfFailedDeployments sends ECS's event of a deployment that failed to the topic: one that is
+// taken back leaves the old version running, and no alarm sees that.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
+func tellOfFailedDeployments(scope constructs.Construct, props *alarmsProps, topic awssns.Topic) {
+	services := []*string{props.Worker.ServiceArn()}
+	if props.Producer != nil {
+		services = append(services, props.Producer.Service.ServiceArn())
+	}
+	rule := awsevents.NewRule(scope, jsii.String("DeploymentFailed"), &awsevents.RuleProps{
+		Description: jsii.String("A deployment failed. What to do: docs/runbook.md#deployment-failed"),
+		EventPattern: &awsevents.EventPattern{
+			Source: jsii.Strings("aws.ecs"), DetailType: jsii.Strings("ECS Deployment State Change"),
+			Resources: &services,
+			Detail:    &map[string]any{"eventName": []string{"SERVICE_DEPLOYMENT_FAILED"}},
+		},
+	})
+	rule.AddTarget(awseventstargets.NewSnsTopic(topic, nil))
 }
 
 // workAlarms watch the queue, the worker and the table.
@@ -97,13 +127,34 @@ func workAlarms(props *alarmsProps) []alarm {
 		},
 		noWorkerAlarm(m, config),
 		{"table-throttled", "DynamoDB refuses calls.", throttles, above, 0, 3, 5, quiet},
-		{"attempts-fail", "Attempts fail in numbers.", fiveMinutes(m.FailedAttempts), above, errorAlarm, 1, 1, quiet},
+		{
+			"attempts-fail", "Too many attempts fail.", failureShare(m), above, float64(config.FailurePercent), 1, 1, quiet,
+		},
+		// A single one is a task that was killed; they go on where leases are too short.
+		{"takeovers", "Attempts take over names whose holder was lost.", fiveMinutes(m.Takeovers), above, 0, 3, 12, quiet},
+		{
+			"max-tasks-reached", "All the workers that there may be run.", m.Running.series(""),
+			awscloudwatch.ComparisonOperator_GREATER_THAN_OR_EQUAL_TO_THRESHOLD, float64(config.Scaling.MaxTasks), 15, 15, quiet,
+		},
+		{"messages-in-flight", "SQS soon lets no more messages be in flight.", m.Flight.series(""), above, flightAlarm, 3, 5, quiet},
 		{"leases-lost", "Attempts lost their lease while they ran.", fiveMinutes(m.LostLeases), above, 0, 1, 1, quiet},
 		// It is logged once, so that the alarm would be over long before the
 		// outage: it looks back an hour.
 		{"work-held-back", "The target or the table is down: messages are held back.", fiveMinutes(m.Outages), above, 0, 1, 12, quiet},
 		{"queue-down", "Workers cannot receive from the queue.", fiveMinutes(m.QueueOutages), above, 0, 1, 12, quiet},
 	}
+}
+
+// failureShare is the percentage of the attempts of five minutes that failed; 0 when there were few.
+func failureShare(m *metrics) awscloudwatch.IMetric {
+	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
+		Expression: jsii.String(fmt.Sprintf("IF(all >= %d, 100 * FILL(failed, 0) / all, 0)", leastAttempts)),
+		Label:      jsii.String("failed attempts, %"),
+		UsingMetrics: &map[string]awscloudwatch.IMetric{
+			"failed": fiveMinutes(m.FailedAttempts), "all": fiveMinutes(m.HandleTime.as("SampleCount")),
+		},
+		Period: seconds(5 * time.Minute),
+	})
 }
 
 // noWorkerAlarm speaks when no worker runs: at all, or, where there need not

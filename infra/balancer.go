@@ -28,7 +28,7 @@ const (
 // even to redirect: a client's first request would have shown its token.
 func addBalancer(scope constructs.Construct, p *producer, place workplace) {
 	config := place.Config.Producer
-	subnets := place.Network.Private
+	subnets := place.Network.Tasks
 	if config.Public {
 		subnets = place.Network.Public
 	}

@@ -13,26 +13,34 @@ type clusterProps struct {
 	Network *network
 }
 
-// newCluster takes an existing cluster, or makes one. Container Insights is on, because the number
-// of running tasks, which scaling divides by, is one of its metrics.
+// newCluster takes an existing cluster, or makes one. Container Insights is off: the number of
+// running workers, which scaling divides by, the workers tell themselves.
+
 func newCluster(scope constructs.Construct, id string, props *clusterProps) awsecs.ICluster {
 	if name := props.Config.ClusterName; name != "" {
 		return awsecs.Cluster_FromClusterAttributes(scope, &id, &awsecs.ClusterAttributes{ClusterName: &name, Vpc: props.Network.VPC})
 	}
-	return awsecs.NewCluster(scope, &id, &awsecs.ClusterProps{
+	made := awsecs.NewCluster(scope, &id, &awsecs.ClusterProps{
 		Vpc:                            props.Network.VPC,
-		ContainerInsightsV2:            awsecs.ContainerInsights_ENABLED,
+		ContainerInsightsV2:            awsecs.ContainerInsights_DISABLED,
 		EnableFargateCapacityProviders: jsii.Bool(props.Config.Worker.SpotShare > 0),
 	})
+	suppress(made, "AwsSolutions-ECS4",
+		"Nothing here looks at its metrics, which cost about 12 dollars a month; workers tell their number themselves")
+	return made
 }
 
-// newTask makes a task definition of a size that Fargate has, for ARM64.
-func newTask(scope constructs.Construct, id string, cpu, memory int) awsecs.FargateTaskDefinition {
+// newTask makes a task definition of a size that Fargate has.
+func newTask(scope constructs.Construct, id string, config Config, cpu, memory int) awsecs.FargateTaskDefinition {
+	arch := awsecs.CpuArchitecture_ARM64()
+	if config.Worker.Arch == "amd64" {
+		arch = awsecs.CpuArchitecture_X86_64()
+	}
 	return awsecs.NewFargateTaskDefinition(scope, &id, &awsecs.FargateTaskDefinitionProps{
 		Cpu:            jsii.Number(cpu),
 		MemoryLimitMiB: jsii.Number(memory),
 		RuntimePlatform: &awsecs.RuntimePlatform{
-			CpuArchitecture:       awsecs.CpuArchitecture_ARM64(),
+			CpuArchitecture:       arch,
 			OperatingSystemFamily: awsecs.OperatingSystemFamily_LINUX(),
 		},
 	})

@@ -51,6 +51,11 @@ type Config struct {
 	TableName string
 	// ClusterName is an existing ECS cluster. Default: a new one.
 	ClusterName string
+	// PermissionsBoundary is the ARN of a managed policy that bounds every role of the stack.
+	PermissionsBoundary string
+	// FailurePercent of the attempts of five minutes that fail raise an alarm, where there were 20
+	// or more. 1 to 99, default 10.
+	FailurePercent int
 	// Source is the directory of the repository, whose Dockerfile the image is built from. Default:
 	// none, then Worker.Image is needed. [ReadConfig] sets it to the working directory.
 	Source string
@@ -83,6 +88,8 @@ type QueueConfig struct {
 	// message. It must leave room for MaxAttempts and for deferrals behind
 	// them. 1 to 1000, default 10.
 	MaxReceiveCount int
+	// Senders are ARNs of SNS topics, S3 buckets and EventBridge rules that may send to the queue.
+	Senders []string
 	// OldestMessage is the age at which a waiting message raises an alarm.
 	// Default 15 minutes.
 	OldestMessage time.Duration
@@ -96,13 +103,31 @@ type NetworkConfig struct {
 	Zones            []string
 	PrivateSubnetIDs []string
 	PublicSubnetIDs  []string
-	// NATGateways of a new VPC, 0 to 2. Default 0: interface endpoints, and no
-	// way to the internet.
+	// Kind is how tasks reach AWS and the internet: "endpoints" (interface endpoints and no way to
+	// the internet), "nat", or "public" (tasks in public subnets with addresses of their own, closed
+	// from outside). Default: endpoints in a new VPC; in an existing one, private subnets with a way
+	// out of their own.
+	Kind string
+	// NATGateways of a new VPC with nat, 1 or 2. Default 1.
 	NATGateways int
+	// CIDR is the address range of a new VPC, /16 to /18. Default 10.0.0.0/16.
+	CIDR string
 }
 
+// public reports whether tasks have addresses of their own.
+func (n NetworkConfig) public() bool { return n.Kind == networkPublic }
+
+// The kinds of networks.
+const (
+	networkEndpoints = "endpoints"
+	networkNAT       = "nat"
+	networkPublic    = "public"
+)
+
 // looked reports whether the VPC is to be looked up in the account.
-func (n NetworkConfig) looked() bool { return n.VPCID != "" && len(n.PrivateSubnetIDs) == 0 }
+func (n NetworkConfig) looked() bool {
+	return n.VPCID != "" && len(n.PrivateSubnetIDs)+len(n.PublicSubnetIDs) == 0
+}
 
 // WorkerConfig is what can be chosen about the worker service.
 type WorkerConfig struct {
@@ -112,6 +137,8 @@ type WorkerConfig struct {
 	// CPU units (1024 = one vCPU) and MiB of a task, the target included.
 	// Default 256 and 512; 512 and 1024 with a target image.
 	CPU, Memory int
+	// Arch is what the task's images are for: arm64 or amd64. Default arm64.
+	Arch string
 	// SpotShare is the percentage of tasks on Fargate Spot. Default 0.
 	SpotShare int
 	// Concurrency, MaxAttempts, Visibility, Lease, Window and DrainTimeout are
@@ -137,8 +164,11 @@ type TargetConfig struct {
 	// Port (default 8080) and Path (default /) on which Image takes messages.
 	Port int
 	Path string
-	// Env are the variables of Image.
-	Env map[string]string
+	// Env are the variables of Image. Secrets are those whose values come from Secrets Manager: ARNs,
+	// each with ":KEY" behind it where the secret is JSON and one of its fields is meant.
+	Env, Secrets map[string]string
+	// Policies are ARNs of managed policies for what Image does on AWS; its task shares the worker's role.
+	Policies []string
 	// URL is a target elsewhere, instead of Image.
 	URL string
 	// Health is the path that must answer before messages are received.
@@ -162,7 +192,7 @@ type ScalingConfig struct {
 
 // ProducerConfig is what can be chosen about the HTTP front.
 type ProducerConfig struct {
-	// Off leaves the producer and its load balancer out. Default false.
+	// Off leaves the producer and its load balancer out. Default true.
 	Off bool
 	// Public makes the load balancer face the internet. It needs Certificate.
 	Public bool
@@ -187,24 +217,28 @@ type ProducerConfig struct {
 // Defaults is the configuration when nothing is chosen.
 func Defaults() Config {
 	return Config{
-		Name:         "sqsonce",
-		LogRetention: 30 * day,
-		Queue:        QueueConfig{Retention: 4 * day, MaxReceiveCount: 10, OldestMessage: 15 * time.Minute},
+		Name:           "sqsonce",
+		FailurePercent: 10,
+		Network:        NetworkConfig{Kind: networkEndpoints, CIDR: "10.0.0.0/16"},
+		LogRetention:   30 * day,
+		Queue:          QueueConfig{Retention: 4 * day, MaxReceiveCount: 10, OldestMessage: 15 * time.Minute},
 		Worker: WorkerConfig{
-			CPU: 256, Memory: 512, Concurrency: 50, MaxAttempts: 5,
+			CPU: 256, Memory: 512, Arch: "arm64", Concurrency: 50, MaxAttempts: 5,
 			Visibility: time.Minute, Lease: 30 * time.Second, Window: 30 * day, Drain: 110 * time.Second,
 		},
 		Target:   TargetConfig{Port: 8080, Path: "/"},
 		Scaling:  ScalingConfig{MinTasks: 1, MaxTasks: 10, Latency: 30 * time.Second, HandleTime: time.Second},
-		Producer: ProducerConfig{MinTasks: 2, MaxTasks: 10, RequestsPerTask: 6000, DLQ: true},
+		Producer: ProducerConfig{Off: true, MinTasks: 2, MaxTasks: 10, RequestsPerTask: 6000, DLQ: true},
 	}
 }
 
-// backlogPerTask is how many messages, waiting and in flight, one task is meant
-// to have: what it finishes within the acceptable latency.
+// backlogPerTask is how many messages, waiting and in flight, one task is meant to have: those it
+// handles, and those it finishes within the acceptable latency. AWS's example counts waiting
+// messages only; without those in flight the last workers would be scaled in while they work.
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-using-sqs-queue.html
 func (c Config) backlogPerTask() float64 {
-	return max(1, float64(c.Worker.Concurrency)*c.Scaling.Latency.Seconds()/c.Scaling.HandleTime.Seconds())
+	handle, latency := c.Scaling.HandleTime.Seconds(), c.Scaling.Latency.Seconds()
+	return float64(c.Worker.Concurrency) * (handle + latency) / handle
 }
 
 // queueName is the queue's name; the scope of all names, too. It is chosen
@@ -247,6 +281,7 @@ var (
 	emailPattern       = regexp.MustCompile(`^[^@\s]+@[^@\s]+$`)
 	certificatePattern = regexp.MustCompile(`^arn:[a-z-]+:acm:[a-z0-9-]+:\d{12}:certificate/\S+$`)
 	queuePattern       = regexp.MustCompile(`^arn:[a-z-]+:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,75}(\.fifo)?$`)
+	policyPattern      = regexp.MustCompile(`^arn:[a-z-]+:iam::(\d{12}|aws):policy/\S+$`)
 	tablePattern       = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 	clusterPattern     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 	secretPattern      = regexp.MustCompile(`^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+-[A-Za-z0-9]{6}$`)
@@ -265,6 +300,9 @@ func (c Config) problems() []string {
 	found.bad(c.ClusterName != "" && c.Network.VPCID == "", "clusterName %s: in which VPC are its tasks? vpcId is missing", c.ClusterName)
 	found.bad(c.ClusterName != "" && c.Worker.SpotShare > 0,
 		"spotShare %d: which capacity providers clusterName %s has is not for this stack to change", c.Worker.SpotShare, c.ClusterName)
+	found.bad(c.PermissionsBoundary != "" && !policyPattern.MatchString(c.PermissionsBoundary),
+		"permissionsBoundary %q: not the ARN of a managed policy", c.PermissionsBoundary)
+	found.between("failurePercent", c.FailurePercent, 1, 99)
 	found.bad(c.Worker.Image == "" && c.Source == "", "image: is needed where there is no Dockerfile to build it from")
 	found.bad(c.AlarmEmail != "" && !emailPattern.MatchString(c.AlarmEmail), "alarmEmail %q: not an address", c.AlarmEmail)
 	_, ok := retentionDays[c.LogRetention]
@@ -292,6 +330,11 @@ func (c Config) queueProblems(found *problemList) {
 	found.bad(q.MaxReceiveCount < c.Worker.MaxAttempts,
 		"maxReceiveCount %d: SQS would dead-letter a message before its maxAttempts %d are used up",
 		q.MaxReceiveCount, c.Worker.MaxAttempts)
+	for _, arn := range q.Senders {
+		found.bad(senderService(arn) == "", "senders %q: want the ARN of an SNS topic, an S3 bucket or an EventBridge rule", arn)
+		found.bad(strings.Contains(arn, ":s3:") && q.FIFO, "senders %s: S3 does not notify FIFO queues", arn)
+	}
+	found.bad(q.ARN != "" && len(q.Senders) > 0, "senders: the policy of queueArn %s is for its makers to write; docs/deploy.md has the statement", q.ARN)
 	found.duration("oldestMessage", q.OldestMessage, time.Minute, 14*day)
 }
 
@@ -299,7 +342,13 @@ func (c Config) networkProblems(found *problemList) {
 	n := c.Network
 	found.between("natGateways", n.NATGateways, 0, zones)
 	found.bad(n.VPCID != "" && n.NATGateways > 0, "natGateways %d: of a new VPC only, not of vpcId %s", n.NATGateways, n.VPCID)
-	if n.VPCID == "" && n.NATGateways == 0 {
+	kinds := []string{networkEndpoints, networkNAT, networkPublic}
+	found.bad(!slices.Contains(kinds, n.Kind) && (n.VPCID == "" || n.Kind != ""), "network %q: want %s", n.Kind, strings.Join(kinds, ", "))
+	found.bad(n.VPCID != "" && (n.Kind == networkEndpoints || n.Kind == networkNAT), "network %s: of a new VPC only, not of vpcId %s", n.Kind, n.VPCID)
+	found.bad(n.VPCID == "" && n.Kind != networkNAT && n.NATGateways > 0, "natGateways %d: with network %s", n.NATGateways, n.Kind)
+	cidr, err := netip.ParsePrefix(n.CIDR)
+	found.bad(err != nil || !cidr.Addr().Is4() || cidr.Bits() < 16 || cidr.Bits() > 18, "vpcCidr %q: want an IPv4 range of /16 to /18, such as 10.20.0.0/16", n.CIDR)
+	if n.VPCID == "" && n.Kind == networkEndpoints {
 		for _, image := range []struct{ key, uri string }{{"image", c.Worker.Image}, {"targetImage", c.Target.Image}} {
 			found.bad(image.uri != "" && !ecrImage.MatchString(image.uri),
 				"%s %s: a VPC without NAT can pull from ECR only; or give natGateways or vpcId", image.key, image.uri)
@@ -317,9 +366,9 @@ func (c Config) networkProblems(found *problemList) {
 	if n.VPCID == "" || given == 0 {
 		return
 	}
-	found.bad(len(n.Zones) == 0 || len(n.PrivateSubnetIDs) != len(n.Zones),
+	found.bad(len(n.Zones) == 0 || len(n.PrivateSubnetIDs) != len(n.Zones) && (len(n.PrivateSubnetIDs) > 0 || !n.public()),
 		"vpcPrivateSubnetIds %v: want one for each of vpcZones %v", n.PrivateSubnetIDs, n.Zones)
-	found.bad(len(n.PublicSubnetIDs) > 0 && len(n.PublicSubnetIDs) != len(n.Zones),
+	found.bad((len(n.PublicSubnetIDs) > 0 || n.public()) && len(n.PublicSubnetIDs) != len(n.Zones),
 		"vpcPublicSubnetIds %v: want one for each of vpcZones %v, or none", n.PublicSubnetIDs, n.Zones)
 	found.bad(c.Producer.Public && len(n.PublicSubnetIDs) == 0, "vpcPublicSubnetIds: a public producer needs them")
 	found.bad(!c.Producer.Off && len(n.Zones) == 1, "vpcZones %v: a load balancer needs two", n.Zones)
@@ -330,6 +379,7 @@ func (c Config) networkProblems(found *problemList) {
 func (c Config) workerProblems(found *problemList) {
 	w := c.Worker
 	found.bad(!fargateSize(w.CPU, w.Memory), "cpu %d, memory %d: not a size of Fargate (256 with 512 to 2048, 512 with 1024 to 4096, ...)", w.CPU, w.Memory)
+	found.bad(w.Arch != "arm64" && w.Arch != "amd64", "arch %q: want arm64 or amd64", w.Arch)
 	found.between("spotShare", w.SpotShare, 0, 100)
 	found.between("concurrency", w.Concurrency, 1, 10_000)
 	found.between("maxAttempts", w.MaxAttempts, 1, 1000)
@@ -361,7 +411,17 @@ func (c Config) targetProblems(found *problemList) {
 		u, err := url.Parse(t.URL)
 		found.bad(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https", "targetUrl %q: not an http or https URL", t.URL)
 	}
-	found.bad(t.Image == "" && len(t.Env) > 0, "targetEnv: there is no targetImage")
+	found.bad(t.Image == "" && len(t.Env)+len(t.Secrets)+len(t.Policies) > 0, "targetEnv, targetSecrets, targetPolicies: there is no targetImage")
+	for _, name := range slices.Sorted(maps.Keys(t.Secrets)) {
+		arn, _ := secretField(t.Secrets[name])
+		found.bad(!variablePattern.MatchString(name), "targetSecrets %s: not the name of a variable", name)
+		found.bad(!secretPattern.MatchString(arn), "targetSecrets %s %q: not the whole ARN of a secret, its six last characters included", name, arn)
+		_, plain := t.Env[name]
+		found.bad(plain, "targetSecrets %s: is in targetEnv, too", name)
+	}
+	for _, arn := range t.Policies {
+		found.bad(!policyPattern.MatchString(arn), "targetPolicies %q: not the ARN of a managed policy", arn)
+	}
 	for _, s := range []struct{ key, value string }{
 		{"targetHealth", t.Health}, {"targetTokenSecret", t.TokenSecret}, {"targetSigningSecret", t.SigningSecret},
 	} {

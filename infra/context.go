@@ -33,7 +33,7 @@ func (e *ConfigError) Error() string {
 // wrong.
 func ReadConfig(context map[string]any) (Config, error) {
 	c := Defaults()
-	c.Worker.CPU, c.Worker.Memory, c.Source = 0, 0, "."
+	c.Worker.CPU, c.Worker.Memory, c.Source, c.Network.Kind = 0, 0, ".", ""
 	r := reader{context: context}
 	r.addFile()
 	for key, set := range fields(&c) {
@@ -47,11 +47,25 @@ func ReadConfig(context map[string]any) (Config, error) {
 	} else if c.Worker.CPU == 0 {
 		c.Worker.CPU = size
 	}
+	c.Network.choose()
 	slices.Sort(r.problems)
 	if problems := append(r.problems, c.problems()...); len(problems) > 0 {
 		return Config{}, &ConfigError{Problems: problems}
 	}
 	return c, nil
+}
+
+// choose fills in what follows from the rest: the network of a new VPC.
+func (n *NetworkConfig) choose() {
+	switch {
+	case n.VPCID != "" || n.Kind != "" && n.Kind != networkNAT:
+	case n.NATGateways > 0:
+		n.Kind = networkNAT
+	case n.Kind == networkNAT:
+		n.NATGateways = 1
+	default:
+		n.Kind = networkEndpoints
+	}
 }
 
 // defaultSize is the CPU of a worker's task where none is chosen; its memory in MiB is twice that.
@@ -67,12 +81,22 @@ type setter func(text string) error
 
 // fields are the keys of the context, and the fields they set.
 func fields(c *Config) map[string]setter {
+	all := placeFields(c)
+	maps.Copy(all, serviceFields(c))
+	return all
+}
+
+// placeFields are the keys about the stack, its queue and its network.
+func placeFields(c *Config) map[string]setter {
 	return map[string]setter{
 		"name":        text(&c.Name),
 		"throwaway":   boolean(&c.Throwaway),
 		"demo":        boolean(&c.Demo),
 		"tableName":   text(&c.TableName),
 		"clusterName": text(&c.ClusterName),
+
+		"permissionsBoundary": text(&c.PermissionsBoundary),
+		"failurePercent":      integer(&c.FailurePercent),
 
 		"firstDeployment": boolean(&c.FirstDeployment),
 		// Read before the others, and by the command that deploys.
@@ -86,17 +110,26 @@ func fields(c *Config) map[string]setter {
 		"fifo":            boolean(&c.Queue.FIFO),
 		"queueRetention":  duration(&c.Queue.Retention),
 		"maxReceiveCount": integer(&c.Queue.MaxReceiveCount),
+		"senders":         list(&c.Queue.Senders),
 		"oldestMessage":   duration(&c.Queue.OldestMessage),
 
 		"vpcId":               text(&c.Network.VPCID),
 		"vpcZones":            list(&c.Network.Zones),
 		"vpcPrivateSubnetIds": list(&c.Network.PrivateSubnetIDs),
 		"vpcPublicSubnetIds":  list(&c.Network.PublicSubnetIDs),
+		"network":             text(&c.Network.Kind),
+		"vpcCidr":             text(&c.Network.CIDR),
 		"natGateways":         integer(&c.Network.NATGateways),
+	}
+}
 
+// serviceFields are the keys about worker, target, scaling and producer.
+func serviceFields(c *Config) map[string]setter {
+	return map[string]setter{
 		"image":        text(&c.Worker.Image),
 		"cpu":          integer(&c.Worker.CPU),
 		"memory":       integer(&c.Worker.Memory),
+		"arch":         text(&c.Worker.Arch),
 		"spotShare":    integer(&c.Worker.SpotShare),
 		"concurrency":  integer(&c.Worker.Concurrency),
 		"maxAttempts":  integer(&c.Worker.MaxAttempts),
@@ -112,6 +145,8 @@ func fields(c *Config) map[string]setter {
 		"targetPort":          integer(&c.Target.Port),
 		"targetPath":          text(&c.Target.Path),
 		"targetEnv":           variables(&c.Target.Env),
+		"targetSecrets":       variables(&c.Target.Secrets),
+		"targetPolicies":      list(&c.Target.Policies),
 		"targetUrl":           text(&c.Target.URL),
 		"targetHealth":        text(&c.Target.Health),
 		"targetTokenSecret":   text(&c.Target.TokenSecret),

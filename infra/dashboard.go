@@ -51,6 +51,7 @@ func newDashboard(scope constructs.Construct, id string, props *dashboardProps) 
 		graph("In and out, a minute", m.Sent.series("sent"), m.Deleted.series("done")),
 		withTarget(m, props.Config),
 	)
+	addTold(board, m, props.Config)
 	board.AddWidgets(
 		graph("What fails? A minute", m.FailedAttempts.series("attempts failed"), m.LostLeases.series("leases lost"), m.Outages.series("outages begun")),
 		graph("DynamoDB refuses, a minute", m.ReadThrottles.series("reads"), m.WriteThrottles.series("writes")),
@@ -70,6 +71,32 @@ func newDashboard(scope constructs.Construct, id string, props *dashboardProps) 
 	}
 	return &dashboard{URL: jsii.String(fmt.Sprintf(
 		"https://%[1]s.console.aws.amazon.com/cloudwatch/home?region=%[1]s#dashboards:name=%[2]s", *stack.Region(), name))}
+}
+
+// addTold shows what the workers tell of themselves.
+func addTold(board awscloudwatch.Dashboard, m *metrics, config Config) {
+	board.AddWidgets(
+		graph("Duplicates that did not run the work, by kind, a minute", search(config, "Duplicates", "Kind")),
+		graph("Attempts by outcome, a minute", search(config, "Attempts", "Outcome")),
+	)
+	board.AddWidgets(
+		graph("Time in the handler, s", m.HandleTime.as("p50").series("p50"), m.HandleTime.series("p99")),
+		graph("From sending to handling, s", m.Dwell.as("p50").series("p50"), m.Dwell.series("p99")),
+	)
+	board.AddWidgets(
+		graph("Calls to AWS a message", expression("calls / IF(received > 0, received, 1)", "calls a message",
+			map[string]metric{"calls": m.AWSCalls, "received": m.Received})),
+		graph("Held back, down, taken over", m.Held.series("messages held back"), m.Down.series("dependencies down"), m.Takeovers.series("takeovers")),
+	)
+}
+
+// search is one line for each value of a dimension beside the queue.
+func search(config Config, name, dimension string) awscloudwatch.IMetric {
+	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
+		Expression: jsii.String(fmt.Sprintf(
+			`SEARCH('{%s,Queue,%s} MetricName="%s" Queue="%s"', 'Sum', %.0f)`, emfNamespace, dimension, name, config.queueName(), metricPeriod.Seconds())),
+		Label: jsii.String(""), UsingMetrics: &map[string]awscloudwatch.IMetric{}, Period: seconds(metricPeriod),
+	})
 }
 
 func graph(title string, lines ...awscloudwatch.IMetric) awscloudwatch.GraphWidget {

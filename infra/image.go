@@ -27,13 +27,17 @@ func newImage(scope constructs.Construct, id string, props *imageProps) awsecs.C
 	if uri := props.Config.Worker.Image; uri != "" {
 		return registryImage(scope, id, uri)
 	}
+	arch, other, platform := "arm64", "amd64", awsecrassets.Platform_LINUX_ARM64()
+	if props.Config.Worker.Arch == other {
+		arch, other, platform = other, arch, awsecrassets.Platform_LINUX_AMD64()
+	}
 	return awsecs.ContainerImage_FromDockerImageAsset(awsecrassets.NewDockerImageAsset(scope, &id, &awsecrassets.DockerImageAssetProps{
 		Directory:  &props.Config.Source,
-		Exclude:    jsii.Strings("*", "!Dockerfile", "!dist", "dist/amd64"),
+		Exclude:    jsii.Strings("*", "!Dockerfile", "!dist", "dist/"+other),
 		IgnoreMode: awscdk.IgnoreMode_DOCKER,
-		Platform:   awsecrassets.Platform_LINUX_ARM64(),
+		Platform:   platform,
 		// Builders of today set it themselves, older ones do not.
-		BuildArgs: &map[string]*string{"TARGETARCH": jsii.String("arm64")},
+		BuildArgs: &map[string]*string{"TARGETARCH": &arch},
 	}))
 }
 

@@ -71,7 +71,7 @@ func TestConfigFile(t *testing.T) {
 		}
 		return path
 	}
-	prod := file("prod.json", `{"demo": true, "minTasks": 3, "clients": ["10.0.0.0/8"], "workerEnv": {"SQSONCE_RATE": "5"}}`)
+	prod := file("prod.json", `{"demo": true, "producer": true, "minTasks": 3, "clients": ["10.0.0.0/8"], "workerEnv": {"SQSONCE_RATE": "5"}}`)
 	t.Run("values", func(t *testing.T) {
 		c, err := ReadConfig(map[string]any{"config": prod, "maxTasks": "7"})
 		if err != nil {

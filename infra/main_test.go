@@ -45,16 +45,20 @@ func toRoot() error {
 // variants are the configurations that are put into one app and synthesised
 // once; the tests share the templates.
 var variants = map[string]map[string]any{
-	"plain": {"demo": "true"},
-	"fifo":  {"name": "fifo", "targetUrl": "https://target.example.com/work", "fifo": "true", "key": "order.id", "fingerprint": "off"},
+	"plain": {"demo": "true", "producer": "true"},
+	"least": {"name": "least", "demo": "true", "alarmEmail": "ops@example.com", "permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"},
+	"fifo":  {"name": "fifo", "targetUrl": "https://target.example.com/work", "fifo": "true", "producer": "true", "key": "order.id", "fingerprint": "off"},
 	"sidecar": {
 		"name": "sidecar", "targetImage": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app/orders:1.2",
 		"targetPort": "3000", "targetPath": "/work", "targetHealth": "/healthz",
 		"targetTokenSecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf",
-		"targetEnv":         `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold", "GOMEMLIMIT": "300MiB"}`,
+		"producer":          "true", "arch": "amd64", "network": "nat", "vpcCidr": "10.20.0.0/18",
+		"targetSecrets":  `{"DB_PASSWORD": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-GhIjKl:password"}`,
+		"targetPolicies": "arn:aws:iam::123456789012:policy/orders",
+		"targetEnv":      `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold", "GOMEMLIMIT": "300MiB"}`,
 	},
 	"vpc": {
-		"name": "vpc", "demo": "true", "vpcId": "vpc-0123456789abcdef0", "vpcZones": "eu-west-1a,eu-west-1b",
+		"name": "vpc", "demo": "true", "producer": "true", "vpcId": "vpc-0123456789abcdef0", "vpcZones": "eu-west-1a,eu-west-1b",
 		"vpcPrivateSubnetIds": "subnet-0123456789abcdef0,subnet-0123456789abcdef1", "clients": "10.1.0.0/16",
 	},
 	"adopt": {
@@ -64,7 +68,9 @@ var variants = map[string]map[string]any{
 		"tableName": "shared", "clusterName": "main",
 	},
 	"public": {
-		"name": "public", "demo": "true", "public": "true", "apiDomain": "api.example.com", "alarmEmail": "ops@example.com", "dlqApi": "false",
+		"name": "public", "demo": "true", "producer": "true", "network": "public",
+		"senders": "arn:aws:sns:eu-west-1:123456789012:orders,arn:aws:s3:::uploads,arn:aws:events:eu-west-1:123456789012:rule/nightly",
+		"public":  "true", "apiDomain": "api.example.com", "alarmEmail": "ops@example.com", "dlqApi": "false",
 		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/0b1c",
 	},
 	"small": {

@@ -37,6 +37,8 @@ type metrics struct {
 	WriteThrottles             metric
 	FailedAttempts, LostLeases metric
 	Outages, QueueOutages      metric
+	// What the workers tell, see telemetry.EMFNamespace.
+	HandleTime, Dwell, Received, AWSCalls, Takeovers, Held, Down metric
 }
 
 // metric is one time series, in a form of our own: the CDK's cannot be used in
@@ -56,11 +58,16 @@ func newMetrics(scope constructs.Construct, id string, props *metricsProps) *met
 	main, dead := props.Queues.Main.QueueName(), props.Queues.Dead.QueueName()
 	ofTable := map[string]*string{"TableName": props.Table.TableName()}
 	return &metrics{
-		Visible: queue("ApproximateNumberOfMessagesVisible", "Average", main),
-		Flight:  queue("ApproximateNumberOfMessagesNotVisible", "Average", main),
-		Running: metric{"ECS/ContainerInsights", "RunningTaskCount", "Average", map[string]*string{
-			"ClusterName": props.Cluster.ClusterName(), "ServiceName": props.Worker.ServiceName(),
-		}},
+		Visible:        queue("ApproximateNumberOfMessagesVisible", "Average", main),
+		Flight:         queue("ApproximateNumberOfMessagesNotVisible", "Average", main),
+		Running:        told(config, "Workers", "Sum"),
+		HandleTime:     told(config, "HandleTime", "p99"),
+		Dwell:          told(config, "Dwell", "p99"),
+		Received:       told(config, "Received", "Sum"),
+		AWSCalls:       told(config, "AwsCalls", "Sum"),
+		Takeovers:      told(config, "Takeovers", "Sum"),
+		Held:           told(config, "Held", "Sum"),
+		Down:           told(config, "Down", "Maximum"),
 		OldestAge:      queue("ApproximateAgeOfOldestMessage", "Maximum", main),
 		Sent:           queue("NumberOfMessagesSent", "Sum", main),
 		Deleted:        queue("NumberOfMessagesDeleted", "Sum", main),
@@ -89,6 +96,20 @@ var outages = []string{"the store is down", "the target is suspect", "the target
 // queueDown is what the line begins with that the worker logs once when receives
 // have failed for a minute.
 const queueDown = "the queue is down"
+
+// told is a metric that the workers write into their log.
+func told(config Config, name, statistic string) metric {
+	return metric{emfNamespace, name, statistic, map[string]*string{"Queue": jsii.String(config.queueName())}}
+}
+
+// emfNamespace is the namespace of what the workers tell.
+const emfNamespace = "sqsonce"
+
+// as is the metric with another statistic.
+func (m metric) as(statistic string) metric {
+	m.Statistic = statistic
+	return m
+}
 
 // countLines counts the lines of a log that fit a pattern.
 func countLines(scope constructs.Construct, config Config, name string, logs awslogs.LogGroup, pattern awslogs.IFilterPattern) metric {

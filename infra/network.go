@@ -12,9 +12,6 @@ import (
 // a load balancer takes, and each further one is paid for by endpoints.
 const zones = 2
 
-// newRange is the address range of a new VPC.
-const newRange = "10.0.0.0/16"
-
 type networkProps struct {
 	Config Config
 }
@@ -22,9 +19,10 @@ type networkProps struct {
 // network is where the tasks run.
 type network struct {
 	VPC awsec2.IVpc
-	// Private and Public select the subnets of the tasks, and of a public load
-	// balancer.
-	Private, Public *awsec2.SubnetSelection
+	// Tasks and Public select the subnets of the tasks, and of a public load balancer.
+	Tasks, Public *awsec2.SubnetSelection
+	// PublicIPs: tasks have addresses of their own, with which they reach the internet.
+	PublicIPs bool
 	// Ready is what must be there before a task starts: without the way to its
 	// image it would fail, and the deployment with it. Nil for a VPC that is.
 	Ready constructs.IDependable
@@ -32,27 +30,26 @@ type network struct {
 	Range string
 }
 
-// newNetwork takes an existing VPC, or makes one: by default without any way
-// to the internet, with endpoints for what the tasks call.
+// newNetwork takes an existing VPC, or makes one: by default without any way to the internet, with
+// endpoints for what the tasks call.
 func newNetwork(scope constructs.Construct, id string, props *networkProps) *network {
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
 	if config.Network.VPCID != "" {
 		return existingNetwork(here, config)
 	}
-	private := awsec2.SubnetType_PRIVATE_ISOLATED
-	if config.Network.NATGateways > 0 {
-		private = awsec2.SubnetType_PRIVATE_WITH_EGRESS
-	}
-	subnets := []*awsec2.SubnetConfiguration{{Name: jsii.String("tasks"), SubnetType: private, CidrMask: jsii.Number(20)}}
-	if config.Network.NATGateways > 0 || config.Producer.Public {
+	kind := subnetType(config.Network.Kind)
+	subnets := []*awsec2.SubnetConfiguration{{
+		Name: jsii.String("tasks"), SubnetType: kind, CidrMask: jsii.Number(20), MapPublicIpOnLaunch: closed(kind),
+	}}
+	if config.Network.Kind == networkNAT || config.Producer.Public && !config.Network.public() {
 		subnets = append(subnets, &awsec2.SubnetConfiguration{
 			Name: jsii.String("public"), SubnetType: awsec2.SubnetType_PUBLIC, CidrMask: jsii.Number(24),
 			MapPublicIpOnLaunch: jsii.Bool(false),
 		})
 	}
 	vpc := awsec2.NewVpc(here, jsii.String("Vpc"), &awsec2.VpcProps{
-		IpAddresses:         awsec2.IpAddresses_Cidr(jsii.String(newRange)),
+		IpAddresses:         awsec2.IpAddresses_Cidr(&config.Network.CIDR),
 		MaxAzs:              jsii.Number(zones),
 		NatGateways:         jsii.Number(config.Network.NATGateways),
 		SubnetConfiguration: &subnets,
@@ -67,14 +64,34 @@ func newNetwork(scope constructs.Construct, id string, props *networkProps) *net
 		},
 	})
 	logRejected(here, vpc, config)
-	tasks := &awsec2.SubnetSelection{SubnetType: private}
-	if config.Network.NATGateways == 0 {
+	tasks := &awsec2.SubnetSelection{SubnetType: kind}
+	if config.Network.Kind == networkEndpoints {
 		addEndpoints(vpc, tasks, config)
 	}
 	return &network{
-		VPC: vpc, Private: tasks, Public: &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PUBLIC},
-		Ready: here, Range: newRange,
+		VPC: vpc, Tasks: tasks, Public: &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PUBLIC},
+		PublicIPs: config.Network.public(), Ready: here, Range: config.Network.CIDR,
 	}
+}
+
+// subnetType is the type of the subnets that tasks are in.
+func subnetType(kind string) awsec2.SubnetType {
+	switch kind {
+	case networkPublic:
+		return awsec2.SubnetType_PUBLIC
+	case networkEndpoints:
+		return awsec2.SubnetType_PRIVATE_ISOLATED
+	default:
+		return awsec2.SubnetType_PRIVATE_WITH_EGRESS
+	}
+}
+
+// closed is MapPublicIpOnLaunch: off for public subnets, which alone have it.
+func closed(kind awsec2.SubnetType) *bool {
+	if kind == awsec2.SubnetType_PUBLIC {
+		return jsii.Bool(false)
+	}
+	return nil
 }
 
 // admit lets a service start its tasks when the network is ready.
@@ -88,8 +105,9 @@ func (n *network) admit(service awsecs.FargateService) {
 func existingNetwork(scope constructs.Construct, config Config) *network {
 	n := config.Network
 	result := &network{
-		Private: &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PRIVATE_WITH_EGRESS},
-		Public:  &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PUBLIC},
+		Tasks:     &awsec2.SubnetSelection{SubnetType: subnetType(n.Kind)},
+		Public:    &awsec2.SubnetSelection{SubnetType: awsec2.SubnetType_PUBLIC},
+		PublicIPs: n.public(),
 	}
 	if n.looked() {
 		result.VPC = awsec2.Vpc_FromLookup(scope, jsii.String("Vpc"), &awsec2.VpcLookupOptions{VpcId: &n.VPCID})
@@ -99,7 +117,9 @@ func existingNetwork(scope constructs.Construct, config Config) *network {
 	attributes := &awsec2.VpcAttributes{
 		VpcId:             &n.VPCID,
 		AvailabilityZones: jsii.Strings(n.Zones...),
-		PrivateSubnetIds:  jsii.Strings(n.PrivateSubnetIDs...),
+	}
+	if len(n.PrivateSubnetIDs) > 0 {
+		attributes.PrivateSubnetIds = jsii.Strings(n.PrivateSubnetIDs...)
 	}
 	if len(n.PublicSubnetIDs) > 0 {
 		attributes.PublicSubnetIds = jsii.Strings(n.PublicSubnetIDs...)
@@ -120,14 +140,14 @@ func addEndpoints(vpc awsec2.Vpc, subnets *awsec2.SubnetSelection, config Config
 		"EcrDocker": awsec2.InterfaceVpcEndpointAwsService_ECR_DOCKER(),
 		"Logs":      awsec2.InterfaceVpcEndpointAwsService_CLOUDWATCH_LOGS(),
 	}
-	if !config.Producer.Off || config.Target.TokenSecret != "" || config.Target.SigningSecret != "" {
+	if !config.Producer.Off || config.Target.TokenSecret != "" || config.Target.SigningSecret != "" || len(config.Target.Secrets) > 0 {
 		services["Secrets"] = awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER()
 	}
 	for _, name := range sortedKeys(services) {
 		endpoint := vpc.AddInterfaceEndpoint(&name, &awsec2.InterfaceVpcEndpointOptions{
 			Service: services[name], Subnets: subnets, Open: jsii.Bool(false),
 		})
-		endpoint.Connections().AllowDefaultPortFrom(awsec2.Peer_Ipv4(jsii.String(newRange)), jsii.String("from inside the VPC"))
+		endpoint.Connections().AllowDefaultPortFrom(awsec2.Peer_Ipv4(&config.Network.CIDR), jsii.String("from inside the VPC"))
 	}
 }
 

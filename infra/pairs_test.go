@@ -18,6 +18,8 @@ import (
 // together.
 type pair struct {
 	context map[string]any
+	// api: the default has the HTTP API.
+	api bool
 	// losses are the keys that the guard of deployments wants to be named.
 	losses []string
 	// replaces are the types of resources that the change replaces, each once.
@@ -38,12 +40,9 @@ var pairs = map[string]pair{
 		context: map[string]any{"tableName": "restored"}, losses: []string{"tableName", "tableName"},
 	},
 	"clusterName": {
-		context: map[string]any{"clusterName": "main", "vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": someSubnets, "clients": "10.0.0.0/8"},
+		context: map[string]any{"clusterName": "main", "vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": someSubnets},
 		// Another cluster is another service; the VPC goes with the default that made it.
-		replaces: []string{
-			"AWS::ECS::Service", "AWS::EC2::SecurityGroup", "AWS::ApplicationAutoScaling::ScalableTarget",
-			"AWS::ElasticLoadBalancingV2::TargetGroup",
-		},
+		replaces: []string{"AWS::ApplicationAutoScaling::ScalableTarget", "AWS::EC2::SecurityGroup", "AWS::ECS::Service"},
 	},
 	"queueArn": {
 		context: map[string]any{
@@ -56,16 +55,24 @@ var pairs = map[string]pair{
 		losses:   []string{"fifo", "fifo", "fifo", "fifo", "name"},
 		replaces: []string{"AWS::SQS::Queue"},
 	},
-	"alarms": {context: map[string]any{"alarmEmail": "ops@example.com", "logRetention": "168h", "oldestMessage": "1h"}},
+	"alarms": {context: map[string]any{"alarmEmail": "ops@example.com", "logRetention": "168h", "oldestMessage": "1h", "failurePercent": 20}},
 	"queue":  {context: map[string]any{"queueRetention": "48h", "maxReceiveCount": "20"}},
 	"vpcId": {
 		context: map[string]any{"vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": someSubnets, "vpcPublicSubnetIds": someSubnets, "clients": "10.0.0.0/8"},
+		api:     true,
 		// A load balancer stays in its VPC: docs/deploy.md says how to move.
 		replaces: []string{"AWS::EC2::SecurityGroup", "AWS::ElasticLoadBalancingV2::TargetGroup"},
 	},
-	"natGateways": {context: map[string]any{"natGateways": 1}},
-	"image":       {context: map[string]any{"image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/sqsonce:1"}},
-	"size":        {context: map[string]any{"cpu": 512, "memory": 1024}},
+	"natGateways": {context: map[string]any{"natGateways": 1, "network": "nat"}},
+	"public tasks": {
+		context: map[string]any{"network": "public"},
+	},
+	"vpcCidr":  {context: map[string]any{"vpcCidr": "10.20.0.0/16"}, replaces: []string{"AWS::EC2::Subnet", "AWS::EC2::VPC"}},
+	"arch":     {context: map[string]any{"arch": "amd64"}},
+	"boundary": {context: map[string]any{"permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"}},
+	"senders":  {context: map[string]any{"senders": "arn:aws:sns:eu-west-1:123456789012:orders"}},
+	"image":    {context: map[string]any{"image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/sqsonce:1"}},
+	"size":     {context: map[string]any{"cpu": 512, "memory": 1024}},
 	// From a launch type to capacity providers: the service is made anew, and its tasks drain.
 	"spotShare": {context: map[string]any{"spotShare": 50}, replaces: []string{"AWS::ECS::Service"}},
 	"flags": {context: map[string]any{
@@ -75,7 +82,7 @@ var pairs = map[string]pair{
 	"targetImage": {
 		context: map[string]any{
 			"demo": false, "targetImage": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1", "targetPort": 3000, "targetPath": "/work",
-			"targetEnv": `{"A": "b"}`,
+			"targetEnv": `{"A": "b"}`, "targetSecrets": `{"B": "` + someSecret + `"}`, "targetPolicies": "arn:aws:iam::123456789012:policy/app",
 		},
 		losses: []string{"target"},
 	},
@@ -86,19 +93,19 @@ var pairs = map[string]pair{
 		},
 		losses: []string{"target"},
 	},
-	"scaling": {context: map[string]any{"minTasks": 2, "maxTasks": 5, "latency": "1m", "handleTime": "2s"}},
-	"to none": {context: map[string]any{"minTasks": 0}},
-	"producer": {
-		context: map[string]any{"producer": false}, losses: []string{"producer"},
-	},
+	"scaling":     {context: map[string]any{"minTasks": 2, "maxTasks": 5, "latency": "1m", "handleTime": "2s"}},
+	"to none":     {context: map[string]any{"minTasks": 0}},
+	"producer":    {context: map[string]any{"producer": true}},
+	"no producer": {api: true, context: map[string]any{"producer": false}, losses: []string{"producer"}},
 	"public": {
+		api:     true,
 		context: map[string]any{"public": true, "certificate": someCert, "apiDomain": "api.example.com"},
 		// The target group is another one, too: see addBalancer.
 		replaces: []string{"AWS::ElasticLoadBalancingV2::LoadBalancer"},
 	},
-	"certificate": {context: map[string]any{"certificate": someCert}},
-	"clients":     {context: map[string]any{"clients": "10.0.0.0/8"}},
-	"front":       {context: map[string]any{"dlqApi": false, "producerMinTasks": 3, "producerMaxTasks": 4, "requestsPerTask": 100}},
+	"certificate": {api: true, context: map[string]any{"certificate": someCert}},
+	"clients":     {api: true, context: map[string]any{"clients": "10.0.0.0/8"}},
+	"front":       {api: true, context: map[string]any{"dlqApi": false, "producerMinTasks": 3, "producerMaxTasks": 4, "requestsPerTask": 100}},
 	"secrets only by name": {
 		context: map[string]any{"demo": false, "targetUrl": "http://b", "targetTokenSecret": someSecret}, losses: []string{"target"},
 	},
@@ -111,8 +118,8 @@ var noPair = []string{"name", "demo", "config", "change"}
 func pairTemplates(t *testing.T) map[string]template {
 	t.Helper()
 	configs := make(map[string]Config)
-	for name, p := range with(pairs, map[string]pair{"default": {}}) {
-		config, err := ReadConfig(with(map[string]any{"demo": true}, p.context))
+	for name, p := range with(pairs, map[string]pair{"default": {}, "default with API": {api: true}}) {
+		config, err := ReadConfig(with(map[string]any{"demo": true, "producer": p.api}, p.context))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -128,6 +135,9 @@ func TestPairs(t *testing.T) {
 	for name, p := range pairs {
 		t.Run(name, func(t *testing.T) {
 			was, is := templates["default"], templates[name]
+			if p.api {
+				was = templates["default with API"]
+			}
 			for _, missing := range dangling(is, new(int)) {
 				t.Error(missing)
 			}

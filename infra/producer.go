@@ -39,7 +39,7 @@ func newProducer(scope constructs.Construct, id string, props *producerProps) *p
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
 	p := &producer{Logs: newLogGroup(here, "Logs", config), Token: newToken(here)}
-	task := newTask(here, "Task", producerCPU, producerMemory)
+	task := newTask(here, "Task", config, producerCPU, producerMemory)
 	variables := producerVariables(here, props)
 	task.AddContainer(jsii.String("producer"), &awsecs.ContainerDefinitionOptions{
 		Image:                  props.Image,
@@ -62,8 +62,8 @@ func newProducer(scope constructs.Construct, id string, props *producerProps) *p
 	p.Service = awsecs.NewFargateService(here, jsii.String("Service"), &awsecs.FargateServiceProps{
 		Cluster:              props.Cluster,
 		TaskDefinition:       task,
-		VpcSubnets:           props.Network.Private,
-		AssignPublicIp:       jsii.Bool(false),
+		VpcSubnets:           props.Network.Tasks,
+		AssignPublicIp:       &props.Network.PublicIPs,
 		MinHealthyPercent:    jsii.Number(100),
 		MaxHealthyPercent:    jsii.Number(200),
 		CircuitBreaker:       &awsecs.DeploymentCircuitBreaker{Rollback: jsii.Bool(true)},
@@ -71,6 +71,7 @@ func newProducer(scope constructs.Construct, id string, props *producerProps) *p
 		PropagateTags:        awsecs.PropagatedTagSource_SERVICE,
 	})
 	props.Network.admit(p.Service)
+	startWithRights(p.Service, task)
 	addBalancer(here, p, props.workplace)
 	p.Service.AutoScaleTaskCount(&awsapplicationautoscaling.EnableScalingProps{
 		MinCapacity: jsii.Number(config.Producer.MinTasks), MaxCapacity: jsii.Number(config.Producer.MaxTasks),

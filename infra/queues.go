@@ -1,7 +1,11 @@
 package infra
 
 import (
+	"regexp"
+	"strings"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -51,7 +55,42 @@ func newQueues(scope constructs.Construct, id string, props *queuesProps) *queue
 	main.VisibilityTimeout = seconds(config.Worker.Visibility)
 	main.ReceiveMessageWaitTime = awscdk.Duration_Seconds(jsii.Number(longestPoll))
 	main.DeadLetterQueue = &awssqs.DeadLetterQueue{Queue: dlq, MaxReceiveCount: jsii.Number(config.Queue.MaxReceiveCount)}
-	return &queues{Main: awssqs.NewQueue(here, jsii.String("Main"), main), Dead: dlq}
+	made := awssqs.NewQueue(here, jsii.String("Main"), main)
+	for _, arn := range config.Queue.Senders {
+		admit(made, arn)
+	}
+	return &queues{Main: made, Dead: dlq}
+}
+
+// senderService is the service whose resource an ARN names, where it can send to a queue.
+func senderService(arn string) string {
+	match := senderPattern.FindStringSubmatch(arn)
+	if match == nil {
+		return ""
+	}
+	service, _, _ := strings.Cut(match[1], ":")
+	return service + ".amazonaws.com"
+}
+
+var senderPattern = regexp.MustCompile(`^arn:[a-z-]+:(sns:[a-z0-9-]+:\d{12}:|s3:::|events:[a-z0-9-]+:\d{12}:rule/)[A-Za-z0-9._/-]+$`)
+
+// admit lets a topic, a bucket or a rule send to the queue. The ARN of a bucket names no account,
+// and a deleted bucket's name is free: the condition names the account, too.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/grant-destinations-permissions-to-s3.html
+// https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+func admit(queue awssqs.Queue, arn string) {
+	service := senderService(arn)
+	conditions := map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": arn}}
+	if service == "s3.amazonaws.com" {
+		conditions["StringEquals"] = map[string]any{"aws:SourceAccount": awscdk.Stack_Of(queue).Account()}
+	}
+	queue.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(&service, nil)},
+		Actions:    jsii.Strings("sqs:SendMessage"),
+		Resources:  &[]*string{queue.QueueArn()},
+		Conditions: &conditions,
+	}))
 }
 
 // queueProps is what both queues have in common.

@@ -1,11 +1,13 @@
 package infra
 
 import (
+	"math"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // workerPolicies returns the scaling policies of the worker by their type.
@@ -37,6 +39,9 @@ func TestScaling(t *testing.T) {
 	t.Run("scaling bounds are the configured", testScalingBoundsAreTheConfigured)
 	t.Run("every alarm speaks and has its section in the runbook", testEveryAlarmSpeaksAndHasItsSectionInTheRunbook)
 	t.Run("dashboard shows what the alarms watch", testTheDashboardShowsWhatTheAlarmsWatch)
+	t.Run("failed deployment is told", testAFailedDeploymentIsTold)
+	t.Run("what is looked at is written", testWhatIsLookedAtIsWritten)
+	t.Run("slow work is not scaled out", testSlowWorkIsNotScaledOut)
 }
 
 func testTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
@@ -46,8 +51,8 @@ func testTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
 			t.Fatal("no target tracking")
 		}
 		tracking := policy.Properties["TargetTrackingScalingPolicyConfiguration"].(object)
-		// 50 at a time, a second each: 1500 within the 30 seconds they may wait.
-		if got := tracking["TargetValue"]; got != 1500.0 {
+		// 50 at a time, a second each: 50 in flight, and 1500 within the 30 seconds they may wait.
+		if got := tracking["TargetValue"]; got != 1550.0 {
 			t.Errorf("TargetValue %v", got)
 		}
 		queries := tracking["CustomizedMetricSpecification"].(object)["Metrics"].([]any)
@@ -65,7 +70,7 @@ func testTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
 			names[q["Id"].(string)] = q["MetricStat"].(object)["Metric"].(object)["MetricName"].(string)
 		}
 		want := map[string]string{
-			"visible": "ApproximateNumberOfMessagesVisible", "flight": "ApproximateNumberOfMessagesNotVisible", "running": "RunningTaskCount",
+			"visible": "ApproximateNumberOfMessagesVisible", "flight": "ApproximateNumberOfMessagesNotVisible", "running": "Workers",
 		}
 		if flat(names) != flat(want) || returned != 1 {
 			t.Errorf("metrics are %v with %d returned, want %v with the expression", names, returned, want)
@@ -78,13 +83,9 @@ func testTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
 		if tracking["DisableScaleIn"] == true {
 			t.Error("nothing would ever scale in")
 		}
-		// Without it the number of tasks is no metric.
-		if b.config.ClusterName != "" {
-			return
-		}
-		cluster := b.template.only(t, "AWS::ECS::Cluster")
-		if got := flat(cluster.Properties["ClusterSettings"]); got != `[{"Name":"containerInsights","Value":"enabled"}]` {
-			t.Errorf("cluster settings are %s", got)
+		// Their number is what the workers tell.
+		if b.variables(t, "worker")["SQSONCE_METRICS"] != "emf" {
+			t.Error("the workers do not tell their number")
 		}
 	})
 }
@@ -167,6 +168,7 @@ func testEveryAlarmSpeaksAndHasItsSectionInTheRunbook(t *testing.T) {
 			}
 		}
 	})
+	used["deployment-failed"] = true // an event, see the test of it
 	for _, heading := range headings {
 		if !used[heading] {
 			t.Errorf("docs/runbook.md has a section %q and no alarm of that name", heading)
@@ -192,11 +194,93 @@ func testTheDashboardShowsWhatTheAlarmsWatch(t *testing.T) {
 		body := flat(b.template.only(t, "AWS::CloudWatch::Dashboard").Properties["DashboardBody"])
 		for _, name := range []string{
 			"ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible", "ApproximateAgeOfOldestMessage",
-			"RunningTaskCount", "WriteThrottleEvents", "FailedAttempts", "LostLeases", `"type":"alarm"`, `"type":"log"`,
+			"Workers", "Duplicates", "Attempts", "HandleTime", "Dwell", "AwsCalls", "Takeovers", "Held", "Down", "WriteThrottleEvents", "FailedAttempts", "LostLeases", `"type":"alarm"`, `"type":"log"`,
 		} {
 			if !strings.Contains(body, name) {
 				t.Errorf("%s is not on it", name)
 			}
 		}
 	})
+}
+
+func testAFailedDeploymentIsTold(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		rule := b.template.only(t, "AWS::Events::Rule")
+		pattern := rule.Properties["EventPattern"].(object)
+		if flat(pattern["detail"]) != `{"eventName":["SERVICE_DEPLOYMENT_FAILED"]}` || flat(pattern["source"]) != `["aws.ecs"]` {
+			t.Errorf("the rule is about %s", flat(pattern))
+		}
+		var services []string
+		for _, r := range listOf(pattern["resources"]) {
+			services = append(services, reference(r))
+		}
+		slices.Sort(services)
+		if want := sortedKeys(b.template.of("AWS::ECS::Service")); !slices.Equal(services, want) {
+			t.Errorf("it is about %q, want %q", services, want)
+		}
+		policy := b.template.only(t, "AWS::SNS::TopicPolicy")
+		if !slices.ContainsFunc(policyStatements(policy.Properties["PolicyDocument"]), func(s statement) bool {
+			return s.Effect == "Allow" && flat(s.Principal) == `{"Service":"events.amazonaws.com"}`
+		}) {
+			t.Error("the event may not be published")
+		}
+	})
+}
+
+// What the alarms and the dashboard look at is what the workers write.
+func testWhatIsLookedAtIsWritten(t *testing.T) {
+	source, err := os.ReadFile("internal/telemetry/emf.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(source), `EMFNamespace = "`+emfNamespace+`"`) {
+		t.Errorf("the workers do not write to the namespace %s", emfNamespace)
+	}
+	written := regexp.MustCompile(`(?m)^\t\{"[a-z._]+", "([A-Za-z]+)"`).FindAllStringSubmatch(string(source), -1)
+	each(t, func(t *testing.T, b built) {
+		body := flat(b.template.only(t, "AWS::CloudWatch::Dashboard").Properties["DashboardBody"])
+		for _, match := range written {
+			if !strings.Contains(body, match[1]) {
+				t.Errorf("%s is written, and not on the dashboard", match[1])
+			}
+		}
+	})
+	if len(written) < 8 {
+		t.Errorf("%d metrics are written", len(written))
+	}
+}
+
+// The table of a review of the scaling: a worker that is busy with slow work is not short of help.
+// Each minute target tracking sees the backlog of a task; three minutes above it add tasks, fifteen
+// minutes nine tenths below it take them away.
+func testSlowWorkIsNotScaledOut(t *testing.T) {
+	for _, tc := range []struct {
+		handle time.Duration
+		rate   float64 // messages a second
+		want   int
+	}{{time.Second, 10, 1}, {time.Minute, 0.6, 1}, {5 * time.Minute, 0.1, 1}, {10 * time.Minute, 0.05, 1}} {
+		t.Run(tc.handle.String(), func(t *testing.T) {
+			c := Defaults()
+			c.Scaling.HandleTime = tc.handle
+			tasks, waiting, above, below := 1, 0.0, 0, 0
+			for range 24 * 60 {
+				flight := min(tc.rate*tc.handle.Seconds(), float64(tasks*c.Worker.Concurrency))
+				waiting = max(0, waiting+60*(tc.rate-flight/tc.handle.Seconds()))
+				backlog, target := (flight+waiting)/float64(tasks), c.backlogPerTask()
+				if above, below = above+1, below+1; backlog <= target {
+					above = 0
+				}
+				if backlog >= 0.9*target {
+					below = 0
+				}
+				desired := max(1, min(c.Scaling.MaxTasks, int(math.Ceil((flight+waiting)/target))))
+				if above >= 3 && desired > tasks || below >= 15 && desired < tasks {
+					tasks, above, below = desired, 0, 0
+				}
+			}
+			if tasks != tc.want {
+				t.Errorf("%d tasks for %g messages a second of %s, want %d", tasks, tc.rate, tc.handle, tc.want)
+			}
+		})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/constructs-go/constructs/v10"
@@ -64,6 +65,10 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 	here := constructs.NewConstruct(scope, &id)
 	awscdk.Tags_Of(here).Add(jsii.String("app"), &config.Name, nil)
 
+	if arn := config.PermissionsBoundary; arn != "" {
+		awsiam.PermissionsBoundary_Of(here).Apply(awsiam.ManagedPolicy_FromManagedPolicyArn(here, jsii.String("Boundary"), &arn))
+	}
+
 	queues := newQueues(here, "Queues", &queuesProps{Config: config})
 	table := newTable(here, "Table", &tableProps{Config: config})
 	network := newNetwork(here, "Network", &networkProps{Config: config})
@@ -82,7 +87,9 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 	}
 	operator := newOperator(here, "Operator", &operatorProps{Queues: queues, Table: table})
 	doctor := newDoctor(here, "Doctor", &operatorProps{Queues: queues, Table: table})
-	alarms := newAlarms(here, "Alarms", &alarmsProps{Config: config, Metrics: metrics, Producer: front})
+	alarms := newAlarms(here, "Alarms", &alarmsProps{
+		Config: config, Metrics: metrics, Worker: worker.Service, Producer: front,
+	})
 	dashboard := newDashboard(here, "Dashboard", &dashboardProps{
 		Config: config, Metrics: metrics, Worker: worker, Producer: front, Alarms: alarms.All,
 	})

@@ -18,13 +18,16 @@ func TestStack(t *testing.T) {
 	t.Run("resources are there in their numbers", testResourcesAreThereInTheirNumbers)
 	t.Run("queue dead letters into a queue that takes its messages only", testTheQueueDeadLettersIntoAQueueThatTakesItsMessagesOnly)
 	t.Run("table is what the store works on", testTheTableIsWhatTheStoreWorksOn)
-	t.Run("tasks run on a r m out of reach", testTasksRunOnARMOutOfReach)
+	t.Run("tasks run out of reach", testTasksRunOutOfReach)
 	t.Run("tasks without a way out have endpoints for all they call", testTasksWithoutAWayOutHaveEndpointsForAllTheyCall)
 	t.Run("tasks start when their endpoints are there", testTasksStartWhenTheirEndpointsAreThere)
 	t.Run("spot takes its share and never the first task", testSpotTakesItsShareAndNeverTheFirstTask)
 	t.Run("target outlives the worker", testTheTargetOutlivesTheWorker)
 	t.Run("API is private unless there is a certificate", testTheAPIIsPrivateUnlessThereIsACertificate)
 	t.Run("access logs of a public API can be written", testAccessLogsOfAPublicAPICanBeWritten)
+	t.Run("senders may send", testSendersMaySend)
+	t.Run("boundary bounds every role", testTheBoundaryBoundsEveryRole)
+	t.Run("tasks start with their rights", testTasksStartWithTheirRights)
 	t.Run("outputs say where everything is", testOutputsSayWhereEverythingIs)
 }
 
@@ -36,7 +39,7 @@ func testResourcesAreThereInTheirNumbers(t *testing.T) {
 			"AWS::ECS::Service": 2, "AWS::ECS::TaskDefinition": 2,
 			"AWS::ElasticLoadBalancingV2::LoadBalancer": 1, "AWS::SecretsManager::Secret": 1,
 			"AWS::ApplicationAutoScaling::ScalableTarget": 2, "AWS::ApplicationAutoScaling::ScalingPolicy": 2,
-			"AWS::CloudWatch::Alarm": 11, "AWS::CloudWatch::Dashboard": 1, "AWS::SNS::Topic": 1, "AWS::SNS::Subscription": 0,
+			"AWS::CloudWatch::Alarm": 14, "AWS::Events::Rule": 1, "AWS::CloudWatch::Dashboard": 1, "AWS::SNS::Topic": 1, "AWS::SNS::Subscription": 0,
 			"AWS::S3::Bucket": 0, "AWS::Lambda::Function": 0, "AWS::Logs::LogGroup": 3,
 		},
 		"adopt": {
@@ -44,14 +47,17 @@ func testResourcesAreThereInTheirNumbers(t *testing.T) {
 			"AWS::ECS::Service": 1,
 		},
 		"vpc": {"AWS::EC2::VPC": 0, "AWS::EC2::VPCEndpoint": 0, "AWS::EC2::Subnet": 0, "AWS::ECS::Service": 2},
+		"least": {
+			"AWS::ECS::Service": 1, "AWS::ElasticLoadBalancingV2::LoadBalancer": 0, "AWS::SecretsManager::Secret": 0, "AWS::EC2::VPCEndpoint": 6,
+		},
 		"public": {
-			"AWS::EC2::InternetGateway": 1, "AWS::EC2::NatGateway": 0, "AWS::EC2::Subnet": 4,
+			"AWS::EC2::InternetGateway": 1, "AWS::EC2::NatGateway": 0, "AWS::EC2::Subnet": 2, "AWS::EC2::VPCEndpoint": 2,
 			"AWS::S3::Bucket": 1, "AWS::SNS::Subscription": 1, "AWS::Lambda::Function": 0,
 		},
 		"small": {
 			"AWS::EC2::NatGateway": 1, "AWS::EC2::VPCEndpoint": 2, "AWS::ECS::Service": 1,
 			"AWS::ElasticLoadBalancingV2::LoadBalancer": 0, "AWS::SecretsManager::Secret": 0,
-			"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::CloudWatch::Alarm": 10,
+			"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::CloudWatch::Alarm": 13,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,16 +153,26 @@ func testTheTableIsWhatTheStoreWorksOn(t *testing.T) {
 	})
 }
 
-func testTasksRunOnARMOutOfReach(t *testing.T) {
+func testTasksRunOutOfReach(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
+		arch := map[string]string{"arm64": "ARM64", "amd64": "X86_64"}[b.config.Worker.Arch]
 		for id, task := range b.template.of("AWS::ECS::TaskDefinition") {
-			if got := flat(task.Properties["RuntimePlatform"]); got != `{"CpuArchitecture":"ARM64","OperatingSystemFamily":"LINUX"}` {
+			if got := flat(task.Properties["RuntimePlatform"]); got != `{"CpuArchitecture":"`+arch+`","OperatingSystemFamily":"LINUX"}` {
 				t.Errorf("%s runs on %s", id, got)
+			}
+		}
+		address := "DISABLED"
+		if b.config.Network.public() {
+			address = "ENABLED"
+			for id, group := range b.template.of("AWS::EC2::SecurityGroup") {
+				if open := flat(group.Properties["SecurityGroupIngress"]); strings.Contains(id, "Service") && open != "null" {
+					t.Errorf("%s has a public address and lets in %s", id, open)
+				}
 			}
 		}
 		for id, service := range b.template.of("AWS::ECS::Service") {
 			p := service.Properties
-			if network := flat(p["NetworkConfiguration"]); !strings.Contains(network, `"AssignPublicIp":"DISABLED"`) {
+			if network := flat(p["NetworkConfiguration"]); !strings.Contains(network, `"AssignPublicIp":"`+address+`"`) {
 				t.Errorf("%s: %s", id, network)
 			}
 			if got := flat(p["DeploymentConfiguration"]); !strings.Contains(got, `"DeploymentCircuitBreaker":{"Enable":true,"Rollback":true}`) {
@@ -233,6 +249,12 @@ func testTheTargetOutlivesTheWorker(t *testing.T) {
 	if got := flat(target["Image"]); !strings.Contains(got, "123456789012.dkr.ecr.eu-west-1") || !strings.Contains(got, "/app/orders:1.2") {
 		t.Errorf("image is %s", got)
 	}
+	if got := flat(target["Secrets"]); !strings.Contains(got, `"Name":"DB_PASSWORD"`) || !strings.Contains(got, "secret:db-GhIjKl:password::") {
+		t.Errorf("secrets of the target are %s", got)
+	}
+	if got := flat(b.template.Resources[reference(task.Properties["TaskRoleArn"])].Properties["ManagedPolicyArns"]); !strings.Contains(got, "policy/orders") {
+		t.Errorf("managed policies of the task are %s", got)
+	}
 	if got := flat(target["Environment"]); got != `[{"Name":"MODE","Value":"worker"}]` {
 		t.Errorf("variables of the target are %s", got)
 	}
@@ -243,7 +265,7 @@ func testTheAPIIsPrivateUnlessThereIsACertificate(t *testing.T) {
 	has(t, plain, "AWS::ElasticLoadBalancingV2::LoadBalancer", object{"Scheme": "internal"})
 	has(t, plain, "AWS::ElasticLoadBalancingV2::Listener", object{"Port": 80, "Protocol": "HTTP"})
 	has(t, plain, "AWS::EC2::SecurityGroup", object{"SecurityGroupIngress": []any{
-		assertions.Match_ObjectLike(&object{"CidrIp": newRange, "FromPort": 80, "ToPort": 80}),
+		assertions.Match_ObjectLike(&object{"CidrIp": plain.config.Network.CIDR, "FromPort": 80, "ToPort": 80}),
 	}})
 	has(t, public, "AWS::ElasticLoadBalancingV2::LoadBalancer", object{"Scheme": "internet-facing"})
 	has(t, public, "AWS::ElasticLoadBalancingV2::Listener", object{
@@ -290,4 +312,60 @@ func testOutputsSayWhereEverythingIs(t *testing.T) {
 	if got := flat(synthesised(t, "plain").template.Outputs["DashboardUrl"].Value); !strings.Contains(got, "#dashboards:name=sqsonce-") {
 		t.Errorf("DashboardUrl is %s", got)
 	}
+}
+
+func testSendersMaySend(t *testing.T) {
+	b := synthesised(t, "public")
+	for arn, service := range map[string]string{
+		"arn:aws:sns:eu-west-1:123456789012:orders": "sns", "arn:aws:s3:::uploads": "s3", "arn:aws:events:eu-west-1:123456789012:rule/nightly": "events",
+	} {
+		admitted := 0
+		for _, policy := range b.template.of("AWS::SQS::QueuePolicy") {
+			for _, s := range policyStatements(policy.Properties["PolicyDocument"]) {
+				if !strings.Contains(flat(s.Condition), `"ArnEquals":{"aws:SourceArn":"`+arn+`"}`) {
+					continue
+				}
+				admitted++
+				if flat(s.Principal) != `{"Service":"`+service+`.amazonaws.com"}` || !slices.Equal(s.Actions, []string{"sqs:SendMessage"}) ||
+					placeOf(s.Resources[0]) != b.places()["main"] {
+					t.Errorf("%s: %s may %q on %s", arn, flat(s.Principal), s.Actions, flat(s.Resources))
+				}
+				// A bucket's ARN names no account.
+				if service == "s3" && !strings.Contains(flat(s.Condition), "aws:SourceAccount") {
+					t.Errorf("%s of any account may send: %s", arn, flat(s.Condition))
+				}
+			}
+		}
+		if admitted != 1 {
+			t.Errorf("%d statements admit %s", admitted, arn)
+		}
+	}
+}
+
+func testTheBoundaryBoundsEveryRole(t *testing.T) {
+	b := synthesised(t, "least")
+	roles := b.template.of("AWS::IAM::Role")
+	if len(roles) < 3 {
+		t.Errorf("%d roles", len(roles))
+	}
+	for id, role := range roles {
+		if role.Properties["PermissionsBoundary"] != b.config.PermissionsBoundary {
+			t.Errorf("%s is bounded by %v", id, role.Properties["PermissionsBoundary"])
+		}
+	}
+}
+
+// Without its rights the role that starts tasks cannot pull the first image.
+func testTasksStartWithTheirRights(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		for id, service := range b.template.of("AWS::ECS::Service") {
+			task := b.template.Resources[reference(service.Properties["TaskDefinition"])]
+			role := reference(task.Properties["ExecutionRoleArn"])
+			for policy, p := range b.template.of("AWS::IAM::Policy") {
+				if reference(listOf(p.Properties["Roles"])[0]) == role && !slices.Contains(listOf(service.DependsOn), any(policy)) {
+					t.Errorf("%s does not wait for %s", id, policy)
+				}
+			}
+		}
+	})
 }

@@ -20,7 +20,7 @@ func TestSynth(t *testing.T) {
 // the template that the other tests look at, and holds it against the schemas of CloudFormation.
 func testTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
 	out := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "npm", "run", "synth", "--", "--output", out, "-c", "demo=true")
+	cmd := exec.CommandContext(t.Context(), "npm", "run", "synth", "--", "--output", out, "-c", "demo=true", "-c", "producer=true")
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "AWS_") && !strings.HasPrefix(variable, "CDK_") {
 			cmd.Env = append(cmd.Env, variable)

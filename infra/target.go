@@ -1,8 +1,13 @@
 package infra
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 )
@@ -19,10 +24,46 @@ func addTarget(
 	target := task.AddContainer(jsii.String("target"), &awsecs.ContainerDefinitionOptions{
 		Image:        registryImage(scope, "TargetImage", config.Target.Image),
 		Environment:  texts(config.Target.Env),
+		Secrets:      appSecrets(scope, config.Target),
 		PortMappings: &[]*awsecs.PortMapping{{ContainerPort: jsii.Number(config.Target.Port)}},
 		Logging:      logTo(logs, "target"),
 	})
 	worker.AddContainerDependencies(&awsecs.ContainerDependency{
 		Container: target, Condition: awsecs.ContainerDependencyCondition_START,
 	})
+}
+
+// appSecrets are the variables of the target that come from Secrets Manager.
+func appSecrets(scope constructs.Construct, target TargetConfig) *map[string]awsecs.Secret {
+	secrets := make(map[string]awsecs.Secret)
+	for name, value := range target.Secrets {
+		arn, field := secretField(value)
+		secret := awssecretsmanager.Secret_FromSecretCompleteArn(scope, jsii.String("Target"+name), &arn)
+		if field == "" {
+			secrets[name] = awsecs.Secret_FromSecretsManager(secret, nil)
+		} else {
+			secrets[name] = awsecs.Secret_FromSecretsManager(secret, &field)
+		}
+	}
+	return &secrets
+}
+
+// secretField splits the ARN of a secret, which has seven parts, from the field behind it.
+func secretField(value string) (arn, field string) {
+	parts := strings.SplitN(value, ":", 8)
+	if len(parts) < 8 {
+		return value, ""
+	}
+	return strings.Join(parts[:7], ":"), strings.TrimRight(parts[7], ":")
+}
+
+// addPolicies gives the task the rights that the target needs on AWS.
+func addPolicies(scope constructs.Construct, task awsecs.FargateTaskDefinition, target TargetConfig) {
+	for i, arn := range target.Policies {
+		policy := awsiam.ManagedPolicy_FromManagedPolicyArn(scope, jsii.String(fmt.Sprintf("Policy%d", i)), &arn)
+		task.TaskRole().AddManagedPolicy(policy)
+	}
+	if len(target.Policies) > 0 {
+		suppress(task, "AwsSolutions-IAM4", "The rights of the app in the target are for its owner to choose, by targetPolicies")
+	}
 }

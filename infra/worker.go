@@ -19,7 +19,7 @@ var ownVariables = []string{
 	"AWS_REGION",
 	"SQSONCE_QUEUE_URL", "SQSONCE_DLQ_URL", "SQSONCE_TABLE", "SQSONCE_SCOPE", "SQSONCE_KEY", "SQSONCE_FINGERPRINT",
 	"SQSONCE_CONCURRENCY", "SQSONCE_MAX_ATTEMPTS", "SQSONCE_VISIBILITY", "SQSONCE_LEASE", "SQSONCE_WINDOW",
-	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
+	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_METRICS", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
 	"SQSONCE_HANDLER", "SQSONCE_TARGET_URL", "SQSONCE_TARGET_HEALTH", "SQSONCE_TARGET_TOKEN", "SQSONCE_TARGET_SECRET",
 }
 
@@ -40,7 +40,7 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
 	w := &worker{Logs: newLogGroup(here, "Logs", config)}
-	w.Task = newTask(here, "Task", config.Worker.CPU, config.Worker.Memory)
+	w.Task = newTask(here, "Task", config, config.Worker.CPU, config.Worker.Memory)
 	task := w.Task
 	container := task.AddContainer(jsii.String("worker"), &awsecs.ContainerDefinitionOptions{
 		Image:                  props.Image,
@@ -61,13 +61,14 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 	})
 	if config.Target.Image != "" {
 		addTarget(here, task, container, w.Logs, config)
+		addPolicies(here, task, config.Target)
 	}
 	grantWorker(here, task, props)
 	w.Service = awsecs.NewFargateService(here, jsii.String("Service"), &awsecs.FargateServiceProps{
 		Cluster:        props.Cluster,
 		TaskDefinition: task,
-		VpcSubnets:     props.Network.Private,
-		AssignPublicIp: jsii.Bool(false),
+		VpcSubnets:     props.Network.Tasks,
+		AssignPublicIp: &props.Network.PublicIPs,
 		// Old and new workers can share a queue, so that nothing need stand
 		// still; a deployment whose tasks do not get healthy is taken back.
 		MinHealthyPercent:          jsii.Number(100),
@@ -78,7 +79,18 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 		PropagateTags:              awsecs.PropagatedTagSource_SERVICE,
 	})
 	props.Network.admit(w.Service)
+	startWithRights(w.Service, task)
 	return w
+}
+
+// startWithRights lets a service start its tasks when the role that starts them has its rights:
+// without them the first pulls are refused, and three failures end a deployment. The CDK makes a
+// service wait for the rights of the task's own role only.
+// https://github.com/aws/aws-cdk/issues/24880
+func startWithRights(service awsecs.FargateService, task awsecs.FargateTaskDefinition) {
+	if role := task.ExecutionRole(); role != nil {
+		service.Node().AddDependency(role)
+	}
 }
 
 // sharedVariables are those of worker and producer: both must agree on where a
@@ -116,6 +128,7 @@ func workerVariables(scope constructs.Construct, props *workerProps) map[string]
 		"SQSONCE_WINDOW":        w.Window.String(),
 		"SQSONCE_DRAIN_TIMEOUT": w.Drain.String(),
 		"SQSONCE_STOP_TIMEOUT":  stopTimeout.String(),
+		"SQSONCE_METRICS":       "emf",
 	})
 	if t := config.Target; t.URL != "" {
 		variables["SQSONCE_TARGET_URL"] = t.URL
