@@ -167,32 +167,33 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// toMessage is [NewMessage], and what this pool knows besides.
+// toMessage is [Message.Read], and what this pool knows besides.
 func (c *client) toMessage(from types.Message, redrive redrivePolicy) Message {
-	m := NewMessage(from)
+	var m Message
+	m.Read(from)
 	m.LastReceive = redrive.maxReceives > 0 && m.ReceiveCount >= redrive.maxReceives
 	m.QueueURL = c.cfg.QueueURL
 	return m
 }
 
-// NewMessage reads a message as ReceiveMessage returns it. An attribute that is missing or
+// Read makes m a message as ReceiveMessage returns it. An attribute that is missing or
 // malformed leaves its zero value; a receive count is at least 1. LastReceive and QueueURL
 // are left open, and the message can be neither deleted nor extended.
-func NewMessage(m types.Message) Message {
-	count, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
-	return Message{
-		ID:             aws.ToString(m.MessageId),
-		Body:           aws.ToString(m.Body),
-		ReceiptHandle:  aws.ToString(m.ReceiptHandle),
+func (m *Message) Read(from types.Message) {
+	count, _ := strconv.Atoi(from.Attributes["ApproximateReceiveCount"])
+	*m = Message{
+		ID:             aws.ToString(from.MessageId),
+		Body:           aws.ToString(from.Body),
+		ReceiptHandle:  aws.ToString(from.ReceiptHandle),
 		ReceiveCount:   max(1, count),
-		SentAt:         epochMillis(m.Attributes["SentTimestamp"]),
-		FirstReceived:  epochMillis(m.Attributes["ApproximateFirstReceiveTimestamp"]),
-		SenderID:       m.Attributes["SenderId"],
-		GroupID:        m.Attributes["MessageGroupId"],
-		DedupID:        m.Attributes["MessageDeduplicationId"],
-		SequenceNumber: m.Attributes["SequenceNumber"],
-		TraceHeader:    m.Attributes["AWSTraceHeader"],
-		Attributes:     m.MessageAttributes,
+		SentAt:         epochMillis(from.Attributes["SentTimestamp"]),
+		FirstReceived:  epochMillis(from.Attributes["ApproximateFirstReceiveTimestamp"]),
+		SenderID:       from.Attributes["SenderId"],
+		GroupID:        from.Attributes["MessageGroupId"],
+		DedupID:        from.Attributes["MessageDeduplicationId"],
+		SequenceNumber: from.Attributes["SequenceNumber"],
+		TraceHeader:    from.Attributes["AWSTraceHeader"],
+		Attributes:     from.MessageAttributes,
 	}
 }
 

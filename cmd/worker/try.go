@@ -119,7 +119,8 @@ func readMessages(data []byte) ([]consumer.Message, error) {
 		var all []consumer.Message
 		for _, m := range found {
 			if m.Body != nil {
-				all = append(all, consumer.NewMessage(m))
+				all = append(all, consumer.Message{})
+				all[len(all)-1].Read(m)
 			}
 		}
 		if len(all) > 0 && len(all) == len(found) {
@@ -153,7 +154,8 @@ func peek(ctx context.Context, queue *sqs.Client, queueURL string, n int) (all [
 			break
 		}
 		for _, m := range out.Messages {
-			all = append(all, consumer.NewMessage(m))
+			all = append(all, consumer.Message{})
+			all[len(all)-1].Read(m)
 		}
 	}
 	if len(all) == 0 {
