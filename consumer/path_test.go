@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -111,4 +112,36 @@ func receiverOf(f *ast.FuncDecl) string {
 		return id.Name
 	}
 	return ""
+}
+
+// docs/reliability.md names the tests of each rule. They exist.
+func TestRulesNameTheirTests(t *testing.T) {
+	text, err := os.ReadFile("../docs/reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("`([a-z/]+)` `(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1)
+	if len(rows) < 40 {
+		t.Errorf("%d tests are named", len(rows))
+	}
+	known := make(map[string]string) // the tests of a package, as text
+	for _, row := range rows {
+		folder, name := row[1], row[2]
+		if known[folder] == "" {
+			files, err := filepath.Glob(filepath.Join("..", filepath.FromSlash(folder), "*_test.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				content, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				known[folder] += string(content)
+			}
+		}
+		if !strings.Contains(known[folder], "\nfunc "+name+"(t *testing.T)") {
+			t.Errorf("%s has no %s", folder, name)
+		}
+	}
 }
