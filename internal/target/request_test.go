@@ -192,11 +192,12 @@ func TestSqsdRequest(t *testing.T) {
 		"beanstalk.sqsd.task_name": "nightly", "beanstalk.sqsd.scheduled_time": "2026-01-02T03:04:05Z", "beanstalk.sqsd.path": "/tasks/nightly?x=1",
 	}
 	r, _ := received(t, Config{Sqsd: true, Version: "1.2"}, Request{
-		Name: "n", MessageID: "m", SentAt: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC), ReceiveCount: 1, Attributes: attributes,
+		Name: "n", MessageID: "m", SentAt: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC), ReceiveCount: 1, Attributes: attributes, SenderID: "AIDAEXAMPLE",
 	})
 	for name, want := range map[string]string{
 		"User-Agent": "aws-sqsd/3.0 (sqsonce/1.2)", "X-Aws-Sqsd-Taskname": "nightly", "X-Aws-Sqsd-Scheduled-At": "2026-01-02T03:04:05Z",
 		"X-Aws-Sqsd-Path": "/tasks/nightly?x=1", "X-Aws-Sqsd-Sent-At": "2026-01-02T03:04:06Z",
+		"X-Aws-Sqsd-Sender-Id": "AIDAEXAMPLE",
 	} {
 		if got := r.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
