@@ -21,6 +21,7 @@ type cli struct {
 	Replay replayCmd `cmd:"" help:"Send duplicates on purpose, wait, and report how often each name was handled."`
 	Status statusCmd `cmd:"" help:"Say what became of a name."`
 
+	Console consoleCmd `cmd:"" help:"Serve the console over the queue, its dead-letter queue and the table, with your AWS credentials: what is stuck and why, and what becomes of it."`
 	Ls      lsCmd      `cmd:"" help:"List the names that wait for something: UNKNOWN, REJECTED or RETRYING."`
 	Resolve resolveCmd `cmd:"" help:"Settle a name that is stuck: its work was done, or may run again."`
 	Forget  forgetCmd  `cmd:"" help:"Let a name count as never seen."`

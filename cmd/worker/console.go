@@ -63,8 +63,14 @@ func (q *queueWorker) consoleQueue() (console.QueueConfig, error) {
 	}
 	return console.QueueConfig{
 		Suspicion: suspicion,
-		Name:      name, History: q.history, Pool: console.WatchPool(q.pool), Records: records,
+		Name:      name, History: q.history, Pool: console.WatchPool(q.pool), Records: records, Operator: records, Lister: lister(q.back.store), Scope: cmp.Or(q.settings.Scope, name),
 		Queue: q.back.queue, QueueURL: q.back.queueURL, DLQURL: q.back.dlqURL, Keys: keys, Skew: q.settings.Skew, Local: q.cfg.Local, MayPurge: q.cfg.Local,
 		Table: cmp.Or(q.settings.Table, "in memory"), Settings: console.Settings(q.settings.shown()),
 	}, nil
+}
+
+// lister is the store as what lists names, or nil.
+func lister(s dedupe.Store) dedupe.Lister {
+	l, _ := s.(dedupe.Lister)
+	return l
 }

@@ -148,11 +148,11 @@ func TestUnknownPath(t *testing.T) {
 }
 
 func TestWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
-	_, err := console.New(console.Config{Queues: []console.QueueConfig{{DLQURL: "d", Local: true}}, Hosts: []string{"a.example", "a.example:443", "b/c", "", "10.0.0.5", "LocalHost"}})
+	_, err := console.New(console.Config{Queues: []console.QueueConfig{{DLQURL: "d", Local: true, Lister: noList{}}}, Hosts: []string{"a.example", "a.example:443", "b/c", "", "10.0.0.5", "LocalHost"}})
 	if err == nil {
 		t.Fatal("an empty configuration is taken")
 	}
-	for _, field := range []string{"Queues[0].Name", "Queues[0].History", "Pool", "Records", "with DLQURL", "with Local", `Hosts "a.example:443"`, `Hosts "b/c"`, `Hosts ""`, `Hosts "10.0.0.5"`, `Hosts "LocalHost"`} {
+	for _, field := range []string{"Queues[0].Name", "Pool", "Scope", "Records", "with DLQURL", "with Local", `Hosts "a.example:443"`, `Hosts "b/c"`, `Hosts ""`, `Hosts "10.0.0.5"`, `Hosts "LocalHost"`} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%q does not name %s", err, field)
 		}

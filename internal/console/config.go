@@ -36,6 +36,14 @@ type Config struct {
 	// have its own name lead here. Empty: no others.
 	Hosts []string
 
+	// Workers are the admin addresses of workers, such as http://10.0.0.7:9090, whose
+	// live figures are shown. Empty: none are.
+	Workers []string
+	// Closed keeps those who may not act from looking, too.
+	Closed bool
+	// By begins what records say of whose verb it was. May be empty.
+	By string
+
 	// Version and TaskID are shown in the header. TaskID is empty outside ECS.
 	Version, TaskID string
 	// Started is when the worker started; zero means now.
@@ -58,12 +66,18 @@ type Config struct {
 type QueueConfig struct {
 	// Name is the queue's, by which its part of the API is found. Required.
 	Name string
-	// History is what the hooks of the pool and the guard feed. Required.
+	// History is what the hooks of the pool and the guard feed, and Pool is the worker
+	// pool. Both are nil in a program that has none: then the page has no overview.
 	History *History
-	// Pool is the worker pool. Required.
-	Pool Pool
+	Pool    Pool
 	// Records reads and forgets what is known of names. Required.
 	Records Records
+	// Operator settles names. Nil: the page settles none.
+	Operator *dedupe.Operator
+	// Lister lists the names of Scope that wait for something. Nil: they are not listed.
+	Lister dedupe.Lister
+	// Scope is the prefix of every name in the store; required with Lister.
+	Scope string
 
 	// Queue is the client for depths, dead letters and sending. Nil: none of these.
 	Queue Queue
@@ -199,8 +213,10 @@ func (q QueueConfig) problems() (texts []string) {
 		text    string
 	}{
 		{q.Name == "" || strings.ContainsAny(q.Name, "/{} "), fmt.Sprintf("Name %q: must be the name of a queue", q.Name)},
-		{q.History == nil, "History: must be set"},
-		{q.Pool == nil, "Pool: must be set"},
+		{q.History == nil && q.Pool != nil, "History: must be set with Pool"},
+		{q.Pool == nil && q.History != nil, "Pool: must be set with History"},
+		{q.Pool == nil && q.Local, "Pool: must be set with Local"},
+		{q.Lister != nil && q.Scope == "", "Scope: must be set with Lister"},
 		{q.Records == nil, "Records: must be set"},
 		{q.Queue != nil && q.QueueURL == "", "QueueURL: must be set with Queue"},
 		{q.Queue == nil && q.DLQURL != "", "Queue: must be set with DLQURL"},

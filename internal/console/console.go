@@ -90,13 +90,26 @@ func New(cfg Config) (http.Handler, error) {
 
 // serve adds what is about the panel's queue.
 func (c *panel) serve(mux *http.ServeMux, under string) {
-	mux.HandleFunc("GET "+under+"status", c.getStatus)
-	mux.HandleFunc("GET "+under+"stream", c.getStream)
 	mux.HandleFunc("GET "+under+"names", c.getName)
 	mux.HandleFunc("GET "+under+"config", c.getConfig)
-	c.action(mux, under, "pause", c.postPause)
-	c.action(mux, under, "resume", c.postResume)
 	c.action(mux, under, "forget", c.postForget)
+	if c.queue.Pool != nil {
+		mux.HandleFunc("GET "+under+"status", c.getStatus)
+		mux.HandleFunc("GET "+under+"stream", c.getStream)
+		c.action(mux, under, "pause", c.postPause)
+		c.action(mux, under, "resume", c.postResume)
+	} else if c.queue.Queue != nil {
+		mux.HandleFunc("GET "+under+"status", c.getDepths)
+	}
+	if c.queue.Lister != nil {
+		mux.HandleFunc("GET "+under+"names/list", c.getNames)
+	}
+	if c.queue.Operator != nil {
+		c.action(mux, under, "names/settle", c.postSettle)
+	}
+	if len(c.cfg.Workers) > 0 {
+		mux.HandleFunc("GET "+under+"workers", c.getWorkers)
+	}
 	if c.dead != nil {
 		c.action(mux, under, "dead/peek", c.postPeek)
 		c.action(mux, under, "dead/redrive", c.postRedrive)
@@ -126,6 +139,10 @@ func (c *console) secure(h http.Handler) http.Handler {
 		header.Set("Cache-Control", "no-store")
 		if !admin.AllowsHost(r, c.cfg.Hosts) {
 			problem(w, http.StatusMisdirectedRequest, "this machine was asked under a foreign name; use localhost or an address")
+			return
+		}
+		if c.cfg.Closed && strings.HasPrefix(r.URL.Path, "/api/queues/") && !c.access.visitorOf(r).mayAct() {
+			problem(w, http.StatusUnauthorized, "log in with the token first")
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -205,6 +222,7 @@ type Session struct {
 	LoggedIn bool           `json:"logged_in"`      // by the token
 	Ends     int64          `json:"ends,omitempty"` // epoch ms: when that is over
 	CanLogin bool           `json:"can_login"`      // there is a token
+	Closed   bool           `json:"closed"`         // who may not act may not look either
 	CSRF     string         `json:"csrf,omitempty"`
 	Version  string         `json:"version,omitempty"`
 	TaskID   string         `json:"task_id,omitempty"`
@@ -220,16 +238,22 @@ type SessionQueue struct {
 	Table string `json:"table,omitempty"`
 	Local bool   `json:"local"`
 	Purge bool   `json:"purge"` // dead letters can be purged
+
+	Pool    bool `json:"pool"`    // there is a worker in this process
+	Listed  bool `json:"listed"`  // names can be listed
+	Settle  bool `json:"settle"`  // and settled
+	Workers bool `json:"workers"` // other workers are asked
 }
 
 func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
 	v := c.access.visitorOf(r)
 	s := Session{
-		MayAct: v.mayAct(), LoggedIn: v.session != "", Ends: epoch(v.ends), CanLogin: c.cfg.AdminToken != "",
+		MayAct: v.mayAct(), LoggedIn: v.session != "", Ends: epoch(v.ends), CanLogin: c.cfg.AdminToken != "", Closed: c.cfg.Closed,
 		Version: c.cfg.Version, TaskID: c.cfg.TaskID, Started: c.cfg.Started.UnixMilli(), Drain: c.cfg.Drain != nil,
 	}
 	for _, q := range c.cfg.Queues {
-		s.Queues = append(s.Queues, SessionQueue{Name: q.Name, DLQ: lastPart(q.DLQURL), Table: q.Table, Local: q.Local, Purge: q.MayPurge && q.DLQURL != ""})
+		s.Queues = append(s.Queues, SessionQueue{Name: q.Name, DLQ: lastPart(q.DLQURL), Table: q.Table, Local: q.Local, Purge: q.MayPurge && q.DLQURL != "",
+			Pool: q.Pool != nil, Listed: q.Lister != nil, Settle: q.Operator != nil, Workers: len(c.cfg.Workers) > 0})
 	}
 	if s.MayAct {
 		s.CSRF = c.access.csrf

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/internal/deadletter"
+	"github.com/sqsonce/sqsonce/internal/operate"
 )
 
 const (
@@ -132,9 +133,10 @@ func (c *panel) postPurge(w http.ResponseWriter, r *http.Request, log actionLog)
 }
 
 // Redrive says which dead letters go back to the queue: those with the given
-// ids, those of one reason, or all.
+// ids, those of names, those of one reason, or all.
 type Redrive struct {
 	IDs           []string `json:"ids,omitempty"`
+	Names         []string `json:"names,omitempty"` // letters of these names
 	Reason        string   `json:"reason,omitempty"`
 	All           bool     `json:"all,omitempty"`
 	ReopenUnknown bool     `json:"reopen_unknown,omitempty"` // names that are UNKNOWN too
@@ -171,12 +173,12 @@ const maxItemsShown = 200
 // used.
 func (r Redrive) order() (deadletter.Order, bool) {
 	ways := 0
-	for _, used := range []bool{r.All, r.Reason != "", len(r.IDs) > 0} {
+	for _, used := range []bool{r.All, r.Reason != "", len(r.IDs) > 0, len(r.Names) > 0} {
 		if used {
 			ways++
 		}
 	}
-	return deadletter.Order{IDs: r.IDs, Reason: r.Reason, ReopenUnknown: r.ReopenUnknown, Preview: r.Preview}, ways == 1 && len(r.IDs) <= lettersShown
+	return deadletter.Order{IDs: r.IDs, Names: r.Names, Reason: r.Reason, ReopenUnknown: r.ReopenUnknown, Preview: r.Preview}, ways == 1 && len(r.IDs) <= lettersShown && len(r.Names) <= operate.MaxPage
 }
 
 // postRedrive moves dead letters back, with a line of progress for each batch.
@@ -188,11 +190,14 @@ func (c *panel) postRedrive(w http.ResponseWriter, r *http.Request, log actionLo
 	}
 	order, ok := in.order()
 	if !ok {
-		problem(w, http.StatusBadRequest, "give ids (at most 100), or reason, or all")
+		problem(w, http.StatusBadRequest, "give ids (at most 100), or names, or reason, or all")
 		return
 	}
 	log(r.Context(), acted, "queue", c.queue.DLQURL, "ids", in.IDs, "reason", in.Reason, "all", in.All,
 		"reopen_unknown", in.ReopenUnknown, "preview", in.Preview)
+	if c.queue.Operator != nil {
+		order.Records = c.queue.Operator.As(c.by(r))
+	}
 	p := newProgress(w)
 	var told time.Time
 	report, err := c.dead.Redrive(ours(r.Context()), order, func(report deadletter.Report) {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -42,6 +43,10 @@ type Record struct {
 	ExpiresAt   int64  `json:"expires_at,omitempty"`
 	MessageID   string `json:"message_id,omitempty"`
 	ReopenedBy  string `json:"reopened_by,omitempty"`
+	Verb        string `json:"verb,omitempty"` // an operator's last one
+	VerbBy      string `json:"verb_by,omitempty"`
+	VerbAt      int64  `json:"verb_at,omitempty"`     // epoch ms
+	Lapsed      bool   `json:"lapsed,omitempty"`      // the attempt has vanished: an operator may settle the name
 	Fingerprint string `json:"fingerprint,omitempty"` // hex
 	Result      string `json:"result,omitempty"`
 	ResultType  string `json:"result_type,omitempty"` // empty: JSON
@@ -115,7 +120,10 @@ func (c *panel) getName(w http.ResponseWriter, r *http.Request) {
 		story.Found, story.Path = true, pathOf(record)
 		story.Record = c.shown(record)
 	}
-	story.Events = c.queue.History.trail(name, shownEvents)
+	story.Events = []Event{}
+	if c.queue.History != nil {
+		story.Events = c.queue.History.trail(name, shownEvents)
+	}
 	answer(w, story)
 }
 
@@ -123,11 +131,14 @@ func (c *panel) shown(r protocol.Record) *Record {
 	result, resultType := resultText(r)
 	out := &Record{
 		Status: string(r.Status), Final: r.Status.Final(), Attempts: r.Attempts, Fence: int64(r.Fence), Version: int64(r.Version),
-		HeldHere: r.Status == protocol.InProgress && c.queue.History.holdsName(r.Name, int64(r.Fence)), LeaseUntil: epoch(r.LeaseUntil),
+		HeldHere: r.Status == protocol.InProgress && c.queue.History != nil && c.queue.History.holdsName(r.Name, int64(r.Fence)), LeaseUntil: epoch(r.LeaseUntil),
 		CreatedAt: epoch(r.CreatedAt), CompletedAt: epoch(r.CompletedAt), ExpiresAt: epoch(r.ExpiresAt),
 		MessageID: clip(r.MessageID, maxIDShown), ReopenedBy: clip(r.ReopenedBy, maxIDShown),
 		Result: result, ResultType: resultType, ResultSize: len(r.Result), Error: clip(r.Error, protocol.MaxErrorBytes),
 	}
+	verb, by, at := r.LastVerb()
+	out.Verb, out.VerbBy, out.VerbAt = verb, by, epoch(at)
+	out.Lapsed = r.Status == protocol.InProgress && time.Now().After(r.LeaseUntil.Add(cmp.Or(c.queue.Skew, dedupe.Config{}.WithDefaults().Skew)))
 	if r.Fingerprint != (protocol.Fingerprint{}) {
 		out.Fingerprint = hex.EncodeToString(r.Fingerprint[:])
 	}
@@ -164,14 +175,20 @@ func (c *panel) postForget(w http.ResponseWriter, r *http.Request, log actionLog
 	if !read(w, r, &in) {
 		return
 	}
-	effective, err := c.queue.Records.Forget(r.Context(), in.Name, in.Force)
+	records := c.queue.Records
+	if c.queue.Operator != nil {
+		records = c.queue.Operator.As(c.by(r))
+	}
+	effective, err := records.Forget(r.Context(), in.Name, in.Force)
 	if err != nil {
 		log(r.Context(), acted, "name", in.Name, "force", in.Force, "error", err)
 		recordProblem(w, err)
 		return
 	}
 	log(r.Context(), acted, "name", in.Name, "force", in.Force)
-	c.queue.History.happened(in.Name, "forgotten", "")
+	if c.queue.History != nil {
+		c.queue.History.happened(in.Name, "forgotten", "")
+	}
 	answer(w, map[string]any{"status": "done", "effective_at": effective.UnixMilli()})
 }
 

@@ -154,3 +154,11 @@ func (c *panel) refreshDepths(ctx context.Context, fetching *sync.WaitGroup) {
 		d.last = got
 	})
 }
+
+// getDepths answers with the queue's depth, where there is no worker to tell of.
+func (c *panel) getDepths(w http.ResponseWriter, r *http.Request) {
+	var fetching sync.WaitGroup
+	c.refreshDepths(r.Context(), &fetching)
+	fetching.Wait()
+	answer(w, map[string]any{"status": map[string]any{"now": time.Now().UnixMilli(), "queue": c.depths.read()}})
+}

@@ -55,6 +55,7 @@ type Worker struct {
 	History          *console.History
 	Pool             *consumer.Consumer
 	Operator         *dedupe.Operator
+	Showing          console.QueueConfig
 	Handler          http.Handler     // the console
 	Server           *httptest.Server // serves it on loopback
 	Remote           *httptest.Server // serves it as if all visitors came from 192.0.2.7
@@ -110,7 +111,7 @@ func New(t testing.TB, o Options) *Worker {
 	showing := Showing{
 		&console.Config{AdminToken: o.Token, Version: "v1.4.0", Logger: slog.New(slog.DiscardHandler)},
 		&console.QueueConfig{
-			Name: "sqsonce", History: w.History, Pool: console.WatchPool(w.Pool), Records: w.Operator,
+			Name: "sqsonce", History: w.History, Pool: console.WatchPool(w.Pool), Records: w.Operator, Operator: w.Operator, Lister: store, Scope: "sqsonce",
 			Queue: w.Queue, QueueURL: w.QueueURL, DLQURL: w.DLQURL, Keys: extractor, MayPurge: true, Local: true, Table: "in memory",
 			Settings: []console.Setting{
 				{Name: "queue-url", Value: w.QueueURL}, {Name: "concurrency", Value: "50"}, {Name: "admin-token", Value: o.Token},
@@ -120,7 +121,7 @@ func New(t testing.TB, o Options) *Worker {
 	if o.Edit != nil {
 		o.Edit(&showing)
 	}
-	showing.Queues = []console.QueueConfig{*showing.QueueConfig}
+	showing.Queues, w.Showing = []console.QueueConfig{*showing.QueueConfig}, *showing.QueueConfig
 	if w.Handler, err = console.New(*showing.Config); err != nil {
 		t.Fatal(err)
 	}

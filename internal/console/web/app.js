@@ -1,22 +1,25 @@
 // The page: who looks, which section is shown, and what comes in.
 
-import { at, loadSession, post, queue, session } from './api.js';
+import { at, get, loadSession, post, queue, session } from './api.js';
 import { setDepth, showDead } from './dead.js';
 import { ask, byId, el, rows, setData, setText, toast } from './dom.js';
-import { quoted, seen, span } from './format.js';
+import { count, quoted, seen, span } from './format.js';
 import { live } from './live.js';
+import { showNames } from './names.js';
 import { showConfig } from './settings.js';
 import { showStory } from './story.js';
 import { setFailures, setFlights, setOutcomes, showFlights } from './tables.js';
 import { addPoints, setFigures, setHistory, startTiles } from './tiles.js';
 import { showTry } from './try.js';
+import { showWorkers } from './workers.js';
 
-const views = { overview: () => {}, name: showStory, dead: showDead, try: showTry, config: showConfig };
+const views = { overview: () => {}, names: showNames, workers: showWorkers, name: showStory, dead: showDead, try: showTry, config: showConfig };
 
 // route shows the section that the address names: #/, #/name/order-17, #/dead ...
 function route() {
   const [, view = '', rest = ''] = /^#\/([a-z]*)\/?(.*)$/s.exec(location.hash) ?? [];
-  const wanted = Object.hasOwn(views, view) ? view : 'overview';
+  const home = queue.pool ? 'overview' : 'names';
+  const wanted = Object.hasOwn(views, view) && (view !== 'overview' || queue.pool) ? view : home;
   for (const key of Object.keys(views)) byId(`view-${key}`).hidden = key !== wanted;
   for (const link of document.querySelectorAll('nav a')) {
     if (link.dataset.view === wanted) link.setAttribute('aria-current', 'page');
@@ -27,6 +30,10 @@ function route() {
     name = decodeURIComponent(rest);
   } catch { /* no name can be read from it */ }
   document.title = `${wanted === 'name' && name ? seen(name) : byId(`h-${wanted}`).textContent} · sqsonce`;
+  if (session.closed && !session.may_act) {
+    if (!byId('login-dialog').open) byId('login-dialog').showModal();
+    return;
+  }
   views[wanted](name);
 }
 
@@ -91,6 +98,9 @@ function setVisitor() {
     login: !session.may_act && session.can_login, logout: session.logged_in,
     ...(session.may_act ? {} : { pause: false, resume: false, drain: false }),
   });
+  document.querySelector('nav [data-view=overview]').hidden = !queue.pool;
+  document.querySelector('nav [data-view=names]').hidden = !queue.listed;
+  document.querySelector('nav [data-view=workers]').hidden = !queue.workers;
   document.querySelector('nav [data-view=dead]').hidden = !queue.dlq;
   document.querySelector('nav [data-view=try]').hidden = !(queue.local && session.may_act);
 }
@@ -144,6 +154,31 @@ function startControls() {
   addEventListener('hashchange', () => { route(); byId('main').focus({ preventScroll: true }); });
 }
 
+// watchDepth keeps the header up to date where there is no worker to stream from.
+async function watchDepth() {
+  for (;;) {
+    try {
+      if (!document.hidden && session.may_act) {
+        const { status } = await get(at('status'));
+        setText(byId('state'), 'console');
+        setData(byId('state'), 'state', 'running');
+        setLink('live');
+        const facts = [
+          ['Queue', queue.name], ['Table', queue.table], ['Version', session.version], ['Waiting', count(status.queue.visible)],
+          ['In flight', count(status.queue.in_flight)], ['Delayed', count(status.queue.delayed)], ['Trouble', status.queue.error],
+        ].filter(([, value]) => value);
+        rows(byId('facts'), facts, ([label]) => label,
+          ([label]) => el('div', {}, el('dt', {}, label), el('dd')),
+          (node, [, value]) => setText(node.lastChild, String(value)));
+        setDepth(status.queue.dead);
+      }
+    } catch (error) {
+      setLink(error.status ? 'refused' : 'reconnecting', error.message);
+    }
+    await new Promise((resolve) => { setTimeout(resolve, 5000); });
+  }
+}
+
 async function refreshVisitor() {
   await loadSession();
   setVisitor();
@@ -161,6 +196,10 @@ async function start() {
       setLink('reconnecting');
       await new Promise((resolve) => { setTimeout(resolve, wait); });
     }
+  }
+  if (!queue.pool) {
+    watchDepth();
+    return;
   }
   live({
     history: setHistory, points: addPoints, status: setStatus, flights: setFlights, outcomes: setOutcomes, failures: setFailures,

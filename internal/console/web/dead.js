@@ -169,7 +169,7 @@ async function agreed(selection, what) {
   return yes;
 }
 
-const names = (plan) => plan.items.slice(0, 3).map((i) => quoted(short(i.name || i.id, 40))).join(', ');
+const names = (plan) => plan.items.slice(0, 3).map((i) => quoted(quoted(short(i.name || i.id, 40)))).join(', ');
 
 // outcome says how a redrive has ended.
 function outcome(last, took) {

@@ -1,9 +1,10 @@
 // What became of one name.
 
-import { at, get, post, session } from './api.js';
+import { at, get, post, queue, session } from './api.js';
 import { diagram } from './diagram.js';
 import { ask, byId, el, redraw, toast } from './dom.js';
 import { bytes, date, ms, quoted, span, time } from './format.js';
+import { agreeAndSettle } from './names.js';
 import { badge, toneOf } from './tables.js';
 
 let shown = '';
@@ -30,11 +31,14 @@ const tone = { COMPLETED: 'good', IN_PROGRESS: 'info', RETRYING: 'warn', REJECTE
 function pieces(story) {
   const { record } = story;
   const status = record?.status ?? 'NEW';
+  const settleable = record && session.may_act && queue.settle;
   const title = el('div', { class: 'story-title' },
     el('p', { class: 'big mono' }, story.name),
     badge(record ? status.toLowerCase().replace('_', ' ') : 'no record', tone[status] ?? ''),
     el('div', { class: 'right' },
       el('button', { type: 'button', class: 'small', id: 'refresh', onclick: () => showStory(story.name) }, 'Refresh'),
+      settleable && (status === 'UNKNOWN' || record.lapsed) && el('button', { type: 'button', class: 'small', id: 'story-completed', onclick: () => settle(story, 'completed') }, 'Completed…'),
+      settleable && (['UNKNOWN', 'REJECTED'].includes(status) || record.lapsed) && el('button', { type: 'button', class: 'small', id: 'story-retry', onclick: () => settle(story, 'retry') }, 'Retry…'),
       record && session.may_act && el('button', { type: 'button', class: 'small danger', id: 'forget', onclick: () => forget(story) }, 'Forget…')));
   const left = el('div', {},
     el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'The way it took'),
@@ -68,6 +72,7 @@ function sheet(r, now) {
   if (r.completed_at) row('Completed', when(r.completed_at));
   if (r.expires_at) row('Remembered until', when(r.expires_at));
   if (r.message_id) row('Message', el('span', { class: 'mono' }, r.message_id));
+  if (r.verb) row('Last verb', `${r.verb} by ${r.verb_by}, ${date(r.verb_at)}`);
   if (r.reopened_by) row('Redriven by', el('span', { class: 'mono' }, r.reopened_by));
   if (r.error) row('Last failure', el('pre', { tabIndex: 0 }, r.error));
   if (r.result_size) {
@@ -76,6 +81,16 @@ function sheet(r, now) {
   if (r.fingerprint) row('Fingerprint', el('span', { class: 'mono' }, `${r.fingerprint.slice(10, 26)}…`));
   row('Version', el('span', { class: 'mono' }, r.version));
   return list;
+}
+
+async function settle(story, verb) {
+  try {
+    const done = await agreeAndSettle(verb, [story.name]);
+    if (done) toast(done);
+  } catch (error) {
+    toast(error.message);
+  }
+  showStory(story.name);
 }
 
 async function forget(story) {
