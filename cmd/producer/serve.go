@@ -94,7 +94,9 @@ func (s *serveCmd) run(ctx context.Context, io stdio) (err error) {
 	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
 		return err
 	}
-	log := awsenv.Logger(raw(io.err), s.LogFormat, level)
+	lines := awsenv.NewLogPipe(raw(io.err))
+	defer context.AfterFunc(ctx, lines.Stop)()
+	log := awsenv.Logger(lines, s.LogFormat, level)
 	tokens, err := s.tokens()
 	if err != nil {
 		return err

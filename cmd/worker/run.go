@@ -30,7 +30,7 @@ var errNotReady = errors.New("draining or not started")
 
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
-	log := newLogPipe(stderr)
+	log := awsenv.NewLogPipe(stderr)
 	settings, err := parse(args, stdout, log)
 	if err == nil {
 		switch s := settings.(type) {
@@ -69,8 +69,8 @@ func collectLess() {
 // worker is everything that runs, as runWorker has wired it.
 type worker struct {
 	cfg       config
-	out       io.Writer // says where everything listens
-	lines     *logPipe  // takes what log writes
+	out       io.Writer       // says where everything listens
+	lines     *awsenv.LogPipe // takes what log writes
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
 	local     *localParts // nil unless --local
@@ -101,7 +101,7 @@ type queueWorker struct {
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
 // until a signal or a failure.
-func runWorker(ctx context.Context, c config, stdout io.Writer, lines *logPipe, signals <-chan os.Signal) (err error) {
+func runWorker(ctx context.Context, c config, stdout io.Writer, lines *awsenv.LogPipe, signals <-chan os.Signal) (err error) {
 	asked, release := followSignals(ctx, signals)
 	defer release()
 	w := &worker{cfg: c, out: stdout, lines: lines, log: awsenv.Logger(lines, c.LogFormat, c.level())}
@@ -215,7 +215,7 @@ func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Cont
 	group, ctx := errgroup.WithContext(ctx)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(working, w.lines.stop)()
+	defer context.AfterFunc(working, w.lines.Stop)()
 	outer, closeServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeServers()
 

@@ -1,4 +1,4 @@
-package main
+package awsenv
 
 import (
 	"bytes"
@@ -13,30 +13,31 @@ import (
 // linePatience is how long a line of the log may take during a stop.
 const linePatience = 100 * time.Millisecond
 
-// logPipe writes a log. A full pipe that is not read blocks its writers, and so every
-// handler that logs. Until a stop logPipe blocks too, so that no line is lost. From the
+// LogPipe writes a log. A full pipe that is not read blocks its writers, and so every
+// handler that logs. Until a stop LogPipe blocks too, so that no line is lost. From the
 // stop on it gives up a line that the pipe does not take in time, and those after it at
 // once, until the pipe takes lines again.
-type logPipe struct {
+type LogPipe struct {
 	w        io.Writer
 	free     chan struct{} // holds one; empty while a line is on its way
-	stopping chan struct{} // closed by stop
+	stopping chan struct{} // closed by Stop
 	once     sync.Once
 	stuck    atomic.Bool // a line was given up, and is on its way still
 }
 
-func newLogPipe(w io.Writer) *logPipe {
-	l := &logPipe{w: w, free: make(chan struct{}, 1), stopping: make(chan struct{})}
+// NewLogPipe returns a LogPipe that writes to w. No two of them may share a pipe.
+func NewLogPipe(w io.Writer) *LogPipe {
+	l := &LogPipe{w: w, free: make(chan struct{}, 1), stopping: make(chan struct{})}
 	l.free <- struct{}{}
 	return l
 }
 
-// stop keeps the log from holding up the process from now on.
-func (l *logPipe) stop() { l.once.Do(func() { close(l.stopping) }) }
+// Stop keeps the log from holding up the process from now on.
+func (l *LogPipe) Stop() { l.once.Do(func() { close(l.stopping) }) }
 
 // Write implements [io.Writer]. A line that is given up counts as written: there is no
 // other place to tell of it.
-func (l *logPipe) Write(line []byte) (int, error) {
+func (l *LogPipe) Write(line []byte) (int, error) {
 	if !l.await(l.free) {
 		return len(line), nil
 	}
@@ -57,7 +58,7 @@ func (l *logPipe) Write(line []byte) (int, error) {
 }
 
 // await waits for done, during a stop only for a while, and reports whether it is.
-func (l *logPipe) await(done <-chan struct{}) bool {
+func (l *LogPipe) await(done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
@@ -77,8 +78,8 @@ func (l *logPipe) await(done <-chan struct{}) bool {
 	}
 }
 
-// Stat tells a terminal from a pipe; see [awsenv.Logger].
-func (l *logPipe) Stat() (fs.FileInfo, error) {
+// Stat tells a terminal from a pipe; see [Logger].
+func (l *LogPipe) Stat() (fs.FileInfo, error) {
 	if f, ok := l.w.(interface{ Stat() (fs.FileInfo, error) }); ok {
 		return f.Stat()
 	}
