@@ -102,9 +102,14 @@ func fromGzip(args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return unzip(data)
+}
+
+// unzip unpacks a gzip of at most maxDecoded bytes.
+func unzip(data []byte) (string, error) {
 	r, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	text, err := io.ReadAll(io.LimitReader(r, maxDecoded+1))
 	if err == nil && len(text) > maxDecoded {

@@ -62,9 +62,9 @@ type Config struct {
 	Fingerprint string
 
 	// Unwrap says which envelopes are opened before anything is looked for:
-	// [UnwrapNone] (default), [UnwrapSNS], [UnwrapEventBridge], or [UnwrapAuto],
-	// which opens all that it recognises, also one in another. A message without
-	// the envelope is taken as it is.
+	// [UnwrapNone] (default), [UnwrapSNS], [UnwrapEventBridge], [UnwrapBase64] (a JSON
+	// object in base64, or a gzip of one), or [UnwrapAuto], which opens all that it
+	// recognises, also one in another. A message without the envelope is taken as it is.
 	Unwrap string
 
 	// Ignore is a JMESPath over the body that is true for messages that are no
@@ -107,10 +107,10 @@ func New(cfg Config) (*Extractor, error) {
 		return nil, fmt.Errorf("long names %q: must be %q or %q", cfg.LongNames, RefuseLong, HashLong)
 	}
 	switch x.unwrapping = cmp.Or(cfg.Unwrap, UnwrapNone); x.unwrapping {
-	case UnwrapNone, UnwrapSNS, UnwrapEventBridge, UnwrapAuto:
+	case UnwrapNone, UnwrapSNS, UnwrapEventBridge, UnwrapBase64, UnwrapAuto:
 	default:
-		return nil, fmt.Errorf("unwrap %q: must be %q, %q, %q or %q",
-			cfg.Unwrap, UnwrapNone, UnwrapSNS, UnwrapEventBridge, UnwrapAuto)
+		return nil, fmt.Errorf("unwrap %q: must be %q, %q, %q, %q or %q",
+			cfg.Unwrap, UnwrapNone, UnwrapSNS, UnwrapEventBridge, UnwrapBase64, UnwrapAuto)
 	}
 	if attribute, ok := strings.CutPrefix(x.key, "@attribute:"); ok {
 		if attribute == "" {
@@ -362,7 +362,7 @@ func (x *Extractor) find(m Message, doc *tree, bad error) (field, name string, e
 	case x.inBody == nil:
 		return x.key, m.DedupID, nil
 	case bad != nil:
-		return "", "", &FieldError{Field: "body", Problem: bad.Error(), absent: true}
+		return "", "", &FieldError{Field: "body", Problem: bad.Error() + hint(m), absent: true}
 	}
 	value, err := x.inBody.find(doc)
 	if err == nil && value != nil {

@@ -13,6 +13,7 @@ const (
 	UnwrapNone        = "none" // the default
 	UnwrapSNS         = "sns"
 	UnwrapEventBridge = "eventbridge"
+	UnwrapBase64      = "base64"
 	UnwrapAuto        = "auto"
 )
 
@@ -86,6 +87,11 @@ func recognise(body, want string) (envelope, inner, bool) {
 	if want == UnwrapNone {
 		return envelope{}, inner{}, false
 	}
+	if want == UnwrapBase64 || want == UnwrapAuto {
+		if document, ok := openBase64(body); ok {
+			return envelope{name: UnwrapBase64, called: "base64 of a JSON document"}, inner{body: document}, true
+		}
+	}
 	body = strings.TrimPrefix(body, byteOrderMark)
 	if !strings.HasPrefix(strings.TrimLeft(body, " \t\r\n"), "{") {
 		return envelope{}, inner{}, false
@@ -128,6 +134,26 @@ func hint(m Message) string {
 func stringAt(fields map[string]json.RawMessage, name string) (s string, ok bool) {
 	raw := fields[name]
 	return s, len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
+}
+
+// openBase64 opens a body that is a JSON object in base64, as kombu writes it for Celery,
+// or a gzip of one.
+// https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transport.SQS.html
+func openBase64(body string) (document string, ok bool) {
+	body = strings.TrimSpace(body)
+	if body == "" || body[0] == '{' || body[0] == '[' {
+		return "", false
+	}
+	data, err := base64.StdEncoding.DecodeString(body)
+	if err != nil {
+		return "", false
+	}
+	if document = string(data); strings.HasPrefix(document, "\x1f\x8b") { // RFC 1952
+		if document, err = unzip(data); err != nil {
+			return "", false
+		}
+	}
+	return document, strings.HasPrefix(strings.TrimLeft(document, " \t\r\n"), "{") && json.Valid([]byte(document))
 }
 
 // openSNS opens a notification without raw delivery. The headers are those of

@@ -59,10 +59,18 @@ func TestUnwrap(t *testing.T) {
 		"only the wanted":        {names.Config{Key: "detail.\"instance-id\"", Unwrap: "sns"}, event, "i-1234567890abcdef0", event, ""},
 		"none":                   {names.Config{Key: "MessageId"}, notification, "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324", notification, ""},
 		"a type of the sender's": {names.Config{Key: "name", Unwrap: "auto"}, `{"Type":"Notification","Message":"x","name":"n"}`, "n", `{"Type":"Notification","Message":"x","name":"n"}`, ""},
+		"base64":                 {names.Config{Key: "id", Unwrap: "base64"}, " eyJpZCI6IDE3fQ==\n", "17", `{"id": 17}`, "base64"},
+		"base64 of a gzip":       {names.Config{Key: "id", Unwrap: "base64"}, zipped(t, `{"id":17}`), "17", `{"id":17}`, "base64"},
+		"base64 in sns":          {names.Config{Key: "id", Unwrap: "auto"}, strings.Replace(notification, `"{\"order_id\":820982911946154508,\"total\":1.50}"`, `"eyJpZCI6IDE3fQ=="`, 1), "17", `{"id": 17}`, "sns,base64"},
+		"base64 of a text":       {names.Config{Key: "@message-id", Unwrap: "auto"}, "cGFpZA==", "m", "cGFpZA==", ""},
+		"base64 of a list":       {names.Config{Key: "@message-id", Unwrap: "base64"}, "WzFd", "m", "WzFd", ""},
+		"base64 of broken JSON":  {names.Config{Key: "@message-id", Unwrap: "base64"}, "eyJpZCI6", "m", "eyJpZCI6", ""},
+		"base64 of half a gzip":  {names.Config{Key: "@message-id", Unwrap: "base64"}, zipped(t, `{"id":17}`)[:16], "m", zipped(t, `{"id":17}`)[:16], ""},
+		"no base64":              {names.Config{Key: "id", Unwrap: "base64"}, `{"id":17}`, "17", `{"id":17}`, ""},
 		"text in sns":            {names.Config{Key: "@attribute:tenant", Unwrap: "sns"}, strings.Replace(notification, `"{\"order_id\":820982911946154508,\"total\":1.50}"`, `"hello"`, 1), "t-1", "hello", "sns"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			named, err := extractor(t, tc.cfg).Extract(names.Message{Body: tc.body})
+			named, err := extractor(t, tc.cfg).Extract(names.Message{ID: "m", Body: tc.body})
 			if err != nil || named.Name != tc.name || named.Body != tc.inner || named.Headers["X-Sqsonce-Envelope"] != tc.env {
 				t.Errorf("%+v, %v", named, err)
 			}
@@ -107,6 +115,9 @@ func TestUnwrap(t *testing.T) {
 				}
 			}
 		}
+		if _, err := extractor(t, names.Config{}).Extract(names.Message{Body: "eyJpZCI6IDE3fQ=="}); err == nil || !strings.Contains(err.Error(), "the body is base64 of a JSON document: unwrap it with --unwrap base64") {
+			t.Error(err)
+		}
 		if _, err := extractor(t, names.Config{}).Extract(names.Message{Body: `{}`}); err == nil || strings.Contains(err.Error(), "--unwrap") {
 			t.Error(err)
 		}
@@ -119,6 +130,8 @@ func TestUnwrap(t *testing.T) {
 func FuzzUnwrap(f *testing.F) {
 	f.Add(notification)
 	f.Add(event)
+	f.Add("eyJpZCI6IDE3fQ==")
+	f.Add(javaPointer)
 	f.Add(`{"Type":"Notification","TopicArn":"a","Message":"{\"detail-type\":\"d\",\"source\":\"s\",\"detail\":{}}"}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		x := extractor(t, names.Config{Key: "@message-id", Unwrap: "auto"})

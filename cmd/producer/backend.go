@@ -37,7 +37,7 @@ type queueFlags struct {
 	Table       string `placeholder:"NAME" group:"Queue and table" help:"DynamoDB table that holds one record per name."`
 	Scope       string `placeholder:"TEXT" group:"Queue and table" help:"Prefix of every name in the table, the same as the workers'. Default: the queue's name."`
 	Key         string `default:"name" group:"Queue and table" help:"Where the name is, the same as the workers': a JMESPath over the body, or @attribute:NAME, @message-id, @dedup-id, for which each message needs an Idempotency-Key."`
-	Unwrap      string `default:"none" enum:"none,sns,eventbridge,auto" group:"Queue and table" help:"Envelopes that messages of the dead-letter queue may stand in, the same as the workers' (${enum})."`
+	Unwrap      string `default:"none" enum:"none,sns,eventbridge,base64,auto" group:"Queue and table" help:"Envelopes that messages of the dead-letter queue may stand in, the same as the workers' (${enum})."`
 	Ignore      string `placeholder:"JMESPATH" group:"Queue and table" help:"Messages of the dead-letter queue that are no work, the same as the workers': a JMESPath over the body."`
 	Unnamed     string `default:"dead-letter" enum:"dead-letter,run,ignore" group:"Queue and table" help:"What becomes of a message without a name, the same as the workers' (${enum})."`
 	LongNames   string `default:"refuse" enum:"refuse,hash" group:"Queue and table" help:"What becomes of a name of more than 1,024 bytes, the same as the workers' (${enum})."`

@@ -75,7 +75,7 @@ type queueConfig struct {
 
 	Scope       string        `help:"Prefix of every name in the table. Default: the queue's name."`
 	Key         string        `default:"name" help:"Where the name is: a JMESPath over the body, @attribute:NAME, @message-id, or @dedup-id. The message attribute sqsonce.name wins."`
-	Unwrap      string        `default:"none" enum:"none,sns,eventbridge,auto" help:"Envelopes to open before the key is looked for: SNS notifications, EventBridge events, or both (${enum})."`
+	Unwrap      string        `default:"none" enum:"none,sns,eventbridge,base64,auto" help:"Envelopes to open before the key is looked for: SNS notifications, EventBridge events, JSON in base64 (as Celery sends it), or all of these (${enum})."`
 	S3Payloads  bool          `name:"s3-payloads" env:"SQSONCE_S3_PAYLOADS" help:"Fetch the payload of a message that is a pointer to S3, as the extended client libraries write it, before the key is looked for. Needs s3:GetObject, and s3:ListBucket to tell a missing object from a denied one."`
 	S3Max       int64         `name:"s3-max" env:"SQSONCE_S3_MAX" default:"16777216" help:"Bytes of a payload at most (--s3-payloads), from 1024 to 1073741824. All payloads at work have 64 MiB together, or this if it is more."`
 	Unnamed     string        `default:"dead-letter" enum:"dead-letter,run,ignore" help:"What becomes of a message without a name: dead-lettered, run under its message id, or deleted and counted (${enum})."`

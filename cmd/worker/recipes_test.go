@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"os"
 	"regexp"
@@ -34,7 +35,7 @@ type recipe struct {
 
 var (
 	recipeFlags     = regexp.MustCompile("(?s)```sh\nworker (.*?)\n```")
-	recipeMessage   = regexp.MustCompile("(?s)```json\n(.*?)\n```")
+	recipeMessage   = regexp.MustCompile("(?s)```(?:json|text)\n(.*?)\n```")
 	recipeName      = regexp.MustCompile("\nName: `(.*)`\n")
 	recipeBody      = regexp.MustCompile("\nBody: `(.*)`\n")
 	recipeObject    = regexp.MustCompile("\nObject `(.*)`: `(.*)`\n")
@@ -90,6 +91,9 @@ func recipes(t *testing.T) []recipe {
 // again is the message as it comes the second time: where the sender or the
 // envelope would change times and ids, with others.
 func again(message string) string {
+	if plain, err := base64.StdEncoding.DecodeString(message); err == nil {
+		return base64.StdEncoding.EncodeToString([]byte(again(string(plain))))
+	}
 	return strings.NewReplacer(
 		"00:54:06.655Z", "00:55:07.655Z", "2026-01-01T00:00:00", "2026-01-01T00:00:09", "22b80b92", "33b80b92", `"m-1"`, `"m-2"`,
 		"6a7e8feb", "7a7e8feb", "18:43:48Z", "18:44:48Z", "17:31:00Z", "17:32:00Z", `"retries":0`, `"retries":1`, "cc562f4d", "dd562f4d",
