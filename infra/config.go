@@ -150,6 +150,10 @@ type WorkerConfig struct {
 	// gets the same, so that both find the same name in a message. Default:
 	// the binaries' own.
 	Key, Fingerprint string
+	// AdminFrom are the address ranges that may reach the console, /metrics and the verbs of a task on
+	// port 9090, with a token that the stack makes up. Default: none; the admin server listens on
+	// loopback.
+	AdminFrom []string
 	// Env are further variables of the worker, such as SQSONCE_ON_UNKNOWN.
 	Env map[string]string
 }
@@ -391,6 +395,11 @@ func (c Config) workerProblems(found *problemList) {
 		w.Window, c.Queue.Retention, dlqRetention)
 	found.bad(w.Drain <= 0 || w.Drain+settleTime >= stopTimeout,
 		"drainTimeout %s: want more than 0 and, with %s for settling, less than %s, Fargate's longest stop", w.Drain, settleTime, stopTimeout)
+	for _, cidr := range w.AdminFrom {
+		prefix, err := netip.ParsePrefix(cidr)
+		found.bad(err != nil || !prefix.Addr().Is4(), "adminFrom %q: not an IPv4 range such as 10.0.0.0/8", cidr)
+		found.bad(cidr == everywhere, "adminFrom %s: the console speaks plain HTTP, and is not for the internet", cidr)
+	}
 	for _, name := range slices.Sorted(maps.Keys(w.Env)) {
 		found.bad(!variablePattern.MatchString(name), "workerEnv %s: not the name of a variable", name)
 		found.bad(slices.Contains(ownVariables, name), "workerEnv %s: is set by the stack itself", name)

@@ -132,6 +132,8 @@ func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		"a network of others":   {map[string]any{"vpcId": "vpc-01234567", "network": "nat"}, []string{"network nat: of a new VPC"}},
 		"public subnets":        {map[string]any{"vpcId": "vpc-01234567", "network": "public", "vpcZones": "a", "vpcPublicSubnetIds": sub}, nil},
 		"too small a range":     {map[string]any{"vpcCidr": "10.0.0.0/24"}, []string{`vpcCidr "10.0.0.0/24"`}},
+		"no operators":          {map[string]any{"adminFrom": "x"}, []string{`adminFrom "x"`}},
+		"all operators":         {map[string]any{"adminFrom": "0.0.0.0/0"}, []string{"adminFrom 0.0.0.0/0"}},
 		"no architecture":       {map[string]any{"arch": "x86"}, []string{`arch "x86"`}},
 		"no boundary":           {map[string]any{"permissionsBoundary": "x"}, []string{`permissionsBoundary "x"`}},
 		"no sender":             {map[string]any{"senders": "arn:aws:iam::123456789012:role/x"}, []string{`senders "arn:aws:iam`}},

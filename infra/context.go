@@ -139,6 +139,7 @@ func serviceFields(c *Config) map[string]setter {
 		"drainTimeout": duration(&c.Worker.Drain),
 		"key":          text(&c.Worker.Key),
 		"fingerprint":  text(&c.Worker.Fingerprint),
+		"adminFrom":    list(&c.Worker.AdminFrom),
 		"workerEnv":    variables(&c.Worker.Env),
 
 		"targetImage":         text(&c.Target.Image),

@@ -52,7 +52,7 @@ var variants = map[string]map[string]any{
 		"name": "sidecar", "targetImage": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app/orders:1.2",
 		"targetPort": "3000", "targetPath": "/work", "targetHealth": "/healthz",
 		"targetTokenSecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf",
-		"producer":          "true", "arch": "amd64", "network": "nat", "vpcCidr": "10.20.0.0/18",
+		"producer":          "true", "adminFrom": "10.20.0.0/18", "arch": "amd64", "network": "nat", "vpcCidr": "10.20.0.0/18",
 		"targetSecrets":  `{"DB_PASSWORD": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-GhIjKl:password"}`,
 		"targetPolicies": "arn:aws:iam::123456789012:policy/orders",
 		"targetEnv":      `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold", "GOMEMLIMIT": "300MiB"}`,

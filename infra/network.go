@@ -140,7 +140,7 @@ func addEndpoints(vpc awsec2.Vpc, subnets *awsec2.SubnetSelection, config Config
 		"EcrDocker": awsec2.InterfaceVpcEndpointAwsService_ECR_DOCKER(),
 		"Logs":      awsec2.InterfaceVpcEndpointAwsService_CLOUDWATCH_LOGS(),
 	}
-	if !config.Producer.Off || config.Target.TokenSecret != "" || config.Target.SigningSecret != "" || len(config.Target.Secrets) > 0 {
+	if !config.Producer.Off || config.Target.TokenSecret != "" || config.Target.SigningSecret != "" || len(config.Target.Secrets)+len(config.Worker.AdminFrom) > 0 {
 		services["Secrets"] = awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER()
 	}
 	for _, name := range sortedKeys(services) {

@@ -63,16 +63,21 @@ var pairs = map[string]pair{
 		// A load balancer stays in its VPC: docs/deploy.md says how to move.
 		replaces: []string{"AWS::EC2::SecurityGroup", "AWS::ElasticLoadBalancingV2::TargetGroup"},
 	},
+	"in a VPC": {
+		context:  map[string]any{"vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": someSubnets},
+		replaces: []string{"AWS::EC2::SecurityGroup"},
+	},
 	"natGateways": {context: map[string]any{"natGateways": 1, "network": "nat"}},
 	"public tasks": {
 		context: map[string]any{"network": "public"},
 	},
-	"vpcCidr":  {context: map[string]any{"vpcCidr": "10.20.0.0/16"}, replaces: []string{"AWS::EC2::Subnet", "AWS::EC2::VPC"}},
-	"arch":     {context: map[string]any{"arch": "amd64"}},
-	"boundary": {context: map[string]any{"permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"}},
-	"senders":  {context: map[string]any{"senders": "arn:aws:sns:eu-west-1:123456789012:orders"}},
-	"image":    {context: map[string]any{"image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/sqsonce:1"}},
-	"size":     {context: map[string]any{"cpu": 512, "memory": 1024}},
+	"vpcCidr":   {context: map[string]any{"vpcCidr": "10.20.0.0/16"}, replaces: []string{"AWS::EC2::Subnet", "AWS::EC2::VPC"}},
+	"adminFrom": {context: map[string]any{"adminFrom": "10.0.0.0/16"}},
+	"arch":      {context: map[string]any{"arch": "amd64"}},
+	"boundary":  {context: map[string]any{"permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"}},
+	"senders":   {context: map[string]any{"senders": "arn:aws:sns:eu-west-1:123456789012:orders"}},
+	"image":     {context: map[string]any{"image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/sqsonce:1"}},
+	"size":      {context: map[string]any{"cpu": 512, "memory": 1024}},
 	// From a launch type to capacity providers: the service is made anew, and its tasks drain.
 	"spotShare": {context: map[string]any{"spotShare": 50}, replaces: []string{"AWS::ECS::Service"}},
 	"flags": {context: map[string]any{
@@ -114,9 +119,15 @@ var pairs = map[string]pair{
 // noPair are the keys that change no template, or that are another stack: name.
 var noPair = []string{"name", "demo", "config", "change"}
 
+// madePairs are the templates once they are made; tests that use them run one after the other.
+var madePairs map[string]template
+
 // pairTemplates are the templates of the pairs, and of the default.
 func pairTemplates(t *testing.T) map[string]template {
 	t.Helper()
+	if madePairs != nil {
+		return madePairs
+	}
 	configs := make(map[string]Config)
 	for name, p := range with(pairs, map[string]pair{"default": {}, "default with API": {api: true}}) {
 		config, err := ReadConfig(with(map[string]any{"demo": true, "producer": p.api}, p.context))
@@ -125,7 +136,8 @@ func pairTemplates(t *testing.T) map[string]template {
 		}
 		configs[name] = config
 	}
-	return synthesiseAlone(t, configs)
+	madePairs = synthesiseAlone(t, configs)
+	return madePairs
 }
 
 // Each key against the default: what CloudFormation would replace is what is listed, what holds

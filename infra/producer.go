@@ -38,7 +38,7 @@ type producer struct {
 func newProducer(scope constructs.Construct, id string, props *producerProps) *producer {
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
-	p := &producer{Logs: newLogGroup(here, "Logs", config), Token: newToken(here)}
+	p := &producer{Logs: newLogGroup(here, "Logs", config), Token: newToken(here, "Token", "sqsonce: bearer token of the producer's API")}
 	task := newTask(here, "Task", config, producerCPU, producerMemory)
 	variables := producerVariables(here, props)
 	task.AddContainer(jsii.String("producer"), &awsecs.ContainerDefinitionOptions{
@@ -96,10 +96,10 @@ func producerVariables(scope constructs.Construct, props *producerProps) map[str
 	return variables
 }
 
-// newToken makes up the bearer token of the API.
-func newToken(scope constructs.Construct) awssecretsmanager.Secret {
-	token := awssecretsmanager.NewSecret(scope, jsii.String("Token"), &awssecretsmanager.SecretProps{
-		Description: jsii.String("sqsonce: bearer token of the producer's API"),
+// newToken makes up a bearer token.
+func newToken(scope constructs.Construct, id, description string) awssecretsmanager.Secret {
+	token := awssecretsmanager.NewSecret(scope, &id, &awssecretsmanager.SecretProps{
+		Description: &description,
 		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{
 			PasswordLength: jsii.Number(tokenLength), ExcludePunctuation: jsii.Bool(true),
 		},

@@ -102,6 +102,9 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 	output(here, "OperatorPolicyArn", "The rights of the producer's command line", operator.ManagedPolicyArn())
 	output(here, "DoctorPolicyArn", "The rights of worker doctor", doctor.ManagedPolicyArn())
 	output(here, "WorkerLogGroup", "The worker's logs", worker.Logs.LogGroupName())
+	if worker.AdminToken != nil {
+		output(here, "AdminTokenSecretArn", "Holds the token of the workers' admin servers, port 9090", worker.AdminToken.SecretArn())
+	}
 	if front != nil {
 		output(here, "ApiUrl", "The producer's HTTP API", front.URL)
 		output(here, "AuthTokenSecretArn", "Holds the bearer token of the API", front.Token.SecretArn())

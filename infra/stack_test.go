@@ -28,6 +28,7 @@ func TestStack(t *testing.T) {
 	t.Run("senders may send", testSendersMaySend)
 	t.Run("boundary bounds every role", testTheBoundaryBoundsEveryRole)
 	t.Run("tasks start with their rights", testTasksStartWithTheirRights)
+	t.Run("admin server is reached by operators alone", testTheAdminServerIsReachedByOperatorsAlone)
 	t.Run("outputs say where everything is", testOutputsSayWhereEverythingIs)
 }
 
@@ -301,6 +302,9 @@ func testOutputsSayWhereEverythingIs(t *testing.T) {
 		if !b.config.Producer.Off {
 			want = append(want, "ApiUrl", "AuthTokenSecretArn", "BalancerDns")
 		}
+		if len(b.config.Worker.AdminFrom) > 0 {
+			want = append(want, "AdminTokenSecretArn")
+		}
 		slices.Sort(want)
 		if got := sortedKeys(b.template.Outputs); !slices.Equal(got, want) {
 			t.Errorf("outputs are %q, want %q", got, want)
@@ -366,6 +370,20 @@ func testTasksStartWithTheirRights(t *testing.T) {
 					t.Errorf("%s does not wait for %s", id, policy)
 				}
 			}
+		}
+	})
+}
+
+func testTheAdminServerIsReachedByOperatorsAlone(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		open := strings.Contains(flat(b.template.of("AWS::EC2::SecurityGroup")), `"FromPort":9090`)
+		variables := b.variables(t, "worker")
+		if asked := len(b.config.Worker.AdminFrom) > 0; open != asked || (variables["SQSONCE_ADMIN_ADDR"] != "") != asked || (variables["SQSONCE_ADMIN_TOKEN"] != "") != asked {
+			t.Errorf("adminFrom %v: port open %t, address %q, a token %t", b.config.Worker.AdminFrom, open,
+				variables["SQSONCE_ADMIN_ADDR"], variables["SQSONCE_ADMIN_TOKEN"] != "")
+		}
+		if open && !strings.Contains(flat(b.template.of("AWS::EC2::SecurityGroup")), `"CidrIp":"`+b.config.Worker.AdminFrom[0]+`"`) {
+			t.Error("not the operators are let in")
 		}
 	})
 }

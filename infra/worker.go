@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
@@ -19,7 +20,7 @@ var ownVariables = []string{
 	"AWS_REGION",
 	"SQSONCE_QUEUE_URL", "SQSONCE_DLQ_URL", "SQSONCE_TABLE", "SQSONCE_SCOPE", "SQSONCE_KEY", "SQSONCE_FINGERPRINT",
 	"SQSONCE_CONCURRENCY", "SQSONCE_MAX_ATTEMPTS", "SQSONCE_VISIBILITY", "SQSONCE_LEASE", "SQSONCE_WINDOW",
-	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_METRICS", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
+	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_METRICS", "SQSONCE_ADMIN_ADDR", "SQSONCE_ADMIN_TOKEN", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
 	"SQSONCE_HANDLER", "SQSONCE_TARGET_URL", "SQSONCE_TARGET_HEALTH", "SQSONCE_TARGET_TOKEN", "SQSONCE_TARGET_SECRET",
 }
 
@@ -31,7 +32,9 @@ type workerProps struct {
 type worker struct {
 	Service awsecs.FargateService
 	Task    awsecs.FargateTaskDefinition
-	Logs    awslogs.LogGroup
+	// AdminToken is nil unless the admin server can be reached.
+	AdminToken awssecretsmanager.Secret
+	Logs       awslogs.LogGroup
 }
 
 // newWorker makes the worker service: with a target image, its tasks are that
@@ -42,11 +45,17 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 	w := &worker{Logs: newLogGroup(here, "Logs", config)}
 	w.Task = newTask(here, "Task", config, config.Worker.CPU, config.Worker.Memory)
 	task := w.Task
+	variables, secrets := workerVariables(here, props), targetSecrets(here, config.Target)
+	if len(config.Worker.AdminFrom) > 0 {
+		w.AdminToken = newToken(here, "AdminToken", "sqsonce: token of the workers' admin servers")
+		variables["SQSONCE_ADMIN_ADDR"] = fmt.Sprintf("0.0.0.0:%d", adminPort)
+		secrets["SQSONCE_ADMIN_TOKEN"] = awsecs.Secret_FromSecretsManager(w.AdminToken, nil)
+	}
 	container := task.AddContainer(jsii.String("worker"), &awsecs.ContainerDefinitionOptions{
 		Image:                  props.Image,
 		EntryPoint:             jsii.Strings(workerBinary),
-		Environment:            texts(workerVariables(here, props)),
-		Secrets:                targetSecrets(here, config.Target),
+		Environment:            texts(variables),
+		Secrets:                &secrets,
 		Logging:                logTo(w.Logs, "worker"),
 		StopTimeout:            seconds(stopTimeout),
 		ReadonlyRootFilesystem: jsii.Bool(true),
@@ -80,6 +89,9 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 	})
 	props.Network.admit(w.Service)
 	startWithRights(w.Service, task)
+	for _, clients := range config.Worker.AdminFrom {
+		w.Service.Connections().AllowFrom(awsec2.Peer_Ipv4(&clients), awsec2.Port_Tcp(jsii.Number(adminPort)), jsii.String("operators"))
+	}
 	return w
 }
 
@@ -157,7 +169,7 @@ func memoryLimit(config Config) string {
 }
 
 // targetSecrets are what the worker shows or signs with at the target.
-func targetSecrets(scope constructs.Construct, target TargetConfig) *map[string]awsecs.Secret {
+func targetSecrets(scope constructs.Construct, target TargetConfig) map[string]awsecs.Secret {
 	secrets := make(map[string]awsecs.Secret)
 	for variable, arn := range map[string]string{
 		"SQSONCE_TARGET_TOKEN": target.TokenSecret, "SQSONCE_TARGET_SECRET": target.SigningSecret,
@@ -167,7 +179,7 @@ func targetSecrets(scope constructs.Construct, target TargetConfig) *map[string]
 			secrets[variable] = awsecs.Secret_FromSecretsManager(secret, nil)
 		}
 	}
-	return &secrets
+	return secrets
 }
 
 // grantWorker gives the task the rights for the calls that the worker makes.

@@ -43,8 +43,18 @@ func synth() error {
 	if err == nil {
 		_, err = infra.NewStack(app, config)
 	}
-	if err == nil {
-		app.Synth(nil)
+	if err != nil {
+		return err
 	}
-	return err
+	if config.Worker.Image == "" {
+		warning, err := stale(config.Source, config.Worker.Arch)
+		if err != nil {
+			return err
+		}
+		if warning != "" {
+			fmt.Fprintln(os.Stderr, "infra:", warning)
+		}
+	}
+	app.Synth(nil)
+	return nil
 }

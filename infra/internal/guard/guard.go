@@ -75,7 +75,11 @@ func resources(was, is template) (found []Loss) {
 		}
 		next, stays := is.Resources[id]
 		if !stays {
-			found = append(found, Loss{kind.key, "drops " + id + ", " + old.Type})
+			key := kind.key
+			if strings.HasPrefix(id, "Worker") { // its token
+				key = "adminFrom"
+			}
+			found = append(found, Loss{key, "drops " + id + ", " + old.Type})
 			continue
 		}
 		for property, key := range kind.immutable {

@@ -27,6 +27,10 @@ func TestLosses(t *testing.T) {
 	}{
 		"nothing":  {of(queue, table, worker), of(queue, table, worker), nil},
 		"no queue": {of(queue, table, worker), of("", table, worker), []string{"drops Queue, AWS::SQS::Queue (-c change=queueArn)"}},
+		"no token": {
+			of(`"WorkerAdminToken": {"Type": "AWS::SecretsManager::Secret", "Properties": {}},`, table, worker), of("", table, worker),
+			[]string{"drops WorkerAdminToken, AWS::SecretsManager::Secret (-c change=adminFrom)"},
+		},
 		"no table": {of(queue, table, worker), of(queue, "", worker), []string{"drops Table"}},
 		"another name": {
 			of(queue, table, worker), of(strings.ReplaceAll(queue, "jobs", "jobs.fifo"), table, worker),

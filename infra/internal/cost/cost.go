@@ -1,0 +1,239 @@
+// Package cost computes from a template what a stack costs while nothing is sent.
+package cost
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// hours are those of a month.
+const hours = 730
+
+// List prices of us-east-1 in US dollars, without free tiers. Nothing here was measured on a bill.
+const (
+	// https://www.vantage.sh/blog/fargate-pricing, https://cloudburn.io/blog/aws-fargate-pricing (1 April 2026)
+	cpuHourARM, memoryHourARM = 0.03238, 0.00356
+	cpuHourX86, memoryHourX86 = 0.04048, 0.004445
+	// https://awsnegotiations.com/elastic-load-balancer-cost.html (May 2026)
+	balancerHour = 0.0225
+	// https://awsnegotiations.com/privatelink-cost-analysis.html (May 2026)
+	endpointHour = 0.01
+	// https://aws.amazon.com/vpc/pricing/ (NAT gateway); https://aws.amazon.com/blogs/aws/new-aws-public-ipv4-address-charge-public-ip-insights/
+	natHour, addressHour = 0.045, 0.005
+	// https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards/ (13 June 2026)
+	metricMonth, alarmMetricMonth, dashboardMonth, logGigabyte = 0.30, 0.10, 3.00, 0.50
+	// https://aws.amazon.com/secrets-manager/pricing/
+	secretMonth = 0.40
+	// https://cloudburn.io/blog/amazon-sqs-pricing (14 March 2026)
+	requestsMillion = 0.40
+)
+
+const (
+	// toldMetrics are those that workers tell: eight of the queue, four kinds of duplicates and up to
+	// six outcomes of attempts. CloudWatch bills the hours in which one is told.
+	toldMetrics = 8 + 4 + 6
+	// tellsMonth are the gigabytes of a worker's lines of metrics: 2 KB a minute.
+	tellsMonth = 2e-6 * 60 * hours
+	// pollsHour are the receives of an idle worker, which wait for 20 seconds each.
+	pollsHour = 180
+)
+
+// Line is one part of the bill.
+type Line struct {
+	What, How string
+	Dollars   float64
+}
+
+// Idle is the bill of a month without a message.
+type Idle []Line
+
+// Total is the sum of the lines as they are shown, rounded to cents each.
+func (b Idle) Total() float64 {
+	sum := 0.0
+	for _, l := range b {
+		sum += math.Round(l.Dollars*100) / 100
+	}
+	return sum
+}
+
+// Table is the bill as Markdown.
+func (b Idle) Table() string {
+	var text strings.Builder
+	text.WriteString("| Idle | how | a month |\n|---|---|---|\n")
+	for _, l := range b {
+		fmt.Fprintf(&text, "| %s | %s | %.2f |\n", l.What, l.How, l.Dollars)
+	}
+	fmt.Fprintf(&text, "| **together** | | **%.2f** |\n", b.Total())
+	return text.String()
+}
+
+func (b *Idle) add(what, how string, dollars float64) {
+	if dollars > 0 {
+		*b = append(*b, Line{what, how, dollars})
+	}
+}
+
+type template struct {
+	Resources map[string]resource
+}
+
+type resource struct {
+	Type       string
+	Properties map[string]any
+}
+
+func (t template) of(kind string) []resource {
+	var found []resource
+	for _, r := range t.Resources {
+		if r.Type == kind {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// Of computes the bill of a template.
+func Of(data []byte) (Idle, error) {
+	var t template
+	if err := json.Unmarshal(data, &t); err != nil {
+		return nil, fmt.Errorf("template: %w", err)
+	}
+	var b Idle
+	t.tasks(&b)
+	t.network(&b)
+	t.watching(&b)
+	secrets := len(t.of("AWS::SecretsManager::Secret"))
+	b.add("secrets", fmt.Sprintf("%d × %.2f", secrets, secretMonth), float64(secrets)*secretMonth)
+	return b, nil
+}
+
+// tasks are those that always run: of each service the least that scaling leaves.
+func (t template) tasks(b *Idle) {
+	var ids []string
+	for id, r := range t.Resources {
+		if r.Type == "AWS::ECS::Service" {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		service := t.Resources[id]
+		task := t.Resources[reference(service.Properties["TaskDefinition"])]
+		least := t.least(id)
+		cpu, memory := number(task.Properties["Cpu"])/1024, number(task.Properties["Memory"])/1024
+		cpuHour, memoryHour := cpuHourARM, memoryHourARM
+		if text(task.Properties["RuntimePlatform"], "CpuArchitecture") == "X86_64" {
+			cpuHour, memoryHour = cpuHourX86, memoryHourX86
+		}
+		name := containerOf(task)
+		b.add(name+" tasks", fmt.Sprintf("%.0f × %d × (%g × %g + %g × %g)", least, hours, cpu, cpuHour, memory, memoryHour),
+			least*hours*(cpu*cpuHour+memory*memoryHour))
+		if strings.Contains(encoded(service.Properties["NetworkConfiguration"]), `"AssignPublicIp":"ENABLED"`) {
+			b.add(name+", addresses", fmt.Sprintf("%.0f × %d × %g", least, hours, addressHour), least*hours*addressHour)
+		}
+		if name == "worker" {
+			b.add("polling", fmt.Sprintf("%.0f × %d × %d × %.2f / 1 M", least, hours, pollsHour, requestsMillion),
+				least*hours*pollsHour*requestsMillion/1e6)
+			if least > 0 {
+				b.add("metrics that workers tell", fmt.Sprintf("at most %d × %.2f", toldMetrics, metricMonth), toldMetrics*metricMonth)
+				b.add("their lines in the log", fmt.Sprintf("%.0f × %.2f GB × %.2f", least, tellsMonth, logGigabyte), least*tellsMonth*logGigabyte)
+			}
+		}
+	}
+}
+
+// least is how many tasks of a service scaling leaves.
+func (t template) least(service string) float64 {
+	for _, target := range t.of("AWS::ApplicationAutoScaling::ScalableTarget") {
+		if strings.Contains(encoded(target.Properties["ResourceId"]), `"`+service+`"`) {
+			return number(target.Properties["MinCapacity"])
+		}
+	}
+	return 1
+}
+
+func (t template) network(b *Idle) {
+	balancers, addresses := 0, 0
+	for _, balancer := range t.of("AWS::ElasticLoadBalancingV2::LoadBalancer") {
+		balancers++
+		if balancer.Properties["Scheme"] == "internet-facing" {
+			subnets, _ := balancer.Properties["Subnets"].([]any)
+			addresses += len(subnets)
+		}
+	}
+	b.add("load balancer", fmt.Sprintf("%d × %d × %g", balancers, hours, balancerHour), float64(balancers)*hours*balancerHour)
+	b.add("its addresses", fmt.Sprintf("%d × %d × %g", addresses, hours, addressHour), float64(addresses)*hours*addressHour)
+	zones := 0
+	for _, endpoint := range t.of("AWS::EC2::VPCEndpoint") {
+		subnets, _ := endpoint.Properties["SubnetIds"].([]any)
+		if endpoint.Properties["VpcEndpointType"] == "Interface" {
+			zones += len(subnets)
+		}
+	}
+	b.add("interface endpoints, in each zone", fmt.Sprintf("%d × %d × %g", zones, hours, endpointHour), float64(zones)*hours*endpointHour)
+	nats := float64(len(t.of("AWS::EC2::NatGateway")))
+	b.add("NAT gateways with their addresses", fmt.Sprintf("%.0f × %d × %g", nats, hours, natHour+addressHour), nats*hours*(natHour+addressHour))
+}
+
+// watching is what CloudWatch costs.
+func (t template) watching(b *Idle) {
+	alarms := 0
+	for _, alarm := range t.of("AWS::CloudWatch::Alarm") {
+		metrics, _ := alarm.Properties["Metrics"].([]any)
+		alarms += max(1, strings.Count(encoded(metrics), `"MetricStat"`))
+	}
+	for _, policy := range t.of("AWS::ApplicationAutoScaling::ScalingPolicy") {
+		if policy.Properties["PolicyType"] == "TargetTrackingScaling" { // it makes two alarms
+			alarms += 2 * max(1, strings.Count(encoded(policy.Properties), `"MetricStat"`))
+		}
+	}
+	b.add("alarms, scaling's own included", fmt.Sprintf("%d metrics × %.2f", alarms, alarmMetricMonth), float64(alarms)*alarmMetricMonth)
+	filters := len(t.of("AWS::Logs::MetricFilter"))
+	b.add("metrics counted from the log", fmt.Sprintf("%d × %.2f", filters, metricMonth), float64(filters)*metricMonth)
+	boards := len(t.of("AWS::CloudWatch::Dashboard"))
+	b.add("dashboard", fmt.Sprintf("%d × %.2f", boards, dashboardMonth), float64(boards)*dashboardMonth)
+}
+
+// containerOf is the name of what a task is for: the target beside the worker does not count.
+func containerOf(task resource) string {
+	list, _ := task.Properties["ContainerDefinitions"].([]any)
+	for _, c := range list {
+		if name := text(c, "Name"); name != "target" {
+			return name
+		}
+	}
+	return "task"
+}
+
+func reference(value any) string {
+	m, _ := value.(map[string]any)
+	id, _ := m["Ref"].(string)
+	return id
+}
+
+func text(value any, key string) string {
+	m, _ := value.(map[string]any)
+	found, _ := m[key].(string)
+	return found
+}
+
+func number(value any) float64 {
+	switch v := value.(type) {
+	case float64:
+		return v
+	case string:
+		n, _ := strconv.ParseFloat(v, 64)
+		return n
+	}
+	return 0
+}
+
+func encoded(value any) string {
+	data, err := json.Marshal(value)
+	return cmp.Or(string(data), fmt.Sprint(err))
+}
