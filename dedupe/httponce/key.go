@@ -8,9 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
-
-	"github.com/dunglas/httpsfv"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
@@ -18,14 +17,24 @@ import (
 // Header is the field that carries the key.
 const Header = "Idempotency-Key"
 
+// sfString is an Item of RFC 9651 that is a String: its characters, and parameters, of
+// which the draft defines none.
+var sfString = func() *regexp.Regexp {
+	const text = `"((?:[ !#-\[\]-~]|\\["\\])*)"`
+	const parameter = `; *[a-z*][a-z0-9_.*-]*(?:=(?:` + text + `|[A-Za-z0-9!#$%&'*+.^_|~:/?=@-]+))?`
+	return regexp.MustCompile(`^ *` + text + `(?:` + parameter + `)* *$`)
+}()
+
+var unescape = strings.NewReplacer(`\"`, `"`, `\\`, `\`)
+
 // keyOf returns the key of a request that has the field.
-func (c Config) keyOf(values []string) (string, error) {
-	item, err := httpsfv.UnmarshalItem(values)
-	key, quoted := item.Value.(string)
+func (c Config) keyOf(values []string) (key string, err error) {
+	match := sfString.FindStringSubmatch(values[0])
 	switch {
-	case err == nil && quoted:
 	case len(values) > 1:
 		return "", errors.New("the field must be sent once")
+	case match != nil:
+		key = unescape.Replace(match[1])
 	case c.Unquoted && isBare(values[0]):
 		key = values[0]
 	default:

@@ -25,6 +25,11 @@ func TestKey(t *testing.T) {
 	}{
 		"quoted":                {[]string{`"a b"`}, false, false, "POST", 201, "POST /charges a b"},
 		"escaped":               {[]string{`"a\"b\\c"`}, false, false, "POST", 201, `POST /charges a"b\c`},
+		"with parameters":       {[]string{`"a";v=1; w="x\"";y`}, false, false, "POST", 201, "POST /charges a"},
+		"with a bad parameter":  {[]string{`"a";V=1`}, false, false, "POST", 400, ""},
+		"something behind":      {[]string{`"a"b`}, false, false, "POST", 400, ""},
+		"bad escape":            {[]string{`"a\b"`}, false, false, "POST", 400, ""},
+		"not closed":            {[]string{`"a\"`}, false, false, "POST", 400, ""},
 		"with a parameter":      {[]string{`"a";v=1`}, false, false, "POST", 201, "POST /charges a"},
 		"spaces around":         {[]string{` "a" `}, false, false, "POST", 201, "POST /charges a"},
 		"255 bytes":             {[]string{`"` + strings.Repeat("k", 255) + `"`}, false, false, "POST", 201, "POST /charges " + strings.Repeat("k", 255)},
