@@ -86,9 +86,9 @@ func keyOf(method, key string, req any) (dedupe.Key, error) {
 		return dedupe.Key{}, err
 	}
 	sum := sha256.Sum256(body)
-	print := protocol.Fingerprint{0: 1}
-	copy(print[5:], sum[:])
-	return dedupe.Key{Name: method + " " + key, Fingerprint: print}, nil
+	same := protocol.Fingerprint{0: 1}
+	copy(same[5:], sum[:])
+	return dedupe.Key{Name: method + " " + key, Fingerprint: same}, nil
 }
 
 func record(reply any, err error) (dedupe.Payload, error) {

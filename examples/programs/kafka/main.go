@@ -60,7 +60,7 @@ func consume(
 		fetches := client.PollFetches(ctx)
 		fetches.EachError(func(topic string, partition int32, err error) { log.Printf("%s/%d: %v", topic, partition, err) })
 		for _, r := range fetches.Records() {
-			if err := untilFinal(ctx, guard, r, handle); err != nil {
+			if !untilFinal(ctx, guard, r, handle) {
 				return nil // stopped: the record is not committed, and comes again
 			}
 		}
@@ -71,9 +71,9 @@ func consume(
 	return nil
 }
 
-// untilFinal handles a record until its name has an outcome. Its error says that ctx has
-// ended.
-func untilFinal(ctx context.Context, guard *dedupe.Guard[string], r *kgo.Record, handle func(context.Context, *kgo.Record) (string, error)) error {
+// untilFinal handles a record until its name has an outcome. It returns false when ctx
+// ends first.
+func untilFinal(ctx context.Context, guard *dedupe.Guard[string], r *kgo.Record, handle func(context.Context, *kgo.Record) (string, error)) bool {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		_, err := guard.Do(ctx, dedupe.Key{Name: string(r.Key)}, func(ctx context.Context) (string, error) { return handle(ctx, r) })
 		permanent, _ := errors.AsType[interface {
@@ -82,14 +82,14 @@ func untilFinal(ctx context.Context, guard *dedupe.Guard[string], r *kgo.Record,
 		}](err)
 		switch {
 		case err == nil:
-			return nil
+			return true
 		case permanent != nil && permanent.Permanent():
 			log.Printf("%s/%d@%d is left out: %v", r.Topic, r.Partition, r.Offset, err) // or produce it to a topic of dead letters
-			return nil
+			return true
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return false
 		case <-time.After(pause):
 		}
 	}

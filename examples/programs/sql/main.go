@@ -37,9 +37,12 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for range 2 {
-		res, err := guard.Do(ctx, dedupe.Key{Name: "order-17"}, func(ctx context.Context) (receipt, error) {
-			return book(ctx, db, 30, func(context.Context) error { return nil })
+	for _, order := range []struct {
+		name   string
+		amount int
+	}{{"order-17", 30}, {"order-17", 30}, {"order-18", 12}} {
+		res, err := guard.Do(ctx, dedupe.Key{Name: order.name}, func(ctx context.Context) (receipt, error) {
+			return book(ctx, db, order.amount, func(context.Context) error { return nil })
 		})
 		if err != nil {
 			log.Fatal(err)
