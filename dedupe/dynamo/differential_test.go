@@ -146,7 +146,7 @@ func (s *script) draw(rt *rapid.T, name string) operation {
 }
 
 func TestDifferential(t *testing.T) {
-	t.Run("memory and dynamo d b answer the same", testMemoryAndDynamoDBAnswerTheSame)
+	t.Run("memory and DynamoDB answer the same", testMemoryAndDynamoDBAnswerTheSame)
 }
 
 // testMemoryAndDynamoDBAnswerTheSame gives the reference store and DynamoDB the
