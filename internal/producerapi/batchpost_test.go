@@ -37,7 +37,20 @@ func bodies(n int) []string {
 	return all
 }
 
-func TestBatchIsSentAsItIs(t *testing.T) {
+func TestBatchpost(t *testing.T) {
+	t.Run("batch is sent as it is", testBatchIsSentAsItIs)
+	t.Run("each item of a batch has its own answer", testEachItemOfABatchHasItsOwnAnswer)
+	t.Run("batch that is none is refused whole", testBatchThatIsNoneIsRefusedWhole)
+	t.Run("batch in an outage says what was accepted", testBatchInAnOutageSaysWhatWasAccepted)
+	t.Run("group of a FIFO batch keeps its order", testGroupOfAFIFOBatchKeepsItsOrder)
+	t.Run("group stops behind a message that was not accepted", testGroupStopsBehindAMessageThatWasNotAccepted)
+	t.Run("batch in an outage is answered in time", testBatchInAnOutageIsAnsweredInTime)
+	t.Run("batch whose client has gone is not sent on", testBatchWhoseClientHasGoneIsNotSentOn)
+	t.Run("group stops behind a message that was refused", testGroupStopsBehindAMessageThatWasRefused)
+	t.Run("group stops behind a message that SQS refused", testGroupStopsBehindAMessageThatSQSRefused)
+}
+
+func testBatchIsSentAsItIs(t *testing.T) {
 	for name, queue := range map[string]string{"standard": "orders", "FIFO": "orders.fifo"} {
 		for form, contentType := range map[string]string{"array": "application/json", "lines": ndjson, "other lines": "application/jsonl"} {
 			t.Run(name+" "+form, func(t *testing.T) {
@@ -66,7 +79,7 @@ func TestBatchIsSentAsItIs(t *testing.T) {
 	}
 }
 
-func TestEachItemOfABatchHasItsOwnAnswer(t *testing.T) {
+func testEachItemOfABatchHasItsOwnAnswer(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	r := b.postBatch(`[{"name":"a"},{"nome":"b"},17,{"name":"c","c":1,"c":2},{"name":"d"}]`, "").want(http.StatusOK)
 	got := decode[batchAnswer](r)
@@ -90,7 +103,7 @@ func TestEachItemOfABatchHasItsOwnAnswer(t *testing.T) {
 	}
 }
 
-func TestBatchThatIsNoneIsRefusedWhole(t *testing.T) {
+func testBatchThatIsNoneIsRefusedWhole(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	large := `[{"name":"a","b":"` + strings.Repeat("x", maxBatchBody) + `"}]`
 	for name, tc := range map[string]struct {
@@ -123,7 +136,7 @@ func TestBatchThatIsNoneIsRefusedWhole(t *testing.T) {
 	}
 }
 
-func TestBatchInAnOutageSaysWhatWasAccepted(t *testing.T) {
+func testBatchInAnOutageSaysWhatWasAccepted(t *testing.T) {
 	for _, queue := range []string{"orders", "orders.fifo"} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, queue, nil)
@@ -150,7 +163,7 @@ func TestBatchInAnOutageSaysWhatWasAccepted(t *testing.T) {
 	}
 }
 
-func TestGroupOfAFIFOBatchKeepsItsOrder(t *testing.T) {
+func testGroupOfAFIFOBatchKeepsItsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders.fifo", nil)
 		var calls atomic.Int64
@@ -176,7 +189,7 @@ func TestGroupOfAFIFOBatchKeepsItsOrder(t *testing.T) {
 	})
 }
 
-func TestGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
+func testGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders.fifo", nil)
 		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
@@ -207,7 +220,7 @@ func TestGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
 	})
 }
 
-func TestBatchInAnOutageIsAnsweredInTime(t *testing.T) {
+func testBatchInAnOutageIsAnsweredInTime(t *testing.T) {
 	unavailable := &sqstest.Error{Code: "ServiceUnavailable"}
 	for name, tc := range map[string]struct {
 		queue string
@@ -256,7 +269,7 @@ func TestBatchInAnOutageIsAnsweredInTime(t *testing.T) {
 	}
 }
 
-func TestBatchWhoseClientHasGoneIsNotSentOn(t *testing.T) {
+func testBatchWhoseClientHasGoneIsNotSentOn(t *testing.T) {
 	for _, queue := range []string{"orders", "orders.fifo"} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, queue, nil)
@@ -279,7 +292,7 @@ func TestBatchWhoseClientHasGoneIsNotSentOn(t *testing.T) {
 	}
 }
 
-func TestGroupStopsBehindAMessageThatWasRefused(t *testing.T) {
+func testGroupStopsBehindAMessageThatWasRefused(t *testing.T) {
 	large := `{"name":"large","x":"` + strings.Repeat("x", maxBody) + `"}`
 	twice := `{"name":"a","x":[{"y":1,"y":2}]}`
 	for name, tc := range map[string]struct {
@@ -323,7 +336,7 @@ func TestGroupStopsBehindAMessageThatWasRefused(t *testing.T) {
 	}
 }
 
-func TestGroupStopsBehindAMessageThatSQSRefused(t *testing.T) {
+func testGroupStopsBehindAMessageThatSQSRefused(t *testing.T) {
 	b := newBench(t, "orders.fifo", nil)
 	b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 		return sqstest.Fault{FailEntries: []int{3}, EntryError: &sqstest.Error{Code: "InvalidParameterValue", Message: "no", SenderFault: true}}

@@ -60,9 +60,13 @@ func TestRefusedBody(t *testing.T) {
 	}
 }
 
+func TestBody(t *testing.T) {
+	t.Run("refused body is not waited for", testRefusedBodyIsNotWaitedFor)
+}
+
 // A body that its client has not begun, or that is too large to be read to its end, is
 // not waited for.
-func TestRefusedBodyIsNotWaitedFor(t *testing.T) {
+func testRefusedBodyIsNotWaitedFor(t *testing.T) {
 	for name, headers := range map[string]string{
 		"waits to be asked": fmt.Sprintf("Content-Length: %d\r\nExpect: 100-continue\r\n", maxBody+1),
 		"99 MB":             "Content-Length: 99000000\r\n",

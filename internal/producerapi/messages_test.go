@@ -15,7 +15,20 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-func TestPostedBodyTravelsAsItWasSent(t *testing.T) {
+func TestMessages(t *testing.T) {
+	t.Run("posted body travels as it was sent", testPostedBodyTravelsAsItWasSent)
+	t.Run("what cannot be sent is refused by field", testWhatCannotBeSentIsRefusedByField)
+	t.Run("body is an object whatever of it is looked at", testBodyIsAnObjectWhateverOfItIsLookedAt)
+	t.Run("idempotency key is the name where the body has none", testIdempotencyKeyIsTheNameWhereTheBodyHasNone)
+	t.Run("record is shown without its owner", testRecordIsShownWithoutItsOwner)
+	t.Run("every name has a location that finds it", testEveryNameHasALocationThatFindsIt)
+	t.Run("name in a path may be escaped in any way", testNameInAPathMayBeEscapedInAnyWay)
+	t.Run("name without a live record is not found", testNameWithoutALiveRecordIsNotFound)
+	t.Run("unchanged record is not sent again", testUnchangedRecordIsNotSentAgain)
+	t.Run("wrong paths and methods are problems", testWrongPathsAndMethodsAreProblems)
+}
+
+func testPostedBodyTravelsAsItWasSent(t *testing.T) {
 	for _, path := range []string{"/", "/messages"} {
 		b := newBench(t, "orders", nil)
 		const body = " {\"n\" : 1.50, \"name\":\"order 17/ü\" }\n"
@@ -41,7 +54,7 @@ func TestPostedBodyTravelsAsItWasSent(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSentIsRefusedByField(t *testing.T) {
+func testWhatCannotBeSentIsRefusedByField(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	var sent calls
 	b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
@@ -134,7 +147,7 @@ func TestWhatCannotBeSentIsRefusedByField(t *testing.T) {
 	}
 }
 
-func TestBodyIsAnObjectWhateverOfItIsLookedAt(t *testing.T) {
+func testBodyIsAnObjectWhateverOfItIsLookedAt(t *testing.T) {
 	for name, cfg := range map[string]names.Config{
 		"no fingerprint":          {Fingerprint: names.Off},
 		"fingerprint of a member": {Fingerprint: "id"},
@@ -188,7 +201,7 @@ func TestNumberNames(t *testing.T) {
 	b.post(`{"name":17}`, "Idempotency-Key", "18").wantField(http.StatusBadRequest, "Idempotency-Key")
 }
 
-func TestIdempotencyKeyIsTheNameWhereTheBodyHasNone(t *testing.T) {
+func testIdempotencyKeyIsTheNameWhereTheBodyHasNone(t *testing.T) {
 	for name, tc := range map[string]struct{ body, key, want string }{
 		"quoted":              {`{"x":1}`, `"order-17"`, "order-17"},
 		"bare":                {`{"x":1}`, `order-17`, "order-17"},
@@ -240,7 +253,7 @@ func TestHeadersReachTheMessage(t *testing.T) {
 	}
 }
 
-func TestRecordIsShownWithoutItsOwner(t *testing.T) {
+func testRecordIsShownWithoutItsOwner(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	const name = `a/b ü"#%2F?`
 	b.record(name, b.claim(name, body(name)), complete(`{"id":12345678901234567890}`))
@@ -270,7 +283,7 @@ func TestLongestName(t *testing.T) {
 	b.do(http.MethodGet, location(name+"n"), "").wantField(http.StatusBadRequest, "name")
 }
 
-func TestEveryNameHasALocationThatFindsIt(t *testing.T) {
+func testEveryNameHasALocationThatFindsIt(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	for _, name := range []string{"a", ".", "..", "...", "a/b", "/", "//", "a//b", "%", "%2F", "?", "#", " ", "+", ":batch", "x:y", "ü", "\u2028", "\U0001F600", "queue", "a;b", "a&b=c"} {
 		b.record(name, b.claim(name, body(name)))
@@ -281,7 +294,7 @@ func TestEveryNameHasALocationThatFindsIt(t *testing.T) {
 	}
 }
 
-func TestNameInAPathMayBeEscapedInAnyWay(t *testing.T) {
+func testNameInAPathMayBeEscapedInAnyWay(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	for name, paths := range map[string][]string{
 		"a|b/c":  {"a|b%2Fc", "a%7Cb%2Fc", "a%7cb%2fc", "%61|b%2Fc"},
@@ -311,7 +324,7 @@ func TestNameInAPathMayBeEscapedInAnyWay(t *testing.T) {
 	}
 }
 
-func TestNameWithoutALiveRecordIsNotFound(t *testing.T) {
+func testNameWithoutALiveRecordIsNotFound(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	expired := b.claim("expired", body("expired"))
 	expired.Now = time.Now().Add(-100 * 24 * time.Hour)
@@ -327,7 +340,7 @@ func TestNameWithoutALiveRecordIsNotFound(t *testing.T) {
 	}
 }
 
-func TestUnchangedRecordIsNotSentAgain(t *testing.T) {
+func testUnchangedRecordIsNotSentAgain(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	b.record("a", b.claim("a", body("a")))
 	first := b.do(http.MethodGet, "/messages/a", "").want(http.StatusOK)
@@ -344,7 +357,7 @@ func TestUnchangedRecordIsNotSentAgain(t *testing.T) {
 	}
 }
 
-func TestWrongPathsAndMethodsAreProblems(t *testing.T) {
+func testWrongPathsAndMethodsAreProblems(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	for target, tc := range map[string]struct {
 		method, allow string

@@ -82,7 +82,11 @@ func TestMirroredRequest(t *testing.T) {
 	}
 }
 
-func TestMirroredRequestThatIsRefused(t *testing.T) {
+func TestMirror(t *testing.T) {
+	t.Run("mirrored request that is refused", testMirroredRequestThatIsRefused)
+}
+
+func testMirroredRequestThatIsRefused(t *testing.T) {
 	b := mirrorBench(t, "orders", nil)
 	for name, tc := range map[string]struct {
 		method, target, body string

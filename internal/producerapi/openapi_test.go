@@ -252,7 +252,11 @@ func (p produced) everywhere(b *bench, change func(*http.Request)) {
 	}
 }
 
-func TestEveryDocumentedResponseIsProduced(t *testing.T) {
+func TestOpenAPI(t *testing.T) {
+	t.Run("every documented response is produced", testEveryDocumentedResponseIsProduced)
+}
+
+func testEveryDocumentedResponseIsProduced(t *testing.T) {
 	got := make(produced)
 	usual := func(t *testing.T) *bench {
 		b := operatorBench(t, "orders")

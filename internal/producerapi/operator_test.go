@@ -21,7 +21,15 @@ func operatorBench(t *testing.T, queue string) *bench {
 	return newBench(t, queue, func(c *Config) { c.AuthTokens = []string{"other", token} })
 }
 
-func TestForgottenNameIsGoneAndSaysFromWhen(t *testing.T) {
+func TestOperator(t *testing.T) {
+	t.Run("forgotten name is gone and says from when", testForgottenNameIsGoneAndSaysFromWhen)
+	t.Run("live lease is forgotten only by force", testLiveLeaseIsForgottenOnlyByForce)
+	t.Run("stuck names are resolved or opened again", testStuckNamesAreResolvedOrOpenedAgain)
+	t.Run("only a token opens the door", testOnlyATokenOpensTheDoor)
+	t.Run("without any token nobody is an operator", testWithoutAnyTokenNobodyIsAnOperator)
+}
+
+func testForgottenNameIsGoneAndSaysFromWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := operatorBench(t, "orders")
 		b.record("a", b.claim("a", body("a")), complete("1"))
@@ -39,7 +47,7 @@ func TestForgottenNameIsGoneAndSaysFromWhen(t *testing.T) {
 	})
 }
 
-func TestLiveLeaseIsForgottenOnlyByForce(t *testing.T) {
+func testLiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := operatorBench(t, "orders")
 		b.record("a", b.claim("a", body("a")))
@@ -56,7 +64,7 @@ func TestLiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 	})
 }
 
-func TestStuckNamesAreResolvedOrOpenedAgain(t *testing.T) {
+func testStuckNamesAreResolvedOrOpenedAgain(t *testing.T) {
 	b := operatorBench(t, "orders")
 	for name, tc := range map[string]struct {
 		events      []protocol.Event
@@ -104,7 +112,7 @@ func TestStuckNamesAreResolvedOrOpenedAgain(t *testing.T) {
 	b.do(http.MethodPost, "/messages/never/resolve", "", bearer...).wantField(http.StatusUnsupportedMediaType, "Content-Type")
 }
 
-func TestOnlyATokenOpensTheDoor(t *testing.T) {
+func testOnlyATokenOpensTheDoor(t *testing.T) {
 	b := operatorBench(t, "orders")
 	tries := 0
 	for _, target := range []string{"/messages/a", "/queue", "/dlq"} {
@@ -177,7 +185,7 @@ func TestLocalOperators(t *testing.T) {
 	closed.serve(r).want(http.StatusUnauthorized) // a token is a token
 }
 
-func TestWithoutAnyTokenNobodyIsAnOperator(t *testing.T) {
+func testWithoutAnyTokenNobodyIsAnOperator(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	b.record("a", b.claim("a", body("a")), complete("1"))
 	for _, r := range []reply{

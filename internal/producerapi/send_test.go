@@ -81,7 +81,17 @@ func TestConcurrentPostsShareCalls(t *testing.T) {
 	})
 }
 
-func TestEachPostGetsTheAnswerOfItsOwnEntry(t *testing.T) {
+func TestSend(t *testing.T) {
+	t.Run("each post gets the answer of its own entry", testEachPostGetsTheAnswerOfItsOwnEntry)
+	t.Run("call refused as a whole harms only the one it is about", testCallRefusedAsAWholeHarmsOnlyTheOneItIsAbout)
+	t.Run("entry without an answer is not accepted", testEntryWithoutAnAnswerIsNotAccepted)
+	t.Run("batches stay within a mebibyte", testBatchesStayWithinAMebibyte)
+	t.Run("outage is answered in time and forgotten", testOutageIsAnsweredInTimeAndForgotten)
+	t.Run("lost answer is asked for again", testLostAnswerIsAskedForAgain)
+	t.Run("repeated post is one message on a FIFO queue", testRepeatedPostIsOneMessageOnAFIFOQueue)
+}
+
+func testEachPostGetsTheAnswerOfItsOwnEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
 		var turn atomic.Int64
@@ -122,7 +132,7 @@ func TestEachPostGetsTheAnswerOfItsOwnEntry(t *testing.T) {
 	})
 }
 
-func TestCallRefusedAsAWholeHarmsOnlyTheOneItIsAbout(t *testing.T) {
+func testCallRefusedAsAWholeHarmsOnlyTheOneItIsAbout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
 		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
@@ -158,7 +168,7 @@ func (f forgetful) Do(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-func TestEntryWithoutAnAnswerIsNotAccepted(t *testing.T) {
+func testEntryWithoutAnAnswerIsNotAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
 		cfg := b.server.AWSConfig()
@@ -168,7 +178,7 @@ func TestEntryWithoutAnAnswerIsNotAccepted(t *testing.T) {
 	})
 }
 
-func TestBatchesStayWithinAMebibyte(t *testing.T) {
+func testBatchesStayWithinAMebibyte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
 		var most atomic.Int64
@@ -188,7 +198,7 @@ func TestBatchesStayWithinAMebibyte(t *testing.T) {
 	})
 }
 
-func TestOutageIsAnsweredInTimeAndForgotten(t *testing.T) {
+func testOutageIsAnsweredInTimeAndForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", func(c *Config) { c.MaxPending = minPending })
 		var down atomic.Bool
@@ -239,7 +249,7 @@ func TestOutageIsAnsweredInTimeAndForgotten(t *testing.T) {
 	})
 }
 
-func TestLostAnswerIsAskedForAgain(t *testing.T) {
+func testLostAnswerIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders.fifo", nil)
 		lost := 0
@@ -257,7 +267,7 @@ func TestLostAnswerIsAskedForAgain(t *testing.T) {
 	})
 }
 
-func TestRepeatedPostIsOneMessageOnAFIFOQueue(t *testing.T) {
+func testRepeatedPostIsOneMessageOnAFIFOQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders.fifo", nil)
 		post := func(body string, headers ...string) string {

@@ -23,7 +23,21 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-func TestClientThatAsksTooOftenIsHeldBack(t *testing.T) {
+func TestServer(t *testing.T) {
+	t.Run("client that asks too often is held back", testClientThatAsksTooOftenIsHeldBack)
+	t.Run("panic harms one request only", testPanicHarmsOneRequestOnly)
+	t.Run("every request has its line in the log", testEveryRequestHasItsLineInTheLog)
+	t.Run("probe that is given up spoils no other", testProbeThatIsGivenUpSpoilsNoOther)
+	t.Run("probe that breaks is no answer", testProbeThatBreaksIsNoAnswer)
+	t.Run("foreign name for this machine is refused without a token", testForeignNameForThisMachineIsRefusedWithoutAToken)
+	t.Run("request ID is the clients own where it is fit", testRequestIDIsTheClientsOwnWhereItIsFit)
+	t.Run("slow client is told so", testSlowClientIsToldSo)
+	t.Run("wait outlives the deadline of the body", testWaitOutlivesTheDeadlineOfTheBody)
+	t.Run("stop finishes what is under way", testStopFinishesWhatIsUnderWay)
+	t.Run("bad settings are listed together", testBadSettingsAreListedTogether)
+}
+
+func testClientThatAsksTooOftenIsHeldBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", func(c *Config) { c.ClientRate = 2 })
 		from := func(address string) reply {
@@ -73,7 +87,7 @@ func TestClientRateOfBatches(t *testing.T) {
 	})
 }
 
-func TestPanicHarmsOneRequestOnly(t *testing.T) {
+func testPanicHarmsOneRequestOnly(t *testing.T) {
 	var log bytes.Buffer
 	b := newBench(t, "orders", func(c *Config) {
 		c.Records, c.Logger = brokenStore{}, slog.New(slog.NewJSONHandler(&log, nil))
@@ -89,7 +103,7 @@ func TestPanicHarmsOneRequestOnly(t *testing.T) {
 	b.post(body("a"), "Prefer", "wait=1").want(http.StatusInternalServerError) // on a goroutine of its own
 }
 
-func TestEveryRequestHasItsLineInTheLog(t *testing.T) {
+func testEveryRequestHasItsLineInTheLog(t *testing.T) {
 	var log bytes.Buffer
 	b := newBench(t, "orders", func(c *Config) { c.Logger = slog.New(slog.NewJSONHandler(&log, nil)) })
 	id := decode[queued](b.post(body("a/b"), "X-Request-Id", "req-1").want(http.StatusAccepted)).MessageID
@@ -208,7 +222,7 @@ func TestSentMessagesAreCounted(t *testing.T) {
 	}
 }
 
-func TestProbeThatIsGivenUpSpoilsNoOther(t *testing.T) {
+func testProbeThatIsGivenUpSpoilsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", nil)
 		b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
@@ -250,7 +264,7 @@ func TestProbesShareOneQuestion(t *testing.T) {
 	})
 }
 
-func TestProbeThatBreaksIsNoAnswer(t *testing.T) {
+func testProbeThatBreaksIsNoAnswer(t *testing.T) {
 	var r readiness
 	func() {
 		defer func() { _ = recover() }()
@@ -261,7 +275,7 @@ func TestProbeThatBreaksIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestForeignNameForThisMachineIsRefusedWithoutAToken(t *testing.T) {
+func testForeignNameForThisMachineIsRefusedWithoutAToken(t *testing.T) {
 	open := newBench(t, "orders", nil)
 	closed := operatorBench(t, "orders")
 	hosts := newBench(t, "orders", func(c *Config) { c.AnyHost = true })
@@ -295,7 +309,7 @@ func TestForeignNameForThisMachineIsRefusedWithoutAToken(t *testing.T) {
 	}
 }
 
-func TestRequestIDIsTheClientsOwnWhereItIsFit(t *testing.T) {
+func testRequestIDIsTheClientsOwnWhereItIsFit(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	if got := b.do(http.MethodGet, "/healthz", "", "X-Request-Id", "abc-1").Header().Get("X-Request-Id"); got != "abc-1" {
 		t.Errorf("id is %q", got)
@@ -362,7 +376,7 @@ func served(t *testing.T, change func(*Config), test func(b *bench, l *pipeListe
 	})
 }
 
-func TestSlowClientIsToldSo(t *testing.T) {
+func testSlowClientIsToldSo(t *testing.T) {
 	served(t, nil, func(b *bench, l *pipeListener, _ context.CancelFunc) {
 		conn := l.dial()
 		defer conn.Close()
@@ -379,7 +393,7 @@ func TestSlowClientIsToldSo(t *testing.T) {
 	})
 }
 
-func TestWaitOutlivesTheDeadlineOfTheBody(t *testing.T) {
+func testWaitOutlivesTheDeadlineOfTheBody(t *testing.T) {
 	served(t, nil, func(b *bench, l *pipeListener, _ context.CancelFunc) {
 		conn := l.dial()
 		defer conn.Close()
@@ -399,7 +413,7 @@ func TestWaitOutlivesTheDeadlineOfTheBody(t *testing.T) {
 	})
 }
 
-func TestStopFinishesWhatIsUnderWay(t *testing.T) {
+func testStopFinishesWhatIsUnderWay(t *testing.T) {
 	served(t, nil, func(b *bench, l *pipeListener, stop context.CancelFunc) {
 		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			return sqstest.Fault{DelayAfter: 2 * time.Second} // one after the other, both within the grace
@@ -424,7 +438,7 @@ func TestStopFinishesWhatIsUnderWay(t *testing.T) {
 	})
 }
 
-func TestBadSettingsAreListedTogether(t *testing.T) {
+func testBadSettingsAreListedTogether(t *testing.T) {
 	_, err := New(Config{SendTimeout: -1, MaxPending: 1, ClientRate: -1, AuthTokens: []string{""}})
 	if err == nil {
 		t.Fatal("no error")

@@ -65,7 +65,19 @@ func TestPreferredWait(t *testing.T) {
 	}
 }
 
-func TestWaitingPostIsAnsweredWithTheOutcome(t *testing.T) {
+func TestWait(t *testing.T) {
+	t.Run("waiting post is answered with the outcome", testWaitingPostIsAnsweredWithTheOutcome)
+	t.Run("waiting post is accepted when time is up", testWaitingPostIsAcceptedWhenTimeIsUp)
+	t.Run("recorded outcome answers a repeated post", testRecordedOutcomeAnswersARepeatedPost)
+	t.Run("different body of a live name is refused", testDifferentBodyOfALiveNameIsRefused)
+	t.Run("unreadable record keeps a waiting post back", testUnreadableRecordKeepsAWaitingPostBack)
+	t.Run("waiters of a name share its reads", testWaitersOfANameShareItsReads)
+	t.Run("wait outlives an outage of the store", testWaitOutlivesAnOutageOfTheStore)
+	t.Run("nobody reads for a client that has gone", testNobodyReadsForAClientThatHasGone)
+	t.Run("forgotten name is another message on a FIFO queue", testForgottenNameIsAnotherMessageOnAFIFOQueue)
+}
+
+func testWaitingPostIsAnsweredWithTheOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := waitBench(t)
 		go func() {
@@ -86,7 +98,7 @@ func TestWaitingPostIsAnsweredWithTheOutcome(t *testing.T) {
 	})
 }
 
-func TestWaitingPostIsAcceptedWhenTimeIsUp(t *testing.T) {
+func testWaitingPostIsAcceptedWhenTimeIsUp(t *testing.T) {
 	for preference, want := range map[string]time.Duration{
 		"wait=2": 2 * time.Second, "WAIT = 2": 2 * time.Second, `wait="2"; x=y`: 2 * time.Second,
 		"wait=3600": maxWait, "wait=0": 0, "wait=2, wait=9": 2 * time.Second,
@@ -113,7 +125,7 @@ func TestWaitingPostIsAcceptedWhenTimeIsUp(t *testing.T) {
 	}
 }
 
-func TestRecordedOutcomeAnswersARepeatedPost(t *testing.T) {
+func testRecordedOutcomeAnswersARepeatedPost(t *testing.T) {
 	b, _ := waitBench(t)
 	b.record("done", b.claim("done", body("done")), complete(`{"id":1}`))
 	b.record("bad", b.claim("bad", body("bad")), fail(protocol.FailPermanent, "no such customer"))
@@ -128,7 +140,7 @@ func TestRecordedOutcomeAnswersARepeatedPost(t *testing.T) {
 	}
 }
 
-func TestDifferentBodyOfALiveNameIsRefused(t *testing.T) {
+func testDifferentBodyOfALiveNameIsRefused(t *testing.T) {
 	b, reader := waitBench(t)
 	b.record("done", b.claim("done", body("done")), complete(`1`))
 	b.record("busy", b.claim("busy", body("busy")))
@@ -147,7 +159,7 @@ func TestDifferentBodyOfALiveNameIsRefused(t *testing.T) {
 	}
 }
 
-func TestUnreadableRecordKeepsAWaitingPostBack(t *testing.T) {
+func testUnreadableRecordKeepsAWaitingPostBack(t *testing.T) {
 	b, reader := waitBench(t)
 	reader.down.Store(true)
 	if r := b.post(body("a"), "Prefer", "wait=5").want(http.StatusServiceUnavailable); r.Header().Get("Retry-After") == "" {
@@ -158,7 +170,7 @@ func TestUnreadableRecordKeepsAWaitingPostBack(t *testing.T) {
 	}
 }
 
-func TestWaitersOfANameShareItsReads(t *testing.T) {
+func testWaitersOfANameShareItsReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const names, waiters = 50, 500
 		b, reader := waitBench(t)
@@ -194,7 +206,7 @@ func TestWaitersOfANameShareItsReads(t *testing.T) {
 	})
 }
 
-func TestWaitOutlivesAnOutageOfTheStore(t *testing.T) {
+func testWaitOutlivesAnOutageOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, reader := waitBench(t)
 		go func() {
@@ -208,7 +220,7 @@ func TestWaitOutlivesAnOutageOfTheStore(t *testing.T) {
 	})
 }
 
-func TestNobodyReadsForAClientThatHasGone(t *testing.T) {
+func testNobodyReadsForAClientThatHasGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, reader := waitBench(t)
 		ctx, leave := context.WithCancel(t.Context())
@@ -229,7 +241,7 @@ func TestNobodyReadsForAClientThatHasGone(t *testing.T) {
 	})
 }
 
-func TestForgottenNameIsAnotherMessageOnAFIFOQueue(t *testing.T) {
+func testForgottenNameIsAnotherMessageOnAFIFOQueue(t *testing.T) {
 	b := newBench(t, "orders.fifo", nil)
 	post := func() string {
 		return decode[queued](b.post(body("a"), "Prefer", "wait=0").want(http.StatusAccepted)).MessageID

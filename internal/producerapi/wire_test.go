@@ -45,7 +45,13 @@ func wireBench(t *testing.T, queue string) *bench {
 	return b
 }
 
-func TestContractHoldsOnRealServers(t *testing.T) {
+func TestWire(t *testing.T) {
+	t.Run("contract holds on real servers", testContractHoldsOnRealServers)
+	t.Run("concurrent posts all arrive on a real server", testConcurrentPostsAllArriveOnARealServer)
+	t.Run("repeated post is one message on a real FIFO queue", testRepeatedPostIsOneMessageOnARealFIFOQueue)
+}
+
+func testContractHoldsOnRealServers(t *testing.T) {
 	b := wireBench(t, "producerapi-contract")
 	post := func(body string, headers ...string) reply {
 		t.Helper()
@@ -93,7 +99,7 @@ func TestContractHoldsOnRealServers(t *testing.T) {
 	b.do(http.MethodGet, location("b"), "", bearer...).want(http.StatusTooManyRequests)
 }
 
-func TestConcurrentPostsAllArriveOnARealServer(t *testing.T) {
+func testConcurrentPostsAllArriveOnARealServer(t *testing.T) {
 	b := wireBench(t, "producerapi-crowd")
 	n := testutil.N(t, 2_000)
 	seen := make(map[string]bool)
@@ -109,7 +115,7 @@ func TestConcurrentPostsAllArriveOnARealServer(t *testing.T) {
 	}
 }
 
-func TestRepeatedPostIsOneMessageOnARealFIFOQueue(t *testing.T) {
+func testRepeatedPostIsOneMessageOnARealFIFOQueue(t *testing.T) {
 	b := wireBench(t, "producerapi-once.fifo")
 	first := decode[queued](b.post(body("a"), bearer...).want(http.StatusAccepted)).MessageID
 	again := decode[queued](b.post(body("a"), bearer...).want(http.StatusAccepted)).MessageID
