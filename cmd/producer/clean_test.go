@@ -117,7 +117,11 @@ func TestOutputIsClean(t *testing.T) {
 	}
 }
 
-func TestTableOfDeadLettersFits(t *testing.T) {
+func TestCleanCases(t *testing.T) {
+	t.Run("table of dead letters fits", testTableOfDeadLettersFits)
+}
+
+func testTableOfDeadLettersFits(t *testing.T) {
 	t.Parallel()
 	letters := producerapi.DeadLetters{Looked: 2, Found: 2, Groups: []producerapi.DeadGroup{{Reason: strings.Repeat("r", 1024), Count: 2}}}
 	for _, long := range []string{strings.Repeat("n", protocol.MaxNameBytes), "order-17"} {

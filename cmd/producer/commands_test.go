@@ -23,7 +23,21 @@ import (
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
-func TestSendSaysWhatBecameOfTheMessage(t *testing.T) {
+func TestCommands(t *testing.T) {
+	t.Run("send says what became of the message", testSendSaysWhatBecameOfTheMessage)
+	t.Run("lines are sent and refused one by one", testLinesAreSentAndRefusedOneByOne)
+	t.Run("interrupted send says how to go on", testInterruptedSendSaysHowToGoOn)
+	t.Run("send stops where a group is held up", testSendStopsWhereAGroupIsHeldUp)
+	t.Run("stuck name is settled by an operator", testStuckNameIsSettledByAnOperator)
+	t.Run("whole dead letter queue is redriven or purged", testWholeDeadLetterQueueIsRedrivenOrPurged)
+	t.Run("unknown names are redriven only on a word", testUnknownNamesAreRedrivenOnlyOnAWord)
+	t.Run("variable named version is left alone", testVariableNamedVersionIsLeftAlone)
+	t.Run("help is there for every command", testHelpIsThereForEveryCommand)
+	t.Run("flags are set by the environment", testFlagsAreSetByTheEnvironment)
+	t.Run("bash completes commands and flags", testBashCompletesCommandsAndFlags)
+}
+
+func testSendSaysWhatBecameOfTheMessage(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	r.do("send", "--name", `a"b\c/ü`).want(0).says(`queued "a\"b\\c/ü" as message `)
@@ -82,7 +96,7 @@ func lines(from, to int) string {
 	return b.String()
 }
 
-func TestLinesAreSentAndRefusedOneByOne(t *testing.T) {
+func testLinesAreSentAndRefusedOneByOne(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	stdin := lines(1, 1200) + "\n{\"nome\":1}\n" + lines(1201, 1201) + "not JSON"
@@ -160,7 +174,7 @@ func (r *rig) get(path string) result {
 	return result{r.t, 0, string(b), ""}
 }
 
-func TestInterruptedSendSaysHowToGoOn(t *testing.T) {
+func testInterruptedSendSaysHowToGoOn(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	var calls atomic.Int64
@@ -181,7 +195,7 @@ func TestInterruptedSendSaysHowToGoOn(t *testing.T) {
 	}
 }
 
-func TestSendStopsWhereAGroupIsHeldUp(t *testing.T) {
+func testSendStopsWhereAGroupIsHeldUp(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"accepted":1,"items":[{"index":0,"status":202},{"index":1,"status":400,"problem":{"detail":"name: is missing"}},`+
@@ -208,7 +222,7 @@ func TestStatusShowsTheRecord(t *testing.T) {
 	}
 }
 
-func TestStuckNameIsSettledByAnOperator(t *testing.T) {
+func testStuckNameIsSettledByAnOperator(t *testing.T) {
 	for where, newRig := range map[string]func(t *testing.T) *rig{
 		"over HTTP":       localRig,
 		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-settle") },
@@ -279,7 +293,7 @@ func (r *rig) waitForDeadLetters(n int) {
 	})
 }
 
-func TestWholeDeadLetterQueueIsRedrivenOrPurged(t *testing.T) {
+func testWholeDeadLetterQueueIsRedrivenOrPurged(t *testing.T) {
 	for where, newRig := range map[string]func(t *testing.T) *rig{
 		"over HTTP":       localRig,
 		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-dlq") },
@@ -313,7 +327,7 @@ func TestWholeDeadLetterQueueIsRedrivenOrPurged(t *testing.T) {
 	}
 }
 
-func TestUnknownNamesAreRedrivenOnlyOnAWord(t *testing.T) {
+func testUnknownNamesAreRedrivenOnlyOnAWord(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	r.hold = true
@@ -377,13 +391,13 @@ func TestBadUsageIsExplained(t *testing.T) {
 	producer(t, "", "send", "--name", "a\x01").want(2).says("control character")
 }
 
-func TestVariableNamedVersionIsLeftAlone(t *testing.T) {
+func testVariableNamedVersionIsLeftAlone(t *testing.T) {
 	t.Setenv("SQSONCE_VERSION", "true")
 	r := localRig(t)
 	r.do("send", "--name", "a").want(0).says(`queued "a"`)
 }
 
-func TestHelpIsThereForEveryCommand(t *testing.T) {
+func testHelpIsThereForEveryCommand(t *testing.T) {
 	producer(t, "").want(0).says("Usage: producer", "Exit codes")
 	for _, args := range []string{"--help", "serve", "send", "replay", "status", "ls", "resolve", "forget", "dlq", "dlq ls", "dlq show", "dlq redrive", "dlq purge", "completion"} {
 		producer(t, "", append(strings.Fields(args), "--help")...).want(0).says("Usage: producer")
@@ -393,7 +407,7 @@ func TestHelpIsThereForEveryCommand(t *testing.T) {
 	}
 }
 
-func TestFlagsAreSetByTheEnvironment(t *testing.T) {
+func testFlagsAreSetByTheEnvironment(t *testing.T) {
 	r := localRig(t)
 	t.Setenv("SQSONCE_URL", r.backend[1])
 	t.Setenv("SQSONCE_AUTH_TOKEN", token+",another")
@@ -405,7 +419,7 @@ func TestNobodyListeningIsExplained(t *testing.T) {
 	producer(t, "", "status", "a", "--url", "http://127.0.0.1:1").want(1).says("worker --local", "--url")
 }
 
-func TestBashCompletesCommandsAndFlags(t *testing.T) {
+func testBashCompletesCommandsAndFlags(t *testing.T) {
 	t.Parallel()
 	script := producer(t, "", "completion", "bash").want(0).out
 	complete := func(words ...string) string {

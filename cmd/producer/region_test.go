@@ -2,8 +2,12 @@ package main
 
 import "testing"
 
+func TestRegion(t *testing.T) {
+	t.Run("region of the queue is another", testRegionOfTheQueueIsAnother)
+}
+
 // SQS would say that there is no such queue, and tables of the other Region would be used.
-func TestRegionOfTheQueueIsAnother(t *testing.T) {
+func testRegionOfTheQueueIsAnother(t *testing.T) {
 	for name, value := range map[string]string{
 		"AWS_REGION": "us-west-2", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
 		"AWS_ENDPOINT_URL_SQS": "", "AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1",

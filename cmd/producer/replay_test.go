@@ -14,7 +14,19 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-func TestReplayShowsThatEachNameIsHandledOnce(t *testing.T) {
+func TestReplay(t *testing.T) {
+	t.Run("replay shows that each name is handled once", testReplayShowsThatEachNameIsHandledOnce)
+	t.Run("repeated replay suppresses every message", testRepeatedReplaySuppressesEveryMessage)
+	t.Run("replay fails when a message is not accepted", testReplayFailsWhenAMessageIsNotAccepted)
+	t.Run("replay of a name that is not settled fails", testReplayOfANameThatIsNotSettledFails)
+	t.Run("replay of a rejected name counts it as not handled", testReplayOfARejectedNameCountsItAsNotHandled)
+	t.Run("replay notices an attempt after completion", testReplayNoticesAnAttemptAfterCompletion)
+	t.Run("replay without any accepted message says why", testReplayWithoutAnyAcceptedMessageSaysWhy)
+	t.Run("permuted bodies are duplicates and different ones are not", testPermutedBodiesAreDuplicatesAndDifferentOnesAreNot)
+	t.Run("name that was handled again is not suppressed", testNameThatWasHandledAgainIsNotSuppressed)
+}
+
+func testReplayShowsThatEachNameIsHandledOnce(t *testing.T) {
 	for where, newRig := range map[string]func(t *testing.T) *rig{
 		"over HTTP":       localRig,
 		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-replay") },
@@ -71,7 +83,7 @@ func TestReplayPrintsATable(t *testing.T) {
 		"accepted    100", "handled     1 ", "repeated    0 ", "suppressed  99", "in flight   0")
 }
 
-func TestRepeatedReplaySuppressesEveryMessage(t *testing.T) {
+func testRepeatedReplaySuppressesEveryMessage(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	r.work(1)
@@ -88,7 +100,7 @@ func TestRepeatedReplaySuppressesEveryMessage(t *testing.T) {
 	}
 }
 
-func TestReplayFailsWhenAMessageIsNotAccepted(t *testing.T) {
+func testReplayFailsWhenAMessageIsNotAccepted(t *testing.T) {
 	for text, r := range map[string]report{
 		"99 of 100 messages were not accepted":                           {Accepted: 1, Failures: map[string]int{"429": 90, "503": 9}},
 		"1 of 1 messages were not accepted, and 1 names are not settled": {Failures: map[string]int{"503": 1}, Unsettled: []string{"a"}},
@@ -107,14 +119,14 @@ func TestReplayFailsWhenAMessageIsNotAccepted(t *testing.T) {
 	}
 }
 
-func TestReplayOfANameThatIsNotSettledFails(t *testing.T) {
+func testReplayOfANameThatIsNotSettledFails(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	got := r.do("replay", "--name", "x", "--count", "3", "--settle", "50ms").want(exitNotFinal)
 	got.says("1 names are not settled", `not settled: "x"`, "suppressed  ?", "waiting     3")
 }
 
-func TestReplayOfARejectedNameCountsItAsNotHandled(t *testing.T) {
+func testReplayOfARejectedNameCountsItAsNotHandled(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	r.fail = func(string) error { return errBad }
@@ -148,7 +160,7 @@ func changing(t *testing.T, later producerapi.Record) string {
 	return server.URL
 }
 
-func TestReplayNoticesAnAttemptAfterCompletion(t *testing.T) {
+func testReplayNoticesAnAttemptAfterCompletion(t *testing.T) {
 	t.Parallel()
 	for what, later := range map[string]producerapi.Record{
 		"completed twice": {Name: "x", Status: protocol.Completed, Final: true, Attempts: 2, Version: 9, Fence: 8},
@@ -165,7 +177,7 @@ func TestReplayNoticesAnAttemptAfterCompletion(t *testing.T) {
 	producer(t, "", "replay", "--url", changing(t, same), "--name", "x", "--count", "2").want(0)
 }
 
-func TestReplayWithoutAnyAcceptedMessageSaysWhy(t *testing.T) {
+func testReplayWithoutAnyAcceptedMessageSaysWhy(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
@@ -179,7 +191,7 @@ func TestReplayWithoutAnyAcceptedMessageSaysWhy(t *testing.T) {
 	producer(t, "", "replay", "--url", server.URL, "--name", "x").want(1).says("no message was accepted", "SQS is gone")
 }
 
-func TestPermutedBodiesAreDuplicatesAndDifferentOnesAreNot(t *testing.T) {
+func testPermutedBodiesAreDuplicatesAndDifferentOnesAreNot(t *testing.T) {
 	k := keys(t)
 	prints := func(s replayCmd) (texts, fingerprints int) {
 		seen, fps := make(map[string]bool), make(map[names.Fingerprint]bool)
@@ -204,7 +216,7 @@ func TestPermutedBodiesAreDuplicatesAndDifferentOnesAreNot(t *testing.T) {
 	}
 }
 
-func TestNameThatWasHandledAgainIsNotSuppressed(t *testing.T) {
+func testNameThatWasHandledAgainIsNotSuppressed(t *testing.T) {
 	l := newLedger([]string{"a", "b"})
 	for fence := range int64(2) { // the second time something was sent
 		l.note("a", producerapi.Record{Name: "a", Status: protocol.Completed, Final: true, Attempts: 1, Fence: 1})

@@ -20,7 +20,13 @@ func TestServeNeedsItsQueue(t *testing.T) {
 		"--queue-url "+missing, "no such queue")
 }
 
-func TestServeAnswersUntilItIsToldToStop(t *testing.T) {
+func TestServe(t *testing.T) {
+	t.Run("serve answers until it is told to stop", testServeAnswersUntilItIsToldToStop)
+	t.Run("serve refuses to create on AWS", testServeRefusesToCreateOnAWS)
+	t.Run("serve beyond loopback needs a token", testServeBeyondLoopbackNeedsAToken)
+}
+
+func testServeAnswersUntilItIsToldToStop(t *testing.T) {
 	r := realRig(t, "producer-serve")
 	file := filepath.Join(t.TempDir(), "tokens")
 	if err := os.WriteFile(file, []byte("\n"+token+"\nsecond\n"), 0o600); err != nil {
@@ -81,7 +87,7 @@ func TestServeAnswersUntilItIsToldToStop(t *testing.T) {
 	}
 }
 
-func TestServeRefusesToCreateOnAWS(t *testing.T) {
+func testServeRefusesToCreateOnAWS(t *testing.T) {
 	for _, key := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_DYNAMODB"} {
 		t.Setenv(key, "")
 	}
@@ -107,7 +113,7 @@ func TestBlankTokensAreRefused(t *testing.T) {
 	}
 }
 
-func TestServeBeyondLoopbackNeedsAToken(t *testing.T) {
+func testServeBeyondLoopbackNeedsAToken(t *testing.T) {
 	serve := []string{"serve", "--addr", "0.0.0.0:0", "--queue-url", "http://x/1/q", "--table", "t"}
 	file := filepath.Join(t.TempDir(), "tokens")
 	for _, unset := range []bool{false, true} {
