@@ -110,7 +110,11 @@ func sameOrBelow(path, root string) bool {
 	return path == root || strings.HasPrefix(path, root+"/")
 }
 
-func TestArrowsThatPointTheWrongWayAreFound(t *testing.T) {
+func TestArrows(t *testing.T) {
+	t.Run("arrows that point the wrong way are found", testArrowsThatPointTheWrongWayAreFound)
+}
+
+func testArrowsThatPointTheWrongWayAreFound(t *testing.T) {
 	std := pkg{ImportPath: "fmt", Standard: true}
 	for name, tc := range map[string]struct {
 		p    pkg
