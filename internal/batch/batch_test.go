@@ -515,9 +515,13 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
-// TestGivenUpAtAnyMoment has callers give up before their item is sent, while it
+func TestBatch(t *testing.T) {
+	t.Run("given up at any moment", testGivenUpAtAnyMoment)
+}
+
+// testGivenUpAtAnyMoment has callers give up before their item is sent, while it
 // is in flight, and as its answer arrives. A caller only ever gets its own answer.
-func TestGivenUpAtAnyMoment(t *testing.T) {
+func testGivenUpAtAnyMoment(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			r := &recorder{}
