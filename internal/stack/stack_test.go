@@ -17,9 +17,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
+func TestStack(t *testing.T) {
+	t.Run("goroutines have the stack that is promised", testGoroutinesHaveTheStackThatIsPromised)
+}
+
 // A goroutine has the stack that is promised, and no more. It is counted over
 // many, as the runtime hands stacks out by the dozen.
-func TestGoroutinesHaveTheStackThatIsPromised(t *testing.T) {
+func testGoroutinesHaveTheStackThatIsPromised(t *testing.T) {
 	const many = 500
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would take back what is not used
 	for name, c := range map[string]struct {
