@@ -53,7 +53,11 @@ func startTarget(t *testing.T, name string, args ...string) string {
 	return url
 }
 
-func TestTargetsBookAnOrderOnceIfItIsSigned(t *testing.T) {
+func TestTargets(t *testing.T) {
+	t.Run("targets book an order once if it is signed", testTargetsBookAnOrderOnceIfItIsSigned)
+}
+
+func testTargetsBookAnOrderOnceIfItIsSigned(t *testing.T) {
 	for name, command := range map[string][]string{
 		"python": {"python3", filepath.Join("python", "target.py"), "0", filepath.Join(t.TempDir(), "orders.db")},
 		"node":   {"node", filepath.Join("node", "target.mjs"), "0"},
