@@ -14,7 +14,12 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-func TestWritesOfAnOrderHappenOnce(t *testing.T) {
+func TestMain(t *testing.T) {
+	t.Run("writes of an order happen once", testWritesOfAnOrderHappenOnce)
+	t.Run("table has to be named", testTableHasToBeNamed)
+}
+
+func testWritesOfAnOrderHappenOnce(t *testing.T) {
 	client := emulators.DynamoDBClient(t)
 	table := fmt.Sprint("transaction-", time.Now().UnixNano())
 	if err := dynamo.CreateTable(t.Context(), client, table); err != nil {
@@ -58,7 +63,7 @@ func TestDayIsSpread(t *testing.T) {
 	}
 }
 
-func TestTableHasToBeNamed(t *testing.T) {
+func testTableHasToBeNamed(t *testing.T) {
 	if err := start(t.Context(), []string{"transaction"}, &bytes.Buffer{}); err == nil {
 		t.Error("started without a table")
 	}
