@@ -30,7 +30,7 @@ test: deps ## the tests of the code and of the deployment, and a short case of e
 
 # Sizes: SQSONCE_TEST_SCALE multiplies seeds, states and messages; the targets of single tests (make help) go further.
 # The seeded tests and the crowds of the root module: a short case each in make test.
-SEEDED := TestStop/stop_at_any|TestFIFO/group_keeps_its_order|TestConcurrentPosts
+SEEDED := TestStop/stop_at_any|TestFIFO/group_keeps_its_order|TestSend/concurrent_posts|TestWire/concurrent_posts
 
 .PHONY: verify
 verify: deps ## the long tests: simulation, killed processes, binaries on real servers, calls a message
