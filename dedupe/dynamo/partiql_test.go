@@ -31,7 +31,7 @@ func (l line) Do(r *http.Request) (*http.Response, error) {
 
 // The local server, given the grammar of AWS's reference, accepts every batch:
 // two writes a message, up to 25 of them in a call.
-func TestCallsUnderAWSsGrammar(t *testing.T) {
+func TestCallsUnderGrammar(t *testing.T) {
 	const (
 		messages, slots = 3000, 100
 		most            = messages * 15 / 100

@@ -25,6 +25,7 @@ type pkg struct {
 
 	methodsOf map[string]int // by type, exported or not
 	long      []function     // over longFunction lines
+	tests     []function     // functions that go test runs as tests
 
 	imports, testImports map[string]bool
 }
@@ -115,6 +116,8 @@ func (p *pkg) add(path string) error {
 			}
 			if !test {
 				p.addFunc(d)
+			} else if d.Recv == nil && strings.HasPrefix(d.Name.Name, "Test") {
+				p.tests = append(p.tests, function{file: filepath.Join(p.dir, filepath.Base(path)), name: d.Name.Name, test: true})
 			}
 		case *ast.GenDecl:
 			if !test {

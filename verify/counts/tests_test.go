@@ -1,0 +1,104 @@
+package main
+
+import (
+	"testing"
+	"unicode"
+)
+
+// testWords is how many words the name of a test function may have after "Test". A sentence belongs
+// into the name of a subtest.
+const testWords = 4
+
+// longTests are the functions of tests that are over longFunction lines and not split yet. The list
+// only shrinks: a function that has become shorter must leave it.
+var longTests = map[string]bool{
+	"cmd/worker/dependencies_test.go: TestOutageBurnsNothing":                         true,
+	"cmd/worker/flags_test.go: testSettingsThatCannotWorkAreAllNamedAtOnce":           true,
+	"cmd/worker/matrix_test.go: testOutcomeAtTheTargetDecides":                        true,
+	"consumer/decide_test.go: TestDecide":                                             true,
+	"consumer/fifo_lanes_test.go: TestStalledWorker":                                  true,
+	"consumer/fifo_test.go: play":                                                     true,
+	"dedupe/leave_test.go: TestLeave":                                                 true,
+	"dedupe/outcome_test.go: TestOutcome":                                             true,
+	"dedupe/renew_soak_test.go: testABusyProcessKeepsItsLeases":                       true,
+	"dedupe/dynamo/refusal_test.go: TestRefusedBatches":                               true,
+	"dedupe/httponce/draft_test.go: TestDraft":                                        true,
+	"dedupe/protocol/step_test.go: TestStepClaim":                                     true,
+	"dedupe/protocol/step_test.go: TestStepOfAnAttempt":                               true,
+	"infra/config_test.go: testEveryProblemIsNamedWithKeyAndValue":                    true,
+	"internal/batch/batch_test.go: TestRule":                                          true,
+	"internal/console/access_test.go: testOnlyWhoMayActDoes":                          true,
+	"internal/doctor/doctor_test.go: TestRun_broken":                                  true,
+	"internal/integration/integration_test.go: testMessagesRunAgain":                  true,
+	"internal/producerapi/messages_test.go: testWhatCannotBeSentIsRefusedByField":     true,
+	"internal/producerapi/openapi_test.go: testEveryDocumentedResponseIsProduced":     true,
+	"internal/target/post_test.go: testRequestWithoutAWholeAnswerHasAnUnknownOutcome": true,
+	"internal/target/suspicion_test.go: TestSuspicion":                                true,
+	"names/unwrap_test.go: TestUnwrap":                                                true,
+	"sqstest/query_test.go: TestQueryAnswersAsRecorded":                               true,
+	"verify/bench/memory_test.go: TestMemory":                                         true,
+}
+
+func TestTests(t *testing.T) {
+	packages, err := count("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("names have two levels", func(t *testing.T) {
+		for _, p := range packages {
+			for _, f := range p.tests {
+				if n := words(f.name) - 1; n > testWords {
+					t.Errorf("%s: %s has %d words, want at most %d and a subtest", f.file, f.name, n, testWords)
+				}
+			}
+		}
+	})
+	t.Run("functions are short", func(t *testing.T) {
+		long := make(map[string]bool)
+		for _, p := range packages {
+			for _, f := range p.long {
+				if f.test {
+					long[f.file+": "+f.name] = true
+				}
+			}
+		}
+		for name := range long {
+			if !longTests[name] {
+				t.Errorf("%s has more than %d lines", name, longFunction)
+			}
+		}
+		for name := range longTests {
+			if !long[name] {
+				t.Errorf("%s is short, or gone: take it off the list", name)
+			}
+		}
+	})
+}
+
+func TestWords(t *testing.T) {
+	for name, want := range map[string]int{"": 0, "Test": 1, "TestFIFO": 2, "TestFIFOHeads": 3, "TestRun_broken": 3, "TestHTTP2": 2, "TestAStop": 3} {
+		if got := words(name); got != want {
+			t.Errorf("%q has %d words, want %d", name, got, want)
+		}
+	}
+}
+
+// words counts the words of an identifier. A run of capitals is one, but for the last of them where
+// a small letter follows.
+func words(name string) (n int) {
+	runes := []rune(name)
+	for i, r := range runes {
+		before, after := '_', '_'
+		if i > 0 {
+			before = runes[i-1]
+		}
+		if i+1 < len(runes) {
+			after = runes[i+1]
+		}
+		switch {
+		case unicode.IsUpper(r) && (!unicode.IsUpper(before) || unicode.IsLower(after)), unicode.IsLower(r) && before == '_':
+			n++
+		}
+	}
+	return n
+}
