@@ -1,0 +1,62 @@
+//go:build prose
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// tracked lists the files that the rules of prose hold for.
+func tracked(t *testing.T) (paths []string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "git", "-C", "../..", "ls-files").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.Lines(string(out)) {
+		if path = strings.TrimSpace(path); hasProse(path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// TestProse holds Markdown and comments to the rules in CONTRIBUTING.md. Files that are not
+// rewritten yet are listed in testdata/unwritten.txt. That list only shrinks: a file that keeps the
+// rules must leave it.
+func TestProse(t *testing.T) {
+	list, err := os.ReadFile("testdata/unwritten.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unwritten := strings.Fields(string(list))
+	paths := tracked(t)
+	if len(paths) < 100 {
+		t.Fatalf("%d files with prose, want the whole repository", len(paths))
+	}
+	for _, path := range paths {
+		p, err := readProse("../..", path)
+		if os.IsNotExist(err) {
+			continue // removed, and not committed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems, listed := p.problems(isGuide(path)), slices.Contains(unwritten, path)
+		if listed && len(problems) == 0 {
+			t.Errorf("%s keeps the rules: take it off testdata/unwritten.txt", path)
+		}
+		if !listed && len(problems) > 0 {
+			t.Errorf("%s:\n  %s", path, strings.Join(problems, "\n  "))
+		}
+	}
+	for _, path := range unwritten {
+		if !slices.Contains(paths, path) {
+			t.Errorf("%s is gone: take it off testdata/unwritten.txt", path)
+		}
+	}
+}
