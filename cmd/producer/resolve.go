@@ -66,6 +66,9 @@ func operator() string {
 	return who[:min(len(who), 128)] // what the API takes
 }
 
+// settleTime is how long the API may take to change one name, beyond the time-out of a call.
+const settleTime = 200 * time.Millisecond
+
 // settle carries out a verb on names, a thousand at a time, and prints a report of
 // those that it was not carried out on; with --json of all.
 func (f backendFlags) settle(ctx context.Context, io stdio, n nameFlags, order map[string]any) (report producerapi.NameReport, err error) {
@@ -86,7 +89,7 @@ func (f backendFlags) settle(ctx context.Context, io stdio, n nameFlags, order m
 		names = names[len(some):]
 		order["names"] = some
 		var part producerapi.NameReport
-		err = c.callFor(ctx, lookTime, http.MethodPost, "/names", order, &part)
+		err = c.callFor(ctx, time.Duration(len(some))*settleTime, http.MethodPost, "/names", order, &part)
 		if err == nil && len(part.Names) != len(some) {
 			err = fmt.Errorf("%s answered POST /names with something else", c.base.Redacted())
 		}
