@@ -32,9 +32,11 @@ func (q copies) SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ..
 	return nil, q.err
 }
 
+// bad is how many messages are rejected: more than may wait.
+const bad = 120
+
 // Dead letters that cannot be made do not keep anything from being received.
 func TestDeadLetterTrouble(t *testing.T) {
-	const bad = 120 // more than may wait
 	kms := func(code string) error { return &types.KmsAccessDenied{ErrorCodeOverride: aws.String(code)} }
 	for _, tc := range []struct {
 		name string

@@ -14,6 +14,7 @@ const testWords = 4
 var longTests = map[string]bool{
 	"cmd/worker/dependencies_test.go: TestOutageBurnsNothing":                         true,
 	"cmd/worker/flags_test.go: testSettingsThatCannotWorkAreAllNamedAtOnce":           true,
+	"examples/programs/kafka/main_test.go: TestConsume":                               true,
 	"cmd/worker/matrix_test.go: testOutcomeAtTheTargetDecides":                        true,
 	"consumer/decide_test.go: TestDecide":                                             true,
 	"consumer/fifo_lanes_test.go: TestStalledWorker":                                  true,
