@@ -65,10 +65,9 @@ $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	GOBIN=$(BIN)/install go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	mv $(BIN)/install/golangci-lint $@
 
-# Not in make test: a change of prose should not keep a fix from landing.
 .PHONY: prose
-prose: ## vague words, long lines and long sentences in Markdown and comments (verify/counts/testdata/unwritten.txt)
-	cd verify && $(GO_TEST) -count=1 -tags prose -run TestProse ./counts
+prose: ## vague words, long lines and sentences in Markdown and comments; names and lengths of tests
+	cd verify && $(GO_TEST) -count=1 -tags prose -run 'TestProse|TestTests' ./counts
 
 .PHONY: counts
 counts: ## lines, exported names, large types, long functions, requirements of the root module

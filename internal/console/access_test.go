@@ -24,7 +24,19 @@ type pausedPool struct {
 
 func (p *pausedPool) Pause() { p.paused++ }
 
-func TestOnlyWhoMayActDoes(t *testing.T) {
+func TestAccess(t *testing.T) {
+	t.Run("only who may act does", testOnlyWhoMayActDoes)
+	t.Run("foreign name for loopback sees nothing", testAForeignNameForLoopbackSeesNothing)
+	t.Run("login is a session until its end", testALoginIsASessionUntilItsEnd)
+	t.Run("cookie is secure where the browser speaks TLS", testTheCookieIsSecureWhereTheBrowserSpeaksTLS)
+	t.Run("another site logs nobody out", testAnotherSiteLogsNobodyOut)
+	t.Run("what is refused is logged and many are counted", testWhatIsRefusedIsLoggedAndManyAreCounted)
+	t.Run("guesses sent at once share no try", testGuessesSentAtOnceShareNoTry)
+	t.Run("actions want JSON of a bounded size", testActionsWantJSONOfABoundedSize)
+	t.Run("every answer comes under a strict policy", testEveryAnswerComesUnderAStrictPolicy)
+}
+
+func testOnlyWhoMayActDoes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		from   string
 		token  string // configured
@@ -103,7 +115,7 @@ func TestOnlyWhoMayActDoes(t *testing.T) {
 	}
 }
 
-func TestAForeignNameForLoopbackSeesNothing(t *testing.T) {
+func testAForeignNameForLoopbackSeesNothing(t *testing.T) {
 	w := consoletest.New(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Hosts = []string{"console.internal"} }})
 	for host, status := range map[string]int{
 		"localhost:9090": 200, "LOCALHOST": 200, "127.0.0.1:9090": 200, "[::1]:9090": 200, "[::1]": 200, "192.168.1.5": 200, "console.internal:80": 200,
@@ -128,7 +140,7 @@ func TestAForeignNameForLoopbackSeesNothing(t *testing.T) {
 	}
 }
 
-func TestALoginIsASessionUntilItsEnd(t *testing.T) {
+func testALoginIsASessionUntilItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := logged()
 		w := consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *consoletest.Showing) { c.Logger = log }})
@@ -172,7 +184,7 @@ func TestALoginIsASessionUntilItsEnd(t *testing.T) {
 	})
 }
 
-func TestTheCookieIsSecureWhereTheBrowserSpeaksTLS(t *testing.T) {
+func testTheCookieIsSecureWhereTheBrowserSpeaksTLS(t *testing.T) {
 	for name, tc := range map[string]struct {
 		header map[string]string
 		tls    bool
@@ -209,7 +221,7 @@ func TestTheCookieIsSecureWhereTheBrowserSpeaksTLS(t *testing.T) {
 	}
 }
 
-func TestAnotherSiteLogsNobodyOut(t *testing.T) {
+func testAnotherSiteLogsNobodyOut(t *testing.T) {
 	log, lines := logged()
 	c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *consoletest.Showing) { c.Logger = log }}).Handler)
 	c.from = "192.0.2.7:4711"
@@ -241,7 +253,7 @@ func TestAnotherSiteLogsNobodyOut(t *testing.T) {
 	}
 }
 
-func TestWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
+func testWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := logged()
 		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *consoletest.Showing) { c.Logger = log }}).Handler)
@@ -321,7 +333,7 @@ func TestLoginsOfManyAddresses(t *testing.T) {
 	}
 }
 
-func TestGuessesSentAtOnceShareNoTry(t *testing.T) {
+func testGuessesSentAtOnceShareNoTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := consoletest.New(t, consoletest.Options{Token: "t0ken"})
 		var answered, slowed atomic.Int64
@@ -371,7 +383,7 @@ func TestOldSessionsMakeRoom(t *testing.T) {
 	})
 }
 
-func TestActionsWantJSONOfABoundedSize(t *testing.T) {
+func testActionsWantJSONOfABoundedSize(t *testing.T) {
 	w := consoletest.New(t, consoletest.Options{})
 	c := newClient(t, w.Handler)
 	csrf := get[console.Session](c, "/api/session").CSRF
@@ -400,7 +412,7 @@ func TestActionsWantJSONOfABoundedSize(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerComesUnderAStrictPolicy(t *testing.T) {
+func testEveryAnswerComesUnderAStrictPolicy(t *testing.T) {
 	w := consoletest.New(t, consoletest.Options{})
 	for _, path := range []string{"/", "/assets/app.js", "/api/session", "/nothing"} {
 		rec := httptest.NewRecorder()

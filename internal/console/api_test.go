@@ -15,7 +15,13 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-func TestThePageNamesAnAPIPathThatExists(t *testing.T) {
+func TestAPI(t *testing.T) {
+	t.Run("page names an API path that exists", testThePageNamesAnAPIPathThatExists)
+	t.Run("what is missing or wrong is said at once", testWhatIsMissingOrWrongIsSaidAtOnce)
+	t.Run("parts that are not there are not offered", testPartsThatAreNotThereAreNotOffered)
+}
+
+func testThePageNamesAnAPIPathThatExists(t *testing.T) {
 	c := newClient(t, consoletest.New(t, consoletest.Options{}).Handler)
 	page := c.ask("GET", "/", nil).Body.String()
 	named := regexp.MustCompile(`/api/[\w/]+`).FindAllString(page, -1)
@@ -147,7 +153,7 @@ func TestUnknownPath(t *testing.T) {
 	}
 }
 
-func TestWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
+func testWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
 	_, err := console.New(console.Config{Queues: []console.QueueConfig{{DLQURL: "d", Local: true, Lister: noList{}}}, Hosts: []string{"a.example", "a.example:443", "b/c", "", "10.0.0.5", "LocalHost"}})
 	if err == nil {
 		t.Fatal("an empty configuration is taken")
@@ -162,7 +168,7 @@ func TestWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
 	}
 }
 
-func TestPartsThatAreNotThereAreNotOffered(t *testing.T) {
+func testPartsThatAreNotThereAreNotOffered(t *testing.T) {
 	w := consoletest.New(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Queue, c.DLQURL, c.Local = nil, "", false }})
 	c := newClient(t, w.Handler)
 	session := get[console.Session](c, "/api/session")

@@ -14,7 +14,15 @@ import (
 	"testing"
 )
 
-func TestVendoredFilesAreThoseOfNpm(t *testing.T) {
+func TestAssets(t *testing.T) {
+	t.Run("vendored files are those of npm", testVendoredFilesAreThoseOfNpm)
+	t.Run("page never makes markup of text", testThePageNeverMakesMarkupOfText)
+	t.Run("page fetches nothing from elsewhere", testThePageFetchesNothingFromElsewhere)
+	t.Run("every file that the page names is there", testEveryFileThatThePageNamesIsThere)
+	t.Run("file that a browser has is not sent again", testAFileThatABrowserHasIsNotSentAgain)
+}
+
+func testVendoredFilesAreThoseOfNpm(t *testing.T) {
 	for ours, theirs := range map[string]string{
 		"uPlot.iife.min.js": "dist/uPlot.iife.min.js", "uPlot.min.css": "dist/uPlot.min.css", "uPlot.LICENSE": "LICENSE",
 	} {
@@ -50,7 +58,7 @@ func sources(t *testing.T) map[string]string {
 	return files
 }
 
-func TestThePageNeverMakesMarkupOfText(t *testing.T) {
+func testThePageNeverMakesMarkupOfText(t *testing.T) {
 	forbidden := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(|new Function|srcdoc|javascript:`)
 	inline := regexp.MustCompile(`(?i)<script(?:[^>]*)>[^<]|<style|\son[a-z]+=|\sstyle=`)
 	for name, text := range sources(t) {
@@ -63,7 +71,7 @@ func TestThePageNeverMakesMarkupOfText(t *testing.T) {
 	}
 }
 
-func TestThePageFetchesNothingFromElsewhere(t *testing.T) {
+func testThePageFetchesNothingFromElsewhere(t *testing.T) {
 	elsewhere := regexp.MustCompile(`(?i)(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}`)
 	for name, text := range sources(t) {
 		for _, found := range elsewhere.FindAllString(text, -1) {
@@ -74,7 +82,7 @@ func TestThePageFetchesNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-func TestEveryFileThatThePageNamesIsThere(t *testing.T) {
+func testEveryFileThatThePageNamesIsThere(t *testing.T) {
 	reference := regexp.MustCompile(`(?:src|href)="/assets/([^"]+)"|from '\./([^']+)'`)
 	files := sources(t)
 	for name, text := range files {
@@ -93,7 +101,7 @@ func TestEveryFileThatThePageNamesIsThere(t *testing.T) {
 	}
 }
 
-func TestAFileThatABrowserHasIsNotSentAgain(t *testing.T) {
+func testAFileThatABrowserHasIsNotSentAgain(t *testing.T) {
 	first := httptest.NewRecorder()
 	asset("app.js")(first, httptest.NewRequest(http.MethodGet, "/", nil))
 	r := httptest.NewRequest(http.MethodGet, "/", nil)

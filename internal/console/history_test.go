@@ -14,7 +14,17 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-func TestPercentilesAreAtMostAStepTooHigh(t *testing.T) {
+func TestHistory(t *testing.T) {
+	t.Run("percentiles are at most a step too high", testPercentilesAreAtMostAStepTooHigh)
+	t.Run("ring keeps the newest", testARingKeepsTheNewest)
+	t.Run("failures that differ in names and numbers are one group", testFailuresThatDifferInNamesAndNumbersAreOneGroup)
+	t.Run("sparklines cover a quarter of an hour", testSparklinesCoverAQuarterOfAnHour)
+	t.Run("rates hold from the first seconds", testRatesHoldFromTheFirstSeconds)
+	t.Run("countdowns follow claims and renewals", testCountdownsFollowClaimsAndRenewals)
+	t.Run("task is known on fargate", testTheTaskIsKnownOnFargate)
+}
+
+func testPercentilesAreAtMostAStepTooHigh(t *testing.T) {
 	for _, d := range []time.Duration{
 		0, time.Microsecond, 64 * time.Microsecond, 65 * time.Microsecond, time.Millisecond, 17 * time.Millisecond,
 		time.Second, 59 * time.Second, time.Hour, 12 * time.Hour,
@@ -47,7 +57,7 @@ func TestPercentilesAreAtMostAStepTooHigh(t *testing.T) {
 	}
 }
 
-func TestARingKeepsTheNewest(t *testing.T) {
+func testARingKeepsTheNewest(t *testing.T) {
 	r := newRing[int](3)
 	for i := range 5 {
 		if got := len(r.newest(10)); got != min(i, 3) {
@@ -65,7 +75,7 @@ func TestARingKeepsTheNewest(t *testing.T) {
 	}
 }
 
-func TestFailuresThatDifferInNamesAndNumbersAreOneGroup(t *testing.T) {
+func testFailuresThatDifferInNamesAndNumbersAreOneGroup(t *testing.T) {
 	same := []string{
 		`"order-17" is rejected after attempt 5: card declined`,
 		`"order \"18\"" is rejected after attempt 12: card declined` + "\nstack",
@@ -179,7 +189,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	})
 }
 
-func TestSparklinesCoverAQuarterOfAnHour(t *testing.T) {
+func testSparklinesCoverAQuarterOfAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHistory(time.Second)
 		if got := h.points(time.Now(), bucketCount); len(got) != 0 {
@@ -216,7 +226,7 @@ func TestSparklinesCoverAQuarterOfAnHour(t *testing.T) {
 	})
 }
 
-func TestRatesHoldFromTheFirstSeconds(t *testing.T) {
+func testRatesHoldFromTheFirstSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(4 * time.Second) // the worker starts late in a stretch
 		h := NewHistory(time.Second)
@@ -238,7 +248,7 @@ func TestRatesHoldFromTheFirstSeconds(t *testing.T) {
 	})
 }
 
-func TestCountdownsFollowClaimsAndRenewals(t *testing.T) {
+func testCountdownsFollowClaimsAndRenewals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHistory(30 * time.Second)
 		d := h.DedupeHooks(dedupe.Hooks{})
@@ -417,7 +427,7 @@ func TestHooksAreChained(t *testing.T) {
 	}
 }
 
-func TestTheTaskIsKnownOnFargate(t *testing.T) {
+func testTheTaskIsKnownOnFargate(t *testing.T) {
 	for uri, want := range map[string]string{
 		"http://169.254.170.2/v4/cd189a933e5849daa93386466019ab50-2495160603": "cd189a933e5849daa93386466019ab50",
 		"http://169.254.170.2/v4/6bb3e0b8-6d61-4d7c-8b6c-1a1e2e3f4a5b":        "",

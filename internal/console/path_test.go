@@ -7,7 +7,13 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-func TestThePathIsReadOffTheRecord(t *testing.T) {
+func TestPath(t *testing.T) {
+	t.Run("path is read off the record", testThePathIsReadOffTheRecord)
+	t.Run("result is shown as text or not at all", testAResultIsShownAsTextOrNotAtAll)
+	t.Run("time to drain is told only when something was done", testTimeToDrainIsToldOnlyWhenSomethingWasDone)
+}
+
+func testThePathIsReadOffTheRecord(t *testing.T) {
 	attempt := protocol.Token{1}
 	for name, tc := range map[string]struct {
 		record protocol.Record
@@ -34,7 +40,7 @@ func TestThePathIsReadOffTheRecord(t *testing.T) {
 	}
 }
 
-func TestAResultIsShownAsTextOrNotAtAll(t *testing.T) {
+func testAResultIsShownAsTextOrNotAtAll(t *testing.T) {
 	for name, tc := range map[string]struct {
 		record     protocol.Record
 		text, kind string
@@ -52,7 +58,7 @@ func TestAResultIsShownAsTextOrNotAtAll(t *testing.T) {
 	}
 }
 
-func TestTimeToDrainIsToldOnlyWhenSomethingWasDone(t *testing.T) {
+func testTimeToDrainIsToldOnlyWhenSomethingWasDone(t *testing.T) {
 	for name, tc := range map[string]struct {
 		depths  Depths
 		rate    float64

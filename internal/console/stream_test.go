@@ -72,7 +72,17 @@ func listen(h http.Handler) (l *listener, end func()) {
 	return l, func() { cancel(); <-ended }
 }
 
-func TestAStreamSendsOnlyWhatHasChanged(t *testing.T) {
+func TestStream(t *testing.T) {
+	t.Run("stream sends only what has changed", testAStreamSendsOnlyWhatHasChanged)
+	t.Run("nothing is computed while nobody looks and once for all who do", testNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo)
+	t.Run("status is the pages frame and fresh without pages", testTheStatusIsThePagesFrameAndFreshWithoutPages)
+	t.Run("stream ends when the worker closes", testAStreamEndsWhenTheWorkerCloses)
+	t.Run("too many pages are refused", testTooManyPagesAreRefused)
+	t.Run("stream outlives the servers deadlines", testAStreamOutlivesTheServersDeadlines)
+	t.Run("hundred open pages take bounded memory", testAHundredOpenPagesTakeBoundedMemory)
+}
+
+func testAStreamSendsOnlyWhatHasChanged(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, _ *client) {
 		time.Sleep(time.Second)
 		l, end := listen(w.Handler)
@@ -125,7 +135,7 @@ func (q *watchedQueue) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueA
 	return q.Queue.GetQueueAttributes(ctx, in, o...)
 }
 
-func TestNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
+func testNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
 	pool, queue := &watchedPool{}, &watchedQueue{}
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) {
 		pool.Pool, c.Pool, queue.Queue, c.Queue = c.Pool, pool, c.Queue, queue
@@ -160,7 +170,7 @@ func TestNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
 	})
 }
 
-func TestTheStatusIsThePagesFrameAndFreshWithoutPages(t *testing.T) {
+func testTheStatusIsThePagesFrameAndFreshWithoutPages(t *testing.T) {
 	pool := &watchedPool{}
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { pool.Pool, c.Pool = c.Pool, pool }},
 		func(t *testing.T, w *consoletest.Worker, c *client) {
@@ -194,7 +204,7 @@ func TestTheStatusIsThePagesFrameAndFreshWithoutPages(t *testing.T) {
 		})
 }
 
-func TestAStreamEndsWhenTheWorkerCloses(t *testing.T) {
+func testAStreamEndsWhenTheWorkerCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closing := make(chan struct{})
 		w := consoletest.New(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Closing = closing }})
@@ -210,7 +220,7 @@ func TestAStreamEndsWhenTheWorkerCloses(t *testing.T) {
 	})
 }
 
-func TestTooManyPagesAreRefused(t *testing.T) {
+func testTooManyPagesAreRefused(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		var ends []func()
 		for range 200 {
@@ -230,7 +240,7 @@ func TestTooManyPagesAreRefused(t *testing.T) {
 	})
 }
 
-func TestAStreamOutlivesTheServersDeadlines(t *testing.T) {
+func testAStreamOutlivesTheServersDeadlines(t *testing.T) {
 	w := consoletest.New(t, consoletest.Options{})
 	server := httptest.NewUnstartedServer(w.Handler)
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
@@ -291,7 +301,7 @@ func browse(t testing.TB, url string, n int) (frames []*atomic.Int64, end func()
 // with its buffers, and the last things that were sent.
 const pageBytes = 128 << 10
 
-func TestAHundredOpenPagesTakeBoundedMemory(t *testing.T) {
+func testAHundredOpenPagesTakeBoundedMemory(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	for i := range 300 {
 		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i/2), nil)

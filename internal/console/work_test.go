@@ -34,7 +34,29 @@ func inVirtualTime(t *testing.T, o consoletest.Options, f func(t *testing.T, w *
 	})
 }
 
-func TestANamesStoryIsToldAndForgotten(t *testing.T) {
+func TestActions(t *testing.T) {
+	t.Run("names story is told and forgotten", testANamesStoryIsToldAndForgotten)
+	t.Run("only the workers own calls count for a message", testOnlyTheWorkersOwnCallsCountForAMessage)
+	t.Run("live lease is forgotten only by force", testALiveLeaseIsForgottenOnlyByForce)
+	t.Run("long name is whole wherever it leads to its story", testALongNameIsWholeWhereverItLeadsToItsStory)
+	t.Run("dead letters are shown by reason and stay visible", testDeadLettersAreShownByReasonAndStayVisible)
+	t.Run("dead letters are paged and filtered", testDeadLettersArePagedAndFiltered)
+	t.Run("redrive keeps unknown names", testARedriveKeepsUnknownNames)
+	t.Run("dead letters go back one a group or all", testDeadLettersGoBackOneAGroupOrAll)
+	t.Run("redrive opens a rejected name again", testARedriveOpensARejectedNameAgain)
+	t.Run("redrive does not feed itself", testARedriveDoesNotFeedItself)
+	t.Run("redrive that has not seen all says so", testARedriveThatHasNotSeenAllSaysSo)
+	t.Run("letter that cannot be sent stops no other", testALetterThatCannotBeSentStopsNoOther)
+	t.Run("redrive wants one way of choosing", testARedriveWantsOneWayOfChoosing)
+	t.Run("trouble of the queue is said and loses nothing", testTroubleOfTheQueueIsSaidAndLosesNothing)
+	t.Run("log says who and what in bounded lines", testTheLogSaysWhoAndWhatInBoundedLines)
+	t.Run("replay shows one run and the rest suppressed", testAReplayShowsOneRunAndTheRestSuppressed)
+	t.Run("replay that cannot send ends", testAReplayThatCannotSendEnds)
+	t.Run("message can be sent", testAMessageCanBeSent)
+	t.Run("pause resume and drain are carried out", testPauseResumeAndDrainAreCarriedOut)
+}
+
+func testANamesStoryIsToldAndForgotten(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		story := get[console.Story](c, "/api/queues/sqsonce/names?name=order-17")
 		if story.Found || len(story.Path) != 0 || len(story.Events) != 0 {
@@ -66,7 +88,7 @@ func TestANamesStoryIsToldAndForgotten(t *testing.T) {
 	})
 }
 
-func TestOnlyTheWorkersOwnCallsCountForAMessage(t *testing.T) {
+func testOnlyTheWorkersOwnCallsCountForAMessage(t *testing.T) {
 	counting := &counted{}
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) {
 		counting.Records, counting.queue, counting.url = c.Records, c.Queue, c.QueueURL
@@ -104,7 +126,7 @@ func (r *counted) Lookup(ctx context.Context, name string) (protocol.Record, err
 	return r.Records.Lookup(ctx, name)
 }
 
-func TestALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
+func testALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		<-ctx.Done()
 		return dedupe.Payload{}, ctx.Err()
@@ -130,7 +152,7 @@ func TestALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 }
 
 // fillDead puts dead letters of three reasons into the queue.
-func TestALongNameIsWholeWhereverItLeadsToItsStory(t *testing.T) {
+func testALongNameIsWholeWhereverItLeadsToItsStory(t *testing.T) {
 	long := func(end string) string { return strings.Repeat("n", protocol.MaxNameBytes-len(end)) + end }
 	inVirtualTime(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		if a, _ := dedupe.AttemptFrom(ctx); a.Name == long("waits") {
@@ -189,7 +211,7 @@ func fillDead(t *testing.T, w *consoletest.Worker) {
 	w.Send(t, w.DLQURL, "parcel", nil)
 }
 
-func TestDeadLettersAreShownByReasonAndStayVisible(t *testing.T) {
+func testDeadLettersAreShownByReasonAndStayVisible(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		fillDead(t, w)
 		for look := range 3 {
@@ -220,7 +242,7 @@ func TestDeadLettersAreShownByReasonAndStayVisible(t *testing.T) {
 	})
 }
 
-func TestDeadLettersArePagedAndFiltered(t *testing.T) {
+func testDeadLettersArePagedAndFiltered(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		for i := range 120 {
 			w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected"})
@@ -262,7 +284,7 @@ func TestDeadLettersArePurged(t *testing.T) {
 }
 
 // A name of unknown outcome stays, and its letter with it, until there is a word on it.
-func TestARedriveKeepsUnknownNames(t *testing.T) {
+func testARedriveKeepsUnknownNames(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{Hold: true, Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		if a, _ := dedupe.AttemptFrom(ctx); a.Name == "order-17" && !mended.Load() {
 			return dedupe.Payload{}, &outcomeUnknown{}
@@ -296,7 +318,7 @@ type outcomeUnknown struct{}
 func (*outcomeUnknown) Error() string        { return "the connection broke" }
 func (*outcomeUnknown) OutcomeUnknown() bool { return true }
 
-func TestDeadLettersGoBackOneAGroupOrAll(t *testing.T) {
+func testDeadLettersGoBackOneAGroupOrAll(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		w.Pool.Pause()
 		fillDead(t, w)
@@ -335,7 +357,7 @@ func TestDeadLettersGoBackOneAGroupOrAll(t *testing.T) {
 	})
 }
 
-func TestARedriveOpensARejectedNameAgain(t *testing.T) {
+func testARedriveOpensARejectedNameAgain(t *testing.T) {
 	broken := true
 	inVirtualTime(t, consoletest.Options{Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
 		if broken {
@@ -360,7 +382,7 @@ func TestARedriveOpensARejectedNameAgain(t *testing.T) {
 	})
 }
 
-func TestARedriveDoesNotFeedItself(t *testing.T) {
+func testARedriveDoesNotFeedItself(t *testing.T) {
 	var runs atomic.Int64
 	inVirtualTime(t, consoletest.Options{Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
 		runs.Add(1)
@@ -379,7 +401,7 @@ func TestARedriveDoesNotFeedItself(t *testing.T) {
 	})
 }
 
-func TestARedriveThatHasNotSeenAllSaysSo(t *testing.T) {
+func testARedriveThatHasNotSeenAllSaysSo(t *testing.T) {
 	f := &failing{takes: 50 * time.Second}
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		for i := range 60 {
@@ -392,7 +414,7 @@ func TestARedriveThatHasNotSeenAllSaysSo(t *testing.T) {
 	})
 }
 
-func TestALetterThatCannotBeSentStopsNoOther(t *testing.T) {
+func testALetterThatCannotBeSentStopsNoOther(t *testing.T) {
 	f := &failing{refuse: "order-3"}
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		fillDead(t, w)
@@ -408,7 +430,7 @@ type permanent struct{}
 func (*permanent) Error() string   { return "card declined" }
 func (*permanent) Permanent() bool { return true }
 
-func TestARedriveWantsOneWayOfChoosing(t *testing.T) {
+func testARedriveWantsOneWayOfChoosing(t *testing.T) {
 	w := consoletest.New(t, consoletest.Options{})
 	c := newClient(t, w.Handler)
 	for _, order := range []map[string]any{
@@ -460,7 +482,7 @@ func (f *failing) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.Chan
 	return f.Queue.ChangeMessageVisibilityBatch(ctx, in, o...)
 }
 
-func TestTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
+func testTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
 	f := &failing{}
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		fillDead(t, w)
@@ -498,7 +520,7 @@ func TestTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
 	})
 }
 
-func TestTheLogSaysWhoAndWhatInBoundedLines(t *testing.T) {
+func testTheLogSaysWhoAndWhatInBoundedLines(t *testing.T) {
 	log, lines := logged()
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Logger = log }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		long := strings.Repeat("x", 1<<20)
@@ -523,7 +545,7 @@ func TestTheLogSaysWhoAndWhatInBoundedLines(t *testing.T) {
 	})
 }
 
-func TestAReplayShowsOneRunAndTheRestSuppressed(t *testing.T) {
+func testAReplayShowsOneRunAndTheRestSuppressed(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{Handle: func(context.Context, consumer.Message) (dedupe.Payload, error) {
 		time.Sleep(300 * time.Millisecond)
 		return dedupe.Payload{}, nil
@@ -543,7 +565,7 @@ func TestAReplayShowsOneRunAndTheRestSuppressed(t *testing.T) {
 	})
 }
 
-func TestAReplayThatCannotSendEnds(t *testing.T) {
+func testAReplayThatCannotSendEnds(t *testing.T) {
 	f := &failing{send: true}
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { f.Queue, c.Queue = c.Queue, f }}, func(t *testing.T, _ *consoletest.Worker, c *client) {
 		step := last[console.ReplayStep](t, c.act("/api/queues/sqsonce/replay", map[string]any{"name": "order-17", "count": 50}))
@@ -567,7 +589,7 @@ func TestAReplayIsBounded(t *testing.T) {
 	}
 }
 
-func TestAMessageCanBeSent(t *testing.T) {
+func testAMessageCanBeSent(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		for _, order := range []map[string]any{{"name": "order-1"}, {"name": "order-2", "body": `{"total":42}`}} {
 			if rec := c.act("/api/queues/sqsonce/send", order); rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), "message_id") {
@@ -583,7 +605,7 @@ func TestAMessageCanBeSent(t *testing.T) {
 	})
 }
 
-func TestPauseResumeAndDrainAreCarriedOut(t *testing.T) {
+func testPauseResumeAndDrainAreCarriedOut(t *testing.T) {
 	drained := 0
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Drain = func() { drained++ } }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		time.Sleep(time.Second)
