@@ -31,7 +31,13 @@ func answerOf(t *testing.T, url string) (status int, contentType, text string) {
 	return resp.StatusCode, resp.Header.Get("Content-Type"), string(data)
 }
 
-func TestTheConsoleIsOnTheAdminAddress(t *testing.T) {
+func TestConsole(t *testing.T) {
+	t.Run("console is on the admin address", testTheConsoleIsOnTheAdminAddress)
+	t.Run("proxy may pass on its own name", testAProxyMayPassOnItsOwnName)
+	t.Run("open console does not hold up a stop", testAnOpenConsoleDoesNotHoldUpAStop)
+}
+
+func testTheConsoleIsOnTheAdminAddress(t *testing.T) {
 	p := startLocal(t, "--admin-token", "t0ken")
 	url := p.adminURL(t)
 	send(t, anySDK(p.queueURL(t)), p.queueURL(t), body("order-17"), body("order-17"))
@@ -61,7 +67,7 @@ func TestTheConsoleIsOnTheAdminAddress(t *testing.T) {
 	}
 }
 
-func TestAProxyMayPassOnItsOwnName(t *testing.T) {
+func testAProxyMayPassOnItsOwnName(t *testing.T) {
 	p := startLocal(t, "--admin-hosts", "console.example")
 	for host, want := range map[string]int{"console.example": 200, "console.example:443": 200, "evil.example": 421} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.adminURL(t)+"/api/session", nil)
@@ -85,7 +91,7 @@ func TestAProxyMayPassOnItsOwnName(t *testing.T) {
 
 // The stream ends by itself, within none of the servers' grace. Time is virtual: on a busy
 // machine the grace may be over before the goroutine of the stream runs.
-func TestAnOpenConsoleDoesNotHoldUpAStop(t *testing.T) {
+func testAnOpenConsoleDoesNotHoldUpAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
 		defer b.target.close()

@@ -314,7 +314,14 @@ func TestQueueWatch(t *testing.T) {
 	})
 }
 
-func TestNothingIsReceivedBeforeTheTargetIsHealthy(t *testing.T) {
+func TestDependencies(t *testing.T) {
+	t.Run("nothing is received before the target is healthy", testNothingIsReceivedBeforeTheTargetIsHealthy)
+	t.Run("wait for health ends with the stop", testWaitForHealthEndsWithTheStop)
+	t.Run("store is down when it keeps failing", testStoreIsDownWhenItKeepsFailing)
+	t.Run("health gate looks again when it is told", testHealthGateLooksAgainWhenItIsTold)
+}
+
+func testNothingIsReceivedBeforeTheTargetIsHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target := failingTarget{latency: newLatencies(t)}
 		target.set(503)
@@ -336,7 +343,7 @@ func TestNothingIsReceivedBeforeTheTargetIsHealthy(t *testing.T) {
 	})
 }
 
-func TestWaitForHealthEndsWithTheStop(t *testing.T) {
+func testWaitForHealthEndsWithTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInBubble(t, 3, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, "--target-health", "/up")
 		b.begin()
@@ -386,7 +393,7 @@ func TestStoreWatch_ready(t *testing.T) {
 	}
 }
 
-func TestStoreIsDownWhenItKeepsFailing(t *testing.T) {
+func testStoreIsDownWhenItKeepsFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []consumer.Condition
 		w := storeWatch{log: slog.New(slog.DiscardHandler), report: func(dependency string, is consumer.Condition) {
@@ -437,7 +444,7 @@ func TestStoreIsDownWhenItKeepsFailing(t *testing.T) {
 	})
 }
 
-func TestHealthGateLooksAgainWhenItIsTold(t *testing.T) {
+func testHealthGateLooksAgainWhenItIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var told []consumer.Condition

@@ -40,7 +40,12 @@ func (a *fakeAgent) seen() []string {
 	return slices.Clone(a.calls)
 }
 
-func TestTaskIsProtectedWhileItWorks(t *testing.T) {
+func TestECS(t *testing.T) {
+	t.Run("task is protected while it works", testTaskIsProtectedWhileItWorks)
+	t.Run("agent in trouble changes nothing for messages", testAgentInTroubleChangesNothingForMessages)
+}
+
+func testTaskIsProtectedWhileItWorks(t *testing.T) {
 	agent := newFakeAgent(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"protection":{}}`) })
 	target := newSlowTarget(t)
 	p := startLocal(t, "--target-url", target.URL)
@@ -64,7 +69,7 @@ func TestTaskIsProtectedWhileItWorks(t *testing.T) {
 	}
 }
 
-func TestAgentInTroubleChangesNothingForMessages(t *testing.T) {
+func testAgentInTroubleChangesNothingForMessages(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"hangs": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"errs":  func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) },

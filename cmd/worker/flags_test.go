@@ -29,7 +29,17 @@ func settings(t *testing.T, args ...string) queueSettings {
 	return c.queues()[0]
 }
 
-func TestDefaultsAreThoseOfTheDesign(t *testing.T) {
+func TestFlags(t *testing.T) {
+	t.Run("defaults are those of the design", testDefaultsAreThoseOfTheDesign)
+	t.Run("every flag has an environment variable", testEveryFlagHasAnEnvironmentVariable)
+	t.Run("settings that cannot work are all named at once", testSettingsThatCannotWorkAreAllNamedAtOnce)
+	t.Run("addresses beyond loopback are taken where a token is asked for", testAddressesBeyondLoopbackAreTakenWhereATokenIsAskedFor)
+	t.Run("stop timeout of the platform is found", testStopTimeoutOfThePlatformIsFound)
+	t.Run("version and help are printed", testVersionAndHelpArePrinted)
+	t.Run("variable named version is left alone", testVariableNamedVersionIsLeftAlone)
+}
+
+func testDefaultsAreThoseOfTheDesign(t *testing.T) {
 	c := settings(t, "--local")
 	want := queueSettings{
 		processConfig: processConfig{
@@ -111,7 +121,7 @@ func TestEveryFlagIsThere(t *testing.T) {
 	expectFields(t, settings(t, args...))
 }
 
-func TestEveryFlagHasAnEnvironmentVariable(t *testing.T) {
+func testEveryFlagHasAnEnvironmentVariable(t *testing.T) {
 	for _, f := range contract {
 		t.Setenv("SQSONCE_"+strings.ToUpper(strings.ReplaceAll(f.flag, "-", "_")), f.value)
 	}
@@ -126,7 +136,7 @@ func TestFlagWinsOverEnvironment(t *testing.T) {
 	}
 }
 
-func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
+func testSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 	for name, tc := range map[string]struct {
 		args []string
 		want []string
@@ -225,7 +235,7 @@ func TestSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestAddressesBeyondLoopbackAreTakenWhereATokenIsAskedFor(t *testing.T) {
+func testAddressesBeyondLoopbackAreTakenWhereATokenIsAskedFor(t *testing.T) {
 	settings(t, "--local", "--addr", "0.0.0.0:8080", "--auth-token", "sesame-0123456789")
 	settings(t, "--local", "--addr", "[::1]:8080", "--queue-addr", "localhost:4566")
 	settings(t, "--queue-url", "http://h/1/q", "--table", "t", "--addr", "0.0.0.0:8080") // serves no producer API
@@ -235,7 +245,7 @@ func TestAddressesBeyondLoopbackAreTakenWhereATokenIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestStopTimeoutOfThePlatformIsFound(t *testing.T) {
+func testStopTimeoutOfThePlatformIsFound(t *testing.T) {
 	t.Setenv("ECS_CONTAINER_STOP_TIMEOUT", "20s")
 	var out bytes.Buffer
 	if _, err := parse([]string{"--local"}, &out, &out); awsenv.Exit(err) != 2 || !strings.Contains(err.Error(), "--stop-timeout 20s") {
@@ -267,7 +277,7 @@ func TestSecretsComeFromFiles(t *testing.T) {
 	}
 }
 
-func TestVersionAndHelpArePrinted(t *testing.T) {
+func testVersionAndHelpArePrinted(t *testing.T) {
 	for args, want := range map[string]string{
 		"--version": version(), "--help": "--queue-url", "-h": "SQSONCE_QUEUE_URL", "check --help": "--admin-addr",
 	} {
@@ -302,7 +312,7 @@ func TestEmptyPermanentStatuses(t *testing.T) {
 	}
 }
 
-func TestVariableNamedVersionIsLeftAlone(t *testing.T) {
+func testVariableNamedVersionIsLeftAlone(t *testing.T) {
 	t.Setenv("SQSONCE_VERSION", "true")
 	settings(t, "--local")
 }

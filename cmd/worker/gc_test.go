@@ -5,7 +5,11 @@ import (
 	"testing"
 )
 
-func TestTheHeapIsCollectedLessOftenUnlessSomebodySaysHowOften(t *testing.T) {
+func TestGC(t *testing.T) {
+	t.Run("heap is collected less often unless somebody says how often", testTheHeapIsCollectedLessOftenUnlessSomebodySaysHowOften)
+}
+
+func testTheHeapIsCollectedLessOftenUnlessSomebodySaysHowOften(t *testing.T) {
 	for gogc, want := range map[string]int{"": 400, "100": 100, "off": 100} { // what is set, the runtime has read before
 		t.Run("GOGC="+gogc, func(t *testing.T) {
 			t.Setenv("GOGC", gogc)

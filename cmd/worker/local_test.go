@@ -21,7 +21,19 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-func TestLocalWorkerHandlesEachNameOnce(t *testing.T) {
+func TestLocal(t *testing.T) {
+	t.Run("local worker handles each name once", testLocalWorkerHandlesEachNameOnce)
+	t.Run("posted name is handled once however often it is posted", testPostedNameIsHandledOnceHoweverOftenItIsPosted)
+	t.Run("calls of the producer are not the workers", testCallsOfTheProducerAreNotTheWorkers)
+	t.Run("local worker tells where everything listens", testLocalWorkerTellsWhereEverythingListens)
+	t.Run("local worker takes operators from this machine", testLocalWorkerTakesOperatorsFromThisMachine)
+	t.Run("message without a name ends in the dead letter queue", testMessageWithoutANameEndsInTheDeadLetterQueue)
+	t.Run("port in use is named with its flag", testPortInUseIsNamedWithItsFlag)
+	t.Run("usual queue port is left to who has it", testUsualQueuePortIsLeftToWhoHasIt)
+	t.Run("idle local worker stops at once", testIdleLocalWorkerStopsAtOnce)
+}
+
+func testLocalWorkerHandlesEachNameOnce(t *testing.T) {
 	p := startLocal(t)
 	queueURL := p.queueURL(t)
 	client := anySDK(queueURL)
@@ -43,7 +55,7 @@ func TestLocalWorkerHandlesEachNameOnce(t *testing.T) {
 }
 
 // The main job: over HTTP in, through the queue, once, and its outcome out.
-func TestPostedNameIsHandledOnceHoweverOftenItIsPosted(t *testing.T) {
+func testPostedNameIsHandledOnceHoweverOftenItIsPosted(t *testing.T) {
 	p := startLocal(t)
 	producerURL := p.producerURL(t)
 	post := func(name string) {
@@ -94,7 +106,7 @@ func TestPostedNameIsHandledOnceHoweverOftenItIsPosted(t *testing.T) {
 }
 
 // What a message costs is told by worker: a producer's calls are none of it.
-func TestCallsOfTheProducerAreNotTheWorkers(t *testing.T) {
+func testCallsOfTheProducerAreNotTheWorkers(t *testing.T) {
 	var calls atomic.Int64
 	count := func(cfg *aws.Config) {
 		cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
@@ -129,7 +141,7 @@ func TestCallsOfTheProducerAreNotTheWorkers(t *testing.T) {
 	}
 }
 
-func TestLocalWorkerTellsWhereEverythingListens(t *testing.T) {
+func testLocalWorkerTellsWhereEverythingListens(t *testing.T) {
 	p := startLocal(t)
 	for _, url := range []string{p.adminURL(t) + "/healthz", p.adminURL(t) + "/readyz"} {
 		wait(t, url+" answers 200", func() bool {
@@ -157,7 +169,7 @@ func get(t *testing.T, url string) int {
 	return resp.StatusCode
 }
 
-func TestLocalWorkerTakesOperatorsFromThisMachine(t *testing.T) {
+func testLocalWorkerTakesOperatorsFromThisMachine(t *testing.T) {
 	p := startLocal(t)
 	if resp := request(t, http.MethodDelete, p.producerURL(t)+"/messages/order-17", "", nil); resp.StatusCode != http.StatusAccepted {
 		t.Errorf("forget: %s", resp.Status)
@@ -168,7 +180,7 @@ func TestLocalWorkerTakesOperatorsFromThisMachine(t *testing.T) {
 	}
 }
 
-func TestMessageWithoutANameEndsInTheDeadLetterQueue(t *testing.T) {
+func testMessageWithoutANameEndsInTheDeadLetterQueue(t *testing.T) {
 	p := startLocal(t)
 	queueURL := p.queueURL(t)
 	dlqURL := queueURL + "-dlq"
@@ -202,7 +214,7 @@ func TestMessageWithoutANameEndsInTheDeadLetterQueue(t *testing.T) {
 	waitCounts(t, client, queueURL, "0", "0")
 }
 
-func TestPortInUseIsNamedWithItsFlag(t *testing.T) {
+func testPortInUseIsNamedWithItsFlag(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +232,7 @@ func TestPortInUseIsNamedWithItsFlag(t *testing.T) {
 	}
 }
 
-func TestUsualQueuePortIsLeftToWhoHasIt(t *testing.T) {
+func testUsualQueuePortIsLeftToWhoHasIt(t *testing.T) {
 	if taken, err := net.Listen("tcp", localQueueAddr); err == nil {
 		defer func() { _ = taken.Close() }()
 	} // else somebody else has it, which is as good
@@ -235,7 +247,7 @@ func TestUsualQueuePortIsLeftToWhoHasIt(t *testing.T) {
 	waitCounts(t, client, queueURL, "0", "0")
 }
 
-func TestIdleLocalWorkerStopsAtOnce(t *testing.T) {
+func testIdleLocalWorkerStopsAtOnce(t *testing.T) {
 	p := startLocal(t)
 	wait(t, "ready", func() bool { return get(t, p.adminURL(t)+"/readyz") == http.StatusOK })
 	p.signals <- syscall.SIGTERM

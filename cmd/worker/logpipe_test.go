@@ -13,9 +13,13 @@ import (
 	"testing"
 )
 
+func TestLogpipe(t *testing.T) {
+	t.Run("stop with a full log", testStopWithAFullLog)
+}
+
 // A worker whose log is not read any more, so that its handlers wait in the logger, stops
 // when it is told to.
-func TestStopWithAFullLog(t *testing.T) {
+func testStopWithAFullLog(t *testing.T) {
 	var posts atomic.Int32 // under way
 	target := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		posts.Add(1)

@@ -39,9 +39,16 @@ func (p *posts) gap() time.Duration {
 	return p.at[1].Sub(p.at[0])
 }
 
+func TestMatrix(t *testing.T) {
+	t.Run("outcome at the target decides", testOutcomeAtTheTargetDecides)
+	t.Run("request of unknown outcome is not met by a second one", testRequestOfUnknownOutcomeIsNotMetByASecondOne)
+	t.Run("unknown outcome is held where that was asked for", testUnknownOutcomeIsHeldWhereThatWasAskedFor)
+	t.Run("request carries what the contract says", testRequestCarriesWhatTheContractSays)
+}
+
 // What a target can answer, and what becomes of the message, of the record,
 // and when the target is asked again.
-func TestOutcomeAtTheTargetDecides(t *testing.T) {
+func testOutcomeAtTheTargetDecides(t *testing.T) {
 	t.Parallel()
 	const timeout = 30 * time.Second
 	const slack = 3 * time.Second // whole seconds of SQS, a poll, and latencies
@@ -239,7 +246,7 @@ func TestRefusedConnectionCostsNothing(t *testing.T) {
 // The target may still be at work on a request that broke off. Nobody asks it
 // again before its time is over: not the message, not a duplicate, and not
 // another worker after a stop.
-func TestRequestOfUnknownOutcomeIsNotMetByASecondOne(t *testing.T) {
+func testRequestOfUnknownOutcomeIsNotMetByASecondOne(t *testing.T) {
 	const timeout = 30 * time.Second
 	late := func(t *testing.T, asked *posts) {
 		if asked.count() != 2 || asked.gap() < timeout {
@@ -292,7 +299,7 @@ func TestRequestOfUnknownOutcomeIsNotMetByASecondOne(t *testing.T) {
 }
 
 // Under hold nobody but an operator runs a name again whose outcome is unknown.
-func TestUnknownOutcomeIsHeldWhereThatWasAskedFor(t *testing.T) {
+func testUnknownOutcomeIsHeldWhereThatWasAskedFor(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"time-out": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"reset":    func(w http.ResponseWriter, _ *http.Request) { hangUp(w) },
@@ -321,7 +328,7 @@ func TestUnknownOutcomeIsHeldWhereThatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestRequestCarriesWhatTheContractSays(t *testing.T) {
+func testRequestCarriesWhatTheContractSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 		headers := make(chan http.Header, 1)

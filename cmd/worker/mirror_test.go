@@ -107,8 +107,12 @@ func TestMirroredAPI(t *testing.T) {
 	}
 }
 
+func TestMirror(t *testing.T) {
+	t.Run("path that is not allowed", testPathThatIsNotAllowed)
+}
+
 // What a message asks for beyond the setting is not done, and says why.
-func TestPathThatIsNotAllowed(t *testing.T) {
+func testPathThatIsNotAllowed(t *testing.T) {
 	for name, tc := range map[string]struct {
 		args []string
 		want string

@@ -111,7 +111,15 @@ func TestMetricsAddr(t *testing.T) {
 	}
 }
 
-func TestOpenAdminServerIsWarnedAbout(t *testing.T) {
+func TestOperations(t *testing.T) {
+	t.Run("open admin server is warned about", testOpenAdminServerIsWarnedAbout)
+	t.Run("operator can pause and resume", testOperatorCanPauseAndResume)
+	t.Run("drain by request ends the worker", testDrainByRequestEndsTheWorker)
+	t.Run("settings are shown without secrets", testSettingsAreShownWithoutSecrets)
+	t.Run("log line of a message tells whose it is", testLogLineOfAMessageTellsWhoseItIs)
+}
+
+func testOpenAdminServerIsWarnedAbout(t *testing.T) {
 	const warning = `"level":"WARN","msg":"the admin server is open beyond this machine`
 	for name, tc := range map[string]struct {
 		args []string
@@ -132,7 +140,7 @@ func TestOpenAdminServerIsWarnedAbout(t *testing.T) {
 	}
 }
 
-func TestOperatorCanPauseAndResume(t *testing.T) {
+func testOperatorCanPauseAndResume(t *testing.T) {
 	p := startLocal(t)
 	queueURL, adminURL := p.queueURL(t), p.adminURL(t)
 	client := anySDK(queueURL)
@@ -151,7 +159,7 @@ func TestOperatorCanPauseAndResume(t *testing.T) {
 	waitCounts(t, client, queueURL, "0", "0")
 }
 
-func TestDrainByRequestEndsTheWorker(t *testing.T) {
+func testDrainByRequestEndsTheWorker(t *testing.T) {
 	p := startLocal(t)
 	wait(t, "ready", func() bool { return get(t, p.adminURL(t)+"/readyz") == http.StatusOK })
 	resp := request(t, http.MethodPost, p.adminURL(t)+"/drain", "", map[string]string{"Sec-Fetch-Site": "cross-site"})
@@ -169,7 +177,7 @@ func TestDrainByRequestEndsTheWorker(t *testing.T) {
 	}
 }
 
-func TestSettingsAreShownWithoutSecrets(t *testing.T) {
+func testSettingsAreShownWithoutSecrets(t *testing.T) {
 	p := startLocal(t, "--target-url", "http://hunter2@127.0.0.1:1/?token=hunter2", "--target-health", "/up?key=hunter2", "--target-secret", "hunter2",
 		"--target-token", "hunter2", "--admin-token", "hunter2", "--lease", "20s")
 	resp := request(t, http.MethodGet, p.adminURL(t)+"/config", "", nil)
@@ -201,7 +209,7 @@ func TestSettingsAreShownWithoutSecrets(t *testing.T) {
 }
 
 // The producer's trace is found in the log line of the worker.
-func TestLogLineOfAMessageTellsWhoseItIs(t *testing.T) {
+func testLogLineOfAMessageTellsWhoseItIs(t *testing.T) {
 	p := startLocal(t)
 	queueURL := p.queueURL(t)
 	client := anySDK(queueURL)

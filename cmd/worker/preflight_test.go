@@ -38,7 +38,19 @@ func expectIn(t *testing.T, text string, want ...string) {
 	}
 }
 
-func TestEverythingThatIsMissingIsSaidAtOnce(t *testing.T) {
+func TestPreflightCases(t *testing.T) {
+	t.Run("everything that is missing is said at once", testEverythingThatIsMissingIsSaidAtOnce)
+	t.Run("table that does not fit is refused", testTableThatDoesNotFitIsRefused)
+	t.Run("missing time to live is a warning", testMissingTimeToLiveIsAWarning)
+	t.Run("times that do not agree are warned about with figures", testTimesThatDoNotAgreeAreWarnedAboutWithFigures)
+	t.Run("queue without a dead letter queue is warned about", testQueueWithoutADeadLetterQueueIsWarnedAbout)
+	t.Run("settings that fit are not warned about", testSettingsThatFitAreNotWarnedAbout)
+	t.Run("denied access is said to be that", testDeniedAccessIsSaidToBeThat)
+	t.Run("each permission is tried and nothing is changed by that", testEachPermissionIsTriedAndNothingIsChangedByThat)
+	t.Run("create is refused on AWS itself", testCreateIsRefusedOnAWSItself)
+}
+
+func testEverythingThatIsMissingIsSaidAtOnce(t *testing.T) {
 	o := newOutside(t)
 	text, code := failsToStart(t, "--queue-url", o.queueURL+"-none", "--table", "none")
 	if code != 1 {
@@ -47,7 +59,7 @@ func TestEverythingThatIsMissingIsSaidAtOnce(t *testing.T) {
 	expectIn(t, text, "queue "+o.queueURL+"-none: does not exist", "table none: ")
 }
 
-func TestTableThatDoesNotFitIsRefused(t *testing.T) {
+func testTableThatDoesNotFitIsRefused(t *testing.T) {
 	o := newOutside(t)
 	if _, err := o.dynamo.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName: &o.table, BillingMode: types.BillingModePayPerRequest,
@@ -63,7 +75,7 @@ func TestTableThatDoesNotFitIsRefused(t *testing.T) {
 	expectIn(t, text, o.table, "wrong key", `"id"`)
 }
 
-func TestMissingTimeToLiveIsAWarning(t *testing.T) {
+func testMissingTimeToLiveIsAWarning(t *testing.T) {
 	o := newOutside(t)
 	if _, err := o.dynamo.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName: &o.table, BillingMode: types.BillingModePayPerRequest,
@@ -78,7 +90,7 @@ func TestMissingTimeToLiveIsAWarning(t *testing.T) {
 	waitCounts(t, o.sqs, o.queueURL, "0", "0")
 }
 
-func TestTimesThatDoNotAgreeAreWarnedAboutWithFigures(t *testing.T) {
+func testTimesThatDoNotAgreeAreWarnedAboutWithFigures(t *testing.T) {
 	o := newOutside(t)
 	if err := dynamo.CreateTable(t.Context(), o.dynamo, o.table); err != nil {
 		t.Fatal(err)
@@ -97,7 +109,7 @@ func TestTimesThatDoNotAgreeAreWarnedAboutWithFigures(t *testing.T) {
 		"--drain-timeout 25s is at least 50s")
 }
 
-func TestQueueWithoutADeadLetterQueueIsWarnedAbout(t *testing.T) {
+func testQueueWithoutADeadLetterQueueIsWarnedAbout(t *testing.T) {
 	o := newOutside(t)
 	if err := dynamo.CreateTable(t.Context(), o.dynamo, o.table); err != nil {
 		t.Fatal(err)
@@ -109,7 +121,7 @@ func TestQueueWithoutADeadLetterQueueIsWarnedAbout(t *testing.T) {
 	start(t, "--queue-url", *out.QueueUrl, "--table", o.table).logged(t, "no dead-letter queue", 1)
 }
 
-func TestSettingsThatFitAreNotWarnedAbout(t *testing.T) {
+func testSettingsThatFitAreNotWarnedAbout(t *testing.T) {
 	o := newOutside(t)
 	p := start(t, o.args()...)
 	p.printed(t, `worker on (\S+)`)
@@ -142,7 +154,7 @@ func denying(t *testing.T, server, operation string) string {
 	return proxy.URL
 }
 
-func TestDeniedAccessIsSaidToBeThat(t *testing.T) {
+func testDeniedAccessIsSaidToBeThat(t *testing.T) {
 	o := newOutside(t)
 	t.Setenv("AWS_ENDPOINT_URL_SQS", denying(t, os.Getenv("AWS_ENDPOINT_URL_SQS"), ""))
 	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", denying(t, emulators.DynamoDB(t), ""))
@@ -153,7 +165,7 @@ func TestDeniedAccessIsSaidToBeThat(t *testing.T) {
 	expectIn(t, text, "queue "+o.queueURL+": access denied", "table t: ", "denied")
 }
 
-func TestEachPermissionIsTriedAndNothingIsChangedByThat(t *testing.T) {
+func testEachPermissionIsTriedAndNothingIsChangedByThat(t *testing.T) {
 	for operation, want := range map[string]string{
 		"DeleteMessageBatch": "needs sqs:DeleteMessage", "ChangeMessageVisibilityBatch": "needs sqs:ChangeMessageVisibility",
 		"SendMessageBatch": "jobs-dlq: access denied; the worker needs sqs:SendMessage", "PutItem": "records cannot be written",
@@ -184,7 +196,7 @@ func TestEachPermissionIsTriedAndNothingIsChangedByThat(t *testing.T) {
 	}
 }
 
-func TestCreateIsRefusedOnAWSItself(t *testing.T) {
+func testCreateIsRefusedOnAWSItself(t *testing.T) {
 	t.Setenv("AWS_REGION", "us-east-1")
 	t.Setenv("AWS_ENDPOINT_URL", "")
 	t.Setenv("AWS_ENDPOINT_URL_SQS", "")

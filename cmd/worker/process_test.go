@@ -149,11 +149,16 @@ func deferrals(t *testing.T, workers []*process) (n int) {
 	return n
 }
 
+func TestProcess(t *testing.T) {
+	t.Run("workers share a queue and take over from a killed one", testWorkersShareAQueueAndTakeOverFromAKilledOne)
+	t.Run("neither health check nor agent is asked through a proxy", testNeitherHealthCheckNorAgentIsAskedThroughAProxy)
+}
+
 // Several workers share one queue on real servers, and each name is posted once. A killed worker's
 // messages run again elsewhere once their visibility timeout is over, at their first delivery
 // there: none is deferred. (The local SQS server may first hand them to the long poll that the
 // killed process left behind, so the receive count says nothing.) verify/chaos kills many.
-func TestWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
+func testWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
 	t.Parallel()
 	const visibility, names, copies, long = 15 * time.Second, 20, 3, 9
 	queue, tables := emulators.SQSClient(t), emulators.DynamoDBClient(t)
@@ -220,7 +225,7 @@ func TestWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
 
 // The worker's own admin server and the agent of ECS are near; a proxy, which is
 // for the way to AWS, could not reach them.
-func TestNeitherHealthCheckNorAgentIsAskedThroughAProxy(t *testing.T) {
+func testNeitherHealthCheckNorAgentIsAskedThroughAProxy(t *testing.T) {
 	t.Parallel()
 	astray := make(chan string, 100)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

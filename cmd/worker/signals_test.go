@@ -53,7 +53,11 @@ func (f full) Handle(context.Context, slog.Record) error {
 	return nil
 }
 
-func TestStopBeginsBeforeItIsLogged(t *testing.T) {
+func TestSignals(t *testing.T) {
+	t.Run("stop begins before it is logged", testStopBeginsBeforeItIsLogged)
+}
+
+func testStopBeginsBeforeItIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signals := make(chan os.Signal, 2)
 		asked, release := followSignals(t.Context(), signals)

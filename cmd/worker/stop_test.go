@@ -70,7 +70,16 @@ func (o *outside) record(t *testing.T, name string) (status, attempts string) {
 	return status, attempts
 }
 
-func TestStopFinishesWhatRunsAndGivesBackTheRest(t *testing.T) {
+func TestStop(t *testing.T) {
+	t.Run("stop finishes what runs and gives back the rest", testStopFinishesWhatRunsAndGivesBackTheRest)
+	t.Run("second signal cuts the wait short", testSecondSignalCutsTheWaitShort)
+	t.Run("cancelled post is held as unknown where that was asked for", testCancelledPostIsHeldAsUnknownWhereThatWasAskedFor)
+	t.Run("check tells health by its exit code", testCheckTellsHealthByItsExitCode)
+	t.Run("nothing runs where the page cannot be made", testNothingRunsWhereThePageCannotBeMade)
+	t.Run("whole stop fits its reserve", testWholeStopFitsItsReserve)
+}
+
+func testStopFinishesWhatRunsAndGivesBackTheRest(t *testing.T) {
 	o, target := newOutside(t), newSlowTarget(t)
 	p := start(t, o.args("--concurrency", "2", "--target-url", target.URL)...)
 	p.printed(t, `worker on (\S+)`)
@@ -104,7 +113,7 @@ func TestStopFinishesWhatRunsAndGivesBackTheRest(t *testing.T) {
 	}
 }
 
-func TestSecondSignalCutsTheWaitShort(t *testing.T) {
+func testSecondSignalCutsTheWaitShort(t *testing.T) {
 	o, target := newOutside(t), newSlowTarget(t)
 	p := start(t, o.args("--concurrency", "1", "--target-url", target.URL, "--drain-timeout", "1h")...)
 	send(t, o.sqs, o.queueURL, body("a"))
@@ -127,7 +136,7 @@ func TestSecondSignalCutsTheWaitShort(t *testing.T) {
 	}
 }
 
-func TestCancelledPostIsHeldAsUnknownWhereThatWasAskedFor(t *testing.T) {
+func testCancelledPostIsHeldAsUnknownWhereThatWasAskedFor(t *testing.T) {
 	o, target := newOutside(t), newSlowTarget(t)
 	p := start(t, o.args("--concurrency", "1", "--target-url", target.URL, "--on-unknown", "hold")...)
 	send(t, o.sqs, o.queueURL, body("a"))
@@ -144,7 +153,7 @@ func TestCancelledPostIsHeldAsUnknownWhereThatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestCheckTellsHealthByItsExitCode(t *testing.T) {
+func testCheckTellsHealthByItsExitCode(t *testing.T) {
 	p := startLocal(t)
 	addr := strings.TrimPrefix(p.adminURL(t), "http://")
 	var out output
@@ -173,7 +182,7 @@ func TestCheckTellsHealthByItsExitCode(t *testing.T) {
 	}
 }
 
-func TestNothingRunsWhereThePageCannotBeMade(t *testing.T) {
+func testNothingRunsWhereThePageCannotBeMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
 		b.back.queueURL = "http://names.invalid/"
@@ -188,7 +197,7 @@ func TestNothingRunsWhereThePageCannotBeMade(t *testing.T) {
 
 // A drain of 25 s ends within a stop timeout of 30 s, the servers and the last
 // telemetry included.
-func TestWholeStopFitsItsReserve(t *testing.T) {
+func testWholeStopFitsItsReserve(t *testing.T) {
 	const drain = 25 * time.Second
 	pool := consumer.Config{DrainTimeout: drain}.StopTime()
 	began := time.Now()
