@@ -101,7 +101,7 @@ type process struct {
 
 func start(b *testing.B, env []string, program string, args ...string) *process {
 	b.Helper()
-	cmd := exec.CommandContext(b.Context(), program, args...) //nolint:gosec // built by this benchmark
+	cmd := exec.CommandContext(b.Context(), program, args...)
 	cmd.Env = append(os.Environ(), env...)
 	log, err := os.Create(filepath.Join(b.TempDir(), "log")) // a line for each request
 	if err != nil {
@@ -154,7 +154,7 @@ func (p *process) cpu(b *testing.B) int64 {
 
 func BenchmarkFront(b *testing.B) {
 	producer := filepath.Join(b.TempDir(), "producer")
-	build := exec.CommandContext(b.Context(), "go", "build", "-o", producer, "./cmd/producer") //nolint:gosec // of this project
+	build := exec.CommandContext(b.Context(), "go", "build", "-o", producer, "./cmd/producer")
 	build.Dir = filepath.Join("..", "..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build: %v: %s", err, out)
