@@ -113,6 +113,41 @@ func (o *Operator) Forget(ctx context.Context, name string, force bool) (effecti
 	return o.cfg.Now().Add(o.cfg.CacheAge), nil
 }
 
+// Import records that the work of a name was done elsewhere, by a conditional insert
+// and without a read, and reports whether it did: a name with a record that counts stays
+// as it is, and that record is returned. Errors wrap [protocol.ErrBadName],
+// [ErrUnreadable] or [ErrUnavailable].
+func (o *Operator) Import(ctx context.Context, name string) (r protocol.Record, added bool, err error) {
+	if err := protocol.CheckName(name); err != nil {
+		return r, false, err
+	}
+	id := protocol.RecordID(o.cfg.Scope, name)
+	var cur protocol.Record
+	var tried protocol.Version // of our own writes, the last
+	for try := 0; ; try++ {
+		now := o.cfg.Now()
+		next, verdict := protocol.Step(cur, protocol.Import{Now: now, By: o.by, Terms: o.cfg.terms(), ID: id, Name: name})
+		switch {
+		case verdict == protocol.VerdictUnreadable:
+			return cur, false, o.refusal("import", name, cur, verdict, now)
+		case verdict != protocol.VerdictApply:
+			return cur, cur.Version == tried && tried != 0, nil // our own write, whose answer was lost
+		}
+		err := o.store.Swap(ctx, cur.Version, next)
+		if err == nil {
+			return next, true, nil
+		}
+		if conflict, ok := errors.AsType[*ConflictError](err); ok {
+			cur = conflict.Current
+			continue
+		}
+		tried = next.Version
+		if try == operatorTries || !pause(ctx, try) {
+			return cur, false, fmt.Errorf("%w: import %q: %w", ErrUnavailable, name, err)
+		}
+	}
+}
+
 // apply writes what Step says, from the record as stored.
 func (o *Operator) apply(ctx context.Context, verb, name string, event func(time.Time) protocol.Event) (protocol.Record, error) {
 	cur, err := o.get(ctx, name)

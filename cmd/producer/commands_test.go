@@ -399,7 +399,7 @@ func testVariableNamedVersionIsLeftAlone(t *testing.T) {
 
 func testHelpIsThereForEveryCommand(t *testing.T) {
 	producer(t, "").want(0).says("Usage: producer", "Exit codes")
-	for _, args := range []string{"--help", "serve", "send", "replay", "status", "ls", "resolve", "forget", "dlq", "dlq ls", "dlq show", "dlq redrive", "dlq purge", "completion"} {
+	for _, args := range []string{"--help", "serve", "send", "replay", "status", "console", "import", "ls", "resolve", "forget", "dlq", "dlq ls", "dlq show", "dlq redrive", "dlq purge", "completion"} {
 		producer(t, "", append(strings.Fields(args), "--help")...).want(0).says("Usage: producer")
 	}
 	if got := producer(t, "", "--version").want(0); strings.TrimSpace(got.out) == "" {

@@ -22,6 +22,7 @@ type cli struct {
 	Status statusCmd `cmd:"" help:"Say what became of a name."`
 
 	Console consoleCmd `cmd:"" help:"Serve the console over the queue, its dead-letter queue and the table, with your AWS credentials: what is stuck and why, and what becomes of it."`
+	Import  importCmd  `cmd:"" help:"Mark names as done before a switch-over: one name a line on standard input. Names of which something is known stay as they are."`
 	Ls      lsCmd      `cmd:"" help:"List the names that wait for something: UNKNOWN, REJECTED or RETRYING."`
 	Resolve resolveCmd `cmd:"" help:"Settle a name that is stuck: its work was done, or may run again."`
 	Forget  forgetCmd  `cmd:"" help:"Let a name count as never seen."`

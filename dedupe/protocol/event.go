@@ -111,6 +111,17 @@ type Forget struct {
 	Force bool
 }
 
+// Import is an operator's statement that the work of a name was done elsewhere, before
+// anything was recorded here. A name with a record that counts stays as it is.
+type Import struct {
+	Now   time.Time
+	By    string // as in [Reopen]
+	Terms Terms
+
+	ID, Name string
+}
+
+func (Import) isEvent()   {}
 func (Claim) isEvent()    {}
 func (Renew) isEvent()    {}
 func (Complete) isEvent() {}

@@ -54,6 +54,8 @@ func Step(r Record, e Event) (Record, Verdict) {
 		return stepResolve(r, e)
 	case Forget:
 		return stepForget(r, e)
+	case Import:
+		return stepImport(r, e)
 	default:
 		return r, VerdictUnreadable
 	}
@@ -320,6 +322,20 @@ func stepForget(r Record, e Forget) (Record, Verdict) {
 		Version: v, Fence: v, CreatedAt: r.CreatedAt, Operated: Operated("forget", e.By, e.Now), Listed: r.Listed,
 		ExpiresAt: expiry(e.Now, time.Time{}, e.Terms.Window),
 	}, VerdictApply
+}
+
+func stepImport(r Record, e Import) (Record, Verdict) {
+	switch {
+	case r.Live(e.Now, e.Terms.Skew) && r.Status == Completed:
+		return r, VerdictReplay
+	case r.Live(e.Now, e.Terms.Skew):
+		return r, VerdictWait
+	}
+	next := Record{ID: e.ID, Name: e.Name, Format: Format, Version: r.Version, CreatedAt: milli(e.Now), Listed: r.Listed}
+	next = completed(next, e.Now, e.Terms, []byte("null"), "")
+	next.Fence = next.Version
+	next.Operated = Operated("import", e.By, e.Now)
+	return next, VerdictApply
 }
 
 // settled returns r with its attempt ended in the given status.

@@ -85,6 +85,7 @@ func matrixEvents(now time.Time) map[string]Event {
 		"leave stopped":    Leave{Now: now, Owner: alice, Terms: terms, Number: 1, Until: now.Add(time.Minute)},
 		"reopen":           Reopen{Now: now, Terms: terms},
 		"resolve":          Resolve{Now: now, Terms: terms, Result: []byte(`3`)},
+		"import":           Import{Now: now, Terms: terms, ID: "q#n", Name: "n"},
 		"forget":           Forget{Now: now, Terms: terms},
 		"forget force":     Forget{Now: now, Terms: terms, Force: true},
 	}
@@ -173,6 +174,7 @@ absent           | leave other      | lost
 absent           | leave stopped    | lost
 absent           | reopen           | lost
 absent           | resolve          | lost
+absent           | import           | apply>COMPLETED
 absent           | forget           | apply
 absent           | forget force     | apply
 IN_PROGRESS      | claim            | wait | apply>IN_PROGRESS | apply>IN_PROGRESS
@@ -199,6 +201,7 @@ IN_PROGRESS      | leave other      | lost
 IN_PROGRESS      | leave stopped    | apply>IN_PROGRESS
 IN_PROGRESS      | reopen           | wait | apply>RETRYING | lost
 IN_PROGRESS      | resolve          | wait | apply>COMPLETED | lost
+IN_PROGRESS      | import           | wait | apply>COMPLETED
 IN_PROGRESS      | forget           | wait | apply>FORGOTTEN | apply>FORGOTTEN
 IN_PROGRESS      | forget force     | apply>FORGOTTEN
 IN_PROGRESS last | claim            | wait | exhausted>REJECTED | apply>IN_PROGRESS
@@ -225,6 +228,7 @@ IN_PROGRESS last | leave other      | lost
 IN_PROGRESS last | leave stopped    | apply>IN_PROGRESS
 IN_PROGRESS last | reopen           | wait | apply>RETRYING | lost
 IN_PROGRESS last | resolve          | wait | apply>COMPLETED | lost
+IN_PROGRESS last | import           | wait | apply>COMPLETED
 IN_PROGRESS last | forget           | wait | apply>FORGOTTEN | apply>FORGOTTEN
 IN_PROGRESS last | forget force     | apply>FORGOTTEN
 RETRYING         | claim            | apply>IN_PROGRESS
@@ -251,6 +255,7 @@ RETRYING         | leave other      | lost
 RETRYING         | leave stopped    | lost
 RETRYING         | reopen           | apply | lost
 RETRYING         | resolve          | lost
+RETRYING         | import           | wait | apply>COMPLETED
 RETRYING         | forget           | apply>FORGOTTEN
 RETRYING         | forget force     | apply>FORGOTTEN
 RETRYING last    | claim            | exhausted>REJECTED | apply>IN_PROGRESS
@@ -277,6 +282,7 @@ RETRYING last    | leave other      | lost
 RETRYING last    | leave stopped    | lost
 RETRYING last    | reopen           | apply | lost
 RETRYING last    | resolve          | lost
+RETRYING last    | import           | wait | apply>COMPLETED
 RETRYING last    | forget           | apply>FORGOTTEN
 RETRYING last    | forget force     | apply>FORGOTTEN
 COMPLETED        | claim            | replay | apply>IN_PROGRESS
@@ -303,6 +309,7 @@ COMPLETED        | leave other      | lost
 COMPLETED        | leave stopped    | replay
 COMPLETED        | reopen           | replay | lost
 COMPLETED        | resolve          | apply | lost
+COMPLETED        | import           | replay | apply>COMPLETED
 COMPLETED        | forget           | apply>FORGOTTEN
 COMPLETED        | forget force     | apply>FORGOTTEN
 REJECTED         | claim            | rejected | apply>IN_PROGRESS
@@ -329,6 +336,7 @@ REJECTED         | leave other      | lost
 REJECTED         | leave stopped    | lost
 REJECTED         | reopen           | apply>RETRYING | lost
 REJECTED         | resolve          | rejected | lost
+REJECTED         | import           | wait | apply>COMPLETED
 REJECTED         | forget           | apply>FORGOTTEN
 REJECTED         | forget force     | apply>FORGOTTEN
 REJECTED ordered | claim            | rejected | apply>IN_PROGRESS
@@ -355,6 +363,7 @@ REJECTED ordered | leave other      | lost
 REJECTED ordered | leave stopped    | lost
 REJECTED ordered | reopen           | apply>RETRYING | lost
 REJECTED ordered | resolve          | rejected | lost
+REJECTED ordered | import           | wait | apply>COMPLETED
 REJECTED ordered | forget           | apply>FORGOTTEN
 REJECTED ordered | forget force     | apply>FORGOTTEN
 UNKNOWN          | claim            | unknown | apply>IN_PROGRESS
@@ -381,6 +390,7 @@ UNKNOWN          | leave other      | lost
 UNKNOWN          | leave stopped    | lost
 UNKNOWN          | reopen           | apply>RETRYING | lost
 UNKNOWN          | resolve          | apply>COMPLETED | lost
+UNKNOWN          | import           | wait | apply>COMPLETED
 UNKNOWN          | forget           | apply>FORGOTTEN
 UNKNOWN          | forget force     | apply>FORGOTTEN
 FORGOTTEN        | claim            | apply>IN_PROGRESS
@@ -407,6 +417,7 @@ FORGOTTEN        | leave other      | lost
 FORGOTTEN        | leave stopped    | lost
 FORGOTTEN        | reopen           | lost
 FORGOTTEN        | resolve          | lost
+FORGOTTEN        | import           | apply>COMPLETED
 FORGOTTEN        | forget           | apply
 FORGOTTEN        | forget force     | apply
 newer format     | claim            | unreadable
@@ -433,6 +444,7 @@ newer format     | leave other      | unreadable
 newer format     | leave stopped    | unreadable
 newer format     | reopen           | unreadable
 newer format     | resolve          | unreadable
+newer format     | import           | unreadable
 newer format     | forget           | unreadable
 newer format     | forget force     | unreadable
 `

@@ -20,6 +20,7 @@ const (
 	Retry     = "retry"     // a name that is UNKNOWN, REJECTED, or whose attempt has vanished may run again
 	Completed = "completed" // the work of a name that is UNKNOWN, or whose attempt has vanished, was done
 	Forget    = "forget"    // the name counts as never seen
+	Import    = "import"    // the work of a name that is not known here was done elsewhere
 )
 
 // Order is what becomes of names.
@@ -71,8 +72,8 @@ func Do(ctx context.Context, operator *dedupe.Operator, o Order, now func() time
 
 func logged(ctx context.Context, log *slog.Logger, o Order, out Outcome) {
 	fields := []any{"verb", o.Verb, "name", out.Name, "by", o.By, "status", out.Record.Status}
-	if out.Done {
-		log.InfoContext(ctx, "operator's verb", fields...)
+	if out.Done || out.Err == nil { // an import of a name that is known is no failure
+		log.InfoContext(ctx, "operator's verb", append(fields, "done", out.Done)...)
 		return
 	}
 	log.WarnContext(ctx, "operator's verb not carried out", append(fields, "error", out.Why)...)
@@ -82,6 +83,9 @@ func logged(ctx context.Context, log *slog.Logger, o Order, out Outcome) {
 func one(ctx context.Context, operator *dedupe.Operator, o Order, name string, now time.Time) Outcome {
 	out := Outcome{Name: name}
 	var err error
+	if o.Verb == Import {
+		return imported(ctx, operator, o, out)
+	}
 	// A name that is not known is most likely mistyped.
 	if out.Record, err = operator.Lookup(ctx, name); err == nil && o.Preview {
 		err = preview(out.Record, o, now)
@@ -105,6 +109,26 @@ func one(ctx context.Context, operator *dedupe.Operator, o Order, name string, n
 		return out
 	}
 	out.Err, out.Why = err, Why(err)
+	return out
+}
+
+// imported records a name as completed unless something is known of it.
+func imported(ctx context.Context, operator *dedupe.Operator, o Order, out Outcome) Outcome {
+	var err error
+	if o.Preview {
+		out.Record, err = operator.Lookup(ctx, out.Name)
+		if errors.Is(err, dedupe.ErrNoRecord) {
+			out.Done, err = true, nil
+		}
+	} else {
+		out.Record, out.Done, err = operator.Import(ctx, out.Name)
+	}
+	switch {
+	case err != nil:
+		out.Err, out.Why = err, Why(err)
+	case !out.Done:
+		out.Why = fmt.Sprintf("it is %s, and stays so", out.Record.Status)
+	}
 	return out
 }
 

@@ -69,7 +69,7 @@ func (a *API) getNames(c *exchange, in *listInput) (*response[NameList], error) 
 
 // nameOrder is the body of POST /names.
 type nameOrder struct {
-	Verb    string          `json:"verb" enum:"retry,completed,forget" doc:"retry: an UNKNOWN or REJECTED name may run again. completed: the work of an UNKNOWN name was done. forget: it counts as never seen."`
+	Verb    string          `json:"verb" enum:"retry,completed,forget,import" doc:"import: the work of a name of which nothing is known was done elsewhere. retry: an UNKNOWN or REJECTED name may run again. completed: the work of an UNKNOWN name was done. forget: it counts as never seen."`
 	Names   []string        `json:"names" minItems:"1" maxItems:"1000" nullable:"false"`
 	Result  json.RawMessage `json:"result,omitempty" doc:"Of completed: any JSON, at most 4 KiB; the same for all names."`
 	Force   bool            `json:"force,omitempty" doc:"Of forget: names that are being handled too."`

@@ -37,7 +37,7 @@ type Record struct {
 
 // LastVerb is what an operator did with a name last.
 type LastVerb struct {
-	Verb string    `json:"verb" enum:"reopen,resolve,forget"`
+	Verb string    `json:"verb" enum:"reopen,resolve,forget,import"`
 	By   string    `json:"by"`
 	At   time.Time `json:"at"`
 }
