@@ -11,6 +11,10 @@ bench-micro: ## micro benchmarks
 bench-tables: deps ## the tables of BENCHMARKS.md: worker, loop and go-cloud on local servers and canned answers, AWS-like latencies
 	cd verify && SQSONCE_BENCHMARKS=$(CURDIR)/BENCHMARKS.md SQSONCE_BENCH_MESSAGES=$(MESSAGES) go test -tags bench -v -count=1 -timeout 3h -run TestTables ./bench
 
+.PHONY: bench-releases
+bench-releases: deps ## CPU against canned answers: the release whose source is in OTHER=DIR and this one, in turn, into BENCHMARKS.md
+	cd verify && SQSONCE_OTHER_RELEASE=$(abspath $(OTHER)) SQSONCE_BENCHMARKS=$(CURDIR)/BENCHMARKS.md SQSONCE_BENCH_MESSAGES=$(MESSAGES) go test -tags bench -v -count=1 -timeout 3h -run TestReleases ./bench
+
 # The other tool of the benchmark is a module of its own.
 .PHONY: lint-gocloud
 lint-gocloud: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the benchmark's go-cloud subject

@@ -27,7 +27,7 @@ type Harness struct {
 	sqs, dynDB *proxy
 	calls      *counter
 	target     *httptest.Server
-	built      map[string]string      // program by package
+	built      map[string]string      // program by subject
 	starts     map[string]Measurement // of one message, by subject
 	runs       int
 }
@@ -44,7 +44,7 @@ func NewHarness(ctx context.Context, sqsEndpoint, dynamoEndpoint, dir string, su
 		if err != nil {
 			return nil, err
 		}
-		h.built[s.Package] = file
+		h.built[s.Name] = file
 	}
 	var err error
 	if h.sqs, err = newProxy(sqsEndpoint, h.calls); err != nil {
@@ -132,7 +132,7 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 		}
 	}()
 	for range w.Workers {
-		p, err := startProcess(running, s, h.built[s.Package], h.env(w, queueURL, table, len(bodies))...)
+		p, err := startProcess(running, s, h.built[s.Name], h.env(w, queueURL, table, len(bodies))...)
 		if err != nil {
 			return m, err
 		}

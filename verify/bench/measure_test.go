@@ -70,7 +70,7 @@ func testCallsOfEachSubject(t *testing.T) {
 func testSubjectThatEndsEarly(t *testing.T) {
 	ctx, h := harness(t)
 	gone := Subject{Name: "gone", Package: "gone"}
-	h.built[gone.Package] = h.built[Floor.Package]
+	h.built[gone.Name] = h.built[Floor.Name]
 	t.Setenv("AWS_CA_BUNDLE", filepath.Join(t.TempDir(), "missing")) // it cannot start
 	_, err := h.Measure(ctx, gone, Workload{Name: "canned", Messages: 10, Size: 1 << 10, Workers: 1, Canned: true})
 	if err == nil || !strings.Contains(err.Error(), "gone has ended: exit status 1") {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -36,7 +37,7 @@ var (
 
 // Build builds the subject's program in dir.
 func (s Subject) Build(ctx context.Context, dir string) (file string, err error) {
-	file = filepath.Join(dir, filepath.Base(s.Package))
+	file = filepath.Join(dir, strings.ReplaceAll(s.Name, " ", "-"))
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", file, s.Package) //nolint:gosec // one of the packages above
 	cmd.Dir = s.Module
 	out, err := cmd.CombinedOutput()

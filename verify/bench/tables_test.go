@@ -19,8 +19,9 @@ import (
 
 // Variables of these runs; see Makefile.d/bench.mk.
 const (
-	envFile = "SQSONCE_BENCHMARKS"     // file whose tables are written anew, such as BENCHMARKS.md
-	envSize = "SQSONCE_BENCH_MESSAGES" // messages of a workload
+	envFile  = "SQSONCE_BENCHMARKS"     // file whose tables are written anew, such as BENCHMARKS.md
+	envSize  = "SQSONCE_BENCH_MESSAGES" // messages of a workload
+	envOther = "SQSONCE_OTHER_RELEASE"  // directory with the source of an earlier release
 )
 
 func settings(t *testing.T) (n int, file string) {
@@ -144,6 +145,37 @@ func testCannedTables(t *testing.T) {
 			fmt.Sprintf("%.0f", m.PerMessage(m.Mallocs)), fmt.Sprintf("%.2f", float64(cpu(m))/float64(cpu(floor))), fmt.Sprintf("%.1f", float64(cpu(loop))/float64(cpu(m))))
 	}
 	if err := Replace(file, "canned", table.String()); err != nil {
+		t.Error(err)
+	}
+}
+
+// An earlier release and this one against canned answers, in turn. The machine is shared,
+// so that the least CPU time of several runs counts.
+func TestReleases(t *testing.T) {
+	const times = 7
+	n, file := settings(t)
+	before := Worker
+	before.Name, before.Module = "earlier release", os.Getenv(envOther)
+	if before.Module == "" {
+		t.Fatalf("%s is not set: want the directory of an earlier release", envOther)
+	}
+	ctx, h := harness(t, before)
+	w := Workload{Name: "canned", Messages: 5 * n, Size: 1 << 10, Workers: 1, Concurrency: 100, Fingerprint: true, Canned: true}
+	subjects := []Subject{before, Worker}
+	runs := make([][]Measurement, len(subjects))
+	for range times {
+		for i, s := range subjects {
+			runs[i] = append(runs[i], measure(ctx, t, h, s, w))
+		}
+	}
+	table := &Table{Head: []string{"release", "calls a message", "least CPU a message", "median", "allocations", "to the earlier one"}}
+	cpu := func(m Measurement) time.Duration { return m.CPU / time.Duration(m.Workload.Messages) }
+	for i, r := range runs {
+		slices.SortFunc(r, func(a, b Measurement) int { return cmp.Compare(a.CPU, b.CPU) })
+		table.Add(subjects[i].Name, fmt.Sprintf("%.2f", r[0].PerMessage(r[0].Total())), micros(cpu(r[0])), micros(cpu(r[times/2])),
+			fmt.Sprintf("%.0f", r[0].PerMessage(r[0].Mallocs)), fmt.Sprintf("%.2f", float64(cpu(r[0]))/float64(cpu(runs[0][0]))))
+	}
+	if err := Replace(file, "releases", table.String()); err != nil {
 		t.Error(err)
 	}
 }
