@@ -75,6 +75,7 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 	})
 	w := &worker{
 		log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, admin: b.target, protector: ecs.New(ecs.Config{}),
+		lines: awsenv.NewLogPipe(io.Discard),
 	}
 	b.queueWorker = &queueWorker{
 		worker: w, settings: c,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/awsenv"
 )
 
 func TestRunPools(t *testing.T) {
@@ -17,7 +19,7 @@ func TestRunPools(t *testing.T) {
 		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
 		defer a.target.close()
 		defer b.target.close()
-		w := &worker{queues: []*queueWorker{a.queueWorker, b.queueWorker}}
+		w := &worker{queues: []*queueWorker{a.queueWorker, b.queueWorker}, lines: awsenv.NewLogPipe(io.Discard)}
 		a.send(`{"name":"a"}`)
 		b.send(`{"name":"b"}`)
 		ctx, stop := context.WithCancel(t.Context())

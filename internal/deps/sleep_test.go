@@ -13,7 +13,7 @@ var (
 	sleeps = regexp.MustCompile(`\btime\.Sleep\(`)
 	// Time is virtual in a bubble: a file begins one itself, or has its package's
 	// helper begin it.
-	bubbles = regexp.MustCompile(`"testing/synctest"|\bbubble\(t\b|\binBubble\b|\*bubble\b`)
+	bubbles = regexp.MustCompile(`"testing/synctest"|\bbubble\(t\b|\binVirtualTime\(t\b|\binBubble\b|\*bubble\b`)
 	// Of rapid and of fuzzing, these skip a drawn input, not a test.
 	skips = regexp.MustCompile(`\.(Skip|Skipf|SkipNow)\(`)
 	draws = regexp.MustCompile(`"pgregory.net/rapid"|\*testing\.F\b`)
