@@ -25,7 +25,7 @@ func (f *full) Write(line []byte) (int, error) {
 
 // A server whose log is not read any more, so that its requests wait in the logger, stops
 // when it is told to.
-func TestServeStopsWithAFullLog(t *testing.T) {
+func TestServeFullLog(t *testing.T) {
 	r := realRig(t, "producer-full-log")
 	log := &full{waiting: make(chan struct{}), read: make(chan struct{})}
 	defer close(log.read)
