@@ -106,3 +106,19 @@ func TestPollFailed(t *testing.T) {
 		}
 	})
 }
+
+// Handlers that have been at work since before an outage do not use up the one slot with
+// which concurrency begins after it.
+func TestRampBesideLongHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAdmission(Config{Concurrency: 10}, func(State) {})
+		a.begin()
+		defer a.end()
+		a.update(func(time.Time) { a.running = 2 })
+		a.report("target", Down)
+		a.report("target", Up)
+		if a.limit != 3 {
+			t.Errorf("%d slots may be taken beside two long handlers, want 3", a.limit)
+		}
+	})
+}

@@ -65,7 +65,8 @@ func (a *admission) setCondition(now time.Time) {
 	case Up:
 		// Whatever was held has its own trouble if it fails again.
 		a.outages++
-		a.limit, a.rampAt = 1, now.Add(rampStep)
+		// One slot beside handlers that have been at work since before: they may take hours.
+		a.limit, a.rampAt = min(a.running+1, a.slots), now.Add(rampStep)
 	case Down:
 		a.downSince, a.probeAt, a.heldAt = now, now, now.Add(probeEvery(0)/2)
 		a.limit = a.slots

@@ -39,7 +39,7 @@ func TestLogPipe(t *testing.T) {
 		go log("b")
 		synctest.Wait()
 		l.Stop()
-		for _, line := range []string{"c", "d"} { // b is on its way, and in nobody's way
+		for _, line := range []string{"c", "d"} { // b holds up neither
 			log(line)
 		}
 		g.tokens <- struct{}{}
