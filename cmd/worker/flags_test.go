@@ -238,7 +238,7 @@ func testSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 func testAddressesBeyondLoopbackAreTakenWhereATokenIsAskedFor(t *testing.T) {
 	settings(t, "--local", "--addr", "0.0.0.0:8080", "--auth-token", "sesame-0123456789")
 	settings(t, "--local", "--addr", "[::1]:8080", "--queue-addr", "localhost:4566")
-	settings(t, "--queue-url", "http://h/1/q", "--table", "t", "--addr", "0.0.0.0:8080") // serves no producer API
+	settings(t, "--queue-url", "http://h/1/q", "--table", "t", "--target-url", "http://h/work", "--addr", "0.0.0.0:8080") // serves no producer API
 	var out bytes.Buffer
 	if _, err := parse([]string{"--local", "--auth-token", "sesame", "--queue-addr", "0.0.0.0:4566"}, &out, &out); awsenv.Exit(err) != 2 {
 		t.Errorf("the SQS endpoint is open to everybody: error is %v", err)
