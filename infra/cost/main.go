@@ -37,7 +37,9 @@ func run(files []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		fmt.Printf("%s\n%s\n", file, bill.Table())
+		if _, err := fmt.Fprintf(os.Stdout, "%s\n%s\n", file, bill.Table()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -66,14 +66,14 @@ func (d deployment) run(ctx context.Context) error {
 			return &refusal{s.name, left}
 		}
 		for _, l := range losses {
-			fmt.Fprintf(d.out, "stack %s: %s\n", s.name, l)
+			_, _ = fmt.Fprintf(d.out, "stack %s: %s\n", s.name, l)
 		}
 	}
 	if first {
 		if err := d.cdk(ctx, slices.Concat([]string{"deploy", "--all", "-c", "firstDeployment=true"}, d.args)...); err != nil {
 			return err
 		}
-		fmt.Fprintln(d.out, "the stack is there; now the deletion protection of its table")
+		_, _ = fmt.Fprintln(d.out, "the stack is there; now the deletion protection of its table")
 	}
 	return d.cdk(ctx, slices.Concat([]string{"deploy", "--all"}, d.args)...)
 }

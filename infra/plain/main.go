@@ -28,5 +28,5 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(root, "deploy", "cloudformation", "worker.json"), data, 0o644)
+	return os.WriteFile(filepath.Join(root, "deploy", "cloudformation", "worker.json"), data, 0o644) //nolint:gosec // a file of the repository
 }

@@ -136,6 +136,7 @@ var problems = map[int]struct {
 	429: {"TooManyRequests", "More requests than one client may make.", []string{"Retry-After"}},
 	431: {"HeadersTooLarge", "More than 16 KiB of headers.", nil},
 	500: {"Broken", "A fault of the server.", nil},
+	501: {"NotImplemented", "The table has no index to list names by.", nil},
 	503: {"Unavailable", "Something behind this API does not answer; ask again.", []string{"Retry-After"}},
 }
 
