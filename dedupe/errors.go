@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
@@ -80,12 +81,22 @@ func (e *MismatchError) Error() string {
 	if e.MessageID != "" {
 		by = " by message " + e.MessageID
 	}
-	way := "resolve NAME --retry"
+	way := "resolve " + argument(e.Name) + " --retry"
 	if e.Status == protocol.Completed {
-		way = "forget NAME"
+		way = "forget " + argument(e.Name)
 	}
 	return fmt.Sprintf("%q was used before%s and %s differs (record is %s); to run it all the same: producer %s, then redrive",
 		e.Name, by, what, e.Status, way)
+}
+
+// argument returns the name as a shell's argument in double quotes, or NAME where the
+// shell, or the command, would read it differently, or where it is long.
+func argument(name string) string {
+	quoted := strconv.Quote(name)
+	if len(quoted) > 256 || quoted[1:len(quoted)-1] != name || strings.HasPrefix(name, "-") || strings.ContainsAny(name, "$`!") {
+		return "NAME"
+	}
+	return quoted
 }
 
 // Reason names the error in a dead-letter queue.
@@ -110,9 +121,10 @@ const (
 	whyStopped = "stopped"
 )
 
-// Error implements error.
+// Error implements error. The way out stands before the failure, which may be cut.
 func (e *RejectedError) Error() string {
-	return fmt.Sprintf("%q is rejected after attempt %d: %s", e.Name, e.Attempts, e.Text)
+	return fmt.Sprintf("%q is rejected after attempt %d (to run it again: producer resolve %s --retry, then redrive): %s",
+		e.Name, e.Attempts, argument(e.Name), e.Text)
 }
 
 // Unwrap returns the handler's error, or nil.
@@ -130,7 +142,7 @@ func (e *RejectedError) Reason() string {
 	return "rejected"
 }
 
-// UnknownOutcomeError says that nobody knows whether the work was done, and
+// UnknownOutcomeError says that it is not known whether the work was done, and
 // that it is not run again without an operator's word.
 type UnknownOutcomeError struct {
 	forGood
@@ -141,9 +153,11 @@ type UnknownOutcomeError struct {
 	Err      error  // the handler's error, when this attempt was the one parked
 }
 
-// Error implements error.
+// Error implements error. The way out stands before the failure, which may be cut.
 func (e *UnknownOutcomeError) Error() string {
-	return fmt.Sprintf("the outcome of %q is unknown: %s", e.Name, e.Text)
+	name := argument(e.Name)
+	return fmt.Sprintf("the outcome of %q is unknown (if its work was done: producer resolve %s --completed; "+
+		"to run it again: producer resolve %s --retry, then redrive): %s", e.Name, name, name, e.Text)
 }
 
 // Unwrap returns the handler's error, or nil.

@@ -26,15 +26,15 @@ func TestMismatch(t *testing.T) {
 	}{
 		"dead-letter, completed": {
 			nil, answering(http.StatusOK), time.Minute, protocol.Completed, 1, "mismatch",
-			[]string{"the whole body, which is compared (setting fingerprint), differs", "record is COMPLETED", "producer forget NAME, then redrive"},
+			[]string{"the whole body, which is compared (setting fingerprint), differs", "record is COMPLETED", "producer forget \"o-1\", then redrive"},
 		},
 		"dead-letter, in progress": {
 			nil, slow(40*time.Second, http.StatusOK), 10 * time.Second, protocol.Completed, 1, "mismatch",
-			[]string{"record is IN_PROGRESS", "producer resolve NAME --retry, then redrive"},
+			[]string{"record is IN_PROGRESS", "producer resolve \"o-1\" --retry, then redrive"},
 		},
 		"dead-letter, rejected": {
 			nil, answering(http.StatusUnprocessableEntity), time.Minute, protocol.Rejected, 1, "mismatch",
-			[]string{"record is REJECTED", "producer resolve NAME --retry, then redrive"},
+			[]string{"record is REJECTED", "producer resolve \"o-1\" --retry, then redrive"},
 		},
 		"dead-letter, a part compared": {
 			[]string{"--fingerprint", "n"}, answering(http.StatusOK), time.Minute, protocol.Completed, 1, "mismatch",
@@ -43,12 +43,12 @@ func TestMismatch(t *testing.T) {
 		"suppress, completed":   {suppress(), answering(http.StatusOK), time.Minute, protocol.Completed, 1, "", nil},
 		"suppress, in progress": {suppress(), slow(40*time.Second, http.StatusOK), 10 * time.Second, protocol.Completed, 1, "", nil},
 		"suppress, in progress, then rejected": {
-			suppress(), slow(40*time.Second, http.StatusUnprocessableEntity), 10 * time.Second, protocol.Rejected, 1, "rejected", []string{"is rejected", "422"},
+			suppress(), slow(40*time.Second, http.StatusUnprocessableEntity), 10 * time.Second, protocol.Rejected, 1, "rejected", []string{way("o-1"), "422"},
 		},
-		"suppress, rejected": {suppress(), answering(http.StatusUnprocessableEntity), time.Minute, protocol.Rejected, 1, "rejected", []string{"is rejected", "422"}},
+		"suppress, rejected": {suppress(), answering(http.StatusUnprocessableEntity), time.Minute, protocol.Rejected, 1, "rejected", []string{way("o-1"), "422"}},
 		"suppress, unknown": {
 			suppress("--on-unknown", "hold"), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-			time.Minute, protocol.Unknown, 1, "unknown outcome", []string{"is unknown"},
+			time.Minute, protocol.Unknown, 1, "unknown outcome", []string{"is unknown", `producer resolve "o-1" --completed`, way("o-1")},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,6 +86,11 @@ func TestMismatch(t *testing.T) {
 			})
 		})
 	}
+}
+
+// way is the way out that a dead letter's error names.
+func way(name string) string {
+	return `to run it again: producer resolve "` + name + `" --retry, then redrive`
 }
 
 func suppress(more ...string) []string { return append([]string{"--on-mismatch", "suppress"}, more...) }
