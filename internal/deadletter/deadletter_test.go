@@ -302,6 +302,7 @@ func (b *bench) calls(operation string) func() int64 {
 func TestList(t *testing.T) {
 	t.Run("letters stay as they are", testListLeaves)
 	t.Run("names by the worker's rules", testListNames)
+	t.Run("payload in S3", testListPointers)
 	t.Run("packed reason", testListPacked)
 	t.Run("queries", testListQueries)
 	t.Run("page of an unknown snapshot", testListUnknownSnapshot)
@@ -356,6 +357,38 @@ func testListNames(t *testing.T) {
 					want = l.ID
 				}
 				if l.Name != want || l.Reason != MovedBySQS || (l.Unnamed == "") != (want != "") || l.OriginalID != l.ID {
+					t.Errorf("letter is %+v", l)
+				}
+			})
+		})
+	}
+}
+
+// A pointer to S3 has a name where the message itself says it. Otherwise the listing says
+// where the payload is, and how its name is found.
+func testListPointers(t *testing.T) {
+	const pointer = `["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"b","s3Key":"k"}]`
+	quoted := strconv.Quote(pointer)
+	for what, tc := range map[string]struct {
+		naming names.Config
+		body   string
+		own    map[string]string
+		name   string // empty: none
+	}{
+		"pointer":              {names.Config{Key: "id"}, pointer, nil, ""},
+		"not work":             {names.Config{Key: "id", Unnamed: names.UnnamedIgnore}, pointer, nil, ""},
+		"in an SNS envelope":   {names.Config{Key: "id", Unwrap: "sns"}, `{"Type":"Notification","TopicArn":"arn:aws:sns:eu-central-1:1:t","Message":` + quoted + `}`, nil, ""},
+		"named by attribute":   {names.Config{Key: "@attribute:order"}, pointer, map[string]string{"order": "o-1"}, "o-1"},
+		"named by a worker":    {names.Config{Key: "id"}, pointer, map[string]string{names.NameAttribute: "o-1"}, "o-1"},
+		"named by the pointer": {names.Config{Key: "[1].s3Key"}, pointer, nil, "k"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, "orders", tc.naming)
+				b.movedBySQS(tc.body, tc.own)
+				l := b.list(Query{}, 10, "").Letters[0]
+				told := strings.Contains(l.Unnamed, "its payload s3://b/k is in S3") && strings.Contains(l.Unnamed, "worker try --s3-payloads")
+				if l.Name != tc.name || told != (tc.name == "") || strings.Contains(l.Unnamed, "fetch it") {
 					t.Errorf("letter is %+v", l)
 				}
 			})

@@ -70,9 +70,10 @@ func letterOf(m types.Message, keys *names.Extractor) Letter {
 	if _, there := given[names.NameAttribute]; !there && packedName != "" {
 		given[names.NameAttribute] = names.Text(packedName)
 	}
-	named, err := keys.Extract(names.Message{
+	read := names.Message{
 		ID: l.OriginalID, Body: l.Body, Attributes: given, DedupID: system(types.MessageSystemAttributeNameMessageDeduplicationId),
-	})
+	}
+	named, err := keys.Extract(read)
 	switch bad, _ := errors.AsType[*names.FieldError](err); {
 	case bad != nil:
 		l.Unnamed = bad.Error()
@@ -83,7 +84,22 @@ func letterOf(m types.Message, keys *names.Extractor) Letter {
 	default:
 		l.Name, l.fingerprint = named.Name, protocol.Fingerprint(named.Fingerprint)
 	}
+	if at := payloadOf(read, keys); l.Name == "" && at != "" {
+		l.Unnamed = "its payload " + at + " is in S3, where only workers look; to see its name: " +
+			"worker try --s3-payloads --from-queue 1, with the URL of the dead-letter queue"
+	}
 	return l
+}
+
+// payloadOf says where in S3 the payload of a message is, if it is there. The name may
+// be in the payload, which is not fetched here.
+func payloadOf(m names.Message, keys *names.Extractor) (at string) {
+	m.Fetch = func(p names.Pointer) (string, error) {
+		at = p.String()
+		return "", errors.New("not fetched")
+	}
+	_, _ = keys.Extract(m) // only where it points is of interest
+	return at
 }
 
 // nameable are a message's attributes as package names takes them.
