@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -12,7 +13,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/deadletter"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 func typed(kind, value string) map[string]types.MessageAttributeValue {
@@ -146,6 +150,80 @@ func TestCases(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A message that no worker can copy to the dead-letter queue is moved by SQS itself, without a
+// reason. When the target is mended, a redrive lets it run all the same.
+func TestRedriveWithoutACopy(t *testing.T) {
+	pad := strings.Repeat("x", 2000)
+	full := make(map[string]types.MessageAttributeValue)
+	for i := range 10 {
+		full["a"+strconv.Itoa(i)] = typed("String", "v")["order"]
+	}
+	for name, tc := range map[string]struct {
+		attributes map[string]types.MessageAttributeValue
+		says       string // the log
+	}{
+		"ten attributes": {full, "it has no room for an attribute"},
+		"larger than the dead-letter queue takes": {nil, "the dead-letter queue does not take it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				target := failingTarget{latency: newLatencies(t)}
+				target.set(http.StatusUnprocessableEntity)
+				b := newInBubble(t, 3, target.ServeHTTP)
+				if _, err := b.back.queue.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{
+					QueueUrl: &b.dlqURL, Attributes: map[string]string{"MaximumMessageSize": "1024"},
+				}); err != nil {
+					t.Fatal(err)
+				}
+				text := `{"name":"o-1","pad":"` + pad + `"}`
+				if _, err := b.back.queue.SendMessage(t.Context(), &sqs.SendMessageInput{
+					QueueUrl: &b.back.queueURL, MessageBody: &text, MessageAttributes: tc.attributes,
+				}); err != nil {
+					t.Fatal(err)
+				}
+				b.begin()
+				defer b.end()
+				if !b.await(time.Hour, func() bool { return b.depth(b.dlqURL) == 1 }) || b.record("o-1").Status != protocol.Rejected {
+					t.Fatalf("%d dead letters of %s", b.depth(b.dlqURL), b.record("o-1").Status)
+				}
+				if log := b.log.String(); !strings.Contains(log, tc.says) {
+					t.Errorf("the log says %s", log)
+				}
+				target.set(http.StatusNoContent)
+				report := b.redrive()
+				if !b.await(time.Minute, func() bool { return b.depth(b.back.queueURL) == 0 }) {
+					t.Error("the message is left")
+				}
+				if r := b.record("o-1"); report.Count(deadletter.Moved) != 1 || r.Status != protocol.Completed || b.depth(b.dlqURL) != 0 {
+					t.Errorf("%s, %d dead letters, after %+v", r.Status, b.depth(b.dlqURL), report)
+				}
+			})
+		})
+	}
+}
+
+// redrive sends all dead letters back.
+func (b *inBubble) redrive() deadletter.Report {
+	b.t.Helper()
+	keys, err := names.New(names.Config{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	operator, err := dedupe.NewOperator(b.store.Store, dedupe.Config{Scope: localQueue, Logger: b.worker.log})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	dead, err := deadletter.New(deadletter.Config{SQS: b.back.queue, QueueURL: b.back.queueURL, Keys: keys, Records: operator, Logger: b.worker.log})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	report, err := dead.Redrive(b.t.Context(), deadletter.Order{}, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return report
 }
 
 // zippedOrder is base64 of a gzip of {"id":17}.
