@@ -24,6 +24,7 @@ import (
 )
 
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	t.Run("send says what became of the message", testSendSaysWhatBecameOfTheMessage)
 	t.Run("lines are sent and refused one by one", testLinesAreSentAndRefusedOneByOne)
 	t.Run("interrupted send says how to go on", testInterruptedSendSaysHowToGoOn)
@@ -31,10 +32,14 @@ func TestCommands(t *testing.T) {
 	t.Run("stuck name is settled by an operator", testStuckNameIsSettledByAnOperator)
 	t.Run("whole dead letter queue is redriven or purged", testWholeDeadLetterQueueIsRedrivenOrPurged)
 	t.Run("unknown names are redriven only on a word", testUnknownNamesAreRedrivenOnlyOnAWord)
-	t.Run("variable named version is left alone", testVariableNamedVersionIsLeftAlone)
 	t.Run("help is there for every command", testHelpIsThereForEveryCommand)
-	t.Run("flags are set by the environment", testFlagsAreSetByTheEnvironment)
 	t.Run("bash completes commands and flags", testBashCompletesCommandsAndFlags)
+}
+
+// Variables belong to the whole process: these run alone.
+func TestEnvironment(t *testing.T) {
+	t.Run("variable named version is left alone", testVariableNamedVersionIsLeftAlone)
+	t.Run("flags are set by the environment", testFlagsAreSetByTheEnvironment)
 }
 
 func testSendSaysWhatBecameOfTheMessage(t *testing.T) {
@@ -223,40 +228,37 @@ func TestStatusShowsTheRecord(t *testing.T) {
 }
 
 func testStuckNameIsSettledByAnOperator(t *testing.T) {
-	for where, newRig := range map[string]func(t *testing.T) *rig{
-		"over HTTP":       localRig,
-		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-settle") },
-	} {
-		t.Run(where, func(t *testing.T) {
-			r := newRig(t)
-			var mended atomic.Bool
-			r.fail = func(name string) error {
-				if name == "bad" && !mended.Load() {
-					return errBad
-				}
-				return nil
-			}
-			r.work(2)
-			r.do("send", "--name", "bad", "--wait", "20s").want(exitRejected).says("REJECTED", "no such customer")
-			r.waitFor(func() bool { return strings.Contains(r.do("dlq", "ls").out, "bad") })
-			r.do("dlq", "ls").want(0).says("REASON", "rejected", "REJECTED", "1 copy of 1 message")
-			r.do("dlq", "show", "bad").want(0).says(`{"name":"bad"}`, "no such customer")
-			r.do("dlq", "show", "other").want(1).says("not in the dead-letter queue")
-			r.do("resolve", "bad", "--completed").want(1).says("409", "UNKNOWN")
-			r.do("resolve", "bad", "--retry").want(0).says("RETRYING", "producer dlq redrive --name bad")
-			mended.Store(true)
-			r.do("dlq", "redrive", "--name", "bad").want(0).says("1 message moved, of 1 looked at")
-			r.waitFor(func() bool { return strings.Contains(r.do("status", "bad").out, "COMPLETED") })
-			r.do("dlq", "ls").want(0).says("is empty")
-			r.do("resolve", "bad", "--retry").want(1).says("409")
-			if where == "over HTTP" {
-				r.do("forget", "bad").want(0).says("forgotten; waiting", "count as never seen")
-			} else {
-				r.do("forget", "bad", "--no-wait").want(0).says("count as never seen")
-			}
-			r.do("status", "bad").want(1)
-		})
+	t.Parallel()
+	testSettledByAnOperator(t, localRig(t))
+}
+
+func testSettledByAnOperator(t *testing.T, r *rig) {
+	var mended atomic.Bool
+	r.fail = func(name string) error {
+		if name == "bad" && !mended.Load() {
+			return errBad
+		}
+		return nil
 	}
+	r.work(2)
+	r.do("send", "--name", "bad", "--wait", "20s").want(exitRejected).says("REJECTED", "no such customer")
+	r.waitFor(func() bool { return strings.Contains(r.do("dlq", "ls").out, "bad") })
+	r.do("dlq", "ls").want(0).says("REASON", "rejected", "REJECTED", "1 copy of 1 message")
+	r.do("dlq", "show", "bad").want(0).says(`{"name":"bad"}`, "no such customer")
+	r.do("dlq", "show", "other").want(1).says("not in the dead-letter queue")
+	r.do("resolve", "bad", "--completed").want(1).says("409", "UNKNOWN")
+	r.do("resolve", "bad", "--retry").want(0).says("RETRYING", "producer dlq redrive --name bad")
+	mended.Store(true)
+	r.do("dlq", "redrive", "--name", "bad").want(0).says("1 message moved, of 1 looked at")
+	r.waitFor(func() bool { return strings.Contains(r.do("status", "bad").out, "COMPLETED") })
+	r.do("dlq", "ls").want(0).says("is empty")
+	r.do("resolve", "bad", "--retry").want(1).says("409")
+	if r.backend[0] == "--url" {
+		r.do("forget", "bad").want(0).says("forgotten; waiting", "count as never seen")
+	} else {
+		r.do("forget", "bad", "--no-wait").want(0).says("count as never seen")
+	}
+	r.do("status", "bad").want(1)
 }
 
 // patience bounds every wait for a fact; it is no expectation.
@@ -294,37 +296,34 @@ func (r *rig) waitForDeadLetters(n int) {
 }
 
 func testWholeDeadLetterQueueIsRedrivenOrPurged(t *testing.T) {
-	for where, newRig := range map[string]func(t *testing.T) *rig{
-		"over HTTP":       localRig,
-		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-dlq") },
-	} {
-		t.Run(where, func(t *testing.T) {
-			r := newRig(t)
-			var mended atomic.Bool
-			r.fail = func(string) error {
-				if !mended.Load() {
-					return errBad
-				}
-				return nil
-			}
-			r.work(1)
-			r.do("replay", "--name", "bad", "--count", "12", "--distinct", "12").want(exitRejected)
-			r.waitForDeadLetters(12)
-			mended.Store(true)
-			r.do("dlq", "redrive").want(0).says("messages moved, of ")
-			for i := range 12 {
-				r.waitFor(func() bool { return strings.Contains(r.do("status", "bad-"+strconv.Itoa(i)).out, "COMPLETED") })
-			}
+	t.Parallel()
+	testRedrivenOrPurged(t, localRig(t))
+}
 
-			mended.Store(false)
-			r.do("replay", "--name", "worse", "--count", "3", "--distinct", "3").want(exitRejected)
-			r.waitForDeadLetters(3)
-			producer(t, "no\n", append([]string{"dlq", "purge"}, r.backend...)...).want(1).says("Delete about", "nothing was deleted")
-			producer(t, "", append([]string{"dlq", "purge"}, r.backend...)...).want(1)
-			producer(t, "yes\n", append([]string{"dlq", "purge"}, r.backend...)...).want(0).says("messages deleted")
-			r.do("dlq", "ls").want(0).says("is empty")
-		})
+func testRedrivenOrPurged(t *testing.T, r *rig) {
+	var mended atomic.Bool
+	r.fail = func(string) error {
+		if !mended.Load() {
+			return errBad
+		}
+		return nil
 	}
+	r.work(1)
+	r.do("replay", "--name", "bad", "--count", "12", "--distinct", "12").want(exitRejected)
+	r.waitForDeadLetters(12)
+	mended.Store(true)
+	r.do("dlq", "redrive").want(0).says("messages moved, of ")
+	for i := range 12 {
+		r.waitFor(func() bool { return strings.Contains(r.do("status", "bad-"+strconv.Itoa(i)).out, "COMPLETED") })
+	}
+
+	mended.Store(false)
+	r.do("replay", "--name", "worse", "--count", "3", "--distinct", "3").want(exitRejected)
+	r.waitForDeadLetters(3)
+	producer(t, "no\n", append([]string{"dlq", "purge"}, r.backend...)...).want(1).says("Delete about", "nothing was deleted")
+	producer(t, "", append([]string{"dlq", "purge"}, r.backend...)...).want(1)
+	producer(t, "yes\n", append([]string{"dlq", "purge"}, r.backend...)...).want(0).says("messages deleted")
+	r.do("dlq", "ls").want(0).says("is empty")
 }
 
 func testUnknownNamesAreRedrivenOnlyOnAWord(t *testing.T) {
@@ -454,12 +453,14 @@ func testBashCompletesCommandsAndFlags(t *testing.T) {
 }
 
 func TestDLQ(t *testing.T) {
+	t.Parallel()
 	t.Run("thousands of letters", testDLQThousands)
 	t.Run("what is not there", testDLQMissing)
 }
 
 // What stands behind the first thousand letters is listed, shown and redriven.
 func testDLQThousands(t *testing.T) {
+	t.Parallel()
 	r := localRig(t)
 	const count = 2_300
 	r.deadLetters(count)
@@ -502,6 +503,7 @@ func (r *rig) deadLetters(count int) {
 }
 
 func testDLQMissing(t *testing.T) {
+	t.Parallel()
 	r := localRig(t)
 	r.do("dlq", "ls").want(0).says("is empty")
 	r.do("dlq", "redrive").want(0).says("0 messages moved, of 0 looked at")

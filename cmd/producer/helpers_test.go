@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -70,8 +71,34 @@ func localRig(t *testing.T) *rig {
 	return r
 }
 
-// realRig is on the local servers, and the commands work on them directly.
-func realRig(t *testing.T, name string) *rig {
+// TestMain lets more tests run at a time than there are cores: they wait more than they compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
+
+// These scenarios run in memory too. Here they run side by side on the local servers.
+func TestRealServers(t *testing.T) {
+	realEnvironment(t)
+	for name, scenario := range map[string]func(*testing.T, *rig){
+		"settle": testSettledByAnOperator,
+		"dlq":    testRedrivenOrPurged,
+		"replay": testHandledOnce,
+		"import": testImport,
+		"ls":     testLs,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scenario(t, directRig(t, "producer-"+name))
+		})
+	}
+}
+
+// realEnvironment starts the local servers, and points the commands at them.
+func realEnvironment(t *testing.T) {
 	t.Helper()
 	sqsURL, dynamoURL := emulators.SQS(t), emulators.DynamoDB(t)
 	for key, value := range map[string]string{
@@ -80,6 +107,18 @@ func realRig(t *testing.T, name string) *rig {
 	} {
 		t.Setenv(key, value)
 	}
+}
+
+// realRig is on the local servers, and the commands work on them directly.
+func realRig(t *testing.T, name string) *rig {
+	t.Helper()
+	realEnvironment(t)
+	return directRig(t, name)
+}
+
+// directRig is a realRig where realEnvironment has been called before.
+func directRig(t *testing.T, name string) *rig {
+	t.Helper()
 	r := &rig{t: t, queue: emulators.SQSClient(t), runs: make(map[string]int)}
 	r.create(name)
 	client := emulators.DynamoDBClient(t)

@@ -10,8 +10,8 @@ import (
 )
 
 func TestImport(t *testing.T) {
+	t.Parallel()
 	t.Run("over HTTP", func(t *testing.T) { testImport(t, localRig(t)) })
-	t.Run("on real servers", func(t *testing.T) { testImport(t, realRig(t, "producer-import")) })
 	t.Run("interrupted", testImportInterrupted)
 	producer(t, "", "import").want(2).says("--completed")
 	producer(t, "", "import", "--completed", "--skip=-1").want(2).says("--skip -1")

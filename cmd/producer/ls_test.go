@@ -18,7 +18,6 @@ import (
 
 func TestLs(t *testing.T) {
 	t.Run("over HTTP", func(t *testing.T) { testLs(t, localRig(t)) })
-	t.Run("on real servers", func(t *testing.T) { testLs(t, realRig(t, "producer-ls")) })
 	t.Run("table without the index", testLsWithoutIndex)
 }
 
@@ -69,6 +68,7 @@ func testLsWithoutIndex(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
+	t.Parallel()
 	r := localRig(t)
 	r.hold = true
 	r.fail = func(string) error { return unknownOutcome{errors.New("the connection broke")} }

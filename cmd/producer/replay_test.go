@@ -15,6 +15,7 @@ import (
 )
 
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	t.Run("replay shows that each name is handled once", testReplayShowsThatEachNameIsHandledOnce)
 	t.Run("repeated replay suppresses every message", testRepeatedReplaySuppressesEveryMessage)
 	t.Run("replay fails when a message is not accepted", testReplayFailsWhenAMessageIsNotAccepted)
@@ -27,51 +28,48 @@ func TestReplay(t *testing.T) {
 }
 
 func testReplayShowsThatEachNameIsHandledOnce(t *testing.T) {
-	for where, newRig := range map[string]func(t *testing.T) *rig{
-		"over HTTP":       localRig,
-		"on real servers": func(t *testing.T) *rig { return realRig(t, "producer-replay") },
+	t.Parallel()
+	testHandledOnce(t, localRig(t))
+}
+
+func testHandledOnce(t *testing.T, r *rig) {
+	r.work(2)
+	for mode, flags := range map[string][]string{
+		"same":      nil,
+		"permuted":  {"--permute-keys"},
+		"at a rate": {"--rate", "400"},
+		"spread":    {"--spread", "200ms"},
+		"different": {"--different-body"},
 	} {
-		t.Run(where, func(t *testing.T) {
-			r := newRig(t)
-			r.work(2)
-			for mode, flags := range map[string][]string{
-				"same":      nil,
-				"permuted":  {"--permute-keys"},
-				"at a rate": {"--rate", "400"},
-				"spread":    {"--spread", "200ms"},
-				"different": {"--different-body"},
-			} {
-				args := append([]string{"replay", "--json", "--name", mode, "--count", "60", "--distinct", "6", "--concurrency", "20"}, flags...)
-				got := decode[report](r.do(args...).want(0))
-				suppressed, mismatched := 54, 0
-				if mode == "different" {
-					suppressed, mismatched = 0, 54
-				}
-				if got.Accepted != 60 || got.Names != 6 || got.Handled != 6 || len(got.Repeated) != 0 || len(got.Unsettled) != 0 ||
-					got.Suppressed == nil || *got.Suppressed != suppressed || mismatched > 0 && (got.Mismatched == nil || *got.Mismatched != mismatched) {
-					t.Errorf("%s: report is %+v", mode, got)
-				}
-			}
-			r.mu.Lock()
-			if len(r.runs) != 30 {
-				t.Errorf("%d names were handled", len(r.runs))
-			}
-			for name, n := range r.runs {
-				if n != 1 {
-					t.Errorf("%q was handled %d times", name, n)
-				}
-			}
-			r.mu.Unlock()
-			found := decode[producerapi.DeadLetters](r.do("dlq", "ls", "--json").want(0))
-			if len(found.Messages) != 54 {
-				t.Errorf("%d messages in the dead-letter queue", len(found.Messages))
-			}
-			for _, m := range found.Messages {
-				if m.Reason != "mismatch" || !strings.HasPrefix(m.Name, "different-") {
-					t.Errorf("dead letter is %+v", m)
-				}
-			}
-		})
+		args := append([]string{"replay", "--json", "--name", mode, "--count", "60", "--distinct", "6", "--concurrency", "20"}, flags...)
+		got := decode[report](r.do(args...).want(0))
+		suppressed, mismatched := 54, 0
+		if mode == "different" {
+			suppressed, mismatched = 0, 54
+		}
+		if got.Accepted != 60 || got.Names != 6 || got.Handled != 6 || len(got.Repeated) != 0 || len(got.Unsettled) != 0 ||
+			got.Suppressed == nil || *got.Suppressed != suppressed || mismatched > 0 && (got.Mismatched == nil || *got.Mismatched != mismatched) {
+			t.Errorf("%s: report is %+v", mode, got)
+		}
+	}
+	r.mu.Lock()
+	if len(r.runs) != 30 {
+		t.Errorf("%d names were handled", len(r.runs))
+	}
+	for name, n := range r.runs {
+		if n != 1 {
+			t.Errorf("%q was handled %d times", name, n)
+		}
+	}
+	r.mu.Unlock()
+	found := decode[producerapi.DeadLetters](r.do("dlq", "ls", "--json").want(0))
+	if len(found.Messages) != 54 {
+		t.Errorf("%d messages in the dead-letter queue", len(found.Messages))
+	}
+	for _, m := range found.Messages {
+		if m.Reason != "mismatch" || !strings.HasPrefix(m.Name, "different-") {
+			t.Errorf("dead letter is %+v", m)
+		}
 	}
 }
 
