@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,11 +12,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/time/rate"
 
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/deadletter"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // maxBody bounds what a page may send: a message of the largest size SQS takes,
@@ -349,9 +352,10 @@ func read(w http.ResponseWriter, r *http.Request, v any) bool {
 		problem(w, http.StatusUnsupportedMediaType, "send application/json")
 		return false
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(v)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = decode(body, v)
+	}
 	if err == nil {
 		return true
 	}
@@ -359,11 +363,35 @@ func read(w http.ResponseWriter, r *http.Request, v any) bool {
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		status = http.StatusRequestEntityTooLarge
 	}
-	if errors.Is(err, io.EOF) {
-		err = errors.New("the body is empty")
-	}
 	problem(w, status, clip(err.Error(), maxErrorKept))
 	return false
+}
+
+// decode reads one JSON value and nothing behind it, as strictly as the API reads a message:
+// valid UTF-8, no key twice, no other field, and each field spelled as it is.
+func decode(body []byte, v any) error {
+	if len(body) == 0 {
+		return errors.New("the body is empty")
+	}
+	if !utf8.Valid(body) {
+		return errors.New("the body is not text in UTF-8")
+	}
+	canonical, err := names.Canonical(nil, body)
+	if err != nil {
+		return fmt.Errorf("the body: %w", err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(canonical, &fields); err != nil {
+		return errors.New("the body is not a JSON object")
+	}
+	for field := range fields {
+		if strings.ToLower(field) != field { // encoding/json ignores case
+			return fmt.Errorf("unknown field %q: fields are in lower case", field)
+		}
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(v)
 }
 
 // answer writes v as JSON.

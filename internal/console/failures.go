@@ -60,10 +60,12 @@ func (h *History) groups() []Failure {
 }
 
 // pattern is an error's first line without what differs from message to
-// message: quoted texts become “…”, and words with a digit become #.
+// message: quoted texts become “…”, and words with a digit become #. The status that
+// a target answered stays: a 500 and a 503 are different failures.
 func pattern(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 	var b strings.Builder
+	before := "" // the last word
 	for len(text) > 0 && b.Len() < maxPattern {
 		if text[0] == '"' {
 			if end := closingQuote(text); end > 0 {
@@ -78,12 +80,13 @@ func pattern(text string) string {
 			text = text[1:]
 			continue
 		}
-		if strings.ContainsAny(text[:word], "0123456789") {
+		status := before == "answered" && word == len("503")
+		if strings.ContainsAny(text[:word], "0123456789") && !status {
 			b.WriteByte('#')
 		} else {
 			b.WriteString(text[:word])
 		}
-		text = text[word:]
+		before, text = text[:word], text[word:]
 	}
 	return cmp.Or(clip(b.String(), maxPattern), "failed without a text")
 }

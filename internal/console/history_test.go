@@ -87,8 +87,9 @@ func testFailuresThatDifferInNamesAndNumbersAreOneGroup(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                          "failed without a text",
-		`dial tcp 10.0.0.1:80`:      "dial tcp #.#.#.#:#",
+		"":                     "failed without a text",
+		`dial tcp 10.0.0.1:80`: "dial tcp #.#.#.#:#",
+		`target answered 503 Service Unavailable: db 10.0.0.1: 250 waiting`: "target answered 503 Service Unavailable: db #.#.#.#: # waiting",
 		`unclosed "quote`:           `unclosed "quote`,
 		`id 3f2a-77 of café`:        "id # of café",
 		strings.Repeat("word ", 90): clip(strings.Repeat("word ", 90)[:maxPattern], maxPattern),
