@@ -63,11 +63,6 @@ var ofProducer = with(records, map[string][]string{
 	"DeleteMessage":                {"dead sqs:DeleteMessage"},
 	"DeleteMessageBatch":           {"dead sqs:DeleteMessage"},
 	"PurgeQueue":                   {"dead sqs:PurgeQueue"},
-	// The move itself is done with the caller's rights.
-	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-configure-dead-letter-queue-redrive.html
-	"StartMessageMoveTask":  {"dead sqs:StartMessageMoveTask", "dead sqs:ReceiveMessage", "dead sqs:DeleteMessage", "main sqs:SendMessage"},
-	"ListMessageMoveTasks":  {"dead sqs:ListMessageMoveTasks"},
-	"CancelMessageMoveTask": {"dead sqs:CancelMessageMoveTask"},
 })
 
 // onlyWithCreate are calls of --create, which is refused on AWS itself.

@@ -38,10 +38,10 @@ var (
 	// doctorActions are for records of the doctor's own scope only.
 	doctorActions  = []string{"dynamodb:DeleteItem"}
 	protectActions = []string{"ecs:UpdateTaskProtection", "ecs:GetTaskProtection"}
-	// redriveActions are what the command line does with the dead-letter queue.
+	// redriveActions are what the command line does with the dead-letter queue. It redrives message by
+	// message, and starts no move task of SQS.
 	redriveActions = []string{
 		"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:PurgeQueue",
-		"sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:CancelMessageMoveTask",
 		"sqs:GetQueueAttributes", "sqs:GetQueueUrl",
 	}
 )

@@ -262,6 +262,7 @@ func testRolesLackWhatTheirBinaryNeverDoes(t *testing.T) {
 		},
 		"producer": {
 			"main":  {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:PurgeQueue"},
+			"dead":  {"sqs:StartMessageMoveTask", "sqs:ListMessageMoveTasks", "sqs:CancelMessageMoveTask"},
 			"table": {"dynamodb:DeleteItem", "dynamodb:Scan", "dynamodb:Query", "dynamodb:PartiQLDelete", "dynamodb:UpdateTable"},
 		},
 	}
