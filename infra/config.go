@@ -66,12 +66,24 @@ type Config struct {
 	// LogRetention is how long CloudWatch keeps the logs. Default 30 days.
 	LogRetention time.Duration
 
+	Dashboard DashboardConfig
+
 	Queue    QueueConfig
 	Network  NetworkConfig
 	Worker   WorkerConfig
 	Target   TargetConfig
 	Scaling  ScalingConfig
 	Producer ProducerConfig
+}
+
+// DashboardConfig says which dashboard shows the service. A dashboard belongs to one stack, so that
+// several services share one by being listed in it.
+type DashboardConfig struct {
+	// Off leaves the dashboard out: another stack's shows this service. Default false.
+	Off bool
+	// Queues are the names of the queues of other services, in the same account and Region, that the
+	// dashboard shows, too. Default: none.
+	Queues []string
 }
 
 // QueueConfig is what can be chosen about the queue.
@@ -154,6 +166,9 @@ type WorkerConfig struct {
 	// port 9090, with a token that the stack makes up. Default: none; the admin server listens on
 	// loopback.
 	AdminFrom []string
+	// PayloadBuckets are the names of the S3 buckets with payloads that messages point to: the worker
+	// fetches them (--s3-payloads) and may read these buckets. Default: none.
+	PayloadBuckets []string
 	// Env are further variables of the worker, such as SQSONCE_ON_UNKNOWN.
 	Env map[string]string
 }
@@ -285,6 +300,8 @@ var (
 	emailPattern       = regexp.MustCompile(`^[^@\s]+@[^@\s]+$`)
 	certificatePattern = regexp.MustCompile(`^arn:[a-z-]+:acm:[a-z0-9-]+:\d{12}:certificate/\S+$`)
 	queuePattern       = regexp.MustCompile(`^arn:[a-z-]+:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,75}(\.fifo)?$`)
+	queueNamePattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,75}(\.fifo)?$`)
+	bucketPattern      = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	policyPattern      = regexp.MustCompile(`^arn:[a-z-]+:iam::(\d{12}|aws):policy/\S+$`)
 	tablePattern       = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 	clusterPattern     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
@@ -311,6 +328,7 @@ func (c Config) problems() []string {
 	found.bad(c.AlarmEmail != "" && !emailPattern.MatchString(c.AlarmEmail), "alarmEmail %q: not an address", c.AlarmEmail)
 	_, ok := retentionDays[c.LogRetention]
 	found.bad(!ok, "logRetention %s: CloudWatch knows %s only", c.LogRetention, knownRetentions())
+	c.dashboardProblems(&found)
 	c.queueProblems(&found)
 	c.networkProblems(&found)
 	c.workerProblems(&found)
@@ -340,6 +358,16 @@ func (c Config) queueProblems(found *problemList) {
 	}
 	found.bad(q.ARN != "" && len(q.Senders) > 0, "senders: the policy of queueArn %s is for its makers to write; docs/deploy.md has the statement", q.ARN)
 	found.duration("oldestMessage", q.OldestMessage, time.Minute, 14*day)
+}
+
+func (c Config) dashboardProblems(found *problemList) {
+	d := c.Dashboard
+	found.bad(d.Off && len(d.Queues) > 0, "dashboardQueues %s: dashboard is false", strings.Join(d.Queues, ","))
+	for i, name := range d.Queues {
+		found.bad(!queueNamePattern.MatchString(name), "dashboardQueues %q: not the name of a queue", name)
+		found.bad(name == c.queueName(), "dashboardQueues %s: is this stack's own queue", name)
+		found.bad(slices.Contains(d.Queues[:i], name), "dashboardQueues %s: is named twice", name)
+	}
 }
 
 func (c Config) networkProblems(found *problemList) {
@@ -400,6 +428,11 @@ func (c Config) workerProblems(found *problemList) {
 		found.bad(err != nil || !prefix.Addr().Is4(), "adminFrom %q: not an IPv4 range such as 10.0.0.0/8", cidr)
 		found.bad(cidr == everywhere, "adminFrom %s: the console speaks plain HTTP, and is not for the internet", cidr)
 	}
+	for _, name := range w.PayloadBuckets {
+		found.bad(!bucketPattern.MatchString(name), "payloadBuckets %q: not the name of a bucket", name)
+	}
+	_, fetches := w.Env[payloadVariable]
+	found.bad(fetches && len(w.PayloadBuckets) > 0, "workerEnv %s: is set by payloadBuckets", payloadVariable)
 	for _, name := range slices.Sorted(maps.Keys(w.Env)) {
 		found.bad(!variablePattern.MatchString(name), "workerEnv %s: not the name of a variable", name)
 		found.bad(slices.Contains(ownVariables, name), "workerEnv %s: is set by the stack itself", name)

@@ -98,6 +98,8 @@ func placeFields(c *Config) map[string]setter {
 		"permissionsBoundary": text(&c.PermissionsBoundary),
 		"failurePercent":      integer(&c.FailurePercent),
 
+		"dashboard":       negated(&c.Dashboard.Off),
+		"dashboardQueues": list(&c.Dashboard.Queues),
 		"firstDeployment": boolean(&c.FirstDeployment),
 		// Read before the others, and by the command that deploys.
 		"config":       text(new(string)),
@@ -141,6 +143,8 @@ func serviceFields(c *Config) map[string]setter {
 		"fingerprint":  text(&c.Worker.Fingerprint),
 		"adminFrom":    list(&c.Worker.AdminFrom),
 		"workerEnv":    variables(&c.Worker.Env),
+
+		"payloadBuckets": list(&c.Worker.PayloadBuckets),
 
 		"targetImage":         text(&c.Target.Image),
 		"targetPort":          integer(&c.Target.Port),

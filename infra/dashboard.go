@@ -69,15 +69,32 @@ func newDashboard(scope constructs.Construct, id string, props *dashboardProps) 
 			})),
 		)
 	}
+	for _, queue := range props.Config.Dashboard.Queues {
+		addOther(board, queue)
+	}
 	return &dashboard{URL: jsii.String(fmt.Sprintf(
 		"https://%[1]s.console.aws.amazon.com/cloudwatch/home?region=%[1]s#dashboards:name=%[2]s", *stack.Region(), name))}
+}
+
+// addOther shows another stack's service by the metrics that bear the name of its queue.
+func addOther(board awscloudwatch.Dashboard, queue string) {
+	board.AddWidgets(
+		graph(queue+": messages", ofQueue("ApproximateNumberOfMessagesVisible", "Average", &queue).series("waiting"),
+			ofQueue("ApproximateNumberOfMessagesNotVisible", "Average", &queue).series("in flight")),
+		graph(queue+": age of the oldest message, s", ofQueue("ApproximateAgeOfOldestMessage", "Maximum", &queue).series("oldest")),
+	)
+	board.AddWidgets(
+		graph(queue+": attempts by outcome, a minute", search(queue, "Attempts", "Outcome")),
+		graph(queue+": workers, held back, down", told(queue, "Workers", "Sum").series("workers"),
+			told(queue, "Held", "Sum").series("messages held back"), told(queue, "Down", "Maximum").series("dependencies down")),
+	)
 }
 
 // addTold shows what the workers tell of themselves.
 func addTold(board awscloudwatch.Dashboard, m *metrics, config Config) {
 	board.AddWidgets(
-		graph("Duplicates that did not run the work, by kind, a minute", search(config, "Duplicates", "Kind")),
-		graph("Attempts by outcome, a minute", search(config, "Attempts", "Outcome")),
+		graph("Duplicates that did not run the work, by kind, a minute", search(config.queueName(), "Duplicates", "Kind")),
+		graph("Attempts by outcome, a minute", search(config.queueName(), "Attempts", "Outcome")),
 	)
 	board.AddWidgets(
 		graph("Time in the handler, s", m.HandleTime.as("p50").series("p50"), m.HandleTime.series("p99")),
@@ -91,10 +108,10 @@ func addTold(board awscloudwatch.Dashboard, m *metrics, config Config) {
 }
 
 // search is one line for each value of a dimension beside the queue.
-func search(config Config, name, dimension string) awscloudwatch.IMetric {
+func search(queue, name, dimension string) awscloudwatch.IMetric {
 	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
 		Expression: jsii.String(fmt.Sprintf(
-			`SEARCH('{%s,Queue,%s} MetricName="%s" Queue="%s"', 'Sum', %.0f)`, emfNamespace, dimension, name, config.queueName(), metricPeriod.Seconds())),
+			`SEARCH('{%s,Queue,%s} MetricName="%s" Queue="%s"', 'Sum', %.0f)`, emfNamespace, dimension, name, queue, metricPeriod.Seconds())),
 		Label: jsii.String(""), UsingMetrics: &map[string]awscloudwatch.IMetric{}, Period: seconds(metricPeriod),
 	})
 }

@@ -42,6 +42,9 @@ func toRoot() error {
 	return os.Chdir(root)
 }
 
+// kernel serialises the use of the CDK in parallel tests: its process takes one call at a time.
+var kernel sync.Mutex
+
 // variants are the configurations that are put into one app and synthesised
 // once; the tests share the templates.
 var variants = map[string]map[string]any{
@@ -55,7 +58,8 @@ var variants = map[string]map[string]any{
 		"producer":          "true", "adminFrom": "10.20.0.0/18", "arch": "amd64", "network": "nat", "vpcCidr": "10.20.0.0/18",
 		"targetSecrets":  `{"DB_PASSWORD": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-GhIjKl:password"}`,
 		"targetPolicies": "arn:aws:iam::123456789012:policy/orders",
-		"targetEnv":      `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold", "GOMEMLIMIT": "300MiB"}`,
+		"payloadBuckets": "uploads,big-payloads", "dashboardQueues": "invoices,shipments.fifo",
+		"targetEnv": `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold", "GOMEMLIMIT": "300MiB"}`,
 	},
 	"vpc": {
 		"name": "vpc", "demo": "true", "producer": "true", "vpcId": "vpc-0123456789abcdef0", "vpcZones": "eu-west-1a,eu-west-1b",
@@ -65,7 +69,7 @@ var variants = map[string]map[string]any{
 		"name": "adopt", "targetUrl": "https://target.example.com/work", "vpcId": "vpc-0123456789abcdef0",
 		"vpcZones": "eu-west-1a", "vpcPrivateSubnetIds": "subnet-0123456789abcdef0", "producer": "false",
 		"queueArn": "arn:aws:sqs:eu-west-1:123456789012:orders.fifo", "dlqArn": "arn:aws:sqs:eu-west-1:123456789012:orders-dead.fifo",
-		"tableName": "shared", "clusterName": "main",
+		"tableName": "shared", "clusterName": "main", "dashboard": "false",
 	},
 	"public": {
 		"name": "public", "demo": "true", "producer": "true", "network": "public",
@@ -104,6 +108,8 @@ func synthesised(t *testing.T, name string) built {
 }
 
 var synthesise = sync.OnceValues(func() (map[string]built, error) {
+	kernel.Lock()
+	defer kernel.Unlock()
 	dir, err := os.MkdirTemp("", "infra-test-")
 	if err != nil {
 		return nil, err

@@ -52,26 +52,24 @@ type metric struct {
 // the worker's log.
 func newMetrics(scope constructs.Construct, id string, props *metricsProps) *metrics {
 	here, config := constructs.NewConstruct(scope, &id), props.Config
-	queue := func(name, statistic string, q *string) metric {
-		return metric{"AWS/SQS", name, statistic, map[string]*string{"QueueName": q}}
-	}
+	own := config.queueName()
 	main, dead := props.Queues.Main.QueueName(), props.Queues.Dead.QueueName()
 	ofTable := map[string]*string{"TableName": props.Table.TableName()}
 	return &metrics{
-		Visible:        queue("ApproximateNumberOfMessagesVisible", "Average", main),
-		Flight:         queue("ApproximateNumberOfMessagesNotVisible", "Average", main),
-		Running:        told(config, "Workers", "Sum"),
-		HandleTime:     told(config, "HandleTime", "p99"),
-		Dwell:          told(config, "Dwell", "p99"),
-		Received:       told(config, "Received", "Sum"),
-		AWSCalls:       told(config, "AwsCalls", "Sum"),
-		Takeovers:      told(config, "Takeovers", "Sum"),
-		Held:           told(config, "Held", "Sum"),
-		Down:           told(config, "Down", "Maximum"),
-		OldestAge:      queue("ApproximateAgeOfOldestMessage", "Maximum", main),
-		Sent:           queue("NumberOfMessagesSent", "Sum", main),
-		Deleted:        queue("NumberOfMessagesDeleted", "Sum", main),
-		DeadLetters:    queue("ApproximateNumberOfMessagesVisible", "Maximum", dead),
+		Visible:        ofQueue("ApproximateNumberOfMessagesVisible", "Average", main),
+		Flight:         ofQueue("ApproximateNumberOfMessagesNotVisible", "Average", main),
+		Running:        told(own, "Workers", "Sum"),
+		HandleTime:     told(own, "HandleTime", "p99"),
+		Dwell:          told(own, "Dwell", "p99"),
+		Received:       told(own, "Received", "Sum"),
+		AWSCalls:       told(own, "AwsCalls", "Sum"),
+		Takeovers:      told(own, "Takeovers", "Sum"),
+		Held:           told(own, "Held", "Sum"),
+		Down:           told(own, "Down", "Maximum"),
+		OldestAge:      ofQueue("ApproximateAgeOfOldestMessage", "Maximum", main),
+		Sent:           ofQueue("NumberOfMessagesSent", "Sum", main),
+		Deleted:        ofQueue("NumberOfMessagesDeleted", "Sum", main),
+		DeadLetters:    ofQueue("ApproximateNumberOfMessagesVisible", "Maximum", dead),
 		ReadThrottles:  metric{"AWS/DynamoDB", "ReadThrottleEvents", "Sum", ofTable},
 		WriteThrottles: metric{"AWS/DynamoDB", "WriteThrottleEvents", "Sum", ofTable},
 		FailedAttempts: countLines(here, config, "FailedAttempts", props.WorkerLogs, field("msg", notDone)),
@@ -97,9 +95,14 @@ var outages = []string{"the store is down", "the target is suspect", "the target
 // have failed for a minute.
 const queueDown = "the queue is down"
 
-// told is a metric that the workers write into their log.
-func told(config Config, name, statistic string) metric {
-	return metric{emfNamespace, name, statistic, map[string]*string{"Queue": jsii.String(config.queueName())}}
+// ofQueue is a metric of SQS.
+func ofQueue(name, statistic string, queue *string) metric {
+	return metric{"AWS/SQS", name, statistic, map[string]*string{"QueueName": queue}}
+}
+
+// told is a metric that the workers of a queue write into their log.
+func told(queue, name, statistic string) metric {
+	return metric{emfNamespace, name, statistic, map[string]*string{"Queue": &queue}}
 }
 
 // emfNamespace is the namespace of what the workers tell.

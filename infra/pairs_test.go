@@ -55,8 +55,11 @@ var pairs = map[string]pair{
 		losses:   []string{"fifo", "fifo", "fifo", "fifo", "name"},
 		replaces: []string{"AWS::SQS::Queue"},
 	},
-	"alarms": {context: map[string]any{"alarmEmail": "ops@example.com", "logRetention": "168h", "oldestMessage": "1h", "failurePercent": 20}},
-	"queue":  {context: map[string]any{"queueRetention": "48h", "maxReceiveCount": "20"}},
+	"dashboard":       {context: map[string]any{"dashboard": false}},
+	"dashboardQueues": {context: map[string]any{"dashboardQueues": "invoices"}},
+	"payloadBuckets":  {context: map[string]any{"payloadBuckets": "uploads"}},
+	"alarms":          {context: map[string]any{"alarmEmail": "ops@example.com", "logRetention": "168h", "oldestMessage": "1h", "failurePercent": 20}},
+	"queue":           {context: map[string]any{"queueRetention": "48h", "maxReceiveCount": "20"}},
 	"vpcId": {
 		context: map[string]any{"vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": someSubnets, "vpcPublicSubnetIds": someSubnets, "clients": "10.0.0.0/8"},
 		api:     true,
@@ -111,20 +114,22 @@ var pairs = map[string]pair{
 	"certificate": {api: true, context: map[string]any{"certificate": someCert}},
 	"clients":     {api: true, context: map[string]any{"clients": "10.0.0.0/8"}},
 	"front":       {api: true, context: map[string]any{"dlqApi": false, "producerMinTasks": 3, "producerMaxTasks": 4, "requestsPerTask": 100}},
-	"secrets only by name": {
-		context: map[string]any{"demo": false, "targetUrl": "http://b", "targetTokenSecret": someSecret}, losses: []string{"target"},
-	},
 }
 
 // noPair are the keys that change no template, or that are another stack: name.
 var noPair = []string{"name", "demo", "config", "change"}
 
-// madePairs are the templates once they are made; tests that use them run one after the other.
-var madePairs map[string]template
+// madePairs are the templates once they are made.
+var (
+	madePairs   map[string]template // guarded by madePairsMu
+	madePairsMu sync.Mutex
+)
 
 // pairTemplates are the templates of the pairs, and of the default.
 func pairTemplates(t *testing.T) map[string]template {
 	t.Helper()
+	madePairsMu.Lock()
+	defer madePairsMu.Unlock()
 	if madePairs != nil {
 		return madePairs
 	}
@@ -136,6 +141,8 @@ func pairTemplates(t *testing.T) map[string]template {
 		}
 		configs[name] = config
 	}
+	kernel.Lock()
+	defer kernel.Unlock()
 	madePairs = synthesiseAlone(t, configs)
 	return madePairs
 }
@@ -143,6 +150,7 @@ func pairTemplates(t *testing.T) map[string]template {
 // Each key against the default: what CloudFormation would replace is what is listed, what holds
 // data is only dropped or replaced by those who name it, and nothing dangles.
 func TestPairs(t *testing.T) {
+	t.Parallel()
 	templates := pairTemplates(t)
 	for name, p := range pairs {
 		t.Run(name, func(t *testing.T) {

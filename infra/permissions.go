@@ -36,7 +36,10 @@ var (
 	// askActions are the doctor's on the queue: batches with a handle that does not exist.
 	askActions = []string{"sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
 	// doctorActions are for records of the doctor's own scope only.
-	doctorActions  = []string{"dynamodb:DeleteItem"}
+	doctorActions = []string{"dynamodb:DeleteItem"}
+	// fetchActions are on the payloads in S3, findActions on their buckets.
+	fetchActions   = []string{"s3:GetObject"}
+	findActions    = []string{"s3:ListBucket"}
 	protectActions = []string{"ecs:UpdateTaskProtection", "ecs:GetTaskProtection"}
 	// redriveActions are what the command line does with the dead-letter queue. It redrives message by
 	// message, and starts no move task of SQS.

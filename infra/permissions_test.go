@@ -116,6 +116,7 @@ func TestPermissions(t *testing.T) {
 	t.Run("task roles name their resources", testTaskRolesNameTheirResources)
 	t.Run("task protects tasks of its cluster only", testATaskProtectsTasksOfItsClusterOnly)
 	t.Run("execution role reaches what the task is started with", testTheExecutionRoleReachesWhatTheTaskIsStartedWith)
+	t.Run("worker reads the buckets of payloads only", testTheWorkerReadsTheBucketsOfPayloadsOnly)
 	t.Run("guide lists the rights", testTheGuideListsTheRights)
 	t.Run("roles lack what their binary never does", testRolesLackWhatTheirBinaryNeverDoes)
 }
@@ -180,6 +181,27 @@ func testTheExecutionRoleReachesWhatTheTaskIsStartedWith(t *testing.T) {
 	}
 }
 
+func testTheWorkerReadsTheBucketsOfPayloadsOnly(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		role, places, buckets := b.template.taskRole(t, "worker"), b.places(), b.config.Worker.PayloadBuckets
+		for _, name := range buckets {
+			if !may(role, "s3:GetObject", places["payloads "+name]) || !may(role, "s3:ListBucket", places["bucket "+name]) {
+				t.Errorf("the worker may not read %s: %s", name, flat(role))
+			}
+		}
+		if on := b.variables(t, "worker")["SQSONCE_S3_PAYLOADS"]; (on == "true") != (len(buckets) > 0) {
+			t.Errorf("buckets %q, SQSONCE_S3_PAYLOADS %q", buckets, on)
+		}
+		for _, s := range role {
+			for _, action := range s.Actions {
+				if strings.HasPrefix(action, "s3:") && (len(s.Resources) != len(buckets) || !slices.Contains([]string{"s3:GetObject", "s3:ListBucket"}, action)) {
+					t.Errorf("the worker may %s on %s", action, flat(s.Resources))
+				}
+			}
+		}
+	})
+}
+
 func testTheGuideListsTheRights(t *testing.T) {
 	guide, err := os.ReadFile("docs/deploy.md")
 	if err != nil {
@@ -188,6 +210,7 @@ func testTheGuideListsTheRights(t *testing.T) {
 	for who, actions := range map[string][]string{
 		"worker | the queue": consumeActions, "worker | the dead-letter queue": deadLetterActions,
 		"worker, producer, operator | the table": recordActions, "worker | tasks of its cluster, by condition": protectActions,
+		"worker with `payloadBuckets` | the objects of these buckets": fetchActions, "worker with `payloadBuckets` | these buckets": findActions,
 		"worker, producer, operator | the table's index `attention`": listActions,
 		"producer, operator | the queue":                             sendActions, "operator, and producer with `dlqApi` | the dead-letter queue": redriveActions,
 	} {
@@ -246,6 +269,9 @@ func (b built) places() map[string]string {
 		} else {
 			found["dead"] = id
 		}
+	}
+	for _, bucket := range b.config.Worker.PayloadBuckets {
+		found["bucket "+bucket], found["payloads "+bucket] = "s3:::"+bucket, "s3:::"+bucket+"/*"
 	}
 	found["index"] = found["table"] + "/index/" + dynamo.IndexAttention
 	return found

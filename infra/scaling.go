@@ -27,8 +27,8 @@ type scalingProps struct {
 
 // newScaling keeps the backlog of a task near its target. It is built of the
 // resources themselves, because the CDK's own target tracking takes no
-// expressions, and its queue pattern scales by CPU, which says nothing about a
-// worker that waits for its target.
+// expressions. Its queue pattern scales by CPU, which says nothing about a worker that waits for
+// its target, and in steps by the visible messages alone.
 func newScaling(scope constructs.Construct, id string, props *scalingProps) {
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config.Scaling

@@ -90,14 +90,16 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 	alarms := newAlarms(here, "Alarms", &alarmsProps{
 		Config: config, Metrics: metrics, Worker: worker.Service, Producer: front,
 	})
-	dashboard := newDashboard(here, "Dashboard", &dashboardProps{
-		Config: config, Metrics: metrics, Worker: worker, Producer: front, Alarms: alarms.All,
-	})
+	if !config.Dashboard.Off {
+		dashboard := newDashboard(here, "Dashboard", &dashboardProps{
+			Config: config, Metrics: metrics, Worker: worker, Producer: front, Alarms: alarms.All,
+		})
+		output(here, "DashboardUrl", "Look here first", dashboard.URL)
+	}
 
 	output(here, "QueueUrl", "The queue that the worker polls", queues.Main.QueueUrl())
 	output(here, "DlqUrl", "The dead-letter queue", queues.Dead.QueueUrl())
 	output(here, "TableName", "The table with one record per name", table.TableName())
-	output(here, "DashboardUrl", "Look here first", dashboard.URL)
 	output(here, "AlarmTopicArn", "Where alarms go: subscribe to it", alarms.Topic.TopicArn())
 	output(here, "OperatorPolicyArn", "The rights of the producer's command line", operator.ManagedPolicyArn())
 	output(here, "DoctorPolicyArn", "The rights of worker doctor", doctor.ManagedPolicyArn())

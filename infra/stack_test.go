@@ -25,6 +25,7 @@ func TestStack(t *testing.T) {
 	t.Run("target outlives the worker", testTheTargetOutlivesTheWorker)
 	t.Run("API is private unless there is a certificate", testTheAPIIsPrivateUnlessThereIsACertificate)
 	t.Run("access logs of a public API can be written", testAccessLogsOfAPublicAPICanBeWritten)
+	t.Run("dashboard shows the queues of others", testTheDashboardShowsTheQueuesOfOthers)
 	t.Run("senders may send", testSendersMaySend)
 	t.Run("boundary bounds every role", testTheBoundaryBoundsEveryRole)
 	t.Run("tasks start with their rights", testTasksStartWithTheirRights)
@@ -44,7 +45,8 @@ func testResourcesAreThereInTheirNumbers(t *testing.T) {
 			"AWS::S3::Bucket": 0, "AWS::Lambda::Function": 0, "AWS::Logs::LogGroup": 3,
 		},
 		"adopt": {
-			"AWS::SQS::Queue": 0, "AWS::SQS::QueuePolicy": 0, "AWS::DynamoDB::Table": 0, "AWS::ECS::Cluster": 0, "AWS::EC2::VPC": 0,
+			"AWS::CloudWatch::Dashboard": 0,
+			"AWS::SQS::Queue":            0, "AWS::SQS::QueuePolicy": 0, "AWS::DynamoDB::Table": 0, "AWS::ECS::Cluster": 0, "AWS::EC2::VPC": 0,
 			"AWS::ECS::Service": 1,
 		},
 		"vpc": {"AWS::EC2::VPC": 0, "AWS::EC2::VPCEndpoint": 0, "AWS::EC2::Subnet": 0, "AWS::ECS::Service": 2},
@@ -298,7 +300,10 @@ func testAccessLogsOfAPublicAPICanBeWritten(t *testing.T) {
 
 func testOutputsSayWhereEverythingIs(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
-		want := []string{"AlarmTopicArn", "DashboardUrl", "DlqUrl", "DoctorPolicyArn", "OperatorPolicyArn", "QueueUrl", "TableName", "WorkerLogGroup"}
+		want := []string{"AlarmTopicArn", "DlqUrl", "DoctorPolicyArn", "OperatorPolicyArn", "QueueUrl", "TableName", "WorkerLogGroup"}
+		if !b.config.Dashboard.Off {
+			want = append(want, "DashboardUrl")
+		}
 		if !b.config.Producer.Off {
 			want = append(want, "ApiUrl", "AuthTokenSecretArn", "BalancerDns")
 		}
@@ -315,6 +320,24 @@ func testOutputsSayWhereEverythingIs(t *testing.T) {
 	}
 	if got := flat(synthesised(t, "plain").template.Outputs["DashboardUrl"].Value); !strings.Contains(got, "#dashboards:name=sqsonce-") {
 		t.Errorf("DashboardUrl is %s", got)
+	}
+}
+
+// A dashboard belongs to one stack: it shows other services by the names of their queues.
+func testTheDashboardShowsTheQueuesOfOthers(t *testing.T) {
+	b := synthesised(t, "sidecar")
+	body := flat(b.template.only(t, "AWS::CloudWatch::Dashboard").Properties["DashboardBody"])
+	for _, queue := range b.config.Dashboard.Queues {
+		for _, want := range []string{
+			`"AWS/SQS","ApproximateNumberOfMessagesVisible","QueueName","` + queue + `"`,
+			`"AWS/SQS","ApproximateAgeOfOldestMessage","QueueName","` + queue + `"`,
+			`"sqsonce","Workers","Queue","` + queue + `"`,
+			`MetricName=\"Attempts\" Queue=\"` + queue + `\"`,
+		} {
+			if !strings.Contains(strings.ReplaceAll(body, `\\"`, `\"`), want) {
+				t.Errorf("%s is not in the dashboard: %s", want, body)
+			}
+		}
 	}
 }
 

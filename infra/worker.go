@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -23,6 +24,9 @@ var ownVariables = []string{
 	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_METRICS", "SQSONCE_ADMIN_ADDR", "SQSONCE_ADMIN_TOKEN", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
 	"SQSONCE_HANDLER", "SQSONCE_TARGET_URL", "SQSONCE_TARGET_HEALTH", "SQSONCE_TARGET_TOKEN", "SQSONCE_TARGET_SECRET",
 }
+
+// payloadVariable makes the worker fetch payloads from S3.
+const payloadVariable = "SQSONCE_S3_PAYLOADS"
 
 type workerProps struct {
 	workplace
@@ -148,6 +152,9 @@ func workerVariables(scope constructs.Construct, props *workerProps) map[string]
 		// Containers of a task share one network interface.
 		variables["SQSONCE_TARGET_URL"] = fmt.Sprintf("http://127.0.0.1:%d%s", t.Port, t.Path)
 	}
+	if len(w.PayloadBuckets) > 0 {
+		variables[payloadVariable] = "true"
+	}
 	if config.Demo {
 		variables["SQSONCE_HANDLER"] = "log"
 	}
@@ -189,10 +196,29 @@ func grantWorker(scope constructs.Construct, task awsecs.FargateTaskDefinition, 
 	task.AddToTaskRolePolicy(allow("KeepRecords", recordActions, props.Table.TableArn()))
 	task.AddToTaskRolePolicy(allow("ListRecords", listActions, attentionArn(props.Table)))
 	task.AddToTaskRolePolicy(allowProtection(scope, props.Cluster.ClusterName(), props.Cluster.ClusterArn()))
+	grantPayloads(scope, task, props.Config.Worker.PayloadBuckets)
 	suppressTask(task)
 	suppress(task, "AwsSolutions-IAM5",
 		"UpdateTaskProtection is for the calling task, whose id nobody knows before it runs; the resource and a condition name the cluster",
 		map[string]string{"regex": `/^Resource::arn:.*:task\/.*\/\*$/g`})
+}
+
+// grantPayloads lets the task read the objects of buckets. The right to list a bucket is for the
+// error alone: without it S3 answers 403 for an object that is not there.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html#API_GetObject_RequestSyntax
+func grantPayloads(scope constructs.Construct, task awsecs.FargateTaskDefinition, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	var buckets, objects []*string
+	for _, name := range names {
+		bucket := awss3.Bucket_FromBucketName(scope, jsii.String("Payloads-"+name), &name)
+		buckets, objects = append(buckets, bucket.BucketArn()), append(objects, bucket.ArnForObjects(jsii.String("*")))
+	}
+	task.AddToTaskRolePolicy(allow("FetchPayloads", fetchActions, objects...))
+	task.AddToTaskRolePolicy(allow("TellMissingPayloads", findActions, buckets...))
+	suppress(task, "AwsSolutions-IAM5", "Payloads may be any object of the buckets that are named for them",
+		map[string]string{"regex": `/^Resource::arn:.*:s3:::.*\/\*$/g`})
 }
 
 // suppressTask argues for what every task definition here has.
