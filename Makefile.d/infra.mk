@@ -2,7 +2,7 @@
 .PHONY: test-infra
 test-infra: export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 test-infra: deps ## the tests of the deployment: templates, rights, agreement with the binaries
-	cd infra && $(GO_TEST) -timeout 15m ./...
+	cd infra && $(GO_TEST) -timeout 15m -parallel 4 ./...
 
 .PHONY: lint-infra
 lint-infra: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the deployment

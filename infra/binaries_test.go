@@ -41,6 +41,7 @@ func binary(t *testing.T, name string) string {
 }
 
 func TestBinaries(t *testing.T) {
+	t.Parallel()
 	t.Run("no binary contains the CDK", testNoBinaryContainsTheCDK)
 	t.Run("binaries read the variables they are given", testTheBinariesReadTheVariablesTheyAreGiven)
 	t.Run("worker accepts its settings", testTheWorkerAcceptsItsSettings)

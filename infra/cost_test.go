@@ -13,6 +13,7 @@ import (
 const mostIdle = 30
 
 func TestIdleCost(t *testing.T) {
+	t.Parallel()
 	guide, err := os.ReadFile("docs/deploy.md")
 	if err != nil {
 		t.Fatal(err)

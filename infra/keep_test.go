@@ -12,6 +12,7 @@ import (
 var holdsData = []string{"AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket"}
 
 func TestKeep(t *testing.T) {
+	t.Parallel()
 	t.Run("data", func(t *testing.T) {
 		each(t, func(t *testing.T, b built) {
 			for id, r := range b.template.Resources {
@@ -37,11 +38,7 @@ func TestKeep(t *testing.T) {
 		})
 	})
 	t.Run("failed creation leaves nothing", func(t *testing.T) {
-		config, err := ReadConfig(map[string]any{"demo": true, "firstDeployment": true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		stack := synthesiseAlone(t, map[string]Config{"first": config})["first"]
+		stack := pairTemplates(t)["firstDeployment"]
 		for id, r := range stack.Resources {
 			if r.DeletionPolicy == "Retain" || r.Properties["DeletionProtectionEnabled"] == true || r.Properties["DeletionProtection"] == true {
 				t.Errorf("%s would stay: DeletionPolicy %q, %s", id, r.DeletionPolicy, flat(r.Properties))

@@ -27,6 +27,7 @@ import (
 const runMessages = 20
 
 func TestRun(t *testing.T) {
+	t.Parallel()
 	t.Run("worker runs with the templates environment", testTheWorkerRunsWithTheTemplatesEnvironment)
 }
 
@@ -34,6 +35,7 @@ func TestRun(t *testing.T) {
 // target, or logs, or does not start.
 func testTheWorkerRunsWithTheTemplatesEnvironment(t *testing.T) {
 	t.Run("target", func(t *testing.T) {
+		t.Parallel()
 		var asked atomic.Int64
 		app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 		t.Cleanup(app.Close)
@@ -43,6 +45,7 @@ func testTheWorkerRunsWithTheTemplatesEnvironment(t *testing.T) {
 		}
 	})
 	t.Run("demo", func(t *testing.T) {
+		t.Parallel()
 		said := work(t, "plain", nil)
 		if n := strings.Count(said, `"level":"INFO","msg":"message"`); n != runMessages {
 			t.Errorf("%d of %d messages were logged:\n%s", n, runMessages, said)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestSynth(t *testing.T) {
+	t.Parallel()
 	t.Run("command synthesises offline without an account or docker", testTheCommandSynthesisesOfflineWithoutAnAccountOrDocker)
 	t.Run("what is wrong is said before anything is made", testWhatIsWrongIsSaidBeforeAnythingIsMade)
 }
