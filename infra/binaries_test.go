@@ -85,7 +85,7 @@ func testNoBinaryContainsTheCDK(t *testing.T) {
 	}
 }
 
-var shownVariable = regexp.MustCompile(`\$(SQSONCE_[A-Z_]+)`)
+var shownVariable = regexp.MustCompile(`\$(SQSONCE_[A-Z0-9_]+)`)
 
 // understood are the variables that a command reads, as its help has them.
 func understood(t *testing.T, name string, command ...string) []string {

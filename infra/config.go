@@ -431,8 +431,6 @@ func (c Config) workerProblems(found *problemList) {
 	for _, name := range w.PayloadBuckets {
 		found.bad(!bucketPattern.MatchString(name), "payloadBuckets %q: not the name of a bucket", name)
 	}
-	_, fetches := w.Env[payloadVariable]
-	found.bad(fetches && len(w.PayloadBuckets) > 0, "workerEnv %s: is set by payloadBuckets", payloadVariable)
 	for _, name := range slices.Sorted(maps.Keys(w.Env)) {
 		found.bad(!variablePattern.MatchString(name), "workerEnv %s: not the name of a variable", name)
 		found.bad(slices.Contains(ownVariables, name), "workerEnv %s: is set by the stack itself", name)

@@ -94,9 +94,9 @@ func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 			map[string]any{"dashboardQueues": "sqsonce,a b,x,x"},
 			[]string{"dashboardQueues sqsonce: is this", `dashboardQueues "a b"`, "dashboardQueues x: is named twice"},
 		},
-		"no buckets":     {map[string]any{"payloadBuckets": "Uploads,arn:aws:s3:::x"}, []string{`payloadBuckets "Uploads"`, `payloadBuckets "arn`}},
-		"payloads twice": {map[string]any{"payloadBuckets": "uploads", "workerEnv": `{"SQSONCE_S3_PAYLOADS":"false"}`}, []string{"workerEnv SQSONCE_S3_PAYLOADS"}},
-		"no table":       {map[string]any{"tableName": "a/b"}, []string{`tableName "a/b"`}},
+		"no buckets":            {map[string]any{"payloadBuckets": "Uploads,arn:aws:s3:::x"}, []string{`payloadBuckets "Uploads"`, `payloadBuckets "arn`}},
+		"payloads of no bucket": {map[string]any{"workerEnv": `{"SQSONCE_S3_PAYLOADS":"false"}`}, []string{"workerEnv SQSONCE_S3_PAYLOADS"}},
+		"no table":              {map[string]any{"tableName": "a/b"}, []string{`tableName "a/b"`}},
 		"a public API in a VPC of unknown range": {
 			map[string]any{
 				"producer": true, "public": true, "certificate": someCert, "vpcId": "vpc-01234567", "vpcZones": "a,b",
