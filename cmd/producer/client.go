@@ -103,6 +103,9 @@ func (c *client) do(ctx context.Context, r request) (response, error) {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(req)
+	if failed, ok := errors.AsType[*url.Error](err); ok && errors.Is(err, syscall.ECONNREFUSED) && failed.URL != req.URL.Redacted() {
+		return response{}, fmt.Errorf("nothing listens at %s, where %s redirects to", failed.URL, c.base.Redacted())
+	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return response{}, fmt.Errorf("nothing listens at %s: start it (worker --local, or producer serve), or say where it is with --url, or work on the queue itself with --queue-url and --table", c.base)
 	}

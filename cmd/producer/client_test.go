@@ -58,6 +58,15 @@ func TestAddressWithoutAnAPI(t *testing.T) {
 	producer(t, "", "status", "a", "--url", server.URL).want(1).says(`nothing is known of "a"`)
 }
 
+func TestRedirectToNothing(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	server := httptest.NewServer(http.RedirectHandler(gone.URL+"/elsewhere", http.StatusTemporaryRedirect))
+	defer server.Close()
+	producer(t, "", "status", "a", "--url", server.URL).want(1).says("nothing listens at " + gone.URL + "/elsewhere, where " + server.URL + " redirects to")
+}
+
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
