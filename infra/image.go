@@ -22,18 +22,19 @@ type imageProps struct {
 }
 
 // newImage is the one image of worker and producer. What is built at deployment
-// is nothing but the Dockerfile and the static binaries in dist.
+// is nothing but the Dockerfile and the static binaries of one architecture in dist:
+// with or without other files there, the same binaries give the same image.
 func newImage(scope constructs.Construct, id string, props *imageProps) awsecs.ContainerImage {
 	if uri := props.Config.Worker.Image; uri != "" {
 		return registryImage(scope, id, uri)
 	}
-	arch, other, platform := "arm64", "amd64", awsecrassets.Platform_LINUX_ARM64()
-	if props.Config.Worker.Arch == other {
-		arch, other, platform = other, arch, awsecrassets.Platform_LINUX_AMD64()
+	arch, platform := "arm64", awsecrassets.Platform_LINUX_ARM64()
+	if props.Config.Worker.Arch == "amd64" {
+		arch, platform = "amd64", awsecrassets.Platform_LINUX_AMD64()
 	}
 	return awsecs.ContainerImage_FromDockerImageAsset(awsecrassets.NewDockerImageAsset(scope, &id, &awsecrassets.DockerImageAssetProps{
 		Directory:  &props.Config.Source,
-		Exclude:    jsii.Strings("*", "!Dockerfile", "!dist", "dist/"+other),
+		Exclude:    jsii.Strings("*", "!Dockerfile", "!dist/"+arch),
 		IgnoreMode: awscdk.IgnoreMode_DOCKER,
 		Platform:   platform,
 		// Builders of today set it themselves, older ones do not.
