@@ -134,7 +134,7 @@ func testThousandMessages(t *testing.T) {
 	p.until("outcomes are listed", `document.querySelectorAll('#outcomes tbody tr').length === 50`)
 	p.shoot("running")
 	p.until("the run is over", `document.querySelectorAll('#flights tbody tr').length === 0`)
-	p.until("failures are grouped", `[...document.querySelectorAll('#failures .what')].some(e => e.textContent === 'charge card for “…”: gateway answered #')`)
+	p.until("failures are grouped", `[...document.querySelectorAll('#failures .what')].some(e => e.textContent === 'charge card for “…”: gateway answered 502')`)
 	if n := runs.Load(); n < 1000 {
 		t.Errorf("%d runs for 1,000 names", n)
 	}
