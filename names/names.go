@@ -209,6 +209,7 @@ type Named struct {
 	Ignored string
 
 	Name        string      // passes [Check]
+	Unnamed     bool        // the message has no name of its own; Name is its message id ([UnnamedRun])
 	Fingerprint Fingerprint // of the payload; zero with [Off]
 
 	// Compared is the expression that Fingerprint was taken over; empty: the whole
@@ -275,7 +276,7 @@ func (x *Extractor) Extract(m Message) (Named, error) {
 		named.Ignored = IgnoredUnnamed
 		return named, nil
 	case UnnamedRun:
-		named.Name = m.ID
+		named.Name, named.Unnamed = m.ID, true
 		if fp, err := x.print(m.Body, doc, bad); err == nil {
 			named.Fingerprint = fp
 		}

@@ -105,7 +105,7 @@ func testOutcomeAtTheTargetDecides(t *testing.T) {
 		}, left},
 		"301":         {status(301, "Location", "/elsewhere"), again},
 		"302":         {status(302, "Location", "/elsewhere"), again},
-		"307":         {status(307, "Location", "/work/"), again},
+		"307":         {status(307, "Location", "/elsewhere/"), again},
 		"400":         {status(400), bad},
 		"401":         {status(401), again},
 		"403":         {status(403), again},

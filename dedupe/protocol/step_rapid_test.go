@@ -60,7 +60,7 @@ func (m *machine) pick(t *rapid.T) (Token, *player) {
 		}
 	}
 	if len(tokens) == 0 {
-		t.Skip("nobody is at work")
+		t.Skip("no attempt is at work")
 	}
 	token := rapid.SampledFrom(tokens).Draw(t, "attempt")
 	return token, m.known[token]

@@ -380,6 +380,8 @@ func testListPointers(t *testing.T) {
 		"in an SNS envelope":   {names.Config{Key: "id", Unwrap: "sns"}, `{"Type":"Notification","TopicArn":"arn:aws:sns:eu-central-1:1:t","Message":` + quoted + `}`, nil, ""},
 		"named by attribute":   {names.Config{Key: "@attribute:order"}, pointer, map[string]string{"order": "o-1"}, "o-1"},
 		"named by a worker":    {names.Config{Key: "id"}, pointer, map[string]string{names.NameAttribute: "o-1"}, "o-1"},
+		"its id as name":       {names.Config{Key: "id", Unnamed: names.UnnamedRun}, pointer, nil, ""},
+		"named by its id":      {names.Config{Key: "@message-id"}, pointer, nil, "ID"},
 		"named by the pointer": {names.Config{Key: "[1].s3Key"}, pointer, nil, "k"},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -388,7 +390,7 @@ func testListPointers(t *testing.T) {
 				b.movedBySQS(tc.body, tc.own)
 				l := b.list(Query{}, 10, "").Letters[0]
 				told := strings.Contains(l.Unnamed, "its payload s3://b/k is in S3") && strings.Contains(l.Unnamed, "worker try --s3-payloads")
-				if l.Name != tc.name || told != (tc.name == "") || strings.Contains(l.Unnamed, "fetch it") {
+				if want := strings.ReplaceAll(tc.name, "ID", l.ID); l.Name != want || told != (want == "") || strings.Contains(l.Unnamed, "fetch it") {
 					t.Errorf("letter is %+v", l)
 				}
 			})

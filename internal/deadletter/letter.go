@@ -84,7 +84,8 @@ func letterOf(m types.Message, keys *names.Extractor) Letter {
 	default:
 		l.Name, l.fingerprint = named.Name, protocol.Fingerprint(named.Fingerprint)
 	}
-	if at := payloadOf(read, keys); l.Name == "" && at != "" {
+	if at := payloadOf(read, keys); at != "" && (l.Name == "" || named.Unnamed) {
+		l.Name, l.fingerprint = "", protocol.Fingerprint{} // workers that fetch the payload may find another name
 		l.Unnamed = "its payload " + at + " is in S3, where only workers look; to see its name: " +
 			"worker try --s3-payloads --from-queue 1, with the URL of the dead-letter queue"
 	}
