@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
 // What SQS accepts of a message.
@@ -170,13 +172,13 @@ func copyAttributes(m Message, name string, d Disposition) (map[string]types.Mes
 		result = make(map[string]types.MessageAttributeValue, 5)
 	}
 	// An earlier trip's attributes make room for this one's.
-	for _, ours := range []string{AttrReason, AttrError, AttrAttempts, AttrOriginalID} {
+	for _, ours := range []string{AttrReason, AttrError, attributes.Attempts, attributes.OriginalID} {
 		delete(result, ours)
 	}
 	details := []struct{ key, value string }{
 		{AttrName, printable(name)},
-		{AttrOriginalID, m.ID},
-		{AttrAttempts, strconv.Itoa(d.Attempts)},
+		{attributes.OriginalID, m.ID},
+		{attributes.Attempts, strconv.Itoa(d.Attempts)},
 		{AttrError, ""},
 	}
 	if d.Err != nil {

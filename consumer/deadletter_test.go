@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -70,7 +71,7 @@ func testADeadLetterIsTheMessageWithItsReason(t *testing.T) {
 		m := p.dead()["bad"]
 		for name, want := range map[string]string{
 			consumer.AttrName: "order-17", consumer.AttrReason: "mismatch", consumer.AttrError: "failure",
-			consumer.AttrAttempts: "3", consumer.AttrOriginalID: *sent.MessageId, "number": "7",
+			attributes.Attempts: "3", attributes.OriginalID: *sent.MessageId, "number": "7",
 		} {
 			if got := attribute(m, name); got != want {
 				t.Errorf("%s = %q, want %q", name, got, want)
@@ -144,7 +145,7 @@ func testACopyWhoseAnswerIsLostIsMadeAgainAndToldApartByTheOriginalID(t *testing
 		if err != nil || len(out.Messages) != 2 {
 			t.Fatalf("%d copies, %v", len(out.Messages), err)
 		}
-		if a, b := attribute(out.Messages[0], consumer.AttrOriginalID), attribute(out.Messages[1], consumer.AttrOriginalID); a == "" || a != b {
+		if a, b := attribute(out.Messages[0], attributes.OriginalID), attribute(out.Messages[1], attributes.OriginalID); a == "" || a != b {
 			t.Errorf("original ids %q and %q", a, b)
 		}
 	})

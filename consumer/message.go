@@ -81,9 +81,7 @@ type Handler func(ctx context.Context, m Message) error
 // Names of the message attributes that this project puts on messages. A message that
 // carries [AttrReason] has been dead-lettered by a worker.
 const (
-	AttrName       = attributes.Name
-	AttrReason     = "sqsonce.reason"
-	AttrError      = "sqsonce.error"
-	AttrAttempts   = "sqsonce.attempts"
-	AttrOriginalID = "sqsonce.original-id"
+	AttrName   = attributes.Name
+	AttrReason = "sqsonce.reason"
+	AttrError  = "sqsonce.error"
 )

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
 func TestSQS(t *testing.T) {
@@ -63,14 +65,14 @@ func testACopyKeepsToTheLimits(t *testing.T) {
 
 func testACopyForgetsAnEarlierTrip(t *testing.T) {
 	m := Message{ID: "new", Attributes: map[string]types.MessageAttributeValue{
-		AttrReason: text("old"), AttrError: text("old"), AttrAttempts: text("9"), AttrOriginalID: text("old"), AttrName: text("kept"),
+		AttrReason: text("old"), AttrError: text("old"), attributes.Attempts: text("9"), attributes.OriginalID: text("old"), AttrName: text("kept"),
 	}}
 	result, _ := copyAttributes(m, "other", Disposition{Reason: "stopped", Attempts: 1})
 	got := map[string]string{}
 	for name, v := range result {
 		got[name] = *v.StringValue
 	}
-	want := map[string]string{AttrReason: "stopped", AttrAttempts: "1", AttrOriginalID: "new", AttrName: "kept"}
+	want := map[string]string{AttrReason: "stopped", attributes.Attempts: "1", attributes.OriginalID: "new", AttrName: "kept"}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%v, want %v", got, want)
 	}

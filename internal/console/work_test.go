@@ -19,6 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 	"github.com/sqsonce/sqsonce/internal/deadletter"
@@ -202,7 +203,7 @@ func fillDead(t *testing.T, w *consoletest.Worker) {
 	t.Helper()
 	for i := range 12 {
 		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{
-			consumer.AttrReason: "rejected", consumer.AttrError: "card declined", consumer.AttrAttempts: "5", consumer.AttrOriginalID: "m-1",
+			consumer.AttrReason: "rejected", consumer.AttrError: "card declined", attributes.Attempts: "5", attributes.OriginalID: "m-1",
 		})
 	}
 	for i := range 3 {

@@ -21,6 +21,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	attr "github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
@@ -71,7 +72,7 @@ func (b *bench) put(url, body string, attributes map[string]string) string {
 	}
 	if fifo(url) {
 		sum := func(s string) *string { return aws.String(fmt.Sprintf("%x", sha256.Sum256([]byte(s)))) }
-		in.MessageGroupId, in.MessageDeduplicationId = sum(body), sum(body+attributes[consumer.AttrOriginalID])
+		in.MessageGroupId, in.MessageDeduplicationId = sum(body), sum(body+attributes[attr.OriginalID])
 	}
 	out, err := b.client.SendMessage(b.t.Context(), in)
 	if err != nil {
@@ -84,8 +85,8 @@ func (b *bench) put(url, body string, attributes map[string]string) string {
 func (b *bench) copied(name, reason string) string {
 	b.t.Helper()
 	return b.put(b.dead, body(name), map[string]string{
-		consumer.AttrName: name, consumer.AttrReason: reason, consumer.AttrError: "it went wrong", consumer.AttrAttempts: "5",
-		consumer.AttrOriginalID: "original of " + name,
+		consumer.AttrName: name, consumer.AttrReason: reason, consumer.AttrError: "it went wrong", attr.Attempts: "5",
+		attr.OriginalID: "original of " + name,
 	})
 }
 
@@ -275,7 +276,7 @@ func (b *bench) fill(count int, reason func(i int) string) {
 			name := "order-" + strconv.Itoa(i)
 			in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{
 				Id: aws.String(strconv.Itoa(i)), MessageBody: aws.String(body(name)),
-				MessageAttributes: map[string]types.MessageAttributeValue{consumer.AttrReason: text(reason(i)), consumer.AttrOriginalID: text("original of " + name)},
+				MessageAttributes: map[string]types.MessageAttributeValue{consumer.AttrReason: text(reason(i)), attr.OriginalID: text("original of " + name)},
 			})
 		}
 		if out, err := b.client.SendMessageBatch(b.t.Context(), in); err != nil || len(out.Failed) > 0 {
@@ -499,7 +500,7 @@ func testListGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders.fifo", names.Config{Key: "@message-id"})
 		for i := range 15 {
-			b.put(b.dead, "one group", map[string]string{consumer.AttrReason: "rejected", consumer.AttrOriginalID: strconv.Itoa(i)})
+			b.put(b.dead, "one group", map[string]string{consumer.AttrReason: "rejected", attr.OriginalID: strconv.Itoa(i)})
 		}
 		if page := b.list(Query{}, 100, ""); page.Found != batchSize || page.Complete {
 			t.Errorf("%d are found, complete %t: the others stand behind them", page.Found, page.Complete)

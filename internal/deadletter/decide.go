@@ -11,6 +11,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	attr "github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -89,7 +90,7 @@ func attributesOf(l Letter, keys *names.Extractor) map[string]types.MessageAttri
 			return
 		}
 		v := types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &value}
-		for _, other := range []string{consumer.AttrError, consumer.AttrAttempts, consumer.AttrOriginalID} {
+		for _, other := range []string{consumer.AttrError, attr.Attempts, attr.OriginalID} {
 			if fits(l.Bytes, attributes, name, v) {
 				break
 			}

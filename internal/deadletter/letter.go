@@ -13,6 +13,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	attr "github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -51,11 +52,11 @@ func letterOf(m types.Message, keys *names.Extractor) Letter {
 	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
 	system := func(name types.MessageSystemAttributeName) string { return m.Attributes[string(name)] }
 	l := Letter{
-		ID: aws.ToString(m.MessageId), OriginalID: text(consumer.AttrOriginalID), Reason: text(consumer.AttrReason),
+		ID: aws.ToString(m.MessageId), OriginalID: text(attr.OriginalID), Reason: text(consumer.AttrReason),
 		Error: text(consumer.AttrError), Body: aws.ToString(m.Body), Bytes: len(aws.ToString(m.Body)),
 		Group: system(types.MessageSystemAttributeNameMessageGroupId), message: m,
 	}
-	attempts, packedName := text(consumer.AttrAttempts), ""
+	attempts, packedName := text(attr.Attempts), ""
 	if p := packed.FindStringSubmatch(l.Reason); p != nil && strings.Join(p[2:], "") != "" {
 		l.Reason, packedName = p[1], p[2]
 		l.OriginalID, attempts, l.Error = cmp.Or(l.OriginalID, p[3]), cmp.Or(attempts, p[4]), cmp.Or(l.Error, p[5])

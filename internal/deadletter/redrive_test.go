@@ -14,6 +14,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	attr "github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
@@ -237,7 +238,7 @@ func testRedriveKeepsName(t *testing.T) {
 			b := newBench(t, "orders", names.Config{Key: "@message-id"})
 			own := attributes(6)
 			for name, value := range map[string]string{
-				consumer.AttrReason: "rejected (name: first; original-id: first)", consumer.AttrError: "x", consumer.AttrAttempts: "1", consumer.AttrOriginalID: "first",
+				consumer.AttrReason: "rejected (name: first; original-id: first)", consumer.AttrError: "x", attr.Attempts: "1", attr.OriginalID: "first",
 			} {
 				own[name] = value
 			}
@@ -284,7 +285,7 @@ func testRedriveBack(t *testing.T) {
 		report, err := b.Redrive(t.Context(), Order{Began: began}, func(Report) {
 			for _, m := range b.drain(b.main, 60) {
 				time.Sleep(time.Millisecond)
-				b.put(b.dead, *m.Body, map[string]string{consumer.AttrReason: "rejected", consumer.AttrOriginalID: *m.MessageId})
+				b.put(b.dead, *m.Body, map[string]string{consumer.AttrReason: "rejected", attr.OriginalID: *m.MessageId})
 				bounced++
 			}
 		})
@@ -439,7 +440,7 @@ func testFaultGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders.fifo", names.Config{Key: "@message-id"})
 		for i := range 5 {
-			b.put(b.dead, "one group", map[string]string{consumer.AttrReason: "rejected", consumer.AttrOriginalID: strconv.Itoa(i)})
+			b.put(b.dead, "one group", map[string]string{consumer.AttrReason: "rejected", attr.OriginalID: strconv.Itoa(i)})
 		}
 		b.refuse(func(n int64) bool { return n == 3 })
 		report := b.redrive(Order{})

@@ -19,6 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
@@ -200,8 +201,8 @@ func (b *bench) deadLetter(name, original, reason string) {
 	if reason != "" {
 		in.MessageAttributes[consumer.AttrReason] = text(reason)
 		in.MessageAttributes[consumer.AttrError] = text("it went wrong")
-		in.MessageAttributes[consumer.AttrAttempts] = text("5")
-		in.MessageAttributes[consumer.AttrOriginalID] = text(original)
+		in.MessageAttributes[attributes.Attempts] = text("5")
+		in.MessageAttributes[attributes.OriginalID] = text(original)
 	}
 	if b.api.fifo() {
 		in.MessageGroupId, in.MessageDeduplicationId = aws.String("g-"+name), aws.String(rand.Text())

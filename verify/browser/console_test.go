@@ -20,6 +20,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
@@ -246,7 +247,7 @@ func testDrain(t *testing.T) {
 func testDeadLetters(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	for i := range 14 {
-		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined", consumer.AttrAttempts: "1"})
+		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined", attributes.Attempts: "1"})
 	}
 	for i := range 3 {
 		w.Send(t, w.DLQURL, fmt.Sprintf("invoice-%d", i), map[string]string{consumer.AttrReason: "mismatch", consumer.AttrError: "used before with a different body"})
@@ -340,7 +341,7 @@ func testDarkModeAndPhone(t *testing.T) {
 	}})
 	for i := range 7 {
 		w.Send(t, w.QueueURL, fmt.Sprintf("invoice-%d", i), nil)
-		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", 100+i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined", consumer.AttrAttempts: "5"})
+		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", 100+i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined", attributes.Attempts: "5"})
 	}
 	for i := range 300 {
 		w.Send(t, w.QueueURL, fmt.Sprintf("order-%d", i%200), nil)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
@@ -35,7 +36,7 @@ func busy(t *testing.T, names ...string) *consoletest.Worker {
 	}
 	for i := range 5 {
 		w.Send(t, w.QueueURL, fmt.Sprintf("slow-%d", i), nil)
-		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined", consumer.AttrAttempts: "5"})
+		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined", attributes.Attempts: "5"})
 	}
 	for _, name := range names {
 		w.Send(t, w.QueueURL, name, nil)
@@ -127,7 +128,7 @@ func testForeignText(t *testing.T) {
 	}})
 	w.Send(t, w.QueueURL, hidden, nil)
 	w.Send(t, w.QueueURL, "אבג-דהו", nil)
-	w.Send(t, w.DLQURL, hidden, map[string]string{consumer.AttrReason: "odd\u202e", consumer.AttrError: "declined\u202e", consumer.AttrAttempts: "1"})
+	w.Send(t, w.DLQURL, hidden, map[string]string{consumer.AttrReason: "odd\u202e", consumer.AttrError: "declined\u202e", attributes.Attempts: "1"})
 	p := open(t, w.Server.URL)
 	// raw returns the invisible characters in what is shown.
 	raw := func(where string) {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/attributes"
 	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
@@ -203,7 +204,7 @@ func (q queue) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInp
 	w := q.p.w
 	originals := make(map[string]string, len(in.Entries)) // by entry
 	for _, e := range in.Entries {
-		originals[*e.Id] = aws.ToString(e.MessageAttributes[consumer.AttrOriginalID].StringValue)
+		originals[*e.Id] = aws.ToString(e.MessageAttributes[attributes.OriginalID].StringValue)
 	}
 	out := &sqs.SendMessageBatchOutput{}
 	met := func(f fate) {

@@ -16,6 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
 // watch sees everything that happens, and knows what must not. Its rules are
@@ -227,7 +228,7 @@ func (v *watch) redriven(m types.Message) {
 // original is the message that stands in the dead-letter queue: SQS has moved
 // it, or m is its copy. The caller holds mu.
 func (v *watch) original(m types.Message) *message {
-	if id, ok := m.MessageAttributes[consumer.AttrOriginalID]; ok {
+	if id, ok := m.MessageAttributes[attributes.OriginalID]; ok {
 		if old := v.messages[aws.ToString(id.StringValue)]; old != nil && v.messages[*m.MessageId] == nil {
 			return old
 		}
