@@ -1,19 +1,17 @@
-// Package failure lists what an error of a handler may say about itself.
+// Package failure defines the methods by which a handler's error classifies itself.
 //
-// The guard (package dedupe) and the pool (package consumer) do not know each
-// other, and neither knows the packages whose errors a handler returns. They meet
-// in methods: an error that has one of the methods below, anywhere in its tree,
-// answers the question that its doc comment asks. An error type needs to import
-// nothing for that. The interfaces stand here, in a package of their own, because
-// guard and pool ask the same questions and may not import each other.
+// The guard (package dedupe) and the pool (package consumer) look for these methods in the whole
+// tree of an error, as errors.As does. An error type that has one of them needs no import. The
+// interfaces have their own package because guard and pool use the same ones and do not import
+// each other.
 //
-// An error without any of these methods is an ordinary failure: the attempt
-// counts, and is tried again until its attempts are used up.
+// An error without any of these methods is an ordinary failure: the attempt counts, and the work
+// is tried again until the attempts are used up.
 //
-// For each interface, "guard" says how the attempt's record ends and "pool" what
-// happens to the message. If several apply, the guard judges in the order Permanent,
-// Down, Unavailable, Deferred, Refused, Snoozed; the pool in the order Keep, Refused,
-// Unavailable, Left, Snoozed, Deferred, Permanent.
+// For each interface, "Guard" is the effect on the name's record and "Pool" the effect on the
+// message. If several apply, the guard takes the first of Permanent, Down, Unavailable, Deferred,
+// Refused, Snoozed, and the pool the first of Keep, Refused, Unavailable, Left, Snoozed, Deferred,
+// Permanent.
 package failure
 
 import (
@@ -29,8 +27,7 @@ type Permanent interface {
 	Permanent() bool
 }
 
-// Down says that the work never began, because something that it needs could not
-// be reached.
+// Down says that the work never began, because a dependency could not be reached.
 //
 // Guard: the attempt is released and does not count; the error becomes Unavailable.
 type Down interface {
@@ -38,18 +35,18 @@ type Down interface {
 	Down() bool
 }
 
-// Unavailable says that something the work needs is known to be down for every
-// message, so that the error tells nothing about this one.
+// Unavailable says that a dependency is down for every message. The error does not count against
+// the message.
 //
-// Guard: the attempt is released and does not count. Pool: the message waits in the
-// worker and is tried again.
+// Guard: the attempt is released and does not count. Pool: the message waits in the worker and is
+// tried again.
 type Unavailable interface {
 	error
 	Unavailable() bool
 }
 
-// Deferred says that the work was not tried, and should be, later: another attempt
-// is at it, or the target asks for patience. It is no failure.
+// Deferred says that the work was not tried and should be tried later, for instance because
+// another attempt is running. It is no failure.
 //
 // Pool: the message is handled again after RetryAfter.
 type Deferred interface {
@@ -57,12 +54,11 @@ type Deferred interface {
 	Deferred() bool
 }
 
-// Refused says that something the work needs wants fewer requests, such as an HTTP
-// target that answers 429. Nothing was done.
+// Refused says that a dependency asks for fewer requests, such as an HTTP target that answers 429.
+// The work was not done.
 //
-// Guard: the attempt is released and does not count. Pool: the message waits in the
-// worker for RetryAfter and is the next to be handled then; messages are begun more
-// slowly.
+// Guard: the attempt is released and does not count. Pool: the message waits in the worker for
+// RetryAfter and is then handled before any other; the pool lowers its rate of attempts.
 type Refused interface {
 	error
 	Refused() bool
@@ -77,18 +73,16 @@ type Snoozed interface {
 	Snoozed() bool
 }
 
-// Left says that the attempt is over here, that it counts, and that nothing can be
-// done about the message until RetryAfter.
+// Left says that the attempt has ended and counts, and that no attempt can start before RetryAfter.
 //
-// Pool: the message is released for exactly as long. On its last receive, and at the
-// head of a FIFO group, it waits in the worker.
+// Pool: the message becomes visible after exactly RetryAfter. On its last receive, and at the head
+// of a FIFO group, it waits in the worker instead.
 type Left interface {
 	error
 	Left() bool
 }
 
-// RetryAfter says how long to wait before the next try. Zero or less means that
-// the pool chooses.
+// RetryAfter is the wait before the next attempt. With zero or less the pool chooses the wait.
 type RetryAfter interface {
 	error
 	RetryAfter() time.Duration
@@ -102,42 +96,41 @@ type OutcomeUnknown interface {
 	OutcomeUnknown() bool
 }
 
-// StillRunning says that the work may still run elsewhere, at most until the given
-// time: a request was sent, and its answer did not come. A zero or past time says
-// nothing.
+// StillRunning says that the work may still run elsewhere until the returned time, such as a
+// request that was sent but not answered. A zero or past time has no effect.
 //
-// Guard: under Config.Hold the name is UNKNOWN at once. Otherwise the attempt ends
-// and the name stays held until then, so that the handler's goroutine and the pool's
-// slot are free; the error becomes Deferred, with RetryAfter. The attempt counts,
-// unless its caller stopped.
+// Guard: under Config.Hold the name becomes UNKNOWN at once. Otherwise the attempt ends, which
+// frees the handler's goroutine and the pool's slot, and the name stays held until that time. The
+// error becomes Deferred, with RetryAfter. The attempt counts, unless its caller stopped.
 type StillRunning interface {
 	error
 	RunningUntil() time.Time
 }
 
-// Keep says that the message must be left as it is: its outcome belongs to another
-// attempt, or could not be recorded.
+// Keep says that the message must stay in the queue, because another attempt decides its outcome
+// or because the outcome could not be recorded.
 //
-// Pool: the message is neither deleted nor released.
+// Pool: the message is neither deleted nor released. It becomes visible when its visibility timeout
+// ends.
 type Keep interface {
 	error
 	Keep() bool
 }
 
-// Reason names the error in a dead-letter queue, in a few words. An empty reason
-// says nothing.
+// Reason is a short text for the dead-letter queue. An empty text has no effect.
 type Reason interface {
 	error
 	Reason() string
 }
 
-// AttemptsCounted says how many attempts the name has had.
+// AttemptsCounted is the number of attempts that the name has had.
 type AttemptsCounted interface {
 	error
 	AttemptsCounted() int
 }
 
-// Is reports whether the first error in err's tree that has behaviour T shows it:
+// Is finds the first error in err's tree that implements T and returns what its method answers;
+// false if there is none, or if err is nil:
 //
 //	failure.Is(err, failure.Permanent.Permanent)
 func Is[T error](err error, shows func(T) bool) bool {

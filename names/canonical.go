@@ -7,14 +7,13 @@ import (
 	"slices"
 )
 
-// Canonical appends the canonical form of the JSON document src to dst: no
-// white space, keys in the order of their bytes, one spelling for each string
-// and each number. Two documents have the same form when they hold the same
-// values; numbers are compared exactly. The form is JSON, and its own canonical
-// form.
+// Canonical appends the canonical form of the JSON document src to dst: no white space, keys in
+// byte order, one spelling for each string and each number. Two documents have the same form if and
+// only if they hold the same values; numbers are compared exactly. The form is JSON, and its own
+// canonical form.
 //
-// An error says what is not JSON and where, which key is repeated, or that the
-// document is nested deeper than 512.
+// It fails if src is not JSON, if an object repeats a key, or if arrays and objects nest more than
+// 512 deep. The error gives the byte offset or the key, and the appended form is incomplete.
 func Canonical(dst, src []byte) ([]byte, error) {
 	t, err := trees.Get().(*tree).parse(src)
 	if err != nil {
@@ -72,7 +71,7 @@ func (t *tree) appendObject(dst []byte, n *node) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// sort appends an object's members to t.order, in the order of their keys.
+// sort appends an object's members to t.order in key order. It fails for a repeated key.
 func (t *tree) sort(n *node) error {
 	begin := len(t.order)
 	for c := n.child; c != 0; c = t.nodes[c].next {
@@ -88,10 +87,10 @@ func (t *tree) sort(n *node) error {
 	return nil
 }
 
-// repeatedError says that an object has a key twice.
+// repeatedError says that an object repeats a key.
 type repeatedError struct{ key string } // in its canonical form
 
-func (e *repeatedError) Error() string { return fmt.Sprintf("key %s is there twice", e.key) }
+func (e *repeatedError) Error() string { return fmt.Sprintf("key %s is repeated", e.key) }
 
 func isRepeated(err error) bool {
 	_, ok := errors.AsType[*repeatedError](err)

@@ -82,10 +82,10 @@ func testWhatIsNotJSONIsRefusedWithItsPlace(t *testing.T) {
 	for src, want := range map[string]string{
 		``: "unexpected end", ` `: "unexpected end", `{`: "unexpected end", `[1,`: "unexpected end", `"a`: "unexpected end",
 		`"a\`: "unexpected end", `"\u12`: "incomplete escape", `"\u12g4"`: "bad escape", `"\x"`: "unknown escape",
-		`{"a":1,"a":2}`: `key "a" is there twice`, `{"a":1,"\u0061":2}`: `key "a" is there twice`,
+		`{"a":1,"a":2}`: `key "a" is repeated`, `{"a":1,"\u0061":2}`: `key "a" is repeated`,
 		`{a:1}`: "no key", `{"a" 1}`: "no colon", `{"a":1 "b":2}`: "no comma", `[1 2]`: "no comma", `[1,]`: "no value at byte 3",
 		`01`: "bad number at byte 2", `-`: "unexpected end", `1.`: "unexpected end", `.5`: "no value", `1e`: "unexpected end", `+1`: "no value",
-		`1e999999999999999999999`: "out of range", `tru`: "no value", `nul`: "no value", `1 2`: "something follows", "\"\x01\"": "control character",
+		`1e999999999999999999999`: "out of range", `tru`: "no value", `nul`: "no value", `1 2`: "text after the value", "\"\x01\"": "control character",
 		"\"\xff\"": "not valid UTF-8", strings.Repeat("[", 600) + strings.Repeat("]", 600): "nested deeper than 512", `NaN`: "no value",
 	} {
 		_, err := names.Canonical(nil, []byte(src))
@@ -95,7 +95,7 @@ func testWhatIsNotJSONIsRefusedWithItsPlace(t *testing.T) {
 	}
 }
 
-// exactly reports the value of a number as a ratio, for comparison without loss.
+// exactly returns the value of a number as a ratio, which loses no digit.
 func exactly(s string) (*big.Rat, bool) {
 	if _, exponent, ok := strings.Cut(strings.ToLower(s), "e"); ok && len(exponent) > 5 {
 		return nil, false

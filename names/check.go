@@ -12,9 +12,8 @@ import (
 // MaxBytes bounds a name, in bytes of UTF-8.
 const MaxBytes = 1024
 
-// Check returns nil when name is 1 to [MaxBytes] bytes of UTF-8 without control
-// characters. The error says what is wrong in words that follow the field, as in
-// "is empty".
+// Check returns nil if name is 1 to [MaxBytes] bytes of UTF-8 without control characters. The text
+// of an error continues a sentence about the field, as in "is empty".
 func Check(name string) error {
 	switch {
 	case name == "":
@@ -30,8 +29,8 @@ func Check(name string) error {
 	return nil
 }
 
-// hashed returns the name that stands for one that is too long: as many bytes of
-// it as there is room for, and its SHA-256.
+// hashed returns the substitute for a name that is too long: the beginning of the name, "~sha256:"
+// and the SHA-256 of the name in hex. It has at most MaxBytes bytes.
 func hashed(name string) string {
 	const mark = "~sha256:"
 	sum := sha256.Sum256([]byte(name))

@@ -9,21 +9,21 @@ import (
 	"unicode/utf8"
 )
 
-// numbers says how numbers are decoded for the interpreter.
+// numbers selects the decoding of numbers for the interpreter.
 type numbers bool
 
 const (
-	exactNumbers   numbers = false // float64 if it gives back every digit, else json.Number
+	exactNumbers   numbers = false // float64 if it keeps every digit, else json.Number
 	roundedNumbers numbers = true  // float64
 )
 
-// decoder makes the values of a document that JMESPath is evaluated on.
+// decoder turns a document into Go values for the JMESPath interpreter.
 type decoder struct {
 	*tree
 	numbers  numbers
-	inexact  bool     // there is a number that a float64 does not hold
-	lossy    bool     // there is half of a surrogate pair
-	repeated []string // keys that an object has twice, in canonical form
+	inexact  bool     // a number has more digits than a float64 keeps
+	lossy    bool     // a text has half of a surrogate pair
+	repeated []string // keys that an object repeats, in canonical form
 }
 
 func (d *decoder) value(i int32) any {
@@ -78,8 +78,8 @@ func (d *decoder) number(canonical []byte) any {
 	return json.Number(canonical)
 }
 
-// asFloat returns the float64 next to a number in canonical form, and whether it
-// gives back every digit, so that no two numbers share it.
+// asFloat returns the float64 nearest to a number in canonical form, and whether the float64 keeps
+// every digit.
 func asFloat(canonical []byte) (float64, bool) {
 	f, err := strconv.ParseFloat(string(canonical), 64)
 	if err != nil || math.IsInf(f, 0) {
@@ -88,7 +88,8 @@ func asFloat(canonical []byte) (float64, bool) {
 	return f, string(canonicalFloat(f)) == string(canonical)
 }
 
-// canonicalFloat is the canonical form of the shortest decimal that reads as f.
+// canonicalFloat returns the canonical form of the shortest decimal that parses as f, nil if f is
+// not finite.
 func canonicalFloat(f float64) []byte {
 	p := &parser{tree: new(tree), src: strconv.AppendFloat(nil, f, 'e', -1, 64)}
 	form, err := p.number()
@@ -101,7 +102,8 @@ func canonicalFloat(f float64) []byte {
 // maxNameDigits bounds the digits of a number that is a name.
 const maxNameDigits = 40
 
-// plainDigits writes a number in canonical form without an exponent.
+// plainDigits writes a number, given in canonical form, without an exponent. It fails for more than
+// maxNameDigits digits.
 func plainDigits(canonical []byte) (string, error) {
 	text, negative := strings.CutPrefix(string(canonical), "-")
 	digits, power := text, 0
@@ -129,8 +131,8 @@ func plainDigits(canonical []byte) (string, error) {
 	return digits, nil
 }
 
-// sameValue reports whether the values that an expression has with exact and
-// with rounded numbers are the same, but for the rounding.
+// sameValue reports whether the results of an expression with exact and with rounded numbers differ
+// by the rounding alone.
 func sameValue(exact, rounded any) bool {
 	switch a := exact.(type) {
 	case json.Number:
@@ -174,8 +176,8 @@ func hasReplacement(v any) bool {
 	return false
 }
 
-// hasLoneSurrogate reports whether a string in canonical form has half of a
-// surrogate pair: nothing else is written \ud….
+// hasLoneSurrogate reports whether a string in canonical form has half of a surrogate pair. The
+// canonical form escapes no other character as \ud….
 func hasLoneSurrogate(canonical []byte) bool {
 	for i := 0; i+2 < len(canonical); i++ {
 		if canonical[i] != '\\' {
@@ -189,8 +191,7 @@ func hasLoneSurrogate(canonical []byte) bool {
 	return false
 }
 
-// unquote returns the text of a string in canonical form; half of a surrogate
-// pair is U+FFFD.
+// unquote returns the text of a string in canonical form. Half of a surrogate pair becomes U+FFFD.
 func unquote(canonical []byte) string {
 	if s, err := strconv.Unquote(string(canonical)); err == nil {
 		return s
@@ -202,7 +203,7 @@ func unquote(canonical []byte) string {
 	return s
 }
 
-// appendValue writes the canonical form of a value.
+// appendValue appends the canonical form of a Go value.
 func appendValue(dst []byte, v any) ([]byte, error) {
 	var err error
 	switch v := v.(type) {

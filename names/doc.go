@@ -1,9 +1,7 @@
-// Package names takes names and fingerprints out of messages with JSON
-// bodies.
+// Package names extracts names and fingerprints from messages with JSON bodies.
 //
-// A name is found by a JMESPath over the body, in a message attribute, or is an
-// id of the message. A fingerprint is the hash of the body's canonical form, or
-// of a part of it, so that white space, the order of keys, the spelling of
-// strings and of numbers do not matter, while 20-digit integers that differ in
-// the last digit stay different.
+// A name is the value of a JMESPath over the body, a message attribute, or an id of the message. A
+// fingerprint is a hash over the canonical form of the body or of a part of it. It does not depend
+// on white space, key order, or the spelling of strings and numbers. Numbers keep all digits:
+// 20-digit integers that differ in the last digit have different fingerprints.
 package names

@@ -15,24 +15,24 @@ import (
 
 // expression is a compiled JMESPath.
 //
-// A path (fields, indexes, multi-selects, pipes) is evaluated on the parsed
-// document itself, where every digit of a number is kept. The rest of the
-// language is evaluated by the community's interpreter on decoded values.
+// A path (fields, indexes, multi-selects, pipes) is evaluated on the parsed document, which keeps
+// every digit of a number. All other expressions are evaluated by the JMESPath community's
+// interpreter on decoded values.
 type expression struct {
 	text string
 	root parsing.ASTNode
-	path bool
+	path bool // evaluated as a path; the fields below are unset
 
-	fields    map[string]bool // field names that occur in it
-	wide      bool            // it looks at all members of an object
-	sensitive bool            // it compares numbers or calculates
+	fields    map[string]bool // field names in the expression
+	wide      bool            // it reads all members of an object
+	sensitive bool            // its result may depend on the digits of numbers
 	decodes   bool            // it decodes JSON in a string
 	exact     interpreter.FunctionCaller
 	rounded   interpreter.FunctionCaller
 }
 
-// compile returns the expression, or an error that says what is wrong with it.
-// asPath: where it is a path, it may be evaluated as one.
+// compile returns the expression, or an error that names the fault. With asPath a path is evaluated
+// on the parsed document; without, by the interpreter.
 func compile(text string, asPath bool) (*expression, error) {
 	root, err := parsing.NewParser().Parse(text)
 	if err != nil {
@@ -58,8 +58,7 @@ func compile(text string, asPath bool) (*expression, error) {
 	return e, nil
 }
 
-// isPath reports whether an expression only picks values, as they stand in the
-// document.
+// isPath reports whether an expression only selects values of the document.
 func isPath(n parsing.ASTNode) bool {
 	switch n.NodeType {
 	case parsing.ASTField, parsing.ASTIndex, parsing.ASTIdentity, parsing.ASTCurrentNode, parsing.ASTSubexpression,
@@ -70,8 +69,7 @@ func isPath(n parsing.ASTNode) bool {
 	}
 }
 
-// numberBlind are the functions whose results do not depend on how a number is
-// represented.
+// numberBlind are the functions whose results do not depend on the representation of a number.
 var numberBlind = map[string]bool{
 	"ends_with": true, "from_items": true, "from_json": true, "items": true, "join": true, "keys": true, "length": true,
 	"lower": true, "map": true, "merge": true, "nfc": true, "not_null": true, "pad_left": true, "pad_right": true,
@@ -80,13 +78,13 @@ var numberBlind = map[string]bool{
 	"trim_right": true, "type": true, "upper": true, "values": true, "zip": true,
 }
 
-// wideFunctions look at all members of an object.
+// wideFunctions are the functions that read all members of an object.
 var wideFunctions = map[string]bool{
 	"contains": true, "from_items": true, "items": true, "keys": true, "length": true, "merge": true, "to_string": true, "values": true,
 }
 
-// inspect notes what an expression does, and returns an error for a call that
-// can only fail.
+// inspect sets fields, wide, sensitive and decodes. It fails for a call of an unknown function or
+// with a wrong number of arguments.
 func (e *expression) inspect(n parsing.ASTNode, table map[string]functions.FunctionEntry) error {
 	switch n.NodeType {
 	case parsing.ASTField:
@@ -94,7 +92,7 @@ func (e *expression) inspect(n parsing.ASTNode, table map[string]functions.Funct
 	case parsing.ASTValueProjection:
 		e.wide = true
 	case parsing.ASTComparator:
-		e.sensitive, e.wide = true, true // objects are compared, too
+		e.sensitive, e.wide = true, true // a comparison of objects reads all members
 	case parsing.ASTArithmeticExpression, parsing.ASTArithmeticUnaryExpression:
 		e.sensitive = true
 	case parsing.ASTFunctionExpression:
@@ -109,7 +107,7 @@ func (e *expression) inspect(n parsing.ASTNode, table map[string]functions.Funct
 		e.sensitive = e.sensitive || !numberBlind[name]
 		e.wide = e.wide || wideFunctions[name]
 		e.decodes = e.decodes || name == "from_json" || name == "powertools_json"
-	default: // of no interest by itself
+	default: // only the children count
 	}
 	for _, c := range n.Children {
 		if err := e.inspect(c, table); err != nil {
@@ -135,9 +133,8 @@ func checkArity(f functions.FunctionEntry, got int) error {
 	return nil
 }
 
-// inOrder returns the expression with every projection over the values of an
-// object made one over a list of them in the order of their keys. The
-// interpreter takes them in the order of a Go map, which is another each time.
+// inOrder replaces every projection over the values of an object by a projection over the list of
+// its values in key order. The interpreter would take the random order of a Go map.
 func inOrder(n parsing.ASTNode) parsing.ASTNode {
 	children := make([]parsing.ASTNode, len(n.Children))
 	for i, c := range n.Children {
@@ -153,10 +150,12 @@ func inOrder(n parsing.ASTNode) parsing.ASTNode {
 	return n
 }
 
-// errRounded says that an expression has no result that can be trusted.
-var errRounded = errors.New("compares or calculates with a number of more digits than can be compared or calculated with")
+// errRounded says that the result of an expression depends on digits that a float64 loses.
+var errRounded = errors.New("compares or calculates with a number that has more digits than a float64 keeps")
 
-// eval evaluates an expression that is no path.
+// eval evaluates an expression in the interpreter. The interpreter compares and calculates in
+// float64. Where that may matter, eval evaluates twice, with exact and with rounded numbers, and
+// fails with errRounded if the results differ.
 func (e *expression) eval(t *tree) (any, error) {
 	d := decoder{tree: t, numbers: exactNumbers}
 	value, err := e.run(&d, e.exact)
@@ -179,8 +178,7 @@ func (e *expression) eval(t *tree) (any, error) {
 	return value, nil
 }
 
-// ambiguous returns one of the repeated keys that the expression may have looked
-// at.
+// ambiguous returns a repeated key that the expression may have read, and whether there is one.
 func (e *expression) ambiguous(keys []string) (string, bool) {
 	for _, key := range keys {
 		if e.wide || e.fields[unquote([]byte(key))] {
@@ -199,13 +197,12 @@ func (e *expression) run(d *decoder, caller interpreter.FunctionCaller) (value a
 	doc := d.value(0)
 	value, err = interpreter.NewInterpreter(doc, caller, nil).Execute(e.root, doc)
 	if err != nil && strings.HasPrefix(err.Error(), "invalid type for: <nil>") {
-		return nil, errMissing // a function of a field that is not there
+		return nil, errMissing // a function was called on a missing field
 	}
 	return value, err
 }
 
-// checkLiterals returns an error for a number in a JSON literal that a float64
-// does not hold.
+// checkLiterals fails for a number in a JSON literal that has more digits than a float64 keeps.
 func checkLiterals(text string) error {
 	for i := 0; i < len(text); i++ {
 		quote := text[i]
@@ -224,13 +221,13 @@ func checkLiterals(text string) error {
 		literal := text[start:i]
 		t, err := trees.Get().(*tree).parse([]byte(literal))
 		if err != nil {
-			continue // an escaped backtick, or a text without quotes: no number
+			continue // an escaped backtick, or a text without quotes, which holds no number
 		}
 		d := decoder{tree: t, numbers: exactNumbers}
 		d.value(0)
 		t.release()
 		if d.inexact {
-			return fmt.Errorf("literal `%s`: holds a number of more digits than can be compared or calculated with", literal)
+			return fmt.Errorf("literal `%s`: has a number with more digits than a float64 keeps", literal)
 		}
 	}
 	return nil
@@ -249,7 +246,8 @@ const (
 	nameable = aText | aNumber | aList
 )
 
-// yields are the types of a function's result.
+// yields are the types that a function can return. Functions that are missing here can return any
+// type.
 var yields = map[string]kinds{
 	"abs": aNumber, "avg": aNumber, "ceil": aNumber, "contains": somethingElse, "ends_with": somethingElse,
 	"find_first": aNumber, "find_last": aNumber, "floor": aNumber, "from_items": somethingElse, "group_by": somethingElse,
@@ -261,7 +259,7 @@ var yields = map[string]kinds{
 	"upper": aText, "values": aList, "zip": somethingElse,
 }
 
-// canYield returns what types an expression may yield, as far as it shows.
+// canYield returns the types that an expression may yield, as far as its syntax tells.
 func canYield(n parsing.ASTNode) kinds {
 	last := func() kinds { return canYield(n.Children[len(n.Children)-1]) }
 	switch n.NodeType {
@@ -274,7 +272,7 @@ func canYield(n parsing.ASTNode) kinds {
 	case parsing.ASTMultiSelectList:
 		for _, c := range n.Children {
 			if canYield(c)&(aText|aNumber) == 0 {
-				return somethingElse // a member that is no text and no number
+				return somethingElse // a member that is neither a text nor a number
 			}
 		}
 		return aList
@@ -285,7 +283,7 @@ func canYield(n parsing.ASTNode) kinds {
 		return anything
 	case parsing.ASTPipe, parsing.ASTLetExpression, parsing.ASTSubexpression:
 		return last()
-	case parsing.ASTAndExpression: // the left side only where that is false or empty
+	case parsing.ASTAndExpression: // it yields the left side only if that is false or empty
 		return last()
 	case parsing.ASTOrExpression:
 		return canYield(n.Children[0]) | canYield(n.Children[1])
@@ -314,7 +312,7 @@ func kindOf(v any) kinds {
 	}
 }
 
-// looks reports whether an expression looks at the message at all.
+// looks reports whether an expression reads anything of the message.
 func looks(n parsing.ASTNode) bool {
 	switch n.NodeType {
 	case parsing.ASTField, parsing.ASTCurrentNode, parsing.ASTRootNode, parsing.ASTIndex, parsing.ASTSlice,
@@ -325,13 +323,13 @@ func looks(n parsing.ASTNode) bool {
 	}
 }
 
-// checkKey returns why an expression cannot be the key of messages.
+// checkKey fails for an expression that gives every message the same name, or none a name.
 func (e *expression) checkKey() error {
 	switch {
 	case !looks(e.root):
-		return errors.New("names every message alike: it does not look at the message (a field is written name or \"name\", not 'name')")
+		return errors.New("names every message alike: it reads no field of the message (a field is written name or \"name\", not 'name')")
 	case canYield(e.root)&nameable == 0:
-		return errors.New("can never name a message: a name is a text, a number, or a list of these")
+		return errors.New("can never name a message: a name is a text, a number, or a list of texts and numbers")
 	}
 	return nil
 }

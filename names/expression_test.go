@@ -52,7 +52,7 @@ func TestExpression(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := extractor(t, names.Config{Key: tc.key})
-			for range 20 { // no order of a map shows
+			for range 20 { // the result does not depend on the order of a map
 				named, err := x.Extract(names.Message{Body: tc.body})
 				if err != nil || named.Name != tc.want {
 					t.Fatalf("%q, %v, want %q", named.Name, err, tc.want)
@@ -70,9 +70,9 @@ func TestExpressionErrors(t *testing.T) {
 		"sorted":                        {"sort(ids)[0]", `{"ids":[` + big + `,2]}`, "sort(ids)[0]", "more digits"},
 		"calculated":                    {"a + `1`", `{"a":` + big + `}`, "a + `1`", "more digits"},
 		"compared in a string":          {"to_string(from_json(m).a == from_json(m).b)", `{"m":"{\"a\":` + big + `,\"b\":12345678901234567890}"}`, "to_string(from_json(m).a == from_json(m).b)", "more digits"},
-		"repeated on the way":           {"lower(name)", `{"name":"x","name":"y"}`, "body", `key "name" is there twice`},
-		"repeated among all":            {"parts.*", `{"parts":{"a":"1","a":"2"}}`, "body", `key "a" is there twice`},
-		"repeated in a string":          {"from_json(m).id", `{"m":"{\"id\":1,\"id\":2}"}`, "body", `key "id" is there twice`},
+		"repeated on the way":           {"lower(name)", `{"name":"x","name":"y"}`, "body", `key "name" is repeated`},
+		"repeated among all":            {"parts.*", `{"parts":{"a":"1","a":"2"}}`, "body", `key "a" is repeated`},
+		"repeated in a string":          {"from_json(m).id", `{"m":"{\"id\":1,\"id\":2}"}`, "body", `key "id" is repeated`},
 		"half of a pair":                {"lower(name)", `{"name":"\ud800"}`, "lower(name)", "surrogate"},
 		"no json in the string":         {"from_json(m).id", `{"m":"hello"}`, "from_json(m).id", "not JSON"},
 		"no string":                     {"from_json(m).id", `{"m":{}}`, "from_json(m).id", "invalid type"},
@@ -80,7 +80,7 @@ func TestExpressionErrors(t *testing.T) {
 		"empty list":                    {"items[*].id", `{"items":[]}`, "items[*].id", "is an empty list"},
 		"an object among them":          {"items[*].id", `{"items":[{"id":"a"},{"id":{}}]}`, "items[*].id", "member 1 is an object"},
 		"a list among them":             {"items[*].id", `{"items":[{"id":["a"]}]}`, "items[*].id", "member 0 is a list"},
-		"division by zero":              {"a / b", `{"a":1,"b":0}`, "a / b", "no finite number"},
+		"division by zero":              {"a / b", `{"a":1,"b":0}`, "a / b", "not a finite number"},
 		"a bomb":                        {"powertools_base64_gzip(d)", `{"d":"` + zipped(t, strings.Repeat("x", 17<<20)) + `"}`, "powertools_base64_gzip(d)", "unpacks to more than"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func FuzzExpression(f *testing.F) {
 	f.Add(`{"a":"\ud800"}`, "lower(a)")
 	f.Fuzz(func(t *testing.T, body, expression string) {
 		if strings.Contains(expression, "pad_") {
-			return // pads to whatever width the expression says
+			return // the expression may ask for any width, and as much memory
 		}
 		x, err := names.New(names.Config{Key: expression, Fingerprint: expression})
 		if err != nil {

@@ -15,18 +15,17 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxDecoded bounds what powertools_base64_gzip unpacks, in bytes.
+// maxDecoded bounds the output of a gzip, in bytes.
 const maxDecoded = 16 << 20
 
-// valuesOf is the function that a projection over an object's values becomes. It
-// is no name that can be written.
+// valuesOf is the function that inOrder puts into expressions. The space keeps it out of reach of a
+// written expression.
 const valuesOf = "values of"
 
-// ownFunctions are the functions that are added to JMESPath's, and those of its
-// own that have to know how numbers are decoded or would take an object's
-// members in the order of a Go map.
+// ownFunctions returns the functions that this package adds to JMESPath, and those that it replaces
+// because they depend on the decoding of numbers or on the order of an object's members.
 //
-// The names that begin with powertools_ are those of Powertools for AWS Lambda:
+// The functions with the prefix powertools_ are those of Powertools for AWS Lambda:
 // https://docs.powertools.aws.dev/lambda/python/latest/utilities/jmespath_functions/
 func (e *expression) ownFunctions(n numbers) []functions.FunctionEntry {
 	object := []functions.ArgSpec{{Types: []functions.JpType{functions.JpObject}}}
@@ -59,7 +58,7 @@ func (e *expression) ownFunctions(n numbers) []functions.FunctionEntry {
 	}
 }
 
-// members are made of an object's, in the order of their keys.
+// members returns the results of of for an object's members, in key order.
 func members(object any, of func(key string, value any) any) []any {
 	m, _ := object.(map[string]any)
 	keys := make([]string, 0, len(m))
@@ -74,7 +73,8 @@ func members(object any, of func(key string, value any) any) []any {
 	return list
 }
 
-// fromJSON decodes the JSON document in a string.
+// fromJSON decodes the JSON document in a string. It fails for a repeated key that the expression
+// may read.
 func (e *expression) fromJSON(s string, n numbers) (any, error) {
 	t, err := trees.Get().(*tree).parse([]byte(s))
 	if err != nil {
@@ -105,7 +105,7 @@ func fromGzip(args []any) (any, error) {
 	return unzip(data)
 }
 
-// unzip unpacks a gzip of at most maxDecoded bytes.
+// unzip decompresses a gzip. It fails for more than maxDecoded bytes of output.
 func unzip(data []byte) (string, error) {
 	r, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
@@ -135,7 +135,7 @@ func typeName(v any) string {
 	}
 }
 
-// toNumber is JMESPath's to_number. A text that is no JSON number is null.
+// toNumber is JMESPath's to_number: null for a text that is not a JSON number.
 func toNumber(v any, n numbers) any {
 	switch v := v.(type) {
 	case float64, json.Number:
@@ -156,7 +156,7 @@ func toNumber(v any, n numbers) any {
 	}
 }
 
-// describe is a value's type and, if it is short, the value.
+// describe names the type of a value for an error text, and the value of a boolean.
 func describe(v any) string {
 	switch v := v.(type) {
 	case bool:

@@ -12,16 +12,17 @@ import (
 	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
-// NameAttribute is the message attribute that, when present, is the name.
+// NameAttribute is the message attribute that holds the name. If present, it takes precedence over
+// Config.Key.
 const NameAttribute = attributes.Name
 
-// Schemes of fingerprints: their first byte.
+// Schemes of fingerprints, their first byte.
 const (
 	schemeJSON byte = 1 // over the canonical form
 	schemeRaw  byte = 2 // over the bytes of a body that is not JSON
 )
 
-// Off is the Config.Fingerprint that takes none.
+// Off is the value of Config.Fingerprint that disables fingerprints.
 const Off = "off"
 
 // Values of Config.LongNames.
@@ -32,64 +33,60 @@ const (
 
 // Values of Config.Unnamed.
 const (
-	UnnamedDeadLetter = "dead-letter" // the default: an error
-	UnnamedRun        = "run"         // its message id is its name
-	UnnamedIgnore     = "ignore"      // it is no work
+	UnnamedDeadLetter = "dead-letter" // the default: Extract fails
+	UnnamedRun        = "run"         // the message id becomes the name
+	UnnamedIgnore     = "ignore"      // the message is no work
 )
 
-// Config says where names and fingerprints come from. The zero value is a key of
-// "name" and a fingerprint of the whole body.
+// Config configures the source of names and fingerprints. The zero value takes the name from the
+// field "name" of the body, and the fingerprint over the whole body.
 //
-// An expression may use the whole of JMESPath as the community specifies it
-// (https://jmespath.site), and these functions: from_json, also called
-// powertools_json, decodes the JSON document in a string; powertools_base64 and
-// powertools_base64_gzip decode a string; nfc normalises a string to Unicode
-// NFC. Numbers keep every digit. An expression that compares numbers or
-// calculates with them fails on a document that holds a number of more digits
-// than a float64, if the result depends on these digits.
+// An expression may use all of JMESPath Community (https://jmespath.site) and these functions:
+// from_json, also called powertools_json, decodes the JSON document in a string; powertools_base64
+// and powertools_base64_gzip decode a string; nfc normalises a string to Unicode NFC. Numbers keep
+// every digit. An expression that compares numbers or calculates fails on a document in which the
+// result depends on digits that a float64 loses.
 type Config struct {
-	// Key says where the name is: a JMESPath over the body, "@attribute:NAME"
-	// for a message attribute, "@message-id" or "@dedup-id". Default "name".
+	// Key is the source of the name: a JMESPath over the body, "@attribute:NAME" for a message
+	// attribute, "@message-id" or "@dedup-id". Default "name".
 	//
-	// A text is the name as it is; names are compared byte for byte. A number is
-	// its digits without an exponent, at most 40: 17 and 17.0 are the name 17, as
-	// is the text "17". A list of these is the JSON list of its members as
-	// strings: [tenant, order.id] may be ["a","17"].
+	// A text is used unchanged; names are compared byte for byte. A number becomes its digits
+	// without an exponent, at most 40: 17, 17.0 and the text "17" all give the name 17. A list of
+	// texts and numbers becomes the JSON list of its members as strings: [tenant, order.id] may
+	// give ["a","17"].
 	Key string
 
-	// Fingerprint is what of the body tells two messages of one name apart: a
-	// JMESPath over the body, or "off". Default: the whole body.
+	// Fingerprint is the part of the body that has to be equal in messages of one name: a JMESPath
+	// over the body, or [Off]. Default: the whole body.
 	Fingerprint string
 
-	// Unwrap says which envelopes are opened before anything is looked for:
-	// [UnwrapNone] (default), [UnwrapSNS], [UnwrapEventBridge], [UnwrapBase64] (a JSON
-	// object in base64, or a gzip of one), or [UnwrapAuto], which opens all that it
-	// recognises, also one in another. A message without the envelope is taken as it is.
+	// Unwrap names the envelopes that are opened first: [UnwrapNone] (default), [UnwrapSNS],
+	// [UnwrapEventBridge], [UnwrapBase64] (a JSON object in base64, or its gzip in base64), or
+	// [UnwrapAuto], which opens all of them, also inside each other. A message without the envelope
+	// is used unchanged.
 	Unwrap string
 
-	// Ignore is a JMESPath over the body that is true for messages that are no
-	// work, such as the test event of S3: "Event == 's3:TestEvent'". A message on
-	// which it fails is work. Default: none.
+	// Ignore is a JMESPath over the body that is true for messages that are no work, such as the
+	// test event of S3: "Event == 's3:TestEvent'". If the expression fails, the message counts as
+	// work. Default: none.
 	Ignore string
 
-	// Unnamed is what becomes of a message without a name (its key or attribute
-	// is missing, null or empty, or its body is not JSON): [UnnamedDeadLetter]
-	// (default), [UnnamedRun], [UnnamedIgnore]. A name that cannot be one, such as
-	// a boolean, is an error all the same.
+	// Unnamed is the treatment of a message without a name (its key or attribute is missing, null
+	// or empty, or its body is not JSON): [UnnamedDeadLetter] (default), [UnnamedRun],
+	// [UnnamedIgnore]. A value that cannot be a name, such as a boolean, is always an error.
 	Unnamed string
 
-	// LongNames is what becomes of a name of more than [MaxBytes] bytes:
-	// [RefuseLong] (default), or [HashLong]: its beginning and its SHA-256 are the
-	// name.
+	// LongNames is the treatment of a name of more than [MaxBytes] bytes: [RefuseLong] (default)
+	// makes Extract fail; [HashLong] replaces the name by its beginning and its SHA-256.
 	LongNames string
 }
 
-// Extractor takes names and fingerprints out of messages. Use New; safe for
-// concurrent use.
+// Extractor extracts names and fingerprints from messages. It is safe for concurrent use. Create it
+// with [New]: the zero value does not work.
 type Extractor struct {
 	key          string      // as configured
 	inBody       *expression // nil: the key is not in the body
-	attribute    string      // where it is, else
+	attribute    string      // the attribute that holds the name; empty: none
 	hashLong     bool
 	unwrapping   string
 	ignore       *expression // nil: none
@@ -99,8 +96,7 @@ type Extractor struct {
 	expressionID [4]byte
 }
 
-// New returns an extractor, or an error that names the field and the value that
-// is wrong.
+// New returns an extractor, or an error that names the field and its value.
 func New(cfg Config) (*Extractor, error) {
 	x := &Extractor{key: cmp.Or(cfg.Key, "name"), hashLong: cfg.LongNames == HashLong}
 	if cfg.LongNames != "" && cfg.LongNames != RefuseLong && !x.hashLong {
@@ -146,7 +142,7 @@ func New(cfg Config) (*Extractor, error) {
 	return x, nil
 }
 
-// setUnnamed takes over what is said about messages that have no name.
+// setUnnamed checks and takes over Config.Unnamed and Config.Ignore.
 func (x *Extractor) setUnnamed(cfg Config) error {
 	switch x.unnamed = cmp.Or(cfg.Unnamed, UnnamedDeadLetter); x.unnamed {
 	case UnnamedDeadLetter, UnnamedRun, UnnamedIgnore:
@@ -161,21 +157,21 @@ func (x *Extractor) setUnnamed(cfg Config) error {
 		return fmt.Errorf("ignore %q: %w", cfg.Ignore, err)
 	}
 	if !looks(x.ignore.root) {
-		return fmt.Errorf("ignore %q: does not look at the message", cfg.Ignore)
+		return fmt.Errorf("ignore %q: reads no field of the message", cfg.Ignore)
 	}
 	return nil
 }
 
-// Message is what an [Extractor] looks at of a message.
+// Message is the part of an SQS message that an [Extractor] reads.
 type Message struct {
 	ID         string               // SQS message id
 	DedupID    string               // deduplication id; FIFO queues only
 	Body       string               // as sent
 	Attributes map[string]Attribute // message attributes; may be nil
 
-	// Fetch returns the payload that the message points to, as the extended client
-	// libraries for SQS and SNS write it, also in an envelope. It is called at most
-	// once. Nil: a pointer is a body like any other.
+	// Fetch returns the payload that a [Pointer] refers to. [Extractor.Extract] calls it at most
+	// once, for a message that is a pointer or an envelope with a pointer. Nil: pointers are not
+	// followed, and a pointer is treated as an ordinary body.
 	Fetch func(Pointer) (string, error)
 }
 
@@ -191,10 +187,9 @@ func Text(value string) Attribute { return Attribute{Type: "String", Value: valu
 // Binary reports whether the attribute holds bytes instead of text.
 func (a Attribute) Binary() bool { return a.Type == "Binary" || strings.HasPrefix(a.Type, "Binary.") }
 
-// Fingerprint identifies a payload: one byte of scheme, four bytes naming the
-// expression it was taken over (zero: the whole body), 32 bytes of SHA-256. The
-// zero value means that none was taken. It converts to the Fingerprint of
-// package dedupe.
+// Fingerprint identifies a payload: one byte of scheme, four bytes that identify the fingerprint
+// expression (zero: the whole body), 32 bytes of SHA-256. The zero value means that no fingerprint
+// was taken. It converts to the Fingerprint of package dedupe.
 type Fingerprint [37]byte
 
 // Values of Named.Ignored.
@@ -203,33 +198,35 @@ const (
 	IgnoredUnnamed      = "unnamed"    // by Config.Unnamed
 )
 
-// Named is a message whose name is known, or one that is no work.
+// Named is the result of [Extractor.Extract].
 type Named struct {
-	// Ignored: why the message is no work, and has no name. Empty: it is.
+	// Ignored is [IgnoredByExpression] or [IgnoredUnnamed] if the message is no work and so has no
+	// name. Empty: the message is work.
 	Ignored string
 
 	Name        string      // passes [Check]
 	Unnamed     bool        // the message has no name of its own; Name is its message id ([UnnamedRun])
 	Fingerprint Fingerprint // of the payload; zero with [Off]
 
-	// Compared is the expression that Fingerprint was taken over; empty: the whole
-	// body.
+	// Compared is the expression of Fingerprint; empty: the whole body.
 	Compared string
 
-	// What the work gets: the body and the attributes that the message has without
-	// its envelope, or of the payload that it points to, and what these say, as HTTP
-	// headers. Without an envelope or a pointer Headers is nil.
+	// Body and Attributes are those of the message inside the envelope or of the payload in S3, and
+	// of the message itself if it has neither.
 	Body       string
 	Attributes map[string]Attribute
-	Headers    map[string]string
+
+	// Headers are the envelope's and the pointer's fields as HTTP headers, such as
+	// X-Amz-Sns-Topic-Arn. Nil without an envelope and a pointer.
+	Headers map[string]string
 }
 
-// FieldError says what is wrong with a message. No retry can cure it.
+// FieldError names a field of a message and its fault. The error is permanent.
 type FieldError struct {
-	Field   string // "name", "body", or the configured key or fingerprint
+	Field   string // "name", "body", "fingerprint", the configured key, or [NameAttribute]
 	Problem string
 
-	absent bool // there is no name, as opposed to one that cannot be one
+	absent bool // the name is missing, as opposed to invalid
 }
 
 // Error implements error.
@@ -238,16 +235,18 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 // Permanent reports true.
 func (e *FieldError) Permanent() bool { return true }
 
-// Reason names the error in a dead-letter queue.
+// Reason returns the text for the dead-letter queue.
 func (e *FieldError) Reason() string { return "bad message" }
 
-// Extract returns a message's name and fingerprint, or a *[FieldError], or an error
-// that wraps that of [Message].Fetch. The body is parsed once. It has to be JSON only if the name or the fingerprint is
-// looked for inside it. A byte order mark before it is skipped. A key must not be
-// repeated on the path of the name.
+// Extract returns a message's name and fingerprint. It fails with a *[FieldError], or with an error
+// that wraps that of [Message].Fetch.
 //
-// The fingerprint is over the bytes of the body where these are not JSON, begin
-// with a byte order mark, or have a repeated key in what is compared.
+// The body has to be JSON only if the key or the fingerprint is an expression. A byte order mark is
+// skipped. An object on the path of the name must not repeat a key.
+//
+// The fingerprint is taken over the bytes of the body, not over the canonical form, if the body is
+// not JSON, if it begins with a byte order mark and the whole body is compared, or if the compared
+// part repeats a key.
 func (x *Extractor) Extract(m Message) (Named, error) {
 	m, headers, err := x.unwrap(m)
 	if err != nil {
@@ -294,7 +293,7 @@ func (x *Extractor) compared() string {
 	return x.fingerprint.text
 }
 
-// ignores reports whether the document is no work.
+// ignores reports whether Config.Ignore is true for the document.
 func (x *Extractor) ignores(doc *tree) bool {
 	if x.ignore == nil {
 		return false
@@ -303,8 +302,8 @@ func (x *Extractor) ignores(doc *tree) bool {
 	return err == nil && !util.IsFalse(value)
 }
 
-// Normal returns the name under which a message with the given name is known: a
-// long one may be hashed, see [Config]. The error is that of [Check].
+// Normal returns the name that records have for the given name: with [HashLong] a name of more than
+// [MaxBytes] bytes is hashed. The error is that of [Check].
 func (x *Extractor) Normal(name string) (string, error) {
 	if len(name) > MaxBytes && x.hashLong {
 		name = hashed(name)
@@ -315,7 +314,7 @@ func (x *Extractor) Normal(name string) (string, error) {
 // byteOrderMark may precede a document: https://www.rfc-editor.org/rfc/rfc8259#section-8.1
 const byteOrderMark = "\uFEFF"
 
-// document parses the body if anything is looked for in it.
+// document parses the body. It fails at once if no expression reads the body.
 func (x *Extractor) document(body string) (*tree, error) {
 	if x.inBody == nil && x.off && x.ignore == nil {
 		return nil, errors.New("not looked at")
@@ -325,7 +324,7 @@ func (x *Extractor) document(body string) (*tree, error) {
 	return t.parse(t.body)
 }
 
-// name returns the name of a message, or a *[FieldError].
+// name returns the name of a message, or a *[FieldError]. bad is the error of document.
 func (x *Extractor) name(m Message, doc *tree, bad error) (string, error) {
 	field, name, err := x.find(m, doc, bad)
 	if err == nil && name == "" {
@@ -343,8 +342,7 @@ func (x *Extractor) name(m Message, doc *tree, bad error) (string, error) {
 	return "", &FieldError{Field: field, Problem: err.Error()}
 }
 
-// find returns a name as it stands in the message, and the field where it was
-// looked for.
+// find returns the name before [Extractor.Normal], and the field that holds it.
 func (x *Extractor) find(m Message, doc *tree, bad error) (field, name string, err error) {
 	if a, ok := m.Attributes[NameAttribute]; ok {
 		name, err = fromAttribute(a)
@@ -388,7 +386,7 @@ func fromAttribute(a Attribute) (string, error) {
 	return a.Value, nil
 }
 
-// find returns the value of an expression, as far as it can be a name.
+// find returns the value of an expression for nameOf. See tree.named for the value of a path.
 func (e *expression) find(doc *tree) (any, error) {
 	if !e.path {
 		return e.eval(doc)
@@ -400,8 +398,8 @@ func (e *expression) find(doc *tree) (any, error) {
 	return doc.named(found, 0)
 }
 
-// form returns what of the document is fingerprinted, in its canonical form and
-// the document's memory.
+// form returns the canonical form of the compared part of the document. The bytes belong to doc and
+// are valid until its release.
 func (x *Extractor) form(doc *tree) (form []byte, err error) {
 	switch {
 	case x.fingerprint == nil:
@@ -419,11 +417,11 @@ func (x *Extractor) form(doc *tree) (form []byte, err error) {
 		}
 		form, err = appendValue(doc.form[:0], part)
 	}
-	doc.form = form // its memory, for the next one
+	doc.form = form // keeps the memory for the next document
 	return form, err
 }
 
-// print returns the fingerprint of the body.
+// print returns the fingerprint of the body. bad is the error of document.
 func (x *Extractor) print(body string, doc *tree, bad error) (fp Fingerprint, err error) {
 	var form []byte
 	fp[0] = schemeJSON

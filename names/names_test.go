@@ -86,10 +86,10 @@ func testABadMessageNamesTheField(t *testing.T) {
 		{names.Config{}, `[1]`, "name", "is missing"},
 		{names.Config{}, `hello`, "body", "not JSON"},
 		{names.Config{}, ``, "body", "unexpected end"},
-		{names.Config{Fingerprint: names.Off}, `{"name":"x","name":"y"}`, "body", `key "name" is there twice`},
-		{names.Config{Fingerprint: names.Off}, `{"name":null,"n\u0061me":"y"}`, "body", `key "name" is there twice`},
-		{names.Config{Key: "a.b", Fingerprint: "c"}, `{"a":{"b":"x"},"c":1,"a":{}}`, "body", `key "a" is there twice`},
-		{names.Config{Key: "[a, b][1]", Fingerprint: "c"}, `{"a":1,"b":"x","a":2}`, "body", `key "a" is there twice`},
+		{names.Config{Fingerprint: names.Off}, `{"name":"x","name":"y"}`, "body", `key "name" is repeated`},
+		{names.Config{Fingerprint: names.Off}, `{"name":null,"n\u0061me":"y"}`, "body", `key "name" is repeated`},
+		{names.Config{Key: "a.b", Fingerprint: "c"}, `{"a":{"b":"x"},"c":1,"a":{}}`, "body", `key "a" is repeated`},
+		{names.Config{Key: "[a, b][1]", Fingerprint: "c"}, `{"a":1,"b":"x","a":2}`, "body", `key "a" is repeated`},
 		{names.Config{Key: "order.id"}, `{"order":{}}`, "order.id", "is missing"},
 		{names.Config{Key: "@attribute:tenant"}, `{}`, "@attribute:tenant", "no such attribute"},
 		{names.Config{Key: "@dedup-id"}, `{}`, "@dedup-id", "is empty"},
@@ -112,7 +112,7 @@ func fingerprint(t *testing.T, expression, body string) names.Fingerprint {
 	return named.Fingerprint
 }
 
-// alike reports whether two fingerprints were taken the same way.
+// alike reports whether two fingerprints have the same scheme and expression.
 func alike(a, b names.Fingerprint) bool { return a[0] != 0 && [5]byte(a[:5]) == [5]byte(b[:5]) }
 
 func differ(a, b names.Fingerprint) bool { return alike(a, b) && a != b }
@@ -149,8 +149,7 @@ func testARepeatedKeyDoesNotMatterWhereNobodyLooks(t *testing.T) {
 	}
 }
 
-// What is compared of a document with a repeated key there is not clear, its
-// bytes are.
+// If the compared part of a document repeats a key, the fingerprint is taken over the body's bytes.
 func TestRepeatedKey(t *testing.T) {
 	for expression, bodies := range map[string][2]string{
 		"":                {`{"type":"A","name":"d","type":"A"}`, `{"type":"A","name":"d","type":"B"}`},
@@ -335,14 +334,14 @@ func TestIgnore(t *testing.T) {
 	}); err != nil || named.Ignored == "" {
 		t.Errorf("in an envelope: %+v, %v", named, err)
 	}
-	for expression, want := range map[string]string{"a[": "not a JMESPath", "`true`": "does not look at the message", "nosuch(a)": "not a function"} {
+	for expression, want := range map[string]string{"a[": "not a JMESPath", "`true`": "reads no field of the message", "nosuch(a)": "not a function"} {
 		if _, err := names.New(names.Config{Ignore: expression}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "ignore") {
 			t.Errorf("%s: %v", expression, err)
 		}
 	}
 }
 
-// Fingerprints as they were taken when names were texts only: records hold them.
+// Stored records hold fingerprints of earlier releases, so they must not change.
 func TestGoldenFingerprints(t *testing.T) {
 	for _, test := range []struct{ expression, body, want string }{
 		{"", `{"name":"x","total":17,"lines":[{"sku":"a"},{"sku":"b"}]}`, "0100000000c9a6a4b3dd5d6bf14c0a4ebca67a3bf91407faa3146f383a5f11f4770aa8364d"},
@@ -365,7 +364,7 @@ func TestGoldenFingerprints(t *testing.T) {
 	}
 }
 
-// The community's interpreter and the paths of this package give one form.
+// The community's interpreter and this package's evaluation of paths give the same canonical form.
 func TestPathsAndInterpreterAgree(t *testing.T) {
 	const body = `{"a":{"b":[1.0,"x",{"c":null,"d":12345678901234567891}]},"e":1e400,"f":0.1,"g":"é\n"}`
 	for _, path := range []string{"a", "a.b", "a.b[2]", "a.b[-1].d", "{x: a, y: e}", "[f, g, a.b[0]]", "@", "nothing", "a.b | [1]"} {

@@ -5,13 +5,13 @@ import (
 	"strconv"
 )
 
-// maxExponentDigits bounds the digits of an exponent, leading zeros apart, so
-// that arithmetic on it stays within an int64.
+// maxExponentDigits bounds the digits of an exponent without leading zeros, so that arithmetic on
+// the exponent stays within an int64.
 const maxExponentDigits = 17
 
-// number reads a number and returns its canonical form: the digits without
-// leading and trailing zeros, and the power of ten they are multiplied with,
-// as in 15e-1. Equal numbers have equal forms, and no digit is lost.
+// number reads a number and returns its canonical form: the digits without leading and trailing
+// zeros, then "e" and the power of ten if that is not 0, as in 15e-1. Equal numbers have equal
+// forms, and every digit is kept.
 func (p *parser) number() ([]byte, error) {
 	start := p.at
 	negative := p.src[p.at] == '-'
@@ -37,7 +37,7 @@ func (p *parser) number() ([]byte, error) {
 		return nil, err
 	}
 	if plain := p.src[start:p.at]; len(fraction) == 0 && exponent == 0 && whole[len(whole)-1] != '0' && isDigit(plain[len(plain)-1]) && !bytes.ContainsAny(plain, "eE") {
-		return plain, nil // as most numbers are
+		return plain, nil // most numbers need no rewriting
 	}
 	begin := len(p.arena)
 	if negative {

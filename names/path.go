@@ -9,8 +9,8 @@ import (
 	"github.com/jmespath-community/go-jmespath/pkg/parsing"
 )
 
-// selection is what a path selects: a value of the document, nothing, or a list
-// or hash that the path has put together.
+// selection is the result of a path: a value of the document, nothing, or a list or hash of
+// selections.
 type selection struct {
 	node   int32 // of the document; -1: none
 	list   []selection
@@ -20,8 +20,8 @@ type selection struct {
 
 var nothing = selection{node: -1}
 
-// find evaluates a path, see [isPath]. The error names a key on it that is
-// repeated: readers differ in which of its values counts.
+// find evaluates a path, see [isPath]. It fails if an object on the path repeats the key, because
+// JSON parsers differ in the value that they take.
 func (t *tree) find(n parsing.ASTNode, s selection) (selection, error) {
 	var err error
 	switch n.NodeType {
@@ -119,8 +119,7 @@ func (t *tree) index(s selection, i int) selection {
 	return selection{node: elements[i]}
 }
 
-// appendSelection writes the canonical form of what a path has selected;
-// nothing is null.
+// appendSelection appends the canonical form of a selection. Nothing is written as null.
 func (t *tree) appendSelection(dst []byte, s selection) ([]byte, error) {
 	var err error
 	switch {
@@ -159,7 +158,7 @@ func (t *tree) appendSelection(dst []byte, s selection) ([]byte, error) {
 	}
 }
 
-// quote is the canonical form of a string.
+// quote returns the canonical form of a string.
 func quote(s string) string { return string(appendQuoted(nil, s)) }
 
 func appendQuoted(b []byte, s string) []byte {

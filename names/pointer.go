@@ -8,18 +8,17 @@ import (
 	"strings"
 )
 
-// Pointer says where in S3 the payload of a message is that was too large for
-// SQS.
+// Pointer is the S3 object that holds the payload of a message too large for SQS.
 type Pointer struct {
 	Bucket, Key string
-	Size        int64 // bytes of the payload, as the sender says; 0: not known
+	Size        int64 // bytes of the payload, as declared by the sender; 0: unknown
 }
 
 // String returns the pointer as an S3 URI.
 func (p Pointer) String() string { return "s3://" + p.Bucket + "/" + p.Key }
 
-// Attributes that the extended client libraries put on a pointer: the payload's
-// size, under its new and its old name, and the pointer itself.
+// Message attributes that the extended client libraries set beside a pointer: the payload's size,
+// under its new and its old name, and the pointer itself.
 //
 // https://github.com/awslabs/amazon-sqs-java-extended-client-lib (Java; Python alike)
 // https://github.com/dvla/sqs-extended-client (Node)
@@ -29,10 +28,10 @@ const (
 	attrPointer = "S3MessageBodyKey"
 )
 
-// pointerIn returns the pointer that a message consists of. There are three
-// forms: a list of a Java class and an object (Java, Python, Go, Rust; the class
-// has moved twice, and some repackage it), the object alone beside an attribute of
-// the size (.NET), and an attribute (Node).
+// pointerIn returns the pointer that a message consists of, and whether it is one. It knows three
+// forms: a list of a Java class name and an object (Java, Python, Go, Rust; only the end of the
+// class name is checked, because its package has changed), the object alone with a size attribute
+// (.NET), and an attribute (Node).
 func pointerIn(m Message) (Pointer, bool) {
 	p := Pointer{Size: sizeIn(m.Attributes)}
 	if a, ok := m.Attributes[attrPointer]; ok && strings.HasPrefix(a.Value, "(") {
@@ -67,8 +66,8 @@ func pointerIn(m Message) (Pointer, bool) {
 	return p, true
 }
 
-// maxPointer bounds a pointer in bytes: its key has at most 1,024, each of which
-// takes six when it is escaped.
+// maxPointer bounds a pointer in bytes. A key has at most 1,024 bytes, and JSON escapes need up to
+// six bytes for each.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 const maxPointer = 8 << 10
 
@@ -85,8 +84,8 @@ func sizeIn(attributes map[string]Attribute) int64 {
 	return 0
 }
 
-// follow returns the message with the payload that p points to as its body, and
-// without the attributes of the pointer.
+// follow returns the message with the payload in S3 as its body and without the pointer's
+// attributes, and the pointer as HTTP headers.
 func (m Message) follow(p Pointer) (Message, map[string]string, error) {
 	if p.Bucket == "" || p.Key == "" {
 		return m, nil, &FieldError{Field: "body", Problem: "is a pointer to S3 without a bucket or without a key"}

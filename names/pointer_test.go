@@ -18,7 +18,7 @@ func sized(name string) map[string]names.Attribute {
 	return map[string]names.Attribute{name: {Type: "Number", Value: "17"}, "tenant": names.Text("t-1")}
 }
 
-// inSNS is a pointer as it comes by way of a topic without raw delivery.
+// inSNS returns the notification of a topic without raw delivery that holds a pointer.
 func inSNS(t *testing.T, pointer string) string {
 	return fmt.Sprintf(`{"Type":"Notification","TopicArn":"arn:aws:sns:us-west-2:123456789012:t","Message":%s,
 		"MessageAttributes":{"ExtendedPayloadSize":{"Type":"Number","Value":"17"}}}`, quoted(t, pointer))
@@ -84,7 +84,7 @@ func TestPointer(t *testing.T) {
 	}
 }
 
-// The fingerprint of a payload is that of a message with the payload as its body.
+// A payload in S3 has the fingerprint of a message with the payload as its body.
 func TestPointerFingerprint(t *testing.T) {
 	x, err := names.New(names.Config{Key: "id"})
 	if err != nil {

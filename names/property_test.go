@@ -11,13 +11,13 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// document is a JSON value that can be written in many ways. Numbers are whole
-// multiples of a power of ten.
+// document is a JSON value that can be spelled in many ways. Numbers are integers times a power of
+// ten.
 type document struct {
 	kind    string // "number", "text", "word", "list", or "hash"
 	number  *big.Int
 	power   int
-	text    string // of a text, or a word
+	text    string // of kind text or word
 	members []member
 }
 
@@ -57,7 +57,7 @@ func documents(depth int) *rapid.Generator[document] {
 	})
 }
 
-// write spells d in one of its ways.
+// write appends a random spelling of d.
 func (d document) write(t *rapid.T, b *strings.Builder) {
 	space := func() { b.WriteString(rapid.SampledFrom([]string{"", "", " ", "\n\t", "\r\n"}).Draw(t, "space")) }
 	space()
@@ -92,7 +92,7 @@ func (d document) write(t *rapid.T, b *strings.Builder) {
 	}
 }
 
-// spell writes number·10^power with the point and the exponent anywhere.
+// spell writes number·10^power with a random position of the point and a random exponent.
 func (d document) spell(t *rapid.T) string {
 	digits, sign := new(big.Int).Abs(d.number).String(), ""
 	if d.number.Sign() < 0 || d.number.Sign() == 0 && rapid.Bool().Draw(t, "minus zero") {
@@ -100,7 +100,7 @@ func (d document) spell(t *rapid.T) string {
 	}
 	zeros := rapid.IntRange(0, 3).Draw(t, "zeros")
 	if d.number.Sign() == 0 {
-		zeros = 0 // a second leading zero is no JSON
+		zeros = 0 // JSON allows one leading zero
 	}
 	fraction := rapid.IntRange(0, 30).Draw(t, "fraction")
 	digits += strings.Repeat("0", zeros)
@@ -138,7 +138,7 @@ func quote(t *rapid.T, b *strings.Builder, s string) {
 	b.WriteByte('"')
 }
 
-// value is d without its spelling, for comparison.
+// value returns a text that is equal for all spellings of d.
 func (d document) value() string {
 	switch d.kind {
 	case "number":

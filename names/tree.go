@@ -13,7 +13,7 @@ import (
 // maxDepth bounds the nesting of arrays and objects.
 const maxDepth = 512
 
-// kind is what a JSON value is.
+// kind is the type of a JSON value.
 type kind byte
 
 const (
@@ -25,21 +25,21 @@ const (
 	object
 )
 
-// tree is a parsed JSON document: nodes in the order of their beginnings.
+// tree is a parsed JSON document. Its nodes are in document order.
 type tree struct {
 	nodes []node
-	arena []byte // canonical forms of keys and scalars that are not as written
+	arena []byte // canonical forms that differ from the source text
 
-	body, form []byte  // of [Extractor.Extract]
-	order      []int32 // members of the objects written so far, those of each sorted
+	body, form []byte  // buffers of [Extractor.Extract]
+	order      []int32 // members of the objects written so far, each object's in key order
 }
 
-// node is one value. Its canonical form is computed while parsing, for arrays
-// and objects while writing.
+// node is one value. The canonical form of a scalar is computed while parsing, that of an array or
+// object while writing.
 type node struct {
 	kind      kind
 	canonical []byte // scalars only
-	key       []byte // canonical form of its key, where it is a member
+	key       []byte // canonical form of the key of an object's member
 	child     int32  // first element or member; 0: none
 	next      int32  // next sibling; 0: none
 }
@@ -51,8 +51,8 @@ type parser struct {
 	at  int
 }
 
-// parse reads a document into the empty tree, which keeps references into src,
-// or gives the tree back.
+// parse reads a document into the empty tree. The tree keeps references into src. After an error
+// the tree is released.
 func (t *tree) parse(src []byte) (*tree, error) {
 	err := errors.New("not valid UTF-8")
 	if utf8.Valid(src) {
@@ -72,24 +72,23 @@ func (p *parser) document() error {
 	}
 	p.space()
 	if p.at < len(p.src) {
-		return p.wrong("something follows the value")
+		return p.wrong("text after the value")
 	}
 	return nil
 }
 
-// trees are kept for the next document: most are small, and all look alike.
+// trees keeps released trees for the next document.
 var trees = sync.Pool{New: func() any { return new(tree) }}
 
-// mostKept bounds the memory, in bytes, that a tree keeps for each of a
-// document's body and form.
+// mostKept bounds each of the buffers body and form that a released tree keeps, in bytes.
 const mostKept = 64 << 10
 
-// mostNodes bounds the nodes that it keeps: as many as a message of 1 MiB may have.
+// mostNodes bounds the nodes that a released tree keeps. A message of 1 MiB has at most as many.
 const mostNodes = 512 << 10
 
-// release gives the tree back. Nothing of it may be used afterwards.
+// release returns the tree to the pool. Neither the tree nor its bytes may be used afterwards.
 func (t *tree) release() {
-	clear(t.nodes) // they refer to the document
+	clear(t.nodes) // drops the references to the document
 	t.nodes, t.arena, t.order = t.nodes[:0], t.arena[:0], t.order[:0]
 	if cap(t.body) > mostKept || cap(t.form) > mostKept {
 		t.body, t.form = nil, nil
@@ -100,15 +99,19 @@ func (t *tree) release() {
 	trees.Put(t)
 }
 
-func (p *parser) wrong(what string) error {
+// wrong returns the error for a fault at the current byte, or for the end of the document if that
+// is reached.
+func (p *parser) wrong(problem string) error {
 	if p.at >= len(p.src) {
 		return fmt.Errorf("not JSON: unexpected end after %d bytes", len(p.src))
 	}
-	return p.bad(what)
+	return p.bad(problem)
 }
 
-// bad is wrong where the end of the document is no explanation.
-func (p *parser) bad(what string) error { return fmt.Errorf("not JSON: %s at byte %d", what, p.at) }
+// bad is wrong for faults that are faults at the end of the document, too.
+func (p *parser) bad(problem string) error {
+	return fmt.Errorf("not JSON: %s at byte %d", problem, p.at)
+}
 
 func (p *parser) space() {
 	for p.at < len(p.src) {
@@ -121,7 +124,7 @@ func (p *parser) space() {
 	}
 }
 
-// peek returns the next byte that is not space, or 0 at the end.
+// peek skips white space and returns the next byte, 0 at the end.
 func (p *parser) peek() byte {
 	p.space()
 	if p.at < len(p.src) {
@@ -194,7 +197,7 @@ func (p *parser) object(depth int) (int32, error) {
 	})
 }
 
-// container reads what stands between brackets, separated by commas.
+// container reads the elements between brackets, separated by commas.
 func (p *parser) container(k kind, end byte, depth int, element func() (int32, error)) (int32, error) {
 	if depth >= maxDepth {
 		return 0, fmt.Errorf("nested deeper than %d", maxDepth)
@@ -228,9 +231,8 @@ func (p *parser) container(k kind, end byte, depth int, element func() (int32, e
 	}
 }
 
-// str reads a string and returns its canonical form, quotes included: the
-// characters themselves, with escapes for quotes, backslashes, control
-// characters, and surrogates that stand alone.
+// str reads a string and returns its canonical form, quotes included. Quotes, backslashes, control
+// characters and lone surrogates are escaped; all other characters are literal.
 func (p *parser) str() ([]byte, error) {
 	start := p.at
 	if end := bytes.IndexByte(p.src[start+1:], '"'); end >= 0 && plain(p.src[start+1:start+1+end]) {
@@ -251,8 +253,8 @@ func (p *parser) str() ([]byte, error) {
 	return nil, p.wrong("")
 }
 
-// plain reports whether a text has neither a backslash nor a control character.
-// It looks at eight bytes at a time: long texts are most of a large message.
+// plain reports whether a text has neither a backslash nor a control character. It checks eight
+// bytes at a time, because a large message consists mostly of long texts.
 // https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord
 func plain(s []byte) bool {
 	const (
@@ -274,7 +276,7 @@ func plain(s []byte) bool {
 	return true
 }
 
-// escaped goes on with a string at its first escape.
+// escaped reads the rest of a string from its first escape on.
 func (p *parser) escaped(start int) ([]byte, error) {
 	begin := len(p.arena)
 	p.arena = append(p.arena, p.src[start:p.at]...)
@@ -301,12 +303,12 @@ func (p *parser) escaped(start int) ([]byte, error) {
 	return nil, p.wrong("")
 }
 
-// escapes are the characters that a backslash and one letter stand for.
+// escapes maps the letter after a backslash to its character.
 var escapes = map[byte]rune{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-// escape reads one escape, or a pair of them that stands for one character.
+// escape reads one escape, or the two escapes of a surrogate pair.
 func (p *parser) escape() (rune, error) {
 	if p.at+1 >= len(p.src) {
 		p.at = len(p.src)
@@ -346,7 +348,7 @@ func (p *parser) hex4(at int) (rune, error) {
 	return rune(v), nil
 }
 
-// appendRune writes a character in its canonical form.
+// appendRune appends the canonical form of a character.
 func appendRune(dst []byte, r rune) []byte {
 	switch {
 	case r == '"' || r == '\\':

@@ -17,18 +17,18 @@ const (
 	UnwrapAuto        = "auto"
 )
 
-// mostUnwrapped bounds how many envelopes and pointers in each other are opened: an
-// EventBridge event that came by way of SNS has two envelopes.
+// mostUnwrapped bounds the nesting of envelopes and pointers. An EventBridge event that was
+// published to SNS has two envelopes.
 const mostUnwrapped = 4
 
-// envelope is a form in which a service puts other messages into a queue.
+// envelope is the format in which a service wraps other messages.
 type envelope struct {
 	name   string // value of Config.Unwrap
-	called string // for people
+	called string // in texts for people
 	open   func(fields map[string]json.RawMessage) (inner, bool)
 }
 
-// inner is what an envelope holds.
+// inner is the content of an envelope.
 type inner struct {
 	body       string
 	attributes map[string]Attribute
@@ -40,28 +40,28 @@ var envelopes = []envelope{
 	{UnwrapEventBridge, "an EventBridge event", openEventBridge},
 }
 
-// unwrap returns the message in the envelope, or the message itself where there
-// is none, and the headers of what it has opened. A message's own attributes win over
-// those of the envelope. The error is that of a payload in S3.
+// unwrap returns the message inside the envelope, or the message itself if it has none, and the
+// headers of all opened envelopes and pointers. The message's own attributes take precedence over
+// those of the envelope. It fails only if the payload in S3 cannot be read.
 func (x *Extractor) unwrap(m Message) (Message, map[string]string, error) {
 	var headers map[string]string
-	opened := func(what string, says map[string]string) {
+	opened := func(kind string, more map[string]string) {
 		if headers == nil {
 			headers = make(map[string]string)
 		}
-		maps.Copy(headers, says)
-		headers["X-Sqsonce-Envelope"] = strings.TrimPrefix(headers["X-Sqsonce-Envelope"]+","+what, ",")
+		maps.Copy(headers, more)
+		headers["X-Sqsonce-Envelope"] = strings.TrimPrefix(headers["X-Sqsonce-Envelope"]+","+kind, ",")
 	}
 	wanted := x.unwrapping
 	for range mostUnwrapped {
 		if m.Fetch != nil {
 			if p, ok := pointerIn(m); ok {
-				inS3, says, err := m.follow(p)
+				inS3, location, err := m.follow(p)
 				if err != nil {
 					return m, nil, err
 				}
 				m = inS3
-				opened("s3", says)
+				opened("s3", location)
 				continue
 			}
 		}
@@ -82,7 +82,7 @@ func (x *Extractor) unwrap(m Message) (Message, map[string]string, error) {
 	return m, headers, nil
 }
 
-// recognise returns the envelope that a body is, if it is one of the wanted kind.
+// recognise returns the envelope of the wanted kind that body is, and its content.
 func recognise(body, want string) (envelope, inner, bool) {
 	if want == UnwrapNone {
 		return envelope{}, inner{}, false
@@ -110,8 +110,8 @@ func recognise(body, want string) (envelope, inner, bool) {
 	return envelope{}, inner{}, false
 }
 
-// Recognise says what envelope or pointer to S3 a message is, and the flag that opens
-// it; nothing if it is none.
+// Recognise returns a text that names the envelope or pointer that a message is, and the flag that
+// opens it. The text is empty for other messages.
 func Recognise(m Message) string {
 	if e, _, ok := recognise(m.Body, UnwrapAuto); ok {
 		return fmt.Sprintf("the body is %s: unwrap it with --unwrap %s", e.called, e.name)
@@ -122,7 +122,7 @@ func Recognise(m Message) string {
 	return ""
 }
 
-// hint is [Recognise] for an error about a missing key.
+// hint returns [Recognise] as the end of an error text about a missing key.
 func hint(m Message) string {
 	if is := Recognise(m); is != "" {
 		return "; " + is
@@ -136,8 +136,8 @@ func stringAt(fields map[string]json.RawMessage, name string) (s string, ok bool
 	return s, len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &s) == nil
 }
 
-// openBase64 opens a body that is a JSON object in base64, as kombu writes it for Celery,
-// or a gzip of one.
+// openBase64 decodes a body that is a JSON object in base64, as kombu writes it for Celery, or the
+// gzip of a JSON object in base64.
 // https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transport.SQS.html
 func openBase64(body string) (document string, ok bool) {
 	body = strings.TrimSpace(body)
@@ -156,8 +156,8 @@ func openBase64(body string) (document string, ok bool) {
 	return document, strings.HasPrefix(strings.TrimLeft(document, " \t\r\n"), "{") && json.Valid([]byte(document))
 }
 
-// openSNS opens a notification without raw delivery. The headers are those of
-// SNS's own HTTP deliveries, and two for what these have in the body.
+// openSNS opens a notification without raw delivery. The headers are those of SNS's own HTTP
+// deliveries, and two more for the subject and the timestamp, which SNS has in the body.
 // https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
 // https://docs.aws.amazon.com/sns/latest/dg/http-header.html
 func openSNS(fields map[string]json.RawMessage) (inner, bool) {
@@ -183,7 +183,7 @@ func openSNS(fields map[string]json.RawMessage) (inner, bool) {
 	return in, true
 }
 
-// openEventBridge opens an event. Its detail is the body, byte for byte.
+// openEventBridge opens an event. Its detail becomes the body, byte for byte.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
 func openEventBridge(fields map[string]json.RawMessage) (inner, bool) {
 	kind, hasKind := stringAt(fields, "detail-type")
@@ -209,8 +209,7 @@ func (in *inner) copyHeaders(fields map[string]json.RawMessage, from map[string]
 	}
 }
 
-// snsAttribute is a message attribute as an envelope has it: of a Binary one the
-// value is base64.
+// snsAttribute returns a message attribute of an envelope, where a Binary value is in base64.
 func snsAttribute(kind, value string) Attribute {
 	a := Attribute{Type: kind, Value: value}
 	if a.Binary() {

@@ -7,19 +7,18 @@ import (
 	"math"
 )
 
-// Errors about values.
+// Errors about values. Their texts continue a sentence about the field.
 var (
 	errManyDigits = fmt.Errorf("is a number of more than %d digits", maxNameDigits)
-	errNotFinite  = errors.New("is no finite number")
-	errNoValue    = errors.New("is no value")
+	errNotFinite  = errors.New("is not a finite number")
+	errNoValue    = errors.New("is not a JSON value")
 	errMissing    = errors.New("is missing")
 	errEmptyList  = errors.New("is an empty list")
 	errSurrogate  = errors.New("has half of a surrogate pair")
 )
 
-// nameOf returns the name that a value is: a text as it is, a number as plain
-// digits, a list of these as a JSON list of texts. The error says what else it
-// is, in words that follow the key.
+// nameOf returns the name for a value: a text unchanged, a number as plain digits, a list of texts
+// and numbers as a JSON list of texts. The text of an error continues a sentence about the key.
 func nameOf(v any) (string, error) {
 	switch v := v.(type) {
 	case nil:
@@ -67,8 +66,8 @@ func memberName(v any) (string, error) {
 	}
 }
 
-// named returns the value that a path has selected, as far as it can be a name:
-// objects are empty, and so are lists in a list.
+// named returns the selected value for nameOf. Objects, and lists inside a list, are returned empty
+// because they cannot be part of a name.
 func (t *tree) named(s selection, depth int) (any, error) {
 	switch {
 	case s.isList && depth == 0:

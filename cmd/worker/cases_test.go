@@ -78,7 +78,7 @@ var messageCases = map[string]messageCase{
 	"a control character":           {keyed("id"), `{"id":"a\u0000"}`, nil, "", "control character"},
 	"a repeated key":                {keyed("name"), `{"type":"A","name":"d","type":"A"}`, nil, "d", ""},
 	"a repeated key deep inside":    {keyed("name"), `{"name":"d","x":[{"y":1,"y":2}]}`, nil, "d", ""},
-	"a repeated name":               {keyed("name"), `{"name":"d","name":"e"}`, nil, "", `key "name" is there twice`},
+	"a repeated name":               {keyed("name"), `{"name":"d","name":"e"}`, nil, "", `key "name" is repeated`},
 	"a byte order mark":             {keyed("name"), "\ufeff" + `{"name":"b"}`, nil, "b", ""},
 	"NaN":                           {keyed("name"), `{"name":"n","lat":NaN}`, nil, "", "not JSON"},
 	"NaN, an attribute":             {keyed("@attribute:order"), `{"lat":NaN}`, typed("String", "o-1"), "o-1", ""},

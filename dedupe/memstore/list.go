@@ -42,7 +42,7 @@ func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, 
 	return page, nil
 }
 
-// listed returns the records that q is about, from after on.
+// listed returns the records of q's scope and status that follow after, newest first.
 func (s *Store) listed(q dedupe.ListQuery, after protocol.Record) []protocol.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +56,7 @@ func (s *Store) listed(q dedupe.ListQuery, after protocol.Record) []protocol.Rec
 	return found
 }
 
-// lastFirst puts the records that were written last first.
+// lastFirst orders records by version, newest first, then by id.
 func lastFirst(a, b protocol.Record) int {
 	return cmp.Or(cmp.Compare(b.Version, a.Version), strings.Compare(b.ID, a.ID))
 }

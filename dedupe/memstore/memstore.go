@@ -1,10 +1,9 @@
-// Package memstore is the reference [dedupe.Store]: a map behind a mutex. It
-// is what the worker runs on with --local, and what examples and simulations
-// use. Nothing outlives the process, and expired records are kept until they
-// are overwritten.
+// Package memstore is the reference [dedupe.Store]: a map behind a mutex. The worker uses it with
+// --local, and so do examples and simulations. All data ends with the process. Expired records are
+// kept until they are overwritten.
 //
-// It is a [dedupe.Committer] too: beside its records it has values, which a
-// handler writes with [Add] in one transaction with its completion.
+// It is also a [dedupe.Committer]: the store holds values beside its records, and a handler writes
+// them with [Add] in one transaction with its completion.
 package memstore
 
 import (
@@ -16,7 +15,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Store is an in-memory store. Use New.
+// Store is an in-memory store, safe for concurrent use. Use New: the zero value panics on a write.
 type Store struct {
 	mu      sync.Mutex
 	records map[string]protocol.Record // guarded by mu
@@ -30,18 +29,18 @@ var (
 	_ dedupe.Committer = (*Store)(nil)
 )
 
-// New returns an empty store.
+// New returns a Store without records and values.
 func New() *Store {
 	return &Store{records: make(map[string]protocol.Record), values: make(map[string]value)}
 }
 
-// Swap implements [dedupe.Store]. It fails only with a *[dedupe.ConflictError]
-// or with ctx's error, and then has written nothing.
+// Swap implements [dedupe.Store]. Its errors are a *[dedupe.ConflictError] and ctx's error. After
+// an error the stored record is unchanged.
 func (s *Store) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	return s.Commit(ctx, old, next, nil)
 }
 
-// Get implements [dedupe.Reader].
+// Get implements [dedupe.Reader]. Its only error is ctx's.
 func (s *Store) Get(ctx context.Context, id string) (protocol.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return protocol.Record{}, err

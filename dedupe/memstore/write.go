@@ -11,35 +11,34 @@ import (
 
 // Write is a handler's own write to the store's values, see [Add].
 type Write struct {
-	// Key says which value. A transaction writes each at most once.
+	// Key is the key of the value. Within a transaction it must be unique.
 	Key string
 
-	// Update returns the new value, given the stored one (nil: none; to return
-	// nil removes it), or an error: the condition of the write has failed, so
-	// that nothing of the transaction is written. It must be a pure function: it
-	// may be called several times.
+	// Update returns the new value for the stored one. A stored nil means absent; a returned nil
+	// stores nil, which Value reports like an absent value. After an error no write of the
+	// transaction is applied. Update must be a pure function, because it may be called several
+	// times. It is required.
 	Update func(stored any) (any, error)
 }
 
-// Add hands w to the attempt that ctx, a handler's context, belongs to: it is
-// written in one transaction with the completion, or not at all. Errors: those
-// of [dedupe.AddEffect].
+// Add adds w to the attempt of ctx, a handler's context. The store applies w in one transaction
+// with the completion, or not at all. Errors: those of [dedupe.AddEffect].
 func Add(ctx context.Context, w Write) error { return dedupe.AddEffect(ctx, w) }
 
-// value is one stored value; revision rises with every write of it.
+// value is one stored value. Every write raises its revision.
 type value struct {
 	v        any
 	revision uint64
 }
 
-// Value returns a value, or nil.
+// Value returns the value of a key, nil if there is none.
 func (s *Store) Value(key string) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.values[key].v
 }
 
-// CheckEffect implements [dedupe.Committer].
+// CheckEffect implements [dedupe.Committer]. It fails unless effect is a [Write] with an Update.
 func (s *Store) CheckEffect(_ string, effect any) error {
 	switch w, ok := effect.(Write); {
 	case !ok:
@@ -50,15 +49,17 @@ func (s *Store) CheckEffect(_ string, effect any) error {
 	return nil
 }
 
-// Commit implements [dedupe.Committer]; effects are [Write]s.
+// Commit implements [dedupe.Committer]. Effects are [Write]s. Its errors are a
+// *[dedupe.ConflictError], a *[dedupe.EffectError] and ctx's error. After an error records and
+// values are unchanged.
 func (s *Store) Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error {
 	next = clone(next)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		// Update is somebody else's code: it runs without the lock, on values
-		// that are compared before they are overwritten.
+		// Update is the caller's code and runs without the lock. write compares the revisions
+		// before it applies the results.
 		writes, err := s.prepare(effects)
 		done, conflict := s.write(old, next, writes, err == nil)
 		switch {
@@ -75,7 +76,7 @@ func (s *Store) Commit(ctx context.Context, old protocol.Version, next protocol.
 // prepared is a write with its new value.
 type prepared struct {
 	key  string
-	was  uint64 // revision that the new value was computed from
+	was  uint64 // revision of the value that Update was given
 	next any
 }
 
@@ -105,9 +106,8 @@ func (s *Store) prepare(effects []any) ([]prepared, error) {
 
 var errTwice = errors.New("memstore: a transaction writes each value at most once")
 
-// write applies everything if the record is at old and no value has changed
-// since it was prepared. conflict is set when the record is not at old, whatever
-// else.
+// write applies all writes if apply is set, the record is at version old, and no value has changed
+// since prepare. conflict is set if the record is at another version, even without apply.
 func (s *Store) write(old protocol.Version, next protocol.Record, writes []prepared, apply bool) (done bool, conflict error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,14 +2,14 @@ package protocol
 
 import "time"
 
-// Terms are the rules that an attempt plays by. All workers on one scope
-// should agree on Skew.
+// Terms are the settings of an attempt. All workers on one scope must agree on Skew. The zero value
+// has no defaults: package dedupe fills them in.
 type Terms struct {
-	Lease       time.Duration // how long a claim or renewal holds the name
+	Lease       time.Duration // lease of a claim or a renewal
 	Skew        time.Duration // the largest difference between two workers' clocks
-	Window      time.Duration // how long a record counts after its last write
+	Window      time.Duration // lifetime of a record after its last write, or after its lease if that is later
 	MaxAttempts int           // attempts before a retryable failure becomes a rejection
-	Hold        bool          // park attempts of unknown outcome instead of running them again
+	Hold        bool          // an attempt of unknown outcome makes the name UNKNOWN instead of retryable
 }
 
 // Event is something that happens to a record; see [Step]. The set is closed.
@@ -24,7 +24,7 @@ type Claim struct {
 	ID, Name     string
 	Fingerprint  Fingerprint
 	MessageID    string
-	RedriveOrder bool // the message was redriven from a dead-letter queue: it may reopen a rejected name once
+	RedriveOrder bool // the message was redriven from a dead-letter queue and may reopen a rejected name once
 }
 
 // Renew extends the lease of a running attempt.
@@ -60,40 +60,40 @@ type Fail struct {
 	Terms        Terms
 	Kind         FailKind
 	Error        string // cut to [MaxErrorBytes]
-	LastDelivery bool   // the message will not be delivered again, so a retryable failure is final
+	LastDelivery bool   // the message has no receive left, so a retryable failure is final
 }
 
-// Release frees the name of an attempt that was stopped before its outcome
-// mattered. The attempt is not counted.
+// Release frees the name of an attempt that did not do its work, for instance because it was
+// stopped. The attempt does not count.
 type Release struct {
 	Now   time.Time
 	Owner Token
 	Terms Terms
 }
 
-// Leave ends an attempt whose work may still run elsewhere. The name stays held by
-// the same owner until that work must be over: no renewal is needed, and no other
-// attempt starts before Until.
+// Leave ends an attempt whose work may still run elsewhere. The lease of the same owner is set to
+// end at Until, when that work must be over. It needs no renewal, and no other attempt starts
+// before its end.
 type Leave struct {
 	Now     time.Time
 	Owner   Token
 	Terms   Terms
 	Number  int       // of the attempt: [Record].Attempts after its claim
-	Until   time.Time // end of the time that the work has; becomes the end of the lease
+	Until   time.Time // deadline of the work elsewhere; becomes the end of the lease
 	Counted bool      // whether the attempt counts
 	Error   string    // cut to [MaxErrorBytes]
 }
 
-// Reopen is an operator's order to run a name again that is rejected, unknown, or held
-// by an attempt whose lease has lapsed.
+// Reopen is an operator's order to run a name again. The name must be REJECTED or UNKNOWN, or its
+// lease must have lapsed.
 type Reopen struct {
 	Now   time.Time
-	By    string // the operator, as the record names them; cut to 256 bytes
+	By    string // the operator's name, stored in [Record].Operated; cut to 256 bytes
 	Terms Terms
 }
 
-// Resolve is an operator's statement that the work of a name was done that is unknown,
-// or held by an attempt whose lease has lapsed.
+// Resolve is an operator's statement that the work of a name was done. The name must be UNKNOWN, or
+// its lease must have lapsed.
 type Resolve struct {
 	Now        time.Time
 	By         string // as in [Reopen]
@@ -102,8 +102,8 @@ type Resolve struct {
 	ResultType string
 }
 
-// Forget is an operator's order to treat the name as never seen. A live lease
-// is forgotten only with Force.
+// Forget is an operator's order to treat the name as never seen. A name with a live lease is
+// forgotten only with Force.
 type Forget struct {
 	Now   time.Time
 	By    string // as in [Reopen]
@@ -111,8 +111,8 @@ type Forget struct {
 	Force bool
 }
 
-// Import is an operator's statement that the work of a name was done elsewhere, before
-// anything was recorded here. A name with a record that counts stays as it is.
+// Import is an operator's statement that the work of a name was done before sqsonce was in use. A
+// name with a live record stays unchanged.
 type Import struct {
 	Now   time.Time
 	By    string // as in [Reopen]

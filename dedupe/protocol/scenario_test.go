@@ -11,23 +11,22 @@ import (
 	"github.com/cockroachdb/datadriven"
 )
 
-// TestScenarios plays the conversations in testdata. A command is an event of one
-// attempt, an operator, or the world; the lines below it are what Step decided and how
-// the record then stands.
+// TestScenarios plays the scenarios in testdata. A command is an event of an attempt, of an
+// operator or of the environment. The lines below it show the verdict of Step and the record.
 //
-//	claim a           attempt a asks for the name, until the store answers
+//	claim a           attempt a claims the name and sends the write until the store answers
 //	renew a, complete a, fail a, release a, leave a
 //	reopen, resolve, forget     an operator's verbs
 //	wait 32s          time passes
-//	arrives a         a write of a's that was cut arrives at the store now
-//	reads a           a reads the record as it is stored
-//	record            shows it
+//	arrives a         a's delayed write reaches the store
+//	reads a           a reads the stored record
+//	record            shows the stored record
 //	newer             a newer release has written the record
 //
-// An event with lost=true is applied, but its answer is lost: the attempt knows no more
-// than before. One with cut=true does not arrive, or only later.
+// An event with lost=true is applied, but its answer is lost: the attempt's copy of the record
+// stays as it was. An event with cut=true is delayed until the command arrives.
 //
-// go test ./dedupe/protocol -run TestScenarios -rewrite writes the answers anew.
+// go test ./dedupe/protocol -run TestScenarios -rewrite updates the expected lines.
 func TestScenarios(t *testing.T) {
 	for _, path := range conversations(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
@@ -102,15 +101,15 @@ func (w *stage) play() []string {
 	}
 }
 
-// act builds an event on the record as its attempt knows it, and sends the write until
-// the store has answered.
+// act applies the command's event to the attempt's copy of the record, and repeats the write after
+// each conflict.
 func (w *stage) act(who string) (lines []string) {
 	base := w.known[who]
 	switch {
 	case who == "":
 		base = w.stored // an operator reads first
 	case w.d.Cmd == "claim":
-		base = Record{} // whose claim knows nothing; the conflict shows the record
+		base = Record{} // a claim starts without a copy; the conflict returns the record
 	}
 	for {
 		next, verdict := Step(base, w.event(who))
@@ -149,7 +148,7 @@ func (w *stage) swap(old Version, next Record) bool {
 	return true
 }
 
-// event reads the command as an event.
+// event builds the command's event.
 func (w *stage) event(who string) Event {
 	now := t0.Add(w.passed + w.duration("clock"))
 	var owner Token
@@ -211,7 +210,8 @@ func (w *stage) duration(key string) time.Duration {
 	return d
 }
 
-// fingerprint is that of the body; one of way=other was taken over another expression.
+// fingerprint returns the fingerprint of the argument body. With way=other it has another
+// expression.
 func (w *stage) fingerprint() (f Fingerprint) {
 	body := w.text("body")
 	if body == "" {
@@ -225,7 +225,7 @@ func (w *stage) fingerprint() (f Fingerprint) {
 	return f
 }
 
-// show is a record in a line.
+// show formats a record in one line.
 func (w *stage) show(r Record) string {
 	if r.Status == "" {
 		return "no record"
@@ -248,7 +248,7 @@ func (w *stage) show(r Record) string {
 	return strings.Join(parts, ", ")
 }
 
-// TestEveryVerdictIsTold: the conversations leave no verdict and no event out.
+// TestEveryVerdictIsTold checks that the scenarios show every verdict and every event.
 func TestEveryVerdictIsTold(t *testing.T) {
 	var told strings.Builder
 	for _, path := range conversations(t) {

@@ -6,31 +6,30 @@ import (
 	"unicode/utf8"
 )
 
-// Verdict is what [Step] decided.
+// Verdict is the decision of [Step].
 type Verdict uint8
 
-// The verdicts. If the returned record has another version than the given one,
-// it must be written before the caller acts on the verdict.
+// The verdicts. If the version of the returned record differs from that of the given record, the
+// caller must write it before acting on the verdict.
 const (
 	VerdictApply      Verdict = iota // write the record and go on; an unchanged version means it is stored already
 	VerdictReplay                    // completed: use the recorded result
 	VerdictWait                      // another attempt holds the name until LeaseUntil
-	VerdictLost                      // the attempt no longer owns the name, or there is nothing to act on
+	VerdictLost                      // the attempt no longer owns the name, or the status does not allow the event
 	VerdictMismatch                  // same name, different payload
-	VerdictRejected                  // failed for good, earlier
-	VerdictExhausted                 // no attempt left; the record says REJECTED
-	VerdictUnknown                   // outcome unknown; the record says UNKNOWN
-	VerdictUnreadable                // written by a newer release or another program: leave it
+	VerdictRejected                  // REJECTED earlier
+	VerdictExhausted                 // no attempt left; the returned record is REJECTED
+	VerdictUnknown                   // outcome unknown; the returned record is UNKNOWN
+	VerdictUnreadable                // written by a newer release or another program: do not write
 )
 
-// Step is the protocol: given the record as stored and an event, it returns the
-// record to write and the verdict. It is pure and total, and no other code
-// decides. The zero Record stands for an absent one.
+// Step is the protocol: given the stored record and an event, it returns the record to write and
+// the verdict. It is pure and total. All decisions about a name are made here. The zero Record
+// stands for an absent one.
 //
-// An attempt recognises its own write after a lost answer by its owner token:
-// on a conflict, feed the stored record and the same event to Step again. A
-// verdict of [VerdictApply] with an unchanged version says that the write had
-// already happened.
+// After a lost answer an attempt recognises its own write by its owner token: on a conflict, pass
+// the stored record and the same event to Step again. [VerdictApply] with an unchanged version
+// means that the write had already happened.
 func Step(r Record, e Event) (Record, Verdict) {
 	if !r.Readable() {
 		return r, VerdictUnreadable
@@ -61,8 +60,7 @@ func Step(r Record, e Event) (Record, Verdict) {
 	}
 }
 
-// Readable reports whether this release can act on r: it knows the format and the
-// status.
+// Readable reports whether this release knows the format and the status of r.
 func (r Record) Readable() bool {
 	switch r.Status {
 	case "", InProgress, Completed, Retrying, Rejected, Unknown, Forgotten:
@@ -79,7 +77,7 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 	case r.Status == InProgress && r.OwnedBy(c.Owner):
 		return r, VerdictApply // our own claim, whose answer was lost
 	case !r.Live(c.Now, c.Terms.Skew):
-		operated := "" // of a record that has expired
+		operated := "" // an expired record's verb is dropped
 		if r.Status == Forgotten {
 			operated = r.Operated
 		}
@@ -101,7 +99,7 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 			return refused(r, c), VerdictWait
 		}
 		if c.Terms.Hold {
-			// The owner stays, so that the very attempt may still complete it.
+			// The owner stays, so that the lapsed attempt may still complete the name.
 			next := settled(r, c.Now, c.Terms, Unknown)
 			next.Error = "the attempt's lease lapsed without an outcome"
 			next.ReopenedBy = spent(r, c)
@@ -120,9 +118,9 @@ func stepClaim(r Record, c Claim) (Record, Verdict) {
 	return claimed(r, c), VerdictApply
 }
 
-// refused returns r after a claim that starts no attempt. That is r itself, unless
-// the claim is a redrive order, which it spends. An order left unspent could reopen
-// the name after a later rejection that the order never asked to undo.
+// refused returns r after a claim that starts no attempt. A claim without a redrive order leaves r
+// unchanged. A redrive order is spent even so: otherwise it could reopen the name after a later
+// rejection, which the redrive was not meant to undo.
 func refused(r Record, c Claim) Record {
 	if spent(r, c) == r.ReopenedBy {
 		return r
@@ -163,7 +161,8 @@ func claimed(r Record, c Claim) Record {
 	return next
 }
 
-// spent returns the redrive order that the record remembers after this claim.
+// spent returns [Record].ReopenedBy as it is after the claim: a redrive order's message id replaces
+// the previous one.
 func spent(r Record, c Claim) string {
 	if c.RedriveOrder {
 		return c.MessageID
@@ -244,7 +243,7 @@ func stepRelease(r Record, e Release) (Record, Verdict) {
 
 func stepLeave(r Record, e Leave) (Record, Verdict) {
 	until, text := milli(e.Until), cut(e.Error, MaxErrorBytes)
-	left := e.Number // attempts counted once it has left
+	left := e.Number // the attempt count after this event
 	if !e.Counted {
 		left = max(0, e.Number-1)
 	}
@@ -256,8 +255,8 @@ func stepLeave(r Record, e Leave) (Record, Verdict) {
 	case r.Status != InProgress:
 		return r, VerdictLost
 	case r.LeaseUntil.Equal(until) && r.Error == text && r.Attempts == left:
-		// Our own write, whose answer was lost. The lease of a claim may end at the same
-		// moment, under the error of the attempt before.
+		// Our own write, whose answer was lost. Error and Attempts are compared too, because the
+		// lease of a claim may end at the same millisecond.
 		return r, VerdictApply
 	}
 	next := r
@@ -356,9 +355,8 @@ func completed(r Record, now time.Time, t Terms, result []byte, resultType strin
 	return next
 }
 
-// nextVersion returns a version above r's. It starts from the clock, so versions
-// keep rising after the store has removed the record, and follows the record if
-// that is ahead of the clock.
+// nextVersion returns a version above r's that is at least the clock in milliseconds. Versions
+// therefore keep rising after the store has removed the record.
 func nextVersion(r Record, now time.Time) Version {
 	return max(r.Version+1, Version(now.UnixMilli()))
 }
@@ -366,8 +364,8 @@ func nextVersion(r Record, now time.Time) Version {
 // milli returns t at the precision of the record.
 func milli(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
 
-// expiry returns when a record written now stops counting, in whole seconds,
-// rounded up so that it never ends early.
+// expiry returns when a record written now expires: one window after now, or after the end of the
+// lease if that is later. It is in whole seconds, as DynamoDB's time to live needs, and rounded up.
 func expiry(now, leaseUntil time.Time, window time.Duration) time.Time {
 	if leaseUntil.After(now) {
 		now = leaseUntil

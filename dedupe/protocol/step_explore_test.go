@@ -19,13 +19,12 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// The exploration walks through every interleaving of three attempts on one
-// name, breadth first, on the real Step and the real memstore: each write is
-// sent, applied and answered as events of their own, answers are lost, requests
-// arrive late, attempts crash, and each clock may step once within the skew
-// margin. What the guard does between its calls is mimicked here, in act.
+// The exploration walks breadth first through every interleaving of three attempts on one name. It
+// uses the real Step and the real memstore. Sending, applying and answering a write are separate
+// events. Answers are lost, requests arrive late, attempts crash, and each clock may step once
+// within the skew margin. Method act models the guard between its calls.
 
-// What the exploration may use up.
+// Bounds of the exploration.
 const (
 	exploreCrashes = 2
 	exploreLost    = 2
@@ -37,108 +36,107 @@ var exploreTerms = protocol.Terms{Lease: 4 * time.Second, Skew: time.Second, Win
 const (
 	leaseSeconds = 4
 	skewSeconds  = 1
-	awaySeconds  = 6 // how long work runs elsewhere after its handler has left it
+	awaySeconds  = 6 // how long the work runs elsewhere after its handler has left
 )
 
 // phase is where an attempt stands.
 type phase uint8
 
 const (
-	idle     phase = iota // has not asked, or was told to come back
-	claiming              // its claim is not answered
-	short                 // it has the name, but too little of the lease to begin
+	idle     phase = iota // has not claimed yet
+	claiming              // has sent a claim, or has to claim again
+	short                 // holds the name, but too little of the lease is left to begin
 	running               // its handler runs
 	ending                // its handler has returned, the outcome is not recorded
-	away                  // it has left; its work runs elsewhere until proven
-	over                  // it has ended
+	away                  // has left; its work runs elsewhere until proven
+	over                  // has ended
 	crashed
 )
 
-// what a write is for.
-type what uint8
+// purpose is the event that a write carries.
+type purpose uint8
 
 const (
-	nothing what = iota
+	nothing purpose = iota
 	toClaim
 	toRenew
 	toComplete
 	toFail
 	toRelease
-	toLeave // and count
+	toLeave // leave, counted
 	toStop  // leave, not counted
 )
 
-// wire is where a write is.
+// wire is the progress of a write.
 type wire uint8
 
 const (
-	quiet   wire = iota // none is out
-	sent                // on its way
+	quiet   wire = iota // no write is in flight
+	sent                // not yet applied
 	done                // applied, not answered
 	refused             // met a conflict, not answered
 )
 
-// player is one attempt. Records are numbers, see explorer.records.
+// player is one attempt. Records are indexes into explorer.records.
 type player struct {
 	phase      phase
 	wire       wire
-	doing      what
-	by         int8   // whose write it is
-	end        what   // how it ends, once its handler has returned
-	known      uint16 // the record as it knows it
-	base, next uint16 // the write that is out, or that is sent again
-	answer     uint16 // the record in a conflict
-	sentAt     int8   // true second at which it was built
-	proven     int8   // true second at which the lease ends; of an attempt that has left, its work
-	until      int8   // second by its own clock at which the work that it leaves must be over
-	number     int8   // of the attempt, once its handler runs
-	clock      int8   // how far its clock is ahead, 0 or 1
-	resend     bool   // a final write without an answer is sent again as it was
+	doing      purpose
+	by         int8    // the attempt that sent the write
+	end        purpose // the outcome, once the handler has returned
+	known      uint16  // the attempt's copy of the record
+	base, next uint16  // the write in flight, or the write to repeat
+	answer     uint16  // the record in a conflict
+	sentAt     int8    // true second at which the write was built
+	proven     int8    // true second at which the lease ends; after a leave, at which the work ends
+	until      int8    // second on the attempt's own clock at which the work elsewhere must be over
+	number     int8    // of the attempt, once its handler runs
+	clock      int8    // seconds that the attempt's clock is ahead, 0 or 1
+	resend     bool    // a final write without an answer is repeated unchanged
 }
 
-// world is one state. It is comparable, so that states can be counted.
+// world is one state. It is comparable, so that it can be hashed.
 type world struct {
 	now           int8
 	store         uint16
 	players       [3]player
-	late          player // a write of which nobody waits for the answer any more
+	late          player // a write whose sender has stopped waiting
 	crashes, lost uint8
-	completed     uint16 // the record that was completed first
-	counted       int8   // attempts begun, less the released
+	completed     uint16 // the first completed record
+	counted       int8   // attempts begun, without the released ones
 }
 
 type explorer struct {
 	t     *testing.T
 	terms protocol.Terms
-	ends  []what // how handlers end, beside crashing
+	ends  []purpose // the outcomes of handlers that do not crash
 
 	records []protocol.Record
 	numbers map[string]uint16
-	steps   map[stepCall]stepAnswer // what Step has said
-	swaps   map[swapCall]bool       // what the store has said
+	steps   map[stepCall]stepAnswer // cached answers of Step
+	swaps   map[swapCall]bool       // cached answers of the store
 
-	// Of the states only those that are not left yet are kept, and of the others
-	// a hash of 64 bits: 10 million have none in common by chance but once in
-	// 300,000 runs.
+	// States are kept only while they are expanded; of the others 64-bit hashes are kept. Among 10
+	// million states two hashes collide in one of 300,000 runs.
 	seen    map[uint64]struct{}
 	seed    maphash.Seed
 	states  []world // found at the present depth
 	parents []int32
 	actions []uint16
 	names   map[string]uint16
-	list    []string // the names by number
-	at      int32    // the state that is being left
-	walked  []string // instead, on a random walk: how it was reached
+	list    []string // the action names by number
+	at      int32    // the state that is being expanded
+	walked  []string // the actions of a random walk, instead of parents
 }
 
-// stepCall and swapCall are calls of pure functions: the same answer every time.
+// stepCall and swapCall are the arguments of pure functions, and the keys of their cached answers.
 type stepCall struct {
 	known uint16
 	i     int
 	now   int8
 	until int8
 	nth   int8
-	do    what
+	do    purpose
 }
 
 type stepAnswer struct {
@@ -164,7 +162,7 @@ func (x *explorer) number(r protocol.Record) uint16 {
 	return n
 }
 
-// fail prints how the present state was reached.
+// fail fails the test with the actions that led to w.
 func (x *explorer) fail(w world, action, format string, args ...any) {
 	x.t.Helper()
 	steps := x.walked
@@ -177,7 +175,7 @@ func (x *explorer) fail(w world, action, format string, args ...any) {
 	x.t.Fatalf("%s\nafter: %s; %s\nrecord: %+v", fmt.Sprintf(format, args...), strings.Join(steps, "; "), action, x.records[w.store])
 }
 
-// reach notes a state, new or not.
+// reach records a state unless it was seen before.
 func (x *explorer) reach(w world, action string) {
 	h := maphash.Comparable(x.seed, w)
 	if _, ok := x.seen[h]; ok {
@@ -201,7 +199,7 @@ func second(s int8) time.Time {
 
 func token(i int) protocol.Token { return protocol.Token{byte(i + 1)} }
 
-func (x *explorer) event(w world, i int, do what) protocol.Event {
+func (x *explorer) event(w world, i int, do purpose) protocol.Event {
 	p := w.players[i]
 	now, owner := second(w.now+p.clock), token(i)
 	switch do {
@@ -223,8 +221,8 @@ func (x *explorer) event(w world, i int, do what) protocol.Event {
 	}
 }
 
-// send builds a write and sends it, or acts on a verdict that needs none.
-func (x *explorer) send(w world, i int, do what, action string) {
+// send calls Step and sends the write, or acts on the verdict if there is nothing to write.
+func (x *explorer) send(w world, i int, do purpose, action string) {
 	p := &w.players[i]
 	if p.resend {
 		p.resend, p.wire = false, sent
@@ -255,7 +253,7 @@ func (x *explorer) send(w world, i int, do what, action string) {
 	x.reach(w, action)
 }
 
-// apply lets a write arrive at the store.
+// apply delivers a write to the store.
 func (x *explorer) apply(w *world, p *player, action string) {
 	current, next := x.records[w.store], x.records[p.next]
 	call := swapCall{w.store, p.base, p.next}
@@ -292,7 +290,7 @@ func (x *explorer) apply(w *world, p *player, action string) {
 	}
 }
 
-// swapped asks a memstore that holds current.
+// swapped reports whether a memstore that holds current accepts the write.
 func swapped(t *testing.T, current protocol.Record, old protocol.Version, next protocol.Record) bool {
 	t.Helper()
 	store := memstore.New()
@@ -309,7 +307,7 @@ func swapped(t *testing.T, current protocol.Record, old protocol.Version, next p
 	return err == nil
 }
 
-// answered lets an attempt learn what became of its write.
+// answered delivers the store's answer to the attempt.
 func (x *explorer) answered(w world, i int, action string) {
 	p := &w.players[i]
 	ok := p.wire == done
@@ -327,13 +325,13 @@ func (x *explorer) answered(w world, i int, action string) {
 	}
 	verdict := protocol.VerdictApply
 	if s := x.records[p.known].Status; p.doing == toClaim && s != protocol.InProgress {
-		verdict = protocol.VerdictRejected // or unknown: nothing starts
+		verdict = protocol.VerdictRejected // or VerdictUnknown: the handler does not start
 	}
 	x.act(w, i, p.doing, verdict, action)
 }
 
-// act is what the guard does on a verdict whose record stands.
-func (x *explorer) act(w world, i int, do what, verdict protocol.Verdict, action string) {
+// act does what the guard does on a verdict once the record is stored.
+func (x *explorer) act(w world, i int, do purpose, verdict protocol.Verdict, action string) {
 	p := &w.players[i]
 	known := x.records[p.known]
 	mine := known.Owner == token(i)
@@ -359,7 +357,7 @@ func (x *explorer) act(w world, i int, do what, verdict protocol.Verdict, action
 	case verdict == protocol.VerdictApply && (do == toLeave || do == toStop):
 		*p = player{phase: away, proven: p.proven}
 	case verdict == protocol.VerdictApply:
-		want := map[what]protocol.Status{toComplete: protocol.Completed}[do]
+		want := map[purpose]protocol.Status{toComplete: protocol.Completed}[do]
 		if want != "" && (known.Status != want || string(known.Result) != strconv.Itoa(i) || w.completed == 0) {
 			x.fail(w, action, "attempt %d takes %+v for its completion", i, known)
 		}
@@ -373,7 +371,7 @@ func (x *explorer) act(w world, i int, do what, verdict protocol.Verdict, action
 	x.reach(w, action)
 }
 
-// start begins a handler, and holds the promise.
+// start begins a handler, and checks that no other attempt may still be at work.
 func (x *explorer) start(w *world, i int, action string) {
 	for j, other := range w.players {
 		if j != i && other.phase == running && w.now < other.proven-skewSeconds {
@@ -390,7 +388,7 @@ func (x *explorer) start(w *world, i int, action string) {
 	p.phase, p.number = running, int8(x.records[p.known].Attempts)
 }
 
-// leave makes a write one of which nobody waits for the answer.
+// leave keeps attempt i's write in flight after its sender has stopped waiting.
 func (w *world) leave(i int) {
 	p := &w.players[i]
 	if p.wire == sent && w.late.wire == quiet {
@@ -398,7 +396,7 @@ func (w *world) leave(i int) {
 	}
 }
 
-// successors reaches everything that can happen next.
+// successors reaches every state that can follow w.
 func (x *explorer) successors(w world) {
 	if w.now < exploreUntil {
 		for _, d := range []int8{2, 6} {
@@ -423,11 +421,11 @@ func (x *explorer) player(w world, i int) {
 	p := w.players[i]
 	name := string(rune('A' + i))
 	if p.phase >= away || p.phase == idle && i > 0 && w.players[i-1].phase == idle {
-		return // at its end, or not its turn: the attempts are alike until they have begun
+		return // at its end, or not its turn: attempts that have not begun are interchangeable
 	}
 	if p.wire == quiet {
 		x.sends(w, i, name)
-		if p.clock == 0 { // its clock is read when it sends, so that is when it may have stepped
+		if p.clock == 0 { // the clock is read only for a write, so a step before that has no effect
 			w.players[i].clock = 1
 			x.sends(w, i, name+"'s clock steps, "+name)
 			w.players[i].clock = p.clock
@@ -447,7 +445,7 @@ func (x *explorer) player(w world, i int) {
 	}
 }
 
-// sends are the writes that an attempt may begin.
+// sends reaches the states after each write that the attempt may begin.
 func (x *explorer) sends(w world, i int, name string) {
 	switch p := w.players[i]; p.phase {
 	case idle:
@@ -470,7 +468,7 @@ func (x *explorer) sends(w world, i int, name string) {
 	}
 }
 
-// wires is what can happen to a write that is out.
+// wires reaches the states after each event of a write in flight.
 func (x *explorer) wires(w world, i int, name string) {
 	if w.players[i].wire == sent {
 		n := w
@@ -493,7 +491,7 @@ func (x *explorer) wires(w world, i int, name string) {
 	}
 }
 
-// returns lets the handler return; a renewal that is out is cut off.
+// returns reaches the states after the handler's return. The attempt stops waiting for a renewal.
 func (x *explorer) returns(w world, i int, name string) {
 	for _, end := range x.ends {
 		n := w
@@ -511,7 +509,7 @@ func (x *explorer) returns(w world, i int, name string) {
 	}
 }
 
-func newExplorer(t *testing.T, terms protocol.Terms, ends []what) *explorer {
+func newExplorer(t *testing.T, terms protocol.Terms, ends []purpose) *explorer {
 	t.Helper()
 	x := &explorer{
 		t: t, terms: terms, ends: ends, seed: maphash.MakeSeed(), numbers: map[string]uint16{}, names: map[string]uint16{},
@@ -521,8 +519,8 @@ func newExplorer(t *testing.T, terms protocol.Terms, ends []what) *explorer {
 	return x
 }
 
-// explore walks until all states so many events deep are found, or there are
-// so many states, and returns how many there are, and how deep all are found.
+// explore walks until it has found all states up to deepest events, or the given number of states.
+// It returns the number of states found, and the depth up to which all are found.
 func (x *explorer) explore(deepest, states int) (found, depth int) {
 	x.reach(world{}, "")
 	for depth < deepest {
@@ -537,13 +535,13 @@ func (x *explorer) explore(deepest, states int) (found, depth int) {
 		}
 		depth++
 		if len(x.states) == 0 {
-			break // these are all
+			break // no state is left to expand
 		}
 	}
 	return len(x.seen), depth
 }
 
-// wander takes one random way, so many events deep.
+// wander takes one random walk of deep events.
 func (x *explorer) wander(rnd *rand.Rand, deep int) {
 	var w world
 	x.walked = []string{}
@@ -555,7 +553,7 @@ func (x *explorer) wander(rnd *rand.Rand, deep int) {
 			return
 		}
 		i := rnd.IntN(len(x.states))
-		for range 3 { // rather on with what has begun than yet another fault
+		for range 3 { // prefer events that finish a write to further faults
 			if !strings.Contains(x.list[x.actions[i]], "arrives") && !strings.Contains(x.list[x.actions[i]], "answered") {
 				i = rnd.IntN(len(x.states))
 			}
@@ -565,14 +563,14 @@ func (x *explorer) wander(rnd *rand.Rand, deep int) {
 	}
 }
 
-// variants are the rules that the walks are done under.
+// variants are the settings that are explored.
 var variants = map[string]struct {
 	hold bool
-	ends []what
+	ends []purpose
 }{
-	"rerun, handlers complete or fail":       {false, []what{toComplete, toFail}},
-	"hold, handlers complete or are stopped": {true, []what{toComplete, toRelease}},
-	"rerun, handlers complete or leave":      {false, []what{toComplete, toLeave, toStop}},
+	"rerun, handlers complete or fail":       {false, []purpose{toComplete, toFail}},
+	"hold, handlers complete or are stopped": {true, []purpose{toComplete, toRelease}},
+	"rerun, handlers complete or leave":      {false, []purpose{toComplete, toLeave, toStop}},
 }
 
 func TestStepExplore(t *testing.T) {

@@ -8,15 +8,14 @@ import (
 	"time"
 )
 
-// The matrix is the protocol as a table: status by event by time. A cell is the
-// verdict and, where something is written, ">" and the status written. The
-// columns are the times of the event, measured on a record that alice's first
-// attempt has left behind at t0, its lease or window counting from there:
+// The matrix is the protocol as a table: status by event by time. A cell is the verdict and, if a
+// record is written, ">" and its status. The columns are the times of the event. The record is that
+// of alice's first attempt, whose lease and window begin at t0:
 //
 //	live: within the lease      end: at its end           margin: at the end of the skew margin
-//	lapsed: 1 ms after that     window: 1 ms before the record expires     gone: when it does
+//	lapsed: 1 ms after that     window: 1 ms before the record expires     gone: when it expires
 //
-// (Of a record without a lease the first four are just times within its window.)
+// For a record without a lease the first four are times within its window.
 
 var matrixTimes = []string{"live", "end", "margin", "lapsed", "window", "gone"}
 
@@ -32,8 +31,8 @@ func matrixTime(r Record, column string) time.Time {
 	}[column]
 }
 
-// matrixRecords are the records that the events meet. "last" has no attempt
-// left, "ordered" was re-opened by message m9.
+// matrixRecords returns the records that the events are applied to. "last" has no attempt left,
+// "ordered" was reopened by message m9.
 func matrixRecords() map[string]Record {
 	records := map[string]Record{"absent": {}}
 	for _, s := range []Status{InProgress, Completed, Retrying, Rejected, Unknown, Forgotten} {
@@ -53,7 +52,7 @@ func matrixRecords() map[string]Record {
 	return records
 }
 
-// matrixEvents are the events, alice being the one the record belongs to.
+// matrixEvents returns the events. The record belongs to alice.
 func matrixEvents(now time.Time) map[string]Event {
 	claim := func(change func(*Claim)) Claim {
 		c := claimBy(bob, now)
@@ -145,8 +144,8 @@ func testTheMatrixOfStatusEventAndTime(t *testing.T) {
 	}
 }
 
-// widths says how many columns each cell of a line stands for, by the number of
-// its cells: all; all but "gone"; before the lease has lapsed, after, and gone.
+// widths gives the number of columns that each cell of a line covers, by the number of cells: all
+// columns; all but "gone", and "gone"; lease live, lease lapsed, and "gone".
 var widths = map[int][]int{1: {6}, 2: {5, 1}, 3: {3, 2, 1}}
 
 const matrix = `

@@ -7,28 +7,28 @@ import (
 	"pgregory.net/rapid"
 )
 
-// machine is one record and the attempts that act on it, each with a clock of
-// its own that is within the skew margin of the others.
+// machine is one record and the attempts that act on it. The attempts' clocks differ by at most the
+// skew margin.
 type machine struct {
 	rec   Record
 	now   time.Time
 	next  byte // names the next attempt
 	known map[Token]*player
 
-	completed []byte // the result, once there is one; gone when forgotten or expired
-	starts    int    // attempts that began since attempts were last 0, less the released
+	completed []byte // the recorded result; nil before completion and after forget or expiry
+	starts    int    // attempts that began since attempts were last 0, without the released ones
 }
 
-// player is an attempt as it sees itself.
+// player is the state that an attempt keeps about itself.
 type player struct {
 	offset time.Duration
 	fence  Version
-	stop   time.Time // when its context is cancelled, or its work elsewhere must be over, by the true clock
+	stop   time.Time // true time at which its context is cancelled, or its work elsewhere must be over
 	ended  bool
 	gone   bool // its handler has returned, its work may run on until stop
 }
 
-// swap is what a store does, with every write held against the invariants.
+// swap stores the record that Step returns, and checks the invariants of every write.
 func (m *machine) swap(t *rapid.T, e Event, at time.Time) (Record, Verdict) {
 	next, verdict := Step(m.rec, e)
 	if next.Version == m.rec.Version {
@@ -66,7 +66,7 @@ func (m *machine) pick(t *rapid.T) (Token, *player) {
 	return token, m.known[token]
 }
 
-// claim lets a new attempt claim, which starts if it may.
+// claim sends the claim of a new attempt, which begins if the verdict allows it.
 func (m *machine) claim(t *rapid.T) {
 	if m.next == 200 {
 		t.Skip("enough")
@@ -109,7 +109,7 @@ func (m *machine) claim(t *rapid.T) {
 	m.known[token] = &player{offset: offset, fence: next.Fence, stop: m.now.Add(terms.Lease - terms.Skew)}
 }
 
-// end lets an attempt end; its answer may be lost, and it tries again.
+// end ends an attempt. The answer may be lost; then the attempt repeats the write.
 func (m *machine) end(t *rapid.T) {
 	token, p := m.pick(t)
 	at := m.now.Add(p.offset)
@@ -142,7 +142,7 @@ func (m *machine) end(t *rapid.T) {
 		t.Fatalf("%T is not recognised after its answer was lost", e)
 	}
 	p.ended = true
-	if left && held { // its context is gone, its work is not
+	if left && held { // the handler has ended, its work has not
 		p.ended, p.gone = false, true
 		p.stop = m.now.Add(leave.Until.Sub(at))
 	}
@@ -174,7 +174,7 @@ func (m *machine) operator(t *rapid.T) {
 	if f, ok := e.(Forget); ok && !f.Force && was.Status == InProgress && !was.leaseLapsed(m.now, terms.Skew) && verdict != VerdictWait {
 		t.Fatal("a live lease was forgotten without force")
 	}
-	if f, ok := e.(Forget); ok && f.Force { // what the operator has risked
+	if f, ok := e.(Forget); ok && f.Force { // the operator accepts that attempts may overlap
 		for _, p := range m.known {
 			p.stop = m.now
 		}

@@ -21,7 +21,7 @@ func claimBy(owner Token, now time.Time) Claim {
 	return Claim{Now: now, Owner: owner, Terms: terms, ID: "s#n", Name: "n", Fingerprint: fpA, MessageID: "m1"}
 }
 
-// at returns a record in the given status that alice's attempt left behind.
+// at returns a record of alice's attempt in the given status.
 func at(s Status, attempts int) Record {
 	r, _ := Step(Record{}, claimBy(alice, t0))
 	r.Attempts = attempts
@@ -113,13 +113,13 @@ func TestStepClaim(t *testing.T) {
 	}
 }
 
-// fataler is what tests and rapid have in common.
+// fataler is the part of testing.T that rapid.T has too.
 type fataler interface {
 	Helper()
 	Errorf(format string, args ...any)
 }
 
-// checkStep holds what is true of every write.
+// checkStep checks the invariants of every write.
 func checkStep(t fataler, old, next Record, now time.Time) {
 	t.Helper()
 	if next.Version <= old.Version || next.Version < Version(now.UnixMilli()) {
@@ -346,8 +346,7 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// Whether the stored record is listed is known to the store alone: every event
-// hands it on.
+// Only the store changes Listed. Every event preserves it.
 func TestStep_listed(t *testing.T) {
 	now, owner := time.UnixMilli(1_790_000_000_000), Token{1}
 	terms := Terms{Lease: time.Minute, Skew: time.Second, Window: time.Hour, MaxAttempts: 3}
@@ -374,8 +373,8 @@ func TestStep_listed(t *testing.T) {
 	}
 }
 
-// The last verb of an operator stays on the record until the next one, through
-// attempts and redrives; it is gone with the record.
+// An operator's verb stays on the record through attempts and redrives until the next verb. It is
+// dropped with an expired record.
 func TestLastVerb(t *testing.T) {
 	said := func(r Record, verb, by string, at time.Time) {
 		t.Helper()
