@@ -32,8 +32,8 @@ type cached struct {
 	result      []byte
 	resultType  string
 	fingerprint protocol.Fingerprint
-	expiresAt   time.Time     // when the record expires, by the clock of leases
-	till        time.Duration // since the cache's beginning: not used from then on
+	expiresAt   time.Time     // by the clock of leases: not used from then on
+	till        time.Duration // since the cache's beginning, by the monotonic clock: likewise
 }
 
 // entryOverhead is about what an entry takes besides its texts: the value, the
@@ -64,7 +64,7 @@ func (c *cache) put(rec protocol.Record, asked, now time.Time) {
 	e := cached{
 		// Of their own: the record's may be parts of a larger text, of all that came with it.
 		result: bytes.Clone(rec.Result), resultType: strings.Clone(rec.ResultType),
-		fingerprint: rec.Fingerprint, expiresAt: rec.ExpiresAt, till: time.Since(c.begun) + left,
+		fingerprint: rec.Fingerprint, expiresAt: now.Add(left), till: time.Since(c.begun) + left,
 	}
 	name := strings.Clone(rec.Name)
 	c.mu.Lock()

@@ -22,6 +22,9 @@ func (e *engine) claim(ctx context.Context, a *attempt) (protocol.Verdict, error
 	var sent, was protocol.Record // the last claim sent, and the record that it was built on
 	for try := 0; ; try++ {
 		start, now := time.Now(), e.now()
+		if e.tooLate(a.end, now) && !cur.OwnedBy(a.owner) {
+			return 0, &stopped{attempts: cur.Attempts, err: errTooLate}
+		}
 		next, verdict := protocol.Step(cur, e.claimOf(a, now))
 		if next.Version == cur.Version {
 			if verdict == protocol.VerdictApply {
@@ -62,7 +65,7 @@ func (e *engine) claim(ctx context.Context, a *attempt) (protocol.Verdict, error
 
 func (e *engine) claimOf(a *attempt, now time.Time) protocol.Claim {
 	return protocol.Claim{
-		Now: now, Owner: a.owner, Terms: e.terms, ID: protocol.RecordID(e.cfg.Scope, a.key.Name), Name: a.key.Name,
+		Now: now, Owner: a.owner, Terms: e.termsUntil(a.end, now), ID: protocol.RecordID(e.cfg.Scope, a.key.Name), Name: a.key.Name,
 		Fingerprint: a.key.Fingerprint, MessageID: a.key.MessageID, RedriveOrder: a.key.RedriveOrder,
 	}
 }
@@ -85,7 +88,7 @@ func (e *engine) known(ctx context.Context, key Key) protocol.Record {
 // when the clock said now.
 func (e *engine) decided(a *attempt, was, rec protocol.Record, v protocol.Verdict, start, now time.Time) {
 	a.Fence, a.Number = rec.Fence, rec.Attempts
-	a.lease = lease{rec, provenUntil(rec, start, now)}
+	a.lease = lease{rec, provenUntil(rec, start, now), a.end}
 	a.takeover = was.Status == protocol.InProgress
 	if none := (protocol.Fingerprint{}); was.Fingerprint != none && a.key.Fingerprint != none && !was.Fingerprint.Comparable(a.key.Fingerprint) {
 		e.hooks.Uncompared(a.key.attempt())
@@ -150,14 +153,20 @@ func (e *engine) afterClaim(ctx context.Context, over protocol.Version, sent pro
 
 // begin makes sure that at least half of the lease is left, so that a handler
 // has time before it is cancelled: a claim can wait for its answer longer than
-// its lease. An error wraps [ErrLeaseLost], or says that ctx has ended.
+// its lease, and this process may have been suspended. An error wraps [ErrLeaseLost],
+// or says that ctx has ended, or will end too soon.
 func (e *engine) begin(ctx context.Context, a *attempt) error {
 	for try := 0; ; try++ {
 		if ctx.Err() != nil {
 			return fmt.Errorf("not begun: %w", context.Cause(ctx))
 		}
-		if time.Until(a.proven) >= e.terms.Lease/2 {
+		switch left := e.left(a.lease); {
+		case e.tooLate(a.end, e.now()):
+			return fmt.Errorf("not begun: %w", errTooLate)
+		case left >= e.terms.Lease/2, a.final() && left > e.terms.Skew:
 			return nil
+		case a.final():
+			return fmt.Errorf("not begun: %w", errTooLate)
 		}
 		err := e.renew(ctx, a)
 		if errors.Is(err, ErrLeaseLost) {

@@ -214,7 +214,7 @@ func (e *engine) patient(key Key, err error) error {
 // attempt claims, runs and settles.
 func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (protocol.Record, bool, error) {
 	for look := 0; ; look++ {
-		a := &attempt{Attempt: key.attempt(), key: key, owner: newToken(), flight: fl}
+		a := &attempt{Attempt: key.attempt(), key: key, owner: newToken(), flight: fl, lease: lease{end: leaseEnd(ctx)}}
 		verdict, err := e.claim(ctx, a)
 		switch {
 		case err != nil:
@@ -264,6 +264,7 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record,
 		returned, a.took = true, time.Since(begun)
 		h := handled{err: err, lost: errors.Is(context.Cause(working), ErrLeaseLost), stop: ctx.Err()}
 		a.keeper.stop()
+		h.lost = h.lost || e.left(a.lease) < 0 // this process was suspended, or its clock was set
 		return h
 	}
 	defer func() {
@@ -279,8 +280,9 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record,
 	return e.settle(ctx, a, out, h)
 }
 
-// now is the time by the clock that leases are counted with.
-func (e *engine) now() time.Time { return e.cfg.Now() }
+// now is the time by the clock that leases are counted with, without a monotonic reading:
+// that stands still while the machine is suspended.
+func (e *engine) now() time.Time { return e.cfg.Now().Round(0) }
 
 // Wrap turns a function that returns a result into a plain handler of
 // messages of type M that runs at most one attempt per name at a time and none

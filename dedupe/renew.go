@@ -14,6 +14,7 @@ import (
 type lease struct {
 	rec    protocol.Record
 	proven time.Time
+	end    time.Time // no renewal reaches past it; zero: no such bound
 }
 
 // keeper renews the lease of one attempt while its handler runs, from a timer of its
@@ -43,7 +44,7 @@ type keeper struct {
 func (k *keeper) start() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.due = k.e.renewalDue(k.a.proven)
+	k.due = k.e.renewalDue(k.a.lease)
 	k.timer = time.AfterFunc(time.Until(k.next()), k.fire)
 }
 
@@ -60,11 +61,13 @@ func (k *keeper) stop() {
 	k.running.Wait()
 }
 
-// renewalDue is when a lease that is proven for so long should be renewed: when two
-// thirds of it are left. It is a point of a grid, a tenth of a lease wide, that all
+// renewalDue is when a lease should be renewed: when two thirds of it are left, or never. It is a point of a grid, a tenth of a lease wide, that all
 // attempts of a guard share, so that renewals meet in the store and share its calls.
-func (e *engine) renewalDue(proven time.Time) time.Time {
-	due := proven.Add(-e.terms.Lease * 2 / 3)
+func (e *engine) renewalDue(l lease) time.Time {
+	if l.final() {
+		return l.proven.Add(maxSettle)
+	}
+	due := l.proven.Add(-e.terms.Lease * 2 / 3)
 	return due.Add(-(due.Sub(e.begun) % (e.terms.Lease / renewalGrid)))
 }
 
@@ -128,7 +131,7 @@ func (k *keeper) renew(ctx context.Context, held lease) {
 	}
 	switch {
 	case err == nil:
-		k.due = k.e.renewalDue(renewed.proven)
+		k.due = k.e.renewalDue(renewed)
 	case errors.Is(err, ErrLeaseLost):
 		k.lost = true
 		if !k.expired {
@@ -172,13 +175,16 @@ func (e *engine) renew(ctx context.Context, a *attempt) error {
 func (e *engine) renewal(ctx context.Context, a Attempt, owner protocol.Token, l lease) (lease, error) {
 	for {
 		start, now := time.Now(), e.now()
-		next, verdict := protocol.Step(l.rec, protocol.Renew{Now: now, Owner: owner, Terms: e.terms})
+		if !l.end.IsZero() && !now.Before(l.end) {
+			return l, ErrLeaseLost
+		}
+		next, verdict := protocol.Step(l.rec, protocol.Renew{Now: now, Owner: owner, Terms: e.termsUntil(l.end, now)})
 		if verdict != protocol.VerdictApply {
 			return l, ErrLeaseLost
 		}
 		err := e.store.Swap(ctx, l.rec.Version, next)
 		if err == nil {
-			return lease{next, provenUntil(next, start, now)}, nil
+			return lease{next, provenUntil(next, start, now), l.end}, nil
 		}
 		conflict, ok := errors.AsType[*ConflictError](err)
 		if !ok {

@@ -180,7 +180,7 @@ func (e *engine) renewed(s *settling, a *attempt) bool {
 	if err := e.renew(s.context(), a); err != nil { // Step decides on the record as it is
 		s.due = time.Now().Add(e.terms.Lease / renewalRetry)
 	} else {
-		s.due = e.renewalDue(a.proven)
+		s.due = e.renewalDue(a.lease)
 	}
 	return a.rec.Version != was
 }
@@ -197,7 +197,7 @@ type settling struct {
 // settling begins with the caller's context, and costs nothing while that lives and
 // the store answers.
 func (e *engine) settling(ctx context.Context, a *attempt) *settling {
-	s := &settling{caller: ctx, grace: e.cfg.Settle, due: e.renewalDue(a.proven), end: func() {}}
+	s := &settling{caller: ctx, grace: e.cfg.Settle, due: e.renewalDue(a.lease), end: func() {}}
 	if ctx.Err() != nil {
 		s.failed()
 	}
