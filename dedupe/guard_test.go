@@ -206,17 +206,26 @@ func testALeaseIsRenewedWhileTheHandlerRuns(t *testing.T) {
 }
 
 func testAHandlerIsCancelledBeforeItsLeaseEnds(t *testing.T) {
-	for name, hang := range map[string]bool{"RenewalsFail": false, "RenewalsHang": true} {
+	for name, tc := range map[string]struct {
+		late time.Duration // the answer to the claim
+		hang bool          // renewals hang, and do not fail at once
+	}{"RenewalsFail": {}, "RenewalsHang": {hang: true}, "ClaimAnsweredLate": {late: 10 * time.Second}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := setup()
 				start := time.Now()
+				b.store.after = func(r protocol.Record) error {
+					if isClaim(r) {
+						time.Sleep(tc.late)
+					}
+					return nil
+				}
 				var running atomic.Bool
 				b.store.before = func(protocol.Record) error {
 					if !running.Load() {
 						return nil
 					}
-					if hang {
+					if tc.hang {
 						time.Sleep(10 * time.Second)
 					}
 					return errNetwork
