@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// refusal returns why a request from the network is not answered, or nil. The
-// server asks for no credentials, so that a browser on the same machine must
-// not lend it to the sites it shows: neither to a page that calls it across
-// origins, nor to one whose owner has let a name point to this machine.
+// refusal returns the error for a request that a page of another site may have caused, else nil.
+// The server asks for no credentials, so it has to protect itself against browsers on the same
+// machine: against cross-origin requests, and against foreign host names that resolve to this
+// machine (DNS rebinding).
 func (s *Server) refusal(r *http.Request) *Error {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		return &Error{Code: "AccessDenied", Message: "The request was caused by a page of another site.", Status: http.StatusForbidden, SenderFault: true}
@@ -28,8 +28,8 @@ func (s *Server) refusal(r *http.Request) *Error {
 	return nil
 }
 
-// isOurs reports whether a Host header is an address, localhost or the host of
-// the queue URLs: names that no other site owns.
+// isOurs reports whether a Host header is an IP address, localhost or the host of the queue URLs.
+// Other sites cannot own these names.
 func (s *Server) isOurs(host string) bool {
 	s.mu.Lock()
 	base, err := url.Parse(s.cfg.BaseURL)

@@ -11,7 +11,7 @@ func TestAccess(t *testing.T) {
 	t.Run("browsers are no way in", testBrowsersAreNoWayIn)
 }
 
-// A browser must not lend the server to the sites it shows.
+// Pages of other sites must not reach the server through a browser on this machine.
 func testBrowsersAreNoWayIn(t *testing.T) {
 	b := newBench(t)
 	q := b.create("q")

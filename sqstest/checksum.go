@@ -14,9 +14,10 @@ func bodyMD5(body string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// attributesMD5 is the digest that clients compare with their own: names in
-// order, every part with its length in front, a 1 or a 2 before string and
-// binary values. It is empty when there are no attributes.
+// attributesMD5 returns the digest that clients compare with their own. It is over the attributes
+// in the order of their names: name, data type and value, each with its length in front, and a 1
+// (text) or 2 (binary) before the value. It is empty for a message without attributes.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 func attributesMD5(attributes map[string]attribute) string {
 	if len(attributes) == 0 {
 		return ""

@@ -17,7 +17,7 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// reporter is what a check needs of a *testing.T.
+// reporter is the part of *testing.T that the checks use.
 type reporter interface {
 	Helper()
 	Context() context.Context
@@ -44,7 +44,7 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	synctest.Test(t, func(t *testing.T) { test(t, newBench(t)) })
 }
 
-// create makes a queue; attributes are names and values in turn.
+// create makes a queue. attributes alternate between names and values.
 func (b *bench) create(name string, attributes ...string) string {
 	b.t.Helper()
 	in := &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{}}
@@ -107,7 +107,7 @@ func (b *bench) receive(url string, options ...func(*sqs.ReceiveMessageInput)) [
 	return out.Messages
 }
 
-// one receives exactly one message.
+// one receives a message and fails the test unless there is exactly one.
 func (b *bench) one(url string, options ...func(*sqs.ReceiveMessageInput)) types.Message {
 	b.t.Helper()
 	got := b.receive(url, options...)
@@ -214,7 +214,7 @@ func expectCode(t reporter, err error, code string) {
 	}
 }
 
-// failOnce sets a hook that misbehaves on the first call of one operation.
+// failOnce sets a hook that returns the fault for the first call of an operation.
 func (b *bench) failOnce(operation string, f sqstest.Fault) {
 	done := false
 	b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
@@ -226,7 +226,7 @@ func (b *bench) failOnce(operation string, f sqstest.Fault) {
 	})
 }
 
-// impatient makes a client that never tries twice.
+// impatient returns a client without retries.
 func (b *bench) impatient() *sqs.Client {
 	return sqs.NewFromConfig(b.server.AWSConfig(), func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} })
 }

@@ -12,8 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// bury sends messages to a queue whose dead letters go away after one receive,
-// and waits until they have gone to dlq.
+// bury sends messages to a queue with maxReceiveCount 1, and waits until they are in dlq.
 func (c *trial) bury(url, dlq string, bodies ...string) {
 	c.t.Helper()
 	c.send(url, bodies...)
@@ -23,7 +22,7 @@ func (c *trial) bury(url, dlq string, bodies ...string) {
 	c.awaitCount(dlq, len(bodies))
 }
 
-// awaitCount waits until a queue has so many visible messages.
+// awaitCount waits until a queue has the wanted number of visible messages.
 func (c *trial) awaitCount(url string, want int) {
 	c.t.Helper()
 	for range 20 {
@@ -107,7 +106,7 @@ func (c *trial) task(source string) types.ListMessageMoveTasksResultEntry {
 	return out.Results[0]
 }
 
-// awaitTask waits until the last task of a source is as it should be.
+// awaitTask waits until done reports true for the last task of a source.
 func (c *trial) awaitTask(source string, done func(types.ListMessageMoveTasksResultEntry) bool) types.ListMessageMoveTasksResultEntry {
 	c.t.Helper()
 	for range 20 {
@@ -120,7 +119,7 @@ func (c *trial) awaitTask(source string, done func(types.ListMessageMoveTasksRes
 	return types.ListMessageMoveTasksResultEntry{}
 }
 
-// completed waits for the end of a task and checks what is told of it.
+// completed waits for the end of a task and checks its description.
 func (c *trial) completed(source, destination string, moved int64) {
 	c.t.Helper()
 	last := c.awaitTask(source, func(t types.ListMessageMoveTasksResultEntry) bool { return aws.ToString(t.Status) == "COMPLETED" })
@@ -129,7 +128,7 @@ func (c *trial) completed(source, destination string, moved int64) {
 		[]any{moved, moved, source, destination, nil})
 }
 
-// handleOf makes a task's handle as SQS does.
+// handleOf returns a task's handle in SQS's format.
 func handleOf(id, source string) *string {
 	return aws.String(base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":%q,"sourceArn":%q}`, id, source)))
 }
@@ -139,7 +138,7 @@ func (c *trial) cancelled(handle *string) error {
 	return err
 }
 
-// slowly starts to move ten dead letters, one a second.
+// slowly starts a task that moves ten dead letters, one a second.
 func (c *trial) slowly() (source, dlq, destination, handle string) {
 	c.t.Helper()
 	url, dlq := c.pipe()

@@ -1,7 +1,7 @@
 package sqstest_test
 
-// fauxqsDeviations are the facts that do not hold for fauxqs (package.json pins
-// it), a server by others, and what it does instead.
+// fauxqsDeviations are the facts that do not hold for fauxqs, another SQS server (pinned in
+// package.json), and its behaviour instead.
 var fauxqsDeviations = map[string]string{
 	"fifo_message_group_visibility":                                           "sometimes a poll that waits is not called up",
 	"approximate_number_of_messages_not_visible":                              "a message counts as not visible until a receive finds it",

@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// extended says what comes after one message of three was extended and the
-// timeout of the others is over.
+// extended asserts the order of delivery after one message of three was extended and the visibility
+// timeout of the others has ended.
 func extended(position int, want ...string) func(c *trial) {
 	return func(c *trial) {
 		url := c.fifo("VisibilityTimeout", "1")
@@ -24,7 +24,7 @@ func extended(position int, want ...string) func(c *trial) {
 	}
 }
 
-// interleaved sends to three groups, of which the first has five messages.
+// interleaved sends messages to three groups in turn; the first group gets five.
 func (c *trial) interleaved() (url string) {
 	url = c.fifo("ContentBasedDeduplication", "true")
 	for _, m := range []string{"g1-m1", "g2-m1", "g1-m2", "g2-m2", "g1-m2", "g1-m3", "g1-m4", "g3-m1"} {
@@ -33,7 +33,7 @@ func (c *trial) interleaved() (url string) {
 	return url
 }
 
-// oneOf checks the order of messages against those that were recorded.
+// oneOf checks that the order of messages is one of the recorded orders.
 func (c *trial) oneOf(got []types.Message, orders ...string) {
 	c.t.Helper()
 	order := strings.Join(bodies(got), " ")
@@ -222,7 +222,7 @@ var groupFacts = []fact{
 	}},
 }
 
-// arrivesOnce says that a copy of a deleted message is dropped.
+// arrivesOnce asserts that a copy of a deleted message is dropped.
 func arrivesOnce(byContent bool) func(c *trial) {
 	return func(c *trial) {
 		url, in := c.deduplicating(byContent)
@@ -234,7 +234,7 @@ func arrivesOnce(byContent bool) func(c *trial) {
 	}
 }
 
-// notOnGroup says that deduplication looks at all groups.
+// notOnGroup asserts that deduplication spans all groups.
 func notOnGroup(byContent bool) func(c *trial) {
 	return func(c *trial) {
 		url, in := c.deduplicating(byContent)
@@ -255,7 +255,7 @@ func (c *trial) deduplicating(byContent bool) (url string, in sqs.SendMessageInp
 	return c.fifo(), in
 }
 
-// copied sends a body with the deduplication id "same" and returns what comes of it.
+// copied sends a body with the deduplication id "same" and returns the bodies then received.
 func (c *trial) copied(url, group, id, body string) []string {
 	c.t.Helper()
 	c.sent(url, sqs.SendMessageInput{MessageBody: &body, MessageGroupId: &group, MessageDeduplicationId: &id})

@@ -20,7 +20,7 @@ const (
 	trace     = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 )
 
-// badID says that SQS refuses an id.
+// badID asserts that SQS refuses an id.
 func badID(parameter, value string, send func(c *trial, id *string) error) func(c *trial) {
 	return func(c *trial) {
 		c.refused(send(c, &value), "InvalidParameterValue", 400, fmt.Sprintf("Value %s for parameter %s is invalid. Reason: %s %s", value, parameter, parameter, idText))
@@ -37,7 +37,7 @@ func withDedupID(c *trial, id *string) error {
 	return err
 }
 
-// carries says that a body comes back as it was sent.
+// carries asserts that a body is received as it was sent.
 func carries(body string) func(c *trial) {
 	return func(c *trial) {
 		url := c.queue()
@@ -189,7 +189,7 @@ var sendFacts = []fact{
 	{source: api + "API_SendMessage.html", asserts: "a message may have a mebibyte", run: carries(strings.Repeat("x", 1<<20))},
 }
 
-// oversized is a message that has a byte too many, attributes included.
+// oversized returns a message of most+1 bytes, attributes included.
 func oversized(most int) sqs.SendMessageInput {
 	return sqs.SendMessageInput{
 		MessageBody:       aws.String(strings.Repeat("a", most-len("k")-len("String")-len("x")+1)),
@@ -197,8 +197,8 @@ func oversized(most int) sqs.SendMessageInput {
 	}
 }
 
-// sameAttributes says that attributes come back with their digest, which is
-// checked against one that was recorded unless that is "".
+// sameAttributes asserts that attributes are received as sent, with their digest. A digest that is
+// not empty must be the recorded one.
 func sameAttributes(want map[string]types.MessageAttributeValue, digest string) func(c *trial) {
 	return func(c *trial) {
 		url := c.queue()
@@ -225,7 +225,7 @@ func (c *trial) batch(url string, entries ...types.SendMessageBatchRequestEntry)
 	return c.SendMessageBatch(c.t.Context(), &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: entries})
 }
 
-// entries are so many messages.
+// entries returns n batch entries.
 func entries(n int) (out []types.SendMessageBatchRequestEntry) {
 	for i := range n {
 		out = append(out, types.SendMessageBatchRequestEntry{MessageBody: aws.String(fmt.Sprint("m", i))})
@@ -337,7 +337,7 @@ var batchFacts = []fact{
 	}},
 }
 
-// fifoEntry has those ids that are not empty.
+// fifoEntry returns a batch entry with the ids that are not empty.
 func fifoEntry(group, dedup string) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{MessageBody: aws.String("messageBody")}
 	if group != "" {
@@ -349,14 +349,14 @@ func fifoEntry(group, dedup string) types.SendMessageBatchRequestEntry {
 	return e
 }
 
-// asking receives with the names of attributes and nothing else asked for.
+// asking requests the named attributes and no others.
 func asking(system []types.MessageSystemAttributeName, older []types.QueueAttributeName, own ...string) func(*sqs.ReceiveMessageInput) {
 	return func(in *sqs.ReceiveMessageInput) {
 		in.MessageSystemAttributeNames, in.AttributeNames, in.MessageAttributeNames = system, older, own
 	}
 }
 
-// attributeNames says which system attributes come for what is asked.
+// attributeNames asserts the system attributes that a receive returns for the requested names.
 func attributeNames(ask func(names ...string) (system []types.MessageSystemAttributeName, older []types.QueueAttributeName)) func(c *trial) {
 	return func(c *trial) {
 		url := c.queue("VisibilityTimeout", "0")

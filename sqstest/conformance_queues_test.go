@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// again makes a queue of this name and returns the error.
+// again creates a queue of this name and returns the error.
 func (c *trial) again(name string, attributes ...string) (url string, err error) {
 	in := &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{}}
 	for i := 0; i < len(attributes); i += 2 {
@@ -22,7 +22,7 @@ func (c *trial) again(name string, attributes ...string) (url string, err error)
 	return c.made1(*out.QueueUrl), nil
 }
 
-// same makes a queue that is there and checks that it is found.
+// same creates a queue that exists and checks that its URL is returned.
 func (c *trial) same(url, name string, attributes ...string) {
 	c.t.Helper()
 	if got, err := c.again(name, attributes...); err != nil || got != url {
@@ -32,7 +32,7 @@ func (c *trial) same(url, name string, attributes ...string) {
 
 func nameOf(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }
 
-// otherValue is the text of QueueNameExists.
+// otherValue returns the text of QueueNameExists.
 func otherValue(attribute string) string {
 	return "A queue already exists with the same name and a different value for attribute " + attribute
 }
@@ -334,7 +334,7 @@ var queueFacts = []fact{
 	}},
 }
 
-// otherRegion looks for a queue where another Region would have none.
+// otherRegion asks another Region for a queue that it does not have.
 func otherRegion(c *trial) {
 	url := c.queue()
 	_, err := c.GetQueueUrl(c.t.Context(), &sqs.GetQueueUrlInput{QueueName: aws.String(nameOf(url))}, func(o *sqs.Options) { o.Region = "eu-central-1" })

@@ -14,7 +14,7 @@ import (
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// changed sets a visibility timeout that has to be taken.
+// changed sets a visibility timeout and fails the test if SQS refuses it.
 func (c *trial) changed(url string, m types.Message, seconds int32) {
 	c.t.Helper()
 	if err := c.change(url, m.ReceiptHandle, seconds); err != nil {
@@ -130,7 +130,7 @@ var visibilityFacts = []fact{
 	}},
 }
 
-// badEntryID says that a batch of deletes refuses an entry's id.
+// badEntryID asserts that a batch of deletes refuses an entry's id.
 func badEntryID(id string) func(c *trial) {
 	return func(c *trial) {
 		_, err := c.DeleteMessageBatch(c.t.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(c.queue()), Entries: []types.DeleteMessageBatchRequestEntry{

@@ -31,21 +31,20 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// fact is something that SQS does.
+// fact is a behaviour of SQS.
 //
-// Most facts were recorded from SQS by LocalStack between April 2024 and
-// December 2025 (github.com/localstack/localstack, Apache-2.0,
-// tests/aws/services/sqs/test_sqs.py and test_sqs_move_task.py with their
-// snapshot files). Such a fact has the name of the recorded case, and asserts
-// what the case recorded. The others have the page of AWS's documentation.
+// Most facts were recorded from SQS by LocalStack between April 2024 and December 2025
+// (github.com/localstack/localstack, Apache-2.0, tests/aws/services/sqs/test_sqs.py and
+// test_sqs_move_task.py with their snapshot files). Such a fact has the name of the recorded case
+// and asserts the recorded answers. The source of the others is a page of AWS's documentation.
 type fact struct {
 	source  string // of LocalStack's suite, without "test_", or a page of the documentation
 	asserts string
 	run     func(c *trial)
-	slow    bool // it takes more than a minute of the server's time
+	slow    bool // takes more than a minute of the server's time
 }
 
-// facts by operation. conformance_*_test.go have them.
+// facts are the facts by operation. They are defined in conformance_*_test.go.
 var facts = []struct {
 	operation string
 	facts     []fact
@@ -55,19 +54,19 @@ var facts = []struct {
 	{"FIFO groups", groupFacts}, {"FIFO deduplication", dedupFacts}, {"dead letters", deadFacts}, {"move tasks", moveFacts},
 }
 
-// envEndpoint has the endpoint of an SQS to hold the facts against: a URL, or
-// "aws" for that of the Region. Credentials come from the environment. Every
-// fact makes queues of its own and deletes them.
+// envEndpoint names the environment variable with the endpoint of an SQS to test: a URL, or "aws"
+// for that of the Region. Credentials come from the environment. Every fact creates its own queues
+// and deletes them.
 const envEndpoint = "SQSONCE_TEST_SQS_ENDPOINT"
 
-// place is somewhere to hold the facts against.
+// place is a server to test.
 type place struct {
 	name    string
-	virtual bool // time is that of the test's bubble
-	slow    bool // a minute does not matter
-	// client returns a client, and settle, which waits until no request is at work.
+	virtual bool // its clock is that of the test's bubble
+	slow    bool // runs slow facts too
+	// client returns a client, and settle, which waits until no request is running.
 	client     func(t *testing.T) (c *sqs.Client, settle func())
-	deviations map[string]string // by source: what it does instead; "sometimes" before it allows both
+	deviations map[string]string // by source: its behaviour instead; the prefix "sometimes" allows both
 }
 
 const (
@@ -98,7 +97,7 @@ var places = []place{
 	}},
 }
 
-// ownDeviations are the recorded facts that do not hold here, and why.
+// ownDeviations are the recorded facts that do not hold for this package, and the reasons.
 var ownDeviations = map[string]string{
 	"create_queue_recently_deleted":                            "the name of a deleted queue is free at once, so that tests need not wait a minute",
 	"list_queues_multi_region_with_endpoint_strategy_standard": "a server has one Region",
@@ -110,8 +109,8 @@ var ownDeviations = map[string]string{
 	"inflight_message_requeue":                                 "a message that is visible again comes after those that were visible before; a standard queue promises no order",
 }
 
-// TestServersDoAsSQS holds every fact against every place. Where a place does
-// otherwise, its table says so.
+// TestServersDoAsSQS checks every fact at every place. A place may differ only where its table of
+// deviations says so.
 func TestServersDoAsSQS(t *testing.T) {
 	all := places
 	if os.Getenv(envEndpoint) != "" {
@@ -155,8 +154,8 @@ func TestServersDoAsSQS(t *testing.T) {
 	}
 }
 
-// hold runs every fact that the place has the time for and returns what each
-// has to say.
+// hold runs the facts at a place, without the slow ones unless at.slow, and returns the failures of
+// each by its source.
 func hold(t *testing.T, at place) map[string][]string {
 	said := map[string][]string{}
 	var mu sync.Mutex
@@ -208,7 +207,7 @@ func (at place) try(t *testing.T, prefix string, run func(*trial)) (said []strin
 	return nil
 }
 
-// realSQS is the endpoint that the environment names.
+// realSQS returns the place that envEndpoint names.
 func realSQS(t *testing.T) place {
 	cfg, err := config.LoadDefaultConfig(t.Context())
 	if err != nil {
@@ -223,7 +222,7 @@ func realSQS(t *testing.T) place {
 	}}
 }
 
-// failed is what a fact has to say; it stops at the first fatal word.
+// failed collects the failures of a fact. A fatal failure ends the fact.
 type failed struct {
 	*testing.T
 	said []string
@@ -236,7 +235,7 @@ func (f *failed) Errorf(format string, args ...any) {
 }
 func (f *failed) Fatalf(format string, args ...any) { f.Errorf(format, args...); panic(fatal{}) }
 
-// trial is one fact held against one place.
+// trial is one fact at one place.
 type trial struct {
 	*bench
 	prefix string
@@ -258,16 +257,16 @@ func (c *trial) expectCounts(url string, visible, inFlight, delayed int) {
 	c.bench.expectCounts(url, visible, inFlight, delayed)
 }
 
-// named returns a queue name that no other trial has.
+// named returns a queue name that is unique to the trial.
 func (c *trial) named(name string) string { return c.prefix + name }
 
-// queue makes a standard queue; attributes are names and values in turn.
+// queue creates a standard queue. attributes alternate between names and values.
 func (c *trial) queue(attributes ...string) string {
 	c.t.Helper()
 	return c.made1(c.create(c.named(fmt.Sprint("q", len(c.made))), attributes...))
 }
 
-// fifo makes a FIFO queue.
+// fifo creates a FIFO queue.
 func (c *trial) fifo(attributes ...string) string {
 	c.t.Helper()
 	return c.made1(c.createFIFO(c.named(fmt.Sprint("q", len(c.made)))+".fifo", attributes...))
@@ -284,7 +283,7 @@ func (c *trial) deleteQueues() {
 	}
 }
 
-// pass waits for so many seconds of the server's time: for a message with that delay.
+// pass waits for the given seconds of the server's time, until a message with that delay arrives.
 func (c *trial) pass(seconds int32) {
 	c.t.Helper()
 	clock := c.queue()
@@ -310,7 +309,7 @@ func (c *trial) arn(url string) string {
 	return c.attributes(url, "QueueArn")["QueueArn"]
 }
 
-// pipe makes a dead-letter queue and a queue that sends there after one receive.
+// pipe creates a dead-letter queue, and a queue that uses it with maxReceiveCount 1.
 func (c *trial) pipe() (url, dlq string) {
 	c.t.Helper()
 	dlq = c.queue()
@@ -321,7 +320,7 @@ func (c *trial) policy(dlq string) string {
 	return fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":1}`, c.arn(dlq))
 }
 
-// sendWith sends a message as the input says.
+// sendWith sends the message in the input.
 func (c *trial) sendWith(url string, in sqs.SendMessageInput, options ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
 	in.QueueUrl = &url
 	if in.MessageBody == nil {
@@ -330,7 +329,7 @@ func (c *trial) sendWith(url string, in sqs.SendMessageInput, options ...func(*s
 	return c.SendMessage(c.t.Context(), &in, options...)
 }
 
-// sent sends a message that has to be taken.
+// sent sends a message and fails the test if SQS refuses it.
 func (c *trial) sent(url string, in sqs.SendMessageInput, options ...func(*sqs.Options)) *sqs.SendMessageOutput {
 	c.t.Helper()
 	out, err := c.sendWith(url, in, options...)
@@ -348,8 +347,8 @@ func (c *trial) grouped(url, group string, bodies ...string) {
 	}
 }
 
-// seen receives with the visibility timeout 0, which the client's input cannot
-// say: it leaves out what is 0.
+// seen receives with the visibility timeout 0. The client's input cannot express it, because the
+// client omits members that are 0.
 func (c *trial) seen(url string, options ...func(*sqs.ReceiveMessageInput)) []types.Message {
 	c.t.Helper()
 	in := &sqs.ReceiveMessageInput{
@@ -366,7 +365,7 @@ func (c *trial) seen(url string, options ...func(*sqs.ReceiveMessageInput)) []ty
 	return out.Messages
 }
 
-// collect receives until it has so many messages, and returns their bodies in order.
+// collect receives n messages and returns their bodies in order.
 func (c *trial) collect(url string, n int) []string {
 	c.t.Helper()
 	var got []string
@@ -380,7 +379,7 @@ func (c *trial) collect(url string, n int) []string {
 	return got
 }
 
-// refused checks an error: its code, its status, and its text unless that is "".
+// refused checks the code and the status of an error, and its text unless the wanted one is "".
 func (c *trial) refused(err error, code string, status int, text string) {
 	c.t.Helper()
 	e, ok := errors.AsType[smithy.APIError](err)
@@ -395,7 +394,7 @@ func (c *trial) refused(err error, code string, status int, text string) {
 	}
 }
 
-// equal compares two values by their JSON, so that pointers are what they point to.
+// equal compares the JSON of two values, so that pointers are compared by their values.
 func (c *trial) equal(what string, got, want any) {
 	c.t.Helper()
 	x, errX := json.Marshal(got)
@@ -463,7 +462,7 @@ func testOperationsThatAreNotThereSaySo(t *testing.T) {
 	expectError[*types.UnsupportedOperation](t, err)
 }
 
-// took returns how long f takes.
+// took returns the duration of f.
 func took(f func()) time.Duration {
 	start := time.Now()
 	f()

@@ -12,8 +12,7 @@ import (
 
 const arnPrefix = "arn:aws:sqs:us-east-1:000000000000:"
 
-// deadLettered makes a queue whose n messages are all in its dead-letter
-// queue.
+// deadLettered creates a queue with a dead-letter queue that holds n messages of it.
 func (b *bench) deadLettered(n int) (url, dlq string) {
 	b.t.Helper()
 	dlq = b.create("dlq")
@@ -73,7 +72,7 @@ func testMessageReceivedTooOftenIsMovedInsteadOfDelivered(t *testing.T) {
 			first = b.receive(url)[0]
 			time.Sleep(time.Second)
 		}
-		b.expectCounts(url, 2, 0, 0) // moved by the receive that would be the third
+		b.expectCounts(url, 2, 0, 0) // the third receive moves the messages
 		got := make(chan []types.Message)
 		go func() { got <- b.receive(dlq, waiting(20)) }()
 		time.Sleep(time.Second)

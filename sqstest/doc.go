@@ -1,6 +1,5 @@
-// Package sqstest is a queue server in memory that answers as Amazon SQS does,
-// for tests and local work. A test has the real client, and needs neither
-// containers nor a network:
+// Package sqstest is an in-memory server with the API of Amazon SQS, for tests and local work.
+// Tests use the real client of the SDK, and need neither containers nor a network:
 //
 //	func TestShip(t *testing.T) {
 //		s := sqstest.Start(t)
@@ -11,53 +10,50 @@
 //
 // # Time
 //
-// Inside a testing/synctest bubble the server goes by the bubble's time:
-// visibility timeouts, delays, long polls and retention periods of hours pass
-// in microseconds. Start the server inside the bubble. [Server.Listen] is for
-// real time only, because network connections are not of the bubble.
+// Inside a testing/synctest bubble the server uses the bubble's clock: visibility timeouts, delays,
+// long polls and retention periods of hours pass in microseconds. Start the server inside the
+// bubble. [Server.Listen] works in real time only, because a bubble cannot contain network
+// connections.
 //
 // # Faults
 //
-// [Server.Control] sets a hook that is asked about every call, and returns how
-// the server misbehaves on it ([Fault]):
+// [Server.Control] sets a hook. The server calls the hook for every request, and applies the
+// [Fault] that it returns:
 //
-//   - Error answers with an error of SQS, by either of its names: throttling,
-//     KMS trouble, access denied, or a status of its own.
+//   - Error answers with an SQS error, by either of its names, or with an HTTP status: throttling,
+//     KMS errors, access denied.
 //   - FailEntries and EntryError fail single entries of a batch.
 //   - Duplicate delivers messages twice, as a standard queue may.
-//   - LoseAnswer does the work and breaks the connection, so that the client
-//     tries again.
-//   - Delay and DelayAfter hold a call up before and after its effect.
+//   - LoseAnswer carries out the request and breaks the connection, so that the client retries.
+//   - Delay and DelayAfter delay a call before and after its effect.
 //
-// A hook can count calls, block until the test goes on, and look at the
-// operation, the queue and the number of entries ([Call]). The SDK's client
-// tries again three times by itself: give it aws.NopRetryer to see the first
-// answer. [Server.Client] takes such options.
+// A hook can count calls, block until the test goes on, and read the operation, the queue and the
+// number of entries ([Call]). The SDK's client makes up to three attempts: with aws.NopRetryer, an
+// option of [Server.Client], a test sees the first answer.
 //
 // # Protocols
 //
-// The server speaks SQS's JSON protocol and the older Query protocol, which
-// Debian's AWS CLI and SDKs of before November 2023 use. [Server.Listen] opens a
-// port for one test; [Server] is an [http.Handler] for other uses.
+// The server speaks SQS's JSON protocol and the older Query protocol, which Debian's AWS CLI and
+// SDKs from before November 2023 use. [Server.Listen] opens a port for one test; [Server] is an
+// [http.Handler] for other uses.
 //
-// Requests are not authenticated. Those that a page of another site has caused
-// are refused, and so are those over the loopback interface under a foreign
-// host name: a browser is no way in.
+// Requests are not authenticated. To keep browsers out, the server refuses requests caused by a
+// page of another site, and requests over the loopback interface under a foreign host name.
 //
-// # What it is held to
+// # Conformance
 //
-// TestServersDoAsSQS holds the server against 173 answers that LocalStack
-// recorded from SQS (github.com/localstack/localstack, Apache-2.0), by
-// operation, in memory and over TCP. It agrees in 165. It does otherwise here:
+// TestServersDoAsSQS compares the server with 173 answers that LocalStack recorded from SQS
+// (github.com/localstack/localstack, Apache-2.0), by operation, in memory and over TCP. 165 agree.
+// The differences:
 //
-//   - A standard queue delivers in the order of sending; a message that is
-//     visible again goes to the end. SQS promises no order.
-//   - A standard queue always deletes by the handle of an earlier delivery. The
-//     documentation says that SQS may not.
-//   - A move task without a rate is over at once.
+//   - A standard queue delivers in the order of sending; a message that becomes visible again goes
+//     to the end. SQS promises no order.
+//   - A standard queue always deletes by the receipt handle of an earlier delivery. According to
+//     its documentation SQS may not.
+//   - A move task without a rate completes at once.
 //   - The name of a deleted queue is free at once, not after a minute.
-//   - A server has one Region and one account, and no permissions. Encryption
-//     attributes are kept and have no effect.
+//   - A server has one Region, one account, and no permissions. Encryption attributes are stored
+//     without effect.
 //
-// Nothing survives the process.
+// All data ends with the process.
 package sqstest

@@ -7,17 +7,15 @@ import (
 	"strings"
 )
 
-// Error is an error answer of the server, as it goes over the wire. In a
-// [Fault] it says what to answer instead of doing the work.
+// Error is an error answer of the server. In a [Fault] it replaces the effect of the call.
 type Error struct {
-	// Code is the name of the error type, such as "RequestThrottled", by either
-	// of the names that SQS has for it: "KmsAccessDenied" of the JSON protocol or
-	// "KMS.AccessDeniedException" of the Query protocol. Both reach the client.
-	// "" means InternalFailure.
+	// Code is the error's name in the JSON protocol, such as "KmsAccessDenied", or its code in the
+	// Query protocol, such as "KMS.AccessDeniedException". The answer has both. Empty means
+	// InternalFailure.
 	Code        string
 	Message     string // human-readable; may be empty
-	Status      int    // HTTP status; 0 means SQS's own for the code when SenderFault is set, and 500 otherwise
-	SenderFault bool   // the caller is to blame: trying again does not help
+	Status      int    // HTTP status; 0: that of SQS for Code if SenderFault is set, and 500 otherwise
+	SenderFault bool   // the request is at fault, so the client should not retry
 }
 
 // Error returns the code and the message.
@@ -47,16 +45,14 @@ func (e *Error) status() int {
 	}
 }
 
-// shape is what the service model says of an error: its code in the Query
-// protocol, which the JSON protocol tells in a header, and its HTTP status.
+// shape is the entry of an error in the service model.
 type shape struct {
-	query  string
-	status int
+	query  string // code in the Query protocol; the JSON protocol sends it in a header
+	status int    // HTTP status
 }
 
-// shapes are the errors of the service model whose query code or status is not
-// what one would think: aws-sdk-go-v2/service/sqs, schemas/schemas.go (httpError
-// and awsQueryError). An error that is not here has its own name as code, and 400.
+// shapes are the errors whose query code differs from their name, or whose status is not 400.
+// Source: aws-sdk-go-v2/service/sqs, schemas/schemas.go (httpError and awsQueryError).
 var shapes = map[string]shape{
 	"BatchEntryIdsNotDistinct":     {"AWS.SimpleQueueService.BatchEntryIdsNotDistinct", 400},
 	"BatchRequestTooLong":          {"AWS.SimpleQueueService.BatchRequestTooLong", 400},
@@ -93,8 +89,7 @@ var shapeNames = func() map[string]string {
 	return names
 }()
 
-// names returns the error's name in the JSON protocol's service model and its
-// code in the Query protocol. Code may hold either.
+// names returns the error's name in the JSON protocol and its code in the Query protocol.
 func (e *Error) names() (json, query string) {
 	code := e.code()
 	if name, ok := shapeNames[code]; ok {
@@ -106,8 +101,8 @@ func (e *Error) names() (json, query string) {
 	return code, code
 }
 
-// wireType returns the value of the body's __type member. The errors that
-// the service model does not know come from the framework's own namespace.
+// wireType returns the value of the body's __type member. Errors outside the service model have
+// the namespace of the framework.
 func (e *Error) wireType() string {
 	switch name, _ := e.names(); name {
 	case codeInvalidParameter:
@@ -133,7 +128,7 @@ const (
 	codeMissingParameter = "MissingParameter"
 )
 
-// sender returns an error the caller is to blame for.
+// sender returns an error with SenderFault.
 func sender(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), SenderFault: true}
 }

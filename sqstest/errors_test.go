@@ -16,8 +16,8 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// The client reads an error's type from the JSON name and its code from the
-// name in the Query protocol. A fault may give either.
+// The client takes an error's type from its name in the JSON protocol and the code from its name in
+// the Query protocol. A fault may give either.
 func TestErrorsHaveBothNames(t *testing.T) {
 	for _, c := range []struct {
 		json, query string

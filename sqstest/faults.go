@@ -5,49 +5,44 @@ import (
 	"time"
 )
 
-// Call describes one request to the hook set by [Server.Control].
+// Call describes one request to the hook of [Server.Control].
 type Call struct {
 	Operation string // of SQS's API, such as "ReceiveMessage"
-	Queue     string // queue name; empty for operations on no particular queue
-	Entries   int    // entries of a batch, messages asked for by a receive, 1 for other calls
+	Queue     string // queue name; empty for operations without a queue
+	Entries   int    // entries of a batch, maximum number of messages of a receive, 1 for other calls
 }
 
-// Fault says how the server misbehaves on one call. The zero value is a call
-// that goes as it should.
+// Fault is the misbehaviour of the server on one call. The zero value is no fault.
 type Fault struct {
-	// Delay is waited before the call has any effect. A request whose
-	// context ends meanwhile has none. 0 or less does not wait.
+	// Delay is the wait before the call takes effect. If the request's context ends meanwhile, the
+	// call has no effect. 0 or less: none.
 	Delay time.Duration
 
-	// Error is answered instead of doing the work; nil does the work.
+	// Error is the answer. The call then has no effect. Nil: none.
 	Error *Error
 
-	// FailEntries are the positions (from 0) of batch entries that fail one
-	// by one without having an effect, while the others succeed. Positions
-	// that the batch does not have are ignored.
+	// FailEntries are the positions (from 0) of batch entries that fail without effect. Positions
+	// beyond the batch are ignored.
 	FailEntries []int
 
-	// EntryError is what FailEntries fail with; nil means InternalError,
-	// which is no fault of the sender.
+	// EntryError is the error of FailEntries. Nil: InternalError without SenderFault.
 	EntryError *Error
 
-	// Duplicate makes a receive leave a second copy of each message it
-	// delivers, to be received at once by the next one. Both copies have the
-	// same message id, each has a receipt handle of its own, and deleting
-	// one leaves the other. On a FIFO queue the copy is blocked while the
-	// first is in flight.
+	// Duplicate makes a receive leave a second copy of each delivered message, which the next
+	// receive gets at once. Both copies have the same message id and different receipt handles, and
+	// deleting one leaves the other. On a FIFO queue the copy is blocked while the first is in
+	// flight.
 	Duplicate bool
 
-	// LoseAnswer breaks the connection instead of answering. The effect of
-	// the call stands.
+	// LoseAnswer breaks the connection after the call has taken effect.
 	LoseAnswer bool
 
-	// DelayAfter holds the answer back after the call has had its effect. The
-	// effect stands when the caller goes away meanwhile. 0 or less does not wait.
+	// DelayAfter is the wait between the effect of the call and its answer. If the caller goes away
+	// meanwhile, the effect stands. 0 or less: none.
 	DelayAfter time.Duration
 }
 
-// entryError returns what batch entry i has to fail with, or nil.
+// entryError returns the error of batch entry i, nil if it does not fail.
 func (f Fault) entryError(i int) *Error {
 	for _, n := range f.FailEntries {
 		if n != i {
@@ -61,10 +56,9 @@ func (f Fault) entryError(i int) *Error {
 	return nil
 }
 
-// Control sets the hook that is asked, for every well-formed call to a known
-// operation, how to misbehave. It runs on the goroutine of the call with no
-// lock held: it may block (until its context ends) and it may call the
-// server. A nil hook ends all misbehaviour.
+// Control sets the hook that returns the fault of every well-formed call to a known operation. The
+// hook runs on the goroutine of the call without a lock: it may block until ctx ends, and it may
+// call the server. A nil hook ends all faults.
 func (s *Server) Control(hook func(ctx context.Context, c Call) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// memory is how long FIFO queues remember deduplication ids and receive
-// attempts, from the first use on.
+// memory is the time for which FIFO queues remember deduplication ids and receive attempt ids,
+// counted from the first use.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html
 const memory = 5 * time.Minute
 
-// fifo is what a FIFO queue has beyond a standard one.
+// fifo is the state that a FIFO queue has and a standard queue lacks.
 type fifo struct {
 	groups   map[string]*group
 	open     *list.List // of *group: the first message may be received
 	sent     remembered[sentMessage]
 	attempts remembered[[]attempted]
 
-	// groupDedup says that deduplication looks at one group, not at the whole
-	// queue. It stays as the queue was created with: a change of
-	// DeduplicationScope had no effect on SQS. Recorded:
+	// groupDedup limits deduplication to one message group. It keeps its value from the queue's
+	// creation, because a later change of DeduplicationScope had no effect on SQS. Recorded:
 	// test_fifo_change_to_high_throughput_after_creation and
 	// test_fifo_change_to_regular_throughput_after_creation.
 	groupDedup bool
 }
 
-// group is the messages of one message group. A message in flight blocks those
-// that were sent after it, not those before it: of three in flight, the second
-// extended, SQS delivers the first again and neither of the others. Recorded by
-// LocalStack (Apache-2.0, tests/aws/services/sqs/test_sqs.snapshot.json, 2025-11-19):
+// group holds the messages of one message group. A message in flight blocks later messages, not
+// earlier ones: if three messages are in flight and the second is extended, SQS delivers the first
+// again and neither of the others. Recorded by LocalStack (Apache-2.0,
+// tests/aws/services/sqs/test_sqs.snapshot.json, 2025-11-19):
 // test_fifo_group_visibility_extends_with_change_message_visibility.
 type group struct {
 	id      string
@@ -38,7 +38,7 @@ type group struct {
 	open    *list.Element // in fifo.open; nil when blocked or empty
 }
 
-// barrier returns the sequence number from which on messages are blocked.
+// barrier returns the first sequence number that is blocked.
 func (g *group) barrier() uint64 {
 	if g.flying.head == nil {
 		return math.MaxUint64
@@ -46,7 +46,7 @@ func (g *group) barrier() uint64 {
 	return g.flying.head.sequence
 }
 
-// place returns the list that m stands in.
+// place returns the list of m.
 func (g *group) place(m *message) *messageList {
 	if m.state == inFlight {
 		return &g.flying
@@ -54,7 +54,7 @@ func (g *group) place(m *message) *messageList {
 	return &g.waiting
 }
 
-// sentMessage is what a duplicate send is answered with.
+// sentMessage is the answer to a duplicate send.
 type sentMessage struct {
 	id       uuid
 	sequence uint64
@@ -95,7 +95,7 @@ func (f *fifo) leave(m *message) {
 	f.settle(g)
 }
 
-// settle opens, closes or forgets a group after a change.
+// settle updates f.open after a change of g, and deletes an empty group.
 func (f *fifo) settle(g *group) {
 	head := g.waiting.head
 	open := head != nil && head.state == ready && head.sequence < g.barrier()
@@ -109,15 +109,14 @@ func (f *fifo) settle(g *group) {
 	if head == nil && g.flying.head == nil {
 		delete(f.groups, g.id)
 		if len(f.groups) == 0 {
-			f.groups = map[string]*group{} // gives the memory back
+			f.groups = map[string]*group{} // frees the memory
 		}
 	}
 }
 
-// each calls visit, which has to take the message away, with the messages that
-// may be received, one group after the other, until it returns false. Messages
-// that visit puts in flight do not block those after them: one receive brings
-// several of a group.
+// each calls visit with the messages that may be received, group by group, until visit returns
+// false. visit must remove the message from g.waiting. A message that visit puts in flight does not
+// block later ones, because one receive may return several messages of a group.
 func (f *fifo) each(visit func(*message) bool) {
 	for e := f.open.Front(); e != nil; {
 		g, next := e.Value.(*group), e.Next()
@@ -133,8 +132,7 @@ func (f *fifo) each(visit func(*message) bool) {
 
 func formatSequence(n uint64) string { return fmt.Sprintf("%020d", n) }
 
-// remembered maps keys to values for the time of memory. The zero value is
-// ready to use.
+// remembered maps keys to values and drops a key after memory. The zero value is ready to use.
 type remembered[V any] struct {
 	values map[string]V
 	order  []rememberedKey
@@ -151,8 +149,8 @@ func (r *remembered[V]) get(key string, at instant) (V, bool) {
 	return v, ok
 }
 
-// set remembers a key that get has just not found, or replaces the value of
-// one that it has, whose time stays as it was.
+// set stores a value. Replacing the value of a key does not extend its time. Call get first: it
+// drops the expired keys.
 func (r *remembered[V]) set(key string, v V, at instant) {
 	if r.values == nil {
 		r.values = map[string]V{}
@@ -173,7 +171,7 @@ func (r *remembered[V]) expire(at instant) {
 	case n == len(r.order):
 		r.values, r.order = nil, nil
 	case n > 0:
-		clear(r.order[:n]) // append moves what is left when it runs out of room
+		clear(r.order[:n]) // lets the strings be collected before append moves the slice
 		r.order = r.order[n:]
 	}
 }

@@ -243,10 +243,10 @@ func testFIFOReceiveAttemptIsAnsweredAgain(t *testing.T) {
 			}
 		}
 		expectBodies(t, b.receive(url, attempt("2")))
-		time.Sleep(9 * time.Second) // within the timeout that the retry has set anew
+		time.Sleep(9 * time.Second) // less than the timeout, which the retry has restarted
 		b.expectCounts(url, 0, 2, 0)
 		b.delete(url, first[0].ReceiptHandle)
-		expectBodies(t, b.receive(url, attempt("1"))) // not what it was any more
+		expectBodies(t, b.receive(url, attempt("1"))) // a message of the attempt has changed
 	})
 }
 

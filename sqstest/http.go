@@ -16,13 +16,12 @@ import (
 	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
-// maxRequest bounds a request's body in bytes: a batch of 1 MiB of which
-// every byte is escaped, and then some.
+// maxRequest bounds a request's body in bytes. A batch of 1 MiB has six times as many bytes if each
+// is escaped in JSON.
 const maxRequest = 8 << 20
 
-// Do answers r on the calling goroutine; it implements [aws.HTTPClient]. When
-// the context of r ends first, its error is returned, wrapped in a
-// [*url.Error], and so is a connection reset when the answer is to be lost.
+// Do implements [aws.HTTPClient]. It answers r on the calling goroutine. Its errors are
+// [*url.Error]s that wrap the error of r's context, or a connection reset for [Fault].LoseAnswer.
 func (s *Server) Do(r *http.Request) (*http.Response, error) {
 	fail := func(err error) (*http.Response, error) {
 		return nil, &url.Error{Op: "Post", URL: r.URL.String(), Err: err}
@@ -58,13 +57,12 @@ func (s *Server) Do(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// ServeHTTP answers r over the network. A receive whose answer cannot be
-// written is taken back: its messages are visible again. Where no answer is
-// to be given it panics with [http.ErrAbortHandler], which net/http turns
-// into a broken connection.
+// ServeHTTP implements [http.Handler]. If the answer to a receive cannot be written, its messages
+// become visible again. For [Fault].LoseAnswer it panics with [http.ErrAbortHandler], which makes
+// net/http close the connection.
 //
-// A request that a page of another site has caused is refused (403), and so is
-// one over the loopback interface whose Host is a foreign name (421).
+// It refuses a request caused by a page of another site (403), and a request over the loopback
+// interface under a foreign host name (421).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest+1))
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); err != nil && !tooLong {
@@ -93,7 +91,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer is what goes back to the client.
+// answer is an HTTP answer.
 type answer struct {
 	status int
 	header http.Header
@@ -102,7 +100,7 @@ type answer struct {
 	undo   func() // to be called when the answer cannot be delivered; may be nil
 }
 
-// protocol is how requests and answers are written.
+// protocol encodes and decodes requests and answers.
 type protocol interface {
 	// request returns the operation that r asks for and its input as JSON.
 	request(r *http.Request, body []byte) (operation string, input []byte, err error)
@@ -118,7 +116,7 @@ func protocolOf(r *http.Request) protocol {
 	return queryProtocol{}
 }
 
-// answer runs one request. The error is that of a context that has ended.
+// answer runs one request. Its only error is that of an ended context.
 func (s *Server) answer(ctx context.Context, r *http.Request, body []byte) (answer, error) {
 	a := answer{status: http.StatusOK, header: http.Header{}}
 	p := protocolOf(r)
@@ -138,14 +136,14 @@ func (s *Server) answer(ctx context.Context, r *http.Request, body []byte) (answ
 	return a, err
 }
 
-// refused is the answer to a request that is not looked at.
+// refused returns the answer to a request that is refused unread.
 func refused(r *http.Request, e *Error) (answer, error) {
 	a := answer{status: http.StatusOK, header: http.Header{}}
 	err := a.write(protocolOf(r), "", nil, e)
 	return a, err
 }
 
-// write puts the output of an operation, or its error, into a.
+// write encodes the output of an operation, or its error, into a.
 func (a *answer) write(p protocol, operation string, out any, err error) error {
 	id := newUUID().String()
 	a.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// jsonProtocol is AWS JSON 1.0, which SDKs speak since November 2023.
+// jsonProtocol is AWS JSON 1.0, which SDKs have used since November 2023.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-json-faqs.html
 type jsonProtocol struct{}
 
@@ -33,7 +33,7 @@ func (p jsonProtocol) failure(a *answer, e *Error, _ string) error {
 	}{e.wireType(), e.Message})
 }
 
-// marshal writes JSON without escapes that only HTML needs.
+// marshal encodes v as JSON without the escapes for HTML.
 func marshal(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)

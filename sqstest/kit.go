@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// TB is what the kit needs of a [testing.TB], so that a program that has the
-// server built in does not link package testing.
+// TB is the part of [testing.TB] that this package uses. It keeps package testing out of programs
+// that contain the server.
 type TB interface {
 	Helper()
 	Context() context.Context
@@ -20,23 +20,23 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Start returns a server without queues for the test t. When t ends, its
-// faults end, so that what t leaves running is not held up by them.
+// Start returns a server without queues. The end of t ends the faults, so that goroutines that t
+// leaves behind can finish their calls.
 func Start(t TB) *Server {
 	s := New(Config{})
 	t.Cleanup(func() { s.Control(nil) })
 	return s
 }
 
-// Client returns the real client of SQS, which calls this server without a
-// network. It is configured by [Server.AWSConfig]; options go after that.
+// Client returns the SDK's client of SQS, which calls this server without a network. Its
+// configuration is [Server.AWSConfig], then options.
 func (s *Server) Client(options ...func(*sqs.Options)) *sqs.Client {
 	return sqs.NewFromConfig(s.AWSConfig(), options...)
 }
 
-// Queue creates a queue and returns its URL. A name that ends in .fifo makes a
-// FIFO queue. attributes are those of CreateQueue; nil means SQS's defaults.
-// What SQS would refuse fails the test.
+// Queue creates a queue and returns its URL. A name that ends in .fifo makes a FIFO queue.
+// attributes are those of CreateQueue; nil means SQS's defaults. A name or attribute that SQS
+// refuses fails the test.
 func (s *Server) Queue(t TB, name string, attributes map[string]string) (url string) {
 	t.Helper()
 	in := createQueueInput{QueueName: &name, Attributes: map[string]string{}}
@@ -53,10 +53,9 @@ func (s *Server) Queue(t TB, name string, attributes map[string]string) (url str
 	return out.QueueUrl
 }
 
-// Listen serves on a free port of 127.0.0.1 until t ends, for clients in other
-// processes and other languages, and returns the endpoint: http://127.0.0.1:port.
-// Queue URLs that are handed out from now on have it. Both of SQS's protocols
-// are served.
+// Listen serves both protocols of SQS on a free port of 127.0.0.1 until t ends, for clients in
+// other processes. It returns the endpoint, http://127.0.0.1:port. Queue URLs that the server
+// returns from now on begin with it.
 func (s *Server) Listen(t TB) (endpoint string) {
 	t.Helper()
 	var lc net.ListenConfig
@@ -68,7 +67,7 @@ func (s *Server) Listen(t TB) (endpoint string) {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ln) }()
 	t.Cleanup(func() {
-		_ = server.Close() // polls that are out end with their connections
+		_ = server.Close() // ends long polls with their connections
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			t.Fatalf("sqstest: serve: %v", err)
 		}

@@ -45,7 +45,7 @@ func TestStart(t *testing.T) {
 	})
 }
 
-// fake is a test whose failures are kept.
+// fake is a test that collects its failures.
 type fake struct {
 	*testing.T
 	said string
@@ -89,7 +89,7 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// The first two calls are throttled. The SDK's client tries three times.
+// The first two calls are throttled. The SDK's client makes three attempts.
 func ExampleServer_Control() {
 	s := sqstest.New(sqstest.Config{})
 	client := s.Client()

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// instant is a point in time in nanoseconds since 1970. It is a third of the
-// size of a time.Time, which counts for a backlog of millions.
+// instant is a point in time in nanoseconds since 1970. It has a third of the size of a time.Time,
+// which matters for a backlog of millions of messages.
 type instant int64
 
 func now() instant { return instant(time.Now().UnixNano()) }
@@ -25,8 +25,8 @@ func (t instant) seconds() int64 { return int64(t) / int64(time.Second) }
 type state uint8
 
 const (
-	delayed  state = iota // not to be received yet
-	ready                 // may be received (on FIFO queues: unless one before it is in flight)
+	delayed  state = iota // its delay has not ended
+	ready                 // may be received; on a FIFO queue, unless an earlier message is in flight
 	inFlight              // received, invisible
 )
 
@@ -47,7 +47,7 @@ func (id uuid) String() string {
 
 // message is one copy of a message in one queue.
 type message struct {
-	key  uuid // of this copy; differs from id only in duplicates made by a fault
+	key  uuid // of this copy; differs from id only in copies made by Fault.Duplicate
 	id   uuid
 	body string
 
@@ -55,32 +55,32 @@ type message struct {
 	group      string
 	dedup      string
 	trace      string
-	sequence   uint64 // place in the order of the queue
-	source     string // queue that this message was dead-lettered from
+	sequence   uint64 // position in the order of the queue
+	source     string // queue from which this message was dead-lettered
 
 	sent          instant
 	firstReceived instant // 0: never
 	received      instant // last time
 	visible       instant // end of the delay or of the time in flight
 	receives      int     // in all queues
-	receivesHere  int     // in this queue: what maxReceiveCount is compared with
-	delivery      uint64  // part of the receipt handle: FIFO queues refuse an older one
+	receivesHere  int     // in this queue; compared with maxReceiveCount
+	delivery      uint64  // part of the receipt handle; FIFO queues refuse the handle of an older delivery
 	state         state
 	changed       bool // visibility was changed since the last receive
 
-	due        instant // when something happens to it by itself
+	due        instant // end of the delay, of the time in flight, or of the retention period
 	index      int     // in the heap of due messages
 	prev, next *message
 }
 
-// messageList is a doubly linked list through the messages themselves.
+// messageList is an intrusive doubly linked list.
 type messageList struct {
 	head, tail *message
 }
 
 func (l *messageList) pushBack(m *message) { l.insertBefore(m, nil) }
 
-// insertBefore puts m in front of at, or at the end when at is nil.
+// insertBefore puts m in front of at, or at the end if at is nil.
 func (l *messageList) insertBefore(m, at *message) {
 	m.next = at
 	if at == nil {
@@ -95,8 +95,8 @@ func (l *messageList) insertBefore(m, at *message) {
 	}
 }
 
-// insertInOrder puts m behind the last message that was sent before it. What
-// comes back belongs near the head: few messages stand before it.
+// insertInOrder inserts m by its sequence. It searches from the head, because a message that
+// becomes visible again is one of the oldest.
 func (l *messageList) insertInOrder(m *message) {
 	var at *message
 	if l.tail != nil && l.tail.sequence > m.sequence {
@@ -122,7 +122,7 @@ func (l *messageList) remove(m *message) {
 	m.prev, m.next = nil, nil
 }
 
-// dueHeap orders messages by what happens next; container/heap works on it.
+// dueHeap is a heap of messages by due, for container/heap.
 type dueHeap []*message
 
 func (h dueHeap) Len() int { return len(h) }
@@ -149,9 +149,8 @@ func (h *dueHeap) Pop() any {
 	return m
 }
 
-// A receipt handle names the queue, the message copy and the delivery, so
-// that finding the message takes no search and an old handle can be told from
-// the current one. The checksum tells a broken one.
+// A receipt handle consists of the queue's nonce, the key of the message copy, the delivery and a
+// checksum, so that lookups need no search and old or damaged handles are recognised.
 const handleSize = 8 + 16 + 8 + 4
 
 func encodeHandle(queue [8]byte, key uuid, delivery uint64) string {

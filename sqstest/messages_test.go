@@ -456,7 +456,7 @@ func testLongPollReturnsWhenAMessageIsVisibleAgain(t *testing.T) {
 			go func() { got <- len(b.receive(url, waiting(20))) }()
 		}
 		time.Sleep(time.Second)
-		if err := b.change(url, m.ReceiptHandle, 3); err != nil { // sooner than the polls think
+		if err := b.change(url, m.ReceiptHandle, 3); err != nil { // before the polls' alarm
 			t.Fatal(err)
 		}
 		if n := <-got; n != 1 || time.Since(start) != 4*time.Second {
@@ -505,7 +505,7 @@ func testMessageCalledForByACancelledPollGoesToTheNext(t *testing.T) {
 		go func() { second <- len(b.receive(url, waiting(20))) }()
 		synctest.Wait()
 		start := time.Now()
-		cancel() // the send calls up the first poll, which may not have noticed yet
+		cancel() // the send has signalled the first poll, which may not have woken up yet
 		b.send(url, "a")
 		if err := <-first; err == nil {
 			t.Error("cancelled poll took the message")
@@ -555,7 +555,7 @@ func testConcurrentConsumersGetEveryMessageOnce(t *testing.T) {
 						b.delete(url, m.ReceiptHandle)
 					}
 					got <- ms
-					if len(ms) == 0 { // nobody sends any more
+					if len(ms) == 0 { // all messages are received
 						return
 					}
 				}

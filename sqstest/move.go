@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// move is a task that moves the messages of a dead-letter queue. One without
-// a rate is over when it has been started; one with a rate goes on whenever a
-// request comes or a poller looks, by the time that has passed.
+// move is a task that moves the messages of a dead-letter queue. A task without a rate completes
+// when it starts. A task with a rate has no goroutine: each request and each poller moves the
+// messages that are due by then.
 type move struct {
 	handle  string
 	source  string // queue name
-	target  string // queue name; "" is back to where each message came from
-	rate    int    // messages per second; 0 is all at once
+	target  string // queue name; "": each message returns to its source queue
+	rate    int    // messages per second; 0: all at once
 	started instant
 	moved   int64
 	toMove  int64
@@ -77,18 +77,17 @@ func (s *Server) startMove(in startMoveInput) (startMoveOutput, error) {
 	s.moves = append(s.moves, m)
 	s.forgetMoves(source.name)
 	s.continueMoves(at)
-	// The first poller of each queue has to know that messages may come.
+	// The first poller of each queue must set its alarm for the first message of the task.
 	for _, q := range s.queues {
 		q.wake()
 	}
 	return startMoveOutput{m.handle}, nil
 }
 
-// keptMoves is how many tasks of one source can be listed.
+// keptMoves is the number of tasks of one source that can be listed.
 const keptMoves = 10
 
-// forgetMoves drops the oldest tasks of a source beyond keptMoves. The newest
-// is the only one that may be running.
+// forgetMoves drops the oldest tasks of a source beyond keptMoves. Only the newest can be running.
 func (s *Server) forgetMoves(source string) {
 	n := 0
 	for i, m := range slices.Backward(s.moves) {
@@ -101,12 +100,12 @@ func (s *Server) forgetMoves(source string) {
 	}
 }
 
-// nextAt returns when a task with a rate moves its next message.
+// nextAt returns the time at which a task with a rate moves its next message.
 func (m *move) nextAt() instant {
 	return m.started.add(time.Duration(m.moved+1) * time.Second / time.Duration(m.rate))
 }
 
-// nextMove returns when a running task moves its next message; 0 is never.
+// nextMove returns the time at which any running task moves its next message; 0: never.
 func (s *Server) nextMove() instant {
 	var next instant
 	for _, m := range s.moves {
@@ -120,8 +119,7 @@ func (s *Server) nextMove() instant {
 	return next
 }
 
-// continueMoves lets the running tasks do what their rate allows by now.
-// s.mu is held.
+// continueMoves moves the messages of running tasks that are due. s.mu is held.
 func (s *Server) continueMoves(at instant) {
 	for _, m := range s.moves {
 		for m.status == moveRunning {
@@ -160,7 +158,7 @@ func (s *Server) step(t *move, at instant) {
 		return
 	}
 	source.remove(m)
-	// To SQS it is a new message from here on.
+	// A moved message is a new message for SQS.
 	m.id = newUUID()
 	m.key = m.id
 	m.sent, m.firstReceived, m.source = at, 0, ""
@@ -170,7 +168,7 @@ func (s *Server) step(t *move, at instant) {
 	t.moved++
 }
 
-// next returns the message that would be received next, or nil.
+// next returns the next message to be received, or nil.
 func (q *queue) next() *message {
 	if q.fifo == nil {
 		return q.ready.head
@@ -255,8 +253,8 @@ func noResource(parameter string) *Error {
 	return sender("ResourceNotFoundException", "The resource that you specified for the %s parameter doesn't exist.", parameter)
 }
 
-// taskHandle returns a handle of SQS's form: JSON with the task's id and its
-// source, in base64. Recorded: test_basic_move_task_workflow.
+// taskHandle returns a handle in SQS's format: JSON with the task's id and its source, in base64.
+// Recorded: test_basic_move_task_workflow.
 func taskHandle(id uuid, source string) string {
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":%q,"sourceArn":%q}`, id, source))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
-// run finds the operation and calls it under its fault.
+// run finds the operation and calls it.
 func (s *Server) run(ctx context.Context, p protocol, r *http.Request, body []byte) (name string, out any, f Fault, err error) {
 	if len(body) > maxRequest {
 		return "", nil, f, sender("BatchRequestTooLong", "The request is longer than %d bytes.", maxRequest)
@@ -24,15 +24,15 @@ func (s *Server) run(ctx context.Context, p protocol, r *http.Request, body []by
 // traceKey is the key of the X-Amzn-Trace-Id header in a request's context.
 type traceKey struct{}
 
-// operation decodes a request, asks for its fault and does the work.
+// operation decodes a request, calls the fault hook and carries out the request.
 type operation func(s *Server, ctx context.Context, name string, body []byte) (any, Fault, error)
 
-// plain makes an operation of a method that needs no context.
+// plain returns the operation of a method that needs neither context nor fault.
 func plain[In request, Out any](do func(*Server, In) (Out, error)) operation {
 	return faulty(func(s *Server, _ context.Context, in In, _ Fault) (Out, error) { return do(s, in) })
 }
 
-// faulty makes an operation of a method that applies part of the fault itself.
+// faulty returns the operation of a method that applies part of the fault itself.
 func faulty[In request, Out any](do func(*Server, context.Context, In, Fault) (Out, error)) operation {
 	return func(s *Server, ctx context.Context, name string, body []byte) (any, Fault, error) {
 		var in In

@@ -2,18 +2,17 @@ package sqstest
 
 import "container/list"
 
-// poller is a receive that waits for messages. The first in line also watches
-// the time for all: it wakes up when the next message becomes due.
+// poller is a receive that waits for messages. The first poller of a queue also wakes up when the
+// next message becomes due.
 type poller struct {
-	signal chan struct{} // holds one signal
-	place  *list.Element // in queue.pollers; nil when called up
-	alarm  instant       // when it wakes up by itself for the queue; 0 is never
+	signal chan struct{} // capacity 1
+	place  *list.Element // in queue.pollers; nil after a signal
+	alarm  instant       // time at which the poller wakes up without a signal; 0: never
 }
 
-// wake tells the first poller that there is something to take, or that
-// something becomes due before it would look. Everything that may have
-// changed either calls it. A poller that has been called up calls it again in
-// its turn, so that no call is lost and the next one gets what it leaves.
+// wake signals the first poller if a message is available, or if a message becomes due before the
+// poller's alarm. Every change of either calls wake. A signalled poller calls wake again, so that
+// the next poller gets the messages that it leaves.
 func (q *queue) wake() {
 	e := q.pollers.Front()
 	if e == nil {
@@ -35,12 +34,12 @@ func (q *queue) wake() {
 func (p *poller) call() {
 	select {
 	case p.signal <- struct{}{}:
-	default: // a call that has not been looked at yet does for both
+	default: // the pending signal is enough
 	}
 }
 
-// join puts p in line, at the front when it has stood there before, and
-// returns when it has to look again: at the latest by deadline.
+// join adds p to the pollers, at the front if it waits again, and returns the time at which p must
+// check the queue: deadline at the latest.
 func (q *queue) join(p *poller, again bool, deadline instant) instant {
 	switch {
 	case p.place != nil:
@@ -59,7 +58,7 @@ func (q *queue) join(p *poller, again bool, deadline instant) instant {
 	return deadline
 }
 
-// quit takes p out of the line and passes on what it may have been called for.
+// quit removes p from the pollers and passes its signal on.
 func (q *queue) quit(p *poller) {
 	if p.place != nil {
 		q.pollers.Remove(p.place)

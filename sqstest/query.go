@@ -15,24 +15,22 @@ import (
 	"strings"
 )
 
-// queryProtocol is the older protocol of SQS, which SQS still speaks: a form
-// comes in, XML goes out. SDKs and CLIs of before November 2023 know no other.
-// Inputs and outputs are those of the JSON protocol, with lists and maps
-// flattened. Names: the service model that botocore 1.29.27 has
+// queryProtocol is the older protocol of SQS, with forms as requests and XML as answers. SDKs and
+// CLIs from before November 2023 use it. Inputs and outputs are those of the JSON protocol with
+// flattened lists and maps. The names are those of the service model in botocore 1.29.27
 // (botocore/data/sqs/2012-11-05/service-2.json, protocol "query").
 type queryProtocol struct{}
 
 const queryNamespace = "http://queue.amazonaws.com/doc/2012-11-05/"
 
-// flat says how the members of a list or a map are written: one after the
-// other, each under the same name.
+// flat describes a flattened list or map: its elements follow each other under one name.
 type flat struct {
-	member     string // of the input or output in the JSON protocol
-	name       string // of one element or entry
-	key, value string // of an entry's parts; empty for a list
+	member     string // name of the list or map in the JSON protocol
+	name       string // name of an element or entry
+	key, value string // names of an entry's parts; empty for a list
 }
 
-// flats are the lists and maps that are called the same in all operations.
+// flats are the lists and maps that have the same names in all operations.
 var flats = []flat{
 	{"AttributeNames", "AttributeName", "", ""},
 	{"Attributes", "Attribute", "Name", "Value"},
@@ -49,8 +47,7 @@ var flats = []flat{
 	{"Failed", "BatchResultErrorEntry", "", ""},
 }
 
-// flatOf returns how an operation writes the lists and maps for which has
-// reports true.
+// flatOf returns the list or map of an operation for which has reports true.
 func flatOf(operation string, has func(flat) bool) (flat, bool) {
 	for _, f := range [...]flat{
 		{"Entries", operation + "RequestEntry", "", ""}, {"Successful", operation + "ResultEntry", "", ""},
@@ -70,7 +67,7 @@ var integers = []string{
 	"DelaySeconds", "MaxNumberOfMessages", "MaxNumberOfMessagesPerSecond", "MaxResults", "VisibilityTimeout", "WaitTimeSeconds",
 }
 
-// onlyAtRoot are the operations that a queue's URL does not take. Recorded:
+// onlyAtRoot are the operations that fail under a queue's URL. Recorded:
 // test_get_create_queue_fails, test_get_list_queues_fails.
 var onlyAtRoot = []string{"CreateQueue", "ListQueues"}
 
@@ -113,7 +110,7 @@ func (queryProtocol) request(r *http.Request, body []byte) (operation string, in
 
 const codeUnknownOperation = "UnknownOperationException"
 
-// node is a parameter, or all that have a name up to a dot in common.
+// node is a parameter, or the parameters that share a prefix up to a dot.
 type node struct {
 	text  string
 	below map[string]*node
@@ -135,7 +132,7 @@ func (n *node) put(path []string, text string) {
 	child.put(path[1:], text)
 }
 
-// object returns the members below n as the JSON protocol has them.
+// object returns the members below n in the form of the JSON protocol.
 func (n *node) object(operation string) (map[string]any, error) {
 	out := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(n.below)) {
@@ -174,8 +171,8 @@ func (n *node) value(operation, name string) (any, error) {
 	return i, nil
 }
 
-// flattened returns a list or a map. "Name.1" stands before "Name.2"; a single
-// element or entry may do without a number, and an empty list is an empty text.
+// flattened returns a list or a map. "Name.1" precedes "Name.2". A single element or entry may lack
+// its number, and an empty list is an empty text.
 func (n *node) flattened(operation string, f flat) (any, error) {
 	elements, err := n.elements(f)
 	if err != nil {
@@ -284,7 +281,7 @@ func (queryProtocol) failure(a *answer, e *Error, requestID string) error {
 	return nil
 }
 
-// xmlWriter writes what the JSON protocol would say of an operation.
+// xmlWriter writes the output of an operation, given in the form of the JSON protocol, as XML.
 type xmlWriter struct {
 	operation string
 	buf       bytes.Buffer
@@ -305,7 +302,7 @@ func (w *xmlWriter) close(name string) { fmt.Fprintf(&w.buf, "</%s>", name) }
 
 func (w *xmlWriter) text(name, text string) {
 	w.open(name, "")
-	_ = xml.EscapeText(io.Writer(&w.buf), []byte(text)) // a buffer takes everything
+	_ = xml.EscapeText(io.Writer(&w.buf), []byte(text)) // a write to a buffer never fails
 	w.close(name)
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// query makes a GET of the Query protocol, and returns status and body.
+// query sends a GET of the Query protocol and returns the status and the body.
 func (b *bench) query(target string, pairs ...string) (status int, body string) {
 	b.t.Helper()
 	form := url.Values{}
@@ -31,7 +31,7 @@ func (b *bench) query(target string, pairs ...string) (status int, body string) 
 	return w.Code, w.Body.String()
 }
 
-// expectXML checks an answer of the Query protocol for parts of it.
+// expectXML checks that an answer of the Query protocol contains the parts.
 func expectXML(t *testing.T, status int, body string, want int, parts ...string) {
 	t.Helper()
 	if status != want {
@@ -44,9 +44,9 @@ func expectXML(t *testing.T, status int, body string, want int, parts ...string)
 	}
 }
 
-// What LocalStack recorded of SQS's answers to GETs: class TestSqsQueryApi of
-// tests/aws/services/sqs/test_sqs.py (Apache-2.0). Cases about endpoints of
-// several Regions are not here: this server has one.
+// LocalStack recorded SQS's answers to GETs: class TestSqsQueryApi of
+// tests/aws/services/sqs/test_sqs.py (Apache-2.0). Its cases with several Regions are left out,
+// because this server has one Region.
 func TestQueryAnswersAsRecorded(t *testing.T) {
 	cases := map[string]func(t *testing.T, b *bench){
 		"test_get_queue_attributes_all": func(t *testing.T, b *bench) {
@@ -140,7 +140,7 @@ func TestQuery(t *testing.T) {
 	t.Run("query meets the same queues", testQueryMeetsTheSameQueues)
 }
 
-// What comes in as a form and goes out as XML is what the JSON protocol has.
+// Both protocols work on the same queues.
 func testQueryMeetsTheSameQueues(t *testing.T) {
 	b := newBench(t)
 	q := b.create("q", "VisibilityTimeout", "0")
@@ -168,7 +168,7 @@ func testQueryMeetsTheSameQueues(t *testing.T) {
 	}
 }
 
-// A fault is met by calls of either protocol.
+// Faults apply to calls of either protocol.
 func TestQueryCallsMeetFaults(t *testing.T) {
 	b := newBench(t)
 	q := b.create("q")
@@ -182,7 +182,7 @@ func TestQueryCallsMeetFaults(t *testing.T) {
 	expectXML(t, status, body, 400, "<Error><Type>Sender</Type><Code>KMS.ThrottlingException</Code><Message>slow down</Message><Detail/></Error>")
 }
 
-// Whatever the form, the answer is XML, and the server goes on.
+// The answer to every form is XML, and the server stays up.
 func FuzzQuery(f *testing.F) {
 	for _, form := range []string{
 		"Action=ListQueues", "Action=CreateQueue&QueueName=q&Attribute.1.Name=DelaySeconds&Attribute.1.Value=1&Tag.1.Key=a", "Action=ReceiveMessage&QueueUrl=q&AttributeName=All",
@@ -197,7 +197,7 @@ func FuzzQuery(f *testing.F) {
 	b.create("q")
 	f.Fuzz(func(t *testing.T, form string) {
 		if strings.Contains(form, "WaitTimeSeconds") || strings.Contains(form, "DeleteQueue") || strings.Contains(form, "PurgeQueue") {
-			return // waits for long, or takes the queue away
+			return // a long poll, or the end of the queue
 		}
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(form))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -14,14 +14,12 @@ const (
 	maxInFlight          = 120_000
 )
 
-// queue is the state of one queue. It does nothing by itself: whoever looks
-// at it calls advance first, which makes up for the time that has passed.
-// Every message stands in exactly one place (ready list or group list, in
-// flight, delayed) and in the heap of what is due, so that no operation ever
-// looks through the backlog. Server.mu guards it.
+// queue is the state of one queue, guarded by Server.mu. It has no timers: every operation first
+// calls advance, which applies the changes that have become due. Each message has one state (ready,
+// delayed, in flight) and one place in the heap due, so that no operation searches the backlog.
 type queue struct {
 	name     string
-	nonce    [8]byte // makes the receipt handles of an earlier queue of this name invalid
+	nonce    [8]byte // invalidates the receipt handles of an earlier queue of this name
 	settings settings
 	tags     map[string]string
 	created  instant
@@ -30,7 +28,7 @@ type queue struct {
 	deleted  bool
 
 	messages map[uuid]*message
-	sequence uint64 // of the last message put
+	sequence uint64 // of the last message added
 	due      dueHeap
 	ready    messageList // standard queues
 	fifo     *fifo       // FIFO queues; nil otherwise
@@ -39,7 +37,7 @@ type queue struct {
 	waiting  int // delayed
 
 	pollers  list.List      // of *poller, the longest waiting first
-	external func() instant // when something outside may bring messages; 0 is never
+	external func() instant // next time at which a move task may add messages; 0: never
 }
 
 func newQueue(name string, fifo bool, st settings, at instant, external func() instant) *queue {
@@ -64,7 +62,7 @@ func (q *queue) put(m *message, at instant, delay time.Duration) {
 	}
 }
 
-// enter puts m, which stands nowhere, into a state.
+// enter gives a state to m, which has none.
 func (q *queue) enter(m *message, s state, visible instant) {
 	m.state, m.visible = s, visible
 	switch s {
@@ -84,7 +82,7 @@ func (q *queue) enter(m *message, s state, visible instant) {
 	q.schedule(m)
 }
 
-// leave takes m out of its state; the caller gives it another or drops it.
+// leave removes m from its state. The caller must call enter or drop m.
 func (q *queue) leave(m *message) {
 	switch m.state {
 	case delayed:
@@ -102,7 +100,7 @@ func (q *queue) leave(m *message) {
 	}
 }
 
-// schedule brings the heap up to date with when m is due.
+// schedule computes m.due and updates the heap.
 func (q *queue) schedule(m *message) {
 	m.due = m.sent.add(q.settings.retention)
 	if m.state != ready {
@@ -115,19 +113,20 @@ func (q *queue) schedule(m *message) {
 	}
 }
 
-// remove forgets m.
+// remove deletes m from the queue.
 func (q *queue) remove(m *message) {
 	q.leave(m)
 	heap.Remove(&q.due, m.index)
 	m.index = -1
 	delete(q.messages, m.key)
 	if len(q.messages) == 0 && cap(q.due) > 1024 {
-		// Neither a map nor a slice gives memory back by itself.
+		// Maps and slices do not shrink.
 		q.messages, q.due = map[uuid]*message{}, nil
 	}
 }
 
-// advance does what has become due.
+// advance drops messages whose retention period has ended, and makes messages visible whose delay
+// or visibility timeout has ended.
 func (q *queue) advance(at instant) {
 	for len(q.due) > 0 && q.due[0].due <= at {
 		m := q.due[0]
@@ -141,7 +140,7 @@ func (q *queue) advance(at instant) {
 	}
 }
 
-// nextDue returns when advance will have something to do; 0 is never.
+// nextDue returns the next time at which the queue changes without a request; 0: never.
 func (q *queue) nextDue() instant {
 	next := q.external()
 	if len(q.due) > 0 && (next == 0 || q.due[0].due < next) {
@@ -158,8 +157,8 @@ func (q *queue) available() bool {
 	return q.ready.head != nil
 }
 
-// take receives up to n messages. Those that were received too often are
-// handed to dead instead, which reports whether it has taken them.
+// take receives up to n messages. A message that has reached maxReceiveCount is passed to dead, and
+// is received only if dead returns false.
 func (q *queue) take(at instant, n int, visibility time.Duration, dead func(*message) bool) []*message {
 	n = min(n, maxInFlight-q.flying)
 	var out []*message
@@ -191,7 +190,7 @@ func (q *queue) take(at instant, n int, visibility time.Duration, dead func(*mes
 	return out
 }
 
-// hide sets when a message in flight is visible again.
+// hide changes the visibility timeout of a message in flight. With 0 it becomes visible at once.
 func (q *queue) hide(m *message, at instant, visibility time.Duration) {
 	m.changed = true
 	q.leave(m)
@@ -202,7 +201,7 @@ func (q *queue) hide(m *message, at instant, visibility time.Duration) {
 	}
 }
 
-// unreceive takes back a delivery that never reached its receiver.
+// unreceive reverts a delivery whose answer could not be sent.
 func (q *queue) unreceive(m *message, at instant) {
 	if q.messages[m.key] != m || m.state != inFlight {
 		return
@@ -215,8 +214,7 @@ func (q *queue) unreceive(m *message, at instant) {
 	q.hide(m, at, 0)
 }
 
-// reconfigure replaces the settings and what follows from them for the
-// messages that are there.
+// reconfigure replaces the settings and applies them to the stored messages.
 func (q *queue) reconfigure(st settings, at instant) {
 	delayChange := st.delay - q.settings.delay
 	q.settings, q.modified = st, at

@@ -50,8 +50,8 @@ func testStandardQueueRefusesToGoOverTheLimitInFlight(t *testing.T) {
 	}
 }
 
-// Whatever happens, every message stands in one place only, the counters say
-// how many stand where, and a FIFO group hands out its messages in order.
+// After any sequence of operations every message has one state, the counters match the states, and
+// a FIFO group delivers its messages in order.
 func TestQueueKeepsItsBooks(t *testing.T) {
 	for _, name := range []string{"q", "q.fifo"} {
 		t.Run(name, func(t *testing.T) {
@@ -118,8 +118,8 @@ func inFlightOf(q *queue) map[string]uint64 {
 	return lowest
 }
 
-// checkOrder holds a receive of a FIFO queue to the rule: each group in order,
-// nothing passed over, nothing that was sent after a message in flight before.
+// checkOrder checks a receive of a FIFO queue: each group is in order and without gaps, and no
+// message was sent after a message of its group that was in flight before.
 func checkOrder(t *rapid.T, q *queue, got []*message, before map[string]uint64) {
 	if q.fifo == nil {
 		return
@@ -199,8 +199,8 @@ func checkBooks(t *rapid.T, q *queue, at instant) {
 	}
 }
 
-// BenchmarkDrain receives and deletes a backlog ten by ten: the time per
-// message must not depend on how long the backlog is.
+// BenchmarkDrain receives and deletes a backlog in batches of ten. The time per message must not
+// depend on the length of the backlog.
 func BenchmarkDrain(b *testing.B) {
 	for _, name := range []string{"q", "q.fifo"} {
 		for _, n := range []int{10_000, 1_000_000} {

@@ -44,8 +44,8 @@ func (s *Server) createQueue(in createQueueInput) (queueURLOutput, error) {
 	return queueURLOutput{s.url(q)}, nil
 }
 
-// checkRedrive returns what keeps the queue of this name from sending dead
-// letters where its settings say. s.mu is held.
+// checkRedrive fails if the named queue cannot use the dead-letter queue in its settings. s.mu is
+// held.
 func (s *Server) checkRedrive(name string, st settings, fifo bool) error {
 	if st.redrive == nil {
 		return nil
@@ -124,7 +124,7 @@ func (s *Server) setQueueAttributes(in setQueueAttributesInput) (empty, error) {
 	if err != nil {
 		return empty{}, err
 	}
-	// Only a new policy is checked: its target may be deleted later on.
+	// Only a new policy is checked, because the target of an old one may have been deleted.
 	if _, ok := in.Attributes[attrRedrive]; ok {
 		if err := s.checkRedrive(q.name, st, q.fifo != nil); err != nil {
 			return empty{}, err
@@ -160,8 +160,7 @@ func (s *Server) listSources(in listSourcesInput) (listSourcesOutput, error) {
 	return listSourcesOutput{urls, next}, err
 }
 
-// sources returns the names of the queues whose dead letters go to name.
-// s.mu is held.
+// sources returns the names of the queues that use name as their dead-letter queue. s.mu is held.
 func (s *Server) sources(name string) []string {
 	var out []string
 	for _, source := range s.names() {
@@ -172,8 +171,8 @@ func (s *Server) sources(name string) []string {
 	return out
 }
 
-// page cuts sorted names to the page that comes after the token, as URLs.
-// Without a limit at most 1000 come, and no token to go on with, as on SQS.
+// page returns the URLs of the page of names after the token. Without a limit it returns at most
+// 1000 and no token for the next page, as SQS does.
 func (s *Server) page(names []string, limit *int, token string) (urls []string, next string, err error) {
 	n := valueOr(limit, 1000)
 	if n < 1 || n > 1000 {
@@ -212,11 +211,12 @@ func (s *Server) deleteQueue(in onQueue) (empty, error) {
 	delete(s.queues, q.name)
 	q.clear()
 	q.deleted = true
-	q.wake() // each poller passes the news on
+	q.wake() // each poller wakes the next
 	return empty{}, nil
 }
 
-// purgeInterval is how long SQS takes for a purge and refuses another.
+// purgeInterval is the time after a purge during which SQS refuses another.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_PurgeQueue.html
 const purgeInterval = 60 * time.Second
 
 func (s *Server) purgeQueue(in onQueue) (empty, error) {

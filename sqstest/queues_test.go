@@ -52,7 +52,7 @@ func testRedrivePolicyMayBeWrittenInSeveralWays(t *testing.T) {
 	_, err := b.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q"), Attributes: map[string]string{"RedrivePolicy": redriveTo("dlq", 4)}})
 	expectError[*types.QueueNameExists](t, err)
 
-	// Without its dead-letter queue the source goes on delivering.
+	// Without its dead-letter queue the source still delivers.
 	if _, err := b.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &dlq}); err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func (in receiveMessageInput) check() error {
 	return nil
 }
 
-// undo returns how to take the delivery back.
+// undo returns the function that reverts the delivery.
 func (out receiveMessageOutput) undo() func() { return out.takeBack }
 
 func (s *Server) receiveMessage(ctx context.Context, in receiveMessageInput, f Fault) (receiveMessageOutput, error) {
@@ -48,7 +48,7 @@ func (s *Server) receiveMessage(ctx context.Context, in receiveMessageInput, f F
 	if err != nil {
 		return out, err
 	}
-	// Only the receiver's own copies from here on: rendering takes no lock.
+	// messages are copies, so rendering needs no lock.
 	for i := range messages {
 		out.Messages = append(out.Messages, s.render(q, &messages[i], in))
 	}
@@ -68,8 +68,8 @@ func (s *Server) receiveMessage(ctx context.Context, in receiveMessageInput, f F
 	return out, nil
 }
 
-// poll takes messages and waits for them as long as the request says. What it
-// returns are copies. A poll whose context has ended takes nothing.
+// poll receives messages, and waits for them up to the request's wait time. It returns copies. A
+// poll whose context has ended receives none.
 func (s *Server) poll(ctx context.Context, in receiveMessageInput, duplicate bool) (*queue, []message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *Server) poll(ctx context.Context, in receiveMessageInput, duplicate boo
 	}
 }
 
-// receive takes what is there. s.mu is held.
+// receive takes the available messages. s.mu is held.
 func (s *Server) receive(q *queue, in receiveMessageInput, at instant, duplicate bool) ([]message, error) {
 	visibility := q.settings.visibility
 	if in.VisibilityTimeout != nil {
@@ -139,8 +139,7 @@ func (s *Server) receive(q *queue, in receiveMessageInput, at instant, duplicate
 	return out, nil
 }
 
-// deadLetter moves m to where the redrive policy of q sends it and reports
-// whether it could.
+// deadLetter moves m to the dead-letter queue of q and reports whether that is possible.
 func (s *Server) deadLetter(q *queue, m *message, at instant) bool {
 	target, ok := s.queues[q.settings.redrive.target]
 	if !ok || target == q || (target.fifo == nil) != (q.fifo == nil) || !target.settings.allow.allows(q.name) {
@@ -149,14 +148,14 @@ func (s *Server) deadLetter(q *queue, m *message, at instant) bool {
 	q.remove(m)
 	m.source, m.receivesHere = q.name, 0
 	if target.fifo != nil {
-		m.sent = at // FIFO queues start the retention period anew, standard ones do not
+		m.sent = at // a dead-letter queue restarts the retention period on FIFO queues only
 	}
 	target.put(m, at, 0)
 	target.wake()
 	return true
 }
 
-// duplicate puts a copy of m, which has just been received, next in line.
+// duplicate makes a copy of m, which has just been received, the next message to be received.
 func (q *queue) duplicate(m *message, at instant) {
 	dup := *m
 	dup.key = newUUID()
@@ -169,9 +168,9 @@ func (q *queue) duplicate(m *message, at instant) {
 	}
 }
 
-// replay returns again what an earlier receive of the same attempt got, and
-// starts its time in flight anew. It returns nil when there is no such
-// receive or when any of its messages is not as it was.
+// replay returns the messages of an earlier receive with the same attempt id, and restarts their
+// visibility timeout. It returns nil if there is no such receive, or if one of its messages has
+// been deleted, changed or received again.
 func (q *queue) replay(attempt string, at instant, visibility time.Duration) []*message {
 	if q.fifo == nil || attempt == "" {
 		return nil
@@ -195,7 +194,7 @@ func (q *queue) replay(attempt string, at instant, visibility time.Duration) []*
 	return out
 }
 
-// remember keeps what an attempt has received.
+// remember stores the messages of a receive attempt for replay.
 func (q *queue) remember(attempt string, at instant, taken []*message) {
 	if q.fifo == nil || attempt == "" || len(taken) == 0 {
 		return
@@ -207,7 +206,7 @@ func (q *queue) remember(attempt string, at instant, taken []*message) {
 	q.fifo.attempts.set(attempt, got, at)
 }
 
-// render makes the answer out of a message, with the attributes asked for.
+// render returns a message as the answer to a receive, with the requested attributes.
 func (s *Server) render(q *queue, m *message, in receiveMessageInput) received {
 	r := received{
 		MessageId:     m.id.String(),
@@ -233,7 +232,7 @@ func (s *Server) render(q *queue, m *message, in receiveMessageInput) received {
 	return r
 }
 
-// systemAttribute returns "" for what the message does not have.
+// systemAttribute returns a system attribute of the message, "" if it is unset.
 func (s *Server) systemAttribute(q *queue, m *message, name string) string {
 	switch name {
 	case "SenderId":
@@ -262,8 +261,8 @@ func (s *Server) systemAttribute(q *queue, m *message, name string) string {
 	return ""
 }
 
-// selectAttributes returns those attributes that one of the names asks for:
-// All, "*", a name, or a prefix followed by ".*".
+// selectAttributes returns the attributes that match one of the names: All, "*", a name, or a
+// prefix followed by ".*".
 func selectAttributes(attributes map[string]attribute, names []string) map[string]attribute {
 	if len(attributes) == 0 || len(names) == 0 {
 		return nil

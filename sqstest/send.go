@@ -36,7 +36,7 @@ func (s *Server) sendMessageBatch(_ context.Context, in batchInput[sendEntry], f
 	if total > maxMessageSize {
 		return out, sender("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessageSize, total)
 	}
-	// Checksums and checks take time and need no lock.
+	// Checksums and checks need no lock.
 	errs := make([]error, len(in.Entries))
 	sums := make([]accepted, len(in.Entries))
 	for i, e := range in.Entries {
@@ -56,7 +56,7 @@ func (s *Server) sendMessageBatch(_ context.Context, in batchInput[sendEntry], f
 	}
 	for _, e := range in.Entries {
 		if err := e.checkFIFO(q); err != nil {
-			err.Code = codeInvalidParameter // also for a group id that is missing
+			err.Code = codeInvalidParameter // also for a missing group id
 			return out, err
 		}
 	}
@@ -75,7 +75,7 @@ func (s *Server) sendMessageBatch(_ context.Context, in batchInput[sendEntry], f
 	return out, nil
 }
 
-// sums returns the part of the answer that depends on the message only.
+// sums returns the checksums of the answer.
 func (o outgoing) sums() accepted {
 	return accepted{
 		MD5OfMessageBody:             bodyMD5(o.MessageBody),
@@ -84,9 +84,8 @@ func (o outgoing) sums() accepted {
 	}
 }
 
-// checkFor returns what is wrong with the message on this queue. Of one that is
-// too long SQS says that parameters "are invalid" or, in a batch, "cannot be
-// validated".
+// checkFor fails if this queue does not accept the message. tooLong is the wording for a message
+// that is too long: SQS says that parameters "are invalid" or, in a batch, "cannot be validated".
 func (o outgoing) checkFor(q *queue, tooLong string) error {
 	const notHere = "The request include parameter that is not valid for this queue type"
 	switch {
@@ -103,8 +102,8 @@ func (o outgoing) checkFor(q *queue, tooLong string) error {
 	return nil
 }
 
-// checkFIFO returns what a message lacks on a FIFO queue. In a batch it fails
-// the whole call. Recorded: test_send_batch_missing_deduplication_id_for_fifo_queue,
+// checkFIFO fails if a FIFO queue needs an id that the message lacks. In a batch that fails the
+// whole call. Recorded: test_send_batch_missing_deduplication_id_for_fifo_queue,
 // test_send_batch_missing_message_group_id_for_fifo_queue.
 func (o outgoing) checkFIFO(q *queue) *Error {
 	switch {
@@ -118,9 +117,8 @@ func (o outgoing) checkFIFO(q *queue) *Error {
 	return nil
 }
 
-// send puts one message into the queue, unless it is a duplicate. Its trace is
-// that of the request where it has none of its own. Recorded:
-// test_aws_trace_header_propagation.
+// send adds one message to the queue, unless it is a duplicate. A message without a trace header
+// gets that of the request. Recorded: test_aws_trace_header_propagation.
 func (q *queue) send(o outgoing, answer accepted, trace, tooLong string, at instant) (accepted, error) {
 	if err := o.checkFor(q, tooLong); err != nil {
 		return accepted{}, err

@@ -10,15 +10,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Config holds what goes into queue URLs and ARNs.
+// Config holds the parts of queue URLs and ARNs.
 type Config struct {
 	Region    string // default us-east-1
 	AccountID string // default 000000000000
 	BaseURL   string // scheme://host:port of queue URLs; default http://127.0.0.1:4566
 }
 
-// Server holds the queues. Create it with [New]. Its methods are safe for
-// concurrent use. It runs no goroutines and needs no closing.
+// Server is an SQS server in memory. Create it with [New]. It is safe for concurrent use, runs no
+// goroutines and needs no Close.
 type Server struct {
 	cfg Config // BaseURL: guarded by mu
 
@@ -43,18 +43,17 @@ func New(cfg Config) *Server {
 	return &Server{cfg: cfg, queues: map[string]*queue{}}
 }
 
-// SetBaseURL changes the scheme://host:port of the queue URLs that are handed
-// out from now on. URLs handed out before keep working: only the last element
-// of a queue URL's path is looked at.
+// SetBaseURL changes the scheme://host:port of the queue URLs that the server returns from now on.
+// Earlier URLs keep working, because the server reads only the last element of a queue URL's path.
 func (s *Server) SetBaseURL(u string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg.BaseURL = strings.TrimRight(u, "/")
 }
 
-// AWSConfig returns a configuration for clients that call this server without
-// a network: sqs.NewFromConfig(s.AWSConfig()). The credentials in it are made
-// up; neither the environment nor files are read.
+// AWSConfig returns a configuration for clients that call this server without a network:
+// sqs.NewFromConfig(s.AWSConfig()). Its credentials are placeholders. It reads neither the
+// environment nor files.
 func (s *Server) AWSConfig() aws.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,12 +67,12 @@ func (s *Server) AWSConfig() aws.Config {
 	}
 }
 
-// queueName returns the name in a queue's URL or ARN; a name is its own.
+// queueName returns the queue's name in a URL, an ARN, or a plain name.
 func queueName(s string) string {
 	return lastPart(lastPart(strings.TrimRight(s, "/"), "/"), ":")
 }
 
-// find returns a queue, with all that has become due done. s.mu is held.
+// find returns a queue after applying all changes that have become due. s.mu is held.
 func (s *Server) find(urlOrName string, at instant) (*queue, error) {
 	if urlOrName == "" {
 		return nil, missing("QueueUrl")

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// settings are the attributes of a queue that its owner may set.
+// settings are the attributes of a queue that SetQueueAttributes can set.
 type settings struct {
-	raw map[string]string // as set, over the defaults
+	raw map[string]string // the set values, and the defaults of the others
 
 	delay        time.Duration
 	retention    time.Duration
@@ -24,13 +24,13 @@ type settings struct {
 	groupDedup   bool
 }
 
-// redrivePolicy sends messages that were received too often elsewhere.
+// redrivePolicy moves messages to a dead-letter queue after maxReceive receives.
 type redrivePolicy struct {
 	target     string // queue name
 	maxReceive int
 }
 
-// allowPolicy says which queues may use this one as their dead-letter queue.
+// allowPolicy lists the queues that may use this one as their dead-letter queue.
 type allowPolicy struct {
 	permission string
 	sources    []string // queue names
@@ -80,17 +80,16 @@ var defaultFIFOAttributes = map[string]string{
 	attrThroughput:   "perQueue",
 }
 
-// Attributes that are kept and given back and have no effect here.
+// inertAttributes are stored and returned without effect.
 var inertAttributes = []string{"Policy", attrKMSKey, attrKMSReuse, attrManagedSSE}
 
-// Attributes that an empty value takes away. Recorded: test_set_empty_redrive_policy,
+// removableAttributes are removed by an empty value. Recorded: test_set_empty_redrive_policy,
 // test_set_empty_queue_policy, test_set_queue_attributes_default_values.
 var removableAttributes = []string{attrRedrive, attrRedriveAllow, "Policy", attrKMSKey}
 
-// encrypt brings the attributes of encryption in line after changes: a KMS key
-// turns SQS's own encryption off, only one of the two may be asked for, and
-// without a key there is no reuse period. Recorded:
-// test_set_queue_attributes_default_values, test_sse_kms_and_sqs_are_mutually_exclusive.
+// encrypt applies the rules between the encryption attributes to raw: a KMS key turns SQS's own
+// encryption off, a request may set only one of the two, and the reuse period needs a key.
+// Recorded: test_set_queue_attributes_default_values, test_sse_kms_and_sqs_are_mutually_exclusive.
 func encrypt(raw, changes map[string]string) error {
 	switch {
 	case raw[attrKMSKey] == "":
@@ -106,7 +105,7 @@ func encrypt(raw, changes map[string]string) error {
 	return nil
 }
 
-// Attributes that only the server sets.
+// counterAttributes are read-only.
 var counterAttributes = []string{
 	"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed", "ApproximateNumberOfMessagesNotVisible",
 	"CreatedTimestamp", "LastModifiedTimestamp", "QueueArn",
@@ -134,7 +133,7 @@ func newSettings(fifo bool) settings {
 	return s
 }
 
-// with returns s with the changes made, or the first change that is refused.
+// with returns s with the changes, or the error of the first invalid change.
 func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
 	raw := maps.Clone(s.raw)
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
@@ -194,7 +193,7 @@ func (s settings) with(changes map[string]string, fifo bool) (settings, error) {
 	return next, nil
 }
 
-// setFIFO reads the attributes that FIFO queues alone have.
+// setFIFO parses the attributes of FIFO queues.
 func (s *settings) setFIFO() error {
 	if s.raw[attrFIFO] != "true" {
 		return invalidAttribute(attrFIFO, s.raw[attrFIFO])
@@ -216,8 +215,8 @@ func (s *settings) setFIFO() error {
 	return nil
 }
 
-// canonical returns the value as it is kept and given back. Python's "True" and
-// .NET's come as often as "true", and SQS takes them.
+// canonical returns the value in the spelling that SQS stores and returns. SQS accepts the "True"
+// of Python and .NET for "true".
 func canonical(name, value string) string {
 	switch name {
 	case attrFIFO, attrContentDedup, attrManagedSSE:
@@ -232,7 +231,7 @@ func invalidAttribute(name, value string) *Error {
 	return sender("InvalidAttributeValue", "Invalid value for the parameter %s: %q.", name, value)
 }
 
-// parseRedrive returns nil for what is no redrive policy.
+// parseRedrive returns nil for an invalid redrive policy.
 func parseRedrive(policy string) *redrivePolicy {
 	var in struct {
 		DeadLetterTargetArn string          `json:"deadLetterTargetArn"`
@@ -241,7 +240,7 @@ func parseRedrive(policy string) *redrivePolicy {
 	if json.Unmarshal([]byte(policy), &in) != nil || in.DeadLetterTargetArn == "" {
 		return nil
 	}
-	// Both 5 and "5" are in use.
+	// SQS accepts both 5 and "5".
 	n, err := strconv.Atoi(strings.Trim(string(in.MaxReceiveCount), `"`))
 	if err != nil || n < 1 || n > 1000 {
 		return nil
@@ -249,13 +248,13 @@ func parseRedrive(policy string) *redrivePolicy {
 	return &redrivePolicy{target: lastPart(in.DeadLetterTargetArn, ":"), maxReceive: n}
 }
 
-// numberedRedrive returns a redrive policy with its count as a number, as SQS
-// gives it back also where it was sent as a string.
+// numberedRedrive returns a redrive policy with its count as a number. SQS returns a number even if
+// the count was sent as a string.
 func numberedRedrive(policy string, maxReceive int) string {
 	return strings.Replace(policy, strconv.Quote(strconv.Itoa(maxReceive)), strconv.Itoa(maxReceive), 1)
 }
 
-// parseAllow returns nil for what is no redrive allow policy.
+// parseAllow returns nil for an invalid redrive allow policy.
 func parseAllow(policy string) *allowPolicy {
 	var in struct {
 		RedrivePermission string   `json:"redrivePermission"`
@@ -283,8 +282,8 @@ func parseAllow(policy string) *allowPolicy {
 	return p
 }
 
-// sameAttribute reports whether two values of an attribute mean the same: a
-// redrive policy may be written in several ways.
+// sameAttribute reports whether two values of an attribute are equivalent. A redrive policy has
+// several spellings.
 func sameAttribute(name, a, b string) bool {
 	if canonical(name, a) == canonical(name, b) {
 		return true

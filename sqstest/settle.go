@@ -35,7 +35,7 @@ func (s *Server) changeVisibilityBatch(_ context.Context, in batchInput[changeVi
 	})
 }
 
-// settleBatch does one thing to each entry that the fault spares.
+// settleBatch calls one for each entry that the fault does not fail.
 func settleBatch[E identified](s *Server, in batchInput[E], f Fault, one func(*queue, E, instant) error) (batchOutput[succeeded], error) {
 	var out batchOutput[succeeded]
 	if err := checkBatch(in.Entries); err != nil {
@@ -64,8 +64,8 @@ func settleBatch[E identified](s *Server, in batchInput[E], f Fault, one func(*q
 	return out, nil
 }
 
-// lookup finds the message of a receipt handle, which may be gone (nil), and
-// reports whether the handle is that of its latest delivery.
+// lookup returns the message of a receipt handle, nil if it has been deleted, and whether the
+// handle is that of its latest delivery.
 func (q *queue) lookup(handle string) (m *message, latest bool, err error) {
 	if handle == "" {
 		return nil, false, missing("ReceiptHandle")
@@ -78,10 +78,9 @@ func (q *queue) lookup(handle string) (m *message, latest bool, err error) {
 	return m, m != nil && m.delivery == delivery, nil
 }
 
-// expired returns the error for a handle that a FIFO queue refuses: the
-// visibility timeout is over, or the message was received again. A standard
-// queue takes every handle of a message that it still has. Recorded by
-// LocalStack (Apache-2.0, tests/aws/services/sqs/test_sqs.snapshot.json):
+// expired returns the error for a handle that a FIFO queue refuses because the visibility timeout
+// has ended or the message was received again. A standard queue accepts every handle of a stored
+// message. Recorded by LocalStack (Apache-2.0, tests/aws/services/sqs/test_sqs.snapshot.json):
 // test_fifo_delete_after_visibility_timeout, and for standard queues
 // test_delete_after_visibility_timeout, test_terminate_visibility_timeout_after_receive.
 func (q *queue) expired(m *message, latest bool, handle string) error {
@@ -91,11 +90,11 @@ func (q *queue) expired(m *message, latest bool, handle string) error {
 	return invalid("ReceiptHandle", handle, "The receipt handle has expired")
 }
 
-// deleteOne removes a message. It succeeds for one that is gone.
+// deleteOne deletes a message. It succeeds if the message is already deleted.
 //
-// With the handle of an earlier delivery a standard queue of SQS "might not"
-// delete, says API_DeleteMessage.html. This server always deletes, which is
-// the harder case for a consumer: a delete by a stale holder loses the message.
+// With the handle of an earlier delivery SQS "might not" delete from a standard queue. This server
+// always deletes, which is the harder case for a consumer: a stale handle deletes the message.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
 func (q *queue) deleteOne(handle string) error {
 	m, latest, err := q.lookup(handle)
 	if err != nil {
@@ -106,13 +105,13 @@ func (q *queue) deleteOne(handle string) error {
 	}
 	if m != nil {
 		q.remove(m)
-		q.wake() // what it blocked may be received now
+		q.wake() // messages that it blocked may be received now
 	}
 	return nil
 }
 
-// changeOne sets when a message is visible again. On a standard queue the
-// handle may be that of an earlier delivery, and the message may be visible.
+// changeOne changes the visibility timeout of a message. On a standard queue the handle may be that
+// of an earlier delivery, and the message may be visible.
 func (q *queue) changeOne(handle string, timeout *int, at instant) error {
 	m, latest, err := q.lookup(handle)
 	if err != nil {

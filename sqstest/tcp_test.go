@@ -15,8 +15,8 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// overTCP serves a new server on a free port of the loopback interface. Each
-// request that has ended is counted on the channel, which has room for many.
+// overTCP serves a new server on a free port of the loopback interface. The buffered channel gets
+// one value for each finished request.
 func overTCP(t *testing.T) (*bench, string, <-chan struct{}) {
 	s := sqstest.New(sqstest.Config{})
 	ended := make(chan struct{}, 100)
@@ -60,7 +60,7 @@ func testLostAnswerBreaksTheTCPConnection(t *testing.T) {
 	b, _, _ := overTCP(t)
 	url := b.create("q")
 	b.failOnce("SendMessage", sqstest.Fault{LoseAnswer: true})
-	b.send(url, "a") // tried again by the client
+	b.send(url, "a") // the client retries
 	b.expectCounts(url, 2, 0, 0)
 }
 
@@ -92,7 +92,7 @@ func testPollOfADisconnectedClientTakesNothing(t *testing.T) {
 	b.expectCounts(url, 1, 0, 0)
 }
 
-// brokenWriter is a connection that has gone by the time of the answer.
+// brokenWriter is a connection that breaks before the answer.
 type brokenWriter struct{ header http.Header }
 
 func (w brokenWriter) Header() http.Header       { return w.header }

@@ -11,8 +11,8 @@ import (
 
 const maxBatch = 10 // entries
 
-// foreign returns what is wrong with text that SQS does not carry: it takes the
-// characters of XML 1.0. It is empty for other text.
+// foreign returns an error text if s has a character outside those of XML 1.0, which SQS refuses,
+// and "" otherwise.
 func foreign(s string) string {
 	for i, r := range s {
 		switch {
@@ -28,7 +28,7 @@ func foreign(s string) string {
 	return ""
 }
 
-// check returns what is wrong with a message on any queue.
+// check fails for a message that every queue refuses.
 func (o outgoing) check() error {
 	if o.MessageBody == "" {
 		return missing("MessageBody")
@@ -61,7 +61,7 @@ func (o outgoing) check() error {
 	return checkID("MessageDeduplicationId", o.MessageDeduplicationId)
 }
 
-// checkID returns what is wrong with an id that may be absent, not empty.
+// checkID fails for an id that is present and invalid.
 func checkID(name string, id *string) error {
 	if id == nil || *id != "" && len(*id) <= 128 && !strings.ContainsFunc(*id, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil
@@ -69,7 +69,7 @@ func checkID(name string, id *string) error {
 	return invalid(name, *id, name+" can only include alphanumeric and punctuation characters. 1 to 128 in length")
 }
 
-// check returns what is wrong with the message attribute of this name.
+// check fails for an invalid message attribute.
 func (a attribute) check(name string) error {
 	if !attributeName(name) {
 		return sender(codeInvalidParameter, "Message attribute name %q is invalid: 1 to 256 letters, digits, '_', '-' and single inner '.', not starting with AWS. or Amazon.", name)
@@ -100,12 +100,12 @@ func attributeName(s string) bool {
 	if strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon.") {
 		return false
 	}
-	// SQS takes letters of all scripts, though its documentation names A to Z
-	// only. Recorded: test_send_message_with_invalid_string_attributes.
+	// SQS accepts letters of all scripts, although its documentation allows A to Z only. Recorded:
+	// test_send_message_with_invalid_string_attributes.
 	return !strings.ContainsFunc(s, func(r rune) bool { return r != '.' && !nameRune(r) && !unicode.IsLetter(r) })
 }
 
-// nameRune reports whether r may stand in names of queues and batch entries.
+// nameRune reports whether r is allowed in names of queues and ids of batch entries.
 func nameRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
 }
@@ -115,7 +115,7 @@ func simpleName(s string) bool {
 	return s != "" && len(s) <= 80 && !strings.ContainsFunc(s, func(r rune) bool { return !nameRune(r) })
 }
 
-// size is what the limits of 1 MiB count, in bytes.
+// size returns the bytes of the message that count towards the limits.
 func (o outgoing) size() int {
 	n := len(o.MessageBody)
 	for name, a := range o.MessageAttributes {
@@ -124,7 +124,7 @@ func (o outgoing) size() int {
 	return n
 }
 
-// checkBatch returns what is wrong with a batch as a whole.
+// checkBatch fails for a batch that is refused as a whole.
 func checkBatch[E identified](entries []E) error {
 	switch n := len(entries); {
 	case n == 0:

@@ -1,10 +1,10 @@
 package sqstest
 
-// The shapes of the JSON protocol. Pointers tell a member that is absent from
-// one that is zero.
+// The types below are the inputs and outputs of the JSON protocol. A nil pointer is an absent
+// member.
 
-// request is implemented by every input shape: it names the queue, by URL or
-// ARN or name, and counts the entries for the fault hook.
+// request is implemented by every input. target returns the queue, as a URL, an ARN or a name, and
+// the number of entries for the fault hook.
 type request interface {
 	target() (queue string, entries int)
 }
@@ -18,7 +18,7 @@ type attribute struct {
 
 func (a attribute) text() string { return text(a.StringValue) }
 
-// text returns the empty string for a member that is absent.
+// text returns the member, "" if it is absent.
 func text(s *string) string {
 	if s == nil {
 		return ""
@@ -99,7 +99,7 @@ type listQueueTagsOutput struct {
 	Tags map[string]string `json:",omitempty"`
 }
 
-// outgoing is what SendMessage and the entries of SendMessageBatch share.
+// outgoing has the members that SendMessage and the entries of SendMessageBatch share.
 type outgoing struct {
 	MessageBody             string
 	DelaySeconds            *int
@@ -134,7 +134,7 @@ type sendResult struct {
 	accepted
 }
 
-// batchInput is the shape of the three batch operations.
+// batchInput is the input of the three batch operations.
 type batchInput[E identified] struct {
 	onQueue
 	Entries []E
@@ -156,7 +156,7 @@ type failedEntry struct {
 	Message     string `json:",omitempty"`
 }
 
-// succeeded is the answer to an entry that has nothing to tell.
+// succeeded is the result of a batch entry without output.
 type succeeded struct {
 	ID string `json:"Id"`
 }

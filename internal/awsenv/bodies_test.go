@@ -19,8 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/wholebody"
 )
 
-// slowWriter is a connection whose writes reach the other side at once, and
-// return when they are let go.
+// slowWriter is a connection whose writes arrive at once but return only when letGo is closed.
 type slowWriter struct {
 	net.Conn
 	letGo <-chan struct{}
@@ -39,8 +38,7 @@ func TestBodies(t *testing.T) {
 	t.Run("body that cannot be read is not sent", testABodyThatCannotBeReadIsNotSent)
 }
 
-// testAnAnswerThatIsFasterThanItsRequestIsRead: the SDK has the answer, and has
-// closed the request, before net/http is done with it.
+// The SDK has the answer, and has closed the request, before net/http has finished the request.
 func testAnAnswerThatIsFasterThanItsRequestIsRead(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -84,7 +82,7 @@ func testAnAnswerThatIsFasterThanItsRequestIsRead(t *testing.T) {
 	}
 }
 
-// withDial is the client with another way to connect.
+// withDial returns the client with another dial function.
 func withDial(t *testing.T, c aws.HTTPClient, dial func(ctx context.Context, network, addr string) (net.Conn, error)) aws.HTTPClient {
 	t.Helper()
 	transport := &http.Transport{DialContext: dial}
@@ -95,7 +93,7 @@ func withDial(t *testing.T, c aws.HTTPClient, dial func(ctx context.Context, net
 	return &http.Client{Transport: transport}
 }
 
-// brokenBody cannot be read.
+// brokenBody is a body whose reads fail.
 type brokenBody struct{ closed bool }
 
 var errBroken = errors.New("broken")

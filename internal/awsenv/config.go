@@ -1,6 +1,5 @@
-// Package awsenv is what the binaries take from their surroundings: the AWS
-// configuration, queues to be created on a local server, listeners, the
-// logger, and the exit code that fits an error.
+// Package awsenv sets up the binaries: the AWS configuration, queues on a local server, listeners,
+// the logger, secrets, and the exit code of an error.
 package awsenv
 
 import (
@@ -18,27 +17,24 @@ import (
 	"github.com/sqsonce/sqsonce/internal/wholebody"
 )
 
-// The SDK keeps ten idle connections a host. A busy worker has more calls out
-// than that, and each further one would pay a TLS handshake.
+// The SDK keeps ten idle connections per host. A busy worker makes more concurrent calls, and each
+// further connection would cost a TLS handshake.
 const (
 	idleConnsPerHost = 256
 	idleConns        = 2 * idleConnsPerHost // SQS and DynamoDB
 
-	// A full batch of writes has some 20 KiB, ten messages of 1 KiB some 15. With
-	// net/http's 4 KiB each takes several system calls, and a piece of memory for
-	// the copy between.
+	// A full batch of writes has about 20 KiB, a receive of ten 1 KiB messages about 15 KiB.
+	// net/http's default of 4 KiB would cost several system calls and copies for each.
 	writeBuffer = 32 << 10
 	readBuffer  = 16 << 10
 )
 
-// Load reads the AWS configuration the way every SDK does: environment, shared
-// files, container and instance credentials. Its one HTTP client, shared by
-// all services made from it, keeps enough idle connections for a busy worker.
+// Load reads the AWS configuration in the order of the SDK: environment, shared files, container
+// and instance credentials. All clients made from it share one HTTP client, which keeps enough idle
+// connections for a busy worker. Warnings of the SDK go to log.
 //
-// Warnings of the SDK go to log.
-//
-// A configuration that cannot be read, or that leaves open where AWS is (no
-// region and no endpoint), is a [*SettingsError].
+// Load fails with a [*SettingsError] if the configuration cannot be read, or if it has neither a
+// Region nor an endpoint.
 func Load(ctx context.Context, log *slog.Logger) (aws.Config, error) {
 	client := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns = idleConns
@@ -58,14 +54,12 @@ func Load(ctx context.Context, log *slog.Logger) (aws.Config, error) {
 	return cfg, nil
 }
 
-// EndpointOverridden reports whether calls to service, "SQS" or "DYNAMODB", go
-// to an endpoint that was configured (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_ and
-// the service, a profile, cfg.BaseEndpoint) instead of to AWS's own. It is
-// false for any other service.
+// EndpointOverridden reports whether calls to service, "SQS" or "DYNAMODB", go to a configured
+// endpoint (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SERVICE, a profile, cfg.BaseEndpoint) instead of
+// AWS's own. It is false for any other service.
 //
-// The answer is the SDK's: a client is made and asked where it would call. So
-// AWS_IGNORE_CONFIGURED_ENDPOINT_URLS and the order of precedence are what
-// they are for the calls themselves.
+// The answer is the endpoint of a client made from cfg. It therefore obeys the SDK's precedence and
+// AWS_IGNORE_CONFIGURED_ENDPOINT_URLS.
 func EndpointOverridden(cfg aws.Config, service string) bool {
 	var endpoint *string
 	switch service {

@@ -19,7 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/wholebody"
 )
 
-// cleanEnv takes away what the machine says about AWS.
+// cleanEnv removes the machine's AWS settings from the environment.
 func cleanEnv(t *testing.T) {
 	for _, entry := range os.Environ() {
 		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") {

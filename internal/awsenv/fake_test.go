@@ -23,7 +23,7 @@ type fakeSQS struct {
 	calls  []string
 	refuse string // action that is answered with an error
 
-	beforeCreate func() // what happens between a look and a creation
+	beforeCreate func() // runs between the lookup and the creation of a queue
 }
 
 func newFakeSQS(t *testing.T) (*fakeSQS, *sqs.Client) {

@@ -8,15 +8,14 @@ import (
 	"syscall"
 )
 
-// Listen opens a TCP listener at addr (HOST:PORT; port 0 takes a free one).
-// Every error names flag, the flag that sets addr: an address that is none is
-// a [*SettingsError], a port in use comes with the way out.
+// Listen opens a TCP listener at addr (HOST:PORT; port 0 takes a free port). Its errors name flag,
+// the flag that sets addr. An invalid address is a [*SettingsError].
 func Listen(flag, addr string) (net.Listener, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, &SettingsError{Problems: []string{fmt.Sprintf("%s %q: not HOST:PORT: %v", flag, addr, err)}}
 	}
 	var config net.ListenConfig
-	ln, err := config.Listen(context.Background(), "tcp", addr) // a loopback or wildcard address: nothing to wait for
+	ln, err := config.Listen(context.Background(), "tcp", addr) // returns at once
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s: %s is in use; choose another with %s HOST:PORT", flag, addr, flag)
@@ -26,8 +25,8 @@ func Listen(flag, addr string) (net.Listener, error) {
 	return ln, nil
 }
 
-// Loopback reports whether only this machine can reach addr (HOST:PORT). It is
-// true of what is no address at all, which [Listen] finds out.
+// Loopback reports whether only this machine can reach addr (HOST:PORT). It is also true for an
+// invalid address, which [Listen] refuses.
 func Loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -9,10 +9,9 @@ import (
 	"github.com/lmittmann/tint"
 )
 
-// Logger returns a logger that writes lines of at least the given level to w.
-// Format is "json", "text" (key=value), "pretty" (for people), or "auto" (the
-// default for anything else): pretty when w is a terminal, JSON otherwise.
-// Durations are written as Go writes them.
+// Logger returns a logger that writes lines of at least the given level to w. The format is "json",
+// "text" (key=value) or "pretty" (for people). Any other value, such as "auto", means pretty if w
+// is a terminal, and JSON otherwise. Durations are written like 1m30s.
 func Logger(w io.Writer, format string, level slog.Level) *slog.Logger {
 	terminal := isTerminal(w)
 	if format == "pretty" || terminal && format != "json" && format != "text" {
@@ -25,7 +24,7 @@ func Logger(w io.Writer, format string, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, opts))
 }
 
-// readable writes durations as 1m30s instead of as a number of nanoseconds.
+// readable writes durations like 1m30s instead of in nanoseconds.
 func readable(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		return slog.String(a.Key, a.Value.Duration().String())
@@ -33,8 +32,7 @@ func readable(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// isTerminal reports whether w is a file that is a character device, which is
-// what a terminal is and what neither a pipe nor a log file is.
+// isTerminal reports whether w is a character device. Terminals are; pipes and log files are not.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(interface{ Stat() (fs.FileInfo, error) })
 	if !ok {

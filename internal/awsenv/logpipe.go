@@ -10,41 +10,41 @@ import (
 	"time"
 )
 
-// linePatience is how long a line of the log may take during a stop.
+// linePatience bounds the write of a log line during a stop.
 const linePatience = 100 * time.Millisecond
 
-// LogPipe writes a log. A full pipe that is not read blocks its writers, and so every
-// handler that logs. Until a stop LogPipe blocks too, so that no line is lost. From the
-// stop on it gives up a line that the pipe does not take in time, and those after it at
-// once, until the pipe takes lines again.
+// LogPipe writes a log to a pipe whose reader may be stuck. Before [LogPipe.Stop] a full pipe
+// blocks Write, so that no line is lost. After Stop a line is dropped if the pipe does not take it
+// within 100 ms, and further lines are dropped at once until the pipe takes lines again. The log
+// therefore cannot delay the end of the process.
 type LogPipe struct {
 	w        io.Writer
-	free     chan struct{} // holds one; empty while a line is on its way
+	free     chan struct{} // capacity 1; empty during a write
 	stopping chan struct{} // closed by Stop
 	once     sync.Once
-	stuck    atomic.Bool // a line was given up, and is on its way still
+	stuck    atomic.Bool // the last line was dropped, and its write has not returned
 }
 
-// NewLogPipe returns a LogPipe that writes to w. No two of them may share a pipe.
+// NewLogPipe returns a LogPipe that writes to w. It must be the only writer of w.
 func NewLogPipe(w io.Writer) *LogPipe {
 	l := &LogPipe{w: w, free: make(chan struct{}, 1), stopping: make(chan struct{})}
 	l.free <- struct{}{}
 	return l
 }
 
-// Stop keeps the log from holding up the process from now on.
+// Stop makes Write drop lines instead of blocking. It may be called several times.
 func (l *LogPipe) Stop() { l.once.Do(func() { close(l.stopping) }) }
 
-// Write implements [io.Writer]. A line that is given up counts as written: there is no
-// other place to tell of it.
+// Write implements [io.Writer]. A dropped line counts as written, because there is no other place
+// to report it.
 func (l *LogPipe) Write(line []byte) (int, error) {
 	if !l.await(l.free) {
 		return len(line), nil
 	}
-	line = bytes.Clone(line) // the caller uses its own again
+	line = bytes.Clone(line) // the caller reuses its slice
 	var err error
 	written := make(chan struct{})
-	go func() { // a full pipe holds it until the process ends
+	go func() { // not joined: a full pipe may block it until the process ends
 		_, err = l.w.Write(line)
 		l.stuck.Store(false)
 		close(written)
@@ -57,7 +57,7 @@ func (l *LogPipe) Write(line []byte) (int, error) {
 	return len(line), err
 }
 
-// await waits for done, during a stop only for a while, and reports whether it is.
+// await waits for done and reports whether it came. After Stop it waits for linePatience at most.
 func (l *LogPipe) await(done <-chan struct{}) bool {
 	select {
 	case <-done:
@@ -78,7 +78,7 @@ func (l *LogPipe) await(done <-chan struct{}) bool {
 	}
 }
 
-// Stat tells a terminal from a pipe; see [Logger].
+// Stat returns the file info of the underlying writer, by which [Logger] recognises a terminal.
 func (l *LogPipe) Stat() (fs.FileInfo, error) {
 	if f, ok := l.w.(interface{ Stat() (fs.FileInfo, error) }); ok {
 		return f.Stat()

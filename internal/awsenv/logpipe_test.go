@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 )
 
-// gated is a pipe that takes a line for each token.
+// gated is a pipe that takes one line for each token.
 type gated struct {
 	tokens chan struct{}
 	lines  bytes.Buffer
@@ -39,7 +39,7 @@ func TestLogPipe(t *testing.T) {
 		go log("b")
 		synctest.Wait()
 		l.Stop()
-		for _, line := range []string{"c", "d"} { // b holds up neither
+		for _, line := range []string{"c", "d"} { // b delays neither
 			log(line)
 		}
 		g.tokens <- struct{}{}

@@ -28,9 +28,8 @@ const (
 
 var queueNamePattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.fifo)?$`)
 
-// QueueName returns the name of the queue with the given URL: the last element
-// of its path. A bare name is its own. The error names the URL when that holds
-// no valid queue name.
+// QueueName returns the name of the queue with the given URL, the last element of its path. A plain
+// name is returned unchanged. The error names the URL if it has no valid queue name.
 func QueueName(queueURL string) (string, error) {
 	u, err := url.Parse(queueURL)
 	if err != nil {
@@ -53,7 +52,7 @@ var queueHosts = []*regexp.Regexp{
 	regexp.MustCompile(`\.sqs\.([a-z0-9-]+)\.vpce\.amazonaws\.com(?:\.cn)?$`),                 // VPC endpoint
 }
 
-// QueueRegion returns the AWS Region in a queue URL; empty when the URL names none.
+// QueueRegion returns the AWS Region in a queue URL, "" if the URL names none.
 func QueueRegion(queueURL string) string {
 	u, err := url.Parse(queueURL)
 	if err != nil {
@@ -71,9 +70,9 @@ func QueueRegion(queueURL string) string {
 	return ""
 }
 
-// CheckRegions returns a [*SettingsError] when the URL of a queue, or of its dead-letter
-// queue, names another Region than cfg: SQS would answer that there is no such queue.
-// Either URL may be empty. An endpoint that is set says where the queue is, not its URL.
+// CheckRegions returns a [*SettingsError] if the URL of a queue or of its dead-letter queue names
+// another Region than cfg. SQS would answer that the queue does not exist. Either URL may be empty.
+// With a configured endpoint there is no check, because the SDK ignores the host of the URL.
 func CheckRegions(cfg aws.Config, queueURL, dlqURL string) error {
 	if EndpointOverridden(cfg, "SQS") {
 		return nil
@@ -91,14 +90,12 @@ func CheckRegions(cfg aws.Config, queueURL, dlqURL string) error {
 	return nil
 }
 
-// CreateQueue makes sure that the queue named by the last element of queueURL
-// and its dead-letter queue exist, and returns their URLs. What it creates is
-// <name>-dlq (<name>-dlq.fifo for <name>.fifo), which keeps messages for 14
-// days, and <name>, which moves a message there after ten receives.
+// CreateQueue creates the queue named by the last element of queueURL and its dead-letter queue
+// unless they exist, and returns their URLs. The dead-letter queue is NAME-dlq (NAME-dlq.fifo for
+// NAME.fifo) and keeps messages for 14 days. The queue moves a message to it after ten receives.
 //
-// An existing queue is taken as it is: dlqURL is then the queue its redrive
-// policy names. Where it has no policy it gets none, and dlqURL is <name>-dlq
-// all the same, for the worker's own copies.
+// An existing queue is not changed. dlqURL is then the queue in its redrive policy. Without a
+// policy dlqURL is NAME-dlq, which the worker uses for its own copies of messages.
 func CreateQueue(ctx context.Context, client *sqs.Client, queueURL string) (mainURL, dlqURL string, err error) {
 	name, err := QueueName(queueURL)
 	if err != nil {
@@ -130,8 +127,8 @@ func CreateQueue(ctx context.Context, client *sqs.Client, queueURL string) (main
 	return mainURL, dlqURL, err
 }
 
-// deadLetterName is the name of the dead-letter queue made for a queue. It is
-// cut where it would be too long for SQS.
+// deadLetterName returns the name of the dead-letter queue for a queue. It is cut to the longest
+// name that SQS allows.
 func deadLetterName(name string) string {
 	base, fifo := strings.CutSuffix(name, fifoSuffix)
 	suffix := "-dlq"
@@ -141,7 +138,7 @@ func deadLetterName(name string) string {
 	return base[:min(len(base), longestQueueName-len(suffix))] + suffix
 }
 
-// findQueue returns the URL of a queue and whether there is such a queue.
+// findQueue returns the URL of a queue and whether it exists.
 func findQueue(ctx context.Context, client *sqs.Client, name string) (string, bool, error) {
 	out, err := client.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
 	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
@@ -153,8 +150,7 @@ func findQueue(ctx context.Context, client *sqs.Client, name string) (string, bo
 	return aws.ToString(out.QueueUrl), true, nil
 }
 
-// ensureQueue creates a queue unless there is one of that name, which is then
-// taken whatever its attributes are.
+// ensureQueue creates a queue unless one of that name exists, with any attributes.
 func ensureQueue(ctx context.Context, client *sqs.Client, name string, attributes map[string]string) (string, error) {
 	if queueURL, found, err := findQueue(ctx, client, name); err != nil || found {
 		return queueURL, err
@@ -163,14 +159,14 @@ func ensureQueue(ctx context.Context, client *sqs.Client, name string, attribute
 	if err == nil {
 		return aws.ToString(out.QueueUrl), nil
 	}
-	// Another process may have created it in the meantime, in its own way.
+	// Another process may have created it in the meantime, with other attributes.
 	if queueURL, found, _ := findQueue(ctx, client, name); found {
 		return queueURL, nil
 	}
 	return "", fmt.Errorf("create queue %q: %w", name, err)
 }
 
-// redrivePolicy is the policy that moves messages to the given queue.
+// redrivePolicy returns the policy that moves messages to the given queue after ten receives.
 func redrivePolicy(ctx context.Context, client *sqs.Client, dlqURL string) (string, error) {
 	arn, err := queueAttribute(ctx, client, dlqURL, types.QueueAttributeNameQueueArn)
 	if err != nil {
@@ -183,8 +179,7 @@ func redrivePolicy(ctx context.Context, client *sqs.Client, dlqURL string) (stri
 	return string(policy), nil
 }
 
-// redriveTarget returns the URL of the queue that the given one dead-letters
-// to; empty when it does not.
+// redriveTarget returns the URL of a queue's dead-letter queue, "" if it has none.
 func redriveTarget(ctx context.Context, client *sqs.Client, queueURL string) (string, error) {
 	policy, err := redrive.Read(ctx, client, queueURL)
 	if err != nil {
@@ -197,7 +192,7 @@ func redriveTarget(ctx context.Context, client *sqs.Client, queueURL string) (st
 	return dlqURL, err
 }
 
-// queueAttribute returns one attribute of a queue; empty when it is not set.
+// queueAttribute returns one attribute of a queue, "" if it is not set.
 func queueAttribute(
 	ctx context.Context, client *sqs.Client, queueURL string, name types.QueueAttributeName,
 ) (string, error) {

@@ -8,8 +8,8 @@ import (
 	"github.com/aws/smithy-go/logging"
 )
 
-// sdkLogger sends what the SDK has to say to a logger. By default the SDK prints it to
-// standard error, between the lines of the log and in a form of its own.
+// sdkLogger forwards the SDK's messages to a logger. By default the SDK prints them to standard
+// error in its own format, between the lines of the log.
 type sdkLogger struct{ log *slog.Logger }
 
 // Logf implements [logging.Logger].

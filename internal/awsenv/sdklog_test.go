@@ -14,7 +14,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// What the SDK says within a call is a line of the log.
+// A message of the SDK during a call becomes a line of the log.
 func TestSDKLog(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")

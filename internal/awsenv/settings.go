@@ -13,14 +13,13 @@ const (
 	exitSettings = 2
 )
 
-// SettingsError says what is wrong with the command line or the environment.
-// It carries everything that was found, so that a user mends it in one go.
+// SettingsError lists the faults of the command line and the environment. It has all of them, so
+// that a user can fix them at once.
 type SettingsError struct {
 	Problems []string // each names the flag or variable and its value
 }
 
-// Error implements error. A single problem stands alone, several are listed
-// one a line.
+// Error returns a single problem alone, and several as a list, one per line.
 func (e *SettingsError) Error() string {
 	switch len(e.Problems) {
 	case 0:
@@ -36,8 +35,8 @@ func (e *SettingsError) Error() string {
 	return b.String()
 }
 
-// Exit returns the exit code that fits err: 0 for nil, 2 for a
-// [*SettingsError] anywhere in it, 1 for everything else.
+// Exit returns the exit code for err: 0 for nil, 2 for a [*SettingsError] anywhere in its tree, 1
+// for all other errors.
 func Exit(err error) int {
 	if err == nil {
 		return exitDone

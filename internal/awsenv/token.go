@@ -10,14 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// MinToken is how many characters a token has at least that protects a server beyond
-// loopback. Sixteen random letters and digits hold 95 bits: no number of guesses over a
-// network finds them.
+// MinToken is the minimum length, in characters, of a token that protects a server beyond loopback.
+// Sixteen random letters and digits have 95 bits, too many to guess over a network.
 const MinToken = 16
 
-// CheckTokens returns what is wrong with the bearer tokens of a server that listens at
-// addr; source names the flag and the variable that set them. A blank token is left over
-// by an empty variable, and must not count as one.
+// CheckTokens returns the problems of the bearer tokens of a server that listens at addr: tokens
+// that are blank, as from an empty variable, or shorter than [MinToken] beyond loopback. source
+// names the flag and the variable that set the tokens.
 func CheckTokens(source, addr string, tokens []string) (problems []string) {
 	for i, token := range tokens {
 		length := utf8.RuneCountInString(strings.TrimSpace(token))
@@ -37,17 +36,17 @@ const (
 	secretTimeout = 5 * time.Second
 )
 
-// ReadSecret returns what a file holds, without the white space around it. A pipe or a
-// device that nothing is written to, or that does not end, is an error.
+// ReadSecret returns the content of a file without the white space around it. It fails for more
+// than 64 KiB, and for a pipe or a device that does not end within 5 seconds.
 func ReadSecret(path string) (string, error) { return readSecret(path, secretTimeout) }
 
 func readSecret(path string, within time.Duration) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // otherwise opening a pipe waits for its writer
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = f.Close() }()
-	_ = f.SetReadDeadline(time.Now().Add(within)) // a plain file has none
+	_ = f.SetReadDeadline(time.Now().Add(within)) // fails for regular files, which need none
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	switch {
 	case err != nil:

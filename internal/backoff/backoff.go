@@ -1,5 +1,4 @@
-// Package backoff holds the pause between two tries: how long it is, and a wait
-// that a context can end.
+// Package backoff computes the pause between two attempts, and waits for it unless a context ends.
 package backoff
 
 import (
@@ -8,18 +7,16 @@ import (
 	"time"
 )
 
-// Policy is a pause that doubles with each try, with jitter. Both fields must be
-// positive and First at most Max; the zero value never waits.
+// Policy is an exponential backoff with jitter. Both fields must be positive, and First at most
+// Max. The zero value never waits.
 type Policy struct {
-	First time.Duration // before the second try
+	First time.Duration // pause before the second attempt
 	Max   time.Duration // the longest pause
 }
 
-// Delay returns the pause after try number try, counted from 0: First doubled try
-// times, at most Max. Its upper half is random, so that clients that failed
-// together do not come back together: the result is at least half of the doubled
-// value and less than all of it. random returns numbers in [0,1); nil means
-// [rand.Float64].
+// Delay returns the pause after attempt number try, counted from 0. The pause is random between
+// half of First·2^try (at most Max) and all of it, so that clients that failed together do not
+// retry together. random returns numbers in [0,1); nil means [rand.Float64].
 func (p Policy) Delay(try int, random func() float64) time.Duration {
 	d := p.First
 	for i := 0; i < try && d < p.Max; i++ {
@@ -35,9 +32,8 @@ func (p Policy) Delay(try int, random func() float64) time.Duration {
 // Wait sleeps for [Policy.Delay] with [rand.Float64]. Its error is that of [Sleep].
 func (p Policy) Wait(ctx context.Context, try int) error { return Sleep(ctx, p.Delay(try, nil)) }
 
-// Sleep waits for d, or until ctx ends. It returns nil when ctx is still alive
-// after d, and [context.Cause] of ctx otherwise. With d at or below zero it does
-// not wait.
+// Sleep waits for d or for the end of ctx. It returns nil if ctx is live after d, and
+// [context.Cause] of ctx otherwise. With d at or below zero it does not wait.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d > 0 {
 		t := time.NewTimer(d)

@@ -16,7 +16,7 @@ func TestDelay(t *testing.T) {
 	for name, tc := range map[string]struct {
 		policy Policy
 		try    int
-		whole  time.Duration // of which half to all is drawn
+		whole  time.Duration // the longest pause that may be drawn
 	}{
 		"first":     {p, 0, 100 * time.Millisecond},
 		"doubled":   {p, 3, 800 * time.Millisecond},
@@ -43,7 +43,7 @@ func TestDelay(t *testing.T) {
 func TestSleep(t *testing.T) {
 	stop := errors.New("stop")
 	for name, tc := range map[string]struct {
-		d, ends time.Duration // ends is when the context does; negative: before the call
+		d, ends time.Duration // ends: the time until the context ends; negative: before the call
 		err     error
 		slept   time.Duration
 	}{

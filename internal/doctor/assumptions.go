@@ -8,14 +8,14 @@ const (
 	sqsGuide       = "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/"
 )
 
-// Assumptions returns all of them, in the order in which they are checked.
+// Assumptions returns all assumptions in the order of their checks.
 func Assumptions() []Assumption {
-	return []Assumption{ // what is assumed, how that is seen, the consequence of its being wrong, source, sends, check
+	return []Assumption{ // Name, Expected, Consequence, Source, Sends, check
 		{"the queue has a dead-letter queue", "a redrive policy, or --dlq-url",
-			"messages that are given up have nowhere to go",
+			"rejected messages cannot be dead-lettered",
 			sqsGuide + "sqs-dead-letter-queues.html", false, deadLetters},
 		{"Regions and accounts agree", "queues in one account, all in the clients' Region",
-			"requests go to another queue or table of the same name, or are denied",
+			"requests reach another queue or table of the same name, or are denied",
 			sqsGuide + "sqs-queue-message-identifiers.html", false, place},
 		{"key, time to live, no replica", "partition key id (S), TTL on expires_at, one Region",
 			"with another key or an eventual replica names are not guarded; without time to live records stay for ever",
@@ -24,31 +24,31 @@ func Assumptions() []Assumption {
 			"leases go by DynamoDB's clock, up to five minutes off; correct this machine's clock",
 			"https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/set-time.html", false, clockOf},
 		{"statements in a batch", "our INSERT and UPDATE texts are accepted",
-			"the store goes over to single writes: some 25 times the calls. Please report it",
+			"the store falls back to single writes, about 25 times as many calls; please report it",
 			developerGuide + "ql-reference.multiplestatements.batching.html", false, statements},
 		{"a lost condition in a batch", "ConditionalCheckFailed with the item; the others are executed",
-			"without the item each conflict costs one more read; without the code a lost race looks like a failure",
+			"without the item each conflict costs one more read; without the code a conflict counts as a failure",
 			dynamoAPI + "API_BatchStatementRequest.html", false, condition},
 		{"a second insert in a batch", "DuplicateItem; the others are executed",
-			"a duplicate of a known name looks like a failure of the store",
+			"a duplicate of a known name counts as a failure of the store",
 			dynamoAPI + "API_BatchStatementError.html", false, duplicate},
 		{"a lost condition alone", "ConditionalCheckFailedException with the item",
 			"each conflict costs one more read",
 			dynamoAPI + "API_PutItem.html", false, lone},
-		{"a transaction's token", "the same again succeeds, another one is refused",
-			"writes that handlers hand over cannot be retried safely: do not use them",
+		{"a transaction's token", "the same transaction again succeeds, another one is refused",
+			"handlers' own writes cannot be retried safely: do not use them",
 			dynamoAPI + "API_TransactWriteItems.html", false, transaction},
 		{"the list of names (optional)", "the index attention can be queried",
 			"names that need attention cannot be listed; all else works",
 			developerGuide + "GSI.html", false, index},
 		{"a bad handle in a batch delete", "that entry fails, by the sender's fault",
-			"one message that was lost keeps nine others from being deleted",
+			"one invalid receipt handle prevents the delete of nine other messages",
 			sqsAPI + "API_DeleteMessageBatch.html", false, badDelete},
 		{"a bad handle in a batch of visibility changes", "that entry fails, by the sender's fault",
-			"one message that was lost keeps nine others from being held",
+			"one invalid receipt handle prevents the extension of nine other visibility timeouts",
 			sqsAPI + "API_ChangeMessageVisibilityBatch.html", false, badVisibility},
 		{"dead-letter send, visibility change, mixed delete", "the good entry succeeds, the bad one fails",
-			"messages that are given up stay in the queue, or others with them",
+			"dead-lettered messages stay in the queue, or keep others there",
 			sqsAPI + "API_SendMessageBatch.html", true, deadLetter},
 	}
 }

@@ -1,5 +1,5 @@
-// Package doctor checks, against a real queue and a real table, what this project
-// assumes of AWS. Local servers differ from AWS, so this is how to find out.
+// Package doctor checks the project's assumptions about AWS on a real queue and a real table. Tests
+// on local servers cannot show them, because local servers differ from AWS.
 package doctor
 
 import (
@@ -20,48 +20,48 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Scope begins the ids of all records that a run writes.
+// Scope is the beginning of the scope of all records that a run writes.
 const Scope = "sqsonce-doctor"
 
 // callTimeout bounds one check.
 const callTimeout = 10 * time.Second
 
-// Config says what is checked.
+// Config configures a run.
 type Config struct {
 	Queue    *sqs.Client      // required
 	Table    *dynamodb.Client // required
 	Region   string           // of the clients
 	QueueURL string           // required
-	DLQURL   string           // empty: the one of the queue's redrive policy
+	DLQURL   string           // empty: the queue in the redrive policy
 	Name     string           // of the table; required
-	Skew     time.Duration    // by how much clocks may differ
-	Send     bool             // one message may be sent to the dead-letter queue, and removed from it
+	Skew     time.Duration    // the largest allowed difference between clocks
+	Send     bool             // allows the check that sends a message to the dead-letter queue and deletes it
 }
 
-// Assumption is something that the project assumes of AWS.
+// Assumption is an assumption of the project about AWS.
 type Assumption struct {
-	Name        string // what is assumed
-	Expected    string // how that is seen
-	Consequence string // of its being wrong
-	Source      string // where AWS documents it
+	Name        string // the subject
+	Expected    string // the expected behaviour
+	Consequence string // the effect if the assumption does not hold
+	Source      string // address of AWS's documentation
 	Sends       bool   // the check sends a message: see [Config.Send]
 
 	check func(ctx context.Context, p *patient) (seen string, err error)
 }
 
-// Finding is what a check has seen.
+// Finding is the result of a check.
 type Finding struct {
 	Assumption
 	Seen    string
 	Holds   bool
-	Skipped bool // it would have sent a message
+	Skipped bool // not checked, because the check sends a message
 }
 
-// errDiffers is wrapped by a check that has seen something else than expected.
+// errDiffers is returned by a check that has seen another behaviour than expected.
 var errDiffers = errors.New("differs")
 
-// Run checks every assumption, one after the other, and removes what it has written.
-// Its error says what could not be removed.
+// Run checks the assumptions one after the other and deletes the records that it has written. Its
+// error names the records that could not be deleted.
 func Run(ctx context.Context, cfg Config) ([]Finding, error) {
 	p := newPatient(cfg)
 	var findings []Finding
@@ -75,7 +75,7 @@ func Run(ctx context.Context, cfg Config) ([]Finding, error) {
 	return findings, p.cleanUp(ctx)
 }
 
-// look makes one check.
+// look runs one check.
 func (p *patient) look(ctx context.Context, a Assumption) (seen string, holds bool) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -90,7 +90,7 @@ func (p *patient) look(ctx context.Context, a Assumption) (seen string, holds bo
 	}
 }
 
-// Sick returns how many assumptions do not hold.
+// Sick returns the number of assumptions that do not hold.
 func Sick(findings []Finding) int {
 	n := 0
 	for _, f := range findings {
@@ -101,10 +101,10 @@ func Sick(findings []Finding) int {
 	return n
 }
 
-// Print writes the findings as a table, and what follows from those that differ.
+// Print writes the findings as a table, then the consequences of those that do not hold.
 func Print(w io.Writer, findings []Finding) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "\tassumption\texpected\tseen") // told by Flush
+	_, _ = fmt.Fprintln(table, "\tassumption\texpected\tseen") // Flush returns the error
 	for _, f := range findings {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%.120s\n", f.mark(), f.Name, f.Expected, f.Seen)
 	}
@@ -134,7 +134,7 @@ func (f Finding) mark() string {
 	}
 }
 
-// patient is the queue and the table under examination.
+// patient is the queue and the table that are checked.
 type patient struct {
 	cfg     Config
 	scope   string // of this run
@@ -145,8 +145,8 @@ func newPatient(cfg Config) *patient {
 	return &patient{cfg: cfg, scope: Scope + "-" + rand.Text()[:8]}
 }
 
-// record returns a record of this run. Should it be left behind, the time to live
-// removes it after an hour.
+// record returns a record of this run. If the run does not delete it, the time to live does after
+// an hour.
 func (p *patient) record(name string) protocol.Record {
 	const first protocol.Version = 1
 	r := protocol.Record{
@@ -157,7 +157,7 @@ func (p *patient) record(name string) protocol.Record {
 	return r
 }
 
-// batch sends statements of ours, and returns the answer to each.
+// batch sends the store's statements for the writes and returns the answer to each.
 func (p *patient) batch(ctx context.Context, writes ...write) ([]ddbtypes.BatchStatementResponse, error) {
 	in := &dynamodb.BatchExecuteStatementInput{}
 	for _, w := range writes {
@@ -182,7 +182,7 @@ type write struct {
 	next protocol.Record
 }
 
-// codeOf is the error code of a member, or "accepted".
+// codeOf returns the error code of a member, or "accepted".
 func codeOf(r ddbtypes.BatchStatementResponse) string {
 	if r.Error == nil {
 		return "accepted"
@@ -190,7 +190,7 @@ func codeOf(r ddbtypes.BatchStatementResponse) string {
 	return string(r.Error.Code)
 }
 
-// store is the store itself, without batches.
+// store returns a store on the table, without batches.
 func (p *patient) store() (*dynamo.Store, error) {
 	return dynamo.New(p.cfg.Table, dynamo.Config{Table: p.cfg.Name, Batch: dynamo.BatchOff})
 }

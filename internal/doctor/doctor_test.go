@@ -19,7 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// proxy stands between the doctor and the servers, and breaks what it is told to.
+// proxy is between the doctor and the servers and changes answers.
 type proxy struct {
 	base interface {
 		Do(req *http.Request) (*http.Response, error)
@@ -61,7 +61,7 @@ func (p *proxy) Do(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// ground is a queue and a table on the local servers.
+// ground is the queue and the table of a test on the local servers.
 type ground struct {
 	cfg      aws.Config
 	proxy    *proxy
@@ -102,7 +102,7 @@ func (g ground) run(t *testing.T, send bool) map[string]doctor.Finding {
 	return found
 }
 
-// deviations are where the local servers differ from AWS, and what is seen of it.
+// deviations are the assumptions that do not hold on the local servers, and the finding.
 var deviations = map[string]string{
 	"a lost condition in a batch":                       "without the item",              // dynoxide
 	"Regions and accounts agree":                        "arn:aws:dynamodb:dynoxide:",    // dynoxide
@@ -110,7 +110,7 @@ var deviations = map[string]string{
 	"dead-letter send, visibility change, mixed delete": "0 entries failed, 2 succeeded", // fauxqs
 }
 
-// mend answers as AWS does where the local servers do not.
+// mend changes answers of the local servers to those of AWS.
 func mend(op, request, answer string) (int, string) {
 	switch {
 	case op == "DynamoDB.DescribeTable":
@@ -157,7 +157,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Without leave nothing is sent.
+// Without Config.Send the run sends no message.
 func TestRun_withoutSending(t *testing.T) {
 	g := newGround(t)
 	g.proxy.answer = func(op, _, _ string) (int, string) {
@@ -177,9 +177,9 @@ func TestRun_withoutSending(t *testing.T) {
 	}
 }
 
-// Each assumption, broken at a proxy, is named.
+// A proxy breaks each assumption in turn. The finding names that assumption and no other.
 func TestRun_broken(t *testing.T) {
-	// replace answers an operation whose request has a text with the answer changed.
+	// replace changes the answer to an operation whose request contains a text.
 	replace := func(op, request string, change func(answer string) (int, string)) func(*proxy) {
 		return func(p *proxy) {
 			p.answer = func(o, r, answer string) (int, string) {
@@ -239,7 +239,7 @@ func TestRun_broken(t *testing.T) {
 			var findings []doctor.Finding
 			for name, f := range found {
 				findings = append(findings, f)
-				// Where there is no dead-letter queue, nothing can be sent to one.
+				// Without a dead-letter queue the check that sends to it fails too.
 				if also := a.Name == "the queue has a dead-letter queue"; !f.Holds && name != a.Name && !also {
 					t.Errorf("%s: seen %s", name, f.Seen)
 				}

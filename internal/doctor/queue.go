@@ -68,7 +68,7 @@ func place(ctx context.Context, p *patient) (string, error) {
 	return strings.Join(places, ", "), nil
 }
 
-// placeOf is Region and account of an ARN, arn:aws:sqs:REGION:ACCOUNT:NAME.
+// placeOf returns the Region and the account of an ARN, arn:aws:sqs:REGION:ACCOUNT:NAME.
 func placeOf(arn string) string {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 5 {
@@ -77,7 +77,7 @@ func placeOf(arn string) string {
 	return parts[3] + ":" + parts[4]
 }
 
-// accountIn is the account in a queue URL, https://HOST/ACCOUNT/NAME.
+// accountIn returns the account in a queue URL, https://HOST/ACCOUNT/NAME.
 func accountIn(queueURL string) string {
 	u, err := url.Parse(queueURL)
 	if err != nil {
@@ -90,10 +90,10 @@ func accountIn(queueURL string) string {
 	return parts[0]
 }
 
-// badHandle is none that SQS has given out.
+// badHandle is not a receipt handle of SQS.
 const badHandle = "sqsonce-doctor"
 
-// badDelete and badVisibility send a batch with nothing but a bad handle.
+// badDelete and badVisibility send a batch whose only entry has badHandle.
 func badDelete(ctx context.Context, p *patient) (string, error) {
 	out, err := p.cfg.Queue.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{
 		QueueUrl: &p.cfg.QueueURL, Entries: []types.DeleteMessageBatchRequestEntry{{Id: aws.String("bad"), ReceiptHandle: aws.String(badHandle)}},
@@ -115,7 +115,7 @@ func badVisibility(ctx context.Context, p *patient) (string, error) {
 	return failedAlone(out.Failed, len(out.Successful), 0)
 }
 
-// failedAlone wants one entry to have failed, by the sender's fault, and the others not.
+// failedAlone checks that exactly one entry has failed, with SenderFault, and want have succeeded.
 func failedAlone(failed []types.BatchResultErrorEntry, succeeded, want int) (string, error) {
 	if len(failed) != 1 || succeeded != want {
 		return fmt.Sprintf("%d entries failed, %d succeeded", len(failed), succeeded), errDiffers
@@ -127,8 +127,7 @@ func failedAlone(failed []types.BatchResultErrorEntry, succeeded, want int) (str
 	return seen, nil
 }
 
-// deadLetter sends a message to the dead-letter queue and takes it out again, in a
-// batch with a bad handle.
+// deadLetter sends a message to the dead-letter queue and deletes it in a batch with badHandle.
 func deadLetter(ctx context.Context, p *patient) (string, error) {
 	if p.cfg.DLQURL == "" {
 		return "there is no dead-letter queue", errDiffers
@@ -171,8 +170,8 @@ func deadLetter(ctx context.Context, p *patient) (string, error) {
 	return failedAlone(deleted.Failed, len(deleted.Successful), 1)
 }
 
-// find receives from the dead-letter queue until it meets a message. Others that it
-// meets become visible again after a second.
+// find receives from the dead-letter queue until it gets the message. Other messages become visible
+// again after a second.
 func (p *patient) find(ctx context.Context, id string) (types.Message, error) {
 	for {
 		out, err := p.cfg.Queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{

@@ -48,7 +48,7 @@ func clockOf(ctx context.Context, p *patient) (string, error) {
 	if !ok {
 		return "no Date in the answer", errDiffers
 	}
-	// The Date is in whole seconds, and was written between sending and receiving.
+	// The Date header has whole seconds, and its time is between sending and receiving.
 	least, most := time.Until(date), date.Add(time.Second).Sub(sent)
 	seen := fmt.Sprintf("between %s and %s", least.Round(time.Millisecond), most.Round(time.Millisecond))
 	if least > p.cfg.Skew || most < -p.cfg.Skew {
@@ -57,7 +57,7 @@ func clockOf(ctx context.Context, p *patient) (string, error) {
 	return seen, nil
 }
 
-// statements sends the texts that a store sends, two of each.
+// statements sends each of the store's statements twice in a batch.
 func statements(ctx context.Context, p *patient) (string, error) {
 	one, other := p.record("one"), p.record("other")
 	inserted, err := p.batch(ctx, write{0, one}, write{0, other})
@@ -90,7 +90,7 @@ func statements(ctx context.Context, p *patient) (string, error) {
 	return "accepted, and read back as written", nil
 }
 
-// condition has one of two members lose.
+// condition makes the condition of one of two members fail.
 func condition(ctx context.Context, p *patient) (string, error) {
 	one, other := p.record("loser"), p.record("winner")
 	if _, err := p.batch(ctx, write{0, one}, write{0, other}); err != nil {
@@ -128,7 +128,7 @@ func duplicate(ctx context.Context, p *patient) (string, error) {
 	return seen, nil
 }
 
-// lone is a conditional PutItem that loses.
+// lone sends a PutItem whose condition fails.
 func lone(ctx context.Context, p *patient) (string, error) {
 	s, err := p.store()
 	if err != nil {
@@ -154,7 +154,7 @@ func lone(ctx context.Context, p *patient) (string, error) {
 	}
 }
 
-// transaction sends one transaction twice, and another one under its token.
+// transaction sends one transaction twice, then another transaction with the same token.
 func transaction(ctx context.Context, p *patient) (string, error) {
 	put := func(token, name, value string) error {
 		id := p.record(name).ID

@@ -2,20 +2,20 @@ package ecs
 
 import "time"
 
-// situation is everything that a decision depends on.
+// situation is the input of decide.
 type situation struct {
-	jobs      int       // messages at work
-	oldest    time.Time // since when the longest of them is
-	idleSince time.Time // when the last one ended
+	jobs      int       // messages being handled
+	oldest    time.Time // start of the longest-running of them
+	idleSince time.Time // end of the last message
 	draining  bool
-	protected bool      // as far as the agent has answered
-	until     time.Time // when the protection runs out
-	spellDone bool      // this spell of work has had its protection
-	failedAt  time.Time // of the last call; zero when it succeeded
-	told      bool      // the log knows of the trouble
+	protected bool      // according to the agent's last answer
+	until     time.Time // expiry of the protection
+	spellDone bool      // the task has been protected since it was last idle
+	failedAt  time.Time // time of the last call if it failed; zero if it succeeded
+	told      bool      // the failure has been logged
 }
 
-// action is a call to make.
+// action is a call to the agent.
 type action int
 
 const (
@@ -24,10 +24,11 @@ const (
 	unprotect
 )
 
-// forever is when to look again while only an event can change anything.
+// forever is the wait if only an event can make an action due.
 const forever = 24 * time.Hour
 
-// decide says what to do now, or when to look again unless something happens.
+// decide returns the action that is due now. If none is, it returns the time until one may become
+// due without a further event.
 func decide(s situation, now time.Time) (action, time.Duration) {
 	if s.protected && !now.Before(s.until) {
 		s.protected = false // it has run out
@@ -42,10 +43,10 @@ func decide(s situation, now time.Time) (action, time.Duration) {
 	case s.jobs == 0:
 		return nothing, forever
 	}
-	due := s.oldest // of the first message of a spell: at once
+	due := s.oldest // the first message after an idle time protects the task at once
 	if s.spellDone {
-		// Only a message that takes long is worth another call: a worker that
-		// is always busy must not hold up deployments for ever.
+		// Later calls need a message that runs long. Otherwise a worker that is always busy would
+		// block deployments for ever.
 		due = s.oldest.Add(longJob)
 		if renewal := s.until.Add(-expiry / 2); s.protected && renewal.After(due) {
 			due = renewal
@@ -57,7 +58,7 @@ func decide(s situation, now time.Time) (action, time.Duration) {
 	return when(protect, due, now)
 }
 
-// when is an action at its time.
+// when returns a if it is due, and the time until then otherwise.
 func when(a action, due, now time.Time) (action, time.Duration) {
 	if wait := due.Sub(now); wait > 0 {
 		return nothing, wait

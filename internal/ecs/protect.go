@@ -1,11 +1,10 @@
-// Package ecs keeps Amazon ECS from stopping a task that is at work, by the
-// task scale-in protection endpoint of the container agent. Anywhere else it
-// does nothing.
+// Package ecs protects an Amazon ECS task from scale-in while the task handles messages. It calls
+// the task scale-in protection endpoint of the container agent. Outside ECS it does nothing.
 //
-// Protection also holds up deployments, so it is short and ends with the work:
-// it begins when the first message is taken, is renewed only for messages that
-// take long, and is dropped some seconds after the last one, or at once when
-// the worker drains. A message never waits for it, and never fails by it.
+// Protection also delays deployments, so it is short. It begins with the first message and lasts 10
+// minutes. It is renewed only while a message runs longer than a minute, and is removed 5 seconds
+// after the last message, or at once if the worker drains. Messages neither wait for it nor fail
+// because of it.
 package ecs
 
 import (
@@ -21,51 +20,50 @@ import (
 	"time"
 )
 
-// EnvAgentURI is the variable by which the agent says where it is.
+// EnvAgentURI is the environment variable with the agent's address.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection-endpoint.html
 const EnvAgentURI = "ECS_AGENT_URI"
 
-// How the calls are paced.
+// Times between calls.
 const (
-	expiry      = 10 * time.Minute // of a protection that nobody renews
-	longJob     = time.Minute      // a message at work for so long is worth a renewal
-	linger      = 5 * time.Second  // without work before protection is dropped
-	retryAfter  = 30 * time.Second // after a call that failed
+	expiry      = 10 * time.Minute // lifetime of a protection
+	longJob     = time.Minute      // a message that has run for so long renews the protection
+	linger      = 5 * time.Second  // idle time before the protection is removed
+	retryAfter  = 30 * time.Second // wait after a failed call
 	callTimeout = 5 * time.Second
 	maxAnswer   = 16 << 10
 )
 
-// Config says where the agent is.
+// Config configures a [Protector].
 type Config struct {
-	// AgentURI is the value of [EnvAgentURI]. Empty: nothing is ever called.
+	// AgentURI is the value of [EnvAgentURI]. Empty: the Protector makes no calls.
 	AgentURI string
-	// HTTP makes the calls. Default: one that asks no proxy, as the agent is on
-	// this machine and no proxy could reach it.
+	// HTTP makes the calls. Default: a client without a proxy, because the agent is on this
+	// machine.
 	HTTP *http.Client
-	// Logger is told when the task cannot be protected. Default [slog.Default].
+	// Logger gets a warning if the task cannot be protected. Default [slog.Default].
 	Logger *slog.Logger
 }
 
-// Protector follows what a worker does. Use New; safe for concurrent use.
+// Protector protects the task while messages are handled. It is safe for concurrent use. Use [New].
 type Protector struct {
 	cfg  Config
-	kick chan struct{} // holds one: something has changed
+	kick chan struct{} // capacity 1; the situation has changed
 
 	mu   sync.Mutex
 	s    situation            // guarded by mu
-	jobs map[uint64]time.Time // guarded by mu; since when at work
+	jobs map[uint64]time.Time // guarded by mu; start of each message
 	last uint64               // guarded by mu
 }
 
-// New returns a protector. It does nothing until Run.
+// New returns a Protector. It makes no calls before [Protector.Run].
 func New(cfg Config) *Protector {
 	cfg.HTTP = cmp.Or(cfg.HTTP, &http.Client{Transport: &http.Transport{}})
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	return &Protector{cfg: cfg, kick: make(chan struct{}, 1), jobs: make(map[uint64]time.Time)}
 }
 
-// Begin notes that a message is at work, and returns what to call when it is
-// not any more. It never waits.
+// Begin marks the start of a message and returns the function that marks its end. It never blocks.
 func (p *Protector) Begin() (end func()) {
 	if p.cfg.AgentURI == "" {
 		return func() {}
@@ -76,7 +74,7 @@ func (p *Protector) Begin() (end func()) {
 	p.jobs[id] = now
 	edge := len(p.jobs) == 1
 	if edge && now.Sub(p.s.idleSince) >= linger {
-		p.s.spellDone = false // shorter gaps belong to the spell
+		p.s.spellDone = false // a shorter pause does not count as idle
 	}
 	p.mu.Unlock()
 	if edge {
@@ -96,7 +94,8 @@ func (p *Protector) Begin() (end func()) {
 	}
 }
 
-// Drain drops the protection for good: ECS has decided, and must not wait.
+// Drain removes the protection and makes no further ones. Call it when ECS has asked the task to
+// stop.
 func (p *Protector) Drain() {
 	p.mu.Lock()
 	p.s.draining = true
@@ -104,7 +103,8 @@ func (p *Protector) Drain() {
 	p.wake()
 }
 
-// Protection says in a few words how the task is protected; empty when it is not.
+// Protection returns a short text about the protection, such as "until 15:04 UTC". It is empty if
+// the task is not protected.
 func (p *Protector) Protection() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,7 +121,7 @@ func (p *Protector) wake() {
 	}
 }
 
-// Run makes the calls until ctx ends, and then drops a protection that is left.
+// Run makes the calls until ctx ends, and then removes the protection.
 func (p *Protector) Run(ctx context.Context) {
 	if p.cfg.AgentURI == "" {
 		return
@@ -147,7 +147,7 @@ func (p *Protector) Run(ctx context.Context) {
 	}
 }
 
-// situation returns what is known now.
+// situation returns the present input of decide.
 func (p *Protector) situation() situation {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,7 +161,7 @@ func (p *Protector) situation() situation {
 	return s
 }
 
-// carryOut makes the call and notes what came of it.
+// carryOut makes the call and records its result.
 func (p *Protector) carryOut(ctx context.Context, todo action) {
 	start := time.Now()
 	err := p.call(ctx, todo == protect)
@@ -169,14 +169,14 @@ func (p *Protector) carryOut(ctx context.Context, todo action) {
 	if err != nil {
 		p.s.failedAt = time.Now()
 		if todo == unprotect {
-			p.s.protected = false // it runs out by itself
+			p.s.protected = false // not retried: the protection expires
 		}
 	} else {
 		p.s.failedAt = time.Time{}
 		p.s.protected = todo == protect
 		p.s.until = start.Add(expiry)
 		if todo == protect {
-			p.s.spellDone = true // an unprotect may have been out when the next spell began
+			p.s.spellDone = true // Begin may have reset it during the call
 		}
 	}
 	told := p.s.told
@@ -217,7 +217,7 @@ func (p *Protector) call(ctx context.Context, enabled bool) error {
 		return fmt.Errorf("task protection: %w", err)
 	}
 	var answer struct{ Failure, Error json.RawMessage }
-	_ = json.Unmarshal(text, &answer) // what is no JSON has its status
+	_ = json.Unmarshal(text, &answer) // for an answer that is not JSON the status is enough
 	if resp.StatusCode != http.StatusOK || answer.Failure != nil || answer.Error != nil {
 		return fmt.Errorf("task protection: agent answered %d %s", resp.StatusCode, bytes.TrimSpace(text))
 	}

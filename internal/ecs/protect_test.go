@@ -53,7 +53,7 @@ func (a *agent) seen() []string {
 
 const on, off = `{"ProtectionEnabled":true,"ExpiresInMinutes":10}`, `{"ProtectionEnabled":false}`
 
-// run lets f work under a protector whose calls the agent answers.
+// run calls f with a protector that calls the agent.
 func run(t *testing.T, a *agent, f func(p *Protector)) {
 	t.Helper()
 	runLogged(t, a, slog.New(slog.DiscardHandler), f)
@@ -106,7 +106,7 @@ func TestOnlyEdgesAreTold(t *testing.T) {
 		expect(t, a, on, off, on)
 		end()
 	})
-	expect(t, a, on, off, on, off) // what is left at the end is dropped
+	expect(t, a, on, off, on, off) // the end of Run removes the protection
 }
 
 func TestLongWorkStaysProtected(t *testing.T) {
@@ -172,11 +172,11 @@ func testManyShortMessagesDoNotHoldUpDeployments(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		expect(t, a, on) // once, and it has run out long ago
+		expect(t, a, on) // one call, whose protection has expired long ago
 		end := p.Begin()
 		time.Sleep(longJob + 1)
 		synctest.Wait()
-		expect(t, a, on, on) // this one takes long
+		expect(t, a, on, on) // this message runs long
 		end()
 	})
 }
@@ -232,10 +232,9 @@ func testAgentThatHangsOrFailsChangesNothing(t *testing.T) {
 	}
 }
 
-// testAServiceWithTooManyProtectedTasksIsAskedAgain: DEPLOYMENT_BLOCKED says
-// that more tasks are protected than the service wants, and passes by itself.
+// DEPLOYMENT_BLOCKED says that more tasks are protected than the service wants, and is temporary.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
-// The agent passes a failure on with 200 (https://github.com/aws/amazon-ecs-agent,
+// The agent forwards a failure with 200 (https://github.com/aws/amazon-ecs-agent,
 // UpdateTaskProtectionHandler), and an exception of the service with 400.
 func testAServiceWithTooManyProtectedTasksIsAskedAgain(t *testing.T) {
 	for _, status := range []int{200, 400} {

@@ -15,8 +15,8 @@ const (
 	startAttempts = 3                // a free port can be taken before the server gets to it
 )
 
-// startChild starts the program as a child that dies with this process, and
-// returns its endpoint once it answers.
+// startChild starts the program as a child that ends with this process. It returns its endpoint
+// once the child has printed it.
 func startChild(p Program) (string, error) {
 	var failures []error
 	for range startAttempts {
@@ -35,13 +35,12 @@ func startChild(p Program) (string, error) {
 var errEnded = errors.New("ended before it answered")
 
 func tryChild(p Program) (string, error) {
-	// The server belongs to the process, not to the test that asked first.
+	// The server lives as long as the process, not as the test that started it.
 	cmd, err := p.cmd(context.Background(), 0, true)
 	if err != nil {
 		return "", err
 	}
-	// Held open and never written: its end tells a child that cannot be
-	// signalled that we are gone.
+	// Never written: the end of its standard input tells the child that this process has ended.
 	if _, err := cmd.StdinPipe(); err != nil {
 		return "", fmt.Errorf("start %s: %w", p.Name, err)
 	}
@@ -51,8 +50,8 @@ func tryChild(p Program) (string, error) {
 
 	started, ended := make(chan error, 1), make(chan error, 1)
 	go func() {
-		// The kernel sends the parent's death signal when the thread that
-		// started the child ends, so that thread stays for as long as the child.
+		// The kernel sends the parent's death signal when the thread that started the child ends,
+		// so that thread must live as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -80,8 +79,8 @@ func tryChild(p Program) (string, error) {
 	}
 }
 
-// output keeps the beginning of what a child prints and hands out the address
-// in it.
+// output keeps the first maxOutput bytes of a child's output, and sends the address in it to
+// endpoint.
 type output struct {
 	endpoint chan string // one value, once the address was printed
 
@@ -90,12 +89,12 @@ type output struct {
 	found bool         // guarded by mu
 }
 
-// maxOutput bounds what is kept: the reasons of a failed start come first.
+// maxOutput bounds the kept output. The reason of a failed start is at its beginning.
 const maxOutput = 64 << 10
 
 func newOutput() *output { return &output{endpoint: make(chan string, 1)} }
 
-// Write never fails: a child must not die of what it prints.
+// Write never fails, because an error would end the child.
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -109,7 +108,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns what was kept.
+// String returns the kept output.
 func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -5,8 +5,7 @@ import (
 	"syscall"
 )
 
-// dieWithParent has the kernel kill the child when we are gone, also when we
-// were killed ourselves.
+// dieWithParent makes the kernel kill the child when this process ends, even by SIGKILL.
 func dieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -12,15 +12,15 @@ import (
 	"github.com/sqsonce/sqsonce/internal/wholebody"
 )
 
-// What every client of a local server uses: the servers want a region and a
-// signature, but check neither.
+// Settings of the clients of local servers, which require a Region and a signature but check
+// neither.
 const (
 	Region    = "us-east-1"
 	AccessKey = "local"
 	SecretKey = "local"
 )
 
-// Config returns the settings of an AWS client for the server at endpoint.
+// Config returns the AWS configuration for clients of the server at endpoint.
 func Config(endpoint string) aws.Config {
 	return aws.Config{
 		Region:       Region,

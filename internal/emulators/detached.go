@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// pollInterval is how often a server that is not our child is looked at.
+// pollInterval is the time between two checks of a server that is not a child of this process.
 const pollInterval = 20 * time.Millisecond
 
-// StartDetached starts p so that it outlives this process, on port of
-// 127.0.0.1 (0: a free one), and returns its endpoint once it answers. Its
-// process id and its output are kept in dir. A server that an earlier
-// call left running there is taken as it is, whatever its port.
+// StartDetached starts p on port of 127.0.0.1 (0: a free port) so that it outlives this process. It
+// returns the endpoint once the server has printed it. dir keeps the process id and the output. If
+// an earlier call has left a server running in dir, StartDetached returns its endpoint, on any
+// port.
 func StartDetached(ctx context.Context, p Program, dir string, port int) (string, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", fmt.Errorf("start %s: %w", p.Name, err)
@@ -38,7 +38,7 @@ func StartDetached(ctx context.Context, p Program, dir string, port int) (string
 	}
 	defer func() { _ = log.Close() }() // the server holds a descriptor of its own
 	cmd.Stdout, cmd.Stderr = log, log
-	// A session of its own: neither an interrupt at the terminal nor its end reaches the server.
+	// In its own session the server gets neither the terminal's interrupt nor its hangup.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return "", fmt.Errorf("start %s: %w", p.Name, err)
@@ -49,7 +49,7 @@ func StartDetached(ctx context.Context, p Program, dir string, port int) (string
 	}
 
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // the server may outlive us: on success nobody waits for it
+	go func() { ended <- cmd.Wait() }() // not joined: the server outlives this process
 	endpoint, err := p.awaitEndpoint(ctx, dir, ended)
 	if err != nil {
 		return "", errors.Join(err, StopDetached(context.WithoutCancel(ctx), p, dir))
@@ -57,7 +57,7 @@ func StartDetached(ctx context.Context, p Program, dir string, port int) (string
 	return endpoint, nil
 }
 
-// awaitEndpoint waits until the log in dir has the server's address.
+// awaitEndpoint waits for the server's address in the log in dir.
 func (p Program) awaitEndpoint(ctx context.Context, dir string, ended <-chan error) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -82,8 +82,8 @@ func (p Program) awaitEndpoint(ctx context.Context, dir string, ended <-chan err
 	}
 }
 
-// StopDetached ends the server that [StartDetached] has left in dir, and
-// returns once it has ended. It is no error when none runs.
+// StopDetached ends the server that [StartDetached] has started in dir, and returns after its end.
+// It succeeds if no server runs.
 func StopDetached(ctx context.Context, p Program, dir string) error {
 	pid, ok := p.running(dir)
 	if ok {
@@ -109,8 +109,7 @@ func StopDetached(ctx context.Context, p Program, dir string) error {
 	return nil
 }
 
-// running returns the process id that dir has of p, and whether that process
-// is there and is p.
+// running returns the process id of p in dir, and whether that process exists and is p.
 func (p Program) running(dir string) (pid int, ok bool) {
 	text, err := os.ReadFile(p.path(dir, "pid"))
 	if err != nil {
@@ -120,8 +119,8 @@ func (p Program) running(dir string) (pid int, ok bool) {
 	if err != nil || pid <= 0 || syscall.Kill(pid, 0) != nil {
 		return 0, false
 	}
-	// After a restart of the machine the number may be somebody else's. Without
-	// a /proc the number alone has to do. A zombie's command line is empty.
+	// After a restart of the machine the id may belong to another process, so the command line is
+	// checked where there is a /proc. A zombie's command line is empty.
 	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return pid, err != nil || bytes.Contains(command, []byte(p.Name))
 }

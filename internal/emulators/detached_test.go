@@ -33,7 +33,7 @@ func testDetachedFoundAgain(t *testing.T) {
 
 func testForeignProcessID(t *testing.T) {
 	dir := t.TempDir()
-	// Process 1 is there, and not ours.
+	// Process 1 exists and is another program.
 	if err := os.WriteFile(Dynoxide.path(dir, "pid"), []byte("1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,13 +1,11 @@
-// Package emulators gives tests a real SQS and a real DynamoDB endpoint.
+// Package emulators provides tests with local SQS and DynamoDB servers.
 //
-// An endpoint that the environment names (AWS_ENDPOINT_URL_SQS,
-// AWS_ENDPOINT_URL_DYNAMODB) is taken as it is. Otherwise the server pinned in
-// package.json is started on a free port of 127.0.0.1, once for a test binary,
-// and dies with it. A missing server fails the test; it is never skipped.
+// If AWS_ENDPOINT_URL_SQS or AWS_ENDPOINT_URL_DYNAMODB is set, that endpoint is used. Otherwise the
+// server pinned in package.json is started on a free port of 127.0.0.1, once per test binary, and
+// ends with it. A missing server fails the test.
 //
-// Tests share the server, so each uses queues and tables of its own. The first
-// call must not be made inside a testing/synctest bubble, which would wait for
-// the server to end.
+// Tests share the servers, so each test must use its own queues and tables. Make the first call
+// outside of a testing/synctest bubble: the bubble would wait for the server to end.
 package emulators
 
 import (
@@ -21,15 +19,14 @@ var (
 	sqs      = sync.OnceValues(func() (string, error) { return startChild(Fauxqs) })
 )
 
-// DynamoDB returns the endpoint URL of a DynamoDB server that answers. It ends
-// the test when there is none.
+// DynamoDB returns the endpoint URL of a running DynamoDB server. It fails the test if it cannot
+// start one.
 func DynamoDB(t testing.TB) string {
 	t.Helper()
 	return endpoint(t, Dynoxide, dynamoDB)
 }
 
-// SQS returns the endpoint URL of an SQS server that answers. It ends the test
-// when there is none.
+// SQS returns the endpoint URL of a running SQS server. It fails the test if it cannot start one.
 func SQS(t testing.TB) string {
 	t.Helper()
 	return endpoint(t, Fauxqs, sqs)

@@ -76,7 +76,7 @@ func testEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestHelperHoldsServers is run by the test below in a process of its own.
+// TestHelperHoldsServers runs in a child process of the test below.
 func TestHelperHoldsServers(t *testing.T) {
 	if os.Getenv("EMULATORS_HELPER") == "" {
 		return
@@ -99,7 +99,7 @@ func testKilledProcess(t *testing.T) {
 	if err := helper.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = helper.Wait() // it was killed, and says so
+	_ = helper.Wait() // returns an error, because the process was killed
 	for _, url := range endpoints {
 		waitRefused(t, strings.TrimPrefix(url, "http://"))
 	}

@@ -23,8 +23,8 @@ func readEndpoints(t *testing.T, r io.Reader) []string {
 	return nil
 }
 
-// waitRefused returns once nobody listens on addr. A connection that is open
-// while its server dies is closed by the kernel, which is what it waits on.
+// waitRefused waits until no process listens on addr. It waits on a connection, which the kernel
+// closes when the server ends.
 func waitRefused(t *testing.T, addr string) {
 	t.Helper()
 	var dialer net.Dialer

@@ -12,11 +12,10 @@ import (
 	"sync"
 )
 
-// Line is one connection to a server, for use inside a testing/synctest
-// bubble. There is no goroutine and no timer in it, and a goroutine that waits
-// for the network is not idle: so an exchange takes no virtual time. Open it
-// with [Dial] outside of the bubble; safe for concurrent use, one exchange
-// after the other.
+// Line is one connection to a server, for use inside a testing/synctest bubble. An exchange takes
+// no virtual time: Line has no goroutines and timers, and a bubble's clock stands still while a
+// goroutine waits for the network. Open it with [Dial] outside of the bubble. It is safe for
+// concurrent use; exchanges follow one another.
 type Line struct {
 	to *url.URL
 
@@ -38,12 +37,11 @@ func Dial(ctx context.Context, endpoint string) (*Line, error) {
 	return &Line{to: to, conn: conn, in: bufio.NewReader(conn)}, nil
 }
 
-// Close gives the connection back.
+// Close closes the connection.
 func (l *Line) Close() { _ = l.conn.Close() }
 
-// Post sends a request and returns its answer, which has been read to its end:
-// its Body is in memory. After an error the line is of
-// no more use.
+// Post sends a request and returns its answer with the whole body in memory. After an error the
+// Line is unusable.
 func (l *Line) Post(header http.Header, body []byte) (*http.Response, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,10 +14,10 @@ import (
 
 // Program is one of the servers that npm installs.
 type Program struct {
-	Name string // what messages call it
+	Name string // in errors
 	Env  string // the AWS SDK's variable with the endpoint of this service
 
-	files   []string // what must be there, relative to the repository, with slashes
+	files   []string // required files, relative to the repository, with slashes
 	command func(root string, port int, child bool) (name string, args []string)
 }
 
@@ -46,9 +46,8 @@ var (
 	}
 )
 
-// cmd returns the command that serves on port of 127.0.0.1; 0 takes a free
-// one. A child ends with the process that started it. The error says what is
-// missing and how to install it.
+// cmd returns the command that serves on port of 127.0.0.1 (0: a free port). With child the server
+// ends with this process. The error names a missing file and the command that installs it.
 func (p Program) cmd(ctx context.Context, port int, child bool) (*exec.Cmd, error) {
 	root, err := Root()
 	if err != nil {
@@ -61,7 +60,7 @@ func (p Program) cmd(ctx context.Context, port int, child bool) (*exec.Cmd, erro
 		}
 	}
 	if port == 0 {
-		// dynoxide does not tell which port it got.
+		// dynoxide does not print the port that it chose.
 		if port, err = FreePort(ctx); err != nil {
 			return nil, err
 		}
@@ -70,8 +69,8 @@ func (p Program) cmd(ctx context.Context, port int, child bool) (*exec.Cmd, erro
 	return exec.CommandContext(ctx, name, args...), nil //nolint:gosec // The command is one of the two above.
 }
 
-// Root returns the repository's directory, found upwards of the working
-// directory by the go.mod that has a package.json beside it.
+// Root returns the repository's directory: the working directory or its nearest parent with both a
+// go.mod and a package.json.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -92,8 +91,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// FreePort returns a port of 127.0.0.1 that nobody listens on now. Somebody may
-// be faster than the caller.
+// FreePort returns a port of 127.0.0.1 that is free now. Another process may take it before the
+// caller does.
 func FreePort(ctx context.Context) (int, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -109,9 +108,8 @@ func FreePort(ctx context.Context) (int, error) {
 
 var listening = regexp.MustCompile(`(?i)listening on (http://127\.0\.0\.1:[0-9]+)\s`)
 
-// endpointIn returns the address that a server has reported in its output, or
-// "" when it has not yet. Both print it only once they hold the port, so a
-// server of somebody else on the same port is never taken for ours.
+// endpointIn returns the address in a server's output, "" if there is none yet. Both servers print
+// it only after binding the port, so it cannot belong to another program.
 func endpointIn(output []byte) string {
 	if match := listening.FindSubmatch(output); match != nil {
 		return string(match[1])

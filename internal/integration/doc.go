@@ -1,3 +1,3 @@
-// Package integration holds tests of packages consumer and dedupe in one process.
-// They never import each other; here they meet, in virtual time.
+// Package integration tests packages consumer and dedupe together, in one process and in virtual
+// time. The two packages do not import each other.
 package integration

@@ -28,8 +28,8 @@ func TestDuplicate(t *testing.T) {
 	t.Run("redrive", testRedrive)
 }
 
-// testNameHeldForAnHour: neither patience nor a
-// maxReceiveCount of 1 dead-letters it, in the owner's process or in another.
+// A duplicate of a name that is held for an hour is not dead-lettered, even with a maxReceiveCount
+// of 1, in the owner's process or in another.
 func testNameHeldForAnHour(t *testing.T) {
 	for _, maxReceives := range []int{1, 10} {
 		for _, elsewhere := range []bool{false, true} {
@@ -64,14 +64,14 @@ func testNameHeldForAnHour(t *testing.T) {
 	}
 }
 
-// testShortWork: a duplicate waits in its worker, and costs seconds, not a lease, and no
-// receive.
+// A duplicate of short work waits in its worker. It takes seconds, not the length of a lease, and
+// no further receive.
 func testShortWork(t *testing.T) {
 	for _, elsewhere := range []bool{false, true} {
 		t.Run(fmt.Sprintf("elsewhere %v", elsewhere), func(t *testing.T) {
 			bubble(t, 10, func(t *testing.T, w *world) {
 				work, begun := 2*time.Second, 500*time.Millisecond
-				if elsewhere { // after the owner's last poll has ended
+				if elsewhere { // starts after the end of the owner's last poll
 					work, begun = 32*time.Second, 30*time.Second
 				}
 				owner, other := w.worker("owner"), w.worker("other")
@@ -117,8 +117,7 @@ func TestKilledWorker(t *testing.T) {
 	t.Run("lost lease", testLostLease)
 }
 
-// testTakeover: half an hour of patience
-// has cost it nothing.
+// A duplicate takes over after its owner was killed, even after it has waited for half an hour.
 func testTakeover(t *testing.T) {
 	for _, maxReceives := range []int{1, 10} {
 		t.Run(fmt.Sprintf("%d receives", maxReceives), func(t *testing.T) {
@@ -140,7 +139,8 @@ func testTakeover(t *testing.T) {
 				if len(runs) != 2 || runs[1].worker != "other" {
 					t.Fatalf("ran %v", runs)
 				}
-				// Parked, it looks at each end of the lease; deferred, as often as its receives allow.
+				// In the worker it tries at the end of each lease; in the queue as often as its
+				// receives allow.
 				if late := runs[1].at.Sub(killed); maxReceives == 1 && late > 40*time.Second || late > 16*time.Minute {
 					t.Errorf("taken over %s after the kill", late)
 				}
@@ -148,22 +148,20 @@ func testTakeover(t *testing.T) {
 					t.Errorf("record %+v", r)
 				}
 				if maxReceives == 1 {
-					// The message of the killed owner has had its only receive: SQS moves
-					// it, and the record explains it.
+					// The killed owner's message has had its only receive, so SQS dead-letters it.
 					w.wantDepths(0, 1)
 				} else {
 					w.wantDepths(0, 0)
 				}
 				other.finishClean()
-				_ = owner.finish() // of a dead process nothing is expected
+				_ = owner.finish() // the process was killed
 			})
 		})
 	}
 }
 
-// testMessagesRunAgain: one of three
-// workers is killed again and again. By the time its messages come back their
-// names are free, so that nobody defers them.
+// One of three workers is killed repeatedly. When its messages become visible again, their names
+// are free, so no message is deferred.
 func testMessagesRunAgain(t *testing.T) {
 	bubble(t, 100, func(t *testing.T, w *world) {
 		random := rand.New(rand.NewPCG(17, 4))
@@ -174,7 +172,7 @@ func testMessagesRunAgain(t *testing.T) {
 		start := func() *worker {
 			started++
 			p := w.worker(strconv.Itoa(started))
-			p.guard.MaxAttempts = 100 // some names meet every kill
+			p.guard.MaxAttempts = 100 // some names are hit by every kill
 			p.work = func(ctx context.Context, m consumer.Message) (string, error) {
 				mu.Lock()
 				working[p] = append(working[p], nameOf(m))
@@ -231,7 +229,7 @@ func testMessagesRunAgain(t *testing.T) {
 			p.finishClean()
 		}
 		for _, p := range killed {
-			_ = p.finish() // of a dead process nothing is expected
+			_ = p.finish() // the process was killed
 		}
 	})
 }
@@ -268,8 +266,8 @@ func testStoreDown(t *testing.T) {
 	}
 }
 
-// testLongJob: a handler of ten minutes and 60
-// duplicates of its name stand beside 1,000 short messages.
+// A handler that runs for ten minutes and 60 duplicates of its name do not delay 1,000 short
+// messages.
 func testLongJob(t *testing.T) {
 	bubble(t, 10, func(t *testing.T, w *world) {
 		p := w.worker("a")
@@ -307,8 +305,8 @@ func TestOutcome(t *testing.T) {
 	t.Run("store down for an hour", testStoreDown)
 }
 
-// JustSaying: a handler that failed without an exception kept the lock, and the
-// retries bounced off it. taiyoh/sqsd: they burned the receives meanwhile.
+// A failure frees the name for the retry. In JustSaying a handler that failed without an exception
+// kept the lock, and retries were refused; in taiyoh/sqsd they used up the receives.
 func testFailure(t *testing.T) {
 	bubble(t, 4, func(t *testing.T, w *world) {
 		p := w.worker("a")
@@ -383,8 +381,8 @@ func TestStop(t *testing.T) {
 	t.Run("store outage", testStopInOutage)
 }
 
-// testRecordBeforeMessage: whoever gets the message next
-// can start at once, and the attempt was not counted.
+// A shutdown releases the record before the message. The next receiver can start at once, and the
+// attempt does not count.
 func testRecordBeforeMessage(t *testing.T) {
 	bubble(t, 10, func(t *testing.T, w *world) {
 		owner, other := w.worker("owner"), w.worker("other")
@@ -482,7 +480,7 @@ func testLostLease(t *testing.T) {
 		time.Sleep(time.Second)
 		owner.pool.Pause()
 		time.Sleep(30 * time.Second)
-		// The owner's store calls fail for long enough to lose the lease to the other.
+		// The owner's store calls fail until another worker takes over the lease.
 		w.down.Store(true)
 		time.Sleep(40 * time.Second)
 		w.down.Store(false)

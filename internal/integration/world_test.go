@@ -43,7 +43,7 @@ type world struct {
 	runs []run // guarded by mu; handler calls, in order
 }
 
-// run is one call of the work.
+// run is one handler call.
 type run struct {
 	worker, name string
 	attempt      int
@@ -78,7 +78,7 @@ func (w *world) create(name, redrive string) string {
 	return *out.QueueUrl
 }
 
-// worker is a process: it can be stopped, or killed.
+// worker is a process that can be stopped or killed.
 type worker struct {
 	w      *world
 	name   string
@@ -93,7 +93,7 @@ type worker struct {
 	done   chan error
 }
 
-// worker returns one that is not started yet.
+// worker returns a worker that has not started.
 func (w *world) worker(name string) *worker {
 	quiet := slog.New(slog.DiscardHandler)
 	life, die := context.WithCancel(w.t.Context())
@@ -124,7 +124,7 @@ func (p *worker) Swap(ctx context.Context, old protocol.Version, next protocol.R
 	return p.w.store.Swap(ctx, old, next)
 }
 
-// nameOf is the name that the sender has given.
+// nameOf returns the name in the message's attribute.
 func nameOf(m consumer.Message) string {
 	name, _ := m.Attribute(consumer.AttrName)
 	return name
@@ -152,7 +152,7 @@ func (p *worker) start() {
 	go func() { p.done <- p.pool.Run(ctx) }()
 }
 
-// kill ends the process as far as anybody else can see: its connections break.
+// kill breaks the process's connections, which ends it for all others.
 func (p *worker) kill() {
 	p.dead.Store(true)
 	p.die()
@@ -211,7 +211,7 @@ func (w *world) wantDepths(queue, dead int) {
 	}
 }
 
-// reasons are those of the dead letters.
+// reasons returns the reasons of the dead letters.
 func (w *world) reasons() (reasons []string) {
 	w.t.Helper()
 	for {
@@ -230,7 +230,7 @@ func (w *world) reasons() (reasons []string) {
 	}
 }
 
-// ran returns the calls of the work for a name.
+// ran returns the handler calls for a name.
 func (w *world) ran(name string) (runs []run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -259,7 +259,7 @@ func numbered(prefix string, n int) []string {
 	return all
 }
 
-// sleepOr works for d, or until it is cancelled.
+// sleepOr sleeps for d or until ctx is cancelled.
 func sleepOr(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -1,8 +1,8 @@
-// Package partiql is the grammar of DynamoDB's PartiQL for statements that
-// write, as AWS's reference has it. Tests hold the statements of the store
-// against it, since local servers accept other forms than AWS.
+// Package partiql checks write statements against the grammar of DynamoDB's PartiQL in AWS's
+// reference. Tests check the store's statements with it, because local servers accept forms that
+// AWS refuses.
 //
-// The reference gives, for each statement (spaces and line breaks are free):
+// The reference has these forms (spaces and line breaks are free):
 //
 //	INSERT INTO table VALUE item
 //
@@ -19,15 +19,14 @@
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.update.html
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.delete.html
 //
-// Its examples repeat the keyword: "SET AwardsWon=1 SET AwardDetail={…}". The
-// page on batches has one more form, a SET with several assignments:
+// Its examples repeat the keyword: "SET AwardsWon=1 SET AwardDetail={…}". The page on batches has
+// one more form, a SET with several assignments:
 //
 //	UPDATE Music SET AwardsWon=1, AwardDetail={'Grammys':[2020, 2018]} WHERE …
 //
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.multiplestatements.batching.html
 //
-// No page has a REMOVE with more than one path, so that is refused here. So is
-// everything else that these pages do not show.
+// Forms that no page shows are refused, such as a REMOVE with more than one path.
 package partiql
 
 import (
@@ -37,11 +36,11 @@ import (
 	"strings"
 )
 
-// ErrNotWellFormed is wrapped by every error of [Check]. The text is that of AWS.
+// ErrNotWellFormed is wrapped by every error of [Check]. Its text is AWS's.
 var ErrNotWellFormed = errors.New("Statement wasn't well formed, can't be processed")
 
-// Check returns nil if statement is one that writes, as the reference has it,
-// and takes as many parameters as it is given.
+// Check returns nil if statement is a write statement of the reference with exactly the given
+// number of parameters, and an error that wraps [ErrNotWellFormed] otherwise.
 func Check(statement string, parameters int) error {
 	tokens, err := scan(statement)
 	if err != nil {
@@ -67,8 +66,7 @@ func Check(statement string, parameters int) error {
 	return p.err
 }
 
-// parser reads tokens from left to right. After its first error nothing it does
-// matters.
+// parser reads tokens from left to right. Its results after the first error are meaningless.
 type parser struct {
 	tokens     []token
 	at         int
@@ -86,7 +84,7 @@ func (p *parser) fail(why string) {
 	}
 }
 
-// keyword takes the next token if it is that word.
+// keyword consumes the next token if it is the given word.
 func (p *parser) keyword(word string) bool {
 	if p.at < len(p.tokens) && p.tokens[p.at].kind == isWord && strings.EqualFold(p.tokens[p.at].text, word) {
 		p.at++
@@ -109,7 +107,7 @@ func (p *parser) want(ok bool, what string) {
 	}
 }
 
-// take takes the next token if it is of one of those kinds.
+// take consumes the next token if it is of one of the given kinds.
 func (p *parser) take(kinds ...kind) bool {
 	if p.at < len(p.tokens) && slices.Contains(kinds, p.tokens[p.at].kind) {
 		p.at++
@@ -182,7 +180,7 @@ func (p *parser) assignment() {
 	p.value()
 }
 
-// path is an attribute, or a part of one: AwardDetail.Grammys[2].
+// path reads an attribute or a part of an attribute: AwardDetail.Grammys[2].
 func (p *parser) path() {
 	p.want(p.take(isWord, isName), "a path")
 	for p.err == nil {
@@ -209,7 +207,7 @@ func (p *parser) value() {
 		p.list("]")
 	case p.symbol("<<"):
 		p.list(">>")
-	default: // an attribute, or a function of some values: set_add(BandMembers, <<'x'>>)
+	default: // an attribute, or a function call: set_add(BandMembers, <<'x'>>)
 		p.path()
 		if p.symbol("(") {
 			p.list(")")

@@ -22,7 +22,7 @@ func TestCheck(t *testing.T) {
 		"returning":              {`UPDATE "Music" SET AwardsWon=1 WHERE Artist='Acme Band' RETURNING MODIFIED NEW *`, 0, true},
 		"delete":                 {`DELETE FROM "Music" WHERE "Artist" = 'Acme Band' AND "SongTitle" = 'PartiQL Rocks' RETURNING ALL OLD *`, 0, true},
 		"remove twice":           {`UPDATE t SET a=? REMOVE b REMOVE c WHERE id=?`, 2, true},
-		// What they do not have.
+		// Forms that no page shows.
 		"a list to remove":            {`UPDATE t SET a=? REMOVE b, c WHERE id=?`, 2, false},
 		"no condition":                {`UPDATE t SET a=?`, 1, false},
 		"nothing to do":               {`UPDATE t WHERE id=?`, 1, false},

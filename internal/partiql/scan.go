@@ -20,7 +20,7 @@ type token struct {
 	text string
 }
 
-// scan takes a statement apart.
+// scan splits a statement into tokens.
 func scan(statement string) ([]token, error) {
 	var tokens []token
 	for rest := strings.TrimSpace(statement); rest != ""; rest = strings.TrimSpace(rest) {
@@ -34,7 +34,7 @@ func scan(statement string) ([]token, error) {
 	return tokens, nil
 }
 
-// next returns the first token of a text that begins with one, and its length.
+// next returns the first token of text, which must not begin with white space, and its length.
 func next(text string) (t token, length int) {
 	switch c := text[0]; {
 	case c == '"':
@@ -56,7 +56,7 @@ func next(text string) (t token, length int) {
 	return token{}, 0
 }
 
-// quoted is a text between quotes; two of them stand for one.
+// quoted returns a token in quotes. A doubled quote inside it is one quote.
 func quoted(text string, k kind) (token, int) {
 	quote := text[:1]
 	for i := 1; i < len(text); i++ {

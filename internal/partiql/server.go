@@ -11,10 +11,9 @@ import (
 	"sync/atomic"
 )
 
-// Server is the client of a DynamoDB server that is given AWS's grammar: of a
-// BatchExecuteStatement it passes on the members that are well formed, and
-// answers the others by a ValidationError of their own, as AWS does. All else
-// goes through. It is an HTTPClient of the SDK and an [http.RoundTripper].
+// Server adds AWS's grammar to a local DynamoDB server. It forwards the well-formed members of a
+// BatchExecuteStatement to Base, and answers each other member with a ValidationError, as AWS does.
+// It forwards all other requests. It implements the SDK's HTTPClient and [http.RoundTripper].
 type Server struct {
 	Base interface {
 		Do(req *http.Request) (*http.Response, error)
@@ -22,7 +21,7 @@ type Server struct {
 	Refused atomic.Int64 // statements
 }
 
-// Do sends one request.
+// Do implements the SDK's HTTPClient.
 func (s *Server) Do(r *http.Request) (*http.Response, error) {
 	if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".BatchExecuteStatement") {
 		return s.Base.Do(r)
@@ -76,7 +75,7 @@ func check(member json.RawMessage) error {
 	return Check(m.Statement, len(m.Parameters))
 }
 
-// with is a request with another body. Local servers check no signature.
+// with returns r with another body. Local servers do not check the signature.
 func with(r *http.Request, body []byte) *http.Request {
 	r = r.Clone(r.Context())
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
@@ -84,7 +83,7 @@ func with(r *http.Request, body []byte) *http.Request {
 }
 
 func responses(resp *http.Response) ([]json.RawMessage, error) {
-	defer func() { _ = resp.Body.Close() }() // read to its end, or of no use
+	defer func() { _ = resp.Body.Close() }() // it has been read to its end, or reading has failed
 	var out struct{ Responses []json.RawMessage }
 	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
 		return nil, fmt.Errorf("partiql: read an answer: %w", err)
@@ -92,7 +91,8 @@ func responses(resp *http.Response) ([]json.RawMessage, error) {
 	return out.Responses, nil
 }
 
-// merge puts the answers to the accepted members between those to the others.
+// merge returns the answers to the forwarded members and the errors of the refused ones, in the
+// order of the members.
 func merge(answers []json.RawMessage, refused map[int]error, members int) (*http.Response, error) {
 	all := make([]any, members)
 	for i := range all {

@@ -1,5 +1,5 @@
-// Package pinned replaces the random numbers and the scheduling of a worker by those
-// of a simulation, through a context, so that a seed says everything.
+// Package pinned replaces the random numbers and the scheduling of a worker through a context. A
+// simulation is then determined by its seed.
 package pinned
 
 import (
@@ -8,13 +8,13 @@ import (
 	"runtime"
 )
 
-// Sources are what a simulation decides. A nil field means the default. Both must be
-// safe for concurrent use.
+// Sources are the replacements. A nil field means the default. Both must be safe for concurrent
+// use.
 type Sources struct {
-	// Random returns numbers from 0, included, to 1, not included. Default [rand.Float64].
+	// Random returns numbers in [0,1). Default [rand.Float64].
 	Random func() float64
-	// Yield lets other goroutines run before a call of an operation, such as
-	// "ReceiveMessage", goes out that could carry more. Default [runtime.Gosched].
+	// Yield lets other goroutines run before a batched call of the given operation, such as
+	// "ReceiveMessage", so that they can join the batch. Default [runtime.Gosched].
 	Yield func(operation string)
 }
 
@@ -23,7 +23,7 @@ type key struct{}
 // With returns a context that carries s.
 func With(ctx context.Context, s Sources) context.Context { return context.WithValue(ctx, key{}, s) }
 
-// From returns the sources that ctx carries, defaults filled in.
+// From returns the sources in ctx, with the defaults filled in.
 func From(ctx context.Context) Sources {
 	s, _ := ctx.Value(key{}).(Sources)
 	if s.Random == nil {

@@ -1,5 +1,5 @@
-// Package redrive reads the redrive policy of an SQS queue: after how many
-// receives SQS moves a message to which dead-letter queue.
+// Package redrive reads the redrive policy of an SQS queue: the dead-letter queue, and the number
+// of receives after which SQS moves a message to it.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 package redrive
@@ -16,23 +16,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// Queue is what the lookups call. A *[sqs.Client] is one. Bound a call by its
-// context: the package sets no deadline of its own.
+// Queue is the part of *[sqs.Client] that this package calls. The package sets no deadline: bound
+// calls by their context.
 type Queue interface {
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 }
 
-// Policy is the redrive policy of a queue. The zero value stands for a queue
-// without one: SQS never moves its messages.
+// Policy is the redrive policy of a queue. The zero value means that the queue has none, so that
+// SQS never moves its messages.
 type Policy struct {
-	MaxReceives int    // SQS moves a message instead of delivering it once more; from 1 on
+	MaxReceives int    // receives after which SQS moves a message instead of delivering it; 1 to 1000
 	TargetARN   string // of the dead-letter queue
 }
 
-// Parse reads the RedrivePolicy attribute of a queue. An empty value is the zero
-// Policy. maxReceiveCount may be a number or a string: SQS returns what the
-// policy was set with. The error names the value.
+// Parse reads the RedrivePolicy attribute of a queue. An empty attribute gives the zero Policy.
+// maxReceiveCount may be a number or a string. The error names the value.
 func Parse(attribute string) (Policy, error) {
 	if attribute == "" {
 		return Policy{}, nil
@@ -51,8 +50,8 @@ func Parse(attribute string) (Policy, error) {
 	return Policy{MaxReceives: count, TargetARN: p.Target}, nil
 }
 
-// Read asks SQS for the redrive policy of the queue at queueURL. The error names
-// the queue and wraps that of the SDK.
+// Read asks SQS for the redrive policy of the queue at queueURL. Its error names the queue and
+// wraps that of the SDK.
 func Read(ctx context.Context, client Queue, queueURL string) (Policy, error) {
 	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl:       &queueURL,
@@ -68,9 +67,9 @@ func Read(ctx context.Context, client Queue, queueURL string) (Policy, error) {
 	return p, nil
 }
 
-// TargetURL asks SQS for the URL of the dead-letter queue; it is empty for the
-// zero Policy. The lookup names the account in the ARN: a dead-letter queue
-// belongs to the account of its queue, which need not be the caller's.
+// TargetURL asks SQS for the URL of the dead-letter queue. It is empty for the zero Policy. The
+// lookup names the account in the ARN, because the queues may belong to another account than the
+// caller.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueUrl.html
 //
@@ -91,8 +90,8 @@ func (p Policy) TargetURL(ctx context.Context, client Queue) (string, error) {
 	return aws.ToString(out.QueueUrl), nil
 }
 
-// account is the fifth part of arn:aws:sqs:region:account:name; empty for a
-// target that is not an ARN, which some emulators return.
+// account returns the fifth part of arn:aws:sqs:region:account:name. It is empty if the target is
+// not an ARN, as with some emulators.
 func (p Policy) account() string {
 	parts := strings.Split(p.TargetARN, ":")
 	if len(parts) != 6 {

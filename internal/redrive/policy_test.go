@@ -53,7 +53,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// queues answers for the queues of several accounts.
+// queues is a [Queue] with queues of several accounts.
 type queues struct {
 	policy string
 	asked  *sqs.GetQueueUrlInput

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Metrics are the series of a Prometheus scrape, by metric name. A histogram is
-// the names NAME_bucket, NAME_sum and NAME_count.
+// Metrics are the series of a Prometheus scrape, by metric name. A histogram has the names
+// NAME_bucket, NAME_sum and NAME_count.
 type Metrics map[string][]Series
 
 // Series is one line of a scrape.
@@ -27,8 +27,8 @@ var (
 	unescape   = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n")
 )
 
-// ReadMetrics reads a scrape in Prometheus' text format, without timestamps. It
-// ends the test at a line that is not of that format.
+// ReadMetrics reads a scrape in Prometheus' text format, without timestamps. It fails the test at a
+// line in another format.
 // https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 func ReadMetrics(t testing.TB, r io.Reader) Metrics {
 	t.Helper()
@@ -73,8 +73,8 @@ func parseMetrics(r io.Reader) (Metrics, error) {
 	return metrics, nil
 }
 
-// Sum adds up a metric over the series that have all the given labels, and
-// counts these. Of a histogram it is the number of samples.
+// Sum returns the sum of a metric over the series that have all the given labels, and the number of
+// these series. For a histogram the sum is the number of samples.
 func (m Metrics) Sum(name string, labels map[string]string) (sum float64, series int) {
 	all, ok := m[name]
 	if !ok {

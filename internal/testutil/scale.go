@@ -1,4 +1,4 @@
-// Package testutil sizes the heavy tests: seeds, states, messages.
+// Package testutil holds helpers of tests: the size of heavy tests, and a reader for metrics.
 package testutil
 
 import (
@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// Env is the variable that multiplies the size of heavy tests: 0.1 under the
-// race detector, more for a long run by hand. Unset means 1.
+// Env is the environment variable that multiplies the size of heavy tests, such as 0.1 under the
+// race detector. Unset means 1.
 const Env = "SQSONCE_TEST_SCALE"
 
-// N returns n scaled by [Env], at least 1. It ends the test when the variable
-// holds no positive number.
+// N returns n scaled by [Env], at least 1. It fails the test if the variable is not a positive
+// number.
 func N(t testing.TB, n int) int {
 	t.Helper()
 	text := os.Getenv(Env)

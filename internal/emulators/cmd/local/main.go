@@ -1,5 +1,5 @@
-// Command local starts and stops the local servers, with what a worker needs
-// on them.
+// Command local starts and stops local servers of SQS and DynamoDB with the queues and the table of
+// a worker.
 //
 //	local up    start SQS and DynamoDB, create queue, dead-letter queue and
 //	            table; print the settings as shell exports on standard output

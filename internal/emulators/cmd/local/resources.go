@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// What is created, the same as in infra where it matters to a worker.
+// The queues and the table. Attributes that matter to a worker are as in infra.
 const (
 	queueName       = "sqsonce"
 	dlqName         = "sqsonce-dlq"
@@ -26,8 +26,7 @@ const (
 
 type resources struct{ queueURL, dlqURL string }
 
-// create makes queue, dead-letter queue and table, and leaves alone those that
-// are there.
+// create creates the queue, the dead-letter queue and the table unless they exist.
 func create(ctx context.Context, sqsEndpoint, dynamoEndpoint string) (resources, error) {
 	queues := sqs.NewFromConfig(emulators.Config(sqsEndpoint))
 	dlqURL, err := createQueue(ctx, queues, dlqName, nil)

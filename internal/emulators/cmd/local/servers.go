@@ -12,7 +12,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// stateDir is where process ids, addresses and logs are kept, in the repository.
+// stateDir is the folder for process ids and logs, relative to the repository.
 const stateDir = ".local"
 
 func up(ctx context.Context) error {
