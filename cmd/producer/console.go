@@ -29,7 +29,7 @@ type consoleCmd struct {
 	Workers   []string      `placeholder:"URL" help:"Admin addresses of workers, such as http://10.0.0.7:9090, separated by commas: their live figures are shown."`
 	Skew      time.Duration `default:"2s" help:"By how much the clocks of the workers may differ; the workers' own."`
 	CacheAge  time.Duration `default:"60s" help:"How long workers may answer from memory after a name was forgotten; the workers' own."`
-	LogFormat string        `default:"auto" enum:"auto,json,text" help:"Log format (${enum}); auto is text on a terminal and JSON elsewhere."`
+	LogFormat string        `default:"auto" enum:"auto,json,text,pretty" help:"Log format (${enum}); auto is pretty on a terminal and JSON elsewhere."`
 	queueFlags
 }
 

@@ -34,7 +34,7 @@ type serveCmd struct {
 	MetricsAddr   string        `placeholder:"HOST:PORT" help:"Address of a second server with /healthz, /readyz and /metrics alone, for probes and scrapers: no token, no names of messages. Default: none; --addr has them too, where /metrics needs the token."`
 	LogLevel      string        `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged (${enum}). Requests are info, those that failed warn, probes debug."`
 	AccessLogRate float64       `default:"100" help:"Requests a second that are logged at most, of each kind: done, refused (4xx) and failed (5xx). The next line says how many were left out; 0 means no limit."`
-	LogFormat     string        `default:"auto" enum:"auto,json,text" help:"Log format (${enum}); auto is text on a terminal and JSON elsewhere."`
+	LogFormat     string        `default:"auto" enum:"auto,json,text,pretty" help:"Log format (${enum}); auto is pretty on a terminal and JSON elsewhere."`
 	queueFlags
 }
 

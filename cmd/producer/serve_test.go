@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,7 @@ func TestServeNeedsItsQueue(t *testing.T) {
 }
 
 func TestServe(t *testing.T) {
+	t.Run("log formats", testLogFormats)
 	t.Run("serve answers until it is told to stop", testServeAnswersUntilItIsToldToStop)
 	t.Run("serve refuses to create on AWS", testServeRefusesToCreateOnAWS)
 	t.Run("serve beyond loopback needs a token", testServeBeyondLoopbackNeedsAToken)
@@ -32,32 +34,8 @@ func testServeAnswersUntilItIsToldToStop(t *testing.T) {
 	if err := os.WriteFile(file, []byte("\n"+token+"\nsecond\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	signals := make(chan os.Signal, 1)
-	out, lines := newPipe()
-	ended := make(chan int, 1)
-	go func() {
-		ended <- run(context.Background(), []string{
-			"serve", "--addr", "127.0.0.1:0", "--queue-url", r.queueURL + "-new", "--table", "producer-serve-new", "--create", "--auth-token-file", file,
-			"--metrics-addr", "127.0.0.1:0", "--log-level", "warn",
-		}, stdio{strings.NewReader(""), out, out}, signals)
-	}()
-	url, metrics, log := "", "", make(chan string, 1)
-	for l := range lines {
-		if rest, ok := strings.CutPrefix(l, "metrics at "); ok {
-			metrics, _, _ = strings.Cut(rest, " ")
-		}
-		if rest, ok := strings.CutPrefix(l, "producer at "); ok {
-			url, _, _ = strings.Cut(rest, " ")
-			break
-		}
-	}
-	go func() {
-		all := ""
-		for l := range lines {
-			all += l + "\n"
-		}
-		log <- all
-	}()
+	url, metrics, stop := startServe(t, "--queue-url", r.queueURL+"-new", "--table", "producer-serve-new", "--create", "--auth-token-file", file,
+		"--metrics-addr", "127.0.0.1:0", "--log-level", "warn")
 	args := []string{"--url", strings.TrimSuffix(url, "/"), "--auth-token", "second"}
 	producer(t, "", append([]string{"send", "--name", "a"}, args...)...).want(0).says(`queued "a"`)
 	producer(t, "", "send", "--name", "a", "--url", url, "--auth-token", "wrong").want(1).says("401")
@@ -77,13 +55,70 @@ func testServeAnswersUntilItIsToldToStop(t *testing.T) {
 			t.Errorf("%s%v is %v in %d series", name, labels, sum, series)
 		}
 	}
-	signals <- syscall.SIGTERM
-	if code := <-ended; code != 0 {
+	code, log := stop()
+	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	close(out.lines)
-	if got := <-log; strings.Contains(got, `"request"`) {
-		t.Errorf("requests are logged at level warn: %s", got)
+	if strings.Contains(log, `"request"`) {
+		t.Errorf("requests are logged at level warn: %s", log)
+	}
+}
+
+// testLogFormats holds the line about a request against each of the formats.
+func testLogFormats(t *testing.T) {
+	r := realRig(t, "producer-serve-log")
+	for format, line := range map[string]string{
+		"auto":   `^\{"time":"[^"]+","level":"INFO","msg":"request",.*"status":404`, // the log is no terminal
+		"json":   `^\{"time":"[^"]+","level":"INFO","msg":"request",.*"status":404`,
+		"text":   `^time=\S+ level=INFO msg=request .*\bstatus=404\b`,
+		"pretty": `^\d\d:\d\d:\d\d INF request .*\bstatus=404\b`,
+	} {
+		t.Run(format, func(t *testing.T) {
+			url, _, stop := startServe(t, "--queue-url", r.queueURL, "--table", "producer-serve-log", "--log-format", format)
+			producer(t, "", "status", "nothing", "--url", url).want(1).says("nothing is known")
+			code, log := stop()
+			if code != 0 || !regexp.MustCompile(`(?m)`+line).MatchString(log) {
+				t.Errorf("exit code %d, and no line like %s in %s", code, line, log)
+			}
+		})
+	}
+	for _, command := range []string{"serve", "console"} {
+		producer(t, "", command, "--queue-url", r.queueURL, "--table", "producer-serve-log", "--log-format", "xml").want(2).says("--log-format", `"auto","json","text","pretty"`)
+	}
+}
+
+// startServe starts an API and waits for its addresses. stop ends it and returns its exit code
+// and log.
+func startServe(t *testing.T, args ...string) (url, metrics string, stop func() (int, string)) {
+	t.Helper()
+	signals := make(chan os.Signal, 1)
+	out, lines := newPipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(context.Background(), append([]string{"serve", "--addr", "127.0.0.1:0"}, args...), stdio{strings.NewReader(""), out, out}, signals)
+	}()
+	for l := range lines {
+		if rest, ok := strings.CutPrefix(l, "metrics at "); ok {
+			metrics, _, _ = strings.Cut(rest, " ")
+		}
+		if rest, ok := strings.CutPrefix(l, "producer at "); ok {
+			url, _, _ = strings.Cut(rest, " ")
+			break
+		}
+	}
+	log := make(chan string, 1)
+	go func() {
+		all := ""
+		for l := range lines {
+			all += l + "\n"
+		}
+		log <- all
+	}()
+	return url, metrics, func() (int, string) {
+		signals <- syscall.SIGTERM
+		code := <-ended
+		close(out.lines)
+		return code, <-log
 	}
 }
 

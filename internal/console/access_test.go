@@ -34,6 +34,7 @@ func TestAccess(t *testing.T) {
 	t.Run("guesses sent at once share no try", testGuessesSentAtOnceShareNoTry)
 	t.Run("actions want JSON of a bounded size", testActionsWantJSONOfABoundedSize)
 	t.Run("every answer comes under a strict policy", testEveryAnswerComesUnderAStrictPolicy)
+	t.Run("actions without fields", testActionsWithoutFields)
 }
 
 func testOnlyWhoMayActDoes(t *testing.T) {
@@ -401,6 +402,9 @@ func testActionsWantJSONOfABoundedSize(t *testing.T) {
 		"more behind it": {"application/json", `{"name":"a"} junk`, 400},
 		"not UTF-8":      {"application/json", "{\"name\":\"a\xff\"}", 400},
 		"no object":      {"application/json", `null`, 400},
+		"folded case":    {"application/json", `{"name":"a","ſorce":true}`, 400},
+		"half a pair":    {"application/json", `{"name":"a\ud800"}`, 400},
+		"null":           {"application/json", `{"name":"a","force":null}`, 400},
 		"no name":        {"application/json", `{"name":""}`, 400},
 		"too much":       {"application/json", `{"name":"` + strings.Repeat("a", 3<<20) + `"}`, 413},
 		"with a charset": {"application/json; charset=utf-8", `{"name":"a"}`, 200},
@@ -433,6 +437,31 @@ func testEveryAnswerComesUnderAStrictPolicy(t *testing.T) {
 		}
 		if rec.Header().Get("X-Content-Type-Options") != "nosniff" || rec.Header().Get("Referrer-Policy") != "no-referrer" {
 			t.Errorf("headers of %s are %v", path, rec.Header())
+		}
+	}
+}
+
+// An action without fields takes no body, or an empty object, and does nothing on any other.
+func testActionsWithoutFields(t *testing.T) {
+	drained := 0
+	w := consoletest.New(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Drain = func() { drained++ } }})
+	w.Send(t, w.DLQURL, "order-17", nil)
+	c := newClient(t, w.Handler)
+	for _, path := range []string{"/api/queues/sqsonce/pause", "/api/queues/sqsonce/resume", "/api/queues/sqsonce/dead/purge", "/api/drain"} {
+		for body, want := range map[string]bool{`{} junk`: false, `{"a":1}`: false, `[]`: false, `junk`: false, "\xff": false, ``: true, `{}`: true, ` {} `: true} {
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+			r.Host, r.RemoteAddr = "localhost", "127.0.0.1:1"
+			r.Header.Set("X-Csrf-Token", get[console.Session](c, "/api/session").CSRF)
+			if body != "" {
+				r.Header.Set("Content-Type", "application/json")
+			}
+			before := drained
+			if rec := c.send(r); (rec.Code != http.StatusBadRequest) != want { // a second purge within a minute is a conflict
+				t.Errorf("%s with %q answers %d %s", path, body, rec.Code, rec.Body)
+			}
+			if path == "/api/drain" && (drained > before) != want {
+				t.Errorf("%q drained %d times", body, drained-before)
+			}
 		}
 	}
 }

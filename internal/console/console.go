@@ -1,24 +1,19 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/time/rate"
 
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/deadletter"
-	"github.com/sqsonce/sqsonce/names"
 )
 
 // maxBody bounds what a page may send: a message of the largest size SQS takes,
@@ -310,18 +305,27 @@ func (c *console) postLogout(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *panel) postPause(w http.ResponseWriter, r *http.Request, log actionLog) {
+	if !readNothing(w, r) {
+		return
+	}
 	c.queue.Pool.Pause()
 	log(r.Context(), acted)
 	answer(w, done)
 }
 
 func (c *panel) postResume(w http.ResponseWriter, r *http.Request, log actionLog) {
+	if !readNothing(w, r) {
+		return
+	}
 	c.queue.Pool.Resume()
 	log(r.Context(), acted)
 	answer(w, done)
 }
 
 func (c *console) postDrain(w http.ResponseWriter, r *http.Request, log actionLog) {
+	if !readNothing(w, r) {
+		return
+	}
 	log(r.Context(), acted)
 	c.cfg.Drain()
 	answer(w, done)
@@ -344,55 +348,6 @@ func masked(s Setting) Setting {
 
 // lastPart is what stands behind the last slash: of a queue URL, its name.
 func lastPart(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }
-
-// read decodes the JSON body of r into v, or answers and returns false. Other
-// content types are refused: a foreign page can send them without asking first.
-func read(w http.ResponseWriter, r *http.Request, v any) bool {
-	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(kind) != "application/json" {
-		problem(w, http.StatusUnsupportedMediaType, "send application/json")
-		return false
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err == nil {
-		err = decode(body, v)
-	}
-	if err == nil {
-		return true
-	}
-	status := http.StatusBadRequest
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		status = http.StatusRequestEntityTooLarge
-	}
-	problem(w, status, clip(err.Error(), maxErrorKept))
-	return false
-}
-
-// decode reads one JSON value and nothing behind it, as strictly as the API reads a message:
-// valid UTF-8, no key twice, no other field, and each field spelled as it is.
-func decode(body []byte, v any) error {
-	if len(body) == 0 {
-		return errors.New("the body is empty")
-	}
-	if !utf8.Valid(body) {
-		return errors.New("the body is not text in UTF-8")
-	}
-	canonical, err := names.Canonical(nil, body)
-	if err != nil {
-		return fmt.Errorf("the body: %w", err)
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(canonical, &fields); err != nil {
-		return errors.New("the body is not a JSON object")
-	}
-	for field := range fields {
-		if strings.ToLower(field) != field { // encoding/json ignores case
-			return fmt.Errorf("unknown field %q: fields are in lower case", field)
-		}
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	return decoder.Decode(v)
-}
 
 // answer writes v as JSON.
 func answer(w http.ResponseWriter, v any) {

@@ -123,6 +123,9 @@ func groupDead(page deadletter.Page) []DeadGroup {
 }
 
 func (c *panel) postPurge(w http.ResponseWriter, r *http.Request, log actionLog) {
+	if !readNothing(w, r) {
+		return
+	}
 	n, err := c.dead.Purge(ours(r.Context()))
 	log(r.Context(), acted, "queue", c.queue.DLQURL, "messages", n, "error", err)
 	if err != nil {

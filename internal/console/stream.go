@@ -12,14 +12,21 @@ import (
 
 const (
 	maxPages      = 200              // open streams; each costs a connection
+	keptPages     = 20               // of these, for visitors who may act
 	writePatience = 10 * time.Second // what one write may take before a page is given up
 )
 
 // pages counts the open streams.
 type pages struct{ n atomic.Int64 }
 
-func (p *pages) enter() bool {
-	if p.n.Add(1) <= maxPages {
+// enter counts a stream, unless there are too many. Visitors who may only look leave some
+// to those who may act.
+func (p *pages) enter(mayAct bool) bool {
+	most := int64(maxPages)
+	if !mayAct {
+		most -= keptPages
+	}
+	if p.n.Add(1) <= most {
 		return true
 	}
 	p.n.Add(-1)
@@ -32,7 +39,7 @@ func (p *pages) leave() { p.n.Add(-1) }
 // then each section when it has changed, at most once a second, until the page
 // goes away or the worker closes.
 func (c *panel) getStream(w http.ResponseWriter, r *http.Request) {
-	if !c.pages.enter() {
+	if !c.pages.enter(c.access.visitorOf(r).mayAct()) {
 		w.Header().Set("Retry-After", "10")
 		problem(w, http.StatusServiceUnavailable, "too many open pages")
 		return

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -272,3 +273,6 @@ func colors(scheme string) void { return prefer("prefers-color-scheme", scheme) 
 func phone() void {
 	return chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch)
 }
+
+// quote returns a text as an expression of the page's language.
+func quote(text string) string { return strconv.Quote(text) }

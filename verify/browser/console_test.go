@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,7 +89,8 @@ func TestConsole(t *testing.T) {
 	t.Run("sparklines", testSparklines)
 	t.Run("row opens", testRowOpens)
 	t.Run("focus after an action", testFocusAfterAction)
-	t.Run("too many pages", testTooManyPages)
+	t.Run("no stream", testNoStream)
+	t.Run("worker gone", testWorkerGone)
 	t.Run("session ends", testSessionEnds)
 	t.Run("two deliveries", testTwoDeliveries)
 	t.Run("keyboard", testKeyboard)
@@ -213,6 +213,7 @@ func testReplay(t *testing.T) {
 	p.shoot("replay")
 	p.axe("try it")
 	p.fill("#send-name", "order-18")
+	p.fill("#send-body", `{"total":42}`)
 	p.click("#send-go")
 	p.until("it is accepted", `document.getElementById('send-result').textContent.startsWith('Accepted')`)
 }
@@ -262,7 +263,7 @@ func testDeadLetters(t *testing.T) {
 	p.axe("dead letters")
 	p.click(".letter[open] button")
 	p.until("one is sent back", `document.getElementById('dead-progress').textContent.startsWith('1 sent back') && document.querySelectorAll('.letter').length === 16`)
-	p.click("#dead-list .panel:nth-of-type(2) .panel-head button")
+	p.click("#group-mismatch")
 	p.click("#ask-yes")
 	p.until("a group is sent back", `document.getElementById('dead-progress').textContent.startsWith('3 sent back') && document.querySelectorAll('.letter').length === 13`)
 	p.click("#redrive-all")
@@ -736,31 +737,6 @@ func testFocusAfterAction(t *testing.T) {
 
 	press("#logout")
 	focused("after the logout", "login")
-}
-
-func testTooManyPages(t *testing.T) {
-	w := consoletest.Start(t, consoletest.Options{})
-	var full atomic.Bool
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if full.Load() && r.URL.Path == "/api/queues/sqsonce/stream" {
-			rw.Header().Set("Content-Type", "application/problem+json")
-			rw.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = rw.Write([]byte(`{"detail":"too many open pages"}`))
-			return
-		}
-		w.Handler.ServeHTTP(rw, r)
-	}))
-	defer server.Close()
-	defer server.CloseClientConnections()
-	p := open(t, server.URL)
-	p.expect("503")
-	p.expect("ERR_") // the browser notes a broken connection
-	full.Store(true)
-	server.CloseClientConnections()
-	p.until("it says why nothing comes", `document.getElementById('state').textContent === 'not live' && document.getElementById('link').textContent === 'too many open pages; trying again…'`)
-	p.shoot("full")
-	full.Store(false)
-	p.until("it is back", `document.getElementById('state').textContent === 'running' && document.getElementById('link').textContent === ''`)
 }
 
 func testSessionEnds(t *testing.T) {

@@ -200,13 +200,13 @@ func testNameEndings(t *testing.T) {
 
 // A chart says what its upper edge stands for, with the unit; several lines have a legend.
 func testCharts(t *testing.T) {
-	w := busy(t)
+	w := busy(t, "order-1", "order-2", "order-3", "order-1", "order-2", "order-3")
 	for name, size := range sizes {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, w.Server.URL, size())
 			p.filled()
 			p.until("there are scales", `document.querySelector('#tile-handled .tile-scale').textContent !== ''`)
-			for id, unit := range map[string]string{"handled": "/s", "received": "/s", "in_flight": "messages", "dead": "messages", "handle": "s", "calls": "call"} {
+			for id, unit := range map[string]string{"handled": "/s", "suppressed": "/s", "received": "/s", "in_flight": "messages", "dead": "messages", "handle": "s", "calls": "call"} {
 				p.until("the scale of "+id, fmt.Sprintf(`new RegExp(%q).test(document.querySelector('#tile-%s .tile-scale').textContent)`, `^[0-9.,]+ ?(`+unit+`|s?m?`+unit+`s?|message)$`, id))
 			}
 			for id, want := range map[string]string{"handle": "p50p95p99", "dwell": "p50p95"} {
@@ -217,6 +217,13 @@ func testCharts(t *testing.T) {
 			}
 			if covered := eval[[]string](p, `[...document.querySelectorAll('.tile-sub, .tile-head h2')].filter(e => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1).map(e => e.textContent)`); len(covered) > 0 {
 				t.Errorf("these do not fit: %q", covered)
+			}
+			if covered := eval[[]string](p, `[...document.querySelectorAll('.tile')].filter(tile => {
+				const scale = tile.querySelector('.tile-scale'), text = document.createRange();
+				text.selectNodeContents(tile.querySelector('.tile-sub'));
+				return scale.textContent && text.getBoundingClientRect().bottom > scale.getBoundingClientRect().top;
+			}).map(tile => tile.id + ' ' + tile.querySelector('.tile-sub').getBoundingClientRect().bottom + ' ' + tile.querySelector('.tile-scale').getBoundingClientRect().top)`); len(covered) > 0 {
+				t.Errorf("the scale covers the text above the chart of %q", covered)
 			}
 			p.shoot("charts")
 		})

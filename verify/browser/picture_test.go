@@ -34,7 +34,7 @@ func TestPicture(t *testing.T) {
 		w.Send(t, w.DLQURL, fmt.Sprintf("order-%d", 3+i), map[string]string{consumer.AttrReason: "rejected", consumer.AttrError: "card declined"})
 	}
 	p := open(t, w.Server.URL, chromedp.EmulateViewport(1280, 1240, chromedp.EmulateScale(2)))
-	ctx, cancel := context.WithTimeout(t.Context(), watch)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var sending sync.WaitGroup
 	sending.Go(func() {
@@ -55,8 +55,10 @@ func TestPicture(t *testing.T) {
 			}
 		}
 	})
-	<-ctx.Done()
+	<-time.After(watch)
+	p.until("messages are in flight", `document.querySelectorAll('#flights tbody tr').length >= 4`)
 	png := p.shoot("overview")
+	cancel()
 	sending.Wait()
 	if target != "" {
 		if err := os.WriteFile(target, png, 0o600); err != nil {

@@ -26,8 +26,8 @@ async function check(response) {
   throw new Refused(response.status, detail || `status ${response.status}`);
 }
 
-export async function get(path) {
-  return (await check(await fetch(path, { cache: 'no-store' }))).json();
+export async function get(path, signal) {
+  return (await check(await fetch(path, { cache: 'no-store', signal }))).json();
 }
 
 export async function loadSession() {

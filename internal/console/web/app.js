@@ -84,7 +84,9 @@ function showButtons(wanted) {
 }
 
 function setLink(state, why) {
-  setText(byId('link'), { live: '', paused: 'paused', refused: `${why}; trying again…` }[state] ?? 'reconnecting…');
+  setText(byId('link'), {
+    live: '', paused: 'paused', refused: `${why}; trying again…`, asking: `updated every 5 s: ${why || 'no live stream comes through'}`,
+  }[state] ?? 'reconnecting…');
   const shown = { reconnecting: 'unreachable', refused: 'not live' }[state];
   if (shown) {
     setText(byId('state'), shown);
@@ -201,12 +203,14 @@ async function start() {
     watchDepth();
     return;
   }
+  let before = '';
   live({
     history: setHistory, points: addPoints, status: setStatus, flights: setFlights, outcomes: setOutcomes, failures: setFailures,
   }, (state, why) => {
     setLink(state, why);
-    // A worker that was replaced has another secret; ask who we are again.
-    if (state === 'live') loadSession().then(setVisitor).catch(() => {});
+    // A worker that was replaced has another secret: the page asks for its visitor again.
+    if (state !== before && ['live', 'asking'].includes(state)) loadSession().then(setVisitor).catch(() => {});
+    before = state;
   });
 }
 

@@ -1,10 +1,14 @@
-// The stream of what is happening. It comes back by itself after a break, and
-// is closed while nobody can see the page.
+// The stream of events. It comes back by itself after a break, and is closed while the page is
+// hidden. Where no stream comes through, because of a proxy that buffers or blocks it or because
+// too many pages are open, the page asks for its status every few seconds instead.
 
-import { at } from './api.js';
+import { at, get } from './api.js';
 
 const silence = 10_000; // ms without an event after which the connection counts as dead
-const longestWait = 15_000;
+const patience = 4_000; // ms without an event after which the page asks
+const askEvery = 5_000; // ms between two questions
+const longestAnswer = 10_000; // ms
+const longestWait = 15_000; // ms between two tries of the stream
 
 // refusal returns why a worker that can be reached gives no stream, or "" when
 // that is not so: an EventSource does not tell.
@@ -21,12 +25,23 @@ async function refusal() {
 }
 
 // live calls handlers[section](data) for each section that has changed, and
-// onLink with "live", "reconnecting", "refused" and why, or "paused".
+// onLink with "live", "asking" and why there is no stream, "reconnecting", "refused" and why,
+// or "paused".
 export function live(handlers, onLink) {
   let source = null;
   let failures = 0;
   let timer = 0;
-  let heard = 0;
+  let began = 0; // when the page was last shown
+  let opened = 0; // when the stream was last asked for
+  let heard = 0; // the last event
+  let asked = 0; // the last question
+  let why = ''; // the worker's reason to give no stream
+  let link = '';
+
+  function tell(state, reason) {
+    link = state;
+    onLink(state, reason);
+  }
 
   function close() {
     clearTimeout(timer);
@@ -35,44 +50,74 @@ export function live(handlers, onLink) {
   }
 
   function again() {
-    const answered = source?.readyState === EventSource.CLOSED; // with something else than a stream
+    const refused = source?.readyState === EventSource.CLOSED; // the answer was no stream
     close();
-    if (answered) {
-      refusal().then((why) => {
-        if (!document.hidden && source?.readyState !== EventSource.OPEN) onLink(why ? 'refused' : 'reconnecting', why);
+    if (refused) {
+      refusal().then((reason) => {
+        why = reason;
+        if (link !== 'asking') ask();
       });
-    } else {
-      onLink('reconnecting');
+    } else if (link !== 'asking') {
+      tell('reconnecting');
     }
     const wait = Math.min(longestWait, 500 * 2 ** failures++) * (0.5 + Math.random() / 2);
     timer = setTimeout(open, wait);
   }
 
+  function hear(handler, event) {
+    if (link !== 'live') tell('live');
+    failures = 0;
+    why = '';
+    heard = Date.now();
+    handler(JSON.parse(event.data));
+  }
+
   function open() {
     close();
     if (document.hidden) return;
-    heard = Date.now();
+    opened = Date.now();
     source = new EventSource(at('stream'));
-    source.onopen = () => { failures = 0; heard = Date.now(); onLink('live'); };
     source.onerror = () => again();
     for (const [section, handler] of Object.entries(handlers)) {
-      source.addEventListener(section, (event) => {
-        heard = Date.now();
-        handler(JSON.parse(event.data));
-      });
+      source.addEventListener(section, (event) => hear(handler, event));
     }
   }
 
-  setInterval(() => { if (source && Date.now() - heard > silence) again(); }, 2000);
+  // ask shows one answer, unless the stream is back before it.
+  async function ask() {
+    if (document.hidden) return;
+    const start = asked = Date.now();
+    const late = () => document.hidden || heard >= start || asked !== start;
+    try {
+      const all = await get(at('status'), AbortSignal.timeout(longestAnswer));
+      if (late()) return;
+      for (const [section, handler] of Object.entries(handlers)) handler(all[section]);
+      tell('asking', why);
+    } catch (error) {
+      if (late()) return;
+      tell(error.status ? 'refused' : 'reconnecting', error.message);
+    }
+  }
+
+  function show() {
+    began = Date.now();
+    open();
+  }
+
+  setInterval(() => {
+    const now = Date.now();
+    if (source && now - Math.max(opened, heard) > silence) again();
+    if (now - Math.max(began, heard) > patience && now - asked > askEvery) ask();
+  }, 1000);
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) {
       close();
-      onLink('paused');
+      tell('paused');
     } else {
-      open();
+      show();
     }
   });
   addEventListener('pagehide', close);
-  addEventListener('pageshow', (event) => { if (event.persisted) open(); });
-  open();
+  addEventListener('pageshow', (event) => { if (event.persisted) show(); });
+  show();
 }
