@@ -38,7 +38,7 @@ var (
 	recipeMessage   = regexp.MustCompile("(?s)```(?:json|text)\n(.*?)\n```")
 	recipeName      = regexp.MustCompile("\nName: `(.*)`\n")
 	recipeBody      = regexp.MustCompile("\nBody: `(.*)`\n")
-	recipeObject    = regexp.MustCompile("\nObject `(.*)`: `(.*)`\n")
+	recipeObject    = regexp.MustCompile("\nObject `(.*)`:\\s`(.*)`\n")
 	recipeHeader    = regexp.MustCompile("\nHeader `(.*)`: `(.*)`\n")
 	recipeAttribute = regexp.MustCompile("\nAttribute `(.*)`: `(.*)`\n")
 	shellWord       = regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`)
