@@ -82,14 +82,15 @@ const (
 //     begun more slowly.
 //   - Unavailable() true: Hold, for RetryAfter() at least, at most MaxBackoff. A message
 //     that was held when an outage ended waits for a backoff of its own.
-//   - Left() true: Release for RetryAfter(), at most 12 hours. On the last receive, or in
-//     place: Park for as long.
+//   - Left() true: Release for RetryAfter(), at most 12 hours. On the last receive, in
+//     place, or with Shared() true: Park for as long.
 //   - Snoozed() true: Park for RetryAfter().
 //   - Deferred() true: Defer for RetryAfter() and up to a second, doubled with each receive
 //     beyond the first, at most 15 minutes. On the last receive, or in place: Park.
 //   - Permanent() true: DeadLetter.
 //   - cancelled by the stop ([context.Canceled] or [ErrStopped] in the error): Release after
 //     RetryAfter(), as a rule at once; on the last receive DeadLetter.
+//   - Shared() true: Park for RetryAfter().
 //   - anything else, on the last receive: DeadLetter.
 //   - anything else: Release after RetryAfter(), at most 12 hours, or after a backoff with
 //     full jitter. In place: Park instead.
@@ -113,7 +114,7 @@ func Decide(err error, m Message, l Limits) Disposition {
 	case failure.Is(err, failure.Left.Left):
 		return decideLeft(err, m, l)
 	case failure.Is(err, failure.Snoozed.Snoozed):
-		return decideSnoozed(err, m, l)
+		return decideSnoozed(err, m, l, reasonSnoozedAtStop)
 	case failure.Is(err, failure.Deferred.Deferred):
 		return decideDeferred(err, m, l)
 	case failure.Is(err, failure.Permanent.Permanent):
@@ -123,6 +124,8 @@ func Decide(err error, m Message, l Limits) Disposition {
 			return deadLetter(err, m, "stopped")
 		}
 		return Disposition{Action: Release, After: min(retryAfter(err), maxHold), Err: err}
+	case failure.Is(err, failure.Shared.Shared):
+		return decideSnoozed(err, m, l, reasonBatchAtStop)
 	case m.LastReceive:
 		return deadLetter(err, m, "failed on its last receive")
 	}
@@ -166,8 +169,9 @@ func decideUnavailable(err error, m Message, l Limits) Disposition {
 }
 
 func decideLeft(err error, m Message, l Limits) Disposition {
-	d := Disposition{Action: Release, After: min(retryAfter(err), maxHold), Err: err, Failure: true}
-	if !l.InPlace && !m.LastReceive {
+	shared := failure.Is(err, failure.Shared.Shared)
+	d := Disposition{Action: Release, After: min(retryAfter(err), maxHold), Err: err, Failure: !shared}
+	if !l.InPlace && !m.LastReceive && !shared {
 		return d
 	}
 	if l.Over && m.LastReceive {
@@ -177,9 +181,9 @@ func decideLeft(err error, m Message, l Limits) Disposition {
 	return wait(m, l, d)
 }
 
-func decideSnoozed(err error, m Message, l Limits) Disposition {
+func decideSnoozed(err error, m Message, l Limits, atStop string) Disposition {
 	if l.Over && m.LastReceive {
-		return deadLetter(err, m, reasonSnoozedAtStop)
+		return deadLetter(err, m, atStop)
 	}
 	return wait(m, l, Disposition{Action: Park, After: min(retryAfter(err), maxHold), Err: err})
 }
@@ -230,7 +234,7 @@ func deadLetter(err error, m Message, reason string) Disposition {
 	if e, ok := errors.AsType[failure.Reason](err); ok && e.Reason() != "" {
 		d.Reason = e.Reason()
 	}
-	if failure.Is(err, failure.Deferred.Deferred) || failure.Is(err, failure.Snoozed.Snoozed) {
+	if failure.Is(err, failure.Deferred.Deferred) || failure.Is(err, failure.Snoozed.Snoozed) || failure.Is(err, failure.Shared.Shared) {
 		d.Reason, d.Failure = reason, false
 	}
 	if e, ok := errors.AsType[failure.AttemptsCounted](err); ok {

@@ -12,11 +12,11 @@ import (
 
 // failure is a handler's error with behaviour.
 type failure struct {
-	permanent, deferred, keep, unavailable, refused, left bool
-	after                                                 time.Duration
-	reason                                                string
-	attempts                                              int
-	cause                                                 error
+	permanent, deferred, keep, unavailable, refused, left, shared bool
+	after                                                         time.Duration
+	reason                                                        string
+	attempts                                                      int
+	cause                                                         error
 }
 
 func (f failure) Error() string             { return "failure" }
@@ -27,6 +27,7 @@ func (f failure) Keep() bool                { return f.keep }
 func (f failure) Unavailable() bool         { return f.unavailable }
 func (f failure) Refused() bool             { return f.refused }
 func (f failure) Left() bool                { return f.left }
+func (f failure) Shared() bool              { return f.shared }
 func (f failure) RetryAfter() time.Duration { return f.after }
 func (f failure) Reason() string            { return f.reason }
 func (f failure) AttemptsCounted() int      { return f.attempts }
@@ -82,6 +83,11 @@ func TestDecide(t *testing.T) {
 		{"an attempt that may be at work elsewhere is waited for on the last receive", failure{left: true, after: time.Hour}, last, standard, consumer.Park, time.Hour, ""},
 		{"an attempt that may be at work elsewhere is waited for in place", failure{left: true, after: time.Hour}, first, inPlace, consumer.Park, time.Hour, ""},
 		{"an attempt that may be at work elsewhere at the end of the drain is dead-lettered on the last receive", failure{left: true, after: time.Hour, reason: "outcome unknown"}, last, over, consumer.DeadLetter, 0, "outcome unknown"},
+		{"a batch's failure waits here", failure{shared: true}, first, standard, consumer.Park, 0, ""},
+		{"a batch's failure waits here for its time", failure{shared: true, after: time.Minute}, last, standard, consumer.Park, time.Minute, ""},
+		{"a batch's failure at the stop is released", failure{shared: true}, first, stopping, consumer.Release, 0, ""},
+		{"a batch's failure at the end of the drain is dead-lettered on the last receive", failure{shared: true}, last, over, consumer.DeadLetter, 0, "batch failed at stop"},
+		{"a batch that may be at work elsewhere waits here", failure{shared: true, left: true, after: time.Minute}, first, standard, consumer.Park, time.Minute, ""},
 		{"a snooze waits here", consumer.Snooze(time.Hour), first, standard, consumer.Park, time.Hour, ""},
 		{"a snooze on the last receive waits here", consumer.Snooze(time.Hour), last, standard, consumer.Park, time.Hour, ""},
 		{"a snooze at the stop waits in the queue", consumer.Snooze(time.Hour), first, stopping, consumer.Release, time.Hour, ""},

@@ -27,7 +27,18 @@ type Message struct {
 
 	Attributes map[string]types.MessageAttributeValue // message attributes
 
-	delivery *delivery // nil: not from a running consumer
+	delivery *delivery       // nil: not from a running consumer
+	ctx      context.Context // of the call of a batch; nil: not in one
+}
+
+// Context returns the context of one message of a [Batch]: it has the values of the call
+// that waits for the message, such as the attempt, and ends with the batch. Outside of a
+// batch it is [context.Background].
+func (m Message) Context() context.Context {
+	if m.ctx == nil {
+		return context.Background()
+	}
+	return m.ctx
 }
 
 // Attribute returns a string (or number) message attribute and whether it is there.

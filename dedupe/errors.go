@@ -172,6 +172,7 @@ func (e *UnknownOutcomeError) Reason() string { return "unknown outcome" }
 // failedError is the error of an attempt that failed and will be tried again.
 type failedError struct {
 	attempts int
+	shared   bool // the error is that of a batch, and the attempt does not count
 	err      error
 }
 
@@ -181,6 +182,9 @@ func (e *failedError) Unwrap() error { return e.err }
 // Permanent reports false, whatever the handler's error says: the record will be tried
 // again. A handler whose lease was lost cannot reject the name.
 func (e *failedError) Permanent() bool { return false }
+
+// Shared reports whether the message is no more to blame than others.
+func (e *failedError) Shared() bool { return e.shared }
 
 // AttemptsCounted returns how many attempts the name has had.
 func (e *failedError) AttemptsCounted() int { return e.attempts }
@@ -250,6 +254,7 @@ type leftRunning struct {
 	attempts int
 	after    time.Duration // until then, with the skew margin
 	stopped  bool          // the caller stops; the attempt does not count
+	shared   bool          // a batch failed as a whole; the attempt does not count
 	err      error
 }
 
@@ -263,6 +268,9 @@ func (e *leftRunning) Unwrap() []error {
 	}
 	return []error{e.err}
 }
+
+// Shared reports whether the message is no more to blame than others.
+func (e *leftRunning) Shared() bool { return e.shared }
 
 // Left reports true: until the work elsewhere is over, trying again is no use.
 func (e *leftRunning) Left() bool { return true }

@@ -26,6 +26,7 @@ type ending struct {
 	release bool          // not counted
 	stopped bool          // because the caller stops
 	down    bool          // because what the work needs is down
+	shared  bool          // because of others: a batch failed as a whole
 	rest    time.Duration // how long the work may still run elsewhere; 0: it does not
 }
 
@@ -33,6 +34,8 @@ type ending struct {
 //
 //   - the store refuses the effects: released, not counted (under Hold: UNKNOWN)
 //   - the lease was lost: a failure (under Hold: UNKNOWN)
+//   - [failure.Shared], and the caller goes on: released, not counted (under Hold, if the
+//     outcome is unknown: UNKNOWN)
 //   - [failure.Permanent]: rejected
 //   - [failure.Down], [failure.Unavailable], [failure.Deferred]: released, not counted
 //   - the caller's context was cancelled: released, not counted (under Hold: UNKNOWN);
@@ -54,6 +57,13 @@ func judge(h handled, lastDelivery, hold bool) ending {
 		end.kind = protocol.FailUnknown
 	case h.refused:
 		end.release, end.down = true, true
+	case !h.lost && !stopped && failure.Is(h.err, failure.Shared.Shared):
+		if hold && uncertain {
+			end.kind = protocol.FailUnknown
+			break
+		}
+		end.shared, end.rest = true, rest
+		end.release = rest == 0
 	case !h.lost && failure.Is(h.err, failure.Permanent.Permanent):
 		end.kind = protocol.FailPermanent
 	case !h.lost && uncounted(h.err):
@@ -75,7 +85,7 @@ func judge(h handled, lastDelivery, hold bool) ending {
 }
 
 // counted reports whether an attempt that leaves counts.
-func (f ending) counted() bool { return !f.stopped && !f.down }
+func (f ending) counted() bool { return !f.stopped && !f.down && !f.shared }
 
 // uncounted reports whether err says that the attempt does not count.
 func uncounted(err error) bool {
@@ -104,13 +114,13 @@ func (f ending) wrap(rec protocol.Record, err error, t protocol.Terms) error {
 	case f.rest > 0 && f.down:
 		return &unavailableFor{unavailable{released: true, err: err}, f.rest + t.Skew}
 	case f.rest > 0:
-		return &leftRunning{attempts: rec.Attempts, after: f.rest + t.Skew, stopped: f.stopped, err: err}
+		return &leftRunning{attempts: rec.Attempts, after: f.rest + t.Skew, stopped: f.stopped, shared: f.shared, err: err}
 	case f.release && f.stopped:
 		return &stopped{attempts: rec.Attempts, err: err}
 	case f.release && f.down:
 		return &unavailable{released: true, err: err}
 	case f.release:
-		return &failedError{rec.Attempts, err} // which is Deferred
+		return &failedError{attempts: rec.Attempts, shared: f.shared, err: err}
 	case rec.Status == protocol.Unknown:
 		return &UnknownOutcomeError{Name: rec.Name, Attempts: rec.Attempts, Text: rec.Error, Err: err}
 	case rec.Status == protocol.Rejected:
@@ -123,7 +133,7 @@ func (f ending) wrap(rec protocol.Record, err error, t protocol.Terms) error {
 		}
 		return e
 	default:
-		return &failedError{rec.Attempts, err}
+		return &failedError{attempts: rec.Attempts, err: err}
 	}
 }
 

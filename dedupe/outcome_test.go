@@ -29,6 +29,12 @@ type deferral struct{ error }
 func (deferral) Deferred() bool            { return true }
 func (deferral) RetryAfter() time.Duration { return 7 * time.Second }
 
+// shared is the error of a batch that failed as a whole.
+type shared struct{ error }
+
+func (s shared) Unwrap() error { return s.error }
+func (shared) Shared() bool    { return true }
+
 // TestOutcome holds what becomes of a name by how its handler ends and what its
 // caller's context says then.
 func TestOutcome(t *testing.T) {
@@ -44,6 +50,8 @@ func TestOutcome(t *testing.T) {
 		"panic":      func(context.Context) (string, error) { panic("ouch") },
 		"goexit":     func(context.Context) (string, error) { runtime.Goexit(); return "", nil },
 		"unknowable": returns("", unknowable{}),
+		"shared":     returns("", shared{permanent{}}),
+		"lost touch": returns("", shared{unknowable{}}),
 	}
 	for name, tc := range map[string]struct {
 		stop     string // of the caller's context: "", "cancel" or "deadline"
@@ -62,6 +70,10 @@ func TestOutcome(t *testing.T) {
 		"permanent":                     {"", "permanent", rejected, rejected, 1},
 		"down":                          {"", "down", retrying, retrying, 0},
 		"deferred":                      {"", "deferred", retrying, retrying, 0},
+		"shared":                        {"", "shared", retrying, retrying, 0},
+		"shared, unknown outcome":       {"", "lost touch", retrying, unknown, 0},
+		"stop, shared":                  {"cancel", "lost touch", retrying, unknown, 0},
+		"deadline, shared":              {"deadline", "shared", retrying, unknown, 0},
 		"stop":                          {"cancel", "own", retrying, unknown, 0},
 		"stop, foreign error":           {"cancel", "foreign", retrying, unknown, 0},
 		"stop, unknown outcome":         {"cancel", "unknowable", retrying, unknown, 0},

@@ -9,9 +9,9 @@
 // is tried again until the attempts are used up.
 //
 // For each interface, "Guard" is the effect on the name's record and "Pool" the effect on the
-// message. If several apply, the guard takes the first of Permanent, Down, Unavailable, Deferred,
-// Refused, Snoozed, and the pool the first of Keep, Refused, Unavailable, Left, Snoozed, Deferred,
-// Permanent.
+// message. If several apply, the guard takes the first of Shared, Permanent, Down, Unavailable,
+// Deferred, Refused, Snoozed, and the pool the first of Keep, Refused, Unavailable, Left, Snoozed,
+// Deferred, Permanent, Shared.
 package failure
 
 import (
@@ -71,6 +71,17 @@ type Refused interface {
 type Snoozed interface {
 	error
 	Snoozed() bool
+}
+
+// Shared says that the error is that of several messages together, so that it tells nothing about
+// this one: a batch has failed as a whole, or was cancelled because of another of its messages.
+//
+// Guard: the attempt does not count. It is released, or leaves (see [StillRunning]); under
+// Config.Hold it is UNKNOWN if its outcome is. Pool: the message waits in the worker for
+// RetryAfter; package consumer's Batch then handles it alone.
+type Shared interface {
+	error
+	Shared() bool
 }
 
 // Left says that the attempt has ended and counts, and that no attempt can start before RetryAfter.

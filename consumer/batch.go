@@ -1,0 +1,381 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sqsonce/sqsonce/failure"
+)
+
+// Defaults of [BatchConfig], and a bound.
+const (
+	defaultBatchSize  = 10
+	defaultBatchWait  = 100 * time.Millisecond
+	defaultBatchLease = 30 * time.Second // as package dedupe has it
+	waitsInLease      = 4                // a message may wait for others for this part of a lease
+	mostAlone         = 10_000           // messages that are remembered, by their ids of 36 bytes
+)
+
+// BatchConfig says how [Batch] forms batches. The zero value of a field means its default.
+type BatchConfig struct {
+	// Size is how many messages a batch has at most. Default 10; at least 1. Each of
+	// them takes a slot, so that [Config.Concurrency] divided by Size is the number of
+	// full batches at a time; with fewer slots than Size, each batch waits in vain.
+	Size int
+
+	// Wait is how long the first message of a batch waits for others. Default 100ms;
+	// positive, and at most a quarter of Lease.
+	Wait time.Duration
+
+	// Lease is how long a claim holds the name of a message: the Lease of package
+	// dedupe's Config, where the batch is under a guard. Default 30s, as there.
+	Lease time.Duration
+}
+
+func (c BatchConfig) withDefaults() BatchConfig {
+	c.Size = cmp.Or(c.Size, defaultBatchSize)
+	c.Wait = cmp.Or(c.Wait, defaultBatchWait)
+	c.Lease = cmp.Or(c.Lease, defaultBatchLease)
+	return c
+}
+
+func (c BatchConfig) validate() error {
+	var errs []error
+	if c.Size < 1 {
+		errs = append(errs, fmt.Errorf("Size %d: must be at least 1", c.Size))
+	}
+	if c.Lease < 0 {
+		errs = append(errs, fmt.Errorf("Lease %s: must be positive", c.Lease))
+	}
+	if most := c.Lease / waitsInLease; c.Wait < 0 || c.Lease > 0 && c.Wait > most {
+		errs = append(errs, fmt.Errorf("Wait %s: must be positive, and at most %s, a quarter of Lease %s", c.Wait, most, c.Lease))
+	}
+	return errors.Join(errs...)
+}
+
+// Batch returns a function that handles one message, and that calls h with several at a
+// time: with Size of them, or with those that have come within Wait. It returns an error
+// that lists everything wrong with cfg.
+//
+// The function belongs below the guard (the work of the root package's New, or of package
+// dedupe's Wrap), so that each message has its own claim, renewed while it waits, and its
+// own outcome. A duplicate, or a message whose name is held elsewhere, is answered by the
+// guard and never gets here. On a FIFO queue a batch has at most one message of a group:
+// the next one is begun after the end of the one before.
+//
+// h returns one result for each message, or none at all (nil); and one error for each
+// message, nil where it is done, or none at all. Either has the order of the batch.
+// The third value, err, is not nil when the batch has failed as a whole. h must not
+// return before its work on the messages has ended.
+//
+// A batch that fails as a whole counts nothing: its error is a [failure.Shared], unless it
+// says by itself that no attempt counts. Each of its messages is then handled alone, in a
+// batch of one, before it is in a batch with others again. This process remembers that of
+// 10,000 messages. After an error that says "not now" ([failure.Refused],
+// [failure.Snoozed], [failure.Deferred]) the messages may share a batch again. A panic
+// of h fails the batch as a whole.
+//
+// The context of h has no values: those of a message are in [Message.Context]. It is
+// cancelled, with the same cause, when that of one of the messages is: its lease was
+// lost, it has used up its time, or the worker stops. If h fails as a whole then, the
+// outcome of the others is unknown: their attempts are released, or UNKNOWN where the
+// guard holds such names. A batch of one gets the context of its message.
+func Batch[R any](
+	h func(ctx context.Context, batch []Message) (results []R, failed []error, err error), cfg BatchConfig,
+) (func(context.Context, Message) (R, error), error) {
+	cfg = cfg.withDefaults()
+	err := cfg.validate()
+	if h == nil {
+		err = errors.Join(errors.New("handler: must be set"), err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("consumer: batch: %w", err)
+	}
+	b := &batcher[R]{handler: h, cfg: cfg}
+	return b.do, nil
+}
+
+// batcher brings messages together that are handled at the same time. It starts no
+// goroutine but the one that calls the handler, which the first member of the batch joins.
+type batcher[R any] struct {
+	handler func(context.Context, []Message) ([]R, []error, error)
+	cfg     BatchConfig
+
+	mu    sync.Mutex
+	open  *openBatch[R]       // guarded by mu; the batch that takes more members; nil: none
+	alone map[string]struct{} // guarded by mu; ids of messages that are to be handled alone
+	order []string            // guarded by mu; those, the oldest first, and some that are not there any more
+}
+
+// openBatch is a batch that has not begun.
+type openBatch[R any] struct {
+	members []*member[R]
+	timer   *time.Timer
+}
+
+// member is a message in a batch.
+type member[R any] struct {
+	ctx     context.Context // of the call that waits for the result
+	message Message
+	begun   bool              // guarded by batcher.mu
+	lead    chan []*member[R] // has room for one: the batch that this member's goroutine handles
+	done    chan struct{}     // closed when another one has handled it
+	result  R
+	err     error
+}
+
+// do handles m in a batch, and returns when the batch has ended.
+func (b *batcher[R]) do(ctx context.Context, m Message) (R, error) {
+	if b.isAlone(m.ID) {
+		return b.single(ctx, m)
+	}
+	it := b.join(ctx, m)
+	select {
+	case batch := <-it.lead:
+		return b.handle(it, batch)
+	case <-it.done:
+		return it.result, it.err
+	case <-ctx.Done():
+	}
+	if b.quit(it) {
+		return it.result, &notBegunError{context.Cause(ctx)}
+	}
+	select {
+	case batch := <-it.lead:
+		return b.handle(it, batch)
+	case <-it.done:
+		return it.result, it.err
+	}
+}
+
+// join enters a message into the open batch, which begins when it is full.
+func (b *batcher[R]) join(ctx context.Context, m Message) *member[R] {
+	it := &member[R]{ctx: ctx, message: m, lead: make(chan []*member[R], 1), done: make(chan struct{})}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open == nil {
+		batch := &openBatch[R]{}
+		batch.timer = time.AfterFunc(b.cfg.Wait, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.open == batch {
+				b.begin()
+			}
+		})
+		b.open = batch
+	}
+	b.open.members = append(b.open.members, it)
+	if len(b.open.members) == b.cfg.Size {
+		b.begin()
+	}
+	return it
+}
+
+// begin hands the open batch to its first member. The caller holds mu.
+func (b *batcher[R]) begin() {
+	members := b.open.members
+	b.open.timer.Stop()
+	b.open = nil
+	for _, it := range members {
+		it.begun = true
+	}
+	members[0].lead <- members
+}
+
+// quit takes a member out of a batch, and reports whether the batch had not begun.
+func (b *batcher[R]) quit(it *member[R]) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if it.begun {
+		return false
+	}
+	b.open.members = slices.DeleteFunc(b.open.members, func(other *member[R]) bool { return other == it })
+	if len(b.open.members) == 0 {
+		b.open.timer.Stop()
+		b.open = nil
+	}
+	return true
+}
+
+// handle handles a batch in the goroutine of its first member, it.
+func (b *batcher[R]) handle(it *member[R], batch []*member[R]) (R, error) {
+	if len(batch) == 1 {
+		return b.single(it.ctx, it.message)
+	}
+	b.together(batch)
+	for _, other := range batch[1:] {
+		close(other.done)
+	}
+	return it.result, it.err
+}
+
+// single handles a message alone, as a handler of single messages would.
+func (b *batcher[R]) single(ctx context.Context, m Message) (R, error) {
+	m.ctx = ctx
+	results, failed, err := b.handler(ctx, []Message{m})
+	o := outcome[R]{results, failed, err}.checked(1)
+	if o.err != nil {
+		return *new(R), o.err
+	}
+	return o.of(0)
+}
+
+// together calls the handler with several messages, and sets their results.
+func (b *batcher[R]) together(batch []*member[R]) {
+	ctx, cancel := context.WithCancelCause(context.Background()) // not one message's values for all of them
+	defer cancel(nil)
+	messages := make([]Message, len(batch))
+	for i, it := range batch {
+		defer context.AfterFunc(it.ctx, func() { cancel(context.Cause(it.ctx)) })()
+		own, end := context.WithCancelCause(it.ctx)
+		defer end(nil)
+		defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
+		messages[i] = it.message
+		messages[i].ctx = own
+	}
+	o := b.call(ctx, messages)
+	if o.err == nil {
+		for i, it := range batch {
+			it.result, it.err = o.of(i)
+		}
+		return
+	}
+	err := wholeError(o.err, len(batch), ctx.Err() != nil)
+	for _, it := range batch {
+		it.err = err
+	}
+	if !isNotNow(o.err) {
+		b.setAlone(messages)
+	}
+}
+
+// call calls the handler in a goroutine of its own, which the handler may end.
+func (b *batcher[R]) call(ctx context.Context, messages []Message) outcome[R] {
+	ended := make(chan outcome[R], 1)
+	go func() { // joined through ended
+		o := outcome[R]{err: &uncertainError{errGoexit}}
+		defer func() {
+			if p := recover(); p != nil {
+				o.err = &uncertainError{fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())}
+			}
+			ended <- o.checked(len(messages))
+		}()
+		o.results, o.failed, o.err = b.handler(ctx, messages)
+	}()
+	return <-ended
+}
+
+// outcome is what a handler has returned.
+type outcome[R any] struct {
+	results []R
+	failed  []error
+	err     error
+}
+
+// checked is o, or a failure of the whole batch if it does not fit the batch.
+func (o outcome[R]) checked(n int) outcome[R] {
+	switch {
+	case o.err != nil:
+	case o.failed != nil && len(o.failed) != n:
+		o.err = &uncertainError{fmt.Errorf("the handler of a batch of %d messages returned %d errors", n, len(o.failed))}
+	case o.results != nil && len(o.results) != n:
+		o.err = &uncertainError{fmt.Errorf("the handler of a batch of %d messages returned %d results", n, len(o.results))}
+	}
+	return o
+}
+
+// of is the outcome of one message of a batch that has not failed as a whole.
+func (o outcome[R]) of(i int) (r R, err error) {
+	if o.failed != nil && o.failed[i] != nil {
+		return r, o.failed[i]
+	}
+	if o.results != nil {
+		r = o.results[i]
+	}
+	return r, nil
+}
+
+// isAlone reports whether a message is to be handled alone, which it is once.
+func (b *batcher[R]) isAlone(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, alone := b.alone[id]
+	delete(b.alone, id)
+	return alone
+}
+
+// setAlone has messages handled alone the next time.
+func (b *batcher[R]) setAlone(messages []Message) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.alone == nil {
+		b.alone = make(map[string]struct{})
+	}
+	for _, m := range messages {
+		b.alone[m.ID] = struct{}{}
+		b.order = append(b.order, m.ID)
+	}
+	for len(b.order) > mostAlone {
+		delete(b.alone, b.order[0])
+		b.order = b.order[1:]
+	}
+}
+
+// isNotNow reports whether err says that nothing has happened and that the time has not
+// come: trying the messages alone would only make more calls.
+func isNotNow(err error) bool {
+	return !failure.Is(err, failure.Permanent.Permanent) && (failure.Is(err, failure.Refused.Refused) ||
+		failure.Is(err, failure.Snoozed.Snoozed) || failure.Is(err, failure.Deferred.Deferred))
+}
+
+// isDown reports whether err says that something the work needs is down.
+func isDown(err error) bool {
+	return !failure.Is(err, failure.Permanent.Permanent) &&
+		(failure.Is(err, failure.Down.Down) || failure.Is(err, failure.Unavailable.Unavailable))
+}
+
+// wholeError is the error that each message gets of a batch that has failed as a whole.
+// One that counts nothing by itself is passed on.
+func wholeError(err error, size int, cancelled bool) error {
+	if isNotNow(err) || isDown(err) {
+		return err
+	}
+	return &batchError{
+		err: err, size: size,
+		uncertain: cancelled || failure.Is(err, failure.OutcomeUnknown.OutcomeUnknown),
+	}
+}
+
+// batchError is the error of a batch that has failed as a whole.
+type batchError struct {
+	err       error
+	size      int
+	uncertain bool
+}
+
+func (e *batchError) Error() string {
+	return fmt.Sprintf("a batch of %d messages failed as a whole: %v", e.size, e.err)
+}
+func (e *batchError) Unwrap() error        { return e.err }
+func (e *batchError) Shared() bool         { return true }
+func (e *batchError) Permanent() bool      { return false }
+func (e *batchError) OutcomeUnknown() bool { return e.uncertain }
+
+// uncertainError is the error of a handler that has not said what it did.
+type uncertainError struct{ error }
+
+func (e *uncertainError) Unwrap() error        { return e.error }
+func (e *uncertainError) OutcomeUnknown() bool { return true }
+
+// notBegunError is the error of a message whose call ended before its batch had begun.
+type notBegunError struct{ cause error }
+
+func (e *notBegunError) Error() string { return fmt.Sprintf("the batch had not begun: %v", e.cause) }
+func (e *notBegunError) Unwrap() error { return e.cause }
+func (e *notBegunError) Snoozed() bool { return true }
