@@ -59,7 +59,7 @@ func end(how string) error {
 	}
 }
 
-// history is a drawn set of messages and what becomes of them.
+// history is a drawn set of messages, with the ending of each call.
 type history struct {
 	fifo        bool
 	hold        bool
@@ -90,7 +90,7 @@ func drawHistory(t *rapid.T) history {
 	return h
 }
 
-// seen is what has become of a history: for each name the record, the calls that were for
+// seen is the end of a history: for each name the record, the calls that were for
 // it alone or in a batch that did not fail as a whole, and its messages' ends.
 type seen map[string]string
 
@@ -223,7 +223,7 @@ func (w *world) isEmpty() bool {
 	return out.Attributes["ApproximateNumberOfMessages"] == "0" && out.Attributes["ApproximateNumberOfMessagesNotVisible"] == "0"
 }
 
-// seen is what has become of a history.
+// seen looks at the end of a history.
 func (w *world) seen(h history, p *player) seen {
 	ends := make(map[string][]string)
 	for letters := w.dead(); len(letters) > 0; letters = w.dead() {

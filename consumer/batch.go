@@ -67,7 +67,7 @@ func (c BatchConfig) validate() error {
 // dedupe's Wrap), so that each message has its own claim, renewed while it waits, and its
 // own outcome. A duplicate, or a message whose name is held elsewhere, is answered by the
 // guard and never gets here. On a FIFO queue a batch has at most one message of a group:
-// the next one is begun after the end of the one before.
+// the next message begins after the end of its predecessor.
 //
 // h returns one result for each message, or none at all (nil); and one error for each
 // message, nil where it is done, or none at all. Either has the order of the batch.
@@ -102,7 +102,7 @@ func Batch[R any](
 }
 
 // batcher brings messages together that are handled at the same time. It starts no
-// goroutine but the one that calls the handler, which the first member of the batch joins.
+// goroutine but that of the handler, which the first member of the batch joins.
 type batcher[R any] struct {
 	handler func(context.Context, []Message) ([]R, []error, error)
 	cfg     BatchConfig
@@ -217,8 +217,7 @@ func (b *batcher[R]) handle(it *member[R], batch []*member[R]) (R, error) {
 
 // single handles a message alone, as a handler of single messages would.
 func (b *batcher[R]) single(ctx context.Context, m Message) (R, error) {
-	m.ctx = ctx
-	results, failed, err := b.handler(ctx, []Message{m})
+	results, failed, err := b.handler(ctx, []Message{m.within(ctx)})
 	o := outcome[R]{results, failed, err}.checked(1)
 	if o.err != nil {
 		return *new(R), o.err
@@ -236,8 +235,7 @@ func (b *batcher[R]) together(batch []*member[R]) {
 		own, end := context.WithCancelCause(it.ctx)
 		defer end(nil)
 		defer context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })()
-		messages[i] = it.message
-		messages[i].ctx = own
+		messages[i] = it.message.within(own)
 	}
 	o := b.call(ctx, messages)
 	if o.err == nil {
@@ -271,7 +269,7 @@ func (b *batcher[R]) call(ctx context.Context, messages []Message) outcome[R] {
 	return <-ended
 }
 
-// outcome is what a handler has returned.
+// outcome holds the values that a handler has returned.
 type outcome[R any] struct {
 	results []R
 	failed  []error
@@ -341,7 +339,7 @@ func isDown(err error) bool {
 }
 
 // wholeError is the error that each message gets of a batch that has failed as a whole.
-// One that counts nothing by itself is passed on.
+// An error that counts nothing by itself is passed on.
 func wholeError(err error, size int, cancelled bool) error {
 	if isNotNow(err) || isDown(err) {
 		return err
@@ -367,7 +365,7 @@ func (e *batchError) Shared() bool         { return true }
 func (e *batchError) Permanent() bool      { return false }
 func (e *batchError) OutcomeUnknown() bool { return e.uncertain }
 
-// uncertainError is the error of a handler that has not said what it did.
+// uncertainError is the error of a handler whose work is not known.
 type uncertainError struct{ error }
 
 func (e *uncertainError) Unwrap() error        { return e.error }

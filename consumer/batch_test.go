@@ -153,7 +153,8 @@ func testWholeFailure(t *testing.T) {
 		if got := fmt.Sprint(results, errs); got != "[done 0 done 1 done 2] [<nil> <nil> <nil>]" {
 			t.Errorf("%s: %s", name, got)
 		}
-		b.want("012", "0", "1", "2")
+		b.each(t.Context(), 3) // together again
+		b.want("012", "0", "1", "2", "012")
 	}
 }
 
@@ -168,7 +169,7 @@ func testNotNow(t *testing.T) {
 		return nil, nil, refused
 	})
 	for range 2 {
-		if _, errs := b.each(t.Context(), 2); errs[0] != error(refused) || errs[1] != error(refused) {
+		if _, errs := b.each(t.Context(), 2); !errors.Is(errs[0], refused) || !errors.Is(errs[1], refused) {
 			t.Errorf("got %v, want the handler's own error", errs)
 		}
 	}
@@ -178,7 +179,7 @@ func testNotNow(t *testing.T) {
 		return nil, nil, down
 	})
 	for range 2 {
-		if _, errs := b.each(t.Context(), 2); errs[0] != error(down) {
+		if _, errs := b.each(t.Context(), 2); !errors.Is(errs[0], down) {
 			t.Errorf("got %v, want the handler's own error", errs)
 		}
 	}

@@ -41,6 +41,12 @@ func (m Message) Context() context.Context {
 	return m.ctx
 }
 
+// within is the message with a context of its own.
+func (m Message) within(ctx context.Context) Message {
+	m.ctx = ctx
+	return m
+}
+
 // Attribute returns a string (or number) message attribute and whether it is there.
 func (m Message) Attribute(name string) (string, bool) {
 	v, ok := m.Attributes[name]

@@ -178,3 +178,22 @@ func TestLeaveIsOneWrite(t *testing.T) {
 		}
 	})
 }
+
+// TestLeaveShared: a batch has failed as a whole, and its request may still be served. The
+// name stays held, and the attempt does not count.
+func TestLeaveShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		_, err := b.guard(t).Do(t.Context(), key, func(ctx context.Context) (string, error) {
+			_, err := leaves(time.Minute)(ctx)
+			return "", shared{err}
+		})
+		again, ok := errors.AsType[failure.RetryAfter](err)
+		if !ok || !failure.Is(err, failure.Shared.Shared) || !failure.Is(err, failure.Left.Left) || again.RetryAfter() != time.Minute+skew {
+			t.Errorf("not shared, or not left until the work is over: %v", err)
+		}
+		if r := b.record(t); r.Status != protocol.InProgress || r.Attempts != 0 || !r.LeaseUntil.Equal(time.Now().Add(time.Minute)) {
+			t.Errorf("%s after %d attempts, held until %s", r.Status, r.Attempts, r.LeaseUntil)
+		}
+	})
+}
