@@ -27,6 +27,7 @@ const (
 
 // Reasons of messages that were not handled, or not to their end.
 const (
+	reasonStopped       = "stopped"
 	reasonParkedAtStop  = "in progress elsewhere at stop"
 	reasonParkedTooLong = "in progress elsewhere"
 	reasonUntried       = "stopped before it was tried"

@@ -83,7 +83,8 @@ const (
 //   - Unavailable() true: Hold, for RetryAfter() at least, at most MaxBackoff. A message
 //     that was held when an outage ended waits for a backoff of its own.
 //   - Left() true: Release for RetryAfter(), at most 12 hours. On the last receive, in
-//     place, or with Shared() true: Park for as long.
+//     place, or with Shared() true: Park for as long; cut off by a stop on the last receive:
+//     DeadLetter.
 //   - Snoozed() true: Park for RetryAfter().
 //   - Deferred() true: Defer for RetryAfter() and up to a second, doubled with each receive
 //     beyond the first, at most 15 minutes. On the last receive, or in place: Park.
@@ -119,9 +120,9 @@ func Decide(err error, m Message, l Limits) Disposition {
 		return decideDeferred(err, m, l)
 	case failure.Is(err, failure.Permanent.Permanent):
 		return deadLetter(err, m, "rejected")
-	case l.Stopping && (errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped)):
+	case l.stopped(err):
 		if m.LastReceive {
-			return deadLetter(err, m, "stopped")
+			return deadLetter(err, m, reasonStopped)
 		}
 		return Disposition{Action: Release, After: min(retryAfter(err), maxHold), Err: err}
 	case failure.Is(err, failure.Shared.Shared):
@@ -138,6 +139,11 @@ func Decide(err error, m Message, l Limits) Disposition {
 
 // ends reports whether the message may wait here no longer.
 func (l Limits) ends(m Message) bool { return l.Over || l.Stopping && !m.LastReceive }
+
+// stopped reports whether err is that of a try that the stop has cut off.
+func (l Limits) stopped(err error) bool {
+	return l.Stopping && (errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped))
+}
 
 func decideKeep(err error, m Message, l Limits) Disposition {
 	switch {
@@ -171,10 +177,12 @@ func decideUnavailable(err error, m Message, l Limits) Disposition {
 func decideLeft(err error, m Message, l Limits) Disposition {
 	shared := failure.Is(err, failure.Shared.Shared)
 	d := Disposition{Action: Release, After: min(retryAfter(err), maxHold), Err: err, Failure: !shared}
-	if !l.InPlace && !m.LastReceive && !shared {
+	switch {
+	case !l.InPlace && !m.LastReceive && !shared:
 		return d
-	}
-	if l.Over && m.LastReceive {
+	case l.stopped(err) && m.LastReceive:
+		return deadLetter(err, m, reasonStopped)
+	case l.Over && m.LastReceive:
 		return deadLetter(err, m, reasonParkedAtStop)
 	}
 	d.Action = Park

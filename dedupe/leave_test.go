@@ -31,9 +31,16 @@ func leaves(rest time.Duration) func(context.Context) (string, error) {
 	}
 }
 
+// cutOff says that a stop of the process is the cause.
+type cutOff struct{ error }
+
+func (cutOff) Stopped() bool   { return true }
+func (e cutOff) Unwrap() error { return e.error }
+
 func TestLeave(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hold, stop, last bool
+		together         bool // the error says that the stop of its process is the cause
 		rest             time.Duration
 		status           protocol.Status
 		attempts         int
@@ -44,6 +51,11 @@ func TestLeave(t *testing.T) {
 		"longer than a lease":          {rest: time.Hour, status: protocol.InProgress, attempts: 1, held: true, outcome: "left"},
 		"the work is over":             {rest: -time.Second, status: protocol.Retrying, attempts: 1, outcome: "retrying"},
 		"a stop does not count":        {stop: true, rest: time.Minute, status: protocol.InProgress, attempts: 0, held: true, outcome: "left"},
+		"cut off by a stop":            {together: true, rest: time.Minute, status: protocol.InProgress, attempts: 0, held: true, outcome: "left"},
+		"cut off, on the last":         {together: true, last: true, rest: time.Minute, status: protocol.InProgress, attempts: 0, held: true, outcome: "left"},
+		"cut off, when it is over":     {together: true, rest: -time.Second, status: protocol.Retrying, attempts: 0, outcome: "released"},
+		"cut off, over, on the last":   {together: true, last: true, rest: -time.Second, status: protocol.Rejected, attempts: 1, outcome: "rejected"},
+		"cut off, under hold":          {together: true, hold: true, rest: time.Minute, status: protocol.Unknown, attempts: 1, outcome: "unknown"},
 		"on the last delivery":         {last: true, rest: time.Minute, status: protocol.InProgress, attempts: 1, held: true, outcome: "left"},
 		"under hold":                   {hold: true, rest: time.Minute, status: protocol.Unknown, attempts: 1, outcome: "unknown"},
 		"under hold, when it is over":  {hold: true, rest: -time.Second, status: protocol.Retrying, attempts: 1, outcome: "retrying"},
@@ -65,7 +77,11 @@ func TestLeave(t *testing.T) {
 						cancel()
 					}
 					over = time.Now().Add(time.Second + tc.rest)
-					return leaves(tc.rest)(ctx)
+					out, err := leaves(tc.rest)(ctx)
+					if tc.together {
+						err = cutOff{err}
+					}
+					return out, err
 				})
 				r := b.record(t)
 				if r.Status != tc.status || r.Attempts != tc.attempts || outcome != tc.outcome {
@@ -81,8 +97,8 @@ func TestLeave(t *testing.T) {
 				if !ok || !failure.Is(err, failure.Deferred.Deferred) || again.RetryAfter() != tc.rest+skew {
 					t.Errorf("not deferred until the work is over: %v", err)
 				}
-				if errors.Is(err, context.Canceled) != tc.stop {
-					t.Errorf("%v is a stop: %v", err, !tc.stop)
+				if stopped := tc.stop || tc.together; errors.Is(err, context.Canceled) != stopped {
+					t.Errorf("%v is a stop: %v", err, !stopped)
 				}
 				if !errors.As(err, new(stillRunning)) {
 					t.Errorf("%v does not wrap the handler's error", err)

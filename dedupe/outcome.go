@@ -38,8 +38,8 @@ type ending struct {
 //     outcome is unknown: UNKNOWN)
 //   - [failure.Permanent]: rejected
 //   - [failure.Down], [failure.Unavailable], [failure.Deferred]: released, not counted
-//   - the caller's context was cancelled: released, not counted (under Hold: UNKNOWN);
-//     on the last delivery rejected
+//   - the caller's context was cancelled, or the error is [failure.Stopped]: released, not
+//     counted (under Hold: UNKNOWN); on the last delivery rejected
 //   - the caller's deadline has passed, the handler panicked or ended its goroutine,
 //     or the outcome is unknown: a failure (under Hold: UNKNOWN)
 //   - otherwise a failure
@@ -49,7 +49,7 @@ type ending struct {
 // handler's error for a cancelled call need not wrap the context's.
 func judge(h handled, lastDelivery, hold bool) ending {
 	end := ending{kind: protocol.FailRetryable, text: h.err.Error()}
-	stopped := h.notBegun || !h.lost && errors.Is(h.stop, context.Canceled)
+	stopped := h.notBegun || !h.lost && (errors.Is(h.stop, context.Canceled) || failure.Is(h.err, failure.Stopped.Stopped))
 	rest := stillRunning(h.err)
 	uncertain := h.lost || h.stop != nil || rest > 0 || panicked(h.err) || failure.Is(h.err, failure.OutcomeUnknown.OutcomeUnknown)
 	switch {

@@ -10,8 +10,8 @@
 //
 // For each interface, "Guard" is the effect on the name's record and "Pool" the effect on the
 // message. If several apply, the guard takes the first of Shared, Permanent, Down, Unavailable,
-// Deferred, Refused, Snoozed, and the pool the first of Keep, Refused, Unavailable, Left, Snoozed,
-// Deferred, Permanent, Shared.
+// Deferred, Refused, Snoozed, Stopped, and the pool the first of Keep, Refused, Unavailable, Left,
+// Snoozed, Deferred, Permanent, Shared.
 package failure
 
 import (
@@ -107,12 +107,23 @@ type OutcomeUnknown interface {
 	OutcomeUnknown() bool
 }
 
+// Stopped says that the attempt failed because its process and what its work needs were told to
+// stop together.
+//
+// Guard: as if the caller had cancelled the attempt. It does not count, and on the last delivery
+// its reason is "stopped"; under Config.Hold an unknown outcome stays UNKNOWN.
+type Stopped interface {
+	error
+	Stopped() bool
+}
+
 // StillRunning says that the work may still run elsewhere until the returned time, such as a
 // request that was sent but not answered. A zero or past time has no effect.
 //
 // Guard: under Config.Hold the name becomes UNKNOWN at once. Otherwise the attempt ends, which
 // frees the handler's goroutine and the pool's slot, and the name stays held until that time. The
-// error becomes Deferred, with RetryAfter. The attempt counts, unless its caller stopped.
+// error becomes Deferred, with RetryAfter. The attempt counts, unless its caller stopped or
+// the error is also [Stopped].
 type StillRunning interface {
 	error
 	RunningUntil() time.Time

@@ -46,6 +46,7 @@ type inBubble struct {
 
 	latency *latencies
 
+	ctx  context.Context // the worker works until it ends
 	stop context.CancelFunc
 	done chan error
 }
@@ -81,6 +82,7 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 		worker: w, settings: c,
 		back: backend{queue: client, queueURL: queueURL, dlqURL: dlqURL, store: b.store},
 	}
+	b.arm()
 	w.queues = []*queueWorker{b.queueWorker}
 	if w.telemetry, err = telemetry.New(t.Context(), telemetry.Config{Logger: w.log}); err != nil {
 		t.Fatal(err)
@@ -113,9 +115,15 @@ func (l *latencies) below(most time.Duration) time.Duration {
 	return time.Duration(l.random.Int64N(int64(most)))
 }
 
+// arm makes the context whose end is the stop.
+func (b *inBubble) arm() {
+	b.ctx, b.stop = context.WithCancel(b.t.Context())
+	b.stopping = b.ctx.Done()
+}
+
 func (b *inBubble) begin() {
-	ctx, stop := context.WithCancel(b.t.Context())
-	b.stop, b.done = stop, make(chan error, 1)
+	ctx := b.ctx
+	b.done = make(chan error, 1)
 	var health sync.WaitGroup
 	if b.health != nil {
 		health.Go(func() { b.health.run(ctx) })

@@ -86,7 +86,10 @@ func (q *queueWorker) aim(queueName string, tell report) error {
 		return err
 	}
 	outage := &targetWatch{report: tell, believe: q.believeCall(), log: q.log}
-	judging := target.JudgeConfig{SuspectAfter: c.SuspectAfter, Hold: c.OnUnknown == "hold", Changed: outage.changed}
+	judging := target.JudgeConfig{
+		SuspectAfter: c.SuspectAfter, Hold: c.OnUnknown == "hold", Changed: outage.changed,
+		Stopping: q.stopping, BrokenByStop: q.brokenByStop,
+	}
 	if c.TargetHealth != "" {
 		judging.Health = func(ctx context.Context) error { return aim.Healthy(ctx, c.TargetHealth) }
 		q.health = newHealthGate(judging.Health, func() { q.judge.Recovered() }, tell, q.log)
@@ -94,6 +97,18 @@ func (q *queueWorker) aim(queueName string, tell report) error {
 	}
 	q.judge = target.NewJudge(aim, judging)
 	return nil
+}
+
+// brokenByStop tells of requests that a stop of the target has cut off, and how such stops
+// are ordered.
+func (q *queueWorker) brokenByStop(err *target.UnknownOutcomeError) {
+	became := "their attempts do not count, and their messages come back once --target-timeout has passed"
+	if q.settings.OnUnknown == "hold" {
+		became = "their names are UNKNOWN, because of --on-unknown hold, until producer resolve says what became of them"
+	}
+	q.log.Warn("the target ended before this worker had stopped: requests that had gone out have no answer; "+became+
+		"; let the platform stop the worker first, and the target when the worker has ended (docs/worker.md, Stopping)",
+		"queue", q.settings.queueName(), "error", err)
 }
 
 // believeCall is the call of the admin server by which an operator says that the

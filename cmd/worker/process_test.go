@@ -27,6 +27,9 @@ import (
 const asWorker = "SQSONCE_TEST_AS_WORKER"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asApp) != "" {
+		os.Exit(serveApp())
+	}
 	if os.Getenv(asWorker) != "" {
 		signals := make(chan os.Signal, 2)
 		signal.Notify(signals, syscall.SIGTERM)

@@ -97,6 +97,7 @@ type queueWorker struct {
 	judge     *target.Judge // nil: the built-in handler
 	health    *healthGate   // nil: no health path
 	store     *storeWatch
+	stopping  <-chan struct{} // closed when the worker is told to stop
 }
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
@@ -142,11 +143,12 @@ func runWorker(ctx context.Context, c config, stdout io.Writer, lines *awsenv.Lo
 	})
 }
 
-// addQueue reaches a queue and wires the pool that works on it.
+// addQueue reaches a queue and wires the pool that works on it, until ctx ends.
 func (w *worker) addQueue(ctx context.Context, settings queueSettings) (err error) {
 	q := &queueWorker{
 		worker: w, settings: settings,
 		telemetry: w.telemetry.Queue(settings.queueName()), history: console.NewHistory(settings.Lease),
+		stopping: ctx.Done(),
 	}
 	if settings.Local {
 		if w.local, err = newLocal(ctx, settings, q.instrument, w.log); err != nil {

@@ -54,11 +54,16 @@ type UnknownOutcomeError struct {
 
 	until    time.Time // end of the time the target had
 	timedOut bool      // it used up that time
+	stopped  bool      // the connection broke while this process was told to stop
 }
 
 // Error implements error.
 func (e *UnknownOutcomeError) Error() string {
-	return "outcome at the target is unknown: " + e.Err.Error()
+	text := "outcome at the target is unknown: "
+	if e.stopped {
+		text += "the connection broke while this worker was told to stop: "
+	}
+	return text + e.Err.Error()
 }
 
 // Unwrap returns what broke.
@@ -66,6 +71,10 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
 // OutcomeUnknown reports true.
 func (e *UnknownOutcomeError) OutcomeUnknown() bool { return true }
+
+// Stopped reports whether the connection broke while this process was told to stop: the
+// target was probably stopped with it, before it.
+func (e *UnknownOutcomeError) Stopped() bool { return e.stopped }
 
 // RunningUntil returns the end of the time that the target had. Until then it may
 // still be at work.

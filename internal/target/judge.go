@@ -27,6 +27,14 @@ type JudgeConfig struct {
 	// outcome that is not counted. Calls may overlap, but the last one tells the
 	// latest state. Nil: not called.
 	Changed func(Suspicion)
+
+	// Stopping is closed when this process is told to stop. Requests whose connection
+	// breaks then, or up to 2 s before, are taken to be cut off by a stop of the target;
+	// until those 2 s have passed, the caller of Post waits. Nil: nothing is waited for.
+	Stopping <-chan struct{}
+
+	// BrokenByStop is called with the error of the first such request. Nil: not called.
+	BrokenByStop func(*UnknownOutcomeError)
 }
 
 // Suspicion is what a [Judge] holds against its target.
@@ -52,6 +60,7 @@ type Judge struct {
 	target *Target
 	cfg    JudgeConfig
 	asking chan struct{} // holds one: a caller that asks the health path
+	broken sync.Once     // calls BrokenByStop
 
 	mu    sync.Mutex
 	state *suspicion // guarded by mu
@@ -80,7 +89,8 @@ func (j *Judge) Recovered() { j.change(func() { j.state.examined(true) }) }
 
 // Post is [Target.Post], judged. While the target is suspect a failure is a
 // [*DownError]. Otherwise 429, and 503 with Retry-After, are a [*RefusedError]. Every
-// other error is that of the target.
+// other error is that of the target, which returns up to 2 s after a connection broke (see
+// [JudgeConfig.Stopping]).
 func (j *Judge) Post(ctx context.Context, r Request) (Response, error) {
 	probe := j.Suspicion().Suspect
 	resp, err := j.target.Post(ctx, r)
@@ -92,7 +102,7 @@ func (j *Judge) Post(ctx context.Context, r Request) (Response, error) {
 	case silent:
 		excused = j.ask(ctx)
 	}
-	return resp, j.verdict(ctx, err, excused)
+	return resp, j.settled(ctx, j.verdict(ctx, err, excused))
 }
 
 // verdict is the error of an outcome.

@@ -58,6 +58,7 @@ func composed(t *testing.T, ports ...string) (s services, free map[string]string
 
 func TestCompose(t *testing.T) {
 	t.Run("references", testComposeReferences)
+	t.Run("order", testComposeOrder)
 	t.Run("variables", testComposeVariables)
 	t.Run("whole", testComposeWhole)
 }
@@ -92,6 +93,20 @@ func testComposeReferences(t *testing.T) {
 		}
 		if other, ok := strings.CutPrefix(service.NetworkMode, "service:"); ok && s[other].Image == "" {
 			t.Errorf("%s shares the network of %s, which does not exist", name, other)
+		}
+	}
+}
+
+// testComposeOrder: Compose stops a service before those that it depends on, so the worker ends
+// before the app, and both before queue and table.
+// https://docs.docker.com/reference/compose-file/services/#depends_on
+func testComposeOrder(t *testing.T) {
+	s, _ := composed(t)
+	for service, after := range map[string][]string{"worker": {"app", "emulators"}, "app": {"emulators"}, "producer": {"emulators"}} {
+		for _, other := range after {
+			if _, ok := s[service].DependsOn[other]; !ok {
+				t.Errorf("%s does not depend on %s, and may be stopped after it", service, other)
+			}
 		}
 	}
 }
