@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// backlogAlarm is how many times its target the backlog of a task may be
-	// before it is an alarm.
+	// backlogAlarm is the multiple of its target above which the backlog of a task is an alarm.
 	backlogAlarm = 10
-	// errorAlarm is how many answers 5xx of the producer within five minutes are an alarm.
+	// errorAlarm is the number of 5xx answers of the producer in five minutes above which there is
+	// an alarm.
 	errorAlarm = 50
-	// leastAttempts is how many attempts within five minutes a share of failures is told of.
+	// leastAttempts is the number of attempts in five minutes below which failures are no alarm.
 	leastAttempts = 20
-	// flightAlarm is 80 % of the messages that SQS lets be in flight.
+	// flightAlarm is 80 % of SQS's limit of messages in flight.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 	flightAlarm = 96_000
 )
@@ -39,24 +39,23 @@ type alarmsProps struct {
 	Producer *producer // nil: there is none
 }
 
-// alarms are the alarms, and the topic that they speak to.
+// alarms are the alarms and their topic.
 type alarms struct {
 	Topic awssns.Topic
 	All   []interfacesawscloudwatch.IAlarmRef
 }
 
-// alarm says when something is wrong. Its name is that of its section in
-// docs/runbook.md.
+// alarm is the definition of an alarm. Its name is a heading in docs/runbook.md.
 type alarm struct {
 	name, says string
 	metric     awscloudwatch.IMetric
 	comparison awscloudwatch.ComparisonOperator
 	threshold  float64
-	bad, of    int // so many bad periods of so many
+	bad, of    int // the alarm needs bad of the last of periods above the threshold
 	missing    awscloudwatch.TreatMissingData
 }
 
-// newAlarms makes the alarms that somebody should get up for.
+// newAlarms creates the alarms and their topic.
 func newAlarms(scope constructs.Construct, id string, props *alarmsProps) *alarms {
 	here := constructs.NewConstruct(scope, &id)
 	a := &alarms{Topic: newTopic(here, props.Config)}
@@ -78,7 +77,7 @@ func newAlarms(scope constructs.Construct, id string, props *alarmsProps) *alarm
 		action := awscloudwatchactions.NewSnsAction(a.Topic)
 		made.AddAlarmAction(action)
 		made.AddOkAction(action)
-		// Before the first task runs there is no data, which some alarms take for the worst.
+		// Before the first task runs there is no data, which some alarms treat as breaching.
 		made.Node().AddDependency(props.Worker)
 		a.All = append(a.All, made)
 	}
@@ -86,8 +85,8 @@ func newAlarms(scope constructs.Construct, id string, props *alarmsProps) *alarm
 	return a
 }
 
-// tellOfFailedDeployments sends ECS's event of a deployment that failed to the topic: one that is
-// taken back leaves the old version running, and no alarm sees that.
+// tellOfFailedDeployments sends ECS's event of a failed deployment to the topic. No alarm shows it,
+// because a rollback leaves the old version running.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
 func tellOfFailedDeployments(scope constructs.Construct, props *alarmsProps, topic awssns.Topic) {
 	services := []*string{props.Worker.ServiceArn()}
@@ -109,14 +108,14 @@ func tellOfFailedDeployments(scope constructs.Construct, props *alarmsProps, top
 func workAlarms(props *alarmsProps) []alarm {
 	const (
 		above = awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD
-		quiet = awscloudwatch.TreatMissingData_NOT_BREACHING // no data: nothing happens
+		quiet = awscloudwatch.TreatMissingData_NOT_BREACHING // no data means no messages
 	)
 	m, config := props.Metrics, props.Config
 	throttles := expression("FILL(reads, 0) + FILL(writes, 0)", "throttled", map[string]metric{
 		"reads": m.ReadThrottles, "writes": m.WriteThrottles,
 	})
 	return []alarm{
-		{"dead-letter-queue-not-empty", "Messages were given up.", m.DeadLetters.series(""), above, 0, 1, 1, quiet},
+		{"dead-letter-queue-not-empty", "Messages were dead-lettered.", m.DeadLetters.series(""), above, 0, 1, 1, quiet},
 		{
 			"oldest-message-too-old", "A message waits too long.",
 			m.OldestAge.series(""), above, config.Queue.OldestMessage.Seconds(), 3, 5, quiet,
@@ -130,22 +129,23 @@ func workAlarms(props *alarmsProps) []alarm {
 		{
 			"attempts-fail", "Too many attempts fail.", failureShare(m), above, float64(config.FailurePercent), 1, 1, quiet,
 		},
-		// A single one is a task that was killed; they go on where leases are too short.
-		{"takeovers", "Attempts take over names whose holder was lost.", fiveMinutes(m.Takeovers), above, 0, 3, 12, quiet},
+		// One takeover may be due to a killed task. Repeated ones mean that leases are too short.
+		{"takeovers", "Attempts take over names whose lease has lapsed.", fiveMinutes(m.Takeovers), above, 0, 3, 12, quiet},
 		{
-			"max-tasks-reached", "All the workers that there may be run.", m.Running.series(""),
+			"max-tasks-reached", "The largest allowed number of workers runs.", m.Running.series(""),
 			awscloudwatch.ComparisonOperator_GREATER_THAN_OR_EQUAL_TO_THRESHOLD, float64(config.Scaling.MaxTasks), 15, 15, quiet,
 		},
-		{"messages-in-flight", "SQS soon lets no more messages be in flight.", m.Flight.series(""), above, flightAlarm, 3, 5, quiet},
+		{"messages-in-flight", "The queue is close to SQS's limit of messages in flight.", m.Flight.series(""), above, flightAlarm, 3, 5, quiet},
 		{"leases-lost", "Attempts lost their lease while they ran.", fiveMinutes(m.LostLeases), above, 0, 1, 1, quiet},
-		// It is logged once, so that the alarm would be over long before the
-		// outage: it looks back an hour.
+		// The line is logged once, at the beginning of an outage. The alarm therefore looks back an
+		// hour, so that it does not end before the outage.
 		{"work-held-back", "The target or the table is down: messages are held back.", fiveMinutes(m.Outages), above, 0, 1, 12, quiet},
 		{"queue-down", "Workers cannot receive from the queue.", fiveMinutes(m.QueueOutages), above, 0, 1, 12, quiet},
 	}
 }
 
-// failureShare is the percentage of the attempts of five minutes that failed; 0 when there were few.
+// failureShare is the percentage of failed attempts in five minutes, 0 for fewer than
+// leastAttempts.
 func failureShare(m *metrics) awscloudwatch.IMetric {
 	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
 		Expression: jsii.String(fmt.Sprintf("IF(all >= %d, 100 * FILL(failed, 0) / all, 0)", leastAttempts)),
@@ -157,8 +157,7 @@ func failureShare(m *metrics) awscloudwatch.IMetric {
 	})
 }
 
-// noWorkerAlarm speaks when no worker runs: at all, or, where there need not
-// be one, while messages wait.
+// noWorkerAlarm is on while no worker runs. If MinTasks is 0, it is on only while messages wait.
 func noWorkerAlarm(m *metrics, config Config) alarm {
 	if config.Scaling.MinTasks > 0 {
 		return alarm{
@@ -174,7 +173,7 @@ func noWorkerAlarm(m *metrics, config Config) alarm {
 	}
 }
 
-// producerAlarms watch the HTTP front.
+// producerAlarms watch the producer.
 func producerAlarms(p *producer) []alarm {
 	sum := &awscloudwatch.MetricOptions{Statistic: jsii.String("Sum"), Period: seconds(5 * time.Minute)}
 	lowest := &awscloudwatch.MetricOptions{Statistic: jsii.String("Minimum"), Period: seconds(metricPeriod)}
@@ -199,14 +198,13 @@ func producerAlarms(p *producer) []alarm {
 	}
 }
 
-// fiveMinutes is the metric summed over five minutes.
+// fiveMinutes returns the metric with a period of five minutes.
 func fiveMinutes(m metric) awscloudwatch.IMetric {
 	return m.series("").With(&awscloudwatch.MetricOptions{Period: seconds(5 * time.Minute)})
 }
 
-// newTopic is where alarms go. The policy that closes it to plain HTTP
-// replaces the one that let this account's alarms in, so they are let in by
-// name.
+// newTopic creates the topic of the alarms. EnforceSSL gives it a policy, which replaces the
+// default policy that allows alarms of this account to publish. So they are allowed explicitly.
 func newTopic(scope constructs.Construct, config Config) awssns.Topic {
 	topic := awssns.NewTopic(scope, jsii.String("Topic"), &awssns.TopicProps{EnforceSSL: jsii.Bool(true)})
 	stack := awscdk.Stack_Of(scope)

@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// balancerIdle is how long a connection may be silent. An answer to
-	// "Prefer: wait" can take a minute.
+	// balancerIdle is the idle timeout of a connection. An answer to "Prefer: wait" can take a
+	// minute.
 	balancerIdle = longestWait + 15*time.Second
-	// deregistrationDelay lets answers that are waited for come.
+	// deregistrationDelay lets requests with "Prefer: wait" finish.
 	deregistrationDelay = longestWait + 5*time.Second
 	accessLogDays       = 90
 )
 
-// addBalancer puts a load balancer before the producer: in the VPC, or facing
-// the internet. Plain HTTP is never offered where there is a certificate, not
-// even to redirect: a client's first request would have shown its token.
+// addBalancer adds a load balancer in front of the producer, inside the VPC or facing the internet.
+// With a certificate there is no plain HTTP, not even a redirect, because a client's first request
+// would send its token in clear.
 func addBalancer(scope constructs.Construct, p *producer, place workplace) {
 	config := place.Config.Producer
 	subnets := place.Network.Tasks
@@ -51,8 +51,9 @@ func addBalancer(scope constructs.Construct, p *producer, place workplace) {
 	for _, clients := range clientRanges(place) {
 		listener.Connections().AllowDefaultPortFrom(awsec2.Peer_Ipv4(&clients), jsii.String("clients of the API"))
 	}
-	// A target group serves one load balancer, and a load balancer of another scheme is another one:
-	// under one id it would be kept, and the deployment fail.
+	// A target group serves one load balancer, and a change of the scheme replaces the load
+	// balancer. So the target group gets another id with the scheme. Otherwise the deployment would
+	// fail.
 	// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-target-groups.html
 	group := "Tasks"
 	if config.Public {
@@ -65,8 +66,8 @@ func addBalancer(scope constructs.Construct, p *producer, place workplace) {
 			ContainerName: jsii.String("producer"), ContainerPort: jsii.Number(producerPort),
 		})},
 		DeregistrationDelay: seconds(deregistrationDelay),
-		// Not /readyz: ECS replaces a task that its load balancer finds unhealthy,
-		// and no new task cures an outage of SQS.
+		// Not /readyz: ECS replaces a task that the load balancer finds unhealthy, and a new task
+		// does not help in an outage of SQS.
 		HealthCheck: &elb.HealthCheck{
 			Path: jsii.String("/healthz"), Interval: seconds(10 * time.Second), Timeout: seconds(5 * time.Second),
 			HealthyThresholdCount: jsii.Number(2), UnhealthyThresholdCount: jsii.Number(3),
@@ -83,7 +84,7 @@ func addBalancer(scope constructs.Construct, p *producer, place workplace) {
 // everywhere is the range of all addresses.
 const everywhere = "0.0.0.0/0"
 
-// clientRanges are the addresses that may connect.
+// clientRanges returns the address ranges that may connect.
 func clientRanges(place workplace) []string {
 	config := place.Config.Producer
 	switch {
@@ -96,7 +97,7 @@ func clientRanges(place workplace) []string {
 	}
 }
 
-// watchAccess logs who connects, where that is the internet.
+// watchAccess enables access logs for a public load balancer.
 func watchAccess(scope constructs.Construct, balancer elb.ApplicationLoadBalancer, config ProducerConfig) {
 	if !config.Public {
 		suppress(balancer, "AwsSolutions-ELB2",
@@ -107,14 +108,14 @@ func watchAccess(scope constructs.Construct, balancer elb.ApplicationLoadBalance
 		suppress(balancer, "AwsSolutions-EC23", "A public API is open to its clients; it takes TLS with a bearer token only")
 	}
 	bucket := awss3.NewBucket(scope, jsii.String("AccessLogs"), &awss3.BucketProps{
-		Encryption:        awss3.BucketEncryption_S3_MANAGED, // all that load balancers can write to
+		Encryption:        awss3.BucketEncryption_S3_MANAGED, // load balancers support no other encryption
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
 		EnforceSSL:        jsii.Bool(true),
 		LifecycleRules:    &[]*awss3.LifecycleRule{{Expiration: seconds(accessLogDays * day)}},
 		RemovalPolicy:     awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE,
 	})
 	suppress(bucket, "AwsSolutions-S1", "It is the bucket for access logs")
-	// By hand: the construct's own way needs to know the Region.
+	// Written out here, because the construct's method requires a known Region.
 	// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
 	stack := awscdk.Stack_Of(scope)
 	bucket.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{

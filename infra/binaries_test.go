@@ -19,7 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// binaries builds worker and producer once. They end with the test binary.
+// binaries builds worker and producer once. The end of the test binary deletes them.
 var binaries = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "infra-bin-"); err != nil {
 		return "", err
@@ -87,7 +87,7 @@ func testNoBinaryContainsTheCDK(t *testing.T) {
 
 var shownVariable = regexp.MustCompile(`\$(SQSONCE_[A-Z0-9_]+)`)
 
-// understood are the variables that a command reads, as its help has them.
+// understood returns the environment variables that a command reads, according to its help.
 func understood(t *testing.T, name string, command ...string) []string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), binary(t, name), append(command, "--help")...).CombinedOutput()
@@ -104,8 +104,8 @@ func understood(t *testing.T, name string, command ...string) []string {
 	return variables
 }
 
-// variables are those of a container, with what is only known at deployment
-// filled in; secrets are there as texts.
+// variables returns the environment variables of a container. Values that are only known at
+// deployment are filled in, and secrets are texts.
 func (b built) variables(t *testing.T, container string) map[string]string {
 	t.Helper()
 	c, _ := b.template.container(t, container)
@@ -124,7 +124,7 @@ func (b built) variables(t *testing.T, container string) map[string]string {
 	return found
 }
 
-// deployed is a reference as CloudFormation would resolve it.
+// deployed resolves a reference as CloudFormation would.
 func (b built) deployed(value any) string {
 	if text, ok := value.(string); ok {
 		return text
@@ -167,7 +167,7 @@ func testTheBinariesReadTheVariablesTheyAreGiven(t *testing.T) {
 				}
 				_, chosen := b.config.Worker.Env[name]
 				if name == "GOMEMLIMIT" {
-					continue // may be chosen by workerEnv
+					continue // may be set by workerEnv
 				}
 				if !chosen && !slices.Contains(ownVariables, name) {
 					t.Errorf("%s: %s could be overwritten by workerEnv: it is missing in ownVariables", container, name)
@@ -177,8 +177,8 @@ func testTheBinariesReadTheVariablesTheyAreGiven(t *testing.T) {
 	})
 }
 
-// The worker reports all that is wrong with its settings at once. Given its
-// variables and one thing that is wrong for sure, it has to name that alone.
+// The worker reports all faults of its settings at once. The test adds one fault to its variables,
+// and the worker must report that fault alone.
 func testTheWorkerAcceptsItsSettings(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		text := complaint(t, b.variables(t, "worker"), "worker", "run", "--local")
@@ -186,7 +186,7 @@ func testTheWorkerAcceptsItsSettings(t *testing.T) {
 			t.Errorf("the worker says: %s", text)
 		}
 	})
-	// And does it complain at all?
+	// The worker does report faults.
 	variables := synthesised(t, "plain").variables(t, "worker")
 	variables["SQSONCE_LEASE"] = "59s"
 	if text := complaint(t, variables, "worker", "run"); !strings.Contains(text, "--lease") {
@@ -207,8 +207,7 @@ func testTheProducerAcceptsItsSettings(t *testing.T) {
 	})
 }
 
-// complaint runs a binary with the given variables alone, and returns what it
-// says about its settings.
+// complaint runs a binary with only the given variables, and returns its report about them.
 func complaint(t *testing.T, variables map[string]string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary(t, name), args...)
@@ -224,8 +223,7 @@ func complaint(t *testing.T, variables map[string]string, name string, args ...s
 	return strings.TrimSpace(stderr.String())
 }
 
-// The heap must leave room for the rest of the worker, and for the target that
-// shares its task.
+// The heap must leave memory for the rest of the worker, and for the target in the same task.
 func testTheHeapStaysBelowTheTask(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		text := b.variables(t, "worker")["GOMEMLIMIT"]
@@ -309,13 +307,13 @@ func testTheDockerfileIsBuiltAsItExpects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Without it, the first deployment would find no binaries to copy.
+	// Otherwise the first deployment finds no binaries to copy.
 	if !bytes.Contains(data, []byte(`"predeploy": "make image"`)) {
 		t.Error("npm run deploy does not build what the Dockerfile copies")
 	}
 }
 
-// Metrics are counted from lines of the worker's log, so the lines must exist.
+// CloudWatch counts lines of the worker's log, so the worker must log them.
 func testLinesThatAreCountedAreLogged(t *testing.T) {
 	if lostLease != dedupe.ErrLeaseLost.Error() {
 		t.Errorf("lost leases are looked for as %q and logged as %q", lostLease, dedupe.ErrLeaseLost)

@@ -24,8 +24,8 @@ import (
 
 const root = "github.com/sqsonce/sqsonce"
 
-// records are what each call to DynamoDB needs the right for. A batch of
-// statements and a transaction need the right for each of their parts.
+// records are the rights that each call to DynamoDB needs. A batch of statements and a transaction
+// need the right for each of their parts.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
 var records = map[string][]string{
@@ -39,9 +39,9 @@ var records = map[string][]string{
 	"DescribeTimeToLive":    {"table dynamodb:DescribeTimeToLive"},
 }
 
-// ofWorker is where the worker makes each of its calls, and the right for it.
+// ofWorker are the rights that the worker's calls need, each with its resource.
 var ofWorker = with(records, map[string][]string{
-	"PurgeQueue":                   {}, // the page of a worker offers it with --local alone
+	"PurgeQueue":                   {}, // the console offers it with --local only
 	"ReceiveMessage":               {"main sqs:ReceiveMessage"},
 	"DeleteMessageBatch":           {"main sqs:DeleteMessage"},
 	"ChangeMessageVisibilityBatch": {"main sqs:ChangeMessageVisibility"},
@@ -51,8 +51,8 @@ var ofWorker = with(records, map[string][]string{
 	"GetQueueUrl":                  {"dead sqs:GetQueueUrl"},
 })
 
-// ofProducer is the same for "producer serve" and the command line, which does
-// by itself what it otherwise asks the API for.
+// ofProducer are the rights for "producer serve" and for the command line, which makes the same
+// calls when it does not use the API.
 var ofProducer = with(records, map[string][]string{
 	"SendMessage":                  {"main sqs:SendMessage"},
 	"SendMessageBatch":             {"main sqs:SendMessage"},
@@ -65,10 +65,10 @@ var ofProducer = with(records, map[string][]string{
 	"PurgeQueue":                   {"dead sqs:PurgeQueue"},
 })
 
-// onlyWithCreate are calls of --create, which is refused on AWS itself.
+// onlyWithCreate are calls of --create, which the programs refuse on AWS.
 var onlyWithCreate = []string{"CreateQueue", "CreateTable", "UpdateTimeToLive"}
 
-// ofDoctor is the same for "worker doctor", with the policy made for it.
+// ofDoctor are the rights for "worker doctor", in its own policy.
 var ofDoctor = with(records, map[string][]string{
 	"DeleteItem":                   {"table dynamodb:DeleteItem"},
 	"DeleteMessageBatch":           {"main sqs:DeleteMessage", "dead sqs:DeleteMessage"},
@@ -79,7 +79,7 @@ var ofDoctor = with(records, map[string][]string{
 	"GetQueueUrl":                  {"dead sqs:GetQueueUrl"},
 })
 
-// with merges maps; of two values of a key the later one counts.
+// with merges maps. The last value of a key wins.
 func with[V any](a map[string]V, others ...map[string]V) map[string]V {
 	merged := maps.Clone(a)
 	for _, other := range others {
@@ -95,8 +95,8 @@ func TestCalls(t *testing.T) {
 }
 
 func testTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
-	// --local, which has no AWS, brings the producer's API and the queue along. The doctor
-	// has a policy of its own, see the test of it.
+	// The producer's API and the queue server serve --local, which does not use AWS. The doctor has
+	// its own policy and test.
 	calls := callsOf(t, "./cmd/worker", "internal/producerapi", "internal/doctor", "sqstest")
 	for _, name := range methods(reflect.TypeFor[consumer.Queue]()) {
 		calls[name] = append(calls[name], "consumer.Queue")
@@ -174,8 +174,7 @@ func clientCalls() []string {
 	return append(methods(reflect.TypeFor[*sqs.Client]()), methods(reflect.TypeFor[*dynamodb.Client]())...)
 }
 
-// covers fails the test for every call that nobody has a right for, on one of
-// the given places.
+// covers fails the test for every call without a right on one of the places.
 func covers(
 	t *testing.T, calls, needs map[string][]string, statements []statement, places map[string]string, about ...string,
 ) {
@@ -197,7 +196,7 @@ func covers(
 	}
 }
 
-// methods are the names of an interface's or a client's methods.
+// methods returns the names of the methods of an interface or a client.
 func methods(t reflect.Type) []string {
 	var names []string
 	for i := range t.NumMethod() {
@@ -206,8 +205,8 @@ func methods(t reflect.Type) []string {
 	return names
 }
 
-// callsOf returns the calls to SQS and DynamoDB in the sources of a binary, and
-// where they are. Left out are the packages that it does not use on AWS.
+// callsOf returns the calls to SQS and DynamoDB in the sources of a binary, and their places.
+// without are packages that the binary does not use on AWS.
 func callsOf(t *testing.T, binary string, without ...string) map[string][]string {
 	t.Helper()
 	found := make(map[string][]string)
@@ -237,8 +236,8 @@ func callsOf(t *testing.T, binary string, without ...string) map[string][]string
 	return found
 }
 
-// callsInFile returns the calls in a file of methods with one of the given names
-// and a context and an input.
+// callsInFile returns the calls in a file of methods with one of the given names, a context and an
+// input.
 func callsInFile(t *testing.T, path string, api []string) map[string]string {
 	t.Helper()
 	set := token.NewFileSet()

@@ -13,9 +13,8 @@ type clusterProps struct {
 	Network *network
 }
 
-// newCluster takes an existing cluster, or makes one. Container Insights is off: the number of
-// running workers, which scaling divides by, the workers tell themselves.
-
+// newCluster returns the existing cluster of the configuration, or a new one. Container Insights is
+// off, because the workers themselves report the number of running workers, which scaling needs.
 func newCluster(scope constructs.Construct, id string, props *clusterProps) awsecs.ICluster {
 	if name := props.Config.ClusterName; name != "" {
 		return awsecs.Cluster_FromClusterAttributes(scope, &id, &awsecs.ClusterAttributes{ClusterName: &name, Vpc: props.Network.VPC})
@@ -30,7 +29,7 @@ func newCluster(scope constructs.Construct, id string, props *clusterProps) awse
 	return made
 }
 
-// newTask makes a task definition of a size that Fargate has.
+// newTask creates a Fargate task definition of the given size.
 func newTask(scope constructs.Construct, id string, config Config, cpu, memory int) awsecs.FargateTaskDefinition {
 	arch := awsecs.CpuArchitecture_ARM64()
 	if config.Worker.Arch == "amd64" {
@@ -46,7 +45,7 @@ func newTask(scope constructs.Construct, id string, config Config, cpu, memory i
 	})
 }
 
-// newLogGroup makes a log group that goes with the stack.
+// newLogGroup creates a log group that is deleted with the stack.
 func newLogGroup(scope constructs.Construct, id string, config Config) awslogs.LogGroup {
 	return awslogs.NewLogGroup(scope, &id, &awslogs.LogGroupProps{
 		Retention:     retentionDays[config.LogRetention],
@@ -54,8 +53,8 @@ func newLogGroup(scope constructs.Construct, id string, config Config) awslogs.L
 	})
 }
 
-// logTo sends the output of a container to a log group. It does not block: when
-// CloudWatch is away, lines are lost rather than the work stopped.
+// logTo sends the output of a container to a log group. It does not block: in an outage of
+// CloudWatch lines are lost, and the work goes on.
 func logTo(group awslogs.LogGroup, prefix string) awsecs.LogDriver {
 	return awsecs.LogDriver_AwsLogs(&awsecs.AwsLogDriverProps{
 		LogGroup:      group,

@@ -14,20 +14,17 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 )
 
-// Times that are not to be chosen. Each is typed here only; what has to agree
-// with it is checked in problems or by a test.
+// Fixed times. Settings that depend on one of them are checked in problems or by a test.
 const (
-	// dlqRetention is the longest SQS keeps a message.
+	// dlqRetention is the longest retention period of SQS.
 	dlqRetention = 14 * day
-	// stopTimeout is how long ECS waits between SIGTERM and SIGKILL: the most
-	// that Fargate allows.
+	// stopTimeout is the time between SIGTERM and SIGKILL, the longest that Fargate allows.
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#container_definition_timeout
 	stopTimeout = 120 * time.Second
-	// settleTime is what a worker takes after its drain: the grace for
-	// cancelled handlers, the settling of their outcomes, its servers and the
-	// last telemetry.
+	// settleTime is the time that a worker needs after its drain: for the grace of cancelled
+	// handlers, their outcomes, the servers and the last telemetry.
 	settleTime = 4750 * time.Millisecond
-	// adminPort is where the worker's admin server listens by default.
+	// adminPort is the default port of the worker's admin server.
 	adminPort = 9090
 	// longestWait is the longest "Prefer: wait" of the producer's API.
 	longestWait = time.Minute
@@ -35,35 +32,37 @@ const (
 	day = 24 * time.Hour
 )
 
-// Config is everything that can be chosen about a stack. Start from [Defaults]: a zero field is no
-// default. In the app, CDK context sets the fields; see [ReadConfig].
+// Config configures a stack. Start from [Defaults]: a zero field does not mean its default. In the
+// app, CDK context sets the fields; see [ReadConfig].
 type Config struct {
-	// Name of the stack, of the queue (with .fifo behind it where needed) and,
-	// with that, of the scope of all names. Default "sqsonce".
+	// Name is the name of the stack and of the queue (a FIFO queue's ends in .fifo). The queue's
+	// name is also the scope of all message names. Default "sqsonce".
 	Name string
-	// Throwaway deletes queues and table with the stack. Default false: they are kept when the
-	// stack goes or one is replaced; table and stack are protected.
+	// Throwaway deletes queues and table with the stack. Default false: queues and table are kept
+	// when the stack is deleted or one of them is replaced; table and stack have deletion
+	// protection.
 	Throwaway bool
-	// FirstDeployment leaves out the table's deletion protection, so that a first deployment that
-	// fails can take the empty table back. "npm run deploy" sets it, and deploys once more without.
+	// FirstDeployment leaves out the table's deletion protection, so that a failed first deployment
+	// can delete the empty table. "npm run deploy" sets it, and then deploys again without it.
 	FirstDeployment bool
 	// TableName is an existing table, such as a restored one. Default: a new one.
 	TableName string
 	// ClusterName is an existing ECS cluster. Default: a new one.
 	ClusterName string
 	// PermissionsBoundary is the ARN of a managed policy that bounds every role of the stack.
+	// Default: none.
 	PermissionsBoundary string
-	// FailurePercent of the attempts of five minutes that fail raise an alarm, where there were 20
-	// or more. 1 to 99, default 10.
+	// FailurePercent is the percentage of failed attempts in five minutes above which there is an
+	// alarm, if there were at least 20 attempts. 1 to 99, default 10.
 	FailurePercent int
-	// Source is the directory of the repository, whose Dockerfile the image is built from. Default:
-	// none, then Worker.Image is needed. [ReadConfig] sets it to the working directory.
+	// Source is the directory of the repository with the Dockerfile of the image. Default: none,
+	// and Worker.Image is required. [ReadConfig] sets it to the working directory.
 	Source string
-	// Demo runs the worker without a target: each message is logged at INFO, and completed.
+	// Demo runs the worker without a target: it logs each message at INFO and completes it.
 	Demo bool
-	// AlarmEmail gets the alarms. Default: nobody; subscribe to the topic.
+	// AlarmEmail is the address that gets the alarms. Default: none; subscribe to the topic.
 	AlarmEmail string
-	// LogRetention is how long CloudWatch keeps the logs. Default 30 days.
+	// LogRetention is the retention of the logs in CloudWatch. Default 30 days.
 	LogRetention time.Duration
 
 	Dashboard DashboardConfig
@@ -76,49 +75,48 @@ type Config struct {
 	Producer ProducerConfig
 }
 
-// DashboardConfig says which dashboard shows the service. A dashboard belongs to one stack, so that
-// several services share one by being listed in it.
+// DashboardConfig configures the dashboard. A dashboard belongs to one stack. It can show the
+// services of other stacks, too.
 type DashboardConfig struct {
-	// Off leaves the dashboard out: another stack's shows this service. Default false.
+	// Off leaves the dashboard out, for a service that another stack's dashboard shows. Default
+	// false.
 	Off bool
-	// Queues are the names of the queues of other services, in the same account and Region, that the
-	// dashboard shows, too. Default: none.
+	// Queues are the queue names of further services that the dashboard shows, in the same account
+	// and Region. Default: none.
 	Queues []string
 }
 
-// QueueConfig is what can be chosen about the queue.
+// QueueConfig configures the queue.
 type QueueConfig struct {
-	// ARN and DLQARN are an existing queue and its dead-letter queue. Default: new ones. The fields
-	// below then belong to those who made them, but for OldestMessage.
+	// ARN and DLQARN are an existing queue and its dead-letter queue. Default: new ones. Of the
+	// fields below only OldestMessage applies to existing queues.
 	ARN, DLQARN string
 	// FIFO makes queue and dead-letter queue FIFO. Default false.
 	FIFO bool
-	// Retention is how long a message waits at most, 1 minute to 14 days.
-	// Default 4 days.
+	// Retention is the retention period of the queue, 1 minute to 14 days. Default 4 days.
 	Retention time.Duration
-	// MaxReceiveCount is after how many receives SQS itself dead-letters a
-	// message. It must leave room for MaxAttempts and for deferrals behind
-	// them. 1 to 1000, default 10.
+	// MaxReceiveCount is the number of receives after which SQS itself dead-letters a message. It
+	// must be at least MaxAttempts, and leave room for deferrals. 1 to 1000, default 10.
 	MaxReceiveCount int
 	// Senders are ARNs of SNS topics, S3 buckets and EventBridge rules that may send to the queue.
 	Senders []string
-	// OldestMessage is the age at which a waiting message raises an alarm.
-	// Default 15 minutes.
+	// OldestMessage is the age of a waiting message above which there is an alarm. Default 15
+	// minutes.
 	OldestMessage time.Duration
 }
 
-// NetworkConfig says where the tasks run.
+// NetworkConfig configures the network of the tasks.
 type NetworkConfig struct {
-	// VPCID is an existing VPC. Default: a new one in two zones. Alone it is
-	// looked up, which needs credentials; with the fields below it is not.
+	// VPCID is an existing VPC. Default: a new one in two zones. Without Zones and subnets the VPC
+	// is looked up in the account, which needs credentials.
 	VPCID            string
 	Zones            []string
 	PrivateSubnetIDs []string
 	PublicSubnetIDs  []string
-	// Kind is how tasks reach AWS and the internet: "endpoints" (interface endpoints and no way to
-	// the internet), "nat", or "public" (tasks in public subnets with addresses of their own, closed
-	// from outside). Default: endpoints in a new VPC; in an existing one, private subnets with a way
-	// out of their own.
+	// Kind is the tasks' connection to AWS and the internet: "endpoints" (interface endpoints, no
+	// internet), "nat", or "public" (public subnets and public IP addresses, closed for inbound
+	// traffic). Default: endpoints in a new VPC. In an existing VPC the default is private subnets,
+	// which need their own routes to AWS.
 	Kind string
 	// NATGateways of a new VPC with nat, 1 or 2. Default 1.
 	NATGateways int
@@ -126,7 +124,7 @@ type NetworkConfig struct {
 	CIDR string
 }
 
-// public reports whether tasks have addresses of their own.
+// public reports whether tasks have public IP addresses.
 func (n NetworkConfig) public() bool { return n.Kind == networkPublic }
 
 // The kinds of networks.
@@ -136,80 +134,79 @@ const (
 	networkPublic    = "public"
 )
 
-// looked reports whether the VPC is to be looked up in the account.
+// looked reports whether the VPC must be looked up in the account.
 func (n NetworkConfig) looked() bool {
 	return n.VPCID != "" && len(n.PrivateSubnetIDs)+len(n.PublicSubnetIDs) == 0
 }
 
-// WorkerConfig is what can be chosen about the worker service.
+// WorkerConfig configures the worker service.
 type WorkerConfig struct {
-	// Image is a registry's image for worker and producer. Default: built from
-	// the Dockerfile at deployment.
+	// Image is an image for worker and producer in a registry. Default: built from the Dockerfile
+	// at deployment.
 	Image string
-	// CPU units (1024 = one vCPU) and MiB of a task, the target included.
-	// Default 256 and 512; 512 and 1024 with a target image.
+	// CPU (1024 = one vCPU) and Memory (MiB) are the size of a task, the target included. Default
+	// 256 and 512; 512 and 1024 with a target image.
 	CPU, Memory int
-	// Arch is what the task's images are for: arm64 or amd64. Default arm64.
+	// Arch is the architecture of the task's images: arm64 or amd64. Default arm64.
 	Arch string
 	// SpotShare is the percentage of tasks on Fargate Spot. Default 0.
 	SpotShare int
-	// Concurrency, MaxAttempts, Visibility, Lease, Window and DrainTimeout are
-	// the worker's flags of that name. Default 50, 5, 60s, 30s, 720h; and 110s,
-	// what Fargate's longest stop leaves.
+	// Concurrency, MaxAttempts, Visibility, Lease, Window and Drain are the worker's flags of these
+	// names (--drain-timeout). Default 50, 5, 60s, 30s, 720h and 110s. The last is close to the
+	// longest time that Fargate gives a stopping task, 120s.
 	Concurrency, MaxAttempts         int
 	Visibility, Lease, Window, Drain time.Duration
-	// Key and Fingerprint are the worker's flags of that name; the producer
-	// gets the same, so that both find the same name in a message. Default:
-	// the binaries' own.
+	// Key and Fingerprint are the flags of worker and producer with these names. Both programs get
+	// the same values, so that they find the same name in a message. Default: the programs' own.
 	Key, Fingerprint string
-	// AdminFrom are the address ranges that may reach the console, /metrics and the verbs of a task on
-	// port 9090, with a token that the stack makes up. Default: none; the admin server listens on
-	// loopback.
+	// AdminFrom are the address ranges that may reach the console, /metrics and the verbs of a task
+	// on port 9090, with a token that the stack generates. Default: none; the admin server then
+	// listens on loopback.
 	AdminFrom []string
-	// PayloadBuckets are the names of the S3 buckets with payloads that messages point to: the worker
-	// fetches them (--s3-payloads) and may read these buckets. Default: none.
+	// PayloadBuckets are the names of the S3 buckets with payloads of messages. The worker fetches
+	// them (--s3-payloads) and may read these buckets. Default: none.
 	PayloadBuckets []string
-	// Env are further variables of the worker, such as SQSONCE_ON_UNKNOWN.
+	// Env are further environment variables of the worker, such as SQSONCE_ON_UNKNOWN.
 	Env map[string]string
 }
 
-// TargetConfig says what the worker POSTs messages to. Image or URL is needed,
-// unless the stack is a demo.
+// TargetConfig configures the target of the worker's requests. Image or URL is required, except in
+// a demo.
 type TargetConfig struct {
-	// Image runs beside the worker in each task, and is POSTed to on Port. A
-	// VPC without NAT can neither pull a public image nor reach a target
-	// outside: use an image in ECR, natGateways, or a VPC of your own.
+	// Image runs in a container beside the worker in each task, and gets the requests on Port. A
+	// VPC without NAT can neither pull a public image nor reach a target outside: use an image in
+	// ECR, natGateways, or your own VPC.
 	Image string
-	// Port (default 8080) and Path (default /) on which Image takes messages.
+	// Port (default 8080) and Path (default /) receive the requests to Image.
 	Port int
 	Path string
-	// Env are the variables of Image. Secrets are those whose values come from Secrets Manager: ARNs,
-	// each with ":KEY" behind it where the secret is JSON and one of its fields is meant.
+	// Env are the environment variables of Image. The values of Secrets are ARNs of secrets in
+	// Secrets Manager. ":KEY" behind an ARN selects one field of a JSON secret.
 	Env, Secrets map[string]string
-	// Policies are ARNs of managed policies for what Image does on AWS; its task shares the worker's role.
+	// Policies are ARNs of managed policies for Image's calls to AWS. They are attached to the role
+	// of the task, which the worker has, too.
 	Policies []string
 	// URL is a target elsewhere, instead of Image.
 	URL string
-	// Health is the path that must answer before messages are received.
+	// Health is the path that must answer before the worker receives messages. Default: none.
 	Health string
-	// TokenSecret and SigningSecret are ARNs in Secrets Manager: the bearer
-	// token sent to the target, and the key that requests are signed with.
+	// TokenSecret and SigningSecret are ARNs in Secrets Manager: the bearer token of the requests,
+	// and the key that signs them. Default: none.
 	TokenSecret, SigningSecret string
 }
 
-// ScalingConfig says how many worker tasks run.
+// ScalingConfig configures the number of worker tasks.
 type ScalingConfig struct {
-	// MinTasks and MaxTasks bound the tasks. Default 1 and 10. With 0 the
-	// first message after a quiet time waits for a task to start, and for
-	// minutes more where the queue has been quiet for over six hours.
+	// MinTasks and MaxTasks bound the number of tasks. Default 1 and 10. With MinTasks 0 the first
+	// message after an idle time waits for a task to start, and some minutes more if the queue has
+	// been idle for over six hours.
 	MinTasks, MaxTasks int
-	// Latency is how long a message may wait, HandleTime how long one is
-	// worked on; with the worker's concurrency they give the backlog that one
-	// task is meant to have. Default 30s and 1s.
+	// Latency is the acceptable wait of a message, HandleTime the duration of an attempt. With the
+	// worker's concurrency they give the target for the backlog of a task. Default 30s and 1s.
 	Latency, HandleTime time.Duration
 }
 
-// ProducerConfig is what can be chosen about the HTTP front.
+// ProducerConfig configures the producer's HTTP API.
 type ProducerConfig struct {
 	// Off leaves the producer and its load balancer out. Default true.
 	Off bool
@@ -217,23 +214,22 @@ type ProducerConfig struct {
 	Public bool
 	// Certificate is an ARN in ACM. Default: plain HTTP, inside the VPC only.
 	Certificate string
-	// Domain is the name that the certificate is for; you point it at the load
-	// balancer. It only goes into the API URL that the stack prints.
+	// Domain is the host name of the certificate. It is used in the API URL that the stack prints;
+	// create the DNS record yourself.
 	Domain string
-	// Clients are the address ranges that may connect. Default: the VPC's, or
-	// everywhere when public.
+	// Clients are the address ranges that may connect. Default: the VPC's range, or all addresses
+	// if Public.
 	Clients []string
-	// MinTasks and MaxTasks bound the tasks. Default 2 and 10.
+	// MinTasks and MaxTasks bound the number of tasks. Default 2 and 10.
 	MinTasks, MaxTasks int
-	// DLQ lets whoever has the token look into the dead-letter queue, redrive
-	// and purge it over the API. Default true; without it that needs AWS
-	// credentials with the operator policy.
+	// DLQ allows clients with the token to list, redrive and purge the dead-letter queue over the
+	// API. Default true. Without it these actions need AWS credentials with the operator policy.
 	DLQ bool
-	// RequestsPerTask a minute is what a task is meant to have. Default 6000.
+	// RequestsPerTask is the target of scaling in requests a minute. Default 6000.
 	RequestsPerTask int
 }
 
-// Defaults is the configuration when nothing is chosen.
+// Defaults returns the default configuration.
 func Defaults() Config {
 	return Config{
 		Name:           "sqsonce",
@@ -251,18 +247,18 @@ func Defaults() Config {
 	}
 }
 
-// backlogPerTask is how many messages, waiting and in flight, one task is meant to have: those it
-// handles, and those it finishes within the acceptable latency. AWS's example counts waiting
-// messages only; without those in flight the last workers would be scaled in while they work.
+// backlogPerTask returns the target for the messages, waiting and in flight, of one task: those
+// that it handles at once, and those that it finishes within the acceptable latency. AWS's example
+// counts waiting messages only, which would scale in the last workers while they work.
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-using-sqs-queue.html
 func (c Config) backlogPerTask() float64 {
 	handle, latency := c.Scaling.HandleTime.Seconds(), c.Scaling.Latency.Seconds()
 	return float64(c.Worker.Concurrency) * (handle + latency) / handle
 }
 
-// queueName is the queue's name; the scope of all names, too. It is chosen
-// here rather than by CloudFormation: with another name after a replacement
-// every record would be forgotten.
+// queueName returns the queue's name, which is also the scope of all names. CloudFormation does not
+// generate it, because a replacement of the queue would then change the scope and orphan all
+// records.
 func (c Config) queueName() string {
 	if c.Queue.ARN != "" {
 		return c.Queue.ARN[strings.LastIndex(c.Queue.ARN, ":")+1:]
@@ -272,8 +268,8 @@ func (c Config) queueName() string {
 
 func (c Config) dlqName() string { return c.Name + "-dlq" + c.fifoSuffix() }
 
-// keep is what becomes of a resource that holds data when the stack goes, or the resource is
-// replaced. A creation that fails takes it back: it is empty then.
+// keep returns the removal policy of a resource that holds data, for the deletion of the stack and
+// the replacement of the resource. A failed creation deletes the resource, which is still empty.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-attribute-deletionpolicy.html
 func (c Config) keep() awscdk.RemovalPolicy {
 	if c.Throwaway {
@@ -289,7 +285,7 @@ func (c Config) fifoSuffix() string {
 	return ""
 }
 
-// hasTarget reports whether the worker POSTs its messages somewhere.
+// hasTarget reports whether the worker has a target.
 func (c Config) hasTarget() bool { return c.Target.Image != "" || c.Target.URL != "" }
 
 // secure reports whether the API is served over TLS.
@@ -311,20 +307,20 @@ var (
 	variablePattern    = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
 )
 
-// problems returns everything that is wrong with c, a line each.
+// problems returns the faults of c, one per line.
 func (c Config) problems() []string {
 	var found problemList
 	found.bad(!namePattern.MatchString(c.Name),
 		"name %q: want a letter, then up to 59 letters, digits and hyphens", c.Name)
 	found.bad(c.TableName != "" && !tablePattern.MatchString(c.TableName), "tableName %q: not the name of a table", c.TableName)
 	found.bad(c.ClusterName != "" && !clusterPattern.MatchString(c.ClusterName), "clusterName %q: not the name of a cluster", c.ClusterName)
-	found.bad(c.ClusterName != "" && c.Network.VPCID == "", "clusterName %s: in which VPC are its tasks? vpcId is missing", c.ClusterName)
+	found.bad(c.ClusterName != "" && c.Network.VPCID == "", "clusterName %s: needs vpcId, the VPC of its tasks", c.ClusterName)
 	found.bad(c.ClusterName != "" && c.Worker.SpotShare > 0,
-		"spotShare %d: which capacity providers clusterName %s has is not for this stack to change", c.Worker.SpotShare, c.ClusterName)
+		"spotShare %d: needs a new cluster; the stack does not change the capacity providers of clusterName %s", c.Worker.SpotShare, c.ClusterName)
 	found.bad(c.PermissionsBoundary != "" && !policyPattern.MatchString(c.PermissionsBoundary),
 		"permissionsBoundary %q: not the ARN of a managed policy", c.PermissionsBoundary)
 	found.between("failurePercent", c.FailurePercent, 1, 99)
-	found.bad(c.Worker.Image == "" && c.Source == "", "image: is needed where there is no Dockerfile to build it from")
+	found.bad(c.Worker.Image == "" && c.Source == "", "image: is required without a Source, the directory with the Dockerfile")
 	found.bad(c.AlarmEmail != "" && !emailPattern.MatchString(c.AlarmEmail), "alarmEmail %q: not an address", c.AlarmEmail)
 	_, ok := retentionDays[c.LogRetention]
 	found.bad(!ok, "logRetention %s: CloudWatch knows %s only", c.LogRetention, knownRetentions())
@@ -344,9 +340,9 @@ func (c Config) queueProblems(found *problemList) {
 		found.bad(a.arn != "" && !queuePattern.MatchString(a.arn), "%s %q: not the ARN of a queue", a.key, a.arn)
 	}
 	found.bad((q.ARN == "") != (q.DLQARN == ""), "queueArn %q, dlqArn %q: want both or neither", q.ARN, q.DLQARN)
-	found.bad(q.ARN != "" && q.FIFO, "fifo true: is for the maker of queueArn %s to choose", q.ARN)
+	found.bad(q.ARN != "" && q.FIFO, "fifo true: applies to a new queue only, not to queueArn %s", q.ARN)
 	found.bad(strings.HasSuffix(q.ARN, ".fifo") != strings.HasSuffix(q.DLQARN, ".fifo"),
-		"queueArn %s, dlqArn %s: a FIFO queue dead-letters into a FIFO queue, another one does not", q.ARN, q.DLQARN)
+		"queueArn %s, dlqArn %s: want two FIFO queues or two standard queues", q.ARN, q.DLQARN)
 	found.duration("queueRetention", q.Retention, time.Minute, 14*day)
 	found.between("maxReceiveCount", q.MaxReceiveCount, 1, 1000)
 	found.bad(q.MaxReceiveCount < c.Worker.MaxAttempts,
@@ -356,7 +352,7 @@ func (c Config) queueProblems(found *problemList) {
 		found.bad(senderService(arn) == "", "senders %q: want the ARN of an SNS topic, an S3 bucket or an EventBridge rule", arn)
 		found.bad(strings.Contains(arn, ":s3:") && q.FIFO, "senders %s: S3 does not notify FIFO queues", arn)
 	}
-	found.bad(q.ARN != "" && len(q.Senders) > 0, "senders: the policy of queueArn %s is for its makers to write; docs/deploy.md has the statement", q.ARN)
+	found.bad(q.ARN != "" && len(q.Senders) > 0, "senders: apply to a new queue only; add the statement in docs/deploy.md to the policy of queueArn %s", q.ARN)
 	found.duration("oldestMessage", q.OldestMessage, time.Minute, 14*day)
 }
 
@@ -373,11 +369,11 @@ func (c Config) dashboardProblems(found *problemList) {
 func (c Config) networkProblems(found *problemList) {
 	n := c.Network
 	found.between("natGateways", n.NATGateways, 0, zones)
-	found.bad(n.VPCID != "" && n.NATGateways > 0, "natGateways %d: of a new VPC only, not of vpcId %s", n.NATGateways, n.VPCID)
+	found.bad(n.VPCID != "" && n.NATGateways > 0, "natGateways %d: applies to a new VPC only, not to vpcId %s", n.NATGateways, n.VPCID)
 	kinds := []string{networkEndpoints, networkNAT, networkPublic}
 	found.bad(!slices.Contains(kinds, n.Kind) && (n.VPCID == "" || n.Kind != ""), "network %q: want %s", n.Kind, strings.Join(kinds, ", "))
-	found.bad(n.VPCID != "" && (n.Kind == networkEndpoints || n.Kind == networkNAT), "network %s: of a new VPC only, not of vpcId %s", n.Kind, n.VPCID)
-	found.bad(n.VPCID == "" && n.Kind != networkNAT && n.NATGateways > 0, "natGateways %d: with network %s", n.NATGateways, n.Kind)
+	found.bad(n.VPCID != "" && (n.Kind == networkEndpoints || n.Kind == networkNAT), "network %s: applies to a new VPC only, not to vpcId %s", n.Kind, n.VPCID)
+	found.bad(n.VPCID == "" && n.Kind != networkNAT && n.NATGateways > 0, "natGateways %d: needs network nat, not %s", n.NATGateways, n.Kind)
 	cidr, err := netip.ParsePrefix(n.CIDR)
 	found.bad(err != nil || !cidr.Addr().Is4() || cidr.Bits() < 16 || cidr.Bits() > 18, "vpcCidr %q: want an IPv4 range of /16 to /18, such as 10.20.0.0/16", n.CIDR)
 	if n.VPCID == "" && n.Kind == networkEndpoints {
@@ -394,7 +390,7 @@ func (c Config) networkProblems(found *problemList) {
 		found.bad(!subnetPattern.MatchString(id), "vpcPublicSubnetIds %q: not the id of a subnet", id)
 	}
 	given := len(n.Zones) + len(n.PrivateSubnetIDs) + len(n.PublicSubnetIDs)
-	found.bad(n.VPCID == "" && given > 0, "vpcZones, vpcPrivateSubnetIds, vpcPublicSubnetIds: of which VPC? vpcId is missing")
+	found.bad(n.VPCID == "" && given > 0, "vpcZones, vpcPrivateSubnetIds, vpcPublicSubnetIds: need vpcId")
 	if n.VPCID == "" || given == 0 {
 		return
 	}
@@ -405,7 +401,7 @@ func (c Config) networkProblems(found *problemList) {
 	found.bad(c.Producer.Public && len(n.PublicSubnetIDs) == 0, "vpcPublicSubnetIds: a public producer needs them")
 	found.bad(!c.Producer.Off && len(n.Zones) == 1, "vpcZones %v: a load balancer needs two", n.Zones)
 	found.bad(!c.Producer.Off && !c.Producer.Public && len(c.Producer.Clients) == 0,
-		"clients: say which address ranges may connect; a VPC given by its subnets does not tell its own")
+		"clients: is required for a VPC given by its subnets, whose address range is not known")
 }
 
 func (c Config) workerProblems(found *problemList) {
@@ -419,7 +415,7 @@ func (c Config) workerProblems(found *problemList) {
 	found.duration("lease", w.Lease, time.Second, w.Visibility)
 	found.duration("window", w.Window, time.Minute, 3650*day)
 	found.bad(w.Window < c.Queue.Retention+dlqRetention,
-		"window %s: a message can come back after queueRetention %s + %s in the dead-letter queue, when its name is forgotten",
+		"window %s: want at least queueRetention %s + %s in the dead-letter queue, or a message may return after its record has expired",
 		w.Window, c.Queue.Retention, dlqRetention)
 	found.bad(w.Drain <= 0 || w.Drain+settleTime >= stopTimeout,
 		"drainTimeout %s: want more than 0 and, with %s for settling, less than %s, Fargate's longest stop", w.Drain, settleTime, stopTimeout)
@@ -441,8 +437,8 @@ func (c Config) targetProblems(found *problemList) {
 	t := c.Target
 	found.bad(!c.hasTarget() && !c.Demo, "no target: every message would be completed, and nothing done. Give targetImage, an app "+
 		"in a container beside the worker; or targetUrl, one elsewhere; or demo=true, to log each message and do nothing else")
-	found.bad(c.hasTarget() && c.Demo, "demo true: there is a target, %s", cmp.Or(t.Image, t.URL))
-	found.bad(t.Image != "" && t.URL != "", "targetImage %s, targetUrl %s: one of them", t.Image, t.URL)
+	found.bad(c.hasTarget() && c.Demo, "demo true: excludes the target %s", cmp.Or(t.Image, t.URL))
+	found.bad(t.Image != "" && t.URL != "", "targetImage %s, targetUrl %s: want only one of them", t.Image, t.URL)
 	found.between("targetPort", t.Port, 1, 65535)
 	found.bad(t.Image != "" && t.Port == adminPort, "targetPort %d: is the worker's admin server, in the same task", t.Port)
 	found.bad(!strings.HasPrefix(t.Path, "/"), "targetPath %q: must begin with /", t.Path)
@@ -451,7 +447,7 @@ func (c Config) targetProblems(found *problemList) {
 		u, err := url.Parse(t.URL)
 		found.bad(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https", "targetUrl %q: not an http or https URL", t.URL)
 	}
-	found.bad(t.Image == "" && len(t.Env)+len(t.Secrets)+len(t.Policies) > 0, "targetEnv, targetSecrets, targetPolicies: there is no targetImage")
+	found.bad(t.Image == "" && len(t.Env)+len(t.Secrets)+len(t.Policies) > 0, "targetEnv, targetSecrets, targetPolicies: need targetImage")
 	for _, name := range slices.Sorted(maps.Keys(t.Secrets)) {
 		arn, _ := secretField(t.Secrets[name])
 		found.bad(!variablePattern.MatchString(name), "targetSecrets %s: not the name of a variable", name)
@@ -465,7 +461,7 @@ func (c Config) targetProblems(found *problemList) {
 	for _, s := range []struct{ key, value string }{
 		{"targetHealth", t.Health}, {"targetTokenSecret", t.TokenSecret}, {"targetSigningSecret", t.SigningSecret},
 	} {
-		found.bad(!c.hasTarget() && s.value != "", "%s %s: there is no targetImage or targetUrl", s.key, s.value)
+		found.bad(!c.hasTarget() && s.value != "", "%s %s: needs targetImage or targetUrl", s.key, s.value)
 	}
 	found.bad(t.TokenSecret != "" && !secretPattern.MatchString(t.TokenSecret), "targetTokenSecret %q: not the whole ARN of a secret, its six last characters included", t.TokenSecret)
 	found.bad(t.SigningSecret != "" && !secretPattern.MatchString(t.SigningSecret), "targetSigningSecret %q: not the whole ARN of a secret, its six last characters included", t.SigningSecret)
@@ -482,7 +478,7 @@ func (c Config) scalingProblems(found *problemList) {
 func (c Config) producerProblems(found *problemList) {
 	p := c.Producer
 	if p.Off {
-		found.bad(p.Public || p.secure() || p.Domain != "" || len(p.Clients) > 0, "producer false: then public, certificate, apiDomain and clients have no meaning")
+		found.bad(p.Public || p.secure() || p.Domain != "" || len(p.Clients) > 0, "producer false: public, certificate, apiDomain and clients need the producer")
 		return
 	}
 	found.bad(p.Public && !p.secure(), "public: a bearer token must not cross the internet in clear; give certificate, an ARN in ACM")
@@ -497,10 +493,10 @@ func (c Config) producerProblems(found *problemList) {
 	found.between("requestsPerTask", p.RequestsPerTask, 1, 10_000_000)
 }
 
-// problemList collects lines.
+// problemList collects the faults of a configuration.
 type problemList []string
 
-// bad adds a line if the condition holds.
+// bad adds a fault if the condition holds.
 func (l *problemList) bad(condition bool, format string, args ...any) {
 	if condition {
 		*l = append(*l, fmt.Sprintf(format, args...))
@@ -515,7 +511,7 @@ func (l *problemList) duration(key string, value, least, most time.Duration) {
 	l.bad(value < least || value > most, "%s %s: want %s to %s", key, value, least, most)
 }
 
-// fargateSize reports whether Fargate has tasks of that size.
+// fargateSize reports whether Fargate offers tasks of that size.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
 func fargateSize(cpu, memory int) bool {
 	const gib = 1024

@@ -24,7 +24,7 @@ func testNothingChosenIsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flags["demo"] = true // something has to be chosen
+	flags["demo"] = true // a target or the demo is required
 	got, err := ReadConfig(flags)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 	sub := "subnet-0123456789abcdef0"
 	for name, tc := range map[string]struct {
 		context map[string]any
-		want    []string // what lines begin with, in any order; no others
+		want    []string // the beginnings of all lines, in any order
 	}{
 		"no boolean":           {map[string]any{"fifo": "perhaps"}, []string{"fifo perhaps"}},
 		"no number":            {map[string]any{"minTasks": "two"}, []string{"minTasks two"}},
@@ -88,7 +88,7 @@ func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		"two kinds of queues": {
 			map[string]any{"queueArn": "arn:aws:sqs:eu-west-1:123456789012:a.fifo", "dlqArn": "arn:aws:sqs:eu-west-1:123456789012:b"}, []string{"queueArn"},
 		},
-		"a cluster somewhere": {map[string]any{"clusterName": "main"}, []string{"clusterName main: in which VPC"}},
+		"a cluster somewhere": {map[string]any{"clusterName": "main"}, []string{"clusterName main: needs vpcId"}},
 		"a dashboard of none": {map[string]any{"dashboard": false, "dashboardQueues": "invoices"}, []string{"dashboardQueues invoices"}},
 		"no queues of others": {
 			map[string]any{"dashboardQueues": "sqsonce,a b,x,x"},
@@ -121,7 +121,7 @@ func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		"an own variable":       {map[string]any{"workerEnv": `{"SQSONCE_TABLE":"x"}`}, []string{"workerEnv SQSONCE_TABLE"}},
 		"a variable with space": {map[string]any{"workerEnv": `{"A B":"x"}`}, []string{"workerEnv A B"}},
 		"no target":             {map[string]any{"demo": "false"}, []string{"no target: every message"}},
-		"a demo with a target":  {map[string]any{"demo": true, "targetUrl": "http://b"}, []string{"demo true: there is a target, http://b"}},
+		"a demo with a target":  {map[string]any{"demo": true, "targetUrl": "http://b"}, []string{"demo true: excludes the target http://b"}},
 		"two targets":           {map[string]any{"natGateways": "1", "targetImage": "a", "targetUrl": "http://b"}, []string{"targetImage a, targetUrl http://b"}},
 		"a path without slash":  {map[string]any{"targetPath": "x"}, []string{`targetPath "x"`}},
 		"health of nothing":     {map[string]any{"targetHealth": "/x"}, []string{"targetHealth /x"}},
@@ -135,8 +135,8 @@ func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		"a public nobody":       {map[string]any{"producer": "false", "public": "true"}, []string{"producer false"}},
 		"subnets of what":       {map[string]any{"vpcZones": "a"}, []string{"vpcZones"}},
 		"no network":            {map[string]any{"network": "open"}, []string{`network "open"`}},
-		"NAT twice":             {map[string]any{"network": "public", "natGateways": 1}, []string{"natGateways 1: with network public"}},
-		"a network of others":   {map[string]any{"vpcId": "vpc-01234567", "network": "nat"}, []string{"network nat: of a new VPC"}},
+		"NAT twice":             {map[string]any{"network": "public", "natGateways": 1}, []string{"natGateways 1: needs network nat, not public"}},
+		"a network of others":   {map[string]any{"vpcId": "vpc-01234567", "network": "nat"}, []string{"network nat: applies to a new VPC"}},
 		"public subnets":        {map[string]any{"vpcId": "vpc-01234567", "network": "public", "vpcZones": "a", "vpcPublicSubnetIds": sub}, nil},
 		"too small a range":     {map[string]any{"vpcCidr": "10.0.0.0/24"}, []string{`vpcCidr "10.0.0.0/24"`}},
 		"no operators":          {map[string]any{"adminFrom": "x"}, []string{`adminFrom "x"`}},

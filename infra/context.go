@@ -14,23 +14,22 @@ import (
 	"time"
 )
 
-// ConfigError says what is wrong with the context. It carries everything that
-// was found, so that it is mended in one go.
+// ConfigError lists the faults of a configuration. It has all of them, so that a user can fix them
+// at once.
 type ConfigError struct {
 	Problems []string // each names the key and its value
 }
 
-// Error implements error, a line for each problem.
+// Error returns the problems, one per line.
 func (e *ConfigError) Error() string {
 	return fmt.Sprintf("%d problems with the configuration (cdk.json, a file, or -c key=value):\n  %s",
 		len(e.Problems), strings.Join(e.Problems, "\n  "))
 }
 
-// ReadConfig reads a [Config] from CDK context, defaults for what is not in it, and from the file
-// that the key "config" names: deploy/NAME.json, or any other path; what is in the context, too,
-// wins. A value may come typed, from a file, or as text, from -c; lists are separated by commas
-// there, and variables are a JSON object. The error is a [*ConfigError] with everything that is
-// wrong.
+// ReadConfig reads a [Config] from CDK context and from the file that the key "config" names:
+// deploy/NAME.json, or any other path. The context takes precedence over the file, and [Defaults]
+// fill in the rest. A value in a file is typed. A value of -c is text: lists are separated by
+// commas, and environment variables are a JSON object. The error is a [*ConfigError].
 func ReadConfig(context map[string]any) (Config, error) {
 	c := Defaults()
 	c.Worker.CPU, c.Worker.Memory, c.Source, c.Network.Kind = 0, 0, ".", ""
@@ -55,7 +54,7 @@ func ReadConfig(context map[string]any) (Config, error) {
 	return c, nil
 }
 
-// choose fills in what follows from the rest: the network of a new VPC.
+// choose sets the default Kind of a new VPC.
 func (n *NetworkConfig) choose() {
 	switch {
 	case n.VPCID != "" || n.Kind != "" && n.Kind != networkNAT:
@@ -68,7 +67,8 @@ func (n *NetworkConfig) choose() {
 	}
 }
 
-// defaultSize is the CPU of a worker's task where none is chosen; its memory in MiB is twice that.
+// defaultSize returns the default CPU units of a worker's task. Its default memory in MiB is twice
+// that.
 func (c Config) defaultSize() int {
 	if c.Target.Image != "" {
 		return 512
@@ -76,17 +76,17 @@ func (c Config) defaultSize() int {
 	return 256
 }
 
-// setter puts the text of a context value into its field.
+// setter parses the text of a context value into its field.
 type setter func(text string) error
 
-// fields are the keys of the context, and the fields they set.
+// fields returns the keys of the context and the setters of their fields.
 func fields(c *Config) map[string]setter {
 	all := placeFields(c)
 	maps.Copy(all, serviceFields(c))
 	return all
 }
 
-// placeFields are the keys about the stack, its queue and its network.
+// placeFields are the keys of the stack, its queue and its network.
 func placeFields(c *Config) map[string]setter {
 	return map[string]setter{
 		"name":        text(&c.Name),
@@ -101,7 +101,7 @@ func placeFields(c *Config) map[string]setter {
 		"dashboard":       negated(&c.Dashboard.Off),
 		"dashboardQueues": list(&c.Dashboard.Queues),
 		"firstDeployment": boolean(&c.FirstDeployment),
-		// Read before the others, and by the command that deploys.
+		// Read by addFile and by the command that deploys.
 		"config":       text(new(string)),
 		"change":       list(new([]string)),
 		"alarmEmail":   text(&c.AlarmEmail),
@@ -125,7 +125,7 @@ func placeFields(c *Config) map[string]setter {
 	}
 }
 
-// serviceFields are the keys about worker, target, scaling and producer.
+// serviceFields are the keys of worker, target, scaling and producer.
 func serviceFields(c *Config) map[string]setter {
 	return map[string]setter{
 		"image":        text(&c.Worker.Image),
@@ -174,13 +174,13 @@ func serviceFields(c *Config) map[string]setter {
 	}
 }
 
-// reader takes values out of the context and collects what is wrong with them.
+// reader reads values of the context and collects their faults.
 type reader struct {
 	context  map[string]any
 	problems problemList
 }
 
-// addFile adds what is in the file that the context names.
+// addFile adds the values in the file that the context names.
 func (r *reader) addFile() {
 	path, _ := r.context["config"].(string)
 	if path == "" {
@@ -219,12 +219,12 @@ func (r *reader) read(key string, set setter) {
 	}
 }
 
-// ofTheCDK are the keys that the CDK itself reads: feature flags, and those of its command line.
-// A cached look-up begins with its provider: "vpc-provider:account=…".
+// ofTheCDK matches the keys of the CDK itself: feature flags, settings of its command line, and
+// cached look-ups, which begin with their provider: "vpc-provider:account=…".
 // https://docs.aws.amazon.com/cdk/v2/guide/context.html
 var ofTheCDK = regexp.MustCompile(`^(@aws-cdk|aws-cdk:|aws:|aws-cdk-lib|cdk-|cli-telemetry$|[a-z-]+:account=|availability-zones:)`)
 
-// refuseOthers complains about keys that are not read: a misspelt one would silently be a default.
+// refuseOthers reports unknown keys. A misspelt key would otherwise leave a field at its default.
 func (r *reader) refuseOthers(known map[string]setter) {
 	for _, key := range slices.Sorted(maps.Keys(r.context)) {
 		_, ours := known[key]
@@ -232,7 +232,7 @@ func (r *reader) refuseOthers(known map[string]setter) {
 	}
 }
 
-// asText returns a value as it would be given by -c.
+// asText returns a value in the form of -c.
 func asText(value any) (string, error) {
 	switch v := value.(type) {
 	case string:
@@ -278,8 +278,8 @@ func duration(field *time.Duration) setter {
 	return parsed(field, time.ParseDuration, "want a duration such as 30s, 15m or 720h")
 }
 
-// parsed leaves the field alone when the text is no such value, so that what
-// follows does not complain about it a second time.
+// parsed returns a setter that leaves the field unchanged if the text is invalid, so that the
+// checks of the configuration do not report the field again.
 func parsed[T any](field *T, parse func(string) (T, error), want string) setter {
 	return func(s string) error {
 		value, err := parse(s)

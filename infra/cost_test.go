@@ -9,7 +9,7 @@ import (
 	"github.com/sqsonce/sqsonce/infra/internal/cost"
 )
 
-// mostIdle is what a worker in an existing VPC may cost a month while nothing is sent, in dollars.
+// mostIdle bounds the monthly cost of a worker in an existing VPC without messages, in dollars.
 const mostIdle = 30
 
 func TestIdleCost(t *testing.T) {

@@ -28,11 +28,10 @@ type dashboard struct {
 	URL *string
 }
 
-// newDashboard is the page to look at first: is anything wrong, do the workers
-// keep up, what fails.
+// newDashboard creates the dashboard: alarms first, then the backlog and the failures.
 func newDashboard(scope constructs.Construct, id string, props *dashboardProps) *dashboard {
 	m := props.Metrics
-	// Dashboards are global in an account: two Regions must not have one of the same name.
+	// Dashboard names are unique in an account, across its Regions.
 	stack := awscdk.Stack_Of(scope)
 	name := props.Config.Name + "-" + *stack.Region()
 	board := awscloudwatch.NewDashboard(scope, &id, &awscloudwatch.DashboardProps{
@@ -76,7 +75,7 @@ func newDashboard(scope constructs.Construct, id string, props *dashboardProps) 
 		"https://%[1]s.console.aws.amazon.com/cloudwatch/home?region=%[1]s#dashboards:name=%[2]s", *stack.Region(), name))}
 }
 
-// addOther shows another stack's service by the metrics that bear the name of its queue.
+// addOther adds another stack's service, by the metrics with the name of its queue.
 func addOther(board awscloudwatch.Dashboard, queue string) {
 	board.AddWidgets(
 		graph(queue+": messages", ofQueue("ApproximateNumberOfMessagesVisible", "Average", &queue).series("waiting"),
@@ -90,7 +89,7 @@ func addOther(board awscloudwatch.Dashboard, queue string) {
 	)
 }
 
-// addTold shows what the workers tell of themselves.
+// addTold adds the metrics that the workers report.
 func addTold(board awscloudwatch.Dashboard, m *metrics, config Config) {
 	board.AddWidgets(
 		graph("Duplicates that did not run the work, by kind, a minute", search(config.queueName(), "Duplicates", "Kind")),
@@ -107,7 +106,7 @@ func addTold(board awscloudwatch.Dashboard, m *metrics, config Config) {
 	)
 }
 
-// search is one line for each value of a dimension beside the queue.
+// search returns a metric with one line for each value of a dimension.
 func search(queue, name, dimension string) awscloudwatch.IMetric {
 	return awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
 		Expression: jsii.String(fmt.Sprintf(
@@ -123,8 +122,8 @@ func graph(title string, lines ...awscloudwatch.IMetric) awscloudwatch.GraphWidg
 	})
 }
 
-// withTarget is the backlog of a task with the line that scaling aims at, and
-// the number of tasks.
+// withTarget returns a graph of the backlog per task with its scaling target, and of the number of
+// tasks.
 func withTarget(m *metrics, config Config) awscloudwatch.GraphWidget {
 	return awscloudwatch.NewGraphWidget(&awscloudwatch.GraphWidgetProps{
 		Title: jsii.String("Backlog per task, and tasks"), Width: jsii.Number(halfWidth), Height: jsii.Number(graphHeight),
@@ -143,7 +142,7 @@ func loadGraph(title string, service awsecs.FargateService) awscloudwatch.GraphW
 	return graph(title, service.MetricCpuUtilization(options), service.MetricMemoryUtilization(options))
 }
 
-// errorQuery lists the last lines of a log that are no mere information.
+// errorQuery lists the last lines of a log above level INFO.
 func errorQuery(title, group string) awscloudwatch.LogQueryWidget {
 	return awscloudwatch.NewLogQueryWidget(&awscloudwatch.LogQueryWidgetProps{
 		Title: &title, LogGroupNames: jsii.Strings(group), Width: jsii.Number(halfWidth), Height: jsii.Number(graphHeight),

@@ -1,9 +1,9 @@
-// Package infra puts sqsonce on AWS with the CDK: queue, dead-letter queue and table, the worker
-// and, where it is wanted, the producer on Fargate; scaling, alarms and a dashboard. What is there
-// already is used instead: see [Config].
+// Package infra deploys sqsonce on AWS with the CDK: queue, dead-letter queue and table, the worker
+// and optionally the producer on Fargate, scaling, alarms and a dashboard. It can use existing
+// queues, tables, clusters and VPCs: see [Config].
 //
-// [NewStack] is the stack of the command in infra/app. [New] is the same as a construct, for a
-// stack of your own:
+// [NewStack] creates the stack of the command infra/app. [New] adds the same resources to a stack
+// of your own:
 //
 //	config := infra.Defaults()
 //	config.Target.URL = "https://orders.internal/work"

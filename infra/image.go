@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// Where the Dockerfile puts the binaries.
+	// Paths of the binaries in the image.
 	workerBinary   = "/worker"
 	producerBinary = "/producer"
 )
@@ -21,9 +21,9 @@ type imageProps struct {
 	Config Config
 }
 
-// newImage is the one image of worker and producer. What is built at deployment
-// is nothing but the Dockerfile and the static binaries of one architecture in dist:
-// with or without other files there, the same binaries give the same image.
+// newImage returns the image of worker and producer. An image that is built at deployment consists
+// of the Dockerfile and the static binaries of one architecture in dist. Other files there do not
+// change it.
 func newImage(scope constructs.Construct, id string, props *imageProps) awsecs.ContainerImage {
 	if uri := props.Config.Worker.Image; uri != "" {
 		return registryImage(scope, id, uri)
@@ -37,16 +37,16 @@ func newImage(scope constructs.Construct, id string, props *imageProps) awsecs.C
 		Exclude:    jsii.Strings("*", "!Dockerfile", "!dist/"+arch),
 		IgnoreMode: awscdk.IgnoreMode_DOCKER,
 		Platform:   platform,
-		// Builders of today set it themselves, older ones do not.
+		// BuildKit sets it; older builders do not.
 		BuildArgs: &map[string]*string{"TARGETARCH": &arch},
 	}))
 }
 
-// ecrImage is the URI of an image in a private registry of ECR.
+// ecrImage matches the URI of an image in a private registry of ECR.
 var ecrImage = regexp.MustCompile(`^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?:[:@](.+))?$`)
 
-// registryImage is an image by its URI. One in ECR comes with the right to pull
-// it, given to the role that starts the task.
+// registryImage returns the image with the given URI. For an image in ECR it grants the task's
+// execution role the right to pull.
 func registryImage(scope constructs.Construct, id, uri string) awsecs.ContainerImage {
 	parts := ecrImage.FindStringSubmatch(uri)
 	if parts == nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// Other files in dist, such as pictures of a test, neither go to Docker nor change the image.
+// Other files in dist, such as screenshots, are neither sent to Docker nor change the image.
 func TestImage(t *testing.T) {
 	source, out := t.TempDir(), t.TempDir()
 	for _, file := range []string{

@@ -19,7 +19,7 @@ func TestKeep(t *testing.T) {
 				if !slices.Contains(holdsData, r.Type) {
 					continue
 				}
-				// RetainExceptOnCreate: a creation that fails takes the empty resource back.
+				// RetainExceptOnCreate: a failed creation deletes the empty resource.
 				onDelete, onReplace := "RetainExceptOnCreate", "Retain"
 				if b.config.Throwaway && r.Type != "AWS::S3::Bucket" {
 					onDelete, onReplace = "Delete", "Delete"
@@ -47,7 +47,7 @@ func TestKeep(t *testing.T) {
 	})
 }
 
-// What holds data has the logical ids it always had: with another one it would be replaced.
+// Resources with data keep their logical ids. With another id CloudFormation would replace them.
 func TestKeepIDs(t *testing.T) {
 	b := synthesised(t, "plain")
 	for id, kind := range map[string]string{

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		// Against the schemas of CloudFormation one template is held, by the test of the command:
-		// that takes six seconds a stack.
+		// The test of the command checks one template against the schemas of CloudFormation, which
+		// takes six seconds a stack.
 		if err := errors.Join(os.Setenv("CDK_VALIDATION", "false"), toRoot()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// toRoot goes to where the paths of tests, and of the CDK, are meant from.
+// toRoot changes to the directory to which the paths of the tests and of the CDK are relative.
 func toRoot() error {
 	root, err := Root()
 	if err != nil {
@@ -42,11 +42,12 @@ func toRoot() error {
 	return os.Chdir(root)
 }
 
-// kernel serialises the use of the CDK in parallel tests: its process takes one call at a time.
+// kernel serialises the use of the CDK in parallel tests, because its process takes one call at a
+// time.
 var kernel sync.Mutex
 
-// variants are the configurations that are put into one app and synthesised
-// once; the tests share the templates.
+// variants are the configurations of one app, which is synthesised once. The tests share the
+// templates.
 var variants = map[string]map[string]any{
 	"plain": {"demo": "true", "producer": "true"},
 	"least": {"name": "least", "demo": "true", "alarmEmail": "ops@example.com", "permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"},
@@ -85,12 +86,11 @@ var variants = map[string]map[string]any{
 
 // built is a synthesised variant.
 type built struct {
-	config   Config
-	template template
-	asserts  assertions.Template
-	messages []string // errors and warnings of the synthesis
-	// protected: the stack's termination protection is on.
-	protected bool
+	config    Config
+	template  template
+	asserts   assertions.Template
+	messages  []string // errors and warnings of the synthesis
+	protected bool     // the stack's termination protection
 }
 
 // synthesised returns a variant's stack. The first call synthesises all.
@@ -119,7 +119,7 @@ var synthesise = sync.OnceValues(func() (map[string]built, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is wrong is to come up in the test that looks for it.
+	// Findings are reported by the test of the rules, not by the synthesis.
 	flags["@aws-cdk/core:annotationsInValidationReport"] = false
 	app := awscdk.NewApp(&awscdk.AppProps{Outdir: &dir, Context: &flags, AnalyticsReporting: jsii.Bool(false)})
 	all := make(map[string]built)
@@ -149,7 +149,7 @@ var synthesise = sync.OnceValues(func() (map[string]built, error) {
 	return all, nil
 })
 
-// protectedStacks reads from a cloud assembly which stacks have termination protection.
+// protectedStacks returns the termination protection of each stack in a cloud assembly.
 func protectedStacks(dir string) (map[string]bool, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
 	if err != nil {
@@ -170,9 +170,8 @@ func protectedStacks(dir string) (map[string]bool, error) {
 	return found, nil
 }
 
-// synthesiseAlone returns the templates of configurations, each of an app of its own, so that
-// nothing differs but what is chosen. They are not held against the rules of cdk-nag, which takes
-// longer than all else.
+// synthesiseAlone returns the templates of configurations, each in its own app, so that only the
+// configured values differ. It leaves out the rules of cdk-nag, which take the most time.
 func synthesiseAlone(t *testing.T, configs map[string]Config) map[string]template {
 	t.Helper()
 	flags, err := cdkContext()
@@ -200,7 +199,7 @@ func synthesiseAlone(t *testing.T, configs map[string]Config) map[string]templat
 	return found
 }
 
-// load reads what the synthesis has written.
+// load reads the output of the synthesis.
 func (b built) load(dir string) (built, error) {
 	path := filepath.Join(dir, b.config.Name)
 	data, err := os.ReadFile(path + ".template.json")
@@ -232,7 +231,7 @@ func (b built) load(dir string) (built, error) {
 	return b, nil
 }
 
-// cdkContext is the context of cdk.json, as the CDK would give it to the app.
+// cdkContext returns the context of cdk.json.
 func cdkContext() (map[string]any, error) {
 	data, err := os.ReadFile("cdk.json")
 	if err != nil {
@@ -255,7 +254,7 @@ func each(t *testing.T, test func(t *testing.T, b built)) {
 	}
 }
 
-// template is a CloudFormation template, as far as it is looked at.
+// template is the tested part of a CloudFormation template.
 type template struct {
 	Parameters map[string]any
 	Resources  map[string]resource
@@ -284,7 +283,7 @@ func (t template) of(kind string) map[string]resource {
 	return found
 }
 
-// only returns the one resource of a type.
+// only returns the resource of a type, and fails the test unless there is exactly one.
 func (t template) only(tb testing.TB, kind string) resource {
 	tb.Helper()
 	found := t.of(kind)
@@ -297,7 +296,7 @@ func (t template) only(tb testing.TB, kind string) resource {
 	panic("unreachable")
 }
 
-// container returns a container by its name, and the task definition it is in.
+// container returns a container by its name, and its task definition.
 func (t template) container(tb testing.TB, name string) (container map[string]any, task resource) {
 	tb.Helper()
 	for _, task := range t.of("AWS::ECS::TaskDefinition") {
@@ -323,7 +322,7 @@ func reference(value any) string {
 	return ""
 }
 
-// flat is a value of a template as one line to look for something in.
+// flat returns a value of a template as one line of JSON.
 func flat(value any) string {
 	data, err := json.Marshal(value)
 	if err != nil {

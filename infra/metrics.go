@@ -11,12 +11,12 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// metricPeriod is the grain of everything that is watched.
+// metricPeriod is the period of alarms, graphs and scaling.
 const metricPeriod = time.Minute
 
-// backlogExpression is the backlog of one task. Messages in flight count, or
-// the last workers would be scaled in while they work. Without any task the
-// backlog is that of one; a gap in the data gives no value, and no decision.
+// backlogExpression is the backlog per task. It counts messages in flight, so that the last workers
+// are not scaled in while they work. Without a task it divides by one. Missing data gives no value,
+// and so no scaling.
 const backlogExpression = "(visible + flight) / IF(running > 0, running, 1)"
 
 type metricsProps struct {
@@ -28,7 +28,7 @@ type metricsProps struct {
 	WorkerLogs awslogs.LogGroup
 }
 
-// metrics are what scaling, alarms and dashboard look at.
+// metrics are the metrics of scaling, alarms and dashboard.
 type metrics struct {
 	Visible, Flight, Running   metric // of the backlog
 	OldestAge, Sent, Deleted   metric
@@ -37,19 +37,18 @@ type metrics struct {
 	WriteThrottles             metric
 	FailedAttempts, LostLeases metric
 	Outages, QueueOutages      metric
-	// What the workers tell, see telemetry.EMFNamespace.
+	// Reported by the workers, see telemetry.EMFNamespace.
 	HandleTime, Dwell, Received, AWSCalls, Takeovers, Held, Down metric
 }
 
-// metric is one time series, in a form of our own: the CDK's cannot be used in
-// a scaling policy, which needs the parts.
+// metric is one time series. The CDK's own type does not serve a scaling policy, which needs the
+// parts.
 type metric struct {
 	Namespace, Name, Statistic string
 	Dimensions                 map[string]*string
 }
 
-// newMetrics names the series that AWS has, and makes those that it counts from
-// the worker's log.
+// newMetrics returns the metrics, and creates those that CloudWatch counts from the worker's log.
 func newMetrics(scope constructs.Construct, id string, props *metricsProps) *metrics {
 	here, config := constructs.NewConstruct(scope, &id), props.Config
 	own := config.queueName()
@@ -80,41 +79,41 @@ func newMetrics(scope constructs.Construct, id string, props *metricsProps) *met
 	}
 }
 
-// What the worker logs about an attempt that failed, and the error of one whose
-// lease was lost. A test holds both against its sources.
+// Log message of a failed attempt, and the error of an attempt that lost its lease. A test compares
+// them with the worker's sources.
 const (
 	notDone   = "not done"
 	lostLease = "lease lost"
 )
 
-// outages are what the lines begin with that the worker logs once when it
-// begins to hold messages back.
+// outages are the beginnings of the lines that the worker logs once when it begins to hold messages
+// back.
 var outages = []string{"the store is down", "the target is suspect", "the target is not healthy"}
 
-// queueDown is what the line begins with that the worker logs once when receives
-// have failed for a minute.
+// queueDown is the beginning of the line that the worker logs once when receives have failed for a
+// minute.
 const queueDown = "the queue is down"
 
-// ofQueue is a metric of SQS.
+// ofQueue returns a metric of SQS.
 func ofQueue(name, statistic string, queue *string) metric {
 	return metric{"AWS/SQS", name, statistic, map[string]*string{"QueueName": queue}}
 }
 
-// told is a metric that the workers of a queue write into their log.
+// told returns a metric that the workers of a queue write into their log.
 func told(queue, name, statistic string) metric {
 	return metric{emfNamespace, name, statistic, map[string]*string{"Queue": &queue}}
 }
 
-// emfNamespace is the namespace of what the workers tell.
+// emfNamespace is the namespace of the workers' metrics.
 const emfNamespace = "sqsonce"
 
-// as is the metric with another statistic.
+// as returns the metric with another statistic.
 func (m metric) as(statistic string) metric {
 	m.Statistic = statistic
 	return m
 }
 
-// countLines counts the lines of a log that fit a pattern.
+// countLines creates a metric that counts the lines of a log that match a pattern.
 func countLines(scope constructs.Construct, config Config, name string, logs awslogs.LogGroup, pattern awslogs.IFilterPattern) metric {
 	namespace := "sqsonce/" + config.Name
 	awslogs.NewMetricFilter(scope, &name, &awslogs.MetricFilterProps{
@@ -128,13 +127,12 @@ func countLines(scope constructs.Construct, config Config, name string, logs aws
 	return metric{namespace, name, "Sum", nil}
 }
 
-// field is the pattern of a line of JSON with a text in a field; * stands for
-// anything.
+// field returns the pattern for JSON lines with a text in a field. A * matches any text.
 func field(name, text string) awslogs.JsonPattern {
 	return awslogs.FilterPattern_StringValue(jsii.String("$."+name), jsii.String("="), &text)
 }
 
-// anyOf is the pattern of a line whose message begins with one of the texts.
+// anyOf returns the pattern for lines whose message begins with one of the texts.
 func anyOf(beginnings []string) awslogs.IFilterPattern {
 	patterns := make([]awslogs.JsonPattern, len(beginnings))
 	for i, text := range beginnings {
@@ -143,7 +141,7 @@ func anyOf(beginnings []string) awslogs.IFilterPattern {
 	return awslogs.FilterPattern_Any(patterns...)
 }
 
-// series is the metric as alarms and dashboards take it.
+// series returns the metric for alarms and dashboards.
 func (m metric) series(label string) awscloudwatch.Metric {
 	props := &awscloudwatch.MetricProps{
 		Namespace: &m.Namespace, MetricName: &m.Name, Statistic: &m.Statistic, Period: seconds(metricPeriod),
@@ -157,7 +155,7 @@ func (m metric) series(label string) awscloudwatch.Metric {
 	return awscloudwatch.NewMetric(props)
 }
 
-// query is the metric as a scaling policy takes it.
+// query returns the metric for a scaling policy.
 func (m metric) query(id string) awsapplicationautoscaling.CfnScalingPolicy_TargetTrackingMetricDataQueryProperty {
 	var dimensions []any
 	for _, name := range sortedKeys(m.Dimensions) {
@@ -177,7 +175,7 @@ func (m metric) query(id string) awsapplicationautoscaling.CfnScalingPolicy_Targ
 	}
 }
 
-// expression combines metrics by metric math.
+// expression returns a metric math expression over metrics.
 func expression(math, label string, of map[string]metric) awscloudwatch.MathExpression {
 	using := make(map[string]awscloudwatch.IMetric, len(of))
 	for id, m := range of {
@@ -188,7 +186,7 @@ func expression(math, label string, of map[string]metric) awscloudwatch.MathExpr
 	})
 }
 
-// backlog is the backlog of one task, as an alarm or a graph takes it.
+// backlog returns the backlog per task for alarms and graphs.
 func (m *metrics) backlog() awscloudwatch.MathExpression {
 	return expression(backlogExpression, "backlog per task", m.ofBacklog())
 }

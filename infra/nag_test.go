@@ -9,7 +9,7 @@ func TestNag(t *testing.T) {
 	t.Run("rules of aws solutions hold", testTheRulesOfAwsSolutionsHold)
 }
 
-// A rule that could not be looked at, which is a warning, is no rule that holds.
+// A rule that could not be checked, which is a warning, fails the test, too.
 func testTheRulesOfAwsSolutionsHold(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		for _, message := range b.messages {
@@ -35,7 +35,7 @@ func TestEverySuppressionIsArgued(t *testing.T) {
 	})
 }
 
-// suppressions are what cdk-nag is told to leave out.
+// suppressions returns the suppressed rules of a resource.
 func suppressions(r resource) []map[string]any {
 	nag, _ := r.Metadata["cdk_nag"].(map[string]any)
 	list, _ := nag["rules_to_suppress"].([]any)

@@ -8,30 +8,30 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// zones is in how many availability zones a new VPC has subnets: the least that
-// a load balancer takes, and each further one is paid for by endpoints.
+// zones is the number of availability zones of a new VPC: the minimum for a load balancer, because
+// the endpoints in each further zone cost money.
 const zones = 2
 
 type networkProps struct {
 	Config Config
 }
 
-// network is where the tasks run.
+// network is the network of the tasks.
 type network struct {
 	VPC awsec2.IVpc
 	// Tasks and Public select the subnets of the tasks, and of a public load balancer.
 	Tasks, Public *awsec2.SubnetSelection
-	// PublicIPs: tasks have addresses of their own, with which they reach the internet.
+	// PublicIPs gives tasks public IP addresses, which they need to reach the internet.
 	PublicIPs bool
-	// Ready is what must be there before a task starts: without the way to its
-	// image it would fail, and the deployment with it. Nil for a VPC that is.
+	// Ready are the resources that must exist before a task starts. Without the route to its image
+	// a task fails, and so does the deployment. Nil for an existing VPC.
 	Ready constructs.IDependable
-	// Range is the VPC's address range; empty when it is not known.
+	// Range is the VPC's address range; empty if it is not known.
 	Range string
 }
 
-// newNetwork takes an existing VPC, or makes one: by default without any way to the internet, with
-// endpoints for what the tasks call.
+// newNetwork returns the existing VPC of the configuration, or a new one. By default a new VPC has
+// no route to the internet, but endpoints for the services that the tasks call.
 func newNetwork(scope constructs.Construct, id string, props *networkProps) *network {
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
@@ -53,11 +53,11 @@ func newNetwork(scope constructs.Construct, id string, props *networkProps) *net
 		MaxAzs:              jsii.Number(zones),
 		NatGateways:         jsii.Number(config.Network.NATGateways),
 		SubnetConfiguration: &subnets,
-		// Nothing uses the default group. To empty it, the CDK would deploy a
-		// function with rights on every security group.
+		// The default security group is not used. To empty it, the CDK would deploy a function with
+		// rights on every security group.
 		RestrictDefaultSecurityGroup: jsii.Bool(false),
-		// Free of charge, unlike the way through an endpoint or NAT. S3 is where
-		// ECR keeps the layers of images.
+		// Gateway endpoints are free of charge, unlike interface endpoints and NAT. ECR keeps the
+		// layers of images in S3.
 		GatewayEndpoints: &map[string]*awsec2.GatewayVpcEndpointOptions{
 			"DynamoDB": {Service: awsec2.GatewayVpcEndpointAwsService_DYNAMODB()},
 			"S3":       {Service: awsec2.GatewayVpcEndpointAwsService_S3()},
@@ -74,7 +74,7 @@ func newNetwork(scope constructs.Construct, id string, props *networkProps) *net
 	}
 }
 
-// subnetType is the type of the subnets that tasks are in.
+// subnetType returns the type of the tasks' subnets.
 func subnetType(kind string) awsec2.SubnetType {
 	switch kind {
 	case networkPublic:
@@ -86,7 +86,8 @@ func subnetType(kind string) awsec2.SubnetType {
 	}
 }
 
-// closed is MapPublicIpOnLaunch: off for public subnets, which alone have it.
+// closed returns MapPublicIpOnLaunch: false for public subnets, nil for others, which do not have
+// it.
 func closed(kind awsec2.SubnetType) *bool {
 	if kind == awsec2.SubnetType_PUBLIC {
 		return jsii.Bool(false)
@@ -94,14 +95,14 @@ func closed(kind awsec2.SubnetType) *bool {
 	return nil
 }
 
-// admit lets a service start its tasks when the network is ready.
+// admit makes a service depend on the network being ready.
 func (n *network) admit(service awsecs.FargateService) {
 	if n.Ready != nil {
 		service.Node().AddDependency(n.Ready)
 	}
 }
 
-// existingNetwork takes the VPC of the configuration.
+// existingNetwork returns the VPC of the configuration.
 func existingNetwork(scope constructs.Construct, config Config) *network {
 	n := config.Network
 	result := &network{
@@ -130,8 +131,8 @@ func existingNetwork(scope constructs.Construct, config Config) *network {
 	return result
 }
 
-// addEndpoints gives tasks without a way to the internet what they and Fargate
-// on their behalf call: the queue, the image, the logs, the secrets.
+// addEndpoints adds interface endpoints for the services that the tasks, and Fargate on their
+// behalf, call: queue, image, logs and secrets.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/vpc-endpoints.html
 func addEndpoints(vpc awsec2.Vpc, subnets *awsec2.SubnetSelection, config Config) {
 	services := map[string]awsec2.InterfaceVpcEndpointAwsService{
@@ -151,8 +152,8 @@ func addEndpoints(vpc awsec2.Vpc, subnets *awsec2.SubnetSelection, config Config
 	}
 }
 
-// logRejected logs what the network refuses. All traffic would cost by the
-// gigabyte, and what is allowed shows in the logs of the tasks.
+// logRejected logs rejected traffic. Accepted traffic is left out, because flow logs are billed by
+// the gigabyte, and the logs of the tasks show it.
 func logRejected(scope constructs.Construct, vpc awsec2.Vpc, config Config) {
 	vpc.AddFlowLog(jsii.String("Flow"), &awsec2.FlowLogOptions{
 		Destination: awsec2.FlowLogDestination_ToCloudWatchLogs(newLogGroup(scope, "Rejected", config), nil),

@@ -13,8 +13,8 @@ type operatorProps struct {
 	Table  table
 }
 
-// newOperator makes the policy for the producer's command line against this stack: send,
-// replay, status, ls, resolve, forget, dlq. No role has it: attach it to the roles of people.
+// newOperator creates the policy for the producer's command line on this stack: send, replay,
+// status, ls, resolve, forget, dlq. It is attached to no role. Attach it to the roles of operators.
 func newOperator(scope constructs.Construct, id string, props *operatorProps) awsiam.ManagedPolicy {
 	return awsiam.NewManagedPolicy(scope, &id, &awsiam.ManagedPolicyProps{
 		Description: jsii.String("sqsonce: send, look at and redrive messages, settle records"),
@@ -27,11 +27,11 @@ func newOperator(scope constructs.Construct, id string, props *operatorProps) aw
 	})
 }
 
-// doctorScope begins the keys of all records that "worker doctor" writes.
+// doctorScope is the beginning of the keys of all records that "worker doctor" writes.
 const doctorScope = "sqsonce-doctor"
 
-// newDoctor makes the policy for "worker doctor". It is apart from the operator's, since the
-// doctor deletes items, though only its own, and asks the queue about handles that do not exist.
+// newDoctor creates the policy for "worker doctor". It is not part of the operator's, because the
+// doctor deletes its own items, and sends invalid receipt handles to the queue.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
 func newDoctor(scope constructs.Construct, id string, props *operatorProps) awsiam.ManagedPolicy {
 	remove := allow("RemoveItsOwnRecords", doctorActions, props.Table.TableArn())

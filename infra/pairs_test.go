@@ -17,13 +17,10 @@ import (
 // pair is a configuration that differs from the default in one key, or in keys that belong
 // together.
 type pair struct {
-	context map[string]any
-	// api: the default has the HTTP API.
-	api bool
-	// losses are the keys that the guard of deployments wants to be named.
-	losses []string
-	// replaces are the types of resources that the change replaces, each once.
-	replaces []string
+	context  map[string]any
+	api      bool     // it is compared with the default that has the HTTP API
+	losses   []string // the keys that need confirmation at a deployment
+	replaces []string // the types of resources that the change replaces, each once
 }
 
 const (
@@ -32,7 +29,7 @@ const (
 	someCert    = "arn:aws:acm:eu-west-1:123456789012:certificate/0b1c"
 )
 
-// pairs has each key of the configuration, see [TestPairs]. The default is the demo.
+// pairs has each key of the configuration, see TestPairs. The default is the demo.
 var pairs = map[string]pair{
 	"throwaway":       {context: map[string]any{"throwaway": true}},
 	"firstDeployment": {context: map[string]any{"firstDeployment": true}},
@@ -41,7 +38,7 @@ var pairs = map[string]pair{
 	},
 	"clusterName": {
 		context: map[string]any{"clusterName": "main", "vpcId": "vpc-01234567", "vpcZones": "a,b", "vpcPrivateSubnetIds": someSubnets},
-		// Another cluster is another service; the VPC goes with the default that made it.
+		// Another cluster replaces the service; the default's own VPC is dropped.
 		replaces: []string{"AWS::ApplicationAutoScaling::ScalableTarget", "AWS::EC2::SecurityGroup", "AWS::ECS::Service"},
 	},
 	"queueArn": {
@@ -81,7 +78,8 @@ var pairs = map[string]pair{
 	"senders":   {context: map[string]any{"senders": "arn:aws:sns:eu-west-1:123456789012:orders"}},
 	"image":     {context: map[string]any{"image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/sqsonce:1"}},
 	"size":      {context: map[string]any{"cpu": 512, "memory": 1024}},
-	// From a launch type to capacity providers: the service is made anew, and its tasks drain.
+	// The change from a launch type to capacity providers replaces the service, and its tasks
+	// drain.
 	"spotShare": {context: map[string]any{"spotShare": 50}, replaces: []string{"AWS::ECS::Service"}},
 	"flags": {context: map[string]any{
 		"concurrency": 10, "maxAttempts": 3, "visibility": "90s", "lease": "20s", "window": "800h", "drainTimeout": "60s",
@@ -108,7 +106,7 @@ var pairs = map[string]pair{
 	"public": {
 		api:     true,
 		context: map[string]any{"public": true, "certificate": someCert, "apiDomain": "api.example.com"},
-		// The target group is another one, too: see addBalancer.
+		// The target group gets another id, too: see addBalancer.
 		replaces: []string{"AWS::ElasticLoadBalancingV2::LoadBalancer"},
 	},
 	"certificate": {api: true, context: map[string]any{"certificate": someCert}},
@@ -116,16 +114,16 @@ var pairs = map[string]pair{
 	"front":       {api: true, context: map[string]any{"dlqApi": false, "producerMinTasks": 3, "producerMaxTasks": 4, "requestsPerTask": 100}},
 }
 
-// noPair are the keys that change no template, or that are another stack: name.
+// noPair are the keys that change no template, and name, which makes another stack.
 var noPair = []string{"name", "demo", "config", "change"}
 
-// madePairs are the templates once they are made.
+// madePairs caches the templates.
 var (
 	madePairs   map[string]template // guarded by madePairsMu
 	madePairsMu sync.Mutex
 )
 
-// pairTemplates are the templates of the pairs, and of the default.
+// pairTemplates returns the templates of the pairs and of the defaults.
 func pairTemplates(t *testing.T) map[string]template {
 	t.Helper()
 	madePairsMu.Lock()
@@ -147,8 +145,9 @@ func pairTemplates(t *testing.T) map[string]template {
 	return madePairs
 }
 
-// Each key against the default: what CloudFormation would replace is what is listed, what holds
-// data is only dropped or replaced by those who name it, and nothing dangles.
+// Each pair is compared with the default. CloudFormation would replace exactly the listed
+// resources, resources with data are dropped or replaced only with a confirmation, and no reference
+// dangles.
 func TestPairs(t *testing.T) {
 	t.Parallel()
 	templates := pairTemplates(t)
@@ -208,8 +207,8 @@ func encoded(t *testing.T, value any) []byte {
 // replacement is a resource that CloudFormation would replace.
 type replacement struct{ id, kind, property string }
 
-// replacements are the resources of both templates with a property that differs and cannot be
-// changed in place.
+// replacements returns the resources of both templates with a changed property that CloudFormation
+// changes only by replacement.
 func replacements(t *testing.T, was, is template) (found []replacement) {
 	t.Helper()
 	immutable, err := createOnly()
@@ -231,8 +230,8 @@ func replacements(t *testing.T, was, is template) (found []replacement) {
 	return found
 }
 
-// createOnly are the properties of each type that CloudFormation does not change in place, as the
-// database of the CDK's command line has them.
+// createOnly returns the properties of each type that CloudFormation changes only by replacement,
+// according to the database of the CDK's command line.
 var createOnly = sync.OnceValues(func() (map[string][]string, error) {
 	file, err := os.Open("node_modules/aws-cdk/db.json.gz")
 	if err != nil {
@@ -269,7 +268,7 @@ var createOnly = sync.OnceValues(func() (map[string][]string, error) {
 	return found, nil
 })
 
-// The guard knows by heart what the database says of the types that it looks after.
+// The guard's list of properties agrees with the database of the CDK's command line.
 func TestGuardedProperties(t *testing.T) {
 	immutable, err := createOnly()
 	if err != nil {

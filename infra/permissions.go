@@ -11,45 +11,45 @@ import (
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 )
 
-// What each role may do is written out here, because the grants of the CDK
-// give more: GrantReadWriteData brings Scan, streams and deletion, and
-// none brings PartiQL. A test holds it against the calls that the code makes.
+// The actions of each role. They are listed here because the grants of the CDK do not fit:
+// GrantReadWriteData includes Scan, streams and deletion, and no grant includes PartiQL. A test
+// compares them with the calls in the code.
 var (
 	consumeActions = []string{
 		"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl",
 	}
-	// deadLetterActions: a copy with the reason on it, and a look at the
-	// retention, which the worker compares with its window.
+	// deadLetterActions send a copy with the reason, and read the retention, which the worker
+	// compares with its window.
 	deadLetterActions = []string{"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
 	sendActions       = []string{"sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
-	// recordActions cover single, batched (PartiQL) and transactional writes,
-	// which need the right for each of their parts. Nothing deletes an item:
-	// to forget a name leaves a tombstone, to expire it is DynamoDB's work.
+	// recordActions cover single, batched (PartiQL) and transactional writes, which need the right
+	// for each of their parts. Items are not deleted: forget writes a tombstone, and DynamoDB
+	// deletes expired items itself.
 	recordActions = []string{
 		"dynamodb:GetItem", "dynamodb:BatchGetItem",
 		"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem",
 		"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate",
 		"dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive",
 	}
-	// listActions list the records that need attention, on the index of them alone.
+	// listActions list the records that need attention. They apply to the index only.
 	listActions = []string{"dynamodb:Query"}
-	// askActions are the doctor's on the queue: batches with a handle that does not exist.
+	// askActions are the doctor's actions on the queue: batches with an invalid receipt handle.
 	askActions = []string{"sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
-	// doctorActions are for records of the doctor's own scope only.
+	// doctorActions apply to records in the doctor's own scope only.
 	doctorActions = []string{"dynamodb:DeleteItem"}
-	// fetchActions are on the payloads in S3, findActions on their buckets.
+	// fetchActions apply to the payloads in S3, findActions to their buckets.
 	fetchActions   = []string{"s3:GetObject"}
 	findActions    = []string{"s3:ListBucket"}
 	protectActions = []string{"ecs:UpdateTaskProtection", "ecs:GetTaskProtection"}
-	// redriveActions are what the command line does with the dead-letter queue. It redrives message by
-	// message, and starts no move task of SQS.
+	// redriveActions are the command line's actions on the dead-letter queue. It redrives message
+	// by message, without a move task of SQS.
 	redriveActions = []string{
 		"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:PurgeQueue",
 		"sqs:GetQueueAttributes", "sqs:GetQueueUrl",
 	}
 )
 
-// allow is a statement that allows actions on resources.
+// allow returns a statement that allows actions on resources.
 func allow(sid string, actions []string, resources ...*string) awsiam.PolicyStatement {
 	return awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Sid:       &sid,
@@ -58,9 +58,8 @@ func allow(sid string, actions []string, resources ...*string) awsiam.PolicyStat
 	})
 }
 
-// allowProtection lets a task protect itself from being scaled in while it
-// works. The resource cannot name the task, which does not exist yet; it and
-// the condition name the cluster.
+// allowProtection allows a task to protect itself from scale-in. The resource cannot name the task,
+// which does not exist yet. Resource and condition name the cluster.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
 func allowProtection(scope constructs.Construct, cluster, clusterArn *string) awsiam.PolicyStatement {
 	tasks := awscdk.Stack_Of(scope).FormatArn(&awscdk.ArnComponents{
@@ -71,8 +70,8 @@ func allowProtection(scope constructs.Construct, cluster, clusterArn *string) aw
 	return statement
 }
 
-// suppress says why a rule of cdk-nag does not apply to a construct and what
-// is in it. Where findings are given, only to these.
+// suppress suppresses a rule of cdk-nag for a construct and its children, with the reason. With
+// findings it suppresses only these.
 func suppress(construct constructs.IConstruct, rule, reason string, findings ...any) {
 	suppression := &cdknag.NagPackSuppression{Id: &rule, Reason: &reason}
 	if len(findings) > 0 {

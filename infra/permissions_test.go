@@ -10,7 +10,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 )
 
-// statement is one of an IAM policy.
+// statement is a statement of an IAM policy.
 type statement struct {
 	Effect    string
 	Actions   []string
@@ -33,7 +33,7 @@ func policyStatements(document any) []statement {
 	return found
 }
 
-// listOf is a value that may be a list or its only element.
+// listOf returns a list for a value that is a list or a single element.
 func listOf(value any) []any {
 	switch v := value.(type) {
 	case nil:
@@ -45,7 +45,7 @@ func listOf(value any) []any {
 	}
 }
 
-// statementsOf returns what the role with the given id may do.
+// statementsOf returns the statements of the role with the given id.
 func (t template) statementsOf(role string) []statement {
 	var found []statement
 	for _, policy := range t.of("AWS::IAM::Policy") {
@@ -58,7 +58,7 @@ func (t template) statementsOf(role string) []statement {
 	return found
 }
 
-// taskRole returns what the container's task may do.
+// taskRole returns the statements of the container's task role.
 func (t template) taskRole(tb testing.TB, container string) []statement {
 	tb.Helper()
 	_, task := t.container(tb, container)
@@ -98,7 +98,7 @@ func TestNobodyMayDoEverything(t *testing.T) {
 				}
 			}
 			for _, r := range s.Resources {
-				// The one action that AWS gives no resources to.
+				// AWS supports no resources for this action.
 				if r == "*" && !slices.Equal(s.Actions, []string{"ecr:GetAuthorizationToken"}) {
 					t.Errorf("%q on every resource", s.Actions)
 				}
@@ -167,7 +167,7 @@ func testATaskProtectsTasksOfItsClusterOnly(t *testing.T) {
 	})
 }
 
-// What starts a task pulls its images, reads its secrets and writes its logs.
+// The execution role pulls images, reads secrets and writes logs.
 func testTheExecutionRoleReachesWhatTheTaskIsStartedWith(t *testing.T) {
 	b := synthesised(t, "sidecar")
 	_, task := b.template.container(t, "worker")
@@ -228,8 +228,8 @@ func may(statements []statement, action, resource string) bool {
 	})
 }
 
-// placeOf is what the resource of a statement is: the logical id that it refers to, or the end of
-// an ARN in letters, with the path behind it where it names a part.
+// placeOf returns the resource of a statement: the logical id in a reference or the end of an ARN,
+// with the path of a part of the resource behind it.
 func placeOf(r any) string {
 	if text, ok := r.(string); ok {
 		return text
@@ -246,7 +246,7 @@ func placeOf(r any) string {
 	return strings.TrimPrefix(text, ":")
 }
 
-// managedPolicy returns what a policy allows whose ARN is an output.
+// managedPolicy returns the statements of the policy whose ARN is the given output.
 func (t template) managedPolicy(tb testing.TB, output string) []statement {
 	tb.Helper()
 	policy, ok := t.Resources[reference(t.Outputs[output].Value)]
@@ -256,8 +256,8 @@ func (t template) managedPolicy(tb testing.TB, output string) []statement {
 	return policyStatements(policy.Properties["PolicyDocument"])
 }
 
-// places returns what the roles are about, as [placeOf] has it: "main" and "dead", the queues,
-// "table", and "index", which is a part of it.
+// places returns the resources of the roles in the form of placeOf: the queues "main" and "dead",
+// "table", and "index", which is a part of the table.
 func (b built) places() map[string]string {
 	found := map[string]string{"main": b.config.Queue.ARN, "dead": b.config.Queue.DLQARN, "table": "table/" + b.config.TableName}
 	for id := range b.template.of("AWS::DynamoDB::Table") {
@@ -277,8 +277,8 @@ func (b built) places() map[string]string {
 	return found
 }
 
-// A role that can delete records could make work run again; one that can
-// receive could steal it.
+// A role that can delete records could make work run again. A role that can receive could take
+// messages from the worker.
 func testRolesLackWhatTheirBinaryNeverDoes(t *testing.T) {
 	never := map[string]map[string][]string{
 		"worker": {

@@ -12,8 +12,8 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// What stands for a parameter while the plain template is made. No other text of a template
-// contains one of them.
+// Placeholders of parameters in the synthesised template. No other text of a template contains one
+// of them.
 const (
 	plainName    = "PLAINNAME"
 	plainImage   = "plain.invalid/image"
@@ -28,7 +28,7 @@ const (
 	plainURL     = "http://127.0.0.1:8080/"
 )
 
-// parameter is one of the plain template.
+// parameter is a parameter of the plain template.
 type parameter struct {
 	Type          string
 	Description   string
@@ -37,7 +37,7 @@ type parameter struct {
 	MinValue      int      `json:",omitempty"`
 }
 
-// plainParameters are those of the plain template.
+// plainParameters are the parameters of the plain template.
 var plainParameters = map[string]parameter{
 	"Image":          {Type: "String", Description: "Image of the worker: a registry's, or one in ECR of this account"},
 	"QueueArn":       {Type: "String", Description: "ARN of the queue"},
@@ -60,9 +60,9 @@ var plainParameters = map[string]parameter{
 	},
 }
 
-// PlainTemplate is a CloudFormation template of a worker for a queue, a table and a cluster that are
-// there. It needs neither the CDK nor its bootstrap, and fits into a call of CloudFormation
-// (51,200 bytes). It is made of the same constructs; parameters take the place of a configuration.
+// PlainTemplate returns a CloudFormation template of a worker for an existing queue, table and
+// cluster. It needs neither the CDK nor its bootstrap, and fits into a call of CloudFormation
+// (51,200 bytes). It is made of the same constructs, with parameters in place of a configuration.
 func PlainTemplate() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "sqsonce-plain-")
 	if err != nil {
@@ -84,7 +84,7 @@ func PlainTemplate() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Which repository the image is in, a template cannot tell from its name.
+	// A template cannot derive the repository from the image's name, so the right covers all.
 	made.WorkerTask.AddToExecutionRolePolicy(allow("PullFromThisAccount",
 		[]string{"ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"},
 		stack.FormatArn(&awscdk.ArnComponents{Service: jsii.String("ecr"), Resource: jsii.String("repository"), ResourceName: jsii.String("*")})))
@@ -97,7 +97,7 @@ func PlainTemplate() ([]byte, error) {
 	return plain(data)
 }
 
-// plain puts parameters into a template that was made with what stands for them.
+// plain replaces the placeholders in a template by parameters.
 func plain(data []byte) ([]byte, error) {
 	var t map[string]any
 	if err := json.Unmarshal(data, &t); err != nil {
@@ -128,7 +128,7 @@ func plain(data []byte) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// plainNumbers puts the parameters into a resource whose values nothing stands for.
+// plainNumbers sets the parameters of numeric properties, which have no placeholders.
 func plainNumbers(kind string, properties map[string]any) {
 	switch kind {
 	case "AWS::ECS::TaskDefinition":
@@ -150,7 +150,7 @@ func plainNumbers(kind string, properties map[string]any) {
 	}
 }
 
-// plainContainers makes the target beside the worker one that may be missing.
+// plainContainers makes the target container optional.
 func plainContainers(task map[string]any) {
 	containers := task["ContainerDefinitions"].([]any)
 	for i, c := range containers {
@@ -177,13 +177,12 @@ func onlyWithTarget(value any) any {
 
 func ref(name string) map[string]any { return map[string]any{"Ref": name} }
 
-// partOf is a part of the ARN in a parameter: 4 the account, 5 the name.
+// partOf returns a part of the ARN in a parameter: 4 for the account, 5 for the name.
 func partOf(parameter string, part int) any {
 	return map[string]any{"Fn::Select": []any{part, map[string]any{"Fn::Split": []any{":", ref(parameter)}}}}
 }
 
-// plainTexts are what stands for the parameters in texts, and the variables of a Fn::Sub that take
-// their places.
+// plainTexts are the placeholders in texts, and the variables of a Fn::Sub that replace them.
 var plainTexts = []struct {
 	text, variable string
 	value          any // nil: a parameter of that name
@@ -203,7 +202,7 @@ var plainTexts = []struct {
 	{plainName, "AWS::StackName", nil},
 }
 
-// parametrised is a value of a template with parameters in its texts.
+// parametrised returns a value of a template with parameters in its texts.
 func parametrised(value any) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -220,7 +219,7 @@ func parametrised(value any) any {
 	return value
 }
 
-// withParameters is a text with parameters in it: the parameter alone, or a Fn::Sub.
+// withParameters returns a text with parameters: the parameter alone, or a Fn::Sub.
 func withParameters(text string) any {
 	variables := make(map[string]any)
 	replaced := strings.ReplaceAll(text, "${", "${!")
@@ -249,7 +248,7 @@ func withParameters(text string) any {
 	}
 }
 
-// plainMarks are all that must not be left in a plain template.
+// plainMarks returns the placeholders, none of which may remain in a plain template.
 func plainMarks() []string {
 	marks := []string{plainSubnet, "000000000000"}
 	for _, p := range plainTexts {

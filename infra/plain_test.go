@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// inlineLimit is the greatest template that a call of CloudFormation takes.
+// inlineLimit is the largest template, in bytes, that a call of CloudFormation accepts.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 const inlineLimit = 51_200
 
@@ -88,7 +88,7 @@ func TestPlainTemplate(t *testing.T) {
 	})
 }
 
-// rightsOf are the actions that are allowed, sorted.
+// rightsOf returns the allowed actions, sorted.
 func rightsOf(statements []statement) []string {
 	var actions []string
 	for _, s := range statements {

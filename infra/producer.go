@@ -24,7 +24,7 @@ type producerProps struct {
 	workplace
 }
 
-// producer is the HTTP front.
+// producer is the producer's service and load balancer.
 type producer struct {
 	Service  awsecs.FargateService
 	Balancer elb.ApplicationLoadBalancer
@@ -34,7 +34,7 @@ type producer struct {
 	URL      *string
 }
 
-// newProducer makes the producer service behind its load balancer.
+// newProducer creates the producer's service behind its load balancer.
 func newProducer(scope constructs.Construct, id string, props *producerProps) *producer {
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
@@ -88,7 +88,7 @@ func newProducer(scope constructs.Construct, id string, props *producerProps) *p
 func producerVariables(scope constructs.Construct, props *producerProps) map[string]string {
 	variables := sharedVariables(scope, props.workplace)
 	variables["SQSONCE_ADDR"] = "0.0.0.0:" + strconv.Itoa(producerPort)
-	// Of the producer, this is how long requests may finish: the longest wait.
+	// The time for requests to finish after SIGTERM: the longest "Prefer: wait", and a margin.
 	variables["SQSONCE_STOP_TIMEOUT"] = (longestWait + 5*time.Second).String()
 	if props.Config.Producer.DLQ {
 		variables["SQSONCE_DLQ_URL"] = *props.Queues.Dead.QueueUrl()
@@ -96,7 +96,7 @@ func producerVariables(scope constructs.Construct, props *producerProps) map[str
 	return variables
 }
 
-// newToken makes up a bearer token.
+// newToken creates a secret with a random bearer token.
 func newToken(scope constructs.Construct, id, description string) awssecretsmanager.Secret {
 	token := awssecretsmanager.NewSecret(scope, &id, &awssecretsmanager.SecretProps{
 		Description: &description,

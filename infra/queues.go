@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// longestPoll is what SQS waits for a message at most; the queue's default
-	// for whoever does not say it.
+	// longestPoll is SQS's longest wait for a message, in seconds. It is the queue's default for
+	// receives without a wait time.
 	longestPoll = 20
-	// largestMessage is SQS's own limit, body and attributes together.
+	// largestMessage is SQS's own limit in bytes, for body and attributes together.
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 	largestMessage = 1 << 20
 )
@@ -29,8 +29,8 @@ type queues struct {
 	Main, Dead awssqs.IQueue
 }
 
-// newQueues takes existing queues, or makes both of one kind, encrypted and closed to plain HTTP.
-// Only this queue may dead-letter into the other.
+// newQueues returns the existing queues of the configuration, or new ones, encrypted and closed to
+// plain HTTP. Only the main queue may use the dead-letter queue.
 func newQueues(scope constructs.Construct, id string, props *queuesProps) *queues {
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
@@ -43,8 +43,8 @@ func newQueues(scope constructs.Construct, id string, props *queuesProps) *queue
 	dead := queueProps(config, config.dlqName())
 	dead.RetentionPeriod = seconds(dlqRetention)
 	dlq := awssqs.NewQueue(here, jsii.String("Dead"), dead)
-	// By its ARN in letters: a reference would go in a circle, since the queue
-	// already refers to this one.
+	// The ARN is written out, because a reference would be circular: the queue already refers to
+	// this one.
 	dlq.Node().DefaultChild().(awssqs.CfnQueue).SetRedriveAllowPolicy(map[string]any{
 		"redrivePermission": "byQueue",
 		"sourceQueueArns":   []*string{queueArn(here, config.queueName())},
@@ -62,7 +62,8 @@ func newQueues(scope constructs.Construct, id string, props *queuesProps) *queue
 	return &queues{Main: made, Dead: dlq}
 }
 
-// senderService is the service whose resource an ARN names, where it can send to a queue.
+// senderService returns the service principal of a topic, a bucket or a rule, by its ARN; "" for
+// other ARNs.
 func senderService(arn string) string {
 	match := senderPattern.FindStringSubmatch(arn)
 	if match == nil {
@@ -74,8 +75,9 @@ func senderService(arn string) string {
 
 var senderPattern = regexp.MustCompile(`^arn:[a-z-]+:(sns:[a-z0-9-]+:\d{12}:|s3:::|events:[a-z0-9-]+:\d{12}:rule/)[A-Za-z0-9._/-]+$`)
 
-// admit lets a topic, a bucket or a rule send to the queue. The ARN of a bucket names no account,
-// and a deleted bucket's name is free: the condition names the account, too.
+// admit allows a topic, a bucket or a rule to send to the queue. The ARN of a bucket has no
+// account, and another account can take the name of a deleted bucket. So the condition names the
+// account, too.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/grant-destinations-permissions-to-s3.html
 // https://docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
@@ -93,7 +95,7 @@ func admit(queue awssqs.Queue, arn string) {
 	}))
 }
 
-// queueProps is what both queues have in common.
+// queueProps returns the properties that both queues share.
 func queueProps(config Config, name string) *awssqs.QueueProps {
 	props := &awssqs.QueueProps{
 		QueueName:           &name,
@@ -104,7 +106,7 @@ func queueProps(config Config, name string) *awssqs.QueueProps {
 	}
 	if config.Queue.FIFO {
 		props.Fifo = jsii.Bool(true)
-		// 300 calls a second for the whole queue otherwise.
+		// High throughput; otherwise the whole queue allows 300 calls a second.
 		props.DeduplicationScope = awssqs.DeduplicationScope_MESSAGE_GROUP
 		props.FifoThroughputLimit = awssqs.FifoThroughputLimit_PER_MESSAGE_GROUP_ID
 	}

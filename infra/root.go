@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-// Root is the directory of cdk.json: the working directory or one above it.
+// Root returns the directory of cdk.json: the working directory or its nearest parent that has one.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {
@@ -21,5 +21,5 @@ func Root() (string, error) {
 	return "", err
 }
 
-// errNoRoot is returned when the program was started outside the repository.
-var errNoRoot = errors.New("cdk.json: not here, and not in any directory above")
+// errNoRoot is returned if the working directory is outside the repository.
+var errNoRoot = errors.New("cdk.json: not found in the working directory or above it")

@@ -23,7 +23,7 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// runMessages is how many messages the worker gets that runs with a template's environment.
+// runMessages is the number of messages for a worker that runs with a template's environment.
 const runMessages = 20
 
 func TestRun(t *testing.T) {
@@ -31,8 +31,8 @@ func TestRun(t *testing.T) {
 	t.Run("worker runs with the templates environment", testTheWorkerRunsWithTheTemplatesEnvironment)
 }
 
-// The worker does with the environment of a template as the template says: it asks the
-// target, or logs, or does not start.
+// With the environment of a template the worker calls the target, logs the messages (demo), or does
+// not start, as the template is configured.
 func testTheWorkerRunsWithTheTemplatesEnvironment(t *testing.T) {
 	t.Run("target", func(t *testing.T) {
 		t.Parallel()
@@ -60,8 +60,8 @@ func testTheWorkerRunsWithTheTemplatesEnvironment(t *testing.T) {
 	})
 }
 
-// work runs the worker with the variables of a variant until its messages are gone, and
-// returns its log. What is only known at deployment is a local queue and table.
+// work runs the worker with the variables of a variant until the queue is empty, and returns its
+// log. Queue and table are local.
 func work(t *testing.T, variant string, others map[string]string) string {
 	t.Helper()
 	b := synthesised(t, variant)
@@ -97,7 +97,7 @@ func work(t *testing.T, variant string, others map[string]string) string {
 	return untilEmpty(t, variables, client, queueURL)
 }
 
-// untilEmpty runs the worker until nothing is on the queue, stops it, and returns its log.
+// untilEmpty runs the worker until the queue is empty, stops it, and returns its log.
 func untilEmpty(t *testing.T, variables map[string]string, client *sqs.Client, queueURL string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -130,7 +130,7 @@ func untilEmpty(t *testing.T, variables map[string]string, client *sqs.Client, q
 	return said.String()
 }
 
-// lockedBuffer is written by a process while a test may read it.
+// lockedBuffer is a buffer that a test may read while a process writes it.
 type lockedBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu

@@ -12,8 +12,8 @@ import (
 
 const (
 	scaleOutCooldown = time.Minute
-	// Scaling in waits longer than a task takes to start, so that a queue that
-	// comes in bursts does not pay for it each time.
+	// The cooldown is longer than the start of a task, so that bursts of messages do not start and
+	// stop tasks each time.
 	scaleInCooldown = 5 * time.Minute
 	wakeCooldown    = 3 * time.Minute
 )
@@ -25,10 +25,10 @@ type scalingProps struct {
 	Metrics *metrics
 }
 
-// newScaling keeps the backlog of a task near its target. It is built of the
-// resources themselves, because the CDK's own target tracking takes no
-// expressions. Its queue pattern scales by CPU, which says nothing about a worker that waits for
-// its target, and in steps by the visible messages alone.
+// newScaling keeps the backlog of a task near its target. It uses the CloudFormation resources,
+// because the CDK's target tracking supports no expressions. The CDK's queue pattern does not fit:
+// it scales by CPU, which is low in a worker that waits for its target, and in steps by the visible
+// messages alone.
 func newScaling(scope constructs.Construct, id string, props *scalingProps) {
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config.Scaling
@@ -59,8 +59,8 @@ func newScaling(scope constructs.Construct, id string, props *scalingProps) {
 	}
 }
 
-// backlogQueries are the metrics of the backlog, and the expression, which
-// alone is what the policy looks at.
+// backlogQueries returns the metrics of the backlog and the expression over them. Only the
+// expression returns data to the policy.
 func backlogQueries(m *metrics) []any {
 	var queries []any
 	for _, id := range sortedKeys(m.ofBacklog()) {
@@ -71,10 +71,10 @@ func backlogQueries(m *metrics) []any {
 	})
 }
 
-// wakeUp starts the first task: no multiple of none is one. A single message
-// is enough. It adds a task rather than setting their number to one: a gap in
-// the data, which looks like no task, must not scale in those that work.
-// Container Insights has no data for a service without tasks, hence FILL.
+// wakeUp starts the first task, which target tracking cannot: it multiplies the number of tasks.
+// One message is enough. The policy adds a task instead of setting the number to one, so that a gap
+// in the data, which looks like no task, does not scale in working tasks. Without tasks there is no
+// data, hence FILL.
 func wakeUp(scope constructs.Construct, target scaling.CfnScalableTarget, m *metrics) {
 	policy := scaling.NewCfnScalingPolicy(scope, jsii.String("Wake"), &scaling.CfnScalingPolicyProps{
 		PolicyName:      jsii.String("wake-up"),

@@ -23,7 +23,7 @@ func workerPolicies(t *testing.T, b built) map[string]resource {
 	return found
 }
 
-// takesRequests reports whether what a scalable target scales is the producer.
+// takesRequests reports whether a scalable target is the producer's.
 func takesRequests(b built, target resource) bool {
 	for id, service := range b.template.of("AWS::ECS::Service") {
 		if strings.Contains(flat(target.Properties["ResourceId"]), `"`+id+`"`) {
@@ -51,7 +51,8 @@ func testTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
 			t.Fatal("no target tracking")
 		}
 		tracking := policy.Properties["TargetTrackingScalingPolicyConfiguration"].(object)
-		// 50 at a time, a second each: 50 in flight, and 1500 within the 30 seconds they may wait.
+		// Concurrency 50 and one second each: 50 in flight, and 1500 within the acceptable 30
+		// seconds.
 		if got := tracking["TargetValue"]; got != 1550.0 {
 			t.Errorf("TargetValue %v", got)
 		}
@@ -83,7 +84,7 @@ func testTheWorkerScalesOnTheBacklogOfATask(t *testing.T) {
 		if tracking["DisableScaleIn"] == true {
 			t.Error("nothing would ever scale in")
 		}
-		// Their number is what the workers tell.
+		// The workers report their number.
 		if b.variables(t, "worker")["SQSONCE_METRICS"] != "emf" {
 			t.Error("the workers do not tell their number")
 		}
@@ -97,7 +98,7 @@ func testOneMessageWakesAWorkerThatMayBeScaledToNone(t *testing.T) {
 		t.Fatal("no step scaling")
 	}
 	step := policy.Properties["StepScalingPolicyConfiguration"].(object)
-	// ExactCapacity would scale in workers whenever their number is not known.
+	// ExactCapacity would scale in workers when their number is not known.
 	if step["AdjustmentType"] != "ChangeInCapacity" || flat(step["StepAdjustments"]) != `[{"MetricIntervalLowerBound":0,"ScalingAdjustment":1}]` {
 		t.Errorf("the step is %s", flat(step))
 	}
@@ -168,7 +169,7 @@ func testEveryAlarmSpeaksAndHasItsSectionInTheRunbook(t *testing.T) {
 			}
 		}
 	})
-	used["deployment-failed"] = true // an event, see the test of it
+	used["deployment-failed"] = true // an event, which has its own test
 	for _, heading := range headings {
 		if !used[heading] {
 			t.Errorf("docs/runbook.md has a section %q and no alarm of that name", heading)
@@ -176,7 +177,7 @@ func testEveryAlarmSpeaksAndHasItsSectionInTheRunbook(t *testing.T) {
 	}
 }
 
-// A topic with a policy of its own has lost the one that let alarms in.
+// A topic with its own policy lacks the default policy, which allows alarms to publish.
 func TestAlarmsMayPublish(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		policy := b.template.only(t, "AWS::SNS::TopicPolicy")
@@ -192,7 +193,7 @@ func TestAlarmsMayPublish(t *testing.T) {
 func testTheDashboardShowsWhatTheAlarmsWatch(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		if b.config.Dashboard.Off {
-			return // there is none, see TestStack
+			return // the variant has none, see TestStack
 		}
 		body := flat(b.template.only(t, "AWS::CloudWatch::Dashboard").Properties["DashboardBody"])
 		for _, name := range []string{
@@ -230,7 +231,7 @@ func testAFailedDeploymentIsTold(t *testing.T) {
 	})
 }
 
-// What the alarms and the dashboard look at is what the workers write.
+// The workers write every metric that alarms and dashboard use.
 func testWhatIsLookedAtIsWritten(t *testing.T) {
 	source, err := os.ReadFile("internal/telemetry/emf.go")
 	if err != nil {
@@ -242,7 +243,7 @@ func testWhatIsLookedAtIsWritten(t *testing.T) {
 	written := regexp.MustCompile(`(?m)^\t\{"[a-z._]+", "([A-Za-z]+)"`).FindAllStringSubmatch(string(source), -1)
 	each(t, func(t *testing.T, b built) {
 		if b.config.Dashboard.Off {
-			return // there is none, see TestStack
+			return // the variant has none, see TestStack
 		}
 		body := flat(b.template.only(t, "AWS::CloudWatch::Dashboard").Properties["DashboardBody"])
 		for _, match := range written {
@@ -256,9 +257,9 @@ func testWhatIsLookedAtIsWritten(t *testing.T) {
 	}
 }
 
-// The table of a review of the scaling: a worker that is busy with slow work is not short of help.
-// Each minute target tracking sees the backlog of a task; three minutes above it add tasks, fifteen
-// minutes nine tenths below it take them away.
+// Workers that are busy with slow work do not scale out. Each minute target tracking sees the
+// backlog of a task. Three minutes above the target add tasks, fifteen minutes below nine tenths of
+// it remove them.
 func testSlowWorkIsNotScaledOut(t *testing.T) {
 	for _, tc := range []struct {
 		handle time.Duration

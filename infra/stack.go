@@ -15,20 +15,20 @@ import (
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 )
 
-// Service is one queue and what works on it.
+// Service is the result of [New].
 type Service struct {
 	Queue, DeadLetters awssqs.IQueue
 	Table              awsdynamodb.ITable
-	// Worker and WorkerTask are the worker's service and task definition: their role and
-	// security group are where further rights go.
+	// Worker and WorkerTask are the worker's service and task definition. Add further rights to
+	// their role and security group.
 	Worker     awsecs.FargateService
 	WorkerTask awsecs.FargateTaskDefinition
 	AlarmTopic awssns.ITopic
 }
 
-// NewStack adds a stack of config's name to an app. It belongs to no account or Region, so that
-// one template serves all, unless a VPC is to be looked up there. The error is a [*ConfigError],
-// or that the account is not known.
+// NewStack adds a stack with config's name to an app. The stack has no account and Region, so that
+// one template serves all, unless a VPC must be looked up. It fails with a [*ConfigError], or if a
+// VPC must be looked up and CDK_DEFAULT_ACCOUNT or CDK_DEFAULT_REGION is not set.
 func NewStack(app constructs.Construct, config Config) (awscdk.Stack, error) {
 	var env *awscdk.Environment
 	if config.Network.looked() {
@@ -41,8 +41,8 @@ func NewStack(app constructs.Construct, config Config) (awscdk.Stack, error) {
 	return newStack(app, config.Name, config, env)
 }
 
-// errNoAccount is returned when a VPC is to be looked up in an account that is not known.
-var errNoAccount = errors.New("vpcId: to look it up needs AWS credentials and a region; or give vpcZones and vpcPrivateSubnetIds, too")
+// errNoAccount is returned if a VPC must be looked up in an unknown account.
+var errNoAccount = errors.New("vpcId: the look-up needs AWS credentials and a Region; or give vpcZones and vpcPrivateSubnetIds, too")
 
 func newStack(scope constructs.Construct, id string, config Config, env *awscdk.Environment) (awscdk.Stack, error) {
 	stack := awscdk.NewStack(scope, &id, &awscdk.StackProps{
@@ -50,14 +50,14 @@ func newStack(scope constructs.Construct, id string, config Config, env *awscdk.
 		Description:           jsii.String("sqsonce: handles every named SQS message once"),
 		TerminationProtection: jsii.Bool(!config.Throwaway),
 	})
-	// The rules hold at every synthesis, not only in the tests.
+	// The rules are checked at every synthesis, not only in tests.
 	awscdk.Aspects_Of(stack).Add(cdknag.NewAwsSolutionsChecks(nil), nil)
-	_, err := New(stack, "Default", config) // no part of the ids that CloudFormation knows
+	_, err := New(stack, "Default", config) // the id Default is left out of logical ids
 	return stack, err
 }
 
-// New adds the whole system to a stack: what is kept, what runs, and what watches it. The error
-// is a [*ConfigError].
+// New adds all resources of a service to a stack: queues, table, tasks, scaling, alarms and
+// dashboard. The error is a [*ConfigError].
 func New(scope constructs.Construct, id string, config Config) (*Service, error) {
 	if problems := config.problems(); len(problems) > 0 {
 		return nil, &ConfigError{Problems: problems}
@@ -118,7 +118,7 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 	}, nil
 }
 
-// workplace is what worker and producer have in common.
+// workplace holds the resources that worker and producer share.
 type workplace struct {
 	Config  Config
 	Network *network
@@ -132,8 +132,8 @@ func output(scope constructs.Construct, id, description string, value *string) {
 	awscdk.NewCfnOutput(scope, &id, &awscdk.CfnOutputProps{Value: value, Description: &description})
 }
 
-// queueArn is the ARN of a queue of this stack by its name, where a reference
-// to the queue would go in a circle.
+// queueArn returns the ARN of a queue of this stack by its name, for places where a reference would
+// be circular.
 func queueArn(scope constructs.Construct, name string) *string {
 	return awscdk.Stack_Of(scope).FormatArn(&awscdk.ArnComponents{Service: jsii.String("sqs"), Resource: &name})
 }

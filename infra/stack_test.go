@@ -74,11 +74,11 @@ func testResourcesAreThereInTheirNumbers(t *testing.T) {
 	}
 }
 
-// has fails the test unless a resource of the kind has the properties.
+// has fails the test unless a resource of the type has the properties.
 func has(t *testing.T, b built, kind string, properties object) {
 	t.Helper()
 	defer func() {
-		if p := recover(); p != nil { // how the CDK reports a mismatch
+		if p := recover(); p != nil { // the CDK panics on a mismatch
 			t.Error(p)
 		}
 	}()
@@ -181,7 +181,7 @@ func testTasksRunOutOfReach(t *testing.T) {
 			if got := flat(p["DeploymentConfiguration"]); !strings.Contains(got, `"DeploymentCircuitBreaker":{"Enable":true,"Rollback":true}`) {
 				t.Errorf("%s is deployed by %s", id, got)
 			}
-			// A number here would undo the scaling at each deployment.
+			// A number here would reset the scaling at each deployment.
 			if count, ok := p["DesiredCount"]; ok {
 				t.Errorf("%s: DesiredCount %v is set", id, count)
 			}
@@ -205,7 +205,7 @@ func testTasksWithoutAWayOutHaveEndpointsForAllTheyCall(t *testing.T) {
 	}
 }
 
-// Without its way to the image a task fails, and the deployment with it.
+// Without the endpoints a task cannot pull its image, and the deployment fails.
 func testTasksStartWhenTheirEndpointsAreThere(t *testing.T) {
 	b := synthesised(t, "plain")
 	for id, service := range b.template.of("AWS::ECS::Service") {
@@ -323,7 +323,7 @@ func testOutputsSayWhereEverythingIs(t *testing.T) {
 	}
 }
 
-// A dashboard belongs to one stack: it shows other services by the names of their queues.
+// A dashboard belongs to one stack and shows other services by the names of their queues.
 func testTheDashboardShowsTheQueuesOfOthers(t *testing.T) {
 	b := synthesised(t, "sidecar")
 	body := flat(b.template.only(t, "AWS::CloudWatch::Dashboard").Properties["DashboardBody"])
@@ -357,7 +357,7 @@ func testSendersMaySend(t *testing.T) {
 					placeOf(s.Resources[0]) != b.places()["main"] {
 					t.Errorf("%s: %s may %q on %s", arn, flat(s.Principal), s.Actions, flat(s.Resources))
 				}
-				// A bucket's ARN names no account.
+				// A bucket's ARN has no account.
 				if service == "s3" && !strings.Contains(flat(s.Condition), "aws:SourceAccount") {
 					t.Errorf("%s of any account may send: %s", arn, flat(s.Condition))
 				}
@@ -382,7 +382,7 @@ func testTheBoundaryBoundsEveryRole(t *testing.T) {
 	}
 }
 
-// Without its rights the role that starts tasks cannot pull the first image.
+// Without its rights the execution role cannot pull the first image.
 func testTasksStartWithTheirRights(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		for id, service := range b.template.of("AWS::ECS::Service") {

@@ -17,8 +17,8 @@ func TestSynth(t *testing.T) {
 	t.Run("what is wrong is said before anything is made", testWhatIsWrongIsSaidBeforeAnythingIsMade)
 }
 
-// The command that users run, without an account, a network or Docker, makes
-// the template that the other tests look at, and holds it against the schemas of CloudFormation.
+// The command that users run needs neither an account nor a network nor Docker. It writes the
+// template of the other tests, and checks it against the schemas of CloudFormation.
 func testTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
 	out := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "npm", "run", "synth", "--", "--output", out, "-c", "demo=true", "-c", "producer=true")
@@ -46,7 +46,7 @@ func testTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
 	}
 	want := synthesised(t, "plain").template
 	for id, r := range want.Resources {
-		r.Metadata = got.Resources[id].Metadata // the command line adds paths to it
+		r.Metadata = got.Resources[id].Metadata // the command line adds paths
 		if !reflect.DeepEqual(got.Resources[id], r) {
 			t.Errorf("%s is\n%s\nand in the tests\n%s", id, flat(got.Resources[id]), flat(r))
 		}
@@ -64,7 +64,7 @@ func testWhatIsWrongIsSaidBeforeAnythingIsMade(t *testing.T) {
 	if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 		t.Errorf("it went on: %v", err)
 	}
-	// go run says what the program's exit code was, and has 1 for its own.
+	// go run prints the program's exit code, and exits with 1.
 	for _, want := range []string{"3 problems", "fifo perhaps", "minTasks -1", "targetImage", "targetUrl", "demo=true", "exit status 2"} {
 		if !strings.Contains(string(said), want) {
 			t.Errorf("%q is not in: %s", want, said)

@@ -14,10 +14,9 @@ type tableProps struct {
 
 type table = awsdynamodb.ITable
 
-// newTable takes an existing table, or makes one with one record per name. It is a plain table and
-// not the construct for global ones, which would be one line away from
-// replicas: conditions hold within one Region only, so that two Regions would
-// each run a name once.
+// newTable returns the existing table of the configuration, or a new one. It uses the construct for
+// a single Region, not that for global tables. Conditions hold within one Region only, so with
+// replicas two Regions could each run a name once.
 func newTable(scope constructs.Construct, id string, props *tableProps) table {
 	config := props.Config
 	if config.TableName != "" {
@@ -38,9 +37,9 @@ func newTable(scope constructs.Construct, id string, props *tableProps) table {
 	return made
 }
 
-// addAttention adds the sparse index that lists the records that need attention, with the
-// attributes that [dynamo.Store.List] reads. Completed names have neither of its keys, so
-// they cost it no write.
+// addAttention adds the sparse index of the records that need attention, with the attributes that
+// [dynamo.Store.List] reads. Completed names have neither of its keys, so their writes do not touch
+// it.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-indexes-general-sparse-indexes.html
 func addAttention(made awsdynamodb.Table) {
 	made.AddGlobalSecondaryIndex(&awsdynamodb.GlobalSecondaryIndexProps{
@@ -53,7 +52,7 @@ func addAttention(made awsdynamodb.Table) {
 	})
 }
 
-// attentionArn is the ARN of the index, for the right to query it alone.
+// attentionArn returns the ARN of the index.
 func attentionArn(of table) *string {
 	return jsii.String(*of.TableArn() + "/index/" + dynamo.IndexAttention)
 }

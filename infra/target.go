@@ -12,10 +12,9 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// addTarget puts the target beside the worker. The worker depends on it, and
-// containers stop in the reverse order of their dependencies: the target is
-// there until the worker has drained. Told to stop together with the worker, it
-// would be gone under the messages that it still works on.
+// addTarget adds the target's container beside the worker. The worker depends on it. ECS stops
+// containers in the reverse order of their dependencies, so the target runs until the worker has
+// drained.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html#container_definition_dependson
 func addTarget(
 	scope constructs.Construct, task awsecs.FargateTaskDefinition, worker awsecs.ContainerDefinition,
@@ -33,7 +32,7 @@ func addTarget(
 	})
 }
 
-// appSecrets are the variables of the target that come from Secrets Manager.
+// appSecrets returns the target's environment variables from Secrets Manager.
 func appSecrets(scope constructs.Construct, target TargetConfig) *map[string]awsecs.Secret {
 	secrets := make(map[string]awsecs.Secret)
 	for name, value := range target.Secrets {
@@ -48,7 +47,8 @@ func appSecrets(scope constructs.Construct, target TargetConfig) *map[string]aws
 	return &secrets
 }
 
-// secretField splits the ARN of a secret, which has seven parts, from the field behind it.
+// secretField splits a value into the ARN of a secret, which has seven parts, and the field behind
+// it.
 func secretField(value string) (arn, field string) {
 	parts := strings.SplitN(value, ":", 8)
 	if len(parts) < 8 {
@@ -57,7 +57,7 @@ func secretField(value string) (arn, field string) {
 	return strings.Join(parts[:7], ":"), strings.TrimRight(parts[7], ":")
 }
 
-// addPolicies gives the task the rights that the target needs on AWS.
+// addPolicies attaches the target's policies to the role of the task.
 func addPolicies(scope constructs.Construct, task awsecs.FargateTaskDefinition, target TargetConfig) {
 	for i, arn := range target.Policies {
 		policy := awsiam.ManagedPolicy_FromManagedPolicyArn(scope, jsii.String(fmt.Sprintf("Policy%d", i)), &arn)

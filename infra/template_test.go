@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// pseudo parameters are there without being declared.
+// pseudo are the parameters that need no declaration.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/pseudo-parameter-reference.html
 var pseudo = []string{
 	"AWS::AccountId", "AWS::NoValue", "AWS::NotificationARNs", "AWS::Partition", "AWS::Region",
@@ -61,8 +61,7 @@ func TestDanglingReferencesAreFound(t *testing.T) {
 	}
 }
 
-// dangling returns what is referred to and not there, and counts what it has
-// looked at.
+// dangling returns the references to missing resources and parameters, and counts all references.
 func dangling(t template, seen *int) []string {
 	var found []string
 	check := func(where, name string, parameters bool) {
@@ -92,7 +91,7 @@ func dangling(t template, seen *int) []string {
 
 var substituted = regexp.MustCompile(`\$\{([^!}][^}]*)\}`)
 
-// walk calls check for everything that a value refers to.
+// walk calls check for every reference in a value.
 func walk(where string, value any, check func(where, name string, parameters bool)) {
 	switch v := value.(type) {
 	case []any:
@@ -115,7 +114,7 @@ func walk(where string, value any, check func(where, name string, parameters boo
 	}
 }
 
-// walkText calls check for what a Fn::Sub puts into its text.
+// walkText calls check for every variable in the text of a Fn::Sub.
 func walkText(where string, value any, check func(where, name string, parameters bool)) {
 	text, own := value, map[string]any{}
 	if pair, ok := value.([]any); ok {

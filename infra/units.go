@@ -11,14 +11,12 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// seconds is a duration as the CDK has it. What it is given is whole seconds,
-// or rounded up to them.
+// seconds returns a duration of the CDK, rounded up to whole seconds.
 func seconds(d time.Duration) awscdk.Duration {
 	return awscdk.Duration_Seconds(jsii.Number((d + time.Second - 1).Truncate(time.Second).Seconds()))
 }
 
-// retentionDays are the retention times that CloudWatch Logs knows, up to a
-// year.
+// retentionDays are the retention times of CloudWatch Logs up to a year.
 var retentionDays = map[time.Duration]awslogs.RetentionDays{
 	1 * day:   awslogs.RetentionDays_ONE_DAY,
 	3 * day:   awslogs.RetentionDays_THREE_DAYS,
@@ -34,7 +32,7 @@ var retentionDays = map[time.Duration]awslogs.RetentionDays{
 	365 * day: awslogs.RetentionDays_ONE_YEAR,
 }
 
-// knownRetentions lists them, shortest first.
+// knownRetentions lists the keys of retentionDays, shortest first.
 func knownRetentions() string {
 	var hours []int
 	for d := range retentionDays {
@@ -48,7 +46,7 @@ func knownRetentions() string {
 	return strings.Join(texts, ", ")
 }
 
-// texts is a map as the CDK takes it.
+// texts returns the map in the CDK's type.
 func texts(m map[string]string) *map[string]*string {
 	pointers := make(map[string]*string, len(m))
 	for key, value := range m {

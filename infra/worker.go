@@ -16,7 +16,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// ownVariables are what the stack itself sets on worker and producer.
+// ownVariables are the environment variables that the stack itself sets on worker and producer.
 var ownVariables = []string{
 	"AWS_REGION",
 	"SQSONCE_QUEUE_URL", "SQSONCE_DLQ_URL", "SQSONCE_TABLE", "SQSONCE_SCOPE", "SQSONCE_KEY", "SQSONCE_FINGERPRINT",
@@ -33,17 +33,17 @@ type workerProps struct {
 	workplace
 }
 
-// worker is the service that works on the queue.
+// worker is the worker's service.
 type worker struct {
 	Service awsecs.FargateService
 	Task    awsecs.FargateTaskDefinition
-	// AdminToken is nil unless the admin server can be reached.
+	// AdminToken is nil unless AdminFrom is set.
 	AdminToken awssecretsmanager.Secret
 	Logs       awslogs.LogGroup
 }
 
-// newWorker makes the worker service: with a target image, its tasks are that
-// image and the worker beside it.
+// newWorker creates the worker's service. With a target image each task has a container of it
+// beside the worker.
 func newWorker(scope constructs.Construct, id string, props *workerProps) *worker {
 	here := constructs.NewConstruct(scope, &id)
 	config := props.Config
@@ -64,11 +64,11 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 		Logging:                logTo(w.Logs, "worker"),
 		StopTimeout:            seconds(stopTimeout),
 		ReadonlyRootFilesystem: jsii.Bool(true),
-		// Fargate does not look at HEALTHCHECK in a Dockerfile.
+		// Fargate ignores HEALTHCHECK in a Dockerfile.
 		HealthCheck: &awsecs.HealthCheck{
 			Command:     jsii.Strings("CMD", workerBinary, "check"),
 			Interval:    seconds(15 * time.Second),
-			Timeout:     seconds(10 * time.Second), // the check itself gives up before
+			Timeout:     seconds(10 * time.Second), // longer than the check's own timeout
 			Retries:     jsii.Number(3),
 			StartPeriod: seconds(time.Minute),
 		},
@@ -83,8 +83,8 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 		TaskDefinition: task,
 		VpcSubnets:     props.Network.Tasks,
 		AssignPublicIp: &props.Network.PublicIPs,
-		// Old and new workers can share a queue, so that nothing need stand
-		// still; a deployment whose tasks do not get healthy is taken back.
+		// Old and new workers can share a queue, so a deployment causes no pause. A deployment
+		// whose tasks do not become healthy is rolled back.
 		MinHealthyPercent:          jsii.Number(100),
 		MaxHealthyPercent:          jsii.Number(200),
 		CircuitBreaker:             &awsecs.DeploymentCircuitBreaker{Rollback: jsii.Bool(true)},
@@ -100,18 +100,17 @@ func newWorker(scope constructs.Construct, id string, props *workerProps) *worke
 	return w
 }
 
-// startWithRights lets a service start its tasks when the role that starts them has its rights:
-// without them the first pulls are refused, and three failures end a deployment. The CDK makes a
-// service wait for the rights of the task's own role only.
-// https://github.com/aws/aws-cdk/issues/24880
+// startWithRights makes a service depend on the rights of the execution role. Without them the
+// first pulls fail, and three failures end a deployment. The CDK adds the dependency for the task's
+// own role only. https://github.com/aws/aws-cdk/issues/24880
 func startWithRights(service awsecs.FargateService, task awsecs.FargateTaskDefinition) {
 	if role := task.ExecutionRole(); role != nil {
 		service.Node().AddDependency(role)
 	}
 }
 
-// sharedVariables are those of worker and producer: both must agree on where a
-// name is and what it is called.
+// sharedVariables returns the environment variables of worker and producer, which must agree on the
+// name of a message and its record.
 func sharedVariables(scope constructs.Construct, place workplace) map[string]string {
 	config := place.Config
 	variables := map[string]string{
@@ -130,7 +129,7 @@ func sharedVariables(scope constructs.Construct, place workplace) map[string]str
 	return variables
 }
 
-// workerVariables are the worker's settings.
+// workerVariables returns the worker's environment variables.
 func workerVariables(scope constructs.Construct, props *workerProps) map[string]string {
 	config, w := props.Config, props.Config.Worker
 	variables := sharedVariables(scope, props.workplace)
@@ -165,9 +164,8 @@ func workerVariables(scope constructs.Construct, props *workerProps) map[string]
 	return variables
 }
 
-// memoryLimit is what the worker's heap should stay below, so that the task is
-// not killed for garbage: three quarters of the task's memory, or half of it
-// where a target has its share.
+// memoryLimit returns GOMEMLIMIT for the worker: three quarters of the task's memory, half of it
+// with a target. It makes the garbage collector run before the task is out of memory.
 func memoryLimit(config Config) string {
 	mebibytes := config.Worker.Memory * 3 / 4
 	if config.Target.Image != "" {
@@ -176,7 +174,7 @@ func memoryLimit(config Config) string {
 	return strconv.Itoa(mebibytes) + "MiB"
 }
 
-// targetSecrets are what the worker shows or signs with at the target.
+// targetSecrets returns the worker's token and signing key for the target.
 func targetSecrets(scope constructs.Construct, target TargetConfig) map[string]awsecs.Secret {
 	secrets := make(map[string]awsecs.Secret)
 	for variable, arn := range map[string]string{
@@ -190,7 +188,7 @@ func targetSecrets(scope constructs.Construct, target TargetConfig) map[string]a
 	return secrets
 }
 
-// grantWorker gives the task the rights for the calls that the worker makes.
+// grantWorker grants the task the rights for the worker's calls.
 func grantWorker(scope constructs.Construct, task awsecs.FargateTaskDefinition, props *workerProps) {
 	task.AddToTaskRolePolicy(allow("WorkOnTheQueue", consumeActions, props.Queues.Main.QueueArn()))
 	task.AddToTaskRolePolicy(allow("DeadLetter", deadLetterActions, props.Queues.Dead.QueueArn()))
@@ -204,8 +202,8 @@ func grantWorker(scope constructs.Construct, task awsecs.FargateTaskDefinition, 
 		map[string]string{"regex": `/^Resource::arn:.*:task\/.*\/\*$/g`})
 }
 
-// grantPayloads lets the task read the objects of buckets. The right to list a bucket is for the
-// error alone: without it S3 answers 403 for an object that is not there.
+// grantPayloads allows the task to read the objects of buckets. The right to list a bucket only
+// improves the error: without it S3 answers 403 for a missing object.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html#API_GetObject_RequestSyntax
 func grantPayloads(scope constructs.Construct, task awsecs.FargateTaskDefinition, names []string) {
 	if len(names) == 0 {
@@ -222,7 +220,7 @@ func grantPayloads(scope constructs.Construct, task awsecs.FargateTaskDefinition
 		map[string]string{"regex": `/^Resource::arn:.*:s3:::.*\/\*$/g`})
 }
 
-// suppressTask argues for what every task definition here has.
+// suppressTask suppresses the rules that every task definition here breaks, with the reasons.
 func suppressTask(task awsecs.FargateTaskDefinition) {
 	suppress(task, "AwsSolutions-ECS2",
 		"The variables are addresses and times, and public to whoever may read the stack; secrets come from Secrets Manager")
@@ -231,8 +229,8 @@ func suppressTask(task awsecs.FargateTaskDefinition) {
 		"Resource::*")
 }
 
-// spotStrategy puts the given percentage of tasks on Spot, and always the first
-// one on capacity that is not taken back, unless all is to be Spot.
+// spotStrategy runs the given percentage of tasks on Spot. The first task runs on regular capacity,
+// unless share is 100.
 func spotStrategy(share int) *[]*awsecs.CapacityProviderStrategy {
 	if share == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// Command app is the CDK app that puts sqsonce on AWS. The CDK runs it, see cdk.json; what can be
-// chosen is in [infra.Config].
+// Command app is the CDK app that deploys sqsonce on AWS. The CDK runs it, see cdk.json. Its
+// settings are the fields of [infra.Config].
 package main
 
 import (
@@ -15,11 +15,11 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run is the app; it returns the exit code: 2 for a configuration that cannot work.
+// run runs the app and returns the exit code: 2 for an invalid configuration, 1 for other errors.
 func run() int {
 	root, err := infra.Root()
 	if err == nil {
-		err = os.Chdir(root) // the command line of the CDK means its paths from there
+		err = os.Chdir(root) // the CDK's command line uses paths relative to the root
 	}
 	if err == nil {
 		defer jsii.Close()
@@ -35,7 +35,7 @@ func run() int {
 	return 1
 }
 
-// synth writes the templates to the directory that the CDK names.
+// synth writes the templates to the directory that the CDK has set.
 func synth() error {
 	app := awscdk.NewApp(nil)
 	context, _ := app.Node().GetAllContext(nil).(map[string]any)

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// sources are where the binaries of the image come from, beside the files of the root.
+// sources are the source folders of the binaries in the image, beside the root folder.
 var sources = []string{"cmd", "consumer", "dedupe", "failure", "internal", "names"}
 
-// stale says that the binaries in dist are older than a source of theirs, or nothing. "npm run
-// deploy" builds them anew; "cdk deploy" would deploy the old ones.
+// stale returns a warning if the binaries in dist are older than one of their sources, else "".
+// "npm run deploy" builds them first; "cdk deploy" would deploy the old ones.
 func stale(root, arch string) (warning string, err error) {
 	binary, err := os.Stat(filepath.Join(root, "dist", arch, "worker"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil // the build of the image says so
+		return "", nil // the build of the image reports it
 	}
 	if err != nil {
 		return "", err

@@ -1,5 +1,5 @@
-// Command cost prints what the stacks of a template cost while nothing is sent: go run -C infra
-// ./cost FILE, after npm run synth; FILE is cdk.out/NAME.template.json.
+// Command cost prints the monthly cost of a template without messages: go run -C infra ./cost FILE,
+// after npm run synth; FILE is cdk.out/NAME.template.json.
 package main
 
 import (

@@ -18,13 +18,13 @@ type deployment struct {
 	args []string // of the CDK's command line
 	// cdk runs the CDK's command line.
 	cdk func(ctx context.Context, args ...string) error
-	// deployed returns the template of a stack; nil: there is no such stack.
+	// deployed returns the template of a stack, nil if the stack does not exist.
 	deployed func(ctx context.Context, stack string) ([]byte, error)
 	dir      string // of the new templates
 	out      io.Writer
 }
 
-// refusal is returned for losses that were not named.
+// refusal is the error for losses that the command line does not name.
 type refusal struct {
 	stack  string
 	losses []guard.Loss
@@ -38,8 +38,8 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("stack %s: the deployment\n  %s\nName the keys to have it so; nothing was deployed", r.stack, strings.Join(lines, "\n  "))
 }
 
-// run synthesises, compares with what is deployed, and deploys. A first deployment leaves out the
-// deletion protection of the table, and a second one follows that adds it.
+// run synthesises the templates, compares them with the deployed ones, and deploys. A first
+// deployment leaves out the deletion protection of the table; a second one follows and adds it.
 func (d deployment) run(ctx context.Context) error {
 	if err := d.cdk(ctx, d.synth()...); err != nil {
 		return err
@@ -78,8 +78,8 @@ func (d deployment) run(ctx context.Context) error {
 	return d.cdk(ctx, slices.Concat([]string{"deploy", "--all"}, d.args)...)
 }
 
-// synth is the command line that writes the templates: what deploy is given, as far as synth
-// takes it.
+// synth returns the command line that writes the templates: the arguments of deploy that synth
+// accepts.
 func (d deployment) synth() []string {
 	args := []string{"synth", "-q", "--output", d.dir}
 	for i, arg := range d.args {
@@ -94,7 +94,7 @@ func (d deployment) synth() []string {
 	return args
 }
 
-// changes are the keys that the command line names as to be changed.
+// changes returns the keys in -c change=KEY.
 func (d deployment) changes() (keys []string) {
 	for _, arg := range d.args {
 		arg = strings.TrimPrefix(strings.TrimPrefix(arg, "--context="), "-c=")
@@ -107,12 +107,12 @@ func (d deployment) changes() (keys []string) {
 	return keys
 }
 
-// unnamed are the losses whose key is not among the given ones.
+// unnamed returns the losses whose key is not in keys.
 func unnamed(losses []guard.Loss, keys []string) []guard.Loss {
 	return slices.DeleteFunc(slices.Clone(losses), func(l guard.Loss) bool { return slices.Contains(keys, l.Key) })
 }
 
-// stack is one of the stacks that were synthesised.
+// stack is a synthesised stack.
 type stack struct {
 	name     string
 	template []byte

@@ -26,7 +26,7 @@ const (
 	fifo     = `{"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "jobs.fifo"}}}}`
 )
 
-// runs is what a deployment did: the command lines of the CDK, and its error.
+// runs runs a deployment and returns the command lines of the CDK and its error.
 func runs(t *testing.T, deployed []byte, next string, args ...string) (lines []string, err error) {
 	t.Helper()
 	dir := t.TempDir()

@@ -1,5 +1,5 @@
-// Command deploy is "npm run deploy": it compares what would be deployed with what is, refuses
-// losses that were not named, and runs "cdk deploy".
+// Command deploy is "npm run deploy". It compares the new templates with the deployed ones, refuses
+// to replace or drop data unless the command line names the change, and runs "cdk deploy".
 package main
 
 import (
@@ -22,9 +22,9 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run returns the exit code: 2 for a deployment that was refused.
+// run returns the exit code: 2 for a refused deployment, 1 for other errors.
 func run() int {
-	// The CDK's command line gets the signal, too, and ends what it has begun.
+	// The CDK's command line gets the signal, too, and ends its deployment.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	err := deploy(ctx, os.Args[1:])
@@ -38,7 +38,7 @@ func run() int {
 	return 1
 }
 
-// deploy finds what a [deployment] needs, and runs it.
+// deploy sets up a [deployment] and runs it.
 func deploy(ctx context.Context, args []string) error {
 	root, err := infra.Root()
 	if err != nil {
@@ -67,7 +67,7 @@ func deploy(ctx context.Context, args []string) error {
 	}.run(ctx)
 }
 
-// cdk runs the CDK's command line, whose questions go to the terminal.
+// cdk runs the CDK's command line on the terminal.
 func cdk(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join("node_modules", ".bin", "cdk"), args...) //nolint:gosec // the arguments on this command line
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -77,8 +77,8 @@ func cdk(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// deployedTemplate is the template of a stack as it was handed over; nil: there is no such stack,
-// for which CloudFormation has an error of no name of its own.
+// deployedTemplate returns the original template of a stack, nil if the stack does not exist.
+// CloudFormation reports that as a ValidationError.
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_GetTemplate.html
 func deployedTemplate(ctx context.Context, client *cloudformation.Client, stack string) ([]byte, error) {
 	out, err := client.GetTemplate(ctx, &cloudformation.GetTemplateInput{StackName: &stack})
@@ -92,7 +92,7 @@ func deployedTemplate(ctx context.Context, client *cloudformation.Client, stack 
 	return []byte(aws.ToString(out.TemplateBody)), nil
 }
 
-// profile is the value of --profile.
+// profile returns the value of --profile.
 func profile(args []string) string {
 	for i, arg := range args {
 		if value, ok := strings.CutPrefix(arg, "--profile="); ok {

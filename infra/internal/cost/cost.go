@@ -1,4 +1,4 @@
-// Package cost computes from a template what a stack costs while nothing is sent.
+// Package cost computes the monthly cost of a template's stack without messages.
 package cost
 
 import (
@@ -11,21 +11,24 @@ import (
 	"strings"
 )
 
-// hours are those of a month.
+// hours is the number of hours in a month.
 const hours = 730
 
-// List prices of us-east-1 in US dollars, without free tiers. Nothing here was measured on a bill.
+// List prices of us-east-1 in US dollars, without free tiers. They were not checked against a bill.
 const (
-	// https://www.vantage.sh/blog/fargate-pricing, https://cloudburn.io/blog/aws-fargate-pricing (1 April 2026)
+	// https://www.vantage.sh/blog/fargate-pricing, https://cloudburn.io/blog/aws-fargate-pricing (1
+	// April 2026)
 	cpuHourARM, memoryHourARM = 0.03238, 0.00356
 	cpuHourX86, memoryHourX86 = 0.04048, 0.004445
 	// https://awsnegotiations.com/elastic-load-balancer-cost.html (May 2026)
 	balancerHour = 0.0225
 	// https://awsnegotiations.com/privatelink-cost-analysis.html (May 2026)
 	endpointHour = 0.01
-	// https://aws.amazon.com/vpc/pricing/ (NAT gateway); https://aws.amazon.com/blogs/aws/new-aws-public-ipv4-address-charge-public-ip-insights/
+	// https://aws.amazon.com/vpc/pricing/ (NAT gateway);
+	// https://aws.amazon.com/blogs/aws/new-aws-public-ipv4-address-charge-public-ip-insights/
 	natHour, addressHour = 0.045, 0.005
-	// https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards/ (13 June 2026)
+	// https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards/
+	// (13 June 2026)
 	metricMonth, alarmMetricMonth, dashboardMonth, logGigabyte = 0.30, 0.10, 3.00, 0.50
 	// https://aws.amazon.com/secrets-manager/pricing/
 	secretMonth = 0.40
@@ -34,12 +37,13 @@ const (
 )
 
 const (
-	// toldMetrics are those that workers tell: eight of the queue, four kinds of duplicates and up to
-	// six outcomes of attempts. CloudWatch bills the hours in which one is told.
+	// toldMetrics is the number of metrics that workers report: eight of the queue, four kinds of
+	// duplicates and up to six outcomes of attempts. CloudWatch bills the hours in which a metric
+	// is reported.
 	toldMetrics = 8 + 4 + 6
-	// tellsMonth are the gigabytes of a worker's lines of metrics: 2 KB a minute.
+	// tellsMonth is the size of a worker's metric lines in a month, in gigabytes: 2 KB a minute.
 	tellsMonth = 2e-6 * 60 * hours
-	// pollsHour are the receives of an idle worker, which wait for 20 seconds each.
+	// pollsHour is the number of receives of an idle worker in an hour. Each waits for 20 seconds.
 	pollsHour = 180
 )
 
@@ -52,7 +56,7 @@ type Line struct {
 // Idle is the bill of a month without a message.
 type Idle []Line
 
-// Total is the sum of the lines as they are shown, rounded to cents each.
+// Total returns the sum of the lines, each rounded to cents.
 func (b Idle) Total() float64 {
 	sum := 0.0
 	for _, l := range b {
@@ -61,7 +65,7 @@ func (b Idle) Total() float64 {
 	return sum
 }
 
-// Table is the bill as Markdown.
+// Table returns the bill as a Markdown table.
 func (b Idle) Table() string {
 	var text strings.Builder
 	text.WriteString("| Idle | how | a month |\n|---|---|---|\n")
@@ -112,7 +116,7 @@ func Of(data []byte) (Idle, error) {
 	return b, nil
 }
 
-// tasks are those that always run: of each service the least that scaling leaves.
+// tasks adds the tasks that always run: the minimum number of each service.
 func (t template) tasks(b *Idle) {
 	var ids []string
 	for id, r := range t.Resources {
@@ -147,7 +151,7 @@ func (t template) tasks(b *Idle) {
 	}
 }
 
-// least is how many tasks of a service scaling leaves.
+// least returns the minimum number of tasks of a service.
 func (t template) least(service string) float64 {
 	for _, target := range t.of("AWS::ApplicationAutoScaling::ScalableTarget") {
 		if strings.Contains(encoded(target.Properties["ResourceId"]), `"`+service+`"`) {
@@ -180,7 +184,7 @@ func (t template) network(b *Idle) {
 	b.add("NAT gateways with their addresses", fmt.Sprintf("%.0f × %d × %g", nats, hours, natHour+addressHour), nats*hours*(natHour+addressHour))
 }
 
-// watching is what CloudWatch costs.
+// watching adds the cost of CloudWatch.
 func (t template) watching(b *Idle) {
 	alarms := 0
 	for _, alarm := range t.of("AWS::CloudWatch::Alarm") {
@@ -188,7 +192,7 @@ func (t template) watching(b *Idle) {
 		alarms += max(1, strings.Count(encoded(metrics), `"MetricStat"`))
 	}
 	for _, policy := range t.of("AWS::ApplicationAutoScaling::ScalingPolicy") {
-		if policy.Properties["PolicyType"] == "TargetTrackingScaling" { // it makes two alarms
+		if policy.Properties["PolicyType"] == "TargetTrackingScaling" { // creates two alarms
 			alarms += 2 * max(1, strings.Count(encoded(policy.Properties), `"MetricStat"`))
 		}
 	}
@@ -199,7 +203,8 @@ func (t template) watching(b *Idle) {
 	b.add("dashboard", fmt.Sprintf("%d × %.2f", boards, dashboardMonth), float64(boards)*dashboardMonth)
 }
 
-// containerOf is the name of what a task is for: the target beside the worker does not count.
+// containerOf returns the name of a task's main container, which is the worker if there is a
+// target.
 func containerOf(task resource) string {
 	list, _ := task.Properties["ContainerDefinitions"].([]any)
 	for _, c := range list {

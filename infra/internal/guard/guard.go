@@ -1,5 +1,5 @@
-// Package guard compares the template that is deployed with the one that would be: what would be
-// dropped or replaced that holds data, and does the worker keep its target, queue and table?
+// Package guard compares the deployed template with the next one. It finds resources with data that
+// would be dropped or replaced, and a worker that would get another target, queue or table.
 package guard
 
 import (
@@ -12,22 +12,22 @@ import (
 	"strings"
 )
 
-// Loss is one change that a deployment has to be told to make.
+// Loss is one change that needs confirmation on the command line of a deployment.
 type Loss struct {
-	// Key is the key of the configuration that names the change in -c change=KEY.
+	// Key is the configuration key that confirms the change in -c change=KEY.
 	Key string
-	// What would happen, with the resource or the values.
+	// What describes the change, with the resource or the values.
 	What string
 }
 
-// String is a line for people.
+// String returns the change and its confirmation in one line.
 func (l Loss) String() string { return l.What + " (-c change=" + l.Key + ")" }
 
-// stateful are the types of resources that hold data, the key that decides whether there is one,
-// and their properties that CloudFormation does not change in place.
+// stateful are the types of resources that hold data. Each has the configuration key that creates
+// it, and the properties that CloudFormation changes only by replacement.
 var stateful = map[string]struct {
 	key       string
-	immutable map[string]string // property to the key that decides it
+	immutable map[string]string // property to the configuration key that sets it
 }{
 	// https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-sqs-queue.html
 	"AWS::SQS::Queue": {"queueArn", map[string]string{"FifoQueue": "fifo", "QueueName": "fifo"}},
@@ -41,7 +41,7 @@ var stateful = map[string]struct {
 	"AWS::S3::Bucket": {"public", map[string]string{"BucketName": "public", "BucketNamePrefix": "public", "BucketNamespace": "public", "ObjectLockEnabled": "public"}},
 }
 
-// template is a CloudFormation template, as far as it is compared.
+// template is the compared part of a CloudFormation template.
 type template struct {
 	Resources map[string]resource
 }
@@ -51,8 +51,8 @@ type resource struct {
 	Properties map[string]any
 }
 
-// Losses returns what the deployment of a template over another one would drop or replace, in a
-// fixed order. The error is that one of them is no template.
+// Losses returns the changes that need confirmation if next replaces deployed, sorted. It fails if
+// one of them is not a template.
 func Losses(deployed, next []byte) ([]Loss, error) {
 	var was, is template
 	if err := json.Unmarshal(deployed, &was); err != nil {
@@ -66,7 +66,7 @@ func Losses(deployed, next []byte) ([]Loss, error) {
 	return slices.Compact(found), nil
 }
 
-// resources are the losses of resources that hold data.
+// resources returns the losses of resources that hold data.
 func resources(was, is template) (found []Loss) {
 	for id, old := range was.Resources {
 		kind, holds := stateful[old.Type]
@@ -92,12 +92,13 @@ func resources(was, is template) (found []Loss) {
 	return found
 }
 
-// addresses are the variables of the worker that say where its state is, with their keys.
+// addresses are the worker's environment variables with the addresses of its state, and their
+// configuration keys.
 var addresses = map[string]string{
 	"SQSONCE_QUEUE_URL": "queueArn", "SQSONCE_DLQ_URL": "dlqArn", "SQSONCE_TABLE": "tableName", "SQSONCE_SCOPE": "name",
 }
 
-// settings are changes of where the worker's state and target are.
+// settings returns the changes of the worker's queue, table, scope and target.
 func settings(was, is template) (found []Loss) {
 	old, had := was.worker()
 	next, has := is.worker()
@@ -133,7 +134,7 @@ func (t template) container(name string) (container, bool) {
 	return nil, false
 }
 
-// variable is the value of a variable of the container; nil: it has none.
+// variable returns the value of an environment variable of the container, nil if it is not set.
 func (c container) variable(name string) any {
 	list, _ := c["Environment"].([]any)
 	for _, v := range list {
@@ -144,8 +145,8 @@ func (c container) variable(name string) any {
 	return nil
 }
 
-// target says what the worker hands its messages to. The tag of an image does not count: another
-// version of an app is the same target.
+// target returns a text that identifies the worker's target. It leaves out the tag of an image,
+// because another version of an app is the same target.
 func (t template) target(worker container) string {
 	if beside, ok := t.container("target"); ok {
 		image := shown(beside["Image"])
@@ -160,7 +161,7 @@ func (t template) target(worker container) string {
 	return "none"
 }
 
-// shown is a value of a template as text.
+// shown returns a value of a template as text.
 func shown(value any) string {
 	switch v := value.(type) {
 	case nil:
@@ -176,7 +177,7 @@ func shown(value any) string {
 	}
 }
 
-// Immutable returns the properties that the guard compares of each type, sorted.
+// Immutable returns the compared properties of each type, sorted.
 func Immutable() map[string][]string {
 	found := make(map[string][]string)
 	for kind, s := range stateful {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// of is a template with a queue, a table and a worker.
+// of returns a template with a queue, a table and a worker.
 func of(queue, table, worker string) string {
 	return fmt.Sprintf(`{"Resources": {%s %s "Task": {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": [%s]}}}}`,
 		queue, table, worker)
@@ -23,7 +23,7 @@ const (
 func TestLosses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		was, is string
-		want    []string // what lines begin with
+		want    []string // the beginnings of the lines
 	}{
 		"nothing":  {of(queue, table, worker), of(queue, table, worker), nil},
 		"no queue": {of(queue, table, worker), of("", table, worker), []string{"drops Queue, AWS::SQS::Queue (-c change=queueArn)"}},
