@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// pkg is the Go files of one folder.
+// pkg describes the Go files of one folder.
 type pkg struct {
 	dir              string // relative to the root
 	lines, testLines int
@@ -52,7 +52,7 @@ func (p *pkg) largeTypes() []string {
 	return names
 }
 
-// count reads every package below root, those of nested modules included.
+// count reads every package below root, including those of nested modules.
 func count(root string) (packages []*pkg, err error) {
 	byDir := make(map[string]*pkg)
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -86,7 +86,7 @@ func count(root string) (packages []*pkg, err error) {
 	return packages, nil
 }
 
-// add counts a file.
+// add adds the counts of a file.
 func (p *pkg) add(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -128,7 +128,7 @@ func (p *pkg) add(path string) error {
 	return nil
 }
 
-// addFunc counts a function or method.
+// addFunc adds a function or method.
 func (p *pkg) addFunc(d *ast.FuncDecl) {
 	if d.Recv == nil {
 		if d.Name.IsExported() {
@@ -159,7 +159,7 @@ func receiverOf(t ast.Expr) string {
 	}
 }
 
-// addSpecs counts types, constants and variables.
+// addSpecs adds types, constants and variables.
 func (p *pkg) addSpecs(d *ast.GenDecl) {
 	for _, s := range d.Specs {
 		switch s := s.(type) {
@@ -225,7 +225,7 @@ func requirements(root string, packages []*pkg) (list []module, err error) {
 	return list, nil
 }
 
-// nestedModules lists the folders below root that are modules of their own.
+// nestedModules lists the folders of nested modules below root.
 func nestedModules(root string) (dirs []string, err error) {
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == root {

@@ -114,7 +114,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// The root module is the library: what it requires, its users require too.
+// Users of the library inherit the requirements of the root module.
 func TestRootModule(t *testing.T) {
 	packages, err := count("../..")
 	if err != nil {

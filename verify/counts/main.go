@@ -1,10 +1,9 @@
-// Command counts prints what the size and shape of the code are held to: lines,
-// exported names, the largest types, functions that are too long, and what the
-// root module requires.
+// Command counts prints measures of the code: lines and exported names of each package, the largest
+// types, functions that are too long, and the requirements of the root module.
 //
 //	go run ./counts [ROOT]
 //
-// ROOT is the repository's root (default: the folder above the module).
+// ROOT is the repository's root (default: the parent folder).
 package main
 
 import (
@@ -15,7 +14,7 @@ import (
 )
 
 const (
-	longFunction = 70 // lines, from "func" to the closing brace
+	longFunction = 70 // lines of a function, from "func" to the closing brace
 	largeType    = 15 // methods
 )
 

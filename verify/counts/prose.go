@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	vagueAllowed = 2   // vague words in 1,000; a file of fewer words may have as many
-	proseColumns = 100 // of a line of prose or comment
-	longSentence = 35  // words
+	vagueAllowed = 2   // vague words in 1,000; a shorter file may have as many
+	proseColumns = 100 // longest line of prose or comment
+	longSentence = 35  // longest sentence, in words
 )
 
-// vague are the words that stand where a noun of the field belongs.
+// vague matches words that often replace a noun of the field.
 var vague = regexp.MustCompile(`(?i)\b(what|who|whoever|whatever|whichever|somebody|nobody|anybody|someone|one that|the one)\b`)
 
 var (
@@ -31,14 +31,15 @@ var (
 	directive = regexp.MustCompile(`^//[a-z]+:`)
 )
 
-// prose is the text of a file: paragraphs without code, tables and headings, and its lines.
+// prose is the text of a document or of the comments of a Go file.
 type prose struct {
 	path       string
-	paragraphs []string
-	long       []int // the lines that are too long
+	paragraphs []string // without code and addresses
+	long       []int    // numbers of lines that are too long
 }
 
-// problems lists what the house rules forbid. Sentences are looked at in guides only.
+// problems lists the violations of the rules in CONTRIBUTING.md. With guide it also checks the
+// length of sentences.
 func (p prose) problems(guide bool) (list []string) {
 	text := strings.Join(p.paragraphs, "\n")
 	total, n := len(wordRE.FindAllString(text, -1)), len(vague.FindAllString(text, -1))
@@ -73,8 +74,8 @@ func readProse(root, path string) (prose, error) {
 	return comments(path, text)
 }
 
-// markdown reads a document. Cells of tables and headings count as paragraphs; their lines may be
-// long, because Markdown cannot break them.
+// markdown reads a document. Cells of tables and headings are paragraphs. Rows of tables may be
+// longer than proseColumns, because Markdown cannot break them.
 func markdown(path, text string) prose {
 	p, inCode, open := prose{path: path}, false, false
 	for i, line := range strings.Split(text, "\n") {
@@ -103,12 +104,12 @@ func markdown(path, text string) prose {
 	return p
 }
 
-// plain takes code and addresses out of a line.
+// plain replaces the code and the addresses in a line.
 func plain(line string) string {
 	return link.ReplaceAllString(codeSpan.ReplaceAllString(line, "x"), "]")
 }
 
-// comments reads the comments of a Go file, but for directives and indented examples.
+// comments reads the comments of a Go file without directives and indented examples.
 func comments(path string, text []byte) (prose, error) {
 	positions := token.NewFileSet()
 	file, err := parser.ParseFile(positions, path, text, parser.ParseComments|parser.SkipObjectResolution)
@@ -136,15 +137,15 @@ func comments(path string, text []byte) (prose, error) {
 	return p, nil
 }
 
-// isGuide tells whether a file is README or a page of the guide.
+// isGuide reports whether a file is the README or a page of the guide.
 func isGuide(path string) bool {
 	return path == "README.md" || filepath.Dir(path) == "docs" && strings.HasSuffix(path, ".md")
 }
 
-// unread lists the folders whose prose is no part of the project's.
+// unread lists the folders that are not checked.
 var unread = []string{"node_modules", "testdata", "dist", "bin"}
 
-// hasProse tells whether the house rules of prose hold for a tracked file.
+// hasProse reports whether the rules apply to a tracked file.
 func hasProse(path string) bool {
 	if !strings.HasSuffix(path, ".md") && !strings.HasSuffix(path, ".go") {
 		return false

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// tracked lists the files that the rules of prose hold for.
+// tracked lists the tracked files to which the rules of prose apply.
 func tracked(t *testing.T) (paths []string) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "git", "-C", "../..", "ls-files").Output()
@@ -25,9 +25,9 @@ func tracked(t *testing.T) (paths []string) {
 	return paths
 }
 
-// TestProse holds Markdown and comments to the rules in CONTRIBUTING.md. Files that are not
-// rewritten yet are listed in testdata/unwritten.txt. That list only shrinks: a file that keeps the
-// rules must leave it.
+// TestProse checks Markdown and comments against the rules in CONTRIBUTING.md. Files that break
+// them are listed in testdata/unwritten.txt. A listed file that keeps the rules must be removed
+// from the list.
 func TestProse(t *testing.T) {
 	list, err := os.ReadFile("testdata/unwritten.txt")
 	if err != nil {
@@ -41,7 +41,7 @@ func TestProse(t *testing.T) {
 	for _, path := range paths {
 		p, err := readProse("../..", path)
 		if os.IsNotExist(err) {
-			continue // removed, and not committed
+			continue // deleted but still in the index
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -4,12 +4,12 @@ package main
 
 import "testing"
 
-// testWords is how many words the name of a test function may have after "Test". A sentence belongs
-// into the name of a subtest.
+// testWords bounds the words in the name of a test function after "Test". A sentence belongs into
+// the name of a subtest.
 const testWords = 4
 
-// longTests are the functions of tests that are over longFunction lines and not split yet. The list
-// only shrinks: a function that has become shorter must leave it.
+// longTests are the functions in tests with more than longFunction lines. A function that has
+// become shorter must be removed from the list.
 var longTests = map[string]bool{
 	"infra/plain_test.go: TestPlainTemplate":                                          true,
 	"cmd/worker/mismatch_test.go: TestMismatch":                                       true,

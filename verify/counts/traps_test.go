@@ -11,7 +11,7 @@ import (
 
 var shownBy = regexp.MustCompile("`([^`]+)`")
 
-// TestTraps holds the list of traps in DESIGN.md to the scenario files and tests that it names.
+// TestTraps checks that the scenario files and tests in DESIGN.md's list of traps exist.
 func TestTraps(t *testing.T) {
 	text, err := os.ReadFile("../../DESIGN.md")
 	if err != nil {
@@ -55,7 +55,7 @@ func TestTraps(t *testing.T) {
 	}
 }
 
-// wantTest looks for a test, named as package.Test or package.Test/sub, in the package's files.
+// wantTest fails the test unless the package has the named test, package.Test or package.Test/sub.
 func wantTest(t *testing.T, name string) {
 	t.Helper()
 	dir, test, _ := strings.Cut(name, ".")

@@ -13,8 +13,8 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// words counts the words of an identifier. A run of capitals is one, but for the last of them where
-// a small letter follows.
+// words counts the words of an identifier. A run of capitals is one word; its last letter begins
+// the next word if a small letter follows.
 func words(name string) (n int) {
 	runes := []rune(name)
 	for i, r := range runes {

@@ -17,10 +17,10 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// composeDir is the folder of the compose file, from this package's.
+// composeDir is the folder of the compose file, relative to this package.
 const composeDir = "../../examples/compose"
 
-// services are what the example for Docker Compose would start.
+// services are the services of the example for Docker Compose.
 type services map[string]struct {
 	Image               string
 	Build               *struct{ Context, Dockerfile string }
@@ -32,7 +32,7 @@ type services map[string]struct {
 	StopGrace           string         `json:"stop_grace_period"`
 }
 
-// composed reads the example, with a free port for each of its ports.
+// composed reads the example and replaces each of its ports by a free port.
 func composed(t *testing.T, ports ...string) (s services, free map[string]string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(composeDir, "compose.yaml"))
@@ -111,7 +111,7 @@ func testComposeOrder(t *testing.T) {
 	}
 }
 
-// A variable that is misspelt would be ignored.
+// A misspelt environment variable would be ignored.
 func testComposeVariables(t *testing.T) {
 	s, _ := composed(t)
 	for service, args := range map[string][]string{"worker": {"--help"}, "producer": {"serve", "--help"}} {
@@ -131,9 +131,8 @@ func testComposeVariables(t *testing.T) {
 	}
 }
 
-// testComposeWhole starts what the file says, as processes of this
-// machine instead of containers: the same commands, variables and ports, but
-// for free ones.
+// testComposeWhole starts the services of the file as processes instead of containers, with the
+// same commands and environment variables, and with free ports.
 func testComposeWhole(t *testing.T) {
 	root, err := emulators.Root()
 	if err != nil {
@@ -142,14 +141,14 @@ func testComposeWhole(t *testing.T) {
 	s, ports := composed(t, "4566", "8000", "5000", "8081", "9091")
 	variables := func(service string) (env []string) {
 		for key, value := range s[service].Environment {
-			// The address of a container's network; here it is loopback.
+			// A container listens on all addresses, the test on loopback.
 			env = append(env, key+"="+strings.Replace(value, "0.0.0.0:", "127.0.0.1:", 1))
 		}
 		return env
 	}
 
-	// The last line of the script is run in the foreground, the one before in
-	// the background; the first installs what make deps has installed here.
+	// The first line of the script installs the servers, which make deps has installed here. The
+	// second runs in the background, the last in the foreground.
 	script := strings.Split(strings.TrimSpace(s["emulators"].Command[2]), "\n")
 	if len(script) != 3 || !strings.HasPrefix(script[0], "npm ci ") {
 		t.Fatalf("script %q", script)

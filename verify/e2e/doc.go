@@ -1,4 +1,3 @@
-// Package e2e holds the tests that run the binaries as a user would: as
-// processes, over HTTP, against the in-memory parts of --local and against real
-// local servers.
+// Package e2e runs the binaries as processes and uses them over HTTP, with --local and with local
+// servers of SQS and DynamoDB.
 package e2e

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// record is what GET /messages/{name} answers with, as far as it is looked at.
+// record is the tested part of the answer of GET /messages/{name}.
 type record struct {
 	Name     string          `json:"name"`
 	Status   string          `json:"status"`
@@ -47,7 +47,7 @@ func ask(t *testing.T, method, address, contentType string, body []byte) (int, h
 	return resp.StatusCode, resp.Header, string(text)
 }
 
-// status asks what became of a name; ok is false while nobody knows of it.
+// status returns the record of a name; ok is false if there is none.
 func status(t *testing.T, api, name string) (r record, ok bool) {
 	t.Helper()
 	code, _, body := ask(t, http.MethodGet, api+"/messages/"+url.PathEscape(name), "", nil)

@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// local is a worker that runs with --local.
+// local is a worker with --local.
 type local struct {
 	*process
 	api, queue string
@@ -175,7 +175,7 @@ func testNoSettings(t *testing.T) {
 	}
 }
 
-// lastJSON is the last line that looks like a JSON object, or all of it.
+// lastJSON returns the output from the first "{" on, or all of it if there is none.
 func lastJSON(out string) string {
 	if i := strings.Index(out, "{"); i >= 0 {
 		return out[i:]

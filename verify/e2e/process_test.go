@@ -16,11 +16,10 @@ import (
 	"time"
 )
 
-// patience bounds every wait for a condition. It is no expectation: what it
-// ends has failed.
+// patience bounds every wait for a condition. A test that reaches it has failed.
 const patience = 60 * time.Second
 
-// bin is where TestMain puts the binaries.
+// bin is the folder with the binaries that TestMain has built.
 var bin string
 
 func TestMain(m *testing.M) { os.Exit(withBinaries(m.Run)) }
@@ -33,7 +32,7 @@ func withBinaries(run func() int) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/worker", "./cmd/producer")
-	build.Dir = filepath.Join("..", "..") // the module of the binaries
+	build.Dir = filepath.Join("..", "..") // the root module
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the binaries: %v\n%s", err, out)
 		return 1
@@ -42,7 +41,7 @@ func withBinaries(run func() int) int {
 	return run()
 }
 
-// process is a binary that runs.
+// process is a running binary.
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
@@ -51,7 +50,7 @@ type process struct {
 	err  error         // set before done closes
 }
 
-// transcript is what a process has printed; it grows.
+// transcript collects the output of a process.
 type transcript struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
@@ -69,9 +68,8 @@ func (o *transcript) String() string {
 	return o.text.String()
 }
 
-// start runs a binary; of the worker, the one that SQSONCE_TEST_WORKER names, if any.
-// It is killed at the end of the test at the latest, and what it printed is shown when
-// the test has failed.
+// start starts a binary. For the worker that is the binary in SQSONCE_TEST_WORKER, if it is set.
+// The end of the test kills the process, and logs its output if the test has failed.
 func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
 	program := filepath.Join(bin, name)
@@ -81,7 +79,7 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 	return startProgram(t, env, program, args...)
 }
 
-// startProgram is start for any program.
+// startProgram is start for the program at a path.
 func startProgram(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(name, args...), done: make(chan struct{})}
@@ -96,7 +94,7 @@ func startProgram(t *testing.T, env []string, name string, args ...string) *proc
 		close(p.done)
 	}()
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
+		_ = p.cmd.Process.Kill() // fails if it has ended
 		<-p.done
 		if t.Failed() {
 			t.Logf("%s %s printed:\n%s", name, strings.Join(args, " "), p.out.String())
@@ -105,7 +103,7 @@ func startProgram(t *testing.T, env []string, name string, args ...string) *proc
 	return p
 }
 
-// bareEnvironment is the environment without anything that sets up AWS or us.
+// bareEnvironment returns the environment without settings of AWS and sqsonce.
 func bareEnvironment() []string {
 	env := []string{"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true"}
 	for _, pair := range os.Environ() {
@@ -116,7 +114,7 @@ func bareEnvironment() []string {
 	return env
 }
 
-// run runs a binary to its end and returns what it printed and its exit code.
+// run runs a binary to its end and returns its output and its exit code.
 func run(t *testing.T, env []string, name string, args ...string) (string, int) {
 	t.Helper()
 	p := start(t, env, name, args...)
@@ -140,8 +138,7 @@ func (p *process) end() (string, int) {
 	return p.out.String(), 0
 }
 
-// match waits until the process has printed something that fits the pattern
-// and returns its first group.
+// match waits until the output of the process matches the pattern, and returns the first group.
 func (p *process) match(pattern string) string {
 	p.t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -161,7 +158,7 @@ func (p *process) match(pattern string) string {
 	return found
 }
 
-// terminate sends the signal that a platform sends to stop a process.
+// terminate sends SIGTERM, as a platform does to stop a process.
 func (p *process) terminate() {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -169,8 +166,7 @@ func (p *process) terminate() {
 	}
 }
 
-// eventually waits until a condition holds, and fails the test when it does
-// not for as long as patience.
+// eventually waits until a condition holds, and fails the test if it does not within patience.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

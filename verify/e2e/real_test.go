@@ -17,15 +17,15 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// call is one POST that the target has seen.
+// call is one POST to the target.
 type call struct {
 	name, idempotencyKey, fence string
 }
 
-// target is an app behind the worker: it remembers its calls.
+// target is a target that records its calls.
 type target struct {
 	*httptest.Server
-	gate chan struct{} // nil, or a call waits for it
+	gate chan struct{} // if not nil, a call waits until it is closed
 
 	mu    sync.Mutex
 	calls map[string][]call // guarded by mu; by name
@@ -68,7 +68,7 @@ func (a *target) seen() (calls map[string][]call, busy int) {
 	return calls, a.busy
 }
 
-// stack is a queue and a table on real servers, of this test alone.
+// stack is a queue and a table for one test, on local servers.
 type stack struct {
 	env      []string
 	client   *sqs.Client
@@ -106,14 +106,14 @@ func (s *stack) worker(t *testing.T, args ...string) *process {
 	return p
 }
 
-// producer starts the producer's API and returns where it is.
+// producer starts the producer's API and returns its address.
 func (s *stack) producer(t *testing.T) string {
 	t.Helper()
 	p := start(t, s.env, "producer", "serve", "--create", "--queue-url", s.queueURL, "--table", s.table, "--addr", "127.0.0.1:0")
 	return p.match(`(http://127\.0\.0\.1:\d+)`)
 }
 
-// Binaries on local servers of SQS and DynamoDB.
+// TestReal runs the binaries on local servers of SQS and DynamoDB.
 func TestReal(t *testing.T) {
 	t.Run("two workers", testTwoWorkers)
 	t.Run("SIGTERM while busy", testSIGTERM)
@@ -121,8 +121,8 @@ func TestReal(t *testing.T) {
 
 func testTwoWorkers(t *testing.T) {
 	app, s := newTarget(t, nil), newStack(t)
-	// A duplicate that meets the other worker's attempt comes back when that
-	// lease has ended: a short one keeps the test short.
+	// A duplicate of a running attempt returns after the end of the lease. A short lease keeps the
+	// test short.
 	short := []string{"--target-url", app.URL, "--lease", "3s", "--skew", "1s"}
 	s.worker(t, short...)
 	s.worker(t, short...)

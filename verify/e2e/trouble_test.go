@@ -19,9 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// TestTrouble runs the worker on real servers with a target, or a key, in trouble, and
-// says what became of the messages. SQSONCE_TEST_WORKER names another binary to compare
-// with.
+// TestTrouble runs the worker on local servers with a faulty target or a denied KMS key, and
+// reports the outcome of the messages. SQSONCE_TEST_WORKER may name another binary for comparison.
 func TestTrouble(t *testing.T) {
 	t.Run("poison", testPoison)
 	t.Run("400 to everything", testBlame)
@@ -31,10 +30,10 @@ func TestTrouble(t *testing.T) {
 	t.Run("key of the dead-letter queue", testKey)
 }
 
-// app is a target whose answers a test decides. It counts what it has answered.
+// app is a target with the answers of a test. It counts its answers by status.
 type app struct {
 	*httptest.Server
-	answer func(w http.ResponseWriter, r *http.Request, name string) int // the status that it has answered
+	answer func(w http.ResponseWriter, r *http.Request, name string) int // returns the status of its answer
 
 	mu     sync.Mutex
 	done   map[string]bool // guarded by mu; names
@@ -45,7 +44,7 @@ func newApp(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, na
 	t.Helper()
 	a := &app{answer: answer, done: make(map[string]bool), counts: make(map[int]int)}
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // so that a client that goes is noticed
+		_, _ = io.Copy(io.Discard, r.Body) // only then the server notices a closed connection
 		name := r.Header.Get("X-Sqsonce-Name")
 		status := a.answer(w, r, name)
 		a.mu.Lock()
@@ -65,7 +64,7 @@ func reply(w http.ResponseWriter, code int) int {
 	return code
 }
 
-// handled counts the names that begin so and are done.
+// handled counts the completed names with the prefix.
 func (a *app) handled(prefix string) (n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -83,7 +82,7 @@ func (a *app) answered(code int) int {
 	return a.counts[code]
 }
 
-// send puts n messages on the queue, named prefix-0 and so on.
+// send sends n messages, named prefix-0 and so on.
 func (s *stack) send(t *testing.T, prefix string, n int) {
 	t.Helper()
 	queue := s.find(t, s.table)
@@ -124,7 +123,7 @@ func (s *stack) dead(t *testing.T) int {
 	return n
 }
 
-// settled waits until want names are done, or for a minute, and reports the figures.
+// settled waits until want names are completed, at most for a minute, and logs the counts.
 func (s *stack) settled(t *testing.T, a *app, prefix string, want, mostDead int) {
 	t.Helper()
 	start := time.Now()
@@ -141,7 +140,7 @@ func (s *stack) settled(t *testing.T, a *app, prefix string, want, mostDead int)
 	}
 }
 
-// More messages that always fail than there are slots do not stop the others.
+// Messages that always fail do not block the others, even if they are more than the concurrency.
 func testPoison(t *testing.T) {
 	a := newApp(t, func(w http.ResponseWriter, _ *http.Request, name string) int {
 		if strings.HasPrefix(name, "poison") {
@@ -157,7 +156,7 @@ func testPoison(t *testing.T) {
 	s.settled(t, a, "good", 200, 20)
 }
 
-// A target that is set up wrongly blames every message until it is mended.
+// A misconfigured target rejects every message until it is fixed.
 func testBlame(t *testing.T) {
 	var mended switched
 	a := newApp(t, func(w http.ResponseWriter, _ *http.Request, _ string) int {
@@ -174,7 +173,7 @@ func testBlame(t *testing.T) {
 	s.settled(t, a, "m", 300-4, 4)
 }
 
-// A target that admits 20 messages a second loses none.
+// A target that accepts 20 messages a second gets all of them.
 func testRefusals(t *testing.T) {
 	const n, rate = 400, 20
 	var mu sync.Mutex
@@ -201,7 +200,7 @@ func testRefusals(t *testing.T) {
 	t.Logf("%d refusals", a.answered(http.StatusTooManyRequests))
 }
 
-// A target that hangs, and whose health path tells, keeps its backlog.
+// While a target hangs and its health path fails, its messages stay in the queue.
 func testHang(t *testing.T) {
 	var well switched
 	a := newApp(t, nil)
@@ -210,7 +209,7 @@ func testHang(t *testing.T) {
 			<-r.Context().Done()
 			return 0
 		}
-		return reply(w, http.StatusOK) // the health path, until the worker has started
+		return reply(w, http.StatusOK) // for the health path, until the worker has started
 	}
 	s := newStack(t)
 	s.worker(t, "--target-url", a.URL, "--target-health", "/up", "--target-timeout", "1s", "--max-attempts", "2")
@@ -222,7 +221,7 @@ func testHang(t *testing.T) {
 	s.settled(t, a, "m", 60, 0)
 }
 
-// A crash of the target breaks the requests under way, not the slots.
+// A crash of the target fails the running requests and does not use up the concurrency.
 func testCrash(t *testing.T) {
 	const slots = 10
 	var up switched
@@ -245,7 +244,8 @@ func testCrash(t *testing.T) {
 	s.settled(t, a, "m", 50, 0)
 }
 
-// A dead-letter queue whose key the worker may not use does not stop the others.
+// Messages that cannot be dead-lettered, because the worker may not use the key, do not block the
+// others.
 func testKey(t *testing.T) {
 	a := newApp(t, func(w http.ResponseWriter, _ *http.Request, name string) int {
 		if strings.HasPrefix(name, "bad") {
@@ -262,8 +262,8 @@ func testKey(t *testing.T) {
 	s.settled(t, a, "good", 200, 100)
 }
 
-// denyKey passes requests on to an SQS server, and refuses copies as SQS does when the
-// queue's key may not be used. An empty batch is refused for being empty.
+// denyKey is a proxy of an SQS server. It refuses sends as SQS does if the queue's key may not be
+// used. An empty batch is refused as empty.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors
 func denyKey(t *testing.T, server string) string {
 	t.Helper()
@@ -273,7 +273,7 @@ func denyKey(t *testing.T, server string) string {
 	}
 	pass := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Host = r.In.Host }}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // one that breaks off is not JSON to the server either
+		body, _ := io.ReadAll(r.Body) // the server refuses a body that breaks off
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if r.Header.Get("X-Amz-Target") != "AmazonSQS.SendMessageBatch" || bytes.Contains(body, []byte(`"Entries":[]`)) {
 			pass.ServeHTTP(w, r)
@@ -288,13 +288,13 @@ func denyKey(t *testing.T, server string) string {
 	return proxy.URL
 }
 
-// switched is off until it is set.
+// switched is a flag that is off until it is set.
 type switched struct{ atomic.Bool }
 
 func (s *switched) set()     { s.Store(true) }
 func (s *switched) on() bool { return s.Load() }
 
-// elapsed is true after d.
+// elapsed returns a condition that holds after d.
 func elapsed(d time.Duration) func() bool {
 	start := time.Now()
 	return func() bool { return time.Since(start) >= d }

@@ -1,4 +1,4 @@
-// Package history checks concurrent histories of names against the promise in
-// prose: what guards on one store have done must be what a sequential machine
-// could do, with every ambiguous write forked. Its test is all that it has.
+// Package history checks concurrent histories of names for linearizability: the operations of
+// several guards on one store must be possible for a sequential state machine. A write of unknown
+// outcome may have happened or not. The package consists of its test.
 package history

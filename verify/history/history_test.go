@@ -26,30 +26,28 @@ import (
 // errNetwork is the error of a call whose answer is lost.
 var errNetwork = errors.New("network")
 
-// The specification below is the prose of the package documentation, as a
-// sequential machine for one name. It knows nothing of Step, records, versions
-// or tokens: only of attempts that hold a name and of outcomes.
+// The specification below is a sequential state machine for one name. It has attempts and outcomes,
+// but none of the records, versions and tokens of Step. Its rules are those of the package
+// documentation:
 //
-//   - One attempt at a time holds the name. Another one may take it over only when
-//     the holder's context has been cancelled, its handler has returned, or its
-//     worker has died.
-//   - A later attempt carries a higher fence, and is numbered one higher.
-//   - After one is recorded as completed no other starts, and everybody gets its
-//     result.
-//   - What an attempt that was taken over wants to record is not recorded.
+//   - One attempt at a time holds the name. Another attempt may take over only after the holder's
+//     context has been cancelled, its handler has returned, or its worker has died.
+//   - A later attempt has a higher fence, and a number that is one higher.
+//   - After a completion is recorded no attempt starts, and all claims get the recorded result.
+//   - The outcome of an attempt that was taken over is not recorded.
 
 // The operations on a name.
 type (
-	opClaim struct{}            // ask for the name
-	opEnd   struct{ fence int } // its handler has returned, its context is cancelled, or its worker dies
+	opClaim struct{}            // claim the name
+	opEnd   struct{ fence int } // the handler returns, its context is cancelled, or its worker dies
 	opDone  struct {            // record a completion
 		fence  int
 		result string
 	}
-	opFail struct{ fence int } // record a failure that is tried again
+	opFail struct{ fence int } // record a retryable failure
 )
 
-// answer is what an operation was told.
+// answer is the result of an operation.
 type answer struct {
 	kind   string // "started", "replayed", "held", "ok", "lost", or "unsure"
 	fence  int
@@ -57,16 +55,16 @@ type answer struct {
 	result string
 }
 
-// view is one way that things may stand.
+// view is one possible state of the name.
 type view struct {
-	holder   int  // fence of the attempt that holds the name; 0: free; -1: somebody whose fence nobody has seen
-	mayLose  bool // the holder's context has been cancelled, or it has none
-	fence    int  // the highest handed out
+	holder   int  // fence of the attempt that holds the name; 0: free; -1: an attempt of unknown fence
+	mayLose  bool // the holder's context has been cancelled, or the holder has none
+	fence    int  // the highest known fence
 	attempts int
-	result   string // of the completed name; empty: none
+	result   string // of the completed name; empty: not completed
 }
 
-// next returns the views that are possible after an operation was answered so.
+// next returns the possible states after an operation with this answer; none if it is impossible.
 func (v view) next(op any, a answer) []view {
 	switch op := op.(type) {
 	case opClaim:
@@ -99,7 +97,7 @@ func (v view) claim(a answer) []view {
 		if v.holder != 0 {
 			return []view{v}
 		}
-	case "unsure": // it came to nothing, or the name is held by one that never began
+	case "unsure": // the claim failed, or an attempt holds the name whose handler never began
 		if free {
 			return []view{v, {holder: -1, mayLose: true, fence: v.fence, attempts: v.attempts + 1}}
 		}
@@ -145,8 +143,8 @@ var spec = (&porcupine.NondeterministicModel{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%T%v -> %v", input, input, output) },
 }).ToModel()
 
-// recorder collects a history. Its clock counts events, so that it orders what
-// happens in one instant of virtual time.
+// recorder collects a history. Its clock counts events, so that events at the same virtual time are
+// ordered.
 type recorder struct {
 	mu      sync.Mutex
 	clock   int64                 // guarded by mu
@@ -160,7 +158,7 @@ func (r *recorder) tick() int64 {
 	return r.clock
 }
 
-// add notes an operation that began at call and is answered now, or never.
+// add records an operation that began at call and is answered now, or never.
 func (r *recorder) add(client int, name string, op any, call int64, a answer, never bool) {
 	at := r.tick()
 	if never {
@@ -171,8 +169,8 @@ func (r *recorder) add(client int, name string, op any, call int64, a answer, ne
 	r.history = append(r.history, porcupine.Operation{ClientId: client, Input: op, Call: call, Output: a, Return: at, Metadata: name})
 }
 
-// unreliable is a store whose calls take a while, get lost on their way there
-// or back, arrive after their caller has given up, and end when the worker dies.
+// unreliable is a store with slow calls, lost requests and answers, and requests that arrive after
+// their caller has stopped waiting. After the worker's death calls no longer arrive.
 type unreliable struct {
 	*memstore.Store
 	calls *sync.WaitGroup
@@ -180,7 +178,7 @@ type unreliable struct {
 	mu   sync.Mutex
 	rnd  *rand.Rand // guarded by mu
 	dead bool       // guarded by mu
-	dark time.Time  // guarded by mu: until then nothing arrives
+	dark time.Time  // guarded by mu; until then no request arrives
 }
 
 func (u *unreliable) draw() (before, after time.Duration, fate float64, dead bool) {
@@ -195,7 +193,7 @@ func (u *unreliable) draw() (before, after time.Duration, fate float64, dead boo
 		u.dark = time.Now().Add(time.Duration(u.rnd.Int64N(int64(90 * time.Second))))
 		fate = 0.05
 	case fate < 0.03:
-		before += 4 * time.Second // it arrives when nobody waits any more
+		before += 4 * time.Second // arrives after its caller has stopped waiting
 	}
 	return before, after, fate, u.dead
 }
@@ -228,7 +226,7 @@ func (u *unreliable) Swap(ctx context.Context, old protocol.Version, next protoc
 	}
 }
 
-// worker handles messages of a few names until its time is up.
+// worker handles messages of a few names until its context ends.
 type worker struct {
 	id    int
 	rec   *recorder
@@ -244,7 +242,7 @@ func (w *worker) run(ctx context.Context, names int) {
 	}
 }
 
-// deliver handles one message and notes what it was told.
+// deliver handles one message and records the operations and their answers.
 func (w *worker) deliver(ctx context.Context, name string) {
 	works := time.Duration(w.rnd.Int64N(int64(50 * time.Second)))
 	fails, ignores := w.rnd.Float64() < 0.4, w.rnd.Float64() < 0.3
@@ -280,14 +278,14 @@ func (w *worker) deliver(ctx context.Context, name string) {
 	w.note(ctx, name, call, fence, recorded, recording, err)
 }
 
-// note adds what came after the handler, or instead of it.
+// note records the operations after the handler, or the answer to the claim if no handler ran.
 func (w *worker) note(ctx context.Context, name string, call int64, fence int, recorded any, recording int64, err error) {
 	_, held := errors.AsType[*dedupe.InProgressError](err)
 	switch {
 	case recorded == nil && held:
 		w.rec.add(w.id, name, opClaim{}, call, answer{kind: "held"}, false)
 	case recorded == nil && err != nil:
-		// Whether it was claimed is not known, and a release may still be on its way.
+		// It is unknown whether the claim was written, and a release may still be in flight.
 		w.rec.add(w.id, name, opClaim{}, call, answer{kind: "unsure"}, true)
 	case recorded == nil:
 		w.replayed(name, call)
@@ -314,8 +312,8 @@ func isKept(err error) bool {
 	return ok && k.Keep()
 }
 
-// record lets four workers handle a few names for some minutes, and some of
-// them die on the way.
+// record returns the history of four workers that handle a few names for some minutes. Some of the
+// workers die.
 func record(t *testing.T, seed uint64) []porcupine.Operation {
 	t.Helper()
 	rec := &recorder{}
@@ -348,7 +346,7 @@ func record(t *testing.T, seed uint64) []porcupine.Operation {
 		}
 		workers.Wait()
 		calls.Wait()
-		time.Sleep(8 * time.Minute) // the deaths that came too late
+		time.Sleep(8 * time.Minute) // until the timers of late deaths have fired
 	})
 	return rec.history
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// check reports why a mutant cannot be tried: its patch does not fit, the broken file is no Go, or
-// its test command names no test.
+// check returns the reason why a mutant cannot be tried: its patch does not fit, the broken file is
+// not Go, or its test command selects no test.
 func (p patch) check(ctx context.Context, root string) error {
 	broken, err := p.apply(ctx, root)
 	if err != nil {
@@ -26,7 +26,7 @@ func (p patch) check(ctx context.Context, root string) error {
 	return p.checkTest(root)
 }
 
-// checkTest reports a test command that selects nothing: tests are renamed more often than mutants are tried.
+// checkTest fails for a test command that selects no test, as after the renaming of a test.
 func (p patch) checkTest(root string) error {
 	if _, _, err := moduleOf(root, p.test); err != nil {
 		return fmt.Errorf("%s: %w", p.path, err)
@@ -58,8 +58,8 @@ func (p patch) checkTest(root string) error {
 	return fmt.Errorf("%s: go test %s selects no test", p.path, strings.Join(p.test, " "))
 }
 
-// topLevel returns the part of a -run expression that selects tests rather than their subtests: of
-// each alternative, what stands before the first slash outside brackets.
+// topLevel returns the part of a -run expression that selects top-level tests: the beginning of
+// each alternative up to the first slash outside brackets.
 func topLevel(run string) string {
 	var b strings.Builder
 	depth, below := 0, false

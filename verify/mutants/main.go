@@ -1,11 +1,10 @@
-// Command mutants breaks the code on purpose, a few lines at a time, and
-// reports whether the tests notice.
+// Command mutants breaks a few lines of the code at a time and reports whether the tests fail.
 //
 //	go -C verify build -o ../bin/mutants ./mutants
 //	bin/mutants [-run REGEXP] [-v] [-check | -refresh] PATH...
 //
-// A path is a patch, or a folder of patches (*.patch). A patch is a unified
-// diff below its name and its test:
+// A path is a patch, or a folder of patches (*.patch). A patch is a unified diff below its name and
+// its test:
 //
 //	the owner's token is ignored
 //	test: ./dedupe -run TestStep
@@ -18,15 +17,14 @@
 //	+	if false {
 //	 ...
 //
-// Files and packages are relative to the repository's root; go test runs in the
-// module that holds the package. The test must pass on the code as it is and
-// fail on the mutant. The files themselves are not touched: the compiler reads
-// the broken ones in their place.
+// Files and packages are relative to the repository's root; go test runs in the module of the
+// package. The test must pass on the unchanged code and fail on the mutant. The files are not
+// modified: go test compiles the broken ones by -overlay.
 //
-// mutants prints which test caught each mutant, and caught/total. It fails when
-// one escapes, does not compile, or no longer fits the code. -check only says
-// whether all fit. -refresh writes patches again whose surrounding lines have
-// changed, as long as the lines that they change are still there.
+// mutants prints the test that caught each mutant, and caught/total. It fails if a mutant escapes,
+// does not compile, or no longer fits the code. -check only reports whether all patches fit.
+// -refresh updates patches whose surrounding lines have changed, if the lines that they change
+// still exist.
 package main
 
 import (
@@ -51,7 +49,7 @@ func main() {
 	os.Exit(run(ctx, root, os.Args[1:], os.Stdout, os.Stderr, goTest))
 }
 
-// run is the program: it returns the exit code.
+// run runs the program and returns the exit code.
 func run(ctx context.Context, root string, args []string, stdout, stderr io.Writer, test tester) int {
 	flags := flag.NewFlagSet("mutants", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -87,10 +85,10 @@ func run(ctx context.Context, root string, args []string, stdout, stderr io.Writ
 	}
 }
 
-// tryAll has the tests judge every mutant.
+// tryAll runs the test of every mutant.
 func tryAll(ctx context.Context, root string, all []patch, stdout io.Writer, test tester, verbose bool) int {
 	caught := 0
-	sound := map[string]result{} // what the tests say of the code as it is
+	sound := map[string]result{} // results of the tests on the unchanged code
 	for _, p := range all {
 		res := try(ctx, root, p, sound, test)
 		if res.verdict == caughtIt {
@@ -111,7 +109,7 @@ func tryAll(ctx context.Context, root string, all []patch, stdout io.Writer, tes
 	return 0
 }
 
-// checkAll says which mutants do not fit the code.
+// checkAll reports the mutants that do not fit the code.
 func checkAll(ctx context.Context, root string, all []patch, stdout io.Writer) int {
 	fit := 0
 	for _, p := range all {
@@ -128,7 +126,7 @@ func checkAll(ctx context.Context, root string, all []patch, stdout io.Writer) i
 	return 0
 }
 
-// refreshAll writes patches again whose surroundings have changed.
+// refreshAll updates the patches whose surrounding lines have changed.
 func refreshAll(ctx context.Context, root string, all []patch, stdout io.Writer) (code int) {
 	written := 0
 	for _, p := range all {

@@ -73,7 +73,8 @@ func call(t *testing.T, root string, test tester, flags ...string) (code int, ou
 	return code, out.String() + errs.String()
 }
 
-// fake is a tester that passes without a mutant and else judges the broken file.
+// fake returns a tester that passes without a mutant, and calls judge with the broken file of a
+// mutant.
 func fake(t *testing.T, root string, judge func(broken string) (output string, passed bool)) tester {
 	t.Helper()
 	return func(_ context.Context, dir, overlay string, args []string) (string, bool) {
@@ -254,7 +255,8 @@ func TestModuleOf(t *testing.T) {
 	}
 }
 
-// TestEveryMutantFits: the mutants are tried seldom, and the code changes often.
+// TestEveryMutantFits finds patches that a change of the code has broken, without trying the
+// mutants.
 func TestEveryMutantFits(t *testing.T) {
 	root, err := findRoot(".")
 	if err != nil {
@@ -275,7 +277,7 @@ func TestEveryMutantFits(t *testing.T) {
 	}
 }
 
-// TestMakefiles: a long test that was renamed is otherwise only missed when it is wanted.
+// TestMakefiles checks that the tests named in makefiles exist.
 func TestMakefiles(t *testing.T) {
 	root, err := findRoot(".")
 	if err != nil {

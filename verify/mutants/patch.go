@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// patch is one mutant: a unified diff below a header of its name and its test.
+// patch is one mutant: a unified diff below a header with its name and its test.
 type patch struct {
 	path  string   // of the patch file
 	name  string   // first line: what is broken
@@ -23,7 +23,7 @@ type patch struct {
 	diff  string
 }
 
-// readAll reads patch files; a folder stands for all patches in it.
+// readAll reads patch files, and all patches in folders.
 func readAll(paths []string) (list []patch, err error) {
 	for _, path := range paths {
 		files := []string{path}
@@ -104,7 +104,7 @@ func (p patch) apply(ctx context.Context, root string, flags ...string) (broken 
 	return broken, nil
 }
 
-// copyFiles copies the files of p, as they are, into a folder.
+// copyFiles copies the unchanged files of p into a folder.
 func (p patch) copyFiles(root, dir string) error {
 	for _, file := range p.files {
 		text, err := os.ReadFile(filepath.Join(root, file))
@@ -118,7 +118,7 @@ func (p patch) copyFiles(root, dir string) error {
 	return nil
 }
 
-// refresh gives a patch whose surrounding lines have changed new ones.
+// refresh updates the surrounding lines of a patch, and reports whether they have changed.
 func (p patch) refresh(ctx context.Context, root string) (changed bool, err error) {
 	broken, err := p.apply(ctx, root, "-C0", "--recount")
 	if err != nil {
@@ -147,7 +147,8 @@ func (p patch) refresh(ctx context.Context, root string) (changed bool, err erro
 	return true, os.WriteFile(p.path, []byte(p.head+p.diff), 0o644) //nolint:gosec // sources are readable by all
 }
 
-// withoutIndex removes the lines that git apply does not need: they change whenever the file does.
+// withoutIndex removes the index lines, which git apply does not need and which change with the
+// file.
 func withoutIndex(diff string) string {
 	var b strings.Builder
 	for line := range strings.Lines(diff) {
@@ -163,7 +164,8 @@ func writeFile(path, text string) error {
 	return errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600))
 }
 
-// git runs git in a folder as if that were in no repository, and returns its output even when it fails.
+// git runs git in a folder as if no repository contained it, and returns its output even if it
+// fails.
 func git(ctx context.Context, dir, stdin string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...) //nolint:gosec // fixed commands
 	cmd.Dir, cmd.Stdin = dir, strings.NewReader(stdin)
@@ -199,8 +201,8 @@ func findRoot(from string) (root string, err error) {
 	return root, nil
 }
 
-// moduleOf returns the folder, relative to root, of the module that holds the packages among the
-// arguments of go test, and these arguments relative to it.
+// moduleOf returns the folder, relative to root, of the module with the packages in the arguments
+// of go test, and the arguments relative to that folder.
 func moduleOf(root string, test []string) (module string, args []string, err error) {
 	for _, arg := range test {
 		if !strings.HasPrefix(arg, "./") {

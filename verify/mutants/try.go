@@ -23,13 +23,11 @@ const (
 
 type result struct{ verdict, detail, output string }
 
-// tester runs go test in a folder with the given arguments. It returns the
-// output, and whether everything passed. overlay is empty, or the file that
-// tells the compiler what to read in place of what.
+// tester runs go test in a folder with the given arguments. It returns the output, and whether all
+// tests passed. overlay is empty, or the file for go test's -overlay.
 type tester func(ctx context.Context, dir, overlay string, args []string) (output string, passed bool)
 
-// try returns the verdict on a mutant. What the tests say of the code as it is
-// is kept in sound.
+// try returns the verdict on a mutant. sound caches the results of the tests on the unchanged code.
 func try(ctx context.Context, root string, p patch, sound map[string]result, test tester) result {
 	module, args, err := moduleOf(root, p.test)
 	if err != nil {
@@ -61,7 +59,7 @@ func try(ctx context.Context, root string, p patch, sound map[string]result, tes
 
 var failed = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
-// judge reads what go test says of a mutant.
+// judge returns the verdict for the output of go test on a mutant.
 func judge(output string, passed bool) result {
 	switch {
 	case passed:
@@ -76,8 +74,8 @@ func judge(output string, passed bool) result {
 	return result{caughtIt, "by " + strings.Join(by, ", "), output}
 }
 
-// failedTests lists the tests that have failed, to their second level: a test
-// whose subtest failed is not listed beside it.
+// failedTests lists the failed tests, at most two levels deep. A test whose subtest is listed is
+// left out.
 func failedTests(output string) (by []string) {
 	for _, match := range failed.FindAllStringSubmatch(output, -1) {
 		levels := strings.SplitN(match[1], "/", 3)
@@ -91,7 +89,8 @@ func failedTests(output string) (by []string) {
 	})
 }
 
-// writeOverlay makes the compiler read the broken texts in place of the files.
+// writeOverlay writes the broken texts and the file for -overlay that puts them in place of the
+// files.
 func writeOverlay(root string, broken map[string]string) (overlay string, remove func(), err error) {
 	dir, err := os.MkdirTemp("", "mutant")
 	if err != nil {
@@ -113,14 +112,14 @@ func writeOverlay(root string, broken map[string]string) (overlay string, remove
 	return overlay, remove, nil
 }
 
-// goTest is go test. A mutant that hangs is caught after a minute, unless its
-// test command gives another -timeout.
+// goTest is the tester that runs go test. It catches a mutant that hangs after a minute, or after
+// the -timeout in its test command.
 func goTest(ctx context.Context, dir, overlay string, args []string) (string, bool) {
 	args = append([]string{"test", "-vet=off", "-failfast", "-timeout=1m"}, args...)
 	if overlay != "" {
 		args = slices.Insert(args, 1, "-overlay="+overlay)
 	}
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the patches are ours
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the patches are part of the repository
 	cmd.Dir = dir
 	output, err := cmd.CombinedOutput()
 	return string(output), err == nil

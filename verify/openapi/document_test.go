@@ -1,4 +1,4 @@
-// Package openapi holds the producer's OpenAPI document against the specification.
+// Package openapi checks the producer's OpenAPI document against the specification.
 package openapi
 
 import (

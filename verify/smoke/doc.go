@@ -1,4 +1,3 @@
-// Package smoke holds one short case each of the long tests of this module, for
-// "make test"; "make verify" runs them whole. Killed processes and binaries have
-// their short cases in cmd/worker's own tests.
+// Package smoke has a short case of each long test of this module, for "make test". "make verify"
+// runs the long tests. The short cases of killed processes and of binaries are in cmd/worker.
 package smoke

@@ -12,7 +12,7 @@ import (
 
 // A few seeds of the simulation, in both modes.
 func TestSimulation(t *testing.T) {
-	// As the simulation's own tests do: a run has little that could be done side by side.
+	// As in the simulation's own tests: a run has little parallel work.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	attempts := 0
 	for seed := range uint64(20) {
@@ -31,7 +31,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// The calls of a message at the latencies of AWS, where a few hundred of them wait.
+// The calls per message at the latencies of AWS, with a backlog of a few hundred messages.
 func TestCallsOfAMessage(t *testing.T) {
 	o := bench.Simulate(t, emulators.DynamoDB(t), bench.Scene{Backlog: [][]string{bench.Bodies("a", 300, 300, 1024)}})
 	if o.Ran != o.Messages || o.PerMessage() > 0.45 {
