@@ -99,6 +99,6 @@ type Handler func(ctx context.Context, m Message) error
 // carries [AttrReason] has been dead-lettered by a worker.
 const (
 	AttrName   = attributes.Name
-	AttrReason = "sqsonce.reason"
-	AttrError  = "sqsonce.error"
+	AttrReason = attributes.Reason
+	AttrError  = attributes.Error
 )

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -10,72 +9,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
-	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
 func TestSQS(t *testing.T) {
-	t.Run("copy keeps to the limits", testACopyKeepsToTheLimits)
-	t.Run("copy forgets an earlier trip", testACopyForgetsAnEarlierTrip)
 	t.Run("batch answers are read by position", testBatchAnswersAreReadByPosition)
-}
-
-func testACopyKeepsToTheLimits(t *testing.T) {
-	long := strings.Repeat("é", 5000)
-	d := Disposition{Reason: "rejected", Err: fmt.Errorf("%s\x00", long), Attempts: 4}
-	for attributes := range 11 {
-		for _, left := range []int{0, 14, 40, 60, 90, 130, 200, 500, 5000} {
-			m := Message{ID: "0d9e5f8e-1111-2222-3333-444455556666", Attributes: map[string]types.MessageAttributeValue{}}
-			size := 0
-			for i := range attributes {
-				name := fmt.Sprint("a", i)
-				m.Attributes[name] = text("x")
-				size += attributeBytes(name, m.Attributes[name])
-			}
-			m.Body = strings.Repeat("b", maxMessageBytes-size-left)
-			result, ok := copyAttributes(m, "order\x00-17", d)
-			room := len(AttrReason) + len("String") + len("rejected")
-			if want := attributes < 10 && left >= room; ok != want {
-				t.Fatalf("%d attributes, %d bytes left: %v, want %v", attributes, left, ok, want)
-			}
-			if !ok {
-				continue
-			}
-			if len(result) > maxAttributes || len(m.Body)+attributesBytes(result) > maxMessageBytes {
-				t.Errorf("%d attributes, %d bytes left: %d attributes, %d bytes", attributes, left, len(result), len(m.Body)+attributesBytes(result))
-			}
-			for name, v := range result {
-				if !utf8.ValidString(*v.StringValue) || strings.ContainsRune(*v.StringValue, 0) || *v.StringValue == "" || len(*v.StringValue) > 2*maxErrorBytes {
-					t.Errorf("%s = %q", name, *v.StringValue)
-				}
-			}
-			reason := *result[AttrReason].StringValue
-			if !strings.HasPrefix(reason, "rejected") {
-				t.Errorf("reason %q", reason)
-			}
-			if packed := strings.Contains(reason, "original-id: "+m.ID); packed != (attributes >= 8 && left >= 200) && left != 130 {
-				t.Errorf("%d attributes, %d bytes left: reason %q", attributes, left, reason)
-			}
-		}
-	}
-}
-
-func testACopyForgetsAnEarlierTrip(t *testing.T) {
-	m := Message{ID: "new", Attributes: map[string]types.MessageAttributeValue{
-		AttrReason: text("old"), AttrError: text("old"), attributes.Attempts: text("9"), attributes.OriginalID: text("old"), AttrName: text("kept"),
-	}}
-	result, _ := copyAttributes(m, "other", Disposition{Reason: "stopped", Attempts: 1})
-	got := map[string]string{}
-	for name, v := range result {
-		got[name] = *v.StringValue
-	}
-	want := map[string]string{AttrReason: "stopped", attributes.Attempts: "1", attributes.OriginalID: "new", AttrName: "kept"}
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%v, want %v", got, want)
-	}
 }
 
 func testBatchAnswersAreReadByPosition(t *testing.T) {

@@ -5,8 +5,10 @@ package attributes
 // Name is the message attribute that, when present, is the message's name.
 const Name = "sqsonce.name"
 
-// Attributes of a dead letter, beside those that package consumer exports.
+// Attributes of a dead letter.
 const (
+	Reason     = "sqsonce.reason"      // why, in a few words
+	Error      = "sqsonce.error"       // text of the failure
 	Attempts   = "sqsonce.attempts"    // attempts counted
 	OriginalID = "sqsonce.original-id" // SQS message id of the first message, before any dead letter of it
 )
