@@ -16,27 +16,27 @@ import (
 // called once per name, under g. The message that it gets has the body and the
 // attributes that namer has found in an envelope, if it has opened one.
 func Handler[R any](g *dedupe.Guard[R], namer Namer, work func(context.Context, Message) (R, error)) consumer.Handler {
-	return handler(g, naming{namer: namer}, work)
+	return HandlerBy(g, Naming{Namer: namer}, work)
 }
 
-// naming is what a handler does with a message before it asks the guard.
-type naming struct {
-	namer    Namer
-	payloads Payloads              // nil: pointers are not followed
-	ignored  func(Message, string) // nil: not called
+// Naming is how messages are opened and named before the guard is asked.
+type Naming struct {
+	Namer    Namer                 // required
+	Payloads Payloads              // fetches payloads, see [Config]; nil: pointers are not followed
+	Ignored  func(Message, string) // called for messages that are no work, see [Config]; nil: not called
 }
 
-// handler is [Handler] with all that may be set.
-func handler[R any](g *dedupe.Guard[R], by naming, work func(context.Context, Message) (R, error)) consumer.Handler {
+// HandlerBy is [Handler] with all of a [Naming].
+func HandlerBy[R any](g *dedupe.Guard[R], by Naming, work func(context.Context, Message) (R, error)) consumer.Handler {
 	return func(ctx context.Context, m Message) error {
-		inner, named, release, err := Open(ctx, m, by.namer, by.payloads)
+		inner, named, release, err := Open(ctx, m, by.Namer, by.Payloads)
 		if err != nil {
 			return err
 		}
 		defer release()
 		if named.Ignored != "" {
-			if by.ignored != nil {
-				by.ignored(m, named.Ignored)
+			if by.Ignored != nil {
+				by.Ignored(m, named.Ignored)
 			}
 			return nil
 		}

@@ -140,7 +140,7 @@ func New[R any](cfg aws.Config, c Config, work func(context.Context, Message) (R
 	var err error
 	w.Guard, err = dedupe.New[R](w.Store, c.Guard)
 	errs = append(errs, err)
-	w.Pool, err = consumer.New(c.Queue, consumer.Chain(handler(w.Guard, naming{c.Namer, c.Payloads, c.Ignored}, work), c.Middleware...), c.Pool)
+	w.Pool, err = consumer.New(c.Queue, consumer.Chain(HandlerBy(w.Guard, Naming{c.Namer, c.Payloads, c.Ignored}, work), c.Middleware...), c.Pool)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("sqsonce: %w", err)
