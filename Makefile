@@ -26,6 +26,7 @@ node_modules/.installed: package.json package-lock.json
 test: deps ## the tests of the code and of the deployment, and a short case of each long test; minutes
 	$(GO_TEST) -timeout 4m ./...
 	cd verify && $(GO_TEST) -timeout 4m ./smoke ./mutants ./counts
+	cd lambda && $(GO_TEST) -timeout 8m ./...
 	$(MAKE) --no-print-directory test-infra
 
 # Sizes: SQSONCE_TEST_SCALE multiplies seeds, states and messages; the targets of single tests (make help) go further.
@@ -41,6 +42,7 @@ verify: deps ## the long tests: simulation, killed processes, binaries on real s
 race: deps ## the tests under the race detector, with a tenth of the seeds and states
 	SQSONCE_TEST_SCALE=0.1 $(GO_TEST) -race -timeout 8m ./...
 	cd verify && SQSONCE_TEST_SCALE=0.05 $(GO_TEST) -race -timeout 15m ./smoke ./sim ./mutants ./counts
+	cd lambda && $(GO_TEST) -race -timeout 8m .
 
 # Packages with benchmarks: the test binaries of the others need not be linked for it.
 WITH_BENCHMARKS = $(sort $(dir $(shell grep -rl '^func Benchmark' . --include=*_test.go --exclude-dir=node_modules --exclude-dir=verify --exclude-dir=infra)))
@@ -53,12 +55,17 @@ bench-once: ## every benchmark, one iteration: they compile and run
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, go mod tidy, go fix
 	$< run --allow-parallel-runners ./...
 	go mod tidy -diff
-	$(MAKE) --no-print-directory lint-infra lint-verify lint-gocloud lint-programs
+	$(MAKE) --no-print-directory lint-infra lint-verify lint-lambda lint-gocloud lint-programs
 
 .PHONY: lint-verify
 lint-verify: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the simulation and the other heavy tests
 	cd verify && $< run --allow-parallel-runners --config ../.golangci.yml ./...
 	cd verify && go mod tidy -diff
+
+.PHONY: lint-lambda
+lint-lambda: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the adapter for AWS Lambda
+	cd lambda && $< run --allow-parallel-runners --config ../.golangci.yml ./...
+	cd lambda && go mod tidy -diff
 
 $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	@mkdir -p $(BIN)/install

@@ -18,7 +18,7 @@ func TestLeaseEnd(t *testing.T) {
 	t.Run("killed process holds no longer", testKilledProcessHoldsNoLonger)
 }
 
-// under returns what a process gets that is killed after a time: handlers are cancelled
+// under returns the context of a process that is killed after a time: handlers are cancelled
 // twice the skew margin before.
 func under(t *testing.T, lives time.Duration) (ctx context.Context, end time.Time) {
 	t.Helper()
@@ -180,8 +180,8 @@ type reject struct{}
 func (reject) Error() string   { return "bad" }
 func (reject) Permanent() bool { return true }
 
-// As with a lease that was lost under a running handler: nobody has taken the name over,
-// but what the handler said was said without a lease.
+// As with a lease that was lost under a running handler: no attempt has taken the name
+// over, but the handler has judged without a lease.
 func testThawedFailureDoesNotReject(t *testing.T) {
 	for hold, want := range map[bool]protocol.Status{false: protocol.Retrying, true: protocol.Unknown} {
 		synctest.Test(t, func(t *testing.T) {

@@ -61,8 +61,9 @@ func (k *keeper) stop() {
 	k.running.Wait()
 }
 
-// renewalDue is when a lease should be renewed: when two thirds of it are left, or never. It is a point of a grid, a tenth of a lease wide, that all
-// attempts of a guard share, so that renewals meet in the store and share its calls.
+// renewalDue is when a lease should be renewed: when two thirds of it are left, or never. It is a
+// point of a grid, a tenth of a lease wide, that all attempts of a guard share, so that renewals
+// meet in the store and share its calls.
 func (e *engine) renewalDue(l lease) time.Time {
 	if l.final() {
 		return l.proven.Add(maxSettle)

@@ -30,7 +30,7 @@ const (
 	maxHold     = 12 * time.Hour  // of a visibility timeout
 )
 
-// Queue is what a function calls of SQS. A *[sqs.Client] is one.
+// Queue is the calls of a function to SQS. A *[sqs.Client] is one.
 type Queue interface {
 	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)

@@ -18,7 +18,7 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// Work is called once per name. Its errors mean what they mean to a worker, see [sqsonce.New].
+// Work is called once per name. Its errors mean the same as to a worker, see [sqsonce.New].
 type Work[R any] = func(context.Context, sqsonce.Message) (R, error)
 
 // Handler returns the handler for lambda.Start. It panics where [New] returns an error, so that a
@@ -78,7 +78,7 @@ func New[R any](cfg aws.Config, c Config, work Work[R]) (*Function[R], error) {
 	}
 	f.cfg = c
 	if f.store != nil {
-		probe := c.Guard // the guard's own checks, whatever the queue
+		probe := c.Guard // the guard's own checks, for any queue
 		if probe.Scope == "" {
 			probe.Scope = "queue"
 		}
@@ -133,7 +133,7 @@ func check(event events.SQSEvent) error {
 	return nil
 }
 
-// limit is until when an invocation may do what. The zero times mean for ever: it has no deadline.
+// limit is the times of an invocation. They are zero when it has no deadline.
 type limit struct {
 	deadline time.Time // Lambda kills the function
 	work     time.Time // the work's context ends

@@ -118,7 +118,7 @@ func (b *bench) send(group string, names ...string) {
 	}
 }
 
-// receive returns what is visible in a queue, as an event of it.
+// receive returns the visible messages of a queue, as an event of it.
 func (b *bench) receive(url string) events.SQSEvent {
 	b.t.Helper()
 	out, err := b.client.ReceiveMessage(b.t.Context(), &sqs.ReceiveMessageInput{
@@ -142,7 +142,7 @@ func (b *bench) receive(url string) events.SQSEvent {
 	return event
 }
 
-// ready returns the function, which notes what it runs.
+// ready returns the function, which notes the names that it runs.
 func (b *bench) ready() *Function[string] {
 	b.t.Helper()
 	if b.function == nil {
@@ -190,7 +190,7 @@ func (b *bench) invoke() (failed []string) {
 	}
 	for _, r := range event.Records {
 		var body struct{ Name string }
-		_ = json.Unmarshal([]byte(r.Body), &body) // what is no JSON has no name
+		_ = json.Unmarshal([]byte(r.Body), &body) // a body that is no JSON has no name
 		if kept[r.MessageId] {
 			failed = append(failed, body.Name)
 			continue
@@ -245,10 +245,10 @@ func (b *bench) beside() *dedupe.Guard[string] {
 	return g
 }
 
-func equal(t *testing.T, what string, got, want []string) {
+func equal(t *testing.T, subject string, got, want []string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
-		t.Errorf("%s: %v, want %v", what, got, want)
+		t.Errorf("%s: %v, want %v", subject, got, want)
 	}
 }
 

@@ -156,7 +156,7 @@ func (v *invocation) call(ctx context.Context, j job) (err error) {
 // unsnoozed returns the error that a name is held elsewhere without the guard's wish to look again
 // soon: in a worker the message waits where it is, but here each look would be a receive.
 func unsnoozed(err error) error {
-	if snoozed, ok := err.(interface{ Snoozed() bool }); ok && snoozed.Snoozed() { //nolint:errorlint // of this name, not of one that its work needs
+	if snoozed, ok := err.(interface{ Snoozed() bool }); ok && snoozed.Snoozed() {
 		if held, ok := errors.AsType[*dedupe.InProgressError](err); ok {
 			return held
 		}
@@ -175,20 +175,15 @@ func (v *invocation) conclude(ctx context.Context, j job, d consumer.Disposition
 	}
 	log("not done", "name", j.name, "message_id", j.ID, "receive", j.ReceiveCount,
 		"action", d.Action.String(), "after", d.After, "reason", d.Reason, "error", d.Err)
-	switch d.Action {
-	case consumer.DeadLetter:
-		if v.deadLetter(ctx, j, d) {
-			return end{gone: true}
-		}
-		return end{changes: true, visible: v.now().Add(v.backoff(j))}
-	case consumer.Keep:
+	switch {
+	case d.Action == consumer.DeadLetter && v.deadLetter(ctx, j, d):
+		return end{gone: true}
+	case d.Action == consumer.Keep:
 		return end{}
-	case consumer.Release:
-		// Nothing was counted, but here each try is a receive: in an outage they would soon be
-		// used up.
-		if d.After == 0 {
-			d.After = v.backoff(j)
-		}
+	case d.After == 0:
+		// A copy that failed, or an error that names no delay. Here each try is a receive: in an
+		// outage, which counts no attempt, the receives would soon be used up.
+		d.After = v.backoff(j)
 	}
 	return end{changes: true, visible: v.now().Add(d.After)}
 }

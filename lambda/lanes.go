@@ -14,7 +14,7 @@ type job struct {
 	name  string // empty: it has none, or its work finds out
 }
 
-// line is what keeps jobs in order: those of one line are handled one after the other.
+// line is the order of jobs: those of one line are handled one after the other.
 type line struct {
 	queue *queue
 	by    string
@@ -49,7 +49,7 @@ func lanes(jobs []job) [][]int {
 	return all
 }
 
-// end is what becomes of a message.
+// end is the end of a message.
 type end struct {
 	gone bool // done, or copied to the dead-letter queue: SQS deletes it
 

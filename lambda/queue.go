@@ -17,7 +17,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/redrive"
 )
 
-// queue is what a function knows of one of its queues.
+// queue is a queue of a function, as far as it is known.
 type queue struct {
 	arn    string
 	fifo   bool
@@ -32,8 +32,8 @@ type queue struct {
 // queueName returns the last part of a queue's ARN.
 func queueName(arn string) string { return arn[strings.LastIndexByte(arn, ':')+1:] }
 
-// queue returns what is known of a queue, which is read again after a while: its redrive policy
-// changes with a deployment.
+// queue returns a queue, which is read again after a while: its redrive policy changes with a
+// deployment.
 func (f *Function[R]) queue(ctx context.Context, arn string) (*queue, error) {
 	q, err := f.queueOf(arn)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
-// MaxMessageBytes is what SQS accepts of a message, its attributes included.
+// MaxMessageBytes is the size of a message that SQS accepts, its attributes included.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 const MaxMessageBytes = 1 << 20
 
@@ -23,7 +23,7 @@ const (
 	minErrorBytes = 16      // less of it says nothing
 )
 
-// Details are what a copy tells of its message's end.
+// Details are about the end of a message.
 type Details struct {
 	Reason     string // in a few words
 	Err        error  // the failure; nil: there was none
@@ -89,7 +89,7 @@ func text(s string) types.MessageAttributeValue {
 	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
 }
 
-// Bytes is what SQS counts of attributes.
+// Bytes is the size of attributes, as SQS counts it.
 func Bytes(attributes map[string]types.MessageAttributeValue) int {
 	n := 0
 	for name, v := range attributes {
@@ -102,7 +102,7 @@ func attributeBytes(name string, v types.MessageAttributeValue) int {
 	return len(name) + len(aws.ToString(v.DataType)) + len(aws.ToString(v.StringValue)) + len(v.BinaryValue)
 }
 
-// printable replaces what SQS does not accept in a text: it takes tab, line
+// printable replaces the characters that SQS does not accept in a text: it takes tab, line
 // feed, carriage return, and U+0020 upwards without surrogates and the last two
 // code points of the basic plane.
 func printable(s string) string {
