@@ -97,7 +97,8 @@ func (r *rig) event(url string) (event events.SQSEvent) {
 	return event
 }
 
-// turn is one turn of the event source mapping: a message that the function does not report is deleted.
+// turn is one turn of the event source mapping. It deletes the messages that the function does not
+// report.
 func (r *rig) turn() (failed []string) {
 	r.t.Helper()
 	event := r.event(r.queueURL)
