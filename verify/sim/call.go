@@ -12,7 +12,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
-// What a faulty call is answered with.
+// Errors of faulty calls.
 var (
 	errCrashed   = errors.New("sim: the process is dead")
 	errRefused   = errors.New("sim: refused")
@@ -21,7 +21,7 @@ var (
 	errHung      = errors.New("sim: no answer")
 )
 
-// fate is how a call goes.
+// fate is the outcome of a call over the network.
 type fate string
 
 const (
@@ -37,7 +37,7 @@ const (
 	outage      fate = "outage"
 )
 
-// patience bounds what a call of a caller without a deadline may hang.
+// patience bounds a hanging call whose caller has no deadline.
 const patience = time.Minute
 
 // call is one call over the network.
@@ -46,18 +46,18 @@ type call struct {
 	rates   Rates
 	down    bool                            // the service does not answer at all
 	apply   func(ctx context.Context) error // the effect; its error is the service's answer
-	met     func(f fate)                    // told of every fault, before the effect; may be nil
-	again   bool                            // late is possible: apply may run after the call has returned
+	met     func(f fate)                    // called for every fault, before the effect; may be nil
+	again   bool                            // allows the fate late, where apply runs after the call has returned
 }
 
-// do makes a call: it takes time, and meets its fate on either side of the
-// effect. While the process is paused nothing begins and no answer arrives.
+// do makes a call, which takes time. Its fault is before or after the effect. While the process is
+// paused no call begins and no answer arrives.
 func (p *process) do(ctx context.Context, c call) error {
 	if err := p.gate(c.op + " " + c.key); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return err // nothing is sent
+		return err // not sent
 	}
 	n := p.count(c.op + " " + c.key)
 	r := p.w.dice.roll(p.label+" "+c.op, c.key, n)
@@ -76,7 +76,7 @@ func (p *process) do(ctx context.Context, c call) error {
 	}
 	err := p.meet(ctx, r, f, c)
 	if ctx.Err() != nil {
-		// Deadlines fall on the same instants as tickers; what follows must not.
+		// Deadlines fall on the same instants as tickers. The sleep keeps later events apart.
 		time.Sleep(between(r, time.Microsecond, time.Millisecond))
 	}
 	p.w.watch.note(p.label, c.op, c.key, strconv.Itoa(n), string(f), outcomeOf(err))
@@ -88,7 +88,7 @@ func (p *process) do(ctx context.Context, c call) error {
 
 func (p *process) meet(ctx context.Context, r *rand.Rand, f fate, c call) error {
 	before, after := latency(r), latency(r)
-	dropped := chance(r, 0.5) // what is on its way when its sender dies may still arrive
+	dropped := chance(r, 0.5) // a request in flight may arrive after its sender's death, or not
 	switch f {
 	case throttled:
 		_ = backoff.Sleep(ctx, before/8)
@@ -156,7 +156,7 @@ func drawFate(r *rand.Rand, rates Rates) fate {
 	return works
 }
 
-// latency is that of one way: milliseconds, now and then a second.
+// latency draws the latency of one way: milliseconds, sometimes up to two seconds.
 func latency(r *rand.Rand) time.Duration {
 	if chance(r, 0.02) {
 		return between(r, 50*time.Millisecond, 2*time.Second)
@@ -164,7 +164,7 @@ func latency(r *rand.Rand) time.Duration {
 	return between(r, 200*time.Microsecond, 8*time.Millisecond)
 }
 
-// hang waits until the caller gives up.
+// hang waits until the caller stops waiting.
 func hang(ctx context.Context, r *rand.Rand) error {
 	if err := backoff.Sleep(ctx, patience+between(r, 0, time.Second)); err != nil {
 		return err
@@ -176,9 +176,9 @@ func outcomeOf(err error) string {
 	if err == nil {
 		return "done"
 	}
-	text, _, _ := strings.Cut(err.Error(), " by message ") // its id is not drawn from the seed
+	text, _, _ := strings.Cut(err.Error(), " by message ") // message ids do not depend on the seed
 	for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
-		text = strings.ReplaceAll(text, end.Error(), "context ended") // both can fall on one instant
+		text = strings.ReplaceAll(text, end.Error(), "context ended") // both errors can occur at one instant
 	}
 	return fmt.Sprintf("%.60s", text)
 }

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// dice decides by what a decision is about, not by when it is asked for: two
-// runs of a seed get the same answers even where goroutines ask in another
-// order.
+// dice draws random numbers from the seed and the subject of a decision. Two runs of a seed
+// therefore draw the same numbers, in whatever order their goroutines ask.
 type dice struct{ seed uint64 }
 
 // roll returns the random numbers for the n-th decision of a kind about key.
@@ -17,7 +16,7 @@ func (d dice) roll(kind, key string, n int) *rand.Rand {
 	return rand.New(rand.NewPCG(h, uint64(n)))
 }
 
-// mix is FNV-1a started from h, with a final scramble.
+// mix is FNV-1a with h as its start, and a final scramble.
 func mix(h uint64, s string) uint64 {
 	h ^= 14695981039346656037
 	for i := range len(s) {
@@ -27,7 +26,7 @@ func mix(h uint64, s string) uint64 {
 	return h * 0x9e3779b97f4a7c15
 }
 
-// between draws a duration of nanosecond grain.
+// between draws a duration in [low, high), in nanoseconds.
 func between(r *rand.Rand, low, high time.Duration) time.Duration {
 	return low + time.Duration(r.Int64N(int64(high-low)))
 }

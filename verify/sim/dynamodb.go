@@ -28,14 +28,13 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// RunOnDynamoDB is [Run] with the records in a table of a real DynamoDB server,
-// reached through the real store and the SDK's client. Faults are those of
-// HTTP: each call of the client, its own retries included, meets its fate on
-// either side of one exchange with the server. Virtual time stands still during
-// an exchange, since a goroutine that waits for the network is not idle.
+// RunOnDynamoDB is [Run] with the records in a table of a DynamoDB server, through the real store
+// and the SDK's client. Its faults are those of HTTP: each request of the client, retries included,
+// has its fault before or after the exchange with the server. Virtual time stands still during an
+// exchange, because a goroutine that waits for the network is not idle.
 //
-// Two runs of a seed need not give the same trace: the store and the SDK draw
-// the jitter of their retries by themselves.
+// Two runs of a seed may give different traces, because the store and the SDK draw the jitter of
+// their retries themselves.
 func RunOnDynamoDB(plan Plan, table *Table) *Report {
 	return run(plan, "sim"+strconv.FormatUint(table.runs.Add(1), 10), func(w *world) keeper { return newInDynamoDB(w, table) })
 }
@@ -47,10 +46,10 @@ type inDynamoDB struct {
 	look  *dynamo.Store // without faults
 	plain *dynamodb.Client
 
-	exchanges sync.Mutex // makes a write and the look at it one step
+	exchanges sync.Mutex // makes a write and its report to the watch atomic
 
 	mu   sync.Mutex
-	seen map[string]protocol.Record // guarded by mu: as stored, by id
+	seen map[string]protocol.Record // guarded by mu; stored records by id
 }
 
 func newInDynamoDB(w *world, table *Table) *inDynamoDB {
@@ -69,10 +68,10 @@ func (k *inDynamoDB) client(over dynamodb.HTTPClient) *dynamodb.Client {
 	return dynamodb.NewFromConfig(emulators.Config("http://dynamodb"), func(o *dynamodb.Options) { o.HTTPClient = over })
 }
 
-// open gives the process a store and a client of its own. The clock is that of
-// the store, as in the worker: the host's, corrected by the server's Date. In a
-// bubble all processes have one clock; so the server's is set back by what a
-// host's is ahead, and what comes of it is set forward.
+// open returns a store with its own client, and its clock. As in the worker the store corrects the
+// host's clock by the server's Date header. All processes of a bubble share one clock, so instead
+// of a host's clock that is ahead, the server's Date is set back by the same time, and the
+// corrected clock is set forward.
 func (k *inDynamoDB) open(p *process) (dedupe.Store, func() time.Time, error) {
 	batching := dynamo.BatchOn
 	if chance(k.w.dice.roll("batching", p.label, 0), 0.2) {
@@ -119,7 +118,7 @@ func (k *inDynamoDB) counted(name string) int {
 	return n
 }
 
-// idsIn returns the records that a request is about.
+// idsIn returns the ids of the records in a request.
 func (k *inDynamoDB) idsIn(body []byte) []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -133,14 +132,13 @@ func (k *inDynamoDB) idsIn(body []byte) []string {
 	return ids
 }
 
-// exchange has the server answer a request of a process, and lets the watch see
-// what that has changed.
+// exchange sends a process's request to the server, and passes the changed records to the watch.
 func (k *inDynamoDB) exchange(p *process, header http.Header, body []byte, ids []string) *answer {
 	k.exchanges.Lock()
 	defer k.exchanges.Unlock()
 	a := k.table.exchange(header, body)
 	if a.status != http.StatusOK {
-		return a // nothing is written by a request that is refused
+		return a // a refused request writes nothing
 	}
 	for _, id := range ids {
 		after, err := k.look.Get(context.Background(), id)
@@ -156,7 +154,7 @@ func (k *inDynamoDB) exchange(p *process, header http.Header, body []byte, ids [
 	return a
 }
 
-// plainHTTP is HTTP without faults.
+// plainHTTP is an HTTP client without faults.
 type plainHTTP struct{ table *Table }
 
 // Do implements [dynamodb.HTTPClient].
@@ -168,7 +166,7 @@ func (h plainHTTP) Do(req *http.Request) (*http.Response, error) {
 	return h.table.exchange(req.Header, body).response(req), nil
 }
 
-// transport is HTTP as one process has it.
+// transport is the HTTP client of one process, with faults.
 type transport struct {
 	p *process
 	k *inDynamoDB
@@ -214,7 +212,7 @@ func (t transport) Do(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// tooBusy is the answer to a request that DynamoDB has no time for.
+// tooBusy returns an answer to a request that DynamoDB throttles.
 func tooBusy(r *rand.Rand, op string, body []byte) *answer {
 	if op != "TransactWriteItems" {
 		return failure(http.StatusBadRequest, pick(r, "ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"))
@@ -234,9 +232,9 @@ func tooBusy(r *rand.Rand, op string, body []byte) *answer {
 	return a
 }
 
-// entries lets single entries of a request fail: statements that were not
-// applied, or were although the answer says that it does not know; keys that
-// are left unprocessed; conflicts that come without their item.
+// entries fails single entries of a request: statements that are not applied, statements that are
+// applied with an answer that leaves it open, keys that stay unprocessed, and conflicts without the
+// item.
 func (t transport) entries(r *rand.Rand, op string, body []byte, send func([]byte) *answer) *answer {
 	p := t.k.w.storeRates().Entry
 	switch op {

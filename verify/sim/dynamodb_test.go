@@ -26,7 +26,7 @@ func newTable(t *testing.T) *Table {
 	return table
 }
 
-// Clocks that are off by up to a minute and a half agree by DynamoDB's.
+// Clocks that are wrong by up to a minute and a half agree after the correction by DynamoDB's Date.
 func testClocksOnDynamoDB(t *testing.T) {
 	table := newTable(t)
 	sum := focusOn(t, func(plan Plan) *Report { return RunOnDynamoDB(plan, table) }, 10, func(p *Plan) {
@@ -38,8 +38,8 @@ func testClocksOnDynamoDB(t *testing.T) {
 	}
 }
 
-// What a process does that was stopped for longer than its lease comes too late:
-// its transaction is not written over the record of who took over.
+// The writes of a process that was stopped for longer than its lease come too late. Its transaction
+// does not overwrite the record of the attempt that took over.
 func testPausedProcessOnDynamoDB(t *testing.T) {
 	table := newTable(t)
 	sum := focusOn(t, func(plan Plan) *Report { return RunOnDynamoDB(plan, table) }, 8, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)

@@ -17,11 +17,11 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Stats count what happened in a run.
+// Stats count the events of a run.
 type Stats struct {
 	Events, Deliveries, Attempts, Effects, Writes, DeadLetters int
-	Overlaps                                                   int // attempts that ran beside another, as pauses and clocks beyond the skew allow
-	Refused                                                    int // effects that came with a fence below the highest
+	Overlaps                                                   int // attempts that ran beside another, allowed with pauses and clocks beyond the skew
+	Refused                                                    int // effects with a fence below the highest
 	SQSMoved                                                   int // messages that SQS dead-lettered by itself
 	Completed                                                  int // names
 	TookOver, LeaseLost, OwnWrites, CompletedLate, Joined      int // see [dedupe.Hooks]
@@ -45,7 +45,7 @@ func (s *Stats) add(o Stats) {
 	s.Joined += o.Joined
 }
 
-// Report is what was seen of a run.
+// Report is the result of a run.
 type Report struct {
 	Plan       Plan
 	Violations []string
@@ -56,7 +56,7 @@ type Report struct {
 	Stats      Stats
 }
 
-// settle ends all faults and waits until everything has its end.
+// settle ends all faults and waits until the queue is empty, at most for Plan.Settle.
 func (w *world) settle() {
 	w.mu.Lock()
 	w.calm = true
@@ -73,7 +73,7 @@ func (w *world) settle() {
 	w.watch.unsettled()
 }
 
-// isEmpty reports whether the queue holds nothing, visible or not.
+// isEmpty reports whether the queue has no message, visible or not.
 func (w *world) isEmpty() bool {
 	var out sqs.GetQueueAttributesOutput
 	w.must(w.wire.call(context.Background(), "GetQueueAttributes", &sqs.GetQueueAttributesInput{
@@ -87,8 +87,7 @@ func (w *world) isEmpty() bool {
 	return true
 }
 
-// finish stops all workers, waits for all that was put off, and counts what is
-// left.
+// finish stops all workers, waits for delayed events, and accounts for the remaining messages.
 func (w *world) finish() {
 	w.mu.Lock()
 	w.ending = true
@@ -102,13 +101,13 @@ func (w *world) finish() {
 	for _, p := range all {
 		<-p.ended
 	}
-	time.Sleep(13 * time.Hour) // handlers that were left behind, and every visibility timeout
+	time.Sleep(13 * time.Hour) // longer than abandoned handlers and every visibility timeout
 	close(w.over)
 	w.pending.Wait()
 
 	dead := w.drain(w.dlqURL)
 	left := w.drain(w.queueURL)
-	dead = append(dead, w.drain(w.dlqURL)...) // taking the last ones moved some
+	dead = append(dead, w.drain(w.dlqURL)...) // the last receives have moved some messages
 	w.watch.account(dead, left)
 }
 
@@ -127,7 +126,7 @@ func (w *world) drain(url string) []types.Message {
 	}
 }
 
-// unsettled: in a liveness run the queue has to become empty.
+// unsettled checks that the queue has become empty in a liveness run.
 func (v *watch) unsettled() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -148,12 +147,12 @@ func (v *watch) inOrderOfSending() []*message {
 	return all
 }
 
-// account looks where every message has ended.
+// account checks the end of every message.
 func (v *watch) account(dead, left []types.Message) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	place := make(map[*message]string)
-	moved := make(map[string]bool) // names with a message that SQS moved, or that we gave up unfinished
+	moved := make(map[string]bool) // names with a message that SQS moved, or that was dead-lettered without an outcome
 	for _, m := range left {
 		place[v.messages[*m.MessageId]] = "queue"
 	}
@@ -188,8 +187,8 @@ func (v *watch) account(dead, left []types.Message) {
 	}
 }
 
-// exactlyOnce: the write in a handler's transaction happened if and only if the
-// name is completed, and once.
+// exactlyOnce checks that the write in a handler's transaction has happened once if the name is
+// completed, and not at all otherwise.
 func (v *watch) exactlyOnce(id string) {
 	rec, want := v.w.record(id), 0
 	if rec.Status == protocol.Completed {

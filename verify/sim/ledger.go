@@ -10,8 +10,8 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// counts: attempts are those started since the name was opened, less the
-// released ones, and never more than allowed.
+// counts checks the record's attempts: those started since the name was opened, without the
+// released ones, and at most MaxAttempts.
 func (v *watch) counts(n *name, before, after protocol.Record, claimed bool) {
 	was := before.Attempts
 	if claimed && before.Status == protocol.Rejected {
@@ -26,12 +26,12 @@ func (v *watch) counts(n *name, before, after protocol.Record, claimed bool) {
 	}
 }
 
-// slack is how long a write may have been on its way: it was paused, or came
-// long after its caller had given up.
+// slack bounds the time between the building of a write and its arrival, with pauses and the fate
+// late.
 const slack = 10 * time.Minute
 
-// expires: every write sets the expiry to the later of now and lease end, plus
-// the window.
+// expires checks that a write sets the expiry to one window after now or after the end of the
+// lease, whichever is later.
 func (v *watch) expires(n *name, after protocol.Record) {
 	from := time.Now().Add(-slack)
 	if after.LeaseUntil.After(from) {
@@ -42,8 +42,8 @@ func (v *watch) expires(n *name, after protocol.Record) {
 	}
 }
 
-// waits: whoever takes a name from an attempt, or ends that for it, has waited
-// for the end of its lease and the skew.
+// waits checks that a takeover, or the end of another's attempt, comes after the end of its lease
+// and the skew.
 func (v *watch) waits(n *name, p *process, before protocol.Record) {
 	early := before.LeaseUntil.Add(v.w.plan.Skew - v.w.plan.Clock - time.Millisecond).Sub(p.now())
 	if early > 0 && !v.w.plan.Beyond {
@@ -51,15 +51,15 @@ func (v *watch) waits(n *name, p *process, before protocol.Record) {
 	}
 }
 
-// spends: every claim by a redriven message spends its order.
+// spends checks that a claim by a redriven message spends its redrive order.
 func (v *watch) spends(n *name, after protocol.Record) {
 	if m := v.messages[after.MessageID]; m != nil && m.redriven && after.ReopenedBy != after.MessageID {
 		v.violate("%s: claimed by %s, which is redriven, and its order is not spent", n.label, m.label)
 	}
 }
 
-// startsInTime: a handler starts with half of its lease left, and not when it
-// has been told to stop before.
+// startsInTime checks that a handler starts with at least half of its lease left, and not after its
+// context was cancelled.
 func (v *watch) startsInTime(run *attempt, rec protocol.Record) {
 	if run.ctx.Err() != nil && !errors.Is(context.Cause(run.ctx), dedupe.ErrLeaseLost) {
 		v.violate("%s begins on %s although it was cancelled before", run.p.label, run.name.label)
@@ -69,8 +69,8 @@ func (v *watch) startsInTime(run *attempt, rec protocol.Record) {
 	}
 }
 
-// stopsInTime: the handler's context is cancelled by the end of its lease, less
-// the skew.
+// stopsInTime checks that the handler's context is cancelled at the latest one skew before the end of
+// its lease.
 func (v *watch) stopsInTime(run *attempt, rec protocol.Record) {
 	if v.w.plan.Beyond || v.pausedSince(run.name.claims[run.fence]) || run.ctx.Err() != nil {
 		return
@@ -81,7 +81,7 @@ func (v *watch) stopsInTime(run *attempt, rec protocol.Record) {
 	}
 }
 
-// answered holds the guard's answer to a delivery against the record.
+// answered checks the guard's answer to a delivery against the record.
 func (v *watch) answered(p *process, m consumer.Message, known *message, err error) {
 	n, rec := v.name(known.id()), v.w.record(known.id())
 	asked, run := v.asked[m.ReceiptHandle], v.runs[m.ReceiptHandle]
@@ -110,7 +110,7 @@ func (v *watch) answered(p *process, m consumer.Message, known *message, err err
 	}
 }
 
-// atWork reports whether an attempt runs in p: then the claim was that of another
+// atWork reports whether the attempt with this fence runs in p. Its claim was then made by another
 // delivery of the message.
 func (n *name) atWork(p *process, fence protocol.Version) bool {
 	for _, run := range n.running {
@@ -121,8 +121,8 @@ func (n *name) atWork(p *process, fence protocol.Version) bool {
 	return false
 }
 
-// inPlace: a FIFO lane's head is tried again in place, and each failed try there
-// counts as a receive; it is given back only at a stop.
+// inPlace checks that the head of a FIFO group is retried in the worker, that each failed attempt
+// there counts as a receive, and that the message is released only at a stop.
 func (v *watch) inPlace(p *process, m consumer.Message, known *message, d consumer.Disposition) {
 	if !v.w.plan.FIFO {
 		return
@@ -139,7 +139,7 @@ func (v *watch) inPlace(p *process, m consumer.Message, known *message, d consum
 	v.tries[m.ReceiptHandle]++
 }
 
-// fromStore reports whether a guard's answer is the store's to a claim.
+// fromStore reports whether a guard's answer comes from the store.
 func fromStore(err error) bool {
 	if wait, ok := errors.AsType[*dedupe.InProgressError](err); ok {
 		return !wait.Until.IsZero()
@@ -149,8 +149,8 @@ func fromStore(err error) bool {
 	return err == nil || rejected || unknown
 }
 
-// leavesNothing: a worker that has ended in good order has settled the record of
-// every handler that has returned, where the store let it.
+// leavesNothing checks that a worker after a clean stop has recorded the outcome of every returned
+// handler, unless the store was failing.
 func (v *watch) leavesNothing(p *process) {
 	if v.storeTrouble[p] {
 		return

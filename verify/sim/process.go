@@ -17,22 +17,22 @@ import (
 	"github.com/sqsonce/sqsonce/internal/pinned"
 )
 
-// process is one life of a worker: from its start to its stop or death.
+// process is one life of a worker, from its start to its stop or death.
 type process struct {
 	w     *world
-	host  int    // whose clock it has
+	host  int    // determines its clock
 	label string // host and life, for the trace
 
-	prime    func(context.Context) // what comes before the work; may be nil
+	prime    func(context.Context) // called before Run; may be nil
 	consumer *consumer.Consumer
 	stop     context.CancelFunc
 	ended    chan struct{} // closed when Run has returned
 	dead     chan struct{} // closed by a crash
 
-	target judge // of the target's answers
+	target judge // judges the target's answers
 
 	mu      sync.Mutex
-	counts  map[string]int // guarded by mu; decisions drawn so far, by what they are about
+	counts  map[string]int // guarded by mu; number of decisions drawn, by subject
 	paused  chan struct{}  // guarded by mu; closed at the end of the pause, nil without
 	pauses  int            // guarded by mu
 	isOver  bool           // guarded by mu: crashed, or ended after a stop
@@ -89,10 +89,10 @@ func newProcess(w *world, host, life int) (*process, error) {
 	return p, nil
 }
 
-// now is the time by the clock of the process's host.
+// now returns the time of the host's clock.
 func (p *process) now() time.Time { return p.w.clock(p.host) }
 
-// count numbers the decisions about one thing.
+// count numbers the decisions about one subject.
 func (p *process) count(what string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,20 +100,19 @@ func (p *process) count(what string) int {
 	return p.counts[what]
 }
 
-// random spreads the delays of consumer and guard.
+// random is the source of random numbers for consumer and guard.
 func (p *process) random() float64 {
 	return p.w.dice.roll(p.label+" random", "", p.count("random")).Float64()
 }
 
-// yield lets everything happen that is due at this instant, and some of what
-// comes within the next microsecond. The scheduler's own yield keeps no order
-// that could be had again.
+// yield sleeps for up to a microsecond, so that goroutines that are due can run. The order of
+// runtime.Gosched would not be reproducible.
 func (p *process) yield(operation string) {
 	time.Sleep(between(p.w.dice.roll(p.label+" yields", operation, p.count("yields before "+operation)), time.Nanosecond, time.Microsecond))
 }
 
-// gate lets a living process pass, and holds a paused one: then what is about
-// different things goes on at different instants.
+// gate blocks while the process is paused, and fails if it is dead. After a pause callers with
+// different subjects go on at different instants.
 func (p *process) gate(about string) error {
 	for {
 		p.mu.Lock()
@@ -133,8 +132,8 @@ func (p *process) gate(about string) error {
 	}
 }
 
-// crash ends the process as kill -9 does: from here on nothing that it does has
-// an effect. What is left of it runs out unseen.
+// crash ends the process as kill -9 does: from here on its calls have no effect. Its goroutines end
+// unobserved.
 func (p *process) crash() {
 	p.mu.Lock()
 	over := p.isOver
@@ -150,8 +149,7 @@ func (p *process) crash() {
 	p.w.restartLater(p)
 }
 
-// exit ends the process after its Run has returned: handlers that have been
-// abandoned go down with it.
+// exit ends the process after its Run has returned, and with it abandoned handlers.
 func (p *process) exit() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -179,7 +177,7 @@ func (p *process) isStopping() bool {
 	return p.stopped || p.isOver
 }
 
-// terminate is SIGTERM: a graceful stop.
+// terminate stops the process gracefully, as SIGTERM does.
 func (p *process) terminate() {
 	p.mu.Lock()
 	again := p.stopped || p.isOver
@@ -188,12 +186,12 @@ func (p *process) terminate() {
 	if again {
 		return
 	}
-	p.resume() // a stopped process hears of it when it goes on
+	p.resume() // a paused process gets SIGTERM when it goes on
 	p.w.watch.terminated(p)
 	p.stop()
 }
 
-// pause is SIGSTOP, until resume.
+// pause stops the process as SIGSTOP does, until resume.
 func (p *process) pause() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,8 +212,7 @@ func (p *process) resume() {
 	}
 }
 
-// pauseState reports how often the process has been paused so far, and whether
-// it is now.
+// pauseState returns the number of pauses so far, and whether the process is paused.
 func (p *process) pauseState() (times int, now bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -231,16 +228,16 @@ var (
 
 type permanent struct{ error }
 
-// Permanent implements what consumer and dedupe ask for.
+// Permanent implements [failure.Permanent].
 func (permanent) Permanent() bool { return true }
 
 type down struct{ error }
 
-// Down implements what dedupe asks for.
+// Down implements [failure.Down].
 func (down) Down() bool { return true }
 
-// handle is the work. What becomes of it is drawn by name and number of the
-// attempt, so that an attempt fares the same wherever it runs.
+// handle is the handler. Its outcome is drawn by name and number of the attempt, so that it does
+// not depend on the worker.
 func (p *process) handle(ctx context.Context, m consumer.Message) (string, error) {
 	w := p.w
 	if p.gate(m.Body) != nil {
@@ -267,7 +264,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 		return "", errCrashed
 	}
 	if now, _ := p.pauseState(); now > pauses && chance(r, 0.5) {
-		err = nil // what was on its way before the pause is done before anybody looks whether it may
+		err = nil // an effect that was in flight before the pause arrives without a check
 	}
 	if err != nil {
 		reaction := between(r, time.Microsecond, 500*time.Millisecond)
@@ -300,8 +297,8 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 	return fmt.Sprintf("%s by %d", a.Name, a.Fence), nil
 }
 
-// apart keeps messages that came together, or are stopped together, from being
-// handled at one instant, where the order would be anybody's.
+// apart delays handlers by random times, so that messages that were received or stopped together
+// are not handled at one instant, where their order would be undefined.
 func (p *process) apart(h consumer.Handler) consumer.Handler {
 	return func(ctx context.Context, m consumer.Message) error {
 		p.step("begins", m)
@@ -311,21 +308,21 @@ func (p *process) apart(h consumer.Handler) consumer.Handler {
 	}
 }
 
-// watched handles a message before the watch's eyes.
+// watched reports the begin and the end of a handling to the watch.
 func (p *process) watched(ctx context.Context, m consumer.Message, h consumer.Handler) error {
 	p.w.watch.handling(p, m)
-	defer p.w.watch.handled(m) // also when it panics
+	defer p.w.watch.handled(m) // even if h panics
 	return h(ctx, m)
 }
 
-// step lets a moment pass, another one for each message.
+// step sleeps for a random time that differs between messages.
 func (p *process) step(what string, m consumer.Message) {
 	label := p.w.watch.labelOf(m.ID)
 	r := p.w.dice.roll(p.label+" "+what, label, p.count(what+" "+label))
 	time.Sleep(between(r, time.Nanosecond, time.Millisecond))
 }
 
-// work takes time, unless the process dies or the work is cancelled.
+// work sleeps for d, unless the process dies or ctx is cancelled.
 func (p *process) work(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

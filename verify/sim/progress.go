@@ -9,20 +9,20 @@ import (
 
 // The bounds on progress.
 const (
-	untriedWithin = 2 * time.Minute // an untried message is begun within this
-	looks         = 5 * time.Second // how often the watch looks
+	untriedWithin = 2 * time.Minute // within this time an untried message must begin
+	looks         = 5 * time.Second // between two checks
 	stormWithin   = 10 * time.Second
 	stormBegins   = 20 // begins of one message within stormWithin are a storm
 )
 
-// progress is what the watch knows of it.
+// progress is the watch's record of progress.
 type progress struct {
-	// Since when there has been one to begin and a slot to begin it in: any
-	// untried message, and one that could be handled.
+	// any and healthy are the times since which there has been an untried message, respectively one
+	// that could be handled, and a free slot. Zero: there is none.
 	any, healthy time.Time
 }
 
-// watchProgress looks every few seconds whether untried messages are begun.
+// watchProgress checks every few seconds that untried messages are begun.
 func (w *world) watchProgress() {
 	w.pending.Go(func() {
 		tick := time.NewTicker(looks + 1)
@@ -38,8 +38,8 @@ func (w *world) watchProgress() {
 	})
 }
 
-// ready reports whether a worker could begin a message: it runs, reaches queue
-// and store, and has a slot that is not inside a handler.
+// ready reports whether a worker could begin a message: it runs, reaches queue and store, and has a
+// slot without a running handler.
 func (w *world) ready() bool {
 	w.mu.Lock()
 	blocked := w.ending || !w.calm && w.downs[storeDown]+w.downs[queueDown] > 0
@@ -57,16 +57,16 @@ func (w *world) ready() bool {
 	return false
 }
 
-// atWorkIn is how many handlers are at work in a process.
+// atWorkIn returns the number of running handlers in a process.
 func (v *watch) atWorkIn(p *process) int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.inside[p]
 }
 
-// progressed: as long as an untried message could be begun, and a slot is not
-// inside a handler, an untried message is begun within two minutes; and one that
-// can be handled is, with at most 60 in front of it for each worker that cannot.
+// progressed checks two rules. While there is an untried message and a slot without a running
+// handler, an untried message begins within two minutes. The same holds for messages that can be
+// handled, with at most 60 per worker in front of them that cannot.
 func (v *watch) progressed(ready bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -82,8 +82,8 @@ func (v *watch) progressed(ready bool) {
 	}
 }
 
-// stalls keeps since when something has been due, and violates when it has been
-// for too long.
+// stalls updates the time since which a begin has been due, and reports a violation if that is too
+// long ago.
 func (v *watch) stalls(since *time.Time, due bool, format string, n int) {
 	now := time.Now()
 	switch {
@@ -97,15 +97,15 @@ func (v *watch) stalls(since *time.Time, due bool, format string, n int) {
 	}
 }
 
-// untried counts the messages that no attempt has begun on, though one could:
-// SQS has them, or a live worker; nothing stands before them in their group.
+// untried counts the messages without an attempt that could begin: they are in SQS or in a live
+// worker with a free slot, and the first of their group.
 func (v *watch) untried() (all, healthy int) {
 	for _, m := range v.messages {
 		if m.begun > 0 || m.over() || m.redriven || len(m.excuses) > 0 || kindOf(m.body) == "unnamed" || v.behind(m) {
 			continue
 		}
 		if h := m.holder; h != nil && !h.isDead() && v.inside[h] >= v.w.plan.Concurrency {
-			continue // received by a worker whose slots are all inside handlers
+			continue // received by a worker without a free slot
 		}
 		all++
 		if m.healthy() {
@@ -115,7 +115,7 @@ func (v *watch) untried() (all, healthy int) {
 	return all, healthy
 }
 
-// healthy reports whether a message can be handled as long as its target admits it.
+// healthy reports whether a message can be handled once its target admits it.
 func (m *message) healthy() bool {
 	return slices.Contains([]string{"", "hanging", "cut"}, kindOf(m.body))
 }
@@ -123,7 +123,7 @@ func (m *message) healthy() bool {
 // over reports whether a message has left the queue.
 func (m *message) over() bool { return m.deleted || m.copied > 0 || m.moved }
 
-// behind reports whether an earlier message of its group is still there.
+// behind reports whether an earlier message of its group is still in the queue.
 func (v *watch) behind(m *message) bool {
 	if !v.w.plan.FIFO {
 		return false
@@ -139,21 +139,21 @@ func (v *watch) behind(m *message) bool {
 	return false
 }
 
-// cutOff notes that an attempt ends without an answer: its target may be at work for a while.
+// cutOff records that an attempt ends without an answer, and that its target may work until then.
 func (v *watch) cutOff(run *attempt, until time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	run.name.busy = until
 }
 
-// stays reports whether a record holds the name for as long as the target may be at work on a
-// request that was cut off. Challengers wait for the skew besides, which is more than the
-// milliseconds that a record keeps.
+// stays reports whether a record holds the name while the target may still work on a cut-off
+// request. A millisecond is allowed for the precision of records. Other attempts wait for the skew
+// on top.
 func (n *name) stays(rec protocol.Record) bool {
 	return rec.Status == protocol.InProgress && !n.busy.IsZero() && !rec.LeaseUntil.Add(time.Millisecond).Before(n.busy)
 }
 
-// beginsOn notes that a handler begins on a message: what waits is getting on.
+// beginsOn records that a handler begins on a message, which is progress.
 func (v *watch) beginsOn(p *process, m *message) {
 	v.inside[p]++
 	if now := time.Now(); now.Before(v.name(m.id()).busy) {

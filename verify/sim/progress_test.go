@@ -8,7 +8,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// What single messages meet keeps no others from being begun.
+// Faults of single messages do not delay the begin of others.
 func TestProgress(t *testing.T) {
 	t.Run("standstill is seen", func(t *testing.T) {
 		p := troubled(1, Trouble{Idle: true}, nil)
@@ -56,7 +56,7 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// A target's "not now" costs no receive, and nothing is given up for it.
+// A target that refuses for now costs no receive, and no message is dead-lettered for it.
 func testRefusal(t *testing.T) {
 	for seed := range testutil.N(t, 5) {
 		r := simulate(t, troubled(uint64(seed), Trouble{Admits: 10}, func(p *Plan) {
@@ -75,7 +75,7 @@ func testRefusal(t *testing.T) {
 	}
 }
 
-// troubled is a plan with one kind of trouble, and else no fault.
+// troubled returns a plan with one kind of trouble and no other fault.
 func troubled(seed uint64, trouble Trouble, also func(*Plan)) Plan {
 	p := NewTroubled(seed)
 	p.Store, p.Queue, p.FIFO, p.Workers, p.Trouble = Rates{}, Rates{}, false, 1, trouble

@@ -16,18 +16,18 @@ import (
 	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
-// queue is SQS as one process reaches it.
+// queue is one process's connection to SQS, with faults.
 type queue struct{ p *process }
 
 var _ consumer.Queue = queue{}
 
-// duplicate marks a receive of which copies stay behind.
+// duplicate is the context key of a receive that leaves copies in the queue.
 type duplicate struct{}
 
-// tries is how often the SDK's client sends a request.
+// tries is the number of times that the SDK's client sends a request.
 const tries = 3
 
-// do makes a call as the SDK's client does, which tries again by itself.
+// do makes a call with the retries of the SDK's client.
 func (q queue) do(ctx context.Context, c call) error {
 	c.rates, c.down = q.p.w.queueRates(), q.p.w.isDown(queueDown)
 	if c.op == "delete" {
@@ -90,7 +90,7 @@ func (q queue) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, 
 	return out, nil
 }
 
-// early makes a message visible while it is still handled, now and then.
+// early sometimes makes a message visible while it is being handled.
 func (q queue) early(r *rand.Rand, m types.Message) {
 	w := q.p.w
 	if !chance(r, w.now(w.plan.Early)) {
@@ -101,7 +101,7 @@ func (q queue) early(r *rand.Rand, m types.Message) {
 	w.later(between(r, 0, 30*time.Second), func() {
 		_ = w.wire.call(context.Background(), "ChangeMessageVisibility", &sqs.ChangeMessageVisibilityInput{
 			QueueUrl: &w.queueURL, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
-		}, &struct{}{}) // fails when the message is gone, or has come back already
+		}, &struct{}{}) // fails if the message is deleted or visible
 	})
 }
 

@@ -13,9 +13,8 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// begin notes that a handler starts. From here on, and only from here on, work
-// can have effects.
-func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consumer.Message) *attempt { //nolint:revive // p is who, ctx is what is looked at
+// begin records that a handler starts. Effects are possible from here on.
+func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consumer.Message) *attempt { //nolint:revive // ctx is an object of the check, not the context of the call
 	id := protocol.RecordID(v.w.scope, a.Name)
 	rec := v.w.record(id)
 	v.mu.Lock()
@@ -55,14 +54,14 @@ func (v *watch) begin(p *process, ctx context.Context, a dedupe.Attempt, m consu
 	return run
 }
 
-// live reports whether an attempt may still have effects: it has not been
-// cancelled, or it has and its process cannot know yet.
+// live reports whether an attempt may still have effects: its context is not cancelled, or its
+// process is paused and cannot see it.
 func live(a *attempt) bool {
 	_, paused := a.p.pauseState()
 	return !a.p.isDead() && (a.ctx.Err() == nil || paused)
 }
 
-// mustHold: an attempt that begins is the one that the record names.
+// mustHold checks that the record belongs to the attempt that begins.
 func (v *watch) mustHold(run *attempt, rec protocol.Record) {
 	switch {
 	case rec.Status == protocol.Completed:
@@ -72,8 +71,8 @@ func (v *watch) mustHold(run *attempt, rec protocol.Record) {
 	}
 }
 
-// pausedSince reports whether the holder of a fence has been paused since it
-// got it. The caller holds mu.
+// pausedSince reports whether the holder of a fence has been paused since its claim. The caller
+// holds mu.
 func (v *watch) pausedSince(c claim) bool {
 	if c.p == nil {
 		return false
@@ -82,7 +81,7 @@ func (v *watch) pausedSince(c claim) bool {
 	return times > c.pauses
 }
 
-// inOrder: what came before in the group has its end, or cannot have one.
+// inOrder checks that earlier messages of the group have ended, or cannot.
 func (v *watch) inOrder(run *attempt) {
 	for _, earlier := range v.groups[run.message.group] {
 		if earlier == run.message {
@@ -96,10 +95,10 @@ func (v *watch) inOrder(run *attempt) {
 	}
 }
 
-// outOfOrder are the faults that break the order by themselves.
+// outOfOrder are the faults after which messages of a group may run out of order.
 var outOfOrder = []string{"duplicated", "delivered early", "delete forgotten", "paused"}
 
-// end notes that a handler has returned.
+// end records that a handler has returned.
 func (v *watch) end(run *attempt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -110,7 +109,7 @@ func (v *watch) end(run *attempt) {
 	run.name.running = slices.DeleteFunc(run.name.running, func(a *attempt) bool { return a == run })
 }
 
-// effect notes that a handler has done something that it hands its fence to.
+// effect records an effect of a handler at a resource that checks fences.
 func (v *watch) effect(run *attempt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -121,7 +120,7 @@ func (v *watch) effect(run *attempt) {
 	}
 }
 
-// stored notes a write that has happened.
+// stored records a write, and checks it.
 func (v *watch) stored(p *process, before, after protocol.Record) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -149,21 +148,21 @@ func (v *watch) stored(p *process, before, after protocol.Record) {
 	v.expires(n, after)
 }
 
-// cancelled notes that a handler gives up because it was told to.
+// cancelled records that a handler gives up because its context was cancelled.
 func (v *watch) cancelled(run *attempt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	run.cancelled = true
 }
 
-// done notes that a handler has done its work.
+// done records that a handler has done its work.
 func (v *watch) done(run *attempt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	run.done = true
 }
 
-// transition checks a write against what DESIGN.md allows.
+// transition checks a write against the transitions in DESIGN.md.
 func (v *watch) transition(n *name, p *process, before, after protocol.Record, claimed bool) {
 	own := before.Owner == after.Owner
 	if before.Status != "" && onlyOrder(before, after) {
@@ -189,7 +188,7 @@ func (v *watch) transition(n *name, p *process, before, after protocol.Record, c
 		if claimed && v.w.plan.Hold {
 			v.violate("%s: %s runs again what may have been done", n.label, p.label)
 		}
-		challenged := after.Status == protocol.Rejected || after.Status == protocol.Unknown // as a challenger may find a lapsed lease
+		challenged := after.Status == protocol.Rejected || after.Status == protocol.Unknown // as after a claim that finds a lapsed lease
 		if holder := n.claims[before.Fence].p; !claimed && !challenged && holder != p {
 			v.violate("%s: %s makes %s of what %s holds", n.label, p.label, after.Status, holder.label)
 		}
@@ -206,14 +205,14 @@ func (v *watch) transition(n *name, p *process, before, after protocol.Record, c
 	}
 }
 
-// onlyOrder reports whether a write does nothing but spend a redrive order.
+// onlyOrder reports whether a write only spends a redrive order.
 func onlyOrder(before, after protocol.Record) bool {
 	before.Version, before.ReopenedBy, before.ExpiresAt = after.Version, after.ReopenedBy, after.ExpiresAt
 	return reflect.DeepEqual(before, after)
 }
 
-// settles: the record of an attempt gets its end after the handler has
-// returned, or when its lease has lapsed.
+// settles checks that the outcome of an attempt is recorded after its handler has returned or its
+// lease has lapsed.
 func (v *watch) settles(n *name, before protocol.Record) {
 	lapsed := time.Now().After(before.LeaseUntil)
 	for _, run := range n.running {
@@ -223,8 +222,8 @@ func (v *watch) settles(n *name, before protocol.Record) {
 	}
 }
 
-// deleting notes that a process asks for the deletion of a message: it must
-// have its outcome by now.
+// deleting records that a process asks SQS to delete a message, and checks that the message has its
+// outcome.
 func (v *watch) deleting(p *process, receipt string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -236,8 +235,8 @@ func (v *watch) deleting(p *process, receipt string) {
 	}
 }
 
-// deleted notes that SQS has deleted messages, before a receive that this lets
-// through can be noted.
+// deleted calls call, which deletes messages, and records them. It holds mu meanwhile, so that a
+// receive that the deletion unblocks is recorded later.
 func (v *watch) deleted(p *process, call func() (receipts []string, err error)) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -250,8 +249,8 @@ func (v *watch) deleted(p *process, call func() (receipts []string, err error)) 
 	return err
 }
 
-// changing notes a new visibility timeout: one that is shorter than a
-// heartbeat's gives the message back.
+// changing records a new visibility timeout. Any value but that of a heartbeat releases the
+// message.
 func (v *watch) changing(p *process, receipt string, d time.Duration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -264,7 +263,7 @@ func (v *watch) changing(p *process, receipt string, d time.Duration) {
 		m.holder = nil
 	}
 	n := v.name(m.id())
-	elsewhere := false // in the same process, on another delivery: it works, or has claimed and has no answer
+	elsewhere := false // another delivery in the same process runs, or waits for the answer to its claim
 	for other, by := range v.inHand {
 		elsewhere = elsewhere || by == p && other != receipt && v.receipts[other] == m
 	}
@@ -277,7 +276,7 @@ func (v *watch) changing(p *process, receipt string, d time.Duration) {
 	rec := v.w.record(m.id())
 	held := rec.Status == protocol.InProgress && n.claims[rec.Fence].p == p && v.messages[rec.MessageID] == m
 	if n.stays(rec) {
-		return // the attempt has an end, which leaves the name held
+		return // the attempt has left, so the name stays held
 	}
 	if run := v.runs[receipt]; run != nil && rec.Status == protocol.InProgress && rec.Fence == run.fence {
 		v.violate("%s releases %s, whose attempt has no end on record", p.label, m.label)
@@ -287,7 +286,7 @@ func (v *watch) changing(p *process, receipt string, d time.Duration) {
 	}
 }
 
-// copied notes a dead-letter copy.
+// copied records a dead-letter copy.
 func (v *watch) copied(p *process, original, reason string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -318,14 +317,14 @@ func (v *watch) copied(p *process, original, reason string) {
 	}
 }
 
-// unfinished are the reasons of messages that a stop, or SQS's twelve hours,
-// gave up without an outcome of their own.
+// unfinished are the reasons of dead letters without an outcome, as after a stop or at SQS's limit
+// of twelve hours.
 var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried", "held up and never tried", "target down"}
 
-// storeTrouble is the excuse of what a stop in trouble of the store leaves to SQS.
+// storeTrouble excuses messages that a stop leaves to SQS because the store was failing.
 const storeTrouble = "stopped in trouble of the store"
 
-// crashed notes a death.
+// crashed records the death of a process.
 func (v *watch) crashed(p *process) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -350,10 +349,10 @@ func (v *watch) terminated(p *process) {
 	v.excuseTroubled(p)
 }
 
-// excuseTroubled excuses what a worker that stops holds in trouble of the
-// store: nobody knows what there is to record, so SQS moves it. Who has been
-// told of a takeover knows. The followers of such a message wait until it is
-// given up, for which the stop may have no time left.
+// excuseTroubled excuses the messages of a stopping worker whose calls to the store have failed.
+// Their outcome is unknown, so SQS dead-letters them. A worker that knows of a takeover has no
+// excuse. Later messages of the group wait for such a message, and the stop may have no time left
+// for them.
 func (v *watch) excuseTroubled(p *process) {
 	for _, m := range v.messages {
 		if m.holder != p || !v.name(m.id()).faultsBy[p] || m.taken {
@@ -379,7 +378,7 @@ func (v *watch) excuseHeld(p *process, why string) {
 	}
 }
 
-// ranOut notes the end of a worker's Run.
+// ranOut records the end of a worker's Run.
 func (v *watch) ranOut(p *process, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -387,7 +386,7 @@ func (v *watch) ranOut(p *process, err error) {
 	if v.inTrouble[p] {
 		v.excuseHeld(p, "stopped in trouble of the queue")
 	}
-	v.excuseTroubled(p) // those too that came with the poll that was out at the stop
+	v.excuseTroubled(p) // includes messages of the poll that was in flight at the stop
 	switch {
 	case p.hasCrashed():
 	case err == nil:

@@ -7,7 +7,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// quiet is the plan of a seed without any fault.
+// quiet returns the plan of a seed without faults.
 func quiet(seed int) Plan {
 	p := NewPlan(uint64(seed), true)
 	return Plan{
@@ -18,8 +18,7 @@ func quiet(seed int) Plan {
 	}
 }
 
-// focus runs seeds of the quiet plan with one kind of trouble added, and
-// returns the sum of what was seen.
+// focus runs seeds of the quiet plan with one kind of trouble, and returns the summary of the runs.
 func focus(t *testing.T, seeds int, trouble func(*Plan), also func(*Report)) *summary {
 	t.Helper()
 	return focusOn(t, Run, seeds, trouble, also)
@@ -44,11 +43,11 @@ func focusOn(t *testing.T, run func(Plan) *Report, seeds int, trouble func(*Plan
 	return sum
 }
 
-// Each rule with the faults that try it most, and no others.
-// many reports whether the runs are enough to have met what a plan provokes; under the
-// race detector they are not.
+// many reports whether there are enough runs to expect the faults of a plan. Under the race
+// detector there are not.
 func (s *summary) many() bool { return s.runs >= 10 }
 
+// TestRules checks each rule with the faults that threaten it most, and no others.
 func TestRules(t *testing.T) {
 	t.Run("no fault", testNoFault)
 	t.Run("restart", testRestart)
@@ -71,8 +70,8 @@ func testNoFault(t *testing.T) {
 	})
 }
 
-// Each message is received once only before SQS would move it; workers are
-// told to stop again and again; handlers are shorter than the drain.
+// SQS moves a message at its second receive, and workers are stopped repeatedly. Handlers are
+// shorter than the drain, so every message completes.
 func testRestart(t *testing.T) {
 	focus(t, 40, func(p *Plan) { p.MaxReceives, p.Restarts, p.Messages = 1, 10, p.Names }, func(r *Report) {
 		if r.Stats.SQSMoved+r.Stats.DeadLetters > 0 || r.Stats.Attempts != r.Stats.Completed {
@@ -81,8 +80,8 @@ func testRestart(t *testing.T) {
 	})
 }
 
-// A target or a store that is down for minutes costs no attempt and no message,
-// however few receives SQS allows.
+// A target or a store that is down for minutes costs no attempt and no message, even with few
+// receives.
 func testOutage(t *testing.T) {
 	for name, trouble := range map[string]func(*Plan){
 		"target": func(p *Plan) { p.TargetOutages = 3 },
@@ -98,8 +97,7 @@ func testOutage(t *testing.T) {
 	}
 }
 
-// busy makes attempts long and names few, so that many deliveries meet a
-// running one.
+// busy makes attempts long and names few, so that many deliveries meet a running attempt.
 func busy(p *Plan) {
 	p.Slow, p.Names, p.Workers, p.MaxReceives = 1, 2, max(2, p.Workers), 10
 	p.FIFO, p.Duplicate, p.Messages = false, 0.5, 10
@@ -112,9 +110,9 @@ func testClocksWithinSkew(t *testing.T) {
 	}
 }
 
-// Beyond the skew one promise weakens, and one only: attempts may run side by
-// side. Fences still rise, a completed name stays completed, and what is in a
-// transaction still happens once; the rules that every run is held to say so.
+// With clocks beyond the skew attempts may overlap. All other promises hold: fences rise, a
+// completed name stays completed, and a transaction is applied once. The rules of every run check
+// these.
 func testClocksBeyondSkew(t *testing.T) {
 	sum := focus(t, 30, func(p *Plan) { busy(p); p.Clock, p.Steps, p.Beyond = 4*p.Lease, 5, true }, nil)
 	if sum.many() && sum.stats.Overlaps == 0 {
@@ -122,8 +120,8 @@ func testClocksBeyondSkew(t *testing.T) {
 	}
 }
 
-// The same for a process that is stopped for longer than its lease: what it
-// does when it goes on carries a lower fence than the attempt that took over.
+// The same holds for a process that is stopped for longer than its lease. Its later effects have a
+// lower fence than those of the attempt that took over.
 func testPausedProcess(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) { busy(p); p.Pauses = 6 }, nil)
 	if sum.many() && (sum.stats.Overlaps == 0 || sum.stats.Refused == 0) {
@@ -131,8 +129,8 @@ func testPausedProcess(t *testing.T) {
 	}
 }
 
-// A stop gives back what it has not tried, except what SQS would dead-letter
-// for it, without a word: that has its reason.
+// A stop releases untried messages. A message on its last receive, which SQS would dead-letter
+// without a reason, is dead-lettered with its reason.
 func testStopWhileDown(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) {
 		p.MaxReceives, p.TargetOutages, p.Restarts, p.Workers = 1, 4, 12, 1
@@ -148,7 +146,7 @@ func testStopWhileDown(t *testing.T) {
 	}
 }
 
-// A message whose deletion fails for minutes is not delivered again meanwhile.
+// A message stays invisible while its deletion fails for minutes.
 func testFailingDeletes(t *testing.T) {
 	sum := focus(t, 20, func(p *Plan) { p.NoDelete, p.MaxReceives = 0.97, 10 }, nil)
 	if sum.many() && sum.faults["delete: refuse"] == 0 {
@@ -156,8 +154,8 @@ func testFailingDeletes(t *testing.T) {
 	}
 }
 
-// Held attempts of unknown outcome are never run again, and one that has done
-// its work after all is completed, however late.
+// With Hold a name of unknown outcome never runs again. If its attempt has done the work, its late
+// completion is recorded.
 func testUnknownOutcome(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) { busy(p); p.Hold, p.Pauses, p.Cuts, p.Deaf = true, 6, 4, 0.5 }, nil)
 	if sum.many() && sum.stats.CompletedLate == 0 {
@@ -165,8 +163,8 @@ func testUnknownOutcome(t *testing.T) {
 	}
 }
 
-// Two payloads of one name: one is done, the other is told so, whoever comes
-// first.
+// Of two payloads of one name one is handled, and the other is answered with a mismatch, in either
+// order.
 func testAnotherPayload(t *testing.T) {
 	sum := focus(t, 40, func(p *Plan) {
 		busy(p)
@@ -177,8 +175,8 @@ func testAnotherPayload(t *testing.T) {
 	}
 }
 
-// What fails in place, at the head of its lane, is tried as often as SQS would
-// deliver it, and no more.
+// A failing message at the head of a FIFO group has as many attempts in the worker as SQS allows
+// receives.
 func testFailuresInPlace(t *testing.T) {
 	sum := focus(t, 30, func(p *Plan) {
 		p.FIFO, p.MaxReceives, p.MaxAttempts, p.Fail = true, 2+int(p.Seed%2), 20, 0.7

@@ -10,19 +10,18 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// keeper is where the records of a run are kept.
+// keeper keeps the records of a run.
 type keeper interface {
-	// open returns the store as one process reaches it, and the clock of the
-	// process's guard.
+	// open returns the store for one process, with faults, and the clock of the process's guard.
 	open(p *process) (dedupe.Store, func() time.Time, error)
 
-	// record is what is stored, without any fault between.
+	// record returns the stored record, without faults.
 	record(id string) protocol.Record
 
-	// count is a write in a handler's transaction: it counts completions.
+	// count adds a write to a handler's transaction that counts completions.
 	count(ctx context.Context, name string) error
 
-	// counted is how often that was written.
+	// counted returns the number of these writes that were applied.
 	counted(name string) int
 }
 
@@ -31,7 +30,7 @@ type inMemory struct {
 	w    *world
 	base *memstore.Store
 
-	swaps sync.Mutex // makes a write and the look at it one step
+	swaps sync.Mutex // makes a write and its report to the watch atomic
 }
 
 func (k *inMemory) open(p *process) (dedupe.Store, func() time.Time, error) {
@@ -55,7 +54,7 @@ func (k *inMemory) counted(name string) int {
 	return n
 }
 
-// commit writes to the store and lets the watch see it.
+// commit writes to the store and reports the write to the watch.
 func (k *inMemory) commit(p *process, old protocol.Version, next protocol.Record, effects []any) error {
 	k.swaps.Lock()
 	defer k.swaps.Unlock()
@@ -67,7 +66,7 @@ func (k *inMemory) commit(p *process, old protocol.Version, next protocol.Record
 	return nil
 }
 
-// store is a memstore as one process reaches it.
+// store is one process's connection to a memstore, with faults.
 type store struct {
 	p *process
 	k *inMemory

@@ -18,17 +18,15 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// Table is a table of a DynamoDB server, for runs one after the other. Each has
-// records of its own there.
+// Table is a table of a DynamoDB server, for one run after the other. Each run has its own records.
 type Table struct {
 	name string
 	line *emulators.Line
 	runs atomic.Uint64
 }
 
-// NewTable makes a table on the server at endpoint (plain HTTP). It must not be
-// called in a bubble. Its time to live stays off: virtual time is long past for
-// the server.
+// NewTable creates a table on the server at endpoint (plain HTTP). It must be called outside of a
+// bubble. The table has no time to live, because virtual time is in the past for the server.
 func NewTable(ctx context.Context, endpoint, name string) (*Table, error) {
 	_, err := dynamodb.NewFromConfig(emulators.Config(endpoint)).CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: types.BillingModePayPerRequest,
@@ -45,7 +43,7 @@ func NewTable(ctx context.Context, endpoint, name string) (*Table, error) {
 	return &Table{name: name, line: line}, nil
 }
 
-// Close gives the connection back. The table stays, as long as its server.
+// Close closes the connection. The table stays on the server.
 func (t *Table) Close() { t.line.Close() }
 
 // exchange sends one request, and returns its answer.
@@ -62,14 +60,14 @@ func (t *Table) exchange(header http.Header, body []byte) *answer {
 	return &answer{status: resp.StatusCode, body: text, date: time.Now()}
 }
 
-// answer is one of DynamoDB's.
+// answer is an answer of DynamoDB.
 type answer struct {
 	status int
 	body   []byte
 	date   time.Time
 }
 
-// failure is an answer that says that a request has failed.
+// failure returns an error answer.
 func failure(status int, code string) *answer {
 	return &answer{status: status, date: time.Now(), body: fmt.Appendf(nil,
 		`{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":"sim"}`, code)}

@@ -19,8 +19,8 @@ import (
 	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
-// watch sees everything that happens, and knows what must not. Its rules are
-// written from the prose of DESIGN.md, not from the code.
+// watch records the events of a run and checks the rules. The rules are written from DESIGN.md, not
+// from the code.
 type watch struct {
 	w *world
 
@@ -33,71 +33,71 @@ type watch struct {
 	messages   map[string]*message // by message id
 	receipts   map[string]*message
 	asked      map[string]time.Time // last begin of the handling, by receipt
-	inHand     map[string]*process  // who handles it now, by receipt
-	inTrouble  map[*process]bool    // their calls to SQS have met faults
+	inHand     map[string]*process  // the process that handles the delivery now, by receipt
+	inTrouble  map[*process]bool    // processes whose calls to SQS have met faults
 	groups     map[string][]*message
 
-	beatTrouble  map[*process]bool   // their changes of visibility have met faults
-	storeTrouble map[*process]bool   // their calls to the store have met faults
-	runs         map[string]*attempt // the last one, by receipt
-	tries        map[string]int      // failed ones in place, by receipt
+	beatTrouble  map[*process]bool   // processes whose changes of visibility have met faults
+	storeTrouble map[*process]bool   // processes whose calls to the store have met faults
+	runs         map[string]*attempt // the last attempt, by receipt
+	tries        map[string]int      // failed attempts in the worker, by receipt
 
 	inside   map[*process]int // handlers at work
 	progress progress
 }
 
-// name is what is known of one name.
+// name is the watch's state of one name.
 type name struct {
 	label    string
 	claims   map[protocol.Version]claim
 	running  []*attempt
-	highest  protocol.Version  // fence of an attempt that has begun
-	faultsBy map[*process]bool // processes whose calls about it have met faults
-	lateBy   map[*process]bool // processes whose calls about it may have come late
-	reopened time.Time         // last time that one was
+	highest  protocol.Version  // highest fence of an attempt that has begun
+	faultsBy map[*process]bool // processes whose calls for the name have met faults
+	lateBy   map[*process]bool // processes whose calls for the name may have arrived late
+	reopened time.Time         // time of the last reopening
 	spent    map[string]bool   // redrive orders, by the message's id
-	opened   time.Time         // last time that the payload changed
-	busy     time.Time         // until then the target may be at work on a request that was cut off
+	opened   time.Time         // time of the last change of the payload
+	busy     time.Time         // until then the target may work on a cut-off request
 }
 
-// claim is who holds a fence, and how often it had been paused by then.
+// claim is the holder of a fence and the number of its pauses before the claim.
 type claim struct {
 	p      *process
 	pauses int
 	at     time.Time
 }
 
-// attempt is a handler at work.
+// attempt is a running handler.
 type attempt struct {
-	ctx     context.Context // looked at: whether it has been cancelled
+	ctx     context.Context // of the handler; checked for cancellation
 	name    *name
 	fence   protocol.Version
 	p       *process
 	message *message
 	receipt string
 	began   time.Time
-	done    bool // the work
+	done    bool // the work is done
 
-	cancelled bool // and gave up for it
+	cancelled bool // the handler gave up because its context was cancelled
 }
 
-// message is a message with one id: copies of it are the same.
+// message is all copies of the message with one id.
 type message struct {
 	label, body, group string
 	record             string // id
 	redriven           bool
 	deliveries         int
-	received           time.Time              // last
-	receipt            string                 // of that
-	givenUp            map[*process]time.Time // begin of the handling there that decided to dead-letter it, which may take long to carry out
+	received           time.Time              // last receive
+	receipt            string                 // of the last receive
+	givenUp            map[*process]time.Time // begin of the handling that decided to dead-letter it, by process
 	holder             *process
 	begun              int // attempts
 	begins             []time.Time
-	copied             int // to the dead-letter queue by us
+	copied             int // copies that workers have sent to the dead-letter queue
 	deleted            bool
 	moved              bool // redriven from the dead-letter queue
 	excuses            []string
-	taken              bool // over: the last answer was that somebody else has the name
+	taken              bool // the last answer was that another attempt has taken over the name
 }
 
 func (m *message) id() string { return m.record }
@@ -121,8 +121,7 @@ func (m *message) excused(by ...string) bool {
 	return false
 }
 
-// mayShow reports whether something may have made the message visible while it
-// is held.
+// mayShow reports whether a fault may have made the message visible while a worker holds it.
 func (m *message) mayShow() bool {
 	return slices.ContainsFunc(m.excuses, func(e string) bool { return !strings.HasPrefix(e, onDelete) })
 }
@@ -136,7 +135,7 @@ func newWatch(w *world) *watch {
 	}
 }
 
-// hooks count what guards tell.
+// hooks returns hooks that count the events of guards.
 func (v *watch) hooks() dedupe.Hooks {
 	count := func(n *int) {
 		v.mu.Lock()
@@ -172,7 +171,7 @@ func (v *watch) line(fields ...string) {
 	v.stats.Events++
 }
 
-// violate notes that a promise is broken. The caller holds mu.
+// violate records a violation. The caller holds mu.
 func (v *watch) violate(format string, args ...any) {
 	text := fmt.Sprintf("%s: ", time.Since(v.w.start)) + fmt.Sprintf(format, args...)
 	v.line("VIOLATION", text)
@@ -187,7 +186,7 @@ func (v *watch) fault(op string, f fate) {
 	v.faults[op+": "+string(f)]++
 }
 
-// name returns what is known of the name with a record id. The caller holds mu.
+// name returns the state of the name with a record id. The caller holds mu.
 func (v *watch) name(id string) *name {
 	n := v.names[id]
 	if n == nil {
@@ -197,7 +196,7 @@ func (v *watch) name(id string) *name {
 	return n
 }
 
-// sent notes a new message. It is known before anybody can receive it.
+// sent sends a message and records it. It holds mu meanwhile, so that a receive is recorded later.
 func (v *watch) sent(body, group string, redriven bool, send func() (id string)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -225,8 +224,8 @@ func (v *watch) redriven(m types.Message) {
 	}
 }
 
-// original is the message that stands in the dead-letter queue: SQS has moved
-// it, or m is its copy. The caller holds mu.
+// original returns the message of a dead letter, which SQS has moved or of which m is a copy. The
+// caller holds mu.
 func (v *watch) original(m types.Message) *message {
 	if id, ok := m.MessageAttributes[attributes.OriginalID]; ok {
 		if old := v.messages[aws.ToString(id.StringValue)]; old != nil && v.messages[*m.MessageId] == nil {
@@ -236,7 +235,7 @@ func (v *watch) original(m types.Message) *message {
 	return v.messages[*m.MessageId]
 }
 
-// received notes that SQS has handed messages out.
+// received records a receive.
 func (v *watch) received(p *process, messages []types.Message, duplicated bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -262,7 +261,7 @@ func (v *watch) received(p *process, messages []types.Message, duplicated bool) 
 	}
 }
 
-// unheard notes that the answer with these messages was lost.
+// unheard records that the answer with these messages was lost.
 func (v *watch) unheard(p *process, messages []types.Message) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -275,7 +274,7 @@ func (v *watch) unheard(p *process, messages []types.Message) {
 	}
 }
 
-// handling notes that a process begins to handle a delivery.
+// handling records that a process begins to handle a delivery.
 func (v *watch) handling(p *process, m consumer.Message) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -283,21 +282,21 @@ func (v *watch) handling(p *process, m consumer.Message) {
 	v.inHand[m.ReceiptHandle] = p
 }
 
-// handled notes that the handling has ended.
+// handled records the end of the handling.
 func (v *watch) handled(m consumer.Message) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.inHand, m.ReceiptHandle)
 }
 
-// decided notes what a process does with a message.
+// decided records the disposition of a message.
 func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	known := v.messages[m.ID]
 	known.taken = errors.Is(d.Err, dedupe.ErrLeaseLost) && !errors.Is(d.Err, dedupe.ErrUnavailable)
 	if known.taken {
-		known.unexcuse(storeTrouble) // it has told the worker what it needs to know
+		known.unexcuse(storeTrouble) // the worker has got an answer from the store
 	}
 	v.answered(p, m, known, d.Err)
 	v.inPlace(p, m, known, d)
@@ -316,7 +315,7 @@ func (v *watch) decided(p *process, m consumer.Message, d consumer.Disposition) 
 	}
 }
 
-// label names a receipt's message.
+// label returns the label of a receipt's message.
 func (v *watch) label(receipt string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -332,7 +331,7 @@ func (v *watch) labelOf(id string) string {
 	return "unknown"
 }
 
-// labelsOf names the messages with these ids, whatever the order.
+// labelsOf returns the labels of the messages with these ids, sorted.
 func (v *watch) labelsOf(ids map[string]string) string {
 	labels := make([]string, 0, len(ids))
 	for _, id := range ids {
@@ -342,7 +341,7 @@ func (v *watch) labelsOf(ids map[string]string) string {
 	return strings.Join(labels, ",")
 }
 
-// keyOf names a batch by what is in it, whatever the order.
+// keyOf returns a key for a batch that does not depend on the order of its messages.
 func (v *watch) keyOf(receipts []string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -368,8 +367,7 @@ func (v *watch) excuseReceipt(receipt, why string) {
 	v.receipts[receipt].excuse(why)
 }
 
-// onDelete marks the excuses of deletes: until its deletion is answered, a
-// message stays hidden all the same.
+// onDelete is the prefix of the excuses of deletes. They do not make a message visible.
 const onDelete = "delete: "
 
 // faulty excuses the messages of a call that has met a fault.
@@ -381,8 +379,8 @@ func (v *watch) faulty(receipts []string, on string) func(fate) {
 	}
 }
 
-// queueFault notes that a call to SQS has met a fault: what stands behind it in
-// a batcher may find no time before the process ends.
+// queueFault records that a call to SQS has met a fault. Calls that wait behind it in a batcher may
+// come too late for the end of the process.
 func (v *watch) queueFault(p *process, op string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -390,12 +388,12 @@ func (v *watch) queueFault(p *process, op string) {
 	switch op {
 	case "change":
 		v.beatTrouble[p] = true
-	case "receive": // its answer may take half a minute to be given up
+	case "receive": // it may take half a minute to time out
 		v.progress = progress{}
 	}
 }
 
-// storeFault notes that a call about these records has met a fault.
+// storeFault records that a call for these records has met a fault.
 func (v *watch) storeFault(p *process, f fate, ids ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -13,9 +13,8 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// wire calls sqstest without the SDK's client, which costs more than all the
-// rest of a run together. The SDK's input and output structs are the members of
-// the JSON protocol, by name.
+// wire calls sqstest without the SDK's client, which would take more CPU than the rest of a run.
+// The fields of the SDK's input and output structs have the names of the JSON protocol's members.
 type wire struct{ server *sqstest.Server }
 
 func (w wire) call(ctx context.Context, operation string, in, out any) error {

@@ -15,23 +15,22 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// Variables for runs by hand; see Makefile.d/sim.mk.
+// Environment variables for manual runs; see Makefile.d/sim.mk.
 const (
 	envSeed = "SQSONCE_SEED"  // one seed, with its trace
-	envRuns = "SQSONCE_SEEDS" // how many seeds of each mode, from envFrom on
+	envRuns = "SQSONCE_SEEDS" // number of seeds of each mode, from envFrom on
 	envFrom = "SQSONCE_FROM"
 )
 
-// TestMain leaves goroutines one processor: a run has little that could be done
-// side by side, and with one the order of what happens at one instant is that
-// of its causes.
+// TestMain limits goroutines to one processor. A run has little parallel work, and with one
+// processor events at one instant happen in the order of their causes.
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
 	os.Exit(m.Run())
 }
 
-// Seeds with every fault: in safety runs faults never end; in liveness runs they
-// do, and then everything settles.
+// TestRun runs seeds with every fault. In safety runs the faults never end. In liveness runs they
+// end, and then all messages settle.
 func TestRun(t *testing.T) {
 	t.Run("safety", func(t *testing.T) { onMemstore(t, false) })
 	t.Run("liveness", func(t *testing.T) { onMemstore(t, true) })
@@ -45,8 +44,7 @@ func onMemstore(t *testing.T, live bool) {
 	}
 }
 
-// many runs seeds of one mode, fails at those that break a promise, and adds up
-// what was seen.
+// many runs seeds of one mode, fails the test for those with violations, and returns the summary.
 func many(t *testing.T, live bool, seeds int, run func(Plan) *Report) *summary {
 	t.Helper()
 	return manyOf(t, func(seed uint64) Plan { return NewPlan(seed, live) }, seeds, run)
@@ -78,7 +76,7 @@ func manyOf(t *testing.T, plan func(seed uint64) Plan, seeds int, run func(Plan)
 	return sum
 }
 
-// simulate makes one run in a bubble of its own.
+// simulate makes one run in its own bubble.
 func simulate(t *testing.T, plan Plan, run func(Plan) *Report) (r *Report) {
 	t.Helper()
 	defer func() {
@@ -90,7 +88,7 @@ func simulate(t *testing.T, plan Plan, run func(Plan) *Report) (r *Report) {
 	return r
 }
 
-// save fails the test with the seed, and leaves its trace.
+// save fails the test with the seed and saves its trace.
 func save(t *testing.T, r *Report) {
 	t.Helper()
 	file := filepath.Join(t.ArtifactDir(), fmt.Sprintf("seed-%d.trace", r.Plan.Seed))
@@ -116,9 +114,9 @@ func number(t *testing.T, env string, otherwise int) int {
 	return n
 }
 
-// The same seed gives the same trace.
+// Two runs of a seed give the same trace.
 func testSameTrace(t *testing.T) {
-	// The collector takes the processor from who runs, and lets others go first.
+	// The garbage collector changes the order in which goroutines run.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	from := number(t, envFrom, 1)
 	for seed := from; seed < from+number(t, envRuns, testutil.N(t, 25)); seed++ {
@@ -135,7 +133,7 @@ func testSameTrace(t *testing.T) {
 	}
 }
 
-// difference shows where two traces part.
+// difference returns the first difference of two traces.
 func difference(a, b []byte) string {
 	at := 0
 	for at < min(len(a), len(b)) && a[at] == b[at] {
@@ -145,7 +143,7 @@ func difference(a, b []byte) string {
 	return fmt.Sprintf("the traces part at byte %d:\n--- first\n%s\n--- second\n%s", at, cut(a), cut(b))
 }
 
-// summary adds up what many runs have seen.
+// summary is the sum of many runs.
 type summary struct {
 	runs   int
 	took   time.Duration
@@ -164,9 +162,8 @@ func (s *summary) add(r *Report) {
 	s.stats.add(r.Stats)
 }
 
-// want fails when a kind of fault was never met: a run without it would show
-// nothing about it. These are the faults of all queues and processes, and the
-// further ones of a store's calls.
+// want fails the test if a kind of fault never occurred, because the runs then show nothing about
+// it. The kinds are the faults of queues and processes, those of the given calls, and further ones.
 func (s *summary) want(t *testing.T, calls, further []string) {
 	t.Helper()
 	for _, op := range slices.Concat([]string{"receive", "delete", "change", "copy"}, calls) {
@@ -186,7 +183,7 @@ func (s *summary) want(t *testing.T, calls, further []string) {
 	}
 }
 
-// String prints the figures of a run.
+// String returns the figures of the runs.
 func (s *summary) String() string {
 	text := fmt.Sprintf("%d histories, %.0f simulated minutes, %+v\nfaults:", s.runs, s.took.Minutes(), s.stats)
 	kinds := make([]string, 0, len(s.faults))
