@@ -54,7 +54,7 @@ type parser struct {
 // parse reads a document into the empty tree. The tree keeps references into src. After an error
 // the tree is released.
 func (t *tree) parse(src []byte) (*tree, error) {
-	err := errors.New("not valid UTF-8")
+	err := errNotUTF8
 	if utf8.Valid(src) {
 		p := &parser{src: src, tree: t}
 		err = p.document()
@@ -65,6 +65,8 @@ func (t *tree) parse(src []byte) (*tree, error) {
 	}
 	return t, nil
 }
+
+var errNotUTF8 = errors.New("not valid UTF-8")
 
 func (p *parser) document() error {
 	if _, err := p.value(0); err != nil {

@@ -162,12 +162,16 @@ func (s *Store) listPart(ctx context.Context, client querier, q dedupe.ListQuery
 	}
 }
 
-// query makes one call. The request is always of the same form, so that what makes
+// query reads one page of the index. The request is always of the same form, so that what makes
 // it invalid is that the table lacks the index.
 func (s *Store) query(ctx context.Context, client querier, in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
-	out, err := client.Query(ctx, in)
+	var out *dynamodb.QueryOutput
+	err := patiently(ctx, func() (done bool, err error) {
+		out, err = client.Query(ctx, in, once)
+		return err == nil, err
+	})
 	switch {
 	case err == nil:
 		return out, nil

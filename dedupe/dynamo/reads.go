@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
@@ -42,18 +44,45 @@ func (s *Store) Get(ctx context.Context, id string) (protocol.Record, error) {
 }
 
 // getItem reads one item; nil when there is none.
-func (s *Store) getItem(ctx context.Context, id string) (item, error) {
-	sent := time.Now()
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName:      &s.cfg.Table,
-		Key:            key(id),
-		ConsistentRead: aws.Bool(true),
+func (s *Store) getItem(ctx context.Context, id string) (found item, err error) {
+	err = patiently(ctx, func() (bool, error) {
+		sent := time.Now()
+		out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+			TableName:      &s.cfg.Table,
+			Key:            key(id),
+			ConsistentRead: aws.Bool(true),
+		}, once)
+		if err != nil {
+			return false, err
+		}
+		s.clock.observe(sent, out.ResultMetadata)
+		found = out.Item
+		return true, nil
 	})
 	if err != nil {
 		return nil, classify("read", id, err)
 	}
-	s.clock.observe(sent, out.ResultMetadata)
-	return out.Item, nil
+	return found, nil
+}
+
+// pauses are the pauses between two tries of a read.
+var pauses = backoff.Policy{First: 25 * time.Millisecond, Max: 800 * time.Millisecond}
+
+// patiently calls read until it is done, fails in a way that no retry cures, or ctx ends.
+// It is the only back-off of reads, for calls that fail and for keys that come back
+// unprocessed: the SDK's own retries are off. Reads change nothing, so that a lost answer
+// needs no judgement.
+func patiently(ctx context.Context, read func() (done bool, err error)) error {
+	for try := 0; ; try++ {
+		done, err := read()
+		k := kindOf(err)
+		if done || err != nil && k != kindBusy && k != kindAmbiguous {
+			return err
+		}
+		if over := pauses.Wait(ctx, try); over != nil {
+			return cmp.Or(err, over)
+		}
+	}
 }
 
 // sendReads answers a batch of reads.
@@ -109,11 +138,11 @@ func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, er
 		s.cfg.Table: {Keys: keys, ConsistentRead: aws.Bool(true)},
 	}
 	items := make(map[string]item, len(ids))
-	for try := 0; ; try++ {
+	err := patiently(ctx, func() (bool, error) {
 		sent := time.Now()
-		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: pending})
+		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: pending}, once)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		s.clock.observe(sent, out.ResultMetadata)
 		for _, found := range out.Responses { // one table, by whatever name the server calls it
@@ -121,13 +150,13 @@ func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, er
 				items[text(it[AttrID])] = it
 			}
 		}
-		if pending = strongly(out.UnprocessedKeys); len(pending) == 0 {
-			return items, nil
-		}
-		if err := pauses.Wait(ctx, try); err != nil {
-			return nil, err
-		}
+		pending = strongly(out.UnprocessedKeys)
+		return len(pending) == 0, nil
+	})
+	if err != nil {
+		return nil, err
 	}
+	return items, nil
 }
 
 // strongly has keys that come back unprocessed read by a strongly consistent read
@@ -161,10 +190,13 @@ func (s *Store) lookUp(ids []string) *lookup {
 	return l
 }
 
-func (l *lookup) wait(ctx context.Context, id string) (item, error) {
+// wait returns the item that stands where w was to be written.
+func (l *lookup) wait(ctx context.Context, w *write) (item, error) {
+	ctx, cancel := context.WithDeadline(ctx, w.until)
+	defer cancel()
 	select {
 	case <-l.done:
-		return l.items[id], l.err
+		return l.items[w.id], l.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -97,6 +97,7 @@ func TestReads(t *testing.T) {
 	t.Run("conflict that carries the item is not read back", testAConflictThatCarriesTheItemIsNotReadBack)
 	t.Run("conflict of a single write without an item is read back", testAConflictOfASingleWriteWithoutAnItemIsReadBack)
 	t.Run("unprocessed keys are asked for again", testUnprocessedKeysAreAskedForAgain)
+	t.Run("one back-off", testOneBackOff)
 	t.Run("where batch reads are denied the store reads one by one", testWhereBatchReadsAreDeniedTheStoreReadsOneByOne)
 	t.Run("each refusal says who has to act", testEachRefusalSaysWhoHasToAct)
 }
@@ -327,6 +328,62 @@ func testUnprocessedKeysAreAskedForAgain(t *testing.T) {
 		if c.op == "BatchGetItem" && !strings.Contains(string(c.body), `"ConsistentRead":true`) {
 			t.Errorf("the read is not strongly consistent: %s", c.body)
 		}
+	}
+}
+
+// Whatever keeps a read from its answer, it is tried again by one back-off: pauses that
+// double from 25 ms, and no tries of the SDK's between them.
+func testOneBackOff(t *testing.T) {
+	const troubles = 4
+	throttled := func(call) (*http.Response, error) { return refuse("ProvisionedThroughputExceededException"), nil }
+	for name, c := range map[string]struct {
+		op      string
+		trouble func(call) (*http.Response, error)
+	}{
+		"one throttled":    {"GetItem", throttled},
+		"one lost":         {"GetItem", func(call) (*http.Response, error) { return nil, errCut }},
+		"batch throttled":  {"BatchGetItem", throttled},
+		"batch not served": {"BatchGetItem", func(call) (*http.Response, error) { return respond(500, `{}`), nil }},
+		"batch unprocessed": {"BatchGetItem", func(c call) (*http.Response, error) {
+			return respond(200, `{"Responses":{},"UnprocessedKeys":{"t":{"Keys":[{"id":{"S":"test#a"}},{"id":{"S":"test#b"}}]}}}`), nil
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tries []time.Time
+			w := &wire{hook: func(made call, n int, forward func() *http.Response) (*http.Response, error) {
+				if made.op != c.op {
+					return forward(), nil
+				}
+				tries = append(tries, time.Now())
+				if n < troubles {
+					return c.trouble(made)
+				}
+				return forward(), nil
+			}}
+			inBubble(t, w, func(wr *writer) {
+				names := []string{"a"}
+				if c.op == "BatchGetItem" {
+					names = []string{"lone", "a", "b"}
+				}
+				for _, name := range names {
+					wr.wg.Go(func() {
+						if _, err := wr.store.Get(wr.t.Context(), "test#"+name); err != nil {
+							t.Errorf("%s: %v", name, err)
+						}
+					})
+					wr.settle()
+				}
+				wr.wait()
+			})
+			if len(tries) != troubles+1 {
+				t.Fatalf("%d tries, want %d", len(tries), troubles+1)
+			}
+			for i, most := 1, 25*time.Millisecond; i < len(tries); i, most = i+1, 2*most {
+				if pause := tries[i].Sub(tries[i-1]) - latency; pause < most/2 || pause > most {
+					t.Errorf("pause %d: %s, want %s to %s", i, pause, most/2, most)
+				}
+			}
+		})
 	}
 }
 

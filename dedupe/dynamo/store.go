@@ -36,7 +36,7 @@ var (
 	_ dedupe.Bounded = (*Store)(nil)
 )
 
-// DefaultTimeout is how long one call may take, the SDK's own retries included.
+// DefaultTimeout is how long one call of the store may take, its retries included.
 const DefaultTimeout = 3 * time.Second
 
 // TimeoutFor returns the [Config.Timeout] of a store under a guard with the given
@@ -60,7 +60,7 @@ type Config struct {
 	// its ARN do not share calls: a statement names its table.
 	Table string
 
-	// Timeout bounds one call of the store, with the SDK's own retries and the wait
+	// Timeout bounds one call of the store, with the retries of a read and the wait
 	// for a batch. At most a third of the guard's lease, see [dedupe.Bounded];
 	// [TimeoutFor] gives one that suits a lease. Default 3s.
 	Timeout time.Duration
@@ -137,7 +137,7 @@ func New(client API, cfg Config) (*Store, error) {
 		return s, nil
 	}
 	s.writes = batch.New(batch.Config[*write, outcome]{
-		Send: s.sendWrites, Max: maxStatements,
+		Send: s.sendWrites, Max: maxStatements, Timeout: cfg.Timeout,
 		MaxBytes: maxBatchBytes, Size: func(w *write) int { return w.size },
 		Urgent: func(w *write) bool { return !w.claim },
 		Key:    func(w *write) string { return w.id },
@@ -161,8 +161,6 @@ func (s *Store) Close() {
 // statement in a call that several share. Errors that no retry can cure wrap
 // [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied] or [ErrInvalid].
 func (s *Store) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return classify("write", next.ID, err) // not sent
 	}
@@ -170,6 +168,7 @@ func (s *Store) Swap(ctx context.Context, old protocol.Version, next protocol.Re
 	if err != nil {
 		return err
 	}
+	w.until = time.Now().Add(s.cfg.Timeout)
 	switch {
 	case s.writes == nil || s.singleWrites.Load() || w.alone:
 		return s.put(ctx, w)

@@ -20,6 +20,8 @@ type write struct {
 	claim bool // begins an attempt; all else goes before it
 	alone bool // no statement can do it: it takes the record out of the list, or creates it there
 	size  int  // bytes in the request, about
+
+	until time.Time // Swap returns by then
 }
 
 // fixedSize is about what a request carries for a record without its texts.
@@ -88,6 +90,8 @@ func (s *Store) putItem(ctx context.Context, w *write) error {
 
 // put is a single write: one PutItem.
 func (s *Store) put(ctx context.Context, w *write) error {
+	ctx, cancel := context.WithDeadline(ctx, w.until)
+	defer cancel()
 	err := s.putItem(ctx, w)
 	switch {
 	case err == nil:

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sqsonce/sqsonce/dedupe"
-	"github.com/sqsonce/sqsonce/internal/backoff"
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
@@ -54,7 +53,7 @@ func (s *Store) viaBatch(ctx context.Context, w *write) error {
 	case conflict:
 		it := out.item
 		if out.lookup != nil {
-			if it, err = out.lookup.wait(ctx, w.id); err != nil {
+			if it, err = out.lookup.wait(ctx, w); err != nil {
 				return classify("read", w.id, err)
 			}
 		}
@@ -110,10 +109,11 @@ func (s *Store) batchRefused(operation string, why error) {
 	}
 }
 
-// sendWrites makes one call for a batch. It runs under a deadline of its own:
-// a caller that gives up leaves the others' writes alone.
+// sendWrites makes one call for a batch. It runs under the deadline of the write that has
+// waited for the longest time. A caller that gives up leaves the others' writes alone.
 func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
-	ctx, cancel := s.detached()
+	oldest := slices.MinFunc(writes, func(a, b *write) int { return a.until.Compare(b.until) })
+	ctx, cancel := context.WithDeadline(context.Background(), oldest.until)
 	defer cancel()
 	if len(writes) == 1 {
 		return []batch.Answer[outcome]{s.sendOne(ctx, writes[0])}
@@ -246,10 +246,7 @@ func conflicting(err error) item {
 	return nil
 }
 
-// once turns the SDK's retries off. They would hold up a whole batch for one
-// throttled statement, and send again what was applied. Guard
-// and operator try again anyway, and one back-off is enough: theirs knows the lease.
+// once turns the SDK's retries off. They would hold up a whole batch for one throttled
+// statement, and send again what was applied. There is one back-off for each cause: guard
+// and operator try writes again, theirs knows the lease; reads have [patiently].
 func once(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
-
-// pauses are the pauses between two tries at the keys that a batch read left out.
-var pauses = backoff.Policy{First: 25 * time.Millisecond, Max: 800 * time.Millisecond}

@@ -57,6 +57,10 @@ type Config[T, R any] struct {
 	MaxBytes int
 	Size     func(T) int
 
+	// Timeout bounds how long an item waits to be sent. Its answer is then
+	// [ErrWithdrawn]. Default: no bound.
+	Timeout time.Duration
+
 	// Urgent reports items that go before the others. Nil: no item is urgent.
 	Urgent func(T) bool
 
@@ -80,7 +84,7 @@ type Batcher[T, R any] struct {
 	waiting [2][]*Item[T, R] // guarded by mu; urgent items, then the others, oldest first
 	bytes   int              // guarded by mu; sum of Size over waiting items
 	flight  flight           // guarded by mu
-	joining bool             // guarded by mu; the sender of a waiting item yields, then runs dispatch
+	joining bool             // guarded by mu; a goroutine lets others join a partial batch, then sends it
 	wake    *time.Timer      // guarded by mu; runs dispatch when the pace allows a call; nil at first
 	wakeAt  time.Time        // guarded by mu; when wake fires; zero when it is not set
 	closed  bool             // guarded by mu
@@ -92,6 +96,8 @@ type Item[T, R any] struct {
 	b      *Batcher[T, R]
 	value  T
 	size   int
+	since  time.Time              // it waits since then
+	yield  func(operation string) // lets others join before a partial batch goes; nil: it goes at once
 	sent   bool
 	answer Answer[R]
 	done   chan struct{} // has room for one
@@ -105,15 +111,13 @@ func New[T, R any](cfg Config[T, R]) *Batcher[T, R] {
 	return &Batcher[T, R]{cfg: cfg}
 }
 
-// Do hands in one item and waits for its answer, or for ctx. An item that could go
-// at once lets other goroutines run first: items that one answer has set free, such
-// as the messages of one receive, then share a call.
+// Do hands in one item and waits for its answer, or for ctx. A partial batch lets other
+// goroutines run before it goes: items that one answer has set free, such as the messages
+// of one receive, then share a call.
 func (b *Batcher[T, R]) Do(ctx context.Context, value T) (R, error) {
 	it := b.item(value)
-	if b.add(true, it) {
-		pinned.From(ctx).Yield("batch")
-		b.joined()
-	}
+	it.yield = pinned.From(ctx).Yield
+	b.add(it)
 	return it.Wait(ctx)
 }
 
@@ -124,7 +128,7 @@ func (b *Batcher[T, R]) Add(values ...T) []*Item[T, R] {
 	for i, value := range values {
 		items[i] = b.item(value)
 	}
-	b.add(false, items...)
+	b.add(items...)
 	return items
 }
 
@@ -162,6 +166,12 @@ func (it *Item[T, R]) Wait(ctx context.Context) (R, error) {
 	}
 }
 
+// end gives the item its answer.
+func (it *Item[T, R]) end(answer Answer[R]) {
+	it.answer = answer
+	it.done <- struct{}{}
+}
+
 // Close refuses new items, sends those that wait, and returns when all items handed in
 // before have been answered.
 func (b *Batcher[T, R]) Close() {
@@ -179,37 +189,21 @@ func (b *Batcher[T, R]) Close() {
 	}
 }
 
-// add appends items to those that wait and starts the calls that are due. With mayJoin
-// it leaves a partial batch that is due to the caller, and reports it: the caller then
-// lets others join, and calls joined.
-func (b *Batcher[T, R]) add(mayJoin bool, items ...*Item[T, R]) (join bool) {
+// add appends items to those that wait and starts the calls that are due.
+func (b *Batcher[T, R]) add(items ...*Item[T, R]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := time.Now()
 	for _, it := range items {
 		if b.closed {
-			it.answer.Err = ErrClosed
-			it.done <- struct{}{}
+			it.end(Answer[R]{Err: ErrClosed})
 			continue
 		}
+		it.since = now
 		lane := b.lane(it)
 		*lane = append(*lane, it)
 		b.bytes += it.size
 	}
-	if l := b.load(time.Now()); mayJoin && !b.plenty(l.waiting) {
-		if due, _ := l.due(); due {
-			b.joining = true
-			return true
-		}
-	}
-	b.dispatch()
-	return false
-}
-
-// joined ends the time in which others could join a partial batch.
-func (b *Batcher[T, R]) joined() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.joining = false
 	b.dispatch()
 }
 
@@ -235,28 +229,38 @@ func (b *Batcher[T, R]) withdraw(it *Item[T, R]) bool {
 
 // dispatch starts the calls that are due. The caller holds mu.
 func (b *Batcher[T, R]) dispatch() {
-	for batch := b.next(); batch != nil; batch = b.next() {
-		began := time.Now()
-		b.flight.begin(began, len(batch))
+	for {
+		batch, yield := b.next(false)
+		if batch == nil && yield == nil {
+			return
+		}
+		began := b.flight.last
 		b.calls.Go(func() {
 			stack.ForCall()
-			b.run(batch, began)
+			b.run(batch, began, yield)
 		})
 	}
 }
 
-// run makes the call for batch, and further calls as long as they are due. One
-// goroutine serves a busy batcher, so that its stack grows once to what a call
-// needs.
-func (b *Batcher[T, R]) run(batch []*Item[T, R], began time.Time) {
-	for batch != nil {
-		b.call(batch)
+// run makes a call for batch, which began then, or after yield for what is due by then.
+// It makes further calls as long as they are due. One goroutine serves a busy batcher, so
+// that its stack grows once to what a call needs.
+func (b *Batcher[T, R]) run(batch []*Item[T, R], began time.Time, yield func(string)) {
+	for batch != nil || yield != nil {
+		if batch != nil {
+			b.call(batch)
+		} else {
+			yield("batch")
+		}
 		b.mu.Lock()
-		now := time.Now()
-		b.flight.end(now.Sub(began))
-		if batch = b.next(); batch != nil {
-			began = now
-			b.flight.begin(began, len(batch))
+		if batch != nil {
+			b.flight.end(time.Since(began))
+		} else {
+			b.joining = false
+		}
+		batch, yield = b.next(batch == nil)
+		began = b.flight.last
+		if batch != nil {
 			b.dispatch()
 		}
 		b.mu.Unlock()
@@ -271,13 +275,15 @@ func (b *Batcher[T, R]) load(now time.Time) load {
 	return l
 }
 
-// next takes the batch that is due now. Without one it returns nil, and sets the
-// timer if time alone will make one due. The caller holds mu.
-func (b *Batcher[T, R]) next() []*Item[T, R] {
+// next takes the batch that is due now, and begins its call. Instead of a partial batch
+// that others have not been able to join, it returns the function that lets them; it
+// takes the batch when it is called again with joined. Where nothing is due it sets the
+// timer if time alone will make a call due. The caller holds mu.
+func (b *Batcher[T, R]) next(joined bool) (batch []*Item[T, R], yield func(string)) {
 	now := time.Now()
+	b.expire(now)
 	l := b.load(now)
 	// Most items arrive while few others wait: no need to go through them.
-	var batch []*Item[T, R]
 	if b.plenty(l.waiting) {
 		batch, l.full = b.pick()
 	}
@@ -286,10 +292,17 @@ func (b *Batcher[T, R]) next() []*Item[T, R] {
 		if wait > 0 {
 			b.wakeBy(now.Add(wait))
 		}
-		return nil
+		if b.cfg.Timeout > 0 && l.waiting > 0 {
+			b.wakeBy(b.oldest().Add(b.cfg.Timeout))
+		}
+		return nil, nil
 	}
 	if batch == nil {
 		batch, _ = b.pick()
+	}
+	if yield = batch[0].yield; yield != nil && !l.full && !l.closing && !joined {
+		b.joining = true
+		return nil, yield
 	}
 	for _, it := range batch {
 		it.sent = true
@@ -298,7 +311,33 @@ func (b *Batcher[T, R]) next() []*Item[T, R] {
 	for i := range b.waiting {
 		b.waiting[i] = slices.DeleteFunc(b.waiting[i], func(it *Item[T, R]) bool { return it.sent })
 	}
-	return batch
+	b.flight.begin(now, len(batch))
+	return batch, nil
+}
+
+// expire answers the items that have waited for too long. The caller holds mu.
+func (b *Batcher[T, R]) expire(now time.Time) {
+	for i, lane := range b.waiting {
+		for b.cfg.Timeout > 0 && len(lane) > 0 && now.Sub(lane[0].since) >= b.cfg.Timeout {
+			it := lane[0]
+			lane = lane[1:]
+			it.sent = true // nothing to withdraw any more
+			b.bytes -= it.size
+			it.end(Answer[R]{Err: fmt.Errorf("%w: %w", ErrWithdrawn, context.DeadlineExceeded)})
+		}
+		b.waiting[i] = lane
+	}
+}
+
+// oldest returns since when the item waits that has waited for the longest time. The caller
+// holds mu; an item waits.
+func (b *Batcher[T, R]) oldest() (since time.Time) {
+	for _, lane := range b.waiting {
+		if len(lane) > 0 && (since.IsZero() || lane[0].since.Before(since)) {
+			since = lane[0].since
+		}
+	}
+	return since
 }
 
 // wakeBy has dispatch run at the given time at the latest. The caller holds mu.
@@ -366,10 +405,10 @@ func (b *Batcher[T, R]) call(batch []*Item[T, R]) {
 	}
 	answers := b.cfg.Send(values)
 	for i, it := range batch {
-		it.answer = Answer[R]{Err: ErrNoAnswer}
+		answer := Answer[R]{Err: ErrNoAnswer}
 		if i < len(answers) {
-			it.answer = answers[i]
+			answer = answers[i]
 		}
-		it.done <- struct{}{}
+		it.end(answer)
 	}
 }

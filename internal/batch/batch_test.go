@@ -254,6 +254,69 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// TestJoinAtPace: an item waits for the pace. Items that are handed in at the moment when
+// it may go share its call.
+func TestJoinAtPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pace = roundTrip * 4 / 3
+		ctx := pinned.With(t.Context(), pinned.Sources{Yield: func(string) { time.Sleep(time.Nanosecond) }})
+		r := &recorder{}
+		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 10})
+		var all sync.WaitGroup
+		for at, items := range map[time.Duration][]int{0: {0, 1, 2, 3}, roundTrip / 2: {4}, pace + time.Nanosecond: {5, 6, 7}} {
+			for _, i := range items {
+				all.Go(func() {
+					time.Sleep(at)
+					if _, err := b.Do(ctx, i); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		all.Wait()
+		b.Close()
+		if got := sizes(r.calls); !slices.Equal(got, []int{4, 4}) {
+			t.Errorf("calls of %v", r.calls)
+		}
+	})
+}
+
+// TestTimeout: the only call hangs. An item that waits for it is given up in time, and is
+// not sent later.
+func TestTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hang, timeout = 5 * time.Second, 2 * time.Second
+		var sent []int
+		b := batch.New(batch.Config[int, int]{Max: 10, Calls: 1, Timeout: timeout, Send: func(items []int) []batch.Answer[int] {
+			sent = append(sent, items...)
+			time.Sleep(hang)
+			return make([]batch.Answer[int], len(items))
+		}})
+		start := time.Now()
+		hanging := b.Add(0)[0]
+		time.Sleep(time.Second)
+		late := b.Add(1, 2)
+		time.Sleep(time.Second)
+		b.Add(3)
+		for _, it := range late {
+			_, err := it.Wait(t.Context())
+			if took := time.Since(start); took != time.Second+timeout {
+				t.Errorf("given up after %s", took)
+			}
+			if !errors.Is(err, batch.ErrWithdrawn) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("given up: %v", err)
+			}
+		}
+		if _, err := hanging.Wait(t.Context()); err != nil {
+			t.Errorf("a call outlives the timeout: %v", err)
+		}
+		b.Close()
+		if !slices.Equal(sent, []int{0}) {
+			t.Errorf("sent %v", sent)
+		}
+	})
+}
+
 // TestPace: while a call hangs, one item arrives each millisecond. Partial batches go at
 // the pace of the other calls, which take a round trip.
 func TestPace(t *testing.T) {

@@ -26,11 +26,11 @@ func (q *Queue) InstrumentAWS(cfg *aws.Config) {
 		out, metadata, err := next.HandleDeserialize(ctx, in)
 		took := time.Since(start).Seconds()
 		service, operation := keyService.String(awsmiddleware.GetServiceID(ctx)), keyOperation.String(awsmiddleware.GetOperationName(ctx))
-		q.is.awsTime.Record(ctx, took, calls.with(service, operation))
+		q.is.awsTime.Record(ctx, took, calls.with(service, operation).record...)
 		if code := keyError.String(errorCode(err)); err == nil {
-			q.is.awsCalls.Add(ctx, 1, calls.with(service, operation, code))
+			q.is.awsCalls.Add(ctx, 1, calls.with(service, operation, code).add...)
 		} else { // the codes are not ours, so there may be many
-			q.is.awsCalls.Add(ctx, 1, calls.fresh([]attribute.KeyValue{service, operation, code}))
+			q.is.awsCalls.Add(ctx, 1, calls.fresh([]attribute.KeyValue{service, operation, code}).add...)
 		}
 		return out, metadata, err
 	})

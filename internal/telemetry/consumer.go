@@ -15,23 +15,23 @@ import (
 
 // ConsumerHooks count what a consumer does.
 func (q *Queue) ConsumerHooks() consumer.Hooks {
-	ctx, with := context.Background(), q.labels.with
+	ctx := context.Background()
 	return consumer.Hooks{
 		Received: func(n int, _ time.Duration) {
-			q.is.received.Add(ctx, int64(n), with(semconv.MessagingOperationName("receive")))
-			q.is.receives.Record(ctx, int64(n), with())
+			q.is.received.Add(ctx, int64(n), q.labels.with(semconv.MessagingOperationName("receive")).add...)
+			q.is.receives.Record(ctx, int64(n), q.labels.with().record...)
 		},
 		Handled: func(_ consumer.Message, d consumer.Disposition, _ time.Duration) {
-			q.is.handled.Add(ctx, 1, with(keyOutcome.String(d.Action.String()), reason(d.Reason)))
+			q.is.handled.Add(ctx, 1, q.labels.with(keyOutcome.String(d.Action.String()), reason(d.Reason)).add...)
 		},
 		DeadLettered: func(_ consumer.Message, d consumer.Disposition) {
-			q.is.deadLetters.Add(ctx, 1, with(reason(d.Reason)))
+			q.is.deadLetters.Add(ctx, 1, q.labels.with(reason(d.Reason)).add...)
 		},
 		CopyFailed: func(_ consumer.Message, d consumer.Disposition, _ error) {
-			q.is.copiesFailed.Add(ctx, 1, with(reason(d.Reason)))
+			q.is.copiesFailed.Add(ctx, 1, q.labels.with(reason(d.Reason)).add...)
 		},
 		Answered: func(operation string, n, _ int, _ time.Duration) {
-			q.is.acks.Record(ctx, int64(n), with(keyOperation.String(operation)))
+			q.is.acks.Record(ctx, int64(n), q.labels.with(keyOperation.String(operation)).record...)
 		},
 	}
 }
@@ -39,7 +39,7 @@ func (q *Queue) ConsumerHooks() consumer.Hooks {
 // Watch makes gauges of a consumer's numbers, read at each scrape. Dependencies
 // are the names that may be reported down. Call it once for each queue.
 func (q *Queue) Watch(stats func() consumer.Stats, dependencies ...string) error {
-	meter, with := q.is.meter, q.labels.with
+	meter := q.is.meter
 	gauge := func(name, unit, help string) (metric.Int64ObservableGauge, error) {
 		return meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(help))
 	}
@@ -74,13 +74,13 @@ func (q *Queue) Watch(stats func() consumer.Stats, dependencies ...string) error
 	_, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		s := stats()
 		for i, n := range numbers {
-			o.ObserveInt64(gauges[i], int64(n.of(s)), with())
+			o.ObserveInt64(gauges[i], int64(n.of(s)), q.labels.with().observe)
 		}
 		for _, name := range dependencies {
-			o.ObserveInt64(down, one(slices.Contains(s.Down, name)), with(attribute.String("dependency", name)))
+			o.ObserveInt64(down, one(slices.Contains(s.Down, name)), q.labels.with(attribute.String("dependency", name)).observe)
 		}
 		for _, is := range states {
-			o.ObserveInt64(state, one(s.State == is), with(attribute.String("state", string(is))))
+			o.ObserveInt64(state, one(s.State == is), q.labels.with(attribute.String("state", string(is))).observe)
 		}
 		return nil
 	}, append(observables, down, state)...)

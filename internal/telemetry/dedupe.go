@@ -10,39 +10,41 @@ import (
 // BatchRefused counts an operation on DynamoDB that the store gives up, because
 // the server refuses batches: see dynamo.Config.
 func (q *Queue) BatchRefused(operation string, _ error) {
-	q.is.batchRefused.Add(context.Background(), 1, q.labels.with(keyOperation.String(operation)))
+	q.is.batchRefused.Add(context.Background(), 1, q.labels.with(keyOperation.String(operation)).add...)
 }
 
 // Ignored counts a message that is no work, by why it is not.
 func (q *Queue) Ignored(why string) {
-	q.is.ignored.Add(context.Background(), 1, q.labels.with(keyReason.String(why)))
+	q.is.ignored.Add(context.Background(), 1, q.labels.with(keyReason.String(why)).add...)
 }
 
 // DedupeHooks count what a guard does.
 func (q *Queue) DedupeHooks() dedupe.Hooks {
-	ctx, with := context.Background(), q.labels.with
+	ctx := context.Background()
 	return dedupe.Hooks{
-		TookOver: func(dedupe.Attempt) { q.is.takeovers.Add(ctx, 1, with()) },
+		TookOver: func(dedupe.Attempt) { q.is.takeovers.Add(ctx, 1, q.labels.with().add...) },
 		Replayed: func(_ dedupe.Attempt, kind string) {
 			if kind == "recorded" {
 				kind = "replayed" // as opposed to cached and joined
 			}
-			q.is.duplicates.Add(ctx, 1, with(keyKind.String(kind)))
+			q.is.duplicates.Add(ctx, 1, q.labels.with(keyKind.String(kind)).add...)
 		},
-		Deferred: func(dedupe.Attempt, time.Duration) { q.is.duplicates.Add(ctx, 1, with(keyKind.String("deferred"))) },
+		Deferred: func(dedupe.Attempt, time.Duration) {
+			q.is.duplicates.Add(ctx, 1, q.labels.with(keyKind.String("deferred")).add...)
+		},
 		Refused: func(_ dedupe.Attempt, why string) {
-			q.is.refused.Add(ctx, 1, with(keyReason.String(why)))
+			q.is.refused.Add(ctx, 1, q.labels.with(keyReason.String(why)).add...)
 		},
-		LeaseLost:     func(dedupe.Attempt) { q.is.lost.Add(ctx, 1, with()) },
-		CompletedLate: func(dedupe.Attempt) { q.is.late.Add(ctx, 1, with()) },
+		LeaseLost:     func(dedupe.Attempt) { q.is.lost.Add(ctx, 1, q.labels.with().add...) },
+		CompletedLate: func(dedupe.Attempt) { q.is.late.Add(ctx, 1, q.labels.with().add...) },
 		Settled: func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) {
-			q.is.settled.Add(ctx, 1, with(keyOutcome.String(outcome)))
+			q.is.settled.Add(ctx, 1, q.labels.with(keyOutcome.String(outcome)).add...)
 		},
 		OwnWrite: func(_ dedupe.Attempt, op string) {
-			q.is.recovered.Add(ctx, 1, with(keyOperation.String(op)))
+			q.is.recovered.Add(ctx, 1, q.labels.with(keyOperation.String(op)).add...)
 		},
 		StoreFailed: func(_ dedupe.Attempt, op string, _ error) {
-			q.is.storeErrors.Add(ctx, 1, with(keyOperation.String(op)))
+			q.is.storeErrors.Add(ctx, 1, q.labels.with(keyOperation.String(op)).add...)
 		},
 	}
 }

@@ -66,8 +66,8 @@ func TestEMF(t *testing.T) {
 		}
 		hooks.TookOver(dedupe.Attempt{})
 		hooks.Settled(dedupe.Attempt{}, "completed", time.Second, nil)
-		q.is.work.Record(t.Context(), 0.02, q.labels.with())
-		q.is.work.Record(t.Context(), 7, q.labels.with())
+		q.is.work.Record(t.Context(), 0.02, q.labels.with().record...)
+		q.is.work.Record(t.Context(), 7, q.labels.with().record...)
 
 		time.Sleep(time.Minute) // of the bubble
 		synctest.Wait()

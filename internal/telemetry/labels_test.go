@@ -20,8 +20,11 @@ func testASetOfLabelsIsTheOneThatIsAskedFor(t *testing.T) {
 	} {
 		want := attribute.NewSet(append([]attribute.KeyValue{attribute.String("queue", "q")}, more...)...)
 		for range 2 { // made, and kept
-			if got := metric.NewAddConfig([]metric.AddOption{l.with(more...)}).Attributes(); got != want {
-				t.Errorf("%v: %v", more, got.ToSlice())
+			s := l.with(more...)
+			added, recorded := metric.NewAddConfig(s.add).Attributes(), metric.NewRecordConfig(s.record).Attributes()
+			observed := metric.NewObserveConfig([]metric.ObserveOption{s.observe}).Attributes()
+			if added != want || recorded != want || observed != want {
+				t.Errorf("%v: %v, %v, %v", more, added.ToSlice(), recorded.ToSlice(), observed.ToSlice())
 			}
 		}
 	}

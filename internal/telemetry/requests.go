@@ -67,5 +67,5 @@ func knownMethod(method string) string {
 // refused, or failed.
 func (q *Queue) Sent(outcome string) {
 	labels := []attribute.KeyValue{semconv.MessagingOperationName("send"), keyOutcome.String(outcome)}
-	q.is.sent.Add(context.Background(), 1, q.labels.with(labels...))
+	q.is.sent.Add(context.Background(), 1, q.labels.with(labels...).add...)
 }

@@ -30,7 +30,7 @@ func (q *Queue) Middleware() consumer.Middleware {
 			defer span.End()                                         // also when the handler panics
 			q.messages.begin(m.ID, logFields{traceID: traceID(ctx)}) // the attempt of the try before is not its own
 			if !m.SentAt.IsZero() {
-				q.is.dwell.Record(ctx, max(start.Sub(m.SentAt), 0).Seconds(), q.labels.with())
+				q.is.dwell.Record(ctx, max(start.Sub(m.SentAt), 0).Seconds(), q.labels.with().record...)
 			}
 			err := next(ctx, m)
 			outcome := outcomeOf(err)
@@ -44,7 +44,7 @@ func (q *Queue) Middleware() consumer.Middleware {
 				span.SetAttributes(failed)
 				span.SetStatus(codes.Error, err.Error())
 			}
-			q.is.work.Record(ctx, time.Since(start).Seconds(), q.labels.with(labels...))
+			q.is.work.Record(ctx, time.Since(start).Seconds(), q.labels.with(labels...).record...)
 			return err
 		}
 	}
