@@ -25,7 +25,6 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
-	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 	"github.com/sqsonce/sqsonce/sqstest"
@@ -76,18 +75,17 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 	})
 	w := &worker{
 		log: slog.New(slog.NewTextHandler(&b.log, nil)), dial: b.target.dial, admin: b.target, protector: ecs.New(ecs.Config{}),
-		lines: awsenv.NewLogPipe(io.Discard),
+		lines: awsenv.NewLogPipe(io.Discard), out: io.Discard,
 	}
-	b.queueWorker = &queueWorker{
-		worker: w, settings: c,
-		back: backend{queue: client, queueURL: queueURL, dlqURL: dlqURL, store: b.store},
-	}
-	b.arm()
-	w.queues = []*queueWorker{b.queueWorker}
 	if w.telemetry, err = telemetry.New(t.Context(), telemetry.Config{Logger: w.log}); err != nil {
 		t.Fatal(err)
 	}
-	b.telemetry, b.history = w.telemetry.Queue(localQueue), console.NewHistory(c.Lease)
+	if b.queueWorker, err = w.newQueue(c); err != nil {
+		t.Fatal(err)
+	}
+	b.arm()
+	b.back = backend{queue: client, queueURL: queueURL, dlqURL: dlqURL, store: b.store}
+	w.queues = []*queueWorker{b.queueWorker}
 	if err := b.newPool(); err != nil {
 		t.Fatal(err)
 	}

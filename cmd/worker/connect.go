@@ -50,8 +50,8 @@ func (q *queueWorker) connect(ctx context.Context) (backend, error) {
 		if !time.Now().Before(end) {
 			return back, fmt.Errorf("waited %s (--wait-at-start): %w", q.settings.WaitAtStart, err)
 		}
-		text := outage.Error()
-		if said := q.front.waiting.Swap(&text); said == nil {
+		text := "waiting at the start: " + outage.Error()
+		if said := q.trouble.Swap(&text); said == nil {
 			q.log.Warn("waiting at the start: AWS cannot be reached",
 				"for_at_most", q.settings.WaitAtStart.String(), "admin", "http://"+q.admin.Addr().String(), "error", err)
 		}

@@ -21,7 +21,8 @@ func (q *queueWorker) instrument(cfg *aws.Config) {
 	cfg.APIOptions = append(cfg.APIOptions, q.history.CountCalls)
 }
 
-// console is the page and its API. drain starts a stop; streams end with closing.
+// console is the page and its API; nil while no queue works. drain starts a stop; streams end
+// with closing.
 func (w *worker) console(drain func(), closing <-chan struct{}) (http.Handler, error) {
 	var protection func() string
 	if os.Getenv(ecs.EnvAgentURI) != "" {
@@ -32,11 +33,20 @@ func (w *worker) console(drain func(), closing <-chan struct{}) (http.Handler, e
 		Version: version(), TaskID: console.TaskID(os.Getenv("ECS_CONTAINER_METADATA_URI_V4")), Closing: closing, Logger: w.log,
 	}
 	for _, q := range w.queues {
+		if q.started.Load() == nil {
+			showing.Starting = append(showing.Starting, console.StartingQueue{
+				Name: q.settings.queueName(), Why: func() string { return q.notStarted().Error() },
+			})
+			continue
+		}
 		shown, err := q.consoleQueue()
 		if err != nil {
 			return nil, err
 		}
 		showing.Queues = append(showing.Queues, shown)
+	}
+	if len(showing.Queues) == 0 {
+		return nil, nil
 	}
 	return console.New(showing)
 }

@@ -16,17 +16,27 @@ import (
 // cli is the command line. Every flag can also be set by the environment
 // variable SQSONCE_ + its name.
 type cli struct {
-	Run     queueSettings    `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker drain tells it to stop, worker doctor checks what is assumed of AWS, worker try shows what becomes of a message, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
-	Check   check            `cmd:"" help:"Ask a running worker whether it is healthy: exit 0 when it is. For container health checks."`
+	Run     running          `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker drain tells it to stop, worker doctor checks what is assumed of AWS, worker try shows what becomes of a message, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
+	Check   check            `cmd:"" help:"Ask a running worker whether it is healthy, and print the state of each queue: exit 0 when it is. For container health checks. With --config: check a file of queues instead, with the worker's flags and environment, and print its queues."`
 	Drain   drain            `cmd:"" help:"Tell a running worker to stop as SIGTERM does, and exit at once. For stop hooks in images without a shell."`
 	Doctor  examination      `cmd:"" help:"Check, against the real queue and table, what the worker assumes of AWS, and print it as a table: exit 0 when all of it holds. It writes records of the scope sqsonce-doctor-... and removes them, and asks before it sends a message."`
 	Try     trial            `cmd:"" help:"Show what the worker would do with a message: its name, scope, fingerprint and group, and the request that the target would get. Takes the worker's flags. The message comes from standard input: a body, or what aws sqs receive-message prints; or from the queue (--from-queue). Nothing is sent, claimed or deleted. Exit 2 when a message has no name."`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 }
 
-// check is the settings of "worker check".
+// running is the settings of "worker run".
+type running struct {
+	Config string `placeholder:"FILE" help:"YAML file that describes several queues, in place of --queue-url: a list queues, whose fields are the flags about a queue, without the dashes. Flags and environment are the defaults of each queue."`
+	queueSettings
+}
+
+// check is the settings of "worker check": of the settings of a worker only the admin address
+// is used, and with Config all of them.
 type check struct {
-	AdminAddr string `default:"127.0.0.1:9090" help:"Admin address of the running worker."`
+	Config string `placeholder:"FILE" env:"-" help:"Check this file of queues, and ask no worker."`
+	queueSettings
+
+	parsed config // of Config
 }
 
 // drain is the settings of "worker drain".
@@ -70,8 +80,12 @@ type queueSettings struct {
 
 // queueConfig is what is set for each queue.
 type queueConfig struct {
+	// Weight is the queue's share of --slots; 0: its slots are its own. Only a file sets it.
+	Weight int `kong:"-"`
+
 	QueueURL string `name:"queue-url" help:"URL of the queue to work on."`
 	DLQURL   string `name:"dlq-url" help:"URL of the dead-letter queue. Default: the one of the queue's redrive policy."`
+	Table    string `help:"DynamoDB table that holds one record per name."`
 
 	Scope       string        `help:"Prefix of every name in the table. Default: the queue's name."`
 	Key         string        `default:"name" help:"Where the name is: a JMESPath over the body, @attribute:NAME, @message-id, or @dedup-id. The message attribute sqsonce.name wins."`
@@ -118,7 +132,7 @@ type processConfig struct {
 	AuthToken []string `placeholder:"TOKEN" help:"Bearer tokens of the producer API (--local), separated by commas; beyond loopback of at least 16 characters. Without one everybody may send and read, and only this machine may forget, resolve or redrive over it."`
 	QueueAddr string   `help:"Address of the SQS endpoint (--local): a loopback address, as it lets everybody in. Default: 127.0.0.1:4566, or a free port when that is taken."`
 
-	Table  string `help:"DynamoDB table that holds one record per name."`
+	Slots  int    `help:"Messages handled at a time by the queues of --config that set no concurrency. Each has a share of them by its weight, and lends what it does not use. Default: each queue has its own --concurrency."`
 	Create bool   `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
 	Batch  string `default:"on" enum:"on,off" help:"Whether reads and writes of the table may share a call (${enum})."`
 
@@ -173,14 +187,11 @@ func parse(args []string, stdout, stderr io.Writer) (settings any, err error) {
 	if parsed.Selected() != nil {
 		switch parsed.Selected().Name {
 		case "check":
-			return c.Check, nil
+			return c.Check.settings(parsed.Flags())
 		case "doctor":
 			return c.Doctor, nil
 		case "try":
-			if problems := c.Try.problems(); len(problems) > 0 {
-				return nil, &awsenv.SettingsError{Problems: problems}
-			}
-			return c.Try, nil
+			return c.Try.settings(parsed.Flags())
 		case "drain":
 			if problems := readSecret("--admin-token", c.Drain.AdminTokenFile, &c.Drain.AdminToken); len(problems) > 0 {
 				return nil, &awsenv.SettingsError{Problems: problems}
@@ -188,13 +199,32 @@ func parse(args []string, stdout, stderr io.Writer) (settings any, err error) {
 			return c.Drain, nil
 		}
 	}
-	c.Run.presets()
-	problems := c.Run.readSecrets()
-	problems = append(problems, c.Run.problems()...)
+	return c.Run.settings(parsed.Flags())
+}
+
+// settings returns the settings of a worker, or all that is wrong with them.
+func (r *running) settings(flags []*kong.Flag) (any, error) {
+	if r.Config != "" {
+		return readConfig(r.Config, flags, &r.queueSettings)
+	}
+	r.presets()
+	problems := r.readSecrets()
+	problems = append(problems, r.problems()...)
+	if r.Slots != 0 {
+		problems = append(problems, fmt.Sprintf("--slots %d: is for the queues of --config; one queue has --concurrency", r.Slots))
+	}
 	if len(problems) > 0 {
 		return nil, &awsenv.SettingsError{Problems: problems}
 	}
-	return config{processConfig: c.Run.processConfig, Queues: []queueConfig{c.Run.queueConfig}}, nil
+	return config{processConfig: r.processConfig, Queues: []queueConfig{r.queueConfig}}, nil
+}
+
+// settings reads the file, if there is one.
+func (c *check) settings(flags []*kong.Flag) (_ any, err error) {
+	if c.Config != "" {
+		c.parsed, err = readConfig(c.Config, flags, &c.queueSettings)
+	}
+	return *c, err
 }
 
 // version is what the build says it is.

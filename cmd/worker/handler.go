@@ -73,7 +73,7 @@ func (q *queueWorker) newPool() error {
 	if q.health != nil {
 		q.health.close()
 	}
-	return q.telemetry.Watch(q.pool.Stats, targetDown, targetHealth, storeDown, "handler", queueDown)
+	return nil
 }
 
 // aim makes the target, and what judges it.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 
@@ -99,20 +98,22 @@ func listenQueue(addr string, log *slog.Logger) (net.Listener, error) {
 }
 
 // printWhere tells a person where everything listens.
-func printWhere(out io.Writer, w *worker) {
-	if w.metrics != nil {
-		_, _ = fmt.Fprintf(out, "metrics at http://%s/metrics (and /healthz, /readyz)\n", w.metrics.Addr())
+func (q *queueWorker) printWhere() {
+	if q.metrics != nil {
+		q.where.Do(func() {
+			_, _ = fmt.Fprintf(q.out, "metrics at http://%s/metrics (and /healthz, /readyz)\n", q.metrics.Addr())
+		})
 	}
-	if w.local == nil {
-		_, _ = fmt.Fprintf(out, "worker on %s, admin at http://%s/ (console, /healthz)\n", w.queues[0].back.queueURL, w.admin.Addr())
+	if q.local == nil {
+		_, _ = fmt.Fprintf(q.out, "worker on %s, admin at http://%s/ (console, /healthz)\n", q.back.queueURL, q.admin.Addr())
 		return
 	}
-	_, _ = fmt.Fprintf(out, `sqsonce is up, all in this process; nothing is kept when it stops.
+	_, _ = fmt.Fprintf(q.out, `sqsonce is up, all in this process; nothing is kept when it stops.
   producer API  http://%[1]s/
   admin         http://%[2]s/ (console, /healthz, /metrics, /config)
   SQS endpoint  http://%[3]s/ (queue %[4]s)
 Try:
   curl -H 'Content-Type: application/json' -d '{"name":"order-17"}' http://%[1]s/
   curl http://%[1]s/messages/order-17
-`, w.local.producerListener.Addr(), w.admin.Addr(), w.local.queueListener.Addr(), w.queues[0].back.queueURL)
+`, q.local.producerListener.Addr(), q.admin.Addr(), q.local.queueListener.Addr(), q.back.queueURL)
 }

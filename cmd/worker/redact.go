@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net/url"
 	"reflect"
 	"strings"
@@ -18,15 +19,8 @@ func (c queueSettings) shown() map[string]any {
 	secret := map[string]bool{"target-secret": true, "target-token": true, "admin-token": true, "auth-token": true}
 	all := make(map[string]any)
 	settings := reflect.ValueOf(c)
-	for _, field := range reflect.VisibleFields(settings.Type()) {
-		if field.Anonymous {
-			continue
-		}
-		value := settings.FieldByIndex(field.Index).Interface()
-		flag := field.Tag.Get("name")
-		if flag == "" {
-			flag = kebab(field.Name)
-		}
+	for _, setting := range settingsOf(settings.Type()) {
+		flag, value := setting.flag, settings.FieldByIndex(setting.index).Interface()
 		switch v := value.(type) {
 		case time.Duration:
 			value = v.String()
@@ -47,6 +41,23 @@ func (c queueSettings) shown() map[string]any {
 		} else {
 			all[flag] = mask // cannot be looked into, so may hold a password
 		}
+	}
+	return all
+}
+
+// setting is a field of the settings.
+type setting struct {
+	flag  string
+	index []int
+}
+
+// settingsOf lists the fields of a type of settings, with those of the types that it embeds.
+func settingsOf(t reflect.Type) (all []setting) {
+	for _, field := range reflect.VisibleFields(t) {
+		if field.Anonymous {
+			continue
+		}
+		all = append(all, setting{cmp.Or(field.Tag.Get("name"), kebab(field.Name)), field.Index})
 	}
 	return all
 }

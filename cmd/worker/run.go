@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,9 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
-	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/ecs"
-	"github.com/sqsonce/sqsonce/internal/target"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 		case helpShown:
 			return int(s)
 		case check:
-			err = runCheck(ctx, s)
+			err = runCheck(ctx, s, stdout)
 		case examination:
 			err = runDoctor(ctx, s, stdout)
 		case trial:
@@ -80,24 +80,12 @@ type worker struct {
 	metrics   net.Listener // nil: no --metrics-addr
 	probes    frontDoor    // answers on the metrics address
 	queues    []*queueWorker
-	begun     bool      // the pools exist; read after serve
-	stopped   time.Time // when the stop began; read after serve
+	begun     atomic.Bool // a pool exists
+	stopped   time.Time   // when the stop began; read after serve
+	opening   sync.Mutex  // one open at a time
+	where     sync.Once   // says where the metrics are
 
 	dial func(ctx context.Context, network, addr string) (net.Conn, error) // to the target; nil: by the network
-}
-
-// queueWorker is what works on one queue of the process.
-type queueWorker struct {
-	*worker
-	settings  queueSettings
-	telemetry *telemetry.Queue
-	history   *console.History
-	back      backend
-	pool      *consumer.Consumer
-	judge     *target.Judge // nil: the built-in handler
-	health    *healthGate   // nil: no health path
-	store     *storeWatch
-	stopping  <-chan struct{} // closed when the worker is told to stop
 }
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
@@ -132,42 +120,15 @@ func runWorker(ctx context.Context, c config, stdout io.Writer, lines *awsenv.Lo
 		}
 		defer func() { _ = w.metrics.Close() }()
 	}
-	defer w.closeQueues()
-	return w.serve(ctx, asked, func(ctx context.Context) error {
-		for _, settings := range c.queues() {
-			if err := w.addQueue(ctx, settings); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// addQueue reaches a queue and wires the pool that works on it, until ctx ends.
-func (w *worker) addQueue(ctx context.Context, settings queueSettings) (err error) {
-	q := &queueWorker{
-		worker: w, settings: settings,
-		telemetry: w.telemetry.Queue(settings.queueName()), history: console.NewHistory(settings.Lease),
-		stopping: ctx.Done(),
-	}
-	if settings.Local {
-		if w.local, err = newLocal(ctx, settings, q.instrument, w.log); err != nil {
+	for _, settings := range c.queues() {
+		q, err := w.newQueue(settings)
+		if err != nil {
 			return err
 		}
-		q.back = w.local.backend
-		if settings.S3Payloads {
-			cfg, err := awsenv.Load(ctx, w.log) // queue and table are here, buckets are not
-			if err != nil {
-				return err
-			}
-			q.instrument(&cfg)
-			q.back.payloads = settings.newPayloads(cfg, w.log)
-		}
-	} else if q.back, err = q.connect(ctx); err != nil {
-		return err
+		w.queues = append(w.queues, q)
 	}
-	w.queues = append(w.queues, q)
-	return q.newPool()
+	defer w.closeQueues()
+	return w.serve(ctx, asked, (*queueWorker).begin)
 }
 
 // closeQueues releases what the queues hold.
@@ -176,16 +137,14 @@ func (w *worker) closeQueues() {
 		w.local.close()
 	}
 	for _, q := range w.queues {
-		if q.back.close != nil {
-			q.back.close()
-		}
+		q.close()
 	}
 }
 
 // sendRest sends what telemetry has not sent yet.
 func (w *worker) sendRest(ctx context.Context) {
 	most := leastFlush // of a worker that has done nothing
-	if w.begun {
+	if w.begun.Load() {
 		most = flushTime(w.stopped, time.Now(), w.cfg.DrainTimeout)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
@@ -204,8 +163,16 @@ func flushTime(began, now time.Time, drain time.Duration) time.Duration {
 	return min(max(began.Add(drain+stopReserve).Sub(now), leastFlush), mostFlush)
 }
 
-// serve runs begin, which makes the pools, then the pools, and what stands around
-// them. The order of the stop:
+// life is the run of a process: what ends when.
+type life struct {
+	working context.Context // ends with the stop
+	outer   context.Context // ends once the pools have returned
+	stop    func()          // begins the stop
+	group   *errgroup.Group // of all that stands around the pools
+}
+
+// serve runs the pools, which begin makes, and what stands around them. The order of the
+// stop:
 //
 //  1. The first signal, or POST /drain, or a failure: begin ends, or the pools
 //     drain; the producer API takes no more requests, scale-in protection is
@@ -213,7 +180,7 @@ func flushTime(began, now time.Time, drain time.Duration) time.Duration {
 //  2. A second signal: the drain is cut short.
 //  3. The pools have returned: the admin server and the local queue end. They
 //     outlive them, so that they can be watched and can settle while they drain.
-func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Context) error) error {
+func (w *worker) serve(ctx context.Context, asked stops, begin beginning) error {
 	group, ctx := errgroup.WithContext(ctx)
 	working, stop := context.WithCancel(ctx)
 	defer stop()
@@ -221,25 +188,25 @@ func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Cont
 	outer, closeServers := context.WithCancel(context.WithoutCancel(ctx))
 	defer closeServers()
 
-	starting := w.startingConfig(stop)
-	w.front.open(admin.New(starting))
-	w.probes.open(admin.NewProbes(starting))
+	l := life{working: working, outer: outer, stop: stop, group: group}
+	if err := w.open(l); err != nil {
+		return err
+	}
 	group.Go(func() error { return admin.Serve(outer, w.admin, &w.front, serverGrace) })
 	if w.metrics != nil {
 		group.Go(func() error { return admin.Serve(outer, w.metrics, &w.probes, serverGrace) })
 	}
 	group.Go(func() error { w.obey(outer, stop, asked); return nil })
+	group.Go(func() error { w.protector.Run(outer); return nil })
+	group.Go(func() error { w.lendSlots(working); return nil })
 	group.Go(func() error {
 		defer closeServers()
 		defer stop()
-		err := begin(working)
-		if working.Err() != nil {
-			return ctx.Err() // nil when a signal or POST /drain ended it
-		}
-		if err != nil {
+		defer context.AfterFunc(asked.hurried, func() { w.each((*consumer.Consumer).Abort) })()
+		if err := w.runQueues(l, begin); err != nil || working.Err() == nil {
 			return err
 		}
-		return w.work(working, outer, group, stop, asked)
+		return ctx.Err() // nil when a signal or POST /drain ended it
 	})
 	group.Go(func() error {
 		<-working.Done()
@@ -254,47 +221,18 @@ func (w *worker) serve(ctx context.Context, asked stops, begin func(context.Cont
 	return err
 }
 
-// work runs the pools, and in group what stands around them. Working ends with the
-// stop, outer once the pools have returned.
-func (w *worker) work(working, outer context.Context, group *errgroup.Group, stop func(), asked stops) error {
-	page, err := w.console(stop, outer.Done())
+// open lets the admin and the metrics address answer for the queues as they are now.
+func (w *worker) open(l life) error {
+	w.opening.Lock()
+	defer w.opening.Unlock()
+	endpoints := w.adminConfig(l.stop)
+	page, err := w.console(l.stop, l.outer.Done())
 	if err != nil {
 		return err
 	}
-	w.begun = true
-	endpoints := w.adminConfig(stop)
 	w.front.open(adminHandler(endpoints, page))
 	w.probes.open(admin.NewProbes(endpoints))
-	printWhere(w.out, w)
-	group.Go(func() error { w.protector.Run(outer); return nil })
-	for _, q := range w.queues {
-		group.Go(func() error { (&queueWatch{q.pool.Stats, w.log}).run(working); return nil })
-		if q.health != nil {
-			group.Go(func() error { q.health.run(working); return nil })
-		}
-	}
-	if w.local != nil {
-		group.Go(func() error { return admin.Serve(working, w.local.producerListener, w.local.producer, time.Second) })
-		group.Go(func() error { return admin.Serve(outer, w.local.queueListener, w.local.server, serverGrace) })
-	}
-	defer context.AfterFunc(asked.hurried, func() { w.each((*consumer.Consumer).Abort) })()
-	return w.runPools(working, stop)
-}
-
-// runPools works on every queue until ctx ends; when one pool returns, stop ends
-// the others.
-func (w *worker) runPools(ctx context.Context, stop func()) error {
-	var pools errgroup.Group
-	for _, q := range w.queues {
-		pools.Go(func() error {
-			defer stop()
-			if err := q.pool.Run(ctx); err != nil {
-				return fmt.Errorf("worker pool: %w", err)
-			}
-			return nil
-		})
-	}
-	return pools.Wait()
+	return nil
 }
 
 // obey turns the first signal into a stop and tells of the second. What a signal
@@ -314,14 +252,16 @@ func (w *worker) obey(ctx context.Context, stop func(), asked stops) {
 	}
 }
 
-// each calls do for the pool of every queue.
+// each calls do for the pool of every queue that has one.
 func (w *worker) each(do func(*consumer.Consumer)) {
 	for _, q := range w.queues {
-		do(q.pool)
+		if pool := q.started.Load(); pool != nil {
+			do(pool)
+		}
 	}
 }
 
-// adminConfig is the admin server of a worker whose pools exist.
+// adminConfig is the admin server of the worker.
 func (w *worker) adminConfig(stop func()) admin.Config {
 	queues := make([]admin.Queue, len(w.queues))
 	for i, q := range w.queues {
@@ -342,42 +282,16 @@ func (w *worker) adminConfig(stop func()) admin.Config {
 }
 
 // adminHandler answers on the admin address: page does, except where admin has
-// an endpoint.
+// an endpoint. Without a page, which needs a queue that works, nothing else answers.
 func adminHandler(cfg admin.Config, page http.Handler) http.Handler {
 	endpoints := admin.New(cfg)
+	if page == nil {
+		return endpoints
+	}
 	mux := http.NewServeMux()
 	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/config", "/pause", "/resume", "/drain", "/believe", "/concurrency"} {
 		mux.Handle(path, endpoints)
 	}
 	mux.Handle("/", page)
 	return mux
-}
-
-// adminQueue is a queue's part of the admin server.
-func (q *queueWorker) adminQueue() admin.Queue {
-	name := q.settings.queueName()
-	var believe func()
-	if q.judge != nil {
-		believe = q.judge.Believe
-	}
-	return admin.Queue{
-		Believe: believe, Concurrency: q.pool.SetConcurrency,
-		Name:     name,
-		Health:   q.pool.Healthy,
-		Settings: func() any { return q.settings.shown() },
-		Ready: func() error {
-			if !q.pool.Ready() {
-				return errNotReady
-			}
-			return q.store.ready()
-		},
-		Pause: func() {
-			q.pool.Pause()
-			q.log.Info("paused: nothing more is received or begun until POST /resume", "queue", name)
-		},
-		Resume: func() {
-			q.pool.Resume()
-			q.log.Info("resumed", "queue", name)
-		},
-	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -186,7 +187,8 @@ func testNothingRunsWhereThePageCannotBeMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
 		b.back.queueURL = "http://names.invalid/"
-		err := b.work(t.Context(), t.Context(), &errgroup.Group{}, func() {}, stops{t.Context(), t.Context()})
+		err := b.runQueues(life{working: t.Context(), outer: t.Context(), stop: func() {}, group: &errgroup.Group{}},
+			func(*queueWorker, context.Context) error { return nil })
 		synctest.Wait()
 		if state := b.pool.Stats().State; err == nil || state != consumer.Starting {
 			t.Errorf("error is %v, the pool is %s", err, state)

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -42,13 +43,54 @@ var errNoName = errors.New("not handled")
 // trial is the settings of "worker try": those of the worker, and where the messages
 // come from.
 type trial struct {
-	FromQueue int `placeholder:"N" help:"Receive up to N messages (at most 10) from --queue-url instead of reading standard input, and give them back at once. Each counts one receive more."`
+	Config    string `placeholder:"FILE" help:"File of several queues, as for the worker; --queue says which one."`
+	Queue     string `placeholder:"NAME" env:"-" help:"Name of the queue in the file of --config. Not needed where it is the only one."`
+	FromQueue int    `placeholder:"N" help:"Receive up to N messages (at most 10) from --queue-url instead of reading standard input, and give them back at once. Each counts one receive more."`
 	queueSettings
 }
 
+// settings returns the settings of the trial, or all that is wrong with them.
+func (s *trial) settings(flags []*kong.Flag) (any, error) {
+	problems := s.problems(flags)
+	if len(problems) > 0 {
+		return nil, &awsenv.SettingsError{Problems: problems}
+	}
+	return *s, nil
+}
+
+// choose takes the settings of one queue of the file, if there is one.
+func (s *trial) choose(flags []*kong.Flag) error {
+	if s.Config == "" && s.Queue != "" {
+		return fmt.Errorf("--queue %q: is for the file of --config", s.Queue)
+	}
+	if s.Config == "" {
+		s.presets()
+		return nil
+	}
+	c, err := readConfig(s.Config, flags, &s.queueSettings)
+	if err != nil {
+		return err
+	}
+	var known []string
+	for _, q := range c.queues() {
+		if s.Queue == q.queueName() || s.Queue == "" && len(c.Queues) == 1 {
+			s.queueSettings = q
+			s.TargetSecretFile, s.TargetTokenFile, s.AdminTokenFile = "", "", "" // read
+			return nil
+		}
+		known = append(known, q.queueName())
+	}
+	return fmt.Errorf("--queue %q: must be one of %s", s.Queue, strings.Join(known, ", "))
+}
+
 // problems returns what is wrong with the settings that are looked at.
-func (s *trial) problems() []string {
-	s.presets()
+func (s *trial) problems(flags []*kong.Flag) []string {
+	if err := s.choose(flags); err != nil {
+		if several, ok := errors.AsType[*awsenv.SettingsError](err); ok {
+			return several.Problems
+		}
+		return []string{err.Error()}
+	}
 	problems := s.readSecrets()
 	switch {
 	case s.FromQueue < 0 || s.FromQueue > mostTried:

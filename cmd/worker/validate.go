@@ -110,19 +110,18 @@ func readSecret(flag, file string, value *string) (problems []string) {
 
 // problems returns everything that is wrong with c.
 func (c queueSettings) problems() []string {
-	problems := c.handlerProblems()
+	problems := c.processProblems()
+	if c.Local && (c.QueueURL != "" || c.Table != "") {
+		problems = append(problems, "--local brings its own queue and table: leave out --queue-url and --table, or --local")
+	}
+	return append(problems, c.queueProblems(len(problems) == 0)...)
+}
+
+// processProblems returns what is wrong with the settings of the process.
+func (c queueSettings) processProblems() (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	switch {
-	case c.Local && (c.QueueURL != "" || c.Table != ""):
-		bad("--local brings its own queue and table: leave out --queue-url and --table, or --local")
-	case c.Local && c.Create:
+	if c.Local && c.Create {
 		bad("--create has nothing to do with --local")
-	case !c.Local && c.QueueURL == "" && c.Table == "":
-		bad("nothing to work on: give --local to try it without AWS, or --queue-url and --table (SQSONCE_QUEUE_URL, SQSONCE_TABLE) with AWS credentials")
-	case !c.Local && c.QueueURL == "":
-		bad("--queue-url (SQSONCE_QUEUE_URL) is missing")
-	case !c.Local && c.Table == "":
-		bad("--table (SQSONCE_TABLE) is missing")
 	}
 	if c.Local && !awsenv.Loopback(c.Addr) && len(c.AuthToken) == 0 {
 		bad("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN)", c.Addr)
@@ -136,6 +135,37 @@ func (c queueSettings) problems() []string {
 	if c.Local && !awsenv.Loopback(c.QueueAddr) {
 		bad("--queue-addr %q: must be a loopback address, because the SQS endpoint of --local asks nobody for a token", c.QueueAddr)
 	}
+	if c.DrainTimeout <= 0 {
+		bad("--drain-timeout %s: must be positive", c.DrainTimeout)
+	}
+	if c.WaitAtStart < 0 {
+		bad("--wait-at-start %s: must not be negative", c.WaitAtStart)
+	}
+	if c.StopTimeout > 0 && c.DrainTimeout+stopReserve >= c.StopTimeout {
+		bad("--drain-timeout %s: with %s for settling it must be less than --stop-timeout %s, after which the platform kills the process",
+			c.DrainTimeout, stopReserve, c.StopTimeout)
+	}
+	for _, host := range c.AdminHosts {
+		if err := console.CheckHost(host); err != nil {
+			bad("--admin-hosts %v", err)
+		}
+	}
+	return problems
+}
+
+// queueProblems returns what is wrong with the settings of the queue. All of them is whether
+// problems that may follow from others are wanted.
+func (c queueSettings) queueProblems(all bool) []string {
+	problems := c.handlerProblems()
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	switch {
+	case !c.Local && c.QueueURL == "" && c.Table == "":
+		bad("nothing to work on: give --local to try it without AWS, or --queue-url and --table (SQSONCE_QUEUE_URL, SQSONCE_TABLE) with AWS credentials")
+	case !c.Local && c.QueueURL == "":
+		bad("--queue-url (SQSONCE_QUEUE_URL) is missing")
+	case !c.Local && c.Table == "":
+		bad("--table (SQSONCE_TABLE) is missing")
+	}
 	if c.QueueURL != "" {
 		if _, err := awsenv.QueueName(c.QueueURL); err != nil {
 			bad("--queue-url: %v", err)
@@ -147,7 +177,7 @@ func (c queueSettings) problems() []string {
 		value time.Duration
 	}{
 		{"--lease", c.Lease}, {"--window", c.Window}, {"--visibility", c.Visibility},
-		{"--drain-timeout", c.DrainTimeout}, {"--target-timeout", c.TargetTimeout},
+		{"--target-timeout", c.TargetTimeout},
 	} {
 		if d.value <= 0 {
 			bad("%s %s: must be positive", d.flag, d.value)
@@ -155,9 +185,6 @@ func (c queueSettings) problems() []string {
 	}
 	if c.Skew < 0 {
 		bad("--skew %s: must not be negative", c.Skew)
-	}
-	if c.WaitAtStart < 0 {
-		bad("--wait-at-start %s: must not be negative", c.WaitAtStart)
 	}
 	if c.SuspectAfter < 0 {
 		bad("--suspect-after %d: must not be negative", c.SuspectAfter)
@@ -169,7 +196,7 @@ func (c queueSettings) problems() []string {
 	if c.Concurrency == 0 {
 		bad("--concurrency 0: must be at least 1")
 	}
-	if len(problems) > 0 {
+	if len(problems) > 0 || !all {
 		return problems // what follows would only repeat it
 	}
 	for _, err := range c.partProblems() {
@@ -200,11 +227,6 @@ func (c queueSettings) partProblems() []error {
 	_, err = consumer.New(nil, unused, c.poolConfig(backend{queueURL: queueURL, dlqURL: c.DLQURL}, nil))
 	errs = append(errs, err)
 	errs = append(errs, c.messageProblems(scope)...)
-	for _, host := range c.AdminHosts {
-		if err := console.CheckHost(host); err != nil {
-			errs = append(errs, fmt.Errorf("--admin-hosts %w", err))
-		}
-	}
 	return errs
 }
 
@@ -263,10 +285,6 @@ func (c queueSettings) timeProblems() (problems []string) {
 	if c.Lease+c.Skew > room {
 		bad("--lease %s + --skew %s: must not exceed %s, what --visibility %s leaves after a heartbeat",
 			c.Lease, c.Skew, max(room, 0).Truncate(100*time.Millisecond), c.Visibility)
-	}
-	if c.StopTimeout > 0 && c.DrainTimeout+stopReserve >= c.StopTimeout {
-		bad("--drain-timeout %s: with %s for settling it must be less than --stop-timeout %s, after which the platform kills the process",
-			c.DrainTimeout, stopReserve, c.StopTimeout)
 	}
 	return problems
 }
@@ -330,7 +348,7 @@ func (c queueSettings) poolConfig(back backend, log *slog.Logger) consumer.Confi
 	return cfg
 }
 
-func (c processConfig) storeConfig(log *slog.Logger) dynamo.Config {
+func (c queueSettings) storeConfig(log *slog.Logger) dynamo.Config {
 	cfg := dynamo.Config{Table: c.Table, Logger: log}
 	if c.Batch == "off" {
 		cfg.Batch = dynamo.BatchOff

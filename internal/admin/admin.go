@@ -83,7 +83,8 @@ type state struct {
 //
 //   - GET /healthz and GET /readyz answer 200, or 503 with the reason, in JSON.
 //     Neither asks anything outside the process: a worker whose dependency is
-//     down must not be restarted for it.
+//     down must not be restarted for it. One queue is enough for /healthz, whose cure is a
+//     new process; /readyz answers 503 when no queue is ready.
 //   - GET /metrics.
 //   - GET /config answers with the settings of each queue, by name. Both answer
 //     421 where [AllowsHost] does not hold.
@@ -126,7 +127,7 @@ func (cfg Config) probes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		now := time.Now()
-		cfg.writeHealth(w, nil, func(q Queue) error {
+		cfg.writeHealth(w, nil, 1, func(q Queue) error {
 			if q.Health == nil {
 				return nil
 			}
@@ -134,7 +135,7 @@ func (cfg Config) probes() *http.ServeMux {
 		})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		cfg.writeHealth(w, cfg.Ready, func(q Queue) error {
+		cfg.writeHealth(w, cfg.Ready, len(cfg.Queues), func(q Queue) error {
 			if q.Ready == nil {
 				return nil
 			}
@@ -215,19 +216,31 @@ func (cfg Config) verb(name string, of func(*http.Request, Queue) (func() error,
 	}))
 }
 
-// whyNone says why the verb has no queue to work on. In a worker only believe can
-// be missing from a queue: it judges the answers of a target.
+// whyNone says why the verb has no queue to work on: believe judges the answers of a target,
+// concurrency is of queues with slots of their own, and a queue that starts has no verb.
 func (cfg Config) whyNone(verb string, query url.Values) string {
 	named := func(q Queue) bool { return q.Name == query.Get("queue") }
 	switch {
 	case len(cfg.Queues) == 0:
 		return "no queue works yet"
 	case !query.Has("queue"):
-		return verb + ": applies to no queue here, only to those with a target"
+		return verb + ": applies to no queue here, only " + appliesTo(verb)
 	case !slices.ContainsFunc(cfg.Queues, named):
 		return fmt.Sprintf("queue %q: not one of those that work here", query.Get("queue"))
 	default:
-		return fmt.Sprintf("queue %q: %s applies only to queues with a target", query.Get("queue"), verb)
+		return fmt.Sprintf("queue %q: %s applies only %s", query.Get("queue"), verb, appliesTo(verb))
+	}
+}
+
+// appliesTo says which queues have a verb.
+func appliesTo(verb string) string {
+	switch verb {
+	case "believe":
+		return "to queues with a target"
+	case "concurrency":
+		return "to queues with slots of their own"
+	default:
+		return "to queues that work"
 	}
 }
 
@@ -266,14 +279,11 @@ func (cfg Config) log(r *http.Request, action string, fields ...any) {
 	}
 }
 
-// writeHealth answers 200, or 503 with the reason of the process (nil: none) or of
-// a queue.
-func (cfg Config) writeHealth(w http.ResponseWriter, process func() error, of func(Queue) error) {
+// writeHealth answers 200, or 503 with the reason of the process (nil: none), or with those of
+// the queues once most of them have one.
+func (cfg Config) writeHealth(w http.ResponseWriter, process func() error, most int, of func(Queue) error) {
 	body := answer{Status: "ok", Version: cfg.Version, Queues: make(map[string]state)}
 	var reasons []error
-	if process != nil {
-		reasons = append(reasons, process())
-	}
 	for _, q := range cfg.Queues {
 		is := state{Status: "ok"}
 		if err := of(q); err != nil {
@@ -281,6 +291,12 @@ func (cfg Config) writeHealth(w http.ResponseWriter, process func() error, of fu
 			reasons = append(reasons, fmt.Errorf("queue %s: %w", q.Name, err))
 		}
 		body.Queues[q.Name] = is
+	}
+	if len(reasons) < most {
+		reasons = nil // each is shown with its queue
+	}
+	if process != nil {
+		reasons = append(reasons, process())
 	}
 	status := http.StatusOK
 	if err := errors.Join(reasons...); err != nil {

@@ -24,7 +24,11 @@ func TestHealthEndpoints(t *testing.T) {
 		"not healthy":       {of(Queue{Health: func(time.Time) error { return broken }}), "GET", "/healthz", 503, "queue orders: " + broken.Error()},
 		"health not asked":  {of(Queue{Ready: func() error { return broken }}), "GET", "/healthz", 200, ""},
 		"ready":             {of(Queue{Ready: func() error { return nil }}), "GET", "/readyz", 200, ""},
-		"not ready":         {of(Queue{Ready: func() error { return broken }}), "GET", "/readyz", 503, "queue orders: " + broken.Error()},
+		"one not ready":     {of(Queue{Ready: func() error { return broken }}), "GET", "/readyz", 200, ""},
+		"none ready": {
+			Config{Queues: []Queue{{Name: "orders", Ready: func() error { return broken }}, {Name: "bills", Ready: func() error { return broken }}}},
+			"GET", "/readyz", 503, "queue orders: " + broken.Error() + "\nqueue bills: " + broken.Error(),
+		},
 		"process not ready": {Config{Ready: func() error { return broken }}, "GET", "/readyz", 503, broken.Error()},
 		"readiness unasked": {of(Queue{Health: func(time.Time) error { return broken }}), "GET", "/readyz", 200, ""},
 		"POST to health":    {Config{}, "POST", "/healthz", 405, ""},
@@ -81,7 +85,7 @@ func TestVerbWithoutAQueue(t *testing.T) {
 	}{
 		"before the start": {nil, "/pause", "no queue works yet"},
 		"no such queue":    {[]Queue{plain}, "/pause?queue=mails", `queue "mails": not one of those that work here`},
-		"no target":        {[]Queue{plain}, "/believe", "believe: applies to no queue here, only to those with a target"},
+		"no target":        {[]Queue{plain}, "/believe", "believe: applies to no queue here, only to queues with a target"},
 		"queue no target":  {[]Queue{plain}, "/believe?queue=orders", `queue "orders": believe applies only to queues with a target`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,8 +20,10 @@ import (
 // part whose field is nil or empty is not shown.
 type Config struct {
 	// Queues are those that the process works on. Required; the page shows the
-	// first one.
+	// first one until its visitor picks another.
 	Queues []QueueConfig
+	// Starting are queues that the process cannot work on yet: the page names them.
+	Starting []StartingQueue
 
 	// Drain makes the worker finish what it has and end; nil: no such button.
 	Drain func()
@@ -59,6 +61,14 @@ type Config struct {
 
 	// Logger gets one line for each action. Default [slog.Default].
 	Logger *slog.Logger
+}
+
+// StartingQueue is a queue without a worker pool yet.
+type StartingQueue struct {
+	// Name is the queue's.
+	Name string
+	// Why says in a few words why it has none. It must not block.
+	Why func() string
 }
 
 // QueueConfig is a queue that the console shows. A part whose field is nil or

@@ -62,6 +62,7 @@ func New(cfg Config) (http.Handler, error) {
 	mux.Handle("GET /{$}", asset("index.html"))
 	mux.HandleFunc("GET /assets/{file...}", serveAsset)
 	mux.HandleFunc("GET /api/session", c.getSession)
+	mux.HandleFunc("GET /api/queues", c.getQueues)
 	mux.HandleFunc("POST /api/login", c.postLogin)
 	mux.HandleFunc("POST /api/logout", c.postLogout)
 	if cfg.Drain != nil {
@@ -139,7 +140,7 @@ func (c *console) secure(h http.Handler) http.Handler {
 			problem(w, http.StatusMisdirectedRequest, "this machine was asked under a foreign name; use localhost or an address")
 			return
 		}
-		if c.cfg.Closed && strings.HasPrefix(r.URL.Path, "/api/queues/") && !c.access.visitorOf(r).mayAct() {
+		if c.cfg.Closed && strings.HasPrefix(r.URL.Path, "/api/queues") && !c.access.visitorOf(r).mayAct() {
 			problem(w, http.StatusUnauthorized, "log in with the token first")
 			return
 		}
@@ -257,6 +258,33 @@ func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
 		s.CSRF = c.access.csrf
 	}
 	answer(w, s)
+}
+
+// QueueState is what GET /api/queues says of a queue.
+type QueueState struct {
+	Name    string   `json:"name"`
+	State   string   `json:"state"` // of the pool; starting where there is none yet; empty in a program that has none
+	Why     string   `json:"why,omitempty"`
+	Down    []string `json:"down,omitempty"`
+	Slots   int      `json:"slots"`
+	Running int      `json:"running"` // slots taken
+}
+
+// getQueues says how each queue of the process is.
+func (c *console) getQueues(w http.ResponseWriter, _ *http.Request) {
+	all := make([]QueueState, 0, len(c.cfg.Queues)+len(c.cfg.Starting))
+	for _, q := range c.cfg.Queues {
+		is := QueueState{Name: q.Name}
+		if q.Pool != nil {
+			s := q.Pool.Snapshot(0)
+			is.State, is.Down, is.Slots, is.Running = s.State, s.Down, s.Slots, s.Running
+		}
+		all = append(all, is)
+	}
+	for _, q := range c.cfg.Starting {
+		all = append(all, QueueState{Name: q.Name, State: "starting", Why: clip(q.Why(), maxErrorKept)})
+	}
+	answer(w, map[string]any{"queues": all})
 }
 
 func (c *panel) getConfig(w http.ResponseWriter, _ *http.Request) {

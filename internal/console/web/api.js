@@ -1,7 +1,7 @@
 // The worker's JSON API.
 
 export let session = { may_act: false };
-// The queue that the page shows: the first one of the process.
+// The queue that the page shows: the one that the address names, or the first of the process.
 export let queue = { name: '' };
 // at is the path of what is about that queue.
 export const at = (path) => `/api/queues/${queue.name}/${path}`;
@@ -32,7 +32,8 @@ export async function get(path, signal) {
 
 export async function loadSession() {
   session = await get('/api/session');
-  [queue] = session.queues;
+  const wanted = new URLSearchParams(location.search).get('queue');
+  queue = session.queues.find((q) => q.name === wanted) ?? session.queues[0];
   return session;
 }
 

@@ -6,6 +6,7 @@ import { ask, byId, el, rows, setData, setText, toast } from './dom.js';
 import { count, quoted, seen, span } from './format.js';
 import { live } from './live.js';
 import { showNames } from './names.js';
+import { watchQueues } from './queues.js';
 import { showConfig } from './settings.js';
 import { showStory } from './story.js';
 import { setFailures, setFlights, setOutcomes, showFlights } from './tables.js';
@@ -21,7 +22,7 @@ function route() {
   const home = queue.pool ? 'overview' : 'names';
   const wanted = Object.hasOwn(views, view) && (view !== 'overview' || queue.pool) ? view : home;
   for (const key of Object.keys(views)) byId(`view-${key}`).hidden = key !== wanted;
-  for (const link of document.querySelectorAll('nav a')) {
+  for (const link of document.querySelectorAll('#sections a')) {
     if (link.dataset.view === wanted) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
@@ -100,11 +101,11 @@ function setVisitor() {
     login: !session.may_act && session.can_login, logout: session.logged_in,
     ...(session.may_act ? {} : { pause: false, resume: false, drain: false }),
   });
-  document.querySelector('nav [data-view=overview]').hidden = !queue.pool;
-  document.querySelector('nav [data-view=names]').hidden = !queue.listed;
-  document.querySelector('nav [data-view=workers]').hidden = !queue.workers;
-  document.querySelector('nav [data-view=dead]').hidden = !queue.dlq;
-  document.querySelector('nav [data-view=try]').hidden = !(queue.local && session.may_act);
+  document.querySelector('#sections [data-view=overview]').hidden = !queue.pool;
+  document.querySelector('#sections [data-view=names]').hidden = !queue.listed;
+  document.querySelector('#sections [data-view=workers]').hidden = !queue.workers;
+  document.querySelector('#sections [data-view=dead]').hidden = !queue.dlq;
+  document.querySelector('#sections [data-view=try]').hidden = !(queue.local && session.may_act);
 }
 
 async function act(path, said) {
@@ -199,6 +200,7 @@ async function start() {
       await new Promise((resolve) => { setTimeout(resolve, wait); });
     }
   }
+  watchQueues();
   if (!queue.pool) {
     watchDepth();
     return;
