@@ -100,7 +100,7 @@ func testAnOpenConsoleDoesNotHoldUpAStop(t *testing.T) {
 		signalled, signal := context.WithCancel(t.Context())
 		stopped := make(chan error, 1)
 		go func() {
-			stopped <- b.serve(t.Context(), stops{gentle: signalled, hurried: signalled}, func(*queueWorker, context.Context) error { return nil })
+			stopped <- b.serve(t.Context(), stops{gentle: signalled, hurried: signalled}, func(context.Context, *queueWorker) error { return nil })
 		}()
 		synctest.Wait() // the console has taken the place of the answer of a worker that starts
 

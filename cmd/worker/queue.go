@@ -42,7 +42,7 @@ type queueWorker struct {
 }
 
 // beginning makes the parts of a queue.
-type beginning = func(*queueWorker, context.Context) error
+type beginning = func(context.Context, *queueWorker) error
 
 // startAgain are the pauses before a queue that could not start is tried again, while others
 // work.
@@ -160,7 +160,7 @@ func (w *worker) runQueues(l life, begin beginning) error {
 
 // keepWorking works on the queue until the stop, or until no queue of the process works.
 func (q *queueWorker) keepWorking(l life, begin beginning, failing *failures) error {
-	for try := 0; ; try++ {
+	for try := 0; l.working.Err() == nil; try++ {
 		err := q.work(l, begin, failing)
 		if l.working.Err() != nil || err == nil {
 			return err
@@ -171,16 +171,15 @@ func (q *queueWorker) keepWorking(l life, begin beginning, failing *failures) er
 		trouble, again := err.Error(), startAgain.Delay(try, nil)
 		q.trouble.Store(&trouble)
 		q.log.Error("the queue cannot be worked on; the others go on", "queue", q.settings.queueName(), "tried_again_in", again, "error", err)
-		if backoff.Sleep(l.working, again) != nil {
-			return nil
-		}
+		_ = backoff.Sleep(l.working, again)
 	}
+	return nil
 }
 
 // work makes the parts of the queue and works on it until the stop. What is ended by the stop
 // before the pool exists is no error.
 func (q *queueWorker) work(l life, begin beginning, failing *failures) error {
-	if err := begin(q, l.working); err != nil {
+	if err := begin(l.working, q); err != nil {
 		if l.working.Err() != nil {
 			return nil
 		}

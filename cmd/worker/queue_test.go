@@ -45,9 +45,8 @@ type several struct {
 	refused map[string]error // guarded by mu; why a queue cannot start
 	starts  map[string]int   // guarded by mu; tries to
 
-	failing error      // of the queues; read after stop
-	ended   chan error // of runQueues
-	halt    context.CancelFunc
+	ended chan error // of runQueues
+	halt  context.CancelFunc
 }
 
 // newSeveral returns a worker for a file of queues; answer is called for each request.
@@ -94,7 +93,7 @@ func newSeveral(t *testing.T, file string, answer func(queue string, r *http.Req
 }
 
 // begin starts what is there in place of AWS.
-func (s *several) begin(q *queueWorker, _ context.Context) error {
+func (s *several) begin(_ context.Context, q *queueWorker) error {
 	name := q.settings.queueName()
 	s.mu.Lock()
 	s.starts[name]++

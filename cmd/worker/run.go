@@ -128,7 +128,7 @@ func runWorker(ctx context.Context, c config, stdout io.Writer, lines *awsenv.Lo
 		w.queues = append(w.queues, q)
 	}
 	defer w.closeQueues()
-	return w.serve(ctx, asked, (*queueWorker).begin)
+	return w.serve(ctx, asked, func(ctx context.Context, q *queueWorker) error { return q.begin(ctx) })
 }
 
 // closeQueues releases what the queues hold.

@@ -188,7 +188,7 @@ func testNothingRunsWhereThePageCannotBeMade(t *testing.T) {
 		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
 		b.back.queueURL = "http://names.invalid/"
 		err := b.runQueues(life{working: t.Context(), outer: t.Context(), stop: func() {}, group: &errgroup.Group{}},
-			func(*queueWorker, context.Context) error { return nil })
+			func(context.Context, *queueWorker) error { return nil })
 		synctest.Wait()
 		if state := b.pool.Stats().State; err == nil || state != consumer.Starting {
 			t.Errorf("error is %v, the pool is %s", err, state)

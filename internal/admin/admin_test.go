@@ -20,11 +20,11 @@ func TestHealthEndpoints(t *testing.T) {
 		status int
 		reason string
 	}{
-		"healthy":           {of(Queue{Health: func(time.Time) error { return nil }}), "GET", "/healthz", 200, ""},
-		"not healthy":       {of(Queue{Health: func(time.Time) error { return broken }}), "GET", "/healthz", 503, "queue orders: " + broken.Error()},
-		"health not asked":  {of(Queue{Ready: func() error { return broken }}), "GET", "/healthz", 200, ""},
-		"ready":             {of(Queue{Ready: func() error { return nil }}), "GET", "/readyz", 200, ""},
-		"one not ready":     {of(Queue{Ready: func() error { return broken }}), "GET", "/readyz", 200, ""},
+		"healthy":          {of(Queue{Health: func(time.Time) error { return nil }}), "GET", "/healthz", 200, ""},
+		"not healthy":      {of(Queue{Health: func(time.Time) error { return broken }}), "GET", "/healthz", 503, "queue orders: " + broken.Error()},
+		"health not asked": {of(Queue{Ready: func() error { return broken }}), "GET", "/healthz", 200, ""},
+		"ready":            {of(Queue{Ready: func() error { return nil }}), "GET", "/readyz", 200, ""},
+		"one not ready":    {of(Queue{Ready: func() error { return broken }}), "GET", "/readyz", 200, ""},
 		"none ready": {
 			Config{Queues: []Queue{{Name: "orders", Ready: func() error { return broken }}, {Name: "bills", Ready: func() error { return broken }}}},
 			"GET", "/readyz", 503, "queue orders: " + broken.Error() + "\nqueue bills: " + broken.Error(),
