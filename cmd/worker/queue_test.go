@@ -93,7 +93,8 @@ func newSeveral(t *testing.T, file string, answer func(queue string, r *http.Req
 }
 
 // begin starts what is there in place of AWS.
-func (s *several) begin(_ context.Context, q *queueWorker) error {
+func (s *several) begin(ctx context.Context, q *queueWorker) error {
+	q.stopping = ctx.Done()
 	name := q.settings.queueName()
 	s.mu.Lock()
 	s.starts[name]++
