@@ -55,6 +55,20 @@ func startTarget(t *testing.T, name string, args ...string) string {
 
 func TestTargets(t *testing.T) {
 	t.Run("targets book an order once if it is signed", testTargetsBookAnOrderOnceIfItIsSigned)
+	t.Run("batch target names the messages that failed", testBatchTarget)
+}
+
+func testBatchTarget(t *testing.T) {
+	url := startTarget(t, "python3", filepath.Join("python", "batch_target.py"), "0")
+	batch := make([]target.Request, 3)
+	for i, body := range []string{`{"total":30}`, `{"total":"much"}`, `{"total":1}`} {
+		batch[i] = request(fmt.Sprint("order-", i), 1, body)
+		batch[i].MessageID = fmt.Sprint("id-", i)
+	}
+	failed, err := newTarget(t, url, "").PostBatch(t.Context(), batch)
+	if err != nil || failed[0] != nil || failed[2] != nil || statusOf(failed[1]) != http.StatusUnprocessableEntity {
+		t.Errorf("answered %v, %v, want 422 for the second message", failed, err)
+	}
 }
 
 func testTargetsBookAnOrderOnceIfItIsSigned(t *testing.T) {

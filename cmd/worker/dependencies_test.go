@@ -36,16 +36,19 @@ func TestOutageBurnsNothing(t *testing.T) {
 		then     http.HandlerFunc // answers instead, once it has failed for a while
 		messages int              // in the queue; 0 means 200
 	}{
-		"target refuses":             {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000},
-		"target answers 404":         {status: 404, failed: 4, messages: 1000},
-		"target answers 401":         {status: 401, failed: 4},
-		"target redirects":           {status: 302, failed: 4},
-		"resets after it is suspect": {status: 404, failed: 4, then: func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }},
-		"hangs after it is suspect":  {status: 404, failed: 4, then: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
-		"target answers 500":         {status: 500, failed: 4},
-		"store is down":              {set: func(b *inBubble, down bool) { b.store.set(down) }, messages: 1000},
-		"target and its health":      {status: 503, failed: 4, args: []string{"--target-health", "/up"}},
-		"target refuses, with gate":  {set: func(b *inBubble, down bool) { b.target.refuse(down) }, args: []string{"--target-health", "/up"}},
+		"target refuses":              {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000},
+		"target answers 404":          {status: 404, failed: 4, messages: 1000},
+		"target answers 401":          {status: 401, failed: 4},
+		"target redirects":            {status: 302, failed: 4},
+		"resets after it is suspect":  {status: 404, failed: 4, then: func(w http.ResponseWriter, _ *http.Request) { hangUp(w) }},
+		"hangs after it is suspect":   {status: 404, failed: 4, then: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+		"target answers 500":          {status: 500, failed: 4},
+		"store is down":               {set: func(b *inBubble, down bool) { b.store.set(down) }, messages: 1000},
+		"target and its health":       {status: 503, failed: 4, args: []string{"--target-health", "/up"}},
+		"target refuses batches":      {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000, args: []string{"--target-batch", "10"}},
+		"target answers 500, batches": {status: 500, failed: 4, args: []string{"--target-batch", "10"}},
+		"target answers 404, batches": {status: 404, failed: 4, args: []string{"--target-batch", "10"}},
+		"target refuses, with gate":   {set: func(b *inBubble, down bool) { b.target.refuse(down) }, args: []string{"--target-health", "/up"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -113,6 +113,8 @@ type queueConfig struct {
 	Handler           string        `default:"target" enum:"target,log" help:"What handles a message: the target, or the log: each message is logged at INFO with the beginning of its body, and completed (${enum})."`
 	PathPrefix        []string      `placeholder:"PATH" help:"Paths below which a message may choose method and path of the request at the target, separated by commas, as the producer's --path-prefix mirrors them. A message that asks for another path is dead-lettered. Default: none."`
 	TargetTimeout     time.Duration `default:"30s" help:"How long the target may take for one message, at most 11h. What takes longer than --drain-timeout is cut short by a stop."`
+	TargetBatch       int           `default:"0" help:"Messages that one POST may bring to the target at most, as a JSON array; the answer names those that failed as batchItemFailures, as a Lambda function does. At most --concurrency. Default: one message in each POST."`
+	TargetBatchWait   time.Duration `default:"100ms" help:"How long the first message of a batch waits for others (--target-batch); at most a quarter of --lease."`
 	TargetHealth      string        `help:"Path at the target that has to answer 2xx before anything is received, such as /healthz. Default: none."`
 	SuspectAfter      int           `default:"5" help:"How many different messages in a row the target may fail, or blame by a 4xx, with no success between, before nothing is counted against messages; 0: every answer is believed."`
 	TargetSecret      string        `help:"Secret with which requests to the target are signed (Standard Webhooks)."`

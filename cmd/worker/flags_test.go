@@ -48,7 +48,7 @@ func testDefaultsAreThoseOfTheDesign(t *testing.T) {
 		},
 		queueConfig: queueConfig{
 			Handler: "target", Key: "name", LongNames: "refuse", Unwrap: "none", S3Max: 16 << 20, MaxResult: 4 << 10, Result: "full", Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
-			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, MaxWaitingBytes: 64 << 20, TargetTimeout: 30 * time.Second,
+			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, MaxWaitingBytes: 64 << 20, TargetTimeout: 30 * time.Second, TargetBatchWait: 100 * time.Millisecond,
 		},
 	}
 	statuses := c.PermanentStatuses
@@ -111,6 +111,7 @@ var contract = []struct{ flag, value, field string }{
 	{"wait-at-start", "3m", "WaitAtStart:3m0s"},
 	{"suspect-after", "9", "SuspectAfter:9"},
 	{"batch", "off", "Batch:off"},
+	{"target-batch-wait", "200ms", "TargetBatchWait:200ms"},
 }
 
 func TestEveryFlagIsThere(t *testing.T) {
@@ -168,6 +169,21 @@ func testSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 		"paths": {
 			[]string{"--queue-url", "http://h/1/q", "--table", "t", "--handler", "log", "--path-prefix", "v1,/a/../b"},
 			[]string{`--path-prefix "v1"`, `--path-prefix has the segment ".."`, "there is no --target-url"},
+		},
+		"batches": {
+			[]string{"--local", "--target-batch", "20", "--concurrency", "10", "--target-batch-wait", "8s", "--path-prefix", "/v1", "--sqsd"},
+			[]string{
+				"--target-batch-wait 8s: must be positive, and at most 7.5s, a quarter of --lease 30s",
+				"--target-batch 20: must be from 1 to --concurrency 10", "--target-batch 20: there is no --target-url",
+			},
+		},
+		"batches, and requests in messages": {
+			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--path-prefix", "/v1"},
+			[]string{"--target-batch 5: there is --path-prefix, too"},
+		},
+		"batches, and the daemon": {
+			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--sqsd"},
+			[]string{"--target-batch 5: there is --sqsd, too"},
 		},
 		"blank tokens": {
 			[]string{"--local", "--auth-token", "a, ,b", "--admin-token", " "},

@@ -50,6 +50,11 @@ func (q *queueWorker) newPool() error {
 			return err
 		}
 		do = posted(q.judge, q.telemetry.Traceparent, c.PathPrefix, c.Result)
+		if c.TargetBatch > 0 {
+			if do, err = batchPosted(q.judge, q.telemetry.Traceparent, c.batchConfig()); err != nil {
+				return err
+			}
+		}
 	}
 	pooling := c.poolConfig(q.back, q.log)
 	pooling.Name = sqsonce.NameOf(keys)
@@ -191,6 +196,33 @@ func posted(t *target.Judge, traceparent func(context.Context) string, prefixes 
 		}
 		return payload(resp, kept), nil
 	}
+}
+
+// batchPosted hands several messages to the HTTP target in one request. Its answer has no
+// results.
+func batchPosted(t *target.Judge, traceparent func(context.Context) string, cfg consumer.BatchConfig) (work, error) {
+	batched, err := consumer.Batch(func(ctx context.Context, batch []consumer.Message) ([]dedupe.Payload, []error, error) {
+		requests := make([]target.Request, len(batch))
+		for i, m := range batch {
+			attempt, _ := dedupe.AttemptFrom(m.Context())
+			message, _ := sqsonce.NamedFrom(m.Context())
+			r, err := targetRequest(m, message, nil)
+			if err != nil {
+				return nil, nil, err
+			}
+			r.Name, r.Fence, r.Attempt, r.TraceParent = attempt.Name, int64(attempt.Fence), attempt.Number, traceparent(m.Context())
+			requests[i] = r
+		}
+		failed, err := t.PostBatch(ctx, requests)
+		return nil, failed, err
+	}, cfg)
+	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
+		message, _ := sqsonce.NamedFrom(ctx)
+		if _, err := targetRequest(m, message, nil); err != nil {
+			return dedupe.Payload{}, err // it carries a request of its own, and is in no batch
+		}
+		return batched(ctx, m)
+	}, err
 }
 
 // targetRequest is what the target gets of a message, apart from the attempt. The error is

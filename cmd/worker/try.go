@@ -318,7 +318,7 @@ func (e *explanation) rest(ctx context.Context, aim *target.Target) error {
 	e.line("group", cmp.Or(e.given.GroupID, "none"))
 	if aim == nil {
 		e.line("target", "none: --target-url is not set")
-		e.body()
+		e.body(e.inner.Body)
 		return nil
 	}
 	r, err := targetRequest(e.inner, e.named, e.PathPrefix)
@@ -327,13 +327,32 @@ func (e *explanation) rest(ctx context.Context, aim *target.Target) error {
 		return fmt.Errorf("%w: message %s: %w", errNoName, e.given.ID, err)
 	}
 	r.Fence, r.Attempt = 1, 1
+	if e.TargetBatch > 0 {
+		return e.batch(ctx, aim, r)
+	}
 	req, err := aim.Preview(ctx, r)
 	if err != nil {
 		return err
 	}
 	e.line("target", req.Method+" "+target.Redacted(req.URL))
 	e.headers(req.Header)
-	e.body()
+	e.body(e.inner.Body)
+	return nil
+}
+
+// batch prints the request for a message that is alone in its batch.
+func (e *explanation) batch(ctx context.Context, aim *target.Target, r target.Request) error {
+	req, err := aim.PreviewBatch(ctx, []target.Request{r})
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return err
+	}
+	e.line("target", req.Method+" "+target.Redacted(req.URL)+" (a batch of one)")
+	e.headers(req.Header)
+	e.body(strings.TrimSuffix(string(body), "\n"))
 	return nil
 }
 
@@ -360,8 +379,7 @@ func (e *explanation) headers(h http.Header) {
 	}
 }
 
-func (e *explanation) body() {
-	body := e.inner.Body
+func (e *explanation) body(body string) {
 	e.line("body", fmt.Sprintf("%d bytes", len(body)))
 	shown := body[:min(len(body), mostShown)]
 	_, _ = fmt.Fprintf(e.out, "%s\n", clean(shown))

@@ -243,6 +243,7 @@ func (c queueSettings) messageProblems(queueName string) []error {
 			errs = append(errs, fmt.Errorf("--path-prefix %w", err))
 		}
 	}
+	errs = append(errs, c.batchProblems()...)
 	if len(c.PathPrefix) > 0 && c.TargetURL == "" && !c.Local {
 		errs = append(errs, errors.New("--path-prefix: there is no --target-url"))
 	}
@@ -256,6 +257,29 @@ func (c queueSettings) messageProblems(queueName string) []error {
 		}
 	} else if c.TargetHealth != "" {
 		errs = append(errs, fmt.Errorf("--target-health %q: there is no --target-url", c.TargetHealth))
+	}
+	return errs
+}
+
+// batchProblems looks at --target-batch.
+func (c queueSettings) batchProblems() (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if most := c.Lease / 4; c.TargetBatchWait <= 0 || c.TargetBatchWait > most {
+		bad("--target-batch-wait %s: must be positive, and at most %s, a quarter of --lease %s", c.TargetBatchWait, most, c.Lease)
+	}
+	if c.TargetBatch == 0 {
+		return errs
+	}
+	if c.TargetBatch < 0 || c.TargetBatch > c.Concurrency {
+		bad("--target-batch %d: must be from 1 to --concurrency %d, since each message of a batch takes a slot", c.TargetBatch, c.Concurrency)
+	}
+	switch {
+	case c.TargetURL == "":
+		bad("--target-batch %d: there is no --target-url", c.TargetBatch)
+	case len(c.PathPrefix) > 0:
+		bad("--target-batch %d: there is --path-prefix, too; a message with a request of its own is in no batch", c.TargetBatch)
+	case c.Sqsd:
+		bad("--target-batch %d: there is --sqsd, too, which hands on single messages", c.TargetBatch)
 	}
 	return errs
 }
@@ -346,6 +370,10 @@ func (c queueSettings) poolConfig(back backend, log *slog.Logger) consumer.Confi
 		cfg.PollWait = localPollWait
 	}
 	return cfg
+}
+
+func (c queueSettings) batchConfig() consumer.BatchConfig {
+	return consumer.BatchConfig{Size: c.TargetBatch, Wait: c.TargetBatchWait, Lease: c.Lease}
 }
 
 func (c queueSettings) storeConfig(log *slog.Logger) dynamo.Config {

@@ -52,9 +52,10 @@ func (e *StatusError) TargetDown() bool {
 type UnknownOutcomeError struct {
 	Err error // what broke
 
-	until    time.Time // end of the time the target had
+	until    time.Time // end of the time the target had; zero: it has answered
 	timedOut bool      // it used up that time
 	stopped  bool      // the connection broke while this process was told to stop
+	garbled  bool      // the answer to a batch does not say which messages are done
 }
 
 // Error implements error.

@@ -27,11 +27,25 @@ func weigh(err error) evidence {
 	}
 	if unknown, ok := errors.AsType[*UnknownOutcomeError](err); ok && unknown.timedOut {
 		return timedOut
+	} else if ok && unknown.garbled {
+		return failing
 	}
 	if _, ok := errors.AsType[*DownError](err); ok {
 		return failing
 	}
 	return nothing
+}
+
+// weighAll says what it is evidence of that each message of a batch has failed: the worst
+// of it, and its error.
+func weighAll(failed []error) (evidence, error) {
+	found, cause := nothing, failed[0]
+	for _, err := range failed {
+		if e := weigh(err); e == failing || e == blaming && found == nothing {
+			found, cause = e, err
+		}
+	}
+	return found, cause
 }
 
 // weighStatus is weigh for an answer. A 4xx blames the message, whether or not

@@ -95,14 +95,49 @@ func (j *Judge) Post(ctx context.Context, r Request) (Response, error) {
 	probe := j.Suspicion().Suspect
 	resp, err := j.target.Post(ctx, r)
 	found := weigh(err)
-	excused, silent := j.learn(r.MessageID, found, err)
+	excused := j.weighed(ctx, []string{r.MessageID}, probe, found, err)
+	return resp, j.settled(ctx, j.verdict(ctx, err, excused))
+}
+
+// PostBatch is [Target.PostBatch], judged as [Judge.Post] does: of messages that fail
+// alike, the request counts as one.
+func (j *Judge) PostBatch(ctx context.Context, rs []Request) (failed []error, err error) {
+	probe := j.Suspicion().Suspect
+	failed, err = j.target.PostBatch(ctx, rs)
+	found, cause := weigh(err), err
+	messages := make([]string, 0, len(rs))
+	for i, r := range rs {
+		if err != nil || failed[i] == nil {
+			messages = append(messages, r.MessageID)
+		}
+	}
+	if err == nil && len(messages) == 0 { // all of them failed, each by itself
+		found, cause = weighAll(failed)
+		for _, r := range rs {
+			messages = append(messages, r.MessageID)
+		}
+	}
+	excused := j.weighed(ctx, messages, probe, found, cause)
+	if err != nil {
+		return nil, j.settled(ctx, j.verdict(ctx, err, excused))
+	}
+	for i, err := range failed {
+		failed[i] = j.verdict(ctx, err, excused)
+	}
+	return failed, nil
+}
+
+// weighed takes in what the outcome of a request for messages says, and reports whether it
+// is excused.
+func (j *Judge) weighed(ctx context.Context, messages []string, probe bool, found evidence, err error) (excused bool) {
+	excused, silent := j.learn(messages, found, err)
 	switch {
 	case probe && found == timedOut:
-		excused = true // it hung then, whatever the target has done since
+		return true // it hung then, whatever the target has done since
 	case silent:
-		excused = j.ask(ctx)
+		return j.ask(ctx)
 	}
-	return resp, j.settled(ctx, j.verdict(ctx, err, excused))
+	return excused
 }
 
 // verdict is the error of an outcome.
@@ -126,10 +161,10 @@ func (j *Judge) verdict(ctx context.Context, err error, excused bool) error {
 
 // learn takes in what an outcome says. It reports whether the outcome is excused,
 // and whether the health path has to be asked.
-func (j *Judge) learn(message string, found evidence, err error) (excused, silent bool) {
+func (j *Judge) learn(messages []string, found evidence, err error) (excused, silent bool) {
 	j.mu.Lock()
 	before := j.state.suspect
-	excused = j.state.learn(message, found, time.Now())
+	excused = j.state.learnAll(messages, found, time.Now())
 	silent = j.cfg.Health != nil && found == timedOut && j.state.silent()
 	after := j.state.suspect
 	switch {

@@ -40,6 +40,14 @@ type Response struct {
 //
 // One call makes at most one request that the target processes.
 func (t *Target) Post(ctx context.Context, r Request) (Response, error) {
+	return t.exchange(ctx, t.maxResult, func(ctx context.Context) (*http.Request, error) {
+		return t.newRequest(ctx, r, time.Now())
+	})
+}
+
+// exchange is [Target.Post] for the request that build makes. It keeps so many bytes of the
+// answer.
+func (t *Target) exchange(ctx context.Context, keep int, build func(context.Context) (*http.Request, error)) (Response, error) {
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
@@ -48,9 +56,9 @@ func (t *Target) Post(ctx context.Context, r Request) (Response, error) {
 	for range maxTries {
 		var f flight
 		var resp *http.Response
-		resp, err = t.send(f.traced(limited), r) //nolint:bodyclose // read closes it
+		resp, err = t.send(f.traced(limited), build) //nolint:bodyclose // read closes it
 		if err == nil {
-			return t.read(ctx, resp, start)
+			return t.read(ctx, resp, start, keep)
 		}
 		refused := notProcessed(err)
 		if !refused && !f.nothingSent(err, t.ours) {
@@ -67,8 +75,8 @@ func (t *Target) Post(ctx context.Context, r Request) (Response, error) {
 }
 
 // send makes one request and returns its answer with the body unread.
-func (t *Target) send(ctx context.Context, r Request) (*http.Response, error) {
-	req, err := t.newRequest(ctx, r, time.Now())
+func (t *Target) send(ctx context.Context, build func(context.Context) (*http.Request, error)) (*http.Response, error) {
+	req, err := build(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +89,8 @@ func (t *Target) done(status int) bool {
 	return status == http.StatusOK || !t.sqsd && status > 200 && status <= 299
 }
 
-// read takes in the answer.
-func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time) (Response, error) {
+// read takes in the answer, and keeps so many bytes of a good one.
+func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time, keep int) (Response, error) {
 	defer func() { _ = resp.Body.Close() }()
 	if !t.done(resp.StatusCode) {
 		// The status has been told, whatever becomes of the body.
@@ -100,7 +108,7 @@ func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time)
 	// To its end, however long: an answer that breaks off is none.
 	sum := sha256.New()
 	whole := io.TeeReader(resp.Body, sum)
-	body, err := io.ReadAll(io.LimitReader(whole, int64(t.maxResult)))
+	body, err := io.ReadAll(io.LimitReader(whole, int64(keep)))
 	var rest int64
 	if err == nil {
 		rest, err = io.Copy(io.Discard, whole)

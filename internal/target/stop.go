@@ -16,7 +16,7 @@ const stopSettle = 2 * time.Second
 // stop by then, it is returned at once and says so (see [UnknownOutcomeError.Stopped]).
 func (j *Judge) settled(ctx context.Context, err error) error {
 	unknown, ok := errors.AsType[*UnknownOutcomeError](err)
-	if !ok || unknown.timedOut || ctx.Err() != nil || j.cfg.Stopping == nil {
+	if !ok || unknown.timedOut || unknown.garbled || ctx.Err() != nil || j.cfg.Stopping == nil {
 		return err
 	}
 	if _, excused := errors.AsType[*DownError](err); !excused { // else it does not count anyway

@@ -1,6 +1,9 @@
 package target
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// longestBelief bounds an operator's word that the target's answers are true.
@@ -42,19 +45,28 @@ func (s *suspicion) forget() {
 // learn takes in what the outcome of a message's request says, and reports whether
 // the outcome is excused: not to be counted against the message.
 func (s *suspicion) learn(message string, e evidence, now time.Time) (excused bool) {
+	return s.learnAll([]string{message}, e, now)
+}
+
+// learnAll is learn for messages that were in one request, which counts as one of them.
+func (s *suspicion) learnAll(messages []string, e evidence, now time.Time) (excused bool) {
 	if e == success {
-		s.acquit(message)
+		for _, message := range messages {
+			s.acquit(message)
+		}
 		return false
 	}
 	if !s.suspect && now.Before(s.believed) {
 		return false
 	}
-	if !s.guilty.has[message] {
-		s.note(message, e)
+	if i := slices.IndexFunc(messages, func(m string) bool { return !s.guilty.has[m] }); i >= 0 {
+		s.note(messages[i], e)
 	}
 	s.suspect = s.suspect || s.after > 0 && (len(s.failed) >= s.after || len(s.blamed) >= s.after)
-	if s.suspect && len(s.excused) < mostRemembered {
-		s.excused[message] = true
+	for _, message := range messages {
+		if s.suspect && len(s.excused) < mostRemembered {
+			s.excused[message] = true
+		}
 	}
 	return s.suspect
 }
