@@ -177,8 +177,8 @@ type Message struct {
 
 // Attribute is a message attribute.
 type Attribute struct {
-	Type  string // SQS data type: String, Number or Binary, with an optional label such as "Number.int"; empty: String
-	Value string // the text; of a Binary attribute its bytes
+	Type  string // SQS data type, such as String, Number.int or Binary; empty: String
+	Value string // the text; the bytes of a Binary attribute
 }
 
 // Text returns the attribute with the given text and the type String.

@@ -117,8 +117,8 @@ func testPathThatIsNotAllowed(t *testing.T) {
 		args []string
 		want string
 	}{
-		"another prefix": {[]string{"--path-prefix", "/v2"}, "not below a path that is allowed (--path-prefix)"},
-		"none":           {nil, "not below a path that is allowed (--path-prefix)"},
+		"another prefix": {[]string{"--path-prefix", "/v2"}, "not below an allowed path (--path-prefix)"},
+		"none":           {nil, "not below an allowed path (--path-prefix)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target := newMirrorTarget(t)

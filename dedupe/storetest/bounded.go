@@ -10,7 +10,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// boundedContract holds under a context that never ends: the guard sets no deadlines.
+// boundedContract is tested with a context that never ends, because the guard sets no deadlines.
 var boundedContract = []contract{
 	{"a write that nothing answers ends within its time, and its outcome is unknown", func(t *testing.T, b *bench) {
 		silent(t, b, func(ctx context.Context, s dedupe.Store) error { return s.Swap(ctx, 0, b.record(10)) })
@@ -53,10 +53,10 @@ var boundedContract = []contract{
 	}},
 }
 
-// errNotOffered stands for the error of a call that the store does not offer.
+// errNotOffered replaces the error of a call that the store does not implement.
 var errNotOffered = errors.New("not offered")
 
-// silent makes a call on a store that nothing answers.
+// silent makes a call on a store whose server does not answer.
 func silent(t *testing.T, b *bench, call func(ctx context.Context, s dedupe.Store) error) {
 	t.Helper()
 	if b.h.Silent == nil {

@@ -112,7 +112,7 @@ var committerContract = []contract{
 			t.Fatal(err)
 		}
 		for range 3 {
-			// Either answer will do: that it stands, or the record that says so.
+			// Both answers are correct: success, or a conflict with the written record.
 			if err := commit(t, b.h.Open(t), 10, next, effects...); err != nil {
 				if lost := conflicted(t, err); !Same(lost, next) {
 					t.Errorf("the conflict shows %+v, want %+v", lost, next)
@@ -174,7 +174,7 @@ func commit(t *testing.T, s dedupe.Store, old protocol.Version, next protocol.Re
 	return s.(dedupe.Committer).Commit(t.Context(), old, next, effects)
 }
 
-// conflicted returns the record that err, which must be a conflict, shows.
+// conflicted returns the record in err, which must be a conflict.
 func conflicted(t *testing.T, err error) protocol.Record {
 	t.Helper()
 	lost, ok := errors.AsType[*dedupe.ConflictError](err)
@@ -184,7 +184,7 @@ func conflicted(t *testing.T, err error) protocol.Record {
 	return lost.Current
 }
 
-// stands fails the test unless every counter stands at want.
+// stands fails the test unless every counter is want.
 func (b *bench) stands(t *testing.T, want int, keys ...string) {
 	t.Helper()
 	for _, key := range keys {

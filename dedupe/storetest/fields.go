@@ -48,7 +48,7 @@ var fieldContract = []contract{
 		}
 		put(t, s, 0, r)
 		isStored(t, s, r)
-		r.Version = 2 // a store may take another way over a record that is there
+		r.Version = 2 // a store may handle inserts and updates differently
 		put(t, s, 1, r)
 		isStored(t, s, r)
 	}},
@@ -105,7 +105,7 @@ var fieldContract = []contract{
 	}},
 }
 
-// isStoredBelow is isStored for a version that no probe can be above of.
+// isStoredBelow is isStored for the highest version, which the probe of isStored cannot exceed.
 func isStoredBelow(t *testing.T, s dedupe.Store, want protocol.Record) {
 	t.Helper()
 	probe := want
@@ -126,7 +126,7 @@ var resultContract = []contract{
 			strings.Repeat("[", 60) + strings.Repeat("]", 60),
 			`[` + strings.Repeat(`1,`, 2_000) + `1]`,
 		} {
-			// On a new name and over the result before, by turns.
+			// In turn on a new name, and over the previous result.
 			old := r.Version
 			if i%2 == 0 {
 				r, old = b.record(10), 0

@@ -46,7 +46,7 @@ var listerContract = []contract{
 			want = append(want, dedupe.ListEntry{Name: r.Name, Status: r.Status, Version: r.Version, Attempts: 1})
 		}
 		for i := 0; i+1 < len(want); i += 2 {
-			want[i], want[i+1] = want[i+1], want[i] // of one version, by id
+			want[i], want[i+1] = want[i+1], want[i] // entries of one version are in the order of their ids
 		}
 		for _, limit := range []int{1, 7, 25, 1000} {
 			l.expect(t, s, protocol.Retrying, limit, want...)
@@ -59,11 +59,11 @@ var listerContract = []contract{
 				r := l.record(fmt.Sprint("n", i, from))
 				r.Status = from
 				put(t, s, 0, r)
-				r = stored(t, s, r.ID) // as a worker gets it
+				r = stored(t, s, r.ID) // the record as a worker reads it
 				r.Version, r.Status, r.Attempts = 11, status, i
 				put(t, s, 10, r)
 				isStored(t, s, r)
-				if status == protocol.InProgress { // and is completed then
+				if status == protocol.InProgress { // complete it next
 					r = stored(t, s, r.ID)
 					r.Version, r.Status = 12, protocol.Completed
 					put(t, s, 11, r)
@@ -107,7 +107,7 @@ var listerContract = []contract{
 	}},
 }
 
-// list is a scope of its own, whose list holds nothing else.
+// list is a scope that belongs to one test.
 type list struct{ scope string }
 
 func (b *bench) lists(t *testing.T) list {
@@ -120,7 +120,8 @@ func (l list) record(name string) protocol.Record {
 	return b.named(name, 10)
 }
 
-// expect reads a whole list, page by page. It may be a moment behind.
+// expect reads a whole list, page by page, until it is as wanted: a list may lag behind the
+// records.
 func (l list) expect(t *testing.T, s dedupe.Store, status protocol.Status, limit int, want ...dedupe.ListEntry) {
 	t.Helper()
 	const tries = 100

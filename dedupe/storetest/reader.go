@@ -53,7 +53,7 @@ var readerContract = []contract{
 		var records [30]protocol.Record
 		for i := range records {
 			records[i] = b.record(protocol.Version(10 + i))
-			if i%3 != 0 { // every third stays absent
+			if i%3 != 0 { // every third record stays absent
 				put(t, s, 0, records[i])
 			}
 		}

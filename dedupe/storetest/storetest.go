@@ -1,8 +1,8 @@
-// Package storetest is the contract of a [dedupe.Store] as a test suite. Every
-// store runs it; one that passes can be put under a guard.
+// Package storetest is a test suite for the contract of [dedupe.Store]. A store that passes it can
+// serve a guard.
 //
-// What is optional ([dedupe.Bounded], [dedupe.Reader], [dedupe.Committer]) is tested where the
-// store implements it.
+// The optional interfaces ([dedupe.Bounded], [dedupe.Reader], [dedupe.Committer], [dedupe.Lister])
+// are tested if the store implements them.
 package storetest
 
 import (
@@ -19,43 +19,38 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Harness opens the kind of store under test.
+// Harness opens the stores under test.
 type Harness struct {
-	// Open returns a store. Every call opens the same records, as a second
-	// process would; a store that lives in memory may return itself again. What
-	// has to be closed is closed by t's cleanup. Required.
+	// Open returns a store. All stores that it returns have the same records, like stores in
+	// several processes. An in-memory store may return itself. Close stores in t.Cleanup. Required.
 	Open func(t *testing.T) dedupe.Store
 
-	// Silent opens a store of the same kind whose calls nothing answers: a server
-	// that accepts requests and is silent. It is called in a [synctest] bubble.
-	// Required for a store that is [dedupe.Bounded].
+	// Silent opens a store of the same kind whose server accepts requests and does not answer. It
+	// is called in a [synctest] bubble. Required for a store that is [dedupe.Bounded].
 	Silent func(t *testing.T) dedupe.Store
 
-	// Effects makes effects for a store that is a [dedupe.Committer]. Required
-	// then.
+	// Effects makes effects for the store. Required for a store that is a [dedupe.Committer].
 	Effects Effects
 }
 
-// Effects are a handler's writes as the store under test takes them, on
-// counters that it keeps beside its records. A counter that nobody has written
-// stands at 0; keys are new ones of the test's choice.
+// Effects makes a handler's writes for the store under test, on counters beside its records. A
+// counter begins at 0. The tests choose new keys.
 type Effects struct {
 	// Increment returns an effect that adds 1 to a counter.
 	Increment func(key string) any
-	// Require returns an effect that fails unless a counter stands at want, which
-	// is at least 1.
+	// Require returns an effect that fails unless a counter equals want, which is at least 1.
 	Require func(key string, want int) any
-	// Count returns where a counter stands.
+	// Count returns the value of a counter.
 	Count func(t *testing.T, key string) int
 }
 
-// contract is one sentence and its test.
+// contract is one sentence of the contract and its test.
 type contract struct {
 	sentence string
 	check    func(*testing.T, *bench)
 }
 
-// Run runs the contract, one sub-test for every sentence.
+// Run tests the contract, with one subtest for every sentence.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	b := &bench{h: h, scope: rand.Text()}
@@ -80,15 +75,13 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-// bench is what the sub-tests share: the store's kind, and a scope that keeps
-// this run's records apart from all others.
+// bench is shared by the subtests. The scope separates this run's records from all others.
 type bench struct {
 	h     Harness
 	scope string
 }
 
-// now is the time at which the sample records are written. Records carry
-// milliseconds.
+// now is the time of the sample records, in milliseconds like the times of all records.
 var now = time.UnixMilli(1_790_000_000_123).UTC()
 
 // record returns a small running record of a new name at the given version.
@@ -105,7 +98,7 @@ func (b *bench) named(name string, v protocol.Version) protocol.Record {
 	}
 }
 
-// put writes r over old, which must succeed.
+// put writes r over version old and fails the test on an error.
 func put(t *testing.T, s dedupe.Store, old protocol.Version, r protocol.Record) {
 	t.Helper()
 	if err := s.Swap(t.Context(), old, r); err != nil {
@@ -113,7 +106,8 @@ func put(t *testing.T, s dedupe.Store, old protocol.Version, r protocol.Record) 
 	}
 }
 
-// conflict writes r over old, which must lose, and returns the stored record.
+// conflict writes r over version old, fails the test unless that conflicts, and returns the stored
+// record.
 func conflict(t *testing.T, s dedupe.Store, old protocol.Version, r protocol.Record) protocol.Record {
 	t.Helper()
 	err := s.Swap(t.Context(), old, r)
@@ -124,8 +118,8 @@ func conflict(t *testing.T, s dedupe.Store, old protocol.Version, r protocol.Rec
 	return lost.Current
 }
 
-// stored returns the record of an id by losing against it: what every store
-// can do, reader or not.
+// stored returns the record of an id from a conflict, which every store can do, even if it is no
+// [dedupe.Reader].
 func stored(t *testing.T, s dedupe.Store, id string) protocol.Record {
 	t.Helper()
 	probe := protocol.Record{
@@ -134,7 +128,7 @@ func stored(t *testing.T, s dedupe.Store, id string) protocol.Record {
 	return conflict(t, s, 1<<61, probe)
 }
 
-// isStored fails the test unless want is what is stored of its id.
+// isStored fails the test unless want is stored.
 func isStored(t *testing.T, s dedupe.Store, want protocol.Record) {
 	t.Helper()
 	if got := stored(t, s, want.ID); !Same(got, want) {
@@ -142,9 +136,9 @@ func isStored(t *testing.T, s dedupe.Store, want protocol.Record) {
 	}
 }
 
-// Same reports whether two records are equal as far as a store must keep them:
-// times as instants, a JSON result as a value whose numbers are exact, all else
-// to the byte. Whether a record is listed is the store's own affair.
+// Same reports whether two records are equal for the contract: times as instants, a JSON result as
+// a value with exact numbers, all other fields byte for byte. It ignores Listed, which belongs to
+// the store.
 func Same(a, b protocol.Record) bool {
 	for _, times := range [][2]*time.Time{
 		{&a.LeaseUntil, &b.LeaseUntil}, {&a.CreatedAt, &b.CreatedAt},
@@ -174,14 +168,14 @@ func sameResult(a, b []byte, mediaType string) bool {
 	return aok && bok && reflect.DeepEqual(av, bv)
 }
 
-// value decodes JSON without touching its numbers.
+// value decodes JSON and keeps the digits of numbers.
 func value(data []byte) (v any, ok bool) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	return v, dec.Decode(&v) == nil && !dec.More()
 }
 
-// cancelled returns a context that has ended.
+// cancelled returns a cancelled context.
 func cancelled(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

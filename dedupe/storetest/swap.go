@@ -129,7 +129,7 @@ var swapContract = []contract{
 	}},
 }
 
-// contenders is how many race for one name. A few more than a batch holds.
+// contenders is the number of concurrent writers, a few more than the statements of a batch.
 const contenders = 40
 
 var concurrencyContract = []contract{
@@ -171,8 +171,7 @@ var concurrencyContract = []contract{
 	}},
 }
 
-// race lets contenders swap r's name over old at once, half of them through a
-// second process.
+// race writes r over version old with all contenders at once, half of them through a second store.
 func race(t *testing.T, b *bench, old protocol.Version, r protocol.Record) {
 	t.Helper()
 	stores := [2]dedupe.Store{b.h.Open(t), b.h.Open(t)}

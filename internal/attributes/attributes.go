@@ -1,8 +1,7 @@
-// Package attributes holds what packages that do not import each other have to
-// agree on about message attributes.
+// Package attributes names the message attributes that packages share without importing each other.
 package attributes
 
-// Name is the message attribute that, when present, is the message's name.
+// Name is the message attribute that holds the message's name.
 const Name = "sqsonce.name"
 
 // Attributes of a dead letter.

@@ -1,5 +1,5 @@
-// Package deps holds the tests of the source itself: which package may use
-// which, and what tests may not do.
+// Package deps tests rules about the source: the allowed imports between packages, and calls that
+// tests must not make.
 package deps
 
 import (
@@ -13,15 +13,15 @@ const (
 	protocol = module + "/dedupe/protocol"
 )
 
-// pkg is what the rules look at of one package.
+// pkg is a package in the output of go list.
 type pkg struct {
 	ImportPath string
 	Standard   bool
-	Imports    []string // what it names itself
-	Deps       []string // what it brings along, directly or not
+	Imports    []string // direct imports
+	Deps       []string // direct and indirect imports
 }
 
-// violations returns one line for every arrow that points the wrong way.
+// violations returns one line for every forbidden import.
 func violations(pkgs []pkg) []string {
 	standard := make(map[string]bool)
 	for _, p := range pkgs {
@@ -81,8 +81,8 @@ func violations(pkgs []pkg) []string {
 	return found
 }
 
-// mayUseRoot reports whether a package may import the root package: programs,
-// examples, and what tests are made of.
+// mayUseRoot reports whether a package may import the root package: programs, examples and helpers
+// of tests.
 func mayUseRoot(path string) bool {
 	return within("cmd")(path) || within("examples")(path) || within("verify")(path) || within("internal/console/consoletest")(path)
 }

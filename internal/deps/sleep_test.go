@@ -11,16 +11,14 @@ import (
 
 var (
 	sleeps = regexp.MustCompile(`\btime\.Sleep\(`)
-	// Time is virtual in a bubble: a file begins one itself, or has its package's
-	// helper begin it.
+	// Time is virtual in a bubble. A file starts one itself or calls a helper of its package.
 	bubbles = regexp.MustCompile(`"testing/synctest"|\bbubble\(t\b|\binVirtualTime\(t\b|\binBubble\b|\*bubble\b`)
-	// Of rapid and of fuzzing, these skip a drawn input, not a test.
+	// With rapid and in fuzz tests these calls skip an input, not a test.
 	skips = regexp.MustCompile(`\.(Skip|Skipf|SkipNow)\(`)
 	draws = regexp.MustCompile(`"pgregory.net/rapid"|\*testing\.F\b`)
 )
 
-// idle says what in a test file takes real time, or could hide that a test did
-// not run.
+// idle returns a problem if a test file sleeps in real time or can skip a test, else "".
 func idle(source string) (problem string) {
 	switch {
 	case sleeps.MatchString(source) && !bubbles.MatchString(source):
@@ -62,7 +60,7 @@ func testNoSleep(t *testing.T) {
 	}
 }
 
-// The rule itself can fail.
+// The rule finds violations.
 func testSleepIsFound(t *testing.T) {
 	for source, wrong := range map[string]bool{
 		"func TestA(t *testing.T) { time.Sleep(time.Second) }":                                 true,

@@ -23,7 +23,7 @@ func testTreeArrows(t *testing.T) {
 	}
 }
 
-// A rule about a package that is not there holds vacuously.
+// A rule about a package that does not exist would always hold.
 func testTreeRules(t *testing.T) {
 	pkgs := list(t)
 	for _, path := range []string{"/consumer", "/dedupe", "/dedupe/dynamo", "/names", "", "/cmd/worker", "/cmd/producer"} {
@@ -33,7 +33,7 @@ func testTreeRules(t *testing.T) {
 	}
 }
 
-// list returns every package of the module and all they depend on.
+// list returns every package of the module and all their dependencies.
 func list(t *testing.T) []pkg {
 	t.Helper()
 	readDirectories(t)
@@ -64,9 +64,8 @@ func list(t *testing.T) []pkg {
 	return pkgs
 }
 
-// readDirectories opens the module's directories, so that go test, which
-// remembers what a test itself has read, does not answer from its cache after
-// a change that only go list sees.
+// readDirectories opens the module's directories. go test caches results by the files that the test
+// itself has opened, and would otherwise miss changes that only go list sees.
 func readDirectories(t *testing.T) {
 	t.Helper()
 	elsewhere := []string{".git", ".local", "bin", "cdk.out", "dist", "infra", "node_modules"}

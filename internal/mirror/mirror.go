@@ -1,9 +1,9 @@
-// Package mirror carries an HTTP request in the attributes of a message: its method,
-// path and query, and some of its headers. The producer puts them there, and the worker
-// makes the request of its target that the client made of the producer.
+// Package mirror carries an HTTP request in the attributes of a message: its method, path and
+// query, and some of its headers. The producer sets the attributes. The worker then sends its
+// target the request that the client sent to the producer.
 //
-// Any sender of a message can set these attributes. So both sides check them, and the
-// worker only goes to paths below the prefixes that its own setting names.
+// Any sender of a message can set these attributes. So both programs check them, and the worker
+// only requests paths below the prefixes in its own configuration.
 package mirror
 
 import (
@@ -20,34 +20,35 @@ import (
 // Attributes of a message.
 const (
 	AttrMethod  = "sqsonce.method"
-	AttrPath    = "sqsonce.path"    // path and query as in a request line
+	AttrPath    = "sqsonce.path"    // path and query in the form of a request line
 	AttrHeaders = "sqsonce.headers" // a JSON object of texts
 )
 
-// Methods are those of requests that can be carried. The others ask for something, and
-// a queue has no answer.
+// Methods are the methods of requests that can be carried. The other methods need an answer, which
+// a queue does not give.
 var Methods = []string{http.MethodDelete, http.MethodPatch, http.MethodPost, http.MethodPut}
 
-// maxPath bounds path and query together, in bytes. Servers bound a request line by
-// 8 KiB: https://www.rfc-editor.org/rfc/rfc9112.html#section-3
+// maxPath bounds path and query together, in bytes. RFC 9112 recommends that servers accept request
+// lines of at least 8,000 bytes: https://www.rfc-editor.org/rfc/rfc9112.html#section-3
 const maxPath = 8000
 
-// NoBody is the body of a message whose request had none: SQS takes no empty message.
-// Such a request has a Content-Length of 0 among its headers.
+// NoBody is the body of a message whose request had none, because SQS accepts no empty message. The
+// headers of such a request have a Content-Length of 0.
 const NoBody = "{}"
 
 const contentLength = "Content-Length"
 
-// Request is a request that is carried.
+// Request is a carried request.
 type Request struct {
 	Method  string
 	Path    string            // percent-encoded, with the query; begins with a slash
 	Headers map[string]string // by canonical name
-	Empty   bool              // it has no body
+	Empty   bool              // the request has no body
 }
 
-// New returns a request, or an error that names what cannot be carried. Escaped is its
-// path as it was sent, query what follows the question mark, without that.
+// New returns a request, or an error that names the part that cannot be carried. escaped is the
+// path as it was sent, query the text after the question mark. Of header it takes the fields in
+// carried, except hop-by-hop fields.
 func New(method, escaped, query string, header http.Header, carried []string, empty bool) (Request, error) {
 	r := Request{Method: method, Path: encode(escaped, pathBytes), Headers: make(map[string]string), Empty: empty}
 	if query != "" {
@@ -63,7 +64,7 @@ func New(method, escaped, query string, header http.Header, carried []string, em
 	return r, r.check()
 }
 
-// hopByHop are the headers that a request's Connection names.
+// hopByHop returns the header fields that the field Connection names.
 // https://www.rfc-editor.org/rfc/rfc9110.html#section-7.6.1
 func hopByHop(header http.Header) (names []string) {
 	for _, value := range header.Values("Connection") {
@@ -74,7 +75,7 @@ func hopByHop(header http.Header) (names []string) {
 	return names
 }
 
-// Attributes are the message attributes that carry r.
+// Attributes returns the message attributes that carry r.
 func (r Request) Attributes() (map[string]string, error) {
 	attributes := map[string]string{AttrMethod: r.Method, AttrPath: r.Path}
 	headers := make(map[string]string, len(r.Headers)+1)
@@ -94,9 +95,8 @@ func (r Request) Attributes() (map[string]string, error) {
 	return attributes, nil
 }
 
-// Read returns the request that a message's attributes carry; found is false when they
-// carry none. An error names the attribute that is wrong, or the path that is not below
-// one of the prefixes.
+// Read returns the request in a message's attributes; found is false if they have none. An error
+// names the invalid attribute, or the path that is not below one of the prefixes.
 func Read(attributes map[string]string, prefixes []string) (r Request, found bool, err error) {
 	path, found := attributes[AttrPath]
 	if !found {
@@ -114,12 +114,12 @@ func Read(attributes map[string]string, prefixes []string) (r Request, found boo
 		return r, true, err
 	}
 	if decoded, _ := r.decoded(); !Below(decoded, prefixes) {
-		return r, true, fmt.Errorf("attribute %s %q: not below a path that is allowed (--path-prefix)", AttrPath, path)
+		return r, true, fmt.Errorf("attribute %s %q: not below an allowed path (--path-prefix)", AttrPath, path)
 	}
 	return r, true, nil
 }
 
-// Below reports whether a path, decoded, is one of the prefixes or below one.
+// Below reports whether a decoded path equals one of the prefixes or is below one.
 func Below(path string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool {
 		prefix = strings.TrimSuffix(prefix, "/")
@@ -128,7 +128,7 @@ func Below(path string, prefixes []string) bool {
 	})
 }
 
-// CheckPrefix returns what is wrong with a prefix.
+// CheckPrefix returns an error for an invalid prefix.
 func CheckPrefix(prefix string) error {
 	if !strings.HasPrefix(prefix, "/") || strings.ContainsAny(prefix, "?#%") || strings.Contains(prefix, "//") {
 		return fmt.Errorf("%q: must be a path that begins with one slash, without ?, # and %%", prefix)
@@ -136,17 +136,17 @@ func CheckPrefix(prefix string) error {
 	return checkSegments(prefix)
 }
 
-// CheckHeader returns why a header is never carried, or nil.
+// CheckHeader returns the reason why a header field is never carried, nil if it may be.
 func CheckHeader(name string) error {
 	canonical := textproto.CanonicalMIMEHeaderKey(name)
 	switch {
 	case !isToken(name):
 		return fmt.Errorf("%q: not the name of a header", name)
 	case slices.Contains(secret, canonical):
-		return fmt.Errorf("%s: it would put a secret on the queue; the worker has --target-token", canonical)
+		return fmt.Errorf("%s: would store a secret in the queue; use the worker's --target-token", canonical)
 	case slices.Contains(own, canonical) || strings.HasPrefix(canonical, "X-Sqsonce-") ||
 		strings.HasPrefix(canonical, "X-Aws-Sqsd-") || strings.HasPrefix(canonical, "Proxy-") || strings.HasPrefix(canonical, "Webhook-"):
-		return fmt.Errorf("%s: it belongs to one connection, or to the worker's own request", canonical)
+		return fmt.Errorf("%s: belongs to one connection, or to the worker's own request", canonical)
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ var (
 	}
 )
 
-// check returns what cannot be carried.
+// check returns an error for the first part of r that cannot be carried.
 func (r Request) check() error {
 	if !slices.Contains(Methods, r.Method) {
 		return fmt.Errorf("method %q: must be one of %s", r.Method, strings.Join(Methods, ", "))
@@ -191,15 +191,15 @@ func (r Request) check() error {
 	return nil
 }
 
-// decoded is the path without its query.
+// decoded returns the decoded path without the query.
 func (r Request) decoded() (string, error) {
 	path, _, _ := strings.Cut(r.Path, "?")
 	return url.PathUnescape(path)
 }
 
-// checkSegments refuses what some server on the way might take for a way up: dot
-// segments, also between backslashes, encoded slashes (the path is decoded here) and
-// before path parameters, and control characters.
+// checkSegments refuses paths that a server might resolve to a parent folder: dot segments, also
+// between backslashes or encoded slashes (the path is decoded here) and before path parameters, and
+// control characters.
 func checkSegments(decoded string) error {
 	if strings.ContainsFunc(decoded, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return errors.New("has a control character")
@@ -218,7 +218,7 @@ const (
 	queryBytes = pathBytes + "?\\^`{|}\""
 )
 
-// encode escapes what is neither a letter, a digit, one of the bytes, nor escaped yet.
+// encode escapes all bytes except letters, digits, the given bytes, and existing escapes.
 func encode(s, bytes string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -237,7 +237,7 @@ func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20
 
 func isAlphanumeric(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' }
 
-// isToken reports whether s can be the name of a header.
+// isToken reports whether s can be the name of a header field.
 func isToken(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; !isAlphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
@@ -247,7 +247,7 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// DefaultHeaders are the headers that are carried unless others are chosen.
+// DefaultHeaders are the header fields that are carried by default.
 var DefaultHeaders = []string{
 	"Accept", "Accept-Language", "Content-Language", "Content-Type", "If-Match", "If-None-Match", "If-Unmodified-Since",
 }

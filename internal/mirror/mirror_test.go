@@ -11,7 +11,7 @@ import (
 
 var v1 = []string{"/v1"}
 
-// What is carried arrives as it was sent.
+// A carried request arrives as it was sent.
 func TestRoundTrip(t *testing.T) {
 	for name, tc := range map[string]struct {
 		method, path, query string
@@ -54,7 +54,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// A sender of messages chooses no other method, host, path or header than the setting allows.
+// A sender of messages can choose only the methods, paths and headers that the configuration
+// allows.
 func TestRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		attributes map[string]string
@@ -111,7 +112,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Hop-by-hop headers are not carried, whatever is chosen and whatever the client calls one.
+// Hop-by-hop headers are not carried, even if the configuration lists them. A client can declare a
+// field hop-by-hop in Connection.
 func TestHopByHop(t *testing.T) {
 	header := http.Header{"Connection": {"close, x-hop", "Accept"}, "X-Hop": {"1"}, "Accept": {"a"}, "X-Kept": {"2"}}
 	r, err := New("POST", "/v1", "", header, []string{"X-Hop", "Accept", "X-Kept"}, false)

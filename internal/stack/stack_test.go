@@ -21,11 +21,11 @@ func TestStack(t *testing.T) {
 	t.Run("goroutines have the stack that is promised", testGoroutinesHaveTheStackThatIsPromised)
 }
 
-// A goroutine has the stack that is promised, and no more. It is counted over
-// many, as the runtime hands stacks out by the dozen.
+// A goroutine's stack has the promised size. It is measured over many goroutines, because the
+// runtime allocates stacks in groups.
 func testGoroutinesHaveTheStackThatIsPromised(t *testing.T) {
 	const many = 500
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would take back what is not used
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the garbage collector would shrink unused stacks
 	for name, c := range map[string]struct {
 		grow func()
 		each uint64 // bytes
@@ -46,7 +46,7 @@ func testGoroutinesHaveTheStackThatIsPromised(t *testing.T) {
 		got := (stacks() - before) / many
 		close(leave)
 		parked.Wait()
-		if got < c.each*9/10 || got > c.each*3/2 { // some may come from stacks that were free
+		if got < c.each*9/10 || got > c.each*3/2 { // some stacks may come from the free list
 			t.Errorf("%s: %d bytes for each goroutine, want %d", name, got, c.each)
 		}
 	}
@@ -58,14 +58,14 @@ func stacks() uint64 {
 	return m.StackInuse
 }
 
-// answering is an HTTP client that has every answer at once.
+// answering is an HTTP client that answers at once.
 type answering struct{}
 
 func (answering) Do(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 }
 
-// A call of the SDK in a goroutine of its own.
+// BenchmarkCall makes a call of the SDK in a new goroutine.
 func BenchmarkCall(b *testing.B) {
 	cfg := aws.Config{
 		Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""), HTTPClient: answering{},

@@ -1,9 +1,9 @@
-// Package chaos runs the worker as real processes on real servers, breaks what
-// can be broken from outside, and counts what the work has seen of it.
+// Package chaos runs workers as processes on local servers of SQS and DynamoDB, injects faults from
+// outside, and counts the calls of the target.
 //
-// Between the workers and the servers stands a [Proxy] that drops answers after
-// their effect, delays, cuts and throttles. The workers are killed with SIGKILL,
-// stopped with SIGSTOP for longer than a lease, and told to end with SIGTERM, at
-// random. A [Ledger] is their HTTP target: it writes down every call with its
-// fence. At the end [Judge] explains every repeated call, or cannot.
+// A [Proxy] between workers and servers drops answers after their effect, delays, breaks and
+// throttles requests. At random times workers are killed with SIGKILL, stopped with SIGSTOP for
+// longer than a lease, and ended with SIGTERM. A [Ledger] is their HTTP target, which records every
+// call with its fence. At the end [Report.Judge] checks that every repeated call has an allowed
+// cause.
 package chaos

@@ -15,32 +15,31 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// Harm is something that was done to a worker's process.
+// Harm is a signal to a worker's process.
 type Harm struct {
-	Process  int    // by the order of their starts; the first is 1
+	Process  int    // number in the order of starts, from 1
 	Kind     string // "kill", "pause" or "stop"
 	From, To time.Time
 }
 
-// Fleet are workers in processes of their own. When one ends, whatever the
-// reason, another takes its place.
+// Fleet is a number of worker processes. A process that ends is replaced by a new one.
 type Fleet struct {
 	env []string
 	log io.Writer
 
 	mu      sync.Mutex
-	binary  []string    // guarded by mu; of each worker
+	binary  []string    // guarded by mu; by worker
 	changed int         // guarded by mu; changes of binary
-	workers []*exec.Cmd // guarded by mu; the present process of each
-	numbers []int       // guarded by mu; of that
-	admins  []string    // guarded by mu; their admin addresses
+	workers []*exec.Cmd // guarded by mu; the present process of each worker
+	numbers []int       // guarded by mu; the number of that process
+	admins  []string    // guarded by mu; the admin address of that process
 	harms   []Harm      // guarded by mu
 	ending  bool        // guarded by mu
 	starts  int         // guarded by mu
 	ended   sync.WaitGroup
 }
 
-// NewFleet starts n workers. env is given to each, with its own target added.
+// NewFleet starts n workers. Each gets env and its own target.
 func NewFleet(binary string, n int, target string, env []string, log io.Writer) (*Fleet, error) {
 	f := &Fleet{
 		binary: slices.Repeat([]string{binary}, n), env: env, log: log,
@@ -62,8 +61,9 @@ func (f *Fleet) start(i int, target string) error {
 	if f.ending {
 		return nil
 	}
-	// Should somebody be faster, the worker ends, and the next one tries another.
-	port, err := emulators.FreePort(context.Background()) // it does not wait
+	// If another process takes the port first, the worker ends, and its successor gets another
+	// port.
+	port, err := emulators.FreePort(context.Background()) // does not block
 	if err != nil {
 		return fmt.Errorf("start worker %d: %w", i, err)
 	}
@@ -77,9 +77,9 @@ func (f *Fleet) start(i int, target string) error {
 	f.starts++
 	f.workers[i], f.numbers[i], f.admins[i] = cmd, f.starts, admin
 	f.ended.Go(func() {
-		_ = cmd.Wait() // killed, mostly
+		_ = cmd.Wait() // returns an error if the process was killed
 		time.Sleep(200 * time.Millisecond)
-		_ = f.start(i, target) // nobody is there to be told; the run shows the missing one
+		_ = f.start(i, target) // after an error the run has one worker less
 	})
 	return nil
 }
@@ -91,7 +91,7 @@ func (f *Fleet) Admins() []string {
 	return slices.Clone(f.admins)
 }
 
-// Harass does harm at random until ctx ends: about one act every interval.
+// Harass harms random workers until ctx ends, on average once per interval.
 func (f *Fleet) Harass(ctx context.Context, seed uint64, interval, maxPause time.Duration) {
 	r := rand.New(rand.NewPCG(seed, 3))
 	for {
@@ -109,15 +109,14 @@ func (f *Fleet) Harass(ctx context.Context, seed uint64, interval, maxPause time
 			d := time.Duration((0.2 + 0.8*r.Float64()) * float64(maxPause))
 			pid := f.signal(i, "pause", syscall.SIGSTOP)
 			f.ended.Go(func() {
-				time.Sleep(d) // also when ctx has ended: nobody stays paused
+				time.Sleep(d) // even if ctx has ended, so that no process stays paused
 				f.resume(pid)
 			})
 		}
 	}
 }
 
-// Change has a worker end as at a deployment; the next process of it runs another
-// binary.
+// Change ends a worker as a deployment does. Its next process runs another binary.
 func (f *Fleet) Change(i int, binary string) {
 	f.mu.Lock()
 	f.binary[i] = binary
@@ -126,24 +125,24 @@ func (f *Fleet) Change(i int, binary string) {
 	f.signal(i, "stop", syscall.SIGTERM)
 }
 
-// Changes returns how often workers have changed their binary.
+// Changes returns the number of changes of a worker's binary.
 func (f *Fleet) Changes() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.changed
 }
 
-// signal sends a signal to a worker, notes it, and returns who got it.
+// signal sends a signal to a worker, records the harm, and returns the process id.
 func (f *Fleet) signal(i int, kind string, s syscall.Signal) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	pid := f.workers[i].Process.Pid
 	f.harms = append(f.harms, Harm{Process: f.numbers[i], Kind: kind, From: time.Now()})
-	_ = f.workers[i].Process.Signal(s) // it may have just ended
+	_ = f.workers[i].Process.Signal(s) // fails if the process has just ended
 	return pid
 }
 
-// resume lets a paused process go on.
+// resume continues a paused process.
 func (f *Fleet) resume(pid int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -160,21 +159,21 @@ func (f *Fleet) resume(pid int) {
 	}
 }
 
-// Harms returns what was done.
+// Harms returns the harms so far.
 func (f *Fleet) Harms() []Harm {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]Harm(nil), f.harms...)
 }
 
-// Starts returns how many processes were started.
+// Starts returns the number of started processes.
 func (f *Fleet) Starts() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.starts
 }
 
-// PIDs returns the present processes.
+// PIDs returns the ids of the present processes.
 func (f *Fleet) PIDs() []int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -187,10 +186,10 @@ func (f *Fleet) PIDs() []int {
 	return pids
 }
 
-// Kill ends all workers for good and waits for them.
+// Kill kills all workers without replacement and waits for their end.
 func (f *Fleet) Kill() { f.end(syscall.SIGKILL) }
 
-// Stop tells all workers to end, and waits for them.
+// Stop sends SIGTERM to all workers without replacement and waits for their end.
 func (f *Fleet) Stop() { f.end(syscall.SIGTERM) }
 
 func (f *Fleet) end(s syscall.Signal) {

@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// Report is what a run has shown.
+// Report is the result of a run.
 type Report struct {
 	Took                    time.Duration
 	Messages, Names, Calls  int
 	Starts                  int            // processes
-	Batches                 int            // calls of DynamoDB that carried several writes
+	Batches                 int            // calls of DynamoDB with several writes
 	Harms, Faults, Statuses map[string]int // by kind
 	DeadLetters             map[string]int // by reason; "(moved by SQS)" without one
 
-	Repeats map[string]int // calls beyond the first of their name, by why they were allowed
+	Repeats map[string]int // calls beyond the first of their name, by the allowed cause
 
-	Changes, Compared int // of workers to another release; names read by both
+	Changes, Compared int // changes of a worker to another release; names read by both releases
 
 	// Must be zero.
 	Unexplained, FenceRegressions, Overlaps, Lost, Stranded []string
-	Mismatches, Differences                                 []string // payloads taken for others; what releases tell of a name
+	Mismatches, Differences                                 []string // false payload mismatches; answers in which two releases differ
 
-	// PausedOverlaps are calls that ran beside one of a paused worker, each with a
-	// higher fence: allowed.
+	// PausedOverlaps is the number of calls with a higher fence beside a call of a paused worker.
+	// These are allowed.
 	PausedOverlaps int
 }
 
-// Failed returns what must not have happened.
+// Failed returns the violations.
 func (r *Report) Failed() []string {
 	return slices.Concat(r.Unexplained, r.FenceRegressions, r.Overlaps, r.Lost, r.Stranded, r.Mismatches, r.Differences)
 }
@@ -71,8 +71,8 @@ func counts(m map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// Judge explains the calls of each name. lease is how long a worker may believe
-// in its lease after it has lost touch.
+// Judge finds the cause of each repeated call. lease bounds the time for which a worker may act on
+// its lease after losing its connection.
 func (r *Report) Judge(calls map[string][]Call, harms []Harm, lease time.Duration) {
 	r.Repeats = make(map[string]int)
 	for _, name := range slices.Sorted(maps.Keys(calls)) {
@@ -111,9 +111,9 @@ func (r *Report) judge(before, after Call, harms []Harm, lease time.Duration) {
 	}
 }
 
-// harmed returns what was done to the process of a call while it could matter
-// for this call, and before the next one. A request can be on its way when its
-// process is killed, so that the target sees it later.
+// harmed returns the kind of harm to the process of a call that may have affected the call, before
+// the next call. The target may see a request after its process was killed, because it was in
+// flight.
 func harmed(c Call, next time.Time, harms []Harm, lease time.Duration) string {
 	for _, h := range harms {
 		if h.Process != c.Process || h.From.After(next) {

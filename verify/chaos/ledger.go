@@ -19,27 +19,26 @@ type Call struct {
 	Name       string
 	Fence      int64
 	Attempt    int
-	Process    int // that made it, see [Harm]
+	Process    int // the caller, see [Harm]
 	Start, End time.Time
-	Status     int // answered; 0 when the connection broke before
+	Status     int // of the answer; 0 if the connection broke first
 }
 
-// Ledger is an HTTP target that writes down every call.
+// Ledger is an HTTP target that records every call.
 type Ledger struct {
 	URL string
 
 	server *http.Server
 	served chan struct{}
-	slow   time.Duration // the longest that a call takes
-	calm   bool          // guarded by mu: nothing fails any more
+	slow   time.Duration // the longest call
+	calm   bool          // guarded by mu; no more failures
 
 	mu     sync.Mutex
 	random *rand.Rand // guarded by mu
 	calls  []*Call    // guarded by mu; in the order of their starts
 }
 
-// NewLedger starts a target whose calls take up to slow, mostly much less, and
-// fail now and then.
+// NewLedger starts a target. Its calls take up to slow, usually much less, and some of them fail.
 func NewLedger(ctx context.Context, seed uint64, slow time.Duration) (*Ledger, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -71,9 +70,9 @@ func (l *Ledger) Close() {
 	<-l.served
 }
 
-// ServeHTTP implements the work: /p3 is where the third process posts to.
+// ServeHTTP is the target. The path names the process: /p3 for the third.
 func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // without it the server does not notice a broken connection
+	_, _ = io.Copy(io.Discard, r.Body) // only then the server notices a broken connection
 	call, took, status := l.begin(r)
 	wait(r.Context(), took)
 	l.mu.Lock()
@@ -112,7 +111,7 @@ func (l *Ledger) begin(r *http.Request) (call *Call, took time.Duration, status 
 	return call, took, status
 }
 
-// after returns the calls from the n-th on, as far as they are known.
+// after returns copies of the calls from the n-th on.
 func (l *Ledger) after(n int) []Call {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,7 +122,7 @@ func (l *Ledger) after(n int) []Call {
 	return calls
 }
 
-// Calls returns all calls by name, each name's in the order of their starts.
+// Calls returns all calls by name, in the order of their starts.
 func (l *Ledger) Calls() map[string][]Call {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 // envOther is the root of another release's module: make chaos-mixed sets it.
 const envOther = "SQSONCE_OTHER_RELEASE"
 
-// Workers of two releases share a queue and a table while the fleet is upgraded,
-// rolled back and upgraded again, under every fault of the other run.
+// Workers of two releases share a queue and a table while the fleet is upgraded, rolled back and
+// upgraded again, with all faults.
 func TestTwoReleases(t *testing.T) {
 	dir := os.Getenv(envOther)
 	if dir == "" {

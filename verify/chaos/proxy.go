@@ -17,16 +17,16 @@ import (
 	"github.com/sqsonce/sqsonce/internal/partiql"
 )
 
-// Rates are the probabilities of what a proxy does to a request.
+// Rates are the probabilities of a proxy's faults.
 type Rates struct {
-	Cut      float64       // the connection breaks before the server has seen the request
-	Drop     float64       // the server has done it, and the connection breaks instead of the answer
-	Throttle float64       // the proxy refuses in the server's name
-	Delay    float64       // the answer comes late
-	MaxDelay time.Duration // by at most this long
+	Cut      float64       // the connection breaks before the request reaches the server
+	Drop     float64       // the connection breaks after the server has carried out the request
+	Throttle float64       // the proxy answers with a throttling error
+	Delay    float64       // the answer is delayed
+	MaxDelay time.Duration // the longest delay
 }
 
-// Proxy stands before a server on a loopback port of its own.
+// Proxy is an HTTP proxy in front of one server, on its own loopback port.
 type Proxy struct {
 	URL string
 
@@ -37,16 +37,15 @@ type Proxy struct {
 	server   *http.Server
 	served   chan struct{}
 	calm     atomic.Bool
-	batches  atomic.Int64 // requests that carry several writes
+	batches  atomic.Int64 // requests with several writes
 
 	mu     sync.Mutex
 	random *rand.Rand     // guarded by mu
 	met    map[string]int // guarded by mu; faults by kind
 }
 
-// NewProxy starts a proxy before the server at upstream. refusal is the type of
-// the error that the service throttles with. [Proxy.UseGrammar] gives a DynamoDB
-// server the grammar of AWS.
+// NewProxy starts a proxy in front of the server at upstream. refusal is the type of the service's
+// throttling error. [Proxy.UseGrammar] adds the grammar of AWS to a DynamoDB server.
 func NewProxy(ctx context.Context, upstream, refusal string, seed uint64, rates Rates) (*Proxy, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -66,8 +65,8 @@ func NewProxy(ctx context.Context, upstream, refusal string, seed uint64, rates 
 	return p, nil
 }
 
-// UseGrammar has the server refuse statements that AWS's reference does not have.
-// Call it before the first request.
+// UseGrammar makes the proxy refuse statements outside the grammar in AWS's reference. Call it
+// before the first request.
 func (p *Proxy) UseGrammar() {
 	p.client.Transport = &partiql.Server{Base: &http.Client{Transport: p.client.Transport}}
 }
@@ -82,14 +81,14 @@ func (p *Proxy) Close() {
 	p.client.CloseIdleConnections()
 }
 
-// Faults returns how often each fault was met.
+// Faults returns the number of faults by kind.
 func (p *Proxy) Faults() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.met)
 }
 
-// draw decides about one request.
+// draw returns the fault and the delay of one request.
 func (p *Proxy) draw() (fault string, delay time.Duration) {
 	if p.calm.Load() {
 		return "", 0
@@ -110,7 +109,7 @@ func (p *Proxy) draw() (fault string, delay time.Duration) {
 	return "", 0
 }
 
-// ServeHTTP passes a request on, or does not.
+// ServeHTTP forwards a request with its fault.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("X-Amz-Target") == "DynamoDB_20120810.BatchExecuteStatement" {
 		p.batches.Add(1)
@@ -126,12 +125,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"__type":%q,"message":"slow down"}`, p.refusal)
 		return
 	}
-	// The server does what has reached it, also when the caller gives up: so
-	// does AWS.
+	// Like AWS, the server carries out a request even if the caller stops waiting.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Minute)
 	defer cancel()
 	if r.Header.Get("X-Amz-Target") == "AmazonSQS.ReceiveMessage" {
-		ctx = r.Context() // but hands no messages to a connection that is gone
+		ctx = r.Context() // but it delivers no messages to a closed connection
 	}
 	out, err := http.NewRequestWithContext(ctx, r.Method, p.upstream+r.URL.RequestURI(), bytes.NewReader(body)) //nolint:gosec // the server is the caller's
 	if err != nil {
@@ -155,5 +153,5 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-// wait sleeps for d or until ctx ends; its callers look at ctx themselves.
+// wait sleeps for d or until ctx ends. Its callers check ctx.
 func wait(ctx context.Context, d time.Duration) { _ = backoff.Sleep(ctx, d) }

@@ -36,9 +36,8 @@ func Build(ctx context.Context, dir, into string) (Release, error) {
 	return r, nil
 }
 
-// roll takes the fleet from the other release to this one, back, and to this one
-// again, one worker after the other, evenly over the time of chaos. The workers
-// begin as the other release.
+// roll upgrades the fleet from the other release to this one, rolls it back and upgrades it again,
+// one worker after the other, evenly over the time of chaos.
 func (r *run) roll(ctx context.Context) {
 	n := r.cfg.Workers
 	for step := range 3 * n {
@@ -54,9 +53,8 @@ func (r *run) roll(ctx context.Context) {
 	}
 }
 
-// compare reads every name that was sent by the producers of both releases: they
-// must tell the same, and the result of a completed name must be the answer that
-// the target gave to its last attempt.
+// compare reads every sent name with the producers of both releases. Their answers must be equal,
+// and the result of a completed name must be the target's answer to its last attempt.
 func (r *run) compare(ctx context.Context, rep *Report) error {
 	var readers [2]*reader
 	for i, producer := range []string{r.cfg.Other.Producer, r.cfg.Producer} {
@@ -128,10 +126,10 @@ func (r *run) startReader(ctx context.Context, producer string) (*reader, error)
 
 func (p *reader) stop() {
 	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait() // killed
+	_ = p.cmd.Wait() // returns an error, because the process was killed
 }
 
-// get returns what the API tells of a name.
+// get returns the API's answer for a name.
 func (p *reader) get(ctx context.Context, name string) (map[string]any, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/messages/"+url.PathEscape(name), nil)
 	if err != nil {
@@ -141,7 +139,7 @@ func (p *reader) get(ctx context.Context, name string) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for %s: %w", name, err)
 	}
-	defer func() { _ = resp.Body.Close() }() // read to its end, or of no use
+	defer func() { _ = resp.Body.Close() }() // it has been read to its end, or reading has failed
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, fmt.Errorf("ask for %s: %w", name, err)

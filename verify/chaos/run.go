@@ -26,30 +26,30 @@ import (
 // drain is the workers' --drain-timeout.
 const drain = 3 * time.Second
 
-// Config says how a run goes.
+// Config configures a run.
 type Config struct {
 	Binary        string   // the worker
 	Producer      string   // of the same release; only with Other
-	Other         *Release // another release, which the workers begin as; nil: this one only
+	Other         *Release // another release, with which the workers begin; nil: none
 	SQS, DynamoDB string   // endpoints of the servers
 	Name          string   // of queue and table
 	Seed          uint64
 	Workers       int
 	Messages      int           // sent evenly over the time of chaos
-	Duplicates    float64       // the part of them that repeats an earlier name
-	Chaos         time.Duration // how long faults last
-	Settle        time.Duration // within which the queue has to be empty then
+	Duplicates    float64       // the share of messages that repeat an earlier name
+	Chaos         time.Duration // duration of the faults
+	Settle        time.Duration // within this time after the faults the queue must be empty
 	Visibility    time.Duration
 	Lease, Skew   time.Duration
-	Harm          time.Duration // one act against a process about every so often; 0: none
+	Harm          time.Duration // mean time between harms to processes; 0: none
 	MaxPause      time.Duration
 	Slow          time.Duration // the longest call of the target
 	Network       Rates
 	Log           io.Writer     // of the workers
-	Sample        func(*Sample) // called every second, for a soak; may be nil
+	Sample        func(*Sample) // called every second, for soak tests; may be nil
 }
 
-// run is a run under way.
+// run is the state of a run.
 type run struct {
 	cfg              Config
 	queue            *sqs.Client
@@ -62,7 +62,7 @@ type run struct {
 	fleet            *Fleet
 }
 
-// Run makes a run and judges it. The error says that it could not be made.
+// Run makes a run and judges it. Violations are in the report; an error means that the run failed.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	r := &run{
 		cfg: cfg, sent: make(map[string]int),
@@ -89,7 +89,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	return report, err
 }
 
-// prepare makes the queue, the table, the proxies, the target and the workers.
+// prepare creates the queue, the table, the proxies, the target and the workers.
 func (r *run) prepare(ctx context.Context) (err error) {
 	if r.queueURL, r.dlqURL, err = awsenv.CreateQueue(ctx, r.queue, r.cfg.Name); err != nil {
 		return fmt.Errorf("create queue: %w", err)
@@ -106,7 +106,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.cfg.Other == nil { // which may write other statements
+	if r.cfg.Other == nil { // another release may use other statements
 		forDynamoDB.UseGrammar()
 	}
 	r.proxies = append(r.proxies, forDynamoDB)
@@ -124,8 +124,8 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// env is what worker and producer need to reach the run's queue and table by the
-// given endpoints.
+// env returns the environment variables with which worker and producer reach the run's queue and
+// table at the given endpoints.
 func (r *run) env(sqs, dynamoDB string) []string {
 	return []string{
 		"AWS_ENDPOINT_URL_SQS=" + sqs, "AWS_ENDPOINT_URL_DYNAMODB=" + dynamoDB,
@@ -146,7 +146,7 @@ func (r *run) close() {
 	}
 }
 
-// harass sends the messages while everything fails.
+// harass sends the messages during the faults.
 func (r *run) harass(ctx context.Context) error {
 	harassing, stop := context.WithTimeout(ctx, r.cfg.Chaos)
 	defer stop()
@@ -176,7 +176,7 @@ func (r *run) harass(ctx context.Context) error {
 	return err
 }
 
-// send sends all messages, evenly over the time, past the proxy.
+// send sends all messages, evenly over the time of chaos, without the proxy.
 func (r *run) send(ctx context.Context) error {
 	random := rand.New(rand.NewPCG(r.cfg.Seed, 4))
 	start := time.Now()
@@ -184,7 +184,7 @@ func (r *run) send(ctx context.Context) error {
 	for i := range r.cfg.Messages {
 		name := fmt.Sprintf("n%d", len(r.sent))
 		if len(r.sent) > 0 && random.Float64() < r.cfg.Duplicates {
-			// Duplicates come soon after the first, mostly: that is where it is hard.
+			// Most duplicates come soon after the first message, which is the hardest case.
 			back := int(random.ExpFloat64() * 20)
 			name = fmt.Sprintf("n%d", max(0, len(r.sent)-1-back))
 		}
@@ -211,8 +211,8 @@ func (r *run) send(ctx context.Context) error {
 	return nil
 }
 
-// settle ends all faults and waits until the queue is empty. It reports how
-// many messages are left.
+// settle ends all faults and waits until the queue is empty. It returns the number of messages
+// left.
 func (r *run) settle(ctx context.Context) (left int, err error) {
 	for _, p := range r.proxies {
 		p.Calm()
@@ -225,7 +225,7 @@ func (r *run) settle(ctx context.Context) (left int, err error) {
 	}
 }
 
-// depth is the number of messages in the queue, visible or not.
+// depth returns the number of messages in the queue, visible or not.
 func (r *run) depth(ctx context.Context) (int, error) {
 	out, err := r.queue.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &r.queueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
@@ -241,7 +241,7 @@ func (r *run) depth(ctx context.Context) (int, error) {
 	return total, nil
 }
 
-// report looks at what is left, and judges.
+// report collects the results and judges them.
 func (r *run) report(ctx context.Context, left int) (*Report, error) {
 	rep := &Report{
 		Names: len(r.sent), Starts: r.fleet.Starts(), Harms: make(map[string]int), Faults: make(map[string]int),
@@ -283,7 +283,7 @@ func (r *run) report(ctx context.Context, left int) (*Report, error) {
 	return rep, nil
 }
 
-// deadLetters counts the dead-letter queue by reason, and returns the names in it.
+// deadLetters counts the dead letters by reason and returns their names.
 func (r *run) deadLetters(ctx context.Context, rep *Report) (map[string]bool, error) {
 	names := make(map[string]bool)
 	for {
@@ -311,8 +311,8 @@ func (r *run) deadLetters(ctx context.Context, rep *Report) (map[string]bool, er
 	}
 }
 
-// statuses counts the records by status: a name that was sent and has no final
-// one is lost, unless a message of it stands in the dead-letter queue.
+// statuses counts the records by status. A sent name without a final status is lost, unless a
+// message of it is in the dead-letter queue.
 func (r *run) statuses(ctx context.Context, rep *Report, dead map[string]bool) error {
 	final := make(map[string]bool)
 	pages := dynamodb.NewScanPaginator(r.tables, &dynamodb.ScanInput{TableName: &r.cfg.Name, ConsistentRead: aws.Bool(true)})

@@ -12,10 +12,10 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// Variables for long runs; see Makefile.d/sim.mk.
+// Environment variables for long runs; see Makefile.d/sim.mk.
 const (
-	envChaos = "SQSONCE_CHAOS" // how long faults last, such as 5m
-	envSoak  = "SQSONCE_SOAK"  // how long a steady load lasts
+	envChaos = "SQSONCE_CHAOS" // duration of the faults, such as 5m
+	envSoak  = "SQSONCE_SOAK"  // duration of a steady load
 	envPlot  = "SQSONCE_PLOT"  // file that a soak's plot is written to
 )
 
@@ -32,7 +32,7 @@ func binary(t *testing.T) string {
 	return file
 }
 
-// config is that of a short run.
+// config returns the configuration of a short run.
 func config(t *testing.T) Config {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.ArtifactDir(), "workers.log"))
@@ -51,7 +51,7 @@ func config(t *testing.T) Config {
 	}
 }
 
-// duration reads a variable, or ends the test.
+// duration reads an environment variable, and fails the test if it is no duration.
 func duration(t *testing.T, env string) time.Duration {
 	t.Helper()
 	d, err := time.ParseDuration(os.Getenv(env))
@@ -87,10 +87,10 @@ func testChaos(t *testing.T) {
 	}
 }
 
-// A steady load on healthy workers takes no more and no more. Of the last quarter
-// of the time, the medians of memory, goroutines, threads and open files are at
-// most a quarter above those of the second; that of the time from sending to the
-// target at most twice that, or a second.
+// The resources of healthy workers do not grow under a steady load. The medians of memory,
+// goroutines, threads and open files in the last quarter of the time are at most a quarter above
+// those in the second quarter. The median latency from sending to the target is at most twice that
+// of the second quarter, or a second.
 func testSteadyLoad(t *testing.T) {
 	cfg := config(t)
 	cfg.Workers, cfg.Harm, cfg.Network = 2, 0, Rates{}
@@ -115,7 +115,7 @@ func testSteadyLoad(t *testing.T) {
 		}
 	}
 	if len(samples) < 60 {
-		return // too short to tell of growth
+		return // too short to show growth
 	}
 	early, latest := samples[len(samples)/4:len(samples)/2], samples[len(samples)*3/4:]
 	quarterMore := func(before int64) int64 { return before + before/4 }

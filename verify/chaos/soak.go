@@ -13,18 +13,17 @@ import (
 	"time"
 )
 
-// Sample is what the workers' processes take, and how long messages waited, at
-// a moment.
+// Sample is the resources of the workers' processes and the latency of messages at one time.
 type Sample struct {
 	At          time.Duration // since the start of the load
 	MemoryBytes int64         // resident, of all workers
 	Threads     int           // of the operating system
-	Goroutines  int           // as /metrics tells
+	Goroutines  int           // from /metrics
 	Files       int           // open descriptors
 	Waiting     int           // messages in the queue
 	Calls       int           // of the target so far
-	Latency     time.Duration // from sending to the target, the median of the names first called since the last sample
-	Slowest     time.Duration // of these
+	Latency     time.Duration // median time from sending to the first call, since the last sample
+	Slowest     time.Duration // the longest of these times
 }
 
 // sample calls cfg.Sample every second until ctx ends.
@@ -41,7 +40,7 @@ func (r *run) sample(ctx context.Context) {
 		for _, admin := range r.fleet.Admins() {
 			s.Goroutines += goroutines(ctx, admin)
 		}
-		s.Waiting, _ = r.depth(ctx) // a look that fails is a gap in the plot
+		s.Waiting, _ = r.depth(ctx) // after an error the plot has a gap
 		fresh := r.ledger.after(calls)
 		calls += len(fresh)
 		s.Calls = calls
@@ -51,8 +50,7 @@ func (r *run) sample(ctx context.Context) {
 	}
 }
 
-// latency is how long names waited for their first call: the median, and the
-// longest.
+// latency returns the median and the longest of the times until the first call of a name.
 func (r *run) latency(calls []Call) (median, slowest time.Duration) {
 	var all []time.Duration
 	for _, c := range calls {
@@ -67,7 +65,7 @@ func (r *run) latency(calls []Call) (median, slowest time.Duration) {
 	return all[len(all)/2], all[len(all)-1]
 }
 
-// goroutines is how many a worker has, by its metrics; 0 when it does not answer.
+// goroutines returns the number of a worker's goroutines from its metrics, 0 if it does not answer.
 func goroutines(ctx context.Context, admin string) int {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
 	if err != nil {
@@ -87,12 +85,12 @@ func goroutines(ctx context.Context, admin string) int {
 	return 0
 }
 
-// add adds what the process takes, as Linux tells it.
+// add adds the resources of a process, from /proc.
 func (s *Sample) add(pid int) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	status, err := os.ReadFile(dir + "/status")
 	if err != nil {
-		return // it has just ended
+		return // the process has just ended
 	}
 	for line := range strings.Lines(string(status)) {
 		fields := strings.Fields(line)
@@ -112,7 +110,7 @@ func (s *Sample) add(pid int) {
 	}
 }
 
-// Plot draws samples as an SVG image: one curve a figure, each on its own scale.
+// Plot draws samples as an SVG image, with one curve for each figure on its own scale.
 func Plot(samples []Sample) []byte {
 	curves := []struct {
 		name, unit string

@@ -69,8 +69,8 @@ func (v *watch) startsInTime(run *attempt, rec protocol.Record) {
 	}
 }
 
-// stopsInTime checks that the handler's context is cancelled at the latest one skew before the end of
-// its lease.
+// stopsInTime checks that the handler's context is cancelled at the latest one skew before the end
+// of its lease.
 func (v *watch) stopsInTime(run *attempt, rec protocol.Record) {
 	if v.w.plan.Beyond || v.pausedSince(run.name.claims[run.fence]) || run.ctx.Err() != nil {
 		return
