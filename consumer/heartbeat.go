@@ -112,7 +112,7 @@ func (r *run) keepVisible(ctx context.Context) {
 		var changes []change
 		for _, d := range r.heartbeat.due(now.Add(grain)) {
 			if extend, ok := d.beat(now); ok {
-				beating, changes = append(beating, d), append(changes, change{d.ReceiptHandle, extend, true})
+				beating, changes = append(beating, d), append(changes, change{d.ReceiptHandle, extend})
 			}
 		}
 		for i, extension := range r.settler.changes.Add(changes...) {

@@ -246,8 +246,7 @@ func testAServerThatHangsCostsNothingButItsTime(t *testing.T) {
 		})
 		hang := func() {
 			hangs.Store(true)
-			time.Sleep(2 * time.Minute)
-			hangs.Store(false)
+			time.AfterFunc(2*time.Minute, func() { hangs.Store(false) })
 		}
 		p.cfg.Visibility = 4 * time.Minute // a beat falls into the two minutes
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -266,7 +265,7 @@ func testAServerThatHangsCostsNothingButItsTime(t *testing.T) {
 			}
 			return nil
 		}
-		go hang()
+		hang()
 		p.start()
 		time.Sleep(4 * time.Minute)
 		if !p.consumer.Ready() {
@@ -276,6 +275,7 @@ func testAServerThatHangsCostsNothingButItsTime(t *testing.T) {
 		p.send(work...)
 		time.Sleep(30 * time.Second)
 		hang()
+		time.Sleep(2*time.Minute + time.Second)
 		p.send("late")
 		time.Sleep(4 * time.Minute)
 		if s := p.consumer.Stats(); s.Acks != 0 || s.Running != 2 {

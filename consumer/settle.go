@@ -24,9 +24,8 @@ func newSettler(r *run) settler {
 			Send: func(receipts []string) []entryAnswer { return r.client.delete(r.calls, receipts) },
 		}),
 		changes: batch.New(batch.Config[change, struct{}]{
-			Max:    batchSize,
-			Send:   func(changes []change) []entryAnswer { return r.client.change(r.calls, changes) },
-			Urgent: func(ch change) bool { return ch.beat },
+			Max:  batchSize,
+			Send: func(changes []change) []entryAnswer { return r.client.change(r.calls, changes) },
 		}),
 		copies: batch.New(batch.Config[*deadCopy, struct{}]{
 			Max:      batchSize,
@@ -108,7 +107,7 @@ func (d *delivery) setVisibility(ctx context.Context, after time.Duration, done 
 		return ctx.Err()
 	}
 	defer func() { <-d.visibility }()
-	_, err := d.run.settler.changes.Do(ctx, change{d.ReceiptHandle, after, false})
+	_, err := d.run.settler.changes.Do(ctx, change{d.ReceiptHandle, after})
 	if err == nil {
 		done()
 	}

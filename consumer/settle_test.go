@@ -23,12 +23,12 @@ func TestSettle(t *testing.T) {
 	t.Run("no handler is called when the drain is over", testNoHandlerIsCalledWhenTheDrainIsOver)
 }
 
-// What SQS answers a second late, it answers 80 deletes a second, and as many
-// heartbeats. The pool receives no more than it can end in time.
+// 64 calls a second delete 640 messages. The pool receives no more messages than it can
+// delete and keep under heartbeats meanwhile.
 func testASlowQueueDoesNotCostThePoolItsReceipts(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
-		p.cfg.Concurrency = 500
-		p.send(numbered(8000)...)
+		p.cfg.Concurrency, p.cfg.Visibility = 2000, 12*time.Second
+		p.send(numbered(16_000)...)
 		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{DelayAfter: time.Second} })
 		var again atomic.Int32
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -54,7 +54,7 @@ type retryIn time.Duration
 func (retryIn) Error() string               { return "not yet" }
 func (r retryIn) RetryAfter() time.Duration { return time.Duration(r) }
 
-// Releases wait behind the heartbeats of those at work.
+// A slow SQS answers enough calls at a time for releases and heartbeats.
 func testManyReleasesDoNotHoldUpHeartbeats(t *testing.T) {
 	bubble(t, 1000, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency, p.cfg.Visibility, p.cfg.CancelOnLostReceipt = 100, 10*time.Second, true

@@ -214,7 +214,6 @@ func wholeSecondsUp(d time.Duration) int32 {
 type change struct {
 	receipt    string
 	visibility time.Duration
-	beat       bool // a heartbeat: it goes before what makes messages visible again
 }
 
 type entryAnswer = batch.Answer[struct{}]
