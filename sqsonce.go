@@ -31,6 +31,10 @@ type Config struct {
 	// [CreateTable]. Not used if Store is set.
 	Table string
 
+	// TTLAttribute is the attribute with the expiry of records, see
+	// [dynamo.Config.TTLAttribute]. Not used if Store is set.
+	TTLAttribute string
+
 	// Names says where the name of a message is, and which part of the body is
 	// compared when a name comes again. Default: the name is the field "name" of
 	// a JSON body or the message attribute sqsonce.name, and the whole body is
@@ -152,7 +156,7 @@ func New[R any](cfg aws.Config, c Config, work func(context.Context, Message) (R
 func (w *Worker[R]) open(cfg aws.Config, c *Config) error {
 	client, log := dynamodb.NewFromConfig(cfg), cmp.Or(c.Guard.Logger, slog.Default())
 	store, err := dynamo.New(client, dynamo.Config{
-		Table: c.Table, Logger: log,
+		Table: c.Table, TTLAttribute: c.TTLAttribute, Logger: log,
 		Timeout: dynamo.TimeoutFor(c.Guard.Lease), // 0: the default lease, and so the default
 	})
 	if err != nil {
@@ -163,7 +167,7 @@ func (w *Worker[R]) open(cfg aws.Config, c *Config) error {
 		c.Guard.Now = store.Now
 	}
 	w.start = func(ctx context.Context) error {
-		err := dynamo.CheckTable(ctx, client, c.Table)
+		err := dynamo.Config{Table: c.Table, TTLAttribute: c.TTLAttribute}.CheckTable(ctx, client)
 		if errors.Is(err, dynamo.ErrNoTable) || errors.Is(err, dynamo.ErrWrongKey) || errors.Is(err, dynamo.ErrReplica) {
 			return err
 		}

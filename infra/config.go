@@ -47,6 +47,9 @@ type Config struct {
 	FirstDeployment bool
 	// TableName is an existing table, such as a restored one. Default: a new one.
 	TableName string
+	// TTLAttribute is the attribute of the table's time to live, in which records keep their
+	// expiry. Default: that of package dynamo. Of an existing table it says how the table is.
+	TTLAttribute string
 	// ClusterName is an existing ECS cluster. Default: a new one.
 	ClusterName string
 	// PermissionsBoundary is the ARN of a managed policy that bounds every role of the stack.
@@ -300,6 +303,7 @@ var (
 	bucketPattern      = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	policyPattern      = regexp.MustCompile(`^arn:[a-z-]+:iam::(\d{12}|aws):policy/\S+$`)
 	tablePattern       = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+	ttlPattern         = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}$`)
 	clusterPattern     = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 	secretPattern      = regexp.MustCompile(`^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+-[A-Za-z0-9]{6}$`)
 	vpcPattern         = regexp.MustCompile(`^vpc-[0-9a-f]{8,17}$`)
@@ -313,6 +317,7 @@ func (c Config) problems() []string {
 	found.bad(!namePattern.MatchString(c.Name),
 		"name %q: want a letter, then up to 59 letters, digits and hyphens", c.Name)
 	found.bad(c.TableName != "" && !tablePattern.MatchString(c.TableName), "tableName %q: not the name of a table", c.TableName)
+	found.bad(c.TTLAttribute != "" && !ttlPattern.MatchString(c.TTLAttribute), "ttlAttribute %q: want 1 to 255 letters, digits, '_', '-' and '.'", c.TTLAttribute)
 	found.bad(c.ClusterName != "" && !clusterPattern.MatchString(c.ClusterName), "clusterName %q: not the name of a cluster", c.ClusterName)
 	found.bad(c.ClusterName != "" && c.Network.VPCID == "", "clusterName %s: needs vpcId, the VPC of its tasks", c.ClusterName)
 	found.bad(c.ClusterName != "" && c.Worker.SpotShare > 0,

@@ -96,6 +96,7 @@ func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		},
 		"no buckets":            {map[string]any{"payloadBuckets": "Uploads,arn:aws:s3:::x"}, []string{`payloadBuckets "Uploads"`, `payloadBuckets "arn`}},
 		"payloads of no bucket": {map[string]any{"workerEnv": `{"SQSONCE_S3_PAYLOADS":"false"}`}, []string{"workerEnv SQSONCE_S3_PAYLOADS"}},
+		"no attribute":          {map[string]any{"ttlAttribute": "a b"}, []string{`ttlAttribute "a b"`}},
 		"no table":              {map[string]any{"tableName": "a/b"}, []string{`tableName "a/b"`}},
 		"a public API in a VPC of unknown range": {
 			map[string]any{

@@ -89,11 +89,12 @@ func fields(c *Config) map[string]setter {
 // placeFields are the keys of the stack, its queue and its network.
 func placeFields(c *Config) map[string]setter {
 	return map[string]setter{
-		"name":        text(&c.Name),
-		"throwaway":   boolean(&c.Throwaway),
-		"demo":        boolean(&c.Demo),
-		"tableName":   text(&c.TableName),
-		"clusterName": text(&c.ClusterName),
+		"name":         text(&c.Name),
+		"throwaway":    boolean(&c.Throwaway),
+		"demo":         boolean(&c.Demo),
+		"tableName":    text(&c.TableName),
+		"ttlAttribute": text(&c.TTLAttribute),
+		"clusterName":  text(&c.ClusterName),
 
 		"permissionsBoundary": text(&c.PermissionsBoundary),
 		"failurePercent":      integer(&c.FailurePercent),

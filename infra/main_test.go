@@ -59,6 +59,7 @@ var variants = map[string]map[string]any{
 		"producer":          "true", "adminFrom": "10.20.0.0/18", "arch": "amd64", "network": "nat", "vpcCidr": "10.20.0.0/18",
 		"targetSecrets":  `{"DB_PASSWORD": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-GhIjKl:password"}`,
 		"targetPolicies": "arn:aws:iam::123456789012:policy/orders",
+		"ttlAttribute":   "expiration",
 		"payloadBuckets": "uploads,big-payloads", "dashboardQueues": "invoices,shipments.fifo",
 		"targetEnv": `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold", "GOMEMLIMIT": "300MiB"}`,
 	},

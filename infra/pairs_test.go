@@ -52,6 +52,7 @@ var pairs = map[string]pair{
 		losses:   []string{"fifo", "fifo", "fifo", "fifo", "name"},
 		replaces: []string{"AWS::SQS::Queue"},
 	},
+	"ttlAttribute":    {context: map[string]any{"ttlAttribute": "expiration"}},
 	"dashboard":       {context: map[string]any{"dashboard": false}},
 	"dashboardQueues": {context: map[string]any{"dashboardQueues": "invoices"}},
 	"payloadBuckets":  {context: map[string]any{"payloadBuckets": "uploads"}},

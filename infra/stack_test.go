@@ -1,6 +1,7 @@
 package infra
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -141,7 +142,7 @@ func testTheTableIsWhatTheStoreWorksOn(t *testing.T) {
 			"AttributeDefinitions": `[{"AttributeName":"` + dynamo.AttrID + `","AttributeType":"S"},` +
 				`{"AttributeName":"` + dynamo.AttrAttention + `","AttributeType":"S"},` +
 				`{"AttributeName":"` + dynamo.AttrAttentionAt + `","AttributeType":"N"}]`,
-			"TimeToLiveSpecification":          `{"AttributeName":"` + dynamo.AttrTTL + `","Enabled":true}`,
+			"TimeToLiveSpecification":          `{"AttributeName":"` + cmp.Or(b.config.TTLAttribute, dynamo.AttrTTL) + `","Enabled":true}`,
 			"BillingMode":                      `"PAY_PER_REQUEST"`,
 			"PointInTimeRecoverySpecification": `{"PointInTimeRecoveryEnabled":true}`,
 			"SSESpecification":                 `{"SSEEnabled":true}`,

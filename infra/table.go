@@ -1,6 +1,8 @@
 package infra
 
 import (
+	"cmp"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -24,7 +26,7 @@ func newTable(scope constructs.Construct, id string, props *tableProps) table {
 	}
 	made := awsdynamodb.NewTable(scope, &id, &awsdynamodb.TableProps{
 		PartitionKey:        &awsdynamodb.Attribute{Name: jsii.String(dynamo.AttrID), Type: awsdynamodb.AttributeType_STRING},
-		TimeToLiveAttribute: jsii.String(dynamo.AttrTTL),
+		TimeToLiveAttribute: jsii.String(cmp.Or(config.TTLAttribute, dynamo.AttrTTL)),
 		BillingMode:         awsdynamodb.BillingMode_PAY_PER_REQUEST,
 		Encryption:          awsdynamodb.TableEncryption_AWS_MANAGED,
 		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{

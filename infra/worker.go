@@ -19,7 +19,7 @@ import (
 // ownVariables are the environment variables that the stack itself sets on worker and producer.
 var ownVariables = []string{
 	"AWS_REGION",
-	"SQSONCE_QUEUE_URL", "SQSONCE_DLQ_URL", "SQSONCE_TABLE", "SQSONCE_SCOPE", "SQSONCE_KEY", "SQSONCE_FINGERPRINT",
+	"SQSONCE_QUEUE_URL", "SQSONCE_DLQ_URL", "SQSONCE_TABLE", "SQSONCE_TTL_ATTRIBUTE", "SQSONCE_SCOPE", "SQSONCE_KEY", "SQSONCE_FINGERPRINT",
 	"SQSONCE_CONCURRENCY", "SQSONCE_MAX_ATTEMPTS", "SQSONCE_VISIBILITY", "SQSONCE_LEASE", "SQSONCE_WINDOW",
 	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_METRICS", "SQSONCE_ADMIN_ADDR", "SQSONCE_ADMIN_TOKEN", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
 	"SQSONCE_HANDLER", "SQSONCE_TARGET_URL", "SQSONCE_TARGET_HEALTH", "SQSONCE_TARGET_TOKEN", "SQSONCE_TARGET_SECRET",
@@ -119,6 +119,9 @@ func sharedVariables(scope constructs.Construct, place workplace) map[string]str
 		"SQSONCE_TABLE":      *place.Table.TableName(),
 		"SQSONCE_SCOPE":      config.queueName(),
 		"SQSONCE_LOG_FORMAT": "json",
+	}
+	if config.TTLAttribute != "" {
+		variables["SQSONCE_TTL_ATTRIBUTE"] = config.TTLAttribute
 	}
 	if config.Worker.Key != "" {
 		variables["SQSONCE_KEY"] = config.Worker.Key

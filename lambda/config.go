@@ -47,6 +47,10 @@ type Config struct {
 	// used if Store is set.
 	Table string
 
+	// TTLAttribute is the attribute with the expiry of records, see
+	// the Config of package dynamo. Not used if Store is set.
+	TTLAttribute string
+
 	// Names says where the name of a message is, and which part of the body is compared when a name
 	// comes again. Default: that of a worker, see [sqsonce.Config]. Not used if Namer is set.
 	Names names.Config

@@ -63,7 +63,7 @@ func New[R any](cfg aws.Config, c Config, work Work[R]) (*Function[R], error) {
 	f := &Function[R]{work: work, store: c.Store, queues: make(map[string]*queue)}
 	if f.store == nil {
 		store, err := dynamo.New(dynamodb.NewFromConfig(cfg), dynamo.Config{
-			Table: c.Table, Logger: c.Guard.Logger, Timeout: dynamo.TimeoutFor(c.Guard.Lease),
+			Table: c.Table, TTLAttribute: c.TTLAttribute, Logger: c.Guard.Logger, Timeout: dynamo.TimeoutFor(c.Guard.Lease),
 		})
 		errs = append(errs, err)
 		if err == nil {

@@ -35,6 +35,7 @@ type queueFlags struct {
 	QueueURL    string `name:"queue-url" placeholder:"URL" group:"Queue and table" help:"URL of the queue."`
 	DLQURL      string `name:"dlq-url" placeholder:"URL" group:"Queue and table" help:"URL of the dead-letter queue. Default: the one of the queue's redrive policy."`
 	Table       string `placeholder:"NAME" group:"Queue and table" help:"DynamoDB table that holds one record per name."`
+	TTL         string `name:"ttl-attribute" env:"SQSONCE_TTL_ATTRIBUTE" default:"expires_at" placeholder:"NAME" group:"Queue and table" help:"Attribute of the table's time to live, in which records keep their expiry; the same as the workers'."`
 	Scope       string `placeholder:"TEXT" group:"Queue and table" help:"Prefix of every name in the table, the same as the workers'. Default: the queue's name."`
 	Key         string `default:"name" group:"Queue and table" help:"Where the name is, the same as the workers': a JMESPath over the body, or @attribute:NAME, @message-id, @dedup-id, for which each message needs an Idempotency-Key."`
 	Unwrap      string `default:"none" enum:"none,sns,eventbridge,base64,auto" group:"Queue and table" help:"Envelopes that messages of the dead-letter queue may stand in, the same as the workers' (${enum})."`
@@ -64,6 +65,11 @@ func (f queueFlags) check(bad *problems) {
 	if _, err := f.keys(); err != nil {
 		bad.add("--%v", err)
 	}
+}
+
+// storing is the configuration of the store.
+func (f queueFlags) storing(log *slog.Logger) dynamo.Config {
+	return dynamo.Config{Table: f.Table, TTLAttribute: f.TTL, Logger: log}
 }
 
 func (f queueFlags) keys() (*names.Extractor, error) {
@@ -96,13 +102,13 @@ func (f queueFlags) api(
 			return nil, err
 		}
 	}
-	if err := dynamo.CheckTable(ctx, table, f.Table); err != nil {
+	if err := f.storing(settings.Logger).CheckTable(ctx, table); err != nil {
 		if !errors.Is(err, dynamo.ErrNoTTL) {
 			return nil, err
 		}
 		settings.Logger.Warn("records are never removed", "error", err)
 	}
-	store, err := dynamo.New(table, dynamo.Config{Table: f.Table, Logger: settings.Logger})
+	store, err := dynamo.New(table, f.storing(settings.Logger))
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +149,7 @@ func (f queueFlags) create(
 	if queueURL, dlqURL, err = awsenv.CreateQueue(ctx, queue, f.QueueURL); err != nil {
 		return "", "", err
 	}
-	return queueURL, cmp.Or(f.DLQURL, dlqURL), dynamo.CreateTable(ctx, table, f.Table)
+	return queueURL, cmp.Or(f.DLQURL, dlqURL), f.storing(nil).CreateTable(ctx, table)
 }
 
 // backendFlags say whom a command talks to.

@@ -97,10 +97,10 @@ func (s *consoleCmd) run(ctx context.Context, io stdio) error {
 		return err
 	}
 	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
-	if err := dynamo.CheckTable(ctx, table, s.Table); err != nil && !errors.Is(err, dynamo.ErrNoTTL) {
+	if err := s.storing(log).CheckTable(ctx, table); err != nil && !errors.Is(err, dynamo.ErrNoTTL) {
 		return err
 	}
-	store, err := dynamo.New(table, dynamo.Config{Table: s.Table, Logger: log})
+	store, err := dynamo.New(table, s.storing(log))
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, erro
 	if c.Create {
 		var err error
 		if back.queueURL, back.dlqURL, err = awsenv.CreateQueue(ctx, queue, c.QueueURL); err == nil {
-			err = dynamo.CreateTable(ctx, table, c.Table)
+			err = c.storeConfig(q.log).CreateTable(ctx, table)
 		}
 		switch {
 		case err != nil && isOutage(err):

@@ -33,7 +33,7 @@ func runDoctor(ctx context.Context, e examination, stdout io.Writer) error {
 func examine(ctx context.Context, e examination, cfg aws.Config, stdin io.Reader, stdout io.Writer) error {
 	findings, left := doctor.Run(ctx, doctor.Config{
 		Queue: sqs.NewFromConfig(cfg), Table: dynamodb.NewFromConfig(cfg), Region: cfg.Region,
-		QueueURL: e.QueueURL, DLQURL: e.DLQURL, Name: e.Table, Skew: e.Skew, Send: mayBeSent(e, stdin, stdout),
+		QueueURL: e.QueueURL, DLQURL: e.DLQURL, Name: e.Table, TTL: e.TTL, Skew: e.Skew, Send: mayBeSent(e, stdin, stdout),
 	})
 	err := doctor.Print(stdout, findings)
 	if sick := doctor.Sick(findings); sick > 0 {

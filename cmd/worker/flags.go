@@ -51,6 +51,7 @@ type examination struct {
 	QueueURL string        `name:"queue-url" required:"" help:"URL of the queue."`
 	DLQURL   string        `name:"dlq-url" help:"URL of the dead-letter queue. Default: the one of the queue's redrive policy."`
 	Table    string        `required:"" help:"Name of the table."`
+	TTL      string        `name:"ttl-attribute" env:"SQSONCE_TTL_ATTRIBUTE" default:"expires_at" placeholder:"NAME" help:"Attribute of the table's time to live; the worker's own."`
 	Skew     time.Duration `default:"2s" help:"By how much the clocks of the workers may differ."`
 	Send     string        `default:"ask" enum:"ask,yes,no" help:"Whether one message may be sent to the dead-letter queue, and removed (${enum}). To find it, others in that queue are received, and visible again after a second."`
 }
@@ -86,6 +87,7 @@ type queueConfig struct {
 	QueueURL string `name:"queue-url" help:"URL of the queue to work on."`
 	DLQURL   string `name:"dlq-url" help:"URL of the dead-letter queue. Default: the one of the queue's redrive policy."`
 	Table    string `help:"DynamoDB table that holds one record per name."`
+	TTL      string `name:"ttl-attribute" env:"SQSONCE_TTL_ATTRIBUTE" default:"expires_at" placeholder:"NAME" help:"Attribute of the table's time to live, in which records keep their expiry. For a table whose time to live is on another attribute, such as Powertools' expiration."`
 
 	Scope       string        `help:"Prefix of every name in the table. Default: the queue's name."`
 	Key         string        `default:"name" help:"Where the name is: a JMESPath over the body, @attribute:NAME, @message-id, or @dedup-id. The message attribute sqsonce.name wins."`

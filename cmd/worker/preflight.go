@@ -155,7 +155,7 @@ func (f *findings) permission(resource, action string, err error) {
 func (f *findings) table(ctx context.Context, c queueSettings, back backend, client *dynamodb.Client) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	err := dynamo.CheckTable(ctx, client, c.Table)
+	err := dynamo.Config{Table: c.Table, TTLAttribute: c.TTL}.CheckTable(ctx, client)
 	switch {
 	case errors.Is(err, dynamo.ErrNoTTL):
 		f.warn("%v: records are never removed", err)

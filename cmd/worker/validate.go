@@ -377,7 +377,7 @@ func (c queueSettings) batchConfig() consumer.BatchConfig {
 }
 
 func (c queueSettings) storeConfig(log *slog.Logger) dynamo.Config {
-	cfg := dynamo.Config{Table: c.Table, Logger: log}
+	cfg := dynamo.Config{Table: c.Table, TTLAttribute: c.TTL, Logger: log}
 	if c.Batch == "off" {
 		cfg.Batch = dynamo.BatchOff
 	}

@@ -42,7 +42,7 @@ func BenchmarkDecode(b *testing.B) {
 
 // A full batch, as it goes to the wire.
 func BenchmarkBatchBody(b *testing.B) {
-	s := newStatements("t")
+	s := newStatements("t", AttrTTL)
 	writes := slices.Repeat([]*write{writeOf(b, 7, completedRecord())}, maxStatements)
 	b.ReportAllocs()
 	for b.Loop() {

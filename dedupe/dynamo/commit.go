@@ -70,7 +70,7 @@ func (s *Store) transaction(old protocol.Version, next protocol.Record, effects 
 		ClientRequestToken: aws.String(clientToken(old, next)),
 		TransactItems: append(make([]types.TransactWriteItem, 0, 1+len(effects)), types.TransactWriteItem{Put: &types.Put{
 			TableName:                           &s.cfg.Table,
-			Item:                                record.item(),
+			Item:                                s.cfg.theirs(record.item()),
 			ConditionExpression:                 condition.Condition(),
 			ExpressionAttributeNames:            condition.Names(),
 			ExpressionAttributeValues:           condition.Values(),

@@ -23,7 +23,7 @@
 // # The table
 //
 // The table has one key, the string [AttrID], and its time to live on
-// [AttrTTL]; [CreateTable] makes such a table and [CheckTable] looks at one. A
+// [AttrTTL], or on [Config.TTLAttribute]; [CreateTable] makes such a table and [CheckTable] looks at one. A
 // global table with multi-Region eventual consistency is refused: conditions hold
 // within one Region there. One with strong consistency works, but has neither time
 // to live nor transactions.

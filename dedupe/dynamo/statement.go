@@ -20,7 +20,7 @@ type statement struct {
 	json []byte // a request for it, up to the first parameter
 }
 
-// newStatements returns the statements for a table.
+// newStatements returns the statements for a table whose records expire by ttl.
 //
 // INSERT fails where the item exists, whatever its version:
 //
@@ -44,10 +44,13 @@ type statement struct {
 // an index, which may not be empty, so that an UPDATE cannot take them away.
 //
 // Names are quoted, since some are reserved words.
-func newStatements(table string) *statements {
+func newStatements(table, ttl string) *statements {
 	insert := "INSERT INTO \"" + table + "\" VALUE {'" + AttrID + "':?"
 	assignments := make([]string, len(columns))
 	for col, name := range columns {
+		if col == colTTL {
+			name = ttl
+		}
 		insert += ",'" + name + "':?"
 		assignments[col] = `"` + name + `"=?`
 	}
@@ -102,5 +105,5 @@ func Statement(table string, old protocol.Version, next protocol.Record) (types.
 	if err != nil {
 		return types.BatchStatementRequest{}, err
 	}
-	return newStatements(table).request(w), nil
+	return newStatements(table, AttrTTL).request(w), nil
 }

@@ -14,7 +14,7 @@ import (
 // has, and takes the parameters that go with it.
 func TestStatements(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := newStatements(rapid.StringMatching(`[a-zA-Z0-9_.-]{3,255}`).Draw(t, "table"))
+		s := newStatements(rapid.StringMatching(`[a-zA-Z0-9_.-]{3,255}`).Draw(t, "table"), AttrTTL)
 		w, err := newWrite(protocol.Version(rapid.Int64Range(0, 2).Draw(t, "old")), anyRecord(t))
 		if err != nil {
 			t.Fatal(err)

@@ -60,6 +60,12 @@ type Config struct {
 	// its ARN do not share calls: a statement names its table.
 	Table string
 
+	// TTLAttribute is the attribute that records keep their expiry in, which is the
+	// table's time to live. Default [AttrTTL]. Records that have it in AttrTTL are read
+	// as ever. For a table whose time to live is on another attribute, because another
+	// program keeps its items there, too. The same in all programs on a table.
+	TTLAttribute string
+
 	// Timeout bounds one call of the store, with the retries of a read and the wait
 	// for a batch. At most a third of the guard's lease, see [dedupe.Bounded];
 	// [TimeoutFor] gives one that suits a lease. Default 3s.
@@ -82,6 +88,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
+	c.TTLAttribute = cmp.Or(c.TTLAttribute, AttrTTL)
 	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
@@ -92,6 +99,9 @@ func (c Config) validate() error {
 	var errs []error
 	if c.Table == "" || strings.Contains(c.Table, `"`) {
 		errs = append(errs, fmt.Errorf("dynamo: Table %q: must be the name or the ARN of a table", c.Table))
+	}
+	if err := checkTTLAttribute(c.TTLAttribute); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("dynamo: Timeout %s: must not be negative", c.Timeout))
@@ -128,7 +138,7 @@ func New(client API, cfg Config) (*Store, error) {
 		}
 		return nil, err
 	}
-	s := &Store{client: client, cfg: cfg, clock: clock{logger: cfg.Logger}, statements: newStatements(cfg.Table)}
+	s := &Store{client: client, cfg: cfg, clock: clock{logger: cfg.Logger}, statements: newStatements(cfg.Table, cfg.TTLAttribute)}
 	if cfg.Batch == BatchOff {
 		return s, nil
 	}
@@ -190,7 +200,7 @@ func (s *Store) detached() (context.Context, context.CancelFunc) {
 // read decodes an item. What is no record comes back as one that the protocol
 // leaves alone, and is logged.
 func (s *Store) read(it item) protocol.Record {
-	r, err := decode(it)
+	r, err := decode(s.cfg.ours(it))
 	if err != nil {
 		s.cfg.Logger.Error("item in the table is not a record; left alone", "table", s.cfg.Table, "id", r.ID, "error", err)
 	}

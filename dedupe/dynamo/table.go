@@ -27,7 +27,7 @@ var (
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 	ErrReplica = errors.New("table is a replica of a global table with multi-Region eventual consistency")
 	// ErrNoTTL: records would never be removed. The store works all the same.
-	ErrNoTTL = errors.New("table has no time to live on " + AttrTTL)
+	ErrNoTTL = errors.New("table has no time to live on the attribute of its records")
 )
 
 // stronglyConsistent is what a table of multi-Region strong consistency is like: conditions
@@ -40,6 +40,14 @@ const stronglyConsistent = "it is a replica of a global table with multi-Region 
 // set and with the index that [Store.List] reads, and waits until it is active. A
 // table that exists is left as it is, but for a missing time to live.
 func CreateTable(ctx context.Context, client *dynamodb.Client, table string) error {
+	return Config{Table: table}.CreateTable(ctx, client)
+}
+
+// CreateTable is [CreateTable] for a store with this Config: its table, and time to live
+// on its attribute.
+func (c Config) CreateTable(ctx context.Context, client *dynamodb.Client) error {
+	c = c.withDefaults()
+	table := c.Table
 	_, err := client.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName:   &table,
 		BillingMode: types.BillingModePayPerRequest,
@@ -72,15 +80,15 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, table string) err
 	}
 	found, err := inspect(ctx, client, table)
 	if err != nil || found.ttl != "" || found.strong {
-		return cmp.Or(err, found.check(table))
+		return cmp.Or(err, found.check(c))
 	}
 	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
 		TableName:               &table,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(AttrTTL), Enabled: aws.Bool(true)},
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &c.TTLAttribute, Enabled: aws.Bool(true)},
 	})
 	if err != nil {
 		// Perhaps another worker was faster.
-		if again := CheckTable(ctx, client, table); again == nil {
+		if again := c.CheckTable(ctx, client); again == nil {
 			return nil
 		}
 		return fmt.Errorf("dynamo: set the time to live of table %q: %w", table, err)
@@ -92,11 +100,16 @@ func CreateTable(ctx context.Context, client *dynamodb.Client, table string) err
 // [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied], [ErrWrongKey] or
 // [ErrReplica]; or, as a warning, [ErrNoTTL].
 func CheckTable(ctx context.Context, client *dynamodb.Client, table string) error {
-	found, err := inspect(ctx, client, table)
+	return Config{Table: table}.CheckTable(ctx, client)
+}
+
+// CheckTable is [CheckTable] for a store with this Config.
+func (c Config) CheckTable(ctx context.Context, client *dynamodb.Client) error {
+	found, err := inspect(ctx, client, c.Table)
 	if err != nil {
 		return err
 	}
-	return found.check(table)
+	return found.check(c.withDefaults())
 }
 
 // facts are what counts of a table that the store can work on.
@@ -106,16 +119,16 @@ type facts struct {
 }
 
 // check returns nil if the table's time to live is on the right attribute.
-func (f facts) check(table string) error {
+func (f facts) check(c Config) error {
 	switch {
-	case f.ttl == AttrTTL:
+	case f.ttl == c.TTLAttribute:
 		return nil
 	case f.strong:
-		return fmt.Errorf("dynamo: table %q: %w: %s", table, ErrNoTTL, stronglyConsistent)
+		return fmt.Errorf("dynamo: table %q: %w: %s", c.Table, ErrNoTTL, stronglyConsistent)
 	case f.ttl == "":
-		return fmt.Errorf("dynamo: table %q: %w", table, ErrNoTTL)
+		return fmt.Errorf("dynamo: table %q: %w, %q", c.Table, ErrNoTTL, c.TTLAttribute)
 	default:
-		return fmt.Errorf("dynamo: table %q: %w: it is on %q", table, ErrNoTTL, f.ttl)
+		return fmt.Errorf("dynamo: table %q: %w, %q: it is on %q", c.Table, ErrNoTTL, c.TTLAttribute, f.ttl)
 	}
 }
 

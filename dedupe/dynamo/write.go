@@ -75,7 +75,7 @@ func (s *Store) putItem(ctx context.Context, w *write) error {
 	sent := time.Now()
 	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.cfg.Table,
-		Item:                                w.item(),
+		Item:                                s.cfg.theirs(w.item()),
 		ConditionExpression:                 condition.Condition(),
 		ExpressionAttributeNames:            condition.Names(),
 		ExpressionAttributeValues:           condition.Values(),

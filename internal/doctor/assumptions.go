@@ -17,7 +17,7 @@ func Assumptions() []Assumption {
 		{"Regions and accounts agree", "queues in one account, all in the clients' Region",
 			"requests reach another queue or table of the same name, or are denied",
 			sqsGuide + "sqs-queue-message-identifiers.html", false, place},
-		{"key, time to live, no replica", "partition key id (S), TTL on expires_at, one Region",
+		{"key, time to live, no replica", "partition key id (S), TTL on the attribute of records, one Region",
 			"with another key or an eventual replica names are not guarded; without time to live records stay for ever",
 			developerGuide + "V2globaltables_HowItWorks.html", false, schema},
 		{"the clocks agree", "this machine and DynamoDB differ by the skew at most",

@@ -34,6 +34,7 @@ type Config struct {
 	QueueURL string           // required
 	DLQURL   string           // empty: the queue in the redrive policy
 	Name     string           // of the table; required
+	TTL      string           // attribute of its time to live; default: dynamo's
 	Skew     time.Duration    // the largest allowed difference between clocks
 	Send     bool             // allows the check that sends a message to the dead-letter queue and deletes it
 }
@@ -192,7 +193,7 @@ func codeOf(r ddbtypes.BatchStatementResponse) string {
 
 // store returns a store on the table, without batches.
 func (p *patient) store() (*dynamo.Store, error) {
-	return dynamo.New(p.cfg.Table, dynamo.Config{Table: p.cfg.Name, Batch: dynamo.BatchOff})
+	return dynamo.New(p.cfg.Table, dynamo.Config{Table: p.cfg.Name, TTLAttribute: p.cfg.TTL, Batch: dynamo.BatchOff})
 }
 
 var _ dedupe.Store = (*dynamo.Store)(nil)

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +19,10 @@ import (
 
 // schema checks key, replicas and time to live.
 func schema(ctx context.Context, p *patient) (string, error) {
-	if err := dynamo.CheckTable(ctx, p.cfg.Table, p.cfg.Name); err != nil {
+	if err := (dynamo.Config{Table: p.cfg.Name, TTLAttribute: p.cfg.TTL}).CheckTable(ctx, p.cfg.Table); err != nil {
 		return err.Error(), errDiffers
 	}
-	return "key id (S), expires_at, one Region", nil
+	return "key id (S), " + cmp.Or(p.cfg.TTL, dynamo.AttrTTL) + ", one Region", nil
 }
 
 func index(ctx context.Context, p *patient) (string, error) {
