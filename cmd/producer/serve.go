@@ -90,6 +90,7 @@ func (s *serveCmd) checkOpen(bad *problems, tokens []string) {
 const tokenSource = "--auth-token (SQSONCE_AUTH_TOKEN)" //nolint:gosec // names, no token
 
 func (s *serveCmd) run(ctx context.Context, io stdio) (err error) {
+	awsenv.CollectLess()
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
 		return err

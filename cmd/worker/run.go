@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 		case drain:
 			err = runDrain(ctx, s)
 		case config:
-			collectLess()
+			awsenv.CollectLess()
 			err = runWorker(ctx, s, stdout, log, signals)
 		}
 	}
@@ -53,17 +52,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 		_, _ = fmt.Fprintf(log, "worker: %v\n", err)
 	}
 	return exitCode(err)
-}
-
-// collectLess lets the heap grow to five times what lives before it is
-// collected, not to twice: little lives long here, and the collector takes a
-// fifth less of a message's CPU for some 60 MiB. Who sets GOGC decides; with
-// GOMEMLIMIT the heap is collected more often when it comes near that.
-// https://go.dev/doc/gc-guide
-func collectLess() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
 }
 
 // worker is everything that runs, as runWorker has wired it.

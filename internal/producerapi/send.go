@@ -129,20 +129,29 @@ func (a *API) entry(m message, generation protocol.Version) types.SendMessageBat
 	return e
 }
 
-// attributes are the message attributes.
-func (m message) attributes() map[string]types.MessageAttributeValue {
-	text := func(s string) types.MessageAttributeValue {
-		return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
+// texts are the names and values of the message attributes.
+func (m message) texts(yield func(name, value string) bool) {
+	if !yield(names.NameAttribute, m.name) || m.trace != "" && !yield("traceparent", m.trace) {
+		return
 	}
-	attributes := map[string]types.MessageAttributeValue{names.NameAttribute: text(m.name)}
-	if m.trace != "" {
-		attributes["traceparent"] = text(m.trace)
-	}
-	if m.retry { // what a message has that was dead-lettered and comes back
-		attributes[consumer.AttrReason] = text("sent again to retry a rejected name")
+	// A message that was dead-lettered and comes back has a reason.
+	if m.retry && !yield(consumer.AttrReason, "sent again to retry a rejected name") || m.carried == nil {
+		return
 	}
 	for _, name := range m.carriedAttributes() {
-		attributes[name] = text(m.carried[name])
+		if !yield(name, m.carried[name]) {
+			return
+		}
+	}
+}
+
+const typeOfAttributes = "String"
+
+// attributes are the message attributes as SQS takes them.
+func (m message) attributes() map[string]types.MessageAttributeValue {
+	attributes := make(map[string]types.MessageAttributeValue)
+	for name, value := range m.texts {
+		attributes[name] = types.MessageAttributeValue{DataType: aws.String(typeOfAttributes), StringValue: &value}
 	}
 	return attributes
 }
@@ -151,8 +160,8 @@ func (m message) attributes() map[string]types.MessageAttributeValue {
 // values of its attributes.
 func (m message) size() int {
 	size := len(m.body)
-	for name, v := range m.attributes() {
-		size += len(name) + len(*v.DataType) + len(*v.StringValue)
+	for name, value := range m.texts {
+		size += len(name) + len(typeOfAttributes) + len(value)
 	}
 	return size
 }
