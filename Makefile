@@ -55,7 +55,7 @@ bench-once: ## every benchmark, one iteration: they compile and run
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, go mod tidy, go fix
 	$< run --allow-parallel-runners ./...
 	go mod tidy -diff
-	$(MAKE) --no-print-directory lint-infra lint-verify lint-lambda lint-gocloud lint-programs
+	$(MAKE) --no-print-directory lint-infra lint-verify lint-lambda lint-gocloud lint-programs lint-kubernetes
 
 .PHONY: lint-verify
 lint-verify: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the simulation and the other heavy tests

@@ -28,18 +28,24 @@ const maxAnswer = 1 << 20
 // errUnhealthy is what "worker check" fails with.
 var errUnhealthy = errors.New("worker is not healthy")
 
+// errUnready is what "worker check --ready" fails with.
+var errUnready = errors.New("worker is not ready")
+
 // errNotDrained is what "worker drain" fails with.
 var errNotDrained = errors.New("worker was not told to stop")
 
-// runCheck checks a file of queues, or asks a running worker for its health, and prints what
-// it finds of each queue.
+// runCheck checks a file of queues, or asks a running worker for its health, or whether it is
+// ready, and prints what it finds of each queue.
 func runCheck(ctx context.Context, c check, stdout io.Writer) error {
 	if c.Config != "" {
 		return printQueues(stdout, c.parsed)
 	}
-	_, err := ask(ctx, http.MethodGet, c.AdminAddr, "/healthz", "", http.StatusOK)
-	if err != nil {
-		return failedAs(errUnhealthy, err)
+	path, no := "/healthz", errUnhealthy
+	if c.Ready {
+		path, no = "/readyz", errUnready
+	}
+	if _, err := ask(ctx, http.MethodGet, c.AdminAddr, path, "", http.StatusOK); err != nil {
+		return failedAs(no, err)
 	}
 	// A worker that is not ready is not unhealthy: its answer is only shown.
 	readiness, _ := ask(ctx, http.MethodGet, c.AdminAddr, "/readyz", "", 0)

@@ -16,7 +16,7 @@ import (
 // cli is the command line. Every flag can also be set by the environment
 // variable SQSONCE_ + its name.
 type cli struct {
-	Run     running          `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy, worker drain tells it to stop, worker doctor checks what is assumed of AWS, worker try shows what becomes of a message, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
+	Run     running          `cmd:"" default:"withargs" help:"Run the worker (the default command). To try it: worker --local. Others: worker check asks a running worker whether it is healthy (--ready: whether it works on its queues), worker drain tells it to stop, worker doctor checks what is assumed of AWS, worker try shows what becomes of a message, worker --version prints the version. Every flag can be set by the environment variable shown with it."`
 	Check   check            `cmd:"" help:"Ask a running worker whether it is healthy, and print the state of each queue: exit 0 when it is. For container health checks. With --config: check a file of queues instead, with the worker's flags and environment, and print its queues."`
 	Drain   drain            `cmd:"" help:"Tell a running worker to stop as SIGTERM does, and exit at once. For stop hooks in images without a shell."`
 	Doctor  examination      `cmd:"" help:"Check, against the real queue and table, what the worker assumes of AWS, and print it as a table: exit 0 when all of it holds. It writes records of the scope sqsonce-doctor-... and removes them, and asks before it sends a message."`
@@ -34,6 +34,7 @@ type running struct {
 // is used, and with Config all of them.
 type check struct {
 	Config string `placeholder:"FILE" env:"-" help:"Check this file of queues, and ask no worker."`
+	Ready  bool   `env:"-" help:"Ask whether it works on its queues (/readyz), which a worker that starts or drains does not."`
 	queueSettings
 
 	parsed config // of Config
@@ -249,7 +250,7 @@ func version() string {
 // exitCode is 0, 1 (failed) or 2 (bad usage or settings, or a message without a name).
 func exitCode(err error) int {
 	switch {
-	case errors.Is(err, errUnhealthy):
+	case errors.Is(err, errUnhealthy), errors.Is(err, errUnready):
 		return 1
 	case errors.Is(err, errNoName):
 		return 2

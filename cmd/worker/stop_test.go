@@ -93,6 +93,11 @@ func testStopFinishesWhatRunsAndGivesBackTheRest(t *testing.T) {
 	if code := get(t, p.adminURL(t)+"/healthz"); code != http.StatusOK {
 		t.Errorf("/healthz answers %d while draining", code)
 	}
+	var out output
+	addr := strings.TrimPrefix(p.adminURL(t), "http://")
+	if code := run(t.Context(), []string{"check", "--ready", "--admin-addr", addr}, &out, &out, nil); code != 1 || !strings.Contains(out.String(), "not ready") {
+		t.Errorf("check --ready ends with %d while draining: %s", code, out.String())
+	}
 	close(target.answer)
 	if code := p.exit(t); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -160,6 +165,9 @@ func testCheckTellsHealthByItsExitCode(t *testing.T) {
 	var out output
 	wait(t, "healthy", func() bool {
 		return run(t.Context(), []string{"check", "--admin-addr", addr}, &out, &out, nil) == 0
+	})
+	wait(t, "ready", func() bool {
+		return run(t.Context(), []string{"check", "--ready", "--admin-addr", addr}, &out, &out, nil) == 0
 	})
 	p.signals <- syscall.SIGTERM
 	p.exit(t)

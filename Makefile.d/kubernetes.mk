@@ -1,0 +1,34 @@
+# The chart, the kustomize base, and what watches workers: rendered and checked, with tools that are
+# built once into bin. Their newer releases need a newer Go.
+
+HELM := v3.22.0
+KUBECONFORM := v0.8.0
+KUSTOMIZE := v5.8.1
+KUBERNETES_TOOLS := $(BIN)/helm-$(HELM) $(BIN)/kubeconform-$(KUBECONFORM) $(BIN)/kustomize-$(KUSTOMIZE)
+
+# install_tool PACKAGE,VERSION,NAME: as the target's file, whose name has the version.
+define install_tool
+	@mkdir -p $(BIN)/install && rm -f $(BIN)/$(3)-v*
+	GOBIN=$(BIN)/install go install $(1)@$(2)
+	mv $(BIN)/install/$(3) $@
+endef
+
+$(BIN)/helm-$(HELM):
+	$(call install_tool,helm.sh/helm/v3/cmd/helm,$(HELM),helm)
+$(BIN)/kubeconform-$(KUBECONFORM):
+	$(call install_tool,github.com/yannh/kubeconform/cmd/kubeconform,$(KUBECONFORM),kubeconform)
+$(BIN)/kustomize-$(KUSTOMIZE):
+	$(call install_tool,sigs.k8s.io/kustomize/kustomize/v5,$(KUSTOMIZE),kustomize)
+
+.PHONY: kubernetes
+kubernetes: $(KUBERNETES_TOOLS) ## the Helm chart with five value sets and the kustomize base, through kubeconform; the chart's values
+	cd deploy/kubernetes && $(GO_TEST) -timeout 10m ./...
+
+.PHONY: kubernetes-rewrite
+kubernetes-rewrite: $(KUBERNETES_TOOLS) ## write the kustomize base from the chart, and the schemas from the pinned modules
+	cd deploy/kubernetes && go run ./schema && $(GO_TEST) -run TestBase . -rewrite
+
+.PHONY: lint-kubernetes
+lint-kubernetes: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the chart's tests
+	cd deploy/kubernetes && $< run --allow-parallel-runners --config ../../.golangci.yml ./...
+	cd deploy/kubernetes && go mod tidy -diff

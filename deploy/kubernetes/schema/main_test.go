@@ -1,0 +1,26 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestSchemas: the files are those that the pinned modules give.
+func TestSchemas(t *testing.T) {
+	files, err := schemas()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		got, err := os.ReadFile(filepath.Join("..", "schemas", name)) //nolint:gosec // of this repository
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what go run ./schema writes: %v", name, err)
+		}
+	}
+	found, err := filepath.Glob("../schemas/*.json")
+	if err != nil || len(found) != len(files) {
+		t.Errorf("%d files are written, %d are there: %v", len(files), len(found), err)
+	}
+}
