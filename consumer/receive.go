@@ -46,7 +46,7 @@ func (r *run) receive() {
 			}
 			q := r.receiver.next(n)
 			r.goroutines.start(func() {
-				stack.ForCall()
+				stack.Grow()
 				r.poll(q, n)
 			})
 		}
@@ -99,7 +99,7 @@ func (r *run) poll(q request, reserved int) {
 	})
 	for _, d := range heads {
 		r.goroutines.start(func() {
-			stack.ForMessage()
+			stack.Grow()
 			r.handleLane(d.lane)
 		})
 	}

@@ -37,7 +37,7 @@ func BenchmarkDo(b *testing.B) {
 	for _, way := range []struct {
 		name  string
 		first func()
-	}{{"Goroutine", func() {}}, {"GoroutineWithRoom", stack.ForMessage}} {
+	}{{"Goroutine", func() {}}, {"GoroutineWithRoom", stack.Grow}} {
 		b.Run(way.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

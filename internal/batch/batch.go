@@ -236,7 +236,7 @@ func (b *Batcher[T, R]) dispatch() {
 		}
 		began := b.flight.last
 		b.calls.Go(func() {
-			stack.ForCall()
+			stack.Grow()
 			b.run(batch, began, yield)
 		})
 	}

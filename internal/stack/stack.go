@@ -7,29 +7,14 @@ package stack
 
 import "runtime"
 
-// ForCall grows the stack to 32 KiB for a call of the AWS SDK, whose middlewares (v1.47) need more
-// than 16 KiB.
-func ForCall() { call(false) }
-
-// ForMessage grows the stack to 16 KiB for the handling of a message. The worker's own frames
-// around a small handler need more than 8 KiB.
-func ForMessage() { message(false) }
-
-// A function's frame has room for all its variables on entry, but only executed declarations zero
-// theirs.
+// Grow grows the stack to 32 KiB. A call of the AWS SDK (v1.47) needs more than 16 KiB under its
+// middlewares, and so does a message under all frames of the worker, its guard and its handler.
+func Grow() { grow(false) }
 
 //go:noinline
-func call(use bool) {
+func grow(use bool) { // its frame is allocated when it is entered, and not cleared
 	if use {
 		var b [16 << 10]byte
-		runtime.KeepAlive(&b)
-	}
-}
-
-//go:noinline
-func message(use bool) {
-	if use {
-		var b [9 << 10]byte
 		runtime.KeepAlive(&b)
 	}
 }

@@ -24,31 +24,26 @@ func TestStack(t *testing.T) {
 // A goroutine's stack has the promised size. It is measured over many goroutines, because the
 // runtime allocates stacks in groups.
 func testGoroutinesHaveTheStackThatIsPromised(t *testing.T) {
-	const many = 500
+	const many, want = 500, 32 << 10
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the garbage collector would shrink unused stacks
-	for name, c := range map[string]struct {
-		grow func()
-		each uint64 // bytes
-	}{"call": {ForCall, 32 << 10}, "message": {ForMessage, 16 << 10}} {
-		runtime.GC()
-		before := stacks()
-		var grown, parked sync.WaitGroup
-		leave := make(chan struct{})
-		grown.Add(many)
-		for range many {
-			parked.Go(func() {
-				c.grow()
-				grown.Done()
-				<-leave
-			})
-		}
-		grown.Wait()
-		got := (stacks() - before) / many
-		close(leave)
-		parked.Wait()
-		if got < c.each*9/10 || got > c.each*3/2 { // some stacks may come from the free list
-			t.Errorf("%s: %d bytes for each goroutine, want %d", name, got, c.each)
-		}
+	runtime.GC()
+	before := stacks()
+	var grown, parked sync.WaitGroup
+	leave := make(chan struct{})
+	grown.Add(many)
+	for range many {
+		parked.Go(func() {
+			Grow()
+			grown.Done()
+			<-leave
+		})
+	}
+	grown.Wait()
+	got := (stacks() - before) / many
+	close(leave)
+	parked.Wait()
+	if got < want*9/10 || got > want*3/2 { // some stacks may come from the free list
+		t.Errorf("%d bytes for each goroutine, want %d", got, want)
 	}
 }
 
@@ -88,7 +83,7 @@ func BenchmarkCall(b *testing.B) {
 		for _, way := range []struct {
 			name  string
 			first func()
-		}{{"as it is", func() {}}, {"with room", ForCall}} {
+		}{{"as it is", func() {}}, {"with room", Grow}} {
 			b.Run(call.name+"/"+way.name, func(b *testing.B) {
 				for b.Loop() {
 					done := make(chan error)
