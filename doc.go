@@ -1,20 +1,17 @@
 // Package sqsonce handles every named message of an SQS queue once.
 //
-// SQS delivers at least once. sqsonce gives a message a business key, its name,
-// and keeps one DynamoDB record per name, which is first the lock and then the
-// outcome:
+// SQS delivers at least once. In sqsonce a message has a business key, its name. One DynamoDB
+// record per name holds the lock while an attempt runs, and the outcome afterwards:
 //
-//   - One attempt at a time holds a name, and after one is recorded as completed
-//     no other starts. Every later delivery gets the recorded outcome.
-//   - A message is deleted only after its outcome is recorded, except one that
-//     Config.Names says is no work. A message that is
-//     given up goes to the dead-letter queue with the reason on it; one that is
-//     redriven from there runs again.
-//   - DynamoDB writes handed to [dedupe.AddEffect] commit in one transaction with
-//     the outcome: they happen exactly once.
-//   - Any other effect can repeat when the process dies between the effect and
-//     the record of it. Pass the name on as an idempotency key (see
-//     [dedupe.AttemptFrom]), or set [dedupe.Config.Hold].
+//   - One attempt at a time holds a name. After a completion is recorded no attempt starts. Every
+//     later delivery gets the recorded outcome.
+//   - A message is deleted only after its outcome is recorded, except messages that are no work
+//     according to Config.Names. A rejected message goes to the dead-letter queue with the reason.
+//     A message that is redriven from there runs again.
+//   - DynamoDB writes added with [dedupe.AddEffect] commit in one transaction with the outcome.
+//     They happen exactly once.
+//   - Any other effect can repeat if the process dies between the effect and its record. Pass the
+//     name on as an idempotency key (see [dedupe.AttemptFrom]), or set [dedupe.Config.Hold].
 //
 // # A whole program
 //
@@ -83,6 +80,6 @@
 //
 // # Parts
 //
-// The parts are packages of their own: [consumer] is the pool, [dedupe] the
-// guard, [names] finds names and fingerprints in messages.
+// The parts are packages: [consumer] is the pool, [dedupe] the guard, and [names] extracts names
+// and fingerprints from messages.
 package sqsonce

@@ -12,18 +12,18 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// Handler returns work as the handler of a pool that the caller makes: it is
-// called once per name, under g. The message that it gets has the body and the
-// attributes that namer has found in an envelope, if it has opened one.
+// Handler returns a handler for your own pool. It calls work once per name, under guard g. If namer
+// has opened an envelope, work gets the message inside it. An error of namer becomes the handler's
+// error.
 func Handler[R any](g *dedupe.Guard[R], namer Namer, work func(context.Context, Message) (R, error)) consumer.Handler {
 	return HandlerBy(g, Naming{Namer: namer}, work)
 }
 
-// Naming is how messages are opened and named before the guard is asked.
+// Naming configures [HandlerBy].
 type Naming struct {
 	Namer    Namer                 // required
-	Payloads Payloads              // fetches payloads, see [Config]; nil: pointers are not followed
-	Ignored  func(Message, string) // called for messages that are no work, see [Config]; nil: not called
+	Payloads Payloads              // see [Config]; nil: pointers are not followed
+	Ignored  func(Message, string) // called for messages that are no work, see [Config]; may be nil
 }
 
 // HandlerBy is [Handler] with all of a [Naming].
@@ -50,9 +50,9 @@ func HandlerBy[R any](g *dedupe.Guard[R], by Naming, work func(context.Context, 
 	}
 }
 
-// Open returns a message as the work gets it, without its envelope, and what namer has
-// found out about it. If payloads is not nil, a message that is a pointer gets its payload.
-// release is to be called once neither is used any more, unless there is an error.
+// Open calls namer, and returns the message inside the envelope and the namer's result. If payloads
+// is not nil, the payload of a pointer is fetched. Unless there is an error, call release after the
+// last use of both. An error is that of namer, which wraps that of payloads.
 func Open(ctx context.Context, m Message, namer Namer, payloads Payloads) (inner Message, named names.Named, release func(), err error) {
 	given, done := nameable(m), func() {}
 	if payloads != nil {
@@ -74,14 +74,14 @@ func Open(ctx context.Context, m Message, namer Namer, payloads Payloads) (inner
 
 type namedKey struct{}
 
-// NamedFrom returns what the namer has found out about the message that ctx, the
-// context of the work, belongs to.
+// NamedFrom returns the namer's result for the message of ctx, the context of the work. It returns
+// false for other contexts.
 func NamedFrom(ctx context.Context) (names.Named, bool) {
 	named, ok := ctx.Value(namedKey{}).(names.Named)
 	return named, ok
 }
 
-// opened returns the message without its envelope, or with its payload.
+// opened returns m with the body and the attributes in named.
 func opened(m Message, named names.Named) Message {
 	m.Body = named.Body
 	if named.Headers == nil {
@@ -100,7 +100,7 @@ func opened(m Message, named names.Named) Message {
 	return m
 }
 
-// keyOf returns the key with which a delivery asks the guard for its name.
+// keyOf returns the guard's key for a delivery.
 func keyOf(m Message, named names.Named) dedupe.Key {
 	_, deadLettered := m.Attribute(consumer.AttrReason)
 	return dedupe.Key{
@@ -109,8 +109,7 @@ func keyOf(m Message, named names.Named) dedupe.Key {
 	}
 }
 
-// NameOf returns a [consumer.Config.Name]: the name of a message for logs and
-// dead letters.
+// NameOf returns a func for [consumer.Config.Name], the name of a message in logs and dead letters.
 func NameOf(namer Namer) func(Message) (string, bool) {
 	return func(m Message) (string, bool) {
 		named, err := namer.Extract(nameable(m))
@@ -118,7 +117,7 @@ func NameOf(namer Namer) func(Message) (string, bool) {
 	}
 }
 
-// nameable is what package names looks at of a message.
+// nameable returns the input of a [Namer] for m.
 func nameable(m Message) names.Message {
 	named := names.Message{ID: m.ID, DedupID: m.DedupID, Body: m.Body}
 	if len(m.Attributes) > 0 {

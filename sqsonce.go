@@ -21,90 +21,86 @@ import (
 // Message is one delivery of an SQS message.
 type Message = consumer.Message
 
-// Config says what a [Worker] works on. QueueURL and Table are required; the zero
-// value of every other field means its default.
+// Config configures a [Worker]. QueueURL and Table are required; the zero value of every other
+// field means its default.
 type Config struct {
-	// QueueURL is the queue to work on.
+	// QueueURL is the URL of the queue.
 	QueueURL string
 
-	// Table is the DynamoDB table that holds one record per name; see
-	// [CreateTable]. Not used if Store is set.
+	// Table is the DynamoDB table with one record per name; see [CreateTable]. Not used if Store is
+	// set.
 	Table string
 
-	// TTLAttribute is the attribute with the expiry of records, see
-	// [dynamo.Config.TTLAttribute]. Not used if Store is set.
+	// TTLAttribute is the attribute with the expiry of records, see [dynamo.Config.TTLAttribute]. Not
+	// used if Store is set.
 	TTLAttribute string
 
-	// Names says where the name of a message is, and which part of the body is
-	// compared when a name comes again. Default: the name is the field "name" of
-	// a JSON body or the message attribute sqsonce.name, and the whole body is
-	// compared. Not used if Namer is set.
+	// Names configures the source of a message's name, and the part of the body that duplicates are
+	// compared by. Default: the name is the field "name" of a JSON body or the message attribute
+	// sqsonce.name, and the whole body is compared. Not used if Namer is set.
 	Names names.Config
 
 	// Namer names messages. Default: the [names.Extractor] of Names.
 	Namer Namer
 
-	// Guard is about leases, attempts and results. Scope defaults to the name of
-	// the queue, Now to the clock of the store.
+	// Guard configures leases, attempts and results. Its Scope defaults to the name of the queue,
+	// Now to the clock of the store.
 	Guard dedupe.Config
 
-	// Pool is about concurrency, timeouts and the stop. Leave its QueueURL empty.
-	// Name defaults to the name that Namer finds.
+	// Pool configures concurrency, timeouts and the stop. Leave its QueueURL empty. Name defaults
+	// to the name that Namer returns.
 	Pool consumer.Config
 
-	// Middleware wraps the handler, guard included; the first is the outermost.
+	// Middleware wraps the handler, guard included. The first is the outermost. Default: none.
 	Middleware []consumer.Middleware
 
-	// Ignored is called for each message that Names says is no work, which is then
-	// deleted; why is one of the values of [names.Named.Ignored]. Default: none.
+	// Ignored is called for each message that is no work according to Names. The message is then
+	// deleted. why is a value of [names.Named.Ignored]. Default: none.
 	Ignored func(m Message, why string)
 
-	// Payloads fetches the payloads of messages that are pointers, as the extended
-	// client libraries write them. Default: none; a pointer is a body like any other.
+	// Payloads fetches the payloads of messages that are pointers, in the format of the extended
+	// client libraries. Default: none; a pointer is then treated as an ordinary body.
 	Payloads Payloads
 
-	// Queue replaces the client of SQS. Default: one made from the aws.Config.
+	// Queue replaces the client of SQS. Default: a client made from the aws.Config.
 	Queue consumer.Queue
 
 	// Store replaces the table, for tests and simulations (see package memstore).
 	Store dedupe.Store
 }
 
-// Namer finds the name of a message. The error of a message without a name
-// should have a method Permanent that returns true, as those of
-// [names.Extractor] have: the message then goes to the dead-letter queue. It has
-// to be safe for concurrent use.
+// Namer returns the name of a message. It must be safe for concurrent use. The error for a message
+// without a name should be a [failure.Permanent], as those of [names.Extractor] are: the message is
+// then dead-lettered.
 type Namer interface {
 	Extract(m names.Message) (names.Named, error)
 }
 
-// Payloads fetches payloads that are not in their messages. It has to be safe for
-// concurrent use.
+// Payloads fetches payloads that are outside of their messages. It must be safe for concurrent use.
 type Payloads interface {
-	// Fetch returns a payload, before the guard is asked for the message's name. release
-	// is called when the message has been handled. An error has the methods of package
-	// failure, as one of the work has, and counts no attempt; release is not called then.
+	// Fetch returns a payload. It is called before the guard claims the message's name, so that an
+	// error counts no attempt. The error may have the methods of package failure. release is called
+	// after the message has been handled, and not after an error.
 	Fetch(ctx context.Context, p names.Pointer) (body string, release func(), err error)
 }
 
-// Worker handles the messages of one queue. Use [New]. Its parts are there for
-// metrics, health checks and whatever else a program adds.
+// Worker handles the messages of one queue. Create it with [New]. Its parts are exported for
+// metrics and health checks.
 type Worker[R any] struct {
 	Pool  *consumer.Consumer
 	Guard *dedupe.Guard[R]
 	Store dedupe.Store
 
-	start func(context.Context) error // looks at the table
+	start func(context.Context) error // checks the table and reads DynamoDB's clock
 	stop  func()                      // waits for the calls of the store
 }
 
-// New returns a worker that calls work once per name, or an error that lists
-// everything that is wrong with c. It makes no call. R is the type of the
-// result, which is kept with the name: anything that encodes to JSON, or a
-// [dedupe.Payload].
+// New returns a worker that calls work once per name, or an error that lists all faults of c. It
+// makes no call to AWS. R is the type of the result, which is recorded with the name: any type that
+// encodes to JSON, or a [dedupe.Payload].
 //
-// An error of work means that the message is tried again, up to
-// [dedupe.Config.MaxAttempts] times; see [Reject] and [consumer.Decide].
+// After an error of work the message is tried again, up to [dedupe.Config.MaxAttempts] times; see
+// [Reject] and [consumer.Decide].
 func New[R any](cfg aws.Config, c Config, work func(context.Context, Message) (R, error)) (*Worker[R], error) {
 	url := cmp.Or(c.QueueURL, c.Pool.QueueURL)
 	scope := url[strings.LastIndexByte(url, '/')+1:]
@@ -152,12 +148,12 @@ func New[R any](cfg aws.Config, c Config, work func(context.Context, Message) (R
 	return w, nil
 }
 
-// open makes the store on DynamoDB.
+// open creates the store on DynamoDB.
 func (w *Worker[R]) open(cfg aws.Config, c *Config) error {
 	client, log := dynamodb.NewFromConfig(cfg), cmp.Or(c.Guard.Logger, slog.Default())
 	store, err := dynamo.New(client, dynamo.Config{
 		Table: c.Table, TTLAttribute: c.TTLAttribute, Logger: log,
-		Timeout: dynamo.TimeoutFor(c.Guard.Lease), // 0: the default lease, and so the default
+		Timeout: dynamo.TimeoutFor(c.Guard.Lease), // 0, the default lease, gives the default timeout
 	})
 	if err != nil {
 		return err
@@ -175,17 +171,17 @@ func (w *Worker[R]) open(cfg aws.Config, c *Config) error {
 			log.Warn("the table could not be checked", "table", c.Table, "error", err)
 		}
 		if err := store.ReadClock(ctx); err != nil && ctx.Err() == nil {
-			log.Warn("DynamoDB's clock could not be read; leases go by this machine's for now", "table", c.Table, "error", err)
+			log.Warn("DynamoDB's clock could not be read; leases use this machine's clock for now", "table", c.Table, "error", err)
 		}
 		return nil
 	}
 	return nil
 }
 
-// Run works until ctx ends, and returns when everything under way is settled. It
-// returns nil after a clean stop. It returns an error at once when the table is
-// missing (see [CreateTable]), has another key, or is a replica that other Regions
-// write to, and otherwise those of [consumer.Consumer.Run].
+// Run handles messages until ctx ends, and returns when all messages in hand are settled. It
+// returns nil after a clean stop. It fails at once if the table is missing (see [CreateTable]), has
+// another key, or is a replica that other Regions write to. Its other errors are those of
+// [consumer.Consumer.Run].
 func (w *Worker[R]) Run(ctx context.Context) error {
 	if w.stop != nil {
 		defer w.stop()
@@ -198,9 +194,8 @@ func (w *Worker[R]) Run(ctx context.Context) error {
 	return w.Pool.Run(ctx)
 }
 
-// Reject returns err as one that no retry can cure: the name is recorded as
-// rejected, and its message goes to the dead-letter queue. It returns nil when
-// err is nil.
+// Reject marks err as permanent: the name is recorded as REJECTED, and its message goes to the
+// dead-letter queue. It returns nil if err is nil.
 func Reject(err error) error {
 	if err == nil {
 		return nil
@@ -210,14 +205,14 @@ func Reject(err error) error {
 
 type rejection struct{ error }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the error that was given to [Reject].
 func (r rejection) Unwrap() error { return r.error }
 
 // Permanent reports true.
 func (rejection) Permanent() bool { return true }
 
-// CreateTable creates the table of a worker, billed by request, and waits until
-// it can be used. A table that exists is left as it is.
+// CreateTable creates the table of a worker, billed by request, and waits until it is active. It
+// does not change an existing table.
 func CreateTable(ctx context.Context, cfg aws.Config, table string) error {
 	return dynamo.CreateTable(ctx, dynamodb.NewFromConfig(cfg), table)
 }

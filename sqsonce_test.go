@@ -28,7 +28,7 @@ import (
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// world is a queue with a dead-letter queue, a store, and what has run.
+// world is a queue with a dead-letter queue, a store, and the handler calls.
 type world struct {
 	t                *testing.T
 	client           *sqs.Client
@@ -36,8 +36,8 @@ type world struct {
 	store            *memstore.Store
 
 	mu   sync.Mutex
-	ran  []string // guarded by mu; names, in order
-	fail error    // guarded by mu; what the work returns
+	ran  []string // guarded by mu; names of the handler calls, in order
+	fail error    // guarded by mu; returned by the handler
 }
 
 // bubble runs a test in virtual time.
@@ -93,7 +93,7 @@ func (w *world) send(body string, attributes map[string]types.MessageAttributeVa
 	}
 }
 
-// dead takes the dead letters.
+// dead receives the dead letters.
 func (w *world) dead() []types.Message {
 	w.t.Helper()
 	out, err := w.client.ReceiveMessage(w.t.Context(), &sqs.ReceiveMessageInput{
@@ -125,7 +125,7 @@ func (w *world) want(runs string, dead ...string) {
 	}
 }
 
-// newWorker is a worker by New; onPool a pool by hand with Handler.
+// newWorker returns the Run of a worker from New; onPool returns that of a pool with Handler.
 func (w *world) newWorker() func(context.Context) error {
 	w.t.Helper()
 	worker, err := sqsonce.New(aws.Config{}, w.config(), w.work)
@@ -182,13 +182,13 @@ func TestWorker(t *testing.T) {
 				if len(letters) != 1 {
 					w.t.Fatalf("%d dead letters", len(letters))
 				}
-				w.send(`{"name":"a"}`, nil) // no order to try again
+				w.send(`{"name":"a"}`, nil) // not redriven
 				w.run(start(w))
 				w.want("a", "rejected of a")
 				w.answer(nil)
 				w.send(*letters[0].Body, letters[0].MessageAttributes)
 				w.run(start(w))
-				w.send(`{"name":"a"}`, nil) // a duplicate of what is done now
+				w.send(`{"name":"a"}`, nil) // a duplicate of the completed name
 				w.run(start(w))
 				w.want("a a")
 			})
@@ -212,7 +212,7 @@ func TestWorker(t *testing.T) {
 	}
 }
 
-// namer takes the body as the name.
+// namer uses the body as the name.
 type namer struct{}
 
 func (namer) Extract(m names.Message) (names.Named, error) {
@@ -378,7 +378,7 @@ func TestReject(t *testing.T) {
 	}
 }
 
-// The guard and the extractor have rules of their own for names, which agree.
+// The rules for names in package protocol and in package names agree.
 func TestNamesAgreeWithGuard(t *testing.T) {
 	for _, name := range []string{
 		"", "a", "häuser/ü #1", strings.Repeat("x", names.MaxBytes), strings.Repeat("x", names.MaxBytes+1),

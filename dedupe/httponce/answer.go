@@ -13,24 +13,24 @@ import (
 	"unicode/utf8"
 )
 
-// Answer is an answer as it is kept: the result of a name, as JSON. An operator who
-// settles a name by hand can give one.
+// Answer is a recorded answer, the result of a name as JSON. An operator can resolve a name with an
+// Answer as its result.
 type Answer struct {
 	Status  int         `json:"status"`
-	Header  http.Header `json:"header,omitempty"`  // the fields that are kept
-	Body    string      `json:"body,omitempty"`    // if it is UTF-8
-	Base64  []byte      `json:"base64,omitempty"`  // else
-	Omitted *Omitted    `json:"omitted,omitempty"` // the body was too large to be kept
+	Header  http.Header `json:"header,omitempty"`  // the recorded fields
+	Body    string      `json:"body,omitempty"`    // a body of UTF-8
+	Base64  []byte      `json:"base64,omitempty"`  // any other body
+	Omitted *Omitted    `json:"omitted,omitempty"` // set if the body was too large for the record
 }
 
-// Omitted identifies a body that was not kept.
+// Omitted identifies a body that is not in the record.
 type Omitted struct {
 	Size   int    `json:"size"`
 	SHA256 string `json:"sha256"` // in hexadecimal digits
 }
 
-// keep returns what to record of an answer, within limit bytes: without its body if that
-// does not fit, and without its header if not even that does.
+// keep returns the record of an answer, at most limit bytes: without the body if that does not fit,
+// and without the header if that does not fit either.
 func keep(status int, header http.Header, fields []string, body []byte, limit int) []byte {
 	kept := Answer{Status: status, Header: http.Header{}}
 	for _, name := range fields {
@@ -55,7 +55,7 @@ func keep(status int, header http.Header, fields []string, body []byte, limit in
 	return data
 }
 
-// encode returns a as JSON in which no character is escaped without need.
+// encode returns a as JSON without the escapes for HTML.
 func (a Answer) encode() []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -66,7 +66,7 @@ func (a Answer) encode() []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// kept returns the answer that data is, and whether its body can be sent again.
+// kept decodes a recorded answer, and reports whether its body can be sent again.
 func kept(data []byte) (a Answer, whole bool) {
 	err := json.Unmarshal(data, &a)
 	if err != nil || a.Status < 200 || a.Status > 499 {
@@ -75,7 +75,7 @@ func kept(data []byte) (a Answer, whole bool) {
 	return a, a.Omitted == nil
 }
 
-// body returns the bytes that were kept.
+// body returns the recorded body.
 func (a Answer) body() []byte {
 	if a.Base64 != nil {
 		return a.Base64
@@ -83,7 +83,7 @@ func (a Answer) body() []byte {
 	return []byte(a.Body)
 }
 
-// send writes an answer. Its length is known, whatever the handler has said of it.
+// send writes an answer. Its Content-Length is that of body, not the handler's.
 func send(w http.ResponseWriter, status int, header http.Header, body []byte) {
 	h := w.Header()
 	maps.Copy(h, header)
@@ -98,7 +98,7 @@ func send(w http.ResponseWriter, status int, header http.Header, body []byte) {
 	}
 	w.WriteHeader(status)
 	if len(body) > 0 {
-		_, _ = w.Write(body) // the client may have gone; its repeat gets the answer
+		_, _ = w.Write(body) // after an error the client's repeat gets the answer
 	}
 }
 

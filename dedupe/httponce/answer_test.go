@@ -85,7 +85,7 @@ func TestRepeat(t *testing.T) {
 	}
 }
 
-// The first client gets all that the handler has set.
+// The first client gets all header fields of the handler.
 func TestFirstAnswer(t *testing.T) {
 	a := newAPI()
 	a.cfg.Headers = []string{"x-request-id"}
@@ -108,7 +108,7 @@ func TestFirstAnswer(t *testing.T) {
 	}
 }
 
-// Whatever an answer is like, what is kept of it is one JSON value within MaxResult.
+// The record of any answer is one JSON value within MaxResult.
 func TestMaxResult(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body, header string
@@ -148,7 +148,7 @@ func TestMaxResult(t *testing.T) {
 	}
 }
 
-// An operator has settled the name by hand.
+// A repeat gets the result that an operator has resolved the name with.
 func TestResolved(t *testing.T) {
 	for name, tc := range map[string]struct {
 		result string
@@ -182,7 +182,7 @@ func TestResolved(t *testing.T) {
 	}
 }
 
-// What is kept of any answer is what a repeat gets.
+// A repeat gets the recorded answer.
 func FuzzRepeat(f *testing.F) {
 	f.Add(200, []byte("ok"), "text/plain")
 	f.Add(404, []byte{0xff}, "a/b")
@@ -203,7 +203,7 @@ func FuzzRepeat(f *testing.F) {
 		h := a.handler(t)
 		first, again := ask(h, post("/charges", key, "")), ask(h, post("/charges", key, ""))
 		if again.Code == 409 && len(body) > 2000 && status != 409 {
-			return // not kept
+			return // not recorded
 		}
 		if first.Code != again.Code || !bytes.Equal(first.Body.Bytes(), again.Body.Bytes()) || first.Header().Get("Content-Type") != again.Header().Get("Content-Type") {
 			t.Errorf("first %d %q %v, then %d %q %v", first.Code, first.Body, first.Header(), again.Code, again.Body, again.Header())

@@ -24,7 +24,8 @@ const (
 	minResult = 128 // bytes of a dedupe.Config's MaxResult, so that status, size and hash fit
 )
 
-// DefaultHeaders returns the header fields of an answer that are kept, see [Config.Headers].
+// DefaultHeaders returns the header fields of an answer that are recorded by default, see
+// [Config.Headers].
 func DefaultHeaders() []string {
 	return []string{
 		"Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Location",
@@ -39,75 +40,74 @@ var neverKept = []string{
 	"Proxy-Connection", "Set-Cookie", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// Config says how requests are guarded. The zero value is ready.
+// Config configures the middleware. The zero value is ready to use.
 type Config struct {
-	// Methods are guarded; all others go to the handler as they come. Default POST and
-	// PATCH. PUT and DELETE may be added, safe methods may not.
+	// Methods are the guarded methods. Requests with other methods go to the handler unguarded.
+	// Default POST and PATCH. PUT and DELETE may be added, safe methods may not.
 	Methods []string
 
-	// Optional lets a request without the header go to the handler unguarded. Default
-	// false: it is answered 400.
+	// Optional lets requests without the header go to the handler unguarded. Default false: they
+	// are answered 400.
 	Optional bool
 
-	// Unquoted accepts a key without quotes too, as many clients send it:
-	// Idempotency-Key: 8e03978e. It is the same key as the quoted one. Default false:
-	// answered 400, as the draft's syntax wants a quoted string.
+	// Unquoted also accepts a key without quotes, as many clients send it: Idempotency-Key:
+	// 8e03978e. It equals the quoted key. Default false: it is answered 400, because the draft
+	// requires a quoted string.
 	Unquoted bool
 
 	// MaxKey bounds a key, in bytes. Default 255; at most 255.
 	MaxKey int
 
-	// CheckKey returns why a key is not of the form that you have published, or nil; its
-	// text is part of the answer, 400. Default: a key has 1 to MaxKey bytes.
+	// CheckKey returns an error for a key outside of your published format. The request is answered
+	// 400 with the text of the error. Default: a key has 1 to MaxKey bytes.
 	CheckKey func(key string) error
 
-	// Client returns the client that a request comes from, as your authentication knows
-	// it. Keys of different clients never meet. A request of no client ("") is answered
-	// 403. Default nil: all clients share their keys, so that one who knows the key and
-	// the body of another gets its answer.
+	// Client returns the authenticated client of a request. Each client has its own keys. A request
+	// without a client ("") is answered 403. Default nil: all clients share their keys, so a client
+	// that knows the key and the body of another's request gets its answer.
 	Client func(*http.Request) string
 
-	// Fingerprint returns what two requests with one key must have in common. Its error
-	// is answered 400. Default: the query and the body, byte for byte.
+	// Fingerprint returns the bytes that must be equal in requests with one key. After an error the
+	// request is answered 400. Default: the query and the body.
 	Fingerprint func(r *http.Request, body []byte) ([]byte, error)
 
-	// MaxBody bounds the body of a request, in bytes. It is read before the handler runs.
+	// MaxBody bounds the body of a request, in bytes. The body is read before the handler runs.
 	// Default 1 MiB.
 	MaxBody int64
 
-	// Headers are the fields of an answer that are kept besides [DefaultHeaders].
+	// Headers are recorded fields of an answer besides [DefaultHeaders]. Default: none.
 	Headers []string
 
-	// Failures are statuses below 500 that are failures, not results: such as 429 of a
-	// limit inside the handler. Default none.
+	// Failures are statuses below 500 that count as failures, such as 429 from a rate limit inside
+	// the handler. Default: none.
 	Failures []int
 
-	// Timeout ends the context of the handler. A handler that returns then without an
-	// answer, or with a failure, has timed out: a failure, and UNKNOWN under
-	// [dedupe.Config] Hold. What it has answered below 500 is its result. Default 1m; negative: none.
+	// Timeout ends the context of the handler. If the handler then returns without an answer, or
+	// with a failure, the attempt fails; with [dedupe.Config] Hold the name becomes UNKNOWN. An
+	// answer below 500 is its result even then. Default 1m; negative: none.
 	Timeout time.Duration
 
-	// Patience is for how long a request waits before its handler runs: for a store that
-	// does not answer (then 503), or, with [dedupe.Config] Wait, for the answer that is in
-	// progress (then 409). A client that goes away meanwhile ends it. Default 10s.
+	// Patience bounds the wait of a request before its handler runs: for a store that does not
+	// answer (then 503), or, with [dedupe.Config] Wait, for the answer of a running attempt (then
+	// 409). The wait also ends if the client goes away. Default 10s.
 	Patience time.Duration
 
-	// RetryAfter is the value of Retry-After of the answers 409 and 503, in whole seconds,
-	// rounded up. Default 2s.
+	// RetryAfter is the field Retry-After of the answers 409 and 503, in seconds, rounded up.
+	// Default 2s.
 	RetryAfter time.Duration
 
-	// Stop, when it ends, ends the context of every handler. Their attempts are released
-	// and do not count (under [dedupe.Config] Hold: UNKNOWN), if they end without an
-	// answer or with a failure. End it when the time of [http.Server.Shutdown], which
-	// waits for handlers, is over. Default nil: never.
+	// Stop ends the context of every handler when it ends. The attempts of handlers that then
+	// return without an answer, or with a failure, are released and do not count (with
+	// [dedupe.Config] Hold the name becomes UNKNOWN). End it when the time of
+	// [http.Server.Shutdown], which waits for handlers, is over. Default nil: never.
 	Stop context.Context //nolint:containedctx // the program's, like http.Server.BaseContext
 
-	// Docs is the address of your documentation of the key: its form, its scope, and how
-	// long it counts ([dedupe.Config] Window). Errors point there. Default none.
+	// Docs is the address of your documentation of the key: its format, its scope, and its lifetime
+	// ([dedupe.Config] Window). Errors link to it. Default: none.
 	Docs string
 
-	// WriteProblem writes an error of the middleware. Retry-After and Link are set
-	// already. Default: application/problem+json.
+	// WriteProblem writes an error of the middleware. The fields Retry-After and Link are already
+	// set. Default: application/problem+json.
 	WriteProblem func(w http.ResponseWriter, r *http.Request, p Problem)
 }
 
@@ -136,7 +136,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate reports everything that is wrong with c, defaults filled in.
+// validate returns the faults of c and guard. The defaults are filled in.
 func (c Config) validate(guard dedupe.Config) error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

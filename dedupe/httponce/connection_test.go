@@ -12,7 +12,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/httponce"
 )
 
-// serving starts a real server; seen gets the context of each request as it comes.
+// serving starts a server. The channel seen gets the context of each request.
 func serving(t *testing.T, h http.Handler) (srv *httptest.Server, seen chan context.Context) {
 	t.Helper()
 	seen = make(chan context.Context, 10)
@@ -38,7 +38,7 @@ func send(ctx context.Context, t *testing.T, address, body string) (*http.Respon
 	return resp, err
 }
 
-// The client goes away in the middle of the charge, and comes back.
+// The client goes away during the charge and repeats its request.
 func TestDisconnect(t *testing.T) {
 	a := newAPI()
 	running, finish := make(chan struct{}), make(chan struct{})
@@ -67,7 +67,7 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
-// Shutdown waits for a handler, also for one whose client has gone.
+// Shutdown waits for handlers, even if their clients have gone away.
 func TestShutdown(t *testing.T) {
 	a := newAPI()
 	running, finish := make(chan struct{}), make(chan struct{})
@@ -83,7 +83,7 @@ func TestShutdown(t *testing.T) {
 	<-(<-seen).Done()
 	down := make(chan error)
 	go func() { down <- srv.Config.Shutdown(t.Context()) }()
-	for { // until the server accepts nothing more
+	for { // until the server accepts no connection
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
 		if err != nil {
 			break
@@ -104,7 +104,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// broken is a body whose client goes away in the middle.
+// broken is the body of a request whose client goes away.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
@@ -149,7 +149,7 @@ func (b neverEnding) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// On a real connection: chunked, with trailers, answered with a length.
+// Over a network connection a chunked request with trailers gets an answer with a length.
 func TestConnection(t *testing.T) {
 	a := newAPI()
 	a.serve = func(_ int64, w http.ResponseWriter, r *http.Request) {

@@ -13,9 +13,9 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Each sentence of draft-ietf-httpapi-idempotency-key-header-07 that asks something of a
-// server, by section. Its sentences for clients, and on other status codes (section 2.7,
-// last paragraph), ask nothing of it.
+// TestDraft checks each requirement for servers in draft-ietf-httpapi-idempotency-key-header-07, by
+// section. The requirements for clients, and the paragraph on other status codes (end of section
+// 2.7), do not apply.
 // https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header-07
 func TestDraft(t *testing.T) {
 	const docs = "https://developer.example.com/idempotency"
@@ -159,7 +159,7 @@ func (e keyError) Error() string { return string(e) }
 
 const errNoUUID = keyError("the key must be a UUID")
 
-// concurrent sends a request while another with its key is in progress.
+// concurrent sends a request while another request with its key is in progress.
 func concurrent(t *testing.T, a *api) (second *httptest.ResponseRecorder) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -178,7 +178,7 @@ func concurrent(t *testing.T, a *api) (second *httptest.ResponseRecorder) {
 	return second
 }
 
-// documented checks that an error points to the documentation, in both ways of the draft.
+// documented checks that an error links to the documentation in both ways of the draft.
 func documented(t *testing.T, w *httptest.ResponseRecorder, status int, docs string) {
 	t.Helper()
 	p := problemOf(t, w, status)

@@ -11,7 +11,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 )
 
-// A charge that is asked for twice is made once, and one that was declined stays declined.
+// A charge that is requested twice is made once, and a declined charge stays declined.
 func Example() {
 	once, err := httponce.New(memstore.New(), dedupe.Config{Scope: "charges"}, httponce.Config{})
 	if err != nil {

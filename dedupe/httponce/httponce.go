@@ -16,20 +16,19 @@ import (
 // middleware guards the requests of one handler.
 type middleware struct {
 	cfg    Config
-	fields []string // of an answer, that are kept
+	fields []string // recorded header fields of an answer
 	guard  *dedupe.Guard[dedupe.Payload]
 	limit  int // of a recorded answer, in bytes
 	log    func(msg string, args ...any)
 	next   http.Handler
 }
 
-// New returns a middleware over s that holds names as guard says, or an error that lists
-// everything wrong with guard and cfg. Each handler that it wraps shares the names: they
-// are told apart by method and path. Behind [http.StripPrefix], give each prefix a
-// [dedupe.Config] Scope of its own.
+// New returns middleware over store s, or an error that lists all faults of guard and cfg. All
+// handlers that it wraps share one scope, in which requests differ by method and path. Behind
+// [http.StripPrefix] give each prefix its own [dedupe.Config] Scope.
 //
-// A panic of the handler is answered 500 and logged, unless [dedupe.Config] Repanic is
-// set; [http.ErrAbortHandler] is always raised again.
+// A panic of the handler is answered 500 and logged. With [dedupe.Config] Repanic it is raised
+// again, and [http.ErrAbortHandler] always is.
 func New(s dedupe.Store, guard dedupe.Config, cfg Config) (func(http.Handler) http.Handler, error) {
 	guard, own := guard.WithDefaults(), cfg.Fingerprint != nil
 	cfg = cfg.withDefaults()
@@ -63,7 +62,7 @@ func New(s dedupe.Store, guard dedupe.Config, cfg Config) (func(http.Handler) ht
 	}, nil
 }
 
-// read returns the key and the body of a request, or what is wrong with it.
+// read returns the key and the body of a request, or the answer for an invalid request.
 func (m *middleware) read(w http.ResponseWriter, r *http.Request, scheme byte) (key dedupe.Key, body []byte, bad *Problem) {
 	values := r.Header.Values(Header)
 	if len(values) == 0 {
@@ -94,7 +93,7 @@ func (m *middleware) read(w http.ResponseWriter, r *http.Request, scheme byte) (
 	return dedupe.Key{Name: m.cfg.nameOf(r, client, text), Fingerprint: fingerprint(scheme, same)}, body, nil
 }
 
-// answer runs the handler, or answers with what was recorded.
+// answer runs the handler, or sends the recorded answer.
 func (m *middleware) answer(w http.ResponseWriter, r *http.Request, key dedupe.Key, body []byte) {
 	t := m.turnOf(r.Context())
 	defer t.end()
@@ -118,7 +117,7 @@ func (m *middleware) answer(w http.ResponseWriter, r *http.Request, key dedupe.K
 	}
 }
 
-// replay answers with what was recorded.
+// replay sends the recorded answer.
 func (m *middleware) replay(w http.ResponseWriter, r *http.Request, result dedupe.Payload) {
 	a, whole := kept(result.Data)
 	w.Header().Set("Idempotent-Replayed", "true")
@@ -133,13 +132,13 @@ func (m *middleware) replay(w http.ResponseWriter, r *http.Request, result dedup
 	m.problem(w, r, p)
 }
 
-// turn is the context of a request. Before its handler runs, it ends when the client goes
-// away, or its patience is over. Then it ends by Config.Stop alone.
+// turn is the context of a request. Before its handler runs, it ends if the client goes away or
+// Config.Patience is over. From then on only Config.Stop ends it.
 type turn struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	client func() bool // stops watching the client
-	timer  *time.Timer // of the patience
+	timer  *time.Timer // of Config.Patience
 	stop   func() bool // stops watching Config.Stop
 }
 
@@ -153,7 +152,7 @@ var (
 
 func (m *middleware) turnOf(client context.Context) turn {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(client))
-	if m.cfg.Stop.Err() != nil { // AfterFunc would say so a moment later
+	if m.cfg.Stop.Err() != nil { // AfterFunc would cancel a moment later
 		cancel(errStopped)
 	}
 	return turn{
@@ -164,8 +163,8 @@ func (m *middleware) turnOf(client context.Context) turn {
 	}
 }
 
-// begin reports whether the handler may run, which neither its client nor the patience
-// ends from now on.
+// begin reports whether the handler may run. From now on neither the client nor the patience ends
+// the context.
 func (t turn) begin() bool {
 	here, inTime := t.client(), t.timer.Stop()
 	return here && inTime
@@ -188,7 +187,7 @@ type call struct {
 	aborted bool // by http.ErrAbortHandler
 }
 
-// run calls the handler and returns what to record.
+// run calls the handler and returns the result to record.
 func (c *call) run(ctx context.Context) (dedupe.Payload, error) {
 	if !c.turn.begin() {
 		return dedupe.Payload{}, notBegun{}
@@ -206,7 +205,7 @@ func (c *call) run(ctx context.Context) (dedupe.Payload, error) {
 	if c.rec.status == 0 && ctx.Err() != nil {
 		return dedupe.Payload{}, unanswered{context.Cause(ctx)}
 	}
-	c.rec.WriteHeader(http.StatusOK) // what net/http answers for a handler that does not
+	c.rec.WriteHeader(http.StatusOK) // as net/http does for a handler without an answer
 	status, body := c.rec.status, c.rec.body.Bytes()
 	if status == http.StatusSwitchingProtocols {
 		return dedupe.Payload{}, errSwitching
@@ -217,7 +216,7 @@ func (c *call) run(ctx context.Context) (dedupe.Payload, error) {
 	return dedupe.Payload{Data: keep(status, c.rec.sent, c.m.fields, body, c.m.limit)}, nil
 }
 
-// serve calls the handler, whose panics go on to the guard.
+// serve calls the handler. Panics pass on to the guard.
 func (c *call) serve(r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -238,8 +237,7 @@ func (notBegun) Error() string {
 // Deferred reports true: the attempt is released.
 func (notBegun) Deferred() bool { return true }
 
-// unanswered is the error of a handler that returned without an answer when its context
-// had ended.
+// unanswered is the error of a handler that returned without an answer after its context had ended.
 type unanswered struct{ error }
 
 func (e unanswered) Unwrap() error { return e.error }
@@ -247,7 +245,7 @@ func (e unanswered) Unwrap() error { return e.error }
 // OutcomeUnknown reports whether the work may have been done; see dedupe.Config.Hold.
 func (e unanswered) OutcomeUnknown() bool { return errors.Is(e.error, errTimedOut) }
 
-// failedAnswer is the error of a handler that has answered with a failure.
+// failedAnswer is the error of a handler whose answer is a failure.
 type failedAnswer struct {
 	status   int
 	header   http.Header

@@ -21,7 +21,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// api is a guarded handler, and what a test sets of it.
+// api is a guarded handler with the settings of a test.
 type api struct {
 	store dedupe.Store
 	guard dedupe.Config
@@ -37,7 +37,7 @@ func newAPI() *api {
 	}
 }
 
-// handler returns what one process of the API serves.
+// handler returns the handler of one process.
 func (a *api) handler(t *testing.T) http.Handler {
 	t.Helper()
 	guarded, err := httponce.New(a.store, a.guard, a.cfg)
@@ -58,7 +58,7 @@ func (a *api) handler(t *testing.T) http.Handler {
 
 const key = `"8e03978e-40d5-43e8-bc93-6894a57f9324"`
 
-// post returns a request with a key; no key when it is empty.
+// post returns a request with a key, or without one if key is empty.
 func post(path, key, body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	if key != "" {
@@ -142,7 +142,7 @@ func hijack(w http.ResponseWriter) {
 	panic("not supported")
 }
 
-// What a handler has answered below 500 counts, however late.
+// An answer below 500 is a result, even after the time-out.
 func TestLateAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
@@ -177,7 +177,7 @@ func TestFailedForGood(t *testing.T) {
 	}
 }
 
-// Under Hold, an outcome that cannot be known is not run again.
+// With Hold, a name of unknown outcome does not run again.
 func TestHold(t *testing.T) {
 	for name, tc := range map[string]struct {
 		serve  func(w http.ResponseWriter, r *http.Request)
@@ -246,8 +246,8 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// While a request is in progress, in this process or another, repeats are told to come
-// back, or, with Wait, get its answer. Nothing runs twice.
+// While a request is in progress, in this process or another, repeats are answered 409, or, with
+// Wait, get its answer. The handler runs once.
 func TestConcurrent(t *testing.T) {
 	for name, tc := range map[string]struct{ here, wait bool }{
 		"here": {true, false}, "elsewhere": {false, false}, "here, waits": {true, true}, "elsewhere, waits": {false, true},
@@ -291,7 +291,7 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// A repeat that waits for an answer waits no longer than its patience.
+// A repeat waits for an answer no longer than Config.Patience.
 func TestPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI()
@@ -307,7 +307,7 @@ func TestPatience(t *testing.T) {
 		if took := time.Since(begun); took != 10*time.Second {
 			t.Errorf("waited %s", took)
 		}
-		gone, leave := context.WithTimeout(t.Context(), time.Second) // a client that goes away while it waits
+		gone, leave := context.WithTimeout(t.Context(), time.Second) // a client that goes away during its wait
 		defer leave()
 		begun = time.Now()
 		ask(h, post("/charges", key, "").WithContext(gone))

@@ -14,11 +14,11 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Header is the field that carries the key.
+// Header is the name of the header field with the key.
 const Header = "Idempotency-Key"
 
-// sfString is an Item of RFC 9651 that is a String: its characters, and parameters, of
-// which the draft defines none.
+// sfString matches an Item of RFC 9651 that is a String, with its characters as the first group. It
+// ignores parameters, of which the draft defines none.
 var sfString = func() *regexp.Regexp {
 	const text = `"((?:[ !#-\[\]-~]|\\["\\])*)"`
 	const parameter = `; *[a-z*][a-z0-9_.*-]*(?:=(?:` + text + `|[A-Za-z0-9!#$%&'*+.^_|~:/?=@-]+))?`
@@ -49,44 +49,45 @@ func (c Config) keyOf(values []string) (key string, err error) {
 	return key, c.CheckKey(key)
 }
 
-// isBare reports whether value can be a key without quotes: printable ASCII without
-// spaces, and without what would have a meaning in a structured field.
+// isBare reports whether value can be a key without quotes: printable ASCII without spaces and
+// without characters that have a meaning in a structured field.
 func isBare(value string) bool {
 	return value != "" && !strings.ContainsFunc(value, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`"\,;()`, r)
 	})
 }
 
-// nameOf returns the name of a request in the store, from which its parts can be told:
-// only the key, which is the last of them, can hold a space.
+// nameOf returns the name of a request in the store. Different parts give different names, because
+// only the key, the last part, can contain a space.
 func (c Config) nameOf(r *http.Request, client, key string) string {
 	path := r.URL.EscapedPath()
-	who := ""
+	prefix := ""
 	if c.Client != nil {
-		who = url.QueryEscape(client) + " "
+		prefix = url.QueryEscape(client) + " "
 	}
-	name := who + r.Method + " " + path + " " + key
+	name := prefix + r.Method + " " + path + " " + key
 	if len(name) <= protocol.MaxNameBytes {
 		return name
 	}
-	return who + r.Method + " " + hash(path) + " " + key
+	return prefix + r.Method + " " + hash(path) + " " + key
 }
 
-// hash stands for a path that is too long; a path begins with a slash.
+// hash returns the replacement of a path that is too long. It differs from all paths, which begin
+// with a slash.
 func hash(path string) string {
 	sum := sha256.Sum256([]byte(path))
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// wholeRequest is all that a repeat has in common with its request, besides what is part
-// of its name.
+// wholeRequest returns the parts of a request that its repeat must share, besides those in its
+// name.
 func wholeRequest(r *http.Request, body []byte) ([]byte, error) {
 	query := r.URL.RawQuery
 	all := binary.BigEndian.AppendUint64(nil, uint64(len(query)))
 	return append(append(all, query...), body...), nil
 }
 
-// Schemes of fingerprints: those of one scheme are compared with each other.
+// Schemes of fingerprints. Only fingerprints of one scheme are compared.
 const (
 	schemeWhole = iota + 1
 	schemeOwn   // by Config.Fingerprint

@@ -84,7 +84,7 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// Two requests are one, or are told apart, or are refused.
+// The second of two requests is a repeat, another request, or refused.
 func TestSameRequest(t *testing.T) {
 	with := func(change func(*http.Request)) *http.Request {
 		r := post("/charges?a=1", key, `{"amount":1}`)
@@ -129,7 +129,7 @@ func TestSameRequest(t *testing.T) {
 	}
 }
 
-// No client can name another's key, whatever the parts of a name hold.
+// No choice of the parts of a name gives a client another client's name.
 func TestNames(t *testing.T) {
 	a := newAPI()
 	client := ""

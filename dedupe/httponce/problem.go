@@ -15,15 +15,14 @@ import (
 	"github.com/sqsonce/sqsonce/failure"
 )
 
-// Problem is an error of the middleware, as RFC 9457 writes it.
+// Problem is an error of the middleware, an RFC 9457 problem.
 type Problem struct {
 	Type   string `json:"type"` // [Config.Docs], or "about:blank"
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
 
-	// Answer is what was kept of an answer whose body was not, see [Answer]; nil in all
-	// other cases.
+	// Answer is a recorded answer without its body. It is nil in all other cases.
 	Answer *Answer `json:"answer,omitempty"`
 
 	retry bool // the same request may succeed later
@@ -39,7 +38,7 @@ func writeProblem(w http.ResponseWriter, _ *http.Request, p Problem) {
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(body) // the client may have gone
+	_, _ = w.Write(body) // fails if the client has gone away
 }
 
 // problem answers with p.
@@ -62,8 +61,8 @@ const again = "Repeat it under the same key."
 
 var errTimedOut = errors.New("the handler's time is over")
 
-// problemOf returns what the client is told about an error of [dedupe.Guard.Do] that is
-// not a failure that its own handler has answered.
+// problemOf returns the answer for an error of [dedupe.Guard.Do], except failures that the handler
+// has answered itself.
 func problemOf(err error) Problem {
 	rejected, _ := errors.AsType[*dedupe.RejectedError](err)
 	unknown, _ := errors.AsType[*dedupe.UnknownOutcomeError](err)
@@ -100,8 +99,8 @@ func problemOf(err error) Problem {
 	}
 }
 
-// statusOf returns the status for an attempt that has just failed, or, with nil, for a
-// request whose attempts were over before.
+// statusOf returns the status for the error of an attempt that has just failed, or, with nil, for a
+// request whose attempts had already been used up.
 func statusOf(failed error) int {
 	switch {
 	case failed == nil:

@@ -11,7 +11,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/httponce"
 )
 
-// problemOf decodes an error of the middleware, with its headers checked.
+// problemOf decodes an error of the middleware and checks its header.
 func problemOf(t *testing.T, w *httptest.ResponseRecorder, status int) (p httponce.Problem) {
 	t.Helper()
 	if w.Code != status || w.Header().Get("Content-Type") != "application/problem+json" {
@@ -34,7 +34,7 @@ func TestWriteProblem(t *testing.T) {
 	}
 }
 
-// Every answer of the middleware that a client may repeat says when.
+// Every answer after which a client may repeat its request has Retry-After.
 func TestRetryAfter(t *testing.T) {
 	a := newAPI()
 	a.cfg.RetryAfter = 1500 * time.Millisecond

@@ -6,13 +6,13 @@ import (
 	"net/http"
 )
 
-// recorder is the ResponseWriter of a guarded handler: it holds the answer until that is
-// recorded. It does not unwrap to the client's writer, which would send before that. Not
-// safe for concurrent use, like every ResponseWriter.
+// recorder is the ResponseWriter of a guarded handler. It holds the answer until it is recorded. It
+// does not unwrap to the client's writer, which would send earlier. Like every ResponseWriter it is
+// not safe for concurrent use.
 type recorder struct {
-	header http.Header // that the handler may change
-	sent   http.Header // as it was when the handler began its answer
-	status int         // 0: not begun
+	header http.Header // the handler may change it
+	sent   http.Header // a copy from the begin of the answer
+	status int         // 0: the answer has not begun
 	body   bytes.Buffer
 }
 
@@ -21,7 +21,7 @@ func newRecorder() *recorder { return &recorder{header: http.Header{}} }
 // Header implements http.ResponseWriter.
 func (r *recorder) Header() http.Header { return r.header }
 
-// WriteHeader implements http.ResponseWriter. The first final status counts.
+// WriteHeader implements http.ResponseWriter. It keeps the first final status.
 func (r *recorder) WriteHeader(status int) {
 	if status < 100 || status > 999 { // as net/http does
 		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
@@ -42,5 +42,5 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.body.Write(b)
 }
 
-// Flush implements http.Flusher: it begins the answer, and sends nothing.
+// Flush implements http.Flusher. It begins the answer without sending it.
 func (r *recorder) Flush() { r.WriteHeader(http.StatusOK) }

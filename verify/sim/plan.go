@@ -8,28 +8,28 @@ import (
 
 // Rates are the probabilities of the faults of one call.
 type Rates struct {
-	Refuse   float64 // an error, nothing applied
+	Refuse   float64 // an error, not applied
 	Throttle float64 // the same, at once
 	Lose     float64 // applied, the answer lost
-	Hang     float64 // no answer until the caller gives up; applied or not
-	Late     float64 // applied after the caller has given up
+	Hang     float64 // no answer until the caller stops waiting; applied or not
+	Late     float64 // applied after the caller has stopped waiting
 	Entry    float64 // one entry of a batch fails
 	CrashAt  float64 // the caller dies here, before or after the effect
 }
 
-// Plan is everything that a seed decides before a run begins.
+// Plan is the configuration of a run, drawn from the seed.
 type Plan struct {
 	Seed uint64
-	Live bool // faults end at Chaos, and then everything must settle
+	Live bool // faults end at Chaos, and then all messages must settle
 
 	FIFO        bool
 	MaxReceives int
 	Workers     int
 	Concurrency int
 	Names       int
-	Messages    int  // Names and duplicates of them
+	Messages    int  // messages of all names, duplicates included
 	Groups      int  // of a FIFO queue
-	Bursts      bool // messages come many at a time, so that calls are shared
+	Bursts      bool // messages are sent in groups, so that calls are batched
 	Mismatch    float64
 
 	Visibility, Lease, Skew time.Duration
@@ -37,35 +37,35 @@ type Plan struct {
 	MaxAttempts             int
 	Hold                    bool
 
-	Chaos  time.Duration // how long faults are met
-	Settle time.Duration // within which all is settled after that
+	Chaos  time.Duration // duration of the faults
+	Settle time.Duration // within this time after the faults all messages must settle
 
 	Store, Queue Rates
 
-	Duplicate  float64 // a receive delivers, and leaves a copy behind
-	Early      float64 // a message is visible again while it is handled
-	DeleteLost float64 // a delete is answered and does nothing
-	NoDelete   float64 // a delete is refused, beside Queue
+	Duplicate  float64 // a receive leaves a copy of its messages in the queue
+	Early      float64 // a message becomes visible while it is handled
+	DeleteLost float64 // a delete is answered without effect
+	NoDelete   float64 // a delete is refused, in addition to Queue
 
-	Slow, Fail, Permanent, Panic, Deaf float64 // of handlers; Deaf: ignores cancellation
+	Slow, Fail, Permanent, Panic, Deaf float64 // behaviour of handlers; Deaf: ignores cancellation
 
-	Crashes, Pauses, Restarts int // by time, beside Rates.CrashAt; restarts are graceful
+	Crashes, Pauses, Restarts int // at random times, in addition to Rates.CrashAt; restarts are graceful
 	MaxPause                  time.Duration
 	StoreOutages              int
 	QueueOutages              int
 	TargetOutages             int
-	Cuts                      int // of one host from the store, for longer than a lease
+	Cuts                      int // times that a host loses the store for longer than a lease
 	Redrives                  int // of the dead-letter queue
 
-	Clock  time.Duration // clocks are off by at most half of this
-	Steps  int           // of clocks
-	Beyond bool          // clocks differ by more than Skew: attempts may overlap, and only fences tell them apart
+	Clock  time.Duration // clocks are wrong by at most half of this
+	Steps  int           // number of clock steps
+	Beyond bool          // clocks differ by more than Skew: attempts may overlap with different fences
 
-	Trouble Trouble // of single messages; see NewTroubled
+	Trouble Trouble // faults of single messages; see NewTroubled
 }
 
-// NewPlan draws a plan. Each kind of fault is absent from about half of the
-// plans: what hides behind frequent faults is found where they are missing.
+// NewPlan draws a plan. About half of the plans lack a given kind of fault, because frequent faults
+// of one kind can hide others.
 func NewPlan(seed uint64, live bool) Plan {
 	r := dice{seed}.roll("plan", "", 0)
 	p := Plan{
@@ -108,8 +108,7 @@ func NewPlan(seed uint64, live bool) Plan {
 	return p
 }
 
-// Crowded is the plan with many names at a time, so that writes and reads share
-// calls.
+// Crowded returns the plan with many names at a time, so that writes and reads are batched.
 func (p Plan) Crowded() Plan {
 	r := dice{p.Seed}.roll("crowd", "", 0)
 	p.Bursts = true
@@ -121,7 +120,7 @@ func (p Plan) Crowded() Plan {
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-// rate is zero for half of the plans, and else spread over two magnitudes.
+// rate draws a probability: zero in half of the draws, else spread over two orders of magnitude.
 func rate(r *rand.Rand) float64 {
 	if chance(r, 0.5) {
 		return 0

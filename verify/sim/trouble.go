@@ -14,34 +14,32 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// Trouble is what single messages meet while everything else works: messages
-// that cannot be handled, targets that take their time, a dead-letter queue that
-// cannot be written to. It must not keep the others from being handled; see
-// [watch.progress].
+// Trouble are faults of single messages: messages that always fail, slow targets, and a dead-letter
+// queue that refuses messages. They must not delay other messages; see watch.progressed.
 type Trouble struct {
-	Poison  int // names that the target answers with an error of its own, each time
-	Failing int // names that fail like the work itself, each time
-	Denied  int // names that fail for good: each is dead-lettered
-	Unnamed int // messages that have no name: each is dead-lettered
+	Poison  int // names for which the target always answers with an error
+	Failing int // names whose handler always fails
+	Denied  int // names that fail permanently and are dead-lettered
+	Unnamed int // messages without a name, which are dead-lettered
 
 	Tenants, PerTenant int  // tenants whose dependency is down, and the names of each
-	Backlog            bool // they are there before the workers
-	Depth              int  // messages behind each of the above in its group, of a FIFO queue
+	Backlog            bool // the messages are sent before the workers start
+	Depth              int  // messages behind each of the above in its group on a FIFO queue
 
-	Hanging int // names whose work takes Hang
+	Hanging int // names whose handler takes Hang
 	Hang    time.Duration
-	CutOff  int // names whose first attempt is cut off, while the target may be at work for Hang
-	Admits  int // requests a second that the target admits in all; it refuses the others for now. 0: it admits all
+	CutOff  int // names whose first request is cut off, while the target may work on it for Hang
+	Admits  int // requests a second that the target admits; it refuses others for now. 0: it admits all
 
-	NoKey bool // the dead-letter queue's key is denied: nothing can be copied to it
-	Idle  bool // workers are paused: nothing is begun, which must be seen
+	NoKey bool // the dead-letter queue's key is denied, so that every copy is refused
+	Idle  bool // workers are paused, so that no handler begins, which the watch must report
 }
 
-// badEach is the most names per worker that cannot be handled.
+// badEach is the maximum number of names per worker that cannot be handled.
 const badEach = 60
 
-// NewTroubled draws a plan of single messages in trouble. The faults of calls
-// are few in it, processes live, and no name comes twice.
+// NewTroubled draws a plan with faults of single messages. It has few faults of calls, no deaths of
+// processes, and no duplicates.
 func NewTroubled(seed uint64) Plan {
 	p := NewPlan(seed, true)
 	r := dice{seed}.roll("trouble", "", 0)
@@ -72,7 +70,7 @@ func NewTroubled(seed uint64) Plan {
 		t.Depth = r.IntN(4)
 	}
 	if chance(r, 0.3) {
-		// A worker whose slots all hang would leave its share of the others to the rest.
+		// A worker needs a slot that does not hang to handle its share of the other messages.
 		t.Hanging, t.CutOff, t.Hang = min(r.IntN(3), p.Concurrency-1), r.IntN(12), between(r, 5*time.Minute, 40*time.Minute)
 	}
 	t.Backlog = chance(r, 0.5)
@@ -85,7 +83,7 @@ func NewTroubled(seed uint64) Plan {
 	return p
 }
 
-// bodies lists the messages in trouble: kind and number, "|1".
+// bodies lists the bodies of the messages in trouble: kind and number, then "|1".
 func (t Trouble) bodies() (bodies []string) {
 	add := func(kind string, n int) {
 		for i := range n {
@@ -104,7 +102,7 @@ func (t Trouble) bodies() (bodies []string) {
 	return bodies
 }
 
-// kindOf is the kind of a message in trouble, "" of the others.
+// kindOf returns the kind of a message in trouble, "" for other messages.
 func kindOf(body string) string {
 	kind, _, ok := strings.Cut(body, "-")
 	if !ok {
@@ -113,7 +111,7 @@ func kindOf(body string) string {
 	return kind
 }
 
-// troubled draws when the messages in trouble come: before most others.
+// troubled draws the times at which the messages in trouble are sent, before most others.
 func (w *world) troubled() (events []event) {
 	for i, body := range w.plan.Trouble.bodies() {
 		r := w.dice.roll("troubled", "", i)
@@ -130,7 +128,7 @@ func (w *world) troubled() (events []event) {
 	return events
 }
 
-// sendAs sends a message to a group, where the queue has groups.
+// sendAs sends a message, on a FIFO queue to the given group.
 func (w *world) sendAs(body, group string) {
 	in := &sqs.SendMessageInput{QueueUrl: &w.queueURL, MessageBody: &body}
 	if w.plan.FIFO {
@@ -139,32 +137,33 @@ func (w *world) sendAs(body, group string) {
 	w.put(in, false)
 }
 
-// refusal is the answer of a target that has no time now: nothing has happened.
+// refusal is the error of a target that refuses a request for now, without an effect.
 type refusal struct{ after time.Duration }
 
 func (refusal) Error() string { return "sim: too many requests" }
 
-// Down implements what dedupe asks for.
+// Down implements [failure.Down].
 func (refusal) Down() bool { return true }
 
-// Refused implements what consumer asks for.
+// Refused implements [failure.Refused].
 func (refusal) Refused() bool { return true }
 
-// RetryAfter implements what consumer asks for.
+// RetryAfter implements [failure.RetryAfter].
 func (r refusal) RetryAfter() time.Duration { return r.after }
 
-// cutOff is the error of a request whose answer did not come: the target may be at work until then.
+// cutOff is the error of a request without an answer. The target may work on it until the given
+// time.
 type cutOff struct{ until time.Time }
 
 func (cutOff) Error() string { return "sim: cut off" }
 
-// RunningUntil implements what dedupe asks for.
+// RunningUntil implements [failure.StillRunning].
 func (c cutOff) RunningUntil() time.Time { return c.until }
 
-// errUnnamed is what becomes of a message that has no name.
+// errUnnamed is the error of a message without a name.
 var errUnnamed = permanent{errors.New("sim: no name")}
 
-// meetTrouble is what an attempt on a message in trouble comes to; nil for the others.
+// meetTrouble returns the error of an attempt on a message in trouble, nil for other messages.
 func (p *process) meetTrouble(ctx context.Context, run *attempt, number int, r *rand.Rand) error {
 	w, body := p.w, run.message.body
 	if w.isCalm() {
@@ -201,7 +200,7 @@ func (p *process) meetTrouble(ctx context.Context, run *attempt, number int, r *
 	return nil
 }
 
-// admit reports whether the target takes one more request in this second.
+// admit reports whether the target admits one more request in this second.
 func (w *world) admit(most int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -212,20 +211,20 @@ func (w *world) admit(most int) bool {
 	return w.admitted <= most
 }
 
-// suspectAfter is how many different messages in a row make a target suspect.
+// suspectAfter is the number of different messages that must fail in a row to make a target
+// suspect.
 const suspectAfter = 5
 
-// judge is what the caller of a target makes of its answers: after five
-// different messages in a row with an error of their own, and no success
-// between, the target may be at fault. A message that failed in such a time,
-// which another's success has ended, is at fault itself.
+// judge decides whether the target or the message is at fault. After five different messages have
+// failed in a row without a success between, the target is suspect. A message that failed in such a
+// series, which the success of another message has ended, is at fault itself.
 type judge struct {
 	mu     sync.Mutex
-	failed map[string]bool // guarded by mu; in a row
-	own    map[string]bool // guarded by mu; at fault themselves
+	failed map[string]bool // guarded by mu; messages that failed in a row
+	own    map[string]bool // guarded by mu; messages that are at fault themselves
 }
 
-// fail returns what the failure of a message counts as.
+// fail returns the error for a failed message: its own, or that of a suspect target.
 func (j *judge) fail(body string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -241,7 +240,7 @@ func (j *judge) fail(body string) error {
 	return errDown
 }
 
-// succeeded notes a success.
+// succeeded records a success.
 func (j *judge) succeeded() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -253,8 +252,8 @@ func (j *judge) succeeded() {
 	clear(j.failed)
 }
 
-// noKey is SQS's answer to a copy for a dead-letter queue whose key is denied,
-// as the SDK's client has it: the name of the Query protocol, in its own type.
+// noKey returns SQS's error for a send to a queue whose key is denied, as the SDK's client returns
+// it: the code of the Query protocol in a typed error.
 func noKey() error {
 	return &types.KmsAccessDenied{
 		Message:           aws.String("The ciphertext refers to a customer master key that does not exist, or you are not allowed to access it"),

@@ -22,7 +22,7 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// service is something that can be down as a whole.
+// service is a service that can be down as a whole.
 type service int
 
 const (
@@ -32,7 +32,7 @@ const (
 	services
 )
 
-// world is one run.
+// world is the state of a run.
 type world struct {
 	plan  Plan
 	dice  dice
@@ -44,28 +44,27 @@ type world struct {
 
 	queueURL, dlqURL string
 
-	pending sync.WaitGroup // what was put off
-	over    chan struct{}  // closed at the end: nothing that was put off happens any more
+	pending sync.WaitGroup // delayed events
+	over    chan struct{}  // closed at the end; delayed events no longer happen
 
 	mu     sync.Mutex
-	hosts  []*process      // guarded by mu; the present life of each
+	hosts  []*process      // guarded by mu; the present process of each host
 	lives  []int           // guarded by mu
 	all    []*process      // guarded by mu
 	offset []time.Duration // guarded by mu; of clocks
 	drift  []float64       // fixed
-	cuts   []int           // guarded by mu; of each host from the store
-	downs  [services]int   // guarded by mu; outages that go on
-	calm   bool            // guarded by mu: faults have ended
+	cuts   []int           // guarded by mu; running cuts from the store, by host
+	downs  [services]int   // guarded by mu; running outages
+	calm   bool            // guarded by mu; faults have ended
 
-	second   int64 // guarded by mu; the last one in which the target was asked
-	admitted int   // guarded by mu; requests in it
+	second   int64 // guarded by mu; the second of the target's last request
+	admitted int   // guarded by mu; requests in that second
 
-	ending bool // guarded by mu: no more restarts
+	ending bool // guarded by mu; no more restarts
 }
 
-// Run makes the run of a plan, with its records in memory, and returns what was
-// seen. It must be called in a synctest bubble, and returns when every goroutine
-// of the run has ended.
+// Run makes the run of a plan with its records in memory. It must be called in a synctest bubble.
+// It returns after the end of every goroutine of the run.
 func Run(plan Plan) *Report {
 	return run(plan, "sim", func(w *world) keeper { return &inMemory{w: w, base: memstore.New()} })
 }
@@ -100,13 +99,13 @@ func run(plan Plan, scope string, keep func(*world) keeper) *Report {
 	return w.watch.report()
 }
 
-// event is something that happens at a time.
+// event is an action at a time since the start.
 type event struct {
 	at time.Duration
 	do func()
 }
 
-// play lets events happen, each at its time, until the chaos ends.
+// play runs the events at their times, then waits for the end of the chaos.
 func (w *world) play(events []event) {
 	for _, e := range events {
 		time.Sleep(time.Until(w.start.Add(e.at)))
@@ -115,7 +114,7 @@ func (w *world) play(events []event) {
 	time.Sleep(time.Until(w.start.Add(w.plan.Chaos)))
 }
 
-// timeline draws what happens by time: messages, crashes, outages.
+// timeline draws the events of a run: messages, crashes, outages.
 func (w *world) timeline() []event {
 	var events []event
 	chaos := w.plan.Chaos
@@ -151,7 +150,7 @@ func (w *world) timeline() []event {
 	return append(events, w.troubled()...)
 }
 
-// now is a probability while there is chaos, and 0 after it.
+// now returns p during the chaos, and 0 afterwards.
 func (w *world) now(p float64) float64 {
 	if w.isCalm() {
 		return 0
@@ -197,8 +196,8 @@ func (w *world) outage(s service, d time.Duration) {
 	})
 }
 
-// cut keeps one host from the store for a while: its leases run out under its
-// running handlers, and others take over.
+// cut disconnects one host from the store for d. Its leases lapse while its handlers run, and other
+// workers take over.
 func (w *world) cut(host int, d time.Duration) {
 	w.watch.fault("outage", "one host")
 	change := func(by int) {
@@ -216,7 +215,7 @@ func (w *world) isCut(host int) bool {
 	return w.cuts[host] > 0 && !w.calm
 }
 
-// later does something after a while, unless the run is over by then.
+// later calls do after d, unless the run has ended.
 func (w *world) later(d time.Duration, do func()) {
 	w.pending.Go(func() {
 		t := time.NewTimer(d)
@@ -229,7 +228,7 @@ func (w *world) later(d time.Duration, do func()) {
 	})
 }
 
-// boot starts the next life of a host's worker.
+// boot starts a new process of a host's worker.
 func (w *world) boot(host int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -239,19 +238,19 @@ func (w *world) boot(host int) {
 	w.lives[host]++
 	p, err := newProcess(w, host, w.lives[host])
 	if err != nil {
-		panic(err) // a plan that cannot be run is a mistake of this package
+		panic(err) // an invalid plan is a fault of this package
 	}
 	w.hosts[host] = p
 	w.all = append(w.all, p)
 }
 
-// restartLater boots a host again after a death.
+// restartLater boots a host some time after the death of its process.
 func (w *world) restartLater(p *process) {
 	r := w.dice.roll("reboot", p.label, 0)
 	w.later(between(r, 100*time.Millisecond, 2*time.Minute), func() { w.boot(p.host) })
 }
 
-// restart stops a worker gracefully and boots its host again when it has ended.
+// restart stops a worker gracefully and boots its host after the worker has ended.
 func (w *world) restart(p *process) {
 	p.terminate()
 	w.pending.Go(func() {
@@ -281,8 +280,8 @@ func (w *world) present(host int) *process {
 	return w.hosts[host]
 }
 
-// setClocks sets every host's clock within half of the plan's bound, a part of
-// which is left to drift.
+// setClocks draws the offset and the drift of every host's clock, together within half of the
+// plan's bound.
 func (w *world) setClocks() {
 	for i := range w.offset {
 		w.offset[i], w.drift[i] = w.drawOffset(w.dice.roll("offset", "", i)), 0
@@ -308,10 +307,10 @@ func (w *world) stepClock(r *rand.Rand) {
 	w.offset[host] = offset
 }
 
-// clock is the time by the clock of a host.
+// clock returns the time of a host's clock.
 func (w *world) clock(host int) time.Time { return time.Now().Add(w.off(host)) }
 
-// off is by how much the clock of a host is ahead.
+// off returns the time by which a host's clock is ahead.
 func (w *world) off(host int) time.Duration {
 	drifted := min(time.Since(w.start), w.plan.Chaos)
 	w.mu.Lock()
@@ -340,12 +339,11 @@ func (w *world) createQueue(name string, attributes map[string]string) string {
 
 func (w *world) must(err error) {
 	if err != nil {
-		panic(err) // the servers refuse nobody but workers
+		panic(err) // these calls have no faults
 	}
 }
 
-// send puts the i-th message on the queue: the first of each name, then more of
-// them.
+// send sends the i-th message: first one of each name, then duplicates.
 func (w *world) send(r *rand.Rand, i int) {
 	n := i
 	if n >= w.plan.Names {
@@ -371,8 +369,7 @@ func (w *world) put(in *sqs.SendMessageInput, redriven bool) {
 	})
 }
 
-// redrive sends what is in the dead-letter queue once more, as the verb does: a
-// new message with the old one's attributes.
+// redrive sends the dead letters again as the command does: new messages with the old attributes.
 func (w *world) redrive() {
 	for i, m := range w.receive(w.dlqURL) {
 		time.Sleep(between(w.dice.roll("redrive", "", i), time.Microsecond, time.Millisecond))
@@ -389,7 +386,7 @@ func (w *world) redrive() {
 	}
 }
 
-// receive takes up to ten messages of a queue.
+// receive receives up to ten messages from a queue.
 func (w *world) receive(url string) []types.Message {
 	var out sqs.ReceiveMessageOutput
 	w.must(w.wire.call(context.Background(), "ReceiveMessage", &sqs.ReceiveMessageInput{
@@ -399,7 +396,7 @@ func (w *world) receive(url string) []types.Message {
 	return out.Messages
 }
 
-// namer names the messages of the simulation.
+// namer is the namer of the simulation's messages.
 type namer struct{}
 
 // Extract implements [sqsonce.Namer].
