@@ -32,3 +32,16 @@ kubernetes-rewrite: $(KUBERNETES_TOOLS) ## write the kustomize base from the cha
 lint-kubernetes: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the chart's tests
 	cd deploy/kubernetes && $< run --allow-parallel-runners --config ../../.golangci.yml ./...
 	cd deploy/kubernetes && go mod tidy -diff
+
+# Debian's, without its service.
+PROMTOOL := $(BIN)/promtool
+$(PROMTOOL):
+	@mkdir -p $(BIN)
+	@command -v promtool >/dev/null && ln -sf "$$(command -v promtool)" $@ || { \
+		dir=$$(mktemp -d) && chmod 755 "$$dir" && trap 'rm -rf "$$dir"' EXIT && cd "$$dir" && \
+		{ apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
+		dpkg-deb -x prometheus_*.deb . && cp usr/bin/promtool $@; }
+
+.PHONY: monitoring
+monitoring: $(PROMTOOL) ## the Prometheus rules: promtool's check and the cases of each alert
+	cd deploy/monitoring && $(PROMTOOL) check rules rules.yaml && $(PROMTOOL) test rules rules.test.yaml
