@@ -24,6 +24,7 @@ type Subject struct {
 	Name    string
 	Package string // to be built
 	Module  string // directory of its module, from this package's; empty: it is in this one
+	Overlay string // file for go build -overlay; empty: none
 	Admin   bool   // it serves /metrics at SQSONCE_ADMIN_ADDR; else it prints its allocations at SIGTERM
 }
 
@@ -38,7 +39,7 @@ var (
 // Build builds the subject's program in dir.
 func (s Subject) Build(ctx context.Context, dir string) (file string, err error) {
 	file = filepath.Join(dir, strings.ReplaceAll(s.Name, " ", "-"))
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", file, s.Package) //nolint:gosec // one of the packages above
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", s.Overlay, "-o", file, s.Package) //nolint:gosec // one of the packages above
 	cmd.Dir = s.Module
 	out, err := cmd.CombinedOutput()
 	if err != nil {
