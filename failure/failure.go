@@ -64,7 +64,7 @@ type Refused interface {
 	Refused() bool
 }
 
-// Snoozed says that the time for the work has not come. It is no failure.
+// Snoozed says that the work is not due yet. It is no failure.
 //
 // Guard: the attempt is released and does not count. Pool: the message waits in the
 // worker for RetryAfter.
@@ -73,12 +73,12 @@ type Snoozed interface {
 	Snoozed() bool
 }
 
-// Shared says that the error is that of several messages together, so that it tells nothing about
-// this one: a batch has failed as a whole, or was cancelled because of another of its messages.
+// Shared says that the error belongs to several messages together: a batch failed as a whole, or
+// was cancelled because of another of its messages. The error does not count against the message.
 //
-// Guard: the attempt does not count. It is released, or leaves (see [StillRunning]); under
-// Config.Hold it is UNKNOWN if its outcome is. Pool: the message waits in the worker for
-// RetryAfter; package consumer's Batch then handles it alone.
+// Guard: the attempt does not count. It is released, or stays held (see [StillRunning]). Under
+// Config.Hold the name becomes UNKNOWN if its outcome is unknown. Pool: the message waits in the
+// worker for RetryAfter; package consumer's Batch then handles it alone.
 type Shared interface {
 	error
 	Shared() bool
@@ -107,11 +107,10 @@ type OutcomeUnknown interface {
 	OutcomeUnknown() bool
 }
 
-// Stopped says that the attempt failed because its process and what its work needs were told to
-// stop together.
+// Stopped says that the attempt failed because its process and a dependency were stopped together.
 //
 // Guard: as if the caller had cancelled the attempt. It does not count, and on the last delivery
-// its reason is "stopped"; under Config.Hold an unknown outcome stays UNKNOWN.
+// its reason is "stopped". Under Config.Hold an unknown outcome becomes UNKNOWN.
 type Stopped interface {
 	error
 	Stopped() bool
@@ -151,8 +150,8 @@ type AttemptsCounted interface {
 	AttemptsCounted() int
 }
 
-// Is finds the first error in err's tree that implements T and returns what its method answers;
-// false if there is none, or if err is nil:
+// Is finds the first error in err's tree that implements T and returns the result of its method. It
+// returns false if there is none, or if err is nil:
 //
 //	failure.Is(err, failure.Permanent.Permanent)
 func Is[T error](err error, shows func(T) bool) bool {

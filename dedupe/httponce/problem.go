@@ -59,7 +59,7 @@ func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
 
 const again = "Repeat it under the same key."
 
-var errTimedOut = errors.New("the handler's time is over")
+var errTimedOut = errors.New("the handler has timed out")
 
 // problemOf returns the answer for an error of [dedupe.Guard.Do], except failures that the handler
 // has answered itself.

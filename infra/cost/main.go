@@ -26,7 +26,7 @@ func run(files []string) error {
 		return err
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("which template? Such as cdk.out/sqsonce.template.json, after npm run synth")
+		return fmt.Errorf("the path of a template is missing, such as cdk.out/sqsonce.template.json after npm run synth")
 	}
 	for _, file := range files {
 		data, err := os.ReadFile(file)

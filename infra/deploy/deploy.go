@@ -52,7 +52,7 @@ func (d deployment) run(ctx context.Context) error {
 	for _, s := range stacks {
 		deployed, err := d.deployed(ctx, s.name)
 		if err != nil {
-			return fmt.Errorf("stack %s: what is deployed: %w", s.name, err)
+			return fmt.Errorf("stack %s: read the deployed template: %w", s.name, err)
 		}
 		if deployed == nil {
 			first = true

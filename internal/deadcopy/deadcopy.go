@@ -1,4 +1,4 @@
-// Package deadcopy makes the attributes of a message's copy for its dead-letter queue.
+// Package deadcopy computes the attributes of a message's copy in its dead-letter queue.
 package deadcopy
 
 import (
@@ -13,35 +13,35 @@ import (
 	"github.com/sqsonce/sqsonce/internal/attributes"
 )
 
-// MaxMessageBytes is the size of a message that SQS accepts, its attributes included.
+// MaxMessageBytes is the largest message that SQS accepts, in bytes, attributes included.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 const MaxMessageBytes = 1 << 20
 
 const (
 	maxAttributes = 10      // of a message; the same page
-	maxErrorBytes = 1 << 10 // of a failure's text: enough to recognise it
-	minErrorBytes = 16      // less of it says nothing
+	maxErrorBytes = 1 << 10 // bound of a failure's text
+	minErrorBytes = 16      // an error text that would be cut to fewer bytes is left out
 )
 
-// Details are about the end of a message.
+// Details describe the end of a message.
 type Details struct {
-	Reason     string // in a few words
-	Err        error  // the failure; nil: there was none
-	Name       string // of the message; empty: it has none
+	Reason     string // a short text
+	Err        error  // the failure; nil: none
+	Name       string // of the message; empty: none
 	OriginalID string // SQS message id of the message
-	Attempts   int    // attempts counted, or receives where nothing counts attempts
+	Attempts   int    // counted attempts, or receives if attempts are not counted
 }
 
-// Attributes returns the attributes of a dead-letter copy: the message's own, and as many of
-// ours as SQS has room for beside a body of so many bytes, the reason first. Details for
-// which there is no attribute left are packed into the reason, in brackets. The second
-// result is false when not even the reason fits.
+// Attributes returns the attributes of a dead-letter copy: the message's own, and as many of d's as
+// fit into SQS's limits beside a body of the given bytes, the reason first. Details beyond the
+// limit of ten attributes are added to the reason in brackets. The second result is false if the
+// reason does not fit.
 func Attributes(own map[string]types.MessageAttributeValue, body int, d Details) (map[string]types.MessageAttributeValue, bool) {
 	result := maps.Clone(own)
 	if result == nil {
 		result = make(map[string]types.MessageAttributeValue, 5)
 	}
-	// An earlier trip's attributes make room for this one's.
+	// The attributes of an earlier dead-letter copy are replaced.
 	for _, ours := range []string{attributes.Reason, attributes.Error, attributes.Attempts, attributes.OriginalID} {
 		delete(result, ours)
 	}
@@ -89,7 +89,7 @@ func text(s string) types.MessageAttributeValue {
 	return types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &s}
 }
 
-// Bytes is the size of attributes, as SQS counts it.
+// Bytes returns the size of attributes as SQS counts it.
 func Bytes(attributes map[string]types.MessageAttributeValue) int {
 	n := 0
 	for name, v := range attributes {
@@ -102,9 +102,8 @@ func attributeBytes(name string, v types.MessageAttributeValue) int {
 	return len(name) + len(aws.ToString(v.DataType)) + len(aws.ToString(v.StringValue)) + len(v.BinaryValue)
 }
 
-// printable replaces the characters that SQS does not accept in a text: it takes tab, line
-// feed, carriage return, and U+0020 upwards without surrogates and the last two
-// code points of the basic plane.
+// printable replaces the characters that SQS does not accept in a text. SQS accepts tab, line feed,
+// carriage return, and all characters from U+0020 on except surrogates, U+FFFE and U+FFFF.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r != 0xfffe && r != 0xffff {
