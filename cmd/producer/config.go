@@ -1,16 +1,14 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
-	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/buildinfo"
 )
 
 // cli is the command line. Every flag can also be set by the environment
@@ -131,16 +129,4 @@ func exitCode(err error) int {
 }
 
 // version is what the build says it is.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	parts := []string{cmp.Or(info.Main.Version, "(devel)")}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			parts = append(parts, s.Value)
-		}
-	}
-	return strings.Join(parts, " ")
-}
+func version() string { return buildinfo.Version() }

@@ -1,16 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/buildinfo"
 )
 
 // cli is the command line. Every flag can also be set by the environment
@@ -233,19 +232,7 @@ func (c *check) settings(flags []*kong.Flag) (_ any, err error) {
 }
 
 // version is what the build says it is.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := cmp.Or(info.Main.Version, "(devel)")
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += " " + s.Value
-		}
-	}
-	return v
-}
+func version() string { return buildinfo.Version() }
 
 // exitCode is 0, 1 (failed) or 2 (bad usage or settings, or a message without a name).
 func exitCode(err error) int {
