@@ -50,7 +50,7 @@ func serveApp() int {
 	if served == nil {
 		return 1
 	}
-	select {} // what it has taken is under way
+	select {} // its requests are under way
 }
 
 // startApp starts the target in a process of its own.

@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what kustomize starts from anew")
+var rewrite = flag.Bool("rewrite", false, "write the files that kustomize starts from anew")
 
 // fromChart are the files that kustomize starts from: each is the chart's output with the
 // values.yaml beside it.
@@ -35,12 +35,12 @@ func TestBase(t *testing.T) {
 		}
 		got, err := os.ReadFile(file) //nolint:gosec // of the test's own table
 		if err != nil || string(got) != want {
-			t.Errorf("%s is not what the chart gives (go test -run TestBase -rewrite writes it): %v", file, err)
+			t.Errorf("%s is not the chart's output (go test -run TestBase -rewrite writes it): %v", file, err)
 		}
 	}
 }
 
-// plain is the chart's output without what is Helm's own.
+// plain is the chart's output without Helm's own lines.
 func plain(resources string) string {
 	var lines []string
 	for line := range strings.Lines(resources) {

@@ -36,7 +36,7 @@ func tool(t *testing.T, name string) string {
 	return found[0]
 }
 
-// try runs a program and returns its output. The error has what it wrote to standard error.
+// try runs a program and returns its output. The error has its standard error.
 func try(t *testing.T, stdin, name string, args ...string) (string, error) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), name, args...)
@@ -168,7 +168,7 @@ func TestSchemas(t *testing.T) {
 
 // TestStop: the pod's time to stop holds the worker's drain and end, and then the app's.
 func TestStop(t *testing.T) {
-	// What a worker may take after its drain; see docs/worker.md, Stopping.
+	// A worker may take this after its drain; see docs/worker.md, Stopping.
 	const reserve = 4750 * time.Millisecond
 	for _, set := range valueSets {
 		for _, flags := range [][]string{nil, {"--set", "worker.drainSeconds=1,terminationGracePeriodSeconds=null"}, {"--set", "worker.drainSeconds=86400,app.stopSeconds=30,terminationGracePeriodSeconds=null"}} {
@@ -185,7 +185,7 @@ func TestStop(t *testing.T) {
 	}
 	d, _ := deployment(t, rendered(t, "hours"))
 	if got := *d.Spec.Template.Spec.TerminationGracePeriodSeconds; got != 21900 {
-		t.Errorf("terminationGracePeriodSeconds %d, want the one of the values", got)
+		t.Errorf("terminationGracePeriodSeconds %d, want that of the values", got)
 	}
 }
 
@@ -241,7 +241,7 @@ func TestWorker(t *testing.T) {
 	}
 }
 
-// scaledObject is of KEDA's resource what the tests look at.
+// scaledObject is the part of KEDA's resource that the tests look at.
 type scaledObject struct {
 	Kind, APIVersion string
 	Metadata         map[string]any

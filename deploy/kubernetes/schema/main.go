@@ -211,7 +211,7 @@ func ofDefinition(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %d versions, want 1", path, n)
 	}
 	schema := strict(definition.Spec.Versions[0].Schema.OpenAPIV3Schema).(node)
-	// The definition leaves metadata open; this is what a chart sets of it.
+	// The definition leaves metadata open; a chart sets this of it.
 	labels := node{"type": "object", "additionalProperties": node{"type": "string"}}
 	schema["properties"].(node)["metadata"] = node{
 		"type": "object", "additionalProperties": false, "required": []string{"name"}, "properties": node{

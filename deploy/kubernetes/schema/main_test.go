@@ -16,7 +16,7 @@ func TestSchemas(t *testing.T) {
 	for name, want := range files {
 		got, err := os.ReadFile(filepath.Join("..", "schemas", name)) //nolint:gosec // of this repository
 		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is not what go run ./schema writes: %v", name, err)
+			t.Errorf("%s differs from the output of go run ./schema: %v", name, err)
 		}
 	}
 	found, err := filepath.Glob("../schemas/*.json")
