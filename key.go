@@ -2,6 +2,7 @@ package sqsonce
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -24,6 +25,7 @@ type Naming struct {
 	Namer    Namer                 // required
 	Payloads Payloads              // see [Config]; nil: pointers are not followed
 	Ignored  func(Message, string) // called for messages that are no work, see [Config]; may be nil
+	Earlier  Earlier               // see [Config]; nil: no work was done before
 }
 
 // HandlerBy is [Handler] with all of a [Naming].
@@ -44,10 +46,36 @@ func HandlerBy[R any](g *dedupe.Guard[R], by Naming, work func(context.Context, 
 			m.SetName(named.Name) // Config.Pool.Name fetches no payload
 		}
 		_, err = g.Do(ctx, keyOf(m, named), func(ctx context.Context) (R, error) {
+			if by.Earlier != nil {
+				if result, done, err := earlier[R](ctx, by.Earlier, m); done || err != nil {
+					return result, err
+				}
+			}
 			return work(context.WithValue(ctx, namedKey{}, named), inner)
 		})
 		return err
 	}
+}
+
+// earlier asks for an earlier outcome before the first attempt of a name. A result that is no R is
+// left out: the work is done, and must not run again because of its form.
+func earlier[R any](ctx context.Context, by Earlier, m Message) (result R, done bool, err error) {
+	if a, ok := dedupe.AttemptFrom(ctx); ok && a.Number > 1 {
+		return result, false, nil
+	}
+	data, done, err := by.Earlier(ctx, m)
+	if err != nil || !done {
+		return result, false, err
+	}
+	if p, ok := any(&result).(*dedupe.Payload); ok {
+		p.Data = data
+		return result, true, nil
+	}
+	if err := json.Unmarshal(data, &result); err != nil {
+		var none R
+		return none, true, nil //nolint:nilerr // as said above
+	}
+	return result, true, nil
 }
 
 // Open calls namer, and returns the message inside the envelope and the namer's result. If payloads

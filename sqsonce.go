@@ -62,6 +62,10 @@ type Config struct {
 	// client libraries. Default: none; a pointer is then treated as an ordinary body.
 	Payloads Payloads
 
+	// Earlier knows work that was done before the table's records began, by another program.
+	// It is asked before the first attempt of a name. Default: none.
+	Earlier Earlier
+
 	// Queue replaces the client of SQS. Default: a client made from the aws.Config.
 	Queue consumer.Queue
 
@@ -82,6 +86,15 @@ type Payloads interface {
 	// error counts no attempt. The error may have the methods of package failure. release is called
 	// after the message has been handled, and not after an error.
 	Fetch(ctx context.Context, p names.Pointer) (body string, release func(), err error)
+}
+
+// Earlier knows the outcomes of work that another program did. It has to be safe for concurrent
+// use. Package powertools has one.
+type Earlier interface {
+	// Earlier returns the result of a message's work, as JSON, and whether that is done. It is
+	// asked about the message as it was received, under the lease of its name. Its errors have
+	// the methods of package failure: one that says Snoozed makes the message wait.
+	Earlier(ctx context.Context, m Message) (result []byte, done bool, err error)
 }
 
 // Worker handles the messages of one queue. Create it with [New]. Its parts are exported for
@@ -140,7 +153,7 @@ func New[R any](cfg aws.Config, c Config, work func(context.Context, Message) (R
 	var err error
 	w.Guard, err = dedupe.New[R](w.Store, c.Guard)
 	errs = append(errs, err)
-	w.Pool, err = consumer.New(c.Queue, consumer.Chain(HandlerBy(w.Guard, Naming{c.Namer, c.Payloads, c.Ignored}, work), c.Middleware...), c.Pool)
+	w.Pool, err = consumer.New(c.Queue, consumer.Chain(HandlerBy(w.Guard, Naming{c.Namer, c.Payloads, c.Ignored, c.Earlier}, work), c.Middleware...), c.Pool)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("sqsonce: %w", err)

@@ -90,6 +90,9 @@ type Config struct {
 	// Ignored is called for each message that Names says is no work, as in [sqsonce.Config].
 	Ignored func(m sqsonce.Message, why string)
 
+	// Earlier knows work that was done before, as in [sqsonce.Config].
+	Earlier sqsonce.Earlier
+
 	// Queue replaces the client of SQS. Default: one made from the aws.Config.
 	Queue Queue
 

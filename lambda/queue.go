@@ -86,7 +86,7 @@ func (f *Function[R]) queueOf(arn string) (*queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	naming := sqsonce.Naming{Namer: f.cfg.Namer, Payloads: f.cfg.Payloads, Ignored: f.cfg.Ignored}
+	naming := sqsonce.Naming{Namer: f.cfg.Namer, Payloads: f.cfg.Payloads, Ignored: f.cfg.Ignored, Earlier: f.cfg.Earlier}
 	q := &queue{
 		arn: arn, fifo: strings.HasSuffix(arn, ".fifo"), dlqURL: f.cfg.DLQURL,
 		handle: sqsonce.HandlerBy(guard, naming, f.work),

@@ -15,6 +15,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/backoff"
+	"github.com/sqsonce/sqsonce/powertools"
 )
 
 // backend is what the worker works on: a queue and a store, real or local.
@@ -23,9 +24,10 @@ type backend struct {
 	queueURL string
 	dlqURL   string
 	store    dedupe.Store
-	now      func() time.Time // the store's clock; nil: this machine's
-	payloads *payloads        // nil: pointers to S3 are not followed
-	close    func()           // waits for the store's calls; nil: nothing to wait for
+	now      func() time.Time   // the store's clock; nil: this machine's
+	payloads *payloads          // nil: pointers to S3 are not followed
+	earlier  *powertools.Reader // nil: there are no records of Powertools
+	close    func()             // waits for the store's calls; nil: nothing to wait for
 }
 
 // connect reaches the real queue and table, creating them where that was asked
@@ -101,6 +103,11 @@ func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, erro
 		return backend{}, &awsenv.SettingsError{Problems: leaves(err)}
 	}
 	back.store, back.now, back.close = store, store.Now, store.Close
+	if c.PowertoolsPrefix != "" {
+		if back.earlier, err = powertools.New(table, c.powertools(store.Now)); err != nil {
+			return backend{}, &awsenv.SettingsError{Problems: leaves(err)}
+		}
+	}
 	if back.dlqURL, err = lookAround(ctx, c, back, table, q.log); err == nil {
 		if err := store.ReadClock(ctx); err != nil {
 			q.log.Warn("DynamoDB's clock could not be read; leases go by this machine's for now", "error", err)

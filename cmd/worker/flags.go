@@ -89,6 +89,8 @@ type queueConfig struct {
 	Table    string `help:"DynamoDB table that holds one record per name."`
 	TTL      string `name:"ttl-attribute" env:"SQSONCE_TTL_ATTRIBUTE" default:"expires_at" placeholder:"NAME" help:"Attribute of the table's time to live, in which records keep their expiry. For a table whose time to live is on another attribute, such as Powertools' expiration."`
 
+	powertoolsConfig `embed:""`
+
 	Scope       string        `help:"Prefix of every name in the table. Default: the queue's name."`
 	Key         string        `default:"name" help:"Where the name is: a JMESPath over the body, @attribute:NAME, @message-id, or @dedup-id. The message attribute sqsonce.name wins."`
 	Unwrap      string        `default:"none" enum:"none,sns,eventbridge,base64,auto" help:"Envelopes to open before the key is looked for: SNS notifications, EventBridge events, JSON in base64 (as Celery sends it), or all of these (${enum})."`
@@ -127,6 +129,17 @@ type queueConfig struct {
 	MaxResult         int           `default:"4096" help:"Bytes of the target's answer that are recorded as the result, from 4096 to 307200; of a longer one size and SHA-256 are."`
 	Result            string        `default:"full" enum:"full,hash,none" help:"What is recorded of the target's answer: all of it, up to --max-result; its size and SHA-256; or nothing (${enum})."`
 	PermanentStatuses []int         `default:"400,410,413,415,422" help:"Answers of the target that mean: this message is bad."`
+}
+
+// powertoolsConfig says where Powertools for AWS Lambda keeps the records of earlier work.
+type powertoolsConfig struct {
+	PowertoolsPrefix    string `placeholder:"TEXT" help:"Read the records of Powertools' idempotency utility before a name's first attempt: work that it has completed is answered, not run, and work in progress there is waited for. The beginning of its keys, up to '#', such as orders.app.process_order."`
+	PowertoolsLanguage  string `default:"" enum:",python,typescript" placeholder:"NAME" help:"Language of the Powertools that wrote the records: python or typescript."`
+	PowertoolsKey       string `placeholder:"JMESPATH" help:"JMESPath of Powertools' key over the SQS record, such as messageId or powertools_json(body).order_id."`
+	PowertoolsTable     string `placeholder:"NAME" help:"Table of Powertools' records. Default: --table."`
+	PowertoolsHash      string `default:"md5" enum:"md5,sha1,sha256,sha384,sha512" help:"Hash function of Powertools' keys (${enum})."`
+	PowertoolsSortKey   string `placeholder:"NAME" help:"Sort key of Powertools' table, which then has the key. Default: none."`
+	PowertoolsPartition string `placeholder:"TEXT" help:"Value of the partition key with --powertools-sort-key. Default: idempotency# and the function's name."`
 }
 
 // processConfig is what is set once for the process.

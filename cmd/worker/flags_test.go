@@ -47,7 +47,7 @@ func testDefaultsAreThoseOfTheDesign(t *testing.T) {
 			DrainTimeout: 25 * time.Second, WaitAtStart: 10 * time.Minute,
 		},
 		queueConfig: queueConfig{
-			TTL: "expires_at", Handler: "target", Key: "name", LongNames: "refuse", Unwrap: "none", S3Max: 16 << 20, MaxResult: 4 << 10, Result: "full", Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
+			TTL: "expires_at", powertoolsConfig: powertoolsConfig{PowertoolsHash: "md5"}, Handler: "target", Key: "name", LongNames: "refuse", Unwrap: "none", S3Max: 16 << 20, MaxResult: 4 << 10, Result: "full", Unnamed: "dead-letter", OnMismatch: "dead-letter", Window: 720 * time.Hour, Lease: 30 * time.Second, Skew: 2 * time.Second, MaxAttempts: 5,
 			SuspectAfter: 5, OnUnknown: "rerun", Visibility: time.Minute, Concurrency: 50, MaxWaitingBytes: 64 << 20, TargetTimeout: 30 * time.Second, TargetBatchWait: 100 * time.Millisecond,
 		},
 	}
@@ -66,6 +66,13 @@ var contract = []struct{ flag, value, field string }{
 	{"queue-url", "http://127.0.0.1:1/000000000000/q", "QueueURL:http://127.0.0.1:1/000000000000/q"},
 	{"table", "tab", "Table:tab"},
 	{"ttl-attribute", "expiration", "TTL:expiration"},
+	{"powertools-prefix", "orders.app.handle", "PowertoolsPrefix:orders.app.handle"},
+	{"powertools-language", "python", "PowertoolsLanguage:python"},
+	{"powertools-key", "messageId", "PowertoolsKey:messageId"},
+	{"powertools-table", "old", "PowertoolsTable:old"},
+	{"powertools-hash", "sha256", "PowertoolsHash:sha256"},
+	{"powertools-sort-key", "sk", "PowertoolsSortKey:sk"},
+	{"powertools-partition", "idempotency#orders", "PowertoolsPartition:idempotency#orders"},
 	{"dlq-url", "http://127.0.0.1:1/000000000000/d", "DLQURL:http://127.0.0.1:1/000000000000/d"},
 	{"target-url", "http://127.0.0.1:1/work", "TargetURL:http://127.0.0.1:1/work"},
 	{"handler", "target", "Handler:target"},

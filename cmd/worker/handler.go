@@ -59,12 +59,16 @@ func (q *queueWorker) newPool() error {
 	pooling := c.poolConfig(q.back, q.log)
 	pooling.Name = sqsonce.NameOf(keys)
 	pooling.Hooks = q.history.ConsumerHooks(pooling.Name, q.telemetry.ConsumerHooks())
+	var before sqsonce.Earlier
+	if q.back.earlier != nil {
+		before = q.back.earlier
+	}
 	var fetching sqsonce.Payloads
 	if q.back.payloads != nil {
 		fetching = q.back.payloads
 	}
 	front, err := sqsonce.New(aws.Config{}, sqsonce.Config{
-		QueueURL: q.back.queueURL, Queue: q.back.queue, Store: q.back.store, Namer: keys, Guard: guarding, Pool: pooling, Payloads: fetching,
+		QueueURL: q.back.queueURL, Queue: q.back.queue, Store: q.back.store, Namer: keys, Guard: guarding, Pool: pooling, Payloads: fetching, Earlier: before,
 		Ignored: func(m consumer.Message, why string) {
 			q.telemetry.Ignored(why)
 			q.log.Debug("ignored", "message_id", m.ID, "why", why)

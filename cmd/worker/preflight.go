@@ -163,6 +163,11 @@ func (f *findings) table(ctx context.Context, c queueSettings, back backend, cli
 		f.failed(err, fmt.Sprintf("table %s: %v", c.Table, err))
 		return
 	}
+	if back.earlier != nil {
+		if err := back.earlier.Check(ctx); err != nil {
+			f.failed(err, err.Error())
+		}
+	}
 	reader, ok := back.store.(dedupe.Reader)
 	if !ok {
 		return

@@ -190,6 +190,7 @@ func (c queueSettings) queueProblems(all bool) []string {
 		bad("--suspect-after %d: must not be negative", c.SuspectAfter)
 	}
 	problems = append(problems, c.sizeProblems()...)
+	problems = append(problems, c.powertoolsProblems()...)
 	if c.MaxAttempts == 0 {
 		bad("--max-attempts 0: must be at least 1")
 	}
