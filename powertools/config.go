@@ -42,16 +42,16 @@ var hashes = map[string]func() hash.Hash{
 // Config says where the records are, and how their keys are made. Table, Language, Prefix and Key
 // are required; the zero value of another field means its default, which is that of Powertools.
 type Config struct {
-	// Table is the name or ARN of Powertools' table. It may be the one of the guard.
+	// Table is the name or ARN of Powertools' table. It may be the guard's.
 	Table string
 
 	// Language is [Python] or [TypeScript].
 	Language string
 
 	// Prefix is the beginning of a key, up to '#'. In Python it is the function's name, a dot, and
-	// the qualified name of what is idempotent: "orders.app.lambda_handler" or
+	// the qualified name of the idempotent function: "orders.app.lambda_handler" or
 	// "orders.app.process_order". In TypeScript it is keyPrefix if that is set, or the function's
-	// name, with ".name" of what is idempotent in some versions. The records in the table show it.
+	// name. The records in the table show it.
 	Prefix string
 
 	// Key is the JMESPath that Powertools takes the key from (event_key_jmespath, eventKeyJmesPath).

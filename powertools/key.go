@@ -15,8 +15,8 @@ import (
 	"unicode/utf8"
 )
 
-// keyOf returns the idempotency key of a value: Prefix, '#', and the hash of the value's JSON as the
-// language writes it, in hexadecimal in Python and in base64 in TypeScript. There is none for a
+// keyOf returns the idempotency key of a value: Prefix, '#', and the hash of the value's JSON as
+// the language writes it, in hexadecimal in Python and in base64 in TypeScript. There is none for a
 // value that Powertools takes for missing.
 func (c Config) keyOf(value any) (key string, ok bool, err error) {
 	h := hashes[c.Hash]()
@@ -160,8 +160,8 @@ func appendEscape(b []byte, r rune) []byte {
 	return fmt.Appendf(b, `\u%04x`, r)
 }
 
-// appendJS appends JSON.stringify(deepSort(value)): no blanks, members in the order of their keys in
-// lower case, but those first whose keys are array indexes.
+// appendJS appends JSON.stringify(deepSort(value)): no blanks, members in the order of their keys
+// in lower case, but those first whose keys are array indexes.
 func appendJS(b []byte, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case json.Number:
