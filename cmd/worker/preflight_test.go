@@ -42,6 +42,7 @@ func TestPreflightCases(t *testing.T) {
 	t.Run("everything that is missing is said at once", testEverythingThatIsMissingIsSaidAtOnce)
 	t.Run("table that does not fit is refused", testTableThatDoesNotFitIsRefused)
 	t.Run("missing time to live is a warning", testMissingTimeToLiveIsAWarning)
+	t.Run("time to live on another attribute", testTimeToLiveOnAnotherAttribute)
 	t.Run("times that do not agree are warned about with figures", testTimesThatDoNotAgreeAreWarnedAboutWithFigures)
 	t.Run("queue without a dead letter queue is warned about", testQueueWithoutADeadLetterQueueIsWarnedAbout)
 	t.Run("settings that fit are not warned about", testSettingsThatFitAreNotWarnedAbout)
@@ -88,6 +89,24 @@ func testMissingTimeToLiveIsAWarning(t *testing.T) {
 	p.logged(t, "no time to live on expires_at", 1)
 	send(t, o.sqs, o.queueURL, body("a"))
 	waitCounts(t, o.sqs, o.queueURL, "0", "0")
+}
+
+func testTimeToLiveOnAnotherAttribute(t *testing.T) {
+	o := newOutside(t)
+	cfg := dynamo.Config{Table: o.table, TTLAttribute: "expiration"}
+	if err := cfg.CreateTable(t.Context(), o.dynamo); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "--queue-url", o.queueURL, "--table", o.table, "--ttl-attribute", "expiration")
+	send(t, o.sqs, o.queueURL, body("a"))
+	waitCounts(t, o.sqs, o.queueURL, "0", "0")
+	out, err := o.dynamo.Scan(t.Context(), &dynamodb.ScanInput{TableName: &o.table})
+	if err != nil || len(out.Items) != 1 || out.Items[0]["expiration"] == nil || out.Items[0][dynamo.AttrTTL] != nil {
+		t.Errorf("items %v, %v", out, err)
+	}
+	if strings.Contains(p.stderr.String(), "time to live") {
+		t.Errorf("warned:\n%s", p.stderr.String())
+	}
 }
 
 func testTimesThatDoNotAgreeAreWarnedAboutWithFigures(t *testing.T) {

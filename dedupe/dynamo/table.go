@@ -27,7 +27,7 @@ var (
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 	ErrReplica = errors.New("table is a replica of a global table with multi-Region eventual consistency")
 	// ErrNoTTL: records would never be removed. The store works all the same.
-	ErrNoTTL = errors.New("table has no time to live on the attribute of its records")
+	ErrNoTTL = errors.New("table has no time to live")
 )
 
 // stronglyConsistent is what a table of multi-Region strong consistency is like: conditions
@@ -126,9 +126,9 @@ func (f facts) check(c Config) error {
 	case f.strong:
 		return fmt.Errorf("dynamo: table %q: %w: %s", c.Table, ErrNoTTL, stronglyConsistent)
 	case f.ttl == "":
-		return fmt.Errorf("dynamo: table %q: %w, %q", c.Table, ErrNoTTL, c.TTLAttribute)
+		return fmt.Errorf("dynamo: table %q: %w on %s", c.Table, ErrNoTTL, c.TTLAttribute)
 	default:
-		return fmt.Errorf("dynamo: table %q: %w, %q: it is on %q", c.Table, ErrNoTTL, c.TTLAttribute, f.ttl)
+		return fmt.Errorf("dynamo: table %q: %w on %s: it is on %q", c.Table, ErrNoTTL, c.TTLAttribute, f.ttl)
 	}
 }
 

@@ -76,7 +76,7 @@ func testExpiryIsInItAlone(t *testing.T) {
 		t.Error(err)
 	}
 	err = dynamo.CheckTable(t.Context(), client, cfg.Table)
-	if !errors.Is(err, dynamo.ErrNoTTL) || !strings.Contains(err.Error(), `"expires_at": it is on "expiration"`) {
+	if !errors.Is(err, dynamo.ErrNoTTL) || !strings.Contains(err.Error(), `no time to live on expires_at: it is on "expiration"`) {
 		t.Errorf("a store with the default attribute: %v", err)
 	}
 }
