@@ -28,6 +28,7 @@ func TestRedrive(t *testing.T) {
 	t.Run("name that only the message id says", testRedriveKeepsName)
 	t.Run("preview", testRedrivePreview)
 	t.Run("what is back", testRedriveBack)
+	t.Run("name is open before its letter is sent", testRedriveOpensFirst)
 	t.Run("rate", testRedriveRate)
 	t.Run("bound", testRedriveBound)
 	t.Run("purge", testPurge)
@@ -297,6 +298,33 @@ func testRedriveBack(t *testing.T) {
 		}
 		if report := b.redrive(Order{}); report.Count(Moved) != 30 {
 			t.Errorf("a redrive that begins later moves %d", report.Count(Moved))
+		}
+	})
+}
+
+// A worker may receive a letter at once: it would return it if its name were still closed.
+func testRedriveOpensFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "orders", names.Config{})
+		closed := map[string]protocol.FailKind{"u": protocol.FailUnknown, "v": protocol.FailUnknown, "r": protocol.FailPermanent}
+		for name, kind := range closed {
+			b.record(name, body(name), fail(kind))
+			b.copied(name, "moved")
+		}
+		var sent atomic.Int64
+		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
+			if c.Operation == "SendMessage" {
+				sent.Add(1)
+				for name, kind := range closed {
+					if got := b.status(name); kind == protocol.FailUnknown && got != protocol.Retrying {
+						t.Errorf("while a letter is sent, %q is %s", name, got)
+					}
+				}
+			}
+			return sqstest.Fault{}
+		})
+		if report := b.redrive(Order{ReopenUnknown: true}); report.Count(Moved) != 3 || report.Reopened != 2 || sent.Load() != 3 {
+			t.Errorf("%d sent, report is %+v", sent.Load(), report)
 		}
 	})
 }
