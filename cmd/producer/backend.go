@@ -39,6 +39,8 @@ type queueFlags struct {
 	Scope       string `placeholder:"TEXT" group:"Queue and table" help:"Prefix of every name in the table, the same as the workers'. Default: the queue's name."`
 	Key         string `default:"name" group:"Queue and table" help:"Where the name is, the same as the workers': a JMESPath over the body, or @attribute:NAME, @message-id, @dedup-id, for which each message needs an Idempotency-Key."`
 	Unwrap      string `default:"none" enum:"none,sns,eventbridge,base64,auto" group:"Queue and table" help:"Envelopes that messages of the dead-letter queue may stand in, the same as the workers' (${enum})."`
+	S3Payloads  bool   `name:"s3-payloads" env:"SQSONCE_S3_PAYLOADS" group:"Queue and table" help:"Fetch the payloads of dead letters that are pointers to S3, for their names, as workers with this flag do. Needs s3:GetObject."`
+	S3Max       int64  `name:"s3-max" env:"SQSONCE_S3_MAX" default:"16777216" placeholder:"BYTES" group:"Queue and table" help:"Bytes of a payload at most (--s3-payloads), the same as the workers'."`
 	Ignore      string `placeholder:"JMESPATH" group:"Queue and table" help:"Messages of the dead-letter queue that are no work, the same as the workers': a JMESPath over the body."`
 	Unnamed     string `default:"dead-letter" enum:"dead-letter,run,ignore" group:"Queue and table" help:"What becomes of a message without a name, the same as the workers' (${enum})."`
 	LongNames   string `default:"refuse" enum:"refuse,hash" group:"Queue and table" help:"What becomes of a name of more than 1,024 bytes, the same as the workers' (${enum})."`
@@ -61,6 +63,9 @@ func (f queueFlags) check(bad *problems) {
 		if err := protocol.CheckScope(f.Scope); err != nil {
 			bad.add("--scope: %v", err)
 		}
+	}
+	if f.S3Max < minS3 || f.S3Max > maxS3 {
+		bad.add("--s3-max %d: must be from %d to %d bytes", f.S3Max, minS3, maxS3)
 	}
 	if _, err := f.keys(); err != nil {
 		bad.add("--%v", err)
@@ -117,6 +122,7 @@ func (f queueFlags) api(
 		return nil, err
 	}
 	settings.SQS, settings.QueueURL, settings.DLQURL = queue, f.QueueURL, f.DLQURL
+	settings.Payloads = f.payloads(cfg)
 	settings.Records, settings.Scope = store, cmp.Or(f.Scope, name)
 	if settings.Keys, err = f.keys(); err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 	"github.com/sqsonce/sqsonce/internal/redrive"
 )
 
@@ -105,7 +106,7 @@ func (s *consoleCmd) run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer store.Close()
-	shown, err := s.shown(ctx, queue, store)
+	shown, err := s.shown(ctx, queue, store, s.payloads(cfg))
 	if err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func (s *consoleCmd) run(ctx context.Context, io stdio) error {
 
 // shown is the queue as the console shows it. Its dead-letter queue is that of the
 // redrive policy, unless it is set.
-func (s *consoleCmd) shown(ctx context.Context, queue *sqs.Client, store *dynamo.Store) (console.QueueConfig, error) {
+func (s *consoleCmd) shown(ctx context.Context, queue *sqs.Client, store *dynamo.Store, payloads deadletter.Payloads) (console.QueueConfig, error) {
 	name, err := awsenv.QueueName(s.QueueURL)
 	if err != nil {
 		return console.QueueConfig{}, err
@@ -155,7 +156,7 @@ func (s *consoleCmd) shown(ctx context.Context, queue *sqs.Client, store *dynamo
 	}
 	return console.QueueConfig{
 		Name: name, Records: records, Operator: records, Lister: store, Scope: scope, Queue: queue, QueueURL: s.QueueURL, DLQURL: dlq,
-		Keys: keys, Skew: s.Skew, MayPurge: dlq != "", Table: s.Table,
+		Keys: keys, Payloads: payloads, Skew: s.Skew, MayPurge: dlq != "", Table: s.Table,
 		Settings: console.Settings(map[string]any{
 			"queue-url": s.QueueURL, "dlq-url": dlq, "table": s.Table, "scope": scope, "key": s.Key, "unwrap": s.Unwrap, "unnamed": s.Unnamed,
 			"ignore": s.Ignore, "long-names": s.LongNames, "fingerprint": s.Fingerprint, "workers": s.Workers, "skew": s.Skew, "cache-age": s.CacheAge,

@@ -72,8 +72,8 @@ func (q *queueWorker) consoleQueue() (console.QueueConfig, error) {
 		suspicion = func() string { return q.judge.Suspicion().Why }
 	}
 	return console.QueueConfig{
-		Suspicion: suspicion,
-		Name:      name, History: q.history, Pool: console.WatchPool(q.pool), Records: records, Operator: records, Lister: lister(q.back.store), Scope: cmp.Or(q.settings.Scope, name),
+		Suspicion: suspicion, Payloads: q.back.payloads.ofLetters(),
+		Name: name, History: q.history, Pool: console.WatchPool(q.pool), Records: records, Operator: records, Lister: lister(q.back.store), Scope: cmp.Or(q.settings.Scope, name),
 		Queue: q.back.queue, QueueURL: q.back.queueURL, DLQURL: q.back.dlqURL, Keys: keys, Skew: q.settings.Skew, Local: q.cfg.Local, MayPurge: q.cfg.Local,
 		Table: cmp.Or(q.settings.Table, "in memory"), Settings: console.Settings(q.settings.shown()),
 	}, nil

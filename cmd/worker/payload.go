@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -83,6 +84,20 @@ func (p *payloads) Fetch(ctx context.Context, from names.Pointer) (string, func(
 			return "", nil, err
 		}
 		size = p.max // its sender has said less than there is
+	}
+}
+
+// ofLetters fetches the payloads of dead letters, which are read for their names; nil if p is.
+func (p *payloads) ofLetters() deadletter.Payloads {
+	if p == nil {
+		return nil
+	}
+	return func(ctx context.Context, at names.Pointer) (string, error) {
+		body, release, err := p.Fetch(ctx, at)
+		if err == nil {
+			release()
+		}
+		return body, err
 	}
 }
 

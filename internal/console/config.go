@@ -13,6 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/admin"
+	"github.com/sqsonce/sqsonce/internal/deadletter"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -97,6 +98,8 @@ type QueueConfig struct {
 	DLQURL string
 	// Keys finds the names of dead letters; the workers' own. Required with DLQURL.
 	Keys *names.Extractor
+	// Payloads fetches what dead letters point to in S3, for their names. Nil: not fetched.
+	Payloads deadletter.Payloads
 	// Skew is the workers' own. Default: that of [dedupe.Config].
 	Skew time.Duration
 

@@ -73,7 +73,7 @@ func New(cfg Config) (http.Handler, error) {
 		if q.DLQURL != "" {
 			var err error
 			p.dead, err = deadletter.New(deadletter.Config{
-				SQS: q.Queue, QueueURL: q.QueueURL, URL: q.DLQURL, Keys: q.Keys, Records: q.Records, Skew: q.Skew, Logger: cfg.Logger,
+				SQS: q.Queue, QueueURL: q.QueueURL, URL: q.DLQURL, Keys: q.Keys, Records: q.Records, Payloads: q.Payloads, Skew: q.Skew, Logger: cfg.Logger,
 			})
 			if err != nil {
 				return nil, fmt.Errorf("console: %w", err)

@@ -68,6 +68,9 @@ func decide(l Letter, r protocol.Record, keys *names.Extractor, reopenUnknown bo
 		d.why, d.unknown = "nobody knows whether its work was done", true
 	case protocol.VerdictMismatch:
 		d.why = fmt.Sprintf("its name is %s with another payload: the worker would return it", r.Status)
+		if l.pointer != "" {
+			d.why = fmt.Sprintf("its name is %s, perhaps with another payload: that is in S3, and only --s3-payloads compares it", r.Status)
+		}
 	case protocol.VerdictUnreadable:
 		d.why = "its record was written by a newer release"
 	default:
@@ -113,6 +116,9 @@ func attributesOf(l Letter, keys *names.Extractor) map[string]types.MessageAttri
 // keepsName reports whether a worker finds the letter's name on a message with another
 // id and another deduplication id.
 func keepsName(l Letter, attributes map[string]types.MessageAttributeValue, keys *names.Extractor) bool {
+	if l.keepsName {
+		return true
+	}
 	named, err := keys.Extract(names.Message{ID: "another", DedupID: "another", Body: l.Body, Attributes: nameable(attributes)})
 	return err == nil && named.Name == l.Name
 }

@@ -38,6 +38,9 @@ type Letter struct {
 
 	fingerprint protocol.Fingerprint
 	message     types.Message // as received; not kept by a listing
+	read        names.Message // by which it is named; kept by a listing while pointer is set
+	pointer     string        // where in S3 its payload is, which was not fetched; empty: nowhere
+	keepsName   bool          // a worker finds the same name in the payload, whatever the message's id
 }
 
 // maxReason bounds a reason, in bytes: letters are grouped by it.
@@ -71,9 +74,15 @@ func letterOf(m types.Message, keys *names.Extractor) Letter {
 	if _, there := given[names.NameAttribute]; !there && packedName != "" {
 		given[names.NameAttribute] = names.Text(packedName)
 	}
-	read := names.Message{
+	l.read = names.Message{
 		ID: l.OriginalID, Body: l.Body, Attributes: given, DedupID: system(types.MessageSystemAttributeNameMessageDeduplicationId),
 	}
+	l.setName(keys, l.read)
+	return l
+}
+
+// setName names the letter by the workers' rules.
+func (l *Letter) setName(keys *names.Extractor, read names.Message) {
 	named, err := keys.Extract(read)
 	switch bad, _ := errors.AsType[*names.FieldError](err); {
 	case bad != nil:
@@ -85,12 +94,15 @@ func letterOf(m types.Message, keys *names.Extractor) Letter {
 	default:
 		l.Name, l.fingerprint = named.Name, protocol.Fingerprint(named.Fingerprint)
 	}
-	if at := payloadOf(read, keys); at != "" && (l.Name == "" || named.Unnamed) {
+	if read.Fetch != nil {
+		return
+	}
+	l.pointer = payloadOf(read, keys)
+	if l.pointer != "" && (l.Name == "" || named.Unnamed) {
 		l.Name, l.fingerprint = "", protocol.Fingerprint{} // workers that fetch the payload may find another name
-		l.Unnamed = "its payload " + at + " is in S3, where only workers look; to see its name: " +
+		l.Unnamed = "its payload " + l.pointer + " is in S3 and was not fetched; to see its name: --s3-payloads, or " +
 			"worker try --s3-payloads --from-queue 1, with the URL of the dead-letter queue"
 	}
-	return l
 }
 
 // payloadOf says where in S3 the payload of a message is, if it is there. The name may

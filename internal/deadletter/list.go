@@ -16,6 +16,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 const (
@@ -92,7 +93,8 @@ func (q *Queue) List(ctx context.Context, query Query, limit int, after string) 
 		from, _ = slices.BinarySearchFunc(s.letters, at, func(l Letter, c cursor) int { return -c.compare(l) })
 	}
 	page := s.page
-	page.Letters = s.letters[from:min(from+limit, len(s.letters))]
+	page.Letters = slices.Clone(s.letters[from:min(from+limit, len(s.letters))])
+	q.resolve(ctx, page.Letters, func(l Letter) bool { return l.Name == "" })
 	if end := from + len(page.Letters); end < len(s.letters) {
 		page.Next = cursorAt(at.snapshot, s.letters[end]).String()
 	}
@@ -109,21 +111,43 @@ func (q *Queue) look(ctx context.Context, query Query) (*snapshot, error) {
 	}
 	s := &snapshot{query: query, at: time.Now()}
 	var held []types.Message
-	kept := 0
+	kept, fetches := 0, 0
+	named := query
+	named.Name, named.Prefix, named.Which = "", "", "" // a name may be in a payload
+	bounded := false
 	s.page.Complete, err = q.scan(ctx, url, func(batch []types.Message) (bool, error) {
-		for _, m := range batch {
+		letters := make([]Letter, len(batch))
+		for i, m := range batch {
 			held = append(held, types.Message{MessageId: m.MessageId, ReceiptHandle: m.ReceiptHandle})
-			l := letterOf(m, q.cfg.Keys)
+			letters[i] = letterOf(m, q.cfg.Keys)
+		}
+		if named != query {
+			q.resolve(ctx, letters, func(l Letter) bool {
+				if l.Name != "" || !named.wants(l) {
+					return false
+				}
+				fetches++
+				bounded = bounded || fetches > maxFetches
+				return fetches <= maxFetches
+			})
+		}
+		for _, l := range letters {
 			if !query.wants(l) {
 				continue
 			}
 			l.message = types.Message{}
+			if l.pointer == "" {
+				l.read = names.Message{}
+			} else {
+				kept += len(l.read.Body)
+			}
 			l.Body = strings.Clone(cut(l.Body, query.Bodies))
 			s.letters = append(s.letters, l)
 			kept += len(l.Body) + len(l.Name) + len(l.Error) + 256
 		}
 		return len(s.letters) < maxKept && kept < maxKeptBytes, nil
 	})
+	s.page.Complete = s.page.Complete && !bounded
 	s.page.Hidden = q.release(ctx, url, held)
 	if err != nil {
 		return nil, err

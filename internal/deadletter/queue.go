@@ -50,14 +50,15 @@ type Records interface {
 
 var _ Records = (*dedupe.Operator)(nil)
 
-// Config says which queues a [Queue] works on. All fields but URL, Skew and Logger
-// are required.
+// Config says which queues a [Queue] works on. All fields but URL, Payloads, Skew
+// and Logger are required.
 type Config struct {
 	SQS      Client
 	QueueURL string // that letters are sent back to
 	URL      string // the dead-letter queue; empty: the target of the redrive policy of QueueURL, looked up when first needed
 	Keys     *names.Extractor
 	Records  Records
+	Payloads Payloads      // fetches what letters point to in S3, for their names; nil: they have none
 	Skew     time.Duration // the workers' own; default 2s
 	Logger   *slog.Logger  // default [slog.Default]
 }

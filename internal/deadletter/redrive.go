@@ -149,12 +149,17 @@ func (r *redriving) hasAll() bool {
 
 // batch decides about letters and moves them.
 func (r *redriving) batch(ctx context.Context, batch []types.Message) error {
-	var meant []Letter
-	for _, m := range batch {
+	letters, meant := make([]Letter, len(batch)), []Letter(nil)
+	for i, m := range batch {
+		letters[i] = letterOf(m, r.cfg.Keys)
+	}
+	named := r.order
+	named.Names = nil // a name may be in a payload
+	r.resolve(ctx, letters, named.wants)
+	for _, l := range letters {
 		r.report.Looked++
-		l := letterOf(m, r.cfg.Keys)
 		if r.isBack(l) || !r.order.wants(l) {
-			r.held = append(r.held, m)
+			r.held = append(r.held, l.message)
 			continue
 		}
 		meant = append(meant, l)

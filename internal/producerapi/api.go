@@ -58,6 +58,10 @@ type Config struct {
 	// Keys finds names and fingerprints in bodies; the workers' own. Required.
 	Keys *names.Extractor
 
+	// Payloads fetches what dead letters point to in S3, for their names. Nil: such letters
+	// have a name only where the message itself says it.
+	Payloads deadletter.Payloads
+
 	// Skew and Window are the workers' own. Defaults: those of
 	// [dedupe.Config].
 	Skew   time.Duration

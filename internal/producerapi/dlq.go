@@ -152,6 +152,6 @@ func (a *API) purgeDeadLetters(c *exchange, _ *struct{}) (*response[purged], err
 // newDeadLetters makes what operators look into.
 func (a *API) newDeadLetters() (*deadletter.Queue, error) {
 	return deadletter.New(deadletter.Config{
-		SQS: a.cfg.SQS, QueueURL: a.cfg.QueueURL, URL: a.cfg.DLQURL, Keys: a.cfg.Keys, Records: a.names, Skew: a.cfg.Skew, Logger: a.cfg.Logger,
+		SQS: a.cfg.SQS, QueueURL: a.cfg.QueueURL, URL: a.cfg.DLQURL, Keys: a.cfg.Keys, Records: a.names, Payloads: a.cfg.Payloads, Skew: a.cfg.Skew, Logger: a.cfg.Logger,
 	})
 }
