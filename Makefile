@@ -2,7 +2,9 @@
 
 .DEFAULT_GOAL := help
 export GOTOOLCHAIN := local
-export GOFLAGS := -buildvcs=false
+# As the image's binaries are built, so that tests and image share the build cache.
+export GOFLAGS := -buildvcs=false -trimpath
+export CGO_ENABLED ?= 0
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
 GOLANGCI_LINT := v2.15.0
@@ -39,6 +41,7 @@ verify: deps ## the long tests: simulation, killed processes, binaries on real s
 	SQSONCE_TEST_SCALE=3 $(GO_TEST) -timeout 15m -run '$(SEEDED)' ./consumer ./internal/producerapi
 
 .PHONY: race
+race: export CGO_ENABLED := 1
 race: deps ## the tests under the race detector, with a tenth of the seeds and states
 	SQSONCE_TEST_SCALE=0.1 $(GO_TEST) -race -timeout 8m ./...
 	cd verify && SQSONCE_TEST_SCALE=0.05 $(GO_TEST) -race -timeout 15m ./smoke ./sim ./mutants ./counts
