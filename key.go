@@ -145,6 +145,23 @@ func NameOf(namer Namer) func(Message) (string, bool) {
 	}
 }
 
+// GroupBy returns a [consumer.Config.GroupBy] that takes the group from where key says, as
+// the Key of [names.Config] does, after the envelopes of unwrap are opened. A message without
+// such a value has no group. The error names what is wrong with key or unwrap.
+func GroupBy(key, unwrap string) (func(Message) string, error) {
+	x, err := names.New(names.Config{Key: key, Unwrap: unwrap, Fingerprint: names.Off})
+	if err != nil {
+		return nil, err
+	}
+	return func(m Message) string {
+		group, err := x.Value(nameable(m))
+		if err != nil {
+			return ""
+		}
+		return group
+	}, nil
+}
+
 // nameable returns the input of a [Namer] for m.
 func nameable(m Message) names.Message {
 	named := names.Message{ID: m.ID, DedupID: m.DedupID, Body: m.Body}

@@ -26,6 +26,7 @@ type admission struct {
 	failing      bool                   // guarded by mu; a handler said that something is down, and none has succeeded since
 	outages      int                    // guarded by mu; outages that have ended, plus one
 	rate         startRate              // guarded by mu
+	tenants      tenants                // guarded by mu
 	alarm        *time.Timer            // guarded by mu; looks again at alarmAt
 	alarmAt      time.Time              // guarded by mu; zero: not set
 	told         State                  // guarded by mu; the state that was last told
@@ -42,6 +43,7 @@ type line int
 const (
 	nowhere   line = iota
 	asleep         // its time has not come
+	limited        // as many of its group are at work as may be
 	refused        // refused before, its time has come: the first to go
 	again          // handled before
 	following      // the next of a FIFO group whose head is done
@@ -53,7 +55,8 @@ const (
 type ticket struct {
 	answers chan answer // has room for one
 	line    line
-	then    line        // of a sleeper: where it goes when its time has come
+	then    line        // of one that is asleep or limited: where it goes then
+	inside  bool        // it counts as one of its group that are at work
 	must    bool        // admitted during a stop, too
 	since   time.Time   // it waits since then
 	due     time.Time   // of a sleeper
@@ -77,7 +80,8 @@ func newAdmission(cfg Config, tell func(State)) *admission {
 	a := &admission{
 		wake: make(chan struct{}, 1), tell: tell,
 		reported: make(map[string]Condition), outages: 1, told: Starting,
-		rate: startRate{limit: cfg.Rate},
+		rate:    startRate{limit: cfg.Rate},
+		tenants: tenants{concurrency: cfg.GroupConcurrency, rate: cfg.GroupRate, pruneAt: leastTenants},
 	}
 	a.counts = counts{
 		slots: cfg.Concurrency, limit: cfg.Concurrency, fifo: cfg.fifo(), maxBytes: cfg.MaxWaitingBytes,
@@ -112,7 +116,7 @@ func (a *admission) advance(now time.Time) {
 		from, at = a.nextLine(now)
 	}
 	if d := a.surplus(now); d != nil {
-		a.answer(d, sentBack)
+		a.answer(d, sentBack, now)
 		a.recount(now)
 	}
 	n, pollAt := a.nextPoll(now)
@@ -128,11 +132,12 @@ func (a *admission) advance(now time.Time) {
 		a.acted = now
 	}
 	a.wasDue = due
-	a.setAlarm(now, at, pollAt)
+	a.setAlarm(now, at, pollAt, a.tenants.at)
 }
 
 // recount brings up to date what is derived. The caller holds mu.
 func (a *admission) recount(now time.Time) {
+	a.letThrough(now)
 	a.refusedReady, a.againReady = len(a.lines[refused]), len(a.lines[again])
 	a.untried = len(a.lines[following]) + len(a.lines[fresh])
 	a.startAt = a.rate.next(now)
@@ -188,7 +193,8 @@ func (a *admission) admit(from line, now time.Time) {
 		a.probeAt = nextProbe(a.probeAt, a.downSince, now)
 	}
 	a.running++
-	a.answer(d, admitted)
+	a.tenants.began(d, now)
+	a.answer(d, admitted, now)
 }
 
 // longestHeld is the message to try again as a probe. The caller holds mu.
@@ -199,10 +205,13 @@ func (a *admission) longestHeld() *delivery {
 }
 
 // answer ends the wait of a message. The caller holds mu.
-func (a *admission) answer(d *delivery, with answer) {
+func (a *admission) answer(d *delivery, with answer, now time.Time) {
 	t := &d.ticket
 	if t.line == nowhere {
 		return
+	}
+	if with != admitted {
+		a.tenants.quit(d, t.line, now)
 	}
 	if queue := &a.lines[t.line]; (*queue)[0] == d {
 		*queue = (*queue)[1:]
@@ -221,7 +230,7 @@ func (a *admission) answer(d *delivery, with answer) {
 }
 
 // counts reports whether a message in this line counts as waiting here.
-func (l line) counts() bool { return l == asleep || l == refused || l == again }
+func (l line) counts() bool { return l == asleep || l == limited || l == refused || l == again }
 
 // waits counts a message that waits here; n is -1 at the end. The caller holds mu.
 func (a *admission) waits(d *delivery, n int) {
@@ -229,6 +238,10 @@ func (a *admission) waits(d *delivery, n int) {
 	a.bytes += n * len(d.Body)
 	if d.end.Action == Hold {
 		a.held += n
+	}
+	if d.ticket.line == limited {
+		a.limited += n
+		a.limitedBytes += n * len(d.Body)
 	}
 }
 
@@ -243,6 +256,7 @@ func (a *admission) enter(d *delivery, to line, now time.Time) {
 		t.answers <- stopped
 		return
 	}
+	to = a.lineFor(d, to, now)
 	t.line, t.since, t.due = to, now, time.Time{}
 	if to.counts() {
 		a.waits(d, 1)
@@ -283,9 +297,11 @@ func (a *admission) awaken(d *delivery, now time.Time) {
 		return
 	}
 	t.timer = nil
-	t.line = t.then
 	i := slices.Index(a.lines[asleep], d)
 	a.lines[asleep] = slices.Delete(a.lines[asleep], i, i+1)
+	a.waits(d, -1)
+	t.line = a.lineFor(d, t.then, now)
+	a.waits(d, 1) // sleepers go to lines that count
 	a.lines[t.line] = append(a.lines[t.line], d)
 }
 
@@ -295,6 +311,7 @@ func (a *admission) leave(d *delivery, end Disposition) (down bool) {
 	a.update(func(now time.Time) {
 		down = a.condition != Up
 		a.running--
+		a.tenants.ended(d, now)
 		switch {
 		case end.refused:
 			a.rate.cut(now, end.After)
@@ -316,7 +333,12 @@ func (a *admission) leave(d *delivery, end Disposition) (down bool) {
 }
 
 // release gives back a slot that was not used.
-func (a *admission) release() { a.update(func(time.Time) { a.running-- }) }
+func (a *admission) release(d *delivery) {
+	a.update(func(now time.Time) {
+		a.running--
+		a.tenants.ended(d, now)
+	})
+}
 
 // ownTrouble reports whether a message was held when an outage ended.
 func (a *admission) ownTrouble(d *delivery) bool {
@@ -334,7 +356,7 @@ func (a *admission) isOwn(d *delivery) bool {
 
 // withdraw ends the wait of a message, if it waits.
 func (a *admission) withdraw(d *delivery, with answer) {
-	a.update(func(time.Time) { a.answer(d, with) })
+	a.update(func(now time.Time) { a.answer(d, with, now) })
 }
 
 // wait counts messages that wait here without having asked; n is negative at the end.
@@ -364,7 +386,7 @@ func (a *admission) surplus(now time.Time) *delivery {
 		return nil
 	}
 	roomy := a.counts
-	roomy.waiting, roomy.bytes = 0, 0
+	roomy.waiting, roomy.bytes = a.limited, a.limitedBytes // a group's own bound sends nothing back
 	if n, _ := roomy.nextPoll(now); n == 0 {
 		return nil
 	}
@@ -409,24 +431,24 @@ func (a *admission) end()         { a.update(func(time.Time) { a.ended = true })
 
 // stop sends away all that wait; those that must be handled now ask again.
 func (a *admission) stop() {
-	a.update(func(time.Time) {
+	a.update(func(now time.Time) {
 		a.stopping = true
-		a.answerAll(stopped)
+		a.answerAll(stopped, now)
 	})
 }
 
 // drain sends away all that still wait.
 func (a *admission) drain() {
-	a.update(func(time.Time) {
+	a.update(func(now time.Time) {
 		a.drained = true
-		a.answerAll(drained)
+		a.answerAll(drained, now)
 	})
 }
 
-func (a *admission) answerAll(with answer) {
+func (a *admission) answerAll(with answer, now time.Time) {
 	for _, queue := range a.lines {
 		for _, d := range slices.Clone(queue) {
-			a.answer(d, with)
+			a.answer(d, with, now)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func TestLongestHeldIsProbed(t *testing.T) {
 			go func() {
 				a.ask(d, again, wait, false)
 				probed <- d.ID
-				a.release()
+				a.release(d)
 			}()
 			time.Sleep(time.Second)
 		}
@@ -46,7 +46,7 @@ func TestLongestHeldIsProbed(t *testing.T) {
 		go func() {
 			a.ask(first, refused, 0, false)
 			probed <- first.ID
-			a.release()
+			a.release(first)
 		}()
 		time.Sleep(2 * time.Minute)
 		a.mu.Lock()

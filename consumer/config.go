@@ -103,6 +103,19 @@ type Config struct {
 	// be begun within a second. Refusals lower the rate for a while; see [Decide].
 	Rate float64
 
+	// GroupConcurrency is how many messages of one group are handled at a time, and GroupRate
+	// how many of it may be begun a second, in bursts of at most that many, by this consumer.
+	// Others wait here without a slot, as those do that MaxWaitingBytes bounds: at most 1,000
+	// (on FIFO queues 10 per slot if that is more). At the bound nothing is received. 0 means
+	// no limit; neither may be negative.
+	GroupConcurrency int
+	GroupRate        float64
+
+	// GroupBy returns the group that GroupConcurrency and GroupRate count a message for; one
+	// without a group has no limit. It is called for several messages at a time. Default: the
+	// message group, as [Message] has it.
+	GroupBy func(Message) string
+
 	// MaxWaitingBytes bounds the bodies of the messages that wait here without a
 	// slot: held, parked, refused, or behind the head of a FIFO group. Default
 	// 64 MiB; at least 1 MiB, which is one message.
@@ -171,6 +184,9 @@ func (c Config) withDefaults() Config {
 	if c.Name == nil {
 		c.Name = func(m Message) (string, bool) { return m.Attribute(AttrName) }
 	}
+	if c.GroupBy == nil {
+		c.GroupBy = func(m Message) string { return m.GroupID }
+	}
 	return c
 }
 
@@ -204,6 +220,12 @@ func (c Config) validate() error {
 	}
 	if !(c.Rate >= 0) { // a NaN is wrong too
 		bad("Rate %g: must not be negative", c.Rate)
+	}
+	if c.GroupConcurrency < 0 {
+		bad("GroupConcurrency %d: must not be negative", c.GroupConcurrency)
+	}
+	if !(c.GroupRate >= 0) {
+		bad("GroupRate %g: must not be negative", c.GroupRate)
 	}
 	if c.MaxWaitingBytes < maxMessageBytes {
 		bad("MaxWaitingBytes %d: must be at least %d", c.MaxWaitingBytes, maxMessageBytes)

@@ -18,7 +18,11 @@ type counts struct {
 	bytes    int // bodies of those
 	held     int // of those, the ones that wait for something that is down
 	maxBytes int // bound of bytes
-	fifo     bool
+
+	limited      int // of those that wait, the ones for which their group's bound is to blame
+	limitedBytes int // bodies of those
+
+	fifo bool
 
 	polls    int       // receives that are out
 	maxPolls int       // receives that may be out: one on a quiet queue, more on a busy one

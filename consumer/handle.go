@@ -16,6 +16,7 @@ type delivery struct {
 	lane     *lane
 	received time.Time // when SQS has handed it out, as nearly as can be known
 	number   int       // of the messages received; set by heartbeat.add
+	group    string    // by Config.GroupBy; empty: none, or no bound for groups
 
 	ticket ticket // guarded by admission.mu
 
@@ -51,7 +52,16 @@ func newDelivery(r *run, m Message, received time.Time) *delivery {
 	d.delivery = d
 	d.ticket.answers = make(chan answer, 1)
 	d.visibleAt.Store(received.Add(r.cfg.Visibility).UnixNano())
+	if r.cfg.GroupConcurrency > 0 || r.cfg.GroupRate > 0 {
+		d.group = d.groupOf()
+	}
 	return d
+}
+
+// groupOf is the message's group by [Config.GroupBy]. A panic of that is logged.
+func (d *delivery) groupOf() string {
+	defer d.run.hooks.recovered("Config.GroupBy", d.ID, nil)
+	return d.run.cfg.GroupBy(d.Message)
 }
 
 func (d *delivery) enter(p phase) { d.phase.Store(int32(p)) }
@@ -123,7 +133,7 @@ func (r *run) handleLane(l *lane) {
 func (r *run) handle(d *delivery, got answer) {
 	for {
 		if got == admitted && d.isLost(time.Now()) {
-			r.admission.release()
+			r.admission.release(d)
 			got = lost
 		}
 		if got != admitted {

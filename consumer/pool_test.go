@@ -188,7 +188,10 @@ func (p *pool) sendGroup(group string, bodies ...string) {
 		for i, body := range batch {
 			entries[i] = types.SendMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), MessageBody: &body}
 			if group != "" {
-				entries[i].MessageGroupId, entries[i].MessageDeduplicationId = &group, aws.String(fmt.Sprintf("%.100s", group+body))
+				entries[i].MessageGroupId = &group
+			}
+			if group != "" && strings.HasSuffix(p.queueURL, ".fifo") {
+				entries[i].MessageDeduplicationId = aws.String(fmt.Sprintf("%.100s", group+body))
 			}
 		}
 		out, err := p.client.SendMessageBatch(p.t.Context(), &sqs.SendMessageBatchInput{QueueUrl: &p.queueURL, Entries: entries})

@@ -342,12 +342,32 @@ func (x *Extractor) name(m Message, doc *tree, bad error) (string, error) {
 	return "", &FieldError{Field: field, Problem: err.Error()}
 }
 
+// Value returns the value of Config.Key in the form of a name, whether or not the message has the
+// attribute [NameAttribute]. It fails as [Extractor.Extract] does where there is none.
+func (x *Extractor) Value(m Message) (string, error) {
+	m, _, err := x.unwrap(m)
+	if err != nil {
+		return "", err
+	}
+	doc, bad := x.document(m.Body)
+	if bad == nil {
+		defer doc.release()
+	}
+	_, value, err := x.value(m, doc, bad)
+	return value, err
+}
+
 // find returns the name before [Extractor.Normal], and the field that holds it.
 func (x *Extractor) find(m Message, doc *tree, bad error) (field, name string, err error) {
 	if a, ok := m.Attributes[NameAttribute]; ok {
 		name, err = fromAttribute(a)
 		return NameAttribute, name, err
 	}
+	return x.value(m, doc, bad)
+}
+
+// value is find without the attribute [NameAttribute].
+func (x *Extractor) value(m Message, doc *tree, bad error) (field, name string, err error) {
 	switch {
 	case x.attribute != "":
 		a, ok := m.Attributes[x.attribute]

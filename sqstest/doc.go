@@ -48,6 +48,9 @@
 //
 //   - A standard queue delivers in the order of sending; a message that becomes visible again goes
 //     to the end. SQS promises no order.
+//   - A standard queue with message groups is fair by the groups' messages in flight alone, and at
+//     the exact thresholds. SQS also measures their processing time, and calls its thresholds
+//     approximate.
 //   - A standard queue always deletes by the receipt handle of an earlier delivery. According to
 //     its documentation SQS may not.
 //   - A move task without a rate completes at once.

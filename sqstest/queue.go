@@ -34,7 +34,8 @@ type queue struct {
 	fifo     *fifo       // FIFO queues; nil otherwise
 	visible  int
 	flying   int
-	waiting  int // delayed
+	flights  map[string]int // messages in flight by group, of a standard queue
+	waiting  int            // delayed
 
 	pollers  list.List      // of *poller, the longest waiting first
 	external func() instant // next time at which a move task may add messages; 0: never
@@ -74,7 +75,7 @@ func (q *queue) enter(m *message, s state, visible instant) {
 			q.ready.pushBack(m)
 		}
 	case inFlight:
-		q.flying++
+		q.fly(m, 1)
 	}
 	if q.fifo != nil {
 		q.fifo.enter(m)
@@ -93,7 +94,7 @@ func (q *queue) leave(m *message) {
 			q.ready.remove(m)
 		}
 	case inFlight:
-		q.flying--
+		q.fly(m, -1)
 	}
 	if q.fifo != nil {
 		q.fifo.leave(m)
@@ -184,8 +185,12 @@ func (q *queue) take(at instant, n int, visibility time.Duration, dead func(*mes
 		})
 		return out
 	}
-	for q.ready.head != nil && len(out) < n {
-		receive(q.ready.head)
+	for len(out) < n {
+		m := q.fairest()
+		if m == nil {
+			break
+		}
+		receive(m)
 	}
 	return out
 }
@@ -233,7 +238,7 @@ func (q *queue) reconfigure(st settings, at instant) {
 // clear drops all messages.
 func (q *queue) clear() {
 	q.messages, q.due = map[uuid]*message{}, nil
-	q.ready, q.visible, q.flying, q.waiting = messageList{}, 0, 0, 0
+	q.ready, q.visible, q.flying, q.waiting, q.flights = messageList{}, 0, 0, 0, nil
 	if q.fifo != nil {
 		q.fifo.clear()
 	}

@@ -111,6 +111,10 @@ type queueConfig struct {
 	Concurrency int           `default:"50" help:"Messages handled at a time."`
 	Rate        float64       `default:"0" help:"Messages started a second at most; 0 means no limit."`
 
+	GroupConcurrency int     `default:"0" help:"Messages of one group (tenant) handled at a time by this process; 0 means no limit. Others wait in the worker without taking a slot, at most 1,000."`
+	GroupRate        float64 `default:"0" help:"Messages of one group started a second at most by this process; 0 means no limit."`
+	GroupBy          string  `help:"Where the group of a message is: a JMESPath over the body, or @attribute:NAME. A message without one has no limit. Default: the message group id."`
+
 	MaxWaitingBytes int `default:"67108864" help:"Bytes of message bodies that may wait in the worker without being handled: held in an outage, refused, parked, or behind others of their FIFO group. At least 1048576."`
 
 	TargetURL         string        `name:"target-url" help:"HTTP target to POST each message to (http, https, h2c or unix:///socket). Needed, unless --local or --handler log."`

@@ -119,6 +119,9 @@ var contract = []struct{ flag, value, field string }{
 	{"wait-at-start", "3m", "WaitAtStart:3m0s"},
 	{"suspect-after", "9", "SuspectAfter:9"},
 	{"batch", "off", "Batch:off"},
+	{"group-concurrency", "3", "GroupConcurrency:3"},
+	{"group-rate", "2.5", "GroupRate:2.5"},
+	{"group-by", "tenant", "GroupBy:tenant"},
 	{"target-batch-wait", "200ms", "TargetBatchWait:200ms"},
 }
 
@@ -188,6 +191,13 @@ func testSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 		"batches, and requests in messages": {
 			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--path-prefix", "/v1"},
 			[]string{"--target-batch 5: there is --path-prefix, too"},
+		},
+		"groups": {
+			[]string{"--local", "--group-concurrency=-1", "--group-rate=-0.5", "--group-by", "a["},
+			[]string{"GroupConcurrency -1: must not be negative", "GroupRate -0.5: must not be negative", `--group-by: key "a["`},
+		},
+		"groups without a bound": {
+			[]string{"--local", "--group-by", "tenant"}, []string{`--group-by "tenant": there is neither --group-concurrency nor --group-rate`},
 		},
 		"batches, and the daemon": {
 			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--sqsd"},

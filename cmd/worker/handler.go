@@ -58,6 +58,11 @@ func (q *queueWorker) newPool() error {
 	}
 	pooling := c.poolConfig(q.back, q.log)
 	pooling.Name = sqsonce.NameOf(keys)
+	if c.GroupBy != "" {
+		if pooling.GroupBy, err = sqsonce.GroupBy(c.GroupBy, c.Unwrap); err != nil {
+			return err
+		}
+	}
 	pooling.Hooks = q.history.ConsumerHooks(pooling.Name, q.telemetry.ConsumerHooks())
 	var before sqsonce.Earlier
 	if q.back.earlier != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
@@ -245,6 +246,7 @@ func (c queueSettings) messageProblems(queueName string) []error {
 		}
 	}
 	errs = append(errs, c.batchProblems()...)
+	errs = append(errs, c.groupProblems()...)
 	if len(c.PathPrefix) > 0 && c.TargetURL == "" && !c.Local {
 		errs = append(errs, errors.New("--path-prefix: there is no --target-url"))
 	}
@@ -283,6 +285,20 @@ func (c queueSettings) batchProblems() (errs []error) {
 		bad("--target-batch %d: there is --sqsd, too, which hands on single messages", c.TargetBatch)
 	}
 	return errs
+}
+
+// groupProblems looks at --group-by.
+func (c queueSettings) groupProblems() []error {
+	if c.GroupBy == "" {
+		return nil
+	}
+	if c.GroupConcurrency == 0 && c.GroupRate == 0 {
+		return []error{fmt.Errorf("--group-by %q: there is neither --group-concurrency nor --group-rate", c.GroupBy)}
+	}
+	if _, err := sqsonce.GroupBy(c.GroupBy, c.Unwrap); err != nil {
+		return []error{fmt.Errorf("--group-by: %w", err)}
+	}
+	return nil
 }
 
 // sizeProblems looks at bounds in bytes.
@@ -365,6 +381,7 @@ func (c queueSettings) poolConfig(back backend, log *slog.Logger) consumer.Confi
 	cfg := consumer.Config{
 		QueueURL: back.queueURL, DLQURL: back.dlqURL,
 		Concurrency: c.Concurrency, Visibility: c.Visibility, Rate: c.Rate, MaxWaitingBytes: c.MaxWaitingBytes,
+		GroupConcurrency: c.GroupConcurrency, GroupRate: c.GroupRate,
 		DrainTimeout: c.DrainTimeout, Logger: log,
 	}
 	if c.Local {
