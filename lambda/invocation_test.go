@@ -62,17 +62,18 @@ func testNoLeaseReachesPastTheDeadline(t *testing.T) {
 	for _, timeout := range []time.Duration{6 * time.Second, 30 * time.Second, time.Minute, 15 * time.Minute} {
 		bubble(t, 5, false, func(t *testing.T, b *bench) {
 			b.timeout = timeout
-			deadline, leases := time.Now().Add(timeout), 0
+			deadline := time.Now().Add(timeout)
+			var leases atomic.Int64
 			b.cfg.Store = watched{b.store, func(r protocol.Record) {
-				if leases++; r.LeaseUntil.After(deadline) {
+				if leases.Add(1); r.LeaseUntil.After(deadline) {
 					t.Errorf("timeout %s: a lease ends %s after the deadline", timeout, r.LeaseUntil.Sub(deadline))
 				}
 			}}
 			b.work = func(ctx context.Context, _ sqsonce.Message) (string, error) { <-ctx.Done(); return "", ctx.Err() }
 			b.send("", "a", "b", "c")
 			b.invoke()
-			if leases < 6 {
-				t.Errorf("timeout %s: %d writes", timeout, leases)
+			if leases.Load() < 6 {
+				t.Errorf("timeout %s: %d writes", timeout, leases.Load())
 			}
 		})
 	}
