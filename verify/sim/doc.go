@@ -19,6 +19,8 @@
 // groups and tenants, which must not delay other messages: see [Trouble] and the rule in
 // progress.go.
 //
+// [Plan.Shared] adds batches, bounds for groups, or both to a plan.
+//
 // [RunOnDynamoDB] keeps the records in a table of a DynamoDB server, through the real store and the
 // SDK's client.
 //

@@ -37,6 +37,13 @@ type Plan struct {
 	MaxAttempts             int
 	Hold                    bool
 
+	// See Shared.
+	Batch            int           // messages of a batch at most; 0: they are handled one by one
+	BatchWait        time.Duration // for others
+	BatchFail        float64       // probability that a batch fails as a whole
+	GroupConcurrency int           // messages of a group at a time, in each process; 0: no bound
+	GroupRate        float64       // and a second
+
 	Chaos  time.Duration // duration of the faults
 	Settle time.Duration // within this time after the faults all messages must settle
 

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/sqsonce/sqsonce"
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -32,6 +30,7 @@ type process struct {
 	target judge // judges the target's answers
 
 	mu      sync.Mutex
+	groups  map[string]int // guarded by mu; messages at work, by group
 	counts  map[string]int // guarded by mu; number of decisions drawn, by subject
 	paused  chan struct{}  // guarded by mu; closed at the end of the pause, nil without
 	pauses  int            // guarded by mu
@@ -52,7 +51,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	worker, err := sqsonce.New(aws.Config{}, sqsonce.Config{
+	worker, err := p.newWorker(sqsonce.Config{
 		QueueURL: w.queueURL, Queue: queue{p}, Store: store, Namer: namer{}, Middleware: []consumer.Middleware{p.apart},
 		Guard: dedupe.Config{
 			Scope: w.scope, Lease: plan.Lease, Skew: plan.Skew,
@@ -67,7 +66,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 				w.watch.decided(p, m, d)
 			}},
 		},
-	}, p.handle)
+	})
 	if err != nil {
 		return nil, err
 	}

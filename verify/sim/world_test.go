@@ -35,6 +35,13 @@ func TestRun(t *testing.T) {
 	t.Run("safety", func(t *testing.T) { onMemstore(t, false) })
 	t.Run("liveness", func(t *testing.T) { onMemstore(t, true) })
 	t.Run("same trace", testSameTrace)
+	t.Run("batches and groups, safety", func(t *testing.T) { shared(t, false) })
+	t.Run("batches and groups, liveness", func(t *testing.T) { shared(t, true) })
+}
+
+// shared runs seeds with batches and bounds of groups.
+func shared(t *testing.T, live bool) {
+	manyOf(t, func(seed uint64) Plan { return NewPlan(seed, live).Shared() }, 200, Run)
 }
 
 func onMemstore(t *testing.T, live bool) {
