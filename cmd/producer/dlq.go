@@ -24,9 +24,6 @@ type dlqCmd struct {
 	Purge   dlqPurgeCmd   `cmd:"" help:"Delete everything in the dead-letter queue."`
 }
 
-// pageSize is how many messages the API lists at a time, at most.
-const pageSize = 1000
-
 // lookTime is what the API may take to receive every message, and to move them for
 // as long as it does that in one request.
 const lookTime = 3 * time.Minute
@@ -130,24 +127,15 @@ func (s *dlqLsCmd) print(io stdio, found producerapi.DeadLetters) {
 // deadLetters looks into the dead-letter queue, and lists at most limit messages that
 // the question is about; 0: all of them.
 func (c *client) deadLetters(ctx context.Context, limit int, question url.Values) (found producerapi.DeadLetters, err error) {
-	var all []producerapi.DeadLetter
-	for {
-		size := pageSize
-		if limit > 0 {
-			size = min(size, limit-len(all))
-		}
-		question.Set("limit", strconv.Itoa(size))
-		question.Set("after", found.Next)
+	all := []producerapi.DeadLetter{}
+	err = pages(limit, question, func(query string) (int, string, error) {
 		found = producerapi.DeadLetters{}
-		if err := c.callFor(ctx, lookTime, http.MethodGet, "/dlq?"+question.Encode(), nil, &found); err != nil {
-			return found, err
-		}
+		err := c.callFor(ctx, lookTime, http.MethodGet, "/dlq?"+query, nil, &found)
 		all = append(all, found.Messages...)
-		if found.Next == "" || len(all) == limit {
-			found.Messages = all
-			return found, nil
-		}
-	}
+		return len(found.Messages), found.Next, err
+	})
+	found.Messages = all
+	return found, err
 }
 
 // standing is what the record says of a message's name, which is all there is

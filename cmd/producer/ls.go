@@ -77,21 +77,37 @@ func (s *lsCmd) run(ctx context.Context, io stdio) error {
 // names lists at most limit names that wait for something; 0: all of them.
 func (c *client) names(ctx context.Context, limit int, question url.Values) (found producerapi.NameList, err error) {
 	all := []producerapi.NameEntry{}
+	err = pages(limit, question, func(query string) (int, string, error) {
+		found = producerapi.NameList{}
+		err := c.call(ctx, http.MethodGet, "/names?"+query, nil, &found)
+		all = append(all, found.Names...)
+		return len(found.Names), found.Next, err
+	})
+	found.Names = all
+	return found, err
+}
+
+// pageSize is how many entries the API lists at a time, at most.
+const pageSize = 1000
+
+// pages asks a question page by page until limit entries are there; 0: all of them. ask returns
+// how many entries a page has, and where the next one begins.
+func pages(limit int, question url.Values, ask func(query string) (got int, next string, err error)) error {
+	had, after := 0, ""
 	for {
 		size := pageSize
 		if limit > 0 {
-			size = min(size, limit-len(all))
+			size = min(size, limit-had)
 		}
 		question.Set("limit", strconv.Itoa(size))
-		question.Set("after", found.Next)
-		found = producerapi.NameList{}
-		if err := c.call(ctx, http.MethodGet, "/names?"+question.Encode(), nil, &found); err != nil {
-			return found, err
+		question.Set("after", after)
+		got, next, err := ask(question.Encode())
+		if err != nil {
+			return err
 		}
-		all = append(all, found.Names...)
-		if found.Next == "" || len(all) == limit {
-			found.Names = all
-			return found, nil
+		had, after = had+got, next
+		if next == "" || had == limit {
+			return nil
 		}
 	}
 }
