@@ -331,7 +331,7 @@ func testUnprocessedKeysAreAskedForAgain(t *testing.T) {
 	}
 }
 
-// Whatever keeps a read from its answer, it is tried again by one back-off: pauses that
+// A read without an answer is tried again by one back-off: pauses that
 // double from 25 ms, and no tries of the SDK's between them.
 func testOneBackOff(t *testing.T) {
 	const troubles = 4

@@ -242,9 +242,9 @@ func (b *Batcher[T, R]) dispatch() {
 	}
 }
 
-// run makes a call for batch, which began then, or after yield for what is due by then.
+// run makes a call for batch, which began then, or after yield for the items due by then.
 // It makes further calls as long as they are due. One goroutine serves a busy batcher, so
-// that its stack grows once to what a call needs.
+// that its stack grows once.
 func (b *Batcher[T, R]) run(batch []*Item[T, R], began time.Time, yield func(string)) {
 	for batch != nil || yield != nil {
 		if batch != nil {
@@ -267,7 +267,7 @@ func (b *Batcher[T, R]) run(batch []*Item[T, R], began time.Time, yield func(str
 	}
 }
 
-// load returns what decides whether a partial batch is due. The caller holds mu.
+// load returns the facts that decide whether a partial batch is due. The caller holds mu.
 func (b *Batcher[T, R]) load(now time.Time) load {
 	l := b.flight.load(now, b.cfg.Max)
 	l.waiting, l.limit = len(b.waiting[0])+len(b.waiting[1]), b.cfg.Calls
