@@ -18,12 +18,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/internal/schedule"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -45,6 +47,10 @@ type queueFlags struct {
 	Unnamed     string `default:"dead-letter" enum:"dead-letter,run,ignore" group:"Queue and table" help:"What becomes of a message without a name, the same as the workers' (${enum})."`
 	LongNames   string `default:"refuse" enum:"refuse,hash" group:"Queue and table" help:"What becomes of a name of more than 1,024 bytes, the same as the workers' (${enum})."`
 	Fingerprint string `placeholder:"JMESPATH" group:"Queue and table" help:"What of the body tells two messages of one name apart, the same as the workers': a JMESPath, or 'off'. Default: the whole body."`
+
+	ScheduleRole  string `placeholder:"ARN" group:"Queue and table" help:"Role with which EventBridge Scheduler sends messages that are delayed for more than 15m, and on a FIFO queue at all. Default: such delays are refused."`
+	ScheduleGroup string `placeholder:"NAME" group:"Queue and table" help:"Group of these schedules. Default: the account's default group."`
+	ScheduleDLQ   string `name:"schedule-dlq" placeholder:"ARN" group:"Queue and table" help:"Queue for messages that EventBridge Scheduler could not send for a day. Default: none, they are lost."`
 }
 
 // check adds what is wrong with the flags.
@@ -70,6 +76,28 @@ func (f queueFlags) check(bad *problems) {
 	if _, err := f.keys(); err != nil {
 		bad.add("--%v", err)
 	}
+	f.checkSchedules(bad)
+}
+
+// checkSchedules adds what is wrong with the flags about schedules.
+func (f queueFlags) checkSchedules(bad *problems) {
+	if f.ScheduleRole == "" {
+		for flag, value := range map[string]string{"--schedule-group": f.ScheduleGroup, "--schedule-dlq": f.ScheduleDLQ} {
+			if value != "" {
+				bad.add("%s %q: there is no --schedule-role", flag, value)
+			}
+		}
+		return
+	}
+	if err := f.schedules().Validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			bad.add("%s", strings.NewReplacer("RoleARN", "--schedule-role", "DLQARN", "--schedule-dlq", "Group", "--schedule-group").Replace(line))
+		}
+	}
+}
+
+func (f queueFlags) schedules() schedule.Config {
+	return schedule.Config{RoleARN: f.ScheduleRole, Group: f.ScheduleGroup, DLQARN: f.ScheduleDLQ}
 }
 
 // storing is the configuration of the store.
@@ -127,8 +155,28 @@ func (f queueFlags) api(
 	if settings.Keys, err = f.keys(); err != nil {
 		return nil, err
 	}
+	if f.ScheduleRole != "" {
+		if settings.Scheduler, err = schedule.New(scheduler.NewFromConfig(cfg), f.schedules()); err != nil {
+			return nil, err
+		}
+		lookAtSchedules(ctx, settings)
+	}
 	return producerapi.New(settings)
 }
+
+// lookAtSchedules warns when schedules cannot be read: access is denied, or there is no such group.
+// Whether they can be made shows with the first one.
+func lookAtSchedules(ctx context.Context, settings producerapi.Config) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	_, err := settings.Scheduler.Get(ctx, schedule.Name(settings.Scope, "sqsonce at start"))
+	if !errors.Is(err, schedule.ErrNone) {
+		settings.Logger.Warn("schedules cannot be read: messages are delayed by up to 15m only", "error", err)
+	}
+}
+
+// lookTimeout bounds a look at the start.
+const lookTimeout = 5 * time.Second
 
 // patient returns the SDK's own retryer, but for an address where nothing listens:
 // whoever runs the command should know that at once.

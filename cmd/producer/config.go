@@ -18,6 +18,7 @@ type cli struct {
 	Send   sendCmd   `cmd:"" help:"Send one message, or many as lines of JSON from standard input."`
 	Replay replayCmd `cmd:"" help:"Send duplicates on purpose, wait, and report how often each name was handled."`
 	Status statusCmd `cmd:"" help:"Say what became of a name."`
+	Cancel cancelCmd `cmd:"" help:"Cancel a message that is scheduled (send --delay). Fails once it is sent."`
 
 	Console consoleCmd `cmd:"" help:"Serve the console over the queue, its dead-letter queue and the table, with your AWS credentials: what is stuck and why, and what becomes of it."`
 	Import  importCmd  `cmd:"" help:"Mark names as done before a switch-over: one name a line on standard input. Names of which something is known stay as they are."`

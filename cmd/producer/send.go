@@ -16,12 +16,16 @@ type sendCmd struct {
 	Name          string        `placeholder:"NAME" help:"Name of the message."`
 	Body          string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}. Without --name and --body messages are read from standard input, one a line."`
 	Group         string        `placeholder:"ID" help:"Message group of the messages."`
-	Delay         time.Duration `help:"How long the messages stay invisible at first (whole seconds, up to 15m)."`
+	Delay         time.Duration `help:"How long the messages are held back, in whole seconds: up to 15m by SQS; one message longer, up to a year, and any on a FIFO queue, by a schedule, where --schedule-role is set (of the API at --url)."`
 	Wait          time.Duration `help:"Wait this long (up to 60s) for the outcome of the one message."`
 	RetryRejected bool          `help:"Try a name again that was rejected, also with another body. A completed name stays completed, and an UNKNOWN one parked."`
 	Skip          int           `help:"Leave out that many lines of standard input: they were sent before."`
 	backendFlags
 }
+
+// mostBatchDelay is how long SQS itself delays a message.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+const mostBatchDelay = 15 * time.Minute
 
 // many reports whether messages are read from standard input.
 func (s *sendCmd) many() bool { return s.Name == "" && s.Body == "" }
@@ -39,6 +43,12 @@ func (s *sendCmd) check() error {
 	}
 	if s.Wait != 0 && s.many() {
 		bad.add("--wait %s: only for one message (--name or --body)", s.Wait)
+	}
+	if s.Delay < 0 || s.Delay%time.Second != 0 {
+		bad.add("--delay %s: must be whole seconds", s.Delay)
+	}
+	if s.Delay > mostBatchDelay && s.many() {
+		bad.add("--delay %s: more than %s is for one message (--name or --body)", s.Delay, mostBatchDelay)
 	}
 	if s.Wait < 0 {
 		bad.add("--wait %s: must not be negative", s.Wait)
@@ -71,15 +81,19 @@ func (s *sendCmd) run(ctx context.Context, io stdio) error {
 		return s.printOutcome(io, resp.body)
 	}
 	var queued struct {
-		Name      string
-		MessageID string `json:"message_id"`
+		Name        string
+		MessageID   string    `json:"message_id"`
+		ScheduledAt time.Time `json:"scheduled_at"`
 	}
 	if err := json.Unmarshal(resp.body, &queued); err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
-	if s.JSON {
+	switch {
+	case s.JSON:
 		err = printJSON(io.out, json.RawMessage(resp.body))
-	} else {
+	case !queued.ScheduledAt.IsZero():
+		_, _ = fmt.Fprintf(io.out, "scheduled %q for %s\n", queued.Name, queued.ScheduledAt.Format(time.RFC3339))
+	default:
 		_, _ = fmt.Fprintf(io.out, "queued %q as message %s\n", queued.Name, queued.MessageID)
 	}
 	if err == nil && s.Wait > 0 {

@@ -144,6 +144,8 @@ func explain(r producerapi.Record) string {
 		return s + ": failed for good; its message is in the dead-letter queue"
 	case protocol.Unknown:
 		return s + ": nobody knows whether the work was done; see producer resolve --help"
+	case "SCHEDULED":
+		return s + ": will be sent at " + moment(r.ScheduledAt) + ", or up to a minute later"
 	default:
 		return s
 	}

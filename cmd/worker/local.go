@@ -12,6 +12,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/internal/schedule"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
@@ -28,11 +29,15 @@ type localParts struct {
 	queueListener    net.Listener
 	producer         *producerapi.API
 	producerListener net.Listener
+	schedules        *schedule.Local
 }
 
 func (l *localParts) close() {
 	if l.producer != nil {
 		l.producer.Close()
+	}
+	if l.schedules != nil {
+		l.schedules.Close()
 	}
 	for _, ln := range []net.Listener{l.queueListener, l.producerListener} {
 		if ln != nil {
@@ -76,9 +81,14 @@ func (l *localParts) open(ctx context.Context, c queueSettings, instrument func(
 	if err != nil {
 		return err
 	}
+	l.schedules = schedule.NewLocal(func(ctx context.Context, m schedule.Message) {
+		if err := m.Send(ctx, producing); err != nil {
+			log.Error("a scheduled message is lost", "error", err)
+		}
+	})
 	l.producer, err = producerapi.New(producerapi.Config{
 		SQS: producing, QueueURL: l.queueURL, Records: store, Scope: scope, Keys: keys,
-		Skew: c.Skew, Window: c.Window, AuthTokens: c.AuthToken, LocalOperators: true, DLQURL: l.dlqURL, PathPrefixes: c.PathPrefix, Logger: log,
+		Skew: c.Skew, Window: c.Window, AuthTokens: c.AuthToken, LocalOperators: true, DLQURL: l.dlqURL, PathPrefixes: c.PathPrefix, Scheduler: l.schedules, Logger: log,
 	})
 	return err
 }

@@ -256,3 +256,38 @@ func testIdleLocalWorkerStopsAtOnce(t *testing.T) {
 	}
 	p.logged(t, `"msg":"stopped"`, 1)
 }
+
+func TestLocalDelay(t *testing.T) {
+	p := startLocal(t)
+	url := p.producerURL(t)
+	ask := func(method, path, body, delay string) (int, string) {
+		header := map[string]string{"Content-Type": "application/json"}
+		if delay != "" {
+			header["X-Sqsonce-Delay"] = delay
+		}
+		resp := request(t, method, url+path, body, header)
+		defer func() { _ = resp.Body.Close() }()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	for _, step := range []struct {
+		method, path, body, delay string
+		status                    int
+		says                      string
+	}{
+		{http.MethodPost, "/", body("a"), "3h", 202, `"status":"SCHEDULED"`},
+		{http.MethodPost, "/", body("a"), "4h", 202, `"status":"SCHEDULED"`},
+		{http.MethodPost, "/", `{"name":"a","total":2}`, "3h", 409, "different body"},
+		{http.MethodGet, "/messages/a", "", "", 200, `"status":"SCHEDULED"`},
+		{http.MethodDelete, "/schedules/a", "", "", 200, `"status":"CANCELLED"`},
+		{http.MethodDelete, "/schedules/a", "", "", 409, "has no schedule"},
+		{http.MethodGet, "/messages/a", "", "", 404, "nothing is known"},
+	} {
+		if status, text := ask(step.method, step.path, step.body, step.delay); status != step.status || !strings.Contains(text, step.says) {
+			t.Errorf("%s %s: %d %s", step.method, step.path, status, text)
+		}
+	}
+}

@@ -25,6 +25,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/batch"
 	"github.com/sqsonce/sqsonce/internal/deadletter"
 	"github.com/sqsonce/sqsonce/internal/mirror"
+	"github.com/sqsonce/sqsonce/internal/schedule"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -121,6 +122,10 @@ type Config struct {
 	// refused (4xx) and failed (5xx). A line says how many of its kind were left out
 	// before it. Zero: no limit.
 	LogRate float64
+
+	// Scheduler keeps messages that are delayed for longer than SQS does itself: 15 minutes,
+	// on a FIFO queue not at all. Nil: such delays are refused.
+	Scheduler schedule.Scheduler
 
 	// Metrics answers GET /metrics, where the token is needed as for any other
 	// request. Nil: there is no such path.

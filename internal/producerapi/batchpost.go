@@ -58,7 +58,10 @@ func (a *API) postBatch(c *exchange, in *batchInput) (*response[batchAnswer], er
 	if err != nil {
 		return nil, err
 	}
-	s, err := in.settings("", false, a.fifo())
+	s, err := in.settings("", false, a.fifo(), a.cfg.Scheduler != nil)
+	if err == nil && s.later > 0 {
+		err = badRequest(headerDelay, "a batch has only the delays of SQS itself: up to 900 seconds, and none on a FIFO queue")
+	}
 	if err != nil {
 		return nil, err
 	}

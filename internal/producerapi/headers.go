@@ -2,6 +2,7 @@ package producerapi
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"mime"
 	"net/http"
@@ -91,22 +92,32 @@ func unquote(s string) (string, error) {
 	return "", errors.New("the closing quote is missing")
 }
 
-// delay reads X-Sqsonce-Delay: whole seconds or a Go duration.
-func delay(text string, fifo bool) (int32, error) {
+// delay reads X-Sqsonce-Delay: whole seconds or a Go duration. SQS itself delays a message by
+// up to 15 minutes, and none of a FIFO queue; the rest is for a schedule, where there may be one.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+func delay(text string, fifo, scheduling bool) (bySQS int32, later time.Duration, err error) {
 	if text == "" {
-		return 0, nil
+		return 0, 0, nil
 	}
 	d, err := time.ParseDuration(text)
-	if n, nerr := strconv.ParseUint(text, 10, 16); nerr == nil {
+	if n, nerr := strconv.ParseUint(text, 10, 32); nerr == nil {
 		d, err = time.Duration(n)*time.Second, nil
 	}
 	switch {
-	case err != nil || d < 0 || d > maxDelay || d%time.Second != 0:
-		return 0, badRequest(headerDelay, "must be whole seconds from 0 to 900, such as 30 or 30s")
-	case fifo && d > 0:
-		return 0, badRequest(headerDelay, "a FIFO queue has no delays of single messages")
+	case err != nil || d < 0 || d > maxDelay && !scheduling || d%time.Second != 0:
+		text := "must be whole seconds from 0 to 900, such as 30 or 30s"
+		if d > maxDelay && !scheduling {
+			text += "; for more the server needs --schedule-role"
+		}
+		return 0, 0, badRequest(headerDelay, text)
+	case d > maxLater:
+		return 0, 0, badRequest(headerDelay, fmt.Sprintf("must be at most %s, a year", maxLater))
+	case fifo && d > 0 && !scheduling:
+		return 0, 0, badRequest(headerDelay, "a FIFO queue has no delays of single messages; for one the server needs --schedule-role")
+	case fifo || d > maxDelay:
+		return 0, d, nil
 	}
-	return int32(d / time.Second), nil
+	return int32(d / time.Second), 0, nil
 }
 
 // mediaType checks the Content-Type and says whether it is NDJSON.

@@ -27,8 +27,10 @@ type postInput struct {
 // queued is the answer to a message that SQS has accepted.
 type queued struct {
 	Name      string `json:"name"`
-	MessageID string `json:"message_id" minLength:"1"`
-	Status    string `json:"status" enum:"QUEUED"`
+	MessageID string `json:"message_id,omitempty" minLength:"1" doc:"Not of a message that is only scheduled."`
+	Status    string `json:"status" enum:"QUEUED,SCHEDULED"`
+
+	ScheduledAt time.Time `json:"scheduled_at,omitzero" doc:"When a message that is SCHEDULED is sent; up to a minute later."`
 }
 
 const statusQueued = "QUEUED"
@@ -39,7 +41,7 @@ func (a *API) postMessage(c *exchange, in *postInput) (*response[any], error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := in.settings(key, hasKey, a.fifo())
+	s, err := in.settings(key, hasKey, a.fifo(), a.cfg.Scheduler != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +50,9 @@ func (a *API) postMessage(c *exchange, in *postInput) (*response[any], error) {
 		return nil, err
 	}
 	c.name = m.name
+	if m.later > 0 {
+		return a.postLater(c, m)
+	}
 	if wait, waits := preferredWait(in.Prefer); waits {
 		return a.postAndWait(c, m, wait)
 	}
@@ -62,7 +67,7 @@ func (c *exchange) queued(m message, took accepted) *response[any] {
 	c.messageID, c.outcome = took.messageID, statusQueued
 	return &response[any]{
 		Status: http.StatusAccepted, Location: location(m.name), CacheControl: noStore,
-		Body: queued{m.name, took.messageID, statusQueued},
+		Body: queued{Name: m.name, MessageID: took.messageID, Status: statusQueued},
 	}
 }
 
@@ -91,10 +96,17 @@ func (a *API) getMessage(c *exchange, name, ifNoneMatch string) (*response[*Reco
 	if err != nil {
 		return nil, err
 	}
-	if r.Name == "" {
+	if r.Name != "" {
+		return c.found(r, ifNoneMatch), nil
+	}
+	scheduled, err := a.scheduled(c.Context(), name)
+	switch {
+	case err != nil:
+		return nil, err
+	case scheduled == nil:
 		return nil, noRecord(name)
 	}
-	return c.found(r, ifNoneMatch), nil
+	return c.foundScheduled(scheduled, ifNoneMatch), nil
 }
 
 // theName returns the name that a request is about, as it is known.

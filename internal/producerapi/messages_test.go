@@ -45,7 +45,7 @@ func testPostedBodyTravelsAsItWasSent(t *testing.T) {
 		if *m.Body != body {
 			t.Errorf("body is %q", *m.Body)
 		}
-		if got != (queued{"order 17/ü", *m.MessageId, "QUEUED"}) {
+		if got != (queued{Name: "order 17/ü", MessageID: *m.MessageId, Status: "QUEUED"}) {
 			t.Errorf("answer is %+v, message %s", got, *m.MessageId)
 		}
 		if name := *m.MessageAttributes[names.NameAttribute].StringValue; name != "order 17/ü" {

@@ -58,7 +58,7 @@ func (a *API) postMirrored(c *exchange) error {
 		Group: c.Header.Get("X-Sqsonce-Group"), Delay: c.Header.Get(headerDelay), Dedup: c.Header.Get("X-Sqsonce-Dedup"),
 		Traceparent: c.Header.Get("Traceparent"),
 	}
-	s, err := in.settings(key, hasKey, a.fifo())
+	s, err := in.settings(key, hasKey, a.fifo(), a.cfg.Scheduler != nil)
 	if err != nil {
 		return err
 	}
@@ -77,6 +77,13 @@ func (a *API) postMirrored(c *exchange) error {
 		return err
 	}
 	c.name = m.name
+	if m.later > 0 {
+		out, err := a.postLater(c, m)
+		if err != nil {
+			return err
+		}
+		return c.respond(out)
+	}
 	if wait, waits := preferredWait(strings.Join(c.Header.Values("Prefer"), ",")); waits {
 		out, err := a.postAndWait(c, m, wait)
 		if err != nil {

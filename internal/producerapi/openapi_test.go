@@ -27,6 +27,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/deadletter"
+	"github.com/sqsonce/sqsonce/internal/schedule"
 	"github.com/sqsonce/sqsonce/names"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
@@ -66,6 +67,9 @@ func (s *sightings) note(r *http.Request, w *httptest.ResponseRecorder) {
 // operationOf is the path of the document that a request's path is an instance
 // of; empty when there is none.
 func operationOf(path string) string {
+	if name, ok := strings.CutPrefix(path, "/schedules/"); ok && name != "" && !strings.Contains(name, "/") {
+		return "/schedules/{name}"
+	}
 	rest, ok := strings.CutPrefix(path, messagesPrefix)
 	_, verb, below := strings.Cut(rest, "/")
 	switch {
@@ -218,6 +222,7 @@ var operations = map[string]struct{ method, target, body string }{
 	"POST /messages:batch":          {http.MethodPost, "/messages:batch", "[" + body("new") + "]"},
 	"GET /messages/{name}":          {http.MethodGet, "/messages/done", ""},
 	"DELETE /messages/{name}":       {http.MethodDelete, "/messages/done", ""},
+	"DELETE /schedules/{name}":      {http.MethodDelete, "/schedules/new", ""},
 	"POST /messages/{name}/resolve": {http.MethodPost, "/messages/done/resolve", `{"outcome":"completed"}`},
 	"GET /queue":                    {http.MethodGet, "/queue", ""},
 	"GET /names":                    {http.MethodGet, "/names", ""},
@@ -248,6 +253,25 @@ func (p produced) everywhere(b *bench, change func(*http.Request)) {
 		if change != nil {
 			change(r)
 		}
+		p.do(b, r)
+	}
+}
+
+// later lets a bench answer requests about messages that are sent later.
+func (p produced) later(t *testing.T) {
+	local := schedule.NewLocal(nil) // of which nothing is due
+	t.Cleanup(local.Close)
+	b := newBench(t, "orders", func(c *Config) { c.Scheduler, c.AuthTokens = local, []string{token} })
+	for _, r := range []*http.Request{
+		request(http.MethodPost, "/", body("a"), "X-Sqsonce-Delay", "3h"),
+		request(http.MethodPost, "/", `{"name":"a","total":2}`, "X-Sqsonce-Delay", "3h"),
+		request(http.MethodPost, "/messages", `{"name":"a","total":2}`, "X-Sqsonce-Delay", "3h"),
+		request(http.MethodGet, "/messages/a", ""),
+		request(http.MethodDelete, "/schedules/a", ""),
+		request(http.MethodDelete, "/schedules/a", ""),
+		request(http.MethodDelete, "/schedules/%00", ""),
+	} {
+		r.Header.Set("Authorization", bearer[1])
 		p.do(b, r)
 	}
 }
@@ -295,7 +319,9 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 	limited := newBench(t, "orders", func(c *Config) { c.AuthTokens, c.ClientRate = []string{token}, 0.01 })
 	limited.do(http.MethodGet, "/queue", "", bearer...)
 	got.everywhere(limited, nil)
-	broken := newBench(t, "orders", func(c *Config) { c.AuthTokens, c.Records = []string{token}, brokenStore{} })
+	broken := newBench(t, "orders", func(c *Config) {
+		c.AuthTokens, c.Records, c.Scheduler = []string{token}, brokenStore{}, schedule.NewLocal(nil) // of which nothing is due
+	})
 	broken.api.cfg.SQS, broken.api.cfg.Keys, broken.api.dead = nil, nil, new(deadletter.Queue)
 	got.everywhere(broken, nil)
 	synctest.Test(t, func(t *testing.T) {
@@ -303,6 +329,7 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 		reader := &slowReader{Reader: b.store}
 		reader.down.Store(true)
 		down := newBench(t, "orders", func(c *Config) {
+			c.Scheduler = schedule.NewLocal(nil) // of which nothing is due
 			c.AuthTokens, c.Records = []string{token}, struct {
 				dedupe.Reader
 				dedupe.Store
@@ -315,6 +342,7 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 		got.everywhere(down, nil)
 	})
 
+	got.later(t)
 	b = usual(t)
 	for _, r := range []*http.Request{
 		request(http.MethodPost, "/", body("done"), "Prefer", "wait=1"),

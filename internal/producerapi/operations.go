@@ -12,6 +12,7 @@ func (a *API) operations() {
 	a.sending()
 	a.asking()
 	a.forgetting()
+	a.cancelling()
 	a.listing()
 	a.deadLetters()
 	a.serving()
@@ -26,9 +27,9 @@ func (a *API) sending() {
 			Metadata:    map[string]any{bodyLimitKey: int64(maxBody)},
 			Middlewares: huma.Middlewares{wantsMedia(false)}, MaxBodyBytes: -1, BodyReadTimeout: bodyTimeout, SkipValidateBody: true,
 			Responses: documented{}.
-				success(a, 200, "The outcome: only with Prefer: wait.", Record{}, "ETag", "Preference-Applied").
-				success(a, 202, "SQS has accepted this very message.", queued{}, "Location", "Preference-Applied").
-				problems(a, 400, 408, 413, 415, 422),
+				success(a, 200, "The outcome: only with Prefer: wait. Or the record of a name that was to be scheduled.", Record{}, "ETag", "Preference-Applied").
+				success(a, 202, "SQS has accepted this very message, or it is scheduled.", queued{}, "Location", "Preference-Applied").
+				problems(a, 400, 408, 409, 413, 415, 422),
 		}, a.postMessage)
 		a.takes(path, "Sent to the queue byte for byte. Where the name is can be configured; by default it is the member name.",
 			map[string]*huma.Schema{"application/json": a.schema(messageDocument{})})
@@ -129,6 +130,23 @@ func (a *API) forgetting() {
 		Middlewares: huma.Middlewares{wantsMedia(false)}, MaxBodyBytes: -1, BodyReadTimeout: bodyTimeout,
 		Responses: documented{}.success(a, 200, "The record as it is now.", Record{}, "ETag").problems(a, 400, 404, 408, 409, 413, 415),
 	}, a.postResolve)
+}
+
+// cancelling registers what becomes of a message that is only scheduled.
+func (a *API) cancelling() {
+	register(a, huma.Operation{
+		OperationID: "cancel", Method: http.MethodDelete, Path: "/schedules/{name}", Tags: []string{tagOperators}, Security: forOperators,
+		Summary: "Cancel a message that is scheduled",
+		Description: "409 once its message is sent, or being sent, and where there is no schedule (any more): after a lost answer a " +
+			"second try gets it, too. A server without schedules: 501.",
+		Middlewares: huma.Middlewares{wantsQuery},
+		Responses:   documented{}.success(a, 200, "The message is not sent.", cancelled{}).problems(a, 400, 409, 501),
+	}, func(c *exchange, in *struct {
+		PathName
+		Ordering
+	}) (*response[cancelled], error) {
+		return a.deleteSchedule(c, in.Name, in.Ordering)
+	})
 }
 
 // listing registers what concerns many names.

@@ -16,7 +16,8 @@ import (
 // Record is a name's record as clients see it: all of it but the owner.
 type Record struct {
 	Name           string          `json:"name" minLength:"1" maxLength:"1024"`
-	Status         protocol.Status `json:"status" enum:"IN_PROGRESS,COMPLETED,RETRYING,REJECTED,UNKNOWN"`
+	Status         protocol.Status `json:"status" enum:"IN_PROGRESS,COMPLETED,RETRYING,REJECTED,UNKNOWN,SCHEDULED" doc:"SCHEDULED: nothing is recorded yet, and the message is sent at scheduled_at."`
+	ScheduledAt    time.Time       `json:"scheduled_at,omitzero"`
 	Final          bool            `json:"final" doc:"COMPLETED, REJECTED or UNKNOWN: nothing more happens without an operator."`
 	Attempts       int             `json:"attempts" minimum:"0" doc:"Attempts started, less the released ones."`
 	Version        int64           `json:"version" minimum:"0"`

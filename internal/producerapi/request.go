@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
@@ -25,7 +26,8 @@ type settings struct {
 	hasKey bool
 	group  string
 	dedup  string
-	delay  int32 // seconds
+	delay  int32         // seconds, by SQS
+	later  time.Duration // by a schedule; 0: none
 	trace  string
 	xray   string
 	retry  bool // a name that was rejected is tried again
@@ -44,17 +46,17 @@ type message struct {
 // MessageHeaders are the headers that may come with messages.
 type MessageHeaders struct {
 	Group       string `header:"X-Sqsonce-Group" maxLength:"128" pattern:"^[!-~]*$" doc:"Message group. Default on a FIFO queue: one group for each name."`
-	Delay       string `header:"X-Sqsonce-Delay" doc:"Seconds (or a duration such as 30s) for which the message stays invisible, up to 900. Not on FIFO queues."`
+	Delay       string `header:"X-Sqsonce-Delay" doc:"Seconds (or a duration such as 30s or 3h) for which the message is held back. Up to 900 it stays invisible in the queue. More, up to a year, and any on a FIFO queue, is a schedule, where the server has one: never early, and up to two minutes late. Then the answer is SCHEDULED, a second post of the name has the time of the first, and Prefer: wait waits for nothing. Not for batches."`
 	Dedup       string `header:"X-Sqsonce-Dedup" maxLength:"128" pattern:"^[!-~]*$" doc:"FIFO queues drop the same name with the same body for five minutes. Another value here makes it another message."`
 	Retry       bool   `header:"X-Sqsonce-Retry-Rejected" doc:"true: if the name was rejected, this message tries it again, whatever its body. A COMPLETED name stays completed, and an UNKNOWN one parked."`
 	Traceparent string `header:"Traceparent" doc:"W3C trace context; goes on the message as an attribute and as AWSTraceHeader."`
 }
 
 // settings are what the headers say, with the name of Idempotency-Key.
-func (in MessageHeaders) settings(key string, hasKey, fifo bool) (settings, error) {
+func (in MessageHeaders) settings(key string, hasKey, fifo, scheduling bool) (settings, error) {
 	s := settings{key: key, hasKey: hasKey, group: in.Group, dedup: in.Dedup, retry: in.Retry}
 	var err error
-	s.delay, err = delay(in.Delay, fifo)
+	s.delay, s.later, err = delay(in.Delay, fifo, scheduling)
 	s.trace, s.xray = trace(in.Traceparent)
 	return s, err
 }
