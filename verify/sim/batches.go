@@ -117,7 +117,8 @@ func (p *process) member(ctx context.Context, m consumer.Message) (result string
 	return result, err
 }
 
-// gaveUp is the error of a message whose work is not known: it has panicked, or its batch was cancelled.
+// gaveUp is the error of a message whose work is not known: it has panicked, or its batch was
+// cancelled.
 type gaveUp struct {
 	error
 	shared bool
