@@ -213,7 +213,10 @@ func testGroupFIFO(t *testing.T) {
 		}
 		p.sendGroup("good", of("good", 20)...)
 		time.Sleep(time.Minute)
-		if n := len(w.starts["good"]); n < 20 {
+		w.mu.Lock()
+		n := len(w.starts["good"])
+		w.mu.Unlock()
+		if n < 20 {
 			t.Errorf("%d of 20 messages were begun beside failing groups", n)
 		}
 		p.finishWithin(time.Hour)
