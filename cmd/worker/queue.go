@@ -20,7 +20,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
-// queueWorker is what works on one queue of the process. Its goroutine sets the parts; others
+// queueWorker works on one queue of the process. Its goroutine sets the parts; others
 // read them once started is set.
 type queueWorker struct {
 	*worker
@@ -48,7 +48,7 @@ type beginning = func(context.Context, *queueWorker) error
 // work.
 var startAgain = backoff.Policy{First: 5 * time.Second, Max: time.Minute}
 
-// newQueue returns what will work on a queue. It makes no call.
+// newQueue returns the worker of a queue. It makes no call.
 func (w *worker) newQueue(settings queueSettings) (*queueWorker, error) {
 	name := settings.queueName()
 	q := &queueWorker{
@@ -176,8 +176,8 @@ func (q *queueWorker) keepWorking(l life, begin beginning, failing *failures) er
 	return nil
 }
 
-// work makes the parts of the queue and works on it until the stop. What is ended by the stop
-// before the pool exists is no error.
+// work makes the parts of the queue and works on it until the stop. A start that the stop ends is
+// no error.
 func (q *queueWorker) work(l life, begin beginning, failing *failures) error {
 	if err := begin(l.working, q); err != nil {
 		if l.working.Err() != nil {

@@ -92,7 +92,7 @@ func newSeveral(t *testing.T, file string, answer func(queue string, r *http.Req
 	return s
 }
 
-// begin starts what is there in place of AWS.
+// begin stands for a start on AWS.
 func (s *several) begin(ctx context.Context, q *queueWorker) error {
 	q.stopping = ctx.Done()
 	name := q.settings.queueName()
@@ -193,7 +193,7 @@ queues:
 `
 
 // Each message of orders takes a second, and 6 of 12 slots are its own: 60 messages take at
-// least 10 seconds. A minute is less than what any of the troubles takes to pass.
+// least 10 seconds. A minute is less than any of the troubles lasts.
 func TestQueueInTrouble(t *testing.T) {
 	hang := func(queue string, r *http.Request) {
 		if queue == "mails" {

@@ -11,7 +11,7 @@ import (
 // lendEvery is how often unused slots are lent to other queues, and taken back.
 const lendEvery = time.Second
 
-// claim is what a queue asks of the slots that it shares with others.
+// claim is the part of a queue in the slots that it shares with others.
 type claim struct {
 	weight int // its share, in relation to those of the others; from 1
 	busy   int // messages at work, and those that wait for a slot
@@ -19,7 +19,7 @@ type claim struct {
 }
 
 // split says how many slots each queue may use. Its own share, by weight, is always there for
-// it, whatever the others do; beyond it queues that have used up theirs borrow what the others
+// it; beyond it queues that have used up theirs borrow the slots that the others
 // leave unused. A queue that is held (something that its handler needs is down) borrows nothing.
 //
 // A share that was lent is back at once, but the borrower's handlers run to their end: until
@@ -60,7 +60,7 @@ func byWeight(n int, weights []int) []int {
 	return parts
 }
 
-// lendSlots carries out what [split] says, every second until ctx ends.
+// lendSlots carries out [split], every second until ctx ends.
 func (w *worker) lendSlots(ctx context.Context) {
 	var sharing []*queueWorker
 	for _, q := range w.queues {
