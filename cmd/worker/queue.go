@@ -176,8 +176,8 @@ func (q *queueWorker) keepWorking(l life, begin beginning, failing *failures) er
 	return nil
 }
 
-// work makes the parts of the queue and works on it until the stop. A start that the stop ends is
-// no error.
+// work makes the parts of the queue and works on it until the stop. What is ended by the stop
+// before the pool exists is no error.
 func (q *queueWorker) work(l life, begin beginning, failing *failures) error {
 	if err := begin(l.working, q); err != nil {
 		if l.working.Err() != nil {
