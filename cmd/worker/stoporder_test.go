@@ -32,14 +32,14 @@ const inFlight = 20
 
 // serveApp is the program of [asApp].
 func serveApp() int {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a program
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
 	var posts atomic.Int32
 	fmt.Printf("app on http://%s\n", listener.Addr())
-	served := http.Serve(listener, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { //nolint:gosec // on loopback
+	served := http.Serve(listener, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if n := posts.Add(1); n == inFlight {
 			_ = listener.Close()

@@ -54,8 +54,8 @@ func violations(pkgs []pkg) []string {
 			forbid(p, "names does not know dedupe", p.Deps, within("dedupe"))
 			forbid(p, "names knows nothing of AWS", p.Deps, func(path string) bool { return sameOrBelow(path, "github.com/aws") })
 		}
-		if sameOrBelow(p.ImportPath, module) && !within("cmd/worker")(p.ImportPath) && !within("verify")(p.ImportPath) {
-			forbid(p, "the client of S3 is the worker's alone", p.Deps, awsService("s3"))
+		if sameOrBelow(p.ImportPath, module) && !within("cmd")(p.ImportPath) && !within("verify")(p.ImportPath) {
+			forbid(p, "only programs know the client of S3", p.Deps, awsService("s3"))
 		}
 		if !mayUseRoot(p.ImportPath) {
 			forbid(p, "only programs, examples and test helpers use the root package", p.Imports, func(path string) bool { return path == module })
