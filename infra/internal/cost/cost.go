@@ -17,7 +17,7 @@ const hours = 730
 // List prices of us-east-1 in US dollars, without free tiers. They were not checked against a bill.
 const (
 	// https://www.vantage.sh/blog/fargate-pricing, https://cloudburn.io/blog/aws-fargate-pricing (1
-	// April 2026)
+	// April 2026).
 	cpuHourARM, memoryHourARM = 0.03238, 0.00356
 	cpuHourX86, memoryHourX86 = 0.04048, 0.004445
 	// https://awsnegotiations.com/elastic-load-balancer-cost.html (May 2026)
@@ -28,7 +28,7 @@ const (
 	// https://aws.amazon.com/blogs/aws/new-aws-public-ipv4-address-charge-public-ip-insights/
 	natHour, addressHour = 0.045, 0.005
 	// https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards/
-	// (13 June 2026)
+	// (13 June 2026).
 	metricMonth, alarmMetricMonth, dashboardMonth, logGigabyte = 0.30, 0.10, 3.00, 0.50
 	// https://aws.amazon.com/secrets-manager/pricing/
 	secretMonth = 0.40
