@@ -185,7 +185,8 @@ func (a *API) deleteSchedule(c *exchange, name string, how Ordering) (*response[
 	if err != nil {
 		return nil, err
 	}
-	if r.Name != "" {
+	// A rejected name may be scheduled to run again, with its record still there.
+	if r.Name != "" && r.Status != protocol.Rejected {
 		return nil, late("was sent: its record is %s", r.Status)
 	}
 	id := schedule.Name(a.cfg.Scope, name)

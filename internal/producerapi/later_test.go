@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/schedule"
 	"github.com/sqsonce/sqsonce/internal/schedule/scheduletest"
 )
@@ -178,6 +179,11 @@ func TestCancel(t *testing.T) {
 	b.postLater(body("both"), "3h").want(http.StatusAccepted)
 	b.record("both", b.claim("both", body("both"))) // by a message without a delay
 	cancel("both").wantField(http.StatusConflict, "name")
+
+	b.record("bad", b.claim("bad", body("bad")), fail(protocol.FailPermanent, "no such customer"))
+	cancel("bad").wantField(http.StatusConflict, "name") // rejected, and not scheduled
+	b.postLater(body("bad"), "3h", "X-Sqsonce-Retry-Rejected", "true").want(http.StatusAccepted)
+	cancel("bad").want(http.StatusOK) // it would have run again
 
 	operatorBench(t, "orders").do(http.MethodDelete, "/schedules/a", "", bearer...).wantField(http.StatusNotImplemented, "name")
 }
