@@ -29,11 +29,11 @@ func TestBase(t *testing.T) {
 		}
 		want = plain(want)
 		if *rewrite {
-			if err := os.WriteFile(file, []byte(want), 0o644); err != nil { //nolint:gosec // not a secret
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
-		got, err := os.ReadFile(file) //nolint:gosec // of the test's own table
+		got, err := os.ReadFile(file)
 		if err != nil || string(got) != want {
 			t.Errorf("%s is not the chart's output (go test -run TestBase -rewrite writes it): %v", file, err)
 		}
