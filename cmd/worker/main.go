@@ -1,18 +1,8 @@
-// Command worker long-polls an SQS queue and handles each named message once:
-// by an HTTP target, or by the built-in handler. With --local it brings its
-// own queue, store and producer API and needs nothing else.
+// Command worker long-polls an SQS queue and handles each named message once.
+//
+// Package workercmd is the program.
 package main
 
-import (
-	"context"
-	"os"
-	"os/signal"
-	"syscall"
-)
+import "github.com/sqsonce/sqsonce/internal/workercmd"
 
-func main() {
-	// Two: the first stops gently, the second cuts the wait short.
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr, signals))
-}
+func main() { workercmd.Main() }

@@ -54,7 +54,7 @@ func violations(pkgs []pkg) []string {
 			forbid(p, "names does not know dedupe", p.Deps, within("dedupe"))
 			forbid(p, "names knows nothing of AWS", p.Deps, func(path string) bool { return sameOrBelow(path, "github.com/aws") })
 		}
-		if sameOrBelow(p.ImportPath, module) && !within("cmd")(p.ImportPath) && !within("verify")(p.ImportPath) {
+		if sameOrBelow(p.ImportPath, module) && !program(p.ImportPath) && !within("verify")(p.ImportPath) {
 			forbid(p, "only programs know the client of S3", p.Deps, awsService("s3"))
 		}
 		if !mayUseRoot(p.ImportPath) {
@@ -84,7 +84,12 @@ func violations(pkgs []pkg) []string {
 // mayUseRoot reports whether a package may import the root package: programs, examples and helpers
 // of tests.
 func mayUseRoot(path string) bool {
-	return within("cmd")(path) || within("examples")(path) || within("verify")(path) || within("internal/console/consoletest")(path)
+	return program(path) || within("examples")(path) || within("verify")(path) || within("internal/console/consoletest")(path)
+}
+
+// program reports whether a package belongs to the worker or the producer, and not to the library.
+func program(path string) bool {
+	return within("cmd")(path) || within("internal/workercmd")(path) || within("internal/producercmd")(path)
 }
 
 func within(part string) func(string) bool {

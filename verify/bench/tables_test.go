@@ -187,7 +187,7 @@ func TestReleases(t *testing.T) {
 // earlier release does not.
 func quiet(t *testing.T) Subject {
 	t.Helper()
-	const file, logs, silent = "../../cmd/worker/handler.go", "do = logged(q.log)", "do = named"
+	const file, logs, silent = "../../internal/workercmd/handler.go", "do = logged(q.log)", "do = named"
 	path, err := filepath.Abs(file)
 	if err != nil {
 		t.Fatal(err)

@@ -12,12 +12,12 @@ const testWords = 4
 // become shorter must be removed from the list.
 var longTests = map[string]bool{
 	"infra/plain_test.go: TestPlainTemplate":                                          true,
-	"cmd/worker/mismatch_test.go: TestMismatch":                                       true,
+	"internal/workercmd/mismatch_test.go: TestMismatch":                               true,
 	"consumer/trouble_test.go: TestDeadLetterTrouble":                                 true,
-	"cmd/worker/dependencies_test.go: TestOutageBurnsNothing":                         true,
-	"cmd/worker/flags_test.go: testSettingsThatCannotWorkAreAllNamedAtOnce":           true,
+	"internal/workercmd/dependencies_test.go: TestOutageBurnsNothing":                 true,
+	"internal/workercmd/flags_test.go: testSettingsThatCannotWorkAreAllNamedAtOnce":   true,
 	"examples/programs/kafka/main_test.go: TestConsume":                               true,
-	"cmd/worker/matrix_test.go: testOutcomeAtTheTargetDecides":                        true,
+	"internal/workercmd/matrix_test.go: testOutcomeAtTheTargetDecides":                true,
 	"consumer/decide_test.go: TestDecide":                                             true,
 	"consumer/fifo_lanes_test.go: TestStalledWorker":                                  true,
 	"consumer/fifo_test.go: play":                                                     true,

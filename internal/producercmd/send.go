@@ -1,0 +1,178 @@
+package producercmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sqsonce/sqsonce/internal/producerapi"
+)
+
+// sendCmd is "producer send".
+type sendCmd struct {
+	Name          string        `placeholder:"NAME" help:"Name of the message."`
+	Body          string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}. Without --name and --body messages are read from standard input, one a line."`
+	Group         string        `placeholder:"ID" help:"Message group of the messages."`
+	Delay         time.Duration `help:"How long the messages are held back, in whole seconds: up to 15m by SQS; one message longer, up to a year, and any on a FIFO queue, by a schedule, where --schedule-role is set (of the API at --url)."`
+	Wait          time.Duration `help:"Wait this long (up to 60s) for the outcome of the one message."`
+	RetryRejected bool          `help:"Try a name again that was rejected, also with another body. A completed name stays completed, and an UNKNOWN one parked."`
+	Skip          int           `help:"Leave out that many lines of standard input: they were sent before."`
+	backendFlags
+}
+
+// mostBatchDelay is how long SQS itself delays a message.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+const mostBatchDelay = 15 * time.Minute
+
+// many reports whether messages are read from standard input.
+func (s *sendCmd) many() bool { return s.Name == "" && s.Body == "" }
+
+func (s *sendCmd) check() error {
+	var bad problems
+	if s.Name != "" {
+		checkName(&bad, s.Name)
+	}
+	if s.Skip < 0 {
+		bad.add("--skip %d: must not be negative", s.Skip)
+	}
+	if s.Skip > 0 && !s.many() {
+		bad.add("--skip %d: has nothing to do with --name or --body", s.Skip)
+	}
+	if s.Wait != 0 && s.many() {
+		bad.add("--wait %s: only for one message (--name or --body)", s.Wait)
+	}
+	if s.Delay < 0 || s.Delay%time.Second != 0 {
+		bad.add("--delay %s: must be whole seconds", s.Delay)
+	}
+	if s.Delay > mostBatchDelay && s.many() {
+		bad.add("--delay %s: more than %s is for one message (--name or --body)", s.Delay, mostBatchDelay)
+	}
+	if s.Wait < 0 {
+		bad.add("--wait %s: must not be negative", s.Wait)
+	}
+	s.backendFlags.check(&bad)
+	return bad.err()
+}
+
+func (s *sendCmd) run(ctx context.Context, io stdio) error {
+	if s.many() && isTerminal(io.in) {
+		return (&problems{"nothing to send: give --name or --body, or lines of JSON on standard input"}).err()
+	}
+	c, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if s.many() {
+		return s.sendLines(ctx, c, io)
+	}
+	r, err := s.request()
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	if resp.status == http.StatusOK {
+		return s.printOutcome(io, resp.body)
+	}
+	var queued struct {
+		Name        string
+		MessageID   string    `json:"message_id"`
+		ScheduledAt time.Time `json:"scheduled_at"`
+	}
+	if err := json.Unmarshal(resp.body, &queued); err != nil {
+		return fmt.Errorf("answer: %w", err)
+	}
+	switch {
+	case s.JSON:
+		err = printJSON(io.out, json.RawMessage(resp.body))
+	case !queued.ScheduledAt.IsZero():
+		_, _ = fmt.Fprintf(io.out, "scheduled %q for %s\n", queued.Name, queued.ScheduledAt.Format(time.RFC3339))
+	default:
+		_, _ = fmt.Fprintf(io.out, "queued %q as message %s\n", queued.Name, queued.MessageID)
+	}
+	if err == nil && s.Wait > 0 {
+		err = &exitError{code: exitNotFinal, text: fmt.Sprintf("%q is not final after %s", queued.Name, s.Wait)}
+	}
+	return err
+}
+
+// printOutcome prints the outcome that the message has had.
+func (s *sendCmd) printOutcome(io stdio, body []byte) error {
+	var record producerapi.Record
+	if err := json.Unmarshal(body, &record); err != nil {
+		return fmt.Errorf("outcome: %w", err)
+	}
+	if s.JSON {
+		if err := printJSON(io.out, json.RawMessage(body)); err != nil {
+			return err
+		}
+	} else {
+		table(io.out, describe(record))
+	}
+	return outcome(record)
+}
+
+// request is that of one message.
+func (s *sendCmd) request() (request, error) {
+	r := request{method: http.MethodPost, path: "/", header: s.header(), body: []byte(s.Body)}
+	if s.Body == "" {
+		b, err := nameBody(s.Name)
+		if err != nil {
+			return r, err
+		}
+		r.body = b
+	}
+	if s.Name != "" {
+		r.header.Set("Idempotency-Key", quoted(s.Name))
+	}
+	if s.Wait > 0 {
+		r.wait = s.Wait
+		r.header.Set("Prefer", "wait="+strconv.Itoa(int((s.Wait+time.Second-1)/time.Second)))
+	}
+	return r, nil
+}
+
+// header is what the flags say of every message.
+func (s *sendCmd) header() http.Header {
+	h := http.Header{}
+	if s.Group != "" {
+		h.Set("X-Sqsonce-Group", s.Group)
+	}
+	if s.Delay != 0 {
+		h.Set("X-Sqsonce-Delay", s.Delay.String())
+	}
+	if s.RetryRejected {
+		h.Set("X-Sqsonce-Retry-Rejected", "true")
+	}
+	return h
+}
+
+// nameBody is the smallest body of a name.
+func nameBody(name string) ([]byte, error) {
+	b, err := json.Marshal(struct {
+		Name string `json:"name"`
+	}{name})
+	if err != nil {
+		return nil, fmt.Errorf("body for %q: %w", name, err)
+	}
+	return b, nil
+}
+
+// quoted is a name as a structured-field string.
+func quoted(name string) string {
+	b := make([]byte, 0, len(name)+2)
+	b = append(b, '"')
+	for i := range len(name) {
+		if name[i] == '"' || name[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, name[i])
+	}
+	return string(append(b, '"'))
+}

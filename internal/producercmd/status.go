@@ -1,0 +1,167 @@
+package producercmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/backoff"
+	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/names"
+)
+
+const (
+	progressEvery = 100 * time.Millisecond
+	watchEvery    = 500 * time.Millisecond
+)
+
+// statusCmd is "producer status".
+type statusCmd struct {
+	Name  string `arg:"" help:"The name."`
+	Watch bool   `help:"Print every change until the name's status is final."`
+	backendFlags
+}
+
+func (s *statusCmd) check() error {
+	var bad problems
+	checkName(&bad, s.Name)
+	s.backendFlags.check(&bad)
+	return bad.err()
+}
+
+// checkName adds what is wrong with a name. How long it may be depends on who
+// looks it up.
+func checkName(bad *problems, name string) {
+	if err := names.Check(name); err != nil && len(name) <= names.MaxBytes {
+		bad.add("name %v", err)
+	}
+}
+
+func (s *statusCmd) run(ctx context.Context, io stdio) error {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	var last int64 = -1
+	for {
+		r, found, err := c.record(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		switch {
+		case found && r.Version != last:
+			last = r.Version
+			if err := s.print(io, r); err != nil {
+				return err
+			}
+		case !found && !s.Watch:
+			return &exitError{code: 1, text: fmt.Sprintf("nothing is known of %q: not handled yet, expired, or forgotten", s.Name)}
+		case !found && last != 0:
+			last = 0
+			_, _ = fmt.Fprintf(io.err, "nothing is known of %q yet\n", s.Name)
+		}
+		if !s.Watch || r.Final {
+			return outcome(r)
+		}
+		if err := backoff.Sleep(ctx, watchEvery); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *statusCmd) print(io stdio, r producerapi.Record) error {
+	if s.JSON && s.Watch { // one line for each change
+		b, err := json.Marshal(r)
+		if err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
+		_, _ = fmt.Fprintf(io.out, "%s\n", b)
+		return nil
+	}
+	if s.JSON {
+		return printJSON(io.out, r)
+	}
+	table(io.out, describe(r))
+	if s.Watch {
+		_, _ = fmt.Fprintln(io.out)
+	}
+	return nil
+}
+
+// outcome is nil for a completed name, and else gives the exit code for its status.
+func outcome(r producerapi.Record) error {
+	switch {
+	case !r.Final:
+		return &exitError{code: exitNotFinal}
+	case r.Status != protocol.Completed:
+		return &exitError{code: exitRejected}
+	default:
+		return nil
+	}
+}
+
+// describe is a record for people.
+func describe(r producerapi.Record) [][]string {
+	rows := [][]string{{"name", r.Name}, {"status", explain(r)}, {"attempts", strconv.Itoa(r.Attempts)}}
+	add := func(label, value string) {
+		if value != "" {
+			rows = append(rows, []string{label, value})
+		}
+	}
+	if len(r.Result) > 0 {
+		label := "result"
+		if r.ResultType != "" {
+			label += " (" + strings.TrimSpace(r.ResultType+" "+r.ResultEncoding) + ")"
+		}
+		add(label, string(r.Result))
+	}
+	add("last error", r.Error)
+	add("message", r.MessageID)
+	add("reopened by", r.ReopenedBy)
+	if v := r.LastVerb; v != nil {
+		add("last verb", v.Verb+" by "+v.By+", "+moment(v.At))
+	}
+	add("first claimed", moment(r.CreatedAt))
+	add("completed", moment(r.CompletedAt))
+	add("forgotten after", moment(r.ExpiresAt))
+	return rows
+}
+
+// explain is the status in words.
+func explain(r producerapi.Record) string {
+	s := string(r.Status)
+	switch r.Status {
+	case protocol.InProgress:
+		return s + ": being handled, its lease ends " + moment(r.LeaseUntil)
+	case protocol.Retrying:
+		return s + ": will be tried again"
+	case protocol.Rejected:
+		return s + ": failed for good; its message is in the dead-letter queue"
+	case protocol.Unknown:
+		return s + ": nobody knows whether the work was done; see producer resolve --help"
+	case "SCHEDULED":
+		return s + ": will be sent at " + moment(r.ScheduledAt) + ", or up to a minute later"
+	default:
+		return s
+	}
+}
+
+// day is a moment in a list.
+func day(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("01-02 15:04")
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05.000 MST")
+}

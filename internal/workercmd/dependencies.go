@@ -1,0 +1,282 @@
+package workercmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/internal/backoff"
+	"github.com/sqsonce/sqsonce/internal/target"
+)
+
+// The dependencies that the pool is told of.
+const (
+	targetDown   = "target"        // by the judge of its answers
+	targetHealth = "target-health" // by its health path
+	storeDown    = "store"
+	queueDown    = "queue" // by the pool itself, when receives have failed for a minute
+)
+
+const (
+	// A store that fails for so long without a success is down. Before that
+	// the tries of each message are all there is to do.
+	storePatience = 3 * time.Second
+	// Failures that lie further apart have nothing to do with each other.
+	storeMemory = 15 * time.Second
+
+	healthFirst = time.Second // between two looks at a target that is not healthy
+	healthMost  = 5 * time.Second
+)
+
+// report tells the pool about a dependency.
+type report func(dependency string, is consumer.Condition)
+
+// converge tells of a state, and again if it has changed meanwhile, so that of
+// several who tell at the same time the last one tells what is.
+func converge(state func() bool, tell func(bool)) {
+	for {
+		is := state()
+		tell(is)
+		if state() == is {
+			return
+		}
+	}
+}
+
+func downOr(down bool) consumer.Condition {
+	if down {
+		return consumer.Down
+	}
+	return consumer.Up
+}
+
+// storeWatch finds out from the guard's hooks whether the store is down.
+type storeWatch struct {
+	report report
+	log    *slog.Logger
+
+	mu          sync.Mutex
+	since, last time.Time // guarded by mu; first and last failure without a success
+	down        bool      // guarded by mu
+	denied      error     // guarded by mu; a write that no retry cures, and none has succeeded since
+}
+
+// hooks adds to a guard's hooks what the watch needs.
+func (w *storeWatch) hooks(h dedupe.Hooks) dedupe.Hooks {
+	failed, claimed, replayed, renewed, settled := h.StoreFailed, h.Claimed, h.Replayed, h.Renewed, h.Settled
+	h.StoreFailed = func(a dedupe.Attempt, op string, err error) {
+		w.failed(time.Now(), err)
+		if failed != nil {
+			failed(a, op, err)
+		}
+	}
+	h.Claimed = func(a dedupe.Attempt) {
+		w.written()
+		if claimed != nil {
+			claimed(a)
+		}
+	}
+	h.Replayed = func(a dedupe.Attempt, kind string) {
+		if kind == "recorded" { // by the store
+			w.answered()
+		}
+		if replayed != nil {
+			replayed(a, kind)
+		}
+	}
+	h.Renewed = func(a dedupe.Attempt, err error) {
+		if err == nil {
+			w.written()
+		}
+		if renewed != nil {
+			renewed(a, err)
+		}
+	}
+	h.Settled = func(a dedupe.Attempt, outcome string, took time.Duration, err error) {
+		switch outcome {
+		case "unrecorded":
+		case "lost": // to another attempt
+			w.answered()
+		default:
+			w.written()
+		}
+		if settled != nil {
+			settled(a, outcome, took, err)
+		}
+	}
+	return h
+}
+
+func (w *storeWatch) failed(now time.Time, err error) {
+	w.mu.Lock()
+	if now.Sub(w.last) > storeMemory {
+		w.since = now
+	}
+	w.last = now
+	if errors.Is(err, dedupe.ErrUnavailable) {
+		w.denied = err
+	}
+	news := !w.down && now.Sub(w.since) >= storePatience
+	w.down = w.down || news
+	w.mu.Unlock()
+	if news {
+		w.log.Warn("the store is down; messages are held until it answers", "error", err)
+		w.tell()
+	}
+}
+
+// written notes that a write has succeeded.
+func (w *storeWatch) written() {
+	w.mu.Lock()
+	w.denied = nil
+	w.mu.Unlock()
+	w.answered()
+}
+
+// ready returns why records cannot be written: access is denied, or the table is missing.
+func (w *storeWatch) ready() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.denied == nil {
+		return nil
+	}
+	return fmt.Errorf("records cannot be written: %w", w.denied)
+}
+
+func (w *storeWatch) answered() {
+	w.mu.Lock()
+	news := w.down
+	w.down, w.last = false, time.Time{}
+	w.mu.Unlock()
+	if news {
+		w.log.Info("the store answers again")
+		w.tell()
+	}
+}
+
+func (w *storeWatch) tell() {
+	converge(w.isDown, func(down bool) { w.report(storeDown, downOr(down)) })
+}
+
+func (w *storeWatch) isDown() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.down
+}
+
+// targetWatch passes on what the judge of the target finds out.
+type targetWatch struct {
+	report  report
+	health  *healthGate // nil: there is no health path
+	believe string      // the call by which an operator says that the answers are true
+	log     *slog.Logger
+	known   atomic.Bool // as last logged
+}
+
+// changed is the judge's callback.
+func (w *targetWatch) changed(is target.Suspicion) {
+	w.report(targetDown, downOr(is.Suspect))
+	if is.Suspect && w.health != nil {
+		w.health.look()
+	}
+	if w.known.Swap(is.Suspect) == is.Suspect {
+		return
+	}
+	if is.Suspect {
+		w.log.Error("the target is suspect: several messages in a row have failed alike; messages are held, and probed, until one succeeds",
+			"answer", is.Why, "if_it_is_right", w.believe+", or --suspect-after 0")
+	} else {
+		w.log.Info("the target is no longer suspect")
+	}
+}
+
+// queueWatch logs when receives have failed for a minute, and when they work again.
+// Each failure is logged as it happens; this line is for alarms.
+type queueWatch struct {
+	stats func() consumer.Stats
+	log   *slog.Logger
+}
+
+// queueWatchEvery is how often a queueWatch looks.
+const queueWatchEvery = 5 * time.Second
+
+// run looks until ctx ends.
+func (w *queueWatch) run(ctx context.Context) {
+	for known := false; backoff.Sleep(ctx, queueWatchEvery) == nil; {
+		down := slices.Contains(w.stats().Down, queueDown)
+		switch {
+		case down && !known:
+			w.log.Error("the queue is down: receives have failed for a minute")
+		case known && !down:
+			w.log.Info("the queue answers again")
+		}
+		known = down
+	}
+}
+
+// healthGate keeps the pool from receiving until the target's health path has
+// answered: at the start, and whenever the target is suspect.
+type healthGate struct {
+	check     func(context.Context) error
+	recovered func() // called when the path has answered, before receiving begins
+	report    report
+	log       *slog.Logger
+	again     chan struct{} // holds one: look again
+}
+
+func newHealthGate(check func(context.Context) error, recovered func(), tell report, log *slog.Logger) *healthGate {
+	return &healthGate{check: check, recovered: recovered, report: tell, log: log, again: make(chan struct{}, 1)}
+}
+
+// close keeps the pool from receiving until run has looked.
+func (g *healthGate) close() { g.report(targetHealth, consumer.Closed) }
+
+func (g *healthGate) look() {
+	select {
+	case g.again <- struct{}{}:
+	default:
+	}
+}
+
+// run looks until ctx ends.
+func (g *healthGate) run(ctx context.Context) {
+	for {
+		g.close()
+		if !g.await(ctx) {
+			return
+		}
+		g.recovered()
+		g.report(targetHealth, consumer.Up)
+		select {
+		case <-g.again:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// await asks until the target is healthy, and reports false when ctx ends first.
+func (g *healthGate) await(ctx context.Context) bool {
+	for wait := healthFirst; ; wait = min(2*wait, healthMost) {
+		err := g.check(ctx)
+		if err == nil {
+			if wait > healthFirst {
+				g.log.Info("the target is healthy; receiving")
+			}
+			return true
+		}
+		if wait == healthFirst && ctx.Err() == nil {
+			g.log.Warn("the target is not healthy; nothing is received until it is", "error", err)
+		}
+		if backoff.Sleep(ctx, wait) != nil {
+			return false
+		}
+	}
+}

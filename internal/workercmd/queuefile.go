@@ -1,0 +1,344 @@
+package workercmd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sqsonce/sqsonce/internal/awsenv"
+)
+
+// Fields of the file of --config that are no flags of a queue.
+const (
+	fieldQueues = "queues" // of the file
+	fieldSlots  = "slots"  // of the file: --slots
+	fieldWeight = "weight" // of a queue
+)
+
+// queueFile is a file of --config as it is read.
+type queueFile struct {
+	path     string
+	flags    map[string]*kong.Flag // those about a queue, by name
+	settings *queueSettings        // of the command; the flags put their values there
+	problems []string
+}
+
+// queueEntry is one queue of the file.
+type queueEntry struct {
+	queueConfig
+	line  int
+	given map[string]bool // the fields that it sets
+}
+
+// readConfig reads the file of --config. Its queues have the settings of base except where
+// they set their own. The error lists all that is wrong with the file, with its line, and with
+// the settings.
+func readConfig(path string, flags []*kong.Flag, base *queueSettings) (config, error) {
+	f := &queueFile{path: path, flags: make(map[string]*kong.Flag), settings: base}
+	for _, field := range settingsOf(reflect.TypeFor[queueConfig]()) {
+		if i := slices.IndexFunc(flags, func(flag *kong.Flag) bool { return flag.Name == field.flag }); i >= 0 {
+			f.flags[field.flag] = flags[i]
+		}
+	}
+	if base.Local {
+		f.problems = append(f.problems, "--local brings its own queue: leave out --config, or --local")
+	}
+	if base.QueueURL != "" {
+		f.problems = append(f.problems, "--queue-url: the queues are those of --config; leave out one of them")
+	}
+	f.problems = append(f.problems, readSecret("--admin-token", base.AdminTokenFile, &base.AdminToken)...)
+	f.problems = append(f.problems, base.processProblems()...)
+	entries := f.entries()
+	f.share(entries)
+	c := config{}
+	for _, entry := range entries {
+		c.Queues = append(c.Queues, f.finish(entry))
+	}
+	f.compare(entries)
+	if len(f.problems) > 0 {
+		return config{}, &awsenv.SettingsError{Problems: f.problems}
+	}
+	c.processConfig = base.processConfig
+	return c, nil
+}
+
+// bad notes a problem of a line; 0 is the whole file.
+func (f *queueFile) bad(line int, format string, args ...any) {
+	at := filepath.Base(f.path)
+	if line > 0 {
+		at += ":" + strconv.Itoa(line)
+	}
+	f.problems = append(f.problems, at+": "+fmt.Sprintf(format, args...))
+}
+
+// entries reads the file.
+func (f *queueFile) entries() (all []queueEntry) {
+	data, err := os.ReadFile(f.path)
+	if err != nil {
+		f.problems = append(f.problems, fmt.Sprintf("--config: %v", err))
+		return nil
+	}
+	var document, more yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	if err := decoder.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
+		f.bad(0, "%v", err)
+		return nil
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		f.bad(more.Line, "a second document: the file must hold one")
+	}
+	if len(document.Content) == 0 {
+		f.bad(0, "is empty: it must have a list %q", fieldQueues)
+		return nil
+	}
+	fields, ok := f.mapping(document.Content[0], "the file")
+	if !ok {
+		return nil
+	}
+	for _, field := range fields {
+		switch field.name {
+		case fieldSlots:
+			f.settings.Slots = f.number(field)
+		case fieldQueues:
+			if all, ok = f.queues(field); !ok {
+				return nil
+			}
+		default:
+			f.bad(field.line, "%s: unknown field; the file has %s and %s, all else is set for each queue, or by flags", field.name, fieldQueues, fieldSlots)
+		}
+	}
+	if len(all) == 0 && len(f.problems) == 0 {
+		f.bad(0, "%s: must list at least one queue", fieldQueues)
+	}
+	return all
+}
+
+// yamlField is a field of a mapping.
+type yamlField struct {
+	name  string
+	line  int
+	value *yaml.Node
+}
+
+// mapping returns the fields of a node, in order; false when it has none to read.
+func (f *queueFile) mapping(node *yaml.Node, what string) (fields []yamlField, ok bool) {
+	node = resolved(node)
+	if node.Kind != yaml.MappingNode {
+		f.bad(node.Line, "%s: must have fields, as in \"name: value\"", what)
+		return nil, false
+	}
+	seen := make(map[string]int)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if first, twice := seen[key.Value]; twice {
+			f.bad(key.Line, "%s: is set twice, before in line %d", key.Value, first)
+			continue
+		}
+		seen[key.Value] = key.Line
+		fields = append(fields, yamlField{key.Value, key.Line, resolved(node.Content[i+1])})
+	}
+	return fields, true
+}
+
+// resolved is what an alias stands for.
+func resolved(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
+}
+
+// queues reads the list of queues; false when it is none.
+func (f *queueFile) queues(list yamlField) (all []queueEntry, ok bool) {
+	if list.value.Kind != yaml.SequenceNode {
+		f.bad(list.line, "%s: must be a list of queues", fieldQueues)
+		return nil, false
+	}
+	base := f.settings.queueConfig
+	defer func() { f.settings.queueConfig = base }()
+	for _, item := range list.value.Content {
+		fields, ok := f.mapping(item, "a queue")
+		if !ok {
+			continue
+		}
+		f.settings.queueConfig = base
+		entry := queueEntry{line: item.Line, given: make(map[string]bool)}
+		weight := 0
+		for _, field := range fields {
+			entry.given[field.name] = true
+			if field.name == fieldWeight {
+				weight = f.number(field)
+			} else {
+				f.set(field)
+			}
+		}
+		entry.queueConfig = f.settings.queueConfig
+		entry.Weight = weight
+		for _, secret := range []struct {
+			flag        string
+			value, file *string
+		}{
+			{"target-secret", &entry.TargetSecret, &entry.TargetSecretFile},
+			{"target-token", &entry.TargetToken, &entry.TargetTokenFile},
+		} { // the queue's own wins over the other form of the default
+			switch value, file := entry.given[secret.flag], entry.given[secret.flag+"-file"]; {
+			case value && !file:
+				*secret.file = ""
+			case file && !value:
+				*secret.value = ""
+			}
+		}
+		all = append(all, entry)
+	}
+	return all, true
+}
+
+// number reads a whole number of at least 1.
+func (f *queueFile) number(field yamlField) int {
+	n, err := strconv.Atoi(field.value.Value)
+	if field.value.Kind != yaml.ScalarNode || err != nil || n < 1 {
+		f.bad(field.line, "%s %q: must be a whole number of at least 1", field.name, field.value.Value)
+		return 1
+	}
+	return n
+}
+
+// set gives a flag the value of a field, as the command line would.
+func (f *queueFile) set(field yamlField) {
+	flag, known := f.flags[field.name]
+	if !known {
+		f.bad(field.line, "%s: unknown field%s", field.name, f.hint(field.name))
+		return
+	}
+	text, err := textOf(field.value, flag)
+	if err == nil {
+		if flag.IsSlice() {
+			flag.Target.Set(reflect.MakeSlice(flag.Target.Type(), 0, 0)) // a list replaces the default
+		}
+		if text != "" || !flag.IsSlice() {
+			err = flag.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: text}), flag.Target)
+		}
+	}
+	if err == nil && flag.Enum != "" && !flag.EnumMap()[text] {
+		err = fmt.Errorf("must be one of %s", strings.Join(flag.EnumSlice(), ", "))
+	}
+	if err != nil {
+		f.bad(field.line, "%s %q: %s", field.name, text, strings.TrimPrefix(err.Error(), "--"+flag.Name+": "))
+	}
+}
+
+// textOf is a value of the file as it would stand on the command line.
+func textOf(node *yaml.Node, flag *kong.Flag) (string, error) {
+	switch {
+	case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
+		return "", errors.New("has no value")
+	case node.Kind == yaml.ScalarNode:
+		return node.Value, nil
+	case node.Kind != yaml.SequenceNode || !flag.IsSlice():
+		return "", errors.New("must be a single value")
+	}
+	var items []string
+	for _, item := range node.Content {
+		item = resolved(item)
+		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
+			return "", fmt.Errorf("line %d: must be a single value", item.Line)
+		}
+		items = append(items, item.Value)
+	}
+	return kong.JoinEscaped(items, flag.Tag.Sep), nil
+}
+
+// hint says where a setting belongs that is none of a queue, or how it is spelled.
+func (f *queueFile) hint(name string) string {
+	for _, field := range settingsOf(reflect.TypeFor[processConfig]()) {
+		if field.flag == name {
+			return fmt.Sprintf("; it is about the process: set it by --%s or SQSONCE_%s", name, strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		}
+	}
+	plain := func(s string) string {
+		return strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(s))
+	}
+	for known := range f.flags {
+		if plain(known) == plain(name) {
+			return "; did you mean " + known + "?"
+		}
+	}
+	return "; a queue has the flags about a queue as its fields, without the dashes, and weight"
+}
+
+// finish completes the settings of a queue and checks them.
+func (f *queueFile) finish(entry queueEntry) queueConfig {
+	settings := queueSettings{processConfig: f.settings.processConfig, queueConfig: entry.queueConfig}
+	settings.AdminTokenFile = "" // read before
+	settings.presets()
+	problems := settings.readSecrets()
+	if settings.QueueURL == "" {
+		problems = append(problems, "queue-url is missing")
+		settings.QueueURL = localQueue // for the other checks
+	}
+	problems = append(problems, settings.queueProblems(len(problems) == 0)...)
+	for _, problem := range problems {
+		f.bad(entry.line, "queue %s: %s", entry.queueName(), problem)
+	}
+	return settings.queueConfig
+}
+
+// queueName is the name of the queue for a reader.
+func (e queueEntry) queueName() string {
+	name, err := awsenv.QueueName(e.QueueURL)
+	if err != nil {
+		return "without a name"
+	}
+	return name
+}
+
+// compare looks for queues that could not be told apart in metrics and on the admin server.
+func (f *queueFile) compare(entries []queueEntry) {
+	first := make(map[string]int)
+	for _, entry := range entries {
+		name, err := awsenv.QueueName(entry.QueueURL)
+		if err != nil {
+			continue // told of before
+		}
+		if line, twice := first[name]; twice {
+			f.bad(entry.line, "queue-url %s: there is a queue %s in line %d; metrics and the admin server tell queues apart by name", entry.QueueURL, name, line)
+			continue
+		}
+		first[name] = entry.line
+	}
+}
+
+// share gives the queues without a concurrency of their own their part of --slots.
+func (f *queueFile) share(entries []queueEntry) {
+	slots, weights := f.settings.Slots, make([]int, len(entries))
+	for i, entry := range entries {
+		switch {
+		case slots == 0 && entry.Weight > 0:
+			f.bad(entry.line, "queue %s: weight %d: there are no slots to share; set slots, or the queue's concurrency", entry.queueName(), entry.Weight)
+		case entry.given["concurrency"] && entry.Weight > 0:
+			f.bad(entry.line, "queue %s: weight %d: the queue sets its own concurrency %d; leave out one of them", entry.queueName(), entry.Weight, entry.Concurrency)
+		case slots > 0 && !entry.given["concurrency"]:
+			weights[i] = max(entry.Weight, 1)
+		}
+	}
+	for i, n := range byWeight(slots, weights) {
+		if weights[i] == 0 {
+			continue
+		}
+		entries[i].Weight, entries[i].Concurrency = weights[i], n
+		if n == 0 {
+			f.bad(entries[i].line, "queue %s: weight %d: leaves it none of %d slots", entries[i].queueName(), weights[i], slots)
+			entries[i].Concurrency = 1
+		}
+	}
+}
