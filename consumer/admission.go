@@ -9,71 +9,71 @@ import (
 	"github.com/sqsonce/sqsonce/failure"
 )
 
-// admission decides when the handler of a message may be called. A message asks for a
-// slot once for each call, and gets one answer. Why it is not admitted yet is all here:
-// no slot is free, something is down, the pool is paused, the rate is used up.
+// admission decides when the handler of a message may be called. A message asks for a slot once for
+// each call of its handler, and gets one answer. All reasons to wait are kept here: no slot is
+// free, a dependency is down, the pool is paused, the rate or the limit of a group is reached.
 //
-// The decisions are [counts.nextLine], [counts.nextPoll] and [admission.surplus]; the
-// rest is bookkeeping.
+// The decisions are [counts.nextLine], [counts.nextPoll] and [admission.surplus]. The rest is
+// bookkeeping.
 type admission struct {
-	wake chan struct{} // has room for one; full when a poll may be due
+	wake chan struct{} // capacity 1; full when a poll may be due
 	tell func(State)   // called with each new state, without mu
 
 	mu sync.Mutex
 	counts
-	lines        [lineCount][]*delivery // guarded by mu; those that wait, the longest first
-	reported     map[string]Condition   // guarded by mu; what is not up
-	failing      bool                   // guarded by mu; a handler said that something is down, and none has succeeded since
-	outages      int                    // guarded by mu; outages that have ended, plus one
+	lines        [lineCount][]*delivery // guarded by mu; waiting messages, the first to go first
+	reported     map[string]Condition   // guarded by mu; dependencies that are not Up
+	failing      bool                   // guarded by mu; the last conclusive handler error was Unavailable
+	outages      int                    // guarded by mu; number of ended outages, plus one
 	rate         startRate              // guarded by mu
 	tenants      tenants                // guarded by mu
-	alarm        *time.Timer            // guarded by mu; looks again at alarmAt
-	alarmAt      time.Time              // guarded by mu; zero: not set
-	told         State                  // guarded by mu; the state that was last told
-	acted        time.Time              // guarded by mu; last sign of the receiver, or when a poll became due
-	wasDue       bool                   // guarded by mu; a poll was out or due at the last change
-	failures     int                    // guarded by mu; receives that failed in a row
-	failingSince time.Time              // guarded by mu; the first of them
-	drained      bool                   // guarded by mu; the drain is over
+	alarm        *time.Timer            // guarded by mu; calls advance at alarmAt
+	alarmAt      time.Time              // guarded by mu; zero if not set
+	told         State                  // guarded by mu; the state that tell got last
+	acted        time.Time              // guarded by mu; last sign of life, or when a poll became due
+	wasDue       bool                   // guarded by mu; a poll was out or due after the last update
+	failures     int                    // guarded by mu; failed receives in a row
+	failingSince time.Time              // guarded by mu; time of the first of them
+	drained      bool                   // guarded by mu; the drain has ended
 }
 
-// line is where a message waits to be handled.
+// line is one of the queues in which messages wait for a slot.
 type line int
 
 const (
 	nowhere   line = iota
-	asleep         // its time has not come
-	limited        // as many of its group are at work as may be
-	refused        // refused before, its time has come: the first to go
-	again          // handled before
-	following      // the next of a FIFO group whose head is done
+	asleep         // waits until a set time
+	limited        // the limit of its group is reached
+	refused        // its delay after a refusal has passed; goes before all other lines
+	again          // its handler was called before
+	following      // follows a settled FIFO head; goes before fresh
 	fresh          // just received
 	lineCount
 )
 
 // ticket is the wait of one message. The admission's mu guards it.
 type ticket struct {
-	answers chan answer // has room for one
+	answers chan answer // capacity 1
 	line    line
-	then    line        // of one that is asleep or limited: where it goes then
-	inside  bool        // it counts as one of its group that are at work
+	then    line        // the line after asleep or limited
+	inside  bool        // counts towards the concurrency of its group
 	must    bool        // admitted during a stop, too
-	since   time.Time   // it waits since then
-	due     time.Time   // of a sleeper
-	timer   *time.Timer // of a sleeper
-	outage  int         // in which it was first held; 0: in none
+	since   time.Time   // start of the wait
+	due     time.Time   // end of the delay in asleep
+	timer   *time.Timer // fires at due
+	outage  int         // number of the outage in which its handler first reported Unavailable; 0 if none
 }
 
-// answer is what a message that has asked for a slot is told.
+// answer ends the wait of a message that has asked for a slot.
 type answer int
 
 const (
 	admitted answer = iota + 1
 	stopped         // the stop has begun
-	drained         // the drain is over
-	sentBack        // too many messages wait here
+	drained         // the drain has ended
+	sentBack        // the bound on waiting messages is reached
 	expired         // SQS's 12 hours are nearly over
-	lost            // SQS has given the message to another receiver, or may have
+	lost            // another receiver has, or may have, received the message
 )
 
 func newAdmission(cfg Config, tell func(State)) *admission {
@@ -90,7 +90,7 @@ func newAdmission(cfg Config, tell func(State)) *admission {
 	return a
 }
 
-// update makes a change, admits those that may go now, and tells of a new state.
+// update applies change, admits the messages that have become due, and calls tell with a new state.
 func (a *admission) update(change func(now time.Time)) {
 	a.mu.Lock()
 	now := time.Now()
@@ -105,7 +105,7 @@ func (a *admission) update(change func(now time.Time)) {
 	}
 }
 
-// advance carries out what has become due. The caller holds mu.
+// advance carries out every step that has become due. The caller holds mu.
 func (a *admission) advance(now time.Time) {
 	a.setCondition(now)
 	a.recount(now)
@@ -126,7 +126,7 @@ func (a *admission) advance(now time.Time) {
 		default:
 		}
 	}
-	// The clock of stale starts when a poll becomes due.
+	// stale measures from the time when a poll became due.
 	due := a.polls > 0 || n > 0
 	if due && !a.wasDue {
 		a.acted = now
@@ -135,7 +135,7 @@ func (a *admission) advance(now time.Time) {
 	a.setAlarm(now, at, pollAt, a.tenants.at)
 }
 
-// recount brings up to date what is derived. The caller holds mu.
+// recount updates the derived counts. The caller holds mu.
 func (a *admission) recount(now time.Time) {
 	a.letThrough(now)
 	a.refusedReady, a.againReady = len(a.lines[refused]), len(a.lines[again])
@@ -143,12 +143,13 @@ func (a *admission) recount(now time.Time) {
 	a.startAt = a.rate.next(now)
 	a.perSecond = a.rate.perSecond(now)
 	if a.condition == Up && a.limit < a.slots && !now.Before(a.rampAt) {
-		// A handler may be long at work, and well: concurrency rises without it.
+		// Without this, handlers that run for hours would keep concurrency low after an outage.
 		a.limit, a.rampAt = a.limit+1, now.Add(rampStep)
 	}
 }
 
-// setAlarm looks again at the earliest of some times. The caller holds mu.
+// setAlarm sets the alarm to the earliest of times, without zero times, and of the next rise of the
+// limit. The caller holds mu.
 func (a *admission) setAlarm(now time.Time, times ...time.Time) {
 	var at time.Time
 	if a.condition == Up && a.limit < a.slots {
@@ -179,7 +180,7 @@ func (a *admission) admit(from line, now time.Time) {
 	}
 	var d *delivery
 	if a.condition != Up && from == again {
-		d = a.longestHeld() // of both lines: one of them may be empty
+		d = a.longestHeld() // from either line, because one of them may be empty
 	} else {
 		d = a.lines[from][0]
 	}
@@ -197,7 +198,8 @@ func (a *admission) admit(from line, now time.Time) {
 	a.answer(d, admitted, now)
 }
 
-// longestHeld is the message to try again as a probe. The caller holds mu.
+// longestHeld returns the previously tried message that has waited longest. It is the next probe.
+// The caller holds mu.
 func (a *admission) longestHeld() *delivery {
 	return slices.MinFunc(slices.Concat(a.lines[refused], a.lines[again]), func(d, e *delivery) int {
 		return d.ticket.since.Compare(e.ticket.since)
@@ -229,10 +231,11 @@ func (a *admission) answer(d *delivery, with answer, now time.Time) {
 	t.answers <- with
 }
 
-// counts reports whether a message in this line counts as waiting here.
+// counts reports whether messages in this line count towards the bound on waiting messages.
 func (l line) counts() bool { return l == asleep || l == limited || l == refused || l == again }
 
-// waits counts a message that waits here; n is -1 at the end. The caller holds mu.
+// waits adds n messages like d to the counts of waiting messages: 1 when it enters a line, -1 when
+// it leaves. The caller holds mu.
 func (a *admission) waits(d *delivery, n int) {
 	a.waiting += n
 	a.bytes += n * len(d.Body)
@@ -264,14 +267,15 @@ func (a *admission) enter(d *delivery, to line, now time.Time) {
 	a.lines[to] = append(a.lines[to], d)
 }
 
-// arrive takes in what a receive has brought: the heads of new lanes, in order.
+// arrive puts received messages, the heads of new lanes, into the fresh line. The caller holds mu.
 func (a *admission) arrive(heads []*delivery, now time.Time) {
 	for _, d := range heads {
 		a.enter(d, fresh, now)
 	}
 }
 
-// ask waits for a slot. With must it is given during a stop, too.
+// ask waits for a slot, after a delay if after is positive. With must the message gets a slot
+// during a stop, too.
 func (a *admission) ask(d *delivery, to line, after time.Duration, must bool) answer {
 	a.update(func(now time.Time) {
 		t := &d.ticket
@@ -282,7 +286,7 @@ func (a *admission) ask(d *delivery, to line, after time.Duration, must bool) an
 		}
 		a.enter(d, asleep, now)
 		if t.line != asleep {
-			return // answered already
+			return // already answered
 		}
 		t.then, t.due = to, now.Add(after)
 		t.timer = time.AfterFunc(after, func() { a.update(func(now time.Time) { a.awaken(d, now) }) })
@@ -290,7 +294,7 @@ func (a *admission) ask(d *delivery, to line, after time.Duration, must bool) an
 	return <-d.ticket.answers
 }
 
-// awaken moves a message whose time has come. The caller holds mu.
+// awaken moves a message whose delay has ended to its next line. The caller holds mu.
 func (a *admission) awaken(d *delivery, now time.Time) {
 	t := &d.ticket
 	if t.line != asleep || now.Before(t.due) {
@@ -301,12 +305,12 @@ func (a *admission) awaken(d *delivery, now time.Time) {
 	a.lines[asleep] = slices.Delete(a.lines[asleep], i, i+1)
 	a.waits(d, -1)
 	t.line = a.lineFor(d, t.then, now)
-	a.waits(d, 1) // sleepers go to lines that count
+	a.waits(d, 1) // awake messages only go to lines that count
 	a.lines[t.line] = append(a.lines[t.line], d)
 }
 
-// leave gives a slot back after a call of the handler, and learns from how it ended. It
-// reports whether something was known to be down.
+// leave returns a slot after a call of the handler and updates rate, limit and condition from its
+// outcome. It reports whether a dependency was known to be down.
 func (a *admission) leave(d *delivery, end Disposition) (down bool) {
 	a.update(func(now time.Time) {
 		down = a.condition != Up
@@ -321,8 +325,8 @@ func (a *admission) leave(d *delivery, end Disposition) (down bool) {
 				d.ticket.outage = a.outages
 			}
 		case end.Action == Delete || end.Failure && !failure.Is(end.Err, failure.Left.Left):
-			// It answered, if only with a failure of its own; an attempt that has left did not.
-			// What has been reported down may be down all the same: its reporter has the say.
+			// The dependency has answered, even if the message failed. An attempt that has left has
+			// no answer yet. Reported conditions stay until their reporter changes them.
 			a.failing = false
 		}
 		if end.Action == Delete && a.limit < a.slots {
@@ -332,7 +336,7 @@ func (a *admission) leave(d *delivery, end Disposition) (down bool) {
 	return down
 }
 
-// release gives back a slot that was not used.
+// release returns an unused slot.
 func (a *admission) release(d *delivery) {
 	a.update(func(now time.Time) {
 		a.running--
@@ -340,9 +344,10 @@ func (a *admission) release(d *delivery) {
 	})
 }
 
-// ownTrouble reports whether a message was held when an outage ended.
+// ownTrouble reports whether an outage has ended since the message was first held. If its handler
+// reports Unavailable again, the message itself is likely the cause.
 func (a *admission) ownTrouble(d *delivery) bool {
-	if d.ticket.outage == 0 { // set by the goroutine that asks
+	if d.ticket.outage == 0 { // written by the goroutine that calls this
 		return false
 	}
 	a.mu.Lock()
@@ -359,7 +364,8 @@ func (a *admission) withdraw(d *delivery, with answer) {
 	a.update(func(now time.Time) { a.answer(d, with, now) })
 }
 
-// wait counts messages that wait here without having asked; n is negative at the end.
+// wait adds n messages of the given total size, which wait without a ticket. Both are negative when
+// the wait ends.
 func (a *admission) wait(n, bytes int) {
 	a.update(func(time.Time) {
 		a.waiting += n
@@ -367,26 +373,26 @@ func (a *admission) wait(n, bytes int) {
 	})
 }
 
-// ending counts messages whose end is not answered yet; n is negative when it is.
+// ending adds n messages that are being settled. n is negative when SQS has answered.
 func (a *admission) ending(n int) { a.update(func(time.Time) { a.acks += n }) }
 
-// isFull reports whether no more messages may wait here.
+// isFull reports whether the bound on waiting messages is reached.
 func (a *admission) isFull() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.full()
 }
 
-// surplus is the message that goes back to the queue because a bound keeps an untried
-// one from being received; nil when there is none. Only one with two receives left goes,
-// with its whole lane: the longest held, or else the one that would wait longest. The
-// caller holds mu.
+// surplus returns the message that goes back to the queue so that an untried message can be
+// received. It returns nil unless a bound stops receiving. Only a message with two receives left
+// may go, and its whole lane goes with it. Held messages go first, in the order of their receipt.
+// Then goes the message with the latest due time. Refused messages stay. The caller holds mu.
 func (a *admission) surplus(now time.Time) *delivery {
 	if !a.full() {
 		return nil
 	}
 	roomy := a.counts
-	roomy.waiting, roomy.bytes = a.limited, a.limitedBytes // a group's own bound sends nothing back
+	roomy.waiting, roomy.bytes = a.limited, a.limitedBytes // a group's own limit sends no message back
 	if n, _ := roomy.nextPoll(now); n == 0 {
 		return nil
 	}
@@ -402,7 +408,7 @@ func (a *admission) surplus(now time.Time) *delivery {
 	return found
 }
 
-// goesBackBefore is the order in which messages go back at a bound.
+// goesBackBefore orders messages for surplus.
 func goesBackBefore(d, e *delivery) bool {
 	dHeld, eHeld := d.end.Action == Hold, e.end.Action == Hold
 	switch {
@@ -429,7 +435,7 @@ func (a *admission) begin()       { a.update(func(time.Time) { a.begun = true })
 func (a *admission) pause(p bool) { a.update(func(time.Time) { a.paused = p }) }
 func (a *admission) end()         { a.update(func(time.Time) { a.ended = true }) }
 
-// stop sends away all that wait; those that must be handled now ask again.
+// stop answers all waiting messages with stopped. Messages that must be handled now ask again.
 func (a *admission) stop() {
 	a.update(func(now time.Time) {
 		a.stopping = true
@@ -437,7 +443,7 @@ func (a *admission) stop() {
 	})
 }
 
-// drain sends away all that still wait.
+// drain answers the messages that still wait with drained.
 func (a *admission) drain() {
 	a.update(func(now time.Time) {
 		a.drained = true

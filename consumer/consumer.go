@@ -14,7 +14,8 @@ import (
 	"github.com/sqsonce/sqsonce/internal/pinned"
 )
 
-// Consumer is the worker pool of one queue. Use New; a Consumer runs once.
+// Consumer is the worker pool of one queue. Create it with [New]. It runs once. Its methods are
+// safe for concurrent use.
 type Consumer struct {
 	queue     Queue
 	handler   Handler
@@ -28,7 +29,8 @@ type Consumer struct {
 	abortOnce sync.Once
 }
 
-// New returns a consumer of q, or an error that lists everything wrong with cfg.
+// New returns a consumer of q. Its error names every invalid field of cfg. New makes no calls to
+// SQS.
 func New(q Queue, h Handler, cfg Config) (*Consumer, error) {
 	cfg = cfg.withDefaults()
 	err := cfg.validate()
@@ -46,7 +48,7 @@ func New(q Queue, h Handler, cfg Config) (*Consumer, error) {
 	}, nil
 }
 
-// run is one run of a consumer: what its goroutines share.
+// run is the state that the goroutines of one Run share.
 type run struct {
 	cfg     Config
 	handler Handler
@@ -66,33 +68,35 @@ type run struct {
 
 	goroutines group // receives and lanes
 
-	// They outlive the caller's context: a stop must not cut short what is under way.
+	// The contexts do not end with the caller's context, because a stop lets open calls finish.
 	untilStop context.Context // ends when the stop begins
 	polls     context.Context // of long polls
 	work      context.Context // of handlers
-	calls     context.Context // of everything that ends a message
+	calls     context.Context // of all calls that settle a message
 }
 
 func (r *run) isStopping() bool { return r.untilStop.Err() != nil }
 
-// Run works until ctx ends, and returns when all it has started has ended. It returns nil
-// after a clean stop, an error when the queue is missing or access to it is denied at the
-// start (no other trouble ends it), or one that wraps [ErrAbandoned].
+// Run receives and handles messages until ctx ends. It returns after all its goroutines have ended.
+// It returns nil after a clean stop, and an error if the queue does not exist or denies access at
+// the start. Other failures of SQS do not end it. It returns an error that wraps [ErrAbandoned] if
+// handlers were still running at the end of the stop.
 //
 // The stop has four phases:
 //
-//  1. Receiving stops. The long polls that are out run to their end beside the other
-//     phases, because a message whose answer is cut off would be stranded.
-//  2. What has not started is made visible again at once, the followers of a FIFO group
-//     before their head. A message on its last receive is handled now instead, since SQS
-//     would dead-letter it unattempted, and a group in order up to the last such follower.
-//  3. Handlers may go on for [Config.DrainTimeout], and what waits here on its last receive
-//     waits as long. Then, or with [Consumer.Abort], their contexts are cancelled with
-//     cause [ErrStopped], and they get a second more.
-//  4. What has returned is settled within 3 seconds, after its handler has recorded the
-//     outcome: deleted, released or dead-lettered, and answered. What still waits here is
-//     dead-lettered with the reason. What has not returned keeps its visibility timeout, as
-//     does a message whose outcome its handler could not record.
+//  1. Receiving stops. Open long polls run to their end during the other phases, because the
+//     messages in a lost answer would stay invisible for a visibility timeout.
+//  2. Messages that have not started become visible again at once, the followers of a FIFO group
+//     before their head. A message on its last receive starts now instead, because SQS would
+//     dead-letter it without an attempt. If a follower in a FIFO group is on its last receive, the
+//     group is handled in order up to the last such follower.
+//  3. Running handlers may continue for [Config.DrainTimeout]. Messages that wait here on their
+//     last receive also wait for so long. Then, or on [Consumer.Abort], the contexts of the
+//     handlers are cancelled with cause [ErrStopped], and the handlers have 1 second to return.
+//  4. The messages of returned handlers are settled within 3 seconds: deleted, released or
+//     dead-lettered. Messages that still wait here are dead-lettered with a reason. The message of
+//     a handler that has not returned keeps its visibility timeout. So does a message whose outcome
+//     could not be recorded.
 func (c *Consumer) Run(ctx context.Context) error {
 	if c.started.Swap(true) {
 		return errors.New("consumer: Run was called before")
@@ -115,29 +119,30 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return r.serve(ctx, c.aborted)
 }
 
-// Abort cuts the drain of a stop short: handlers are cancelled at once. Before a stop it has
-// no effect until the stop. It may be called more than once.
+// Abort ends the drain of a stop: the contexts of running handlers are cancelled at once. Before
+// the stop it only takes effect when the stop begins. It may be called more than once.
 func (c *Consumer) Abort() { c.abortOnce.Do(func() { close(c.aborted) }) }
 
-// Pause keeps messages from being received and begun until Resume. Handlers at work go on.
-// What a long poll brings that was out waits here. It may be called before Run.
+// Pause stops receiving and starting messages until Resume. Running handlers continue. Messages
+// from an open long poll wait in this worker. Pause may be called before Run.
 func (c *Consumer) Pause() { c.admission.pause(true) }
 
-// Resume undoes Pause.
+// Resume ends a Pause.
 func (c *Consumer) Resume() { c.admission.pause(false) }
 
-// Report tells the consumer about something that its handler depends on, by a name of the
-// caller's choice: a store, a target, a readiness check. What is not reported is Up; the
-// worst condition counts. It may be called at any time, also before Run, and again with the
-// same condition.
+// Report sets the condition of a dependency of the handler, such as a store or a target, under a
+// name that the caller chooses. A dependency without a report is Up. The worst condition of all
+// dependencies applies. Report may be called at any time, also before Run. A repeated report has no
+// effect.
 //
-// Messages that are here already wait under the heartbeat, so that no receive and no attempt
-// is burned. A handler whose error has Unavailable() bool reports Down by itself, until
-// another message is done or fails by itself. When all is Up again, one message is handled
-// at first, and twice as many with each success.
+// During an outage the messages in this worker wait under the heartbeat, so that they use up no
+// receive and no attempt. A handler error with Unavailable() true reports Down by itself, until
+// another message succeeds or fails for a reason of its own. When all dependencies are Up again,
+// one message is started at first, and each success doubles the concurrency.
 func (c *Consumer) Report(dependency string, is Condition) { c.admission.report(dependency, is) }
 
-// SetConcurrency changes the number of slots, at least 1. Handlers at work beyond it go on.
+// SetConcurrency changes the number of slots. It returns an error if n is less than 1. Running
+// handlers beyond n continue.
 func (c *Consumer) SetConcurrency(n int) error {
 	if n < 1 {
 		return fmt.Errorf("consumer: concurrency %d: must be at least 1", n)
@@ -146,15 +151,14 @@ func (c *Consumer) SetConcurrency(n int) error {
 	return nil
 }
 
-// Stats returns the numbers of this moment. It is cheap: it takes one lock and looks through
-// no list of messages.
+// Stats returns the current numbers. It is cheap: it takes one lock and scans no list of messages.
 func (c *Consumer) Stats() Stats { return c.admission.stats(time.Now()) }
 
-// Flights returns the messages that are in this worker, the oldest first, at most limit of
-// them (all when limit is 0). It looks through all of them, a few thousand at most.
+// Flights returns at most limit messages in this worker, the oldest first, or all if limit is 0. It
+// scans all messages in the worker, at most a few thousand.
 func (c *Consumer) Flights(limit int) []Flight { return c.heartbeat.flights(limit) }
 
-// Ready reports whether the consumer works: it has started and is not stopping.
+// Ready reports whether the consumer has started and is not stopping.
 func (c *Consumer) Ready() bool {
 	switch c.Stats().State {
 	case Running, Paused, Held:
@@ -164,9 +168,10 @@ func (c *Consumer) Ready() bool {
 	}
 }
 
-// Healthy returns an error when a receive was due (slots free, not paused, stopping, at a
-// bound or in an outage) and the receiver has done nothing for a minute. It asks nobody
-// else, so that trouble of SQS does not make a platform kill the worker.
+// Healthy returns an error if a receive has been due, and the receiver has shown no sign of life,
+// for 60 seconds. No receive is due without free slots, or during a pause, a stop, an outage, or at
+// a bound. Healthy makes no calls, so that a failure of SQS does not make the platform restart the
+// worker.
 func (c *Consumer) Healthy(now time.Time) error {
 	if idle := c.admission.stale(now); idle > livenessLimit {
 		return fmt.Errorf("consumer: a receive has been due for %s", idle.Truncate(time.Second))
@@ -174,7 +179,8 @@ func (c *Consumer) Healthy(now time.Time) error {
 	return nil
 }
 
-// serve receives and handles messages until ctx ends, and stops in four phases.
+// serve receives and handles messages until ctx ends, and stops in the four phases of
+// [Consumer.Run].
 func (r *run) serve(ctx context.Context, aborted <-chan struct{}) error {
 	lasting := context.WithoutCancel(ctx)
 	var beginStop, cancelPolls, cancelCalls context.CancelFunc
@@ -192,7 +198,7 @@ func (r *run) serve(ctx context.Context, aborted <-chan struct{}) error {
 	keeping.Go(r.receive)
 	r.admission.begin()
 
-	<-ctx.Done() // until told to stop
+	<-ctx.Done() // the stop begins
 
 	beginStop()
 	r.admission.stop()                                       // phases 1 and 2
@@ -207,14 +213,14 @@ func (r *run) serve(ctx context.Context, aborted <-chan struct{}) error {
 	keeping.Wait()
 
 	abandoned := r.heartbeat.running()
-	<-r.goroutines.left(len(abandoned)) // the others end now that no call can be made
+	<-r.goroutines.left(len(abandoned)) // the other goroutines end, because their calls are cancelled
 	if len(abandoned) > 0 {
 		return fmt.Errorf("consumer: %w: %s", ErrAbandoned, strings.Join(labels(abandoned), ", "))
 	}
 	return nil
 }
 
-// await waits for done, at most d, or for cut.
+// await waits for done or cut, at most d.
 func await(done <-chan struct{}, d time.Duration, cut <-chan struct{}) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -225,7 +231,7 @@ func await(done <-chan struct{}, d time.Duration, cut <-chan struct{}) {
 	}
 }
 
-// labels names messages for an operator.
+// labels returns the messages' names and IDs for an error text, sorted.
 func labels(messages []*delivery) []string {
 	labels := make([]string, len(messages))
 	for i, d := range messages {
@@ -238,15 +244,15 @@ func labels(messages []*delivery) []string {
 	return labels
 }
 
-// warn tells of settings that will hurt.
+// warn logs settings that are likely to cause trouble.
 func (r *run) warn() {
 	p := r.redrive.load()
 	if p.dlqURL == "" {
-		r.log.Warn("no dead-letter queue is known: what fails for good stays in the queue", "queue", r.cfg.QueueURL)
+		r.log.Warn("no dead-letter queue is known: messages that fail for good stay in the queue", "queue", r.cfg.QueueURL)
 	}
 	if p.maxReceives == 1 && r.cfg.DrainTimeout <= r.cfg.PollWait {
-		r.log.Warn("DrainTimeout should be PollWait and the longest handler where maxReceiveCount is 1: "+
-			"a message that arrives during a stop has only the rest of it",
+		r.log.Warn("DrainTimeout should be at least PollWait plus the longest handler if maxReceiveCount is 1: "+
+			"a message received during a stop has only the rest of it",
 			"drain_timeout", r.cfg.DrainTimeout, "poll_wait", r.cfg.PollWait)
 	}
 }

@@ -2,57 +2,58 @@ package consumer
 
 import "time"
 
-// counts are the numbers that say what the pool may do next.
+// counts are the numbers on which admission decides.
 type counts struct {
-	slots    int // all of them
-	limit    int // of them that may be taken now: fewer after an outage
-	running  int // taken
-	reserved int // promised to receives that are out
+	slots    int // Config.Concurrency, or the number set by SetConcurrency
+	limit    int // slots that may be taken now; lower than slots after an outage
+	running  int // taken slots
+	reserved int // slots promised to open receives
 
-	refusedReady int  // messages that wait for a slot: refused before
-	againReady   int  // handled before
-	untried      int  // not handled yet
+	refusedReady int  // messages that wait for a slot after a refusal
+	againReady   int  // messages that wait for a slot and were handled before
+	untried      int  // messages that wait for their first slot
 	turn         bool // the last slot went to a message that was handled before
 
-	waiting  int // messages that wait here without a slot: held, parked, refused, behind a FIFO head
-	bytes    int // bodies of those
-	held     int // of those, the ones that wait for something that is down
-	maxBytes int // bound of bytes
+	waiting  int // messages without a slot: held, parked, refused, limited, or behind a FIFO head
+	bytes    int // total size of their bodies
+	held     int // messages among waiting that wait for the end of an outage
+	maxBytes int // bound on bytes
 
-	limited      int // of those that wait, the ones for which their group's bound is to blame
-	limitedBytes int // bodies of those
+	limited      int // messages among waiting that wait because of their group's limit
+	limitedBytes int // total size of their bodies
 
 	fifo bool
 
-	polls    int       // receives that are out
-	maxPolls int       // receives that may be out: one on a quiet queue, more on a busy one
+	polls    int       // open receives
+	maxPolls int       // bound on open receives: one on a quiet queue, more on a busy one
 	most     int       // messages that a receive may ask for
-	quiet    bool      // the last receive brought nothing
-	retryAt  time.Time // no receive before, after one that failed
+	quiet    bool      // the last receive brought no messages
+	retryAt  time.Time // earliest next receive, after a failed one
 
-	acks int // messages being ended, unanswered
+	acks int // messages that are being settled
 
-	perSecond float64   // starts that the rate allows a second; 0: no bound
-	startAt   time.Time // no start before, by the rate
-	rampAt    time.Time // limit rises then
+	perSecond float64   // allowed starts per second; 0 means no bound
+	startAt   time.Time // earliest next start, by the rate
+	rampAt    time.Time // time of the next rise of limit
 
-	condition Condition // of what handlers depend on
+	condition Condition // worst condition of the handler's dependencies
 	downSince time.Time
-	probeAt   time.Time // no untried message is begun before, while something is down
-	heldAt    time.Time // nor one that was tried before
+	probeAt   time.Time // earliest next start of an untried message while a dependency is down
+	heldAt    time.Time // earliest next start of a message that was tried before
 
 	begun    bool // Run has reached the queue
-	stopping bool // it was told to stop
-	ended    bool // it has returned
+	stopping bool // the stop has begun
+	ended    bool // Run has returned
 	paused   bool
 }
 
-// free is the number of slots that nothing has a claim to.
+// free returns the number of slots without a claim: not running, and not reserved for open receives
+// or waiting messages.
 func (n counts) free() int {
 	return n.limit - n.running - n.reserved - n.refusedReady - n.againReady - n.untried
 }
 
-// state is the one word for it.
+// state derives the [State].
 func (n counts) state() State {
 	switch {
 	case n.ended:
@@ -70,14 +71,14 @@ func (n counts) state() State {
 	}
 }
 
-// maxAcks is how many messages may be unanswered before receiving stops: all of them need
-// heartbeats until they are answered.
+// maxAcks returns how many messages may be in settlement before receiving stops. Each of them needs
+// heartbeats until SQS has answered.
 func (n counts) maxAcks() int { return min(acksPerSlot*n.slots, max(leastMaxAcks, 2*n.slots)) }
 
-// mostPolls is how many receives fill the slots.
+// mostPolls returns how many receives fill all slots.
 func (n counts) mostPolls() int { return (n.slots + batchSize - 1) / batchSize }
 
-// maxWaiting is the bound of waiting.
+// maxWaiting is the bound on waiting.
 func (n counts) maxWaiting() int {
 	if n.fifo {
 		return max(maxWaiting, waitingPerSlot*n.slots)
@@ -85,14 +86,14 @@ func (n counts) maxWaiting() int {
 	return maxWaiting
 }
 
-// crowded reports whether FIFO receives ask for one message: SQS then hands out heads of
-// groups that have nothing in flight, and no followers.
+// crowded reports whether FIFO receives ask for a single message. SQS then returns the head of a
+// group that has no message in flight, and no followers.
 func (n counts) crowded() bool {
 	return n.fifo && (n.waiting >= n.maxWaiting() || n.bytes >= n.maxBytes)
 }
 
-// full reports whether nothing more may wait here. On a FIFO queue that is twice the bound
-// at which only heads are received.
+// full reports whether the bound on waiting messages is reached. On a FIFO queue it is twice the
+// bound of crowded.
 func (n counts) full() bool {
 	over := 1
 	if n.fifo {
@@ -101,15 +102,15 @@ func (n counts) full() bool {
 	return n.waiting >= over*n.maxWaiting() || n.bytes >= over*n.maxBytes
 }
 
-// blocked reports whether receiving waits on purpose.
+// blocked reports whether receiving is suspended on purpose.
 func (n counts) blocked() bool {
 	return !n.begun || n.stopping || n.paused || n.condition == Closed || n.acks >= n.maxAcks() || n.full()
 }
 
-// nextPoll says how many messages the next receive asks for; 0 means none now, but look
-// again at a time that is not zero. A full batch goes at once; a partial one only when
-// none is out. While something is down, one untried message is fetched when its probe is
-// due.
+// nextPoll returns how many messages the next receive asks for. If it returns 0 and a time that is
+// not zero, the caller must ask again at that time. A receive of a full batch is due at once. A
+// smaller one is due only when no other receive is out. During an outage one untried message is
+// received when its probe is due.
 func (n counts) nextPoll(now time.Time) (int, time.Time) {
 	switch {
 	case n.blocked():
@@ -132,7 +133,7 @@ func (n counts) nextPoll(now time.Time) (int, time.Time) {
 		want = min(want, max(1, int(n.perSecond))-n.untried-n.reserved)
 	}
 	if n.untried == 0 && n.polls == 0 && n.againReady > 0 {
-		want = max(want, 1) // every other slot is for an untried message
+		want = max(want, 1) // untried messages get every other slot
 	}
 	if want <= 0 || n.polls >= min(n.maxPolls, n.mostPolls()) || want < full && n.polls > 0 {
 		return 0, time.Time{}
@@ -140,17 +141,17 @@ func (n counts) nextPoll(now time.Time) (int, time.Time) {
 	return want, time.Time{}
 }
 
-// nextLine says which line's next message is admitted: refused, again, or fresh for an
-// untried one. With nowhere, look again at a time that is not zero. Refused messages go
-// first; then those that were handled before and untried ones take turns. While something
-// is down, untried and held messages are probes, each at its own pace.
+// nextLine returns the line whose first message is admitted next: refused, again, or fresh. It
+// returns nowhere if none is, with the time to ask again if that is not zero. Refused messages go
+// first. Messages that were handled before take turns with untried ones. During an outage both
+// kinds serve as probes, each with its own interval.
 func (n counts) nextLine(now time.Time) (line, time.Time) {
 	tried := n.refusedReady + n.againReady
 	switch {
 	case n.paused || n.running >= n.limit || tried+n.untried == 0:
 		return nowhere, time.Time{}
 	case n.condition != Up && n.stopping && n.untried > 0:
-		return fresh, time.Time{} // SQS would dead-letter it unattempted
+		return fresh, time.Time{} // SQS would dead-letter it without an attempt
 	case n.condition == Closed:
 		return nowhere, time.Time{}
 	case n.condition == Down && n.untried > 0 && !now.Before(n.probeAt):

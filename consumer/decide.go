@@ -9,22 +9,22 @@ import (
 	"github.com/sqsonce/sqsonce/failure"
 )
 
-// Action is what is done with a message after its handler has returned.
+// Action is how a message is settled after its handler has returned.
 type Action int
 
-// The actions. Hold and Park keep the message in this worker, invisible to others and
+// The actions. Hold and Park keep the message in this worker, invisible to other receivers and
 // without a slot.
 const (
-	Delete     Action = iota + 1 // done
-	Release                      // visible again after a while
-	Defer                        // the same, but it was no failure
-	Park                         // wait here for a time, then call the handler again
-	Hold                         // wait here until what it depends on is up, or as a probe
-	DeadLetter                   // copy to the dead-letter queue, then delete
-	Keep                         // leave it alone until its visibility timeout ends
+	Delete     Action = iota + 1 // the work is done
+	Release                      // make it visible again after a delay
+	Defer                        // like Release, but the attempt was no failure
+	Park                         // wait in this worker for a time, then call the handler again
+	Hold                         // wait in this worker until its dependency is up, or until it is the next probe
+	DeadLetter                   // copy it to the dead-letter queue, then delete it
+	Keep                         // leave it to its visibility timeout
 )
 
-// String returns the action's name in logs and metrics.
+// String returns the action's name in logs and metrics. It is "unknown" for an undefined action.
 func (a Action) String() string {
 	names := [...]string{"", "delete", "release", "defer", "park", "hold", "dead-letter", "keep"}
 	if a < 0 || int(a) >= len(names) {
@@ -33,75 +33,76 @@ func (a Action) String() string {
 	return names[a]
 }
 
-// waits reports whether the message stays here for another call of the handler.
+// waits reports whether the message stays in this worker for another call of the handler.
 func (a Action) waits() bool { return a == Park || a == Hold }
 
 // Disposition is a decision about a message.
 type Disposition struct {
 	Action   Action
-	After    time.Duration // of Release, Defer, Park and Hold
+	After    time.Duration // delay of Release, Defer, Park and Hold
 	Reason   string        // of DeadLetter, in a few words
-	Err      error         // the handler's; nil when it succeeded
-	Attempts int           // of DeadLetter: attempts counted, or receives where nobody counts
-	Failure  bool          // a failed try, as opposed to one that did not count
+	Err      error         // the handler's error; nil if it succeeded
+	Attempts int           // of DeadLetter: counted attempts, or receives if attempts are not counted
+	Failure  bool          // the try failed and counts
 
-	unavailable bool // the error said that something is down
-	refused     bool // the error said "not now"
+	unavailable bool // the error was Unavailable
+	refused     bool // the error was Refused
 }
 
-// Limits are what Decide needs to know beside the error and the message.
+// Limits are the inputs of [Decide] beside the error and the message.
 type Limits struct {
 	Backoff    time.Duration // base of the delay after a failure
-	MaxBackoff time.Duration // its bound
-	Stopping   bool          // the consumer stops: only a message on its last receive may wait here
-	Over       bool          // the drain is over, or SQS's time for the message: none may wait here
-	InPlace    bool          // FIFO: a retry must not let others pass
-	Tries      int           // failed tries here since the receive
+	MaxBackoff time.Duration // bound on that delay
+	Stopping   bool          // the stop has begun: only messages on their last receive may wait here
+	Over       bool          // the drain, or SQS's time for the message, has ended: no message may wait here
+	InPlace    bool          // FIFO: no other message of the group may pass during a retry
+	Tries      int           // failed tries in this worker since the receive
 	Refusals   int           // refusals in a row
-	Own        bool          // the message was held when an outage ended: its trouble is its own
+	Own        bool          // the message was held when an outage ended, so the cause of a new failure is likely its own
 	Random     float64       // spreads delays; 0 <= Random < 1
 }
 
 // Bounds of deferrals and waits.
 const (
 	maxDefer   = 15 * time.Minute
-	inPlaceMax = 5 * time.Second // a deferred FIFO head, or a parked message at a stop, looks again this soon
+	inPlaceMax = 5 * time.Second // until the retry of a deferred FIFO head, or of a parked message during a stop
 	keepAgain  = 30 * time.Second
-	refusalMin = time.Second // a refusal that names no time
+	refusalMin = time.Second // delay of a refusal without RetryAfter
 	refusalMax = time.Minute
 )
 
-// Decide says what becomes of m after its handler has returned err. It is pure. The
-// rules, first match wins:
+// Decide returns how m is settled after its handler has returned err. It is a pure function. The
+// first matching rule applies:
 //
 //   - nil: Delete.
-//   - Keep() true: Keep. Another attempt owns the outcome. On the last receive, or in
-//     place, SQS would not wait for that: Park.
-//   - Refused() true: Park for RetryAfter(), or for a second, doubled with each refusal in
-//     a row up to a minute. The message is the next to be handled then, and messages are
-//     begun more slowly.
-//   - Unavailable() true: Hold, for RetryAfter() at least, at most MaxBackoff. A message
-//     that was held when an outage ended waits for a backoff of its own.
-//   - Left() true: Release for RetryAfter(), at most 12 hours. On the last receive, in
-//     place, or with Shared() true: Park for as long; cut off by a stop on the last receive:
+//   - Keep() true: Keep, because another attempt owns the outcome. On the last receive, or in
+//     place: Park, because SQS would not wait for that attempt.
+//   - Refused() true: Park for RetryAfter(). Without it the delay is 1 second, doubled with each
+//     refusal in a row up to a minute. Then the message goes before all others. The rate of starts
+//     is lowered.
+//   - Unavailable() true: Hold for RetryAfter(), at most MaxBackoff, and then until the dependency
+//     is up or the message is the next probe. With Own the delay is at least a backoff.
+//   - Left() true: Release for RetryAfter(), at most 12 hours. On the last receive, in place, or
+//     with Shared() true: Park for the same time. If the stop has cancelled it on the last receive:
 //     DeadLetter.
 //   - Snoozed() true: Park for RetryAfter().
-//   - Deferred() true: Defer for RetryAfter() and up to a second, doubled with each receive
-//     beyond the first, at most 15 minutes. On the last receive, or in place: Park.
+//   - Deferred() true: Defer for RetryAfter() plus up to 1 second, doubled with each receive after
+//     the first, at most 15 minutes. On the last receive: Park for at most 15 minutes. In place:
+//     Park for at most 5 seconds.
 //   - Permanent() true: DeadLetter.
-//   - cancelled by the stop ([context.Canceled] or [ErrStopped] in the error): Release after
-//     RetryAfter(), as a rule at once; on the last receive DeadLetter.
+//   - Cancelled by the stop ([context.Canceled] or [ErrStopped] in the error): Release for
+//     RetryAfter(), usually 0. On the last receive: DeadLetter.
 //   - Shared() true: Park for RetryAfter().
-//   - anything else, on the last receive: DeadLetter.
-//   - anything else: Release after RetryAfter(), at most 12 hours, or after a backoff with
-//     full jitter. In place: Park instead.
+//   - Any other error on the last receive: DeadLetter.
+//   - Any other error: Release for RetryAfter(), at most 12 hours. Without it the delay is a
+//     backoff with full jitter. In place: Park instead.
 //
-// A message does not wait here (Hold, Park) during a stop, unless it is on its last
-// receive: then it may wait until the drain is over. A deferred head is then visible at
-// once, a held, refused or snoozed message after RetryAfter(), a failed head after its
-// delay. On its last receive a deferred or snoozed message is dead-lettered in the end; so
-// is a held, refused, left or kept one whose error gives a Reason(), while any other is
-// left alone, because nothing is known to be recorded.
+// After the stop has begun, only a message on its last receive is held or parked, and only until
+// the drain ends. Other messages become visible: a deferred head at once, a held, refused or
+// snoozed message after RetryAfter(), a failed head after its delay. When the drain or the 12 hours
+// of SQS end, a deferred or snoozed message on its last receive is dead-lettered. So is a held,
+// refused, left or kept one whose error has a Reason(). Without a Reason() it is left alone,
+// because no outcome may have been recorded.
 func Decide(err error, m Message, l Limits) Disposition {
 	switch {
 	case err == nil:
@@ -137,10 +138,10 @@ func Decide(err error, m Message, l Limits) Disposition {
 	return d
 }
 
-// ends reports whether the message may wait here no longer.
+// ends reports whether the message may no longer wait in this worker.
 func (l Limits) ends(m Message) bool { return l.Over || l.Stopping && !m.LastReceive }
 
-// stopped reports whether err is that of a try that the stop has cut off.
+// stopped reports whether the stop has cancelled the try that returned err.
 func (l Limits) stopped(err error) bool {
 	return l.Stopping && (errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped))
 }
@@ -196,7 +197,7 @@ func decideSnoozed(err error, m Message, l Limits, atStop string) Disposition {
 	return wait(m, l, Disposition{Action: Park, After: min(retryAfter(err), maxHold), Err: err})
 }
 
-// wait is d, which waits here, or what becomes of the message when it must not.
+// wait returns d, which holds or parks m, or how m is settled if it may not wait.
 func wait(m Message, l Limits, d Disposition) Disposition {
 	switch {
 	case !l.ends(m):
@@ -212,8 +213,8 @@ func wait(m Message, l Limits, d Disposition) Disposition {
 	return d
 }
 
-// unmoved is d, or a dead letter if the error gives a reason: SQS's own move, with the
-// next receive, would come without it.
+// unmoved returns a dead letter if the error gives a reason, and d otherwise. SQS itself would move
+// the message on the next receive, without a reason.
 func unmoved(err error, m Message, d Disposition) Disposition {
 	if e, ok := errors.AsType[failure.Reason](err); ok && e.Reason() != "" {
 		d = deadLetter(err, m, "")
@@ -277,7 +278,7 @@ func doubled(d time.Duration, n int, limit time.Duration) time.Duration {
 	return min(d, limit)
 }
 
-// wholeSeconds rounds up to a second, at least one: SQS knows no less.
+// wholeSeconds rounds up to whole seconds, at least 1. SQS has no smaller unit.
 func wholeSeconds(d time.Duration) time.Duration {
 	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
 }

@@ -1,50 +1,49 @@
-// Package consumer is a long-polling SQS worker pool that strands no message
-// and burns no receives.
+// Package consumer is a long-polling SQS worker pool that does not strand messages or waste
+// receives.
 //
-// A message is deleted only when its [Handler] has returned nil, or when its
-// copy stands in the dead-letter queue with the reason on it. While a handler
-// works, however long (SQS allows 12 hours), the message stays invisible to
-// others. Delivery is at least once: package dedupe, which knows nothing of
-// this one, makes it once per name.
+// A message is deleted only after its [Handler] has returned nil, or after a copy with the reason
+// has been sent to the dead-letter queue. While a handler runs, up to the 12 hours that SQS allows,
+// the message stays invisible to other receivers. Delivery is at least once. Package dedupe, which
+// does not depend on this package, runs the work once per name.
 //
-// Not promised: on a standard queue a receive whose answer is lost cannot be
-// fetched again. Its messages come back after their visibility timeout, with
-// one receive gone; with a maxReceiveCount of 1 they are dead-lettered.
+// One case is not covered: on a standard queue the answer of a receive that was lost cannot be
+// fetched again. Its messages become visible after their visibility timeout and have used up one
+// receive. With a maxReceiveCount of 1, SQS dead-letters them.
 //
 // # The life of a message
 //
-// The files are its stations, in this order:
+// The files follow the life of a message in this order:
 //
-//  1. receive.go: one goroutine starts long polls when they are due. A message is received
-//     into a free slot ([Config.Concurrency]); one poll is out on a quiet queue, one per ten
-//     slots on a busy one. From here on heartbeat.go extends its visibility timeout until
-//     its end is answered by SQS.
-//  2. fifo.go: on FIFO queues the messages of a group form a lane, one after the other; a
-//     retry happens in place, so that none is overtaken.
-//  3. admission.go: the message asks for a slot and gets one answer. Slots, outages, pauses
-//     and rates are reasons why it is not admitted yet.
-//  4. handle.go: the handler runs. Its error is judged by [Decide], a pure function, by the
-//     methods that the error has (package failure); nobody needs to import this package for
-//     that.
-//  5. settle.go: done: deleted. Failed: visible again after a backoff. Failed for good, or on
-//     the last receive before SQS would move it: copied to the dead-letter queue with the
-//     reason as attributes (deadletter.go), then deleted. These calls are batched ten to one;
-//     each entry is answered for itself, and failed ones are sent again under the heartbeat.
+//  1. receive.go: one goroutine starts long polls when they are due. Each message is received into
+//     a free slot ([Config.Concurrency]). A quiet queue has one open poll, a busy one has one per
+//     ten slots. From then on heartbeat.go extends the visibility timeout until SQS has answered
+//     the call that settles the message.
+//  2. fifo.go: on FIFO queues the messages of a group form a lane and are handled one after the
+//     other. A retry happens in place, so that no message of the group overtakes another.
+//  3. admission.go: the message asks for a slot and gets one answer. It waits while no slot is
+//     free, during an outage or a pause, and for the rate.
+//  4. handle.go: the handler runs. [Decide], a pure function, judges its error by the methods of
+//     the error; see package failure. Handlers need not import this package for that.
+//  5. settle.go: a finished message is deleted. A failed one becomes visible again after a backoff.
+//     A message that failed for good, or on its last receive, is copied to the dead-letter queue
+//     with the reason as attributes (deadletter.go) and then deleted. The calls carry up to ten
+//     messages, each with its own answer. Failed entries are sent again under the heartbeat.
 //
-// Between two calls of its handler a message waits here, without a slot, or in the queue,
-// which costs a receive. What waits here is bounded by count and bytes.
+// Between two calls of its handler a message waits in this worker without a slot, or in the queue,
+// which costs a receive. The messages that wait in this worker are bounded in number and bytes.
 //
-// On standard queues a message group (fair queues) is kept on dead letters; a message that
-// waits here counts as in flight for its tenant.
+// On standard queues dead-letter copies keep the message group (fair queues). A message that waits
+// in this worker counts as in flight for its group.
 //
-// # When something is down
+// # Outages
 //
-// A handler says so by an error with Unavailable() bool, others by [Consumer.Report].
-// Messages then wait here, and are tried one by one, as probes: an untried one, and the one
-// that was held longest, in turns. No attempt, no receive, no dead letter is spent.
+// A handler reports an outage with an error whose Unavailable() is true. Other parts of a program
+// call [Consumer.Report]. During an outage messages wait in this worker. Single messages are tried
+// as probes, alternately an untried one and the one that has waited longest. The outage uses up no
+// attempts and no receives, and causes no dead letters.
 //
 // # Stopping
 //
-// When the context of [Consumer.Run] ends, receiving stops, what has not started is made
-// visible at once, and handlers may finish for [Config.DrainTimeout]. See Run.
+// When the context of [Consumer.Run] ends, receiving stops. Messages that have not started become
+// visible at once. Running handlers may finish within [Config.DrainTimeout]; see Run.
 package consumer

@@ -9,42 +9,42 @@ import (
 	"time"
 )
 
-// delivery is a message in this worker, from its receipt to its end.
+// delivery is a message in this worker, from its receipt until it is settled.
 type delivery struct {
 	Message
 	run      *run
 	lane     *lane
-	received time.Time // when SQS has handed it out, as nearly as can be known
-	number   int       // of the messages received; set by heartbeat.add
-	group    string    // by Config.GroupBy; empty: none, or no bound for groups
+	received time.Time // when SQS returned it, as precisely as known
+	number   int       // position among all received messages; set by heartbeat.add
+	group    string    // by Config.GroupBy; empty if it has no group or groups have no limits
 
 	ticket ticket // guarded by admission.mu
 
-	// Of the goroutine that handles its lane.
+	// Only used by the goroutine that handles the lane.
 	end      Disposition // the last decision
-	tries    int         // failed tries here
-	refusals int         // in a row
-	lastTry  bool        // failed tries here have used up the receives that SQS would give
+	tries    int         // failed tries in this worker
+	refusals int         // refusals in a row
+	lastTry  bool        // receives and failed tries in this worker have reached maxReceiveCount
 
 	nameOnce sync.Once
-	named    string                 // by Config.Name; set by nameOnce
-	given    atomic.Pointer[string] // by [Message.SetName]
+	named    string                 // result of Config.Name; set by nameOnce
+	given    atomic.Pointer[string] // set by [Message.SetName]
 
-	phase      atomic.Int32                            // see [phase]
-	visibleAt  atomic.Int64                            // Unix nanoseconds; until then SQS hides it
-	extensions atomic.Int32                            // heartbeats answered
-	began      atomic.Int64                            // Unix nanoseconds; the last call of its handler
-	cancel     atomic.Pointer[context.CancelCauseFunc] // of its handler
-	lost       atomic.Bool                             // SQS says that the receipt is not ours any more
-	lapsed     atomic.Bool                             // a heartbeat was answered when the visibility timeout was over
-	deleted    atomic.Bool                             // by its handler
+	phase      atomic.Int32                            // a [phase]
+	visibleAt  atomic.Int64                            // Unix nanoseconds; end of the visibility timeout
+	extensions atomic.Int32                            // answered heartbeats
+	began      atomic.Int64                            // Unix nanoseconds; start of the last call of its handler
+	cancel     atomic.Pointer[context.CancelCauseFunc] // cancels its handler
+	lost       atomic.Bool                             // SQS has refused the receipt handle
+	lapsed     atomic.Bool                             // a heartbeat was answered after the visibility timeout had ended
+	deleted    atomic.Bool                             // deleted by its handler
 
-	visibility chan struct{} // full while its visibility is being changed
+	visibility chan struct{} // full during a change of the visibility timeout
 	over       bool          // guarded by visibility; no more heartbeats
 	nextBeat   time.Time     // guarded by heartbeat.mu
-	place      int           // among heartbeat.messages; guarded by heartbeat.mu
-	overdue    time.Time     // of the goroutine of the heartbeat; when its handler was last called overdue
-	settled    bool          // of the goroutine that settles it
+	place      int           // index in heartbeat.messages; guarded by heartbeat.mu
+	overdue    time.Time     // last report of its overdue handler; used by the heartbeat's goroutine
+	settled    bool          // used by the goroutine that settles it
 }
 
 func newDelivery(r *run, m Message, received time.Time) *delivery {
@@ -58,7 +58,7 @@ func newDelivery(r *run, m Message, received time.Time) *delivery {
 	return d
 }
 
-// groupOf is the message's group by [Config.GroupBy]. A panic of that is logged.
+// groupOf returns the message's group. A panic of [Config.GroupBy] is logged.
 func (d *delivery) groupOf() string {
 	defer d.run.hooks.recovered("Config.GroupBy", d.ID, nil)
 	return d.run.cfg.GroupBy(d.Message)
@@ -66,7 +66,7 @@ func (d *delivery) groupOf() string {
 
 func (d *delivery) enter(p phase) { d.phase.Store(int32(p)) }
 
-// name returns a message's name, or nothing. A panic of [Config.Name] is logged.
+// name returns the message's name, or "". A panic of [Config.Name] is logged.
 func (d *delivery) name() string {
 	if name := d.given.Load(); name != nil {
 		return *name
@@ -80,39 +80,41 @@ func (d *delivery) name() string {
 	return d.named
 }
 
-// isLost reports whether others may have the message: SQS has said so, or no heartbeat was
-// answered in time.
+// isLost reports whether another receiver may have the message: SQS has refused the receipt handle,
+// or no heartbeat was answered in time.
 func (d *delivery) isLost(now time.Time) bool {
 	return !d.deleted.Load() && (d.lost.Load() || d.lapsed.Load() || now.UnixNano() >= d.visibleAt.Load())
 }
 
-// isElsewhere reports whether another worker may have the message, so that its end is not
-// ours to decide: SQS refused its receipt handle, or on a FIFO queue its visibility timeout
-// is over. One on its last receive goes nowhere else.
+// isElsewhere reports whether another receiver may have the message, so that this worker must not
+// settle it. That is so after SQS has refused the receipt handle, and on a FIFO queue after the
+// visibility timeout. A message on its last receive is not delivered again.
 func (r *run) isElsewhere(d *delivery) bool {
 	return !d.LastReceive && (d.lost.Load() || r.cfg.fifo() && d.isLost(time.Now()))
 }
 
-// isOld reports whether so much of the 12 hours that SQS allows is over that a message is
-// not begun any more behind others: it would not be done in time. On its last receive it is.
+// isOld reports whether half of SQS's 12 hours have passed. The rest may not suffice for another
+// message of the lane, so it is not started. A message on its last receive is never old, because it
+// has no other chance.
 func (d *delivery) isOld(now time.Time) bool {
 	return !d.LastReceive && now.Sub(d.received) >= maxHold/2
 }
 
-// canGoBack reports whether the message and its lane may be received once more than now
-// without being on their last receive then.
+// canGoBack reports whether the next receive of the message, and of every message in its lane,
+// would not be the last.
 func (d *delivery) canGoBack() bool {
 	most := d.run.redrive.load().maxReceives
 	return most == 0 || d.run.lanes.mostReceived(d.lane) <= most-2
 }
 
-// handleLane takes the messages of a lane to their ends, in order. The lane goes on when
-// one has left the queue, or is left to SQS's own redrive: its followers, as often
-// received, would go there with it. Otherwise, and when others may have the group, it goes
-// back to the queue. A handler may end this goroutine: that is a failure of its message.
+// handleLane handles and settles the messages of a lane in order. It continues after a message that
+// has left the queue or is left to SQS's redrive: the followers were received as often, so SQS
+// would redrive them, too. After any other outcome, or when the group may have gone to another
+// receiver, the rest of the lane goes back to the queue. A handler that ends this goroutine has
+// failed.
 func (r *run) handleLane(l *lane) {
 	d := l.head
-	defer func() { r.giveBack(l, d) }() // nothing, when d is nil
+	defer func() { r.giveBack(l, d) }() // does nothing if d is nil
 	r.handle(d, r.await(d, fresh, 0))
 	for lost := d.isLost(time.Now()); d.end.leavesQueue() && (r.settle(d) || leftToRedrive(d)); {
 		if d = r.lanes.next(l); d == nil {
@@ -128,8 +130,7 @@ func (r *run) handleLane(l *lane) {
 	}
 }
 
-// handle takes a message from the answer to its wait for a slot to the decision about its
-// end.
+// handle takes a message from the answer of admission to the decision about its end.
 func (r *run) handle(d *delivery, got answer) {
 	for {
 		if got == admitted && d.isLost(time.Now()) {
@@ -148,8 +149,8 @@ func (r *run) handle(d *delivery, got answer) {
 	}
 }
 
-// await waits for a time and then for a slot. At a stop, a message that must be handled now
-// goes on waiting.
+// await waits for the delay and then for a slot. During a stop it asks again for a message that
+// must be handled now.
 func (r *run) await(d *delivery, to line, after time.Duration) answer {
 	d.enter(phaseOf(d.end))
 	if d.end.Action.waits() {
@@ -158,7 +159,7 @@ func (r *run) await(d *delivery, to line, after time.Duration) answer {
 	}
 	var got answer
 	if to == fresh {
-		got = <-d.ticket.answers // it asked when it arrived
+		got = <-d.ticket.answers // arrive has asked for it
 	} else {
 		got = r.admission.ask(d, to, after, r.isStopping() && r.mustStart(d))
 	}
@@ -168,14 +169,14 @@ func (r *run) await(d *delivery, to line, after time.Duration) answer {
 	return got
 }
 
-// mustStart reports whether a stop must not give back this message: SQS would dead-letter
-// it, or one that must come after it, unattempted. A head that has failed has had its try.
+// mustStart reports whether a stop must not send this message back. SQS would dead-letter it, or a
+// later message of its lane, without an attempt. A head that has failed has had its attempt.
 func (r *run) mustStart(d *delivery) bool {
 	return !d.end.Failure && (d.LastReceive || r.lanes.lastReceiveFollows(d.lane))
 }
 
-// attempt calls the handler once, decides, and gives the slot back; also when the handler
-// ends its goroutine, which is this one.
+// attempt calls the handler once, decides, and returns the slot. It does so even if the handler
+// ends this goroutine.
 func (r *run) attempt(d *delivery) {
 	start := time.Now()
 	err := errGoexit
@@ -183,7 +184,7 @@ func (r *run) attempt(d *delivery) {
 	err = r.call(d)
 }
 
-// call runs the handler once. Its panic is its error.
+// call runs the handler once. A panic becomes its error.
 func (r *run) call(d *delivery) (err error) {
 	ctx, cancel := context.WithCancelCause(r.work)
 	defer cancel(nil)
@@ -207,7 +208,7 @@ func (r *run) call(d *delivery) (err error) {
 	return r.handler(ctx, d.current())
 }
 
-// current is the message as the next try sees it: failed tries here count towards its last
+// current returns the message for the next try. Failed tries in this worker count towards its last
 // receive.
 func (d *delivery) current() Message {
 	m := d.Message
@@ -215,7 +216,7 @@ func (d *delivery) current() Message {
 	return m
 }
 
-// conclude decides about a try that has ended, and gives its slot back.
+// conclude decides about a finished try and returns its slot.
 func (r *run) conclude(d *delivery, err error, took time.Duration) {
 	held := d.end.Action == Hold
 	d.end = r.decide(d, err)
@@ -238,13 +239,13 @@ func (r *run) conclude(d *delivery, err error, took time.Duration) {
 	known := r.admission.leave(d, d.end)
 	r.report(d, held || known)
 	if d.deleted.Load() {
-		d.end.Action = Delete // by its handler, whatever that has returned
+		d.end.Action = Delete // deleted by its handler, so its error no longer matters
 	}
 }
 
-// decide is [Decide] about a try that has just returned. At a stop, failed tries here do
-// not make it the last: SQS has receives left, and another worker has the time. A guard
-// that was told so before the try may have rejected it all the same.
+// decide calls [Decide] for a try that has just returned. During a stop, failed tries in this
+// worker do not make it the last: the message has receives left, and another worker has time. A
+// guard may have rejected it nevertheless, because the try began with LastReceive set.
 func (r *run) decide(d *delivery, err error) Disposition {
 	l, m := r.limits(d), d.current()
 	if l.Stopping {
@@ -262,21 +263,21 @@ func (r *run) limits(d *delivery) Limits {
 	}
 }
 
-// report logs a decision; known says that the trouble of a held message was logged before.
+// report logs a decision. known means that the outage that holds the message was logged before.
 func (r *run) report(d *delivery, known bool) {
 	if d.end.Err == nil {
 		return
 	}
 	log := r.log.Warn
 	if d.end.Action == Defer || d.end.Action == Park && !d.end.Failure || d.end.Action == Hold && known {
-		log = r.log.Debug // ordinary, or told before
+		log = r.log.Debug // expected, or logged before
 	}
 	log("not done", "name", d.name(), "message_id", d.ID, "receive", d.ReceiveCount,
 		"action", d.end.Action.String(), "after", d.end.After, "reason", d.end.Reason, "error", d.end.Err)
 }
 
-// giveUp is what becomes of a message that can wait here no longer, after the decision of
-// its last try if there was one.
+// giveUp decides about a message that may no longer wait here, after the error of its last try if
+// it had any.
 func (r *run) giveUp(d *delivery, why answer) Disposition {
 	switch {
 	case why == lost:
@@ -292,7 +293,7 @@ func (r *run) giveUp(d *delivery, why answer) Disposition {
 	}
 	l := r.limits(d)
 	l.Stopping, l.Over = true, true
-	// Receives that only failed tries here have used up are there for others.
+	// Failed tries in this worker do not count: another worker can use the receives that are left.
 	end := Decide(d.end.Err, d.Message, l)
 	if end.Reason == reasonParkedAtStop && !r.isStopping() {
 		end.Reason = reasonParkedTooLong
@@ -300,10 +301,10 @@ func (r *run) giveUp(d *delivery, why answer) Disposition {
 	return end
 }
 
-// unstarted is what becomes of a message that was not tried: visible at once. SQS would
-// dead-letter one on its last receive for that, without a word; so we do it, with the
-// reason. That happens only when the drain was too short for it, or when what stands before
-// it took the 12 hours that SQS allows.
+// unstarted decides about a message that was not tried. It becomes visible at once. On its last
+// receive SQS would then dead-letter it without a reason, so it is dead-lettered here with one.
+// That happens only if the drain was too short, or if the messages before it took the 12 hours that
+// SQS allows.
 func (r *run) unstarted(d *delivery) Disposition {
 	end := Disposition{Action: Release}
 	if d.LastReceive {
@@ -315,9 +316,9 @@ func (r *run) unstarted(d *delivery) Disposition {
 	return end
 }
 
-// giveBack ends a lane whose head stays in the queue: its followers are released first, and
-// it last, so that none of them can be received before it. After a handler has ended its
-// goroutine, the head is released where it would have waited here.
+// giveBack ends a lane whose head stays in the queue. The followers are released first and the head
+// last, so that no follower can be received before the head. If the handler has ended its
+// goroutine, a held or parked head is released.
 func (r *run) giveBack(l *lane, head *delivery) {
 	if head == nil {
 		return
@@ -342,7 +343,7 @@ func (r *run) giveBack(l *lane, head *delivery) {
 // leavesQueue reports whether the message is gone once d is carried out.
 func (d Disposition) leavesQueue() bool { return d.Action == Delete || d.Action == DeadLetter }
 
-// line is where a message that waits here waits for a slot.
+// line returns the line in which a held or parked message waits for a slot.
 func (d Disposition) line() line {
 	if d.refused {
 		return refused
@@ -350,6 +351,6 @@ func (d Disposition) line() line {
 	return again
 }
 
-// leftToRedrive reports whether a message that could not be dead-lettered goes to the
-// dead-letter queue without us: SQS does not deliver it again.
+// leftToRedrive reports whether SQS itself will dead-letter a message that could not be
+// dead-lettered here. SQS does not deliver it again.
 func leftToRedrive(d *delivery) bool { return d.end.Action == DeadLetter && d.LastReceive }

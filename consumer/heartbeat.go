@@ -11,16 +11,16 @@ import (
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
-// heartbeat keeps the messages that are here invisible to others.
+// heartbeat keeps the messages in this worker invisible to other receivers.
 type heartbeat struct {
 	mu       sync.Mutex
-	messages []*delivery // guarded by mu; each knows its place
+	messages []*delivery // guarded by mu; each stores its index in place
 	added    int         // guarded by mu
 }
 
-// add takes in a message that was just received, by a call that was made at asked. SQS may
-// have handed it out that long ago: its first heartbeat leaves a third of the visibility
-// timeout, counted from then.
+// add starts the heartbeat of a message. The receive that returned it was called at asked, and its
+// visibility timeout may have begun at that time. So the first heartbeat leaves a third of the
+// timeout, counted from asked.
 func (h *heartbeat) add(d *delivery, asked time.Time) {
 	interval := d.run.beatInterval()
 	latest := asked.Add(d.run.cfg.Visibility - d.run.cfg.Visibility/heartbeatShare)
@@ -40,7 +40,7 @@ func (h *heartbeat) remove(d *delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if d.place >= len(h.messages) || h.messages[d.place] != d {
-		return // it is not here
+		return // already removed
 	}
 	end := len(h.messages) - 1
 	h.messages[d.place] = h.messages[end]
@@ -56,7 +56,7 @@ func (h *heartbeat) postpone(d *delivery, next time.Time) {
 	d.nextBeat = next
 }
 
-// due returns the messages whose next heartbeat is not after now, the longest due first.
+// due returns the messages with a heartbeat due at now, the earliest due first.
 func (h *heartbeat) due(now time.Time) []*delivery {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -72,20 +72,20 @@ func (h *heartbeat) due(now time.Time) []*delivery {
 	return due
 }
 
-// all returns the messages.
+// all returns a copy of the list of messages.
 func (h *heartbeat) all() []*delivery {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.messages)
 }
 
-// running returns the messages whose handlers are at work.
+// running returns the messages with a running handler.
 func (h *heartbeat) running() []*delivery {
 	return slices.DeleteFunc(h.all(), func(d *delivery) bool { return phase(d.phase.Load()) != phaseRunning })
 }
 
-// beatInterval is a third of the visibility timeout, give or take a tenth of that, so that
-// messages that came together do not beat together for long.
+// beatInterval returns a third of the visibility timeout, give or take a tenth of that. The spread
+// separates messages that were received together.
 func (r *run) beatInterval() time.Duration {
 	every := r.cfg.Visibility / heartbeatShare
 	spread := every / jitterShare
@@ -94,7 +94,7 @@ func (r *run) beatInterval() time.Duration {
 
 // keepVisible sends heartbeats until ctx ends.
 func (r *run) keepVisible(ctx context.Context) {
-	// Fine enough for a failed heartbeat to be sent again several times in time.
+	// The grain lets a failed heartbeat be retried several times before the timeout ends.
 	grain := r.cfg.Visibility / heartbeatShare / jitterShare / 2
 	tick := time.NewTicker(grain)
 	defer tick.Stop()
@@ -106,8 +106,9 @@ func (r *run) keepVisible(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := time.Now() // later than the tick, in a process that was held up
-		// What is due before the next tick goes now: Config.Heartbeat is a bound.
+		now := time.Now() // later than the tick if the process was suspended
+		// Heartbeats due before the next tick are sent now, because Config.Heartbeat is an upper
+		// bound.
 		var beating []*delivery
 		var changes []change
 		for _, d := range r.heartbeat.due(now.Add(grain)) {
@@ -120,7 +121,7 @@ func (r *run) keepVisible(ctx context.Context) {
 			until := now.Add(changes[i].visibility)
 			next := now.Add(r.beatInterval())
 			if end := d.holdEnd(); next.After(end) && end.After(now) {
-				next = end // the handler hears of the end in time
+				next = end // a beat at the end reports the loss to the handler in time
 			}
 			out.Go(func() { d.extended(ctx, until, next, extension) })
 		}
@@ -133,7 +134,7 @@ func (r *run) keepVisible(ctx context.Context) {
 	}
 }
 
-// tellOverdue tells of a handler that ignores the end of its time.
+// tellOverdue reports a handler that ignores the end of its context.
 func (d *delivery) tellOverdue(now time.Time) {
 	began := time.Unix(0, d.began.Load())
 	limit := d.run.cfg.HandlerTimeout
@@ -143,27 +144,28 @@ func (d *delivery) tellOverdue(now time.Time) {
 	default:
 		d.overdue = now
 		running := now.Sub(began).Truncate(time.Second)
-		d.run.log.Error("handler ignores the end of its time; its slot stays taken",
+		d.run.log.Error("handler has not returned after HandlerTimeout; its slot stays taken",
 			"name", d.name(), "message_id", d.ID, "running", running)
 		d.run.hooks.overdue(d.Message, running)
 	}
 }
 
-// holdEnd is when SQS makes the message visible whatever is done, less a second for clocks.
+// holdEnd is when SQS makes the message visible in spite of heartbeats, less 1 second for
+// differences of clocks.
 func (d *delivery) holdEnd() time.Time { return d.received.Add(maxHold - time.Second) }
 
-// waitEnd is when a message that waits here has to be let go, so that its end is answered
-// within what SQS allows.
+// waitEnd is the latest time at which a waiting message is given up, so that it can be settled
+// within SQS's 12 hours.
 func (d *delivery) waitEnd() time.Time {
 	return d.received.Add(maxHold - min(2*d.run.cfg.Visibility, maxHold/2))
 }
 
-// beat says by how much to extend the visibility of a message. While it is extended,
-// d.visibility is held.
+// beat returns by how much to extend the visibility timeout of a message. If ok, the caller holds
+// d.visibility.
 func (d *delivery) beat(now time.Time) (extend time.Duration, ok bool) {
 	select {
 	case d.visibility <- struct{}{}:
-	default: // a change is out already
+	default: // another change is under way
 		return 0, false
 	}
 	extend = min(d.run.cfg.Visibility, d.holdEnd().Sub(now).Truncate(time.Second))
@@ -171,7 +173,7 @@ func (d *delivery) beat(now time.Time) (extend time.Duration, ok bool) {
 		d.lose(errors.New("held for the 12 hours that SQS allows"))
 	}
 	if d.over || time.Unix(0, d.visibleAt.Load()).After(now.Add(extend)) {
-		if !d.over { // its handler has extended it for longer
+		if !d.over { // its handler has extended it further
 			d.run.heartbeat.postpone(d, now.Add(d.run.beatInterval()))
 		}
 		<-d.visibility
@@ -180,13 +182,14 @@ func (d *delivery) beat(now time.Time) (extend time.Duration, ok bool) {
 	return extend, true
 }
 
-// extended waits for the answer to an extension until a time, and lets go of d.visibility.
+// extended waits for the answer to an extension that lasts until the given time, and releases
+// d.visibility.
 func (d *delivery) extended(ctx context.Context, until, next time.Time, extension *batch.Item[change, struct{}]) {
 	defer func() { <-d.visibility }()
 	_, err := extension.Wait(ctx)
 	switch {
 	case err == nil:
-		// A standard queue takes the heartbeat even when another worker has received the
+		// A standard queue accepts the heartbeat even after another worker has received the
 		// message. A FIFO queue would have refused it.
 		if time.Now().UnixNano() >= d.visibleAt.Load() && !d.run.cfg.fifo() {
 			d.lapsed.Store(true)
@@ -197,19 +200,19 @@ func (d *delivery) extended(ctx context.Context, until, next time.Time, extensio
 		d.run.hooks.extended(d.Message, until)
 	case isReceiptLost(err):
 		d.lose(err)
-	default: // told by the call; sent again with the next tick
+	default: // logged by the call; the next tick sends it again
 	}
 }
 
-// lose notes that the message is not ours any more: others may receive it. It is not begun
-// any more; one that is at work goes on unless the settings say otherwise.
+// lose records that another receiver may get the message. It is not started any more. A running
+// handler continues unless [Config.CancelOnLostReceipt] is set.
 func (d *delivery) lose(err error) {
 	d.over = true
 	d.lost.Store(true)
 	if phase(d.phase.Load()) == phaseEnding || d.deleted.Load() {
-		return // deleted meanwhile, most likely; its end will tell
+		return // most likely deleted by now; settling it logs the outcome
 	}
-	d.run.log.Warn("receipt lost: the message may be delivered again while it is here",
+	d.run.log.Warn("receipt lost: another worker may receive the message while this one handles it",
 		"name", d.name(), "message_id", d.ID, "error", err)
 	if cancel := d.cancel.Load(); cancel != nil && d.run.cfg.CancelOnLostReceipt {
 		(*cancel)(ErrReceiptLost)

@@ -2,27 +2,26 @@ package consumer
 
 import "time"
 
-// Condition is what is known of something that handlers depend on.
+// Condition is the state of a dependency of the handler, for [Consumer.Report].
 type Condition int
 
-// The conditions, from the best to the worst.
+// The conditions, from best to worst.
 const (
-	// Up: as far as is known. Nothing is held back.
+	// Up means that no trouble is known. It is the zero value.
 	Up Condition = iota
-	// Down: messages are tried one by one, as probes.
+	// Down means that messages are tried one by one, as probes.
 	Down
-	// Closed: nothing is received and nothing is tried; who reports it finds out when it is
-	// up again.
+	// Closed means that no message is received or tried. The reporter itself must find out when the
+	// dependency is up again.
 	Closed
 )
 
-// rampStep is when concurrency rises by one after an outage, without a success.
+// rampStep is the interval at which concurrency rises by one after an outage without a success.
 const rampStep = 5 * time.Second
 
-// probeEvery is the time between two probes with untried messages, and between two with
-// messages that were tried before, when something has been down for so long. Probes of
-// 12 hours, which is what SQS lets a message be held, find room among what may wait here:
-// 60 + 108 + 710.
+// probeEvery returns the interval between two probes of the same kind, untried or tried before, for
+// the length of the outage. In the 12 hours for which SQS lets a message be held there are at most
+// 60 + 108 + 710 probes of a kind. They fit into the bound on waiting messages.
 func probeEvery(down time.Duration) time.Duration {
 	switch {
 	case down < time.Minute:
@@ -34,11 +33,11 @@ func probeEvery(down time.Duration) time.Duration {
 	}
 }
 
-// probeLag is how far probes may lie behind their times: those that were late, because
-// the slots were taken, follow at once. Late probes must not add up to a rush.
+// probeLag is how far probes may lag behind their schedule. Probes that were late, because all
+// slots were taken, follow at once. The bound keeps them from becoming a burst.
 const probeLag = 5 * time.Second
 
-// nextProbe is when a probe is due after one that was due at last and begins now.
+// nextProbe returns when the next probe is due, after a probe that was due at last and starts now.
 func nextProbe(last, downSince, now time.Time) time.Time {
 	next := last.Add(probeEvery(now.Sub(downSince)))
 	if earliest := now.Add(-probeLag); next.Before(earliest) {
@@ -47,7 +46,7 @@ func nextProbe(last, downSince, now time.Time) time.Time {
 	return next
 }
 
-// setCondition looks at what is known. The caller holds mu.
+// setCondition derives the worst condition and carries out a change of it. The caller holds mu.
 func (a *admission) setCondition(now time.Time) {
 	worst := Up
 	if a.failing {
@@ -63,18 +62,19 @@ func (a *admission) setCondition(now time.Time) {
 	}
 	switch worst {
 	case Up:
-		// Whatever was held has its own trouble if it fails again.
+		// A message held before now that fails again is likely the cause itself.
 		a.outages++
-		// One slot beside handlers that have been at work since before: they may take hours.
+		// Handlers from before the outage may run for hours. One more slot lets messages start
+		// beside them.
 		a.limit, a.rampAt = min(a.running+1, a.slots), now.Add(rampStep)
 	case Down:
 		a.downSince, a.probeAt, a.heldAt = now, now, now.Add(probeEvery(0)/2)
 		a.limit = a.slots
-	default: // Closed: nothing is begun, not even probes
+	default: // Closed: no message is started, not even as a probe
 	}
 }
 
-// report takes in what the user of the pool knows.
+// report sets the condition of a dependency.
 func (a *admission) report(dependency string, is Condition) {
 	a.update(func(time.Time) {
 		if is <= Up {

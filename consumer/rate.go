@@ -2,31 +2,31 @@ package consumer
 
 import "time"
 
-// Bounds of the rate that refusals set.
+// Bounds of the rate after refusals.
 const (
-	cutTo       = 0.75             // what a refusal leaves of the rate
-	raisePerSec = 1.0              // what it regains each second
-	leastRate   = 1.0              // messages a second
-	forgetRate  = 10 * time.Minute // without a refusal
+	cutTo       = 0.75             // share of the rate that a refusal leaves
+	raisePerSec = 1.0              // rise of the rate per second, in messages per second
+	leastRate   = 1.0              // messages per second
+	forgetRate  = 10 * time.Minute // time without a refusal after which the rate is no longer reduced
 )
 
-// startRate bounds how many messages are begun a second: by the setting, and by what
-// refusals have brought it to, which rises again by itself. It is a token bucket.
+// startRate bounds the starts per second by the configured limit and by a lower rate after
+// refusals, which rises again over time. It is a token bucket.
 type startRate struct {
-	limit  float64 // messages a second by the setting; 0: none
-	cutter float64 // messages a second after the last cut; 0: never refused
+	limit  float64 // configured starts per second; 0 means no limit
+	cutter float64 // starts per second after the last cut; 0 means no refusal so far
 	cutAt  time.Time
-	spared time.Time // no other cut before
+	spared time.Time // earliest next cut
 
 	tokens float64
 	filled time.Time
 
-	starts   int // since counted
+	starts   int // starts since counted
 	counted  time.Time
-	measured float64 // starts a second before that
+	measured float64 // starts per second in the period before counted
 }
 
-// perSecond is the rate now; 0: no bound.
+// perSecond returns the current rate; 0 means no bound.
 func (r *startRate) perSecond(now time.Time) float64 {
 	if r.cutter == 0 || now.Sub(r.cutAt) > forgetRate {
 		return r.limit
@@ -38,7 +38,7 @@ func (r *startRate) perSecond(now time.Time) float64 {
 	return min(r.limit, risen)
 }
 
-// next is when the next message may be begun; zero: now.
+// next returns when the next message may start; zero means now.
 func (r *startRate) next(now time.Time) time.Time {
 	rate := r.perSecond(now)
 	if rate == 0 {
@@ -51,7 +51,8 @@ func (r *startRate) next(now time.Time) time.Time {
 	return now.Add(time.Duration((1-r.tokens)/rate*float64(time.Second)) + 1)
 }
 
-// fill adds what has come since the last time. Refusals allow no bursts.
+// fill adds the tokens for the time since the last call. A rate reduced by refusals allows no
+// bursts.
 func (r *startRate) fill(now time.Time, rate float64) {
 	burst := max(1, float64(int(r.limit)))
 	if rate != r.limit {
@@ -65,7 +66,7 @@ func (r *startRate) fill(now time.Time, rate float64) {
 	r.filled = now
 }
 
-// take counts a start.
+// take records a start.
 func (r *startRate) take(now time.Time) {
 	if passed := now.Sub(r.counted); passed >= time.Second {
 		r.measured, r.starts, r.counted = float64(r.starts)/passed.Seconds(), 0, now
@@ -76,7 +77,7 @@ func (r *startRate) take(now time.Time) {
 	}
 }
 
-// cut lowers the rate after a refusal that asks to be left alone for a while.
+// cut lowers the rate after a refusal. asked is the refusal's RetryAfter.
 func (r *startRate) cut(now time.Time, asked time.Duration) {
 	if now.Before(r.spared) {
 		return

@@ -9,20 +9,21 @@ import (
 	"github.com/sqsonce/sqsonce/internal/stack"
 )
 
-// receiver keeps the receives of a run. Only its goroutine starts them.
+// receiver holds failed receives that must be repeated. Only the goroutine of run.receive starts
+// receives.
 type receiver struct {
 	mu   sync.Mutex
-	lost []request // guarded by mu; FIFO receives that failed, to be asked for again
+	lost []request // guarded by mu; failed FIFO receives to repeat
 }
 
-// request is what a receive asks for.
+// request describes one receive.
 type request struct {
 	n       int
-	attempt string    // FIFO: a retry with the same one gets the same answer
-	first   time.Time // when it was first made
+	attempt string    // FIFO: a retry with the same attempt ID gets the same answer
+	first   time.Time // time of the first try
 }
 
-// attemptMemory is less than SQS remembers an attempt for: five minutes.
+// attemptMemory is less than the 5 minutes for which SQS remembers an attempt ID.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
 const attemptMemory = 4 * time.Minute
 
@@ -36,8 +37,8 @@ func (r *run) receive() {
 		}
 		for {
 			if n := r.admission.pollDue(); n > 0 && n < batchSize {
-				// Slots that are given back at the same moment, as those are that one call has
-				// answered, are filled by one receive.
+				// Several slots become free at once when one call has answered them. Yielding first
+				// lets a single receive fill them all.
 				r.yield("ReceiveMessage")
 			}
 			n := r.admission.beginPoll()
@@ -53,7 +54,7 @@ func (r *run) receive() {
 	}
 }
 
-// next returns what to ask for: on a FIFO queue first what an answer was lost for.
+// next returns the next receive. On a FIFO queue it repeats failed receives first.
 func (v *receiver) next(n int) request {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -65,18 +66,18 @@ func (v *receiver) next(n int) request {
 	return request{n: n, attempt: randomID(), first: time.Now()}
 }
 
-// repeat asks once more for an answer that was lost.
+// repeat schedules a failed receive for another try.
 func (v *receiver) repeat(q request) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.lost = append(v.lost, q)
 }
 
-// poll makes one receive and sets its messages going.
+// poll makes one receive and starts the lanes of its messages.
 func (r *run) poll(q request, reserved int) {
 	got, err := r.client.receive(r.polls, q, r.admission.sign)
 	if err != nil {
-		if r.polls.Err() == nil { // not cut off by the stop
+		if r.polls.Err() == nil { // not cancelled by the stop
 			r.client.failed("ReceiveMessage", err)
 		}
 		retried := r.cfg.fifo() && !got.begun && time.Since(q.first) < attemptMemory
@@ -113,7 +114,8 @@ func (a *admission) pollDue() int {
 	return n
 }
 
-// beginPoll reserves what a receive asks for that goes now; 0: none goes.
+// beginPoll reserves slots for a receive that is due. It returns their number; 0 means that none is
+// due.
 func (a *admission) beginPoll() int {
 	n := 0
 	a.update(func(now time.Time) {
@@ -125,13 +127,13 @@ func (a *admission) beginPoll() int {
 	return n
 }
 
-// answered is what a receive has brought.
+// answered is the outcome of a receive.
 type answered struct {
-	heads            []*delivery // of new lanes
-	followers, bytes int         // messages behind the heads of lanes, and their bodies
+	heads            []*delivery // heads of new lanes
+	followers, bytes int         // number and total size of the messages behind them
 	messages         int
 	took             time.Duration
-	slow             bool // the answer took long to come in
+	slow             bool // the transfer of the answer was slow
 }
 
 // pollAnswered ends a receive and its reservation.
@@ -145,7 +147,7 @@ func (a *admission) pollAnswered(reserved int, got answered) {
 		switch {
 		case a.quiet:
 			a.maxPolls = 1
-		case got.slow: // many messages at a time would use up their visibility timeout on the way
+		case got.slow: // several slow answers at a time would use up the visibility timeouts of their messages
 			a.maxPolls, a.most = 1, max(1, a.most/2)
 		default:
 			if got.messages >= a.most {
@@ -161,8 +163,8 @@ func (a *admission) pollAnswered(reserved int, got answered) {
 	})
 }
 
-// pollFailed ends a receive that brought no answer. The next waits for a backoff, and
-// asks for less if this one was too large for a slow line.
+// pollFailed ends a receive without an answer. The next receive waits for a backoff. With less it
+// asks for half as many messages, because the answer may have been too large for a slow connection.
 func (a *admission) pollFailed(reserved int, less bool, random func() float64) {
 	a.update(func(now time.Time) {
 		a.reserved -= reserved
@@ -179,8 +181,8 @@ func (a *admission) pollFailed(reserved int, less bool, random func() float64) {
 	})
 }
 
-// stale returns for how long a receive has been due or out without any sign of the
-// receiver; 0 when none is due, or when trouble is known.
+// stale returns for how long a receive has been due or open without a sign of life from the
+// receiver. It returns 0 if none is due, or if a dependency is not Up.
 func (a *admission) stale(now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -191,7 +193,7 @@ func (a *admission) stale(now time.Time) time.Duration {
 	return now.Sub(a.acted)
 }
 
-// sign notes that the receiver lives.
+// sign records a sign of life from the receiver.
 func (a *admission) sign() { a.update(func(now time.Time) { a.acted = now }) }
 
 func randomID() string {

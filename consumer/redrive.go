@@ -85,7 +85,7 @@ func (c *client) redrivePolicy(ctx context.Context, known redrivePolicy) (redriv
 	switch {
 	case isFatal(err):
 		// No reason to stand still: SQS's own redrive goes on.
-		c.log.Error("the URL of the dead-letter queue cannot be found out; set it", "arn", p.dlqARN, "error", err)
+		c.log.Error("cannot determine the URL of the dead-letter queue: set it", "arn", p.dlqARN, "error", err)
 		return p, nil
 	case err != nil:
 		return known, err

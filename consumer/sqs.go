@@ -21,7 +21,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
-// Queue is what the consumer calls. A *[sqs.Client] is one.
+// Queue is the part of the SQS API that the consumer uses. *[sqs.Client] implements it.
 type Queue interface {
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
@@ -33,7 +33,7 @@ type Queue interface {
 
 var _ Queue = (*sqs.Client)(nil)
 
-// batchSize is what one SQS call can carry, and what one receive can bring.
+// batchSize is the largest number of entries in a batch call and of messages in a receive.
 const batchSize = 10
 
 // maxHold is how long SQS lets a message stay invisible after one receive.
@@ -48,7 +48,7 @@ type client struct {
 	log   *slog.Logger
 }
 
-// systemAttributes are asked for by name; "All" would bring more than is used.
+// systemAttributes lists the requested attributes. "All" would also return unused ones.
 var systemAttributes = []types.MessageSystemAttributeName{
 	types.MessageSystemAttributeNameApproximateReceiveCount,
 	types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
@@ -60,19 +60,19 @@ var systemAttributes = []types.MessageSystemAttributeName{
 	types.MessageSystemAttributeNameAWSTraceHeader,
 }
 
-// received is the answer to a receive.
+// received is the outcome of a receive.
 type received struct {
 	messages  []types.Message
-	begun     bool          // the answer has begun to come in
-	asked     time.Time     // when the call was made
-	handedOut time.Time     // when the answer began to come in, or was there
-	waited    time.Duration // between the two
-	transfer  time.Duration // from then on
+	begun     bool          // the response has begun
+	asked     time.Time     // time of the call
+	handedOut time.Time     // when the response began, or ended if its beginning was not seen
+	waited    time.Duration // from asked to handedOut
+	transfer  time.Duration // from handedOut to the end of the response
 }
 
-// receive makes one long poll. It is given up for silence, not for its length: when the
-// answer has not begun in time, or nothing more of it has come in for a while. Alive is
-// called with each piece that comes in.
+// receive makes one long poll. It is cancelled for silence, not for its length: when the response
+// has not begun in time, or when no more of it arrives for a while. alive is called with each piece
+// that arrives.
 func (c *client) receive(ctx context.Context, q request, alive func()) (received, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -85,8 +85,8 @@ func (c *client) receive(ctx context.Context, q request, alive func()) (received
 		MessageAttributeNames:       []string{"All"},
 	}
 	if c.cfg.fifo() {
-		// A retry then gets the answer that was lost, instead of leaving its messages, and
-		// their groups, behind for a visibility timeout.
+		// A retry with the same ID gets the lost answer again. Otherwise its messages and their
+		// groups would be blocked for a visibility timeout.
 		in.ReceiveRequestAttemptId = &q.attempt
 	}
 	start := time.Now()
@@ -112,19 +112,19 @@ func (c *client) receive(ctx context.Context, q request, alive func()) (received
 	return got, nil
 }
 
-var errSilent = errors.New("the line was silent for too long")
+var errSilent = errors.New("the connection was silent for too long")
 
-// watchedLine notices when an answer begins to come in, and each piece of it.
+// watchedLine is an HTTP client that notices the beginning of a response and each piece of it.
 type watchedLine struct {
 	next    sqs.HTTPClient
 	silence *time.Timer
 	alive   func()
 
 	mu    sync.Mutex
-	begun time.Time // guarded by mu; of the answer that came last
+	begun time.Time // guarded by mu; beginning of the latest response
 }
 
-// watch makes a call go over the line.
+// watch is an SDK option that routes the call through w.
 func (w *watchedLine) watch(o *sqs.Options) {
 	if o.HTTPClient != nil {
 		w.next = o.HTTPClient
@@ -132,7 +132,7 @@ func (w *watchedLine) watch(o *sqs.Options) {
 	}
 }
 
-// Do implements the SDK's HTTP client.
+// Do implements [sqs.HTTPClient].
 func (w *watchedLine) Do(r *http.Request) (*http.Response, error) {
 	resp, err := w.next.Do(r)
 	if err != nil {
@@ -167,7 +167,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// toMessage is [Message.Read], and what this pool knows besides.
+// toMessage returns a received message with LastReceive and QueueURL set.
 func (c *client) toMessage(from types.Message, redrive redrivePolicy) Message {
 	var m Message
 	m.Read(from)
@@ -176,9 +176,9 @@ func (c *client) toMessage(from types.Message, redrive redrivePolicy) Message {
 	return m
 }
 
-// Read makes m a message as ReceiveMessage returns it. An attribute that is missing or
-// malformed leaves its zero value; a receive count is at least 1. LastReceive and QueueURL
-// are left open, and the message can be neither deleted nor extended.
+// Read sets m to a message from ReceiveMessage. A missing or malformed attribute leaves the field's
+// zero value, and ReceiveCount is at least 1. LastReceive and QueueURL stay zero. Delete and Extend
+// of m return an error.
 func (m *Message) Read(from types.Message) {
 	count, _ := strconv.Atoi(from.Attributes["ApproximateReceiveCount"])
 	*m = Message{
@@ -205,12 +205,12 @@ func epochMillis(s string) time.Time {
 	return time.UnixMilli(ms)
 }
 
-// wholeSecondsUp is d in SQS's unit, rounded up.
+// wholeSecondsUp returns d in seconds, rounded up.
 func wholeSecondsUp(d time.Duration) int32 {
 	return int32(min(math.MaxInt32, (d+time.Second-1)/time.Second))
 }
 
-// change is a new visibility timeout for a receipt.
+// change sets a new visibility timeout for a receipt handle.
 type change struct {
 	receipt    string
 	visibility time.Duration
@@ -261,8 +261,8 @@ func (c *client) change(ctx context.Context, changes []change) []entryAnswer {
 	return c.answers("ChangeMessageVisibilityBatch", start, len(changes), done, out.Failed)
 }
 
-// position is the entry id of the i-th entry of a batch. Ids of messages may meet in one
-// call, when one was redelivered.
+// position returns the entry ID of the i-th entry of a batch. Message IDs would not be unique,
+// because a batch may hold two deliveries of one message.
 func position(i int) *string { return &positions[i] }
 
 var positions = func() (ids [batchSize]string) {
@@ -272,8 +272,8 @@ var positions = func() (ids [batchSize]string) {
 	return ids
 }()
 
-// answers sorts the outcome of a batch call by entry. An entry that the call does not
-// mention has failed too.
+// answers returns the answer to each entry of a batch call. An entry that the response does not
+// mention has failed.
 func (c *client) answers(
 	operation string, start time.Time, n int, done []string, failed []types.BatchResultErrorEntry,
 ) []entryAnswer {
@@ -299,13 +299,13 @@ func (c *client) answers(
 	return result
 }
 
-// allFailed is the outcome of a call that failed as a whole.
+// allFailed returns the answers of a call that failed as a whole.
 func (c *client) allFailed(operation string, n int, err error) []entryAnswer {
 	c.failed(operation, err)
 	return each(n, err)
 }
 
-// each is the same answer for n entries.
+// each returns the same answer for n entries.
 func each(n int, err error) []entryAnswer {
 	result := make([]entryAnswer, n)
 	for i := range result {
@@ -314,9 +314,9 @@ func each(n int, err error) []entryAnswer {
 	return result
 }
 
-// failed tells of a call that failed, or of an entry of one.
+// failed logs and reports a failed call or entry.
 func (c *client) failed(operation string, err error) {
-	if !isReceiptLost(err) { // that is told by the code that knows whether it matters
+	if !isReceiptLost(err) { // a lost receipt is logged where it is known whether it matters
 		c.log.Warn("SQS call failed", "operation", operation, "error", err)
 	}
 	c.hooks.failed(operation, err)
@@ -327,7 +327,7 @@ type entryError struct{ code, message string }
 
 func (e *entryError) Error() string { return fmt.Sprintf("%s: %s", e.code, e.message) }
 
-// errorCode returns SQS's code for an error, without the prefix of the query protocol.
+// errorCode returns SQS's error code without the prefix of the query protocol.
 func errorCode(err error) string {
 	code := ""
 	if e, ok := errors.AsType[*entryError](err); ok {
@@ -338,9 +338,9 @@ func errorCode(err error) string {
 	return strings.TrimPrefix(code, "AWS.SimpleQueueService.")
 }
 
-// isReceiptLost reports whether SQS says that the receipt is not good any more: the message
-// was deleted, became visible, or was received again. It goes by code, because a throttled
-// entry is the sender's fault to SQS as well.
+// isReceiptLost reports whether SQS no longer accepts the receipt handle: the message was deleted,
+// became visible, or was received again. It compares codes, because SQS also marks a throttled
+// entry as the sender's fault.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
 func isReceiptLost(err error) bool {
 	if _, ok := errors.AsType[*entryError](err); !ok {
@@ -348,13 +348,13 @@ func isReceiptLost(err error) bool {
 	}
 	switch errorCode(err) {
 	case "ReceiptHandleIsInvalid", "MessageNotInflight",
-		"InvalidParameterValue": // what an expired handle of a FIFO queue is called
+		"InvalidParameterValue": // the code for an expired receipt handle of a FIFO queue
 		return true
 	}
 	return false
 }
 
-// isFatal reports whether a call to the queue cannot succeed later.
+// isFatal reports whether repeating a call to the queue cannot succeed.
 func isFatal(err error) bool {
 	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
 		return true
@@ -369,9 +369,9 @@ func isFatal(err error) bool {
 	return false
 }
 
-// isRefused reports whether SQS will not take this message in this queue. Errors of the
-// queue's key have two names: the shape's, and with a dot the one of the query protocol,
-// which the SDK prefers.
+// isRefused reports whether this queue will never accept this message. Errors of the queue's KMS
+// key have two names: the name of the shape, and the name with a dot of the query protocol, which
+// the SDK prefers.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html#API_SendMessageBatch_Errors
 func isRefused(err error) bool {
 	if isFatal(err) {

@@ -7,34 +7,35 @@ import (
 	"time"
 )
 
-// State says what a consumer does about receiving.
+// State is the state of a consumer.
 type State string
 
-// The states, in the order of precedence when several apply.
+// The states. If several apply, the first in this order is reported.
 const (
 	Stopped  State = "stopped"  // Run has returned
 	Starting State = "starting" // Run was not called, or has not reached the queue yet
-	Draining State = "draining" // told to stop
+	Draining State = "draining" // the stop has begun
 	Paused   State = "paused"   // Pause was called
-	Held     State = "held"     // something that handlers depend on is down
+	Held     State = "held"     // a dependency of the handler is not Up
 	Running  State = "running"
 )
 
-// Stats are a consumer's numbers at one moment.
+// Stats are a consumer's numbers at one moment. Down has the names given to [Consumer.Report], and
+// "handler" after an Unavailable error. It has "queue" after a minute of failing receives.
 type Stats struct {
 	State    State
-	Slots    int       // Config.Concurrency, or what SetConcurrency has set
-	Running  int       // slots taken: handlers at work
-	Held     int       // messages that wait here, without a slot, for something that is down
+	Slots    int       // Config.Concurrency, or the number set by SetConcurrency
+	Running  int       // taken slots, which is the number of running handlers
+	Held     int       // messages that wait in this worker, without a slot, for the end of an outage
 	Queued   int       // messages that wait for a slot
-	Parked   int       // other messages that wait here without one: parked, refused, in FIFO lanes
-	Bytes    int       // bodies of those, and of the held ones
-	Polls    int       // receives out
-	Quiet    bool      // the last receive brought nothing: one is out at a time
-	Acks     int       // messages being ended, unanswered; at a bound receiving stops
-	Rate     float64   // messages that may be begun a second, by Config.Rate and refusals; 0: no bound
-	Down     []string  // dependencies reported as not Up, sorted; "handler" when an error of its said so; "queue" when receives have failed for a minute
-	LastPoll time.Time // last sign of the receiver, which Healthy looks at
+	Parked   int       // other messages without a slot: parked, refused, limited by their group, or behind a FIFO head
+	Bytes    int       // total size of the bodies of held and parked messages
+	Polls    int       // open receives
+	Quiet    bool      // the last receive brought no messages, so one is open at a time
+	Acks     int       // messages that are being settled; receiving stops at a bound
+	Rate     float64   // starts allowed per second by Config.Rate and refusals; 0 means no bound
+	Down     []string  // dependencies that are not Up, sorted, then "handler" and "queue"
+	LastPoll time.Time // the receiver's last sign of life, on which Healthy is based
 }
 
 func (a *admission) stats(now time.Time) Stats {
@@ -54,20 +55,20 @@ func (a *admission) stats(now time.Time) Stats {
 	}
 }
 
-// Flight is a message that is in this worker.
+// Flight is a message in this worker.
 type Flight struct {
 	ID           string
-	Name         string // by Config.Name; empty when it has none
+	Name         string // result of Config.Name; empty if it has none
 	GroupID      string
 	ReceiveCount int
 	LastReceive  bool
-	Phase        string    // queued, running, held, parked, following (behind a FIFO head) or ending
+	Phase        string    // queued, running, held, parked, following (behind a FIFO head) or ending (being settled)
 	Received     time.Time // when this worker received it
-	VisibleAt    time.Time // when others would see it if it were not extended any more
-	Extensions   int       // heartbeats answered
+	VisibleAt    time.Time // end of its visibility timeout, without further heartbeats
+	Extensions   int       // answered heartbeats
 }
 
-// flights returns what [Consumer.Flights] does.
+// flights implements [Consumer.Flights].
 func (h *heartbeat) flights(limit int) []Flight {
 	messages := h.all()
 	slices.SortFunc(messages, func(a, b *delivery) int {
@@ -87,7 +88,7 @@ func (h *heartbeat) flights(limit int) []Flight {
 	return flights
 }
 
-// phase is where a message is in this worker.
+// phase is the state of a message in this worker.
 type phase int32
 
 const (
@@ -103,7 +104,7 @@ func (p phase) String() string {
 	return [...]string{"queued", "running", "held", "parked", "following", "ending"}[p]
 }
 
-// phaseOf is where a message waits after a decision.
+// phaseOf returns the phase of a message that waits after a decision.
 func phaseOf(d Disposition) phase {
 	switch d.Action {
 	case Hold:
