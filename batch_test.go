@@ -339,6 +339,105 @@ func TestBatchLeaseLost(t *testing.T) {
 	}
 }
 
+// At a stop, messages on their last receive whose batch has not begun, or has failed as a whole,
+// are dead-lettered with the reason "stopped". Only work that had begun is UNKNOWN under hold.
+func TestBatchStopped(t *testing.T) {
+	const stopAt, drain = time.Minute, 2 * time.Second // world.run stops after a minute
+	for name, tc := range map[string]struct {
+		size        int
+		work        func(context.Context) error
+		calls       string
+		reason      string // and under hold
+		hold        string
+		record      string
+		holdRecords string
+	}{
+		"not begun": {
+			size: 3, reason: "stopped", hold: "stopped", record: "REJECTED", holdRecords: "REJECTED",
+		},
+		"cut off": {
+			size: 2, calls: "2", reason: "stopped", hold: "unknown outcome", record: "REJECTED", holdRecords: "UNKNOWN",
+			work: func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) },
+		},
+		"failed, and alone cut off": {
+			size: 2, calls: "2 1 1", reason: "stopped", hold: "unknown outcome", record: "REJECTED", holdRecords: "UNKNOWN",
+			work: func(ctx context.Context) error {
+				select {
+				case <-time.After(drain * 3 / 4):
+					return errors.New("failed")
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			},
+		},
+	} {
+		for _, hold := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, hold %v", name, hold), func(t *testing.T) {
+				bubble(t, func(t *testing.T, w *world) {
+					w.redriveAfter(1)
+					cfg := w.config()
+					cfg.Guard.Hold, cfg.Pool.DrainTimeout = hold, drain
+					var mu sync.Mutex
+					var calls []string
+					worker, err := sqsonce.NewBatch(aws.Config{}, cfg, consumer.BatchConfig{Size: tc.size, Wait: 5 * time.Second},
+						func(ctx context.Context, batch []sqsonce.Message) ([]string, []error, error) {
+							mu.Lock()
+							calls = append(calls, strconv.Itoa(len(batch)))
+							mu.Unlock()
+							return nil, nil, tc.work(ctx)
+						})
+					if err != nil {
+						t.Fatal(err)
+					}
+					time.AfterFunc(stopAt-time.Millisecond, func() {
+						w.send(`{"name":"a"}`, nil)
+						w.send(`{"name":"b"}`, nil)
+					})
+					w.run(worker.Run)
+					reason, record := tc.reason, tc.record
+					if hold {
+						reason, record = tc.hold, tc.holdRecords
+					}
+					for _, name := range []string{"a", "b"} {
+						if r, err := w.store.Get(t.Context(), protocol.RecordID("orders", name)); err != nil || string(r.Status) != record {
+							t.Errorf("%s is %s (%s), %v; want %s", name, r.Status, r.Error, err, record)
+						}
+					}
+					if got := strings.Join(calls, " "); got != tc.calls {
+						t.Errorf("batches of %q messages, want %q", got, tc.calls)
+					}
+					letters := w.dead()
+					if len(letters) != 2 {
+						t.Errorf("%d dead letters, want 2", len(letters))
+					}
+					for _, m := range letters {
+						if got := aws.ToString(m.MessageAttributes[consumer.AttrReason].StringValue); got != reason {
+							t.Errorf("a dead letter for %q, want %q", got, reason)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// redriveAfter sets how often SQS delivers a message of the queue.
+func (w *world) redriveAfter(receives int) {
+	w.t.Helper()
+	out, err := w.client.GetQueueAttributes(w.t.Context(), &sqs.GetQueueAttributesInput{
+		QueueUrl: &w.dlqURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	policy := fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, out.Attributes["QueueArn"], receives)
+	if _, err := w.client.SetQueueAttributes(w.t.Context(), &sqs.SetQueueAttributesInput{
+		QueueUrl: &w.queueURL, Attributes: map[string]string{"RedrivePolicy": policy},
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // A batch's settings are held against those of the guard and the pool.
 func TestNewBatch(t *testing.T) {
 	work := func(context.Context, []sqsonce.Message) ([]string, []error, error) { return nil, nil, nil }

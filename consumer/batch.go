@@ -371,9 +371,9 @@ type uncertainError struct{ error }
 func (e *uncertainError) Unwrap() error        { return e.error }
 func (e *uncertainError) OutcomeUnknown() bool { return true }
 
-// notBegunError is the error of a message whose call ended before its batch had begun.
+// notBegunError is the error of a message whose context ended before its batch began.
 type notBegunError struct{ cause error }
 
-func (e *notBegunError) Error() string { return fmt.Sprintf("the batch had not begun: %v", e.cause) }
-func (e *notBegunError) Unwrap() error { return e.cause }
-func (e *notBegunError) Snoozed() bool { return true }
+func (e *notBegunError) Error() string  { return fmt.Sprintf("the batch had not begun: %v", e.cause) }
+func (e *notBegunError) Unwrap() error  { return e.cause }
+func (e *notBegunError) NotBegun() bool { return true }

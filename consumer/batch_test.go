@@ -197,8 +197,8 @@ func testGivenUp(t *testing.T) {
 	synctest.Wait()
 	cause := errors.New("lost")
 	cancel(cause)
-	if err := <-gone; !errors.Is(err, cause) || !behaviour.Is(err, behaviour.Snoozed.Snoozed) {
-		t.Errorf("got %v, want a snooze that wraps %v", err, cause)
+	if err := <-gone; !errors.Is(err, cause) || !behaviour.Is(err, behaviour.NotBegun.NotBegun) {
+		t.Errorf("got %v, want an error that says NotBegun and wraps %v", err, cause)
 	}
 	b.each(t.Context(), 2)
 	b.want("01")

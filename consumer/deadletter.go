@@ -24,7 +24,6 @@ const (
 	reasonUntried       = "stopped before it was tried"
 	reasonHeldUp        = "held up and never tried"
 	reasonSnoozedAtStop = "snoozed at stop"
-	reasonBatchAtStop   = "batch failed at stop"
 )
 
 // deadCopy is a message on its way to the dead-letter queue.

@@ -92,7 +92,7 @@ const (
 //   - Permanent() true: DeadLetter.
 //   - Cancelled by the stop ([context.Canceled] or [ErrStopped] in the error): Release for
 //     RetryAfter(), usually 0. On the last receive: DeadLetter.
-//   - Shared() true: Park for RetryAfter().
+//   - NotBegun() or Shared() true: Park for RetryAfter().
 //   - Any other error on the last receive: DeadLetter.
 //   - Any other error: Release for RetryAfter(), at most 12 hours. Without it the delay is a
 //     backoff with full jitter. In place: Park instead.
@@ -126,8 +126,8 @@ func Decide(err error, m Message, l Limits) Disposition {
 			return deadLetter(err, m, reasonStopped)
 		}
 		return Disposition{Action: Release, After: min(retryAfter(err), maxHold), Err: err}
-	case failure.Is(err, failure.Shared.Shared):
-		return decideSnoozed(err, m, l, reasonBatchAtStop)
+	case failure.Is(err, failure.NotBegun.NotBegun), failure.Is(err, failure.Shared.Shared):
+		return decideSnoozed(err, m, l, reasonStopped)
 	case m.LastReceive:
 		return deadLetter(err, m, "failed on its last receive")
 	}
@@ -243,7 +243,8 @@ func deadLetter(err error, m Message, reason string) Disposition {
 	if e, ok := errors.AsType[failure.Reason](err); ok && e.Reason() != "" {
 		d.Reason = e.Reason()
 	}
-	if failure.Is(err, failure.Deferred.Deferred) || failure.Is(err, failure.Snoozed.Snoozed) || failure.Is(err, failure.Shared.Shared) {
+	noFailure := failure.Is(err, failure.Deferred.Deferred) || failure.Is(err, failure.Snoozed.Snoozed) || failure.Is(err, failure.Shared.Shared)
+	if noFailure && !failure.Is(err, failure.Permanent.Permanent) {
 		d.Reason, d.Failure = reason, false
 	}
 	if e, ok := errors.AsType[failure.AttemptsCounted](err); ok {

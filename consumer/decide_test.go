@@ -12,11 +12,12 @@ import (
 
 // failure is a handler's error with behaviour.
 type failure struct {
-	permanent, deferred, keep, unavailable, refused, left, shared bool
-	after                                                         time.Duration
-	reason                                                        string
-	attempts                                                      int
-	cause                                                         error
+	permanent, deferred, keep, unavailable, refused, left, shared, notBegun bool
+
+	after    time.Duration
+	reason   string
+	attempts int
+	cause    error
 }
 
 func (f failure) Error() string             { return "failure" }
@@ -28,6 +29,7 @@ func (f failure) Unavailable() bool         { return f.unavailable }
 func (f failure) Refused() bool             { return f.refused }
 func (f failure) Left() bool                { return f.left }
 func (f failure) Shared() bool              { return f.shared }
+func (f failure) NotBegun() bool            { return f.notBegun }
 func (f failure) RetryAfter() time.Duration { return f.after }
 func (f failure) Reason() string            { return f.reason }
 func (f failure) AttemptsCounted() int      { return f.attempts }
@@ -86,7 +88,13 @@ func TestDecide(t *testing.T) {
 		{"a batch's failure waits here", failure{shared: true}, first, standard, consumer.Park, 0, ""},
 		{"a batch's failure waits here for its time", failure{shared: true, after: time.Minute}, last, standard, consumer.Park, time.Minute, ""},
 		{"a batch's failure at the stop is released", failure{shared: true}, first, stopping, consumer.Release, 0, ""},
-		{"a batch's failure at the end of the drain is dead-lettered on the last receive", failure{shared: true}, last, over, consumer.DeadLetter, 0, "batch failed at stop"},
+		{"a batch's failure at the end of the drain is dead-lettered on the last receive", failure{shared: true}, last, over, consumer.DeadLetter, 0, "stopped"},
+		{"work that was not begun waits here", failure{notBegun: true}, first, standard, consumer.Park, 0, ""},
+		{"work that was not begun at the stop is released", failure{notBegun: true, cause: consumer.ErrStopped}, first, stopping, consumer.Release, 0, ""},
+		{"work that was not begun at the stop is dead-lettered on the last receive", failure{notBegun: true, cause: consumer.ErrStopped}, last, stopping, consumer.DeadLetter, 0, "stopped"},
+		{"work that was not begun for another cause waits until the drain is over on the last receive", failure{notBegun: true}, last, stopping, consumer.Park, 0, ""},
+		{"work that was not begun for another cause is dead-lettered at the end of the drain on the last receive", failure{notBegun: true}, last, over, consumer.DeadLetter, 0, "stopped"},
+		{"a batch's failure for good has its own reason", failure{shared: true, permanent: true, reason: "unknown outcome"}, first, standard, consumer.DeadLetter, 0, "unknown outcome"},
 		{"a batch that may be at work elsewhere waits here", failure{shared: true, left: true, after: time.Minute}, first, standard, consumer.Park, time.Minute, ""},
 		{"an attempt cut off by the stop that may be at work elsewhere is released for that", failure{left: true, cause: context.Canceled, after: time.Hour}, third, stopping, consumer.Release, time.Hour, ""},
 		{"an attempt cut off by the stop that may be at work elsewhere is released for that in place", failure{left: true, cause: context.Canceled, after: time.Hour}, first, stoppingInPlace, consumer.Release, time.Hour, ""},

@@ -33,13 +33,15 @@ type ending struct {
 // judge decides what a handler's error means for the record. First match wins:
 //
 //   - the store refuses the effects: released, not counted (under Hold: UNKNOWN)
-//   - the lease was lost: a failure (under Hold: UNKNOWN)
+//   - the lease was lost: a failure (under Hold: UNKNOWN); with [failure.NotBegun] released, not
+//     counted
 //   - [failure.Shared], and the caller goes on: released, not counted (under Hold, if the
 //     outcome is unknown: UNKNOWN)
 //   - [failure.Permanent]: rejected
 //   - [failure.Down], [failure.Unavailable], [failure.Deferred]: released, not counted
 //   - the caller's context was cancelled, or the error is [failure.Stopped]: released, not
-//     counted (under Hold: UNKNOWN); on the last delivery rejected
+//     counted (under Hold, unless the work was not begun: UNKNOWN); on the last delivery rejected
+//   - [failure.NotBegun]: released, not counted
 //   - the caller's deadline has passed, the handler panicked or ended its goroutine,
 //     or the outcome is unknown: a failure (under Hold: UNKNOWN)
 //   - otherwise a failure
@@ -49,6 +51,7 @@ type ending struct {
 // handler's error for a cancelled call need not wrap the context's.
 func judge(h handled, lastDelivery, hold bool) ending {
 	end := ending{kind: protocol.FailRetryable, text: h.err.Error()}
+	notBegun := h.notBegun || failure.Is(h.err, failure.NotBegun.NotBegun)
 	stopped := h.notBegun || !h.lost && (errors.Is(h.stop, context.Canceled) || failure.Is(h.err, failure.Stopped.Stopped))
 	rest := stillRunning(h.err)
 	uncertain := h.lost || h.stop != nil || rest > 0 || panicked(h.err) || failure.Is(h.err, failure.OutcomeUnknown.OutcomeUnknown)
@@ -72,7 +75,9 @@ func judge(h handled, lastDelivery, hold bool) ending {
 			end.rest = rest
 		}
 		end.release = end.rest == 0
-	case hold && uncertain && !h.notBegun:
+	case notBegun && !stopped:
+		end.release = true
+	case hold && uncertain && !notBegun:
 		end.kind = protocol.FailUnknown
 	case rest > 0:
 		end.rest, end.stopped = rest, stopped

@@ -3,6 +3,7 @@ package dedupe_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
@@ -35,6 +36,12 @@ type shared struct{ error }
 func (s shared) Unwrap() error { return s.error }
 func (shared) Shared() bool    { return true }
 
+// notBegun is the error of a message whose batch had not begun.
+type notBegun struct{ error }
+
+func (n notBegun) Unwrap() error { return n.error }
+func (notBegun) NotBegun() bool  { return true }
+
 // TestOutcome holds what becomes of a name by how its handler ends and what its
 // caller's context says then.
 func TestOutcome(t *testing.T) {
@@ -52,6 +59,7 @@ func TestOutcome(t *testing.T) {
 		"unknowable": returns("", unknowable{}),
 		"shared":     returns("", shared{permanent{}}),
 		"lost touch": returns("", shared{unknowable{}}),
+		"not begun":  func(ctx context.Context) (string, error) { return "", notBegun{context.Cause(ctx)} },
 	}
 	for name, tc := range map[string]struct {
 		stop     string // of the caller's context: "", "cancel" or "deadline"
@@ -74,6 +82,8 @@ func TestOutcome(t *testing.T) {
 		"shared, unknown outcome":       {"", "lost touch", retrying, unknown, 0},
 		"stop, shared":                  {"cancel", "lost touch", retrying, unknown, 0},
 		"deadline, shared":              {"deadline", "shared", retrying, unknown, 0},
+		"stop, not begun":               {"cancel", "not begun", retrying, retrying, 0},
+		"deadline, not begun":           {"deadline", "not begun", retrying, retrying, 0},
 		"stop":                          {"cancel", "own", retrying, unknown, 0},
 		"stop, foreign error":           {"cancel", "foreign", retrying, unknown, 0},
 		"stop, unknown outcome":         {"cancel", "unknowable", retrying, unknown, 0},
@@ -197,6 +207,51 @@ func testANestedNameInProgressIsDeferred(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// Work that was not begun has no outcome: a lost lease neither counts nor makes the name UNKNOWN.
+// After a stop on the last delivery the reason is "stopped".
+func TestNotBegun(t *testing.T) {
+	wait := func(ctx context.Context) (string, error) {
+		<-ctx.Done()
+		return "", notBegun{context.Cause(ctx)}
+	}
+	for _, hold := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lease lost, hold %v", hold), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				b.cfg.Hold = hold
+				b.store.before = func(next protocol.Record) error {
+					if isRenewal(next) {
+						return errors.New("throttled")
+					}
+					return nil
+				}
+				_, err := b.guard(t).Do(t.Context(), key, wait)
+				r := b.record(t)
+				if !errors.Is(err, dedupe.ErrLeaseLost) || r.Status != protocol.Retrying || r.Attempts != 0 {
+					t.Errorf("%s after %d attempts, %v; want RETRYING after 0, and a lost lease", r.Status, r.Attempts, err)
+				}
+			})
+		})
+		t.Run(fmt.Sprintf("stop on the last delivery, hold %v", hold), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := setup()
+				b.cfg.Hold = hold
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				time.AfterFunc(time.Second, cancel)
+				last := key
+				last.LastDelivery = true
+				_, err := b.guard(t).Do(ctx, last, wait)
+				if e, ok := errors.AsType[failure.Reason](err); !ok || e.Reason() != "stopped" {
+					t.Errorf("got %v, want the reason \"stopped\"", err)
+				}
+				if r := b.record(t); r.Status != protocol.Rejected {
+					t.Errorf("%s, want REJECTED", r.Status)
+				}
+			})
+		})
+	}
 }
 
 // A handler whose lease was lost cannot reject the name, so its message stays in the queue.

@@ -10,8 +10,8 @@
 //
 // For each interface, "Guard" is the effect on the name's record and "Pool" the effect on the
 // message. If several apply, the guard takes the first of Shared, Permanent, Down, Unavailable,
-// Deferred, Refused, Snoozed, Stopped, and the pool the first of Keep, Refused, Unavailable, Left,
-// Snoozed, Deferred, Permanent, Shared.
+// Deferred, Refused, Snoozed, Stopped, NotBegun, and the pool the first of Keep, Refused,
+// Unavailable, Left, Snoozed, Deferred, Permanent, NotBegun, Shared.
 package failure
 
 import (
@@ -82,6 +82,18 @@ type Snoozed interface {
 type Shared interface {
 	error
 	Shared() bool
+}
+
+// NotBegun says that the call ended before the work began, for instance while the message waited
+// for others of its batch.
+//
+// Guard: the attempt is released and does not count. After a stop of the caller, on the last
+// delivery, its reason is "stopped". The name never becomes UNKNOWN. Pool: the message waits in the
+// worker for RetryAfter; at a stop it becomes visible, or on its last receive is dead-lettered
+// with the reason "stopped".
+type NotBegun interface {
+	error
+	NotBegun() bool
 }
 
 // Left says that the attempt has ended and counts, and that no attempt can start before RetryAfter.

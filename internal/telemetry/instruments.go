@@ -88,7 +88,7 @@ func (is *instruments) init(m metric.Meter) error {
 // reasons are the values that the label of that name takes; what is none of
 // them, as a library user's own, is "other".
 var reasons = []string{
-	"attempts used up", "bad message", "batch failed at stop", "failed on its last receive",
+	"attempts used up", "bad message", "failed on its last receive",
 	"held up and never tried", "snoozed at stop", "in progress elsewhere", "in progress elsewhere at stop",
 	"mismatch", "rejected", "stopped", "stopped before it was tried", "target down", "unknown outcome",
 }

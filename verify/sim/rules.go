@@ -319,8 +319,7 @@ func (v *watch) copied(p *process, original, reason string) {
 
 // unfinished are the reasons of dead letters without an outcome, as after a stop or at SQS's limit
 // of twelve hours.
-var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried", "held up and never tried", "target down",
-	"snoozed at stop", "batch failed at stop"} // a batch that had not begun, or that failed as a whole
+var unfinished = []string{"in progress elsewhere", "in progress elsewhere at stop", "stopped", "stopped before it was tried", "held up and never tried", "target down"}
 
 // storeTrouble excuses messages that a stop leaves to SQS because the store was failing.
 const storeTrouble = "stopped in trouble of the store"
