@@ -32,28 +32,28 @@ import (
 // defaultURL is where "worker --local" and "producer serve" listen.
 const defaultURL = "http://127.0.0.1:8080"
 
-// queueFlags say which queue and table to work on.
+// queueFlags describe the queue and the table, with the workers' settings for names.
 type queueFlags struct {
-	QueueURL    string `name:"queue-url" placeholder:"URL" group:"Queue and table" help:"URL of the queue."`
-	DLQURL      string `name:"dlq-url" placeholder:"URL" group:"Queue and table" help:"URL of the dead-letter queue. Default: the one of the queue's redrive policy."`
+	QueueURL    string `name:"queue-url" placeholder:"URL" group:"Queue and table" help:"URL of the SQS queue."`
+	DLQURL      string `name:"dlq-url" placeholder:"URL" group:"Queue and table" help:"URL of the dead-letter queue. Default: the target of the queue's redrive policy."`
 	Table       string `placeholder:"NAME" group:"Queue and table" help:"DynamoDB table that holds one record per name."`
-	TTL         string `name:"ttl-attribute" env:"SQSONCE_TTL_ATTRIBUTE" default:"expires_at" placeholder:"NAME" group:"Queue and table" help:"Attribute of the table's time to live, in which records keep their expiry; the same as the workers'."`
+	TTL         string `name:"ttl-attribute" env:"SQSONCE_TTL_ATTRIBUTE" default:"expires_at" placeholder:"NAME" group:"Queue and table" help:"Time-to-live attribute of the table, in which records keep their expiry; the same as the workers'."`
 	Scope       string `placeholder:"TEXT" group:"Queue and table" help:"Prefix of every name in the table, the same as the workers'. Default: the queue's name."`
-	Key         string `default:"name" group:"Queue and table" help:"Where the name is, the same as the workers': a JMESPath over the body, or @attribute:NAME, @message-id, @dedup-id, for which each message needs an Idempotency-Key."`
-	Unwrap      string `default:"none" enum:"none,sns,eventbridge,base64,auto" group:"Queue and table" help:"Envelopes that messages of the dead-letter queue may stand in, the same as the workers' (${enum})."`
-	S3Payloads  bool   `name:"s3-payloads" env:"SQSONCE_S3_PAYLOADS" group:"Queue and table" help:"Fetch the payloads of dead letters that are pointers to S3, for their names, as workers with this flag do. Needs s3:GetObject."`
-	S3Max       int64  `name:"s3-max" env:"SQSONCE_S3_MAX" default:"16777216" placeholder:"BYTES" group:"Queue and table" help:"Bytes of a payload at most (--s3-payloads), the same as the workers'."`
-	Ignore      string `placeholder:"JMESPATH" group:"Queue and table" help:"Messages of the dead-letter queue that are no work, the same as the workers': a JMESPath over the body."`
-	Unnamed     string `default:"dead-letter" enum:"dead-letter,run,ignore" group:"Queue and table" help:"What becomes of a message without a name, the same as the workers' (${enum})."`
-	LongNames   string `default:"refuse" enum:"refuse,hash" group:"Queue and table" help:"What becomes of a name of more than 1,024 bytes, the same as the workers' (${enum})."`
-	Fingerprint string `placeholder:"JMESPATH" group:"Queue and table" help:"What of the body tells two messages of one name apart, the same as the workers': a JMESPath, or 'off'. Default: the whole body."`
+	Key         string `default:"name" group:"Queue and table" help:"Place of the name in a message, the same as the workers': a JMESPath over the body, @attribute:NAME, @message-id, or @dedup-id. With the last three each message needs an Idempotency-Key."`
+	Unwrap      string `default:"none" enum:"none,sns,eventbridge,base64,auto" group:"Queue and table" help:"Envelopes to open around messages of the dead-letter queue, the same as the workers' (${enum})."`
+	S3Payloads  bool   `name:"s3-payloads" env:"SQSONCE_S3_PAYLOADS" group:"Queue and table" help:"Fetch the payloads of dead letters that point to S3, to read their names, as workers with this flag do. Needs s3:GetObject."`
+	S3Max       int64  `name:"s3-max" env:"SQSONCE_S3_MAX" default:"16777216" placeholder:"BYTES" group:"Queue and table" help:"Largest payload in bytes (--s3-payloads), from 1024 to 1073741824; the same as the workers'."`
+	Ignore      string `placeholder:"JMESPATH" group:"Queue and table" help:"JMESPath over the body that is true for messages that are no work, the same as the workers'. Default: none."`
+	Unnamed     string `default:"dead-letter" enum:"dead-letter,run,ignore" group:"Queue and table" help:"Treatment of a message without a name, the same as the workers' (${enum})."`
+	LongNames   string `default:"refuse" enum:"refuse,hash" group:"Queue and table" help:"Treatment of a name of more than 1,024 bytes, the same as the workers' (${enum})."`
+	Fingerprint string `placeholder:"JMESPATH" group:"Queue and table" help:"JMESPath over the body, whose value must be the same in all messages of one name, or 'off'; the same as the workers'. Default: the whole body."`
 
-	ScheduleRole  string `placeholder:"ARN" group:"Queue and table" help:"Role with which EventBridge Scheduler sends messages that are delayed for more than 15m, and on a FIFO queue at all. Default: such delays are refused."`
-	ScheduleGroup string `placeholder:"NAME" group:"Queue and table" help:"Group of these schedules. Default: the account's default group."`
-	ScheduleDLQ   string `name:"schedule-dlq" placeholder:"ARN" group:"Queue and table" help:"Queue for messages that EventBridge Scheduler could not send for a day. Default: none, they are lost."`
+	ScheduleRole  string `placeholder:"ARN" group:"Queue and table" help:"Role of EventBridge Scheduler, which sends messages that are delayed for more than 15m, and every delayed message of a FIFO queue. Default: none; such delays are refused."`
+	ScheduleGroup string `placeholder:"NAME" group:"Queue and table" help:"Schedule group of these messages. Default: the account's default group."`
+	ScheduleDLQ   string `name:"schedule-dlq" placeholder:"ARN" group:"Queue and table" help:"Queue for messages that EventBridge Scheduler could not send for a day. Default: none; they are lost."`
 }
 
-// check adds what is wrong with the flags.
+// check adds the problems of the flags.
 func (f queueFlags) check(bad *problems) {
 	if f.QueueURL != "" {
 		if _, err := awsenv.QueueName(f.QueueURL); err != nil {
@@ -79,12 +79,12 @@ func (f queueFlags) check(bad *problems) {
 	f.checkSchedules(bad)
 }
 
-// checkSchedules adds what is wrong with the flags about schedules.
+// checkSchedules adds the problems of the flags about schedules.
 func (f queueFlags) checkSchedules(bad *problems) {
 	if f.ScheduleRole == "" {
 		for flag, value := range map[string]string{"--schedule-group": f.ScheduleGroup, "--schedule-dlq": f.ScheduleDLQ} {
 			if value != "" {
-				bad.add("%s %q: there is no --schedule-role", flag, value)
+				bad.add("%s %q: needs --schedule-role", flag, value)
 			}
 		}
 		return
@@ -100,7 +100,7 @@ func (f queueFlags) schedules() schedule.Config {
 	return schedule.Config{RoleARN: f.ScheduleRole, Group: f.ScheduleGroup, DLQARN: f.ScheduleDLQ}
 }
 
-// storing is the configuration of the store.
+// storing returns the configuration of the store.
 func (f queueFlags) storing(log *slog.Logger) dynamo.Config {
 	return dynamo.Config{Table: f.Table, TTLAttribute: f.TTL, Logger: log}
 }
@@ -111,8 +111,8 @@ func (f queueFlags) keys() (*names.Extractor, error) {
 	})
 }
 
-// api is the HTTP API over the queue and the table.
-// Instrument, if not nil, has its way with the configuration of the clients.
+// api returns the HTTP API for the queue and the table. instrument, unless nil, may change the
+// configuration of the AWS clients.
 func (f queueFlags) api(
 	ctx context.Context, create bool, instrument func(*aws.Config), settings producerapi.Config,
 ) (*producerapi.API, error) {
@@ -164,22 +164,22 @@ func (f queueFlags) api(
 	return producerapi.New(settings)
 }
 
-// lookAtSchedules warns when schedules cannot be read: access is denied, or there is no such group.
-// Whether they can be made shows with the first one.
+// lookAtSchedules logs a warning if schedules cannot be read: access is denied, or the group does
+// not exist. It does not check whether they can be created.
 func lookAtSchedules(ctx context.Context, settings producerapi.Config) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	_, err := settings.Scheduler.Get(ctx, schedule.Name(settings.Scope, "sqsonce at start"))
 	if !errors.Is(err, schedule.ErrNone) {
-		settings.Logger.Warn("schedules cannot be read: messages are delayed by up to 15m only", "error", err)
+		settings.Logger.Warn("schedules cannot be read; messages can be delayed by up to 15m only", "error", err)
 	}
 }
 
-// lookTimeout bounds a look at the start.
+// lookTimeout bounds the call of lookAtSchedules.
 const lookTimeout = 5 * time.Second
 
-// patient returns the SDK's own retryer, but for an address where nothing listens:
-// whoever runs the command should know that at once.
+// patient returns the SDK's retryer, except that it does not retry a refused connection: the user
+// of a command should see that error at once.
 func patient() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
@@ -191,13 +191,13 @@ func patient() aws.Retryer {
 	})
 }
 
-// create makes what is missing on a local server.
+// create creates a missing queue, dead-letter queue and table on a local server.
 func (f queueFlags) create(
 	ctx context.Context, cfg aws.Config, queue *sqs.Client, table *dynamodb.Client,
 ) (queueURL, dlqURL string, err error) {
 	if !awsenv.EndpointOverridden(cfg, "SQS") || !awsenv.EndpointOverridden(cfg, "DYNAMODB") {
 		return "", "", &awsenv.SettingsError{Problems: []string{
-			"--create: refused on AWS itself; set AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB, or deploy the stack",
+			"--create: refused without endpoint overrides; set AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB, or deploy the stack",
 		}}
 	}
 	if queueURL, dlqURL, err = awsenv.CreateQueue(ctx, queue, f.QueueURL); err != nil {
@@ -206,13 +206,13 @@ func (f queueFlags) create(
 	return queueURL, cmp.Or(f.DLQURL, dlqURL), f.storing(nil).CreateTable(ctx, table)
 }
 
-// backendFlags say whom a command talks to.
+// backendFlags choose the API or the queue and table that a command works on.
 type backendFlags struct {
-	URL       string   `placeholder:"URL" help:"Producer API to talk to. Default: ${default_url}, when no --queue-url is set."`
-	AuthToken []string `placeholder:"TOKEN" help:"Bearer token of the API; the first one counts. Better set by SQSONCE_AUTH_TOKEN."`
+	URL       string   `placeholder:"URL" help:"Producer API to call. Default: ${default_url}, if --queue-url is not set."`
+	AuthToken []string `placeholder:"TOKEN" help:"Bearer token of the API. Of several the first is used. Prefer SQSONCE_AUTH_TOKEN: other users of the machine can read the command line."`
 	JSON      bool     `name:"json" help:"Print JSON."`
-	// CallTimeout bounds each call of the API, beside what a call asks it to wait.
-	CallTimeout time.Duration `name:"timeout" env:"-" default:"30s" help:"How long one call may take, beside --wait."`
+	// CallTimeout bounds each call of the API, in addition to the time that the call waits there.
+	CallTimeout time.Duration `name:"timeout" env:"-" default:"30s" help:"Timeout of one call, in addition to --wait; more than 0."`
 	queueFlags
 }
 
@@ -220,7 +220,7 @@ func (f backendFlags) check(bad *problems) {
 	switch {
 	case f.URL != "":
 		if u, err := url.Parse(f.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			bad.add("--url %q: not an http or https URL", f.URL)
+			bad.add("--url %q: must be an http or https URL", f.URL)
 		}
 	case f.QueueURL != "" && f.Table == "":
 		bad.add("--table (SQSONCE_TABLE) is missing: --queue-url needs it")
@@ -232,8 +232,8 @@ func (f backendFlags) check(bad *problems) {
 	f.queueFlags.check(bad)
 }
 
-// connect returns a client of the API at --url, or of one inside this process
-// that works on --queue-url and --table. It has to be closed.
+// connect returns a client of the API at --url, or of an API inside this process that works on
+// --queue-url and --table. The caller closes it.
 func (f backendFlags) connect(ctx context.Context) (*client, error) {
 	if f.URL != "" || f.QueueURL == "" {
 		base, err := url.Parse(cmp.Or(f.URL, defaultURL))
@@ -259,10 +259,10 @@ func (f backendFlags) connect(ctx context.Context) (*client, error) {
 	return &client{base: base, http: &http.Client{Transport: inProcess{api}}, token: token, timeout: f.CallTimeout, close: api.Close}, nil
 }
 
-// inProcessHost stands for an address where there is none.
+// inProcessHost is the host in the URLs of the API inside this process.
 const inProcessHost = "in-process"
 
-// inProcess answers requests by a handler, without a network.
+// inProcess passes requests to a handler in this process.
 type inProcess struct{ handler http.Handler }
 
 // RoundTrip implements [http.RoundTripper].

@@ -16,7 +16,7 @@ import (
 
 const scheduleRole = "arn:aws:iam::123456789012:role/sqsonce-schedules"
 
-// The commands that docs/delays.md shows.
+// These are the commands of docs/delays.md.
 func TestDelays(t *testing.T) {
 	r := realRig(t, "producer-delays")
 	server := scheduletest.New(t)

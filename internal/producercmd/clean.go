@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// cleanWriter writes text that a terminal cannot take for orders: what came from
-// messages, records or another server is data. Line breaks and tabs stay.
+// cleanWriter escapes control sequences, because text from messages, records and other servers
+// could otherwise control the terminal. It keeps line feeds and tabs.
 type cleanWriter struct {
 	w    io.Writer
-	rest []byte // the beginning of a character
+	rest []byte // the beginning of an incomplete character
 }
 
 // Write implements [io.Writer].
@@ -36,7 +36,7 @@ func (c *cleanWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Stat lets what is written to be told from a terminal; see isTerminal.
+// Stat returns the information of the file behind it; see [isTerminal].
 func (c *cleanWriter) Stat() (fs.FileInfo, error) {
 	if f, ok := c.w.(interface{ Stat() (fs.FileInfo, error) }); ok {
 		return f.Stat()
@@ -44,8 +44,8 @@ func (c *cleanWriter) Stat() (fs.FileInfo, error) {
 	return nil, fs.ErrInvalid
 }
 
-// raw is the writer behind a cleanWriter, for what writes orders to the terminal
-// itself, and cleans what it shows: a progress bar and the log.
+// raw returns the writer behind a cleanWriter. The progress bar and the log need it: they write
+// control sequences of their own, and clean the text that they show.
 func raw(w io.Writer) io.Writer {
 	if c, ok := w.(*cleanWriter); ok {
 		return c.w
@@ -53,13 +53,13 @@ func raw(w io.Writer) io.Writer {
 	return w
 }
 
-// printable is s on one line.
+// printable returns s on one line, with control characters escaped.
 func printable(s string) string { return clean(s, "") }
 
-// clean returns s with all that is not a visible character or a blank written as
-// \uXXXX, or \xXX for a byte that is no UTF-8: control characters (C0, C1), orders
-// about the direction of text, and what has no width. The characters of keep stay.
-// In the strings of a JSON document the result means the same.
+// clean escapes all characters of s that are neither visible nor a space, as \uXXXX, and bytes that
+// are not UTF-8 as \xXX. These are control characters (C0, C1), directional formatting characters,
+// and characters without width. It keeps the characters of keep. An escape in a string of a JSON
+// document means the same character.
 func clean(s, keep string) string {
 	safe := func(r rune) bool { return unicode.IsPrint(r) || strings.ContainsRune(keep, r) }
 	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 {
@@ -82,8 +82,8 @@ func clean(s, keep string) string {
 	return b.String()
 }
 
-// shorten is s on one line of at most n characters: its middle is left out, so that
-// texts that differ only at their ends stay apart.
+// shorten returns s on one line of at most n characters. It cuts the middle out, so that texts that
+// differ only at their ends stay distinct.
 func shorten(s string, n int) string {
 	r := []rune(printable(strings.Join(strings.Fields(s), " ")))
 	if len(r) <= n {

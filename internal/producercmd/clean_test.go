@@ -67,11 +67,10 @@ func TestShorten(t *testing.T) {
 	}
 }
 
-// evil is text that would give a terminal orders, tear a table, or turn its words
-// round.
+// evil is text that would control a terminal, break a table, or reverse the direction of text.
 const evil = "x\x1b]0;owned\a\u009b31m\u202e\tb\nc"
 
-// What comes from elsewhere reaches no terminal as an order, whatever prints it.
+// No command prints control characters of foreign text.
 func TestOutputIsClean(t *testing.T) {
 	t.Parallel()
 	record := producerapi.Record{

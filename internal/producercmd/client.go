@@ -18,12 +18,12 @@ import (
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
-// client speaks to the HTTP API.
+// client calls the HTTP API.
 type client struct {
 	base    *url.URL
 	http    *http.Client
 	token   string
-	timeout time.Duration // of a call, beside what it asks the API to wait
+	timeout time.Duration // of a call, in addition to request.wait
 	close   func()
 }
 
@@ -31,17 +31,17 @@ type client struct {
 type apiError struct {
 	status     int
 	detail     string
-	field      string        // what it is about; empty: not a field, or not a problem of the API's
-	from       string        // the address, where the API itself has not answered; empty: it has
-	at         string        // the address, where there is nothing; empty: something is
-	names      []string      // that it is about; may be empty
-	retryAfter time.Duration // zero: not said
+	field      string        // the field at fault; empty: none, or not an answer of the API
+	from       string        // address of an answer that is not the API's; empty: it is the API's
+	at         string        // address of a 404 without a field; empty: another answer
+	names      []string      // the names at fault; may be empty
+	retryAfter time.Duration // 0: not set
 }
 
 // Error implements error.
 func (e *apiError) Error() string {
 	if e.from != "" {
-		return fmt.Sprintf("%d %s from %s, where no producer API answers: %s", e.status, http.StatusText(e.status), e.from, orDash(e.detail))
+		return fmt.Sprintf("%d %s from %s, which is not a producer API: %s", e.status, http.StatusText(e.status), e.from, orDash(e.detail))
 	}
 	if e.at != "" {
 		return fmt.Sprintf("%d %s at %s: %s", e.status, http.StatusText(e.status), e.at, e.detail)
@@ -49,7 +49,7 @@ func (e *apiError) Error() string {
 	return fmt.Sprintf("%d %s: %s", e.status, http.StatusText(e.status), e.detail)
 }
 
-// statusOf is the HTTP status that err stands for, or 0.
+// statusOf returns the HTTP status of an [*apiError]; 0 for other errors.
 func statusOf(err error) int {
 	if e, ok := errors.AsType[*apiError](err); ok {
 		return e.status
@@ -57,28 +57,28 @@ func statusOf(err error) int {
 	return 0
 }
 
-// request is one call of the API.
+// request is a call of the API.
 type request struct {
 	method, path string
 	header       http.Header
 	body         []byte        // nil: none
-	wait         time.Duration // what it asks the API to wait
+	wait         time.Duration // time that the API may take, in addition to client.timeout
 }
 
-// response is its answer, read to the end.
+// response is an answer, read to the end.
 type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// errNoAnswer is the end of a call's time.
+// errNoAnswer is the cause of a context that ended with the timeout of a call.
 var errNoAnswer = errors.New("no answer in time")
 
-// maxAnswer bounds what is read of an answer.
+// maxAnswer bounds the bytes read of an answer.
 const maxAnswer = 64 << 20
 
-// do makes a call. A status of 400 and more is an *[apiError].
+// do makes a call. Its error is an [*apiError] for a status of 400 or more.
 func (c *client) do(ctx context.Context, r request) (response, error) {
 	target := strings.TrimSuffix(c.base.String(), "/") + r.path
 	bound := c.timeout + r.wait
@@ -104,10 +104,10 @@ func (c *client) do(ctx context.Context, r request) (response, error) {
 	}
 	resp, err := c.http.Do(req)
 	if failed, ok := errors.AsType[*url.Error](err); ok && errors.Is(err, syscall.ECONNREFUSED) && failed.URL != req.URL.Redacted() {
-		return response{}, fmt.Errorf("nothing listens at %s, where %s redirects to", failed.URL, c.base.Redacted())
+		return response{}, fmt.Errorf("nothing listens at %s, to which %s redirects", failed.URL, c.base.Redacted())
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return response{}, fmt.Errorf("nothing listens at %s: start it (worker --local, or producer serve), or say where it is with --url, or work on the queue itself with --queue-url and --table", c.base)
+		return response{}, fmt.Errorf("nothing listens at %s: start the API (worker --local, or producer serve), set its address with --url, or use AWS directly with --queue-url and --table", c.base)
 	}
 	if errors.Is(context.Cause(ctx), errNoAnswer) {
 		return response{}, fmt.Errorf("%s %s: no answer within %s (--timeout)", r.method, target, bound)
@@ -118,7 +118,7 @@ func (c *client) do(ctx context.Context, r request) (response, error) {
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if errors.Is(context.Cause(ctx), errNoAnswer) {
-		return response{}, fmt.Errorf("%s %s: the answer did not come to its end within %s (--timeout)", r.method, target, bound)
+		return response{}, fmt.Errorf("%s %s: the answer was not complete within %s (--timeout)", r.method, target, bound)
 	}
 	if err != nil {
 		return response{}, fmt.Errorf("read the answer of %s %s: %w", r.method, target, err)
@@ -129,7 +129,7 @@ func (c *client) do(ctx context.Context, r request) (response, error) {
 	return response{resp.StatusCode, resp.Header, body}, nil
 }
 
-// problemOf reads a problem document, or whatever else a proxy has answered.
+// problemOf returns the error of a problem document, or of another server's answer.
 func problemOf(resp *http.Response, body []byte) error {
 	e := &apiError{status: resp.StatusCode}
 	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
@@ -139,10 +139,10 @@ func problemOf(resp *http.Response, body []byte) error {
 		Detail, Field string
 		Names         []string
 	}
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // none is not the one that is wanted
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")) // on error media differs, too
 	if media == "application/problem+json" && json.Unmarshal(body, &p) == nil && p.Detail != "" {
 		e.detail, e.field, e.names = p.Detail, p.Field, p.Names
-		// A 404 that is about no field may be that of another server, or of another path.
+		// A 404 without a field may come from another server, or from another path.
 		if e.status == http.StatusNotFound && e.field == "" && resp.Request.URL.Host != inProcessHost {
 			e.at = resp.Request.URL.Redacted()
 		}
@@ -153,12 +153,12 @@ func problemOf(resp *http.Response, body []byte) error {
 	return e
 }
 
-// messagePath is the path of a name's record.
+// messagePath returns the path of a name's record.
 func messagePath(name string) string {
 	return "/messages/" + strings.ReplaceAll(url.PathEscape(name), ".", "%2E")
 }
 
-// record reads a name's record; found is false when there is none.
+// record reads a name's record; found is false if there is none.
 func (c *client) record(ctx context.Context, name string) (r producerapi.Record, found bool, err error) {
 	resp, err := c.do(ctx, request{method: http.MethodGet, path: messagePath(name)})
 	if e, ok := errors.AsType[*apiError](err); ok && e.status == http.StatusNotFound && e.field == "name" {
@@ -168,12 +168,12 @@ func (c *client) record(ctx context.Context, name string) (r producerapi.Record,
 		return r, false, err
 	}
 	if err := json.Unmarshal(resp.body, &r); err != nil || r.Name != name {
-		return r, false, fmt.Errorf("record of %q: %s answered with something else", name, c.base.Redacted())
+		return r, false, fmt.Errorf("record of %q: the answer of %s is not a record of this name", name, c.base.Redacted())
 	}
 	return r, true, nil
 }
 
-// depth asks how many messages the queue holds.
+// depth returns the approximate numbers of messages in the queue.
 func (c *client) depth(ctx context.Context) (d producerapi.Depth, err error) {
 	resp, err := c.do(ctx, request{method: http.MethodGet, path: "/queue"})
 	if err != nil {
@@ -185,12 +185,12 @@ func (c *client) depth(ctx context.Context) (d producerapi.Depth, err error) {
 	return d, nil
 }
 
-// call sends v, if not nil, as JSON, and reads the answer into out.
+// call sends v as JSON, unless it is nil, and reads the answer into out.
 func (c *client) call(ctx context.Context, method, path string, v, out any) error {
 	return c.callFor(ctx, 0, method, path, v, out)
 }
 
-// callFor is call for something that the API may take wait longer for.
+// callFor is call with a longer timeout: wait is added to it.
 func (c *client) callFor(ctx context.Context, wait time.Duration, method, path string, v, out any) error {
 	r := request{method: method, path: path, wait: wait}
 	if v != nil {

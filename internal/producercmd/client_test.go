@@ -14,14 +14,14 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// answerProblem answers as the API does.
+// answerProblem writes a problem document like the API's.
 func answerProblem(w http.ResponseWriter, status int, field, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintf(w, `{"status":%d,"field":%q,"detail":%q}`, status, field, detail)
 }
 
-// Only the API itself can say that nothing is known of a name.
+// Only an answer of the API itself means that a name has no record.
 func TestAddressWithoutAnAPI(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(http.ResponseWriter){
@@ -41,7 +41,7 @@ func TestAddressWithoutAnAPI(t *testing.T) {
 			defer server.Close()
 			for _, verb := range []string{"status", "forget"} {
 				got := producer(t, "", verb, "a", "--url", server.URL).want(1)
-				if strings.Contains(got.err, "nothing is known of") {
+				if strings.Contains(got.err, "has no record") {
 					t.Errorf("%s believed it: %s", verb, got.err)
 				}
 				got.says(server.URL)
@@ -55,7 +55,7 @@ func TestAddressWithoutAnAPI(t *testing.T) {
 		answerProblem(w, http.StatusNotFound, "name", "nothing is known of it")
 	}))
 	defer server.Close()
-	producer(t, "", "status", "a", "--url", server.URL).want(1).says(`nothing is known of "a"`)
+	producer(t, "", "status", "a", "--url", server.URL).want(1).says(`"a" has no record`)
 }
 
 func TestRedirectToNothing(t *testing.T) {
@@ -64,7 +64,7 @@ func TestRedirectToNothing(t *testing.T) {
 	gone.Close()
 	server := httptest.NewServer(http.RedirectHandler(gone.URL+"/elsewhere", http.StatusTemporaryRedirect))
 	defer server.Close()
-	producer(t, "", "status", "a", "--url", server.URL).want(1).says("nothing listens at " + gone.URL + "/elsewhere, where " + server.URL + " redirects to")
+	producer(t, "", "status", "a", "--url", server.URL).want(1).says("nothing listens at " + gone.URL + "/elsewhere, to which " + server.URL + " redirects")
 }
 
 func TestTimeout(t *testing.T) {
@@ -85,7 +85,7 @@ func TestTimeout(t *testing.T) {
 		t.Cleanup(server.Close)
 		for _, args := range []string{"status a", "send --name a", "dlq ls", "resolve a --retry", "forget a", "replay --name a"} {
 			if strings.HasPrefix(args, "dlq") {
-				continue // the API may look for a minute and a half
+				continue // the API may take 90 s for it
 			}
 			got := producer(t, "", append(strings.Fields(args), "--timeout", "20ms", "--url", server.URL)...).want(1)
 			if !strings.Contains(got.err, "--timeout") {
@@ -96,7 +96,7 @@ func TestTimeout(t *testing.T) {
 	close(done)
 }
 
-// direct points the commands at these servers, and returns their flags.
+// direct sets the endpoints of these servers, and returns flags that use them.
 func direct(t *testing.T, sqsURL string) []string {
 	t.Helper()
 	r := realRig(t, "producer-direct")
@@ -138,7 +138,7 @@ func TestDirect(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
-	r.do("send", "--name", "waits", "--wait", "1s").want(exitNotFinal).says("queued", "not final after 1s")
+	r.do("send", "--name", "waits", "--wait", "1s").want(exitNotFinal).says("queued", "no final status after 1s")
 	r.do("send", "--name", "waits", "--wait", "1s", "--json").want(exitNotFinal)
 	r.fail = func(name string) error {
 		if name == "bad" {
@@ -152,13 +152,12 @@ func TestExitCodes(t *testing.T) {
 	r.do("status", "bad", "--watch", "--json").want(exitRejected)
 	r.do("send", "--name", "good", "--wait", "20s").want(0)
 	r.do("status", "good").want(0)
-	r.do("forget", "nothing").want(1).says("nothing is known of it", "1 name not settled")
+	r.do("forget", "nothing").want(1).says("nothing is known of it", "1 name not changed")
 	r.do("resolve", "good", "--completed", "--result", `"done"`).want(0)
 	r.do("resolve", "good", "--completed", "--result", `{"x":1}`).want(1).says("409", "another result")
 }
 
-// What confirms or opens something belongs to one command line, not to the
-// environment of many.
+// Flags that confirm or re-open cannot be set by the environment, which many commands share.
 func TestDangerousFlags(t *testing.T) {
 	r := localRig(t)
 	for _, flag := range []string{"YES", "FORCE", "REOPEN_UNKNOWN", "COMPLETED", "RETRY", "ONE_BY_ONE"} {

@@ -36,7 +36,7 @@ func TestCommands(t *testing.T) {
 	t.Run("bash completes commands and flags", testBashCompletesCommandsAndFlags)
 }
 
-// Variables belong to the whole process: these run alone.
+// Environment variables are shared by the process, so this test is not parallel.
 func TestEnvironment(t *testing.T) {
 	t.Run("variable named version is left alone", testVariableNamedVersionIsLeftAlone)
 	t.Run("flags are set by the environment", testFlagsAreSetByTheEnvironment)
@@ -57,7 +57,7 @@ func testSendSaysWhatBecameOfTheMessage(t *testing.T) {
 	}
 }
 
-// A name that was rejected is tried again, with a mended body too, and no other is.
+// --retry-rejected tries a rejected name again, also with a corrected body, and no other name.
 func TestSendRetriesRejected(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
@@ -72,10 +72,10 @@ func TestSendRetriesRejected(t *testing.T) {
 	for _, name := range []string{"bad-1", "bad-2", "bad-3"} {
 		r.do("send", "--name", name, "--wait", "20s").want(exitRejected)
 	}
-	r.do("send", "--name", "bad-1", "--retry-rejected", "--wait", "20s").want(exitRejected).says("REJECTED") // tried, and rejected again
+	r.do("send", "--name", "bad-1", "--retry-rejected", "--wait", "20s").want(exitRejected).says("REJECTED") // tried and rejected again
 	r.do("send", "--name", "good", "--wait", "20s").want(0)
 	mended.Store(true)
-	r.do("send", "--name", "bad-1", "--wait", "20s").want(exitRejected).says("REJECTED") // the outcome that is there
+	r.do("send", "--name", "bad-1", "--wait", "20s").want(exitRejected).says("REJECTED") // the recorded outcome
 	r.do("send", "--name", "bad-1", "--body", `{"name":"bad-1","mended":true}`, "--retry-rejected", "--wait", "20s").want(0).says("COMPLETED")
 	r.do("send", "--name", "bad-1", "--body", `{"name":"bad-1","mended":true}`, "--retry-rejected", "--wait", "20s").want(0).says("COMPLETED")
 	r.do("send", "--name", "good", "--body", `{"name":"good","x":1}`, "--retry-rejected", "--wait", "20s").want(1).says("422")
@@ -133,7 +133,7 @@ func TestSendLines(t *testing.T) {
 	send(` [ {"name":"a",`+"\n"+`"x": 1}, {"name":"b"},`+"\n"+`{"nome":"c"} ]`+"\n").want(1).says("2 messages accepted, 1 refused", "line 3: name: is missing")
 	send(`[{"name":"a"},{"name":"b"}]`, "--skip", "1").want(0).says("1 message accepted")
 	send(`[]`).want(0).says("0 messages accepted")
-	send(`[{"name":"a"},`).want(1).says("standard input: ", "go on with --skip 0")
+	send(`[{"name":"a"},`).want(1).says("standard input: ", "continue with --skip 0")
 	send(`[{"name":"a"},{]`).want(1).says("message 2 of the JSON array")
 }
 
@@ -159,7 +159,7 @@ func TestSizeOf(t *testing.T) {
 	}
 }
 
-// get asks the rig's API.
+// get sends a GET to the rig's API.
 func (r *rig) get(path string) result {
 	r.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, r.backend[1]+path, nil)
@@ -193,7 +193,7 @@ func testInterruptedSendSaysHowToGoOn(t *testing.T) {
 	}))
 	defer flaky.Close()
 	args := []string{"send", "--url", flaky.URL, "--auth-token", token}
-	producer(t, lines(1, 1100), args...).want(1).says("500 messages accepted", "go on with --skip 500")
+	producer(t, lines(1, 1100), args...).want(1).says("500 messages accepted", "continue with --skip 500")
 	producer(t, lines(1, 1100), append(args, "--skip", "500")...).want(0).says("600 messages accepted")
 	if depth := decode[producerapi.Depth](r.get("/queue")); depth.Visible != 1100 {
 		t.Errorf("depth is %+v", depth)
@@ -208,13 +208,13 @@ func testSendStopsWhereAGroupIsHeldUp(t *testing.T) {
 	}))
 	defer server.Close()
 	producer(t, lines(1, 3), "send", "--url", server.URL, "--group", "g").want(1).says(
-		"1 message accepted, 1 refused", "line 2: name: is missing", "stopped before line 3; go on with --skip 2", "comes first in its group")
+		"1 message accepted, 1 refused", "line 2: name: is missing", "stopped before line 3; continue with --skip 2", "comes first in its group")
 }
 
 func TestStatusShowsTheRecord(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
-	r.do("status", "a").want(1).says(`nothing is known of "a"`)
+	r.do("status", "a").want(1).says(`"a" has no record`)
 	r.work(1)
 	r.do("send", "--name", "a", "--wait", "20s").want(0)
 	r.do("status", "a").want(0).says("COMPLETED", "attempts", `"done"`)
@@ -249,7 +249,7 @@ func testSettledByAnOperator(t *testing.T, r *rig) {
 	r.do("resolve", "bad", "--completed").want(1).says("409", "UNKNOWN")
 	r.do("resolve", "bad", "--retry").want(0).says("RETRYING", "producer dlq redrive --name bad")
 	mended.Store(true)
-	r.do("dlq", "redrive", "--name", "bad").want(0).says("1 message moved, of 1 looked at")
+	r.do("dlq", "redrive", "--name", "bad").want(0).says("1 message moved, of 1 examined")
 	r.waitFor(func() bool { return strings.Contains(r.do("status", "bad").out, "COMPLETED") })
 	r.do("dlq", "ls").want(0).says("is empty")
 	r.do("resolve", "bad", "--retry").want(1).says("409")
@@ -261,10 +261,10 @@ func testSettledByAnOperator(t *testing.T, r *rig) {
 	r.do("status", "bad").want(1)
 }
 
-// patience bounds every wait for a fact; it is no expectation.
+// patience bounds every wait for a condition. It asserts no timing.
 const patience = 2 * time.Minute
 
-// waitFor waits for a fact.
+// waitFor waits for a condition.
 func (r *rig) waitFor(fact func() bool) {
 	r.t.Helper()
 	deadline, tick := time.NewTimer(patience), time.NewTicker(20*time.Millisecond)
@@ -279,8 +279,7 @@ func (r *rig) waitFor(fact func() bool) {
 	}
 }
 
-// waitForDeadLetters waits until n messages have been dead-lettered, each of
-// which may have several copies.
+// waitForDeadLetters waits until n messages have been dead-lettered. Each may have several copies.
 func (r *rig) waitForDeadLetters(n int) {
 	r.t.Helper()
 	var last result
@@ -347,7 +346,7 @@ func testUnknownNamesAreRedrivenOnlyOnAWord(t *testing.T) {
 	r.waitFor(func() bool { return strings.Contains(r.do("status", "u").out, "COMPLETED") })
 }
 
-// unknownOutcome is an error that leaves open whether the work was done.
+// unknownOutcome is the error of an attempt whose work may or may not have been done.
 type unknownOutcome struct{ error }
 
 func (unknownOutcome) Unknown() bool        { return true }
@@ -458,7 +457,7 @@ func TestDLQ(t *testing.T) {
 	t.Run("what is not there", testDLQMissing)
 }
 
-// What stands behind the first thousand letters is listed, shown and redriven.
+// Letters beyond the first thousand are listed, shown and redriven.
 func testDLQThousands(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
@@ -476,13 +475,13 @@ func testDLQThousands(t *testing.T) {
 	r.do("dlq", "ls", "--limit", "2").want(0).says("2300 copies of 2300 messages, of which 2298 copies not listed", "rejected: 1150 copies")
 	r.do("dlq", "ls", "--name", last).want(0).says("1 copy of 1 message")
 	r.do("dlq", "show", last).want(0).says(`{"name":"` + last + `"}`)
-	r.do("dlq", "redrive", "--name", last, "--preview").want(0).says("1 message would be moved, of 2300 looked at")
-	r.do("dlq", "redrive", "--name", last).want(0).says("1 message moved, of 2300 looked at")
+	r.do("dlq", "redrive", "--name", last, "--preview").want(0).says("1 message would be moved, of 2300 examined")
+	r.do("dlq", "redrive", "--name", last).want(0).says("1 message moved, of 2300 examined")
 	r.do("dlq", "redrive", "--reason", "rejected").want(0).says("1150 messages moved")
 	r.do("dlq", "ls", "--limit", "1").want(0).says("1149 copies of 1149 messages")
 }
 
-// deadLetters puts letters into the dead-letter queue, dl-0 first.
+// deadLetters sends letters to the dead-letter queue, dl-0 first.
 func (r *rig) deadLetters(count int) {
 	r.t.Helper()
 	text := func(s string) types.MessageAttributeValue {
@@ -506,7 +505,7 @@ func testDLQMissing(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	r.do("dlq", "ls").want(0).says("is empty")
-	r.do("dlq", "redrive").want(0).says("0 messages moved, of 0 looked at")
+	r.do("dlq", "redrive").want(0).says("0 messages moved, of 0 examined")
 	r.deadLetters(3)
 	r.do("dlq", "ls", "--name", "nothere").want(1).says(`no message of name "nothere" is in the dead-letter queue`)
 	r.do("dlq", "redrive", "--name", "nothere").want(1).says(`no message of name "nothere"`)

@@ -11,7 +11,7 @@ import (
 
 // completionCmd is "producer completion".
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: ${enum}."`
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"Shell: ${enum}."`
 }
 
 func (s *completionCmd) check() error { return nil }

@@ -11,21 +11,21 @@ import (
 	"github.com/sqsonce/sqsonce/internal/buildinfo"
 )
 
-// cli is the command line. Every flag can also be set by the environment
-// variable SQSONCE_ + its name.
+// cli is the command line. Every flag can also be set by the environment variable SQSONCE_ + its
+// name, unless its env tag says otherwise.
 type cli struct {
-	Serve  serveCmd  `cmd:"" help:"Serve the HTTP API: POST / puts a message on the queue, GET /messages/NAME says what became of it."`
+	Serve  serveCmd  `cmd:"" help:"Serve the HTTP API: POST / puts a message on the queue, GET /messages/NAME returns its outcome."`
 	Send   sendCmd   `cmd:"" help:"Send one message, or many as lines of JSON from standard input."`
-	Replay replayCmd `cmd:"" help:"Send duplicates on purpose, wait, and report how often each name was handled."`
-	Status statusCmd `cmd:"" help:"Say what became of a name."`
-	Cancel cancelCmd `cmd:"" help:"Cancel a message that is scheduled (send --delay). Fails once it is sent."`
+	Replay replayCmd `cmd:"" help:"Send duplicates on purpose, wait for their outcomes, and report how often each name was handled."`
+	Status statusCmd `cmd:"" help:"Print the status and outcome of a name."`
+	Cancel cancelCmd `cmd:"" help:"Cancel a scheduled message (send --delay). Fails after the message was sent."`
 
-	Console consoleCmd `cmd:"" help:"Serve the console over the queue, its dead-letter queue and the table, with your AWS credentials: what is stuck and why, and what becomes of it."`
-	Import  importCmd  `cmd:"" help:"Mark names as done before a switch-over: one name a line on standard input. Names of which something is known stay as they are."`
-	Ls      lsCmd      `cmd:"" help:"List the names that wait for something: UNKNOWN, REJECTED or RETRYING."`
-	Resolve resolveCmd `cmd:"" help:"Settle a name that is stuck: its work was done, or may run again."`
-	Forget  forgetCmd  `cmd:"" help:"Let a name count as never seen."`
-	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"Look into the dead-letter queue, let messages be tried again, delete them."`
+	Console consoleCmd `cmd:"" help:"Serve the console for the queue, its dead-letter queue and the table, with your AWS credentials. It shows stuck names and messages with their reasons, and settles them."`
+	Import  importCmd  `cmd:"" help:"Record names as completed before a switch-over: one name per line of standard input. A name that has a record already keeps it."`
+	Ls      lsCmd      `cmd:"" help:"List the names that need attention: UNKNOWN, REJECTED or RETRYING."`
+	Resolve resolveCmd `cmd:"" help:"Settle a stuck name: its work was done, or may run again."`
+	Forget  forgetCmd  `cmd:"" help:"Forget a name, as if it had never been seen."`
+	DLQ     dlqCmd     `cmd:"" name:"dlq" help:"List, show, redrive or delete messages of the dead-letter queue."`
 
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 
@@ -39,17 +39,18 @@ const (
 	exitRejected = 5 // a name is REJECTED or UNKNOWN
 )
 
-const description = `Puts named messages on an SQS queue and says what became of them.
+const description = `Sends named messages to an SQS queue and reports their outcomes.
 
-Commands other than serve talk to a running API (--url), or do its work themselves (--queue-url and --table). Every flag can be set by the environment: --queue-url is SQSONCE_QUEUE_URL.
+Commands other than serve call a running API (--url), or use AWS directly (--queue-url and --table). A flag can also be set by its environment variable, such as SQSONCE_QUEUE_URL for --queue-url.
 
-Exit codes: 0 done, 1 failed, 2 bad usage or settings, 3 a name was attempted again after it was completed, 4 a name is not final (in time), 5 a name is REJECTED or UNKNOWN.`
+Exit codes: 0 success; 1 failure; 2 bad usage or settings; 3 a name was attempted again after it was completed; 4 a name has no final status (in time); 5 a name is REJECTED or UNKNOWN.`
 
-// helpShown is what parse panics with when help or the version was printed.
+// helpShown is the panic value of kong's exit, after help or the version was printed. It is the
+// exit code.
 type helpShown int
 
-// parse reads the command line and the environment, and returns the command
-// that was chosen. It is nil when there is nothing left to do.
+// parse reads the command line and the environment, and returns the chosen command. It is nil after
+// help or the version was printed. The error of bad settings is a [*awsenv.SettingsError].
 func parse(args []string, stdout, stderr io.Writer) (chosen command, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -73,7 +74,7 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, err error) 
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return nil, &awsenv.SettingsError{Problems: []string{err.Error() + " (producer --help says more)"}}
+		return nil, &awsenv.SettingsError{Problems: []string{err.Error() + " (see producer --help)"}}
 	}
 	chosen, ok := parsed.Selected().Target.Addr().Interface().(command)
 	if !ok {
@@ -82,7 +83,7 @@ func parse(args []string, stdout, stderr io.Writer) (chosen command, err error) 
 	return chosen, chosen.check()
 }
 
-// newParser makes the parser of the command line.
+// newParser returns the parser of the command line.
 func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 	parser, err := kong.New(c,
 		kong.Name("producer"),
@@ -99,12 +100,12 @@ func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 	return parser, nil
 }
 
-// problems gathers what is wrong with the settings.
+// problems lists violations in the settings.
 type problems []string
 
 func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
 
-// err is nil when nothing is wrong.
+// err returns a [*awsenv.SettingsError]; nil without problems.
 func (p problems) err() error {
 	if len(p) == 0 {
 		return nil
@@ -112,16 +113,16 @@ func (p problems) err() error {
 	return &awsenv.SettingsError{Problems: p}
 }
 
-// exitError ends the program with a code of its own.
+// exitError ends the program with an exit code.
 type exitError struct {
 	code int
-	text string // empty: everything has been said
+	text string // empty: print nothing
 }
 
 // Error implements error.
 func (e *exitError) Error() string { return e.text }
 
-// exitCode is the code for what run returned.
+// exitCode returns the exit code for the error of a command.
 func exitCode(err error) int {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		return e.code
@@ -129,5 +130,5 @@ func exitCode(err error) int {
 	return awsenv.Exit(err)
 }
 
-// version is what the build says it is.
+// version returns the version of the build.
 func version() string { return buildinfo.Version() }

@@ -23,18 +23,18 @@ import (
 
 // consoleCmd is "producer console".
 type consoleCmd struct {
-	Addr      string        `env:"SQSONCE_CONSOLE_ADDR" default:"127.0.0.1:9091" help:"Address to listen on. Beyond loopback it needs a token."`
-	Token     string        `env:"SQSONCE_CONSOLE_TOKEN" placeholder:"TOKEN" help:"Token to log in with, of at least 16 characters beyond loopback. Better set by the environment or --token-file."`
+	Addr      string        `env:"SQSONCE_CONSOLE_ADDR" default:"127.0.0.1:9091" help:"Address to listen on. An address beyond loopback needs a token."`
+	Token     string        `env:"SQSONCE_CONSOLE_TOKEN" placeholder:"TOKEN" help:"Token to log in with; beyond loopback of at least 16 characters. Prefer the environment variable or --token-file: other users of the machine can read the command line."`
 	TokenFile string        `env:"SQSONCE_CONSOLE_TOKEN_FILE" type:"path" placeholder:"FILE" help:"File that holds the token."`
-	Hosts     []string      `env:"SQSONCE_CONSOLE_HOSTS" placeholder:"NAME" help:"Names under which a proxy on this machine may call the console, separated by commas."`
-	Workers   []string      `placeholder:"URL" help:"Admin addresses of workers, such as http://10.0.0.7:9090, separated by commas: their live figures are shown."`
-	Skew      time.Duration `default:"2s" help:"By how much the clocks of the workers may differ; the workers' own."`
-	CacheAge  time.Duration `default:"60s" help:"How long workers may answer from memory after a name was forgotten; the workers' own."`
+	Hosts     []string      `env:"SQSONCE_CONSOLE_HOSTS" placeholder:"NAME" help:"Host names, separated by commas, under which a proxy on this machine forwards requests to the console."`
+	Workers   []string      `placeholder:"URL" help:"Admin addresses of workers, separated by commas, such as http://10.0.0.7:9090. The console shows their live figures."`
+	Skew      time.Duration `default:"2s" help:"Largest difference between the clocks of the workers; the same as the workers'."`
+	CacheAge  time.Duration `default:"60s" help:"Time for which workers may answer from their caches after a name was forgotten; the same as the workers'."`
 	LogFormat string        `default:"auto" enum:"auto,json,text,pretty" help:"Log format (${enum}); auto is pretty on a terminal and JSON elsewhere."`
 	queueFlags
 }
 
-// consoleTokens names what sets the token.
+// consoleTokens names the flag and the variable of the token in errors.
 const consoleTokens = "--token (SQSONCE_CONSOLE_TOKEN)" //nolint:gosec // names, no token
 
 func (s *consoleCmd) check() error {
@@ -54,7 +54,7 @@ func (s *consoleCmd) check() error {
 	for i, worker := range s.Workers {
 		u, err := url.Parse(worker)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			bad.add("--workers %q: not an http or https URL", worker)
+			bad.add("--workers %q: must be an http or https URL", worker)
 		}
 		s.Workers[i] = strings.TrimSuffix(worker, "/")
 	}
@@ -70,7 +70,7 @@ func (s *consoleCmd) check() error {
 	return bad.err()
 }
 
-// token is that of the flag or of the file.
+// token returns the token of the flag or of the file.
 func (s *consoleCmd) token() (string, error) {
 	if s.TokenFile == "" {
 		return s.Token, nil
@@ -128,8 +128,8 @@ func (s *consoleCmd) run(ctx context.Context, io stdio) error {
 	return admin.Serve(ctx, ln, page, time.Second)
 }
 
-// shown is the queue as the console shows it. Its dead-letter queue is that of the
-// redrive policy, unless it is set.
+// shown returns the queue for the console. Without --dlq-url its dead-letter queue is the target of
+// the redrive policy.
 func (s *consoleCmd) shown(ctx context.Context, queue *sqs.Client, store *dynamo.Store, payloads deadletter.Payloads) (console.QueueConfig, error) {
 	name, err := awsenv.QueueName(s.QueueURL)
 	if err != nil {

@@ -18,23 +18,22 @@ import (
 
 // dlqCmd is "producer dlq".
 type dlqCmd struct {
-	Ls      dlqLsCmd      `cmd:"" help:"List what is in the dead-letter queue, with what is recorded of each name."`
+	Ls      dlqLsCmd      `cmd:"" help:"List the messages of the dead-letter queue, with the record of each name."`
 	Show    dlqShowCmd    `cmd:"" help:"Show the messages of one name, or one message, with their bodies."`
-	Redrive dlqRedriveCmd `cmd:"" help:"Let workers try the messages again."`
-	Purge   dlqPurgeCmd   `cmd:"" help:"Delete everything in the dead-letter queue."`
+	Redrive dlqRedriveCmd `cmd:"" help:"Move messages back to the queue and re-open their names, so that workers try them again."`
+	Purge   dlqPurgeCmd   `cmd:"" help:"Delete all messages of the dead-letter queue."`
 }
 
-// lookTime is what the API may take to receive every message, and to move them for
-// as long as it does that in one request.
+// lookTime bounds a request in which the API receives all dead letters, or moves some of them.
 const lookTime = 3 * time.Minute
 
-// selection says which messages are meant.
+// selection selects messages of the dead-letter queue.
 type selection struct {
 	Name   string `env:"-" help:"Only messages of this name."`
-	Reason string `env:"-" help:"Only messages with this reason; 'moved by SQS' for those that no worker has given one."`
+	Reason string `env:"-" help:"Only messages with this reason; 'moved by SQS' selects those that no worker has given a reason."`
 }
 
-// text is the selection in an error.
+// text returns the error text for a selection that matches no message.
 func (s selection) text() string {
 	var parts []string
 	if s.Name != "" {
@@ -49,7 +48,7 @@ func (s selection) text() string {
 // dlqLsCmd is "producer dlq ls".
 type dlqLsCmd struct {
 	selection
-	Prefix string `env:"-" help:"Only messages of names that begin so."`
+	Prefix string `env:"-" help:"Only messages whose name begins with this text."`
 	Limit  int    `default:"100" help:"Messages to list, at most; 0: all."`
 	backendFlags
 }
@@ -119,13 +118,13 @@ func (s *dlqLsCmd) print(io stdio, found producerapi.DeadLetters) {
 		_, _ = fmt.Fprintf(io.out, ", of which %s not listed (--limit)", plural(rest, "copy"))
 	}
 	if !found.Complete {
-		_, _ = fmt.Fprintf(io.out, "; there are more behind the %d that were looked at", found.Looked)
+		_, _ = fmt.Fprintf(io.out, "; %d were examined, and there are more", found.Looked)
 	}
 	_, _ = fmt.Fprintln(io.out)
 }
 
-// deadLetters looks into the dead-letter queue, and lists at most limit messages that
-// the question is about; 0: all of them.
+// deadLetters lists at most limit messages of the dead-letter queue that match question. 0: all of
+// them.
 func (c *client) deadLetters(ctx context.Context, limit int, question url.Values) (found producerapi.DeadLetters, err error) {
 	all := []producerapi.DeadLetter{}
 	err = pages(limit, question, func(query string) (int, string, error) {
@@ -138,8 +137,8 @@ func (c *client) deadLetters(ctx context.Context, limit int, question url.Values
 	return found, err
 }
 
-// standing is what the record says of a message's name, which is all there is
-// to explain one that SQS has moved.
+// standing describes the record of a message's name. A message that SQS has moved has no other
+// explanation.
 func standing(m producerapi.DeadLetter) string {
 	if m.Record == nil {
 		return "none"
@@ -147,7 +146,7 @@ func standing(m producerapi.DeadLetter) string {
 	return fmt.Sprintf("%s, %s", m.Record.Status, plural(m.Record.Attempts, "attempt"))
 }
 
-// recordStatus is the status of a message's name.
+// recordStatus returns the status of a message's name.
 func recordStatus(m producerapi.DeadLetter) string {
 	if m.Record == nil {
 		return "none"
@@ -155,7 +154,8 @@ func recordStatus(m producerapi.DeadLetter) string {
 	return string(m.Record.Status)
 }
 
-// lastError is the message's, or else its record's, or why it has no name.
+// lastError returns the error of the message, or of its record, or the reason why the message has
+// no name.
 func lastError(m producerapi.DeadLetter) string {
 	if m.Error == "" && m.Record != nil {
 		return m.Record.Error
@@ -172,7 +172,7 @@ func orDash(s string) string {
 
 // dlqShowCmd is "producer dlq show".
 type dlqShowCmd struct {
-	Which string `arg:"" help:"A name, a message id (or its first 8 characters), or the id of the message that was copied."`
+	Which string `arg:"" help:"A name, a message id (or its first 8 characters), or the id of the original message."`
 	backendFlags
 }
 
@@ -194,7 +194,7 @@ func (s *dlqShowCmd) run(ctx context.Context, io stdio) error {
 	}
 	switch {
 	case len(found.Messages) == 0 && !found.Complete:
-		return fmt.Errorf("%q is not among the %d messages that were looked at; there are more", s.Which, found.Looked)
+		return fmt.Errorf("%q is not among the %d messages that were examined; there are more", s.Which, found.Looked)
 	case len(found.Messages) == 0:
 		return fmt.Errorf("%q is not in the dead-letter queue", s.Which)
 	case s.JSON:
@@ -215,16 +215,16 @@ func (s *dlqShowCmd) run(ctx context.Context, io stdio) error {
 // dlqRedriveCmd is "producer dlq redrive".
 type dlqRedriveCmd struct {
 	selection
-	ReopenUnknown bool `env:"-" help:"Run names again too that are recorded as UNKNOWN or whose attempt has vanished, although nobody knows whether their work was done."`
-	Preview       bool `env:"-" help:"Say what would be moved and what would be kept, and change nothing."`
-	Rate          int  `env:"-" default:"0" help:"Messages a second, at most; 0: no limit."`
+	ReopenUnknown bool `env:"-" help:"Also run names again that are UNKNOWN or whose attempt has vanished. Their work may have been done already."`
+	Preview       bool `env:"-" help:"Print the messages that would be moved or kept, and change nothing."`
+	Rate          int  `env:"-" default:"0" help:"Messages moved per second, at most 10000; 0: no limit."`
 	backendFlags
 }
 
 func (s *dlqRedriveCmd) check() error {
 	var bad problems
 	if s.Rate < 0 || s.Rate > 10_000 {
-		bad.add("--rate %d: must be 0 to 10000", s.Rate)
+		bad.add("--rate %d: must be from 0 to 10000", s.Rate)
 	}
 	s.backendFlags.check(&bad)
 	return bad.err()
@@ -260,8 +260,8 @@ func (s *dlqRedriveCmd) run(ctx context.Context, io stdio) error {
 	return s.print(io, total)
 }
 
-// addRedrive adds what one more request has done. A message that was looked at again
-// counts as it is now.
+// addRedrive adds the result of one more request. A message that was examined again counts with its
+// latest outcome.
 func addRedrive(total *producerapi.Redrive, last producerapi.Redrive, items map[string]int) {
 	all := total.Items
 	for _, item := range last.Items {
@@ -295,7 +295,7 @@ func addRedrive(total *producerapi.Redrive, last producerapi.Redrive, items map[
 	}
 }
 
-// maxRowsShown bounds the list of what was not moved.
+// maxRowsShown bounds the printed list of messages or names that were not changed.
 const maxRowsShown = 100
 
 func (s *dlqRedriveCmd) print(io stdio, r producerapi.Redrive) error {
@@ -312,9 +312,9 @@ func (s *dlqRedriveCmd) print(io stdio, r producerapi.Redrive) error {
 	others := len(r.Items) - r.Moved
 	switch {
 	case r.Error != "":
-		return fmt.Errorf("the redrive has ended early: %s", printable(r.Error))
+		return fmt.Errorf("the redrive ended early: %s", printable(r.Error))
 	case len(r.Items) == 0 && r.More:
-		return fmt.Errorf("%s among the %d messages that were looked at; there are more", strings.TrimSuffix(s.text(), " is in the dead-letter queue"), r.Looked)
+		return fmt.Errorf("%s among the %d messages that were examined; there are more", strings.TrimSuffix(s.text(), " is in the dead-letter queue"), r.Looked)
 	case len(r.Items) == 0 && s.selection != selection{}:
 		return errors.New(s.text())
 	case others > 0 && s.Preview:
@@ -322,12 +322,12 @@ func (s *dlqRedriveCmd) print(io stdio, r producerapi.Redrive) error {
 	case others > 0:
 		return fmt.Errorf("%s not moved", plural(others, "message"))
 	case r.More && !s.Preview:
-		return errors.New("not all messages could be looked at; there may be more")
+		return errors.New("not all messages could be examined; there may be more")
 	}
 	return nil
 }
 
-// printItems lists what was not moved, and sums up.
+// printItems lists the messages that were not moved, and prints a summary.
 func (s *dlqRedriveCmd) printItems(io stdio, r producerapi.Redrive) {
 	rows := [][]string{{"NAME", "OUTCOME", "WHY"}} // 26 + 8 + 62, and two blanks between each: 100 columns
 	unknown := false
@@ -348,13 +348,13 @@ func (s *dlqRedriveCmd) printItems(io stdio, r producerapi.Redrive) {
 		_, _ = fmt.Fprintln(io.out)
 	}
 	if unknown {
-		_, _ = fmt.Fprintln(io.err, "Was their work done? producer resolve NAME --completed says so; --reopen-unknown runs them again.")
+		_, _ = fmt.Fprintln(io.err, "If their work was done, record it: producer resolve NAME --completed. To run them again: --reopen-unknown.")
 	}
 	verb := "moved"
 	if s.Preview {
 		verb = "would be moved"
 	}
-	_, _ = fmt.Fprintf(io.out, "%s %s, of %d looked at", plural(r.Moved, "message"), verb, r.Looked)
+	_, _ = fmt.Fprintf(io.out, "%s %s, of %d examined", plural(r.Moved, "message"), verb, r.Looked)
 	if r.Reopened > 0 {
 		_, _ = fmt.Fprintf(io.out, "; %s re-opened", plural(r.Reopened, "name"))
 	}
@@ -363,7 +363,7 @@ func (s *dlqRedriveCmd) printItems(io stdio, r producerapi.Redrive) {
 
 // dlqPurgeCmd is "producer dlq purge".
 type dlqPurgeCmd struct {
-	Yes bool `short:"y" env:"-" help:"Do not ask."`
+	Yes bool `short:"y" env:"-" help:"Delete without asking."`
 	backendFlags
 }
 
@@ -385,9 +385,9 @@ func (s *dlqPurgeCmd) run(ctx context.Context, io stdio) error {
 			return err
 		}
 		_, _ = fmt.Fprintf(io.err, "Delete about %s for good? Type yes: ", plural(found.Found, "message"))
-		answer, _ := bufio.NewReader(io.in).ReadString('\n') // the end of the input is no yes
+		answer, _ := bufio.NewReader(io.in).ReadString('\n') // the end of the input is a no
 		if strings.TrimSpace(answer) != "yes" {
-			return errors.New("nothing was deleted (--yes does not ask)")
+			return errors.New("nothing was deleted (use --yes to delete without asking)")
 		}
 	}
 	var purged struct {

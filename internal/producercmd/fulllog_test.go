@@ -10,11 +10,11 @@ import (
 	"testing"
 )
 
-// full is a log that is not read.
+// full is a log whose reader has stopped.
 type full struct {
 	once    sync.Once
-	waiting chan struct{} // closed when a line waits
-	read    chan struct{} // closed: from now on it is read
+	waiting chan struct{} // closed when a write blocks
+	read    chan struct{} // closed when reading resumes
 }
 
 func (f *full) Write(line []byte) (int, error) {
@@ -23,8 +23,8 @@ func (f *full) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// A server whose log is not read any more, so that its requests wait in the logger, stops
-// when it is told to.
+// A server whose requests block in the logger, because its log is not read, still stops on a
+// signal.
 func TestServeFullLog(t *testing.T) {
 	r := realRig(t, "producer-full-log")
 	log := &full{waiting: make(chan struct{}), read: make(chan struct{})}

@@ -31,13 +31,13 @@ import (
 
 const token = "0123456789abcdef"
 
-// store is what rigs keep records in.
+// store is the store of a rig.
 type store interface {
 	dedupe.Store
 	dedupe.Reader
 }
 
-// rig is a queue, a store, workers on them, and how the commands reach it all.
+// rig is a queue and a store with workers, and the flags that make commands use them.
 type rig struct {
 	t                *testing.T
 	queue            *sqs.Client
@@ -47,11 +47,11 @@ type rig struct {
 	hold             bool
 
 	mu   sync.Mutex
-	runs map[string]int // guarded by mu; how often a name's work was done
+	runs map[string]int // guarded by mu; runs of the work by name
 	fail func(name string) error
 }
 
-// localRig has everything in memory, and the commands go over HTTP.
+// localRig returns a rig in memory. Its commands use the HTTP API.
 func localRig(t *testing.T) *rig {
 	t.Helper()
 	server := sqstest.New(sqstest.Config{})
@@ -71,7 +71,7 @@ func localRig(t *testing.T) *rig {
 	return r
 }
 
-// TestMain lets more tests run at a time than there are cores: they wait more than they compute.
+// TestMain runs more tests at a time than there are cores, because they mostly wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {
@@ -97,7 +97,7 @@ func TestRealServers(t *testing.T) {
 	}
 }
 
-// realEnvironment starts the local servers, and points the commands at them.
+// realEnvironment starts the emulators, and sets the environment of commands that use them.
 func realEnvironment(t *testing.T) {
 	t.Helper()
 	sqsURL, dynamoURL := emulators.SQS(t), emulators.DynamoDB(t)
@@ -109,14 +109,14 @@ func realEnvironment(t *testing.T) {
 	}
 }
 
-// realRig is on the local servers, and the commands work on them directly.
+// realRig returns a rig on the emulators. Its commands use them directly, without the HTTP API.
 func realRig(t *testing.T, name string) *rig {
 	t.Helper()
 	realEnvironment(t)
 	return directRig(t, name)
 }
 
-// directRig is a realRig where realEnvironment has been called before.
+// directRig is realRig after a call of realEnvironment.
 func directRig(t *testing.T, name string) *rig {
 	t.Helper()
 	r := &rig{t: t, queue: emulators.SQSClient(t), runs: make(map[string]int)}
@@ -192,14 +192,14 @@ func (r *rig) handle(ctx context.Context, _ consumer.Message) (string, error) {
 	return "done", nil
 }
 
-// permanent is an error that no retry can cure.
+// permanent is an error that rejects a name.
 type permanent struct{ error }
 
 func (permanent) Permanent() bool { return true }
 
 var errBad = permanent{errors.New("no such customer")}
 
-// result is what a command printed and ended with.
+// result is the output and exit code of a command.
 type result struct {
 	t        *testing.T
 	code     int
@@ -214,13 +214,13 @@ func producer(t *testing.T, stdin string, args ...string) result {
 	return result{t, code, out.String(), errs.String()}
 }
 
-// do runs a command against the rig.
+// do runs a command on the rig.
 func (r *rig) do(args ...string) result {
 	r.t.Helper()
 	return producer(r.t, "", append(args, r.backend...)...)
 }
 
-// want fails unless the program ended with the code.
+// want fails the test unless the exit code is code.
 func (r result) want(code int) result {
 	r.t.Helper()
 	if r.code != code {
@@ -229,7 +229,7 @@ func (r result) want(code int) result {
 	return r
 }
 
-// says fails unless the texts were printed.
+// says fails the test unless the texts were printed.
 func (r result) says(texts ...string) {
 	r.t.Helper()
 	for _, text := range texts {
@@ -239,7 +239,7 @@ func (r result) says(texts ...string) {
 	}
 }
 
-// decode reads what was printed as JSON.
+// decode decodes the output as JSON.
 func decode[T any](r result) T {
 	r.t.Helper()
 	var v T

@@ -16,15 +16,15 @@ import (
 
 // importCmd is "producer import".
 type importCmd struct {
-	Completed bool `env:"-" help:"Required: the names are recorded as COMPLETED, without a result, and their messages never run."`
-	Skip      int  `env:"-" default:"0" help:"Lines to pass over: to go on after an interruption."`
+	Completed bool `env:"-" help:"Required. Record the names as COMPLETED, without a result, so that their messages never run."`
+	Skip      int  `env:"-" default:"0" help:"Lines of standard input to skip, to continue after an interruption."`
 	backendFlags
 }
 
 func (s *importCmd) check() error {
 	var bad problems
 	if !s.Completed {
-		bad.add("--completed is needed: the names are recorded as COMPLETED")
+		bad.add("--completed is missing: the names are recorded as COMPLETED")
 	}
 	if s.Skip < 0 {
 		bad.add("--skip %d: must not be negative", s.Skip)
@@ -36,9 +36,9 @@ func (s *importCmd) check() error {
 // imported is the report of an import.
 type imported struct {
 	Added   int            `json:"added"`
-	Known   map[string]int `json:"known"`   // names of which something is known, by status
+	Known   map[string]int `json:"known"`   // names that had a record, by status
 	Refused int            `json:"refused"` // lines that are no name, and names that could not be recorded
-	Next    int            `json:"next"`    // lines that are done with: --skip goes on from there
+	Next    int            `json:"next"`    // lines that are done: the --skip to continue with
 	Done    bool           `json:"done"`
 }
 
@@ -83,7 +83,7 @@ func (s *importCmd) run(ctx context.Context, io stdio) error {
 	return s.print(io, report, number, err)
 }
 
-// importSome records a thousand names at most, and tells of those that it cannot.
+// importSome records at most a thousand names. It prints the lines that it refuses.
 func (c *client) importSome(ctx context.Context, errs goio.Writer, some []nameLine, report *imported) error {
 	var good []string
 	var at []int
@@ -104,7 +104,7 @@ func (c *client) importSome(ctx context.Context, errs goio.Writer, some []nameLi
 		return err
 	}
 	if len(answer.Names) != len(good) {
-		return fmt.Errorf("%s answered POST /names with something else", c.base.Redacted())
+		return fmt.Errorf("%s answered POST /names with %d results for %d names", c.base.Redacted(), len(answer.Names), len(good))
 	}
 	report.Added += answer.Done
 	for i, n := range answer.Names {
@@ -130,16 +130,16 @@ func (s *importCmd) print(io stdio, r imported, lines int, err error) error {
 		for _, n := range r.Known {
 			known += n
 		}
-		_, _ = fmt.Fprintf(io.out, "%s recorded as COMPLETED, %s known already, %d refused\n", plural(r.Added, "name"), plural(known, "name"), r.Refused)
+		_, _ = fmt.Fprintf(io.out, "%s recorded as COMPLETED, %s already recorded, %d refused\n", plural(r.Added, "name"), plural(known, "name"), r.Refused)
 		for _, status := range []string{"IN_PROGRESS", "RETRYING", "REJECTED", "UNKNOWN"} {
 			if n := r.Known[status]; n > 0 {
-				_, _ = fmt.Fprintf(io.out, "  %s: %d, left as they are\n", status, n)
+				_, _ = fmt.Fprintf(io.out, "  %s: %d, unchanged\n", status, n)
 			}
 		}
 	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w; go on with --skip %d", err, r.Next)
+		return fmt.Errorf("%w; continue with --skip %d", err, r.Next)
 	case s.Skip > lines:
 		return fmt.Errorf("--skip %d: standard input has %d lines", s.Skip, lines)
 	case r.Refused > 0:

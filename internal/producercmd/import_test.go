@@ -17,7 +17,7 @@ func TestImport(t *testing.T) {
 	producer(t, "", "import", "--completed", "--skip=-1").want(2).says("--skip -1")
 }
 
-// nameLines are old-1 to old-count, one a line.
+// nameLines returns old-1 to old-count, one per line.
 func nameLines(count int) string {
 	var b strings.Builder
 	for i := range count {
@@ -32,8 +32,8 @@ func testImport(t *testing.T, r *rig) {
 	runs := func(stdin string, args ...string) result {
 		return producer(t, stdin, append(append([]string{"import", "--completed"}, args...), r.backend...)...)
 	}
-	runs(nameLines(2500)).want(0).says("2499 names recorded as COMPLETED, 1 name known already, 0 refused")
-	runs(nameLines(2500)).want(0).says("0 names recorded as COMPLETED, 2500 names known already")
+	runs(nameLines(2500)).want(0).says("2499 names recorded as COMPLETED, 1 name already recorded, 0 refused")
+	runs(nameLines(2500)).want(0).says("0 names recorded as COMPLETED, 2500 names already recorded")
 	r.do("send", "--name", "old-2500", "--wait", "20s").want(0).says("COMPLETED")
 	r.do("status", "old-2500").want(0).says("last verb", "import by")
 	r.mu.Lock()
@@ -58,6 +58,6 @@ func testImportInterrupted(t *testing.T) {
 	}))
 	defer flaky.Close()
 	args := []string{"import", "--completed", "--url", flaky.URL, "--auth-token", token}
-	producer(t, nameLines(1500), args...).want(1).says("1000 names recorded", "go on with --skip 1000")
+	producer(t, nameLines(1500), args...).want(1).says("1000 names recorded", "continue with --skip 1000")
 	producer(t, nameLines(1500), append(args, "--skip", "1000")...).want(0).says("500 names recorded")
 }

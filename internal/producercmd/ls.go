@@ -16,8 +16,8 @@ import (
 // lsCmd is "producer ls".
 type lsCmd struct {
 	Status string        `env:"-" default:"unknown,rejected,retrying" help:"Statuses to list, separated by commas: unknown, rejected, retrying."`
-	Older  time.Duration `env:"-" help:"Only names whose record was written at least so long ago, such as 1h."`
-	Prefix string        `env:"-" help:"Only names that begin so."`
+	Older  time.Duration `env:"-" help:"Only names whose record was last written at least this long ago, such as 1h. 0: all."`
+	Prefix string        `env:"-" help:"Only names that begin with this text."`
 	Limit  int           `default:"100" help:"Names to list, at most; 0: all."`
 	backendFlags
 }
@@ -33,11 +33,11 @@ func (s *lsCmd) check() error {
 	statuses := operate.ParseStatuses(s.Status)
 	for _, status := range statuses {
 		if !status.NeedsAttention() {
-			bad.add("--status %q: must be unknown, rejected or retrying, or several of them with commas", strings.ToLower(string(status)))
+			bad.add("--status %q: must be unknown, rejected or retrying, or several of them separated by commas", strings.ToLower(string(status)))
 		}
 	}
 	if len(statuses) == 0 {
-		bad.add("--status %q: names no status", s.Status)
+		bad.add("--status %q: must name at least one status", s.Status)
 	}
 	s.backendFlags.check(&bad)
 	return bad.err()
@@ -57,7 +57,7 @@ func (s *lsCmd) run(ctx context.Context, io stdio) error {
 		return printJSON(io.out, found)
 	}
 	if len(found.Names) == 0 {
-		_, _ = fmt.Fprintln(io.out, "no such names: nothing waits for you")
+		_, _ = fmt.Fprintln(io.out, "no names found")
 		return nil
 	}
 	// 32 + 8 + 8 + 11 + 33, and two blanks between each: 100 columns.
@@ -74,7 +74,7 @@ func (s *lsCmd) run(ctx context.Context, io stdio) error {
 	return nil
 }
 
-// names lists at most limit names that wait for something; 0: all of them.
+// names lists at most limit names that need attention; 0: all of them.
 func (c *client) names(ctx context.Context, limit int, question url.Values) (found producerapi.NameList, err error) {
 	all := []producerapi.NameEntry{}
 	err = pages(limit, question, func(query string) (int, string, error) {
@@ -87,11 +87,11 @@ func (c *client) names(ctx context.Context, limit int, question url.Values) (fou
 	return found, err
 }
 
-// pageSize is how many entries the API lists at a time, at most.
+// pageSize is the largest number of entries in an answer of the API.
 const pageSize = 1000
 
-// pages asks a question page by page until limit entries are there; 0: all of them. ask returns
-// how many entries a page has, and where the next one begins.
+// pages requests pages until it has limit entries; 0: all of them. ask requests a page, and returns
+// the number of its entries and the start of the next page.
 func pages(limit int, question url.Values, ask func(query string) (got int, next string, err error)) error {
 	had, after := 0, ""
 	for {

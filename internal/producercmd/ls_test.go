@@ -33,7 +33,7 @@ func testLs(t *testing.T, r *rig) {
 		return nil
 	}
 	r.work(1)
-	r.do("ls").want(0).says("nothing waits for you")
+	r.do("ls").want(0).says("no names found")
 	for _, name := range []string{"bad-1", "bad-2", "lost-1", "good"} {
 		r.do("send", "--name", name, "--wait", "20s")
 	}
@@ -42,7 +42,7 @@ func testLs(t *testing.T, r *rig) {
 		t.Errorf("the list is\n%s", got)
 	}
 	r.do("ls", "--limit", "1").want(0).says("1 name; there are more")
-	r.do("ls", "--older", "1h").want(0).says("nothing waits for you")
+	r.do("ls", "--older", "1h").want(0).says("no names found")
 	if got := decode[producerapi.NameList](r.do("ls", "--limit", "0", "--json").want(0)); len(got.Names) != 3 || got.Names[0].Name != "lost-1" {
 		t.Errorf("the list is %+v", got)
 	}
@@ -88,8 +88,8 @@ func TestSettle(t *testing.T) {
 	stdin := strings.Join(names, "\n") + "\nnever\n"
 	settle := func(args ...string) result { return producer(t, stdin, append(args, r.backend...)...) }
 	settle("resolve", "-", "--completed", "--preview").want(1).says("never", "nothing is known of it", "completed: would be 50 of 51 names")
-	settle("resolve", "-", "--completed", "--result", `{"by":"hand"}`).want(1).says("completed: 50 of 51 names", "1 name not settled")
-	r.do("ls").want(0).says("nothing waits for you")
+	settle("resolve", "-", "--completed", "--result", `{"by":"hand"}`).want(1).says("completed: 50 of 51 names", "1 name not changed")
+	r.do("ls").want(0).says("no names found")
 	r.do("status", names[7]).want(0).says("COMPLETED", `{"by":"hand"}`, "last verb", "resolve by "+operator())
 	report := decode[producerapi.NameReport](r.do("forget", names[0], names[1], "--no-wait", "--json").want(0))
 	if report.Done != 2 || len(report.Names) != 2 {

@@ -20,14 +20,12 @@ func isTerminal(w any) bool {
 	return err == nil && info.Mode()&fs.ModeCharDevice != 0
 }
 
-// progress is a bar on a terminal, and nothing elsewhere. A total of -1 is not
-// known.
+// progress returns a progress bar that is shown on a terminal only. A total of -1 means unknown.
 func progress(w io.Writer, total int64, what string) *progressbar.ProgressBar {
 	w = raw(w)
 	return progressbar.NewOptions64(total,
 		progressbar.OptionSetVisibility(isTerminal(w)),
-		// A spinner that turns by itself is a goroutine of the library that races
-		// with the bar; this one turns with what is added.
+		// With an interval the library turns the spinner in a goroutine that races with the bar.
 		progressbar.OptionSetSpinnerChangeInterval(0),
 		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetWidth(30),

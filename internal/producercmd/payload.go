@@ -13,19 +13,19 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// Bounds of --s3-max, in bytes; the worker's own.
+// Bounds of --s3-max, in bytes; the same as the worker's.
 const (
 	minS3 = 1 << 10
 	maxS3 = 1 << 30
 )
 
-// payloads fetches what dead letters point to in S3; nil without --s3-payloads.
+// payloads returns a func that fetches the S3 payloads of dead letters; nil without --s3-payloads.
 func (f queueFlags) payloads(cfg aws.Config) deadletter.Payloads {
 	if !f.S3Payloads {
 		return nil
 	}
 	objects := s3.NewFromConfig(cfg, func(o *s3.Options) {
-		o.UsePathStyle = o.BaseEndpoint != nil // a local server has no names for buckets
+		o.UsePathStyle = o.BaseEndpoint != nil // a local server has no host names for buckets
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 	return func(ctx context.Context, at names.Pointer) (string, error) {

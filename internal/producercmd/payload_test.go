@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// A dead letter that is a pointer to S3 shows the name in its payload, and goes back by it.
+// For a dead letter that points to S3, the name in its payload is shown and used by a redrive.
 func TestPayloads(t *testing.T) {
 	r := realRig(t, "producer-payloads")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +38,7 @@ func TestPayloads(t *testing.T) {
 	r.do("dlq", "ls", "--json", "--s3-max", "2048").want(0).says(`"order-17"`,
 		"its payload s3://b/large could not be fetched: has more than --s3-max 2048 bytes", "its payload s3://b/none could not be fetched", "NoSuchKey")
 	r.do("dlq", "ls", "--name", "large").want(0).says("1 copy of 1 message")
-	r.do("dlq", "redrive", "--name", "order-17").want(0).says("1 message moved, of 3 looked at")
+	r.do("dlq", "redrive", "--name", "order-17").want(0).says("1 message moved, of 3 examined")
 	for _, bad := range []string{"1023", "1073741825"} {
 		r.do("dlq", "ls", "--s3-max", bad).want(2).says("--s3-max " + bad + ": must be from 1024 to 1073741824 bytes")
 	}

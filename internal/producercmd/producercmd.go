@@ -11,7 +11,7 @@ import (
 
 // Main runs the program and ends the process.
 func Main() {
-	// Two: the first stops gently, the second at once.
+	// Two: the first signal stops the command gracefully, the second at once.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	os.Exit(run(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}, signals))

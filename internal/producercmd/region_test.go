@@ -6,7 +6,7 @@ func TestRegion(t *testing.T) {
 	t.Run("region of the queue is another", testRegionOfTheQueueIsAnother)
 }
 
-// SQS would say that there is no such queue, and tables of the other Region would be used.
+// Otherwise SQS would report a missing queue, and tables of the other Region would be used.
 func testRegionOfTheQueueIsAnother(t *testing.T) {
 	for name, value := range map[string]string{
 		"AWS_REGION": "us-west-2", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",

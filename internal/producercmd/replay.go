@@ -19,15 +19,15 @@ import (
 
 // replayCmd is "producer replay".
 type replayCmd struct {
-	Name          string        `required:"" env:"-" placeholder:"NAME" help:"Name to send; with --distinct the beginning of each."`
-	Count         int           `default:"100" help:"Messages to send."`
-	Concurrency   int           `env:"-" default:"20" help:"Requests under way at a time."`
-	Distinct      int           `default:"1" help:"Different names among the messages: NAME-0, NAME-1, and so on."`
-	PermuteKeys   bool          `xor:"mode" help:"Write the body's keys in another order each time: still duplicates."`
-	DifferentBody bool          `xor:"mode" help:"Send another body each time: all but the first of a name are mismatches, to be dead-lettered."`
-	Rate          float64       `env:"-" default:"0" help:"Messages a second at most; 0 means no limit."`
-	Spread        time.Duration `help:"Spread the messages evenly over this time."`
-	Settle        time.Duration `env:"-" default:"2m" help:"How long to wait for the names to settle, after the last message was sent."`
+	Name          string        `required:"" env:"-" placeholder:"NAME" help:"Name to send; with --distinct the prefix of each name."`
+	Count         int           `default:"100" help:"Messages to send; at least 1."`
+	Concurrency   int           `env:"-" default:"20" help:"Concurrent requests; at least 1."`
+	Distinct      int           `default:"1" help:"Number of different names, from 1 to --count: NAME-0, NAME-1, and so on."`
+	PermuteKeys   bool          `xor:"mode" help:"Write the keys of each body in another order. The messages stay duplicates."`
+	DifferentBody bool          `xor:"mode" help:"Send a different body in each message. All but the first of a name are mismatches, which workers dead-letter."`
+	Rate          float64       `env:"-" default:"0" help:"Messages per second, at most; 0: no limit."`
+	Spread        time.Duration `help:"Spread the messages evenly over this time; not together with --rate. 0: send them at once."`
+	Settle        time.Duration `env:"-" default:"2m" help:"Time to wait for final statuses after the last message was sent; more than 0."`
 	backendFlags
 }
 
@@ -51,7 +51,7 @@ func (s *replayCmd) check() error {
 		bad.add("--rate %g: must not be negative", s.Rate)
 	}
 	if s.Spread < 0 || s.Spread > 0 && s.Rate > 0 {
-		bad.add("--spread %s: must not be negative, and not be given together with --rate", s.Spread)
+		bad.add("--spread %s: must not be negative, and cannot be used with --rate", s.Spread)
 	}
 	if s.Settle <= 0 {
 		bad.add("--settle %s: must be positive", s.Settle)
@@ -60,7 +60,7 @@ func (s *replayCmd) check() error {
 	return bad.err()
 }
 
-// nameOf is the name of message i.
+// nameOf returns the name of message i.
 func (s *replayCmd) nameOf(i int) string {
 	if s.Distinct == 1 {
 		return s.Name
@@ -68,7 +68,7 @@ func (s *replayCmd) nameOf(i int) string {
 	return s.Name + "-" + strconv.Itoa(i%s.Distinct)
 }
 
-// bodyOf is the body of message i.
+// bodyOf returns the body of message i.
 func (s *replayCmd) bodyOf(i int) []byte {
 	name := jsonString(s.nameOf(i))
 	members := []string{`"name":` + name, `"kind":"replay"`, `"big":12345678901234567890`, `"list":[1,2,3]`}
@@ -133,16 +133,16 @@ func (s *replayCmd) run(ctx context.Context, io stdio) error {
 	return report.verdict()
 }
 
-// mismatched counts the messages that were dead-lettered for having another
-// body than the first of their name; nil where none are sent. Who may not look
-// into the dead-letter queue is told what is to be expected there.
+// mismatched counts the messages that were dead-lettered because their body differs from the first
+// of their name; nil without --different-body. If the dead-letter queue cannot be read, it returns
+// the expected number.
 func (s *replayCmd) mismatched(ctx context.Context, c *client, names []string, accepted int, io stdio) (*int, error) {
 	if !s.DifferentBody {
-		return nil, nil //nolint:nilnil // there are none, and no count of them
+		return nil, nil //nolint:nilnil // nil means that there is no count
 	}
 	found, err := c.deadLetters(ctx, 0, url.Values{"reason": {reasonMismatch}})
 	if status := statusOf(err); status == http.StatusUnauthorized || status == http.StatusNotFound {
-		_, _ = fmt.Fprintf(io.err, "the dead-letter queue cannot be looked into (%v): mismatched is what should be there\n", err)
+		_, _ = fmt.Fprintf(io.err, "the dead-letter queue cannot be read (%v): mismatched is the expected number\n", err)
 		return new(max(0, accepted-len(names))), nil
 	}
 	if err != nil {
@@ -159,16 +159,16 @@ func (s *replayCmd) mismatched(ctx context.Context, c *client, names []string, a
 		}
 	}
 	if !found.Complete {
-		_, _ = fmt.Fprintf(io.err, "only the first %d messages of the dead-letter queue were looked at\n", found.Looked)
+		_, _ = fmt.Fprintf(io.err, "only the first %d messages of the dead-letter queue were examined\n", found.Looked)
 	}
 	return new(len(originals)), nil
 }
 
-// reasonMismatch is what workers dead-letter another body for.
+// reasonMismatch is the reason with which workers dead-letter a mismatch.
 var reasonMismatch = (&dedupe.MismatchError{}).Reason()
 
-// send sends the messages and returns how many were accepted, and what the
-// others failed with.
+// send sends the messages. It returns the number of accepted ones, and the number of failures by
+// error text.
 func (s *replayCmd) send(ctx context.Context, c *client, io stdio) (accepted int, failures map[string]int, err error) {
 	limit := rate.NewLimiter(rate.Inf, 1)
 	switch {
@@ -217,8 +217,8 @@ const (
 	emptyReadings = 3 // in a row: the counts are approximate
 )
 
-// settle looks at the names until all are final and the queue is empty, and
-// reports whether it came to that in time.
+// settle reads the records of the names until all are final and the queue is empty. It reports
+// whether that happened within --settle.
 func (s *replayCmd) settle(ctx context.Context, c *client, seen *ledger, io stdio) (drained bool, err error) {
 	bar := progress(io.err, int64(s.Distinct), "settling")
 	defer func() { _ = bar.Finish() }()
@@ -250,6 +250,6 @@ func (s *replayCmd) settle(ctx context.Context, c *client, seen *ledger, io stdi
 		}
 		every = min(every*5/4, time.Second)
 	}
-	// Whether a name was attempted again can only be seen after the last message.
+	// Only after the last message is handled, another attempt at a completed name can be excluded.
 	return drained, seen.look(ctx, c, s.Concurrency)
 }

@@ -100,9 +100,9 @@ func testRepeatedReplaySuppressesEveryMessage(t *testing.T) {
 
 func testReplayFailsWhenAMessageIsNotAccepted(t *testing.T) {
 	for text, r := range map[string]report{
-		"99 of 100 messages were not accepted":                           {Accepted: 1, Failures: map[string]int{"429": 90, "503": 9}},
-		"1 of 1 messages were not accepted, and 1 names are not settled": {Failures: map[string]int{"503": 1}, Unsettled: []string{"a"}},
-		"1 names were attempted again after they were completed":         {Failures: map[string]int{"503": 1}, Again: map[string]string{"a": "?"}},
+		"99 of 100 messages were not accepted":                                {Accepted: 1, Failures: map[string]int{"429": 90, "503": 9}},
+		"1 of 1 messages were not accepted, and 1 names have no final status": {Failures: map[string]int{"503": 1}, Unsettled: []string{"a"}},
+		"1 names were attempted again after they were completed":              {Failures: map[string]int{"503": 1}, Again: map[string]string{"a": "?"}},
 	} {
 		want := 1
 		switch {
@@ -121,7 +121,7 @@ func testReplayOfANameThatIsNotSettledFails(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	got := r.do("replay", "--name", "x", "--count", "3", "--settle", "50ms").want(exitNotFinal)
-	got.says("1 names are not settled", `not settled: "x"`, "suppressed  ?", "waiting     3")
+	got.says("1 names have no final status", `not settled: "x"`, "suppressed  ?", "waiting     3")
 }
 
 func testReplayOfARejectedNameCountsItAsNotHandled(t *testing.T) {
@@ -135,7 +135,7 @@ func testReplayOfARejectedNameCountsItAsNotHandled(t *testing.T) {
 	}
 }
 
-// changing is an API on which a name is completed, and then attempted again.
+// changing is an API on which a name is completed and then attempted again.
 func changing(t *testing.T, later producerapi.Record) string {
 	t.Helper()
 	var reads atomic.Int64
@@ -216,7 +216,7 @@ func testPermutedBodiesAreDuplicatesAndDifferentOnesAreNot(t *testing.T) {
 
 func testNameThatWasHandledAgainIsNotSuppressed(t *testing.T) {
 	l := newLedger([]string{"a", "b"})
-	for fence := range int64(2) { // the second time something was sent
+	for fence := range int64(2) { // the second one after a message was sent
 		l.note("a", producerapi.Record{Name: "a", Status: protocol.Completed, Final: true, Attempts: 1, Fence: 1})
 		l.note("b", producerapi.Record{Name: "b", Status: protocol.Completed, Final: true, Attempts: 1, Fence: fence + 1})
 		l.before = []string{"a", "b"}

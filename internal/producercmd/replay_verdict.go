@@ -17,14 +17,14 @@ import (
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
-// ledger is what was seen of the names of a replay.
+// ledger holds the observed records of the names of a replay.
 type ledger struct {
 	names []string
 
 	mu      sync.Mutex
-	current map[string]producerapi.Record // guarded by mu; as seen last
+	current map[string]producerapi.Record // guarded by mu; the latest records
 	done    map[string]int64              // guarded by mu; fence with which a name was first seen COMPLETED
-	again   map[string]string             // guarded by mu; what happened to a name after that
+	again   map[string]string             // guarded by mu; description of an attempt after that
 	before  []string                      // guarded by mu; names that were COMPLETED before anything was sent
 }
 
@@ -49,7 +49,7 @@ func (l *ledger) look(ctx context.Context, c *client, concurrency int) error {
 	return l.lookAt(ctx, c, concurrency, l.names)
 }
 
-// lookUnsettled reads those that are not final.
+// lookUnsettled reads the records of the names that are not final.
 func (l *ledger) lookUnsettled(ctx context.Context, c *client, concurrency int) error {
 	l.mu.Lock()
 	var open []string
@@ -77,7 +77,7 @@ func (l *ledger) lookAt(ctx context.Context, c *client, concurrency int, names [
 	return group.Wait()
 }
 
-// note takes down what a name's record says now.
+// note stores a record, and compares it with an earlier COMPLETED one.
 func (l *ledger) note(name string, r producerapi.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +93,7 @@ func (l *ledger) note(name string, r producerapi.Record) {
 	}
 }
 
-// unsettled is the number of names without a final status.
+// unsettled returns the number of names without a final status.
 func (l *ledger) unsettled() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,7 +106,7 @@ func (l *ledger) unsettled() int {
 	return n
 }
 
-// report is what a replay prints.
+// report is the result of a replay.
 type report struct {
 	Accepted   int               `json:"accepted"`             // messages that SQS took
 	Names      int               `json:"names"`                // different names among them
@@ -114,7 +114,7 @@ type report struct {
 	Rejected   int               `json:"rejected"`             // names that are REJECTED or UNKNOWN
 	Repeated   []attempted       `json:"repeated"`             // names with more than one attempt
 	Suppressed *int              `json:"suppressed,omitempty"` // accepted - names that were not COMPLETED before; absent while the queue is not empty
-	Mismatched *int              `json:"mismatched,omitempty"` // messages in the dead-letter queue for having another body
+	Mismatched *int              `json:"mismatched,omitempty"` // messages that were dead-lettered for another body
 	Unsettled  []string          `json:"unsettled"`            // names without a final status
 	Again      map[string]string `json:"attempted_again"`      // names attempted after they were COMPLETED
 	Failures   map[string]int    `json:"failures"`             // messages that were not accepted
@@ -130,8 +130,8 @@ type attempted struct {
 	Error    string `json:"error,omitempty"`
 }
 
-// report sums up. Mismatched are the messages that were dead-lettered for their
-// bodies; nil where none were meant to be.
+// report returns the result. mismatched is the number of messages that were dead-lettered for their
+// bodies; nil without --different-body.
 func (l *ledger) report(accepted int, failures map[string]int, drained bool, depth producerapi.Depth, mismatched *int) report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,7 +157,7 @@ func (l *ledger) report(accepted int, failures map[string]int, drained bool, dep
 	if drained {
 		suppressed := accepted - len(l.names)
 		for _, name := range l.before {
-			if l.again[name] == "" { // no message of it was handled
+			if l.again[name] == "" { // all of its messages were duplicates
 				suppressed++
 			}
 		}
@@ -169,8 +169,8 @@ func (l *ledger) report(accepted int, failures map[string]int, drained bool, dep
 	return r
 }
 
-// verdict is nil when every message was accepted, every name is COMPLETED, and
-// none was attempted after that.
+// verdict returns nil if every message was accepted, every name is COMPLETED, and none was
+// attempted after that. Otherwise it returns an [*exitError].
 func (r report) verdict() error {
 	if len(r.Again) > 0 {
 		return &exitError{code: exitRepeated, text: fmt.Sprintf("%d names were attempted again after they were completed", len(r.Again))}
@@ -184,7 +184,7 @@ func (r report) verdict() error {
 		failed = append(failed, fmt.Sprintf("%d of %d messages were not accepted", refused, refused+r.Accepted))
 	}
 	if len(r.Unsettled) > 0 {
-		failed = append(failed, fmt.Sprintf("%d names are not settled", len(r.Unsettled)))
+		failed = append(failed, fmt.Sprintf("%d names have no final status", len(r.Unsettled)))
 	}
 	text := strings.Join(failed, ", and ")
 	switch {
@@ -199,7 +199,7 @@ func (r report) verdict() error {
 	}
 }
 
-// shownNames bounds the names printed of a kind.
+// shownNames bounds each printed list of names.
 const shownNames = 20
 
 func (r report) print(w io.Writer) {
@@ -214,13 +214,13 @@ func (r report) print(w io.Writer) {
 		{"handled", strconv.Itoa(r.Handled), "names that are COMPLETED"},
 		{"rejected", strconv.Itoa(r.Rejected), "names that failed for good"},
 		{"repeated", strconv.Itoa(len(r.Repeated)), "names with more than one attempt"},
-		{"suppressed", count(r.Suppressed, "?"), "duplicates that came to nothing"},
+		{"suppressed", count(r.Suppressed, "?"), "duplicates that were not handled"},
 	}
 	if r.Rejected == 0 {
 		rows = slices.Delete(rows, 2, 3)
 	}
 	if r.Suppressed == nil {
-		rows[len(rows)-1][2] = "not known: the queue is not empty yet"
+		rows[len(rows)-1][2] = "unknown, because the queue is not empty yet"
 	}
 	if r.Mismatched != nil {
 		rows = append(rows, []string{"mismatched", strconv.Itoa(*r.Mismatched), "messages with another body, in the dead-letter queue: producer dlq ls"})
@@ -271,7 +271,7 @@ func plural(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-// jsonString is s as JSON.
+// jsonString returns s as a JSON string.
 func jsonString(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil { // a string always encodes

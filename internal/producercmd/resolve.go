@@ -18,10 +18,10 @@ import (
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
-// nameFlags say which names a verb is about.
+// nameFlags select the names of a verb.
 type nameFlags struct {
-	Names   []string `arg:"" name:"name" help:"The names; - reads them from standard input, one a line."`
-	Preview bool     `env:"-" help:"Say what would happen, and change nothing."`
+	Names   []string `arg:"" name:"name" help:"Names; - reads names from standard input, one per line."`
+	Preview bool     `env:"-" help:"Print the effect, and change nothing."`
 }
 
 func (f nameFlags) check(bad *problems) {
@@ -30,7 +30,7 @@ func (f nameFlags) check(bad *problems) {
 	}
 }
 
-// list returns the names, with those of standard input where - stands.
+// list returns the names. It replaces - by the names of standard input.
 func (f nameFlags) list(in io.Reader) ([]string, error) {
 	var all []string
 	for _, name := range f.Names {
@@ -52,7 +52,7 @@ func (f nameFlags) list(in io.Reader) ([]string, error) {
 	return all, nil
 }
 
-// operator is what records say of who runs the command.
+// operator returns user@host of this process, for the audit fields of records.
 func operator() string {
 	who := "somebody"
 	if u, err := user.Current(); err == nil {
@@ -63,14 +63,14 @@ func operator() string {
 		return who
 	}
 	who += "@" + host
-	return who[:min(len(who), 128)] // what the API takes
+	return who[:min(len(who), 128)] // the API's limit
 }
 
-// settleTime is how long the API may take to change one name, beyond the time-out of a call.
+// settleTime is the time for changing one name, in addition to the timeout of a call.
 const settleTime = 200 * time.Millisecond
 
-// settle carries out a verb on names, a thousand at a time, and prints a report of
-// those that it was not carried out on; with --json of all.
+// settle applies a verb to names, up to a thousand per request. It prints the names that were not
+// changed; with --json all.
 func (f backendFlags) settle(ctx context.Context, io stdio, n nameFlags, order map[string]any) (report producerapi.NameReport, err error) {
 	names, err := n.list(io.in)
 	if err != nil {
@@ -91,7 +91,7 @@ func (f backendFlags) settle(ctx context.Context, io stdio, n nameFlags, order m
 		var part producerapi.NameReport
 		err = c.callFor(ctx, time.Duration(len(some))*settleTime, http.MethodPost, "/names", order, &part)
 		if err == nil && len(part.Names) != len(some) {
-			err = fmt.Errorf("%s answered POST /names with something else", c.base.Redacted())
+			err = fmt.Errorf("%s answered POST /names with %d results for %d names", c.base.Redacted(), len(part.Names), len(some))
 		}
 		report.Done += part.Done
 		report.Names = append(report.Names, part.Names...)
@@ -110,7 +110,7 @@ func (f backendFlags) settle(ctx context.Context, io stdio, n nameFlags, order m
 	return report, err
 }
 
-// printReport lists the names that a verb was not carried out on, and sums up.
+// printReport lists the names that a verb did not change, and prints a summary.
 func printReport(io stdio, r producerapi.NameReport, verb string) {
 	rows := [][]string{{"NAME", "STATUS", "WHY"}} // 34 + 11 + 51, and two blanks between each: 100 columns
 	for _, n := range r.Names {
@@ -132,10 +132,10 @@ func printReport(io stdio, r producerapi.NameReport, verb string) {
 	_, _ = fmt.Fprintf(io.out, "%s: %s%d of %s\n", verb, would, r.Done, plural(len(r.Names), "name"))
 }
 
-// verdict is nil when a verb was carried out on every name.
+// verdict returns nil if a verb changed every name.
 func verdict(r producerapi.NameReport) error {
 	if rest := len(r.Names) - r.Done; rest > 0 {
-		return fmt.Errorf("%s not settled", plural(rest, "name"))
+		return fmt.Errorf("%s not changed", plural(rest, "name"))
 	}
 	return nil
 }
@@ -143,9 +143,9 @@ func verdict(r producerapi.NameReport) error {
 // resolveCmd is "producer resolve".
 type resolveCmd struct {
 	nameFlags
-	Completed bool   `xor:"outcome" env:"-" help:"The work of a name recorded as UNKNOWN was done: record it as COMPLETED."`
-	Retry     bool   `xor:"outcome" env:"-" help:"Let a name recorded as UNKNOWN or REJECTED run again. Its message has to come back too: producer dlq redrive --name NAME."`
-	Result    string `env:"-" placeholder:"JSON" help:"Result of the work (with --completed)."`
+	Completed bool   `xor:"outcome" env:"-" help:"Record a name that is UNKNOWN as COMPLETED, because its work was done."`
+	Retry     bool   `xor:"outcome" env:"-" help:"Let a name that is UNKNOWN or REJECTED run again. Its message must come back too: producer dlq redrive --name NAME."`
+	Result    string `env:"-" placeholder:"JSON" help:"Result of the work (with --completed). Default: none."`
 	backendFlags
 }
 
@@ -153,13 +153,13 @@ func (s *resolveCmd) check() error {
 	var bad problems
 	s.nameFlags.check(&bad)
 	if !s.Completed && !s.Retry {
-		bad.add("one of --completed and --retry is needed: was the work done, or may it run again?")
+		bad.add("--completed or --retry is missing: state that the work was done, or let it run again")
 	}
 	if s.Result != "" && !s.Completed {
-		bad.add("--result: only with --completed")
+		bad.add("--result %q: needs --completed", s.Result)
 	}
 	if s.Result != "" && !json.Valid([]byte(s.Result)) {
-		bad.add("--result %q: not JSON", s.Result)
+		bad.add("--result %q: must be JSON", s.Result)
 	}
 	s.backendFlags.check(&bad)
 	return bad.err()
@@ -181,12 +181,12 @@ func (s *resolveCmd) run(ctx context.Context, io stdio) error {
 		return err
 	}
 	if s.Retry && report.Done > 0 && !s.Preview {
-		_, _ = fmt.Fprintln(io.err, "They run again when their messages come back: producer dlq redrive --name NAME")
+		_, _ = fmt.Fprintln(io.err, "These names run again when their messages come back: producer dlq redrive --name NAME")
 	}
 	return verdict(report)
 }
 
-// runOne settles one name, and prints its record.
+// runOne settles a single name, and prints its record.
 func (s *resolveCmd) runOne(ctx context.Context, io stdio) error {
 	name := s.Names[0]
 	c, err := s.connect(ctx)
@@ -213,7 +213,7 @@ func (s *resolveCmd) runOne(ctx context.Context, io stdio) error {
 	}
 	table(io.out, describe(record))
 	if s.Retry {
-		_, _ = fmt.Fprintf(io.err, "It runs again when its message comes back: producer dlq redrive --name %s\n", shellQuote(name))
+		_, _ = fmt.Fprintf(io.err, "The name runs again when its message comes back: producer dlq redrive --name %s\n", shellQuote(name))
 	}
 	return nil
 }
@@ -221,8 +221,8 @@ func (s *resolveCmd) runOne(ctx context.Context, io stdio) error {
 // forgetCmd is "producer forget".
 type forgetCmd struct {
 	nameFlags
-	Force  bool `env:"-" help:"Forget it although it is being handled: its attempt is cancelled, and what it did is not recorded."`
-	NoWait bool `help:"Do not wait until workers have forgotten it too: until then a message of this name may be taken for a duplicate."`
+	Force  bool `env:"-" help:"Also forget a name that is being handled. Its attempt is cancelled, and its outcome is not recorded."`
+	NoWait bool `help:"Do not wait until the workers' caches have forgotten the name too. Until then a message of this name may be suppressed as a duplicate."`
 	backendFlags
 }
 
@@ -246,7 +246,7 @@ func (s *forgetCmd) run(ctx context.Context, io stdio) error {
 	}
 	if wait := time.Until(effective); wait > 0 && !s.NoWait {
 		if !s.JSON {
-			_, _ = fmt.Fprintf(io.err, "forgotten; waiting %s until no worker answers from memory (--no-wait does not)\n", wait.Round(time.Second))
+			_, _ = fmt.Fprintf(io.err, "forgotten; waiting %s until the workers' caches have expired (skip with --no-wait)\n", wait.Round(time.Second))
 		}
 		if err := backoff.Sleep(ctx, wait); err != nil {
 			return err

@@ -15,14 +15,13 @@ type stdio struct {
 
 // command is one of the program's commands.
 type command interface {
-	// check returns everything that is wrong with the settings, as a
-	// *[awsenv.SettingsError].
+	// check returns all problems of the settings as a [*awsenv.SettingsError].
 	check() error
-	// run does the work until ctx ends, which is the first signal.
+	// run executes the command. The first signal ends ctx.
 	run(ctx context.Context, io stdio) error
 }
 
-// run is the program: it returns the exit code.
+// run runs the program and returns the exit code.
 func run(ctx context.Context, args []string, io stdio, signals <-chan os.Signal) int {
 	io.out, io.err = &cleanWriter{w: io.out}, &cleanWriter{w: io.err}
 	command, err := parse(args, io.out, io.err)
@@ -35,8 +34,8 @@ func run(ctx context.Context, args []string, io stdio, signals <-chan os.Signal)
 	return exitCode(err)
 }
 
-// runUntil runs the command. The first signal ends its context; with the second
-// the command is left where it is, since the process ends.
+// runUntil runs the command. The first signal ends its context. The second one makes runUntil
+// return while the command still runs; the process ends then.
 func runUntil(ctx context.Context, c command, io stdio, signals <-chan os.Signal) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -14,16 +14,16 @@ import (
 // sendCmd is "producer send".
 type sendCmd struct {
 	Name          string        `placeholder:"NAME" help:"Name of the message."`
-	Body          string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}. Without --name and --body messages are read from standard input, one a line."`
-	Group         string        `placeholder:"ID" help:"Message group of the messages."`
-	Delay         time.Duration `help:"How long the messages are held back, in whole seconds: up to 15m by SQS; one message longer, up to a year, and any on a FIFO queue, by a schedule, where --schedule-role is set (of the API at --url)."`
-	Wait          time.Duration `help:"Wait this long (up to 60s) for the outcome of the one message."`
-	RetryRejected bool          `help:"Try a name again that was rejected, also with another body. A completed name stays completed, and an UNKNOWN one parked."`
-	Skip          int           `help:"Leave out that many lines of standard input: they were sent before."`
+	Body          string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}. Without --name and --body, messages are read from standard input, one per line."`
+	Group         string        `placeholder:"ID" help:"Message group id of the messages. Default: none."`
+	Delay         time.Duration `help:"Delay of the messages, in whole seconds. SQS itself delays by up to 15m. A single message can be scheduled up to a year ahead, also on a FIFO queue, if --schedule-role is set (of the API at --url). 0: no delay."`
+	Wait          time.Duration `help:"Wait this long for the outcome of a single message, up to 60s. 0: do not wait."`
+	RetryRejected bool          `help:"Try a rejected name again, also with another body. A completed name stays completed, and an UNKNOWN name is still held."`
+	Skip          int           `help:"Lines of standard input to skip, because they were sent before."`
 	backendFlags
 }
 
-// mostBatchDelay is how long SQS itself delays a message.
+// mostBatchDelay is the longest delay of SQS itself.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 const mostBatchDelay = 15 * time.Minute
 
@@ -39,16 +39,16 @@ func (s *sendCmd) check() error {
 		bad.add("--skip %d: must not be negative", s.Skip)
 	}
 	if s.Skip > 0 && !s.many() {
-		bad.add("--skip %d: has nothing to do with --name or --body", s.Skip)
+		bad.add("--skip %d: cannot be used with --name or --body", s.Skip)
 	}
 	if s.Wait != 0 && s.many() {
-		bad.add("--wait %s: only for one message (--name or --body)", s.Wait)
+		bad.add("--wait %s: needs a single message (--name or --body)", s.Wait)
 	}
 	if s.Delay < 0 || s.Delay%time.Second != 0 {
-		bad.add("--delay %s: must be whole seconds", s.Delay)
+		bad.add("--delay %s: must be whole seconds, at least 0", s.Delay)
 	}
 	if s.Delay > mostBatchDelay && s.many() {
-		bad.add("--delay %s: more than %s is for one message (--name or --body)", s.Delay, mostBatchDelay)
+		bad.add("--delay %s: more than %s needs a single message (--name or --body)", s.Delay, mostBatchDelay)
 	}
 	if s.Wait < 0 {
 		bad.add("--wait %s: must not be negative", s.Wait)
@@ -59,7 +59,7 @@ func (s *sendCmd) check() error {
 
 func (s *sendCmd) run(ctx context.Context, io stdio) error {
 	if s.many() && isTerminal(io.in) {
-		return (&problems{"nothing to send: give --name or --body, or lines of JSON on standard input"}).err()
+		return (&problems{"nothing to send: set --name or --body, or pass lines of JSON on standard input"}).err()
 	}
 	c, err := s.connect(ctx)
 	if err != nil {
@@ -97,12 +97,12 @@ func (s *sendCmd) run(ctx context.Context, io stdio) error {
 		_, _ = fmt.Fprintf(io.out, "queued %q as message %s\n", queued.Name, queued.MessageID)
 	}
 	if err == nil && s.Wait > 0 {
-		err = &exitError{code: exitNotFinal, text: fmt.Sprintf("%q is not final after %s", queued.Name, s.Wait)}
+		err = &exitError{code: exitNotFinal, text: fmt.Sprintf("%q has no final status after %s", queued.Name, s.Wait)}
 	}
 	return err
 }
 
-// printOutcome prints the outcome that the message has had.
+// printOutcome prints the record in body. Its error is that of [outcome].
 func (s *sendCmd) printOutcome(io stdio, body []byte) error {
 	var record producerapi.Record
 	if err := json.Unmarshal(body, &record); err != nil {
@@ -118,7 +118,7 @@ func (s *sendCmd) printOutcome(io stdio, body []byte) error {
 	return outcome(record)
 }
 
-// request is that of one message.
+// request returns the request for a single message.
 func (s *sendCmd) request() (request, error) {
 	r := request{method: http.MethodPost, path: "/", header: s.header(), body: []byte(s.Body)}
 	if s.Body == "" {
@@ -138,7 +138,7 @@ func (s *sendCmd) request() (request, error) {
 	return r, nil
 }
 
-// header is what the flags say of every message.
+// header returns the headers that the flags set for every message.
 func (s *sendCmd) header() http.Header {
 	h := http.Header{}
 	if s.Group != "" {
@@ -153,7 +153,7 @@ func (s *sendCmd) header() http.Header {
 	return h
 }
 
-// nameBody is the smallest body of a name.
+// nameBody returns the default body of a name.
 func nameBody(name string) ([]byte, error) {
 	b, err := json.Marshal(struct {
 		Name string `json:"name"`
@@ -164,7 +164,7 @@ func nameBody(name string) ([]byte, error) {
 	return b, nil
 }
 
-// quoted is a name as a structured-field string.
+// quoted returns name as a structured-field string (RFC 9651).
 func quoted(name string) string {
 	b := make([]byte, 0, len(name)+2)
 	b = append(b, '"')

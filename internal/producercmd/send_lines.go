@@ -17,20 +17,20 @@ import (
 const (
 	linesAtATime = 500
 	maxChunk     = 4 << 20 // bytes of lines in one request; the API takes 8 MiB
-	maxLine      = 2 << 20 // more than SQS takes, so that it is refused by line and not as a whole
+	maxLine      = 2 << 20 // bytes; more than SQS takes, so that the API refuses the line, not the request
 	shownRefused = 20
 	batchTime    = time.Minute // for which the API tries to send a batch
 )
 
-// summary is what came of the lines of standard input.
+// summary is the result for the lines of standard input.
 type summary struct {
 	Accepted int           `json:"accepted"`
-	Refused  []refusedLine `json:"refused"` // no repetition will help
-	Next     int           `json:"next"`    // lines that are done with: the --skip to go on with
-	Done     bool          `json:"done"`    // all of them
+	Refused  []refusedLine `json:"refused"` // for good
+	Next     int           `json:"next"`    // lines that are done: the --skip to continue with
+	Done     bool          `json:"done"`    // all lines are done
 }
 
-// refusedLine is one that was not accepted.
+// refusedLine is a line that was refused, with the reason.
 type refusedLine struct {
 	Line   int    `json:"line"` // from 1
 	Detail string `json:"detail"`
@@ -40,12 +40,11 @@ type refusedLine struct {
 type line struct {
 	number int // from 1
 	text   []byte
-	wrong  string // why it is not sent; empty: it is
+	wrong  string // why it cannot be sent; empty: it can
 }
 
-// sendLines sends the lines of standard input. It stops at the first one that
-// was not accepted but might be later, or whose group is held up by a line that
-// was refused, and says how to go on.
+// sendLines sends the lines of standard input. It stops at the first line that may succeed later,
+// or that follows a refused line of its group. Its error gives the --skip to continue with.
 func (s *sendCmd) sendLines(ctx context.Context, c *client, io stdio) error {
 	in := newLineReader(io.in)
 	for in.read < s.Skip {
@@ -75,7 +74,7 @@ func (s *sendCmd) sendLines(ctx context.Context, c *client, io stdio) error {
 	}
 	switch {
 	case failure != nil:
-		return fmt.Errorf("stopped before line %d; go on with --skip %d: %w", sum.Next+1, sum.Next, failure)
+		return fmt.Errorf("stopped before line %d; continue with --skip %d: %w", sum.Next+1, sum.Next, failure)
 	case len(sum.Refused) > 0:
 		return fmt.Errorf("%d of %d messages were refused", len(sum.Refused), len(sum.Refused)+sum.Accepted)
 	default:
@@ -83,9 +82,9 @@ func (s *sendCmd) sendLines(ctx context.Context, c *client, io stdio) error {
 	}
 }
 
-// sendChunk sends some lines and adds what came of them to the summary. A line that
-// cannot be sent is refused in its place: on a FIFO queue nothing of its group may
-// pass it, so that the lines before it go first and alone.
+// sendChunk sends lines and adds the results to the summary. It sends the lines before a bad line
+// in a request of their own, so that on a FIFO queue no later line of a group overtakes the bad
+// one.
 func (s *sendCmd) sendChunk(ctx context.Context, c *client, chunk []line, sum *summary) error {
 	for len(chunk) > 0 {
 		n := slices.IndexFunc(chunk, func(l line) bool { return l.wrong != "" })
@@ -135,7 +134,7 @@ func (s *sendCmd) sendBatch(ctx context.Context, c *client, chunk []line, sum *s
 		case item.Status == http.StatusAccepted:
 			sum.Accepted++
 		case item.Status >= http.StatusInternalServerError, item.Status == http.StatusFailedDependency:
-			// What follows may have been accepted: to send it again is harmless.
+			// Later lines may have been accepted. Sending them again is harmless.
 			sum.Next = chunk[i].number - 1
 			return &apiError{status: item.Status, detail: item.Problem.Detail}
 		default:
@@ -161,7 +160,7 @@ func (s *sendCmd) printSummary(io stdio, sum summary) error {
 	return nil
 }
 
-// sizeOf is the size of a file, or -1.
+// sizeOf returns the size of a regular file in bytes; -1 for other readers.
 func sizeOf(in io.Reader) int64 {
 	f, ok := in.(interface{ Stat() (fs.FileInfo, error) })
 	if !ok {
@@ -174,21 +173,20 @@ func sizeOf(in io.Reader) int64 {
 	return info.Size()
 }
 
-// lineReader reads messages and counts them: one a line, or the elements of a JSON
-// array.
+// lineReader reads and counts messages: one per line, or the elements of a JSON array.
 type lineReader struct {
 	in    *bufio.Reader
 	array *json.Decoder // nil: lines
 	begun bool
-	ended bool  // the array has
+	ended bool  // the array has ended
 	read  int   // messages
-	bytes int64 // of them
-	held  *line // read, and left for the next chunk
+	bytes int64 // bytes of these messages
+	held  *line // read already, for the next chunk
 }
 
 func newLineReader(in io.Reader) *lineReader { return &lineReader{in: bufio.NewReaderSize(in, 1<<16)} }
 
-// begin looks whether the input is an array. No message begins as one.
+// begin detects a JSON array. A message is an object, so it cannot begin like one.
 func (r *lineReader) begin() error {
 	r.begun = true
 	for {
@@ -262,7 +260,7 @@ func (r *lineReader) nextElement() (line, error) {
 	}
 	var element json.RawMessage
 	if err := r.array.Decode(&element); err != nil {
-		return line{}, fmt.Errorf("message %d of the JSON array: %v", r.read+1, err) //nolint:errorlint // an end here is not that of the input
+		return line{}, fmt.Errorf("message %d of the JSON array: %v", r.read+1, err) //nolint:errorlint // io.EOF would mean the end of the input
 	}
 	r.read++
 	r.bytes = r.array.InputOffset()
@@ -276,7 +274,7 @@ func (r *lineReader) nextElement() (line, error) {
 	return line{number: r.read, text: text.Bytes()}, nil
 }
 
-// chunk returns the next lines that hold something; none at the end.
+// chunk returns the next lines that are not blank; none at the end of the input.
 func (r *lineReader) chunk() ([]line, error) {
 	var lines []line
 	size := 0

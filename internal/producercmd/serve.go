@@ -23,17 +23,17 @@ import (
 // serveCmd is "producer serve".
 type serveCmd struct {
 	Addr          string        `default:"127.0.0.1:8080" help:"Address to listen on."`
-	AuthToken     []string      `placeholder:"TOKEN" help:"Bearer tokens to accept, separated by commas: several while they are rotated, and beyond loopback of at least 16 characters. Needed unless --addr is a loopback address or --insecure is given. Better set by SQSONCE_AUTH_TOKEN or --auth-token-file, which other users of the machine cannot see."`
-	AuthTokenFile string        `type:"path" placeholder:"FILE" help:"File with further bearer tokens, one a line."`
+	AuthToken     []string      `placeholder:"TOKEN" help:"Bearer tokens to accept, separated by commas, so that they can be rotated; beyond loopback of at least 16 characters. Required unless --addr is a loopback address or --insecure is set. Prefer SQSONCE_AUTH_TOKEN or --auth-token-file: other users of the machine can read the command line."`
+	AuthTokenFile string        `type:"path" placeholder:"FILE" help:"File with further bearer tokens, one per line."`
 	Insecure      bool          `help:"Listen beyond loopback without a token, and answer under any host name."`
-	ClientRate    float64       `default:"0" help:"Requests a second that one client (token, or address) may make, with bursts of twice that, each message of a batch counting as one; 0 means no limit."`
-	PathPrefix    []string      `placeholder:"PATH" help:"Mirror an API: a POST, PUT, PATCH or DELETE to one of these paths or below, separated by commas, is a message, and a worker with the same --path-prefix makes that request of its target. The name is the Idempotency-Key, or is in the body."`
-	PathHeaders   []string      `placeholder:"NAME" help:"Headers that go along with a mirrored request, separated by commas. Default: Accept, Accept-Language, Content-Language, Content-Type, If-Match, If-None-Match, If-Unmodified-Since."`
-	StopTimeout   time.Duration `default:"20s" help:"How long requests may finish after a stop."`
+	ClientRate    float64       `default:"0" help:"Requests per second that one client (token, or address) may make, with bursts of twice that. Each message of a batch counts as one. 0: no limit."`
+	PathPrefix    []string      `placeholder:"PATH" help:"Paths to mirror, separated by commas. A POST, PUT, PATCH or DELETE to one of them, or to a path below, becomes a message, and a worker with the same --path-prefix sends that request to its target. The name is the Idempotency-Key, or is in the body. Default: none."`
+	PathHeaders   []string      `placeholder:"NAME" help:"Headers to send along with a mirrored request, separated by commas. Default: Accept, Accept-Language, Content-Language, Content-Type, If-Match, If-None-Match, If-Unmodified-Since."`
+	StopTimeout   time.Duration `default:"20s" help:"Time that requests have to finish in a shutdown; at least 0."`
 	Create        bool          `help:"Create a missing queue, dead-letter queue and table. For local servers: refused unless an endpoint override (AWS_ENDPOINT_URL...) is set."`
-	MetricsAddr   string        `placeholder:"HOST:PORT" help:"Address of a second server with /healthz, /readyz and /metrics alone, for probes and scrapers: no token, no names of messages. Default: none; --addr has them too, where /metrics needs the token."`
-	LogLevel      string        `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged (${enum}). Requests are info, those that failed warn, probes debug."`
-	AccessLogRate float64       `default:"100" help:"Requests a second that are logged at most, of each kind: done, refused (4xx) and failed (5xx). The next line says how many were left out; 0 means no limit."`
+	MetricsAddr   string        `placeholder:"HOST:PORT" help:"Address of a second server with only /healthz, /readyz and /metrics, for probes and scrapers. It checks no token and shows no names of messages. Default: none; --addr serves them too, and its /metrics needs the token."`
+	LogLevel      string        `default:"info" enum:"debug,info,warn,error" help:"Lowest level that is logged (${enum}). Requests are logged at info, failed ones at warn, probes at debug."`
+	AccessLogRate float64       `default:"100" help:"Requests logged per second, at most, of each kind: done, refused (4xx) and failed (5xx). The next line reports how many were left out. 0: no limit."`
 	LogFormat     string        `default:"auto" enum:"auto,json,text,pretty" help:"Log format (${enum}); auto is pretty on a terminal and JSON elsewhere."`
 	queueFlags
 }
@@ -42,7 +42,7 @@ func (s *serveCmd) check() error {
 	var bad problems
 	switch {
 	case s.QueueURL == "" && s.Table == "":
-		bad.add("nothing to work on: give --queue-url and --table (SQSONCE_QUEUE_URL, SQSONCE_TABLE) with AWS credentials, or run worker --local, which brings this API along and needs neither")
+		bad.add("--queue-url and --table (SQSONCE_QUEUE_URL, SQSONCE_TABLE) are missing; to try the API without AWS run worker --local")
 	case s.QueueURL == "":
 		bad.add("--queue-url (SQSONCE_QUEUE_URL) is missing")
 	case s.Table == "":
@@ -66,7 +66,7 @@ func (s *serveCmd) check() error {
 		}
 	}
 	if len(s.PathHeaders) > 0 && len(s.PathPrefix) == 0 {
-		bad.add("--path-headers: there is no --path-prefix")
+		bad.add("--path-headers %s: needs --path-prefix", strings.Join(s.PathHeaders, ","))
 	}
 	if s.AccessLogRate < 0 {
 		bad.add("--access-log-rate %g: must not be negative", s.AccessLogRate)
@@ -78,15 +78,14 @@ func (s *serveCmd) check() error {
 	return bad.err()
 }
 
-// checkOpen adds a problem when everybody could reach the API, and no token is
-// asked for.
+// checkOpen adds a problem if the API listens beyond loopback without a token.
 func (s *serveCmd) checkOpen(bad *problems, tokens []string) {
 	if !s.Insecure && len(tokens) == 0 && !awsenv.Loopback(s.Addr) {
-		bad.add("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN) or --auth-token-file; --insecure lets everybody in", s.Addr)
+		bad.add("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN) or --auth-token-file; --insecure allows it without a token", s.Addr)
 	}
 }
 
-// tokenSource names what sets tokens.
+// tokenSource names the flag and the variable of the tokens in errors.
 const tokenSource = "--auth-token (SQSONCE_AUTH_TOKEN)" //nolint:gosec // names, no token
 
 func (s *serveCmd) run(ctx context.Context, io stdio) (err error) {
@@ -120,7 +119,7 @@ func (s *serveCmd) run(ctx context.Context, io stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	defer api.Close() // when what was handed to SQS has its answer
+	defer api.Close() // waits for the calls to SQS
 	if err := s.look(ctx, api, log); err != nil {
 		return err
 	}
@@ -131,8 +130,8 @@ func (s *serveCmd) run(ctx context.Context, io stdio) (err error) {
 	return err
 }
 
-// serve answers requests until a stop: no new ones then, those under way may finish for
-// --stop-timeout, and are cut short after that. Metrics and health are served as long.
+// serve answers requests until ctx ends. Requests under way then have --stop-timeout to finish and
+// are aborted after that. The server of --metrics-addr runs until then.
 func (s *serveCmd) serve(ctx context.Context, ln net.Listener, api http.Handler, metrics http.Handler, io stdio) error {
 	outer, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -162,36 +161,36 @@ const (
 	flushTime  = 2 * time.Second // for the last telemetry
 )
 
-// sendRest sends what telemetry has not sent yet.
+// sendRest flushes the telemetry.
 func (s *serveCmd) sendRest(ctx context.Context, tele *telemetry.Telemetry, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
 	defer cancel()
 	if err := tele.Shutdown(ctx); err != nil {
-		log.Warn("the last telemetry is not sent", "error", err)
+		log.Warn("the last telemetry could not be sent", "error", err)
 	}
 }
 
-// queueName is the name of the queue; validated before.
+// queueName returns the name of the queue; check has validated the URL.
 func (s *serveCmd) queueName() string {
 	name, _ := awsenv.QueueName(s.QueueURL)
 	return name
 }
 
-// look fails when there is no queue to serve. What else is wrong may pass, or
-// concern rights that only a look needs.
+// look fails if the queue does not exist. It only logs other errors: they may be temporary, or
+// about permissions that the API does not need.
 func (s *serveCmd) look(ctx context.Context, api *producerapi.API, log *slog.Logger) error {
 	err := api.CheckQueue(ctx)
 	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
-		return &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--queue-url %s: there is no such queue (--create makes one on a local server)", s.QueueURL)}}
+		return &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--queue-url %s: the queue does not exist (--create creates it on a local server)", s.QueueURL)}}
 	}
 	if err != nil {
-		log.Warn("the queue could not be looked at", "queue", s.QueueURL, "error", err)
+		log.Warn("the queue's attributes could not be read", "queue", s.QueueURL, "error", err)
 	}
 	return nil
 }
 
-// tokens are those of the flag and of the file. There is at least one wherever
-// one is needed.
+// tokens returns the tokens of the flag and of the file. It fails if there is none and one is
+// required.
 func (s *serveCmd) tokens() ([]string, error) {
 	var tokens []string
 	for _, t := range s.AuthToken {

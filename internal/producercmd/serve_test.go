@@ -18,7 +18,7 @@ func TestServeNeedsItsQueue(t *testing.T) {
 	r := realRig(t, "producer-serve-queue")
 	missing := strings.Replace(r.queueURL, "producer-serve-queue", "nothing-here", 1)
 	producer(t, "", "serve", "--addr", "127.0.0.1:0", "--queue-url", missing, "--table", "producer-serve-queue").want(2).says(
-		"--queue-url "+missing, "no such queue")
+		"--queue-url "+missing, "the queue does not exist")
 }
 
 func TestServe(t *testing.T) {
@@ -64,7 +64,7 @@ func testServeAnswersUntilItIsToldToStop(t *testing.T) {
 	}
 }
 
-// testLogFormats holds the line about a request against each of the formats.
+// testLogFormats checks the log line of a request in each format.
 func testLogFormats(t *testing.T) {
 	r := realRig(t, "producer-serve-log")
 	for format, line := range map[string]string{
@@ -75,7 +75,7 @@ func testLogFormats(t *testing.T) {
 	} {
 		t.Run(format, func(t *testing.T) {
 			url, _, stop := startServe(t, "--queue-url", r.queueURL, "--table", "producer-serve-log", "--log-format", format)
-			producer(t, "", "status", "nothing", "--url", url).want(1).says("nothing is known")
+			producer(t, "", "status", "nothing", "--url", url).want(1).says("has no record")
 			code, log := stop()
 			if code != 0 || !regexp.MustCompile(`(?m)`+line).MatchString(log) {
 				t.Errorf("exit code %d, and no line like %s in %s", code, line, log)
@@ -170,7 +170,7 @@ func testServeBeyondLoopbackNeedsAToken(t *testing.T) {
 	} {
 		producer(t, "", append(serve, args...)...).want(2).says("characters", "at least 16")
 	}
-	// What was found is looked at once more, whatever it was that check has seen.
+	// tokens checks the tokens again, including those of the file.
 	if _, err := (&serveCmd{Addr: "0.0.0.0:0"}).tokens(); err == nil {
 		t.Error("an API without tokens is open beyond loopback")
 	}
@@ -179,7 +179,7 @@ func testServeBeyondLoopbackNeedsAToken(t *testing.T) {
 	}
 }
 
-// newPipe is a writer and the lines that are written to it.
+// newPipe returns a writer and a channel of the lines that are written to it.
 func newPipe() (*lineWriter, <-chan string) {
 	w := &lineWriter{lines: make(chan string, 100)}
 	return w, w.lines
@@ -200,7 +200,7 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 		w.part = rest
 		select {
 		case w.lines <- line:
-		default: // nobody reads any more
+		default: // the reader has ended
 		}
 	}
 }

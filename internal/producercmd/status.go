@@ -22,7 +22,7 @@ const (
 // statusCmd is "producer status".
 type statusCmd struct {
 	Name  string `arg:"" help:"The name."`
-	Watch bool   `help:"Print every change until the name's status is final."`
+	Watch bool   `help:"Print every change until the status is final."`
 	backendFlags
 }
 
@@ -33,8 +33,8 @@ func (s *statusCmd) check() error {
 	return bad.err()
 }
 
-// checkName adds what is wrong with a name. How long it may be depends on who
-// looks it up.
+// checkName adds the problems of a name, except for its length: the limit depends on the API's
+// --long-names.
 func checkName(bad *problems, name string) {
 	if err := names.Check(name); err != nil && len(name) <= names.MaxBytes {
 		bad.add("name %v", err)
@@ -60,10 +60,10 @@ func (s *statusCmd) run(ctx context.Context, io stdio) error {
 				return err
 			}
 		case !found && !s.Watch:
-			return &exitError{code: 1, text: fmt.Sprintf("nothing is known of %q: not handled yet, expired, or forgotten", s.Name)}
+			return &exitError{code: 1, text: fmt.Sprintf("%q has no record: not handled yet, expired, or forgotten", s.Name)}
 		case !found && last != 0:
 			last = 0
-			_, _ = fmt.Fprintf(io.err, "nothing is known of %q yet\n", s.Name)
+			_, _ = fmt.Fprintf(io.err, "%q has no record yet\n", s.Name)
 		}
 		if !s.Watch || r.Final {
 			return outcome(r)
@@ -93,7 +93,7 @@ func (s *statusCmd) print(io stdio, r producerapi.Record) error {
 	return nil
 }
 
-// outcome is nil for a completed name, and else gives the exit code for its status.
+// outcome returns nil for a completed name, and an [*exitError] for other statuses.
 func outcome(r producerapi.Record) error {
 	switch {
 	case !r.Final:
@@ -105,7 +105,7 @@ func outcome(r producerapi.Record) error {
 	}
 }
 
-// describe is a record for people.
+// describe returns the fields of a record as rows of a table.
 func describe(r producerapi.Record) [][]string {
 	rows := [][]string{{"name", r.Name}, {"status", explain(r)}, {"attempts", strconv.Itoa(r.Attempts)}}
 	add := func(label, value string) {
@@ -132,7 +132,7 @@ func describe(r producerapi.Record) [][]string {
 	return rows
 }
 
-// explain is the status in words.
+// explain returns the status with an explanation.
 func explain(r producerapi.Record) string {
 	s := string(r.Status)
 	switch r.Status {
@@ -143,7 +143,7 @@ func explain(r producerapi.Record) string {
 	case protocol.Rejected:
 		return s + ": failed for good; its message is in the dead-letter queue"
 	case protocol.Unknown:
-		return s + ": nobody knows whether the work was done; see producer resolve --help"
+		return s + ": its work may or may not have been done; see producer resolve --help"
 	case "SCHEDULED":
 		return s + ": will be sent at " + moment(r.ScheduledAt) + ", or up to a minute later"
 	default:
@@ -151,7 +151,7 @@ func explain(r producerapi.Record) string {
 	}
 }
 
-// day is a moment in a list.
+// day formats a time for a column of a list, in local time.
 func day(t time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -11,7 +11,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// The expiry of a record stands in the attribute that the flag names, and nowhere else.
+// Only the attribute of --ttl-attribute holds the expiry of a record.
 func TestTTLAttribute(t *testing.T) {
 	r := realRig(t, "ttl-attribute")
 	store, err := dynamo.New(emulators.DynamoDBClient(t), dynamo.Config{Table: "ttl-attribute", TTLAttribute: "expiration", Logger: slog.New(slog.DiscardHandler)})
