@@ -11,48 +11,49 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// cache remembers completed names, so that most duplicates cost no call. It is
-// bounded by bytes: what was not used for the longest time goes first. What is
-// older than age, or has expired, is not used. A nil cache remembers nothing.
+// cache remembers completed names, so that most duplicates need no call to the store. The least
+// recently used entries go first when their total size reaches the bound. Entries expire after age,
+// and with their record. A nil cache is valid and empty.
 //
-// Only names that are COMPLETED go in: that is final but for an operator's
-// Forget, which therefore takes effect everywhere only after age.
+// Only completed names are stored, because that status is final. Only an operator's Forget can end
+// it, and Forget therefore takes effect everywhere only after age.
 type cache struct {
 	age   time.Duration
-	bytes int // the bound
+	bytes int // bound on held
 	begun time.Time
 
 	mu      sync.Mutex
 	entries *simplelru.LRU[string, cached] // guarded by mu; by name
-	held    int                            // guarded by mu; what the entries take
+	held    int                            // guarded by mu; total size of the entries
 }
 
-// cached is what a replay needs of a completed record.
+// cached is the part of a completed record that a replay needs.
 type cached struct {
 	result      []byte
 	resultType  string
 	fingerprint protocol.Fingerprint
-	expiresAt   time.Time     // by the clock of leases: not used from then on
-	till        time.Duration // since the cache's beginning, by the monotonic clock: likewise
+	expiresAt   time.Time     // end of use by the clock of leases
+	till        time.Duration // end of use by the monotonic clock, since cache.begun
 }
 
-// entryOverhead is about what an entry takes besides its texts: the value, the
-// links, and its place in the table.
+// entryOverhead is the approximate size of an entry without its texts: the value, the links, and
+// its place in the hash table.
 const entryOverhead = 320
 
-// size is about what the entry of a name takes, in bytes.
+// size returns the approximate size in bytes of the entry for a name.
 func (e *cached) size(name string) int {
 	return entryOverhead + len(name) + len(e.resultType) + len(e.result)
 }
 
 func newCache(bytes int, age time.Duration) (*cache, error) {
-	// Never full by number, as every entry takes more than its overhead.
+	// The bound on the number of entries is never reached, because every entry is larger than its
+	// overhead.
 	entries, err := simplelru.NewLRU[string, cached](bytes/entryOverhead+1, nil)
 	return &cache{age: age, bytes: bytes, begun: time.Now(), entries: entries}, err
 }
 
-// put remembers a completed record. The store was asked for it at a time, and its age
-// counts from then: whoever has made it forget the name since counts on that.
+// put stores a completed record. Its age counts from asked, the time when the store was asked: an
+// operator who has forgotten the name after that relies on it.
 func (c *cache) put(rec protocol.Record, asked, now time.Time) {
 	if c == nil || rec.Status != protocol.Completed {
 		return
@@ -62,7 +63,7 @@ func (c *cache) put(rec protocol.Record, asked, now time.Time) {
 		return
 	}
 	e := cached{
-		// Of their own: the record's may be parts of a larger text, of all that came with it.
+		// Clones, because the record's texts may share memory with the whole response.
 		result: bytes.Clone(rec.Result), resultType: strings.Clone(rec.ResultType),
 		fingerprint: rec.Fingerprint, expiresAt: now.Add(left), till: time.Since(c.begun) + left,
 	}
@@ -72,14 +73,13 @@ func (c *cache) put(rec protocol.Record, asked, now time.Time) {
 	c.drop(name)
 	c.entries.Add(name, e)
 	for c.held += e.size(name); c.held > c.bytes; {
-		oldest, value, _ := c.entries.RemoveOldest() // there is one: something is held
+		oldest, value, _ := c.entries.RemoveOldest() // not empty, because held is positive
 		c.held -= value.size(oldest)
 	}
 }
 
-// get returns the outcome of key's name as a record with a result and little else.
-// There is none if the payload is another one, or if the message was redriven: the
-// record must know of that.
+// get returns a completed record with the name, the result and the fingerprint. It returns false
+// for another payload and for a redriven message, because the store must decide these.
 func (c *cache) get(key Key, now time.Time) (protocol.Record, bool) {
 	if c == nil || key.RedriveOrder {
 		return protocol.Record{}, false
@@ -94,7 +94,7 @@ func (c *cache) get(key Key, now time.Time) (protocol.Record, bool) {
 		c.drop(key.Name)
 		return protocol.Record{}, false
 	case e.fingerprint.Differs(key.Fingerprint):
-		return protocol.Record{}, false // the store's answer names the mismatch, and may have expired
+		return protocol.Record{}, false // the store decides: its record may have expired
 	}
 	return protocol.Record{
 		Name: key.Name, Status: protocol.Completed, Result: e.result, ResultType: e.resultType, Fingerprint: e.fingerprint,
@@ -111,7 +111,7 @@ func (c *cache) has(name string) bool {
 	return c.entries.Contains(name)
 }
 
-// drop forgets the name. The caller holds mu.
+// drop removes the name. The caller holds mu.
 func (c *cache) drop(name string) {
 	if e, ok := c.entries.Peek(name); ok {
 		c.held -= e.size(name)

@@ -12,14 +12,14 @@ import (
 	"github.com/sqsonce/sqsonce/internal/pinned"
 )
 
-// claim asks for the name until the store answers or ctx ends.
+// claim claims the name. It retries until the store answers or ctx ends.
 func (e *engine) claim(ctx context.Context, a *attempt) (protocol.Verdict, error) {
 	if ctx.Err() != nil {
 		return 0, &stopped{err: context.Cause(ctx)}
 	}
 	a.flight.asked = time.Now()
 	cur := e.known(ctx, a.key)
-	var sent, was protocol.Record // the last claim sent, and the record that it was built on
+	var sent, was protocol.Record // the last claim sent, and the record on which it was built
 	for try := 0; ; try++ {
 		start, now := time.Now(), e.now()
 		if e.tooLate(a.end, now) && !cur.OwnedBy(a.owner) {
@@ -37,8 +37,8 @@ func (e *engine) claim(ctx context.Context, a *attempt) (protocol.Verdict, error
 		}
 		sent, was = next, cur
 		a.flight.asked = start
-		// Not cut off when ctx ends: a store may have sent the claim on its way, and
-		// what is read before it has landed would not show it.
+		// The call must not be cancelled with ctx: the store may already have sent the claim, and a
+		// read before it arrives would not show it.
 		err := e.store.Swap(context.WithoutCancel(ctx), cur.Version, next)
 		if err == nil {
 			e.decided(a, was, next, verdict, start, now)
@@ -70,8 +70,9 @@ func (e *engine) claimOf(a *attempt, now time.Time) protocol.Claim {
 	}
 }
 
-// known returns the record of a name that is likely to have one, read before
-// it is claimed: a claim that fails costs as much as a write of what is stored.
+// known reads the record of a name that is likely to have one. A failed claim costs as much as a
+// write of the stored item, a read less. It returns the zero record if no read is worthwhile or the
+// read fails.
 func (e *engine) known(ctx context.Context, key Key) protocol.Record {
 	reader, ok := e.store.(Reader)
 	if !ok || !key.SeenBefore && !e.cache.has(key.Name) && !e.looks.has(key) {
@@ -79,13 +80,13 @@ func (e *engine) known(ctx context.Context, key Key) protocol.Record {
 	}
 	r, err := reader.Get(ctx, protocol.RecordID(e.cfg.Scope, key.Name))
 	if err != nil {
-		return protocol.Record{} // the claim will find out
+		return protocol.Record{} // the claim will return the record
 	}
 	return r
 }
 
-// decided notes the record as it stands after a claim on was, built at start,
-// when the clock said now.
+// decided stores the outcome of a claim that replaced was. The claim was built at start, when the
+// clock of leases showed now.
 func (e *engine) decided(a *attempt, was, rec protocol.Record, v protocol.Verdict, start, now time.Time) {
 	a.Fence, a.Number = rec.Fence, rec.Attempts
 	a.lease = lease{rec, provenUntil(rec, start, now), a.end}
@@ -98,21 +99,20 @@ func (e *engine) decided(a *attempt, was, rec protocol.Record, v protocol.Verdic
 	}
 }
 
-// provenUntil is the end of rec's lease on the monotonic clock.
+// provenUntil returns the end of rec's lease on the monotonic clock.
 func provenUntil(rec protocol.Record, start, now time.Time) time.Time {
 	return start.Add(rec.LeaseUntil.Sub(now))
 }
 
-// giveUp makes one try to release a claim, sent over a version, that may have
-// been written although its answer never came, so that the name is not held for
-// a lease. It reports whether the record is known to hold nothing of the
-// attempt's, and how many attempts it counts.
+// giveUp tries once to release a claim that has no answer and may have been written over version
+// over. Without that the name would be held for a lease. It reports whether the record is known to
+// be free of this attempt, and the record's number of attempts.
 func (e *engine) giveUp(ctx context.Context, over protocol.Version, sent protocol.Record, owner protocol.Token) (attempts int, free bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Settle)
 	defer cancel()
 	cur, err := e.afterClaim(ctx, over, sent)
 	if err != nil {
-		e.cfg.Logger.Warn("claim given up may hold its name until the lease ends", "name", sent.Name, "error", err)
+		e.cfg.Logger.Warn("abandoned claim may hold its name until the lease ends", "name", sent.Name, "error", err)
 		return 0, false
 	}
 	for range 3 {
@@ -126,7 +126,7 @@ func (e *engine) giveUp(ctx context.Context, over protocol.Version, sent protoco
 		}
 		conflict, ok := errors.AsType[*ConflictError](err)
 		if !ok {
-			e.cfg.Logger.Warn("claim given up may hold its name until the lease ends", "name", sent.Name, "error", err)
+			e.cfg.Logger.Warn("abandoned claim may hold its name until the lease ends", "name", sent.Name, "error", err)
 			return 0, false
 		}
 		cur = conflict.Current
@@ -134,11 +134,10 @@ func (e *engine) giveUp(ctx context.Context, over protocol.Version, sent protoco
 	return 0, false
 }
 
-// afterClaim returns the record as it is after a claim without an answer. It
-// must not be taken for the one that was sent: a claim of another worker over
-// the same version, in the same millisecond or by a clock that is behind, has
-// the same version too, and a write over that would end its attempt. A store
-// that cannot read is sent the claim once more, which is one write however often.
+// afterClaim returns the stored record after a claim without an answer. The sent record must not be
+// assumed: another worker's claim over the same version can have the same new version, in the same
+// millisecond or by a slower clock. A write over that version would end the other attempt. If the
+// store cannot read, the same claim is sent again, which writes at most once.
 func (e *engine) afterClaim(ctx context.Context, over protocol.Version, sent protocol.Record) (protocol.Record, error) {
 	reader, ok := e.store.(Reader)
 	if !ok {
@@ -151,44 +150,43 @@ func (e *engine) afterClaim(ctx context.Context, over protocol.Version, sent pro
 	return reader.Get(ctx, sent.ID)
 }
 
-// begin makes sure that at least half of the lease is left, so that a handler
-// has time before it is cancelled: a claim can wait for its answer longer than
-// its lease, and this process may have been suspended. An error wraps [ErrLeaseLost],
-// or says that ctx has ended, or will end too soon.
+// begin ensures that at least half of the lease is left, so that the handler has time before its
+// cancellation. A claim may wait for its answer longer than its lease, and the process may have
+// been suspended. The error wraps [ErrLeaseLost] if another attempt has the name. Other errors say
+// that ctx has ended or ends too soon.
 func (e *engine) begin(ctx context.Context, a *attempt) error {
 	for try := 0; ; try++ {
 		if ctx.Err() != nil {
-			return fmt.Errorf("not begun: %w", context.Cause(ctx))
+			return fmt.Errorf("not started: %w", context.Cause(ctx))
 		}
 		switch left := e.left(a.lease); {
 		case e.tooLate(a.end, e.now()):
-			return fmt.Errorf("not begun: %w", errTooLate)
+			return fmt.Errorf("not started: %w", errTooLate)
 		case left >= e.terms.Lease/2, a.final() && left > e.terms.Skew:
 			return nil
 		case a.final():
-			return fmt.Errorf("not begun: %w", errTooLate)
+			return fmt.Errorf("not started: %w", errTooLate)
 		}
 		err := e.renew(ctx, a)
 		if errors.Is(err, ErrLeaseLost) {
 			return err
 		}
 		if err != nil && !pause(ctx, try) {
-			return fmt.Errorf("not begun: %w", context.Cause(ctx))
+			return fmt.Errorf("not started: %w", context.Cause(ctx))
 		}
 	}
 }
 
-// newToken returns a fresh identity.
+// newToken returns a random token.
 func newToken() (t protocol.Token) {
 	_, _ = rand.Read(t[:]) // never fails: crypto/rand ends the program instead
 	return t
 }
 
-// storePauses are the pauses between two tries at the store.
+// storePauses are the pauses between two tries of a call to the store.
 var storePauses = backoff.Policy{First: 50 * time.Millisecond, Max: 5 * time.Second}
 
-// pause waits before the next try at the store and reports whether ctx is still
-// alive.
+// pause waits before the next try of a call to the store. It reports whether ctx is still alive.
 func pause(ctx context.Context, try int) bool {
 	return backoff.Sleep(ctx, pauseOf(ctx, try)) == nil
 }

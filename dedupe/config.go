@@ -22,99 +22,92 @@ const (
 	defaultCacheBytes  = 16 << 20
 )
 
-// Bounds that Config is checked against.
+// Bounds of Config.
 const (
 	minLease  = time.Second
-	maxResult = 300 << 10 // an item holds 400 KB, names and errors included
+	maxResult = 300 << 10 // an item holds at most 400 KB, with name and error
 	maxCache  = 1 << 30
 )
 
-// What is not configurable, because nobody should have to think of it.
+// Fixed times and shares.
 const (
-	maxSettle    = 12 * time.Hour  // of one final write; no message can be held any longer
-	joinFor      = time.Second     // how long a second one waits for the first in the same process
-	joinDefer    = 5 * time.Second // when to look again at a name that is held for an unknown time
-	renewalGrid  = 10              // renewals go out at whole parts of a lease, of which there are so many
-	renewalRetry = 12              // a renewal that failed is tried again after this part of a lease
-	callsInLease = 3               // a call of the store may take this part of a lease
+	maxSettle    = 12 * time.Hour  // of one final write; SQS holds no message for longer
+	joinFor      = time.Second     // wait of a duplicate for an attempt in the same process
+	joinDefer    = 5 * time.Second // delay of a duplicate if the end of the other lease is not known
+	renewalGrid  = 10              // renewals are due at multiples of this part of a lease
+	renewalRetry = 12              // a failed renewal is retried after this part of a lease
+	callsInLease = 3               // a call to the store may take this part of a lease
 )
 
-// Config says how a [Guard] works. The zero value of a field, Scope apart,
-// means its default.
+// Config configures a [Guard]. Only Scope is required. The zero value of any other field means its
+// default.
 type Config struct {
-	// Scope prefixes every name in the store, so that two queues can share a
-	// table. Required; must not contain '#'.
+	// Scope prefixes every name in the store, so that several queues can share a table. Required;
+	// without '#', at most [protocol.MaxScopeBytes] bytes of UTF-8.
 	Scope string
 
-	// Lease is how long a claim holds a name without being renewed; it is
-	// renewed every third of it. A crashed worker's names are free again after
-	// Lease + Skew, which must be less than the time after which its messages
-	// come back. Default 30s; at least 1s and more than twice Skew.
+	// Lease is how long a claim holds a name without a renewal. It is renewed every third of that
+	// time. The names of a crashed worker are free after Lease + Skew. That must be less than the
+	// time until its messages become visible. Default 30s; at least 1s and more than twice Skew.
 	Lease time.Duration
 
-	// Skew is by how much the clocks of two workers may differ. A handler is
-	// cancelled that long before its lease ends, and nobody takes over until
-	// that long after. Default 2s; must be the same in all workers of a scope.
-	// A negative value means no margin at all.
+	// Skew is the largest difference between the clocks of two workers. A handler is cancelled Skew
+	// before its lease ends, and another attempt may start only Skew after that end. It must be the
+	// same in all workers of a scope. Default 2s; a negative value means no margin.
 	Skew time.Duration
 
-	// Window is how long a record counts after its last write. Default 720h
-	// (30 days); should exceed the time a message can stay in the queue and in
-	// its dead-letter queue together.
+	// Window is the lifetime of a record after its last write. It should exceed the retention of
+	// the queue plus the retention of its dead-letter queue. Default 720h (30 days); at least
+	// Lease.
 	Window time.Duration
 
-	// MaxAttempts bounds the attempts on a name, released ones not counted;
-	// after that it is rejected. Default 5.
+	// MaxAttempts bounds the attempts on a name, without released ones. After the last failure the
+	// name is rejected. Default 5; at least 1.
 	MaxAttempts int
 
-	// Hold parks an attempt of unknown outcome (lease lapsed, cancelled, or an
-	// error that says so) as UNKNOWN instead of running it again. Default false.
+	// Hold makes an attempt of unknown outcome UNKNOWN instead of retryable. The outcome is unknown
+	// if the lease lapsed, the attempt was cancelled, or its error says so. Default false.
 	Hold bool
 
-	// MaxResult bounds a stored result, in bytes. A larger one never fails the
-	// completion: a marker with its size and hash is stored instead.
-	// Default 4 KiB; at most 300 KiB.
+	// MaxResult bounds a stored result, in bytes. A larger result is replaced by a marker with its
+	// size and hash; the name is completed all the same. Default 4 KiB; at most 300 KiB.
 	MaxResult int
 
-	// Wait makes [Guard.Do] wait for a name that another attempt holds, until that
-	// name has an outcome or its caller's context ends; the error is then an
-	// *[InProgressError] that also wraps the context's. It is meant for callers without
-	// a queue: HTTP, RPC, cron. If the other attempt fails, or its lease lapses, the
-	// waiting caller makes the next attempt. A caller waits for attempts of its own
-	// process at no cost; for those of others, one of its process reads the record after
-	// 0.1 s, then ever more rarely, and at least every 2 s. Default false: the name's
-	// caller is told to come back.
+	// Wait makes [Guard.Do] wait for a name that another attempt holds, until the name has an
+	// outcome or the caller's context ends. The error is then an *[InProgressError] that also wraps
+	// the context's error. Wait is meant for callers without a queue: HTTP, RPC, cron. If the other
+	// attempt fails, or its lease lapses, the waiting caller makes the next attempt. Waiting for
+	// attempts of the same process needs no calls. For others, one caller per process reads the
+	// record after 0.1 s, then at growing intervals up to 2 s. Default false: Do returns an
+	// *[InProgressError] soon.
 	Wait bool
 
-	// Settle is for how long after the caller's context has ended an outcome is
-	// still tried to be recorded. Until that context ends there is no such limit
-	// but 12 hours. Default 3s; must fit into what the process has between the
-	// end of its drain time and being killed.
+	// Settle is how long Do keeps trying to record an outcome after the caller's context has ended.
+	// Before that the limit is 12 hours. It must fit between the end of the process's drain time
+	// and its kill. Default 3s; not negative.
 	Settle time.Duration
 
-	// Repanic raises a handler's panic again once it is recorded as a failure.
-	// Default false: Do returns it as an error that is tried again.
+	// Repanic raises a handler's panic again after it was recorded as a failure. Default false: Do
+	// returns the panic as an error, and the name is tried again.
 	Repanic bool
 
-	// CacheAge is for how long a completed name is answered from memory without
-	// asking the store, never past its expiry. [Operator.Forget] takes effect
-	// everywhere only after it, so it must be the same in all workers of a scope
-	// and where the verb is used. Default 60s; negative: no cache.
+	// CacheAge is how long a completed name is answered from memory without a call to the store, at
+	// most until its record expires. [Operator.Forget] takes effect everywhere only after this
+	// time. So it must be the same in all workers of a scope and for the operator. Default 60s;
+	// negative means no cache.
 	CacheAge time.Duration
 
-	// CacheBytes bounds the memory that the cache takes. Default 16 MiB; at most
-	// 1 GiB.
+	// CacheBytes bounds the memory of the cache. Default 16 MiB; at most 1 GiB.
 	CacheBytes int
 
-	// Hooks watch what happens. Default: none.
+	// Hooks are called on events; see [Hooks]. Default: none.
 	Hooks Hooks
 
-	// Now is the clock that leases and versions are counted with; a store may
-	// offer one that is corrected by its service. Safe for concurrent use. Default
-	// [time.Now].
+	// Now is the clock for leases and versions. A store may offer a clock that its service
+	// corrects. It must be safe for concurrent use. Default [time.Now].
 	Now func() time.Time
 
-	// Logger gets what an operator should know. Default [slog.Default].
+	// Logger gets warnings and errors. Default [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -136,7 +129,7 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// validate reports everything that is wrong with c, defaults filled in.
+// validate returns an error that lists every invalid field of c. Defaults must be filled in.
 func (c Config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -167,7 +160,7 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// checkStore reports what is wrong with s for a guard with the given lease.
+// checkStore returns an error if a guard with the given lease cannot use s.
 func checkStore(s Store, lease time.Duration) error {
 	if s == nil {
 		return errors.New("store is nil")
@@ -179,7 +172,7 @@ func checkStore(s Store, lease time.Duration) error {
 	return nil
 }
 
-// terms are the rules that c gives an attempt.
+// terms returns the settings of an attempt.
 func (c Config) terms() protocol.Terms {
 	return protocol.Terms{Lease: c.Lease, Skew: c.Skew, Window: c.Window, MaxAttempts: c.MaxAttempts, Hold: c.Hold}
 }

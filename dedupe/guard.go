@@ -9,24 +9,23 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Guard runs work once per name. It is safe for concurrent use, and starts
-// goroutines only to renew a lease. R is the type of the work's result:
-// anything that encodes to JSON, or [Payload].
+// Guard runs work once per name. It is safe for concurrent use, and starts goroutines only to renew
+// leases. R is the type of the work's result: any type that encodes to JSON, or [Payload].
 type Guard[R any] struct{ e *engine }
 
-// engine is what of a guard does not depend on the type of its results.
+// engine is the part of a guard that does not depend on its result type.
 type engine struct {
 	store   Store
 	cfg     Config
-	hooks   Hooks // cfg.Hooks, none of them nil
+	hooks   Hooks // cfg.Hooks with all fields set
 	terms   protocol.Terms
 	flights flights
 	looks   looks
-	cache   *cache    // nil: off
-	begun   time.Time // renewals are due at whole tenths of a lease since then
+	cache   *cache    // nil if off
+	begun   time.Time // renewals are due at multiples of a tenth of a lease since then
 }
 
-// New returns a guard over s, or an error that lists everything wrong with s and cfg.
+// New returns a guard over s. Its error lists every problem of s and cfg.
 func New[R any](s Store, cfg Config) (*Guard[R], error) {
 	cfg = cfg.WithDefaults()
 	if err := errors.Join(cfg.validate(), checkStore(s, cfg.Lease)); err != nil {
@@ -43,46 +42,46 @@ func New[R any](s Store, cfg Config) (*Guard[R], error) {
 	return &Guard[R]{e}, nil
 }
 
-// Key says whose turn is asked for.
+// Key identifies the work that a caller asks for.
 type Key struct {
 	Name         string               // required, see [protocol.CheckName]
-	Fingerprint  protocol.Fingerprint // zero: payloads are not compared
-	MessageID    string               // message that asks; recorded
-	RedriveOrder bool                 // the message was dead-lettered by a worker and came back
-	LastDelivery bool                 // it will not be delivered again: a failure is final
-	Compared     string               // what Fingerprint was taken over, for the text of a mismatch; empty: the whole payload
-	SeenBefore   bool                 // it was delivered before, so reading before claiming is likely to save a write
+	Fingerprint  protocol.Fingerprint // zero means that payloads are not compared
+	MessageID    string               // message of the caller; recorded
+	RedriveOrder bool                 // the message was dead-lettered by a worker and redriven
+	LastDelivery bool                 // the message will not be delivered again, so a failure is final
+	Compared     string               // covered part of the payload, for the text of a mismatch; empty means all of it
+	SeenBefore   bool                 // it was delivered before, so a read before the claim is likely to save a write
 }
 
-// attempt returns what hooks get to know before an attempt begins.
+// attempt returns the part of an attempt that hooks get before it begins.
 func (k Key) attempt() Attempt { return Attempt{Name: k.Name, MessageID: k.MessageID} }
 
 // Result is the outcome of a name.
 type Result[R any] struct {
-	// Value is what the work returned: now, or, when Replayed, as recorded.
+	// Value is the result of the work: of this call, or as recorded if Replayed.
 	Value R
 
-	// Replayed: recorded earlier, or by an attempt that was joined; the work did
-	// not run now.
+	// Replayed reports that the work did not run in this call. The result was recorded earlier, or
+	// by an attempt that this call has joined.
 	Replayed bool
 
-	// Omitted: the recorded result was larger than [Config.MaxResult] or could
-	// not be encoded, so that a replayed Value is zero (a [Payload] shows the
-	// marker, see [protocol.OmittedType]).
+	// Omitted reports that the recorded result was larger than [Config.MaxResult] or could not be
+	// encoded. A replayed Value is then zero, or the marker for a [Payload]; see
+	// [protocol.OmittedType].
 	Omitted bool
 }
 
 // Attempt identifies a running attempt to its handler.
 type Attempt struct {
 	Name      string
-	MessageID string           // of the message that asked, see [Key]; empty when the caller gave none
-	Fence     protocol.Version // rises from attempt to attempt of a name; a resource that remembers the highest can refuse a late one
+	MessageID string           // from [Key]; empty if the caller gave none
+	Fence     protocol.Version // rises with each attempt of a name; lets a resource refuse a late attempt
 	Number    int              // 1 for the first attempt
 }
 
 type attemptKey struct{}
 
-// AttemptFrom returns the attempt that ctx, a handler's context, belongs to.
+// AttemptFrom returns the attempt of a handler's context. It returns false for any other context.
 func AttemptFrom(ctx context.Context) (Attempt, bool) {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
 	if !ok {
@@ -91,34 +90,36 @@ func AttemptFrom(ctx context.Context) (Attempt, bool) {
 	return a.Attempt, true
 }
 
-// Do runs fn unless the name has an outcome, holding the name while fn runs,
-// and records what became of it. fn runs in the calling goroutine, and Do
-// returns after it: a fn that ignores its cancellation keeps its caller, and
-// its lease is renewed for as long as nobody else holds the name.
+// Do runs fn unless the name has an outcome. It holds the name while fn runs and records the
+// outcome. fn runs in the calling goroutine, and Do returns after fn. If fn ignores its
+// cancellation, Do waits, and renews the lease while no other attempt holds the name.
 //
-// The context of fn carries an [Attempt] and is cancelled with cause
-// [ErrLeaseLost] when the lease cannot be renewed in time, before anybody else
-// may start. When ctx itself is cancelled, fn should return soon: the outcome
-// may be recorded for [Config.Settle] more. Until then Do tries to record the
-// outcome, and renews the lease, for as long as no other attempt holds the name, up
-// to 12 hours.
+// The context of fn carries an [Attempt]. It is cancelled with cause [ErrLeaseLost] if the lease
+// cannot be renewed in time, before another attempt may start. If ctx itself is cancelled, fn
+// should return soon. Do then tries to record the outcome for up to [Config.Settle]. While ctx is
+// alive, Do renews the lease and tries to record the outcome for up to 12 hours, or until another
+// attempt holds the name.
 //
-// A panic of fn is recorded as a failure, and then returned as an error, or
-// raised again (see [Config.Repanic]).
+// A panic of fn is recorded as a failure. It is then returned as an error, or raised again with
+// [Config.Repanic].
 //
-// A name that another attempt holds is not waited for, unless [Config.Wait] says so.
+// Do does not wait for a name that another attempt holds, except with [Config.Wait].
 //
-// Errors: fn's own, wrapped, when the name will be tried again (it has the method
-// Deferred when the work may still run elsewhere, see [failure.StillRunning]);
-// *[RejectedError] when it will not; *[InProgressError] and *[MismatchError] when fn
-// did not run (the first, for a message, at first with the method Snoozed: it should
-// wait where it is, and look again after 1, 2, 4, 8 and 16 s); *[UnknownOutcomeError] when it did not run, or was parked;
-// *[EffectError] when a write handed to [AddEffect] failed; errors wrapping
-// [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] and [protocol.ErrBadName].
+// Errors:
 //
-// An error that wraps [ErrResult] says that the name is completed, but that its
-// recorded result does not decode to R; the Result is returned beside it, without a
-// Value. [Wrap] needs no value, and takes such a name for what it is: completed.
+//   - the error of fn, wrapped, if the name will be tried again. It has the method Deferred if the
+//     work may still run elsewhere; see [failure.StillRunning].
+//   - *[RejectedError] if the name has failed for good.
+//   - *[InProgressError] if another attempt holds the name; fn did not run. For a message the first
+//     five such errors also have the method Snoozed: the message should wait in its worker for 1,
+//     2, 4, 8 and 16 s.
+//   - *[MismatchError] if the payload differs from the recorded one; fn did not run.
+//   - *[UnknownOutcomeError] if the name is UNKNOWN, now or from earlier.
+//   - *[EffectError] if a write passed to [AddEffect] failed.
+//   - errors that wrap [ErrLeaseLost], [ErrUnavailable], [ErrUnreadable] or [protocol.ErrBadName].
+//   - an error that wraps [ErrResult] if the name is completed but its recorded result does not
+//     decode into R. Do then also returns the Result, without a Value. A handler from [Wrap]
+//     ignores this case, because it needs no value.
 func (g *Guard[R]) Do(ctx context.Context, key Key, fn func(context.Context) (R, error)) (Result[R], error) {
 	value, rec, ran, err := g.run(ctx, key, fn)
 	if err != nil {
@@ -133,7 +134,7 @@ func (g *Guard[R]) Do(ctx context.Context, key Key, fn func(context.Context) (R,
 	return res, err
 }
 
-// run is Do that leaves a recorded result encoded.
+// run is Do without decoding a recorded result.
 func (g *Guard[R]) run(
 	ctx context.Context, key Key, fn func(context.Context) (R, error),
 ) (value R, rec protocol.Record, ran bool, err error) {
@@ -151,25 +152,25 @@ func (g *Guard[R]) run(
 	return value, rec, ran, err
 }
 
-// work is a handler whose result is ready to be stored.
+// work is a handler that returns its result encoded for the store.
 type work func(context.Context) (output, error)
 
-// attempt is one try of this guard to get a name's work done.
+// attempt is one attempt of this guard on a name.
 type attempt struct {
 	Attempt
 	key      Key
 	owner    protocol.Token
-	takeover bool // another attempt's lease had lapsed
+	takeover bool // the lease of another attempt had lapsed
 	effects  effects
 	flight   *flight
 	keeper   keeper        // renews the lease while the handler runs
-	ran      bool          // Claimed was called: the handler was called, or was about to be
-	took     time.Duration // how long the handler ran
-	lease                  // while the handler runs, guarded by keeper.mu
+	ran      bool          // Claimed was called, so the handler was called or was about to be
+	took     time.Duration // run time of the handler
+	lease                  // guarded by keeper.mu while the handler runs
 }
 
-// do answers from the cache, from an attempt that runs here, or by an attempt of its
-// own. ran says whether the work ran now.
+// do answers from the cache, from an attempt in this process, or with an attempt of its own. ran
+// reports whether the work ran in this call.
 func (e *engine) do(ctx context.Context, key Key, fn work) (rec protocol.Record, ran bool, err error) {
 	if err := protocol.CheckName(key.Name); err != nil {
 		return protocol.Record{}, false, err
@@ -194,10 +195,10 @@ func (e *engine) do(ctx context.Context, key Key, fn work) (rec protocol.Record,
 	return rec, ran, e.patient(key, err)
 }
 
-// patient lets a duplicate of work in progress look again soon, for a few times. A
-// message on its last delivery waits in its worker anyway.
+// patient makes the first few InProgressErrors of a message ask again soon. A message on its last
+// delivery waits in its worker anyway.
 func (e *engine) patient(key Key, err error) error {
-	held, ok := err.(*InProgressError) //nolint:errorlint // of this name, not of one that its handler needs
+	held, ok := err.(*InProgressError) //nolint:errorlint // only for this name, not for one that its handler needs
 	if !ok {
 		e.looks.end(key)
 		return err
@@ -211,7 +212,7 @@ func (e *engine) patient(key Key, err error) error {
 	return err
 }
 
-// attempt claims, runs and settles.
+// attempt claims the name, runs fn and records the outcome.
 func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (protocol.Record, bool, error) {
 	for look := 0; ; look++ {
 		a := &attempt{Attempt: key.attempt(), key: key, owner: newToken(), flight: fl, lease: lease{end: leaseEnd(ctx)}}
@@ -226,14 +227,14 @@ func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (pro
 			err := refusal(a.rec, verdict, key, e.terms, e.now())
 			if held, ok := err.(*InProgressError); ok && e.cfg.Wait { //nolint:errorlint // as refusal made it
 				if err = wait(ctx, look, held); err == nil {
-					key.SeenBefore = true // a read, which costs less than a claim that fails
+					key.SeenBefore = true // a read costs less than a failed claim
 					continue
 				}
 			}
 			return protocol.Record{}, false, e.hooks.refused(key.attempt(), err)
 		}
 		if err = e.begin(ctx, a); errors.Is(err, ErrLeaseLost) {
-			continue // before it ran: another attempt has the name now, so ask again
+			continue // another attempt took the name before the handler began: ask again
 		} else if err != nil {
 			rec, err := e.settle(ctx, a, output{}, handled{err: err, stop: ctx.Err(), notBegun: true})
 			return rec, false, err
@@ -243,7 +244,7 @@ func (e *engine) attempt(ctx context.Context, key Key, fl *flight, fn work) (pro
 	}
 }
 
-// run calls fn under a renewed lease and records what it returns.
+// run calls fn under a renewed lease and records its outcome.
 func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record, error) {
 	working, cancel := context.WithCancelCause(context.WithValue(ctx, attemptKey{}, a))
 	defer cancel(nil)
@@ -254,7 +255,7 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record,
 		e.hooks.TookOver(a.Attempt)
 	}
 	e.hooks.Claimed(a.Attempt)
-	// Once more: the hooks may have taken long, or this goroutine's turn.
+	// Checked again, because the hooks, or this goroutine's turn, may have taken long.
 	if err := e.begin(ctx, a); err != nil {
 		return e.settle(ctx, a, output{}, handled{err: err, stop: ctx.Err(), notBegun: true})
 	}
@@ -268,7 +269,7 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record,
 		return h
 	}
 	defer func() {
-		if !returned { // fn has ended this goroutine: only deferred calls still run
+		if !returned { // fn has ended this goroutine, and only deferred calls still run
 			_, _ = e.settle(ctx, a, output{}, ended(errGoexit))
 		}
 	}()
@@ -280,17 +281,16 @@ func (e *engine) run(ctx context.Context, a *attempt, fn work) (protocol.Record,
 	return e.settle(ctx, a, out, h)
 }
 
-// now is the time by the clock that leases are counted with, without a monotonic reading:
-// that stands still while the machine is suspended.
+// now returns the time by the clock of leases. Its monotonic reading is removed, because that
+// stands still while the machine is suspended.
 func (e *engine) now() time.Time { return e.cfg.Now().Round(0) }
 
-// Wrap turns a function that returns a result into a plain handler of
-// messages of type M that runs at most one attempt per name at a time and none
-// after it has completed. keyOf returns the name that a message stands for; its
-// errors are returned as they are.
+// Wrap turns a function with a result into a handler of messages of type M. The handler runs at
+// most one attempt per name at a time, and none after the name is completed. keyOf returns the key
+// of a message; its errors are returned unchanged.
 //
-// The returned function's type is not named, so that it is assignable to any
-// package's handler type.
+// The returned function has an unnamed type, so that it is assignable to any package's handler
+// type.
 func Wrap[M, R any](
 	g *Guard[R], keyOf func(M) (Key, error), h func(context.Context, M) (R, error),
 ) func(context.Context, M) error {

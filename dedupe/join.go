@@ -10,24 +10,23 @@ import (
 	"github.com/sqsonce/sqsonce/failure"
 )
 
-// flights are the attempts that run in this process, by name. A second one of
-// the same name and payload joins the first for a moment, because most
-// duplicates arrive together, and is then deferred so that it never keeps its
-// caller's slot.
+// flights holds the attempts that run in this process, by name. A duplicate with the same payload
+// waits for a running attempt for 1 second, because most duplicates arrive together. Then it is
+// deferred, so that it does not occupy its caller's slot.
 type flights struct {
 	mu sync.Mutex
 	m  map[string]*flight // guarded by mu
 }
 
-// flight is one name's turn in this process.
+// flight is the turn of one caller to ask the store about a name.
 type flight struct {
 	key   Key
-	until atomic.Pointer[time.Time] // end of the lease that is held; nil: none yet
-	asked time.Time                 // when the store was asked for what do has returned; of who has the turn
-	done  chan struct{}             // guarded by flights.mu; closed when the turn has ended; nil: nobody has joined
+	until atomic.Pointer[time.Time] // end of the held lease; nil if none is held yet
+	asked time.Time                 // time of the store call whose answer do returns; used by the owner of the turn
+	done  chan struct{}             // guarded by flights.mu; closed when the turn ends; nil if no caller has joined
 
 	// Set before done closes.
-	rec   *protocol.Record // completed, unless final or retryable
+	rec   *protocol.Record // the record if completed
 	ended turnEnd
 }
 
@@ -35,18 +34,18 @@ type turnEnd uint8
 
 const (
 	endedCompleted turnEnd = iota // rec holds the outcome
-	endedFinally                  // the name has another outcome that the store will tell
-	endedOpen                     // the name is free, or nobody knows
+	endedFinally                  // the name has another outcome, which the store returns
+	endedOpen                     // the name is free, or its state is not known
 )
 
-// hold notes until when the name is held.
+// hold sets the end of the held lease.
 func (f *flight) hold(until time.Time) { f.until.Store(&until) }
 
-// holds reports whether the name is held, so that the record is about this
-// payload. Before that the turn's own payload may be the one that differs.
+// holds reports whether the turn holds the name. Only then is the record about this turn's payload.
+// Before that, its own payload may be the mismatch.
 func (f *flight) holds() bool { return f.until.Load() != nil }
 
-// remaining is how long a caller should stay away.
+// remaining returns the delay until a caller should ask again.
 func (f *flight) remaining(skew time.Duration) time.Duration {
 	until := f.until.Load()
 	if until == nil {
@@ -55,20 +54,19 @@ func (f *flight) remaining(skew time.Duration) time.Duration {
 	return max(time.Until(*until), 0) + skew
 }
 
-// join waits its turn for key. It returns the turn, which must be left, or a
-// completed record. Errors: [*InProgressError] when the one who has the turn
-// takes too long or has failed, [*MismatchError] when it works on another
-// payload, or an error that wraps ctx's. An order to try again gets none of the
-// first two, nor the record, but a turn: those the store has to tell it. A patient
-// caller waits for its turn until ctx ends, see [Config.Wait].
+// join waits for the turn on a name. It returns the turn, which must be left, or a completed
+// record. It returns [*InProgressError] if the running attempt takes too long or has failed,
+// [*MismatchError] if that works on another payload, or an error that wraps ctx's. A key with a
+// redrive order gets neither these two nor the record, but a turn, because the store must record
+// that the order is spent. A patient caller waits for its turn until ctx ends, see [Config.Wait].
 func (f *flights) join(ctx context.Context, key Key, t protocol.Terms, patient bool) (*flight, protocol.Record, error) {
 	var longEnough <-chan time.Time
-	beside := false // an order has waited long enough
-	failed := 0     // attempts that this caller has waited for in vain
+	beside := false // a redrive order has waited long enough
+	failed := 0     // failed attempts for which this caller has waited
 	for {
 		fl, done := f.enter(key, beside)
 		if done == nil {
-			if failed > 0 { // the others wait for this turn, and its pause
+			if failed > 0 { // the other callers wait for this turn and its pause
 				if err := wait(ctx, failed-1, &InProgressError{Name: key.Name, After: joinDefer}); err != nil {
 					f.leave(fl, protocol.Record{}, err)
 					return nil, protocol.Record{}, err
@@ -93,7 +91,7 @@ func (f *flights) join(ctx context.Context, key Key, t protocol.Terms, patient b
 			case fl.ended == endedCompleted && !key.RedriveOrder && !fl.rec.Fingerprint.Differs(key.Fingerprint):
 				return nil, *fl.rec, nil
 			}
-			// The store knows what this caller is to be told.
+			// The next turn asks the store.
 		case <-longEnough:
 			if beside = key.RedriveOrder; beside {
 				continue
@@ -108,14 +106,13 @@ func (f *flights) join(ctx context.Context, key Key, t protocol.Terms, patient b
 	}
 }
 
-// enter begins a turn of its own (done is nil), or joins the one that is under
-// way until done closes. An order to try again may have a turn beside that one: whatever
-// it meets, the store has to note that it is spent.
+// enter begins a turn, and then done is nil. If another turn is under way, it returns that turn and
+// a channel that closes at its end. With beside it begins a turn beside the other one.
 func (f *flights) enter(key Key, beside bool) (fl *flight, done <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fl, ok := f.m[key.Name]; ok && beside {
-		return &flight{key: key}, nil // nobody joins it
+		return &flight{key: key}, nil // never joined
 	} else if ok {
 		if fl.done == nil {
 			fl.done = make(chan struct{})
@@ -130,18 +127,18 @@ func (f *flights) enter(key Key, beside bool) (fl *flight, done <-chan struct{})
 	return fl, nil
 }
 
-// leave ends a turn with what do has returned.
+// leave ends a turn with the return values of do.
 func (f *flights) leave(fl *flight, rec protocol.Record, err error) {
 	f.mu.Lock()
 	if f.m[fl.key.Name] == fl {
-		delete(f.m, fl.key.Name) // nobody can join any more
+		delete(f.m, fl.key.Name) // cannot be joined any more
 	}
 	done := fl.done
 	f.mu.Unlock()
 	if done == nil {
 		return
 	}
-	joined := rec // of its own, so that rec costs nothing where nobody has joined
+	joined := rec // a copy, so that rec only escapes to the heap if a caller has joined
 	fl.rec = &joined
 	switch {
 	case err == nil && rec.Status == protocol.Completed:

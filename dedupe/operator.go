@@ -9,16 +9,16 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// ErrNoRecord is wrapped by the errors of an [Operator] when a name has no
-// record, or one that has expired or was forgotten.
+// ErrNoRecord is wrapped by the errors of an [Operator] when a name has no record, or when its
+// record has expired or was forgotten.
 var ErrNoRecord = errors.New("no record")
 
-// VerbError says that an operator's verb does not fit the name's status.
-// Nothing was written.
+// VerbError is returned when an operator's verb does not fit the name's status. Nothing was
+// written.
 type VerbError struct {
 	Verb   string          // "reopen" or "resolve"
 	Name   string          // the name
-	Status protocol.Status // where it stands
+	Status protocol.Status // the name's status
 }
 
 // Error implements error.
@@ -26,29 +26,27 @@ func (e *VerbError) Error() string {
 	return fmt.Sprintf("cannot %s %q: it is %s", e.Verb, e.Name, e.Status)
 }
 
-// Operator looks at names and settles by hand what no attempt can. It runs
-// nothing, and its verbs are idempotent: saying one again changes nothing. One
-// whose answer was lost is not applied to what came after it. Safe for
-// concurrent use.
+// Operator reads names and settles those that no attempt can settle. It runs no work. Its verbs are
+// idempotent: repeating one changes nothing. A verb whose answer was lost is not applied to later
+// states of the record. An Operator is safe for concurrent use.
 type Operator struct {
 	store  Store
 	reader Reader
 	cfg    Config
-	by     string // what records say of who has used a verb
+	by     string // recorded as the operator of each verb
 }
 
-// As returns an operator whose verbs are recorded as by's: a person, or where the
-// order came from. The record keeps the last verb, when it was and by whom, see
-// [protocol.Record.LastVerb].
+// As returns an operator whose verbs are recorded under the name by: a person, or the origin of the
+// order. The record keeps the last verb with its time and operator, see [protocol.Record.LastVerb].
 func (o *Operator) As(by string) *Operator {
 	other := *o
 	other.by = by
 	return &other
 }
 
-// NewOperator returns an operator on the names of cfg.Scope in s, which must be
-// a [Reader]. Of cfg it uses Scope, Lease, Skew, Window, CacheAge and Now, which
-// should be those of the workers. The error lists everything wrong with cfg.
+// NewOperator returns an operator on the names of cfg.Scope in s, which must be a [Reader]. It uses
+// Scope, Lease, Skew, Window, MaxResult, CacheAge and Now of cfg, which should be those of the
+// workers. Its error lists every invalid field of cfg.
 func NewOperator(s Store, cfg Config) (*Operator, error) {
 	cfg = cfg.WithDefaults()
 	if err := cfg.validate(); err != nil {
@@ -62,7 +60,7 @@ func NewOperator(s Store, cfg Config) (*Operator, error) {
 }
 
 // Lookup returns the record of a name. Errors wrap [protocol.ErrBadName], [ErrNoRecord],
-// [ErrUnreadable], or [ErrUnavailable].
+// [ErrUnreadable] or [ErrUnavailable].
 func (o *Operator) Lookup(ctx context.Context, name string) (protocol.Record, error) {
 	r, err := o.get(ctx, name)
 	switch {
@@ -76,20 +74,18 @@ func (o *Operator) Lookup(ctx context.Context, name string) (protocol.Record, er
 	return r, nil
 }
 
-// Reopen lets a rejected or unknown name run again, with all its attempts and
-// whatever payload comes next, and returns the record as it then is. An attempt
-// whose lease has lapsed counts as unknown. A name that is RETRYING stays as it is.
-// Errors: those of Lookup, and *[VerbError] for a name that is completed or in
-// progress.
+// Reopen lets a rejected or unknown name run again, with all its attempts and with any payload. It
+// returns the resulting record. An attempt whose lease has lapsed counts as unknown. A RETRYING
+// name stays unchanged. Errors: those of Lookup, and *[VerbError] for a name that is completed or
+// in progress.
 func (o *Operator) Reopen(ctx context.Context, name string) (protocol.Record, error) {
 	return o.apply(ctx, "reopen", name, func(now time.Time) protocol.Event { return protocol.Reopen{Now: now, By: o.by, Terms: o.cfg.terms()} })
 }
 
-// Resolve records an operator's word that the work of an unknown name was done,
-// with its result, and returns the record as it then is. An attempt whose lease has
-// lapsed counts as unknown. A completed name stays
-// as it is. result is bounded like a handler's. Errors: those of Lookup, and
-// *[VerbError] for a name that is neither unknown nor completed.
+// Resolve records that the work of an unknown name was done, with its result. It returns the
+// resulting record. An attempt whose lease has lapsed counts as unknown. A completed name stays
+// unchanged. result is bounded like a handler's result. Errors: those of Lookup, and *[VerbError]
+// for a name that is neither unknown nor completed.
 func (o *Operator) Resolve(ctx context.Context, name string, result Payload) (protocol.Record, error) {
 	out := encode(result, o.cfg.MaxResult)
 	return o.apply(ctx, "resolve", name, func(now time.Time) protocol.Event {
@@ -97,12 +93,12 @@ func (o *Operator) Resolve(ctx context.Context, name string, result Payload) (pr
 	})
 }
 
-// Forget makes a name as if it had never been seen, and returns from when on
-// that is so everywhere: workers answer from memory for [Config.CacheAge], and
-// this call does not wait for them. A name without a record is forgotten
-// already. Errors: *[InProgressError] for a live lease, unless forced (its
-// attempt is then cancelled at its next renewal, and what it did is not
-// recorded); errors wrapping [protocol.ErrBadName], [ErrUnreadable] or [ErrUnavailable].
+// Forget makes a name count as never seen. Workers may answer a completed name from memory for
+// [Config.CacheAge]; Forget does not wait for that, but returns the time when it takes effect
+// everywhere. A name without a record counts as forgotten. Errors: *[InProgressError] for a live
+// lease, unless forced; errors that wrap [protocol.ErrBadName], [ErrUnreadable] or
+// [ErrUnavailable]. With force, a running attempt is cancelled at its next renewal, and its outcome
+// is not recorded.
 func (o *Operator) Forget(ctx context.Context, name string, force bool) (effective time.Time, err error) {
 	_, err = o.apply(ctx, "forget", name, func(now time.Time) protocol.Event {
 		return protocol.Forget{Now: now, By: o.by, Terms: o.cfg.terms(), Force: force}
@@ -113,17 +109,16 @@ func (o *Operator) Forget(ctx context.Context, name string, force bool) (effecti
 	return o.cfg.Now().Add(o.cfg.CacheAge), nil
 }
 
-// Import records that the work of a name was done elsewhere, by a conditional insert
-// and without a read, and reports whether it did: a name with a record that counts stays
-// as it is, and that record is returned. Errors wrap [protocol.ErrBadName],
-// [ErrUnreadable] or [ErrUnavailable].
+// Import records that the work of a name was done elsewhere, by a conditional insert without a
+// read. It reports whether it has added the record. A name with a live record stays unchanged, and
+// that record is returned. Errors wrap [protocol.ErrBadName], [ErrUnreadable] or [ErrUnavailable].
 func (o *Operator) Import(ctx context.Context, name string) (r protocol.Record, added bool, err error) {
 	if err := protocol.CheckName(name); err != nil {
 		return r, false, err
 	}
 	id := protocol.RecordID(o.cfg.Scope, name)
 	var cur protocol.Record
-	var tried protocol.Version // of our own writes, the last
+	var tried protocol.Version // version of the last write without an answer
 	for try := 0; ; try++ {
 		now := o.cfg.Now()
 		next, verdict := protocol.Step(cur, protocol.Import{Now: now, By: o.by, Terms: o.cfg.terms(), ID: id, Name: name})
@@ -148,7 +143,7 @@ func (o *Operator) Import(ctx context.Context, name string) (r protocol.Record, 
 	}
 }
 
-// apply writes what Step says, from the record as stored.
+// apply writes the record that Step returns for the stored record.
 func (o *Operator) apply(ctx context.Context, verb, name string, event func(time.Time) protocol.Event) (protocol.Record, error) {
 	cur, err := o.get(ctx, name)
 	if err != nil {
@@ -180,17 +175,15 @@ func (o *Operator) apply(ctx context.Context, verb, name string, event func(time
 	}
 }
 
-// followed reports whether cur has an attempt that could not begin before the
-// verb, or another just like it, had been written over old. An attempt follows a
-// rejected or unknown name when that was re-opened; it is that of another record
-// when the old one had to be forgotten first.
+// followed reports whether cur has an attempt that could only begin after the verb was written over
+// old, by this call or by an equal one. A rejected or unknown name gets a new attempt only after a
+// reopen. A different creation time means that the old record was forgotten first.
 func followed(verb string, old, cur protocol.Record) bool {
 	begun := cur.Readable() && cur.Owner != protocol.Token{} && cur.Fence > old.Fence
 	return begun && (verb == "reopen" || !cur.CreatedAt.Equal(old.CreatedAt))
 }
 
-// operatorTries is how often a verb is tried again while the store fails:
-// somebody waits for it.
+// operatorTries bounds the retries of a verb while the store fails, because a person waits for it.
 const operatorTries = 4
 
 func (o *Operator) get(ctx context.Context, name string) (protocol.Record, error) {

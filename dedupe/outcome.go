@@ -10,45 +10,46 @@ import (
 	"github.com/sqsonce/sqsonce/failure"
 )
 
-// handled is how the call of a handler ended with an error.
+// handled describes how the call of a handler ended with an error.
 type handled struct {
 	err      error
 	lost     bool  // the handler was cancelled because its lease was lost
-	stop     error // of the caller's context when the handler returned; nil: not ended
+	stop     error // error of the caller's context when the handler returned; nil if alive
 	notBegun bool  // the handler was not called
-	refused  bool  // it succeeded, and the store refuses its effects: access denied, no such table
+	refused  bool  // the handler succeeded, but the store refuses its effects: access denied, or no such table
 }
 
 // ending is how a failed attempt is recorded and reported.
 type ending struct {
 	kind    protocol.FailKind
 	text    string
-	release bool          // not counted
-	stopped bool          // because the caller stops
-	down    bool          // because what the work needs is down
-	shared  bool          // because of others: a batch failed as a whole
-	rest    time.Duration // how long the work may still run elsewhere; 0: it does not
+	release bool          // released, not counted
+	stopped bool          // the caller stops
+	down    bool          // a dependency of the work is down
+	shared  bool          // a batch failed as a whole
+	rest    time.Duration // how long the work may still run elsewhere; 0 if it does not
 }
 
-// judge decides what a handler's error means for the record. First match wins:
+// judge decides how a handler's error is recorded. The first matching rule applies:
 //
-//   - the store refuses the effects: released, not counted (under Hold: UNKNOWN)
-//   - the lease was lost: a failure (under Hold: UNKNOWN); with [failure.NotBegun] released, not
-//     counted
-//   - [failure.Shared], and the caller goes on: released, not counted (under Hold, if the
-//     outcome is unknown: UNKNOWN)
-//   - [failure.Permanent]: rejected
-//   - [failure.Down], [failure.Unavailable], [failure.Deferred]: released, not counted
-//   - the caller's context was cancelled, or the error is [failure.Stopped]: released, not
-//     counted (under Hold, unless the work was not begun: UNKNOWN); on the last delivery rejected
-//   - [failure.NotBegun]: released, not counted
-//   - the caller's deadline has passed, the handler panicked or ended its goroutine,
-//     or the outcome is unknown: a failure (under Hold: UNKNOWN)
-//   - otherwise a failure
+//   - The store refuses the effects: released, not counted. With Hold: UNKNOWN.
+//   - The lease was lost: a failure. With Hold: UNKNOWN. With [failure.NotBegun]: released, not
+//     counted.
+//   - [failure.Shared], and the caller does not stop: released, not counted. With Hold and an
+//     unknown outcome: UNKNOWN.
+//   - [failure.Permanent]: rejected.
+//   - [failure.Down], [failure.Unavailable], [failure.Deferred], [failure.Refused] or
+//     [failure.Snoozed]: released, not counted.
+//   - The caller's context was cancelled, or the error is [failure.Stopped]: released, not counted.
+//     With Hold, unless the work had not begun: UNKNOWN. On the last delivery: rejected.
+//   - [failure.NotBegun]: released, not counted.
+//   - The caller's deadline has passed, the handler panicked or ended its goroutine, or the outcome
+//     is unknown: a failure. With Hold: UNKNOWN.
+//   - Any other error: a failure.
 //
-// In place of a release, or of a failure, the attempt leaves when its error is
-// [failure.StillRunning]. The text and the wrapping of the error do not matter: a
-// handler's error for a cancelled call need not wrap the context's.
+// An attempt whose error is [failure.StillRunning] leaves instead of a release or a failure. The
+// text and the wrapping of the error do not matter, because a handler's error for a cancelled call
+// need not wrap the context's.
 func judge(h handled, lastDelivery, hold bool) ending {
 	end := ending{kind: protocol.FailRetryable, text: h.err.Error()}
 	notBegun := h.notBegun || failure.Is(h.err, failure.NotBegun.NotBegun)
@@ -70,7 +71,7 @@ func judge(h handled, lastDelivery, hold bool) ending {
 	case !h.lost && failure.Is(h.err, failure.Permanent.Permanent):
 		end.kind = protocol.FailPermanent
 	case !h.lost && uncounted(h.err):
-		// Also on the last delivery: it is tried again in place.
+		// Not final on the last delivery either, because the message is tried again in place.
 		if end.down = isDown(h.err); end.down {
 			end.rest = rest
 		}
@@ -92,18 +93,18 @@ func judge(h handled, lastDelivery, hold bool) ending {
 // counted reports whether an attempt that leaves counts.
 func (f ending) counted() bool { return !f.stopped && !f.down && !f.shared }
 
-// uncounted reports whether err says that the attempt does not count.
+// uncounted reports whether the error means that the attempt does not count.
 func uncounted(err error) bool {
 	return isDown(err) || failure.Is(err, failure.Deferred.Deferred) ||
 		failure.Is(err, failure.Refused.Refused) || failure.Is(err, failure.Snoozed.Snoozed)
 }
 
-// isDown reports whether err says that something the work needs is down.
+// isDown reports whether the error means that a dependency is down.
 func isDown(err error) bool {
 	return failure.Is(err, failure.Down.Down) || failure.Is(err, failure.Unavailable.Unavailable)
 }
 
-// stillRunning returns for how long the work may still run elsewhere.
+// stillRunning returns how long the work may still run elsewhere.
 func stillRunning(err error) time.Duration {
 	e, ok := errors.AsType[failure.StillRunning](err)
 	if !ok || e.RunningUntil().IsZero() {
@@ -112,8 +113,7 @@ func stillRunning(err error) time.Duration {
 	return max(0, time.Until(e.RunningUntil()))
 }
 
-// wrap turns the handler's error into what Do returns, given the record that
-// was written.
+// wrap turns the handler's error into the error of Do. rec is the record that was written.
 func (f ending) wrap(rec protocol.Record, err error, t protocol.Terms) error {
 	switch {
 	case f.rest > 0 && f.down:
@@ -142,7 +142,7 @@ func (f ending) wrap(rec protocol.Record, err error, t protocol.Terms) error {
 	}
 }
 
-// refusal is the error for a claim that did not start an attempt.
+// refusal returns the error for a claim that did not start an attempt.
 func refusal(r protocol.Record, v protocol.Verdict, key Key, t protocol.Terms, now time.Time) error {
 	switch v {
 	case protocol.VerdictWait:

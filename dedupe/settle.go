@@ -11,8 +11,8 @@ import (
 	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
-// settle records what the handler returned and turns it into Do's answer. The
-// handler's writes are committed with its completion, or not at all.
+// settle records the handler's outcome and returns the answer of Do. The handler's writes are
+// committed with its completion, or not at all.
 func (e *engine) settle(ctx context.Context, a *attempt, out output, h handled) (rec protocol.Record, res error) {
 	outcome := "lost"
 	defer func() {
@@ -36,7 +36,7 @@ func (e *engine) settle(ctx context.Context, a *attempt, out output, h handled) 
 	op, event := e.failing(a, f)
 	rec, verdict, werr := e.write(ctx, a, op, nil, event)
 	if verdict == protocol.VerdictReplay && werr == nil {
-		// A commit was thought to have failed, and has been applied after all.
+		// A commit that was thought to have failed was applied after all.
 		outcome = "completed"
 		return rec, nil
 	}
@@ -77,8 +77,8 @@ func (e *engine) failing(a *attempt, f ending) (op string, event func(time.Time)
 	}
 }
 
-// ended is what a final write came to: its name for hooks, and the error when
-// the outcome is not recorded. Such an attempt leaves its message alone.
+// ended returns the outcome of a final write for the hooks, and an error if the outcome was not
+// recorded. Such an attempt does not settle its message.
 func (e *engine) ended(a *attempt, rec protocol.Record, verdict protocol.Verdict, err error) (string, error) {
 	switch {
 	case err != nil:
@@ -92,23 +92,22 @@ func (e *engine) ended(a *attempt, rec protocol.Record, verdict protocol.Verdict
 	}
 }
 
-// outcomeOf is the name that hooks get for what a final write has recorded.
+// outcomeOf returns the name of a recorded outcome for hooks.
 func outcomeOf(s protocol.Status) string {
 	if s == protocol.Completed {
-		return "completed" // mostly; the others need not be fast
+		return "completed" // the common case, without an allocation
 	}
 	return strings.ToLower(string(s))
 }
 
-// write settles the record, past cancellation and past the end of the lease: until
-// it is written, another attempt holds the name, ctx has been over for longer than
-// the settling time, or 12 hours have passed. The lease is renewed meanwhile, between
-// two tries and never during one.
+// write records the outcome even after ctx and the lease have ended. It retries until the record is
+// written or another attempt holds the name. It gives up when ctx has been over for longer than
+// Config.Settle, or after 12 hours. Between two tries it renews the lease.
 //
-// The record is built once and sent until there is an answer: a commit whose answer
-// was lost is recognised by the store only when nothing in it has changed. A conflict
-// ends that, and so does a renewal, because earlier tries name a version that is not
-// stored any more. Step then decides on the record as it is.
+// The record is built once and sent unchanged until there is an answer, because the store
+// recognises a repeated commit only if nothing in it has changed. After a conflict or a renewal the
+// earlier tries name a version that is not stored any more. Then Step decides on the current
+// record.
 func (e *engine) write(
 	ctx context.Context, a *attempt, op string, writes []any, event func(time.Time) protocol.Event,
 ) (protocol.Record, protocol.Verdict, error) {
@@ -141,12 +140,12 @@ func (e *engine) write(
 	}
 }
 
-// errRenewed ends the tries of a final write: the record has changed by a renewal.
+// errRenewed ends the tries of a final write, because a renewal has changed the record.
 var errRenewed = errors.New("renewed")
 
-// send sends one write over a.rec until it is answered: nil, a *ConflictError, an
-// *EffectError, or errRenewed when a.rec has changed meanwhile. Any other error is the
-// last one when the settling time is over.
+// send sends one write over a.rec until it is answered. It returns nil, a *ConflictError, an
+// *EffectError, or errRenewed if a.rec has changed meanwhile. After the settling time it returns
+// the last error.
 func (e *engine) send(s *settling, a *attempt, op string, next protocol.Record, writes []any) error {
 	old := a.rec.Version
 	for try := 0; ; try++ {
@@ -163,7 +162,7 @@ func (e *engine) send(s *settling, a *attempt, op string, next protocol.Record, 
 		e.hooks.StoreFailed(a.Attempt, op, err)
 		ctx = s.failed()
 		if len(writes) > 0 && errors.Is(err, ErrUnavailable) {
-			ctx = s.caller // refused, which no retry cures: the settling time is for the release
+			ctx = s.caller // no retry cures a refusal, so the settling time is kept for the release
 		}
 		if backoff.Sleep(ctx, min(pauseOf(ctx, try), s.untilRenewal(a))) != nil {
 			return err
@@ -177,7 +176,7 @@ func (e *engine) send(s *settling, a *attempt, op string, next protocol.Record, 
 // renewed renews the lease and reports whether the record has changed.
 func (e *engine) renewed(s *settling, a *attempt) bool {
 	was := a.rec.Version
-	if err := e.renew(s.context(), a); err != nil { // Step decides on the record as it is
+	if err := e.renew(s.context(), a); err != nil { // not fatal: Step decides on the current record
 		s.due = time.Now().Add(e.terms.Lease / renewalRetry)
 	} else {
 		s.due = e.renewalDue(a.lease)
@@ -188,14 +187,14 @@ func (e *engine) renewed(s *settling, a *attempt) bool {
 // settling is the time in which an outcome may be recorded.
 type settling struct {
 	caller context.Context
-	grace  time.Duration      // after the caller's end
-	due    time.Time          // of the next renewal
-	over   context.Context    // ends with the settling time; nil: every try so far was answered
-	end    context.CancelFunc // of over
+	grace  time.Duration      // after the end of the caller's context
+	due    time.Time          // next renewal
+	over   context.Context    // ends with the settling time; nil while every try was answered
+	end    context.CancelFunc // cancels over
 }
 
-// settling begins with the caller's context, and costs nothing while that lives and
-// the store answers.
+// settling returns the settling time of an attempt. It starts no timer while ctx lives and the
+// store answers.
 func (e *engine) settling(ctx context.Context, a *attempt) *settling {
 	s := &settling{caller: ctx, grace: e.cfg.Settle, due: e.renewalDue(a.lease), end: func() {}}
 	if ctx.Err() != nil {
@@ -204,7 +203,7 @@ func (e *engine) settling(ctx context.Context, a *attempt) *settling {
 	return s
 }
 
-// untilRenewal returns how long the lease need not be renewed.
+// untilRenewal returns the time until the next renewal.
 func (s *settling) untilRenewal(a *attempt) time.Duration {
 	if a.rec.Status != protocol.InProgress {
 		return maxSettle // there is no lease any more
@@ -212,7 +211,7 @@ func (s *settling) untilRenewal(a *attempt) time.Duration {
 	return time.Until(s.due)
 }
 
-// context returns the context of one try, which its caller's end does not cut off.
+// context returns the context of one try. It does not end with the caller's context.
 func (s *settling) context() context.Context {
 	if s.over != nil {
 		return s.over
@@ -220,7 +219,7 @@ func (s *settling) context() context.Context {
 	return context.WithoutCancel(s.caller)
 }
 
-// failed returns the context that ends with the settling time, after a try that had no
+// failed returns the context that ends with the settling time. It is called after a try without an
 // answer.
 func (s *settling) failed() context.Context {
 	if s.over != nil {
@@ -239,7 +238,7 @@ func (s *settling) failed() context.Context {
 	return over
 }
 
-// answered reports whether err says what is stored.
+// answered reports whether err tells the state of the stored record.
 func answered(err error) bool {
 	if _, ok := errors.AsType[*ConflictError](err); ok {
 		return true

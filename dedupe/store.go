@@ -9,77 +9,75 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Store keeps one [protocol.Record] per ID. Implementations are safe for concurrent
-// use; package storetest holds the contract as a test suite.
+// Store keeps one [protocol.Record] per ID. Implementations must be safe for concurrent use.
+// Package storetest tests the contract.
 //
-// A store bounds its own calls: each returns after a time well below the lease, also
-// under a context that never ends and when nothing answers. The guard sets no
-// deadlines for calls. See [Bounded].
+// A store must bound its calls: each returns within a time well below the lease, even if its
+// context never ends and the service does not answer. The guard sets no deadlines. See [Bounded].
 type Store interface {
-	// Swap writes next if the stored version of next.ID is still old; old 0
-	// means that the ID must be absent. next.Version must be greater than old.
-	// ID, Name, Format, Status, Version and ExpiresAt of next must be set.
+	// Swap writes next if the stored version of next.ID is old. An old of 0 means that the ID must
+	// be absent. next.Version must be greater than old. ID, Name, Format, Status, Version and
+	// ExpiresAt of next must be set. Swap must not keep a reference to next.Result after it has
+	// returned.
 	//
-	// A lost race returns a *[ConflictError] with the record as stored (the
-	// zero Record when there is none). Any other error is ambiguous: the write
-	// may have happened, or may still happen. Errors that no retry can cure,
-	// such as a missing table or denied access, wrap [ErrUnavailable] too;
-	// the guard retries while its caller waits. Swap keeps no reference to
-	// next.Result after it has returned.
+	// If the stored version is not old, Swap returns a *[ConflictError] with the stored record, or
+	// the zero Record if there is none. Any other error is ambiguous: the write may have happened,
+	// or may still happen. Errors that no retry can cure, such as a missing table or denied access,
+	// also wrap [ErrUnavailable]. The guard retries all ambiguous errors while its caller waits.
 	Swap(ctx context.Context, old protocol.Version, next protocol.Record) error
 }
 
-// Bounded is implemented by stores that say how long a call may take. A guard refuses
-// a store whose calls may take more than a third of [Config.Lease]: a renewal must
-// fail in time for the next one.
+// Bounded is implemented by stores with a known limit on the duration of a call. A guard refuses a
+// store whose calls may take more than a third of [Config.Lease], because a failed renewal must
+// leave time for the next one.
 type Bounded interface {
-	// CallTimeout returns after which time a call returns at the latest.
+	// CallTimeout returns the longest duration of a call.
 	CallTimeout() time.Duration
 }
 
-// Reader is implemented by stores that can read a record without writing one.
+// Reader is implemented by stores that can read a record without a write.
 type Reader interface {
-	// Get returns the record as stored, by a strongly consistent read, or the
-	// zero Record when there is none. Expired records are returned as stored.
+	// Get returns the stored record by a strongly consistent read, or the zero Record if there is
+	// none. It returns expired records, too.
 	Get(ctx context.Context, id string) (protocol.Record, error)
 }
 
-// Lister is implemented by stores that can list the names that need attention:
-// those that are [protocol.Retrying], [protocol.Rejected] or [protocol.Unknown].
+// Lister is implemented by stores that can list the names that need attention: those with status
+// [protocol.Retrying], [protocol.Rejected] or [protocol.Unknown].
 type Lister interface {
-	// List returns the names of a scope that have a status, those written last
-	// first, one page of them. It may be a moment behind, and may name a record
-	// that has expired. Its error wraps [ErrNoList] where the store keeps no list.
+	// List returns one page of the names in a scope with a status, the latest written first. The
+	// list may be slightly out of date and may contain expired records. The error wraps [ErrNoList]
+	// if the store keeps no list.
 	List(ctx context.Context, q ListQuery) (ListPage, error)
 }
 
-// ErrNoList is wrapped when a store keeps no list: its table lacks the index, say.
+// ErrNoList is wrapped when a store keeps no list, for example because its table lacks the index.
 var ErrNoList = errors.New("no list of names is kept")
 
-// ListQuery says which names are listed.
+// ListQuery selects the names of a list.
 type ListQuery struct {
 	Scope  string
 	Status protocol.Status // Retrying, Rejected or Unknown
-	Limit  int             // entries of a page, 1 to 1,000
-	After  string          // where the page begins: [ListPage.Next] of the one before; empty: at the first
+	Limit  int             // entries per page, 1 to 1,000
+	After  string          // [ListPage.Next] of the previous page; empty for the first page
 }
 
-// ListPage is a part of a list.
+// ListPage is a page of a list.
 type ListPage struct {
 	Entries []ListEntry
-	Next    string // for [ListQuery.After]; empty: this is the last page
+	Next    string // [ListQuery.After] of the next page; empty if this is the last one
 }
 
 // ListEntry is a name in a list.
 type ListEntry struct {
 	Name     string
 	Status   protocol.Status
-	Version  protocol.Version // of its last write; the time in milliseconds, or a little more
+	Version  protocol.Version // version of its last write: Unix milliseconds, or slightly more
 	Attempts int
-	Error    string // its last failure
+	Error    string // last failure
 }
 
-// Validate returns an error that names the first bad field of q.
+// Validate returns an error that names the first invalid field of q.
 func (q ListQuery) Validate() error {
 	switch {
 	case protocol.CheckScope(q.Scope) != nil:
@@ -93,38 +91,36 @@ func (q ListQuery) Validate() error {
 	}
 }
 
-// maxListed bounds a page of a list.
+// maxListed bounds the entries of a page.
 const maxListed = 1000
 
-// Committer is implemented by stores that can write a record together with a
-// handler's own writes, in one transaction: all of them happen or none.
+// Committer is implemented by stores that can write a record and a handler's own writes in one
+// transaction.
 type Committer interface {
-	// Commit is Swap that applies effects in the same transaction; effects are
-	// what [AddEffect] was given, in that order, at most [MaxEffects].
+	// Commit is Swap that also applies effects in the same transaction. effects are the arguments
+	// of [AddEffect], in that order, at most [MaxEffects].
 	//
-	// A *[ConflictError] says that the record was not at old; nothing was
-	// written. An *[EffectError] says that the record was at old, but an
-	// effect's own condition failed, or it cannot be written; nothing was
-	// written. When the record is not at old and an effect fails too, it is a
-	// conflict: the commit may have been applied by an earlier try, which is
-	// what made its effects fail now. Any other error is ambiguous.
+	// A *[ConflictError] means that the record was not at old. An *[EffectError] means that the
+	// record was at old, but the condition of an effect failed, or an effect cannot be written. In
+	// both cases nothing was written. If the record is not at old and an effect fails, too, Commit
+	// must return a *[ConflictError]: an earlier try of the commit may have been applied, which
+	// makes its effects fail now. Any other error is ambiguous.
 	//
-	// After an ambiguous error the guard calls again with the very same old,
-	// next and effects, until the answer is one of the others: an
-	// implementation may derive an idempotency token from them.
+	// After an ambiguous error the guard repeats the call with the same old, next and effects until
+	// it gets another answer. An implementation may derive an idempotency token from them.
 	Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error
 
-	// CheckEffect returns why effect can never be committed together with the
-	// record recordID (it is a write of that very record, say), or nil.
-	// [AddEffect] returns its error. It makes no call.
+	// CheckEffect returns an error if effect can never be committed together with the record
+	// recordID, for example because it writes that record. [AddEffect] returns this error.
+	// CheckEffect makes no call.
 	CheckEffect(recordID string, effect any) error
 }
 
-// EffectError says that one of a handler's own writes failed and that nothing
-// was written. The attempt has failed with it: for good when Err is permanent,
-// else it will be tried again. It does not mean that the lease was lost.
+// EffectError is returned when one of a handler's own writes failed and nothing was written. The
+// attempt has failed: for good if Err is permanent, otherwise it is tried again. The lease was not
+// lost.
 type EffectError struct {
-	Index int   // which one, in the order of [AddEffect]
+	Index int   // position in the order of [AddEffect]
 	Err   error // the store's error
 }
 
@@ -134,10 +130,10 @@ func (e *EffectError) Error() string { return fmt.Sprintf("effect %d: %v", e.Ind
 // Unwrap returns the store's error.
 func (e *EffectError) Unwrap() error { return e.Err }
 
-// ConflictError says that a Swap lost: somebody else (or an earlier try of our
-// own whose answer was lost) has written since.
+// ConflictError is returned by a Swap over an outdated version. Another writer, or an earlier try
+// of the same writer whose answer was lost, has changed the record.
 type ConflictError struct {
-	Current protocol.Record // the record as stored; zero when absent
+	Current protocol.Record // the stored record; zero if absent
 }
 
 // Error implements error.
