@@ -12,48 +12,49 @@ import (
 )
 
 const (
-	clockGrain     = time.Second     // of the Date header
-	clockTolerance = 2 * time.Second // what the guard's skew margin takes care of
+	clockGrain     = time.Second     // resolution of the Date header
+	clockTolerance = 2 * time.Second // smaller differences are covered by the guard's skew margin
 
-	// clockAnswers is how many answers in a row must agree before the clock moves.
+	// clockAnswers is the number of consecutive answers that must agree before the clock is
+	// corrected.
 	clockAnswers = 3
 
-	// maxCorrection bounds a correction. Further off than this, AWS would not have
-	// accepted our signature: https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html
+	// maxCorrection bounds a correction. AWS would not accept our signature with a larger
+	// difference:
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html
 	maxCorrection = 5 * time.Minute
 )
 
-// clock is this machine's clock, corrected by DynamoDB's where they disagree. Its
-// zero value needs a logger.
+// clock is this machine's clock, corrected by DynamoDB's if the two disagree. The zero value needs
+// a logger.
 type clock struct {
 	logger *slog.Logger
-	offset atomic.Int64 // nanoseconds to add; mostly 0
+	offset atomic.Int64 // nanoseconds to add; usually 0
 
 	mu      sync.Mutex // held while offset is changed
-	sent    time.Time  // guarded by mu: when the request was sent whose answer was compared last
-	answers []bounds   // guarded by mu: what the last of them say, at most clockAnswers
-	absurd  bool       // guarded by mu: a difference beyond maxCorrection has been logged
+	sent    time.Time  // guarded by mu; when the request of the last compared answer was sent
+	answers []bounds   // guarded by mu; from the last answers, at most clockAnswers
+	absurd  bool       // guarded by mu; a difference above maxCorrection has been logged
 }
 
-// bounds is what answers say of the difference between DynamoDB's clock and ours.
+// bounds is the range of possible differences between DynamoDB's clock and ours.
 type bounds struct{ least, most time.Duration }
 
-// Now returns this machine's time, or DynamoDB's where several answers in a row
-// have shown that the two differ by more than two seconds, beyond what the grain
-// of the Date header (one second) and the time that the answers took can explain.
-// It stays DynamoDB's until answers show a difference of one second at most. A
-// correction is never larger than five minutes, and only the answers of calls
-// that succeeded count: proxies date their errors, too.
+// Now returns the time for a guard ([dedupe.Config.Now]): leases are absolute times, and with Now
+// the workers agree even if their clocks are wrong. The result is a wall time without a monotonic
+// reading.
 //
-// It is the clock for a guard ([dedupe.Config.Now]): leases are absolute times,
-// and workers whose clocks are wrong agree by it all the same. Call
-// [Store.ReadClock] before the first claim. The time is a wall time, without a
-// monotonic reading.
+// Now is this machine's time until three consecutive answers show that it differs from DynamoDB's
+// by more than 2 seconds. The resolution of the Date header (1 second) and the duration of the
+// calls are taken into account. From then on Now is DynamoDB's time until answers show a difference
+// of at most 1 second. A correction is at most 5 minutes. Only the answers of successful calls
+// count, because proxies date their errors, too.
+//
+// Call [Store.ReadClock] before the first claim.
 func (s *Store) Now() time.Time { return s.clock.now() }
 
-// ReadClock makes as many reads as it takes for [Store.Now] to know DynamoDB's
-// clock: three, one after the other, of a record that does not exist. Its error is
-// that of the first read that fails.
+// ReadClock makes the reads that [Store.Now] needs to know DynamoDB's clock: three consecutive
+// reads of a record that does not exist. It returns the error of the first read that fails.
 func (s *Store) ReadClock(ctx context.Context) error {
 	for range clockAnswers {
 		if _, err := s.getItem(ctx, "#clock"); err != nil { // no record has an empty scope
@@ -67,8 +68,7 @@ func (c *clock) now() time.Time {
 	return time.Now().Round(0).Add(time.Duration(c.offset.Load()))
 }
 
-// observe compares the clocks by the answer to a call that succeeded, and that was
-// sent at the given time.
+// observe compares the clocks by the answer to a successful call, which was sent at the given time.
 func (c *clock) observe(sent time.Time, answer middleware.Metadata) {
 	server, ok := awsmiddleware.GetServerTime(answer)
 	if !ok {
@@ -81,26 +81,25 @@ func (c *clock) observe(sent time.Time, answer middleware.Metadata) {
 	c.compare(sent, received, server)
 }
 
-// compare corrects our clock where DynamoDB's, read between two moments of ours,
-// and the answers before this one show that it is wrong.
+// compare corrects our clock if this answer and the ones before it show that it is wrong.
+// DynamoDB's clock was read between sent and received.
 func (c *clock) compare(sent, received, server time.Time) {
 	before, after, absurd := c.correct(sent, received, server)
 	switch {
 	case absurd:
-		c.logger.Error("this machine's clock and DynamoDB's differ by more than five minutes; leases go by ours",
+		c.logger.Error("this machine's clock and DynamoDB's differ by more than five minutes; leases use this machine's",
 			"date", server, "ours", received)
 	case after == before:
 	case after == 0:
 		c.logger.Info("this machine's clock agrees with DynamoDB's again")
 	case before == 0 || (after-before).Abs() > clockTolerance:
-		c.logger.Warn("this machine's clock is wrong; leases go by DynamoDB's", "off_by", -after)
+		c.logger.Warn("this machine's clock is wrong; leases use DynamoDB's", "off_by", -after)
 	}
 }
 
-// correct returns the correction as it was and as it is now, and whether it would
-// have to be absurdly large, the first time that this is so. An answer whose
-// request was sent before one that has been compared already does not count: our
-// clock may have been set in between.
+// correct returns the old and the new correction. absurd reports the first difference above
+// maxCorrection. An answer does not count if its request was sent before that of the last compared
+// answer, because our clock may have been set in between.
 func (c *clock) correct(sent, received, server time.Time) (before, after time.Duration, absurd bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,18 +120,16 @@ func (c *clock) correct(sent, received, server time.Time) (before, after time.Du
 	return before, after, false
 }
 
-// boundsOf is what an answer says that was sent for, received, and dated by the
-// server in whole seconds. Its clock stood somewhere within that second, at some
-// moment between sending and receiving.
+// boundsOf returns the bounds from an answer. The server's date is in whole seconds, and its clock
+// was read at some time between sent and received.
 func boundsOf(sent, received, server time.Time) bounds {
 	return bounds{least: server.Sub(received), most: server.Add(clockGrain).Sub(sent)}
 }
 
-// correction returns what to add to this machine's clock, given what was added
-// until now and what the last answers say. They count when there are enough of
-// them and all can be true at once. A correction goes no further than needed, so
-// that time does not jitter with the grain, and stays where the answers do not
-// speak against it: those that were slow to come say little.
+// correction returns the new correction from the previous one and the bounds of the last answers.
+// The answers count only if there are enough of them and they do not contradict each other. The
+// correction moves no further than needed, so that time does not jitter by the resolution. It stays
+// if it is within the bounds; slow answers have wide bounds.
 func correction(until time.Duration, answers []bounds) time.Duration {
 	if len(answers) < clockAnswers {
 		return until
@@ -142,7 +139,7 @@ func correction(until time.Duration, answers []bounds) time.Duration {
 		all = bounds{max(all.least, b.least), min(all.most, b.most)}
 	}
 	switch {
-	case all.least > all.most: // one of them is wrong, or our clock has been set
+	case all.least > all.most: // an answer is wrong, or our clock was set
 		return until
 	case until != 0:
 		if until = min(max(until, all.least), all.most); until.Abs() <= clockTolerance-clockGrain {

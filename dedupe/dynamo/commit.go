@@ -20,16 +20,14 @@ var (
 	_ dedupe.Committer = (*Store)(nil)
 )
 
-// Commit implements [dedupe.Committer] by TransactWriteItems: next, and up to
-// 99 effects, each a [types.TransactWriteItem].
+// Commit implements [dedupe.Committer] with TransactWriteItems: next, and up to 99 effects, each a
+// [types.TransactWriteItem].
 //
-// The same commit is the same request, to the byte, under the same client
-// token, however often it is sent: DynamoDB applies it once. That holds for ten
-// minutes, and after that the record's own condition fails. What happened then,
-// or when the token was used with other parameters, is told by the record, so
-// both are a *[dedupe.ConflictError]. A transaction that was throttled, or that met
-// another one, was not applied: the error is an ambiguous one, and the caller's
-// back-off the only one.
+// A repeated commit is the same request, byte by byte, with the same client token, so DynamoDB
+// applies it once. The token is valid for ten minutes; after that the record's own condition fails.
+// Then, and if the token was used with other parameters, the record tells the outcome, so Commit
+// returns a *[dedupe.ConflictError]. A transaction that was throttled, or that conflicted with
+// another one, was not applied. Its error is ambiguous, and only the caller backs off.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 func (s *Store) Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
@@ -86,8 +84,8 @@ func (s *Store) transaction(old protocol.Version, next protocol.Record, effects 
 	return in, nil
 }
 
-// clientToken names a commit, by what no other has: its attempt and its
-// versions. 36 characters at most.
+// clientToken returns the token of a commit, derived from its attempt and its versions, which no
+// other commit has. It has 32 characters; the limit is 36.
 func clientToken(old protocol.Version, next protocol.Record) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %x %s", old, next.Version, next.Owner, next.ID))
 	return hex.EncodeToString(sum[:16])
@@ -104,17 +102,17 @@ func (s *Store) transact(ctx context.Context, in *dynamodb.TransactWriteItemsInp
 	return nil
 }
 
-// commitAnswer is what a failed transaction says: one of these, or that the
-// operator has to act, or that the same request, sent again, will tell.
+// commitAnswer classifies a failed transaction. Its zero value means that an operator must act, or
+// that a repeated request will return the outcome.
 type commitAnswer struct {
-	lost   bool // the record was not at its version, or that is not known
-	item   item // of lost: the record as it was, when the answer carries it
+	lost   bool // the record was not at its version, or its version is not known
+	item   item // if lost: the stored record, if the answer contains it
 	effect *dedupe.EffectError
 }
 
-// judge reads a failed transaction's answer. The record's own reason goes
-// before all others: when it was not at the old version, the commit may have
-// been applied by an earlier try, and then its effects fail too.
+// judge classifies the error of a failed transaction. The record's own reason takes precedence: if
+// the record was not at the old version, an earlier try of the commit may have been applied, and
+// then its effects fail, too.
 func judge(err error) commitAnswer {
 	cancelled, ok := errors.AsType[*types.TransactionCanceledException](err)
 	if !ok {
@@ -122,10 +120,10 @@ func judge(err error) commitAnswer {
 		case kindConflict, kindMismatch:
 			return commitAnswer{lost: true}
 		case kindInvalid:
-			// The record alone was accepted when it was claimed.
+			// The claim of this record was accepted, so an effect is invalid.
 			return commitAnswer{effect: &dedupe.EffectError{Index: -1, Err: &notAcceptable{err}}}
 		default:
-			return commitAnswer{} // not for the message: busy, unknown, or a table or a permission is missing
+			return commitAnswer{} // not caused by the message: busy, unknown, or a missing table or permission
 		}
 	}
 	reasons := cancelled.CancellationReasons
@@ -135,7 +133,7 @@ func judge(err error) commitAnswer {
 	case reasonKind(reasons[0]) == kindConflict:
 		return commitAnswer{lost: true, item: reasons[0].Item}
 	case reasonKind(reasons[0]) == kindBusy:
-		return commitAnswer{} // whether the record is at its version was not looked at
+		return commitAnswer{} // the record's version was not checked
 	}
 	for i, r := range reasons[1:] {
 		if k := reasonKind(r); k == kindConflict || k == kindInvalid {
@@ -145,10 +143,10 @@ func judge(err error) commitAnswer {
 	return commitAnswer{}
 }
 
-// reasonKind is what a reason means; "None" is kindAmbiguous.
+// reasonKind returns the kind of a reason. "None" is kindAmbiguous.
 func reasonKind(r types.CancellationReason) kind { return kinds[aws.ToString(r.Code)] }
 
-// lost is the answer of a commit whose record was not as it should be.
+// lost returns the error of a commit whose record was not at its version.
 func (s *Store) lost(ctx context.Context, id string, it item) error {
 	if len(it) == 0 {
 		var err error
@@ -159,9 +157,8 @@ func (s *Store) lost(ctx context.Context, id string, it item) error {
 	return &dedupe.ConflictError{Current: s.read(it)}
 }
 
-// effectFailed is the answer of a commit that an effect has failed, if the
-// record is still at its old version: else the commit itself may have come
-// first, which is told by the record.
+// effectFailed returns failed if the record is still at its old version. Otherwise an earlier try
+// of the commit may have been applied, and the error is a conflict with the stored record.
 func (s *Store) effectFailed(ctx context.Context, old protocol.Version, id string, failed *dedupe.EffectError) error {
 	it, err := s.getItem(ctx, id)
 	if err != nil {

@@ -76,14 +76,14 @@ var errOwnRecord = errors.New("it is a write to the name's own record")
 func (s *Store) CheckEffect(recordID string, effect any) error {
 	t, ok := effect.(types.TransactWriteItem)
 	if !ok {
-		return fmt.Errorf("dynamo: a %T is no effect, a %T is", effect, t)
+		return fmt.Errorf("dynamo: effect of type %T: must be a %T", effect, t)
 	}
 	table, key, actions := target(t)
 	switch {
 	case actions != 1:
-		return fmt.Errorf("dynamo: the effect has %d actions, not one", actions)
+		return fmt.Errorf("dynamo: effect with %d actions: must have exactly one", actions)
 	case table == "":
-		return errors.New("dynamo: the effect names no table")
+		return errors.New("dynamo: effect without a table name")
 	case text(key[AttrID]) == recordID && sameTable(table, s.cfg.Table):
 		return fmt.Errorf("dynamo: %w", errOwnRecord)
 	}

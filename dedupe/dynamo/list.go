@@ -18,14 +18,13 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// listParts is over how many partitions of the index the names of one scope and
-// status are spread. A partition takes 1,000 write units a second, and an index
-// that is throttled throttles its table.
+// listParts is the number of index partitions for the names of one scope and status. A partition
+// accepts 1,000 write units per second, and a throttled index throttles its table.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations.Writes
 const listParts = 16
 
-// attentionKey is the index key of a record that needs attention.
+// attentionKey returns the index key of a record that needs attention.
 func attentionKey(id string, status protocol.Status) string {
 	scope, _, _ := strings.Cut(id, "#")
 	h := fnv.New32a()
@@ -37,31 +36,29 @@ func partKey(scope string, status protocol.Status, part int) string {
 	return scope + "#" + string(status) + "#" + strconv.FormatInt(int64(part), listParts)
 }
 
-// leavesList reports whether a record that is listed should not be any more. A
-// claim of the next attempt leaves its entry, which is passed over until the
-// attempt has ended.
+// leavesList reports whether a write removes a listed record from the index. The claim of a later
+// attempt keeps the entry, and List skips it until the attempt has ended.
 func leavesList(next protocol.Record) bool {
 	switch next.Status {
 	case protocol.Completed, protocol.Forgotten:
 		return true
 	case protocol.InProgress:
-		return next.Attempts <= 1 && next.Fence == next.Version // it starts over
+		return next.Attempts <= 1 && next.Fence == next.Version // the first attempt of a new record or after a reopen
 	default:
 		return false
 	}
 }
 
-// querier is what List needs of a client, beside [API]. A *[dynamodb.Client] has it.
+// querier is the method of a client that List needs beside [API]. A *[dynamodb.Client] has it.
 type querier interface {
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 }
 
 var _ querier = (*dynamodb.Client)(nil)
 
-// List implements [dedupe.Lister] by queries of the index [IndexAttention], sixteen
-// for a page. Entries whose record has another status by now are passed over: a
-// claim leaves them, and so do earlier releases. Without the index, or with a
-// client that has no Query, the error wraps [dedupe.ErrNoList].
+// List implements [dedupe.Lister] with queries of the index [IndexAttention], at least sixteen per
+// page. Entries whose record has another status are skipped, because claims keep them. Without the
+// index, or with a client that has no Query, the error wraps [dedupe.ErrNoList].
 func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, error) {
 	if err := q.Validate(); err != nil {
 		return dedupe.ListPage{}, fmt.Errorf("dynamo: %w", err)
@@ -72,7 +69,7 @@ func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, 
 	}
 	client, ok := s.client.(querier)
 	if !ok {
-		return dedupe.ListPage{}, fmt.Errorf("dynamo: list %q: %w: a %T has no Query", q.Scope, dedupe.ErrNoList, s.client)
+		return dedupe.ListPage{}, fmt.Errorf("dynamo: list %q: %w: %T has no method Query", q.Scope, dedupe.ErrNoList, s.client)
 	}
 	var found []listed
 	for part := range listParts {
@@ -94,18 +91,18 @@ func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, 
 	return page, nil
 }
 
-// listed is an entry with its place in the list.
+// listed is an entry with its position in the list.
 type listed struct {
 	cursor cursor
 	entry  dedupe.ListEntry
 }
 
-// compare puts the entries that were written last first.
+// compare orders the entries with the latest write first.
 func (l listed) compare(other listed) int { return other.cursor.compare(l.cursor) }
 
-// cursor is a place in a list. No two records have the same.
+// cursor is a position in a list. It is unique for each record.
 type cursor struct {
-	at int64 // attention_at
+	at int64 // the attribute attention_at
 	id string
 }
 
@@ -118,7 +115,7 @@ func (c cursor) compare(other cursor) int {
 
 func (c cursor) String() string { return strconv.FormatInt(c.at, 10) + "/" + c.id }
 
-// parseCursor reads where a page begins; the empty text is before the first one.
+// parseCursor parses [dedupe.ListQuery].After. The empty text is the start of the list.
 func parseCursor(text string) (cursor, error) {
 	if text == "" {
 		return cursor{at: math.MaxInt64}, nil
@@ -131,7 +128,8 @@ func parseCursor(text string) (cursor, error) {
 	return cursor{n, id}, nil
 }
 
-// listPart returns the first entries of one partition, one more than fit on a page.
+// listPart returns the first entries of one partition, at least one more than fits on a page if
+// there are so many.
 func (s *Store) listPart(ctx context.Context, client querier, q dedupe.ListQuery, after cursor, part int) ([]listed, error) {
 	condition, err := expression.NewBuilder().WithKeyCondition(
 		expression.Key(AttrAttention).Equal(expression.Value(partKey(q.Scope, q.Status, part))).
@@ -162,8 +160,8 @@ func (s *Store) listPart(ctx context.Context, client querier, q dedupe.ListQuery
 	}
 }
 
-// query reads one page of the index. The request is always of the same form, so that what makes
-// it invalid is that the table lacks the index.
+// query reads one page of the index. The form of the request is always valid, so a validation error
+// means that the table lacks the index.
 func (s *Store) query(ctx context.Context, client querier, in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -182,14 +180,14 @@ func (s *Store) query(ctx context.Context, client querier, in *dynamodb.QueryInp
 	}
 }
 
-// listedOf reads an entry of the index.
+// listedOf decodes an item of the index.
 func (s *Store) listedOf(it item) listed {
 	number := func(name string) int64 {
 		n, _ := it[name].(*types.AttributeValueMemberN)
 		if n == nil {
 			return 0
 		}
-		v, _ := strconv.ParseInt(n.Value, 10, 64) // 0 for what no release has written
+		v, _ := strconv.ParseInt(n.Value, 10, 64) // 0 for a value that no release writes
 		return v
 	}
 	return listed{

@@ -15,12 +15,12 @@ import (
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
-// maxKeys is how many keys a batch read carries.
+// maxKeys is the largest number of keys in a batch read.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 const maxKeys = 100
 
-// Get implements the Reader of package dedupe by a strongly consistent read. An item that is
-// no record comes back as one that the protocol leaves alone.
+// Get implements [dedupe.Reader] by a strongly consistent read. For an item that is not a record it
+// returns a record that the protocol leaves alone.
 func (s *Store) Get(ctx context.Context, id string) (protocol.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
@@ -43,7 +43,7 @@ func (s *Store) Get(ctx context.Context, id string) (protocol.Record, error) {
 	return s.read(it), nil
 }
 
-// getItem reads one item; nil when there is none.
+// getItem reads one item. It returns nil if there is none.
 func (s *Store) getItem(ctx context.Context, id string) (found item, err error) {
 	err = patiently(ctx, func() (bool, error) {
 		sent := time.Now()
@@ -68,10 +68,9 @@ func (s *Store) getItem(ctx context.Context, id string) (found item, err error) 
 // pauses are the pauses between two tries of a read.
 var pauses = backoff.Policy{First: 25 * time.Millisecond, Max: 800 * time.Millisecond}
 
-// patiently calls read until it is done, fails in a way that no retry cures, or ctx ends.
-// It is the only back-off of reads, for calls that fail and for keys that come back
-// unprocessed: the SDK's own retries are off. Reads change nothing, so that a lost answer
-// needs no judgement.
+// patiently calls read until it is done, fails with an error that no retry cures, or ctx ends. It
+// is the only backoff of reads, both for failed calls and for unprocessed keys, because the SDK's
+// retries are off. Reads have no effects, so a lost answer needs no further treatment.
 func patiently(ctx context.Context, read func() (done bool, err error)) error {
 	for try := 0; ; try++ {
 		done, err := read()
@@ -85,7 +84,7 @@ func patiently(ctx context.Context, read func() (done bool, err error)) error {
 	}
 }
 
-// sendReads answers a batch of reads.
+// sendReads carries out a batch of reads.
 func (s *Store) sendReads(ids []string) []batch.Answer[item] {
 	ctx, cancel := s.detached()
 	defer cancel()
@@ -97,8 +96,8 @@ func (s *Store) sendReads(ids []string) []batch.Answer[item] {
 	return answers
 }
 
-// fetch reads items by id, in one strongly consistent call where the server
-// lets us. Those that do not exist are missing from what it returns.
+// fetch reads items by ID with strong consistency, in one call if the server allows it. Items that
+// do not exist are missing from the result.
 func (s *Store) fetch(ctx context.Context, ids []string) (map[string]item, error) {
 	if ids = distinct(ids); len(ids) == 1 || s.singleReads.Load() {
 		return s.fetchEach(ctx, ids)
@@ -128,7 +127,7 @@ func (s *Store) fetchEach(ctx context.Context, ids []string) (map[string]item, e
 	return items, nil
 }
 
-// batchGet reads until no key is left unprocessed, or ctx ends.
+// batchGet reads until no key is unprocessed, or ctx ends.
 func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, error) {
 	keys := make([]item, len(ids))
 	for i, id := range ids {
@@ -145,7 +144,7 @@ func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, er
 			return false, err
 		}
 		s.clock.observe(sent, out.ResultMetadata)
-		for _, found := range out.Responses { // one table, by whatever name the server calls it
+		for _, found := range out.Responses { // a single table, under the name that the server uses
 			for _, it := range found {
 				items[text(it[AttrID])] = it
 			}
@@ -159,9 +158,8 @@ func (s *Store) batchGet(ctx context.Context, ids []string) (map[string]item, er
 	return items, nil
 }
 
-// strongly has keys that come back unprocessed read by a strongly consistent read
-// again: the server need not repeat what the request said. After a conflict, an
-// older record would be written over in vain.
+// strongly requests strong consistency for unprocessed keys, because the server need not repeat
+// that setting. With an older record after a conflict, the next write would fail again.
 func strongly(unprocessed map[string]types.KeysAndAttributes) map[string]types.KeysAndAttributes {
 	for table, keys := range unprocessed {
 		keys.ConsistentRead = aws.Bool(true)
@@ -170,15 +168,15 @@ func strongly(unprocessed map[string]types.KeysAndAttributes) map[string]types.K
 	return unprocessed
 }
 
-// lookup is a batch read that several conflicts of one call wait for.
+// lookup is a batch read for all conflicts of one call.
 type lookup struct {
 	done  chan struct{} // closed when items and err are set
 	items map[string]item
 	err   error
 }
 
-// lookUp reads the items of conflicts that came without them. The writes of
-// the call that were applied do not wait for it; [Store.Close] does.
+// lookUp reads the items of conflicts whose answer did not contain them. The successful writes of
+// the same call do not wait for it. [Store.Close] does.
 func (s *Store) lookUp(ids []string) *lookup {
 	l := &lookup{done: make(chan struct{})}
 	s.lookups.Go(func() {
@@ -190,7 +188,8 @@ func (s *Store) lookUp(ids []string) *lookup {
 	return l
 }
 
-// wait returns the item that stands where w was to be written.
+// wait returns the stored item under the ID of w. It returns when ctx ends, or at the deadline of
+// w.
 func (l *lookup) wait(ctx context.Context, w *write) (item, error) {
 	ctx, cancel := context.WithDeadline(ctx, w.until)
 	defer cancel()
@@ -204,7 +203,7 @@ func (l *lookup) wait(ctx context.Context, w *write) (item, error) {
 
 func key(id string) item { return item{AttrID: &types.AttributeValueMemberS{Value: id}} }
 
-// text returns the string that v is, or "".
+// text returns the string in v, or "" if v is not a string.
 func text(v types.AttributeValue) string {
 	if s, ok := v.(*types.AttributeValueMemberS); ok {
 		return s.Value
@@ -212,7 +211,7 @@ func text(v types.AttributeValue) string {
 	return ""
 }
 
-// distinct returns ids without repetitions: a batch read refuses them.
+// distinct returns ids without repetitions, because a batch read refuses these.
 func distinct(ids []string) []string {
 	seen := make(map[string]bool, len(ids))
 	kept := make([]string, 0, len(ids))

@@ -18,7 +18,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
-// API is what the store calls. A *[dynamodb.Client] is one.
+// API is the part of the DynamoDB API that the store uses. *[dynamodb.Client] implements it.
 type API interface {
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
@@ -36,54 +36,53 @@ var (
 	_ dedupe.Bounded = (*Store)(nil)
 )
 
-// DefaultTimeout is how long one call of the store may take, its retries included.
+// DefaultTimeout is the default of [Config.Timeout].
 const DefaultTimeout = 3 * time.Second
 
-// TimeoutFor returns the [Config.Timeout] of a store under a guard with the given
-// lease: a sixth of it, at most [DefaultTimeout]. A guard renews when a third of
-// the lease has passed. So a renewal that hangs is given up, and another one
-// answered, before the lease is in doubt.
+// TimeoutFor returns a [Config.Timeout] for a guard with the given lease: a sixth of it, at most
+// [DefaultTimeout]. A guard renews after a third of the lease. So a renewal without an answer is
+// given up early enough for another one to be answered before the lease ends.
 func TimeoutFor(lease time.Duration) time.Duration { return min(DefaultTimeout, lease/6) }
 
-// Batching says whether writes and reads may share a call.
+// Batching sets whether writes, and reads, may share a call.
 type Batching uint8
 
 // The values of [Batching].
 const (
 	BatchOn  Batching = iota // the default
-	BatchOff                 // one call for each
+	BatchOff                 // one call per write or read
 )
 
-// Config says how a [Store] works.
+// Config configures a [Store]. Only Table is required. The zero value of any other field means its
+// default.
 type Config struct {
-	// Table is the table's name or ARN. Required. Writes to a table given by
-	// its ARN do not share calls: a statement names its table.
+	// Table is the name or the ARN of the table. Required. Writes to a table given by its ARN do
+	// not share calls, because a statement needs the table's name.
 	Table string
 
-	// TTLAttribute is the attribute that records keep their expiry in, which is the
-	// table's time to live. Default [AttrTTL]. Records that have it in AttrTTL are read
-	// as ever. For a table whose time to live is on another attribute, because another
-	// program keeps its items there, too. The same in all programs on a table.
+	// TTLAttribute is the attribute with the expiry of records, on which the table's time to live
+	// is set. Default [AttrTTL]. Set it if the table's time to live is on another attribute,
+	// because another program shares the table. It must be the same in all programs that use the
+	// table. Existing records with their expiry in AttrTTL remain readable.
 	TTLAttribute string
 
-	// Timeout bounds one call of the store, with the retries of a read and the wait
-	// for a batch. At most a third of the guard's lease, see [dedupe.Bounded];
-	// [TimeoutFor] gives one that suits a lease. Default 3s.
+	// Timeout bounds one call of the store, including the retries of a read and the wait for a
+	// batch. It must be at most a third of the guard's lease, see [dedupe.Bounded]; [TimeoutFor]
+	// returns a value for a lease. Default 3s; must not be negative.
 	Timeout time.Duration
 
-	// Batch lets writes that wait at the same time share a call, and reads.
-	// A write alone goes alone, at once. Default [BatchOn].
+	// Batch sets whether writes, and reads, that wait at the same time share a call. A single write
+	// is always sent at once. Default [BatchOn].
 	Batch Batching
 
-	// BatchRefused is called when the store stops using an operation that serves
-	// several writes or reads, because the server refuses it while it accepts
-	// single ones: at most once for BatchExecuteStatement and once for
-	// BatchGetItem. From then on each write or read is a call of its own. It must
-	// not block. Nil: only the log tells.
+	// BatchRefused is called when the store stops using a batch operation, because the server
+	// refuses it but accepts single calls. It is called at most once for BatchExecuteStatement and
+	// once for BatchGetItem. From then on each write or read is a call of its own. BatchRefused
+	// must not block. Default: none.
 	BatchRefused func(operation string, why error)
 
-	// Logger is told of items that are not records, of a clock that is wrong,
-	// and of batches that are refused. Default [slog.Default].
+	// Logger gets errors and warnings about items that are not records, a wrong clock, and refused
+	// batches. Default [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -94,7 +93,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate reports everything that is wrong with c.
+// validate returns an error that lists every invalid field of c.
 func (c Config) validate() error {
 	var errs []error
 	if c.Table == "" || strings.Contains(c.Table, `"`) {
@@ -112,24 +111,24 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Store keeps records in a DynamoDB table. Use New; safe for concurrent use.
+// Store keeps records in a DynamoDB table. Create it with [New]. It is safe for concurrent use.
 type Store struct {
 	client     API
 	cfg        Config
 	clock      clock
 	statements *statements
 
-	writes *batch.Batcher[*write, outcome] // nil: one by one
-	reads  *batch.Batcher[string, item]    // nil: one by one
+	writes *batch.Batcher[*write, outcome] // nil if writes are sent one by one
+	reads  *batch.Batcher[string, item]    // nil if reads are sent one by one
 
 	refusals     refusals
-	singleWrites atomic.Bool    // batch writes have turned out to be refused
-	singleReads  atomic.Bool    // batch reads have
-	lookups      sync.WaitGroup // reads of items that conflicts came without
+	singleWrites atomic.Bool    // the server refuses batches of writes
+	singleReads  atomic.Bool    // the server refuses batches of reads
+	lookups      sync.WaitGroup // reads of items that conflicts did not contain
 }
 
-// New returns a store, or an error that lists everything wrong with cfg. It
-// makes no call and starts no goroutine.
+// New returns a store on a table. Its error lists every invalid field of cfg. New makes no call and
+// starts no goroutine.
 func New(client API, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); client == nil || err != nil {
@@ -155,8 +154,8 @@ func New(client API, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Close returns when every call that is out has been answered. The store goes
-// on working afterwards, with a call for each write and read.
+// Close returns when all open calls have been answered. The store remains usable, with one call per
+// write and read.
 func (s *Store) Close() {
 	if s.writes != nil {
 		s.writes.Close()
@@ -167,9 +166,9 @@ func (s *Store) Close() {
 	s.lookups.Wait()
 }
 
-// Swap implements [dedupe.Store] by a conditional write: a PutItem, or a
-// statement in a call that several share. Errors that no retry can cure wrap
-// [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied] or [ErrInvalid].
+// Swap implements [dedupe.Store] by a conditional write: a PutItem, or a statement in a shared
+// call. Errors that no retry can cure wrap [dedupe.ErrUnavailable] and [ErrNoTable], [ErrDenied] or
+// [ErrInvalid].
 func (s *Store) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
 	if err := ctx.Err(); err != nil {
 		return classify("write", next.ID, err) // not sent
@@ -189,20 +188,20 @@ func (s *Store) Swap(ctx context.Context, old protocol.Version, next protocol.Re
 	}
 }
 
-// CallTimeout implements [dedupe.Bounded]: it returns Config.Timeout.
+// CallTimeout implements [dedupe.Bounded]. It returns Config.Timeout.
 func (s *Store) CallTimeout() time.Duration { return s.cfg.Timeout }
 
-// detached returns the context of a call that serves several callers.
+// detached returns a context for a call that serves several callers.
 func (s *Store) detached() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), s.cfg.Timeout)
 }
 
-// read decodes an item. What is no record comes back as one that the protocol
-// leaves alone, and is logged.
+// read decodes an item. It logs an item that is not a record, and returns a record for it that the
+// protocol leaves alone.
 func (s *Store) read(it item) protocol.Record {
 	r, err := decode(s.cfg.ours(it))
 	if err != nil {
-		s.cfg.Logger.Error("item in the table is not a record; left alone", "table", s.cfg.Table, "id", r.ID, "error", err)
+		s.cfg.Logger.Error("item is not a record; it stays unchanged", "table", s.cfg.Table, "id", r.ID, "error", err)
 	}
 	return r
 }

@@ -15,32 +15,31 @@ import (
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
-// What one batch of writes carries. The calls out at a time are those of
-// [batch.DefaultCalls].
+// Bounds of one batch of writes. [batch.DefaultCalls] bounds the calls in flight.
 const (
 	// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html
 	maxStatements = 25
 	maxBatchBytes = 1 << 20
 )
 
-// outcome is what became of one write in a batch.
+// outcome is the outcome of one write in a batch.
 type outcome struct {
 	verdict verdict
-	item    item     // of a conflict that came with it
-	lookup  *lookup  // where to find that of one that did not
-	refusal *refusal // of again: why
+	item    item     // of a conflict, if the answer contained it
+	lookup  *lookup  // of a conflict, otherwise
+	refusal *refusal // the reason of again
 }
 
 type verdict uint8
 
 const (
 	written  verdict = iota
-	conflict         // the item, or where to look it up, is in the outcome
-	again            // to be sent once more, alone: the server does not take it in a batch
+	conflict         // the outcome has the item, or its lookup
+	again            // the server does not accept it in a batch; to be sent again, alone
 )
 
-// viaBatch hands w to the batching writer. A write that has to be sent again
-// goes alone, here: the others of its batch have their answers meanwhile.
+// viaBatch sends w in a batch. A write that the server does not accept in a batch is sent again
+// from here, alone, so that the other writes of the batch need not wait for it.
 func (s *Store) viaBatch(ctx context.Context, w *write) error {
 	out, err := s.writes.Do(ctx, w)
 	switch {
@@ -65,7 +64,7 @@ func (s *Store) viaBatch(ctx context.Context, w *write) error {
 	}
 }
 
-// writeAgain writes w alone after a batch. was says why it was refused there.
+// writeAgain writes w alone, after it was refused in a batch.
 func (s *Store) writeAgain(ctx context.Context, w *write, was *refusal) error {
 	err := s.put(ctx, w)
 	if accepted(err) && s.refusals.acceptedAlone(was) {
@@ -74,8 +73,7 @@ func (s *Store) writeAgain(ctx context.Context, w *write, was *refusal) error {
 	return err
 }
 
-// probe writes w alone, to learn whether the trouble of a batch that failed is
-// the batches' own.
+// probe writes w alone after failed batches. Its success shows that only batches fail.
 func (s *Store) probe(ctx context.Context, w *write) error {
 	err := s.put(ctx, w)
 	if s.refusals.probed(accepted(err)) {
@@ -86,31 +84,30 @@ func (s *Store) probe(ctx context.Context, w *write) error {
 
 var errBatchesFail = errors.New("batches keep failing while single writes succeed")
 
-// accepted reports whether the server has executed a write: it may have lost.
+// accepted reports whether the server has executed a write, including one that met a conflict.
 func accepted(err error) bool {
 	_, lost := errors.AsType[*dedupe.ConflictError](err)
 	return err == nil || lost
 }
 
-// writeSingly gives up batches of writes for as long as the store lives.
+// writeSingly ends batches of writes for the life of the store.
 func (s *Store) writeSingly(why error) {
 	if s.singleWrites.CompareAndSwap(false, true) {
 		s.batchRefused("BatchExecuteStatement", why)
 	}
 }
 
-// batchRefused tells that an operation which serves several calls is used no
-// more.
+// batchRefused reports that a batch operation is no longer used.
 func (s *Store) batchRefused(operation string, why error) {
-	s.cfg.Logger.Error("DynamoDB refuses batches: one call for each from now on, until a restart",
+	s.cfg.Logger.Error("DynamoDB refuses batches: single calls are sent until a restart",
 		"table", s.cfg.Table, "operation", operation, "error", why)
 	if s.cfg.BatchRefused != nil {
 		s.cfg.BatchRefused(operation, why)
 	}
 }
 
-// sendWrites makes one call for a batch. It runs under the deadline of the write that has
-// waited for the longest time. A caller that gives up leaves the others' writes alone.
+// sendWrites makes one call for a batch, with the earliest deadline of its writes. A caller that
+// gives up does not affect the other writes.
 func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 	oldest := slices.MinFunc(writes, func(a, b *write) int { return a.until.Compare(b.until) })
 	ctx, cancel := context.WithDeadline(context.Background(), oldest.until)
@@ -155,8 +152,8 @@ func (s *Store) sendWrites(writes []*write) []batch.Answer[outcome] {
 	return answers
 }
 
-// batchRequest returns the call for a batch. To the SDK's own client the body is
-// given as it goes to the wire, and the input shows the statements only.
+// batchRequest returns the call for a batch. For the SDK's own client the body is encoded here, and
+// the input has only the statements.
 func (s *Store) batchRequest(writes []*write) (*dynamodb.BatchExecuteStatementInput, []func(*dynamodb.Options)) {
 	requests := make([]types.BatchStatementRequest, len(writes))
 	options := []func(*dynamodb.Options){once}
@@ -170,8 +167,7 @@ func (s *Store) batchRequest(writes []*write) (*dynamodb.BatchExecuteStatementIn
 	return &dynamodb.BatchExecuteStatementInput{Statements: requests}, options
 }
 
-// lookUpConflicts has the items of conflicts that came without read back, all
-// in one.
+// lookUpConflicts reads the items of conflicts whose answers did not contain them, in one call.
 func (s *Store) lookUpConflicts(answers []batch.Answer[outcome], ids []string) {
 	l := s.lookUp(ids)
 	for i := range answers {
@@ -181,8 +177,7 @@ func (s *Store) lookUpConflicts(answers []batch.Answer[outcome], ids []string) {
 	}
 }
 
-// sendOne is a batch of one: the call of a single write, so that a lone message
-// pays for no statement.
+// sendOne sends a batch of one write as a single call, which is cheaper than a statement.
 func (s *Store) sendOne(ctx context.Context, w *write) batch.Answer[outcome] {
 	err := s.putItem(ctx, w)
 	if err == nil {
@@ -200,12 +195,12 @@ func (s *Store) sendOne(ctx context.Context, w *write) batch.Answer[outcome] {
 	}
 }
 
-// refusedAll answers the writes of a call that failed as a whole.
+// refusedAll returns the answers for the writes of a call that failed as a whole.
 func (s *Store) refusedAll(n int, err error) []batch.Answer[outcome] {
 	answer := batch.Answer[outcome]{Err: err}
 	switch kindOf(err) {
 	case kindInvalid:
-		// One statement that cannot be accepted can fail all of them.
+		// One statement that the server does not accept can fail the whole call.
 		answer = refused(&refusal{err: err, scope: refusedCall})
 	case kindDenied, kindUnsupported:
 		answer = refused(&refusal{err: err, scope: refusedAction})
@@ -220,7 +215,7 @@ func refused(why *refusal) batch.Answer[outcome] {
 	return batch.Answer[outcome]{Value: outcome{verdict: again, refusal: why}}
 }
 
-// statementAnswer is the answer to one write of a call that was accepted.
+// statementAnswer returns the answer for one write of a call that was accepted.
 func statementAnswer(f form, failed *types.BatchStatementError) batch.Answer[outcome] {
 	if failed == nil {
 		return batch.Answer[outcome]{Value: outcome{verdict: written}}
@@ -238,7 +233,7 @@ func statementAnswer(f form, failed *types.BatchStatementError) batch.Answer[out
 	}
 }
 
-// conflicting returns the item that a failed condition came with, if any.
+// conflicting returns the item in the error of a failed condition, or nil.
 func conflicting(err error) item {
 	if failed, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 		return failed.Item
@@ -246,7 +241,7 @@ func conflicting(err error) item {
 	return nil
 }
 
-// once turns the SDK's retries off. They would hold up a whole batch for one throttled
-// statement, and send again what was applied. There is one back-off for each cause: guard
-// and operator try writes again, theirs knows the lease; reads have [patiently].
+// once turns the SDK's retries off. A retry would hold up a whole batch for one throttled
+// statement, and would repeat writes that were applied. Guards and operators retry writes, because
+// they know the lease. Reads are retried by [patiently].
 func once(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
