@@ -37,6 +37,8 @@ type alarmsProps struct {
 	Metrics  *metrics
 	Worker   awsecs.FargateService
 	Producer *producer // nil: there is none
+	// Schedules is nil if there are none.
+	Schedules *schedules
 }
 
 // alarms are the alarms and their topic.
@@ -62,6 +64,13 @@ func newAlarms(scope constructs.Construct, id string, props *alarmsProps) *alarm
 	list := workAlarms(props)
 	if props.Producer != nil {
 		list = append(list, producerAlarms(props.Producer)...)
+	}
+	if props.Schedules != nil {
+		unsent := ofQueue("ApproximateNumberOfMessagesVisible", "Maximum", props.Schedules.Unsent.QueueName())
+		list = append(list, alarm{
+			"delayed-messages-unsent", "EventBridge Scheduler could not send delayed messages for a day.", unsent.series(""),
+			awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD, 0, 1, 1, awscloudwatch.TreatMissingData_NOT_BREACHING,
+		})
 	}
 	for _, spec := range list {
 		made := awscloudwatch.NewAlarm(here, &spec.name, &awscloudwatch.AlarmProps{

@@ -137,8 +137,16 @@ func (b built) deployed(value any) string {
 		return text.String()
 	}
 	id := reference(value)
+	_, attribute := value.(object)["Fn::GetAtt"]
 	switch r := b.template.Resources[id]; r.Type {
+	case "AWS::Scheduler::ScheduleGroup":
+		return "sqsonce-Group-1ABC"
+	case "AWS::IAM::Role":
+		return "arn:aws:iam::123456789012:role/sqsonce-Role-1ABC"
 	case "AWS::SQS::Queue":
+		if attribute {
+			return "arn:aws:sqs:eu-west-1:123456789012:" + r.Properties["QueueName"].(string)
+		}
 		return "https://sqs.eu-west-1.amazonaws.com/123456789012/" + r.Properties["QueueName"].(string)
 	case "AWS::DynamoDB::Table":
 		return "sqsonce-Table-1ABC"
@@ -320,7 +328,7 @@ func testLinesThatAreCountedAreLogged(t *testing.T) {
 	}
 	logged := map[string]string{notDone: "consumer"}
 	for _, line := range append(outages, queueDown) {
-		logged[line] = filepath.Join("cmd", "worker")
+		logged[line] = filepath.Join("internal", "workercmd")
 	}
 	for line, dir := range logged {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))

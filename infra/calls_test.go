@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/consumer"
@@ -63,7 +64,15 @@ var ofProducer = with(records, map[string][]string{
 	"DeleteMessage":                {"dead sqs:DeleteMessage"},
 	"DeleteMessageBatch":           {"dead sqs:DeleteMessage"},
 	"PurgeQueue":                   {"dead sqs:PurgeQueue"},
-})
+}, schedulingCalls)
+
+// schedulingCalls are the rights for schedules. A call that creates one passes the role on.
+// https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
+var schedulingCalls = map[string][]string{
+	"CreateSchedule": {"schedules scheduler:CreateSchedule", "role iam:PassRole"},
+	"GetSchedule":    {"schedules scheduler:GetSchedule"},
+	"DeleteSchedule": {"schedules scheduler:DeleteSchedule"},
+}
 
 // onlyWithCreate are calls of --create, which the programs refuse on AWS.
 var onlyWithCreate = []string{"CreateQueue", "CreateTable", "UpdateTimeToLive"}
@@ -77,7 +86,7 @@ var ofDoctor = with(records, map[string][]string{
 	"ReceiveMessage":               {"dead sqs:ReceiveMessage"},
 	"GetQueueAttributes":           {"main sqs:GetQueueAttributes", "dead sqs:GetQueueAttributes"},
 	"GetQueueUrl":                  {"dead sqs:GetQueueUrl"},
-})
+}, schedulingCalls)
 
 // with merges maps. The last value of a key wins.
 func with[V any](a map[string]V, others ...map[string]V) map[string]V {
@@ -95,9 +104,9 @@ func TestCalls(t *testing.T) {
 }
 
 func testTheWorkerMayMakeEveryCallItMakes(t *testing.T) {
-	// The producer's API and the queue server serve --local, which does not use AWS. The doctor has
-	// its own policy and test.
-	calls := callsOf(t, "./cmd/worker", "internal/producerapi", "internal/doctor", "sqstest")
+	// The producer's API with its schedules and the queue server serve --local, which does not use
+	// AWS. The doctor has its own policy and test.
+	calls := callsOf(t, "./cmd/worker", "internal/producerapi", "internal/schedule", "internal/doctor", "sqstest")
 	for _, name := range methods(reflect.TypeFor[consumer.Queue]()) {
 		calls[name] = append(calls[name], "consumer.Queue")
 	}
@@ -114,15 +123,22 @@ func testTheProducerAndItsOperatorMayMakeEveryCallTheyMake(t *testing.T) {
 	for _, name := range methods(reflect.TypeFor[dynamo.API]()) {
 		calls[name] = append(calls[name], "dynamo.API")
 	}
+	if calls["CreateSchedule"] == nil {
+		t.Error("no call creates a schedule: something was not looked at")
+	}
 	each(t, func(t *testing.T, b built) {
+		about := []string{"main", "table", "index"}
+		if b.config.Delays {
+			about = append(about, "schedules", "role")
+		}
 		operator := b.template.managedPolicy(t, "OperatorPolicyArn")
-		covers(t, calls, ofProducer, operator, b.places(), "main", "dead", "table", "index")
+		covers(t, calls, ofProducer, operator, b.places(), append(about, "dead")...)
 		switch p := b.config.Producer; {
 		case p.Off:
 		case p.DLQ:
-			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.places(), "main", "dead", "table", "index")
+			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.places(), append(about, "dead")...)
 		default:
-			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.places(), "main", "table", "index")
+			covers(t, calls, ofProducer, b.template.taskRole(t, "producer"), b.places(), about...)
 		}
 	})
 }
@@ -133,12 +149,19 @@ func testTheDoctorMayMakeEveryCallItMakes(t *testing.T) {
 		calls[name] = append(calls[name], "dynamo.API")
 	}
 	calls["Query"] = []string{"dynamo.Store.List"}
+	for call := range schedulingCalls {
+		calls[call] = []string{"schedule.Scheduler"}
+	}
 	if doctorScope != doctor.Scope {
 		t.Errorf("the doctor writes records of scope %s, and may delete those of %s", doctor.Scope, doctorScope)
 	}
 	each(t, func(t *testing.T, b built) {
 		statements := b.template.managedPolicy(t, "DoctorPolicyArn")
-		covers(t, calls, ofDoctor, statements, b.places(), "main", "dead", "table", "index")
+		about := []string{"main", "dead", "table", "index"}
+		if b.config.Delays {
+			about = append(about, "schedules", "role")
+		}
+		covers(t, calls, ofDoctor, statements, b.places(), about...)
 		for _, s := range statements {
 			if slices.Contains(s.Actions, "dynamodb:DeleteItem") &&
 				!strings.Contains(flat(s.Condition), `"ForAllValues:StringLike":{"dynamodb:LeadingKeys":["sqsonce-doctor-*"]}`) {
@@ -148,7 +171,7 @@ func testTheDoctorMayMakeEveryCallItMakes(t *testing.T) {
 	})
 }
 
-// callsIn returns the calls to SQS and DynamoDB in the sources of one package.
+// callsIn returns the calls to AWS in the sources of one package.
 func callsIn(t *testing.T, dir string) map[string][]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -169,9 +192,9 @@ func callsIn(t *testing.T, dir string) map[string][]string {
 	return found
 }
 
-// clientCalls are the names of all calls to SQS and DynamoDB.
+// clientCalls are the names of all calls to SQS, DynamoDB and EventBridge Scheduler.
 func clientCalls() []string {
-	return append(methods(reflect.TypeFor[*sqs.Client]()), methods(reflect.TypeFor[*dynamodb.Client]())...)
+	return slices.Concat(methods(reflect.TypeFor[*sqs.Client]()), methods(reflect.TypeFor[*dynamodb.Client]()), methods(reflect.TypeFor[*scheduler.Client]()))
 }
 
 // covers fails the test for every call without a right on one of the places.
@@ -205,7 +228,7 @@ func methods(t reflect.Type) []string {
 	return names
 }
 
-// callsOf returns the calls to SQS and DynamoDB in the sources of a binary, and their places.
+// callsOf returns the calls to AWS in the sources of a binary, and their places.
 // without are packages that the binary does not use on AWS.
 func callsOf(t *testing.T, binary string, without ...string) map[string][]string {
 	t.Helper()

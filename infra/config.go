@@ -61,6 +61,10 @@ type Config struct {
 	// Source is the directory of the repository with the Dockerfile of the image. Default: none,
 	// and Worker.Image is required. [ReadConfig] sets it to the working directory.
 	Source string
+	// Delays lets producers delay messages beyond the 15 minutes of SQS, and on a FIFO queue, by
+	// EventBridge Scheduler: a schedule group, its role, and a queue for messages that it could not
+	// send. In a new VPC with endpoints it adds one for EventBridge Scheduler. Default false.
+	Delays bool
 	// Demo runs the worker without a target: it logs each message at INFO and completes it.
 	Demo bool
 	// AlarmEmail is the address that gets the alarms. Default: none; subscribe to the topic.
@@ -92,8 +96,11 @@ type DashboardConfig struct {
 // QueueConfig configures the queue.
 type QueueConfig struct {
 	// ARN and DLQARN are an existing queue and its dead-letter queue. Default: new ones. Of the
-	// fields below only OldestMessage applies to existing queues.
+	// fields below only Keys and OldestMessage apply to existing queues.
 	ARN, DLQARN string
+	// Keys are the ARNs of the KMS keys that encrypt existing queues. The roles of the stack may use
+	// them. Default: none, for queues with keys that SQS manages.
+	Keys []string
 	// FIFO makes queue and dead-letter queue FIFO. Default false.
 	FIFO bool
 	// Retention is the retention period of the queue, 1 minute to 14 days. Default 4 days.
@@ -299,6 +306,7 @@ var (
 	emailPattern       = regexp.MustCompile(`^[^@\s]+@[^@\s]+$`)
 	certificatePattern = regexp.MustCompile(`^arn:[a-z-]+:acm:[a-z0-9-]+:\d{12}:certificate/\S+$`)
 	queuePattern       = regexp.MustCompile(`^arn:[a-z-]+:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,75}(\.fifo)?$`)
+	keyPattern         = regexp.MustCompile(`^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$`)
 	queueNamePattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,75}(\.fifo)?$`)
 	bucketPattern      = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	policyPattern      = regexp.MustCompile(`^arn:[a-z-]+:iam::(\d{12}|aws):policy/\S+$`)
@@ -345,6 +353,10 @@ func (c Config) queueProblems(found *problemList) {
 		found.bad(a.arn != "" && !queuePattern.MatchString(a.arn), "%s %q: not the ARN of a queue", a.key, a.arn)
 	}
 	found.bad((q.ARN == "") != (q.DLQARN == ""), "queueArn %q, dlqArn %q: want both or neither", q.ARN, q.DLQARN)
+	for _, arn := range q.Keys {
+		found.bad(!keyPattern.MatchString(arn), "queueKeyArns %q: not the ARN of a KMS key; an alias does not do in a policy", arn)
+	}
+	found.bad(len(q.Keys) > 0 && q.ARN == "", "queueKeyArns: apply to existing queues only; a new queue is encrypted by SQS")
 	found.bad(q.ARN != "" && q.FIFO, "fifo true: applies to a new queue only, not to queueArn %s", q.ARN)
 	found.bad(strings.HasSuffix(q.ARN, ".fifo") != strings.HasSuffix(q.DLQARN, ".fifo"),
 		"queueArn %s, dlqArn %s: want two FIFO queues or two standard queues", q.ARN, q.DLQARN)

@@ -96,8 +96,16 @@ func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 		},
 		"no buckets":            {map[string]any{"payloadBuckets": "Uploads,arn:aws:s3:::x"}, []string{`payloadBuckets "Uploads"`, `payloadBuckets "arn`}},
 		"payloads of no bucket": {map[string]any{"workerEnv": `{"SQSONCE_S3_PAYLOADS":"false"}`}, []string{"workerEnv SQSONCE_S3_PAYLOADS"}},
-		"no attribute":          {map[string]any{"ttlAttribute": "a b"}, []string{`ttlAttribute "a b"`}},
-		"no table":              {map[string]any{"tableName": "a/b"}, []string{`tableName "a/b"`}},
+		"no key": {
+			map[string]any{
+				"queueArn": "arn:aws:sqs:eu-west-1:123456789012:a", "dlqArn": "arn:aws:sqs:eu-west-1:123456789012:b",
+				"queueKeyArns": "arn:aws:kms:eu-west-1:123456789012:alias/a",
+			}, []string{`queueKeyArns "arn:aws:kms:eu-west-1:123456789012:alias/a"`},
+		},
+		"a key of no queue": {map[string]any{"queueKeyArns": "arn:aws:kms:eu-west-1:123456789012:key/0b1c"}, []string{"queueKeyArns: apply"}},
+		"no delays":         {map[string]any{"delays": "3h"}, []string{"delays 3h"}},
+		"no attribute":      {map[string]any{"ttlAttribute": "a b"}, []string{`ttlAttribute "a b"`}},
+		"no table":          {map[string]any{"tableName": "a/b"}, []string{`tableName "a/b"`}},
 		"a public API in a VPC of unknown range": {
 			map[string]any{
 				"producer": true, "public": true, "certificate": someCert, "vpcId": "vpc-01234567", "vpcZones": "a,b",

@@ -92,6 +92,7 @@ func placeFields(c *Config) map[string]setter {
 		"name":         text(&c.Name),
 		"throwaway":    boolean(&c.Throwaway),
 		"demo":         boolean(&c.Demo),
+		"delays":       boolean(&c.Delays),
 		"tableName":    text(&c.TableName),
 		"ttlAttribute": text(&c.TTLAttribute),
 		"clusterName":  text(&c.ClusterName),
@@ -110,6 +111,7 @@ func placeFields(c *Config) map[string]setter {
 
 		"queueArn":        text(&c.Queue.ARN),
 		"dlqArn":          text(&c.Queue.DLQARN),
+		"queueKeyArns":    list(&c.Queue.Keys),
 		"fifo":            boolean(&c.Queue.FIFO),
 		"queueRetention":  duration(&c.Queue.Retention),
 		"maxReceiveCount": integer(&c.Queue.MaxReceiveCount),

@@ -9,7 +9,7 @@ import (
 )
 
 // holdsData are the types of resources that are kept.
-var holdsData = []string{"AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket"}
+var holdsData = []string{"AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Scheduler::ScheduleGroup"}
 
 func TestKeep(t *testing.T) {
 	t.Parallel()

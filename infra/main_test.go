@@ -51,7 +51,7 @@ var kernel sync.Mutex
 var variants = map[string]map[string]any{
 	"plain": {"demo": "true", "producer": "true"},
 	"least": {"name": "least", "demo": "true", "alarmEmail": "ops@example.com", "permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary"},
-	"fifo":  {"name": "fifo", "targetUrl": "https://target.example.com/work", "fifo": "true", "producer": "true", "key": "order.id", "fingerprint": "off"},
+	"fifo":  {"name": "fifo", "targetUrl": "https://target.example.com/work", "fifo": "true", "producer": "true", "key": "order.id", "fingerprint": "off", "delays": "true"},
 	"sidecar": {
 		"name": "sidecar", "targetImage": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app/orders:1.2",
 		"targetPort": "3000", "targetPath": "/work", "targetHealth": "/healthz",
@@ -71,7 +71,8 @@ var variants = map[string]map[string]any{
 		"name": "adopt", "targetUrl": "https://target.example.com/work", "vpcId": "vpc-0123456789abcdef0",
 		"vpcZones": "eu-west-1a", "vpcPrivateSubnetIds": "subnet-0123456789abcdef0", "producer": "false",
 		"queueArn": "arn:aws:sqs:eu-west-1:123456789012:orders.fifo", "dlqArn": "arn:aws:sqs:eu-west-1:123456789012:orders-dead.fifo",
-		"tableName": "shared", "clusterName": "main", "dashboard": "false",
+		"tableName": "shared", "clusterName": "main", "dashboard": "false", "delays": "true",
+		"queueKeyArns": "arn:aws:kms:eu-west-1:123456789012:key/0b1c2d3e-1111-2222-3333-444455556666,arn:aws:kms:eu-west-1:123456789012:key/mrk-0b1c2d3e",
 	},
 	"public": {
 		"name": "public", "demo": "true", "producer": "true", "network": "public",
@@ -80,7 +81,7 @@ var variants = map[string]map[string]any{
 		"certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/0b1c",
 	},
 	"small": {
-		"name": "small", "throwaway": "true", "producer": "false", "minTasks": "0", "natGateways": "1", "spotShare": "70",
+		"name": "small", "throwaway": "true", "producer": "false", "minTasks": "0", "natGateways": "1", "spotShare": "70", "delays": "true",
 		"image": "example.com/sqsonce:1", "targetUrl": "https://target.example.com/work",
 	},
 }

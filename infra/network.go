@@ -132,7 +132,7 @@ func existingNetwork(scope constructs.Construct, config Config) *network {
 }
 
 // addEndpoints adds interface endpoints for the services that the tasks, and Fargate on their
-// behalf, call: queue, image, logs and secrets.
+// behalf, call: queue, image, logs, secrets and schedules.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/vpc-endpoints.html
 func addEndpoints(vpc awsec2.Vpc, subnets *awsec2.SubnetSelection, config Config) {
 	services := map[string]awsec2.InterfaceVpcEndpointAwsService{
@@ -143,6 +143,11 @@ func addEndpoints(vpc awsec2.Vpc, subnets *awsec2.SubnetSelection, config Config
 	}
 	if !config.Producer.Off || config.Target.TokenSecret != "" || config.Target.SigningSecret != "" || len(config.Target.Secrets)+len(config.Worker.AdminFrom) > 0 {
 		services["Secrets"] = awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER()
+	}
+	if config.Delays && !config.Producer.Off {
+		// The CDK has no constant for it.
+		// https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html
+		services["Scheduler"] = awsec2.NewInterfaceVpcEndpointAwsService(jsii.String("scheduler"), nil, nil, nil)
 	}
 	for _, name := range sortedKeys(services) {
 		endpoint := vpc.AddInterfaceEndpoint(&name, &awsec2.InterfaceVpcEndpointOptions{

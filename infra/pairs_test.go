@@ -100,6 +100,14 @@ var pairs = map[string]pair{
 		},
 		losses: []string{"target"},
 	},
+	"delays": {api: true, context: map[string]any{"delays": true}},
+	"queueKeyArns": {
+		context: map[string]any{
+			"queueArn": "arn:aws:sqs:eu-west-1:123456789012:orders", "dlqArn": "arn:aws:sqs:eu-west-1:123456789012:orders-dead",
+			"queueKeyArns": "arn:aws:kms:eu-west-1:123456789012:key/0b1c",
+		},
+		losses: []string{"dlqArn", "name", "queueArn", "queueArn", "queueArn"},
+	},
 	"scaling":     {context: map[string]any{"minTasks": 2, "maxTasks": 5, "latency": "1m", "handleTime": "2s"}},
 	"to none":     {context: map[string]any{"minTasks": 0}},
 	"producer":    {context: map[string]any{"producer": true}},

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -41,6 +42,15 @@ var (
 	fetchActions   = []string{"s3:GetObject"}
 	findActions    = []string{"s3:ListBucket"}
 	protectActions = []string{"ecs:UpdateTaskProtection", "ecs:GetTaskProtection"}
+	// scheduleActions are the producer's actions on schedules, scheduleSendActions those of the
+	// schedules' role, which the producer passes on.
+	scheduleActions     = []string{"scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:DeleteSchedule"}
+	scheduleSendActions = []string{"sqs:SendMessage"}
+	passActions         = []string{"iam:PassRole"}
+	// keyActions apply to the KMS keys of queues: the first encrypts what is sent, the second
+	// decrypts what is received, and is needed for sending, too.
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+	keyActions = []string{"kms:GenerateDataKey", "kms:Decrypt"}
 	// redriveActions are the command line's actions on the dead-letter queue. It redrives message
 	// by message, without a move task of SQS.
 	redriveActions = []string{
@@ -56,6 +66,21 @@ func allow(sid string, actions []string, resources ...*string) awsiam.PolicyStat
 		Actions:   jsii.Strings(actions...),
 		Resources: &resources,
 	})
+}
+
+// allowKeys allows the use of the keys of existing queues; none without such keys.
+func allowKeys(config Config) []awsiam.PolicyStatement {
+	if len(config.Queue.Keys) == 0 {
+		return nil
+	}
+	return []awsiam.PolicyStatement{allow("UseTheKeysOfQueues", keyActions, *jsii.Strings(config.Queue.Keys...)...)}
+}
+
+// grant adds statements to the role of a task.
+func grant(task awsecs.FargateTaskDefinition, statements ...awsiam.PolicyStatement) {
+	for _, s := range statements {
+		task.AddToTaskRolePolicy(s)
+	}
 }
 
 // allowProtection allows a task to protect itself from scale-in. The resource cannot name the task,

@@ -117,6 +117,8 @@ func TestPermissions(t *testing.T) {
 	t.Run("task protects tasks of its cluster only", testATaskProtectsTasksOfItsClusterOnly)
 	t.Run("execution role reaches what the task is started with", testTheExecutionRoleReachesWhatTheTaskIsStartedWith)
 	t.Run("worker reads the buckets of payloads only", testTheWorkerReadsTheBucketsOfPayloadsOnly)
+	t.Run("schedules", testSchedules)
+	t.Run("keys of queues", testKeysOfQueues)
 	t.Run("guide lists the rights", testTheGuideListsTheRights)
 	t.Run("roles lack what their binary never does", testRolesLackWhatTheirBinaryNeverDoes)
 }
@@ -211,13 +213,117 @@ func testTheGuideListsTheRights(t *testing.T) {
 		"worker | the queue": consumeActions, "worker | the dead-letter queue": deadLetterActions,
 		"worker, producer, operator | the table": recordActions, "worker | tasks of its cluster, by condition": protectActions,
 		"worker with `payloadBuckets` | the objects of these buckets": fetchActions, "worker with `payloadBuckets` | these buckets": findActions,
-		"worker, producer, operator | the table's index `attention`": listActions,
-		"producer, operator | the queue":                             sendActions, "operator, and producer with `dlqApi` | the dead-letter queue": redriveActions,
+		"worker, producer, operator | the table's index `attention`":                      listActions,
+		"producer, operator, doctor, with `delays` | schedules of the group":              scheduleActions,
+		"producer, operator, doctor, with `delays` | the role of schedules, by condition": passActions,
+		"role of schedules | the queue, and the queue for unsent messages":                scheduleSendActions,
+		"all of them, with `queueKeyArns` | these keys":                                   keyActions,
+		"producer, operator | the queue":                                                  sendActions, "operator, and producer with `dlqApi` | the dead-letter queue": redriveActions,
 	} {
 		if line := "| " + who + " | `" + strings.Join(actions, "`, `") + "` |"; !strings.Contains(string(guide), line) {
 			t.Errorf("docs/deploy.md has no line %s", line)
 		}
 	}
+}
+
+// EventBridge Scheduler may send to the queue for the schedules of this stack only, and who may
+// schedule may pass no other role, to no other service.
+func testSchedules(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		groups, places := b.template.of("AWS::Scheduler::ScheduleGroup"), b.places()
+		if len(groups) > 1 || (len(groups) == 1) != b.config.Delays {
+			t.Fatalf("delays %t: %d groups", b.config.Delays, len(groups))
+		}
+		if !b.config.Delays {
+			for _, s := range b.template.everyStatement() {
+				if slices.ContainsFunc(s.Actions, func(a string) bool { return strings.HasPrefix(a, "scheduler:") || a == "iam:PassRole" }) {
+					t.Errorf("without delays %q is allowed", s.Actions)
+				}
+			}
+			return
+		}
+		role := b.template.Resources[places["role"]]
+		group, _, _ := strings.Cut(places["schedules"], "/")
+		trust := policyStatements(role.Properties["AssumeRolePolicyDocument"])
+		want := `{"ArnEquals":{"aws:SourceArn":{"Fn::GetAtt":["` + group + `","Arn"]}},"StringEquals":{"aws:SourceAccount":{"Ref":"AWS::AccountId"}}}`
+		if len(trust) != 1 || flat(trust[0].Principal) != `{"Service":"scheduler.amazonaws.com"}` || flat(trust[0].Condition) != want {
+			t.Errorf("the role trusts %s", flat(trust))
+		}
+		var sends []statement
+		for _, policy := range listOf(role.Properties["Policies"]) {
+			sends = append(sends, policyStatements(policy.(object)["PolicyDocument"])...)
+		}
+		for _, place := range []string{"main", "unsent"} {
+			if !may(sends, "sqs:SendMessage", places[place]) {
+				t.Errorf("the role may not send to %s: %s", place, flat(sends))
+			}
+		}
+		if extra := len(b.config.Queue.Keys); len(sends) != 2+min(extra, 1) {
+			t.Errorf("the role may %s", flat(sends))
+		}
+		if kept := role.DeletionPolicy != "Delete"; kept == b.config.Throwaway {
+			t.Errorf("throwaway %t: DeletionPolicy of the role is %q", b.config.Throwaway, role.DeletionPolicy)
+		}
+		passes := 0
+		for _, s := range b.template.everyStatement() {
+			if !slices.Contains(s.Actions, "iam:PassRole") {
+				continue
+			}
+			passes++
+			if got := flat(s.Condition); got != `{"StringEquals":{"iam:PassedToService":"scheduler.amazonaws.com"}}` ||
+				len(s.Resources) != 1 || placeOf(s.Resources[0]) != places["role"] {
+				t.Errorf("%s may be passed by condition %s", flat(s.Resources), got)
+			}
+		}
+		if want := map[bool]int{false: 3, true: 2}[b.config.Producer.Off]; passes != want {
+			t.Errorf("%d identities may pass the role, want %d", passes, want)
+		}
+		if b.config.Producer.Off {
+			return
+		}
+		for variable, resource := range map[string]string{
+			"SQSONCE_SCHEDULE_ROLE": places["role"], "SQSONCE_SCHEDULE_GROUP": group, "SQSONCE_SCHEDULE_DLQ": places["unsent"],
+		} {
+			container, _ := b.template.container(t, "producer")
+			if !slices.ContainsFunc(listOf(container["Environment"]), func(v any) bool {
+				return v.(object)["Name"] == variable && reference(v.(object)["Value"]) == resource
+			}) {
+				t.Errorf("%s is not %s: %s", variable, resource, flat(container["Environment"]))
+			}
+		}
+	})
+}
+
+// Every role that sends or receives may use the keys of existing queues, and no other keys.
+func testKeysOfQueues(t *testing.T) {
+	each(t, func(t *testing.T, b built) {
+		identities := map[string][]statement{
+			"worker": b.template.taskRole(t, "worker"), "operator": b.template.managedPolicy(t, "OperatorPolicyArn"),
+			"doctor": b.template.managedPolicy(t, "DoctorPolicyArn"),
+		}
+		if !b.config.Producer.Off {
+			identities["producer"] = b.template.taskRole(t, "producer")
+		}
+		if b.config.Delays {
+			for _, inline := range listOf(b.template.Resources[b.places()["role"]].Properties["Policies"]) {
+				identities["schedules"] = append(identities["schedules"], policyStatements(inline.(object)["PolicyDocument"])...)
+			}
+		}
+		for who, statements := range identities {
+			for _, arn := range b.config.Queue.Keys {
+				for _, action := range keyActions {
+					if !may(statements, action, arn) {
+						t.Errorf("%s may not %s with %s", who, action, arn)
+					}
+				}
+			}
+			for _, s := range statements {
+				if strings.HasPrefix(s.Actions[0], "kms:") && len(s.Resources) != len(b.config.Queue.Keys) {
+					t.Errorf("%s may %q on %s", who, s.Actions, flat(s.Resources))
+				}
+			}
+		}
+	})
 }
 
 // may reports whether one of the statements allows an action on the resource.
@@ -240,6 +346,9 @@ func placeOf(r any) string {
 	}
 	parts := joined[1].([]any)
 	text, _ := parts[len(parts)-1].(string)
+	if len(parts) > 2 && text == "/*" { // all parts of a resource
+		return reference(parts[len(parts)-2]) + text
+	}
 	if id := reference(parts[0]); id != "" && len(parts) == 2 {
 		return id + text
 	}
@@ -256,19 +365,29 @@ func (t template) managedPolicy(tb testing.TB, output string) []statement {
 	return policyStatements(policy.Properties["PolicyDocument"])
 }
 
-// places returns the resources of the roles in the form of placeOf: the queues "main" and "dead",
-// "table", and "index", which is a part of the table.
+// places returns the resources of the roles in the form of placeOf: the queues "main", "dead" and
+// "unsent", "table", and "index", which is a part of the table, "schedules" and their "role", and
+// each key and bucket.
 func (b built) places() map[string]string {
 	found := map[string]string{"main": b.config.Queue.ARN, "dead": b.config.Queue.DLQARN, "table": "table/" + b.config.TableName}
 	for id := range b.template.of("AWS::DynamoDB::Table") {
 		found["table"] = id
 	}
 	for id, queue := range b.template.of("AWS::SQS::Queue") {
-		if queue.Properties["RedrivePolicy"] != nil {
+		switch {
+		case queue.Properties["RedrivePolicy"] != nil:
 			found["main"] = id
-		} else {
+		case queue.Properties["RedriveAllowPolicy"] != nil:
 			found["dead"] = id
+		default:
+			found["unsent"] = id
 		}
+	}
+	for id := range b.template.of("AWS::Scheduler::ScheduleGroup") {
+		found["schedules"], found["role"] = id+"/*", reference(b.template.Outputs["ScheduleRoleArn"].Value)
+	}
+	for _, arn := range b.config.Queue.Keys {
+		found["key "+arn] = arn
 	}
 	for _, bucket := range b.config.Worker.PayloadBuckets {
 		found["bucket "+bucket], found["payloads "+bucket] = "s3:::"+bucket, "s3:::"+bucket+"/*"

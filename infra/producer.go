@@ -22,6 +22,7 @@ const (
 
 type producerProps struct {
 	workplace
+	Schedules *schedules // nil: there are none
 }
 
 // producer is the producer's service and load balancer.
@@ -58,6 +59,10 @@ func newProducer(scope constructs.Construct, id string, props *producerProps) *p
 	}
 	task.AddToTaskRolePolicy(allow("ReadAndForgetRecords", recordActions, props.Table.TableArn()))
 	task.AddToTaskRolePolicy(allow("ListRecords", listActions, attentionArn(props.Table)))
+	grant(task, append(props.Schedules.statements(), allowKeys(config)...)...)
+	if props.Schedules != nil {
+		suppressSchedules(task)
+	}
 	suppressTask(task)
 	p.Service = awsecs.NewFargateService(here, jsii.String("Service"), &awsecs.FargateServiceProps{
 		Cluster:              props.Cluster,
@@ -93,6 +98,7 @@ func producerVariables(scope constructs.Construct, props *producerProps) map[str
 	if props.Config.Producer.DLQ {
 		variables["SQSONCE_DLQ_URL"] = *props.Queues.Dead.QueueUrl()
 	}
+	props.Schedules.variables(variables)
 	return variables
 }
 

@@ -81,14 +81,18 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 		Config: config, Queues: queues, Table: table, Cluster: cluster, Worker: worker.Service, WorkerLogs: worker.Logs,
 	})
 	newScaling(here, "Scaling", &scalingProps{Config: config, Cluster: cluster, Worker: worker.Service, Metrics: metrics})
+	var later *schedules
+	if config.Delays {
+		later = newSchedules(here, "Schedules", &schedulesProps{Config: config, Queues: queues})
+	}
 	var front *producer
 	if !config.Producer.Off {
-		front = newProducer(here, "Producer", &producerProps{workplace: work})
+		front = newProducer(here, "Producer", &producerProps{workplace: work, Schedules: later})
 	}
-	operator := newOperator(here, "Operator", &operatorProps{Queues: queues, Table: table})
-	doctor := newDoctor(here, "Doctor", &operatorProps{Queues: queues, Table: table})
+	rights := &operatorProps{Config: config, Queues: queues, Table: table, Schedules: later}
+	operator, doctor := newOperator(here, "Operator", rights), newDoctor(here, "Doctor", rights)
 	alarms := newAlarms(here, "Alarms", &alarmsProps{
-		Config: config, Metrics: metrics, Worker: worker.Service, Producer: front,
+		Config: config, Metrics: metrics, Worker: worker.Service, Producer: front, Schedules: later,
 	})
 	if !config.Dashboard.Off {
 		dashboard := newDashboard(here, "Dashboard", &dashboardProps{
@@ -106,6 +110,11 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 	output(here, "WorkerLogGroup", "The worker's logs", worker.Logs.LogGroupName())
 	if worker.AdminToken != nil {
 		output(here, "AdminTokenSecretArn", "Holds the token of the workers' admin servers, port 9090", worker.AdminToken.SecretArn())
+	}
+	if later != nil {
+		output(here, "ScheduleRoleArn", "--schedule-role of the producer's command line", later.Role.RoleArn())
+		output(here, "ScheduleGroup", "--schedule-group of the producer's command line", later.Group)
+		output(here, "UnsentQueueUrl", "Delayed messages that could not be sent", later.Unsent.QueueUrl())
 	}
 	if front != nil {
 		output(here, "ApiUrl", "The producer's HTTP API", front.URL)

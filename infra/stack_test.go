@@ -47,7 +47,8 @@ func testResourcesAreThereInTheirNumbers(t *testing.T) {
 		},
 		"adopt": {
 			"AWS::CloudWatch::Dashboard": 0,
-			"AWS::SQS::Queue":            0, "AWS::SQS::QueuePolicy": 0, "AWS::DynamoDB::Table": 0, "AWS::ECS::Cluster": 0, "AWS::EC2::VPC": 0,
+			"AWS::SQS::Queue":            1, "AWS::SQS::QueuePolicy": 1, // for unsent messages
+			"AWS::DynamoDB::Table": 0, "AWS::ECS::Cluster": 0, "AWS::EC2::VPC": 0,
 			"AWS::ECS::Service": 1,
 		},
 		"vpc": {"AWS::EC2::VPC": 0, "AWS::EC2::VPCEndpoint": 0, "AWS::EC2::Subnet": 0, "AWS::ECS::Service": 2},
@@ -61,7 +62,7 @@ func testResourcesAreThereInTheirNumbers(t *testing.T) {
 		"small": {
 			"AWS::EC2::NatGateway": 1, "AWS::EC2::VPCEndpoint": 2, "AWS::ECS::Service": 1,
 			"AWS::ElasticLoadBalancingV2::LoadBalancer": 0, "AWS::SecretsManager::Secret": 0,
-			"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::CloudWatch::Alarm": 13,
+			"AWS::ApplicationAutoScaling::ScalingPolicy": 2, "AWS::CloudWatch::Alarm": 14,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,7 +105,8 @@ func testTheQueueDeadLettersIntoAQueueThatTakesItsMessagesOnly(t *testing.T) {
 				if policy := queue.Properties["RedriveAllowPolicy"]; policy != nil && !strings.Contains(flat(policy), `:`+b.config.Name+suffix+`"`) {
 					t.Errorf("RedriveAllowPolicy %s does not name the queue", flat(policy))
 				}
-				if fifo := queue.Properties["FifoQueue"] == true; fifo != (suffix != "") {
+				unsent := queue.Properties["QueueName"] == b.config.Name+"-unsent" // of EventBridge Scheduler: standard
+				if fifo := queue.Properties["FifoQueue"] == true; fifo != (suffix != "" && !unsent) {
 					t.Errorf("FifoQueue %v of %v", queue.Properties["FifoQueue"], queue.Properties["QueueName"])
 				}
 			}
@@ -191,8 +193,14 @@ func testTasksRunOutOfReach(t *testing.T) {
 }
 
 func testTasksWithoutAWayOutHaveEndpointsForAllTheyCall(t *testing.T) {
+	endpointsFor(t, "plain", "api", "dkr", "dynamodb", "logs", "s3", "secretsmanager", "sqs")
+	endpointsFor(t, "fifo", "api", "dkr", "dynamodb", "logs", "s3", "scheduler", "secretsmanager", "sqs") // delays
+}
+
+func endpointsFor(t *testing.T, variant string, want ...string) {
+	t.Helper()
 	var services []string
-	for _, endpoint := range synthesised(t, "plain").template.of("AWS::EC2::VPCEndpoint") {
+	for _, endpoint := range synthesised(t, variant).template.of("AWS::EC2::VPCEndpoint") {
 		name := strings.Trim(flat(endpoint.Properties["ServiceName"]), `"]}`)
 		services = append(services, name[strings.LastIndexAny(name, `".`)+1:])
 		if endpoint.Properties["VpcEndpointType"] == "Interface" && endpoint.Properties["PrivateDnsEnabled"] != true {
@@ -200,7 +208,6 @@ func testTasksWithoutAWayOutHaveEndpointsForAllTheyCall(t *testing.T) {
 		}
 	}
 	slices.Sort(services)
-	want := []string{"api", "dkr", "dynamodb", "logs", "s3", "secretsmanager", "sqs"}
 	if !slices.Equal(services, want) {
 		t.Errorf("endpoints for %q, want %q", services, want)
 	}
@@ -304,6 +311,9 @@ func testOutputsSayWhereEverythingIs(t *testing.T) {
 		want := []string{"AlarmTopicArn", "DlqUrl", "DoctorPolicyArn", "OperatorPolicyArn", "QueueUrl", "TableName", "WorkerLogGroup"}
 		if !b.config.Dashboard.Off {
 			want = append(want, "DashboardUrl")
+		}
+		if b.config.Delays {
+			want = append(want, "ScheduleGroup", "ScheduleRoleArn", "UnsentQueueUrl")
 		}
 		if !b.config.Producer.Off {
 			want = append(want, "ApiUrl", "AuthTokenSecretArn", "BalancerDns")

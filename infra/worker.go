@@ -23,6 +23,7 @@ var ownVariables = []string{
 	"SQSONCE_CONCURRENCY", "SQSONCE_MAX_ATTEMPTS", "SQSONCE_VISIBILITY", "SQSONCE_LEASE", "SQSONCE_WINDOW",
 	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_METRICS", "SQSONCE_ADMIN_ADDR", "SQSONCE_ADMIN_TOKEN", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
 	"SQSONCE_HANDLER", "SQSONCE_TARGET_URL", "SQSONCE_TARGET_HEALTH", "SQSONCE_TARGET_TOKEN", "SQSONCE_TARGET_SECRET",
+	"SQSONCE_SCHEDULE_ROLE", "SQSONCE_SCHEDULE_GROUP", "SQSONCE_SCHEDULE_DLQ",
 	payloadVariable,
 }
 
@@ -198,6 +199,7 @@ func grantWorker(scope constructs.Construct, task awsecs.FargateTaskDefinition, 
 	task.AddToTaskRolePolicy(allow("KeepRecords", recordActions, props.Table.TableArn()))
 	task.AddToTaskRolePolicy(allow("ListRecords", listActions, attentionArn(props.Table)))
 	task.AddToTaskRolePolicy(allowProtection(scope, props.Cluster.ClusterName(), props.Cluster.ClusterArn()))
+	grant(task, allowKeys(props.Config)...)
 	grantPayloads(scope, task, props.Config.Worker.PayloadBuckets)
 	suppressTask(task)
 	suppress(task, "AwsSolutions-IAM5",
