@@ -18,6 +18,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/schedule"
 )
 
 // Scope is the beginning of the scope of all records that a run writes.
@@ -37,7 +38,20 @@ type Config struct {
 	TTL      string           // attribute of its time to live; default: dynamo's
 	Skew     time.Duration    // the largest allowed difference between clocks
 	Send     bool             // allows the check that sends a message to the dead-letter queue and deletes it
+
+	// Schedules is where delayed messages wait. Default nil: the checks of schedules are skipped.
+	Schedules schedule.Scheduler
 }
+
+// Needs says which settings a check needs.
+type Needs int
+
+// The needs of checks.
+const (
+	nothing   Needs = iota
+	sending         // [Config.Send]
+	schedules       // [Config.Schedules]
+)
 
 // Assumption is an assumption of the project about AWS.
 type Assumption struct {
@@ -45,7 +59,7 @@ type Assumption struct {
 	Expected    string // the expected behaviour
 	Consequence string // the effect if the assumption does not hold
 	Source      string // address of AWS's documentation
-	Sends       bool   // the check sends a message: see [Config.Send]
+	Needs       Needs
 
 	check func(ctx context.Context, p *patient) (seen string, err error)
 }
@@ -55,20 +69,26 @@ type Finding struct {
 	Assumption
 	Seen    string
 	Holds   bool
-	Skipped bool // not checked, because the check sends a message
+	Skipped bool // not checked, because the run lacks what the check needs
 }
 
 // errDiffers is returned by a check that has seen another behaviour than expected.
 var errDiffers = errors.New("differs")
 
-// Run checks the assumptions one after the other and deletes the records that it has written. Its
+// Run checks the assumptions one after the other and deletes the records and schedules that it
+// has written. Its
 // error names the records that could not be deleted.
 func Run(ctx context.Context, cfg Config) ([]Finding, error) {
 	p := newPatient(cfg)
 	var findings []Finding
 	for _, a := range Assumptions() {
-		f := Finding{Assumption: a, Skipped: a.Sends && !cfg.Send, Seen: "not checked: it sends a message"}
-		if !f.Skipped {
+		f := Finding{Assumption: a}
+		switch {
+		case a.Needs == sending && !cfg.Send:
+			f.Skipped, f.Seen = true, "not checked: it sends a message"
+		case a.Needs == schedules && cfg.Schedules == nil:
+			f.Skipped, f.Seen = true, "not checked: there is no --schedule-role"
+		default:
 			f.Seen, f.Holds = p.look(ctx, a)
 		}
 		findings = append(findings, f)

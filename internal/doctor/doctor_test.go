@@ -11,12 +11,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/doctor"
 	"github.com/sqsonce/sqsonce/internal/emulators"
+	"github.com/sqsonce/sqsonce/internal/schedule"
+	"github.com/sqsonce/sqsonce/internal/schedule/scheduletest"
 )
 
 // proxy is between the doctor and the servers and changes answers.
@@ -24,15 +27,18 @@ type proxy struct {
 	base interface {
 		Do(req *http.Request) (*http.Response, error)
 	}
-	// answer changes an answer; op is like "SQS.SendMessageBatch".
+	// answer changes an answer; op is like "SQS.SendMessageBatch", and "Scheduler.POST".
 	answer func(op, request, answer string) (status int, body string)
 	date   time.Duration // added to the Date of answers
 }
 
 func (p *proxy) Do(r *http.Request) (*http.Response, error) {
-	request, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
+	var request []byte
+	if r.Body != nil { // of a schedule's GET and DELETE
+		var err error
+		if request, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
 	}
 	sent := r.Clone(r.Context())
 	sent.Body = io.NopCloser(bytes.NewReader(request))
@@ -45,6 +51,9 @@ func (p *proxy) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	service, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	if strings.HasPrefix(r.URL.Path, "/schedules/") {
+		service, op = "Scheduler", r.Method
+	}
 	if service == "DynamoDB_20120810" {
 		service = "DynamoDB"
 	}
@@ -67,6 +76,7 @@ type ground struct {
 	proxy    *proxy
 	queueURL string
 	table    string
+	later    *scheduletest.Server
 }
 
 func newGround(t *testing.T) ground {
@@ -82,15 +92,21 @@ func newGround(t *testing.T) ground {
 	cfg := emulators.Config("")
 	p := &proxy{base: http.DefaultClient, answer: func(string, string, string) (int, string) { return 0, "" }}
 	cfg.HTTPClient = p
-	return ground{cfg, p, queueURL, name}
+	return ground{cfg, p, queueURL, name, scheduletest.New(t)}
 }
 
 func (g ground) run(t *testing.T, send bool) map[string]doctor.Finding {
 	t.Helper()
 	queue := sqs.NewFromConfig(g.cfg, func(o *sqs.Options) { o.BaseEndpoint = aws.String(emulators.SQS(t)) })
 	table := dynamodb.NewFromConfig(g.cfg, func(o *dynamodb.Options) { o.BaseEndpoint = aws.String(emulators.DynamoDB(t)) })
+	later := scheduler.NewFromConfig(g.cfg, func(o *scheduler.Options) { o.BaseEndpoint = &g.later.URL; o.RetryMaxAttempts = 1 })
+	schedules, err := schedule.New(later, schedule.Config{RoleARN: "arn:aws:iam::123456789012:role/schedules"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	findings, err := doctor.Run(t.Context(), doctor.Config{
-		Queue: queue, Table: table, Region: emulators.Region, QueueURL: g.queueURL, Name: g.table, Skew: 2 * time.Second, Send: send,
+		Schedules: schedules,
+		Queue:     queue, Table: table, Region: emulators.Region, QueueURL: g.queueURL, Name: g.table, Skew: 2 * time.Second, Send: send,
 	})
 	if err != nil {
 		t.Errorf("left behind: %v", err)
@@ -154,6 +170,9 @@ func TestRun(t *testing.T) {
 	}
 	if len(out.Items) != 0 {
 		t.Errorf("records are left: %v", out.Items)
+	}
+	if left := g.later.Schedules(); len(left) != 0 {
+		t.Errorf("schedules are left: %v", left)
 	}
 }
 
@@ -223,6 +242,22 @@ func TestRun_broken(t *testing.T) {
 			return 200, `{"Successful":[{"Id":"bad"}],"Failed":[]}`
 		}),
 		"dead-letter send, visibility change, mixed delete": replace("SQS.SendMessageBatch", "", refuse("com.amazonaws.sqs#UnsupportedOperation")),
+		"a schedule can be made":                            replace("Scheduler.POST", "makes", refuse("ValidationException")),
+		"a second schedule of a name":                       replace("Scheduler.POST", "twice", func(string) (int, string) { return 200, `{"ScheduleArn":"arn"}` }),
+		"a schedule reads back": replace("Scheduler.GET", "", func(answer string) (int, string) {
+			if !strings.Contains(answer, "MessageBody") { // it is gone
+				return 0, ""
+			}
+			return 200, strings.Replace(answer, "MessageBody", "Another", 1)
+		}),
+		"a deleted schedule": func(p *proxy) {
+			p.answer = func(op, request, answer string) (int, string) {
+				if op == "Scheduler.DELETE" && strings.Contains(answer, "does not exist") {
+					return 200, `{}`
+				}
+				return mend(op, request, answer)
+			}
+		},
 	}
 	for _, a := range doctor.Assumptions() {
 		if breakers[a.Name] == nil {

@@ -12,10 +12,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/doctor"
+	"github.com/sqsonce/sqsonce/internal/schedule"
 )
 
 // errAssumptions is what "worker doctor" fails with.
@@ -31,15 +33,38 @@ func runDoctor(ctx context.Context, e examination, stdout io.Writer) error {
 }
 
 func examine(ctx context.Context, e examination, cfg aws.Config, stdin io.Reader, stdout io.Writer) error {
+	schedules, err := e.schedules(cfg)
+	if err != nil {
+		return err
+	}
 	findings, left := doctor.Run(ctx, doctor.Config{
-		Queue: sqs.NewFromConfig(cfg), Table: dynamodb.NewFromConfig(cfg), Region: cfg.Region,
+		Schedules: schedules, Queue: sqs.NewFromConfig(cfg), Table: dynamodb.NewFromConfig(cfg), Region: cfg.Region,
 		QueueURL: e.QueueURL, DLQURL: e.DLQURL, Name: e.Table, TTL: e.TTL, Skew: e.Skew, Send: mayBeSent(e, stdin, stdout),
 	})
-	err := doctor.Print(stdout, findings)
+	err = doctor.Print(stdout, findings)
 	if sick := doctor.Sick(findings); sick > 0 {
 		err = errors.Join(err, fmt.Errorf("%w: %d of %d assumptions do not hold", errAssumptions, sick, len(findings)))
 	}
 	return errors.Join(err, left)
+}
+
+// schedules are where the producer keeps delayed messages; nil without --schedule-role.
+func (e examination) schedules(cfg aws.Config) (schedule.Scheduler, error) {
+	if e.ScheduleRole == "" {
+		if e.ScheduleGroup+e.ScheduleDLQ == "" {
+			return nil, nil //nolint:nilnil // no schedules are no error
+		}
+		return nil, &awsenv.SettingsError{Problems: []string{
+			fmt.Sprintf("--schedule-group %q, --schedule-dlq %q: there is no --schedule-role", e.ScheduleGroup, e.ScheduleDLQ),
+		}}
+	}
+	made, err := schedule.New(scheduler.NewFromConfig(cfg), schedule.Config{RoleARN: e.ScheduleRole, Group: e.ScheduleGroup, DLQARN: e.ScheduleDLQ})
+	if err != nil {
+		return nil, &awsenv.SettingsError{Problems: []string{
+			strings.NewReplacer("RoleARN", "--schedule-role", "DLQARN", "--schedule-dlq", "Group", "--schedule-group").Replace(err.Error()),
+		}}
+	}
+	return made, nil
 }
 
 // mayBeSent asks for leave to send a message, where that is left open. No answer is

@@ -2,6 +2,7 @@ package workercmd
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
+	"github.com/sqsonce/sqsonce/internal/schedule/scheduletest"
 )
 
 // The local servers are not AWS, which doctor says.
@@ -29,6 +31,8 @@ func TestDoctor(t *testing.T) {
 	if err := dynamo.CreateTable(t.Context(), emulators.DynamoDBClient(t), name); err != nil {
 		t.Fatal(err)
 	}
+	later := scheduletest.New(t)
+	t.Setenv("AWS_ENDPOINT_URL_SCHEDULER", later.URL)
 	var cfg aws.Config
 	if cfg, err = awsenv.Load(t.Context(), slog.Default()); err != nil {
 		t.Fatal(err)
@@ -42,6 +46,32 @@ func TestDoctor(t *testing.T) {
 		}
 		if skipped := strings.Contains(told.String(), "-   dead-letter send"); skipped == sent {
 			t.Errorf("answered %q:\n%s", answer, &told)
+		}
+		if !strings.Contains(told.String(), "-   a schedule can be made") {
+			t.Errorf("without --schedule-role:\n%s", &told)
+		}
+	}
+	e.ScheduleRole = "arn:aws:iam::123456789012:role/schedules"
+	var told strings.Builder
+	_ = examine(t.Context(), e, cfg, strings.NewReader(""), &told) // the local servers differ
+	for _, want := range []string{"ok  a schedule can be made", "ok  a second schedule of a name", "ok  a schedule reads back", "ok  a deleted schedule"} {
+		if !strings.Contains(told.String(), want) {
+			t.Errorf("%s is missing:\n%s", want, &told)
+		}
+	}
+	if left := later.Schedules(); len(left) != 0 {
+		t.Errorf("schedules are left: %v", left)
+	}
+}
+
+func TestDoctorsSettings(t *testing.T) {
+	for want, e := range map[string]examination{
+		`--schedule-role "x": must be the ARN of a role`:            {ScheduleRole: "x"},
+		`--schedule-group "g", --schedule-dlq "": there is no --sc`: {ScheduleGroup: "g"},
+	} {
+		err := examine(t.Context(), e, aws.Config{}, strings.NewReader(""), io.Discard)
+		if _, ok := errors.AsType[*awsenv.SettingsError](err); !ok || !strings.Contains(err.Error(), want) {
+			t.Errorf("error is %v, want %s", err, want)
 		}
 	}
 }

@@ -54,6 +54,10 @@ type examination struct {
 	TTL      string        `name:"ttl-attribute" env:"SQSONCE_TTL_ATTRIBUTE" default:"expires_at" placeholder:"NAME" help:"Time-to-live attribute of the table; the same as the worker's."`
 	Skew     time.Duration `default:"2s" help:"Largest difference between the clocks of the workers."`
 	Send     string        `default:"ask" enum:"ask,yes,no" help:"Send one message to the dead-letter queue and delete it (${enum}). To find it, other messages in that queue are received too; they become visible again after a second."`
+
+	ScheduleRole  string `placeholder:"ARN" help:"The producer's role for delayed messages. With it schedules are checked, too: some are made, for a year ahead, and deleted."`
+	ScheduleGroup string `placeholder:"NAME" help:"The producer's group of schedules. Default: the account's default group."`
+	ScheduleDLQ   string `name:"schedule-dlq" placeholder:"ARN" help:"The producer's queue for delayed messages that could not be sent."`
 }
 
 // config holds the settings of a worker process and of each of its queues. The flags describe one
