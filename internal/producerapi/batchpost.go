@@ -31,23 +31,26 @@ const (
 // item is what became of one message of a batch.
 type item struct {
 	Index     int      `json:"index" minimum:"0" doc:"From 0, in the order of the request."`
-	Status    int      `json:"status" doc:"As if the message had been posted alone; or 424, not sent because one before it in its group was refused."`
+	Status    int      `json:"status" doc:"As if the message had been posted alone: 202 of one that SQS or a schedule has taken, 200 of a delayed one whose name has a record; or 424, not sent because one before it in its group was refused."`
 	Name      string   `json:"name,omitempty"`
 	MessageID string   `json:"message_id,omitempty"`
 	Location  string   `json:"location,omitempty"`
 	Problem   *problem `json:"problem,omitempty"`
+
+	ScheduledAt time.Time `json:"scheduled_at,omitzero" doc:"When a message that was scheduled is sent; up to a minute later. Then it has no message_id."`
 }
 
 // batchAnswer is the answer to a batch.
 type batchAnswer struct {
-	Accepted int    `json:"accepted" minimum:"0"`
+	Accepted int    `json:"accepted" minimum:"0" doc:"Messages with status 202 or 200."`
 	Items    []item `json:"items" nullable:"false"`
 }
 
 // batchInput is a request of POST /messages:batch.
 type batchInput struct {
 	MessageHeaders
-	RawBody []byte `contentType:"application/json"`
+	DelayField string `header:"X-Sqsonce-Delay-Field" doc:"A top-level field of the messages: whole seconds as a number, or a text as in X-Sqsonce-Delay. It is the delay of its own message; one without the field has that of X-Sqsonce-Delay. The field stays in the body."`
+	RawBody    []byte `contentType:"application/json"`
 }
 
 // postBatch answers POST /messages:batch: 202 when SQS has accepted all of it,
@@ -59,9 +62,6 @@ func (a *API) postBatch(c *exchange, in *batchInput) (*response[batchAnswer], er
 		return nil, err
 	}
 	s, err := in.settings("", false, a.fifo(), a.cfg.Scheduler != nil)
-	if err == nil && s.later > 0 {
-		err = badRequest(headerDelay, "a batch has only the delays of SQS itself: up to 900 seconds, and none on a FIFO queue")
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -76,9 +76,10 @@ func (a *API) postBatch(c *exchange, in *batchInput) (*response[batchAnswer], er
 	out := batchAnswer{Items: make([]item, len(bodies))}
 	messages := make([]message, len(bodies))
 	for i, body := range bodies {
-		messages[i], err = parseMessage(a.cfg.Keys, s, body)
+		own, wrong := s.ownDelay(in.DelayField, body, a.fifo(), a.cfg.Scheduler != nil)
+		messages[i], err = parseMessage(a.cfg.Keys, own, body)
 		out.Items[i] = item{Index: i, Name: messages[i].name}
-		out.Items[i].fail(err)
+		out.Items[i].fail(cmp.Or(err, wrong))
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), batchTimeout)
 	defer cancel()
@@ -87,6 +88,7 @@ func (a *API) postBatch(c *exchange, in *batchInput) (*response[batchAnswer], er
 	} else {
 		a.sendAll(ctx, messages, out.Items)
 	}
+	a.scheduleAll(ctx, c.began, messages, out.Items)
 	return c.batch(out)
 }
 
@@ -158,12 +160,13 @@ func (it *item) settle(took accepted, err error) {
 	it.accept(took)
 }
 
-// sendAll sends what has no problem, together with what others send meanwhile.
+// sendAll sends the messages that have no problem and no schedule, together with those of other
+// requests.
 func (a *API) sendAll(ctx context.Context, messages []message, items []item) {
 	var group errgroup.Group
 	group.SetLimit(itemsAtATime)
 	for i := range messages {
-		if items[i].Problem != nil {
+		if items[i].Problem != nil || messages[i].later > 0 {
 			continue
 		}
 		group.Go(func() error {
@@ -199,6 +202,9 @@ func (a *API) sendInOrder(ctx context.Context, messages []message, items []item)
 		size := 0
 		for ; at < len(messages) && len(chunk) < maxEntries; at++ {
 			m := messages[at]
+			if m.later > 0 {
+				continue // its schedule is no part of the order
+			}
 			if before, ok := stuck[m.groupID(true)]; ok && items[at].Problem == nil {
 				items[at].fail(behind(before, items[before].Status))
 			}
@@ -316,7 +322,7 @@ func (c *exchange) batch(out batchAnswer) (*response[batchAnswer], error) {
 			out.Items[i].Problem = &shown
 		}
 		switch it.Status {
-		case http.StatusAccepted:
+		case http.StatusAccepted, http.StatusOK:
 			out.Accepted++
 		case http.StatusServiceUnavailable:
 			outages++

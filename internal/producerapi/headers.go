@@ -92,10 +92,10 @@ func unquote(s string) (string, error) {
 	return "", errors.New("the closing quote is missing")
 }
 
-// delay reads X-Sqsonce-Delay: whole seconds or a Go duration. SQS itself delays a message by
+// delay reads the delay in a header or a field: whole seconds or a Go duration. SQS itself delays a message by
 // up to 15 minutes, and none of a FIFO queue; the rest is for a schedule, where there may be one.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-func delay(text string, fifo, scheduling bool) (bySQS int32, later time.Duration, err error) {
+func delay(field, text string, fifo, scheduling bool) (bySQS int32, later time.Duration, err error) {
 	if text == "" {
 		return 0, 0, nil
 	}
@@ -109,11 +109,11 @@ func delay(text string, fifo, scheduling bool) (bySQS int32, later time.Duration
 		if d > maxDelay && !scheduling {
 			text += "; for more the server needs --schedule-role"
 		}
-		return 0, 0, badRequest(headerDelay, text)
+		return 0, 0, badRequest(field, text)
 	case d > maxLater:
-		return 0, 0, badRequest(headerDelay, fmt.Sprintf("must be at most %s, a year", maxLater))
+		return 0, 0, badRequest(field, fmt.Sprintf("must be at most %s, a year", maxLater))
 	case fifo && d > 0 && !scheduling:
-		return 0, 0, badRequest(headerDelay, "a FIFO queue has no delays of single messages; for one the server needs --schedule-role")
+		return 0, 0, badRequest(field, "a FIFO queue has no delays of single messages; for one the server needs --schedule-role")
 	case fifo || d > maxDelay:
 		return 0, d, nil
 	}

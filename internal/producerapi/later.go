@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/schedule"
@@ -26,36 +27,15 @@ const (
 // so that a slip of the pen is noticed.
 const maxLater = 365 * 24 * time.Hour
 
-// postLater has a message sent later than SQS delays it. A name of which something is known is
-// not scheduled: its record is the answer. A name that is scheduled already has the time of its
-// first post.
+// postLater answers the post of a message that is sent later than SQS delays it.
 func (a *API) postLater(c *exchange, m message) (*response[any], error) {
-	ctx, cancel := context.WithTimeout(c.Context(), a.cfg.SendTimeout)
-	defer cancel()
-	before, err := a.record(ctx, m.name)
+	at, known, err := a.schedule(c.Context(), c.began, m)
 	if err != nil {
 		return nil, err
 	}
-	again := m.retry && before.Status == protocol.Rejected
-	switch {
-	case before.Name == "" || again:
-	case before.Fingerprint.Differs(m.fingerprint):
-		return nil, newProblem(http.StatusUnprocessableEntity, "body",
-			fmt.Sprintf("%q was used before with a different body (its record is %s)", m.name, before.Status))
-	case generation(before) == 0:
-		found := c.found(before, "")
+	if at.IsZero() {
+		found := c.found(known, "")
 		return &response[any]{Status: found.Status, ETag: found.ETag, CacheControl: found.CacheControl, Body: found.Body}, nil
-	}
-	what := schedule.Schedule{At: c.began.Add(m.later), Message: a.outgoingLater(m, before.Version)}
-	if err := what.Message.Check(); errors.Is(err, schedule.ErrTooLarge) {
-		return nil, newProblem(http.StatusRequestEntityTooLarge, "body", err.Error())
-	} else if err != nil {
-		return nil, badRequest("body", err.Error())
-	}
-	at, err := a.keep(ctx, m, what)
-	a.sent(err)
-	if err != nil {
-		return nil, err
 	}
 	c.outcome = statusScheduled
 	return &response[any]{
@@ -63,6 +43,76 @@ func (a *API) postLater(c *exchange, m message) (*response[any], error) {
 		Body: queued{Name: m.name, Status: statusScheduled, ScheduledAt: at.UTC()},
 	}, nil
 }
+
+// schedule has a message sent at began plus its delay, and returns the time. A name that is
+// scheduled already has the time of its first post. A name that has a record is not scheduled: the
+// time is zero then, and known is the record. The error is a *[problem].
+func (a *API) schedule(ctx context.Context, began time.Time, m message) (at time.Time, known protocol.Record, err error) {
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.SendTimeout)
+	defer cancel()
+	before, err := a.record(ctx, m.name)
+	if err != nil {
+		return time.Time{}, before, err
+	}
+	again := m.retry && before.Status == protocol.Rejected
+	switch {
+	case before.Name == "" || again:
+	case before.Fingerprint.Differs(m.fingerprint):
+		return time.Time{}, before, newProblem(http.StatusUnprocessableEntity, "body",
+			fmt.Sprintf("%q was used before with a different body (its record is %s)", m.name, before.Status))
+	case generation(before) == 0:
+		return time.Time{}, before, nil
+	}
+	what := schedule.Schedule{At: began.Add(m.later), Message: a.outgoingLater(m, before.Version)}
+	if err := what.Message.Check(); errors.Is(err, schedule.ErrTooLarge) {
+		return time.Time{}, before, newProblem(http.StatusRequestEntityTooLarge, "body", err.Error())
+	} else if err != nil {
+		return time.Time{}, before, badRequest("body", err.Error())
+	}
+	at, err = a.keep(ctx, m, what)
+	a.sent(err)
+	return at, before, err
+}
+
+// scheduleAll schedules the messages of a batch that have no problem and a delay beyond that of
+// SQS.
+func (a *API) scheduleAll(ctx context.Context, began time.Time, messages []message, items []item) {
+	var group errgroup.Group
+	group.SetLimit(schedulesAtATime)
+	for i, m := range messages {
+		if items[i].Problem != nil || m.later == 0 {
+			continue
+		}
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				items[i].fail(noTimeLeft(ctx))
+				return nil
+			}
+			at, _, err := a.schedule(ctx, began, m)
+			items[i].schedule(at, err)
+			return nil
+		})
+	}
+	_ = group.Wait() // each item has its own error
+}
+
+// schedule notes when an item is sent, with the zero time for a name that has a record, or what went
+// wrong with it.
+func (it *item) schedule(at time.Time, err error) {
+	if err != nil {
+		it.fail(err)
+		return
+	}
+	it.Status, it.Location = http.StatusAccepted, location(it.Name)
+	if it.ScheduledAt = at.UTC(); at.IsZero() {
+		it.Status = http.StatusOK
+	}
+}
+
+// schedulesAtATime bounds the schedules of one batch that are made at a time, because the calls a
+// second of an account and Region are limited.
+// https://docs.aws.amazon.com/scheduler/latest/UserGuide/scheduler-quotas.html
+const schedulesAtATime = 20
 
 // keep makes the schedule, or finds that of an earlier post. The error is a *[problem].
 func (a *API) keep(ctx context.Context, m message, what schedule.Schedule) (time.Time, error) {

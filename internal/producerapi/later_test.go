@@ -2,7 +2,9 @@ package producerapi
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -119,7 +121,7 @@ func testLaterRefused(t *testing.T) {
 	}
 	b.postLater(`{"name":"a","text":"<aws.scheduler.execution-id>"}`, "3h").wantField(http.StatusBadRequest, "body")
 	b.postLater(`{"name":"a","text":"`+strings.Repeat("x", 256<<10)+`"}`, "3h").wantField(http.StatusRequestEntityTooLarge, "body")
-	b.do(http.MethodPost, "/messages:batch", "["+body("a")+"]", append([]string{"X-Sqsonce-Delay", "3h"}, bearer...)...).wantField(http.StatusBadRequest, "X-Sqsonce-Delay")
+	b.do(http.MethodPost, batchPath, "["+body("a")+"]", append([]string{"X-Sqsonce-Delay", "8761h"}, bearer...)...).wantField(http.StatusBadRequest, "X-Sqsonce-Delay")
 	plain := newBench(t, "orders", nil)
 	plain.post(body("a"), "X-Sqsonce-Delay", "16m").wantField(http.StatusBadRequest, "X-Sqsonce-Delay")
 	plain.do(http.MethodGet, "/messages/a", "").want(http.StatusNotFound)
@@ -150,6 +152,147 @@ func testMirroredLater(t *testing.T) {
 	}
 	if all := b.received(b.url); len(all) != 1 || all[0].MessageAttributes["sqsonce.path"].StringValue == nil {
 		t.Errorf("sent: %v", all)
+	}
+}
+
+func TestBatchLater(t *testing.T) {
+	t.Run("own delays", testOwnDelays)
+	t.Run("FIFO", testOwnDelaysFIFO)
+	t.Run("partial failures", testBatchLaterFailures)
+	t.Run("scheduler in trouble", testBatchSchedulerInTrouble)
+	t.Run("thousand", testThousandSchedules)
+}
+
+// batchLater posts a batch with a delay for all, and a field of delays.
+func (b *bench) batchLater(text, delay, field string) reply {
+	b.t.Helper()
+	headers := append([]string{"X-Sqsonce-Delay-Field", field}, bearer...)
+	if delay != "" {
+		headers = append(headers, "X-Sqsonce-Delay", delay)
+	}
+	return b.do(http.MethodPost, batchPath, text, headers...)
+}
+
+func testOwnDelays(t *testing.T) {
+	b, server := laterBench(t, "orders")
+	before := time.Now()
+	got := decode[batchAnswer](b.batchLater(
+		`[{"name":"day","in":"24h"},{"name":"minute","in":60},{"name":"now","in":0},{"name":"header"},{"name":"null","in":null}]`, "2h", "in").want(http.StatusAccepted))
+	if got.Accepted != 5 {
+		t.Fatalf("answer is %+v", got)
+	}
+	for i, after := range []time.Duration{24 * time.Hour, 0, 0, 2 * time.Hour, 2 * time.Hour} {
+		it := got.Items[i]
+		if it.Status != http.StatusAccepted || it.Location == "" || (it.MessageID == "") == (after == 0) || it.ScheduledAt.IsZero() != (after == 0) {
+			t.Errorf("item %d is %+v", i, it)
+		}
+		if after > 0 && (it.ScheduledAt.Before(before.Add(after)) || it.ScheduledAt.After(time.Now().Add(after+time.Minute))) {
+			t.Errorf("item %d is due at %s", i, it.ScheduledAt)
+		}
+	}
+	if depth := decode[Depth](b.do(http.MethodGet, "/queue", "", bearer...).want(http.StatusOK)); depth != (Depth{Visible: 1, Delayed: 1}) || len(server.Schedules()) != 3 {
+		t.Errorf("queue %+v, %d schedules", depth, len(server.Schedules()))
+	}
+	if err := server.Run(t.Context(), b.queue, got.Items[0].ScheduledAt); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(map[string]bool)
+	for _, m := range b.received(b.url) {
+		sent[*m.Body] = true
+	}
+	if !sent[`{"name":"day","in":"24h"}`] || !sent[`{"name":"header"}`] {
+		t.Errorf("sent: %v", sent) // the field stays in the body
+	}
+	// The same batch again has the times of the first, and of known names the record.
+	b.record("day", b.claim("day", `{"name":"day","in":"24h"}`), complete("1"))
+	again := decode[batchAnswer](b.batchLater(`[{"name":"day","in":"24h"}]`, "", "in").want(http.StatusAccepted))
+	if it := again.Items[0]; again.Accepted != 1 || it.Status != http.StatusOK || !it.ScheduledAt.IsZero() || it.Location == "" {
+		t.Errorf("answer is %+v", again)
+	}
+}
+
+func testOwnDelaysFIFO(t *testing.T) {
+	b, server := laterBench(t, "orders.fifo")
+	got := decode[batchAnswer](b.do(http.MethodPost, batchPath, `[{"name":"a"},{"name":"b","in":10},{"name":"c"},{"name":"d","in":"1h","x":"<aws.scheduler.y>"},{"name":"e"}]`,
+		append([]string{"X-Sqsonce-Delay-Field", "in", "X-Sqsonce-Group", "g"}, bearer...)...).want(http.StatusOK))
+	if got.Accepted != 4 || got.Items[1].ScheduledAt.IsZero() || got.Items[3].Status != http.StatusBadRequest {
+		t.Errorf("answer is %+v", got)
+	}
+	var order []string
+	for _, m := range b.received(b.url) {
+		order = append(order, *m.Body)
+	}
+	if want := []string{body("a"), body("c"), body("e")}; !slices.Equal(order, want) {
+		t.Errorf("sent %q, want %q", order, want)
+	}
+	if n := len(server.Schedules()); n != 1 {
+		t.Errorf("%d schedules", n)
+	}
+}
+
+func testBatchLaterFailures(t *testing.T) {
+	b, server := laterBench(t, "orders")
+	b.record("used", b.claim("used", body("used")), complete("1"))
+	b.batchLater(`[{"name":"kept","total":1}]`, "3h", "").want(http.StatusAccepted)
+	got := decode[batchAnswer](b.batchLater(`[{"name":"good","in":"3h"},{"name":"a","in":"soon"},{"name":"b","in":-1},{"name":"c","in":1.5},{"name":"d","in":"8761h"},`+
+		`{"name":"e","in":[3]},{"name":"f","in":true},{"name":"g","in":""},{"in":"3h"},{"name":"used","in":"3h"},{"name":"kept","in":"3h"},{"name":"late"}]`, "", "in").want(http.StatusOK))
+	want := []struct {
+		status int
+		field  string
+	}{
+		{202, ""}, {400, "in"}, {400, "in"}, {400, "in"}, {400, "in"}, {400, "in"}, {400, "in"}, {400, "in"}, {400, "name"}, {422, "body"}, {409, "body"}, {202, ""},
+	}
+	for i, it := range got.Items {
+		field := ""
+		if it.Problem != nil {
+			field = it.Problem.Field
+		}
+		if it.Status != want[i].status || field != want[i].field {
+			t.Errorf("item %d is %+v, %+v; want %v", i, it, it.Problem, want[i])
+		}
+	}
+	if got.Accepted != 2 || len(server.Schedules()) != 2 {
+		t.Errorf("%d accepted, %d schedules", got.Accepted, len(server.Schedules()))
+	}
+	// Without a scheduler the delays of SQS remain, each on its own.
+	plain := decode[batchAnswer](newBench(t, "orders", nil).do(http.MethodPost, batchPath, `[{"name":"a","in":900},{"name":"b","in":901}]`, "X-Sqsonce-Delay-Field", "in").want(http.StatusOK))
+	if plain.Accepted != 1 || plain.Items[1].Problem.Field != "in" || !strings.Contains(plain.Items[1].Problem.Detail, "--schedule-role") {
+		t.Errorf("answer is %+v", plain)
+	}
+}
+
+func testBatchSchedulerInTrouble(t *testing.T) {
+	b, server := laterBench(t, "orders")
+	server.Fail(&scheduletest.Failure{Status: http.StatusTooManyRequests, Type: "ThrottlingException", Text: "not now"})
+	b.batchLater("["+body("a")+"]", "3h", "").want(http.StatusServiceUnavailable)
+	text := `[{"name":"now"},{"name":"later","in":"3h"}]`
+	got := decode[batchAnswer](b.batchLater(text, "", "in").want(http.StatusOK))
+	if got.Accepted != 1 || got.Items[1].Status != http.StatusServiceUnavailable {
+		t.Errorf("answer is %+v", got)
+	}
+	server.Fail(nil)
+	if again := decode[batchAnswer](b.batchLater(text, "", "in").want(http.StatusAccepted)); again.Accepted != 2 || len(server.Schedules()) != 1 {
+		t.Errorf("answer is %+v", again)
+	}
+}
+
+// The largest batch: every message has its schedule, in the order of the request.
+func testThousandSchedules(t *testing.T) {
+	b, server := laterBench(t, "orders")
+	var lines strings.Builder
+	for i := range maxItems {
+		fmt.Fprintf(&lines, `{"name":"n%d","in":%d}`+"\n", i, 3600+60*i)
+	}
+	r := request(http.MethodPost, batchPath, lines.String(), append([]string{"X-Sqsonce-Delay-Field", "in"}, bearer...)...)
+	r.Header.Set("Content-Type", ndjson)
+	got := decode[batchAnswer](b.serve(r).want(http.StatusAccepted))
+	if got.Accepted != maxItems || len(server.Schedules()) != maxItems {
+		t.Fatalf("%d accepted, %d schedules", got.Accepted, len(server.Schedules()))
+	}
+	for i, it := range got.Items {
+		if it.Name != fmt.Sprintf("n%d", i) || i > 0 && !it.ScheduledAt.After(got.Items[i-1].ScheduledAt) {
+			t.Fatalf("item %d is %+v", i, it)
+		}
 	}
 }
 

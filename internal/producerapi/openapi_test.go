@@ -264,6 +264,7 @@ func (p produced) later(t *testing.T) {
 	b := newBench(t, "orders", func(c *Config) { c.Scheduler, c.AuthTokens = local, []string{token} })
 	for _, r := range []*http.Request{
 		request(http.MethodPost, "/", body("a"), "X-Sqsonce-Delay", "3h"),
+		request(http.MethodPost, "/messages:batch", `[{"name":"b","in":"3h"},{"name":"c","in":"soon"}]`, "X-Sqsonce-Delay-Field", "in"),
 		request(http.MethodPost, "/", `{"name":"a","total":2}`, "X-Sqsonce-Delay", "3h"),
 		request(http.MethodPost, "/messages", `{"name":"a","total":2}`, "X-Sqsonce-Delay", "3h"),
 		request(http.MethodGet, "/messages/a", ""),

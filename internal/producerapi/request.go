@@ -46,7 +46,7 @@ type message struct {
 // MessageHeaders are the headers that may come with messages.
 type MessageHeaders struct {
 	Group       string `header:"X-Sqsonce-Group" maxLength:"128" pattern:"^[!-~]*$" doc:"Message group. Default on a FIFO queue: one group for each name."`
-	Delay       string `header:"X-Sqsonce-Delay" doc:"Seconds (or a duration such as 30s or 3h) for which the message is held back. Up to 900 it stays invisible in the queue. More, up to a year, and any on a FIFO queue, is a schedule, where the server has one: never early, and up to two minutes late. Then the answer is SCHEDULED, a second post of the name has the time of the first, and Prefer: wait waits for nothing. Not for batches."`
+	Delay       string `header:"X-Sqsonce-Delay" doc:"Seconds (or a duration such as 30s or 3h) for which the message is held back. Up to 900 it stays invisible in the queue. More, up to a year, and any on a FIFO queue, is a schedule, where the server has one: never early, and up to two minutes late. Then the answer is SCHEDULED, a second post of the name has the time of the first, and Prefer: wait waits for nothing. In a batch it is the delay of each message without its own (X-Sqsonce-Delay-Field)."`
 	Dedup       string `header:"X-Sqsonce-Dedup" maxLength:"128" pattern:"^[!-~]*$" doc:"FIFO queues drop the same name with the same body for five minutes. Another value here makes it another message."`
 	Retry       bool   `header:"X-Sqsonce-Retry-Rejected" doc:"true: if the name was rejected, this message tries it again, whatever its body. A COMPLETED name stays completed, and an UNKNOWN one parked."`
 	Traceparent string `header:"Traceparent" doc:"W3C trace context; goes on the message as an attribute and as AWSTraceHeader."`
@@ -56,8 +56,32 @@ type MessageHeaders struct {
 func (in MessageHeaders) settings(key string, hasKey, fifo, scheduling bool) (settings, error) {
 	s := settings{key: key, hasKey: hasKey, group: in.Group, dedup: in.Dedup, retry: in.Retry}
 	var err error
-	s.delay, s.later, err = delay(in.Delay, fifo, scheduling)
+	s.delay, s.later, err = delay(headerDelay, in.Delay, fifo, scheduling)
 	s.trace, s.xray = trace(in.Traceparent)
+	return s, err
+}
+
+// ownDelay returns the settings with the delay in a field of the message's body; s itself where
+// the field has no name, or the body no such field. It leaves a body that is not JSON to
+// [parseMessage]. The error is a *[problem].
+func (s settings) ownDelay(field, body string, fifo, scheduling bool) (settings, error) {
+	var members map[string]json.RawMessage
+	if field != "" {
+		_ = json.Unmarshal([]byte(body), &members)
+	}
+	text := string(members[field])
+	switch {
+	case text == "" || text == "null":
+		return s, nil
+	case text[0] == '"':
+		if err := json.Unmarshal(members[field], &text); err != nil || text == "" {
+			return s, badRequest(field, "must be a delay, such as 30 or \"3h\"")
+		}
+	case text[0] != '-' && (text[0] < '0' || text[0] > '9'):
+		return s, badRequest(field, "must be a delay, such as 30 or \"3h\"")
+	}
+	var err error
+	s.delay, s.later, err = delay(field, text, fifo, scheduling)
 	return s, err
 }
 

@@ -56,6 +56,42 @@ func TestDelays(t *testing.T) {
 	r.do("cancel", "c", "--json").want(0).says(`"status": "CANCELLED"`)
 }
 
+// The batch that docs/delays.md shows: each line with its own delay, or that of all.
+func TestDelays_batch(t *testing.T) {
+	r := realRig(t, "producer-delayed-lines")
+	server := scheduletest.New(t)
+	t.Setenv("AWS_ENDPOINT_URL_SCHEDULER", server.URL)
+	t.Setenv("SQSONCE_SCHEDULE_ROLE", scheduleRole)
+	data, err := os.ReadFile("../../docs/delays.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile(`(?s)printf '%s\\n' (.*?)\| producer (send [^\n]*)`).FindStringSubmatch(string(data))
+	if shown == nil {
+		t.Fatal("the documentation shows no batch")
+	}
+	var lines []string
+	for _, quoted := range regexp.MustCompile(`'(\{.*?\})'`).FindAllStringSubmatch(shown[1], -1) {
+		lines = append(lines, quoted[1])
+	}
+	start := time.Now()
+	producer(t, strings.Join(lines, "\n"), append(strings.Fields(shown[2]), r.backend...)...).want(0).says("3 messages accepted (2 scheduled), 0 refused")
+	if len(lines) != 3 || len(server.Schedules()) != 2 {
+		t.Errorf("%d lines, schedules %v", len(lines), server.Schedules())
+	}
+	if err := server.Run(t.Context(), r.queue, start.Add(73*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	r.work(2)
+	for _, name := range []string{"trial-1", "trial-3"} {
+		r.do("status", name, "--watch").want(0).says("COMPLETED")
+	}
+	sum := decode[summary](producer(t, `{"name":"x","in":"soon"}`+"\n"+`{"name":"y","in":"20m"}`, append([]string{"send", "--delay-field", "in", "--json"}, r.backend...)...).want(1))
+	if sum.Accepted != 1 || sum.Later != 1 || len(sum.Refused) != 1 || sum.Refused[0].Line != 1 || !strings.Contains(sum.Refused[0].Detail, "in: must be whole seconds") {
+		t.Errorf("summary is %+v", sum)
+	}
+}
+
 func TestDelays_settings(t *testing.T) {
 	for name, args := range map[string][]string{
 		"--schedule-role":     {"--schedule-role", "later"},
@@ -63,7 +99,7 @@ func TestDelays_settings(t *testing.T) {
 		"--schedule-dlq":      {"--schedule-role", scheduleRole, "--schedule-dlq", "lost"},
 		"no --schedule-role":  {"--schedule-group", "later"},
 		"--delay 1.5s":        {"--delay", "1500ms"},
-		"--delay 20m0s: more": {"--delay", "20m", "--name", "", "--body", ""},
+		`--delay-field "in":`: {"--delay-field", "in"},
 	} {
 		all := append([]string{"send", "--name", "a", "--queue-url", "http://h/0/q", "--table", "t"}, args...)
 		producer(t, "", all...).want(2).says(strings.TrimPrefix(name, "no "))

@@ -16,16 +16,13 @@ type sendCmd struct {
 	Name          string        `placeholder:"NAME" help:"Name of the message."`
 	Body          string        `placeholder:"JSON" help:"Body: a JSON object. Default: {\"name\": NAME}. Without --name and --body, messages are read from standard input, one per line."`
 	Group         string        `placeholder:"ID" help:"Message group id of the messages. Default: none."`
-	Delay         time.Duration `help:"Delay of the messages, in whole seconds. SQS itself delays by up to 15m. A single message can be scheduled up to a year ahead, also on a FIFO queue, if --schedule-role is set (of the API at --url). 0: no delay."`
+	Delay         time.Duration `help:"Delay of the messages, in whole seconds. SQS itself delays by up to 15m. A schedule delays by up to a year, also on a FIFO queue, if --schedule-role is set (of the API at --url). 0: no delay."`
+	DelayField    string        `placeholder:"FIELD" help:"Field of each line with the delay of its message: seconds as a number, or a text such as \"3h\". A line without the field has the delay of --delay."`
 	Wait          time.Duration `help:"Wait this long for the outcome of a single message, up to 60s. 0: do not wait."`
 	RetryRejected bool          `help:"Try a rejected name again, also with another body. A completed name stays completed, and an UNKNOWN name is still held."`
 	Skip          int           `help:"Lines of standard input to skip, because they were sent before."`
 	backendFlags
 }
-
-// mostBatchDelay is the longest delay of SQS itself.
-// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-const mostBatchDelay = 15 * time.Minute
 
 // many reports whether messages are read from standard input.
 func (s *sendCmd) many() bool { return s.Name == "" && s.Body == "" }
@@ -47,8 +44,8 @@ func (s *sendCmd) check() error {
 	if s.Delay < 0 || s.Delay%time.Second != 0 {
 		bad.add("--delay %s: must be whole seconds, at least 0", s.Delay)
 	}
-	if s.Delay > mostBatchDelay && s.many() {
-		bad.add("--delay %s: more than %s needs a single message (--name or --body)", s.Delay, mostBatchDelay)
+	if s.DelayField != "" && !s.many() {
+		bad.add("--delay-field %q: cannot be used with --name or --body; use --delay", s.DelayField)
 	}
 	if s.Wait < 0 {
 		bad.add("--wait %s: must not be negative", s.Wait)
@@ -146,6 +143,9 @@ func (s *sendCmd) header() http.Header {
 	}
 	if s.Delay != 0 {
 		h.Set("X-Sqsonce-Delay", s.Delay.String())
+	}
+	if s.DelayField != "" {
+		h.Set("X-Sqsonce-Delay-Field", s.DelayField)
 	}
 	if s.RetryRejected {
 		h.Set("X-Sqsonce-Retry-Rejected", "true")

@@ -25,9 +25,10 @@ const (
 // summary is the result for the lines of standard input.
 type summary struct {
 	Accepted int           `json:"accepted"`
-	Refused  []refusedLine `json:"refused"` // for good
-	Next     int           `json:"next"`    // lines that are done: the --skip to continue with
-	Done     bool          `json:"done"`    // all lines are done
+	Later    int           `json:"scheduled,omitempty"` // of the accepted messages
+	Refused  []refusedLine `json:"refused"`             // for good
+	Next     int           `json:"next"`                // lines that are done: the --skip to continue with
+	Done     bool          `json:"done"`                // all lines are done
 }
 
 // refusedLine is a line that was refused, with the reason.
@@ -120,6 +121,7 @@ func (s *sendCmd) sendBatch(ctx context.Context, c *client, chunk []line, sum *s
 	var answer struct {
 		Items []struct {
 			Index, Status int
+			ScheduledAt   time.Time `json:"scheduled_at"`
 			Problem       struct{ Detail string }
 		}
 	}
@@ -131,8 +133,11 @@ func (s *sendCmd) sendBatch(ctx context.Context, c *client, chunk []line, sum *s
 	}
 	for i, item := range answer.Items {
 		switch {
-		case item.Status == http.StatusAccepted:
+		case item.Status == http.StatusAccepted, item.Status == http.StatusOK:
 			sum.Accepted++
+			if !item.ScheduledAt.IsZero() {
+				sum.Later++
+			}
 		case item.Status >= http.StatusInternalServerError, item.Status == http.StatusFailedDependency:
 			// Later lines may have been accepted. Sending them again is harmless.
 			sum.Next = chunk[i].number - 1
@@ -149,7 +154,11 @@ func (s *sendCmd) printSummary(io stdio, sum summary) error {
 	if s.JSON {
 		return printJSON(io.out, sum)
 	}
-	_, _ = fmt.Fprintf(io.out, "%s accepted, %d refused\n", plural(sum.Accepted, "message"), len(sum.Refused))
+	scheduled := ""
+	if sum.Later > 0 {
+		scheduled = fmt.Sprintf(" (%d scheduled)", sum.Later)
+	}
+	_, _ = fmt.Fprintf(io.out, "%s accepted%s, %d refused\n", plural(sum.Accepted, "message"), scheduled, len(sum.Refused))
 	for i, r := range sum.Refused {
 		if i == shownRefused {
 			_, _ = fmt.Fprintf(io.out, "  and %d more\n", len(sum.Refused)-i)
