@@ -30,7 +30,7 @@ import (
 // How an attempt of a drawn name ends, and how a drawn batch fails as a whole.
 var (
 	endings = []string{"done", "done", "failed", "rejected", "down", "refused", "snoozed"}
-	wholes  = []string{"", "", "failed", "rejected", "down", "refused"}
+	wholes  = []string{"", "", "failed", "rejected", "down", "refused", "refused", "refused"}
 )
 
 type downError struct{ error }
@@ -116,7 +116,7 @@ func (h history) play(t *testing.T, batches bool) (out seen) {
 				t.Fatal(err)
 			}
 		}
-		p := &player{history: h, calls: make(map[string][]string)}
+		p := &player{history: h, calls: make(map[string][]string), refused: make(map[string]int)}
 		cfg := w.config()
 		cfg.Guard.Hold, cfg.Guard.MaxAttempts, cfg.Pool.Concurrency = h.hold, 3, h.concurrency
 		var worker *sqsonce.Worker[string]
@@ -153,7 +153,8 @@ type player struct {
 	mu         sync.Mutex
 	calls      map[string][]string // guarded by mu; endings so far, by name
 	batches    int                 // guarded by mu; of several messages
-	alone      []string            // guarded by mu; ids of messages whose batch failed as a whole, and which were not tried since
+	refused    map[string]int      // guarded by mu; refusals of batches in a row, by message id
+	alone      []string            // guarded by mu; ids of messages to be tried alone: the batch failed as a whole, or the third in a row was refused
 	complaints []string            // guarded by mu
 }
 
@@ -204,8 +205,17 @@ func (p *player) whole(batch []sqsonce.Message) error {
 		return nil
 	}
 	how := p.wholes[p.batches-1]
-	if how != "" && how != "refused" {
-		for _, m := range batch {
+	for _, m := range batch {
+		switch how {
+		case "":
+			delete(p.refused, m.ID)
+		case "refused":
+			p.refused[m.ID]++
+		default:
+			p.refused[m.ID] = 3
+		}
+		if p.refused[m.ID] == 3 {
+			delete(p.refused, m.ID)
 			p.alone = append(p.alone, m.ID)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"github.com/sqsonce/sqsonce/failure"
 )
 
@@ -19,7 +21,8 @@ const (
 	defaultBatchWait  = 100 * time.Millisecond
 	defaultBatchLease = 30 * time.Second // as package dedupe has it
 	waitsInLease      = 4                // a message may wait for others for this part of a lease
-	mostAlone         = 10_000           // messages that are remembered, by their ids of 36 bytes
+	refusalsTogether  = 3                // refusals in a row after which a message is handled alone
+	mostApart         = 10_000           // messages that are remembered, by their ids of 36 bytes
 )
 
 // BatchConfig says how [Batch] forms batches. The zero value of a field means its default.
@@ -75,11 +78,14 @@ func (c BatchConfig) validate() error {
 // return before its work on the messages has ended.
 //
 // A batch that fails as a whole counts nothing: its error is a [failure.Shared], unless it
-// says by itself that no attempt counts. Each of its messages is then handled alone, in a
-// batch of one, before it is in a batch with others again. This process remembers that of
-// 10,000 messages. After an error that says "not now" ([failure.Refused],
-// [failure.Snoozed], [failure.Deferred]) the messages may share a batch again. A panic
-// of h fails the batch as a whole.
+// says by itself that no attempt counts. Each of its messages is then handled alone once, in
+// a batch of one, before it is in a batch with others again. A panic of h fails the batch as a
+// whole.
+//
+// An error that says "not now" ([failure.Refused], [failure.Snoozed], [failure.Deferred]) is no
+// failure: single calls would only be more calls, so the messages may share a batch again. After
+// three such errors in a row a message is handled alone once, because a dependency may refuse
+// every call for so many messages. The process remembers both for 10,000 messages.
 //
 // The context of h has no values: those of a message are in [Message.Context]. It is
 // cancelled, with the same cause, when that of one of the messages is: its lease was
@@ -98,7 +104,8 @@ func Batch[R any](
 		return nil, fmt.Errorf("consumer: batch: %w", err)
 	}
 	b := &batcher[R]{handler: h, cfg: cfg}
-	return b.do, nil
+	b.refusals, err = simplelru.NewLRU[string, int](mostApart, nil)
+	return b.do, err
 }
 
 // batcher brings messages together that are handled at the same time. It starts no
@@ -107,10 +114,9 @@ type batcher[R any] struct {
 	handler func(context.Context, []Message) ([]R, []error, error)
 	cfg     BatchConfig
 
-	mu    sync.Mutex
-	open  *openBatch[R]       // guarded by mu; the batch that takes more members; nil: none
-	alone map[string]struct{} // guarded by mu; ids of messages that are to be handled alone
-	order []string            // guarded by mu; those, the oldest first, and some that are not there any more
+	mu       sync.Mutex
+	open     *openBatch[R]               // guarded by mu; the batch that takes more members; nil: none
+	refusals *simplelru.LRU[string, int] // guarded by mu; by message id: in a row, or refusalsTogether to handle it alone
 }
 
 // openBatch is a batch that has not begun.
@@ -238,6 +244,7 @@ func (b *batcher[R]) together(batch []*member[R]) {
 		messages[i] = it.message.within(own)
 	}
 	o := b.call(ctx, messages)
+	b.learn(batch, o.err)
 	if o.err == nil {
 		for i, it := range batch {
 			it.result, it.err = o.of(i)
@@ -247,9 +254,6 @@ func (b *batcher[R]) together(batch []*member[R]) {
 	err := wholeError(o.err, len(batch), ctx.Err() != nil)
 	for _, it := range batch {
 		it.err = err
-	}
-	if !isNotNow(o.err) {
-		b.setAlone(messages)
 	}
 }
 
@@ -299,34 +303,36 @@ func (o outcome[R]) of(i int) (r R, err error) {
 	return r, nil
 }
 
-// isAlone reports whether a message is to be handled alone, which it is once.
+// isAlone reports whether a message must be handled alone, and forgets it: it is alone once.
 func (b *batcher[R]) isAlone(id string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, alone := b.alone[id]
-	delete(b.alone, id)
-	return alone
+	if n, _ := b.refusals.Peek(id); n < refusalsTogether {
+		return false
+	}
+	return b.refusals.Remove(id)
 }
 
-// setAlone has messages handled alone the next time.
-func (b *batcher[R]) setAlone(messages []Message) {
+// learn remembers which members of a batch that ended with err must be handled alone.
+func (b *batcher[R]) learn(batch []*member[R], err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.alone == nil {
-		b.alone = make(map[string]struct{})
-	}
-	for _, m := range messages {
-		b.alone[m.ID] = struct{}{}
-		b.order = append(b.order, m.ID)
-	}
-	for len(b.order) > mostAlone {
-		delete(b.alone, b.order[0])
-		b.order = b.order[1:]
+	for _, it := range batch {
+		id := it.message.ID
+		n, _ := b.refusals.Peek(id)
+		switch {
+		case err == nil:
+			b.refusals.Remove(id)
+		case isNotNow(err):
+			b.refusals.Add(id, n+1)
+		default:
+			b.refusals.Add(id, refusalsTogether)
+		}
 	}
 }
 
-// isNotNow reports whether err says that nothing has happened and that the time has not
-// come: trying the messages alone would only make more calls.
+// isNotNow reports whether err says that nothing has happened and that the batch is to be tried
+// again later.
 func isNotNow(err error) bool {
 	return !failure.Is(err, failure.Permanent.Permanent) && (failure.Is(err, failure.Refused.Refused) ||
 		failure.Is(err, failure.Snoozed.Snoozed) || failure.Is(err, failure.Deferred.Deferred))

@@ -168,12 +168,23 @@ func testNotNow(t *testing.T) {
 	b := newBatching(t, consumer.BatchConfig{Size: 2}, func(context.Context, []consumer.Message) ([]string, []error, error) {
 		return nil, nil, refused
 	})
-	for range 2 {
+	for range 5 {
 		if _, errs := b.each(t.Context(), 2); !errors.Is(errs[0], refused) || !errors.Is(errs[1], refused) {
 			t.Errorf("got %v, want the handler's own error", errs)
 		}
 	}
-	b.want("01", "01")
+	b.want("01", "01", "01", "0", "1", "01")
+	refusals := 0
+	b = newBatching(t, consumer.BatchConfig{Size: 2}, func(ctx context.Context, batch []consumer.Message) ([]string, []error, error) {
+		if refusals++; refusals%3 == 0 {
+			return echo(ctx, batch)
+		}
+		return nil, nil, refused
+	})
+	for range 6 {
+		b.each(t.Context(), 2)
+	}
+	b.want("01", "01", "01", "01", "01", "01") // never refused three times in a row
 	down := failure{unavailable: true}
 	b = newBatching(t, consumer.BatchConfig{Size: 2, Wait: time.Second}, func(context.Context, []consumer.Message) ([]string, []error, error) {
 		return nil, nil, down
