@@ -1,4 +1,3 @@
-SEEDS ?= 1000000
 MINUTES ?= 5
 FUZZTIME ?= 1m
 
@@ -25,13 +24,9 @@ sim-dynamo: deps ## the simulation over a real DynamoDB server: SIM=n that many 
 sim-twice: ## every seed of the simulation twice: do both give the same trace? SIM=n, default 1,000
 	cd verify && SQSONCE_SEEDS=$(or $(SIM),1000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run 'TestRun$$/same' ./sim
 
-.PHONY: sim-long
-sim-long: ## the nightly simulation: a million seeds of each mode, one process a mode
-	@mkdir -p dist/sim
-	cd verify && go test -c -o ../dist/sim/sim.test ./sim
-	cd verify/sim && for mode in safety liveness seeds; do \
-		SQSONCE_SEEDS=$(SEEDS) ../../dist/sim/sim.test -test.v -test.timeout 48h -test.run "Test(Run|Progress)\$$/$$mode" > ../../dist/sim/$$mode.log 2>&1 & pids="$$pids $$!"; \
-	done; for pid in $$pids; do wait $$pid || failed=1; done; cat ../../dist/sim/*.log; exit $${failed:-0}
+.PHONY: seeds
+seeds: deps ## COUNT=n seeds of a MODE from FROM on, in recorded chunks (verify/sim/seeds.txt); the same command resumes
+	go -C verify run ./seeds $(if $(MODE),-mode $(MODE) -from $(or $(FROM),1) -count $(or $(COUNT),5000),-sum)
 
 .PHONY: chaos
 chaos: deps ## MINUTES=n of real workers on real servers, killed, stopped and cut off; prints the judgement

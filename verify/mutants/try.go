@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/sqsonce/sqsonce/verify/lateclock"
 )
 
 // The verdicts on a mutant.
@@ -40,7 +42,12 @@ func try(ctx context.Context, root string, p patch, sound map[string]result, tes
 	dir, command := filepath.Join(root, module), strings.Join(p.test, " ")
 	before, ok := sound[command]
 	if !ok {
-		output, passed := test(ctx, dir, "", args)
+		overlay, remove, err := writeOverlay(ctx, root, nil, args)
+		if err != nil {
+			return result{verdict: unfit, detail: err.Error()}
+		}
+		defer remove()
+		output, passed := test(ctx, dir, overlay, args)
 		if !passed || strings.Contains(output, "no tests to run") {
 			before = result{alreadyIt, "go test " + command + " must pass, and run something, on the code as it is", output}
 		}
@@ -49,7 +56,7 @@ func try(ctx context.Context, root string, p patch, sound map[string]result, tes
 	if before.verdict != "" {
 		return before
 	}
-	overlay, remove, err := writeOverlay(root, broken)
+	overlay, remove, err := writeOverlay(ctx, root, broken, args)
 	if err != nil {
 		return result{verdict: unfit, detail: err.Error()}
 	}
@@ -90,8 +97,9 @@ func failedTests(output string) (by []string) {
 }
 
 // writeOverlay writes the broken texts and the file for -overlay that puts them in place of the
-// files.
-func writeOverlay(root string, broken map[string]string) (overlay string, remove func(), err error) {
+// files. Tests with the tag of lateclock also get its package time. overlay is empty if nothing is
+// replaced.
+func writeOverlay(ctx context.Context, root string, broken map[string]string, args []string) (overlay string, remove func(), err error) {
 	dir, err := os.MkdirTemp("", "mutant")
 	if err != nil {
 		return "", nil, fmt.Errorf("write overlay: %w", err)
@@ -102,6 +110,14 @@ func writeOverlay(root string, broken map[string]string) (overlay string, remove
 		path := filepath.Join(dir, fmt.Sprintf("mutant%d.go", len(replace)))
 		replace[filepath.Join(root, file)] = path
 		err = errors.Join(err, os.WriteFile(path, []byte(text), 0o600))
+	}
+	if i := slices.Index(args, "-tags"); i >= 0 && args[i+1] == lateclock.Tag {
+		original, late, lerr := lateclock.Replace(ctx, dir)
+		replace[original] = late
+		err = errors.Join(err, lerr)
+	}
+	if len(replace) == 0 {
+		return "", remove, nil
 	}
 	table, jerr := json.Marshal(map[string]any{"Replace": replace})
 	overlay = filepath.Join(dir, "overlay.json")

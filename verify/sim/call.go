@@ -53,6 +53,7 @@ type call struct {
 // do makes a call, which takes time. Its fault is before or after the effect. While the process is
 // paused no call begins and no answer arrives.
 func (p *process) do(ctx context.Context, c call) error {
+	p.holdUp(c.op + " " + c.key)
 	if err := p.gate(c.op + " " + c.key); err != nil {
 		return err
 	}
@@ -80,6 +81,7 @@ func (p *process) do(ctx context.Context, c call) error {
 		time.Sleep(between(r, time.Microsecond, time.Millisecond))
 	}
 	p.w.watch.note(p.label, c.op, c.key, strconv.Itoa(n), string(f), outcomeOf(err))
+	p.holdUp(c.op + " " + c.key)
 	if dead := p.gate(c.op + " " + c.key); dead != nil {
 		return dead
 	}

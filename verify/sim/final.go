@@ -203,6 +203,9 @@ func (v *watch) exactlyOnce(id string) {
 func (v *watch) report() *Report {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if n := v.w.late.Load(); n > 0 {
+		v.faults["timer: late"] = int(n)
+	}
 	sum := sha256.Sum256(v.trace)
 	return &Report{
 		Plan: v.w.plan, Violations: v.violations, Trace: v.trace, Hash: hex.EncodeToString(sum[:8]),

@@ -64,7 +64,7 @@ func (v *watch) startsInTime(run *attempt, rec protocol.Record) {
 	if run.ctx.Err() != nil && !errors.Is(context.Cause(run.ctx), dedupe.ErrLeaseLost) {
 		v.violate("%s begins on %s although it was cancelled before", run.p.label, run.name.label)
 	}
-	if left := rec.LeaseUntil.Sub(run.p.now()); rec.Fence == run.fence && left < v.w.plan.Lease/2-v.w.plan.BatchWait-v.w.plan.Clock-time.Millisecond {
+	if left := rec.LeaseUntil.Sub(run.p.now()); rec.Fence == run.fence && left < v.w.plan.Lease/2-v.w.plan.BatchWait-v.w.plan.Clock-v.w.plan.Late-time.Millisecond {
 		v.violate("%s begins on %s with %s of its lease left", run.p.label, run.name.label, left)
 	}
 }
@@ -76,7 +76,7 @@ func (v *watch) stopsInTime(run *attempt, rec protocol.Record) {
 		return
 	}
 	left := rec.LeaseUntil.Sub(run.p.now())
-	if rec.Fence == run.fence && rec.Status == protocol.InProgress && left < v.w.plan.Skew-v.w.plan.Clock-time.Millisecond {
+	if rec.Fence == run.fence && rec.Status == protocol.InProgress && left < v.w.plan.Skew-v.w.plan.Clock-v.w.plan.Late-time.Millisecond {
 		v.violate("%s works on %s with %s of its lease left, and is not cancelled", run.p.label, run.name.label, left)
 	}
 }

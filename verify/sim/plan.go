@@ -44,6 +44,8 @@ type Plan struct {
 	GroupConcurrency int           // messages of a group at a time, in each process; 0: no bound
 	GroupRate        float64       // and a second
 
+	Late time.Duration // timers and goroutines are late by up to this; see Delayed
+
 	Chaos  time.Duration // duration of the faults
 	Settle time.Duration // within this time after the faults all messages must settle
 

@@ -56,7 +56,7 @@ func newProcess(w *world, host, life int) (*process, error) {
 		Guard: dedupe.Config{
 			Scope: w.scope, Lease: plan.Lease, Skew: plan.Skew,
 			MaxAttempts: plan.MaxAttempts, Hold: plan.Hold, Now: now, Logger: log,
-			Hooks: w.watch.hooks(),
+			Hooks: w.watch.hooks(p),
 		},
 		Pool: consumer.Config{
 			Concurrency: plan.Concurrency, Visibility: plan.Visibility,
@@ -245,6 +245,7 @@ func (p *process) handle(ctx context.Context, m consumer.Message) (string, error
 	a, _ := dedupe.AttemptFrom(ctx)
 	run := w.watch.begin(p, ctx, a, m)
 	defer w.watch.end(run)
+	p.holdUp("handler of " + m.Body)
 	r := w.dice.roll("handler", a.Name, int(a.Fence))
 	took, deaf := between(r, time.Millisecond, 3*time.Second), chance(r, w.now(w.plan.Deaf))
 	if chance(r, w.now(w.plan.Slow)) {

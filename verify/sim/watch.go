@@ -135,8 +135,8 @@ func newWatch(w *world) *watch {
 	}
 }
 
-// hooks returns hooks that count the events of guards.
-func (v *watch) hooks() dedupe.Hooks {
+// hooks returns hooks that count and check the events of a process's guard.
+func (v *watch) hooks(p *process) dedupe.Hooks {
 	count := func(n *int) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -144,7 +144,7 @@ func (v *watch) hooks() dedupe.Hooks {
 	}
 	return dedupe.Hooks{
 		TookOver:      func(dedupe.Attempt) { count(&v.stats.TookOver) },
-		LeaseLost:     func(dedupe.Attempt) { count(&v.stats.LeaseLost) },
+		LeaseLost:     func(a dedupe.Attempt) { v.lostLease(p, a) },
 		OwnWrite:      func(dedupe.Attempt, string) { count(&v.stats.OwnWrites) },
 		CompletedLate: func(dedupe.Attempt) { count(&v.stats.CompletedLate) },
 		Replayed: func(_ dedupe.Attempt, kind string) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -60,6 +61,8 @@ type world struct {
 	second   int64 // guarded by mu; the second of the target's last request
 	admitted int   // guarded by mu; requests in that second
 
+	late atomic.Int64 // number of timers that were set to fire late
+
 	ending bool // guarded by mu; no more restarts
 }
 
@@ -77,6 +80,10 @@ func run(plan Plan, scope string, keep func(*world) keeper) *Report {
 		offset: make([]time.Duration, plan.Workers), drift: make([]float64, plan.Workers), cuts: make([]int, plan.Workers),
 	}
 	w.watch, w.keep = newWatch(w), keep(w)
+	if plan.Late > 0 {
+		running.Store(w)
+		defer running.Store(nil)
+	}
 	w.createQueues()
 	w.setClocks()
 	events := w.timeline()
