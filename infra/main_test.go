@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -18,9 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		// The test of the command checks one template against the schemas of CloudFormation, which
-		// takes six seconds a stack.
-		if err := errors.Join(os.Setenv("CDK_VALIDATION", "false"), toRoot()); err != nil {
+		if err := errors.Join(withoutValidation(), toRoot()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -31,6 +30,22 @@ func TestMain(m *testing.M) {
 		}
 		return code
 	}())
+}
+
+// withoutValidation starts the test binary again with the CDK's check against the schemas of
+// CloudFormation turned off. The check takes seconds a stack, and the test of the command makes it.
+// The jsii runtime copies the environment when it is initialised, before TestMain could set it.
+func withoutValidation() error {
+	const variable = "CDK_VALIDATION"
+	if os.Getenv(variable) == "false" {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	jsii.Close() // removes the files of the runtime
+	return syscall.Exec(self, os.Args, append(os.Environ(), variable+"=false"))
 }
 
 // toRoot changes to the directory to which the paths of the tests and of the CDK are relative.
