@@ -2,22 +2,21 @@
 //
 //   TARGET_SECRET=whsec_... node target.mjs PORT
 //
-// Each POST is one attempt on one message. The name of the message is the key
-// of the effect, so that an attempt that is repeated finds it done. The fence
-// only grows from attempt to attempt: whoever comes with a lower one than has
-// been seen is late, and somebody else is at work.
+// Each POST is one attempt on one message. The name of the message is the key of the effect, so a
+// repeated attempt finds it done. The fence grows with each attempt on a name: a request with a
+// lower fence than one seen before is late, and another attempt is at work.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
 const tolerance = 300; // seconds that a signature is good for
-const maxBody = 1 << 20; // what SQS can carry
+const maxBody = 1 << 20; // bytes; the largest message of SQS
 
 // keyOf is the key behind a secret: base64 after whsec_, or the text itself.
 function keyOf(secret) {
   return secret.startsWith("whsec_") ? Buffer.from(secret.slice("whsec_".length), "base64") : Buffer.from(secret);
 }
 
-// isSigned checks what Standard Webhooks say: an HMAC over id, timestamp and body.
+// isSigned checks a signature of Standard Webhooks: an HMAC over id, timestamp and body.
 function isSigned(headers, body, key) {
   const timestamp = headers["webhook-timestamp"] ?? "";
   if (!/^\d+$/.test(timestamp) || Math.abs(Date.now() / 1000 - Number(timestamp)) > tolerance) return false;
@@ -30,8 +29,8 @@ function isSigned(headers, body, key) {
   });
 }
 
-// The effect: an order is booked once, whatever happens. A real one is kept in
-// a database, and changes fence and booking in one transaction.
+// The effect: an order is booked once. A real program keeps it in a database, and changes fence and
+// booking in one transaction.
 const fences = new Map();
 const bookings = new Map();
 

@@ -3,10 +3,9 @@
 
     TARGET_SECRET=whsec_... python3 target.py PORT [DATABASE]
 
-Each POST is one attempt on one message. The name of the message is the key of
-the effect, so that an attempt that is repeated finds it done. The fence only
-grows from attempt to attempt: whoever comes with a lower one than has been
-seen is late, and somebody else is at work.
+Each POST is one attempt on one message. The name of the message is the key of the effect, so a
+repeated attempt finds it done. The fence grows with each attempt on a name: a request with a lower
+fence than one seen before is late, and another attempt is at work.
 """
 
 import base64
@@ -51,7 +50,7 @@ def name_of(key):
 
 
 class Orders:
-    """The effect: an order is booked once, whatever happens."""
+    """The effect: an order is booked once."""
 
     def __init__(self, path):
         self.path = path
