@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// StatusError says that the target answered with a status other than 2xx.
+// StatusError is returned when the target answered with a status other than 2xx.
 type StatusError struct {
 	Status  int    // HTTP status, 100 to 999
-	Excerpt string // beginning of the answer's body on one line; may be empty
+	Excerpt string // beginning of the response body on one line; may be empty
 
 	permanent  bool
 	retryAfter time.Duration
@@ -28,17 +28,15 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// Permanent reports whether the status says that the message is bad, so that
-// no retry can cure it.
+// Permanent reports whether the status means that the message is bad, so that no retry can succeed.
 func (e *StatusError) Permanent() bool { return e.permanent }
 
-// RetryAfter returns how long the target asked to be left alone, at most 12
-// hours; 0 when it did not ask, or not in a readable way.
+// RetryAfter returns the Retry-After of the answer, at most 12 hours. It is 0 if there was none, or
+// an invalid one.
 func (e *StatusError) RetryAfter() time.Duration { return e.retryAfter }
 
-// TargetDown reports whether the status says that the target is not there as
-// it should be (a redirect, a wrong path, an expired token), which is not the
-// message's fault.
+// TargetDown reports whether the status means that the target is missing or misconfigured (a
+// redirect, a wrong path, an expired token), so that the message is not the cause.
 func (e *StatusError) TargetDown() bool {
 	switch e.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -47,46 +45,45 @@ func (e *StatusError) TargetDown() bool {
 	return e.Status >= 300 && e.Status < 400
 }
 
-// UnknownOutcomeError says that the request, or a part of it, went out and no
-// whole answer came back: the target may have done the work, or still be at it.
+// UnknownOutcomeError is returned when at least a part of the request was sent and no complete
+// answer came back. The target may have done the work, or still be doing it.
 type UnknownOutcomeError struct {
-	Err error // what broke
+	Err error // the cause
 
-	until    time.Time // end of the time the target had; zero: it has answered
-	timedOut bool      // it used up that time
-	stopped  bool      // the connection broke while this process was told to stop
-	garbled  bool      // the answer to a batch does not say which messages are done
+	until    time.Time // the target's deadline; zero if it has answered
+	timedOut bool      // the deadline has passed
+	stopped  bool      // the connection broke during a stop of this process
+	garbled  bool      // the answer to a batch does not tell which messages are done
 }
 
 // Error implements error.
 func (e *UnknownOutcomeError) Error() string {
 	text := "outcome at the target is unknown: "
 	if e.stopped {
-		text += "the connection broke while this worker was told to stop: "
+		text += "the connection broke during a stop of this worker: "
 	}
 	return text + e.Err.Error()
 }
 
-// Unwrap returns what broke.
+// Unwrap returns Err.
 func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 
-// OutcomeUnknown reports true.
+// OutcomeUnknown returns true.
 func (e *UnknownOutcomeError) OutcomeUnknown() bool { return true }
 
-// Stopped reports whether the connection broke while this process was told to stop: the
-// target was probably stopped with it, before it.
+// Stopped reports whether the connection broke during a stop of this process. The target was
+// probably stopped with it, and ended first.
 func (e *UnknownOutcomeError) Stopped() bool { return e.stopped }
 
-// RunningUntil returns the end of the time that the target had. Until then it may
-// still be at work.
+// RunningUntil returns the target's deadline. It may do the work until then.
 func (e *UnknownOutcomeError) RunningUntil() time.Time { return e.until }
 
-// RetryAfter returns what is left now of the time the target had, so that a
-// second request does not meet the first one still at work; 0 when it is used up.
+// RetryAfter returns the time until the target's deadline, so that a second request does not meet
+// the first one still running. It is 0 after the deadline.
 func (e *UnknownOutcomeError) RetryAfter() time.Duration { return max(time.Until(e.until), 0) }
 
-// RefusedError says that the target asks for patience: by 429, or by 503 with
-// Retry-After. Nothing has happened, and the attempt does not count.
+// RefusedError is returned when the target asks for a delay, by 429 or by 503 with Retry-After. The
+// work was not done, and the attempt does not count.
 type RefusedError struct {
 	Err *StatusError // the answer
 }
@@ -94,24 +91,23 @@ type RefusedError struct {
 // Error implements error.
 func (e *RefusedError) Error() string { return e.Err.Error() }
 
-// Unwrap returns the answer.
+// Unwrap returns Err.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// Down reports true: the attempt did not happen.
+// Down returns true: the attempt does not count.
 func (e *RefusedError) Down() bool { return true }
 
-// Refused reports true: the message waits, and fewer are begun.
+// Refused returns true: the message waits, and fewer messages are started.
 func (e *RefusedError) Refused() bool { return true }
 
-// RetryAfter returns how long the target asked to be left alone; 0 when it did not
-// say.
+// RetryAfter returns the Retry-After of the answer, or 0.
 func (e *RefusedError) RetryAfter() time.Duration { return e.Err.RetryAfter() }
 
-// DownError says that the attempt does not count: the request never reached the
-// target (no connection, or one that broke before a byte was sent), or the target
-// is suspect (see [Judge]).
+// DownError is returned when an attempt does not count. Either the request never reached the target
+// (no connection, or one that broke before a byte was sent), or the target is suspect (see
+// [Judge]).
 type DownError struct {
-	Err error // what broke
+	Err error // the cause
 }
 
 // Error implements error.
@@ -122,12 +118,12 @@ func (e *DownError) Error() string {
 	return "target not reached: " + e.Err.Error()
 }
 
-// Unwrap returns what broke.
+// Unwrap returns Err.
 func (e *DownError) Unwrap() error { return e.Err }
 
-// Down reports true: the attempt did not happen.
+// Down returns true: the attempt does not count.
 func (e *DownError) Down() bool { return true }
 
-// Permanent reports false, whatever the answer says about the message: a suspect
-// target is not believed.
+// Permanent returns false, even if the answer blames the message, because a suspect target is not
+// believed.
 func (e *DownError) Permanent() bool { return false }

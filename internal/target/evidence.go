@@ -5,19 +5,18 @@ import (
 	"net/http"
 )
 
-// evidence is what the outcome of a request says about the target, as opposed to
-// the message.
+// evidence is what the outcome of a request shows about the target, as opposed to the message.
 type evidence uint8
 
 const (
-	nothing  evidence = iota // of the target: it is busy, or nobody knows what it did
+	nothing  evidence = iota // about the target: it is busy, or the outcome is unknown
 	success                  // it did the work
-	failing                  // it is not there, not as it should be, or fails
-	blaming                  // it says that the message is bad; so does a target that is set up wrongly
+	failing                  // it is missing, misconfigured, or fails
+	blaming                  // it blames the message, as a misconfigured target may, too
 	timedOut                 // it did not answer in time
 )
 
-// weigh says what the outcome of a request is evidence of.
+// weigh returns the evidence in the outcome of a request.
 func weigh(err error) evidence {
 	if err == nil {
 		return success
@@ -36,8 +35,8 @@ func weigh(err error) evidence {
 	return nothing
 }
 
-// weighAll says what it is evidence of that each message of a batch has failed: the worst
-// of it, and its error.
+// weighAll returns the evidence of a batch in which every message has failed: the worst evidence,
+// and its error.
 func weighAll(failed []error) (evidence, error) {
 	found, cause := nothing, failed[0]
 	for _, err := range failed {
@@ -48,10 +47,10 @@ func weighAll(failed []error) (evidence, error) {
 	return found, cause
 }
 
-// weighStatus is weigh for an answer. A 4xx blames the message, whether or not
-// that is believed (Config.PermanentStatuses), with two exceptions. Some are about
-// the moment or about another request; 410 and 413 are about this message's
-// subject and size.
+// weighStatus is weigh for an answer. A 4xx blames the message, whether or not it counts as
+// permanent ([Config].PermanentStatuses). There are two exceptions: statuses about a temporary
+// condition or another request, and 410 and 413, which are about the subject and size of this
+// message.
 func weighStatus(e *StatusError) evidence {
 	switch e.Status {
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusLocked, http.StatusTooEarly,

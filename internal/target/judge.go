@@ -8,89 +8,87 @@ import (
 	"time"
 )
 
-// JudgeConfig says how a [Judge] judges. The zero value never suspects the target.
+// JudgeConfig configures a [Judge]. With the zero value the target is never suspect.
 type JudgeConfig struct {
-	// SuspectAfter is how many different messages in a row have to fail alike,
-	// with no success between, before the target is suspect. 0 means never.
+	// SuspectAfter is the number of different messages that must fail in a row, for the same kind
+	// of reason and without a success between them, before the target is suspect. 0 means never.
 	SuspectAfter int
 
-	// Hold says that a request of unknown outcome must not be repeated. Its error
-	// then stays an [*UnknownOutcomeError] while the target is suspect.
+	// Hold means that a request of unknown outcome must not be repeated. Its error then stays an
+	// [*UnknownOutcomeError] while the target is suspect.
 	Hold bool
 
-	// Health asks the target's health path; see [Target.Healthy]. When
-	// SuspectAfter different messages in a row have timed out it is called, and
-	// the target is suspect if it fails. Nil: time-outs never make it suspect.
+	// Health requests the target's health path; see [Target.Healthy]. It is called when
+	// SuspectAfter different messages in a row have timed out. The target is suspect if it returns
+	// an error. Default nil: timeouts never make the target suspect.
 	Health func(context.Context) error
 
-	// Changed is called when the suspicion begins or ends, and again for each
-	// outcome that is not counted. Calls may overlap, but the last one tells the
-	// latest state. Nil: not called.
+	// Changed is called when the suspicion begins or ends, and for each failure that is not
+	// counted. Calls may overlap, but the last one has the latest state. Default nil.
 	Changed func(Suspicion)
 
-	// Stopping is closed when this process is told to stop. Requests whose connection
-	// breaks then, or up to 2 s before, are taken to be cut off by a stop of the target;
-	// until those 2 s have passed, the caller of Post waits. Nil: nothing is waited for.
+	// Stopping is closed when this process is told to stop. If a connection breaks after that, or
+	// up to 2 s before, a stop of the target is assumed to be the cause. The caller of Post waits
+	// until those 2 s have passed. Default nil: no wait.
 	Stopping <-chan struct{}
 
-	// BrokenByStop is called with the error of the first such request. Nil: not called.
+	// BrokenByStop is called with the error of the first such request. Default nil.
 	BrokenByStop func(*UnknownOutcomeError)
 }
 
-// Suspicion is what a [Judge] holds against its target.
+// Suspicion is a [Judge]'s view of its target.
 type Suspicion struct {
 	Suspect bool
-	Why     string // the error that began it; empty when not suspect
+	Why     string // the error that began the suspicion; empty if not suspect
 }
 
-// Judge posts to a target, and tells failures of the target from failures of
-// messages. The target is suspect once several different messages in a row have
-// failed alike: by 5xx or by answers that say that it is not there as it should be
-// (3xx, 401, 403, 404, 405), or by answers that blame the message (400, 415, 422, …),
-// which a wrong host name or a header limit gives to every message. While it is
-// suspect, failures are not counted: the error is a [*DownError].
+// Judge posts to a target and separates failures of the target from failures of messages.
 //
-// A judge refuses and limits nothing: the pool decides what is tried when. The first
-// success ends the suspicion. A message whose failure was excused until then, and
-// which fails again, fails by itself: that counts, and never again towards a
-// suspicion.
+// The target becomes suspect when several different messages in a row have failed for the same kind
+// of reason. One kind is 5xx, and answers that show a missing or misconfigured target (3xx, 401,
+// 403, 404, 405). The other kind is answers that blame the message (400, 415, 422, …), because a
+// wrong host name or a header limit makes the target refuse every message. While the target is
+// suspect, failures do not count: the error is a [*DownError].
 //
-// It is safe for concurrent use and starts no goroutine.
+// A judge only judges; the pool decides which messages are tried when. The first success ends the
+// suspicion. If a message whose failure was excused fails again, the message is the cause. Its
+// failures then count, and never again towards a suspicion.
+//
+// A Judge is safe for concurrent use and starts no goroutine.
 type Judge struct {
 	target *Target
 	cfg    JudgeConfig
-	asking chan struct{} // holds one: a caller that asks the health path
+	asking chan struct{} // capacity 1; held by the caller that requests the health path
 	broken sync.Once     // calls BrokenByStop
 
 	mu    sync.Mutex
 	state *suspicion // guarded by mu
-	why   string     // guarded by mu; of the current suspicion
+	why   string     // guarded by mu; cause of the current suspicion
 }
 
-// NewJudge returns a judge that does not suspect t.
+// NewJudge returns a judge for t. The target is not suspect at first.
 func NewJudge(t *Target, cfg JudgeConfig) *Judge {
 	return &Judge{target: t, cfg: cfg, asking: make(chan struct{}, 1), state: newSuspicion(cfg.SuspectAfter)}
 }
 
-// Suspicion returns what is held against the target now.
+// Suspicion returns the current suspicion.
 func (j *Judge) Suspicion() Suspicion {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return Suspicion{j.state.suspect, j.why}
 }
 
-// Believe takes the target's answers as true, also if it blames every message:
-// until the next success, for an hour at most. It ends a suspicion.
+// Believe ends a suspicion and accepts the target's answers, even if it blames every message. It
+// lasts until the next success, for at most 1 hour.
 func (j *Judge) Believe() { j.change(func() { j.state.believe(time.Now()) }) }
 
-// Recovered tells that the health path answers as it should. It ends a suspicion
-// that began because it did not.
+// Recovered ends a suspicion that began because the health path failed. It is called when that path
+// answers as it should.
 func (j *Judge) Recovered() { j.change(func() { j.state.examined(true) }) }
 
-// Post is [Target.Post], judged. While the target is suspect a failure is a
-// [*DownError]. Otherwise 429, and 503 with Retry-After, are a [*RefusedError]. Every
-// other error is that of the target, which returns up to 2 s after a connection broke (see
-// [JudgeConfig.Stopping]).
+// Post is [Target.Post] with a judgement. While the target is suspect, a failure is a [*DownError].
+// Otherwise 429, and 503 with Retry-After, are a [*RefusedError]. All other errors are those of the
+// target. After a broken connection Post may wait for up to 2 s, see [JudgeConfig.Stopping].
 func (j *Judge) Post(ctx context.Context, r Request) (Response, error) {
 	probe := j.Suspicion().Suspect
 	resp, err := j.target.Post(ctx, r)
@@ -99,8 +97,8 @@ func (j *Judge) Post(ctx context.Context, r Request) (Response, error) {
 	return resp, j.settled(ctx, j.verdict(ctx, err, excused))
 }
 
-// PostBatch is [Target.PostBatch], judged as [Judge.Post] does: of messages that fail
-// alike, the request counts as one.
+// PostBatch is [Target.PostBatch], judged like [Judge.Post]. A request whose messages fail for the
+// same kind of reason counts as one message.
 func (j *Judge) PostBatch(ctx context.Context, rs []Request) (failed []error, err error) {
 	probe := j.Suspicion().Suspect
 	failed, err = j.target.PostBatch(ctx, rs)
@@ -111,7 +109,7 @@ func (j *Judge) PostBatch(ctx context.Context, rs []Request) (failed []error, er
 			messages = append(messages, r.MessageID)
 		}
 	}
-	if err == nil && len(messages) == 0 { // all of them failed, each by itself
+	if err == nil && len(messages) == 0 { // every message has failed
 		found, cause = weighAll(failed)
 		for _, r := range rs {
 			messages = append(messages, r.MessageID)
@@ -127,20 +125,20 @@ func (j *Judge) PostBatch(ctx context.Context, rs []Request) (failed []error, er
 	return failed, nil
 }
 
-// weighed takes in what the outcome of a request for messages says, and reports whether it
-// is excused.
+// weighed records the evidence in the outcome of a request, and reports whether a failure is
+// excused. probe means that the target was suspect when the request began.
 func (j *Judge) weighed(ctx context.Context, messages []string, probe bool, found evidence, err error) (excused bool) {
 	excused, silent := j.learn(messages, found, err)
 	switch {
 	case probe && found == timedOut:
-		return true // it hung then, whatever the target has done since
+		return true // it hung then, even if it has recovered since
 	case silent:
 		return j.ask(ctx)
 	}
 	return excused
 }
 
-// verdict is the error of an outcome.
+// verdict returns the error for an outcome.
 func (j *Judge) verdict(ctx context.Context, err error, excused bool) error {
 	if _, ok := errors.AsType[*UnknownOutcomeError](err); ok && (j.cfg.Hold || ctx.Err() != nil) {
 		return err
@@ -159,8 +157,8 @@ func (j *Judge) verdict(ctx context.Context, err error, excused bool) error {
 	}
 }
 
-// learn takes in what an outcome says. It reports whether the outcome is excused,
-// and whether the health path has to be asked.
+// learn records the evidence in an outcome. It reports whether a failure is excused, and whether
+// the health path must be requested.
 func (j *Judge) learn(messages []string, found evidence, err error) (excused, silent bool) {
 	j.mu.Lock()
 	before := j.state.suspect
@@ -180,8 +178,8 @@ func (j *Judge) learn(messages []string, found evidence, err error) (excused, si
 	return excused, silent
 }
 
-// ask asks the health path, unless that has happened meanwhile, and reports whether
-// the target is suspect then.
+// ask requests the health path unless another caller has done so meanwhile. It reports whether the
+// target is suspect afterwards.
 func (j *Judge) ask(ctx context.Context) bool {
 	select {
 	case j.asking <- struct{}{}:
@@ -195,7 +193,7 @@ func (j *Judge) ask(ctx context.Context) bool {
 	if needed {
 		err := j.cfg.Health(ctx)
 		if ctx.Err() != nil {
-			return j.Suspicion().Suspect // given up by the caller
+			return j.Suspicion().Suspect // the caller has given up
 		}
 		j.change(func() {
 			if j.state.examined(err == nil); err != nil {
@@ -206,7 +204,7 @@ func (j *Judge) ask(ctx context.Context) bool {
 	return j.Suspicion().Suspect
 }
 
-// change applies do to the state and tells of what has changed.
+// change applies do to the state and reports a change of the suspicion.
 func (j *Judge) change(do func()) {
 	j.mu.Lock()
 	before := j.state.suspect
@@ -221,8 +219,8 @@ func (j *Judge) change(do func()) {
 	}
 }
 
-// tell calls Changed, and again if the state has changed meanwhile, so that of
-// several callers the last one tells the latest state.
+// tell calls Changed until the state is unchanged after a call, so that the last of several
+// concurrent calls has the latest state.
 func (j *Judge) tell() {
 	if j.cfg.Changed == nil {
 		return
@@ -236,7 +234,7 @@ func (j *Judge) tell() {
 	}
 }
 
-// refused reports an answer that asks for patience: nothing has happened.
+// refused reports whether the answer asks for a delay. The work was not done.
 func (e *StatusError) refused() bool {
 	return !e.permanent && (e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable && e.retryAfter > 0)
 }

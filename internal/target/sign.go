@@ -23,7 +23,7 @@ func signingKey(secret string) ([]byte, error) {
 	}
 	key, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(key) == 0 {
-		return nil, errors.New("target secret: what follows " + secretPrefix + " is not base64")
+		return nil, errors.New("target secret: the text after " + secretPrefix + " is not base64")
 	}
 	return key, nil
 }

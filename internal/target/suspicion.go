@@ -6,27 +6,26 @@ import (
 )
 
 const (
-	// longestBelief bounds an operator's word that the target's answers are true.
+	// longestBelief bounds the effect of [Judge.Believe].
 	longestBelief = time.Hour
-	// mostRemembered bounds the messages that are remembered in each list, a
-	// message id of 36 bytes each. A worker holds at most 1,000 in an outage.
+	// mostRemembered bounds the message IDs in each list, of 36 bytes each. A worker holds at most
+	// 1,000 messages in an outage.
 	mostRemembered = 10_000
 )
 
-// suspicion is what the outcomes of requests say about the target so far. It has
-// no lock and no clock: a [Judge] has both.
+// suspicion is the state of a [Judge], which adds a lock and a clock.
 type suspicion struct {
-	after int // so many messages make the target suspect; 0: none ever do
+	after int // number of messages that make the target suspect; 0 means never
 
-	failed   map[string]bool // messages that the target failed since the last success; at most after
-	blamed   map[string]bool // messages that it blamed since then; at most after
-	timedOut map[string]bool // messages that it did not answer in time since then; at most after
+	failed   map[string]bool // messages with evidence failing since the last success; at most after
+	blamed   map[string]bool // messages with evidence blaming since then; at most after
+	timedOut map[string]bool // messages with evidence timedOut since then; at most after
 
 	suspect  bool
-	unwell   bool            // suspect because its health path fails
-	excused  map[string]bool // messages whose failure was not counted during this suspicion
-	guilty   ids             // messages that fail by themselves: others succeeded while they were held
-	believed time.Time       // until then an operator vouches for the answers
+	unwell   bool            // suspect because the health path fails
+	excused  map[string]bool // messages with a failure that was not counted during this suspicion
+	guilty   ids             // messages that are the cause of their failures: another message ended the suspicion
+	believed time.Time       // end of an operator's Believe
 }
 
 func newSuspicion(after int) *suspicion {
@@ -35,20 +34,20 @@ func newSuspicion(after int) *suspicion {
 	return s
 }
 
-// forget drops what was noted since the last success.
+// forget clears the evidence since the last success.
 func (s *suspicion) forget() {
 	s.failed, s.blamed, s.timedOut = make(map[string]bool), make(map[string]bool), make(map[string]bool)
 	s.excused = make(map[string]bool)
 	s.suspect, s.unwell = false, false
 }
 
-// learn takes in what the outcome of a message's request says, and reports whether
-// the outcome is excused: not to be counted against the message.
+// learn records the evidence in the outcome of a message's request. It reports whether a failure is
+// excused, that is, not counted.
 func (s *suspicion) learn(message string, e evidence, now time.Time) (excused bool) {
 	return s.learnAll([]string{message}, e, now)
 }
 
-// learnAll is learn for messages that were in one request, which counts as one of them.
+// learnAll is learn for the messages of one request, which counts as one message.
 func (s *suspicion) learnAll(messages []string, e evidence, now time.Time) (excused bool) {
 	if e == success {
 		for _, message := range messages {
@@ -71,7 +70,7 @@ func (s *suspicion) learnAll(messages []string, e evidence, now time.Time) (excu
 	return s.suspect
 }
 
-// note counts a message, in the list for its evidence.
+// note adds a message to the list for its evidence.
 func (s *suspicion) note(message string, e evidence) {
 	list := map[evidence]map[string]bool{failing: s.failed, blaming: s.blamed, timedOut: s.timedOut}[e]
 	if list != nil && len(list) < s.after {
@@ -79,8 +78,7 @@ func (s *suspicion) note(message string, e evidence) {
 	}
 }
 
-// acquit ends the suspicion: the target has done the work for message. What else
-// was excused meanwhile fails by itself.
+// acquit ends the suspicion after a success of message. The other excused messages become guilty.
 func (s *suspicion) acquit(message string) {
 	for other := range s.excused {
 		s.guilty.add(other)
@@ -90,13 +88,12 @@ func (s *suspicion) acquit(message string) {
 	s.believed = time.Time{}
 }
 
-// silent reports whether so many messages have timed out in a row that the health
-// path has to be asked.
+// silent reports whether enough messages have timed out in a row to request the health path.
 func (s *suspicion) silent() bool {
 	return s.after > 0 && !s.suspect && len(s.timedOut) >= s.after
 }
 
-// examined takes in what the health path has answered.
+// examined records the answer of the health path.
 func (s *suspicion) examined(healthy bool) {
 	switch {
 	case !healthy && s.after > 0:
@@ -108,17 +105,16 @@ func (s *suspicion) examined(healthy bool) {
 	}
 }
 
-// believe takes the answers of the target as true until the next success, or for
-// an hour.
+// believe implements [Judge.Believe].
 func (s *suspicion) believe(now time.Time) {
 	s.forget()
 	s.believed = now.Add(longestBelief)
 }
 
-// ids is a set of message ids that forgets the oldest when it is full.
+// ids is a bounded set of message IDs. When it is full, the oldest is removed.
 type ids struct {
 	has   map[string]bool
-	order []string // oldest first; may hold ids that were removed
+	order []string // oldest first; may hold removed IDs
 }
 
 func (i *ids) add(id string) {

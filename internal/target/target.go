@@ -1,5 +1,5 @@
-// Package target hands messages to an HTTP target: one POST each, whose answer
-// says whether the work is done, has to be tried again, or cannot be done.
+// Package target sends messages to an HTTP target, one POST each. The answer tells whether the work
+// is done, must be tried again, or cannot be done.
 package target
 
 import (
@@ -27,20 +27,20 @@ var defaultPermanent = []int{
 	http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
 }
 
-// Config says where the target is and how to talk to it. Only URL is needed.
+// Config configures a [Target]. Only URL is required.
 type Config struct {
-	URL               string        // http, https, h2c (HTTP/2 without TLS), or unix:///path/of/socket (asked for /)
-	Timeout           time.Duration // for one attempt, from the connection to the last byte; 0 means 30 s
+	URL               string        // http, https, h2c (HTTP/2 without TLS), or unix:///path/of/socket (requests the path /)
+	Timeout           time.Duration // of one attempt, from the connection to the last byte; 0 means 30 s
 	PermanentStatuses []int         // 400 to 599; nil means 400, 410, 413, 415 and 422
 	Queue             string        // name of the queue, for X-Aws-Sqsd-Queue
 	Token             string        // bearer token; may be empty
-	Secret            string        // signs requests as Standard Webhooks do: whsec_ and base64, or any text; may be empty
-	Sqsd              bool          // behave as Elastic Beanstalk's daemon: its User-Agent and headers; only 200 is done, no status blames the message
-	Version           string        // of sqsonce, for the User-Agent of Sqsd
-	MaxResult         int           // bytes of an answer that are kept; 0 means 64 KiB
-	HTTP              *http.Client  // only its Transport is used; nil means one made for a worker
+	Secret            string        // signs requests by Standard Webhooks: whsec_ and base64, or any text; may be empty
+	Sqsd              bool          // imitate Elastic Beanstalk's daemon; only 200 is success, and no status blames the message
+	Version           string        // of sqsonce, for the User-Agent with Sqsd
+	MaxResult         int           // bytes of a response body that are kept; 0 means 64 KiB
+	HTTP              *http.Client  // only its Transport is used; nil means a transport made for a worker
 
-	// Dial connects to the target where HTTP is nil. Default: TCP, or the socket.
+	// Dial connects to the target if HTTP is nil. Default: TCP, or the Unix socket.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -51,15 +51,15 @@ type Target struct {
 	permanent     []int
 	queue         string
 	authorization string
-	key           []byte // nil: requests are not signed
+	key           []byte // nil if requests are not signed
 	maxResult     int
 	sqsd          bool
 	userAgent     string
 	transport     http.RoundTripper
-	ours          bool // transport reports what went out
+	ours          bool // the transport reports sent bytes
 }
 
-// New returns a target. Its error lists everything that is wrong with cfg.
+// New returns a target. Its error lists every invalid field of cfg.
 func New(cfg Config) (*Target, error) {
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
@@ -97,7 +97,7 @@ func New(cfg Config) (*Target, error) {
 	}
 
 	if strings.ContainsFunc(cfg.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		bad("target token: holds a space, a line break or another character that no header can carry")
+		bad("target token: contains a space, a line break or another character that a header cannot carry")
 	}
 
 	address, way, err := parseURL(cfg.URL)
@@ -125,17 +125,17 @@ func New(cfg Config) (*Target, error) {
 	return t, nil
 }
 
-// route is how to get to a target other than by HTTP/1.1 over TCP.
+// route describes a connection other than HTTP/1.1 over TCP.
 type route struct {
-	socket string // Unix socket to connect to
+	socket string // path of the Unix socket; empty for TCP
 	http2  bool   // HTTP/2 from the first byte
 }
 
-// parseURL returns what to ask for, and how to get there.
+// parseURL returns the URL for requests and the route to the target.
 func parseURL(raw string) (*url.URL, route, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		// Not err itself, which shows the URL with a password in it.
+		// Without err, because its text contains the URL with its password.
 		return nil, route{}, errors.New("target URL: not a URL")
 	}
 	switch u.Scheme {
@@ -149,7 +149,7 @@ func parseURL(raw string) (*url.URL, route, error) {
 		return nil, route{}, fmt.Errorf("target URL %q: want http, https, h2c or unix", Redacted(u))
 	}
 	if u.Hostname() == "" {
-		return nil, route{}, fmt.Errorf("target URL %q: names no host", Redacted(u))
+		return nil, route{}, fmt.Errorf("target URL %q: has no host", Redacted(u))
 	}
 	way := route{http2: u.Scheme == "h2c"}
 	if way.http2 {
@@ -158,11 +158,11 @@ func parseURL(raw string) (*url.URL, route, error) {
 	return u, way, nil
 }
 
-// hidden stands for what may be a secret in a URL.
+// hidden replaces text that may be a secret in a URL.
 const hidden = "xxxxx"
 
-// Redacted is u for logs and pages: without what its user, its query values and
-// its fragment say, any of which may be a secret.
+// Redacted returns u for logs and pages, without its user, query values and fragment, because any
+// of these may be a secret.
 func Redacted(u *url.URL) string {
 	shown := *u
 	if u.User != nil {
@@ -187,7 +187,7 @@ func Redacted(u *url.URL) string {
 	return shown.String()
 }
 
-// authorization is the header's value: the token, or else the user and
+// authorization returns the value of the Authorization header: the token, or else the user and
 // password of the URL, or nothing.
 func authorization(token string, user *url.Userinfo) string {
 	switch {

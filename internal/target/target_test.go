@@ -27,7 +27,7 @@ func testConfigThatCannotWorkIsRefused(t *testing.T) {
 		"none":                 {Config{}, "http, https, h2c or unix"},
 		"no scheme":            {Config{URL: "example.com/work"}, `"example.com/work"`},
 		"other scheme":         {Config{URL: "ftp://example.com"}, `"ftp://example.com"`},
-		"no host":              {Config{URL: "http:///work"}, "names no host"},
+		"no host":              {Config{URL: "http:///work"}, "has no host"},
 		"socket as a host":     {Config{URL: "unix://app.sock"}, "unix:///absolute/path"},
 		"socket, own client":   {Config{URL: "unix:///run/app.sock", HTTP: &http.Client{}}, "built-in"},
 		"not a URL":            {Config{URL: "http://a b:c"}, "not a URL"},

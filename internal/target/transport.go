@@ -17,15 +17,14 @@ const (
 	idleConns        = 1024
 	maxAnswerHeader  = 64 << 10
 
-	// Common servers close a connection that was idle for 5 s. To close it
-	// first avoids sending a request into one that is being closed.
+	// Common servers close a connection after 5 s without a request. Closing it before avoids a
+	// request on a connection that is being closed.
 	idleTimeout = 4 * time.Second
 )
 
-// newTransport speaks HTTP/1.1, or HTTP/2 where the way says so, over
-// connections that count what is sent. A nil dial is the network's, whose TCP
-// keep-alive finds out when the target's machine is gone. No HTTP/2 pings: a target
-// too busy to answer one would lose its work.
+// newTransport speaks HTTP/1.1, or HTTP/2 if the route says so, over connections that count the
+// sent bytes. A nil dial is the network's, with TCP keep-alives that detect a target without power
+// or network. HTTP/2 pings are off, because a target too busy to answer one would lose its work.
 func newTransport(way route, dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP1(!way.http2)
@@ -40,10 +39,10 @@ func newTransport(way route, dial func(ctx context.Context, network, addr string
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		MaxResponseHeaderBytes: maxAnswerHeader,
-		DisableCompression:     true, // the answer is kept as the target wrote it
+		DisableCompression:     true, // the body is stored as the target wrote it
 	}
 	if way != (route{}) {
-		t.Proxy = nil // it could not get there
+		t.Proxy = nil // a proxy cannot reach such a target
 	}
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if way.socket != "" {
@@ -58,31 +57,31 @@ func newTransport(way route, dial func(ctx context.Context, network, addr string
 	return t
 }
 
-// countingConn counts the bytes handed to the network.
+// countingConn counts the bytes passed to the network.
 type countingConn struct {
 	net.Conn
 	sent atomic.Int64
 }
 
-// Write counts p before it is written: a write that fails may have sent a part.
+// Write counts p before writing it, because a failed write may have sent a part.
 func (c *countingConn) Write(p []byte) (int, error) {
 	c.sent.Add(int64(len(p)))
 	return c.Conn.Write(p)
 }
 
-// flight is what is known of one request on its way.
+// flight tracks one request.
 type flight struct {
 	got atomic.Pointer[departure]
 }
 
-// departure is the connection a request was given.
+// departure is the connection of a request.
 type departure struct {
 	reused bool
-	conn   *countingConn // nil when the connection is not one of ours
-	before int64         // sent on it before the request
+	conn   *countingConn // nil if it is not a countingConn
+	before int64         // bytes sent on it before the request
 }
 
-// traced returns a context with which a request reports to f.
+// traced returns a context that makes a request report its connection to f.
 func (f *flight) traced(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
@@ -99,10 +98,9 @@ func (f *flight) traced(ctx context.Context) context.Context {
 	})
 }
 
-// nothingSent reports whether it is certain that no byte of a request that
-// failed with err went out. Of a transport that is not ours only a dial error
-// gives that certainty, and of a connection shared with other requests (HTTP/2)
-// only that nobody has sent anything.
+// nothingSent reports whether certainly no byte of the failed request was sent. With a foreign
+// transport only a dial error proves that. On a connection shared with other requests (HTTP/2), all
+// requests must have sent nothing.
 func (f *flight) nothingSent(err error, ours bool) bool {
 	d := f.got.Load()
 	switch {
@@ -115,20 +113,20 @@ func (f *flight) nothingSent(err error, ours bool) bool {
 	}
 }
 
-// stale reports whether the request was given a connection that had served
-// another one before, and may have been closed by the target since.
+// stale reports whether the request used a connection of an earlier request, which the target may
+// have closed since.
 func (f *flight) stale() bool {
 	d := f.got.Load()
 	return d != nil && d.reused
 }
 
-// notProcessed reports whether an HTTP/2 server has said that it did not process the
-// request: by a stream error REFUSED_STREAM, or by a GOAWAY whose last stream is
-// before that of the request. https://www.rfc-editor.org/rfc/rfc9113#section-8.7
+// notProcessed reports whether an HTTP/2 server has stated that it did not process the request: by
+// the stream error REFUSED_STREAM, or by a GOAWAY whose last stream is before that of the request.
+// https://www.rfc-editor.org/rfc/rfc9113#section-8.7
 func notProcessed(err error) bool { return refusals.MatchString(err.Error()) }
 
-// refusals are the errors of net/http's HTTP/2 client for that. It exports none, and
-// wraps them without Unwrap when the body was written. No server sets their beginning.
+// refusals matches the errors of net/http's HTTP/2 client for that. It exports none, and wraps them
+// without Unwrap if the body was written. A server cannot influence their beginning.
 var refusals = regexp.MustCompile(`^(http2: Transport: cannot retry err \[)?(` +
 	`stream error: stream ID \d+; REFUSED_STREAM|` +
 	`http2: Transport received Server's graceful shutdown GOAWAY|` +

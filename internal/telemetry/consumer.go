@@ -48,11 +48,11 @@ func (q *Queue) Watch(stats func() consumer.Stats, dependencies ...string) error
 		of               func(consumer.Stats) int
 	}{
 		{"sqsonce.slots", "{slot}", "Messages that can be handled at a time.", func(s consumer.Stats) int { return s.Slots }},
-		{"sqsonce.slots.taken", "{slot}", "Slots that are taken: handlers at work.", func(s consumer.Stats) int { return s.Running }},
-		{"sqsonce.held", "{message}", "Messages that wait here for something that is down, without a slot.", func(s consumer.Stats) int { return s.Held }},
-		{"sqsonce.parked", "{message}", "Other messages that wait here without a slot: parked, refused, in FIFO lanes.", func(s consumer.Stats) int { return s.Parked }},
-		{"sqsonce.acks.unanswered", "{message}", "Messages whose end SQS has not answered yet.", func(s consumer.Stats) int { return s.Acks }},
-		{"sqsonce.polls", "{call}", "Receives that are out.", func(s consumer.Stats) int { return s.Polls }},
+		{"sqsonce.slots.taken", "{slot}", "Taken slots, which is the number of running handlers.", func(s consumer.Stats) int { return s.Running }},
+		{"sqsonce.held", "{message}", "Messages that wait in the worker, without a slot, for the end of an outage.", func(s consumer.Stats) int { return s.Held }},
+		{"sqsonce.parked", "{message}", "Other messages in the worker without a slot: parked, refused, limited by their group, or behind a FIFO head.", func(s consumer.Stats) int { return s.Parked }},
+		{"sqsonce.acks.unanswered", "{message}", "Messages that are being settled, without an answer from SQS yet.", func(s consumer.Stats) int { return s.Acks }},
+		{"sqsonce.polls", "{call}", "Open receives.", func(s consumer.Stats) int { return s.Polls }},
 	}
 	observables := make([]metric.Observable, 0, len(numbers)+2)
 	gauges := make([]metric.Int64ObservableGauge, len(numbers))
@@ -63,11 +63,11 @@ func (q *Queue) Watch(stats func() consumer.Stats, dependencies ...string) error
 		}
 		gauges[i], observables = g, append(observables, g)
 	}
-	down, err := gauge("sqsonce.down", "", "1 for a dependency that is known to be down.")
+	down, err := gauge("sqsonce.down", "", "1 for a dependency that is not up, else 0.")
 	if err != nil {
 		return fmt.Errorf("telemetry of dependencies: %w", err)
 	}
-	state, err := gauge("sqsonce.state", "", "1 for the state that the worker is in.")
+	state, err := gauge("sqsonce.state", "", "1 for the current state of the worker, 0 for all others.")
 	if err != nil {
 		return fmt.Errorf("telemetry of the state: %w", err)
 	}

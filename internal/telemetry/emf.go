@@ -24,18 +24,19 @@ const (
 	emfOutcome = "Outcome"
 )
 
-// emfPeriod is the time between two lines. They are written when a minute of the clock begins, so
-// that CloudWatch has one of each worker in each of its minutes: their sum of Workers is their number.
+// emfPeriod is the interval between two sets of lines. They are written at the beginning of each
+// minute of the clock. So CloudWatch has one set per worker in each minute, and the sum of Workers
+// is the number of workers.
 const emfPeriod = time.Minute
 
-// emfMetric is a metric in EMF lines. There are few, because each pair of a name and a dimension
-// value is paid for.
+// emfMetric is a metric in EMF lines. There are few, because CloudWatch charges for each pair of a
+// name and a dimension value.
 type emfMetric struct {
-	of   string // the instrument
+	of   string // name of the instrument
 	name string
-	unit string        // of CloudWatch
-	by   attribute.Key // a label that becomes a dimension; empty: none
-	dim  string        // that dimension
+	unit string        // unit in CloudWatch
+	by   attribute.Key // label that becomes a dimension; empty if none
+	dim  string        // name of that dimension
 }
 
 var emfMetrics = []emfMetric{
@@ -48,28 +49,28 @@ var emfMetrics = []emfMetric{
 	{"sqsonce.takeovers", "Takeovers", "Count", "", ""},
 	{"sqsonce.held", "Held", "Count", "", ""},
 	{"sqsonce.down", "Down", "Count", "", ""},
-	{"sqsonce.state", "Workers", "Count", "", ""}, // 1 for the state it is in, 0 for all others
+	{"sqsonce.state", "Workers", "Count", "", ""}, // 1 for the current state, 0 for all others
 }
 
-// emf writes the metrics of a process as lines in CloudWatch's embedded metric format: CloudWatch
-// Logs makes metrics of them, without an agent or a port.
+// emf writes the metrics of a process as lines in CloudWatch's embedded metric format. CloudWatch
+// Logs turns them into metrics, without an agent or a port.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 type emf struct {
 	reader *metric.ManualReader
-	out    io.Writer // one line a Write
+	out    io.Writer // one Write per line
 	stop   context.CancelFunc
 	ended  chan struct{}
-	err    error // of a write that failed; read once ended is closed
+	err    error // of a failed write; read after ended is closed
 }
 
-// newEMF returns a writer whose reader has to be given to the meters before start.
+// newEMF returns a writer. Its reader must be given to the meters before start.
 func newEMF(out io.Writer) *emf {
-	// What happened since the last line: CloudWatch sums.
+	// Counts since the last line, because CloudWatch sums them.
 	delta := func(metric.InstrumentKind) metricdata.Temporality { return metricdata.DeltaTemporality }
 	return &emf{reader: metric.NewManualReader(metric.WithTemporalitySelector(delta)), out: out, ended: make(chan struct{})}
 }
 
-// start writes lines, one set a minute, until close.
+// start writes a set of lines per minute until close.
 func (e *emf) start(ctx context.Context) {
 	ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
@@ -88,14 +89,14 @@ func (e *emf) start(ctx context.Context) {
 	}()
 }
 
-// close ends the lines, with those of what has happened since the last ones.
+// close writes the last lines and ends them.
 func (e *emf) close(ctx context.Context) error {
 	e.stop()
 	<-e.ended
 	return errors.Join(e.err, e.write(ctx, time.Now()))
 }
 
-// write writes what has happened since the last call.
+// write writes the changes since the last call.
 func (e *emf) write(ctx context.Context, now time.Time) error {
 	var collected metricdata.ResourceMetrics
 	if err := e.reader.Collect(ctx, &collected); err != nil {
@@ -113,10 +114,10 @@ func (e *emf) write(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// emfKey is what a line is about: a queue, and the value of one more dimension at most.
+// emfKey identifies a line: a queue, and the value of at most one more dimension.
 type emfKey struct{ queue, dim, value string }
 
-// emfLines are the lines about what was collected, in a fixed order.
+// emfLines returns the lines for collected metrics, in a fixed order.
 func emfLines(collected metricdata.ResourceMetrics, now time.Time) []map[string]any {
 	lines := make(map[emfKey]*emfLine)
 	var order []emfKey
@@ -145,10 +146,10 @@ func emfLines(collected metricdata.ResourceMetrics, now time.Time) []map[string]
 	return texts
 }
 
-// emfLine is the metrics of one line.
+// emfLine holds the metrics of one line.
 type emfLine struct {
 	units  []map[string]string
-	values map[string]any // a float64 or a *distribution each
+	values map[string]any // each is a float64 or a *distribution
 }
 
 // add adds a point to its metric.
@@ -169,7 +170,7 @@ func (l *emfLine) add(m emfMetric, p point) {
 	d.add(*p.buckets)
 }
 
-// text is the line as the format wants it.
+// text returns the line as an object in the format.
 func (l *emfLine) text(key emfKey, now time.Time) map[string]any {
 	dimensions := []string{emfQueue}
 	text := map[string]any{emfQueue: key.queue}
@@ -189,9 +190,9 @@ func (l *emfLine) text(key emfKey, now time.Time) map[string]any {
 	return text
 }
 
-// distribution is the values of a histogram, from which CloudWatch tells percentiles. The form is
-// that of the exporter of the OpenTelemetry Collector; the specification lists single values and
-// lists of at most 100 only.
+// distribution holds the values of a histogram, from which CloudWatch computes percentiles. This
+// form is that of the exporter of the OpenTelemetry Collector. The specification itself only lists
+// single values and lists of at most 100.
 // https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/awsemfexporter
 type distribution struct {
 	Values []float64
@@ -202,7 +203,8 @@ type distribution struct {
 	Sum    float64
 }
 
-// add adds a histogram: each bucket is its middle, within what was measured.
+// add adds a histogram. The middle of each bucket, within the measured range, stands for its
+// values.
 func (d *distribution) add(h metricdata.HistogramDataPoint[float64]) {
 	least, _ := h.Min.Value()
 	most, _ := h.Max.Value()
@@ -235,7 +237,7 @@ type point struct {
 	buckets *metricdata.HistogramDataPoint[float64]
 }
 
-// pointsOf are the points of an instrument.
+// pointsOf returns the points of an instrument.
 func pointsOf(collected metricdata.ResourceMetrics, instrument string) (found []point) {
 	for _, s := range collected.ScopeMetrics {
 		for _, m := range s.Metrics {

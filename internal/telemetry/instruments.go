@@ -58,20 +58,20 @@ func (is *instruments) init(m metric.Meter) error {
 		return h
 	}
 	is.received = counter("messaging.client.consumed.messages", "{message}", "Messages received.")
-	is.handled = counter("sqsonce.handled", "{try}", "Runs of the handler, by what was decided about the message.")
+	is.handled = counter("sqsonce.handled", "{try}", "Calls of the handler, by the decision about the message.")
 	is.copiesFailed = counter("sqsonce.dead_letters.failed", "{message}",
-		"Messages that could not be copied to the dead-letter queue and went back to theirs, by reason of the dead letter.")
+		"Messages that could not be copied to the dead-letter queue and stayed in their own, by reason.")
 	is.deadLetters = counter("sqsonce.dead_letters", "{message}", "Messages copied to the dead-letter queue, by reason.")
 	is.duplicates = counter("sqsonce.duplicates", "{message}",
-		"Deliveries that did not run the work, by how: replayed, joined, cached, deferred.")
+		"Deliveries that did not run the work, by kind: replayed, joined, cached, deferred.")
 	is.refused = counter("sqsonce.refused", "{message}", "Deliveries of names that are not run again, by reason.")
-	is.ignored = counter("sqsonce.ignored", "{message}", "Messages deleted because a setting says that they are no work, by why.")
+	is.ignored = counter("sqsonce.ignored", "{message}", "Messages deleted without work because of a setting, by reason.")
 	is.settled = counter("sqsonce.attempts", "{attempt}", "Attempts that have ended, by outcome.")
 	is.takeovers = counter("sqsonce.takeovers", "{attempt}", "Attempts on names whose earlier holder's lease had lapsed.")
-	is.lost = counter("sqsonce.leases.lost", "{attempt}", "Attempts cancelled because their lease could not be proven.")
+	is.lost = counter("sqsonce.leases.lost", "{attempt}", "Attempts cancelled because their lease could not be renewed in time.")
 	is.late = counter("sqsonce.completions.late", "{attempt}", "Completions recorded after the lease had lapsed.")
-	is.recovered = counter("sqsonce.writes.recovered", "{write}", "Own writes recognised after their answer was lost.")
-	is.storeErrors = counter("sqsonce.store.errors", "{call}", "Calls to the store that failed without a verdict and are tried again.")
+	is.recovered = counter("sqsonce.writes.recovered", "{write}", "Writes recognised as applied after their answer was lost.")
+	is.storeErrors = counter("sqsonce.store.errors", "{call}", "Calls to the store without a conclusive answer, which are repeated.")
 	is.batchRefused = counter("sqsonce.batch.refused", "{operation}",
 		"Batch operations of the store that were given up, because DynamoDB refuses them and accepts single calls.")
 	is.awsCalls = counter("sqsonce.aws.calls", "{call}", "Requests sent to AWS, the SDK's own retries included.")

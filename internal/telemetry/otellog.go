@@ -52,7 +52,7 @@ func (s errorSink) Error(err error, text string, values ...any) {
 	if safe {
 		attrs = append(attrs, "error", err)
 	}
-	s.log.Warn("OpenTelemetry complains", attrs...)
+	s.log.Warn("OpenTelemetry reported an error", attrs...)
 }
 
 // WithValues implements [logr.LogSink].

@@ -1,10 +1,10 @@
-// Package telemetry provides the metrics of both binaries, their traces and the fields
+// Package telemetry provides the metrics and traces of the worker and the producer, and the fields
 // of the worker's log lines.
 //
 // Metrics are always available in Prometheus' format ([Telemetry.Handler]). With
-// OTEL_EXPORTER_OTLP_ENDPOINT (or the one of the signal alone) metrics and traces
-// are also sent there, as OpenTelemetry's variables configure it. Names of
-// messages are never labels: there are as many as messages.
+// OTEL_EXPORTER_OTLP_ENDPOINT, or the variable of one signal, metrics and traces are also sent
+// there, as configured by OpenTelemetry's variables. Names of messages are never labels, because
+// there are as many as messages.
 package telemetry
 
 import (
@@ -34,68 +34,66 @@ import (
 
 const scope = "github.com/sqsonce/sqsonce"
 
-// Config configures metrics and tracing. The zero value of a field means its
-// default.
+// Config configures metrics and tracing. The zero value of a field means its default.
 type Config struct {
-	// Service is the service.name unless OTEL_SERVICE_NAME gives another.
-	// Default sqsonce-worker.
+	// Service is the service.name unless OTEL_SERVICE_NAME is set. Default sqsonce-worker.
 	Service string
 	// Version is the service.version; may be empty.
 	Version string
-	// Logger gets a warning when telemetry cannot be sent, and for what
-	// OpenTelemetry cannot read of the environment. Default [slog.Default].
+	// Logger gets a warning when telemetry cannot be sent, or when OpenTelemetry cannot parse an
+	// environment variable. Default [slog.Default].
 	Logger *slog.Logger
-	// Spans gets the spans beside the OTLP exporter. Default: none.
+	// Spans gets the spans, in addition to the OTLP exporter. Default: none.
 	Spans sdktrace.SpanProcessor
-	// EMF gets the most important metrics once a minute, as lines of JSON that CloudWatch Logs
-	// makes metrics of, one a Write. Default: none.
+	// EMF gets the most important metrics once a minute, as lines of JSON from which CloudWatch
+	// Logs makes metrics. Each Write is one line. Default: none.
 	EMF io.Writer
 }
 
-// Telemetry is the meters and the tracer of a process. Use New, and
-// [Telemetry.Queue] for each queue it works on.
+// Telemetry holds the meters and the tracer of a process. Create it with [New], and use
+// [Telemetry.Queue] for each queue.
 type Telemetry struct {
 	cfg      Config
 	tracer   trace.Tracer
-	tracing  bool // spans go somewhere
+	tracing  bool // spans are exported
 	registry *prometheus.Registry
 	meters   *metric.MeterProvider
-	emf      *emf                     // nil: no Config.EMF
+	emf      *emf                     // nil without Config.EMF
 	spans    *sdktrace.TracerProvider // nil unless tracing
 	is       instruments
-	messages messages // what log lines say of a message
+	messages messages // fields of the log lines about each message
 }
 
-// Queue is the telemetry of one queue: everything measured through it carries the
-// queue's name as messaging.destination.name.
+// Queue is the telemetry of one queue. All its measurements have the queue's name as
+// messaging.destination.name.
 type Queue struct {
 	*Telemetry
 	name   string
 	labels *labels
 }
 
-// Queue returns the telemetry of the queue of that name.
+// Queue returns the telemetry of the queue with that name.
 func (t *Telemetry) Queue(name string) *Queue {
 	q := &Queue{Telemetry: t, name: name}
 	q.labels = newLabels(q.attributes()...)
 	return q
 }
 
-// attributes are those that the messaging conventions want of everything about a
-// queue: https://opentelemetry.io/docs/specs/semconv/messaging/sqs/
+// attributes returns the attributes that the messaging conventions require for a queue:
+// https://opentelemetry.io/docs/specs/semconv/messaging/sqs/
 func (q *Queue) attributes() []attribute.KeyValue {
 	return []attribute.KeyValue{semconv.MessagingSystemAWSSQS, semconv.MessagingDestinationName(q.name)}
 }
 
-// New returns telemetry that has to be shut down. An error says which exporter
-// cannot be made of the environment.
+// New returns telemetry, which must be shut down. Its error names the exporter that cannot be
+// created from the environment.
 func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	cfg.Service = cmp.Or(cfg.Service, "sqsonce-worker")
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	t := &Telemetry{cfg: cfg, registry: prometheus.NewRegistry()}
 	t.messages.init()
-	logOpenTelemetry(cfg.Logger) // before anything reads the environment
-	// The environment goes last: it wins.
+	logOpenTelemetry(cfg.Logger) // before OpenTelemetry reads the environment
+	// The environment is last, because it takes precedence.
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(semconv.ServiceName(cfg.Service), semconv.ServiceVersion(cfg.Version)),
@@ -103,7 +101,7 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	)
 	switch {
 	case errors.Is(err, resource.ErrPartialResource):
-		cfg.Logger.Warn("OTEL_RESOURCE_ATTRIBUTES: what is not KEY=VALUE is left out")
+		cfg.Logger.Warn("OTEL_RESOURCE_ATTRIBUTES: entries other than KEY=VALUE are ignored")
 	case err != nil:
 		return nil, fmt.Errorf("telemetry resource: %w", err)
 	}
@@ -165,7 +163,7 @@ func (t *Telemetry) openSpans(ctx context.Context, about *resource.Resource) err
 	return nil
 }
 
-// hasEndpoint reports whether the environment says where a signal goes.
+// hasEndpoint reports whether the environment has an endpoint for a signal.
 func hasEndpoint(signal string) bool {
 	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }
@@ -175,7 +173,7 @@ func (t *Telemetry) Handler() http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// Shutdown sends what has not been sent, until ctx ends.
+// Shutdown sends the remaining telemetry, until ctx ends.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	var errs []error
 	if t.emf != nil {

@@ -18,17 +18,16 @@ import (
 
 var w3c propagation.TraceContext
 
-// Middleware measures and traces each run of a handler. Its span begins a trace
-// of its own, linked to the producer's: one message may be handled several
-// times, long after it was sent. Where spans go nowhere the producer's trace
-// is passed on instead.
+// Middleware measures and traces each run of a handler. Its span begins a new trace that is linked
+// to the producer's, because a message may be handled several times, long after it was sent. If
+// spans are not exported, the producer's trace is passed on instead.
 func (q *Queue) Middleware() consumer.Middleware {
 	return func(next consumer.Handler) consumer.Handler {
 		return func(ctx context.Context, m consumer.Message) error {
 			start := time.Now()
 			ctx, span := q.start(ctx, m)
-			defer span.End()                                         // also when the handler panics
-			q.messages.begin(m.ID, logFields{traceID: traceID(ctx)}) // the attempt of the try before is not its own
+			defer span.End()                                         // also if the handler panics
+			q.messages.begin(m.ID, logFields{traceID: traceID(ctx)}) // replaces the fields of an earlier try
 			if !m.SentAt.IsZero() {
 				q.is.dwell.Record(ctx, max(start.Sub(m.SentAt), 0).Seconds(), q.labels.with().record...)
 			}
@@ -39,7 +38,7 @@ func (q *Queue) Middleware() consumer.Middleware {
 				span.SetAttributes(attribute.String("sqsonce.outcome", outcome))
 			}
 			if err != nil && outcome != "deferred" {
-				failed := semconv.ErrorTypeKey.String(outcome) // one of few
+				failed := semconv.ErrorTypeKey.String(outcome) // a label with few values
 				labels = append(labels, failed)
 				span.SetAttributes(failed)
 				span.SetStatus(codes.Error, err.Error())
@@ -50,8 +49,7 @@ func (q *Queue) Middleware() consumer.Middleware {
 	}
 }
 
-// Attempt puts the attempt on the span of ctx, and on the log lines of its
-// message.
+// Attempt adds the attempt to the span of ctx and to the log lines of its message.
 func (t *Telemetry) Attempt(ctx context.Context, a dedupe.Attempt) {
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(
@@ -62,8 +60,8 @@ func (t *Telemetry) Attempt(ctx context.Context, a dedupe.Attempt) {
 	t.messages.begin(a.MessageID, logFields{attempt: a.Number, fence: int64(a.Fence), traceID: traceID(ctx)})
 }
 
-// Traceparent is the trace context of ctx in the form of the W3C, to be passed
-// on; empty when there is none.
+// Traceparent returns the trace context of ctx in the W3C form, to be passed on. It is empty if
+// there is none.
 func (t *Telemetry) Traceparent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	w3c.Inject(ctx, carrier)
@@ -92,10 +90,10 @@ func (q *Queue) start(ctx context.Context, m consumer.Message) (context.Context,
 		))
 }
 
-// producersOf are the spans that a message says it comes from, without repeats.
+// producersOf returns the distinct spans that a message names as its origin.
 func producersOf(ctx context.Context, m consumer.Message) []trace.SpanContext {
 	if len(m.Attributes) == 0 && m.TraceHeader == "" {
-		return nil // so it is with most messages, and looking costs allocations
+		return nil // the usual case; extracting would allocate
 	}
 	carrier := propagation.MapCarrier{}
 	for _, key := range w3c.Fields() {
@@ -113,8 +111,8 @@ func producersOf(ctx context.Context, m consumer.Message) []trace.SpanContext {
 	return found
 }
 
-// fromXRay reads Root=1-{8 hex}-{24 hex};Parent={16 hex};Sampled={0 or 1}, in
-// any order. What it cannot read is an invalid span context.
+// fromXRay parses Root=1-{8 hex}-{24 hex};Parent={16 hex};Sampled={0 or 1}, in any order. It
+// returns an invalid span context for any other text.
 // https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
 func fromXRay(header string) trace.SpanContext {
 	var cfg trace.SpanContextConfig
@@ -123,10 +121,10 @@ func fromXRay(header string) trace.SpanContext {
 		switch key {
 		case "Root":
 			if parts := strings.Split(value, "-"); len(parts) == 3 && parts[0] == "1" {
-				cfg.TraceID, _ = trace.TraceIDFromHex(strings.ToLower(parts[1] + parts[2])) // an error leaves it invalid
+				cfg.TraceID, _ = trace.TraceIDFromHex(strings.ToLower(parts[1] + parts[2])) // invalid after an error
 			}
 		case "Parent":
-			cfg.SpanID, _ = trace.SpanIDFromHex(strings.ToLower(value)) // as above
+			cfg.SpanID, _ = trace.SpanIDFromHex(strings.ToLower(value)) // invalid after an error
 		case "Sampled":
 			if value == "1" {
 				cfg.TraceFlags = trace.FlagsSampled
@@ -144,8 +142,7 @@ func traceID(ctx context.Context) string {
 	return ""
 }
 
-// outcomeOf is the label for what a handler returned: what the pool makes of it,
-// on any receive but the last.
+// outcomeOf returns the label for a handler's error: the pool's action on any receive but the last.
 func outcomeOf(err error) string {
 	switch consumer.Decide(err, consumer.Message{}, consumer.Limits{}).Action {
 	case consumer.Delete:
