@@ -107,7 +107,7 @@ func record(reply any, err error) (dedupe.Payload, error) {
 	return dedupe.Payload{Data: data, Type: "application/protobuf"}, err
 }
 
-// reply returns what was recorded, as the reply or the error that it was.
+// reply returns the recorded outcome: a reply or an error.
 func reply(res dedupe.Result[dedupe.Payload]) (any, error) {
 	if res.Replayed && res.Omitted {
 		return nil, status.Error(codes.Aborted, "completed, and its reply was not kept")
@@ -130,7 +130,7 @@ func reply(res dedupe.Result[dedupe.Payload]) (any, error) {
 	return message, nil
 }
 
-// errorOf is what a caller is told when nothing was recorded.
+// errorOf is the gRPC error of a call for which nothing was recorded.
 func errorOf(err error) error {
 	switch {
 	case errors.As(err, new(*dedupe.MismatchError)):

@@ -18,8 +18,8 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 )
 
-// answer is the outcome of a payment. A payment that is declined is no error: the answer
-// is recorded, and whoever asks again is told the same.
+// answer is the outcome of a payment. A declined payment is no error: the answer is recorded, and a
+// repeat gets the same answer.
 type answer struct {
 	Charge   string `json:"charge,omitempty"`
 	Declined string `json:"declined,omitempty"`
