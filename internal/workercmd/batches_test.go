@@ -18,7 +18,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// batchTarget works on arrays of messages.
+// batchTarget handles arrays of messages.
 type batchTarget struct {
 	latency *latencies
 
@@ -65,8 +65,7 @@ func (b *batchTarget) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Each message of a request has its own outcome, and one that breaks every batch is tried
-// alone.
+// Each message of a request has its own outcome. A message that breaks every batch is tried alone.
 func TestTargetBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 100
@@ -105,7 +104,7 @@ func TestTargetBatch(t *testing.T) {
 	})
 }
 
-// check looks at the requests. The caller holds mu.
+// check checks the requests. The caller holds mu.
 func (b *batchTarget) check(t *testing.T, n int) {
 	t.Helper()
 	alone := make(map[string]bool)
@@ -128,8 +127,8 @@ func (b *batchTarget) check(t *testing.T, n int) {
 	}
 }
 
-// An answer that does not say which messages are done is an unknown outcome: under hold
-// each name is held.
+// An answer that does not list the failed messages is an unknown outcome: with hold each name is
+// held.
 func TestTargetBatchUnknown(t *testing.T) {
 	for hold, want := range map[string]protocol.Status{"hold": protocol.Unknown, "rerun": protocol.Completed} {
 		t.Run(hold, func(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// beanstalkApp is a target that checks requests as a public library for worker
-// environments does. It returns what it has done, and a status.
+// beanstalkApp is a target that checks requests like a public library for worker environments. It
+// returns a description of its work, and a status.
 type beanstalkApp func(r *http.Request, body []byte) (done string, status int)
 
 const railsSecret = "secret_key_base"
@@ -30,8 +30,8 @@ func railsDigest(body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// railsApp is ActiveElasticJob's middleware: the User-Agent has to begin with aws-sqsd,
-// a job has a digest, a periodic task a path and a class; all else is the app's own.
+// railsApp is ActiveElasticJob's middleware: the User-Agent must begin with aws-sqsd, a job needs a
+// digest, a periodic task a path and a class; other requests are the app's own.
 // https://github.com/active-elastic-job/active-elastic-job/blob/master/lib/active_elastic_job/rack/sqs_message_consumer.rb
 func railsApp(r *http.Request, body []byte) (string, int) {
 	if !strings.HasPrefix(r.Header.Get("User-Agent"), "aws-sqsd") {
@@ -54,9 +54,8 @@ func railsApp(r *http.Request, body []byte) (string, int) {
 	return job.ID, http.StatusOK
 }
 
-// djangoApp is django-eb-sqs-worker's view: the User-Agent has to hold aws-sqsd; a task
-// name in the headers is a periodic task, for which it reads who sent it; anything else is
-// JSON.
+// djangoApp is django-eb-sqs-worker's view: the User-Agent must contain aws-sqsd. A task name in
+// the headers means a periodic task, for which it reads the sender; other requests are JSON.
 // https://github.com/DataGreed/django-eb-sqs-worker/blob/master/eb_sqs_worker/views.py
 func djangoApp(r *http.Request, body []byte) (string, int) {
 	if !strings.Contains(r.Header.Get("User-Agent"), "aws-sqsd") {
@@ -75,8 +74,8 @@ func djangoApp(r *http.Request, body []byte) (string, int) {
 	return task.Task, http.StatusOK
 }
 
-// laravelApp is laravel-aws-worker's controller: three headers have to be there, and the
-// body is JSON. The schedule is a path of its own.
+// laravelApp is laravel-aws-worker's controller: three headers are required, and the body is JSON.
+// The schedule has its own path.
 // https://github.com/dusterio/laravel-aws-worker/blob/master/src/Controllers/WorkerController.php
 func laravelApp(r *http.Request, body []byte) (string, int) {
 	if r.URL.Path == "/worker/schedule" {
@@ -107,7 +106,7 @@ func TestBeanstalk(t *testing.T) {
 		args       []string
 		body       string
 		attributes map[string]string
-		done       string // empty: the app does not take it for the daemon's
+		done       string // empty: the app refuses the request
 	}{
 		"rails job":              {railsApp, sqsd, rails, map[string]string{"message-digest": railsDigest(rails), "origin": "AEJ"}, "b2b1a5a6"},
 		"rails task":             {railsApp, sqsd, "elasticbeanstalk scheduled job", periodic("NightlyJob", "/periodic_tasks"), "NightlyJob"},
@@ -152,8 +151,8 @@ func TestBeanstalk(t *testing.T) {
 	}
 }
 
-// As with the daemon, only 200 deletes a message; every other answer, one that blames
-// the message too, is tried again.
+// As with the daemon, only 200 deletes a message. Every other answer is retried, including those
+// that would reject the message otherwise.
 func TestBeanstalkAnswers(t *testing.T) {
 	for _, status := range []int{http.StatusCreated, http.StatusNoContent, http.StatusBadRequest, http.StatusGone, http.StatusUnprocessableEntity, http.StatusInternalServerError} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
@@ -168,7 +167,7 @@ func TestBeanstalkAnswers(t *testing.T) {
 					}
 				}, "--sqsd")
 				b.begin()
-				// Another type of attribute than texts, beside.
+				// An attribute that is not a string.
 				if _, err := b.back.queue.SendMessage(t.Context(), &sqs.SendMessageInput{
 					QueueUrl: &b.back.queueURL, MessageBody: aws.String("paid"),
 					MessageAttributes: map[string]types.MessageAttributeValue{"n": {DataType: aws.String("Number"), StringValue: aws.String("17")}},

@@ -30,10 +30,9 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// inBubble is a worker whose queue, store and target are all in this process,
-// so that it can run in virtual time: a time.Sleep of its tests, and of what
-// stands in for servers, takes none of the real one. The queue and the store take
-// a few milliseconds for each call.
+// inBubble is a worker whose queue, store and target are in this process, so that it runs in
+// virtual time: a time.Sleep in its tests and fakes takes no real time. The queue and the store
+// take a few virtual milliseconds for each call.
 type inBubble struct {
 	*queueWorker
 	t      *testing.T
@@ -45,12 +44,12 @@ type inBubble struct {
 
 	latency *latencies
 
-	ctx  context.Context // the worker works until it ends
+	ctx  context.Context // its end stops the worker
 	stop context.CancelFunc
 	done chan error
 }
 
-// newInBubble wires a worker; begin starts it.
+// newInBubble creates a worker; begin starts it.
 func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...string) *inBubble {
 	t.Helper()
 	latency := newLatencies(t)
@@ -92,28 +91,28 @@ func newInBubble(t *testing.T, maxReceives int, h http.HandlerFunc, args ...stri
 	return b
 }
 
-// latencies are random times, the same in every run of a test. In a bubble nothing but unequal
-// times orders the calls of goroutines that run at once.
+// latencies are random times, the same in every run of a test. In a bubble only different times
+// order the calls of concurrent goroutines.
 type latencies struct {
 	mu     sync.Mutex
 	random *rand.Rand // guarded by mu
 }
 
-// newLatencies returns latencies that the test's name seeds.
+// newLatencies returns latencies, seeded by the test's name.
 func newLatencies(t *testing.T) *latencies {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(t.Name())) // never fails
 	return &latencies{random: rand.New(rand.NewPCG(h.Sum64(), 0))}
 }
 
-// below returns a time from zero up to most.
+// below returns a time from 0 to most.
 func (l *latencies) below(most time.Duration) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return time.Duration(l.random.Int64N(int64(most)))
 }
 
-// arm makes the context whose end is the stop.
+// arm creates the context whose end stops the worker.
 func (b *inBubble) arm() {
 	b.ctx, b.stop = context.WithCancel(b.t.Context())
 	b.stopping = b.ctx.Done()
@@ -133,7 +132,7 @@ func (b *inBubble) begin() {
 	}()
 }
 
-// end stops the worker and everything around it.
+// end stops the worker and its fakes.
 func (b *inBubble) end() {
 	b.stop()
 	if err := <-b.done; err != nil {
@@ -157,7 +156,7 @@ func (b *inBubble) record(name string) protocol.Record {
 	return r
 }
 
-// depth is the number of visible and invisible messages of a queue.
+// depth returns the number of visible and invisible messages of a queue.
 func (b *inBubble) depth(queueURL string) int {
 	visible, hidden := counts(b.t, b.back.queue, queueURL)
 	v, _ := strconv.Atoi(visible)
@@ -165,7 +164,7 @@ func (b *inBubble) depth(queueURL string) int {
 	return v + h
 }
 
-// await lets time pass until done, at most d, and reports whether it is.
+// await sleeps until done returns true, for at most d. It reports whether it did.
 func (b *inBubble) await(d time.Duration, done func() bool) bool {
 	for end := time.Now().Add(d); !done(); {
 		if time.Now().After(end) {
@@ -197,10 +196,10 @@ func attribute(m types.Message, name string) string {
 	return aws.ToString(m.MessageAttributes[name].StringValue)
 }
 
-// errStoreDown is what a store that is down answers.
+// errStoreDown is the error of a store that is down.
 var errStoreDown = fmt.Errorf("test store: %w", dedupe.ErrUnavailable)
 
-// shakyStore is a store that takes time and can be down.
+// shakyStore is a store with latencies that can be down.
 type shakyStore struct {
 	*memstore.Store
 	latency *latencies
@@ -254,7 +253,7 @@ type pipedTarget struct {
 func newPipedTarget(h http.HandlerFunc) *pipedTarget {
 	p := &pipedTarget{conns: make(chan net.Conn), closed: make(chan struct{})}
 	whole := func(w http.ResponseWriter, r *http.Request) {
-		// Only once the body is read does the server notice that a client goes.
+		// The server detects a closed connection only after the body is read.
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		h(w, r)
@@ -285,7 +284,7 @@ func (p *pipedTarget) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// refuse makes the target refuse connections, and closes those it has.
+// refuse makes the target refuse connections, and closes the open ones.
 func (p *pipedTarget) refuse(refuses bool) {
 	p.mu.Lock()
 	p.refuses = refuses

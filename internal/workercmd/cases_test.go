@@ -27,13 +27,13 @@ func typed(kind, value string) map[string]types.MessageAttributeValue {
 	return map[string]types.MessageAttributeValue{"order": v}
 }
 
-// messageCase is a message as somebody sends it, and what becomes of it.
+// messageCase is a message and its expected treatment.
 type messageCase struct {
 	args       []string
 	body       string
 	attributes map[string]types.MessageAttributeValue
 	name       string // empty: a dead letter; *: its id
-	wrong      string // what its error says
+	wrong      string // text in its error
 }
 
 func keyed(key string, more ...string) []string { return append([]string{"--key", key}, more...) }
@@ -101,8 +101,8 @@ var messageCases = map[string]messageCase{
 	"an EventBridge event":          {keyed("id"), `{"detail-type":"d","source":"s","detail":{"id":1}}`, nil, "", "unwrap it with --unwrap eventbridge"},
 }
 
-// Messages as others send them, by the whole way through the worker. Each is sent twice,
-// and is done once, under its name; or it is a dead letter that says what is wrong.
+// The messages of common senders pass through the whole worker. Each is sent twice and handled
+// once, under its name, or becomes a dead letter with an error.
 func TestCases(t *testing.T) {
 	for name, tc := range messageCases {
 		t.Run(name, func(t *testing.T) {
@@ -152,8 +152,8 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// A message that no worker can copy to the dead-letter queue is moved by SQS itself, without a
-// reason. When the target is mended, a redrive lets it run all the same.
+// SQS itself moves a message that the worker cannot copy to the dead-letter queue, without a
+// reason. After the target works again, a redrive runs it.
 func TestRedriveWithoutACopy(t *testing.T) {
 	pad := strings.Repeat("x", 2000)
 	full := make(map[string]types.MessageAttributeValue)
@@ -162,7 +162,7 @@ func TestRedriveWithoutACopy(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		attributes map[string]types.MessageAttributeValue
-		says       string // the log
+		says       string // text in the log
 	}{
 		"ten attributes": {full, "it has no room for an attribute"},
 		"larger than the dead-letter queue takes": {nil, "the dead-letter queue does not take it"},
@@ -189,7 +189,7 @@ func TestRedriveWithoutACopy(t *testing.T) {
 					t.Fatalf("%d dead letters of %s", b.depth(b.dlqURL), b.record("o-1").Status)
 				}
 				if log := b.log.String(); !strings.Contains(log, tc.says) {
-					t.Errorf("the log says %s", log)
+					t.Errorf("log: %s", log)
 				}
 				target.set(http.StatusNoContent)
 				report := b.redrive()
@@ -204,7 +204,7 @@ func TestRedriveWithoutACopy(t *testing.T) {
 	}
 }
 
-// redrive sends all dead letters back.
+// redrive moves all dead letters back to the queue.
 func (b *inBubble) redrive() deadletter.Report {
 	b.t.Helper()
 	keys, err := names.New(names.Config{})
@@ -226,5 +226,5 @@ func (b *inBubble) redrive() deadletter.Report {
 	return report
 }
 
-// zippedOrder is base64 of a gzip of {"id":17}.
+// zippedOrder is {"id":17}, compressed with gzip and encoded in base64.
 const zippedOrder = "H4sIAAAAAAACA6tWykxRsjI0rwUARC5qHQkAAAA="

@@ -19,23 +19,24 @@ import (
 	"github.com/sqsonce/sqsonce/internal/target"
 )
 
-// checkTimeout is below what platforms give a health check.
+// checkTimeout is shorter than the default timeout of an ECS health check, 5 s.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
 const checkTimeout = 4 * time.Second
 
-// maxAnswer bounds an answer of an admin server, in bytes.
+// maxAnswer bounds the answer of an admin server, in bytes.
 const maxAnswer = 1 << 20
 
-// errUnhealthy is what "worker check" fails with.
+// errUnhealthy is the error of "worker check".
 var errUnhealthy = errors.New("worker is not healthy")
 
-// errUnready is what "worker check --ready" fails with.
+// errUnready is the error of "worker check --ready".
 var errUnready = errors.New("worker is not ready")
 
-// errNotDrained is what "worker drain" fails with.
-var errNotDrained = errors.New("worker was not told to stop")
+// errNotDrained is the error of "worker drain".
+var errNotDrained = errors.New("worker could not be stopped")
 
-// runCheck checks a file of queues, or asks a running worker for its health, or whether it is
-// ready, and prints what it finds of each queue.
+// runCheck checks a file of queues, or the health or readiness of a running worker, and prints the
+// state of each queue.
 func runCheck(ctx context.Context, c check, stdout io.Writer) error {
 	if c.Config != "" {
 		return printQueues(stdout, c.parsed)
@@ -47,12 +48,12 @@ func runCheck(ctx context.Context, c check, stdout io.Writer) error {
 	if _, err := ask(ctx, http.MethodGet, c.AdminAddr, path, "", http.StatusOK); err != nil {
 		return failedAs(no, err)
 	}
-	// A worker that is not ready is not unhealthy: its answer is only shown.
+	// A worker that is not ready can be healthy, so the readiness is only printed.
 	readiness, _ := ask(ctx, http.MethodGet, c.AdminAddr, "/readyz", "", 0)
 	var answer struct {
 		Queues map[string]struct{ Status, Reason string }
 	}
-	_ = json.Unmarshal(readiness, &answer) // of another program: it has no queues to show
+	_ = json.Unmarshal(readiness, &answer) // the answer of another program has no queues
 	for _, name := range slices.Sorted(maps.Keys(answer.Queues)) {
 		q := answer.Queues[name]
 		_, _ = fmt.Fprintln(stdout, strings.TrimSuffix(fmt.Sprintf("%s: %s: %s", name, q.Status, q.Reason), ": "))
@@ -60,7 +61,7 @@ func runCheck(ctx context.Context, c check, stdout io.Writer) error {
 	return nil
 }
 
-// printQueues prints what a file of queues says.
+// printQueues prints the queues of a file.
 func printQueues(out io.Writer, c config) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "QUEUE\tTARGET\tKEY\tSLOTS\tTABLE\tSCOPE")
@@ -78,7 +79,7 @@ func printQueues(out io.Writer, c config) error {
 	return table.Flush()
 }
 
-// runDrain tells a running worker to stop.
+// runDrain makes a running worker stop.
 func runDrain(ctx context.Context, d drain) error {
 	if _, err := ask(ctx, http.MethodPost, d.AdminAddr, "/drain", d.AdminToken, http.StatusAccepted); err != nil {
 		return failedAs(errNotDrained, err)
@@ -86,7 +87,7 @@ func runDrain(ctx context.Context, d drain) error {
 	return nil
 }
 
-// failedAs wraps err in kind, unless it is about the settings.
+// failedAs wraps err in kind, unless it is a [*awsenv.SettingsError].
 func failedAs(kind, err error) error {
 	if _, ok := errors.AsType[*awsenv.SettingsError](err); ok {
 		return err
@@ -94,8 +95,8 @@ func failedAs(kind, err error) error {
 	return fmt.Errorf("%w: %w", kind, err)
 }
 
-// ask makes a request to an admin server and returns its answer, which must have the given
-// status; 0: any.
+// ask sends a request to an admin server and returns the answer. It fails unless the answer has the
+// status want; 0: any status.
 func ask(ctx context.Context, method, addr, path, token string, want int) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -106,7 +107,7 @@ func ask(ctx context.Context, method, addr, path, token string, want int) ([]byt
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	// Not by a proxy: it is this machine, or this task, that is asked.
+	// No proxy: the admin server is on this machine or in this task.
 	direct := &http.Transport{}
 	defer direct.CloseIdleConnections()
 	resp, err := direct.RoundTrip(req)

@@ -18,21 +18,21 @@ import (
 	"github.com/sqsonce/sqsonce/powertools"
 )
 
-// backend is what the worker works on: a queue and a store, real or local.
+// backend is the queue and the store of a worker, real or local.
 type backend struct {
 	queue    *sqs.Client
 	queueURL string
 	dlqURL   string
 	store    dedupe.Store
 	now      func() time.Time   // the store's clock; nil: this machine's
-	payloads *payloads          // nil: pointers to S3 are not followed
-	earlier  *powertools.Reader // nil: there are no records of Powertools
-	close    func()             // waits for the store's calls; nil: nothing to wait for
+	payloads *payloads          // nil: payloads in S3 are not fetched
+	earlier  *powertools.Reader // nil: records of Powertools are not read
+	close    func()             // waits for the store's calls; may be nil
 }
 
-// connect reaches the real queue and table, creating them where that was asked
-// for, and checks that the worker can work there. While they cannot be reached it
-// waits, for --wait-at-start; wrong settings end it at once.
+// connect connects to the real queue and table, and checks them and the settings. With --create it
+// creates them. If AWS cannot be reached, it tries again for --wait-at-start; other errors end it
+// at once.
 func (q *queueWorker) connect(ctx context.Context) (backend, error) {
 	cfg, err := awsenv.Load(ctx, q.log)
 	if err != nil {
@@ -63,21 +63,21 @@ func (q *queueWorker) connect(ctx context.Context) (backend, error) {
 	}
 }
 
-// looks are the pauses between two looks at an AWS that cannot be reached.
+// looks are the pauses between two tries to reach AWS.
 var looks = backoff.Policy{First: time.Second, Max: 15 * time.Second}
 
-// fits reports settings that contradict the AWS configuration.
+// fits returns an error if the settings contradict the AWS configuration.
 func (c queueSettings) fits(cfg aws.Config) error {
 	if c.Create && !(awsenv.EndpointOverridden(cfg, "SQS") && awsenv.EndpointOverridden(cfg, "DYNAMODB")) {
 		return &awsenv.SettingsError{Problems: []string{
-			"--create: refused on AWS itself; set AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB, or deploy the stack",
+			"--create: refused without endpoint overrides; set AWS_ENDPOINT_URL_SQS and AWS_ENDPOINT_URL_DYNAMODB, or deploy the stack",
 		}}
 	}
 	return awsenv.CheckRegions(cfg, c.QueueURL, c.DLQURL)
 }
 
-// lookUp makes the clients and looks at what they reach. The error is an
-// [outageError] where nothing but AWS itself keeps the worker from starting.
+// lookUp creates the clients, and checks the queue and the table. Its error is an [outageError] if
+// a later try may succeed.
 func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, error) {
 	c := q.settings
 	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)
@@ -110,12 +110,12 @@ func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, erro
 	}
 	if back.dlqURL, err = lookAround(ctx, c, back, table, q.log); err == nil {
 		if err := store.ReadClock(ctx); err != nil {
-			q.log.Warn("DynamoDB's clock could not be read; leases go by this machine's for now", "error", err)
+			q.log.Warn("DynamoDB's clock could not be read; leases use this machine's clock for now", "error", err)
 		}
 		return back, nil
 	}
 	if ctx.Err() == nil {
-		store.Close() // after a signal nothing waits for calls that are still in flight
+		store.Close() // after a signal the worker does not wait for calls in flight
 	}
 	return backend{}, err
 }

@@ -14,15 +14,14 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// instrument makes every client made of cfg count its calls, for the metrics
-// and for the console.
+// instrument makes every client of cfg count its calls, for the metrics and the console.
 func (q *queueWorker) instrument(cfg *aws.Config) {
 	q.telemetry.InstrumentAWS(cfg)
 	cfg.APIOptions = append(cfg.APIOptions, q.history.CountCalls)
 }
 
-// console is the page and its API; nil while no queue works. drain starts a stop; streams end
-// with closing.
+// console returns the console's handler; nil while no queue works. drain starts a shutdown. Streams
+// end when closing is closed.
 func (w *worker) console(drain func(), closing <-chan struct{}) (http.Handler, error) {
 	var protection func() string
 	if os.Getenv(ecs.EnvAgentURI) != "" {
@@ -51,7 +50,7 @@ func (w *worker) console(drain func(), closing <-chan struct{}) (http.Handler, e
 	return console.New(showing)
 }
 
-// consoleQueue is a queue's part of the console.
+// consoleQueue returns the console's configuration of a queue.
 func (q *queueWorker) consoleQueue() (console.QueueConfig, error) {
 	name, err := awsenv.QueueName(q.back.queueURL)
 	if err != nil {
@@ -79,7 +78,7 @@ func (q *queueWorker) consoleQueue() (console.QueueConfig, error) {
 	}, nil
 }
 
-// lister is the store as what lists names, or nil.
+// lister returns the store if it lists names, and nil otherwise.
 func lister(s dedupe.Store) dedupe.Lister {
 	l, _ := s.(dedupe.Lister)
 	return l

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// answerOf returns what a URL answers.
+// answerOf returns the answer of a URL.
 func answerOf(t *testing.T, url string) (status int, contentType, text string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -62,7 +62,7 @@ func testTheConsoleIsOnTheAdminAddress(t *testing.T) {
 			t.Errorf("%s answers %d %s %.200s", path, status, kind, text)
 		}
 		if strings.Contains(text, "t0ken") {
-			t.Errorf("%s tells the admin token", path)
+			t.Errorf("%s shows the admin token", path)
 		}
 	}
 }
@@ -89,8 +89,8 @@ func testAProxyMayPassOnItsOwnName(t *testing.T) {
 	}
 }
 
-// The stream ends by itself, within none of the servers' grace. Time is virtual: on a busy
-// machine the grace may be over before the goroutine of the stream runs.
+// The stream ends by itself, without using the servers' grace period. Time is virtual, because on a
+// busy machine the grace period could end before the stream's goroutine runs.
 func testAnOpenConsoleDoesNotHoldUpAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInBubble(t, 3, func(http.ResponseWriter, *http.Request) {})
@@ -102,7 +102,7 @@ func testAnOpenConsoleDoesNotHoldUpAStop(t *testing.T) {
 		go func() {
 			stopped <- b.serve(t.Context(), stops{gentle: signalled, hurried: signalled}, func(context.Context, *queueWorker) error { return nil })
 		}()
-		synctest.Wait() // the console has taken the place of the answer of a worker that starts
+		synctest.Wait() // the console has replaced the handler of the start
 
 		transport := &http.Transport{DialContext: front.dial}
 		defer transport.CloseIdleConnections()
@@ -133,7 +133,7 @@ func testAnOpenConsoleDoesNotHoldUpAStop(t *testing.T) {
 	})
 }
 
-// pipeListener accepts the connections that dial makes.
+// pipeListener accepts the connections of dial.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}

@@ -16,30 +16,30 @@ import (
 	"github.com/sqsonce/sqsonce/internal/target"
 )
 
-// The dependencies that the pool is told of.
+// Dependencies in reports to the pool.
 const (
-	targetDown   = "target"        // by the judge of its answers
-	targetHealth = "target-health" // by its health path
+	targetDown   = "target"        // reported by the judge of the target's answers
+	targetHealth = "target-health" // reported by the checks of the health path
 	storeDown    = "store"
-	queueDown    = "queue" // by the pool itself, when receives have failed for a minute
+	queueDown    = "queue" // reported by the pool itself, if receives have failed for a minute
 )
 
 const (
-	// A store that fails for so long without a success is down. Before that
-	// the tries of each message are all there is to do.
+	// The store is down if it has failed for storePatience without a success. Until then each
+	// message is retried on its own.
 	storePatience = 3 * time.Second
-	// Failures that lie further apart have nothing to do with each other.
+	// Failures that are further apart than storeMemory count as unrelated.
 	storeMemory = 15 * time.Second
 
-	healthFirst = time.Second // between two looks at a target that is not healthy
+	healthFirst = time.Second // first pause between health checks of an unhealthy target
 	healthMost  = 5 * time.Second
 )
 
-// report tells the pool about a dependency.
+// report reports the condition of a dependency to the pool.
 type report func(dependency string, is consumer.Condition)
 
-// converge tells of a state, and again if it has changed meanwhile, so that of
-// several who tell at the same time the last one tells what is.
+// converge calls tell with the state until the state stays the same, so that after concurrent calls
+// the last value told is the current state.
 func converge(state func() bool, tell func(bool)) {
 	for {
 		is := state()
@@ -57,18 +57,18 @@ func downOr(down bool) consumer.Condition {
 	return consumer.Up
 }
 
-// storeWatch finds out from the guard's hooks whether the store is down.
+// storeWatch detects an outage of the store from the guard's hooks.
 type storeWatch struct {
 	report report
 	log    *slog.Logger
 
 	mu          sync.Mutex
-	since, last time.Time // guarded by mu; first and last failure without a success
+	since, last time.Time // guarded by mu; first and last failure since a success
 	down        bool      // guarded by mu
-	denied      error     // guarded by mu; a write that no retry cures, and none has succeeded since
+	denied      error     // guarded by mu; permanent error of a write since the last successful one
 }
 
-// hooks adds to a guard's hooks what the watch needs.
+// hooks returns h with the watch's hooks added.
 func (w *storeWatch) hooks(h dedupe.Hooks) dedupe.Hooks {
 	failed, claimed, replayed, renewed, settled := h.StoreFailed, h.Claimed, h.Replayed, h.Renewed, h.Settled
 	h.StoreFailed = func(a dedupe.Attempt, op string, err error) {
@@ -84,7 +84,7 @@ func (w *storeWatch) hooks(h dedupe.Hooks) dedupe.Hooks {
 		}
 	}
 	h.Replayed = func(a dedupe.Attempt, kind string) {
-		if kind == "recorded" { // by the store
+		if kind == "recorded" { // the store has answered
 			w.answered()
 		}
 		if replayed != nil {
@@ -102,7 +102,7 @@ func (w *storeWatch) hooks(h dedupe.Hooks) dedupe.Hooks {
 	h.Settled = func(a dedupe.Attempt, outcome string, took time.Duration, err error) {
 		switch outcome {
 		case "unrecorded":
-		case "lost": // to another attempt
+		case "lost": // the store has answered: another attempt holds the name
 			w.answered()
 		default:
 			w.written()
@@ -127,12 +127,12 @@ func (w *storeWatch) failed(now time.Time, err error) {
 	w.down = w.down || news
 	w.mu.Unlock()
 	if news {
-		w.log.Warn("the store is down; messages are held until it answers", "error", err)
+		w.log.Warn("the store is down: messages are held until it answers", "error", err)
 		w.tell()
 	}
 }
 
-// written notes that a write has succeeded.
+// written handles a successful write.
 func (w *storeWatch) written() {
 	w.mu.Lock()
 	w.denied = nil
@@ -140,7 +140,8 @@ func (w *storeWatch) written() {
 	w.answered()
 }
 
-// ready returns why records cannot be written: access is denied, or the table is missing.
+// ready returns an error while records cannot be written: access is denied, or the table is
+// missing.
 func (w *storeWatch) ready() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,13 +172,13 @@ func (w *storeWatch) isDown() bool {
 	return w.down
 }
 
-// targetWatch passes on what the judge of the target finds out.
+// targetWatch reports and logs the suspicion of the judge of the target.
 type targetWatch struct {
 	report  report
 	health  *healthGate // nil: there is no health path
-	believe string      // the call by which an operator says that the answers are true
+	believe string      // the operator's call that ends a wrong suspicion
 	log     *slog.Logger
-	known   atomic.Bool // as last logged
+	known   atomic.Bool // the state that was logged last
 }
 
 // changed is the judge's callback.
@@ -190,24 +191,24 @@ func (w *targetWatch) changed(is target.Suspicion) {
 		return
 	}
 	if is.Suspect {
-		w.log.Error("the target is suspect: several messages in a row have failed alike; messages are held, and probed, until one succeeds",
+		w.log.Error("the target is suspect: several messages in a row have failed alike; messages are held and probed until one succeeds",
 			"answer", is.Why, "if_it_is_right", w.believe+", or --suspect-after 0")
 	} else {
 		w.log.Info("the target is no longer suspect")
 	}
 }
 
-// queueWatch logs when receives have failed for a minute, and when they work again.
-// Each failure is logged as it happens; this line is for alarms.
+// queueWatch logs, for alarms, that receives have failed for a minute, and that they work again.
+// The pool logs each single failure.
 type queueWatch struct {
 	stats func() consumer.Stats
 	log   *slog.Logger
 }
 
-// queueWatchEvery is how often a queueWatch looks.
+// queueWatchEvery is the interval of a queueWatch.
 const queueWatchEvery = 5 * time.Second
 
-// run looks until ctx ends.
+// run watches the queue until ctx ends.
 func (w *queueWatch) run(ctx context.Context) {
 	for known := false; backoff.Sleep(ctx, queueWatchEvery) == nil; {
 		down := slices.Contains(w.stats().Down, queueDown)
@@ -221,21 +222,21 @@ func (w *queueWatch) run(ctx context.Context) {
 	}
 }
 
-// healthGate keeps the pool from receiving until the target's health path has
-// answered: at the start, and whenever the target is suspect.
+// healthGate stops the pool from receiving until the target's health path answers 2xx: at the
+// start, and whenever the target is suspect.
 type healthGate struct {
 	check     func(context.Context) error
-	recovered func() // called when the path has answered, before receiving begins
+	recovered func() // called after a successful check, before receiving begins
 	report    report
 	log       *slog.Logger
-	again     chan struct{} // holds one: look again
+	again     chan struct{} // requests another check; capacity 1
 }
 
 func newHealthGate(check func(context.Context) error, recovered func(), tell report, log *slog.Logger) *healthGate {
 	return &healthGate{check: check, recovered: recovered, report: tell, log: log, again: make(chan struct{}, 1)}
 }
 
-// close keeps the pool from receiving until run has looked.
+// close stops the pool from receiving until a check in run succeeds.
 func (g *healthGate) close() { g.report(targetHealth, consumer.Closed) }
 
 func (g *healthGate) look() {
@@ -245,7 +246,7 @@ func (g *healthGate) look() {
 	}
 }
 
-// run looks until ctx ends.
+// run checks the target at the start and after each look, until ctx ends.
 func (g *healthGate) run(ctx context.Context) {
 	for {
 		g.close()
@@ -262,18 +263,18 @@ func (g *healthGate) run(ctx context.Context) {
 	}
 }
 
-// await asks until the target is healthy, and reports false when ctx ends first.
+// await repeats the check until the target is healthy. It returns false if ctx ends first.
 func (g *healthGate) await(ctx context.Context) bool {
 	for wait := healthFirst; ; wait = min(2*wait, healthMost) {
 		err := g.check(ctx)
 		if err == nil {
 			if wait > healthFirst {
-				g.log.Info("the target is healthy; receiving")
+				g.log.Info("the target is healthy: receiving messages")
 			}
 			return true
 		}
 		if wait == healthFirst && ctx.Err() == nil {
-			g.log.Warn("the target is not healthy; nothing is received until it is", "error", err)
+			g.log.Warn("the target is not healthy: no messages are received until it is", "error", err)
 		}
 		if backoff.Sleep(ctx, wait) != nil {
 			return false

@@ -22,18 +22,18 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// An outage of a minute with a backlog, where SQS dead-letters a message after
-// three receives: nothing is lost to it, and nothing is burned.
+// In an outage of a minute with a backlog, and a maxReceiveCount of 3, no message is dead-lettered
+// and no attempts are used up.
 func TestOutageBurnsNothing(t *testing.T) {
 	t.Parallel()
 	const outage = time.Minute
 	for name, tc := range map[string]struct {
 		set    func(b *inBubble, down bool)
-		status int      // what the target answers while it is down
+		status int      // the target's answer while it is down
 		args   []string // more flags
-		failed int      // attempts that may count: four, before the fifth failure makes it suspect
+		failed int      // attempts that may count: four, because the fifth failure makes the target suspect
 
-		then     http.HandlerFunc // answers instead, once it has failed for a while
+		then     http.HandlerFunc // answers instead after the target has failed for a while
 		messages int              // in the queue; 0 means 200
 	}{
 		"target refuses":              {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000},
@@ -74,7 +74,7 @@ func TestOutageBurnsNothing(t *testing.T) {
 				if tried > tc.failed {
 					t.Errorf("%d attempts counted within the outage, want at most %d", tried, tc.failed)
 				}
-				// The slots' worth of messages when it begins, then two probes a second.
+				// One message per slot at the start, then two probes per second.
 				if most := b.settings.Concurrency + 2*int(outage/time.Second) + 2 + 2*tc.failed; asked > most {
 					t.Errorf("target was asked %d times within the outage, want at most %d", asked, most)
 				}
@@ -101,8 +101,8 @@ func TestOutageBurnsNothing(t *testing.T) {
 	}
 }
 
-// attempts is how many attempts are counted on m0 and the following. One that is
-// under way is not yet; one that has left its name IN_PROGRESS is if its record says so.
+// attempts returns the number of attempts counted for m0 and the following names. An attempt under
+// way does not count. An attempt that has left its name IN_PROGRESS counts if its record does.
 func (b *inBubble) attempts(n int) (sum int) {
 	running := make(map[string]bool)
 	for _, f := range b.pool.Flights(0) {
@@ -119,17 +119,17 @@ func (b *inBubble) attempts(n int) (sum int) {
 	return sum
 }
 
-// opened is after what time a target that fails everything is known to be down.
+// opened is the time after which a target that fails every request counts as down.
 const opened = 10 * time.Second
 
-// failingTarget answers with the status that it is told; a little late.
+// failingTarget answers with a settable status, after a short time.
 type failingTarget struct {
-	then    http.HandlerFunc // answers instead once it has failed for opened; may be nil
+	then    http.HandlerFunc // answers instead after it has failed for opened; may be nil
 	latency *latencies
 
 	mu     sync.Mutex
 	status int       // guarded by mu
-	since  time.Time // guarded by mu; of the status
+	since  time.Time // guarded by mu; when the status was set
 	posts  int       // guarded by mu
 }
 
@@ -162,8 +162,8 @@ func (f *failingTarget) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
-// A target that is set up wrongly blames every message. What the first four cost is
-// all that it costs; an operator's word gives the rest up.
+// A misconfigured target rejects every message. Only the first four messages lose an attempt, until
+// an operator confirms the answers.
 func TestTargetThatBlamesEverything(t *testing.T) {
 	for name, believe := range map[string]bool{"until it is mended": false, "an operator believes it": true} {
 		t.Run(name, func(t *testing.T) {
@@ -181,10 +181,10 @@ func TestTargetThatBlamesEverything(t *testing.T) {
 				if dead := len(b.dead()); dead != 4 || !slices.Contains(b.pool.Stats().Down, targetDown) {
 					t.Errorf("%d dead letters, down %v", dead, b.pool.Stats().Down)
 				}
-				line := `level=ERROR msg="the target is suspect: several messages in a row have failed alike; messages are held, and probed, until one succeeds"` +
+				line := `level=ERROR msg="the target is suspect: several messages in a row have failed alike; messages are held and probed until one succeeds"` +
 					` answer="target answered 400 Bad Request" if_it_is_right="POST http://pipes/believe?queue=sqsonce, or --suspect-after 0"`
 				if n := strings.Count(b.log.String(), line); n != 1 {
-					t.Errorf("said %d times: %s", n, line)
+					t.Errorf("logged %d times: %s", n, line)
 				}
 				more := 0
 				if believe {
@@ -204,15 +204,14 @@ func TestTargetThatBlamesEverything(t *testing.T) {
 	}
 }
 
-// A target that hangs, with a health path that tells, has its backlog held. Under hold a
-// request that hangs makes its name UNKNOWN: only those that were out do, since no message
-// is tried while the health path fails.
+// If the target hangs and its health path fails, the backlog is held. With hold, only the requests
+// under way make their names UNKNOWN, because no message is tried while the health path fails.
 func TestTargetThatHangs(t *testing.T) {
 	const n, slots = 60, 8
 	for _, tc := range []struct {
 		name             string
 		args             []string
-		counted, unknown int // at most
+		counted, unknown int // upper bounds
 	}{
 		{"retry", nil, 4, 0},
 		{"hold", []string{"--on-unknown", "hold"}, slots, slots},
@@ -230,7 +229,7 @@ func TestTargetThatHangs(t *testing.T) {
 				}, append(args, tc.args...)...)
 				b.begin()
 				defer b.end()
-				time.Sleep(5 * time.Second) // the health path has answered
+				time.Sleep(5 * time.Second) // until the health path has answered
 				hanging.Store(true)
 				for i := range n {
 					b.send(body("m" + strconv.Itoa(i)))
@@ -257,7 +256,7 @@ func TestTargetThatHangs(t *testing.T) {
 	}
 }
 
-// A crash of the target costs the requests that it breaks, not the slots.
+// A crash of the target fails the requests under way, and does not block their slots.
 func TestCrashOfTheTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slots = 10
@@ -309,10 +308,10 @@ func TestQueueWatch(t *testing.T) {
 		stop()
 		running.Wait()
 		if got := strings.Count(log.String(), "the queue is down"); got != 2 {
-			t.Errorf("said %d times that it is down", got)
+			t.Errorf("logged %d times that it is down", got)
 		}
 		if got := strings.Count(log.String(), "the queue answers again"); got != 1 {
-			t.Errorf("said %d times that it answers", got)
+			t.Errorf("logged %d times that it answers", got)
 		}
 	})
 }
@@ -359,7 +358,7 @@ func testWaitForHealthEndsWithTheStop(t *testing.T) {
 	})
 }
 
-// From a write that was denied until one succeeds, records cannot be written.
+// After a denied write the store is not ready until a write succeeds.
 func TestStoreWatch_ready(t *testing.T) {
 	denied := fmt.Errorf("%w: AccessDeniedException", dedupe.ErrUnavailable)
 	for name, tc := range map[string]struct {
@@ -401,7 +400,7 @@ func testStoreIsDownWhenItKeepsFailing(t *testing.T) {
 		var told []consumer.Condition
 		w := storeWatch{log: slog.New(slog.DiscardHandler), report: func(dependency string, is consumer.Condition) {
 			if dependency != storeDown {
-				t.Errorf("told of %s", dependency)
+				t.Errorf("report of %s", dependency)
 			}
 			told = append(told, is)
 		}}
@@ -419,7 +418,7 @@ func testStoreIsDownWhenItKeepsFailing(t *testing.T) {
 		expect := func(when string, want ...consumer.Condition) {
 			t.Helper()
 			if !slices.Equal(told, want) {
-				t.Errorf("%s: told %v, want %v", when, told, want)
+				t.Errorf("%s: reports %v, want %v", when, told, want)
 			}
 		}
 		fail(0)

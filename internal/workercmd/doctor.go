@@ -20,10 +20,10 @@ import (
 	"github.com/sqsonce/sqsonce/internal/schedule"
 )
 
-// errAssumptions is what "worker doctor" fails with.
-var errAssumptions = errors.New("AWS is not as assumed")
+// errAssumptions is the error of "worker doctor" if an assumption does not hold.
+var errAssumptions = errors.New("AWS does not behave as the worker assumes")
 
-// runDoctor checks what the worker assumes of AWS and prints what it has seen.
+// runDoctor checks the worker's assumptions about AWS and prints the findings.
 func runDoctor(ctx context.Context, e examination, stdout io.Writer) error {
 	cfg, err := awsenv.Load(ctx, slog.Default())
 	if err != nil {
@@ -48,14 +48,14 @@ func examine(ctx context.Context, e examination, cfg aws.Config, stdin io.Reader
 	return errors.Join(err, left)
 }
 
-// schedules are where the producer keeps delayed messages; nil without --schedule-role.
+// schedules returns the scheduler of the producer's delayed messages; nil without --schedule-role.
 func (e examination) schedules(cfg aws.Config) (schedule.Scheduler, error) {
 	if e.ScheduleRole == "" {
 		if e.ScheduleGroup+e.ScheduleDLQ == "" {
-			return nil, nil //nolint:nilnil // no schedules are no error
+			return nil, nil //nolint:nilnil // nil means no schedules
 		}
 		return nil, &awsenv.SettingsError{Problems: []string{
-			fmt.Sprintf("--schedule-group %q, --schedule-dlq %q: there is no --schedule-role", e.ScheduleGroup, e.ScheduleDLQ),
+			fmt.Sprintf("--schedule-group %q, --schedule-dlq %q: need --schedule-role", e.ScheduleGroup, e.ScheduleDLQ),
 		}}
 	}
 	made, err := schedule.New(scheduler.NewFromConfig(cfg), schedule.Config{RoleARN: e.ScheduleRole, Group: e.ScheduleGroup, DLQARN: e.ScheduleDLQ})
@@ -67,15 +67,15 @@ func (e examination) schedules(cfg aws.Config) (schedule.Scheduler, error) {
 	return made, nil
 }
 
-// mayBeSent asks for leave to send a message, where that is left open. No answer is
-// a no.
+// mayBeSent reports whether --send allows a message. If it says "ask", mayBeSent asks the user; no
+// answer means no.
 func mayBeSent(e examination, stdin io.Reader, stdout io.Writer) bool {
 	if e.Send != "ask" {
 		return e.Send == "yes"
 	}
-	_, _ = fmt.Fprint(stdout, "Send one message to the dead-letter queue, and remove it? "+
-		"Others there are received, and visible again after a second. [y/N] ")
-	answer, _ := bufio.NewReader(stdin).ReadString('\n') // its end is an answer, too
+	_, _ = fmt.Fprint(stdout, "Send one message to the dead-letter queue and delete it? "+
+		"Other messages there are received too, and become visible again after a second. [y/N] ")
+	answer, _ := bufio.NewReader(stdin).ReadString('\n') // the end of the input is a no
 	_, _ = fmt.Fprintln(stdout)
 	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y")
 }

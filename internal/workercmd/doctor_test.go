@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/schedule/scheduletest"
 )
 
-// The local servers are not AWS, which doctor says.
+// The emulators are not AWS, and doctor reports that.
 func TestDoctor(t *testing.T) {
 	t.Setenv(emulators.Fauxqs.Env, emulators.SQS(t))
 	t.Setenv(emulators.Dynoxide.Env, emulators.DynamoDB(t))

@@ -13,7 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/ecs"
 )
 
-// fakeAgent is the part of the ECS container agent that is called.
+// fakeAgent fakes the called part of the ECS container agent.
 type fakeAgent struct {
 	*httptest.Server
 	mu    sync.Mutex

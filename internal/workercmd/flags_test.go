@@ -11,7 +11,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 )
 
-// settings parses a command line that has to be right.
+// settings parses a valid command line.
 func settings(t *testing.T, args ...string) queueSettings {
 	t.Helper()
 	var out bytes.Buffer
@@ -61,7 +61,7 @@ func testDefaultsAreThoseOfTheDesign(t *testing.T) {
 	}
 }
 
-// Every flag of the contract, with a value, and how its field then prints.
+// These are all public flags, with a value and the printed value of the field.
 var contract = []struct{ flag, value, field string }{
 	{"queue-url", "http://127.0.0.1:1/000000000000/q", "QueueURL:http://127.0.0.1:1/000000000000/q"},
 	{"table", "tab", "Table:tab"},
@@ -153,17 +153,17 @@ func testSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"neither local nor AWS": {nil, []string{"--local", "--queue-url and --table", "AWS credentials"}},
+		"neither local nor AWS": {nil, []string{"--local", "--queue-url and --table", "are missing"}},
 		"no table":              {[]string{"--queue-url", "http://h/1/q", "--handler", "log"}, []string{"--table"}},
 		"no queue":              {[]string{"--table", "t", "--handler", "log"}, []string{"--queue-url"}},
 		"no target": {
 			[]string{"--queue-url", "http://h/1/q", "--table", "t"},
-			[]string{"--target-url (SQSONCE_TARGET_URL) is missing: every message would be completed, and nothing done; --handler log"},
+			[]string{"--target-url (SQSONCE_TARGET_URL) is missing: messages would be completed without being handled; to log and complete each message set --handler log"},
 		},
 		"a target, and the log": {
-			[]string{"--local", "--handler", "log", "--target-url", "http://127.0.0.1:1/"}, []string{"--handler log: there is --target-url"},
+			[]string{"--local", "--handler", "log", "--target-url", "http://127.0.0.1:1/"}, []string{"--handler log: cannot be used with --target-url"},
 		},
-		"local with a queue":     {[]string{"--local", "--queue-url", "http://h/1/q"}, []string{"--local brings its own queue"}},
+		"local with a queue":     {[]string{"--local", "--queue-url", "http://h/1/q"}, []string{"--local has its own queue"}},
 		"local with create":      {[]string{"--local", "--create"}, []string{"--create"}},
 		"queue URL without name": {[]string{"--queue-url", "http://h/", "--table", "t", "--handler", "log"}, []string{"--queue-url"}},
 		"local, open to everybody": {
@@ -179,29 +179,29 @@ func testSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 		},
 		"paths": {
 			[]string{"--queue-url", "http://h/1/q", "--table", "t", "--handler", "log", "--path-prefix", "v1,/a/../b"},
-			[]string{`--path-prefix "v1"`, `--path-prefix has the segment ".."`, "there is no --target-url"},
+			[]string{`--path-prefix "v1"`, `--path-prefix has the segment ".."`, "--path-prefix v1,/a/../b: needs --target-url"},
 		},
 		"batches": {
 			[]string{"--local", "--target-batch", "20", "--concurrency", "10", "--target-batch-wait", "8s", "--path-prefix", "/v1", "--sqsd"},
 			[]string{
 				"--target-batch-wait 8s: must be positive, and at most 7.5s, a quarter of --lease 30s",
-				"--target-batch 20: must be from 1 to --concurrency 10", "--target-batch 20: there is no --target-url",
+				"--target-batch 20: must be from 1 to --concurrency 10", "--target-batch 20: needs --target-url",
 			},
 		},
 		"batches, and requests in messages": {
 			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--path-prefix", "/v1"},
-			[]string{"--target-batch 5: there is --path-prefix, too"},
+			[]string{"--target-batch 5: cannot be used with --path-prefix"},
 		},
 		"groups": {
 			[]string{"--local", "--group-concurrency=-1", "--group-rate=-0.5", "--group-by", "a["},
 			[]string{"GroupConcurrency -1: must not be negative", "GroupRate -0.5: must not be negative", `--group-by: key "a["`},
 		},
 		"groups without a bound": {
-			[]string{"--local", "--group-by", "tenant"}, []string{`--group-by "tenant": there is neither --group-concurrency nor --group-rate`},
+			[]string{"--local", "--group-by", "tenant"}, []string{`--group-by "tenant": needs --group-concurrency or --group-rate`},
 		},
 		"batches, and the daemon": {
 			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--sqsd"},
-			[]string{"--target-batch 5: there is --sqsd, too"},
+			[]string{"--target-batch 5: cannot be used with --sqsd"},
 		},
 		"blank tokens": {
 			[]string{"--local", "--auth-token", "a, ,b", "--admin-token", " "},
@@ -217,7 +217,7 @@ func testSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 		},
 		"lease longer than visibility allows": {
 			[]string{"--local", "--lease", "40s"},
-			[]string{"--lease 40s + --skew 2s: must not exceed 33s, what --visibility 1m0s leaves"},
+			[]string{"--lease 40s + --skew 2s: must not exceed 33s, which is --visibility 1m0s less"},
 		},
 		"drain longer than the platform waits": {
 			[]string{"--local", "--drain-timeout", "26s", "--stop-timeout", "30s"},

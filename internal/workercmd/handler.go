@@ -23,14 +23,14 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// newPool builds the way of a message: consumer, telemetry, guard, handler.
+// newPool builds the layers that a message passes: consumer, telemetry, guard, handler.
 func (q *queueWorker) newPool() error {
 	c := q.settings
 	queueName, err := awsenv.QueueName(q.back.queueURL)
 	if err != nil {
 		return err
 	}
-	// The pool has to be told of outages by what it calls.
+	// The layers below report outages to the pool.
 	tell := func(dependency string, is consumer.Condition) { q.pool.Report(dependency, is) }
 	q.store = &storeWatch{report: tell, log: q.log}
 
@@ -90,7 +90,7 @@ func (q *queueWorker) newPool() error {
 	return nil
 }
 
-// aim makes the target, and what judges it.
+// aim creates the target, its judge and its health gate.
 func (q *queueWorker) aim(queueName string, tell report) error {
 	c := q.settings
 	aiming := c.targetConfig(queueName)
@@ -113,25 +113,26 @@ func (q *queueWorker) aim(queueName string, tell report) error {
 	return nil
 }
 
-// brokenByStop tells of requests that a stop of the target has cut off, and how such stops
-// are ordered.
+// brokenByStop logs that the target ended before the worker and aborted requests, and the order in
+// which they should stop.
 func (q *queueWorker) brokenByStop(err *target.UnknownOutcomeError) {
-	became := "their attempts do not count, and their messages come back once --target-timeout has passed"
+	became := "their attempts do not count, and their messages come back after --target-timeout"
 	if q.settings.OnUnknown == "hold" {
-		became = "their names are UNKNOWN, because of --on-unknown hold, until producer resolve says what became of them"
+		became = "because of --on-unknown hold their names are UNKNOWN until they are settled with producer resolve"
 	}
-	q.log.Warn("the target ended before this worker had stopped: requests that had gone out have no answer; "+became+
-		"; let the platform stop the worker first, and the target when the worker has ended (docs/worker.md, Stopping)",
+	q.log.Warn("the target ended before this worker had stopped: requests under way got no answer; "+became+
+		"; let the platform stop the worker first, and the target after the worker has ended (docs/worker.md, Stopping)",
 		"queue", q.settings.queueName(), "error", err)
 }
 
-// believeCall is the call of the admin server by which an operator says that the
-// target's answers are true.
+// believeCall returns the admin call with which an operator ends a wrong suspicion: the target's
+// answers then count against messages again.
 func (q *queueWorker) believeCall() string {
 	return fmt.Sprintf("POST http://%s/believe?queue=%s", q.admin.Addr(), url.QueryEscape(q.settings.queueName()))
 }
 
-// protected keeps the task from being scaled in while a message is handled.
+// protected returns a middleware that protects the ECS task from scale-in while a message is
+// handled.
 func protected(p *ecs.Protector) consumer.Middleware {
 	return func(next consumer.Handler) consumer.Handler {
 		return func(ctx context.Context, m consumer.Message) error {
@@ -141,11 +142,11 @@ func protected(p *ecs.Protector) consumer.Middleware {
 	}
 }
 
-// work is what is done with a message, once per name.
+// work handles a message, once per name, and returns the result to record.
 type work = func(context.Context, consumer.Message) (dedupe.Payload, error)
 
-// noted passes the attempt to telemetry, and logs its success. The pool logs
-// failures, with what it decided.
+// noted passes the attempt to telemetry, and logs its success. The pool logs failures, with its
+// decision.
 func noted(tele *telemetry.Queue, log *slog.Logger, do work) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
@@ -160,16 +161,16 @@ func noted(tele *telemetry.Queue, log *slog.Logger, do work) work {
 	}
 }
 
-// logHandler is the --handler that logs each message and does nothing else.
+// logHandler is the value of --handler that only logs each message.
 const logHandler = "log"
 
-// loggedBody is how many bytes of a body [logged] logs. A line with the longest one stays below
-// the 256 KiB of an event of CloudWatch Logs, with every byte escaped.
+// loggedBody bounds the bytes of a body that [logged] logs. Even with every byte escaped, the line
+// is smaller than 256 KiB, the limit of an event of CloudWatch Logs.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 const loggedBody = 8 << 10
 
-// logged logs each message at INFO: where nothing else is done with it, the line is all that is
-// left of it.
+// logged returns the handler of --handler log. It logs at INFO, because the line is the only trace
+// of the message.
 func logged(log *slog.Logger) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
@@ -179,7 +180,7 @@ func logged(log *slog.Logger) work {
 	}
 }
 
-// named is the built-in handler: it answers with the name.
+// named is the built-in handler. Its result is the name.
 func named(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 	attempt, _ := dedupe.AttemptFrom(ctx)
 	data, err := json.Marshal(struct {
@@ -188,8 +189,8 @@ func named(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 	return dedupe.Payload{Data: data}, err
 }
 
-// posted hands the message to the HTTP target. One that carries a request may choose
-// its path below prefixes. Of its answer is recorded what kept, the value of --result, says.
+// posted returns the handler that posts each message to the HTTP target. A message that carries its
+// own request may choose a path below prefixes. kept is the value of --result.
 func posted(t *target.Judge, traceparent func(context.Context) string, prefixes []string, kept string) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
@@ -207,8 +208,8 @@ func posted(t *target.Judge, traceparent func(context.Context) string, prefixes 
 	}
 }
 
-// batchPosted hands several messages to the HTTP target in one request. Its answer has no
-// results.
+// batchPosted returns the handler that posts several messages to the HTTP target in one request.
+// The messages have no results.
 func batchPosted(t *target.Judge, traceparent func(context.Context) string, cfg consumer.BatchConfig) (work, error) {
 	batched, err := consumer.Batch(func(ctx context.Context, batch []consumer.Message) ([]dedupe.Payload, []error, error) {
 		requests := make([]target.Request, len(batch))
@@ -228,14 +229,14 @@ func batchPosted(t *target.Judge, traceparent func(context.Context) string, cfg 
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		message, _ := sqsonce.NamedFrom(ctx)
 		if _, err := targetRequest(m, message, nil); err != nil {
-			return dedupe.Payload{}, err // it carries a request of its own, and is in no batch
+			return dedupe.Payload{}, err // a message with its own request cannot be in a batch
 		}
 		return batched(ctx, m)
 	}, err
 }
 
-// targetRequest is what the target gets of a message, apart from the attempt. The error is
-// that of a request that the message carries.
+// targetRequest returns the request to the target for a message, without the attempt. Its error is
+// permanent: the message carries a request that is not allowed.
 func targetRequest(m consumer.Message, named names.Named, prefixes []string) (target.Request, error) {
 	r := target.Request{
 		Name: named.Name, Body: m.Body, MessageID: m.ID, FirstReceived: m.FirstReceived, ReceiveCount: m.ReceiveCount,
@@ -254,8 +255,8 @@ func targetRequest(m consumer.Message, named names.Named, prefixes []string) (ta
 	return r, err
 }
 
-// carriedRequest takes the request that a message carries, if it does, out of its
-// attributes. One that is not allowed never will be.
+// carriedRequest removes the request that a message carries from attributes and returns it; nil if
+// there is none. The error of a request that is not allowed is permanent.
 func carriedRequest(attributes map[string]string, prefixes []string) (*mirror.Request, error) {
 	r, found, err := mirror.Read(attributes, prefixes)
 	switch {
@@ -270,9 +271,8 @@ func carriedRequest(attributes map[string]string, prefixes []string) (*mirror.Re
 	return &r, nil
 }
 
-// payload is the target's answer as a result, as --result wants it: JSON as it is,
-// anything else with its type. One that is not kept whole is stood for by the guard's own
-// marker.
+// payload returns the target's answer as the result to record, according to --result: JSON as it
+// is, other bodies with their type. A marker replaces an answer that is not recorded whole.
 func payload(r target.Response, kept string) dedupe.Payload {
 	switch {
 	case kept == resultNone || kept == resultFull && r.Size == 0:
@@ -295,7 +295,7 @@ const (
 	resultNone = "none"
 )
 
-// omitted is the marker for an answer that is not recorded; see [protocol.OmittedType].
+// omitted returns the marker for an answer that is not recorded; see [protocol.OmittedType].
 func omitted(why string, r target.Response) dedupe.Payload {
 	return dedupe.Payload{
 		Type: protocol.OmittedType,

@@ -25,10 +25,10 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// patience is how long a test waits for what has to happen.
+// patience bounds every wait for a condition.
 const patience = 2 * time.Minute
 
-// output is what a program has written so far.
+// output collects the output of a program.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
@@ -51,11 +51,11 @@ type program struct {
 	stdout, stderr output
 	signals        chan os.Signal
 	ended          chan struct{}
-	code           int // valid once ended is closed
+	code           int // valid after ended is closed
 }
 
-// start runs the worker with free ports. At the end of the test it is told to
-// stop, twice, so that it waits for nothing.
+// start runs the worker with free ports. At the end of the test it gets two signals, so that it
+// stops at once.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	p := &program{signals: make(chan os.Signal, 2), ended: make(chan struct{})}
@@ -79,8 +79,8 @@ func start(t *testing.T, args ...string) *program {
 	return p
 }
 
-// handled adds the handler that logs, where the arguments name no target: outside --local the
-// worker does not start without either.
+// handled adds --handler log if the arguments set neither a target nor --local, because the worker
+// needs a handler.
 func handled(args []string) []string {
 	for _, enough := range []string{"--local", "--target-url", "--handler"} {
 		if slices.Contains(args, enough) {
@@ -96,7 +96,7 @@ func startLocal(t *testing.T, args ...string) *program {
 	return start(t, append([]string{"--local", "--addr", "127.0.0.1:0", "--queue-addr", "127.0.0.1:0"}, args...)...)
 }
 
-// wait ends the test unless done comes true in time.
+// wait fails the test unless done returns true in time.
 func wait(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	deadline, tick := time.NewTimer(patience), time.NewTicker(5*time.Millisecond)
@@ -158,8 +158,7 @@ func (p *program) logged(t *testing.T, text string, n int) {
 	})
 }
 
-// anySDK is an SQS client as any program would have it: over TCP, with made-up
-// credentials.
+// anySDK returns an SQS client like that of other programs: over TCP, with made-up credentials.
 func anySDK(endpoint string) *sqs.Client {
 	return sqs.NewFromConfig(aws.Config{
 		Region: "us-east-1", BaseEndpoint: &endpoint,
@@ -167,8 +166,8 @@ func anySDK(endpoint string) *sqs.Client {
 	})
 }
 
-// outside is a queue with SQS semantics and a table on a real server, both
-// outside the worker, which finds them by its environment.
+// outside is a queue and a table on servers outside the worker, which finds them by its
+// environment.
 type outside struct {
 	sqs      *sqs.Client
 	queue    *sqstest.Server
@@ -198,17 +197,17 @@ func newOutside(t *testing.T) *outside {
 	return o
 }
 
-// unique is a name that no other test uses on a shared server.
+// unique returns a name that no other test uses on a shared server.
 func unique(t *testing.T) string {
 	return regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(t.Name(), "-") + fmt.Sprint(time.Now().UnixNano())
 }
 
-// args are the flags that make the worker work here.
+// args returns the flags for this queue and table.
 func (o *outside) args(more ...string) []string {
 	return append([]string{"--queue-url", o.queueURL, "--table", o.table, "--create"}, more...)
 }
 
-// send puts a message with each body on the queue.
+// send sends a message for each body.
 func send(t *testing.T, client *sqs.Client, queueURL string, bodies ...string) {
 	t.Helper()
 	for _, body := range bodies {
@@ -230,7 +229,7 @@ func counts(t *testing.T, client *sqs.Client, queueURL string) (visible, inFligh
 	return out.Attributes["ApproximateNumberOfMessages"], out.Attributes["ApproximateNumberOfMessagesNotVisible"]
 }
 
-// waitCounts waits until a queue holds that many messages.
+// waitCounts waits until a queue has these numbers of messages.
 func waitCounts(t *testing.T, client *sqs.Client, queueURL, visible, inFlight string) {
 	t.Helper()
 	wait(t, fmt.Sprintf("%s visible and %s in flight in %s", visible, inFlight, queueURL), func() bool {
@@ -241,14 +240,14 @@ func waitCounts(t *testing.T, client *sqs.Client, queueURL, visible, inFlight st
 
 func body(name string) string { return fmt.Sprintf(`{"name":%q}`, name) }
 
-// shown is c with the names of its fields.
+// shown returns c with the names of its fields.
 func shown(c queueSettings) string {
 	return strings.NewReplacer("{", "", "}", " ").Replace(fmt.Sprintf("%+v", c))
 }
 
 func equal(a, b queueSettings) bool { return shown(a) == shown(b) }
 
-// sendWith puts a message with attributes on the queue.
+// sendWith sends a message with attributes.
 func sendWith(t *testing.T, client *sqs.Client, queueURL, text string, attributes map[string]string) {
 	t.Helper()
 	in := &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: &text, MessageAttributes: make(map[string]types.MessageAttributeValue)}

@@ -19,10 +19,10 @@ import (
 
 const (
 	localQueue     = "sqsonce"
-	localQueueAddr = "127.0.0.1:4566" // where LocalStack would listen
+	localQueueAddr = "127.0.0.1:4566" // the address of LocalStack
 )
 
-// localParts are what --local brings along: queue, store, and the producer API.
+// localParts holds the parts of --local: queue, store, and the producer API.
 type localParts struct {
 	backend
 	server           *sqstest.Server
@@ -67,7 +67,7 @@ func (l *localParts) open(ctx context.Context, c queueSettings, instrument func(
 	store := memstore.New()
 	l.store = store
 	cfg := l.server.AWSConfig()
-	producing := sqs.NewFromConfig(cfg) // a producer's calls are none of the worker's
+	producing := sqs.NewFromConfig(cfg) // the producer's calls do not count as the worker's
 	instrument(&cfg)
 	l.queue = sqs.NewFromConfig(cfg)
 	if l.queueURL, l.dlqURL, err = awsenv.CreateQueue(ctx, l.queue, localQueue); err != nil {
@@ -93,8 +93,8 @@ func (l *localParts) open(ctx context.Context, c queueSettings, instrument func(
 	return err
 }
 
-// listenQueue opens the SQS endpoint: where it was asked for, or at the usual
-// port, or at any free one.
+// listenQueue listens at addr for the SQS endpoint. If addr is empty, it uses localQueueAddr, or a
+// free port if that is taken.
 func listenQueue(addr string, log *slog.Logger) (net.Listener, error) {
 	if addr != "" {
 		return awsenv.Listen("--queue-addr", addr)
@@ -107,7 +107,7 @@ func listenQueue(addr string, log *slog.Logger) (net.Listener, error) {
 	return awsenv.Listen("--queue-addr", "127.0.0.1:0")
 }
 
-// printWhere tells a person where everything listens.
+// printWhere prints the addresses of the servers.
 func (q *queueWorker) printWhere() {
 	if q.metrics != nil {
 		q.where.Do(func() {
@@ -118,7 +118,7 @@ func (q *queueWorker) printWhere() {
 		_, _ = fmt.Fprintf(q.out, "worker on %s, admin at http://%s/ (console, /healthz)\n", q.back.queueURL, q.admin.Addr())
 		return
 	}
-	_, _ = fmt.Fprintf(q.out, `sqsonce is up, all in this process; nothing is kept when it stops.
+	_, _ = fmt.Fprintf(q.out, `sqsonce runs in this process alone; all data is lost when it stops.
   producer API  http://%[1]s/
   admin         http://%[2]s/ (console, /healthz, /metrics, /config)
   SQS endpoint  http://%[3]s/ (queue %[4]s)

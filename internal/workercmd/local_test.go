@@ -55,7 +55,7 @@ func testLocalWorkerHandlesEachNameOnce(t *testing.T) {
 	}
 }
 
-// The main job: over HTTP in, through the queue, once, and its outcome out.
+// A message goes in over HTTP, passes the queue, is handled once, and its outcome can be read.
 func testPostedNameIsHandledOnceHoweverOftenItIsPosted(t *testing.T) {
 	p := startLocal(t)
 	producerURL := p.producerURL(t)
@@ -106,7 +106,7 @@ func testPostedNameIsHandledOnceHoweverOftenItIsPosted(t *testing.T) {
 	}
 }
 
-// What a message costs is told by worker: a producer's calls are none of it.
+// The metrics count the worker's calls per message, without the producer's.
 func testCallsOfTheProducerAreNotTheWorkers(t *testing.T) {
 	var calls atomic.Int64
 	count := func(cfg *aws.Config) {
@@ -236,7 +236,7 @@ func testPortInUseIsNamedWithItsFlag(t *testing.T) {
 func testUsualQueuePortIsLeftToWhoHasIt(t *testing.T) {
 	if taken, err := net.Listen("tcp", localQueueAddr); err == nil {
 		defer func() { _ = taken.Close() }()
-	} // else somebody else has it, which is as good
+	} // otherwise another process uses the port, which has the same effect
 	p := start(t, "--local", "--addr", "127.0.0.1:0")
 	queueURL := p.queueURL(t)
 	if strings.Contains(queueURL, localQueueAddr) {

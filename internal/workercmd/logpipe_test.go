@@ -17,8 +17,8 @@ func TestLogpipe(t *testing.T) {
 	t.Run("stop with a full log", testStopWithAFullLog)
 }
 
-// A worker whose log is not read any more, so that its handlers wait in the logger, stops
-// when it is told to.
+// A worker whose handlers block in the logger, because its log is not read, still stops on a
+// signal.
 func testStopWithAFullLog(t *testing.T) {
 	var posts atomic.Int32 // under way
 	target := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -41,7 +41,7 @@ func testStopWithAFullLog(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_ = write.Close() // the process has it
+	_ = write.Close() // the process has its own copy
 	go func() {
 		defer close(p.ended)
 		_ = cmd.Wait()
@@ -50,11 +50,11 @@ func testStopWithAFullLog(t *testing.T) {
 	adminURL := p.printed(t, `admin\s+(http://[^/\s]+)`)
 	queueURL := p.printed(t, `queue (http://[^\s)]+)`)
 	client := anySDK(queueURL)
-	long := strings.Repeat("long-name-", 90) // some of these fill a pipe
+	long := strings.Repeat("long-name-", 90) // a few of these fill a pipe
 	for i := range 150 {
 		send(t, client, queueURL, body(long+fmt.Sprint(i)))
 	}
-	idle := 0 // looks that found all slots taken, and no request at the target
+	idle := 0 // samples in which all slots were taken and no request was at the target
 	wait(t, "handlers that wait in the logger", func() bool {
 		if idle++; posts.Load() > 0 || sum(scrape(t, adminURL), "sqsonce_slots_taken", "messaging_system", "aws_sqs") < slots {
 			idle = 0

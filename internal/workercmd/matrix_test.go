@@ -13,7 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// posts are the times at which a target was asked.
+// posts records the times of requests at a target.
 type posts struct {
 	mu sync.Mutex
 	at []time.Time // guarded by mu
@@ -32,7 +32,7 @@ func (p *posts) count() int {
 	return len(p.at)
 }
 
-// gap is the time from the first post to the second.
+// gap returns the time between the first and the second request.
 func (p *posts) gap() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,18 +46,18 @@ func TestMatrix(t *testing.T) {
 	t.Run("request carries what the contract says", testRequestCarriesWhatTheContractSays)
 }
 
-// What a target can answer, and what becomes of the message, of the record,
-// and when the target is asked again.
+// For each answer of a target: the treatment of the message, its record, and the time of the next
+// request.
 func testOutcomeAtTheTargetDecides(t *testing.T) {
 	t.Parallel()
 	const timeout = 30 * time.Second
-	const slack = 3 * time.Second // whole seconds of SQS, a poll, and latencies
+	const slack = 3 * time.Second // for SQS's whole seconds, a poll, and latencies
 	type want struct {
-		deleted  bool            // at once
+		deleted  bool            // deleted at once
 		dead     string          // reason in the dead-letter queue
-		status   protocol.Status // of the record
+		status   protocol.Status // status of the record
 		attempts int
-		from, to time.Duration // between the first two posts; zero: there is no second
+		from, to time.Duration // bounds of the gap; zero: no second request
 		result   string
 	}
 	status := func(code int, headers ...string) http.HandlerFunc {
@@ -84,7 +84,7 @@ func testOutcomeAtTheTargetDecides(t *testing.T) {
 		return w
 	}
 	for name, tc := range map[string]struct {
-		answer http.HandlerFunc // of the first post; the second is answered by 204
+		answer http.HandlerFunc // answers the first request; the second gets 204
 		want   want
 	}{
 		"200 with a body": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"total":3}`)) }, withResult(`{"total":3}`)},
@@ -244,9 +244,9 @@ func TestRefusedConnectionCostsNothing(t *testing.T) {
 	})
 }
 
-// The target may still be at work on a request that broke off. Nobody asks it
-// again before its time is over: not the message, not a duplicate, and not
-// another worker after a stop.
+// The target may still handle a request whose connection broke. It gets no second request before
+// --target-timeout has passed: not for the message, not for a duplicate, and not by another worker
+// after a shutdown.
 func testRequestOfUnknownOutcomeIsNotMetByASecondOne(t *testing.T) {
 	const timeout = 30 * time.Second
 	late := func(t *testing.T, asked *posts) {
@@ -299,7 +299,7 @@ func testRequestOfUnknownOutcomeIsNotMetByASecondOne(t *testing.T) {
 	})
 }
 
-// Under hold nobody but an operator runs a name again whose outcome is unknown.
+// With hold, only an operator can run a name with an unknown outcome again.
 func testUnknownOutcomeIsHeldWhereThatWasAskedFor(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"time-out": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },

@@ -12,11 +12,11 @@ import (
 	"github.com/sqsonce/sqsonce/internal/mirror"
 )
 
-// mirrorTarget is a target that takes down the requests it gets.
+// mirrorTarget is a target that records its requests.
 type mirrorTarget struct {
 	*httptest.Server
 	mu   sync.Mutex
-	seen map[string]mirrorSeen // guarded by mu; by name
+	seen map[string]mirrorSeen // guarded by mu; requests by name
 }
 
 type mirrorSeen struct {
@@ -50,7 +50,7 @@ func (m *mirrorTarget) of(name string) mirrorSeen {
 	return m.seen[name]
 }
 
-// A client changes the host of its requests, and the target gets them as they were.
+// A client only changes the host of its requests, and the target gets them unchanged.
 func TestMirroredAPI(t *testing.T) {
 	target := newMirrorTarget(t)
 	p := startLocal(t, "--target-url", target.URL+"/base?key=k", "--path-prefix", "/v1")
@@ -74,7 +74,7 @@ func TestMirroredAPI(t *testing.T) {
 			for key, value := range tc.header {
 				header[key] = value
 			}
-			for range 2 { // a repeat is the same work
+			for range 2 { // the second one is a duplicate
 				resp := request(t, tc.method, api+tc.uri, tc.body, header)
 				text, err := io.ReadAll(resp.Body)
 				_ = resp.Body.Close()
@@ -111,7 +111,7 @@ func TestMirror(t *testing.T) {
 	t.Run("path that is not allowed", testPathThatIsNotAllowed)
 }
 
-// What a message asks for beyond the setting is not done, and says why.
+// A message that asks for a path outside --path-prefix is dead-lettered with an error.
 func testPathThatIsNotAllowed(t *testing.T) {
 	for name, tc := range map[string]struct {
 		args []string
@@ -128,7 +128,7 @@ func testPathThatIsNotAllowed(t *testing.T) {
 			wait(t, "the message is rejected", func() bool {
 				resp := request(t, http.MethodGet, p.producerURL(t)+"/messages/attack", "", nil)
 				defer func() { _ = resp.Body.Close() }()
-				text, _ := io.ReadAll(resp.Body) // else it is not rejected
+				text, _ := io.ReadAll(resp.Body) // a short text fails the check below
 				return strings.Contains(string(text), `"status":"REJECTED"`) && strings.Contains(string(text), tc.want)
 			})
 			if seen := target.of("attack"); seen.count != 0 {

@@ -12,17 +12,17 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// What becomes of a message whose name another payload has: by --on-mismatch, and by the
-// status of the name.
+// The treatment of a message whose name was used with another payload depends on --on-mismatch and
+// on the status of the name.
 func TestMismatch(t *testing.T) {
 	for name, tc := range map[string]struct {
 		args   []string
-		answer http.HandlerFunc // of the first payload
-		again  time.Duration    // after which the second comes
+		answer http.HandlerFunc // answers the first payload
+		again  time.Duration    // delay of the second payload
 		status protocol.Status
 		hits   int32
-		dead   string   // reason of the second's copy; empty: it is deleted
-		says   []string // its error
+		dead   string   // reason of the second message's copy; empty: it is deleted
+		says   []string // texts in its error
 	}{
 		"dead-letter, completed": {
 			nil, answering(http.StatusOK), time.Minute, protocol.Completed, 1, "mismatch",
@@ -88,7 +88,7 @@ func TestMismatch(t *testing.T) {
 	}
 }
 
-// way is the way out that a dead letter's error names.
+// way returns the remedy in a dead letter's error.
 func way(name string) string {
 	return `to run it again: producer resolve "` + name + `" --retry, then redrive`
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// scrape reads the metrics of a running worker as Prometheus does.
+// scrape reads the metrics of a running worker.
 func scrape(t *testing.T, adminURL string) testutil.Metrics {
 	t.Helper()
 	resp := request(t, http.MethodGet, adminURL+"/metrics", "", nil)
@@ -18,7 +18,7 @@ func scrape(t *testing.T, adminURL string) testutil.Metrics {
 	return testutil.ReadMetrics(t, resp.Body)
 }
 
-// sum adds up a metric over the series that have a label's value.
+// sum returns the sum of a metric over the series with a label's value.
 func sum(metrics testutil.Metrics, name, label, value string) float64 {
 	total, _ := metrics.Sum(name, map[string]string{label: value})
 	return total
@@ -120,7 +120,7 @@ func TestOperations(t *testing.T) {
 }
 
 func testOpenAdminServerIsWarnedAbout(t *testing.T) {
-	const warning = `"level":"WARN","msg":"the admin server is open beyond this machine`
+	const warning = `"level":"WARN","msg":"the admin server listens beyond this machine`
 	for name, tc := range map[string]struct {
 		args []string
 		warn bool
@@ -132,7 +132,7 @@ func testOpenAdminServerIsWarnedAbout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startLocal(t, tc.args...)
-			p.queueURL(t) // it has started
+			p.queueURL(t) // waits for the start
 			if got := strings.Contains(p.stderr.String(), warning); got != tc.warn {
 				t.Errorf("warned: %t; log: %s", got, p.stderr.String())
 			}
@@ -208,7 +208,7 @@ func testSettingsAreShownWithoutSecrets(t *testing.T) {
 	}
 }
 
-// The producer's trace is found in the log line of the worker.
+// The worker logs the trace id of the producer's request.
 func testLogLineOfAMessageTellsWhoseItIs(t *testing.T) {
 	p := startLocal(t)
 	queueURL := p.queueURL(t)

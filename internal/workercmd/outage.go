@@ -14,16 +14,15 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// outageError is an error that time may cure: AWS, or the network to it, does not
-// answer as it should. Every other error at the start is about the settings.
+// outageError is a temporary error at the start: AWS or the network fails. All other errors at the
+// start are about the settings.
 type outageError struct{ error }
 
-// Unwrap returns the error itself.
+// Unwrap returns the wrapped error.
 func (e outageError) Unwrap() error { return e.error }
 
-// isOutage reports whether err, of a call to AWS, may pass by itself. A name that
-// the DNS does not know, a certificate that does not fit and a refusal by AWS do
-// not.
+// isOutage reports whether err, the error of a call to AWS, may be temporary. An unknown host name,
+// a wrong certificate and a client error of AWS are not.
 func isOutage(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return false
@@ -44,8 +43,8 @@ func isOutage(err error) bool {
 	return network || errors.Is(err, context.DeadlineExceeded)
 }
 
-// isTransient reports codes of throttling and of credentials that are renewed by
-// themselves. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
+// isTransient reports whether code means throttling, or credentials that the SDK renews.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 func isTransient(code string) bool {
 	if _, throttled := retry.DefaultThrottleErrorCodes[code]; throttled {
 		return true
@@ -57,10 +56,9 @@ func isTransient(code string) bool {
 	return false
 }
 
-// noCredentials reports whether the SDK has looked for credentials in vain. Where
-// the platform provides them (ECS, EKS), a provider that does not answer is an
-// outage; elsewhere they were never set, and the last place that the SDK looks at
-// is the metadata service of EC2, which does not answer.
+// noCredentials reports whether the SDK found no credentials because none are set. If the platform
+// provides them (ECS, EKS), it returns false: a provider that does not answer is an outage.
+// Elsewhere the SDK's last source is the metadata service of EC2, which does not answer.
 // https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
 func noCredentials(err error) bool {
 	for _, provided := range []string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE"} {

@@ -24,7 +24,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 )
 
-// answered is an error of the SDK for an answer with a status.
+// answered returns the SDK's error for an answer with a status.
 func answered(status int, err error) error {
 	return fmt.Errorf("operation error: %w", &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: err,
@@ -67,7 +67,7 @@ func TestIsOutage(t *testing.T) {
 	})
 }
 
-// ailing is a server in an outage: it answers 503 to everything until it is well.
+// ailing is a server in an outage: it answers 503 to every request until it is well.
 type ailing struct {
 	*httptest.Server
 	well  atomic.Bool
@@ -149,8 +149,7 @@ func TestWaitAtStart(t *testing.T) {
 	})
 }
 
-// While the table refuses writes, the worker is not ready; it is again after the first
-// write that succeeds, not before.
+// The worker is not ready while the table refuses writes, until the first write succeeds.
 func TestDeniedWrites(t *testing.T) {
 	o := newOutside(t)
 	if err := dynamo.CreateTable(t.Context(), o.dynamo, o.table); err != nil {

@@ -23,35 +23,33 @@ import (
 )
 
 const (
-	// leastPayloadMemory is what all payloads at work may have together, in bytes,
-	// unless --s3-max is more.
+	// leastPayloadMemory bounds the bytes of all payloads in memory, unless --s3-max is larger.
 	leastPayloadMemory = 64 << 20
-	// payloadTimeout bounds one fetch, the tries of the SDK included.
+	// payloadTimeout bounds one fetch, including the SDK's retries.
 	payloadTimeout = time.Minute
 )
 
-// objects is what of S3 is needed.
+// objects is the part of [*s3.Client] that payloads uses.
 type objects interface {
 	GetObject(ctx context.Context, in *s3.GetObjectInput, more ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 }
 
-// payloads fetches from S3 what messages point to. It implements
-// [sqsonce.Payloads].
+// payloads fetches the payloads of messages from S3. It implements [sqsonce.Payloads].
 type payloads struct {
 	objects objects
-	max     int64               // bytes of one
-	memory  *semaphore.Weighted // bytes of all at work
+	max     int64               // largest payload in bytes
+	memory  *semaphore.Weighted // bytes of all payloads in memory
 	doubts  doubts
 }
 
-// newPayloads returns what fetches payloads with these settings; nil if nothing does.
+// newPayloads returns the fetcher for these settings; nil without --s3-payloads.
 func (c queueSettings) newPayloads(cfg aws.Config, log *slog.Logger) *payloads {
 	if !c.S3Payloads {
 		return nil
 	}
 	return &payloads{
 		objects: s3.NewFromConfig(cfg, func(o *s3.Options) {
-			o.UsePathStyle = o.BaseEndpoint != nil // a local server has no names for buckets
+			o.UsePathStyle = o.BaseEndpoint != nil // a local server has no host names for buckets
 			o.DisableLogOutputChecksumValidationSkipped = true
 		}),
 		max: c.S3Max, memory: semaphore.NewWeighted(max(c.S3Max, leastPayloadMemory)),
@@ -59,9 +57,8 @@ func (c queueSettings) newPayloads(cfg aws.Config, log *slog.Logger) *payloads {
 	}
 }
 
-// Fetch implements [sqsonce.Payloads]. It waits for memory before it asks for the
-// object, so that no answer lies open meanwhile: for as much as the sender says, or
-// else for the most that there may be.
+// Fetch implements [sqsonce.Payloads]. It reserves memory before it requests the object, so that no
+// connection stays open while it waits: the size in the pointer, or else the largest size.
 func (p *payloads) Fetch(ctx context.Context, from names.Pointer) (string, func(), error) {
 	if from.Size > p.max {
 		return "", nil, p.tooLarge(from.Size)
@@ -83,11 +80,12 @@ func (p *payloads) Fetch(ctx context.Context, from names.Pointer) (string, func(
 		if !errors.Is(err, errMoreMemory) || size == p.max {
 			return "", nil, err
 		}
-		size = p.max // its sender has said less than there is
+		size = p.max // the object is larger than its pointer says
 	}
 }
 
-// ofLetters fetches the payloads of dead letters, which are read for their names; nil if p is.
+// ofLetters returns a func that fetches the payloads of dead letters, to read their names; nil if p
+// is nil.
 func (p *payloads) ofLetters() deadletter.Payloads {
 	if p == nil {
 		return nil
@@ -101,10 +99,10 @@ func (p *payloads) ofLetters() deadletter.Payloads {
 	}
 }
 
-var errMoreMemory = errors.New("the object is larger than the memory for it")
+var errMoreMemory = errors.New("the object is larger than the memory reserved for it")
 
-// get reads an object of at most room bytes. Its error is a [*payloadError],
-// [errMoreMemory], or that of ctx.
+// get reads an object of at most room bytes. Its error is a [*payloadError], [errMoreMemory], or
+// the error of ctx.
 func (p *payloads) get(ctx context.Context, from names.Pointer, room int64) (body string, size int64, err error) {
 	limited, cancel := context.WithTimeout(ctx, payloadTimeout)
 	defer cancel()
@@ -125,7 +123,7 @@ func (p *payloads) get(ctx context.Context, from names.Pointer, room int64) (bod
 	b.Grow(int(size))
 	read, err := io.Copy(&b, io.LimitReader(out.Body, size+1))
 	if err == nil && read != size {
-		err = fmt.Errorf("%d bytes came of %d", read, size)
+		err = fmt.Errorf("received %d of %d bytes", read, size)
 	}
 	if err != nil {
 		return "", 0, p.failed(ctx, from, err)
@@ -137,7 +135,7 @@ func (p *payloads) tooLarge(size int64) error {
 	return &payloadError{kind: badPointer, reason: "payload too large", err: fmt.Errorf("has %d bytes, more than --s3-max %d", size, p.max)}
 }
 
-// failed is the error of a fetch that has failed, unless ctx has ended.
+// failed returns the [*payloadError] of a failed fetch, or the error of ctx if that has ended.
 func (p *payloads) failed(ctx context.Context, from names.Pointer, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("fetch: %w", context.Cause(ctx))
@@ -150,22 +148,22 @@ func (p *payloads) failed(ctx context.Context, from names.Pointer, err error) er
 	return &payloadError{kind: kind, reason: reasons[kind], err: err}
 }
 
-// fault says whose fault it is that a payload could not be fetched.
+// fault is the cause of a failed fetch.
 type fault uint8
 
 const (
-	badPointer fault = iota // the message's: no retry can cure it
-	doubtful                // the message's, or a missing permission's: S3 refuses the request
-	outage                  // S3's, or the network's
-	slower                  // S3 wants fewer requests
+	badPointer fault = iota // the message; no retry succeeds
+	doubtful                // the message or a missing permission: S3 refuses the request
+	outage                  // S3 or the network
+	slower                  // S3 throttles requests
 )
 
-// weighPayload says whose fault the error of a fetch is.
+// weighPayload returns the cause of the error of a fetch.
 //
-// S3 answers 404 NoSuchKey for an object that does not exist to those who may list
-// the bucket (s3:ListBucket), and 403 AccessDenied to all others:
+// For a missing object, S3 answers 404 NoSuchKey if the caller has s3:ListBucket, and 403
+// AccessDenied otherwise:
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-// It asks for fewer requests by 503 SlowDown:
+// It throttles with 503 SlowDown:
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 func weighPayload(err error) fault {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
@@ -186,43 +184,43 @@ func weighPayload(err error) fault {
 	return outage
 }
 
-// payloadError says why a payload could not be fetched.
+// payloadError is the error of a failed fetch.
 type payloadError struct {
 	kind   fault
-	reason string // in a dead-letter queue; empty: it does not go there
+	reason string // reason of the dead letter; empty: the message is not dead-lettered
 	err    error
 }
 
 // Error implements error.
 func (e *payloadError) Error() string { return e.err.Error() }
 
-// Unwrap returns what failed.
+// Unwrap returns the error of the fetch.
 func (e *payloadError) Unwrap() error { return e.err }
 
-// Permanent reports whether no retry can fetch it.
+// Permanent reports whether no retry can succeed.
 func (e *payloadError) Permanent() bool { return e.kind == badPointer }
 
-// Unavailable reports whether S3 cannot be used: the message waits in the worker.
+// Unavailable reports whether S3 is down. The message then waits in the worker.
 func (e *payloadError) Unavailable() bool { return e.kind == outage }
 
-// Refused reports whether S3 wants fewer requests.
+// Refused reports whether S3 throttles requests.
 func (e *payloadError) Refused() bool { return e.kind == slower }
 
-// Reason names the error in a dead-letter queue.
+// Reason returns the reason of the dead letter.
 func (e *payloadError) Reason() string { return e.reason }
 
-// doubts tells a missing permission, or a wrong Region, from a message that points to
-// where it may not: once S3 has refused several different objects in a row, with no
-// answer between, the messages are not to blame.
+// doubts distinguishes a missing permission or a wrong Region from a message with a bad pointer:
+// once S3 has refused several different objects in a row, without a success between, refusals no
+// longer count against messages.
 type doubts struct {
-	after int // so many; 0: never
+	after int // number of objects; 0: never
 	log   *slog.Logger
 
 	mu      sync.Mutex
-	refused []names.Pointer // guarded by mu; since the last answer, at most after
+	refused []names.Pointer // guarded by mu; refused since the last success, at most after
 }
 
-// suspects takes in a refusal and reports whether it is excused.
+// suspects adds a refusal. It returns false if the refusal counts against its message.
 func (d *doubts) suspects(from names.Pointer, err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -237,17 +235,17 @@ func (d *doubts) suspects(from names.Pointer, err error) bool {
 	if d.refused = append(d.refused, from); len(d.refused) < d.after {
 		return false
 	}
-	d.log.Error("S3 refuses every payload; messages are held, and probed, until one can be fetched", "payload", from.String(), "error", err)
+	d.log.Error("S3 refuses every payload: messages are held and probed until one can be fetched", "payload", from.String(), "error", err)
 	return true
 }
 
-// answered takes in that S3 has handed out an object.
+// answered handles a successful answer of S3.
 func (d *doubts) answered() {
 	d.mu.Lock()
 	known := d.after > 0 && len(d.refused) == d.after
 	d.refused = nil
 	d.mu.Unlock()
 	if known {
-		d.log.Info("S3 hands out payloads again")
+		d.log.Info("payloads can be fetched from S3 again")
 	}
 }

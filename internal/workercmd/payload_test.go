@@ -22,12 +22,12 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// fakeS3 answers GetObject, as
-// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html says.
+// fakeS3 implements GetObject:
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 type fakeS3 struct {
 	mu      sync.Mutex
 	objects map[string]string                                 // guarded by mu; by "bucket/key"
-	fails   func(w http.ResponseWriter, r *http.Request) bool // guarded by mu; answers instead; nil: never
+	fails   func(w http.ResponseWriter, r *http.Request) bool // guarded by mu; answers instead if true; may be nil
 	gets    map[string]int                                    // guarded by mu
 }
 
@@ -48,7 +48,7 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse is an error as S3 writes it.
+// refuse writes an error of S3.
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 func refuse(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
@@ -68,23 +68,23 @@ func (f *fakeS3) asked(path string) int {
 	return f.gets[path]
 }
 
-// withS3 is a worker in a bubble that fetches payloads.
+// withS3 is a worker in a bubble with --s3-payloads.
 type withS3 struct {
 	*inBubble
 	s3 *fakeS3
 
 	mu     sync.Mutex
-	bodies []string      // guarded by mu; what the target got
+	bodies []string      // guarded by mu; bodies at the target
 	heads  []http.Header // guarded by mu
 }
 
-// newWithS3 wires a worker with --s3-payloads whose target answers status.
+// newWithS3 creates a worker whose target answers status.
 func newWithS3(t *testing.T, maxReceives, status int, args ...string) *withS3 {
 	t.Helper()
 	return newBesideS3(t, maxReceives, status, append([]string{"--s3-payloads"}, args...)...)
 }
 
-// newBesideS3 is newWithS3 with these flags alone.
+// newBesideS3 is newWithS3 with only these flags.
 func newBesideS3(t *testing.T, maxReceives, status int, args ...string) *withS3 {
 	t.Helper()
 	w := &withS3{s3: &fakeS3{objects: make(map[string]string), gets: make(map[string]int)}}
@@ -113,7 +113,7 @@ func newBesideS3(t *testing.T, maxReceives, status int, args ...string) *withS3 
 	return w
 }
 
-// pointAt sends a pointer to b/KEY, with a size if it is not empty.
+// pointAt sends a pointer to b/KEY, with a size unless it is empty.
 func (w *withS3) pointAt(key, size string) {
 	w.t.Helper()
 	in := &sqs.SendMessageInput{QueueUrl: &w.back.queueURL, MessageBody: aws.String(pointerTo(key))}
@@ -145,7 +145,7 @@ func (w *withS3) got() []string {
 
 func (w *withS3) isEmpty() bool { return w.depth(w.back.queueURL) == 0 }
 
-// Two pointers of one payload are one piece of work, whatever their objects are called.
+// Two pointers to the same payload are duplicates, even with different keys.
 func TestPayload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWithS3(t, 3, http.StatusOK)
@@ -154,7 +154,7 @@ func TestPayload(t *testing.T) {
 		w.put("again", large)
 		w.begin()
 		w.pointAt("first", strconv.Itoa(len(large)))
-		w.pointAt("again", "") // no attribute came with it
+		w.pointAt("again", "") // without the attribute
 		if !w.await(time.Minute, w.isEmpty) {
 			t.Error("messages are left")
 		}
@@ -167,7 +167,7 @@ func TestPayload(t *testing.T) {
 			t.Errorf("headers %v", head)
 		}
 		if size := head["X-Aws-Sqsd-Attr-Extendedpayloadsize"]; size != nil {
-			t.Errorf("the target is told of a payload elsewhere: %q", size)
+			t.Errorf("the target gets the size of a payload in S3: %q", size)
 		}
 		if r := w.record("o-1"); r.Status != protocol.Completed || r.Attempts != 1 {
 			t.Errorf("record %+v", r)
@@ -178,7 +178,7 @@ func TestPayload(t *testing.T) {
 	})
 }
 
-// The dead letter of a payload is the pointer, under the payload's name.
+// The dead letter holds the pointer, under the name in the payload.
 func TestPayloadDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWithS3(t, 3, http.StatusUnprocessableEntity)
@@ -196,8 +196,7 @@ func TestPayloadDeadLetter(t *testing.T) {
 	})
 }
 
-// What a message is to blame for goes to the dead-letter queue at once, or after its
-// receives. No attempt is counted for it.
+// A message with a bad pointer is dead-lettered at once or after its receives. No attempt counts.
 func TestPayloadFaults(t *testing.T) {
 	big := `{"name":"o-1","text":"` + strings.Repeat("x", 2000) + `"}`
 	for name, tc := range map[string]struct {
@@ -260,8 +259,8 @@ func status(code int, name string) func(http.ResponseWriter, *http.Request) bool
 
 var denied = status(http.StatusForbidden, "AccessDenied")
 
-// What S3, the network or a permission is to blame for costs no message a receive:
-// all are held, and done once it is mended.
+// If S3, the network or a permission fails, no message loses a receive: all are held, and handled
+// afterwards.
 func TestPayloadTrouble(t *testing.T) {
 	for name, fails := range map[string]func(http.ResponseWriter, *http.Request) bool{
 		"every one denied": denied,
@@ -310,7 +309,7 @@ func TestPayloadTrouble(t *testing.T) {
 	}
 }
 
-// A message that waits for its payload when the worker stops goes back to its queue.
+// A message that waits for its payload in a shutdown goes back to the queue.
 func TestPayloadStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWithS3(t, 3, http.StatusOK, "--drain-timeout", "1s")
@@ -327,7 +326,7 @@ func TestPayloadStop(t *testing.T) {
 	})
 }
 
-// All payloads at work have a bound together, whatever their senders say of their size.
+// All payloads in memory share a bound, even if their pointers state wrong sizes.
 func TestPayloadMemory(t *testing.T) {
 	for name, size := range map[string]string{"not said": "", "said": "1000", "said less": "1", "said more": "1024"} {
 		t.Run(name, func(t *testing.T) {

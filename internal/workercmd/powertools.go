@@ -8,7 +8,7 @@ import (
 	"github.com/sqsonce/sqsonce/powertools"
 )
 
-// powertools is where Powertools keeps its records, by the worker's clock.
+// powertools returns the configuration of the reader of Powertools' records.
 func (c queueSettings) powertools(now func() time.Time) powertools.Config {
 	return powertools.Config{
 		Table: cmp.Or(c.PowertoolsTable, c.Table), Language: c.PowertoolsLanguage, Prefix: c.PowertoolsPrefix, Key: c.PowertoolsKey,
@@ -16,7 +16,7 @@ func (c queueSettings) powertools(now func() time.Time) powertools.Config {
 	}
 }
 
-// powertoolsProblems reports settings of Powertools that do not belong together.
+// powertoolsProblems returns the problems of the --powertools flags.
 func (c powertoolsConfig) powertoolsProblems() (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if c.PowertoolsPrefix == "" {
@@ -24,7 +24,7 @@ func (c powertoolsConfig) powertoolsProblems() (problems []string) {
 			"language": c.PowertoolsLanguage, "key": c.PowertoolsKey, "table": c.PowertoolsTable, "sort-key": c.PowertoolsSortKey, "partition": c.PowertoolsPartition,
 		} {
 			if value != "" {
-				bad("--powertools-%s %s: has no effect without --powertools-prefix", flag, value)
+				bad("--powertools-%s %s: needs --powertools-prefix", flag, value)
 			}
 		}
 		return problems
@@ -36,7 +36,7 @@ func (c powertoolsConfig) powertoolsProblems() (problems []string) {
 		bad("--powertools-key (SQSONCE_POWERTOOLS_KEY) is missing: --powertools-prefix needs it")
 	}
 	if c.PowertoolsPartition != "" && c.PowertoolsSortKey == "" {
-		bad("--powertools-partition %s: has no effect without --powertools-sort-key", c.PowertoolsPartition)
+		bad("--powertools-partition %s: needs --powertools-sort-key", c.PowertoolsPartition)
 	}
 	if len(problems) > 0 {
 		return problems
@@ -47,5 +47,5 @@ func (c powertoolsConfig) powertoolsProblems() (problems []string) {
 	return nil
 }
 
-// unread is a client of which only the settings are checked.
+// unread is a client that is never called.
 type unread struct{ powertools.API }

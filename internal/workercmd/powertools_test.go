@@ -10,12 +10,12 @@ func TestPowertools(t *testing.T) {
 	whole := []string{"--local", "--powertools-prefix", "f.app.handle", "--powertools-language", "python", "--powertools-key", "messageId"}
 	for name, tc := range map[string]struct {
 		args []string
-		want []string // problems; none: the settings are right
+		want []string // problems; empty: the settings are valid
 	}{
 		"whole":                    {whole, nil},
 		"no language, no key":      {whole[:3], []string{"--powertools-language (SQSONCE_POWERTOOLS_LANGUAGE) is missing", "--powertools-key (SQSONCE_POWERTOOLS_KEY) is missing"}},
-		"no prefix":                {[]string{"--local", "--powertools-table", "old"}, []string{"--powertools-table old: has no effect without --powertools-prefix"}},
-		"partition, no sort key":   {append(slices.Clone(whole), "--powertools-partition", "p"), []string{"--powertools-partition p: has no effect without --powertools-sort-key"}},
+		"no prefix":                {[]string{"--local", "--powertools-table", "old"}, []string{"--powertools-table old: needs --powertools-prefix"}},
+		"partition, no sort key":   {append(slices.Clone(whole), "--powertools-partition", "p"), []string{"--powertools-partition p: needs --powertools-sort-key"}},
 		"a language that is not":   {[]string{"--local", "--powertools-language", "java"}, []string{"--powertools-language"}},
 		"a key that is not a path": {append(slices.Clone(whole[:6]), "keys(@)"), []string{`Key "keys(@)"`}},
 		"a prefix with a hash":     {append([]string{"--local", "--powertools-prefix", "f#1"}, whole[3:]...), []string{`Prefix "f#1"`}},

@@ -22,20 +22,20 @@ import (
 	"github.com/sqsonce/sqsonce/internal/redrive"
 )
 
-// startTimeout bounds each look at what is there.
+// startTimeout bounds each check at the start.
 const startTimeout = 15 * time.Second
 
-// startError lists everything that keeps the worker from starting.
+// startError lists all problems that prevent the start.
 type startError struct{ problems []string }
 
 func (e *startError) Error() string {
 	return "cannot start:\n  " + strings.Join(e.problems, "\n  ")
 }
 
-// findings are what the look around at the start has brought.
+// findings are the results of the checks at the start.
 type findings struct {
 	problems, warnings []string
-	outages            []string // of problems, those that may pass by themselves
+	outages            []string // the problems that may be temporary
 	dlqURL             string   // empty: there is none
 }
 
@@ -43,7 +43,7 @@ func (f *findings) problem(format string, args ...any) {
 	f.problems = append(f.problems, fmt.Sprintf(format, args...))
 }
 
-// failed notes a call that has failed, told of by text.
+// failed adds the problem text for err, the error of a call.
 func (f *findings) failed(err error, text string) {
 	f.problems = append(f.problems, text)
 	if isOutage(err) {
@@ -55,17 +55,16 @@ func (f *findings) warn(format string, args ...any) {
 	f.warnings = append(f.warnings, fmt.Sprintf(format, args...))
 }
 
-// queueFacts are what matters of a queue's attributes.
+// queueFacts are the attributes of a queue that are checked.
 type queueFacts struct {
 	retention time.Duration
-	maxBytes  int // of a message; 0: not known
+	maxBytes  int // largest message; 0: unknown
 	redrive   redrive.Policy
 }
 
-// lookAround checks queue, dead-letter queue and table, and how the settings
-// fit them. It returns the URL of the dead-letter queue, if there is one.
-// Warnings are logged. The error lists all problems; it is an [outageError] when
-// each of them may pass by itself.
+// lookAround checks the queue, the dead-letter queue, the table, and the settings against them. It
+// returns the URL of the dead-letter queue, if there is one. It logs warnings. The error lists all
+// problems; it is an [outageError] if all of them may be temporary.
 func lookAround(ctx context.Context, c queueSettings, back backend, table *dynamodb.Client, log *slog.Logger) (dlqURL string, err error) {
 	var f findings
 	queue, dlq := f.queues(ctx, back)
@@ -76,7 +75,7 @@ func lookAround(ctx context.Context, c queueSettings, back backend, table *dynam
 	}
 	switch {
 	case len(f.problems) > 0 && len(f.outages) == len(f.problems):
-		return "", outageError{&startError{f.problems}} // no warnings: it looks again
+		return "", outageError{&startError{f.problems}} // no warnings, because the caller tries again
 	case len(f.problems) == 0:
 		err = nil
 	default:
@@ -88,8 +87,8 @@ func lookAround(ctx context.Context, c queueSettings, back backend, table *dynam
 	return f.dlqURL, err
 }
 
-// queues reads the facts of the queue and its dead-letter queue; nil where
-// there is none or it cannot be read.
+// queues reads the attributes of the queue and of its dead-letter queue. A result is nil if there
+// is no such queue, or it cannot be read.
 func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueFacts) {
 	facts, err := readQueue(ctx, back.queue, back.queueURL)
 	if err != nil {
@@ -102,12 +101,12 @@ func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueF
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
 		defer cancel()
 		if dlqURL, err = facts.redrive.TargetURL(ctx, back.queue); err != nil {
-			f.failed(err, fmt.Sprintf("dead-letter queue %s: %s; if it is elsewhere, name it by --dlq-url", facts.redrive.TargetARN, sqsTrouble(err)))
+			f.failed(err, fmt.Sprintf("dead-letter queue %s: %s; if the URL is a different one, set --dlq-url", facts.redrive.TargetARN, sqsTrouble(err)))
 			return queue, nil
 		}
 	}
 	if dlqURL == "" {
-		f.warn("the queue has no dead-letter queue: a message that fails for good stays in it until its retention ends")
+		f.warn("the queue has no dead-letter queue: a message that fails for good stays in the queue until its retention period ends")
 		return queue, nil
 	}
 	f.dlqURL = dlqURL
@@ -119,11 +118,10 @@ func (f *findings) queues(ctx context.Context, back backend) (queue, dlq *queueF
 	return queue, &dead
 }
 
-// rights tries the calls that change messages, in a way that changes none: a
-// receipt that no server has given, and an empty batch. Only "access denied" is
-// trouble. Any other answer says little, as AWS does not document whether it
-// looks at the permission or at the request first. Whether messages may be
-// received shows at the first poll: every receive costs its messages one.
+// rights checks permissions with calls that change nothing: an invalid receipt handle, and an empty
+// batch. Only an answer "access denied" is a problem. Other answers prove nothing, because AWS does
+// not document whether it checks the permission or the request first. The permission to receive is
+// not checked, because a receive would raise the receive count of messages.
 func (f *findings) rights(ctx context.Context, back backend) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -150,8 +148,8 @@ func (f *findings) permission(resource, action string, err error) {
 	}
 }
 
-// table looks at the table, and whether records can be read and written. The
-// write is over a version that no record has, so that it never happens.
+// table checks the table, and that records can be read and written. The write expects a version
+// that no record has, so that it always fails its condition.
 func (f *findings) table(ctx context.Context, c queueSettings, back backend, client *dynamodb.Client) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -174,7 +172,7 @@ func (f *findings) table(ctx context.Context, c queueSettings, back backend, cli
 	}
 	scope, err := c.scope(back.queueURL)
 	if err != nil {
-		return // told of before
+		return // reported before
 	}
 	const name = "sqsonce at start"
 	id := protocol.RecordID(scope, name)
@@ -183,13 +181,13 @@ func (f *findings) table(ctx context.Context, c queueSettings, back backend, cli
 	}
 	err = back.store.Swap(ctx, math.MaxInt64-1, protocol.Record{
 		ID: id, Name: name, Format: protocol.Format, Status: protocol.Forgotten, Version: math.MaxInt64, ExpiresAt: time.Now(),
-	}) // over a version that no record has
+	})
 	if _, refused := errors.AsType[*dedupe.ConflictError](err); !refused {
 		f.failed(err, fmt.Sprintf("table %s: records cannot be written: %v", c.Table, err))
 	}
 }
 
-// judge compares the settings with what the queue does.
+// judge compares the settings with the attributes of the queues.
 func (f *findings) judge(c queueSettings, queue queueFacts, dlq *queueFacts) {
 	kept := queue.retention
 	text := fmt.Sprintf("the queue keeps messages for %s", queue.retention)
@@ -198,18 +196,18 @@ func (f *findings) judge(c queueSettings, queue queueFacts, dlq *queueFacts) {
 		text += fmt.Sprintf(" and its dead-letter queue for %s", dlq.retention)
 	}
 	if c.Window < kept {
-		f.warn("--window %s is shorter than a message can live: %s, %s together; a name can be forgotten before its last delivery",
+		f.warn("--window %s is shorter than the life of a message: %s, %s together; a name can be forgotten before its last delivery",
 			c.Window, text, kept)
 	}
 	if dlq != nil && dlq.maxBytes > 0 && dlq.maxBytes < queue.maxBytes {
-		f.warn("MaximumMessageSize of the dead-letter queue is %d bytes, of the queue %d: a larger message that fails for good is left to SQS's own move, without a reason",
+		f.warn("MaximumMessageSize of the dead-letter queue is %d bytes, of the queue %d: a larger message that fails for good is moved by SQS instead, without a reason",
 			dlq.maxBytes, queue.maxBytes)
 	}
 	if n := queue.redrive.MaxReceives; n > 0 && n < c.MaxAttempts {
-		f.warn("maxReceiveCount %d ends a message before its --max-attempts %d are used up", n, c.MaxAttempts)
+		f.warn("maxReceiveCount %d is less than --max-attempts %d: SQS moves a message to the dead-letter queue before its attempts are used up", n, c.MaxAttempts)
 	}
 	if needed := 20*time.Second + c.TargetTimeout; queue.redrive.MaxReceives == 1 && c.DrainTimeout < needed {
-		f.warn("maxReceiveCount 1: a stop can dead-letter a message unless --drain-timeout %s is at least %s, a long poll and a handler",
+		f.warn("maxReceiveCount 1: a shutdown can dead-letter a message unless --drain-timeout %s is at least %s, the time of a long poll and a handler",
 			c.DrainTimeout, needed)
 	}
 }
@@ -228,12 +226,12 @@ func readQueue(ctx context.Context, client *sqs.Client, queueURL string) (queueF
 	if seconds, err := strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)]); err == nil {
 		facts.retention = time.Duration(seconds) * time.Second
 	}
-	facts.maxBytes, _ = strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMaximumMessageSize)]) // 0 where it is missing
+	facts.maxBytes, _ = strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMaximumMessageSize)]) // 0 if it is missing
 	facts.redrive, err = redrive.Parse(out.Attributes[string(types.QueueAttributeNameRedrivePolicy)])
 	return facts, err
 }
 
-// sqsTrouble says what an operator can do about an error of SQS.
+// sqsTrouble describes an error of SQS, with its remedy if there is one.
 func sqsTrouble(err error) string {
 	if _, missing := errors.AsType[*types.QueueDoesNotExist](err); missing {
 		return "does not exist"

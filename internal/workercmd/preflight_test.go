@@ -21,7 +21,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// failsToStart runs the worker and returns what it says and its exit code.
+// failsToStart runs the worker and returns its output and exit code.
 func failsToStart(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	var out bytes.Buffer
@@ -124,7 +124,7 @@ func testTimesThatDoNotAgreeAreWarnedAboutWithFigures(t *testing.T) {
 	p.logged(t, `"level":"WARN"`, 3)
 	expectIn(t, p.stderr.String(),
 		"--window 240h0m0s", "the queue keeps messages for 96h0m0s and its dead-letter queue for 336h0m0s, 432h0m0s together",
-		"maxReceiveCount 1 ends a message before its --max-attempts 5",
+		"maxReceiveCount 1 is less than --max-attempts 5",
 		"--drain-timeout 25s is at least 50s")
 }
 
@@ -149,8 +149,7 @@ func testSettingsThatFitAreNotWarnedAbout(t *testing.T) {
 	}
 }
 
-// denying passes requests on to a server, but for an operation, or all when it
-// is empty: access to that is denied.
+// denying forwards requests to a server, and denies an operation; all if it is empty.
 func denying(t *testing.T, server, operation string) string {
 	t.Helper()
 	target, err := url.Parse(server)

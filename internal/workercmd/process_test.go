@@ -23,7 +23,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// asWorker makes the test binary be the worker.
+// asWorker makes the test binary run the worker.
 const asWorker = "SQSONCE_TEST_AS_WORKER"
 
 func TestMain(m *testing.M) {
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is a worker in a process of its own.
+// process is a worker in its own process.
 type process struct {
 	cmd    *exec.Cmd
 	output output
@@ -57,7 +57,7 @@ func startProcess(t *testing.T, env []string, args ...string) *process {
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // killed, mostly
+		_ = p.cmd.Wait() // usually an error, because it was killed
 	}()
 	t.Cleanup(func() {
 		p.kill()
@@ -68,9 +68,9 @@ func startProcess(t *testing.T, env []string, args ...string) *process {
 	return p
 }
 
-// kill ends the process as a power cut would, and waits for it.
+// kill kills the process and waits for it.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
+	_ = p.cmd.Process.Kill() // the process may have ended
 	<-p.ended
 }
 
@@ -85,8 +85,7 @@ func (p *process) printed(t *testing.T, pattern string) string {
 	return found[1]
 }
 
-// ledgerTarget notes each POST by name; names that begin with "long" are never
-// answered.
+// ledgerTarget records each POST by name. It never answers names that begin with "long".
 type ledgerTarget struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -115,7 +114,7 @@ func (l *ledgerTarget) of(name string) []http.Header {
 	return l.posts[name]
 }
 
-// long is how often long ones were posted.
+// long returns the number of requests for names that begin with "long".
 func (l *ledgerTarget) long() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +126,7 @@ func (l *ledgerTarget) long() (n int) {
 	return n
 }
 
-// mostBusy returns the worker that has most messages at work, and how many.
+// mostBusy returns the worker that handles the most messages, and their number.
 func mostBusy(t *testing.T, workers []*process) (victim *process, taken int) {
 	t.Helper()
 	for _, w := range workers {
@@ -142,8 +141,7 @@ func mostBusy(t *testing.T, workers []*process) (victim *process, taken int) {
 	return victim, taken
 }
 
-// deferrals is how often workers have put a message off because its name was
-// held.
+// deferrals returns how often workers have deferred a message because its name was held.
 func deferrals(t *testing.T, workers []*process) (n int) {
 	t.Helper()
 	for _, w := range workers {
@@ -157,10 +155,10 @@ func TestProcess(t *testing.T) {
 	t.Run("neither health check nor agent is asked through a proxy", testNeitherHealthCheckNorAgentIsAskedThroughAProxy)
 }
 
-// Several workers share one queue on real servers, and each name is posted once. A killed worker's
-// messages run again elsewhere once their visibility timeout is over, at their first delivery
-// there: none is deferred. (The local SQS server may first hand them to the long poll that the
-// killed process left behind, so the receive count says nothing.) verify/chaos kills many.
+// Several workers share one queue on the emulators, and each name is posted once. The messages of a
+// killed worker run again at their first delivery to another worker, after their visibility
+// timeout: none is deferred. The emulator may first deliver them to the long poll of the killed
+// process, so the test does not check receive counts. verify/chaos kills more workers.
 func testWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
 	t.Parallel()
 	const visibility, names, copies, long = 15 * time.Second, 20, 3, 9
@@ -226,8 +224,8 @@ func testWorkersShareAQueueAndTakeOverFromAKilledOne(t *testing.T) {
 	waitCounts(t, queue, dlqURL, "0", "0")
 }
 
-// The worker's own admin server and the agent of ECS are near; a proxy, which is
-// for the way to AWS, could not reach them.
+// Requests to the worker's admin server and to the ECS agent use no proxy, because a proxy could
+// not reach them.
 func testNeitherHealthCheckNorAgentIsAskedThroughAProxy(t *testing.T) {
 	t.Parallel()
 	astray := make(chan string, 100)
@@ -239,7 +237,7 @@ func testNeitherHealthCheckNorAgentIsAskedThroughAProxy(t *testing.T) {
 	called := make(chan struct{}, 100)
 	agent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called <- struct{}{} }))
 	defer agent.Close()
-	// Loopback addresses never go through a proxy; this one is the same machine, and does.
+	// net/http never uses a proxy for loopback addresses, but does for this one of the same machine.
 	env := []string{"HTTP_PROXY=" + proxy.URL, "NO_PROXY=", "ECS_AGENT_URI=" + strings.Replace(agent.URL, "127.0.0.1", "0.0.0.0", 1)}
 	p := startProcess(t, env, "--local", "--addr", "127.0.0.1:0", "--queue-addr", "127.0.0.1:0",
 		"--admin-addr", "0.0.0.0:0", "--target-url", newSlowTarget(t).URL)

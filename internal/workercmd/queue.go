@@ -20,12 +20,12 @@ import (
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
-// queueWorker works on one queue of the process. Its goroutine sets the parts; others
-// read them once started is set.
+// queueWorker works on one queue of the process. Its goroutine sets the fields; other goroutines
+// read them after started is set.
 type queueWorker struct {
 	*worker
 	settings  queueSettings
-	log       *slog.Logger // the worker's, with the name of the queue where there are several
+	log       *slog.Logger // the worker's; with the name of the queue if there are several
 	telemetry *telemetry.Queue
 	history   *console.History
 
@@ -35,20 +35,20 @@ type queueWorker struct {
 	health *healthGate   // nil: no health path
 	store  *storeWatch
 
-	stopping <-chan struct{} // closed when the worker is told to stop
+	stopping <-chan struct{} // closed when the shutdown starts
 
-	started atomic.Pointer[consumer.Consumer] // the pool that works; nil: none yet
-	trouble atomic.Pointer[string]            // why none does; nil: it has only begun to start
+	started atomic.Pointer[consumer.Consumer] // the running pool; nil: none yet
+	trouble atomic.Pointer[string]            // why no pool runs; nil: it is starting
 }
 
-// beginning makes the parts of a queue.
+// beginning creates the parts of a queue.
 type beginning = func(context.Context, *queueWorker) error
 
-// startAgain are the pauses before a queue that could not start is tried again, while others
+// startAgain are the pauses before a queue that could not start is tried again while other queues
 // work.
 var startAgain = backoff.Policy{First: 5 * time.Second, Max: time.Minute}
 
-// newQueue returns the worker of a queue. It makes no call.
+// newQueue returns the worker of a queue. It makes no call to AWS.
 func (w *worker) newQueue(settings queueSettings) (*queueWorker, error) {
 	name := settings.queueName()
 	q := &queueWorker{
@@ -61,7 +61,7 @@ func (w *worker) newQueue(settings queueSettings) (*queueWorker, error) {
 	return q, q.telemetry.Watch(q.stats, targetDown, targetHealth, storeDown, "handler", queueDown)
 }
 
-// begin reaches the queue and wires the pool that works on it.
+// begin connects to the queue and creates its pool.
 func (q *queueWorker) begin(ctx context.Context) (err error) {
 	q.stopping = ctx.Done()
 	if !q.settings.Local {
@@ -75,7 +75,7 @@ func (q *queueWorker) begin(ctx context.Context) (err error) {
 	}
 	q.back = q.local.backend
 	if q.settings.S3Payloads {
-		cfg, err := awsenv.Load(ctx, q.log) // queue and table are here, buckets are not
+		cfg, err := awsenv.Load(ctx, q.log) // queue and table are local, buckets are not
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (q *queueWorker) begin(ctx context.Context) (err error) {
 	return q.newPool()
 }
 
-// close waits for the calls of the store.
+// close waits for the store's calls in flight.
 func (q *queueWorker) close() {
 	if q.back.close != nil {
 		q.back.close()
@@ -93,7 +93,7 @@ func (q *queueWorker) close() {
 	}
 }
 
-// stats are the numbers of the pool. A queue that could not be reached is down.
+// stats returns the pool's statistics. A queue that could not be reached is down.
 func (q *queueWorker) stats() consumer.Stats {
 	if pool := q.started.Load(); pool != nil {
 		return pool.Stats()
@@ -105,7 +105,7 @@ func (q *queueWorker) stats() consumer.Stats {
 	return s
 }
 
-// notStarted is the reason why a queue without a pool is not ready.
+// notStarted returns the reason why a queue without a pool is not ready.
 func (q *queueWorker) notStarted() error {
 	if trouble := q.trouble.Load(); trouble != nil {
 		return errors.New(*trouble)
@@ -113,16 +113,16 @@ func (q *queueWorker) notStarted() error {
 	return errors.New("starting")
 }
 
-// failures are the queues of a process that cannot start.
+// failures collects the errors of queues that cannot start.
 type failures struct {
-	queues int // of the process
+	queues int // number of queues of the process
 
 	mu     sync.Mutex
 	errors map[*queueWorker]error // guarded by mu
 }
 
-// set notes whether a queue fails, with a nil err that it does not. It returns the errors of
-// all queues once none is left that works or may.
+// set sets the error of a queue; nil if it works. When every queue has failed, it returns all
+// errors.
 func (f *failures) set(q *queueWorker, err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,8 +141,8 @@ func (f *failures) set(q *queueWorker, err error) error {
 	return errors.Join(all...)
 }
 
-// runQueues works on every queue until the stop. A queue that cannot start is tried again while
-// another works; when none is left all end.
+// runQueues works on every queue until the shutdown. It tries a queue that cannot start again while
+// another one works or starts. When all have failed it returns their errors.
 func (w *worker) runQueues(l life, begin beginning) error {
 	failing := &failures{queues: len(w.queues), errors: make(map[*queueWorker]error)}
 	var all errgroup.Group
@@ -158,7 +158,7 @@ func (w *worker) runQueues(l life, begin beginning) error {
 	return all.Wait()
 }
 
-// keepWorking works on the queue until the stop, or until no queue of the process works.
+// keepWorking works on the queue until the shutdown, or until all queues have failed.
 func (q *queueWorker) keepWorking(l life, begin beginning, failing *failures) error {
 	for try := 0; l.working.Err() == nil; try++ {
 		err := q.work(l, begin, failing)
@@ -170,14 +170,14 @@ func (q *queueWorker) keepWorking(l life, begin beginning, failing *failures) er
 		}
 		trouble, again := err.Error(), startAgain.Delay(try, nil)
 		q.trouble.Store(&trouble)
-		q.log.Error("the queue cannot be worked on; the others go on", "queue", q.settings.queueName(), "tried_again_in", again, "error", err)
+		q.log.Error("the queue failed; the other queues keep working", "queue", q.settings.queueName(), "tried_again_in", again, "error", err)
 		_ = backoff.Sleep(l.working, again)
 	}
 	return nil
 }
 
-// work makes the parts of the queue and works on it until the stop. What is ended by the stop
-// before the pool exists is no error.
+// work creates the parts of the queue and works on it until the shutdown. A shutdown before the
+// pool exists is not an error.
 func (q *queueWorker) work(l life, begin beginning, failing *failures) error {
 	if err := begin(l.working, q); err != nil {
 		if l.working.Err() != nil {
@@ -211,8 +211,8 @@ func (q *queueWorker) work(l life, begin beginning, failing *failures) error {
 	return nil
 }
 
-// giveUp returns err, and takes the pool that ended with it off the admin server, unless all
-// stops.
+// giveUp removes the pool that ended with err from the admin server, except in a shutdown, and
+// returns err.
 func (q *queueWorker) giveUp(l life, err error) error {
 	if l.working.Err() != nil {
 		return err
@@ -222,7 +222,7 @@ func (q *queueWorker) giveUp(l life, err error) error {
 	return errors.Join(err, q.open(l))
 }
 
-// adminQueue is a queue's part of the admin server.
+// adminQueue returns the admin server's configuration of the queue.
 func (q *queueWorker) adminQueue() admin.Queue {
 	name := q.settings.queueName()
 	shown := admin.Queue{Name: name, Settings: func() any { return q.settings.shown() }, Ready: q.notStarted}
@@ -245,7 +245,7 @@ func (q *queueWorker) adminQueue() admin.Queue {
 	}
 	shown.Pause = func() {
 		pool.Pause()
-		q.log.Info("paused: nothing more is received or begun until POST /resume", "queue", name)
+		q.log.Info("paused: no message is received or started until POST /resume", "queue", name)
 	}
 	shown.Resume = func() {
 		pool.Resume()

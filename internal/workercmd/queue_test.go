@@ -30,8 +30,8 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// several is a worker in virtual time with the queues orders, mails and bills, a target for
-// each, and a store that all share.
+// several is a worker in virtual time with the queues orders, mails and bills, a target for each,
+// and a shared store.
 type several struct {
 	*worker
 	t       *testing.T
@@ -42,10 +42,10 @@ type several struct {
 
 	mu      sync.Mutex
 	handled map[string]int   // guarded by mu; requests that the targets have answered
-	refused map[string]error // guarded by mu; why a queue cannot start
-	starts  map[string]int   // guarded by mu; tries to
+	refused map[string]error // guarded by mu; errors of starts, by queue
+	starts  map[string]int   // guarded by mu; number of starts
 
-	ended chan error // of runQueues
+	ended chan error // the result of runQueues
 	halt  context.CancelFunc
 }
 
@@ -92,7 +92,7 @@ func newSeveral(t *testing.T, file string, answer func(queue string, r *http.Req
 	return s
 }
 
-// begin stands for a start on AWS.
+// begin replaces a start on AWS.
 func (s *several) begin(ctx context.Context, q *queueWorker) error {
 	q.stopping = ctx.Done()
 	name := q.settings.queueName()
@@ -112,7 +112,7 @@ func (s *several) refuse(queue string, err error) {
 	s.refused[queue] = err
 }
 
-// run works until stop.
+// run runs the worker until stop.
 func (s *several) run() {
 	ctx, halt := context.WithCancel(s.t.Context())
 	s.halt = halt
@@ -137,7 +137,7 @@ func (s *several) stop() error {
 		target.close()
 	}
 	s.admin.(*pipedTarget).close()
-	time.Sleep(time.Minute) // the targets return
+	time.Sleep(time.Minute) // until the targets return
 	if s.t.Failed() {
 		s.t.Logf("%.20000s", s.output.String())
 	}
@@ -151,14 +151,14 @@ func (s *several) fill(queue string, n int) {
 	}
 }
 
-// count is how many messages of a queue its target has handled.
+// count returns the number of messages that a queue's target has handled.
 func (s *several) count(queue string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.handled[queue]
 }
 
-// ask makes a request to the admin server.
+// ask sends a request to the admin server.
 func (s *several) ask(path string, into any) int {
 	s.t.Helper()
 	w := &answerRecorder{header: make(http.Header), status: http.StatusOK}
@@ -174,7 +174,7 @@ func (s *several) ask(path string, into any) int {
 	return w.status
 }
 
-// answerRecorder keeps an answer.
+// answerRecorder records an answer.
 type answerRecorder struct {
 	header http.Header
 	body   bytes.Buffer
@@ -192,8 +192,8 @@ queues:
 - {queue-url: http://h/0/bills, target-url: http://bills.invalid/}
 `
 
-// Each message of orders takes a second, and 6 of 12 slots are its own: 60 messages take at
-// least 10 seconds. A minute is less than any of the troubles lasts.
+// Each message of orders takes a second, and the queue has 6 of 12 slots: 60 messages take at least
+// 10 seconds. Every fault lasts longer than a minute.
 func TestQueueInTrouble(t *testing.T) {
 	hang := func(queue string, r *http.Request) {
 		if queue == "mails" {
@@ -220,7 +220,7 @@ func TestQueueInTrouble(t *testing.T) {
 				s := newSeveral(t, threeQueues, tc.answer)
 				tc.prepare(s)
 				s.run()
-				time.Sleep(10 * time.Second) // what hangs has borrowed all that it can
+				time.Sleep(10 * time.Second) // until the hanging queue has borrowed all slots that it can
 				s.fill("orders", 60)
 				time.Sleep(time.Minute)
 				if n := s.count("orders"); n != 60 {
@@ -236,7 +236,7 @@ func TestQueueInTrouble(t *testing.T) {
 
 func TestLendSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Longer than between two looks, and never ending with one.
+		// Longer than the interval of lendSlots, and never in step with it.
 		s := newSeveral(t, threeQueues, func(string, *http.Request) { time.Sleep(3300 * time.Millisecond) })
 		slots := func(queue int) int { return s.queues[queue].stats().Slots }
 		s.run()
@@ -329,7 +329,7 @@ func testNoQueueStarts(t *testing.T) {
 	})
 }
 
-// The queue is there when its attributes are read, and gone when the pool reads them.
+// The queue is deleted between the check at the start and the pool's first call.
 func testPoolEndsEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSeveral(t, threeQueues, func(string, *http.Request) {})
@@ -344,7 +344,7 @@ func testPoolEndsEarly(t *testing.T) {
 		if err := s.queues[1].notStarted(); !strings.Contains(err.Error(), "worker pool") {
 			t.Errorf("reason is %v", err)
 		}
-		time.Sleep(2 * time.Minute) // a name can be used again a minute after
+		time.Sleep(2 * time.Minute) // SQS allows the name again a minute after the deletion
 		if _, _, err := awsenv.CreateQueue(t.Context(), s.sqs, "mails"); err != nil {
 			t.Fatal(err)
 		}
@@ -359,7 +359,7 @@ func testPoolEndsEarly(t *testing.T) {
 	})
 }
 
-// example is the file that the documentation shows, with other URLs.
+// example returns the file of the documentation with other URLs.
 func example(t *testing.T, queues, target string) string {
 	t.Helper()
 	data, err := os.ReadFile("../../docs/several-queues.md")
@@ -374,7 +374,7 @@ func example(t *testing.T, queues, target string) string {
 	return regexp.MustCompile(`http://127\.0\.0\.1:[56]000`).ReplaceAllString(text, target)
 }
 
-// The file that the documentation shows, on real servers.
+// The file of the documentation works on the emulators.
 func TestSeveralQueues(t *testing.T) {
 	o := newOutside(t)
 	targets := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -419,7 +419,7 @@ func TestSeveralQueues(t *testing.T) {
 		}
 	}
 	p.signals <- syscall.SIGTERM
-	p.signals <- syscall.SIGTERM // the long polls are not waited for
+	p.signals <- syscall.SIGTERM // a second signal aborts the long polls
 	if code := p.exit(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -18,18 +18,18 @@ import (
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 )
 
-// Fields of the file of --config that are no flags of a queue.
+// Fields of the file of --config that are not flags of a queue.
 const (
-	fieldQueues = "queues" // of the file
-	fieldSlots  = "slots"  // of the file: --slots
+	fieldQueues = "queues" // top level
+	fieldSlots  = "slots"  // top level; same as --slots
 	fieldWeight = "weight" // of a queue
 )
 
-// queueFile is a file of --config as it is read.
+// queueFile reads a file of --config.
 type queueFile struct {
 	path     string
-	flags    map[string]*kong.Flag // those about a queue, by name
-	settings *queueSettings        // of the command; the flags put their values there
+	flags    map[string]*kong.Flag // flags of a queue, by name
+	settings *queueSettings        // settings of the command, which the flags set
 	problems []string
 }
 
@@ -37,12 +37,11 @@ type queueFile struct {
 type queueEntry struct {
 	queueConfig
 	line  int
-	given map[string]bool // the fields that it sets
+	given map[string]bool // fields that the entry sets
 }
 
-// readConfig reads the file of --config. Its queues have the settings of base except where
-// they set their own. The error lists all that is wrong with the file, with its line, and with
-// the settings.
+// readConfig reads the file of --config. base holds the defaults of its queues. The error is a
+// [*awsenv.SettingsError] with all problems of the settings and of the file, with their lines.
 func readConfig(path string, flags []*kong.Flag, base *queueSettings) (config, error) {
 	f := &queueFile{path: path, flags: make(map[string]*kong.Flag), settings: base}
 	for _, field := range settingsOf(reflect.TypeFor[queueConfig]()) {
@@ -51,10 +50,10 @@ func readConfig(path string, flags []*kong.Flag, base *queueSettings) (config, e
 		}
 	}
 	if base.Local {
-		f.problems = append(f.problems, "--local brings its own queue: leave out --config, or --local")
+		f.problems = append(f.problems, "--local has its own queue: leave out --config, or --local")
 	}
 	if base.QueueURL != "" {
-		f.problems = append(f.problems, "--queue-url: the queues are those of --config; leave out one of them")
+		f.problems = append(f.problems, "--queue-url "+base.QueueURL+": cannot be used with --config, which lists the queues")
 	}
 	f.problems = append(f.problems, readSecret("--admin-token", base.AdminTokenFile, &base.AdminToken)...)
 	f.problems = append(f.problems, base.processProblems()...)
@@ -72,7 +71,7 @@ func readConfig(path string, flags []*kong.Flag, base *queueSettings) (config, e
 	return c, nil
 }
 
-// bad notes a problem of a line; 0 is the whole file.
+// bad adds a problem of a line; 0 means the whole file.
 func (f *queueFile) bad(line int, format string, args ...any) {
 	at := filepath.Base(f.path)
 	if line > 0 {
@@ -81,7 +80,7 @@ func (f *queueFile) bad(line int, format string, args ...any) {
 	f.problems = append(f.problems, at+": "+fmt.Sprintf(format, args...))
 }
 
-// entries reads the file.
+// entries reads the queues of the file.
 func (f *queueFile) entries() (all []queueEntry) {
 	data, err := os.ReadFile(f.path)
 	if err != nil {
@@ -95,7 +94,7 @@ func (f *queueFile) entries() (all []queueEntry) {
 		return nil
 	}
 	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
-		f.bad(more.Line, "a second document: the file must hold one")
+		f.bad(more.Line, "second document: the file must hold a single document")
 	}
 	if len(document.Content) == 0 {
 		f.bad(0, "is empty: it must have a list %q", fieldQueues)
@@ -114,7 +113,7 @@ func (f *queueFile) entries() (all []queueEntry) {
 				return nil
 			}
 		default:
-			f.bad(field.line, "%s: unknown field; the file has %s and %s, all else is set for each queue, or by flags", field.name, fieldQueues, fieldSlots)
+			f.bad(field.line, "%s: unknown field; the file has %s and %s, other settings belong to a queue or to flags", field.name, fieldQueues, fieldSlots)
 		}
 	}
 	if len(all) == 0 && len(f.problems) == 0 {
@@ -130,7 +129,7 @@ type yamlField struct {
 	value *yaml.Node
 }
 
-// mapping returns the fields of a node, in order; false when it has none to read.
+// mapping returns the fields of a node in order; false if the node is not a mapping.
 func (f *queueFile) mapping(node *yaml.Node, what string) (fields []yamlField, ok bool) {
 	node = resolved(node)
 	if node.Kind != yaml.MappingNode {
@@ -141,7 +140,7 @@ func (f *queueFile) mapping(node *yaml.Node, what string) (fields []yamlField, o
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key := node.Content[i]
 		if first, twice := seen[key.Value]; twice {
-			f.bad(key.Line, "%s: is set twice, before in line %d", key.Value, first)
+			f.bad(key.Line, "%s: must not be repeated; it is set in line %d", key.Value, first)
 			continue
 		}
 		seen[key.Value] = key.Line
@@ -150,7 +149,7 @@ func (f *queueFile) mapping(node *yaml.Node, what string) (fields []yamlField, o
 	return fields, true
 }
 
-// resolved is what an alias stands for.
+// resolved returns the node, or the target of an alias.
 func resolved(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		return node.Alias
@@ -158,7 +157,7 @@ func resolved(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// queues reads the list of queues; false when it is none.
+// queues reads the list of queues; false if it is not a list.
 func (f *queueFile) queues(list yamlField) (all []queueEntry, ok bool) {
 	if list.value.Kind != yaml.SequenceNode {
 		f.bad(list.line, "%s: must be a list of queues", fieldQueues)
@@ -190,7 +189,7 @@ func (f *queueFile) queues(list yamlField) (all []queueEntry, ok bool) {
 		}{
 			{"target-secret", &entry.TargetSecret, &entry.TargetSecretFile},
 			{"target-token", &entry.TargetToken, &entry.TargetTokenFile},
-		} { // the queue's own wins over the other form of the default
+		} { // the queue's own value or file replaces both forms of the default
 			switch value, file := entry.given[secret.flag], entry.given[secret.flag+"-file"]; {
 			case value && !file:
 				*secret.file = ""
@@ -213,7 +212,7 @@ func (f *queueFile) number(field yamlField) int {
 	return n
 }
 
-// set gives a flag the value of a field, as the command line would.
+// set sets a flag to the value of a field, like the command line.
 func (f *queueFile) set(field yamlField) {
 	flag, known := f.flags[field.name]
 	if !known {
@@ -237,7 +236,7 @@ func (f *queueFile) set(field yamlField) {
 	}
 }
 
-// textOf is a value of the file as it would stand on the command line.
+// textOf returns the text of a value as on the command line.
 func textOf(node *yaml.Node, flag *kong.Flag) (string, error) {
 	switch {
 	case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
@@ -258,11 +257,11 @@ func textOf(node *yaml.Node, flag *kong.Flag) (string, error) {
 	return kong.JoinEscaped(items, flag.Tag.Sep), nil
 }
 
-// hint says where a setting belongs that is none of a queue, or how it is spelled.
+// hint returns the place or the right spelling of a setting that is not a field of a queue.
 func (f *queueFile) hint(name string) string {
 	for _, field := range settingsOf(reflect.TypeFor[processConfig]()) {
 		if field.flag == name {
-			return fmt.Sprintf("; it is about the process: set it by --%s or SQSONCE_%s", name, strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+			return fmt.Sprintf("; it is a setting of the process: set it by --%s or SQSONCE_%s", name, strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 		}
 	}
 	plain := func(s string) string {
@@ -273,13 +272,13 @@ func (f *queueFile) hint(name string) string {
 			return "; did you mean " + known + "?"
 		}
 	}
-	return "; a queue has the flags about a queue as its fields, without the dashes, and weight"
+	return "; the fields of a queue are its flags without the dashes, and weight"
 }
 
 // finish completes the settings of a queue and checks them.
 func (f *queueFile) finish(entry queueEntry) queueConfig {
 	settings := queueSettings{processConfig: f.settings.processConfig, queueConfig: entry.queueConfig}
-	settings.AdminTokenFile = "" // read before
+	settings.AdminTokenFile = "" // readConfig has read it
 	settings.presets()
 	problems := settings.readSecrets()
 	if settings.QueueURL == "" {
@@ -293,7 +292,7 @@ func (f *queueFile) finish(entry queueEntry) queueConfig {
 	return settings.queueConfig
 }
 
-// queueName is the name of the queue for a reader.
+// queueName returns the name of the queue for an error.
 func (e queueEntry) queueName() string {
 	name, err := awsenv.QueueName(e.QueueURL)
 	if err != nil {
@@ -302,31 +301,32 @@ func (e queueEntry) queueName() string {
 	return name
 }
 
-// compare looks for queues that could not be told apart in metrics and on the admin server.
+// compare refuses queues of the same name, because metrics and the admin server identify a queue by
+// its name.
 func (f *queueFile) compare(entries []queueEntry) {
 	first := make(map[string]int)
 	for _, entry := range entries {
 		name, err := awsenv.QueueName(entry.QueueURL)
 		if err != nil {
-			continue // told of before
+			continue // reported before
 		}
 		if line, twice := first[name]; twice {
-			f.bad(entry.line, "queue-url %s: there is a queue %s in line %d; metrics and the admin server tell queues apart by name", entry.QueueURL, name, line)
+			f.bad(entry.line, "queue-url %s: the queue in line %d is named %s, too; metrics and the admin server identify queues by name", entry.QueueURL, line, name)
 			continue
 		}
 		first[name] = entry.line
 	}
 }
 
-// share gives the queues without a concurrency of their own their part of --slots.
+// share divides --slots among the queues that set no concurrency.
 func (f *queueFile) share(entries []queueEntry) {
 	slots, weights := f.settings.Slots, make([]int, len(entries))
 	for i, entry := range entries {
 		switch {
 		case slots == 0 && entry.Weight > 0:
-			f.bad(entry.line, "queue %s: weight %d: there are no slots to share; set slots, or the queue's concurrency", entry.queueName(), entry.Weight)
+			f.bad(entry.line, "queue %s: weight %d: needs slots; set slots, or the queue's concurrency", entry.queueName(), entry.Weight)
 		case entry.given["concurrency"] && entry.Weight > 0:
-			f.bad(entry.line, "queue %s: weight %d: the queue sets its own concurrency %d; leave out one of them", entry.queueName(), entry.Weight, entry.Concurrency)
+			f.bad(entry.line, "queue %s: weight %d: cannot be used with concurrency %d", entry.queueName(), entry.Weight, entry.Concurrency)
 		case slots > 0 && !entry.given["concurrency"]:
 			weights[i] = max(entry.Weight, 1)
 		}
@@ -337,7 +337,7 @@ func (f *queueFile) share(entries []queueEntry) {
 		}
 		entries[i].Weight, entries[i].Concurrency = weights[i], n
 		if n == 0 {
-			f.bad(entries[i].line, "queue %s: weight %d: leaves it none of %d slots", entries[i].queueName(), weights[i], slots)
+			f.bad(entries[i].line, "queue %s: weight %d: is too small for a share of %d slots", entries[i].queueName(), weights[i], slots)
 			entries[i].Concurrency = 1
 		}
 	}

@@ -21,7 +21,7 @@ func writeFile(t *testing.T, text string) string {
 	return path
 }
 
-// fileSettings reads a file of queues that has to be right.
+// fileSettings reads a valid file of queues.
 func fileSettings(t *testing.T, text string, args ...string) config {
 	t.Helper()
 	var out bytes.Buffer
@@ -108,13 +108,13 @@ func TestReadConfig_problems(t *testing.T) {
 		"no list":           {"queues: 7\n", nil, []string{"worker.yaml:1: queues: must be a list of queues"}},
 		"no queue":          {"queues: []\n", nil, []string{"queues: must list at least one queue"}},
 		"a list":            {"- queue-url: x\n", nil, []string{"worker.yaml:1: the file: must have fields"}},
-		"two documents":     {queue("") + "---\nslots: 1\n", nil, []string{"a second document"}},
+		"two documents":     {queue("") + "---\nslots: 1\n", nil, []string{"second document: the file must hold a single document"}},
 		"unknown above":     {"queue:\n- x: 1\n", nil, []string{"worker.yaml:1: queue: unknown field; the file has queues and slots"}},
-		"unknown":           {queue("  colour: red\n"), nil, []string{"worker.yaml:4: colour: unknown field; a queue has the flags about a queue"}},
+		"unknown":           {queue("  colour: red\n"), nil, []string{"worker.yaml:4: colour: unknown field; the fields of a queue are its flags"}},
 		"misspelled":        {queue("  target_url: http://h/\n"), nil, []string{"worker.yaml:4: target_url: unknown field; did you mean target-url?"}},
-		"of the process":    {queue("  admin-addr: ':1'\n"), nil, []string{"worker.yaml:4: admin-addr: unknown field; it is about the process: set it by --admin-addr or SQSONCE_ADMIN_ADDR"}},
+		"of the process":    {queue("  admin-addr: ':1'\n"), nil, []string{"worker.yaml:4: admin-addr: unknown field; it is a setting of the process: set it by --admin-addr or SQSONCE_ADMIN_ADDR"}},
 		"merge":             {queue("  <<: {key: a}\n"), nil, []string{"worker.yaml:4: <<: unknown field"}},
-		"twice":             {queue("  key: a\n  key: b\n"), nil, []string{"worker.yaml:5: key: is set twice, before in line 4"}},
+		"twice":             {queue("  key: a\n  key: b\n"), nil, []string{"worker.yaml:5: key: must not be repeated; it is set in line 4"}},
 		"no number":         {queue("  concurrency: many\n"), nil, []string{`worker.yaml:4: concurrency "many": expected a valid 64 bit int`}},
 		"no unit":           {queue("  lease: 30\n"), nil, []string{`worker.yaml:4: lease "30": expected duration`}},
 		"no choice":         {queue("  on-unknown: retry\n"), nil, []string{`worker.yaml:4: on-unknown "retry": must be one of rerun, hold`}},
@@ -127,14 +127,14 @@ func TestReadConfig_problems(t *testing.T) {
 		"no table":          {queue(""), []string{"--table", ""}, []string{"worker.yaml:2: queue orders: --table (SQSONCE_TABLE) is missing"}},
 		"bad together":      {queue("  lease: 60s\n"), nil, []string{"worker.yaml:2: queue orders: --lease 1m0s + --skew 2s: must not exceed"}},
 		"bad key":           {queue("  key: 'a ==='\n"), nil, []string{"worker.yaml:2: queue orders: ", "a ==="}},
-		"same name":         {queue("- {queue-url: http://other/1/orders, handler: log}\n"), nil, []string{"worker.yaml:4: queue-url http://other/1/orders: there is a queue orders in line 2"}},
-		"weight of nothing": {queue("  weight: 2\n"), nil, []string{"worker.yaml:2: queue orders: weight 2: there are no slots to share"}},
-		"weight and own":    {"slots: 9\n" + queue("  weight: 2\n  concurrency: 3\n"), nil, []string{"worker.yaml:3: queue orders: weight 2: the queue sets its own concurrency 3"}},
+		"same name":         {queue("- {queue-url: http://other/1/orders, handler: log}\n"), nil, []string{"worker.yaml:4: queue-url http://other/1/orders: the queue in line 2 is named orders, too"}},
+		"weight of nothing": {queue("  weight: 2\n"), nil, []string{"worker.yaml:2: queue orders: weight 2: needs slots"}},
+		"weight and own":    {"slots: 9\n" + queue("  weight: 2\n  concurrency: 3\n"), nil, []string{"worker.yaml:3: queue orders: weight 2: cannot be used with concurrency 3"}},
 		"bad weight":        {"slots: 9\n" + queue("  weight: none\n"), nil, []string{`worker.yaml:5: weight "none": must be a whole number of at least 1`}},
 		"bad slots":         {"slots: -1\n" + queue(""), nil, []string{`worker.yaml:1: slots "-1": must be a whole number of at least 1`}},
-		"too few slots":     {"slots: 1\n" + queue("- {queue-url: http://h/1/mails, handler: log}\n"), nil, []string{"leaves it none of 1 slots"}},
-		"local":             {queue(""), []string{"--local"}, []string{"--local brings its own queue: leave out --config"}},
-		"a queue beside it": {queue(""), []string{"--queue-url", "http://h/0/x"}, []string{"--queue-url: the queues are those of --config"}},
+		"too few slots":     {"slots: 1\n" + queue("- {queue-url: http://h/1/mails, handler: log}\n"), nil, []string{"is too small for a share of 1 slots"}},
+		"local":             {queue(""), []string{"--local"}, []string{"--local has its own queue: leave out --config"}},
+		"a queue beside it": {queue(""), []string{"--queue-url", "http://h/0/x"}, []string{"--queue-url http://h/0/x: cannot be used with --config"}},
 		"process":           {queue("  key: a\n"), []string{"--drain-timeout", "0s"}, []string{"--drain-timeout 0s: must be positive"}},
 		"all at once":       {queue("  kee: a\n  lease: 5\n") + "- {}\n", nil, []string{"worker.yaml:4: kee", "worker.yaml:5: lease", "worker.yaml:6: queue without a name"}},
 	} {
@@ -162,7 +162,7 @@ func TestReadConfig_problems(t *testing.T) {
 }
 
 func TestCheckConfig(t *testing.T) {
-	t.Setenv("SQSONCE_CONFIG", "/not/read") // a health check in a container does not read the worker's file
+	t.Setenv("SQSONCE_CONFIG", "/not/read") // a health check does not read the worker's file
 	var out, errs bytes.Buffer
 	code := run(t.Context(), []string{"check", "--config", writeFile(t, twoQueues), "--table", "names"}, &out, &errs, nil)
 	if code != 0 {

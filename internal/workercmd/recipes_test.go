@@ -27,10 +27,10 @@ type recipe struct {
 	title, message string
 	args           []string
 	name           string // empty: ignored
-	body           string // of the target; empty: not told
+	body           string // body at the target; empty: not checked
 	attributes     map[string]types.MessageAttributeValue
 	objects        map[string]string // in S3, by bucket/key
-	headers        map[string]string // some that the target gets
+	headers        map[string]string // some headers at the target
 }
 
 var (
@@ -88,8 +88,8 @@ func recipes(t *testing.T) []recipe {
 	return all
 }
 
-// again is the message as it comes the second time: where the sender or the
-// envelope would change times and ids, with others.
+// again returns the message of the second delivery, with other times and ids where the sender or
+// the envelope changes them.
 func again(message string) string {
 	if plain, err := base64.StdEncoding.DecodeString(message); err == nil {
 		return base64.StdEncoding.EncodeToString([]byte(again(string(plain))))
@@ -100,7 +100,7 @@ func again(message string) string {
 	).Replace(message)
 }
 
-// send puts the message on the queue as its sender would, twice.
+// send sends the message twice, like its sender.
 func (r recipe) send(w *withS3) {
 	w.t.Helper()
 	for path, object := range r.objects {
@@ -115,7 +115,7 @@ func (r recipe) send(w *withS3) {
 	}
 }
 
-// check looks at what has become of the messages; bodies are what the work has got.
+// check checks the treatment of the messages. bodies are the bodies at the target.
 func (r recipe) check(w *withS3, bodies []string) {
 	w.t.Helper()
 	if left, dead := w.depth(w.back.queueURL), w.depth(w.dlqURL); left != 0 || dead != 0 {
@@ -160,7 +160,7 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
-// The same settings do the same in a program: the flags about names are the fields of
+// The same settings have the same effect in a program: the flags about names are the fields of
 // [names.Config].
 func TestRecipesLibrary(t *testing.T) {
 	for _, r := range recipes(t) {

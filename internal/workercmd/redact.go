@@ -11,10 +11,10 @@ import (
 	"github.com/sqsonce/sqsonce/internal/target"
 )
 
-// mask stands for a secret that is set.
+// mask replaces a secret that is set.
 const mask = "***"
 
-// shown is the effective configuration by flag, with secrets masked.
+// shown returns the effective configuration by flag, with secrets masked.
 func (c queueSettings) shown() map[string]any {
 	secret := map[string]bool{"target-secret": true, "target-token": true, "admin-token": true, "auth-token": true}
 	all := make(map[string]any)
@@ -39,7 +39,7 @@ func (c queueSettings) shown() map[string]any {
 		if u, err := url.Parse(raw); err == nil {
 			all[flag] = target.Redacted(u)
 		} else {
-			all[flag] = mask // cannot be looked into, so may hold a password
+			all[flag] = mask // it cannot be parsed and may hold a password
 		}
 	}
 	return all
@@ -51,7 +51,7 @@ type setting struct {
 	index []int
 }
 
-// settingsOf lists the fields of a type of settings, with those of the types that it embeds.
+// settingsOf lists the fields of a type of settings, including those of embedded types.
 func settingsOf(t reflect.Type) (all []setting) {
 	for _, field := range reflect.VisibleFields(t) {
 		if field.Anonymous {
@@ -62,7 +62,7 @@ func settingsOf(t reflect.Type) (all []setting) {
 	return all
 }
 
-// kebab is how kong names the flag of a field: TargetHealth is target-health.
+// kebab returns kong's flag name of a field: target-health for TargetHealth.
 func kebab(field string) string {
 	var b strings.Builder
 	for i, r := range field {

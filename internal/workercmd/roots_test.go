@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// asRoots makes the test binary verify a root by those that the process has.
+// asRoots makes the test binary verify a root with the roots of the process.
 const asRoots = "SQSONCE_TEST_ROOTS"
 
 func TestRoots(t *testing.T) {

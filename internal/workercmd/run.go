@@ -22,12 +22,12 @@ import (
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
-// mostFlush is what the last telemetry may take at the end where there is time.
+// mostFlush is the longest time for the last telemetry.
 const mostFlush = 2 * time.Second
 
 var errNotReady = errors.New("draining or not started")
 
-// run is the program: it returns the exit code.
+// run runs the program and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <-chan os.Signal) int {
 	log := awsenv.NewLogPipe(stderr)
 	settings, err := parse(args, stdout, log)
@@ -54,26 +54,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 	return exitCode(err)
 }
 
-// worker is everything that runs, as runWorker has wired it.
+// worker holds the parts of the process.
 type worker struct {
 	cfg       config
-	out       io.Writer       // says where everything listens
-	lines     *awsenv.LogPipe // takes what log writes
+	out       io.Writer       // standard output, for the addresses
+	lines     *awsenv.LogPipe // the writer behind log
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
 	local     *localParts // nil unless --local
 	protector *ecs.Protector
 	admin     net.Listener
-	front     frontDoor    // answers on the admin address
+	front     frontDoor    // handler of the admin address
 	metrics   net.Listener // nil: no --metrics-addr
-	probes    frontDoor    // answers on the metrics address
+	probes    frontDoor    // handler of the metrics address
 	queues    []*queueWorker
 	begun     atomic.Bool // a pool exists
-	stopped   time.Time   // when the stop began; read after serve
-	opening   sync.Mutex  // one open at a time
-	where     sync.Once   // says where the metrics are
+	stopped   time.Time   // start of the shutdown; read after serve
+	opening   sync.Mutex  // serializes open
+	where     sync.Once   // prints the metrics address
 
-	dial func(ctx context.Context, network, addr string) (net.Conn, error) // to the target; nil: by the network
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // to the target; nil: the network
 }
 
 // runWorker wires store, guard, handler, consumer and servers, and runs them
@@ -99,7 +99,7 @@ func runWorker(ctx context.Context, c config, stdout io.Writer, lines *awsenv.Lo
 	}
 	defer func() { _ = w.admin.Close() }()
 	if c.AdminToken == "" && !awsenv.Loopback(c.AdminAddr) {
-		w.log.Warn("the admin server is open beyond this machine without --admin-token: names, errors, results and settings are shown to everybody who reaches it",
+		w.log.Warn("the admin server listens beyond this machine without --admin-token: every client that can reach it can read names, errors, results and settings",
 			"admin_addr", c.AdminAddr)
 	}
 	if c.MetricsAddr != "" {
@@ -119,7 +119,7 @@ func runWorker(ctx context.Context, c config, stdout io.Writer, lines *awsenv.Lo
 	return w.serve(ctx, asked, func(ctx context.Context, q *queueWorker) error { return q.begin(ctx) })
 }
 
-// closeQueues releases what the queues hold.
+// closeQueues releases the resources of the queues.
 func (w *worker) closeQueues() {
 	if w.local != nil {
 		w.local.close()
@@ -129,21 +129,21 @@ func (w *worker) closeQueues() {
 	}
 }
 
-// sendRest sends what telemetry has not sent yet.
+// sendRest flushes the telemetry.
 func (w *worker) sendRest(ctx context.Context) {
-	most := leastFlush // of a worker that has done nothing
+	most := leastFlush // for a worker without a pool
 	if w.begun.Load() {
 		most = flushTime(w.stopped, time.Now(), w.cfg.DrainTimeout)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
 	defer cancel()
 	if err := w.telemetry.Shutdown(ctx); err != nil {
-		w.log.Warn("the last telemetry is not sent", "error", err)
+		w.log.Warn("the last telemetry could not be sent", "error", err)
 	}
 }
 
-// flushTime is what the last telemetry may take: what a stop that began then, if
-// one did, has left of its time.
+// flushTime returns the time for the last telemetry: the rest of the shutdown that started at
+// began, between leastFlush and mostFlush. A zero began means that there was no shutdown.
 func flushTime(began, now time.Time, drain time.Duration) time.Duration {
 	if began.IsZero() {
 		return mostFlush
@@ -151,23 +151,21 @@ func flushTime(began, now time.Time, drain time.Duration) time.Duration {
 	return min(max(began.Add(drain+stopReserve).Sub(now), leastFlush), mostFlush)
 }
 
-// life is the run of a process: what ends when.
+// life holds the contexts of the phases of a process.
 type life struct {
-	working context.Context // ends with the stop
-	outer   context.Context // ends once the pools have returned
-	stop    func()          // begins the stop
-	group   *errgroup.Group // of all that stands around the pools
+	working context.Context // ends when the shutdown starts
+	outer   context.Context // ends after the pools have returned
+	stop    func()          // starts the shutdown
+	group   *errgroup.Group // the servers and helpers beside the pools
 }
 
-// serve runs the pools, which begin makes, and what stands around them. The order of the
-// stop:
+// serve runs the pools, which begin creates, and the servers. The order of a shutdown:
 //
-//  1. The first signal, or POST /drain, or a failure: begin ends, or the pools
-//     drain; the producer API takes no more requests, scale-in protection is
-//     dropped.
-//  2. A second signal: the drain is cut short.
-//  3. The pools have returned: the admin server and the local queue end. They
-//     outlive them, so that they can be watched and can settle while they drain.
+//  1. The first signal, POST /drain, or a failure: begin ends, or the pools drain; the producer API
+//     takes no more requests, and the scale-in protection ends.
+//  2. A second signal: the drain is aborted.
+//  3. The pools have returned: the admin server and the local queue end. They run until then,
+//     because operators watch the drain and the pools settle messages.
 func (w *worker) serve(ctx context.Context, asked stops, begin beginning) error {
 	group, ctx := errgroup.WithContext(ctx)
 	working, stop := context.WithCancel(ctx)
@@ -209,7 +207,7 @@ func (w *worker) serve(ctx context.Context, asked stops, begin beginning) error 
 	return err
 }
 
-// open lets the admin and the metrics address answer for the queues as they are now.
+// open updates the handlers of the admin and the metrics address for the current queues.
 func (w *worker) open(l life) error {
 	w.opening.Lock()
 	defer w.opening.Unlock()
@@ -223,8 +221,8 @@ func (w *worker) open(l life) error {
 	return nil
 }
 
-// obey turns the first signal into a stop and tells of the second. What a signal
-// asks for begins before it is logged: a log that nobody reads blocks its writers.
+// obey starts the shutdown on the first signal, and logs both signals. It logs after it has acted,
+// because a log whose reader has stopped blocks its writers.
 func (w *worker) obey(ctx context.Context, stop func(), asked stops) {
 	select {
 	case <-asked.gentle.Done():
@@ -240,7 +238,7 @@ func (w *worker) obey(ctx context.Context, stop func(), asked stops) {
 	}
 }
 
-// each calls do for the pool of every queue that has one.
+// each calls do for every pool.
 func (w *worker) each(do func(*consumer.Consumer)) {
 	for _, q := range w.queues {
 		if pool := q.started.Load(); pool != nil {
@@ -249,7 +247,7 @@ func (w *worker) each(do func(*consumer.Consumer)) {
 	}
 }
 
-// adminConfig is the admin server of the worker.
+// adminConfig returns the configuration of the admin server.
 func (w *worker) adminConfig(stop func()) admin.Config {
 	queues := make([]admin.Queue, len(w.queues))
 	for i, q := range w.queues {
@@ -269,8 +267,8 @@ func (w *worker) adminConfig(stop func()) admin.Config {
 	}
 }
 
-// adminHandler answers on the admin address: page does, except where admin has
-// an endpoint. Without a page, which needs a queue that works, nothing else answers.
+// adminHandler returns the handler of the admin address: the admin endpoints, and page for all
+// other paths. page is nil while no queue works.
 func adminHandler(cfg admin.Config, page http.Handler) http.Handler {
 	endpoints := admin.New(cfg)
 	if page == nil {

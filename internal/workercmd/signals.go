@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// stops are what the signals of the process ask for. Each context ends with a
-// signal as its cause; neither ends without one, except when the parent does.
+// stops holds a context for each signal. A context ends with its signal as the cause, or with the
+// parent.
 type stops struct {
 	gentle  context.Context // ends with the first signal: handlers may finish
-	hurried context.Context // ends with the second: the drain is cut short
+	hurried context.Context // ends with the second signal: the drain is aborted
 }
 
 // received is the cause of a context that a signal has ended.
@@ -20,8 +20,7 @@ type received struct{ os.Signal }
 // Error implements error.
 func (r received) Error() string { return "received " + r.String() }
 
-// followSignals reads signals from now on, so that one is heard whatever the
-// process is busy with. The caller calls release when no signal matters any more.
+// followSignals reads signals in a goroutine until the caller calls release.
 func followSignals(ctx context.Context, signals <-chan os.Signal) (s stops, release func()) {
 	gentle, first := context.WithCancelCause(ctx)
 	hurried, second := context.WithCancelCause(ctx)
@@ -45,7 +44,7 @@ func followSignals(ctx context.Context, signals <-chan os.Signal) (s stops, rele
 	}
 }
 
-// signalOf names the signal that ended ctx; empty when none has.
+// signalOf returns the name of the signal that ended ctx; empty if none has.
 func signalOf(ctx context.Context) string {
 	if r, ok := errors.AsType[received](context.Cause(ctx)); ok {
 		return r.String()

@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 )
 
-// A signal ends a start that AWS does not answer: the exit code is that of a stop,
-// and nothing has waited for the looks at queue and table to run out.
+// A signal ends a start in which AWS does not answer, with the exit code of a shutdown and before
+// the checks of queue and table time out.
 func TestSignalDuringTheStart(t *testing.T) {
 	for _, wait := range []string{"0s", "1h"} {
 		t.Run("wait at start "+wait, func(t *testing.T) {
@@ -40,10 +40,10 @@ func TestSignalDuringTheStart(t *testing.T) {
 	}
 }
 
-// full is a log that is not read.
+// full is a log whose reader has stopped.
 type full struct {
 	slog.Handler
-	read chan struct{} // closed: from now on it is
+	read chan struct{} // closed when reading resumes
 }
 
 func (full) Enabled(context.Context, slog.Level) bool { return true }

@@ -8,22 +8,22 @@ import (
 	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
-// lendEvery is how often unused slots are lent to other queues, and taken back.
+// lendEvery is the interval at which slots are divided anew.
 const lendEvery = time.Second
 
-// claim is the part of a queue in the slots that it shares with others.
+// claim is the state of a queue that shares slots.
 type claim struct {
-	weight int // its share, in relation to those of the others; from 1
-	busy   int // messages at work, and those that wait for a slot
-	held   bool
+	weight int  // share relative to the other queues; at least 1
+	busy   int  // messages that have or wait for a slot
+	held   bool // a dependency of its handler is down
 }
 
-// split says how many slots each queue may use. Its own share, by weight, is always there for
-// it; beyond it queues that have used up theirs borrow the slots that the others
-// leave unused. A queue that is held (something that its handler needs is down) borrows nothing.
+// split returns the number of slots that each queue may use. A queue always has its own share, by
+// weight. Queues that use all of their share also borrow the unused slots of the others. A held
+// queue borrows nothing.
 //
-// A share that was lent is back at once, but the borrower's handlers run to their end: until
-// then more than slots may be taken.
+// A queue gets its lent slots back at once, while the borrower's handlers still run: until they
+// end, more than slots may be in use.
 func split(slots int, claims []claim) []int {
 	own, lent := make([]int, len(claims)), make([]int, len(claims))
 	for i, c := range claims {
@@ -43,8 +43,8 @@ func split(slots int, claims []claim) []int {
 	return own
 }
 
-// byWeight divides n by weights. The parts differ by less than 1 from the exact ones, and sum to
-// n unless all weights are 0.
+// byWeight divides n in proportion to weights. The parts differ from the exact quotients by less
+// than 1, and their sum is n unless all weights are 0.
 func byWeight(n int, weights []int) []int {
 	total, before := 0, 0
 	for _, w := range weights {
@@ -60,7 +60,7 @@ func byWeight(n int, weights []int) []int {
 	return parts
 }
 
-// lendSlots carries out [split], every second until ctx ends.
+// lendSlots applies [split] every lendEvery until ctx ends.
 func (w *worker) lendSlots(ctx context.Context) {
 	var sharing []*queueWorker
 	for _, q := range w.queues {

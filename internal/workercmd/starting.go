@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// frontDoor answers on the admin address from the first moment, by the handler
-// that fits the worker's phase. The zero value has to be opened before it is used.
+// frontDoor is a handler whose inner handler can be replaced while it serves, so that the admin
+// server answers from the start. The zero value must be opened before it serves.
 type frontDoor struct {
 	handler atomic.Pointer[http.Handler]
 }

@@ -23,10 +23,10 @@ import (
 // slowTarget is an HTTP target whose answers wait for the test.
 type slowTarget struct {
 	*httptest.Server
-	answer chan struct{} // closed: answers go out
+	answer chan struct{} // closed to let the answers go out
 
 	mu    sync.Mutex
-	posts []string // guarded by mu; bodies
+	posts []string // guarded by mu; bodies of the requests
 }
 
 func newSlowTarget(t *testing.T) *slowTarget {
@@ -135,7 +135,8 @@ func testSecondSignalCutsTheWaitShort(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 	p.logged(t, "stopping at once", 1)
-	// Cancelled by us: not counted, but held and invisible while the target may be at it.
+	// Cancelled by the worker: not counted, but held and invisible while the target may still work on
+	// it.
 	waitCounts(t, o.sqs, o.queueURL, "0", "1")
 	if status, attempts := o.record(t, "a"); status != "IN_PROGRESS" || attempts != "0" {
 		t.Errorf("record is %s after %s attempts", status, attempts)
@@ -205,8 +206,7 @@ func testNothingRunsWhereThePageCannotBeMade(t *testing.T) {
 	})
 }
 
-// A drain of 25 s ends within a stop timeout of 30 s, the servers and the last
-// telemetry included.
+// A drain of 25 s ends within a stop timeout of 30 s, including the servers and the telemetry.
 func testWholeStopFitsItsReserve(t *testing.T) {
 	const drain = 25 * time.Second
 	pool := consumer.Config{DrainTimeout: drain}.StopTime()
@@ -247,7 +247,7 @@ func TestDrainCommand(t *testing.T) {
 	}
 }
 
-// Verbs of the admin server reach the pool.
+// Commands of the admin server reach the pool.
 func TestAdminVerbs(t *testing.T) {
 	p := startLocal(t, "--target-url", newSlowTarget(t).URL)
 	post := func(path, body string) int {

@@ -23,11 +23,11 @@ import (
 	"github.com/sqsonce/sqsonce/internal/telemetry"
 )
 
-// asApp makes the test binary be a target that works without end. Its value is the number of
-// requests after which it takes no more connections. A SIGTERM ends it at once.
+// asApp makes the test binary run a target that never answers. Its value is the number of requests
+// after which it accepts no more connections. SIGTERM ends it at once.
 const asApp = "SQSONCE_TEST_AS_APP"
 
-// inFlight is how many requests the target has when everything is told to stop.
+// inFlight is the number of requests at the target when worker and target get the signal.
 const inFlight = 20
 
 // serveApp is the program of [asApp].
@@ -50,10 +50,10 @@ func serveApp() int {
 	if served == nil {
 		return 1
 	}
-	select {} // its requests are under way
+	select {} // its requests stay under way
 }
 
-// startApp starts the target in a process of its own.
+// startApp starts the target in its own process.
 func startApp(t *testing.T) *process {
 	t.Helper()
 	p := &process{ended: make(chan struct{})}
@@ -65,15 +65,15 @@ func startApp(t *testing.T) *process {
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // ended by a signal
+		_ = p.cmd.Wait() // an error, because a signal ended it
 	}()
 	t.Cleanup(p.kill)
 	return p
 }
 
-// TestStopOrder: a platform tells the worker and its target to stop at once, and the target
-// ends first, with 20 requests in flight. One of their messages is on its last receive; the
-// connections of two more requests are refused.
+// TestStopOrder: a platform stops the worker and its target at the same time, and the target ends
+// first, with 20 requests in flight. One of their messages is on its last receive. The connections
+// of two more requests are refused.
 func TestStopOrder(t *testing.T) {
 	for _, onUnknown := range []string{"rerun", "hold"} {
 		t.Run("target first/"+onUnknown, func(t *testing.T) {
@@ -135,7 +135,7 @@ func testStopOrder(t *testing.T, onUnknown string, stop func(app, worker *proces
 		}
 	}
 	if told := strings.Count(worker.output.String(), "the target ended before this worker had stopped"); told != 1 {
-		t.Errorf("told %d times of the cause", told)
+		t.Errorf("the cause is logged %d times", told)
 	}
 	waitCounts(t, o.sqs, o.dlqURL, fmt.Sprint(dead), "0")
 	visible, hidden := counts(t, o.sqs, o.queueURL)
@@ -151,8 +151,8 @@ func testStopOrder(t *testing.T, onUnknown string, stop func(app, worker *proces
 	}
 }
 
-// testNextWorker: after such a stop, another worker completes every name at its first counted
-// attempt; the stop has cost each message one receive.
+// testNextWorker: after such a shutdown, another worker completes every name at its first counted
+// attempt. The shutdown has raised each receive count by one.
 func testNextWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var well atomic.Bool
@@ -197,8 +197,7 @@ func testNextWorker(t *testing.T) {
 	})
 }
 
-// again starts another worker beside the queue, the store and the target of one that has
-// stopped.
+// again starts another worker with the queue, the store and the target of a stopped one.
 func (b *inBubble) again(t *testing.T) {
 	t.Helper()
 	var err error
@@ -213,7 +212,7 @@ func (b *inBubble) again(t *testing.T) {
 	b.begin()
 }
 
-// redriveAfter makes the queue move a message after so many receives.
+// redriveAfter sets the maxReceiveCount of the queue.
 func (o *outside) redriveAfter(t *testing.T, receives int) {
 	t.Helper()
 	policy := fmt.Sprintf(`{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:jobs-dlq","maxReceiveCount":%d}`, receives)
@@ -224,7 +223,7 @@ func (o *outside) redriveAfter(t *testing.T, receives int) {
 	}
 }
 
-// receiveOnce takes the visible message of the queue and gives it back at once.
+// receiveOnce receives the visible message of the queue and makes it visible again at once.
 func (o *outside) receiveOnce(t *testing.T) {
 	t.Helper()
 	out, err := o.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &o.queueURL})
@@ -238,7 +237,7 @@ func (o *outside) receiveOnce(t *testing.T) {
 	}
 }
 
-// receive takes all visible messages of a queue.
+// receive receives all visible messages of a queue.
 func (o *outside) receive(t *testing.T, queueURL string) (all []types.Message) {
 	t.Helper()
 	for {

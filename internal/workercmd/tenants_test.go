@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A tenant in the body of a message has so many requests at the target at a time, and the
-// others are not held up by it.
+// The requests of a tenant, which a field of the body names, are limited. Other tenants do not wait
+// for them.
 func TestGroupConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

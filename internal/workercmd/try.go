@@ -29,27 +29,26 @@ import (
 
 const (
 	mostTried   = 10        // messages of --from-queue
-	tryHidden   = 30        // seconds for which they are received; they are given back before
-	mostShown   = 64 << 10  // bytes of a body that are printed
+	tryHidden   = 30        // visibility timeout in seconds; the messages are returned earlier
+	mostShown   = 64 << 10  // printed bytes of a body
 	mostTryRead = 256 << 20 // bytes of standard input
-	// madeUpID is the message id of a body that comes without one.
+	// madeUpID is the message id of a body without one.
 	madeUpID = "00000000-0000-0000-0000-000000000000"
 )
 
-// errNoName is what "worker try" fails with where the worker would not handle a message,
-// for want of a name or of what it is compared by.
+// errNoName is the error of "worker try" if the worker would not handle a message, because its name
+// or fingerprint is missing.
 var errNoName = errors.New("not handled")
 
-// trial is the settings of "worker try": those of the worker, and where the messages
-// come from.
+// trial holds the settings of "worker try": those of the worker, and the source of the messages.
 type trial struct {
-	Config    string `placeholder:"FILE" help:"File of several queues, as for the worker; --queue says which one."`
-	Queue     string `placeholder:"NAME" env:"-" help:"Name of the queue in the file of --config. Not needed where it is the only one."`
-	FromQueue int    `placeholder:"N" help:"Receive up to N messages (at most 10) from --queue-url instead of reading standard input, and give them back at once. Each counts one receive more."`
+	Config    string `placeholder:"FILE" help:"YAML file of several queues, as for the worker. --queue selects one of them."`
+	Queue     string `placeholder:"NAME" env:"-" help:"Name of the queue in the file of --config. Not needed if the file has a single queue."`
+	FromQueue int    `placeholder:"N" help:"Receive up to N messages, at most 10, from --queue-url instead of reading standard input, and return them at once. Raises the receive count of each by one. 0: read standard input."`
 	queueSettings
 }
 
-// settings returns the settings of the trial, or all that is wrong with them.
+// settings returns the settings of the trial, or a [*awsenv.SettingsError] with all problems.
 func (s *trial) settings(flags []*kong.Flag) (any, error) {
 	problems := s.problems(flags)
 	if len(problems) > 0 {
@@ -58,10 +57,10 @@ func (s *trial) settings(flags []*kong.Flag) (any, error) {
 	return *s, nil
 }
 
-// choose takes the settings of one queue of the file, if there is one.
+// choose sets the settings of the selected queue of the file in Config, if there is one.
 func (s *trial) choose(flags []*kong.Flag) error {
 	if s.Config == "" && s.Queue != "" {
-		return fmt.Errorf("--queue %q: is for the file of --config", s.Queue)
+		return fmt.Errorf("--queue %q: needs --config", s.Queue)
 	}
 	if s.Config == "" {
 		s.presets()
@@ -75,7 +74,7 @@ func (s *trial) choose(flags []*kong.Flag) error {
 	for _, q := range c.queues() {
 		if s.Queue == q.queueName() || s.Queue == "" && len(c.Queues) == 1 {
 			s.queueSettings = q
-			s.TargetSecretFile, s.TargetTokenFile, s.AdminTokenFile = "", "", "" // read
+			s.TargetSecretFile, s.TargetTokenFile, s.AdminTokenFile = "", "", "" // readConfig has read them
 			return nil
 		}
 		known = append(known, q.queueName())
@@ -83,7 +82,7 @@ func (s *trial) choose(flags []*kong.Flag) error {
 	return fmt.Errorf("--queue %q: must be one of %s", s.Queue, strings.Join(known, ", "))
 }
 
-// problems returns what is wrong with the settings that are looked at.
+// problems returns the problems of the settings that the command uses.
 func (s *trial) problems(flags []*kong.Flag) []string {
 	if err := s.choose(flags); err != nil {
 		if several, ok := errors.AsType[*awsenv.SettingsError](err); ok {
@@ -113,7 +112,7 @@ func (s *trial) problems(flags []*kong.Flag) []string {
 	return problems
 }
 
-// runTry says what the worker would do with messages.
+// runTry prints how the worker would handle messages.
 func runTry(ctx context.Context, s trial, stdin io.Reader, stdout io.Writer) error {
 	log := awsenv.Logger(os.Stderr, s.LogFormat, s.level())
 	var cfg aws.Config
@@ -130,7 +129,7 @@ func runTry(ctx context.Context, s trial, stdin io.Reader, stdout io.Writer) err
 	return s.explain(ctx, messages, s.newPayloads(cfg, log), stdout)
 }
 
-// messages returns what is to be explained.
+// messages returns the messages of the queue or of standard input.
 func (s *trial) messages(ctx context.Context, queue *sqs.Client, stdin io.Reader) ([]consumer.Message, error) {
 	if s.FromQueue > 0 {
 		return peek(ctx, queue, s.QueueURL, s.FromQueue)
@@ -145,9 +144,8 @@ func (s *trial) messages(ctx context.Context, queue *sqs.Client, stdin io.Reader
 	return readMessages(data)
 }
 
-// readMessages reads what "aws sqs receive-message" prints, or one message of it;
-// everything else is a body. The line feed that an editor or echo leaves at the end of
-// a body is no part of it.
+// readMessages reads the output of "aws sqs receive-message", or a single message of it. All other
+// input is a body; a line feed at its end, as from echo or an editor, is dropped.
 func readMessages(data []byte) ([]consumer.Message, error) {
 	var document struct {
 		types.Message
@@ -171,17 +169,17 @@ func readMessages(data []byte) ([]consumer.Message, error) {
 	}
 	body := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	if body == "" {
-		return nil, errors.New("standard input: holds no message: give a body, or what aws sqs receive-message prints")
+		return nil, errors.New("standard input: holds no message: pass a body, or the output of aws sqs receive-message")
 	}
 	return []consumer.Message{{ID: madeUpID, Body: body, ReceiveCount: 1}}, nil
 }
 
-// peek receives up to n messages and gives them back.
+// peek receives up to n messages and makes them visible again.
 func peek(ctx context.Context, queue *sqs.Client, queueURL string, n int) (all []consumer.Message, err error) {
 	defer func() {
-		// Also after an interrupt: what is received would be hidden from the worker.
+		// Also after an interrupt, because the received messages are invisible to the worker.
 		if back := giveBack(context.WithoutCancel(ctx), queue, queueURL, all); back != nil {
-			err = errors.Join(err, fmt.Errorf("messages are not given back, and are hidden for %d seconds: %w", tryHidden, back))
+			err = errors.Join(err, fmt.Errorf("messages could not be returned and stay invisible for %d seconds: %w", tryHidden, back))
 		}
 	}()
 	for len(all) < n {
@@ -201,7 +199,7 @@ func peek(ctx context.Context, queue *sqs.Client, queueURL string, n int) (all [
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("receive from %s: no message came", queueURL)
+		return nil, fmt.Errorf("receive from %s: got no message", queueURL)
 	}
 	return all, nil
 }
@@ -228,8 +226,8 @@ func giveBack(ctx context.Context, queue *sqs.Client, queueURL string, all []con
 	return errors.Join(errs...)
 }
 
-// explain prints what the worker would do with messages. Its error wraps [errNoName] if
-// one of them has none.
+// explain prints how the worker would handle messages. Its error wraps [errNoName] if a message has
+// no name.
 func (s *trial) explain(ctx context.Context, messages []consumer.Message, fetching *payloads, out io.Writer) error {
 	keys, err := names.New(s.keyConfig())
 	if err != nil {
@@ -268,7 +266,7 @@ func (s *trial) explain(ctx context.Context, messages []consumer.Message, fetchi
 	return errors.Join(errs...)
 }
 
-// explanation is what is printed of a message.
+// explanation prints the treatment of a message.
 type explanation struct {
 	*trial
 	out          io.Writer
@@ -290,7 +288,7 @@ func (e *explanation) head() {
 	if opened == "" {
 		opened = "none opened"
 	}
-	// What is left after all that was opened: a pointer in a notification, say.
+	// Name the envelope that is left after opening, such as a pointer in a notification.
 	left := names.Message{Body: cmp.Or(e.named.Body, e.given.Body), Attributes: make(map[string]names.Attribute)}
 	for name, v := range e.given.Attributes {
 		left.Attributes[name] = names.Attribute{Type: aws.ToString(v.DataType), Value: aws.ToString(v.StringValue)}
@@ -301,8 +299,8 @@ func (e *explanation) head() {
 	e.line("envelope", opened)
 }
 
-// rest prints all but the head. The error wraps [errNoName] if the message is deleted for
-// want of a name.
+// rest prints all lines after the head. Its error wraps [errNoName] if the worker would delete the
+// message because it has no name.
 func (e *explanation) rest(ctx context.Context, aim *target.Target) error {
 	switch e.named.Ignored {
 	case names.IgnoredByExpression:
@@ -340,7 +338,7 @@ func (e *explanation) rest(ctx context.Context, aim *target.Target) error {
 	return nil
 }
 
-// batch prints the request for a message that is alone in its batch.
+// batch prints the request of a batch with this message alone.
 func (e *explanation) batch(ctx context.Context, aim *target.Target, r target.Request) error {
 	req, err := aim.PreviewBatch(ctx, []target.Request{r})
 	if err != nil {
@@ -356,19 +354,19 @@ func (e *explanation) batch(ctx context.Context, aim *target.Target, r target.Re
 	return nil
 }
 
-// fingerprint is what the message is compared by.
+// fingerprint describes the fingerprint of the message.
 func (e *explanation) fingerprint() string {
 	over := "the whole body"
 	switch {
 	case e.named.Fingerprint == (names.Fingerprint{}):
-		return "none: nothing is compared"
+		return "none: payloads are not compared"
 	case e.named.Compared != "":
 		over = e.named.Compared
 	}
 	return fmt.Sprintf("%x, over %s", e.named.Fingerprint, over)
 }
 
-// headers prints them in the order of their names, without the secret one.
+// headers prints the headers sorted by name, with Authorization masked.
 func (e *explanation) headers(h http.Header) {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		value := strings.Join(h[name], ", ")
@@ -384,11 +382,11 @@ func (e *explanation) body(body string) {
 	shown := body[:min(len(body), mostShown)]
 	_, _ = fmt.Fprintf(e.out, "%s\n", clean(shown))
 	if len(shown) < len(body) {
-		_, _ = fmt.Fprintf(e.out, "… and %d bytes more\n", len(body)-len(shown))
+		_, _ = fmt.Fprintf(e.out, "… and %d more bytes\n", len(body)-len(shown))
 	}
 }
 
-// clean is a text fit for a terminal: a message may hold what steers one.
+// clean escapes control characters of s, because a message could otherwise control the terminal.
 func clean(s string) string {
 	var b bytes.Buffer
 	for _, r := range s {

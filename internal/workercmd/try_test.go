@@ -47,8 +47,8 @@ func TestTry(t *testing.T) {
 		args  []string
 		stdin string
 		code  int
-		want  []string // in this order
-		none  string   // is not printed
+		want  []string // printed texts, in this order
+		none  string   // text that is not printed
 	}{
 		"a body": {
 			[]string{"--key", "order", "--target-url", "http://u:p@h/work?t=1", "--queue-url", "http://h/1/orders"}, `{"order":17}` + "\n", 0,
@@ -74,10 +74,10 @@ func TestTry(t *testing.T) {
 		"no work":                   {[]string{"--ignore", "type == 'test'"}, `{"type":"test"}`, 0, []string{"ignored      deleted and counted, by --ignore type == 'test'\n"}, "name   "},
 		"unnamed, ignored":          {[]string{"--unnamed", "ignore"}, `{"type":"test"}`, 2, []string{"ignored      deleted and counted, because it has no name (--unnamed ignore)\n"}, "target"},
 		"unnamed, run":              {[]string{"--unnamed", "run"}, `{"type":"test"}`, 0, []string{"name         00000000-0000-0000-0000-000000000000\n"}, "error"},
-		"nothing compared":          {[]string{"--on-mismatch", "suppress"}, `{"name":"a"}`, 0, []string{"fingerprint  none: nothing is compared\n"}, "error"},
+		"nothing compared":          {[]string{"--on-mismatch", "suppress"}, `{"name":"a"}`, 0, []string{"fingerprint  none: payloads are not compared\n"}, "error"},
 		"not comparable":            {[]string{"--key", "@message-id", "--fingerprint", "total"}, `paid`, 2, []string{"error        body: not JSON"}, "target"},
 		"not JSON":                  {[]string{"--key", "@message-id"}, "paid\r\n", 0, []string{"body         4 bytes\npaid\n"}, "error"},
-		"a long body":               {[]string{"--key", "@message-id"}, strings.Repeat("x", 70000), 0, []string{"body         70000 bytes\n", "… and 4464 bytes more\n"}, "error"},
+		"a long body":               {[]string{"--key", "@message-id"}, strings.Repeat("x", 70000), 0, []string{"body         70000 bytes\n", "… and 4464 more bytes\n"}, "error"},
 		"nothing":                   {nil, "\n", 1, nil, "message"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestTryErrors(t *testing.T) {
 	}
 }
 
-// Messages of a queue are visible again at once, whatever happens.
+// Messages of a queue are visible again at once, also after errors.
 func TestTryFromQueue(t *testing.T) { synctest.Test(t, testTryFromQueue) }
 
 func testTryFromQueue(t *testing.T) {
@@ -138,7 +138,7 @@ func testTryFromQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := trying(t, "--from-queue", "5", "--queue-url", queueURL, "--key", "name")
-	if _, err := s.messages(t.Context(), client, nil); err == nil || !strings.Contains(err.Error(), "no message came") {
+	if _, err := s.messages(t.Context(), client, nil); err == nil || !strings.Contains(err.Error(), "got no message") {
 		t.Errorf("an empty queue: %v", err)
 	}
 	send(t, client, queueURL, body("a"), body("b"), body("c"))
@@ -163,7 +163,7 @@ func testTryFromQueue(t *testing.T) {
 		})
 	}
 	fail("ChangeMessageVisibilityBatch")
-	if _, err := s.messages(t.Context(), client, nil); err == nil || !strings.Contains(err.Error(), "messages are not given back, and are hidden for 30 seconds") {
+	if _, err := s.messages(t.Context(), client, nil); err == nil || !strings.Contains(err.Error(), "messages could not be returned and stay invisible for 30 seconds") {
 		t.Errorf("not given back: %v", err)
 	}
 	fail("ReceiveMessage")
@@ -172,7 +172,7 @@ func testTryFromQueue(t *testing.T) {
 	}
 }
 
-// The payload of a pointer is fetched, and shown.
+// The payload of a pointer is fetched and printed.
 func TestTryPayload(t *testing.T) {
 	store := &fakeS3{objects: map[string]string{"b/k": body("o-1")}, gets: make(map[string]int)}
 	server := newPipedTarget(store.ServeHTTP)

@@ -3,7 +3,6 @@ package workercmd
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -22,46 +21,43 @@ import (
 )
 
 const (
-	callDeadline = 5 * time.Second // of one call to SQS
-	// What a stop takes beyond the drain at most: a grace for cancelled handlers
-	// and the settling of outcomes (4 s, see [consumer.Config.StopTime]), then the
-	// servers, then the last telemetry.
+	callDeadline = 5 * time.Second // timeout of one call to SQS
+	// stopReserve is the longest part of a shutdown after the drain: 4 s for cancelled handlers and
+	// the settling of outcomes (see [consumer.Config.StopTime]), then the servers and the telemetry.
 	stopReserve = 4*time.Second + 2*serverGrace + leastFlush
-	serverGrace = 250 * time.Millisecond // for requests under way, and again for those cut short
-	leastFlush  = 250 * time.Millisecond // for the last telemetry, however long the rest took
-	// SQS takes a message back 12 hours after its receive, and its end has to be
-	// settled before.
+	serverGrace = 250 * time.Millisecond // for requests under way, and again for aborted ones
+	leastFlush  = 250 * time.Millisecond // least time for the last telemetry
+	// longestTarget leaves time to settle a message before its visibility timeout ends, which SQS
+	// limits to 12 hours after the receive.
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 	longestTarget = 11 * time.Hour
-	// A stop waits for the long poll that is out. In this process none can
-	// lose its answer, so a short one costs nothing.
+	// A shutdown waits for the current long poll. With --local a short poll costs nothing.
 	localPollWait = time.Second
 )
 
-// Bounds of --s3-max, in bytes. A payload is held several times over while it is
-// handled.
+// Bounds of --s3-max, in bytes. Memory holds several copies of a payload while it is handled.
 const (
 	leastS3Max = 1 << 10
 	mostS3Max  = 1 << 30
 )
 
-// Bounds of --max-result, in bytes. DynamoDB takes items of 400 KB, and an item holds
-// the name, the error of an attempt and the owner besides.
+// Bounds of --max-result, in bytes. A DynamoDB item is limited to 400 KB, and also holds the name,
+// the error of an attempt and the owner.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-items
 const (
 	leastMaxResult = 4 << 10
 	mostMaxResult  = 300 << 10
 )
 
-// sqsdTimeout is how long Elastic Beanstalk's daemon waits for an answer by
-// default (InactivityTimeout).
+// sqsdTimeout is the default timeout of Elastic Beanstalk's daemon for an answer
+// (InactivityTimeout).
 // https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-general.html#command-options-general-elasticbeanstalksqsd
 const sqsdTimeout = 299 * time.Second
 
-// presets sets what --sqsd sets, unless a flag says something else than its
-// default.
+// presets applies --sqsd to the flags that have their default values.
 func (c *queueSettings) presets() {
 	if c.PermanentStatuses == nil {
-		c.PermanentStatuses = []int{} // set to nothing: no status blames the message
+		c.PermanentStatuses = []int{} // set to nothing: no status rejects the message
 	}
 	if !c.Sqsd {
 		return
@@ -74,8 +70,7 @@ func (c *queueSettings) presets() {
 	}
 }
 
-// readSecrets fills in the secrets that are given as files, and returns what
-// is wrong with them.
+// readSecrets sets the secrets that are given as files, and returns the problems.
 func (c *queueSettings) readSecrets() (problems []string) {
 	for _, s := range []struct {
 		flag, file string
@@ -90,14 +85,13 @@ func (c *queueSettings) readSecrets() (problems []string) {
 	return problems
 }
 
-// readSecret fills in the secret of a flag from file, if there is one, and returns
-// what is wrong with it.
+// readSecret sets the secret of a flag from file, unless file is empty, and returns the problems.
 func readSecret(flag, file string, value *string) (problems []string) {
 	if file == "" {
 		return nil
 	}
 	if *value != "" {
-		return []string{flag + " and " + flag + "-file: only one of them can be given"}
+		return []string{flag + " and " + flag + "-file: set only one of them"}
 	}
 	text, err := awsenv.ReadSecret(file)
 	if err != nil {
@@ -109,20 +103,20 @@ func readSecret(flag, file string, value *string) (problems []string) {
 	return nil
 }
 
-// problems returns everything that is wrong with c.
+// problems returns all problems of the settings.
 func (c queueSettings) problems() []string {
 	problems := c.processProblems()
 	if c.Local && (c.QueueURL != "" || c.Table != "") {
-		problems = append(problems, "--local brings its own queue and table: leave out --queue-url and --table, or --local")
+		problems = append(problems, "--local has its own queue and table: leave out --queue-url and --table, or --local")
 	}
 	return append(problems, c.queueProblems(len(problems) == 0)...)
 }
 
-// processProblems returns what is wrong with the settings of the process.
+// processProblems returns the problems of the settings of the process.
 func (c queueSettings) processProblems() (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if c.Local && c.Create {
-		bad("--create has nothing to do with --local")
+		bad("--create: cannot be used with --local")
 	}
 	if c.Local && !awsenv.Loopback(c.Addr) && len(c.AuthToken) == 0 {
 		bad("--addr %q: listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN)", c.Addr)
@@ -134,7 +128,7 @@ func (c queueSettings) processProblems() (problems []string) {
 		problems = append(problems, awsenv.CheckTokens("--admin-token (SQSONCE_ADMIN_TOKEN)", c.AdminAddr, []string{c.AdminToken})...)
 	}
 	if c.Local && !awsenv.Loopback(c.QueueAddr) {
-		bad("--queue-addr %q: must be a loopback address, because the SQS endpoint of --local asks nobody for a token", c.QueueAddr)
+		bad("--queue-addr %q: must be a loopback address, because the SQS endpoint of --local checks no token", c.QueueAddr)
 	}
 	if c.DrainTimeout <= 0 {
 		bad("--drain-timeout %s: must be positive", c.DrainTimeout)
@@ -143,7 +137,7 @@ func (c queueSettings) processProblems() (problems []string) {
 		bad("--wait-at-start %s: must not be negative", c.WaitAtStart)
 	}
 	if c.StopTimeout > 0 && c.DrainTimeout+stopReserve >= c.StopTimeout {
-		bad("--drain-timeout %s: with %s for settling it must be less than --stop-timeout %s, after which the platform kills the process",
+		bad("--drain-timeout %s: plus %s for settling it must be less than --stop-timeout %s, after which the platform kills the process",
 			c.DrainTimeout, stopReserve, c.StopTimeout)
 	}
 	for _, host := range c.AdminHosts {
@@ -154,14 +148,14 @@ func (c queueSettings) processProblems() (problems []string) {
 	return problems
 }
 
-// queueProblems returns what is wrong with the settings of the queue. All of them is whether
-// problems that may follow from others are wanted.
+// queueProblems returns the problems of the settings of the queue. Without all it stops at the
+// first kind of problem, because later checks could repeat it.
 func (c queueSettings) queueProblems(all bool) []string {
 	problems := c.handlerProblems()
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	switch {
 	case !c.Local && c.QueueURL == "" && c.Table == "":
-		bad("nothing to work on: give --local to try it without AWS, or --queue-url and --table (SQSONCE_QUEUE_URL, SQSONCE_TABLE) with AWS credentials")
+		bad("--queue-url and --table (SQSONCE_QUEUE_URL, SQSONCE_TABLE) are missing; to try the worker without AWS set --local")
 	case !c.Local && c.QueueURL == "":
 		bad("--queue-url (SQSONCE_QUEUE_URL) is missing")
 	case !c.Local && c.Table == "":
@@ -172,7 +166,7 @@ func (c queueSettings) queueProblems(all bool) []string {
 			bad("--queue-url: %v", err)
 		}
 	}
-	// Zero would mean the library's default; who writes it means zero.
+	// The library takes zero for its default, so the program refuses it.
 	for _, d := range []struct {
 		flag  string
 		value time.Duration
@@ -199,7 +193,7 @@ func (c queueSettings) queueProblems(all bool) []string {
 		bad("--concurrency 0: must be at least 1")
 	}
 	if len(problems) > 0 || !all {
-		return problems // what follows would only repeat it
+		return problems // the checks below would repeat them
 	}
 	for _, err := range c.partProblems() {
 		problems = append(problems, leaves(err)...)
@@ -207,19 +201,21 @@ func (c queueSettings) queueProblems(all bool) []string {
 	return append(problems, c.timeProblems()...)
 }
 
-// handlerProblems asks whether a message that is completed was handled.
+// handlerProblems requires exactly one handler: the target, or the log on demand. Without a target
+// messages would be completed unhandled.
 func (c queueSettings) handlerProblems() []string {
 	switch {
 	case c.Handler == logHandler && c.TargetURL != "":
-		return []string{"--handler log: there is --target-url, too; leave out one of them"}
+		return []string{"--handler log: cannot be used with --target-url"}
 	case c.Handler != logHandler && c.TargetURL == "" && !c.Local:
-		return []string{"--target-url (SQSONCE_TARGET_URL) is missing: every message would be completed, and nothing done; " +
-			"--handler log (SQSONCE_HANDLER=log) asks for that, and logs each message"}
+		return []string{"--target-url (SQSONCE_TARGET_URL) is missing: messages would be completed without being handled; " +
+			"to log and complete each message set --handler log (SQSONCE_HANDLER=log)"}
 	}
 	return nil
 }
 
-// partProblems asks the parts what they say to their share of the settings.
+// partProblems returns the errors of the guard, the pool and the parts of messageProblems about
+// their settings.
 func (c queueSettings) partProblems() []error {
 	queueURL := cmp.Or(c.QueueURL, localQueue)
 	scope, err := c.scope(queueURL)
@@ -232,11 +228,11 @@ func (c queueSettings) partProblems() []error {
 	return errs
 }
 
-// messageProblems asks the parts that look at messages, and that hand them on.
+// messageProblems checks the settings for names, envelopes, groups and the target.
 func (c queueSettings) messageProblems(queueName string) []error {
 	var errs []error
 	if c.OnMismatch == "suppress" && c.Fingerprint != "" && c.Fingerprint != names.Off {
-		errs = append(errs, fmt.Errorf("--fingerprint %q: --on-mismatch suppress compares nothing", c.Fingerprint))
+		errs = append(errs, fmt.Errorf("--fingerprint %q: cannot be used with --on-mismatch suppress, which compares nothing", c.Fingerprint))
 	}
 	_, err := names.New(c.keyConfig())
 	errs = append(errs, err)
@@ -248,7 +244,7 @@ func (c queueSettings) messageProblems(queueName string) []error {
 	errs = append(errs, c.batchProblems()...)
 	errs = append(errs, c.groupProblems()...)
 	if len(c.PathPrefix) > 0 && c.TargetURL == "" && !c.Local {
-		errs = append(errs, errors.New("--path-prefix: there is no --target-url"))
+		errs = append(errs, fmt.Errorf("--path-prefix %s: needs --target-url", strings.Join(c.PathPrefix, ",")))
 	}
 	if c.TargetURL != "" {
 		_, err = target.New(c.targetConfig(queueName))
@@ -259,12 +255,12 @@ func (c queueSettings) messageProblems(queueName string) []error {
 			}
 		}
 	} else if c.TargetHealth != "" {
-		errs = append(errs, fmt.Errorf("--target-health %q: there is no --target-url", c.TargetHealth))
+		errs = append(errs, fmt.Errorf("--target-health %q: needs --target-url", c.TargetHealth))
 	}
 	return errs
 }
 
-// batchProblems looks at --target-batch.
+// batchProblems checks --target-batch and --target-batch-wait.
 func (c queueSettings) batchProblems() (errs []error) {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if most := c.Lease / 4; c.TargetBatchWait <= 0 || c.TargetBatchWait > most {
@@ -278,22 +274,22 @@ func (c queueSettings) batchProblems() (errs []error) {
 	}
 	switch {
 	case c.TargetURL == "":
-		bad("--target-batch %d: there is no --target-url", c.TargetBatch)
+		bad("--target-batch %d: needs --target-url", c.TargetBatch)
 	case len(c.PathPrefix) > 0:
-		bad("--target-batch %d: there is --path-prefix, too; a message with a request of its own is in no batch", c.TargetBatch)
+		bad("--target-batch %d: cannot be used with --path-prefix, because a message with its own request cannot be in a batch", c.TargetBatch)
 	case c.Sqsd:
-		bad("--target-batch %d: there is --sqsd, too, which hands on single messages", c.TargetBatch)
+		bad("--target-batch %d: cannot be used with --sqsd, which posts single messages", c.TargetBatch)
 	}
 	return errs
 }
 
-// groupProblems looks at --group-by.
+// groupProblems checks --group-by.
 func (c queueSettings) groupProblems() []error {
 	if c.GroupBy == "" {
 		return nil
 	}
 	if c.GroupConcurrency == 0 && c.GroupRate == 0 {
-		return []error{fmt.Errorf("--group-by %q: there is neither --group-concurrency nor --group-rate", c.GroupBy)}
+		return []error{fmt.Errorf("--group-by %q: needs --group-concurrency or --group-rate", c.GroupBy)}
 	}
 	if _, err := sqsonce.GroupBy(c.GroupBy, c.Unwrap); err != nil {
 		return []error{fmt.Errorf("--group-by: %w", err)}
@@ -301,7 +297,7 @@ func (c queueSettings) groupProblems() []error {
 	return nil
 }
 
-// sizeProblems looks at bounds in bytes.
+// sizeProblems checks --s3-max and --max-result.
 func (c queueSettings) sizeProblems() (problems []string) {
 	if c.S3Max < leastS3Max || c.S3Max > mostS3Max {
 		problems = append(problems, fmt.Sprintf("--s3-max %d: must be from %d to %d bytes", c.S3Max, leastS3Max, mostS3Max))
@@ -312,26 +308,25 @@ func (c queueSettings) sizeProblems() (problems []string) {
 	return problems
 }
 
-// unused is the handler of a pool that is only asked about its settings.
+// unused is the handler of a pool that only checks its settings.
 func unused(context.Context, consumer.Message) error { return nil }
 
-// timeProblems looks at the times that have to agree with each other.
+// timeProblems checks durations against each other.
 func (c queueSettings) timeProblems() (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if c.TargetTimeout > longestTarget {
-		bad("--target-timeout %s: must not exceed %s, because SQS leaves a message with one receiver for 12h at most", c.TargetTimeout, longestTarget)
+		bad("--target-timeout %s: must not exceed %s, because a visibility timeout ends at most 12h after the receive", c.TargetTimeout, longestTarget)
 	}
-	// A crashed worker's message must come back to a name that is free again.
+	// When the message of a crashed worker becomes visible again, the lease must have ended.
 	room := c.Visibility - c.poolConfig(backend{}, nil).Heartbeat() - callDeadline
 	if c.Lease+c.Skew > room {
-		bad("--lease %s + --skew %s: must not exceed %s, what --visibility %s leaves after a heartbeat",
+		bad("--lease %s + --skew %s: must not exceed %s, which is --visibility %s less a heartbeat and a call",
 			c.Lease, c.Skew, max(room, 0).Truncate(100*time.Millisecond), c.Visibility)
 	}
 	return problems
 }
 
-// level is the least level that is logged. Who tries it out wants to see what
-// becomes of a message.
+// level returns the lowest level that is logged: debug with --local, so that every message shows.
 func (c processConfig) level() slog.Level {
 	if c.Debug || c.Local {
 		return slog.LevelDebug
@@ -339,13 +334,13 @@ func (c processConfig) level() slog.Level {
 	return slog.LevelInfo
 }
 
-// queueName is the name of the queue; validated before.
+// queueName returns the name of the queue. The URL is validated before.
 func (c queueSettings) queueName() string {
 	name, _ := awsenv.QueueName(cmp.Or(c.QueueURL, localQueue))
 	return name
 }
 
-// leaves lists the errors that are joined in err, one string each.
+// leaves returns the texts of the errors that are joined in err.
 func leaves(err error) []string {
 	if err == nil {
 		return nil
@@ -360,7 +355,7 @@ func leaves(err error) []string {
 	return strings.Split(err.Error(), "\n")
 }
 
-// scope is the prefix of names for the given queue.
+// scope returns the prefix of names for a queue.
 func (c queueSettings) scope(queueURL string) (string, error) {
 	name, err := awsenv.QueueName(queueURL)
 	return cmp.Or(c.Scope, name), err
@@ -369,7 +364,7 @@ func (c queueSettings) scope(queueURL string) (string, error) {
 func (c queueSettings) guardConfig(scope string, log *slog.Logger) dedupe.Config {
 	skew := c.Skew
 	if skew == 0 {
-		skew = -1 // no margin at all, as opposed to the default
+		skew = -1 // no margin; 0 would mean the default
 	}
 	return dedupe.Config{
 		Scope: scope, Lease: c.Lease, Skew: skew, Window: c.Window,
@@ -404,7 +399,7 @@ func (c queueSettings) storeConfig(log *slog.Logger) dynamo.Config {
 
 func (c queueSettings) keyConfig() names.Config {
 	if c.OnMismatch == "suppress" {
-		c.Fingerprint = names.Off // a duplicate is known by its name alone
+		c.Fingerprint = names.Off // the name alone makes a duplicate
 	}
 	return names.Config{
 		Key: c.Key, Fingerprint: c.Fingerprint, LongNames: c.LongNames, Unwrap: c.Unwrap, Ignore: c.Ignore, Unnamed: c.Unnamed,
