@@ -55,9 +55,9 @@ type examination struct {
 	Skew     time.Duration `default:"2s" help:"Largest difference between the clocks of the workers."`
 	Send     string        `default:"ask" enum:"ask,yes,no" help:"Send one message to the dead-letter queue and delete it (${enum}). To find it, other messages in that queue are received too; they become visible again after a second."`
 
-	ScheduleRole  string `placeholder:"ARN" help:"The producer's role for delayed messages. With it schedules are checked, too: some are made, for a year ahead, and deleted."`
-	ScheduleGroup string `placeholder:"NAME" help:"The producer's group of schedules. Default: the account's default group."`
-	ScheduleDLQ   string `name:"schedule-dlq" placeholder:"ARN" help:"The producer's queue for delayed messages that could not be sent."`
+	ScheduleRole  string `placeholder:"ARN" help:"The producer's role for delayed messages. If it is set, schedules are checked too: a few are created, due in a year, and deleted. Default: not checked."`
+	ScheduleGroup string `placeholder:"NAME" help:"The producer's schedule group. Default: the account's default group."`
+	ScheduleDLQ   string `name:"schedule-dlq" placeholder:"ARN" help:"The producer's queue for delayed messages that could not be sent. Default: none."`
 }
 
 // config holds the settings of a worker process and of each of its queues. The flags describe one
