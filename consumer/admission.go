@@ -239,12 +239,12 @@ func (l line) counts() bool { return l == asleep || l == limited || l == refused
 func (a *admission) waits(d *delivery, n int) {
 	a.waiting += n
 	a.bytes += n * len(d.Body)
-	if d.end.Action == Hold {
-		a.held += n
-	}
-	if d.ticket.line == limited {
+	switch {
+	case d.ticket.line == limited:
 		a.limited += n
 		a.limitedBytes += n * len(d.Body)
+	case d.end.Action == Hold:
+		a.held += n
 	}
 }
 
@@ -386,13 +386,14 @@ func (a *admission) isFull() bool {
 // surplus returns the message that goes back to the queue so that an untried message can be
 // received. It returns nil unless a bound stops receiving. Only a message with two receives left
 // may go, and its whole lane goes with it. Held messages go first, in the order of their receipt.
-// Then goes the message with the latest due time. Refused messages stay. The caller holds mu.
+// Then goes the message with the latest due time. Refused and limited messages stay. None goes if
+// limited messages take half of the bound: they would soon take the room, too. The caller holds mu.
 func (a *admission) surplus(now time.Time) *delivery {
 	if !a.full() {
 		return nil
 	}
 	roomy := a.counts
-	roomy.waiting, roomy.bytes = a.limited, a.limitedBytes // a group's own limit sends no message back
+	roomy.waiting, roomy.bytes = 2*a.limited, 2*a.limitedBytes // limited messages would soon take the room
 	if n, _ := roomy.nextPoll(now); n == 0 {
 		return nil
 	}

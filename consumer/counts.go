@@ -16,7 +16,7 @@ type counts struct {
 
 	waiting  int // messages without a slot: held, parked, refused, limited, or behind a FIFO head
 	bytes    int // total size of their bodies
-	held     int // messages among waiting that wait for the end of an outage
+	held     int // messages among waiting, not limited, that wait for the end of an outage
 	maxBytes int // bound on bytes
 
 	limited      int // messages among waiting that wait because of their group's limit

@@ -152,14 +152,16 @@ func (r *run) handle(d *delivery, got answer) {
 // await waits for the delay and then for a slot. During a stop it asks again for a message that
 // must be handled now.
 func (r *run) await(d *delivery, to line, after time.Duration) answer {
-	d.enter(phaseOf(d.end))
+	if to != fresh { // arrive has put it into a line already
+		d.enter(phaseOf(d.end))
+	}
 	if d.end.Action.waits() {
 		r.hooks.parked(d.Message, true)
 		defer r.hooks.parked(d.Message, false)
 	}
 	var got answer
 	if to == fresh {
-		got = <-d.ticket.answers // arrive has asked for it
+		got = <-d.ticket.answers
 	} else {
 		got = r.admission.ask(d, to, after, r.isStopping() && r.mustStart(d))
 	}

@@ -28,8 +28,9 @@ type Stats struct {
 	Running  int       // taken slots, which is the number of running handlers
 	Held     int       // messages that wait in this worker, without a slot, for the end of an outage
 	Queued   int       // messages that wait for a slot
-	Parked   int       // other messages without a slot: parked, refused, limited by their group, or behind a FIFO head
-	Bytes    int       // total size of the bodies of held and parked messages
+	Limited  int       // messages that wait, without a slot, for the bound of their group
+	Parked   int       // other messages without a slot: parked, refused, or behind a FIFO head
+	Bytes    int       // total size of the bodies of held, limited and parked messages
 	Polls    int       // open receives
 	Quiet    bool      // the last receive brought no messages, so one is open at a time
 	Acks     int       // messages that are being settled; receiving stops at a bound
@@ -49,8 +50,8 @@ func (a *admission) stats(now time.Time) Stats {
 		down = append(down, "queue")
 	}
 	return Stats{
-		State: a.state(), Slots: a.slots, Running: a.running, Held: a.held,
-		Queued: a.refusedReady + a.againReady + a.untried, Parked: a.waiting - a.held, Bytes: a.bytes,
+		State: a.state(), Slots: a.slots, Running: a.running, Held: a.held, Limited: a.limited,
+		Queued: a.refusedReady + a.againReady + a.untried, Parked: a.waiting - a.held - a.limited, Bytes: a.bytes,
 		Polls: a.polls, Quiet: a.quiet, Acks: a.acks, Rate: a.rate.perSecond(now), Down: down, LastPoll: a.acted,
 	}
 }
@@ -62,7 +63,7 @@ type Flight struct {
 	GroupID      string
 	ReceiveCount int
 	LastReceive  bool
-	Phase        string    // queued, running, held, parked, following (behind a FIFO head) or ending (being settled)
+	Phase        string    // queued, limited (by its group), running, held, parked, following (behind a FIFO head) or ending (being settled)
 	Received     time.Time // when this worker received it
 	VisibleAt    time.Time // end of its visibility timeout, without further heartbeats
 	Extensions   int       // answered heartbeats
@@ -93,6 +94,7 @@ type phase int32
 
 const (
 	phaseQueued phase = iota
+	phaseLimited
 	phaseRunning
 	phaseHeld
 	phaseParked
@@ -101,7 +103,7 @@ const (
 )
 
 func (p phase) String() string {
-	return [...]string{"queued", "running", "held", "parked", "following", "ending"}[p]
+	return [...]string{"queued", "limited", "running", "held", "parked", "following", "ending"}[p]
 }
 
 // phaseOf returns the phase of a message that waits after a decision.

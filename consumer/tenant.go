@@ -74,6 +74,7 @@ func (a *admission) lineFor(d *delivery, to line, now time.Time) line {
 		a.tenants.lookAt(at)
 		t.behind++
 		d.ticket.then = to
+		d.enter(phaseLimited)
 		return limited
 	}
 	t.inside++
@@ -111,6 +112,7 @@ func (a *admission) letThrough(now time.Time) {
 		t.inside++
 		t.ready++
 		d.ticket.inside, d.ticket.line = true, d.ticket.then
+		d.enter(phaseOf(d.end))
 		if d.ticket.line.counts() {
 			a.waits(d, 1)
 		}

@@ -69,6 +69,7 @@ func TestGroupLimits(t *testing.T) {
 	t.Run("rate", testGroupRate)
 	t.Run("messages wait here", testGroupWaits)
 	t.Run("at the bound nothing goes back", testGroupBound)
+	t.Run("waiting sends nothing back", testGroupSendsNothingBack)
 	t.Run("stop releases them", testGroupStop)
 	t.Run("group by another value", testGroupBy)
 	t.Run("failures in FIFO groups", testGroupFIFO)
@@ -128,14 +129,68 @@ func testGroupWaits(t *testing.T) {
 		p.start()
 		time.Sleep(5*time.Minute + time.Second) // several visibility timeouts
 		s := p.consumer.Stats()
-		if visible, hidden := p.depths(p.queueURL); visible > 0 || s.Running != 1 || s.Parked != hidden-1 || s.Queued != 0 {
+		if visible, hidden := p.depths(p.queueURL); visible > 0 || s.Running != 1 || s.Limited != hidden-1 || s.Parked != 0 || s.Queued != 0 {
 			t.Errorf("%d visible, %d hidden, %+v: want one at work, and the others here without a slot", visible, hidden, s)
 		}
+		phases := make(map[string]int)
+		for _, f := range p.consumer.Flights(0) {
+			phases[f.Phase]++
+		}
+		if phases["limited"] != s.Limited || phases["running"] != 1 || len(phases) != 2 {
+			t.Errorf("phases %v, want %d limited and 1 running", phases, s.Limited)
+		}
 		p.finishWithin(time.Hour)
-		if w.again > 0 {
-			t.Errorf("%d messages were received again", w.again)
+		if s := p.consumer.Stats(); w.again > 0 || s.Limited != 0 {
+			t.Errorf("%d messages were received again, and %d wait in the end", w.again, s.Limited)
 		}
 	})
+}
+
+// Messages that wait for their group are never sent back. Parked ones are sent back for them only
+// where that makes room.
+func testGroupSendsNothingBack(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limited, parked int
+		work            time.Duration // of the parked ones, before they are parked
+		back            bool
+	}{
+		"full bound, then parked ones":  {1400, 15, 2 * time.Minute, false},
+		"bound filled with parked ones": {600, 600, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 100, false, func(t *testing.T, p *pool) {
+				var w atWork
+				p.cfg.Concurrency, p.cfg.GroupConcurrency, p.cfg.Visibility = 20, 1, 10*time.Minute
+				work := w.handler(func() time.Duration { return 2 * time.Second })
+				var mu sync.Mutex
+				back := 0
+				p.handler = func(ctx context.Context, m consumer.Message) error {
+					if strings.HasPrefix(m.Body, "a/") {
+						return work(ctx, m)
+					}
+					mu.Lock()
+					again := m.ReceiveCount > 1 || time.Since(m.SentAt) > tc.work+2*time.Minute
+					if m.ReceiveCount > 1 {
+						back++
+					}
+					mu.Unlock()
+					if again {
+						return nil
+					}
+					time.Sleep(tc.work)
+					return consumer.Snooze(5 * time.Minute)
+				}
+				p.send(of("free", tc.parked)...)
+				p.start()
+				time.Sleep(time.Minute)
+				p.sendGroup("a", of("a", tc.limited)...)
+				p.finishWithin(2 * time.Hour)
+				if w.again > 0 || back > 0 != tc.back {
+					t.Errorf("%d messages that waited for their group were received again, want none; %d parked ones, want some: %v", w.again, back, tc.back)
+				}
+			})
+		})
+	}
 }
 
 func testGroupBound(t *testing.T) {
@@ -147,8 +202,8 @@ func testGroupBound(t *testing.T) {
 		p.send(of("free", 20)...)
 		p.start()
 		time.Sleep(10 * time.Second)
-		if s := p.consumer.Stats(); s.Parked < 990 || s.Parked > 1020 {
-			t.Errorf("%d messages wait here, want some 1,000", s.Parked)
+		if s := p.consumer.Stats(); s.Limited < 990 || s.Limited > 1020 {
+			t.Errorf("%d messages wait here, want some 1,000", s.Limited)
 		}
 		p.finishWithin(time.Hour)
 		if w.again > 0 {

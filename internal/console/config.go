@@ -144,6 +144,7 @@ type Snapshot struct {
 	Slots    int       `json:"slots"`
 	Running  int       `json:"running"` // slots taken
 	Queued   int       `json:"queued"`  // messages that wait for a slot
+	Limited  int       `json:"limited"` // messages that wait for the bound of their group
 	Parked   int       `json:"parked"`  // messages that wait without one
 	Polls    int       `json:"polls"`   // receives out
 	Acks     int       `json:"acks"`    // messages being ended, unanswered
@@ -158,7 +159,7 @@ type Flight struct {
 	Name         string // empty: not known by the pool
 	ReceiveCount int
 	LastReceive  bool
-	Phase        string    // queued, running, held, parked, following, ending
+	Phase        string    // queued, limited, running, held, parked, following, ending
 	Received     time.Time // when this worker received it
 	VisibleAt    time.Time // when others would see it unless extended; zero: not known
 }

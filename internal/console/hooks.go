@@ -109,7 +109,7 @@ type pool struct{ *consumer.Consumer }
 func (p pool) Snapshot(limit int) Snapshot {
 	stats := p.Stats()
 	s := Snapshot{
-		State: string(stats.State), Slots: stats.Slots, Running: stats.Running, Queued: stats.Queued, Parked: stats.Parked,
+		State: string(stats.State), Slots: stats.Slots, Running: stats.Running, Queued: stats.Queued, Limited: stats.Limited, Parked: stats.Parked,
 		Polls: stats.Polls, Acks: stats.Acks, Down: stats.Down, LastPoll: stats.LastPoll,
 	}
 	flights := p.Flights(limit)

@@ -50,7 +50,8 @@ func (q *Queue) Watch(stats func() consumer.Stats, dependencies ...string) error
 		{"sqsonce.slots", "{slot}", "Messages that can be handled at a time.", func(s consumer.Stats) int { return s.Slots }},
 		{"sqsonce.slots.taken", "{slot}", "Taken slots, which is the number of running handlers.", func(s consumer.Stats) int { return s.Running }},
 		{"sqsonce.held", "{message}", "Messages that wait in the worker, without a slot, for the end of an outage.", func(s consumer.Stats) int { return s.Held }},
-		{"sqsonce.parked", "{message}", "Other messages in the worker without a slot: parked, refused, limited by their group, or behind a FIFO head.", func(s consumer.Stats) int { return s.Parked }},
+		{"sqsonce.limited", "{message}", "Messages that wait in the worker, without a slot, for the bound of their group.", func(s consumer.Stats) int { return s.Limited }},
+		{"sqsonce.parked", "{message}", "Other messages in the worker without a slot: parked, refused, or behind a FIFO head.", func(s consumer.Stats) int { return s.Parked }},
 		{"sqsonce.acks.unanswered", "{message}", "Messages that are being settled, without an answer from SQS yet.", func(s consumer.Stats) int { return s.Acks }},
 		{"sqsonce.polls", "{call}", "Open receives.", func(s consumer.Stats) int { return s.Polls }},
 	}

@@ -38,7 +38,7 @@ func TestConsumerIsCounted(t *testing.T) {
 	hooks.DeadLettered(consumer.Message{}, consumer.Disposition{Reason: "mismatch"})
 	hooks.Answered("DeleteMessageBatch", 10, 1, time.Second)
 	if err := tele.Watch(func() consumer.Stats {
-		return consumer.Stats{State: consumer.Held, Slots: 50, Running: 7, Held: 2, Parked: 1, Acks: 4, Polls: 3, Down: []string{"target"}}
+		return consumer.Stats{State: consumer.Held, Slots: 50, Running: 7, Held: 2, Limited: 5, Parked: 1, Acks: 4, Polls: 3, Down: []string{"target"}}
 	}, "target", "store"); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestConsumerIsCounted(t *testing.T) {
 	expect(t, got, "sqsonce_dead_letters_total", map[string]string{"reason": "mismatch"}, 1)
 	expect(t, got, "sqsonce_ack_size", map[string]string{"operation": "DeleteMessageBatch"}, 1)
 	for name, want := range map[string]float64{
-		"sqsonce_slots": 50, "sqsonce_slots_taken": 7, "sqsonce_held": 2, "sqsonce_parked": 1,
+		"sqsonce_slots": 50, "sqsonce_slots_taken": 7, "sqsonce_held": 2, "sqsonce_limited": 5, "sqsonce_parked": 1,
 		"sqsonce_acks_unanswered": 4, "sqsonce_polls": 3,
 	} {
 		expect(t, got, name, queue, want)

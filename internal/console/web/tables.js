@@ -6,7 +6,7 @@ import { count, ms, seen, short, span, time, unknown } from './format.js';
 const tones = {
   completed: 'good', recorded: 'info', cached: 'info', joined: 'info', deferred: 'info',
   retrying: 'warn', released: 'warn', unrecorded: 'warn', hold: 'warn', lost: 'warn', release: 'warn',
-  running: 'good', held: 'warn', parked: 'info', following: 'info',
+  running: 'good', held: 'warn', parked: 'info', limited: 'info', following: 'info',
 };
 const bad = ['rejected', 'unknown', 'exhausted', 'mismatch', 'dead-letter', 'dead-lettered', 'unreadable', 'lease lost', 'store failed'];
 

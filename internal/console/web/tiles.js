@@ -34,7 +34,7 @@ const definitions = [
     sub: (s) => (s.figures.failed > 0 ? 'see failures by error below' : 'no failed try just now') },
   { id: 'in_flight', label: 'In flight', scale: messages, series: [(p) => p.in_flight], at: (p) => count(p.in_flight),
     value: (s) => count(s.messages), unit: () => '',
-    sub: (s) => `${count(s.running)} of ${count(s.slots)} slots · ${count(s.queued)} queued · ${count(s.parked)} parked · ${count(s.acks)} settling` },
+    sub: (s) => `${count(s.running)} of ${count(s.slots)} slots · ${count(s.queued)} queued${s.limited > 0 ? ` · ${count(s.limited)} limited` : ''} · ${count(s.parked)} parked · ${count(s.acks)} settling` },
   { id: 'received', label: 'Received', scale: perSecond, series: [(p) => p.received], at: (p) => `${rate(p.received)}/s`,
     value: (s) => rate(s.figures.received), unit: () => '/s', sub: (s) => `${count(s.polls)} ${s.polls === 1 ? 'receive' : 'receives'} waiting at the queue` },
   { id: 'oldest', label: 'Oldest in flight', scale: span, series: [(p) => p.oldest], at: (p) => span(p.oldest),
