@@ -1,5 +1,5 @@
-// Package admin is the worker's admin server, and the way both binaries run an
-// HTTP server.
+// Package admin is the worker's admin server. It also runs the HTTP servers of the worker and the
+// producer.
 package admin
 
 import (
@@ -18,85 +18,83 @@ import (
 	"time"
 )
 
-// Config configures the admin server. Endpoints that nothing answers are 404, apart
-// from the two about health.
+// Config configures the admin server. An endpoint without a function here answers 404, except
+// /healthz and /readyz.
 type Config struct {
-	// Queues are those that the process works on.
+	// Queues are the queues of the process.
 	Queues []Queue
-	// Ready is asked by GET /readyz beside the queues; an error is the reason why
-	// there should be no new work. Nil means ready.
+	// Ready is called by GET /readyz, in addition to Ready of the queues. Its error is the reason
+	// why the process should get no new work. Nil means ready.
 	Ready func() error
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
-	// Drain is called by POST /drain, and should not take long. It is for those
-	// who may act.
+	// Drain is called by POST /drain, for authorized requests. It must return soon.
 	Drain func()
-	// Token lets others than this machine POST; empty lets nobody else.
+	// Token authorizes POSTs from other machines. If it is empty, only this machine may POST.
 	Token string
-	// Hosts are names, without port, under which a proxy on this machine may call
-	// this server, beside localhost and addresses; see [AllowsHost].
+	// Hosts are host names, without a port, under which a proxy on this machine may call this
+	// server, in addition to localhost and addresses; see [AllowsHost].
 	Hosts []string
-	// Logger gets a line for each pause, resume and drain; nil: none.
+	// Logger gets a line for each successful POST. Default: none.
 	Logger *slog.Logger
-	// Version is shown in every answer; may be empty.
+	// Version is part of every answer; may be empty.
 	Version string
 
 	guesses Guesses
 }
 
-// Queue is a queue that the process works on. A nil func is not there.
+// Queue is a queue of the process. A nil func means that the queue has no such function.
 type Queue struct {
-	// Name is the queue's.
+	// Name is the queue's name.
 	Name string
-	// Health is asked with the current time by GET /healthz; an error is the
-	// reason why the process should be replaced. Nil means always healthy.
+	// Health is called by GET /healthz with the current time. Its error is the reason why the
+	// process should be replaced. Nil means always healthy.
 	Health func(now time.Time) error
-	// Ready is asked by GET /readyz; an error is the reason why there should be
-	// no new work. Nil means always ready.
+	// Ready is called by GET /readyz. Its error is the reason why the queue should get no new work.
+	// Nil means always ready.
 	Ready func() error
-	// Settings is asked by GET /config for something that encodes to JSON.
-	// Secrets must be masked in it already.
+	// Settings is called by GET /config. Its result must encode to JSON, with secrets masked.
 	Settings func() any
-	// Pause, Resume and Believe are called by POSTs of those names, and should not
-	// take long. Believe is nil where the queue's handler calls no target.
+	// Pause, Resume and Believe are called by the POSTs with these names. They must return soon.
+	// Believe is nil if the queue's handler calls no target.
 	Pause, Resume, Believe func()
-	// Concurrency is called by POST /concurrency with the number in its body, from
-	// 1. An error says why the number is not taken.
+	// Concurrency is called by POST /concurrency with the number in the body, at least 1. Its error
+	// is the reason why the number is refused.
 	Concurrency func(n int) error
 }
 
-// answer is the body of most endpoints.
+// answer is the response body of most endpoints.
 type answer struct {
-	Status  string           `json:"status"` // ok, done, or unavailable
+	Status  string           `json:"status"` // ok, done, unavailable or refused
 	Reason  string           `json:"reason,omitempty"`
 	Version string           `json:"version,omitempty"`
 	Queues  map[string]state `json:"queues,omitempty"` // by name
 }
 
-// state is what an endpoint says of one queue.
+// state is the part of an answer about one queue.
 type state struct {
-	Status string `json:"status"` // as in answer
+	Status string `json:"status"` // ok, done or unavailable
 	Reason string `json:"reason,omitempty"`
 }
 
-// New returns the admin server's handler:
+// New returns the handler of the admin server:
 //
-//   - GET /healthz and GET /readyz answer 200, or 503 with the reason, in JSON.
-//     Neither asks anything outside the process: a worker whose dependency is
-//     down must not be restarted for it. One queue is enough for /healthz, whose cure is a
-//     new process; /readyz answers 503 when no queue is ready.
+//   - GET /healthz and GET /readyz answer 200, or 503 with the reason, in JSON. Neither calls any
+//     other process, because a worker must not be restarted when its dependency is down. /healthz
+//     answers 503 if one queue is unhealthy, because only a new process cures it. /readyz answers
+//     503 if no queue is ready.
 //   - GET /metrics.
-//   - GET /config answers with the settings of each queue, by name. Both answer
-//     421 where [AllowsHost] does not hold.
-//   - POST /pause, /resume and /believe answer 202, for requests of this machine and
-//     those with the token. They are about
-//     all queues, or with ?queue=NAME about one; 404 when there is none of that name,
-//     or none that the verb applies to.
-//   - POST /concurrency with a number as its body, as well; 400 when it is no number.
-//   - POST /drain, as well, is about the process.
+//   - GET /config answers with the settings of each queue, by name. This and /metrics answer 421 to
+//     a request without the token that [AllowsHost] refuses.
+//   - POST /pause, /resume and /believe answer 202. They require a request from this machine, or
+//     the token. They apply to all queues, or to one with ?queue=NAME. They answer 404 if there is
+//     no such queue, or none to which the verb applies.
+//   - POST /concurrency is the same with a number in the body, and answers 400 if the body is not a
+//     number of at least 1.
+//   - POST /drain is the same for the process.
 //
-// Other methods get 405. An address that sends more than five wrong tokens gets 429 for
-// each further one, one a second apart; the right token is never refused.
+// Other methods get 405. After five wrong tokens from an address, each further one gets 429 unless
+// a second has passed. The right token is never refused.
 func New(cfg Config) http.Handler {
 	cfg.guesses = NewGuesses()
 	mux := cfg.probes()
@@ -115,11 +113,10 @@ func New(cfg Config) http.Handler {
 	return mux
 }
 
-// NewProbes returns the handler of a server for probes and scrapers alone: /healthz,
-// /readyz and /metrics as [New] answers them, and nothing else. It tells no names of
-// messages, and nothing can be changed through it.
+// NewProbes returns the handler of a server for probes and metrics alone: /healthz, /readyz and
+// /metrics as in [New]. It shows no message names and changes nothing.
 func NewProbes(cfg Config) http.Handler {
-	cfg.Token = "" // asked for nowhere, so that it cannot be guessed here
+	cfg.Token = "" // the token is not accepted here, so it cannot be guessed here
 	return cfg.probes()
 }
 
@@ -148,7 +145,7 @@ func (cfg Config) probes() *http.ServeMux {
 	return mux
 }
 
-// named lets h answer requests that were meant for this server.
+// named passes a request to h if its Host header is allowed or it has the token.
 func (cfg Config) named(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -158,13 +155,13 @@ func (cfg Config) named(h http.Handler) http.Handler {
 			cfg.tooManyGuesses(w)
 		default:
 			write(w, http.StatusMisdirectedRequest, answer{
-				Status: "unavailable", Reason: "this machine was asked under a foreign name; use localhost or an address", Version: cfg.Version,
+				Status: "unavailable", Reason: "the Host header has a foreign name; use localhost or an address", Version: cfg.Version,
 			})
 		}
 	})
 }
 
-// tooManyGuesses answers a request that guesses the token.
+// tooManyGuesses refuses a request that may be guessing the token.
 func (cfg Config) tooManyGuesses(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", "1")
 	write(w, http.StatusTooManyRequests, answer{Status: "refused", Reason: TooManyGuesses, Version: cfg.Version})
@@ -187,8 +184,8 @@ func (cfg Config) getConfig(w http.ResponseWriter, _ *http.Request) {
 	}{all})
 }
 
-// verb answers the POST of a verb. of reads the request, and returns what the verb
-// does to a queue, nil where it does nothing.
+// verb answers the POST of a verb. of reads the request and returns the function to call for a
+// queue, or nil if the verb does not apply to it.
 func (cfg Config) verb(name string, of func(*http.Request, Queue) (func() error, error)) http.Handler {
 	return cfg.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
@@ -200,7 +197,7 @@ func (cfg Config) verb(name string, of func(*http.Request, Queue) (func() error,
 			do, err := of(r, q)
 			if err == nil && do != nil {
 				queues[q.Name] = state{Status: "done"}
-				err = do() // before it is logged: a log that nobody reads blocks its writers
+				err = do() // before logging, because a blocked log blocks its writers
 			}
 			if err != nil {
 				write(w, http.StatusBadRequest, answer{Status: "refused", Reason: err.Error(), Version: cfg.Version})
@@ -216,23 +213,22 @@ func (cfg Config) verb(name string, of func(*http.Request, Queue) (func() error,
 	}))
 }
 
-// whyNone says why the verb has no queue to work on: believe judges the answers of a target,
-// concurrency is of queues with slots of their own, and a queue that starts has no verb.
+// whyNone returns the reason why the verb applies to no queue.
 func (cfg Config) whyNone(verb string, query url.Values) string {
 	named := func(q Queue) bool { return q.Name == query.Get("queue") }
 	switch {
 	case len(cfg.Queues) == 0:
-		return "no queue works yet"
+		return "no queue has started yet"
 	case !query.Has("queue"):
 		return verb + ": applies to no queue here, only " + appliesTo(verb)
 	case !slices.ContainsFunc(cfg.Queues, named):
-		return fmt.Sprintf("queue %q: not one of those that work here", query.Get("queue"))
+		return fmt.Sprintf("queue %q: not a queue of this worker", query.Get("queue"))
 	default:
 		return fmt.Sprintf("queue %q: %s applies only %s", query.Get("queue"), verb, appliesTo(verb))
 	}
 }
 
-// appliesTo says which queues have a verb.
+// appliesTo describes the queues to which a verb applies.
 func appliesTo(verb string) string {
 	switch verb {
 	case "believe":
@@ -240,11 +236,11 @@ func appliesTo(verb string) string {
 	case "concurrency":
 		return "to queues with slots of their own"
 	default:
-		return "to queues that work"
+		return "to running queues"
 	}
 }
 
-// plain is a verb without a body.
+// plain returns a verb without a body.
 func plain(of func(Queue) func()) func(*http.Request, Queue) (func() error, error) {
 	return func(_ *http.Request, q Queue) (func() error, error) {
 		do := of(q)
@@ -255,7 +251,7 @@ func plain(of func(Queue) func()) func(*http.Request, Queue) (func() error, erro
 	}
 }
 
-// concurrency is the verb whose body is a whole number from 1 on.
+// concurrency is the verb with a number of at least 1 in its body.
 func concurrency(r *http.Request, q Queue) (func() error, error) {
 	if q.Concurrency == nil {
 		return nil, nil
@@ -279,8 +275,8 @@ func (cfg Config) log(r *http.Request, action string, fields ...any) {
 	}
 }
 
-// writeHealth answers 200, or 503 with the reason of the process (nil: none), or with those of
-// the queues once most of them have one.
+// writeHealth answers 200, or 503 with the reasons. The reasons of the queues count once at least
+// most queues have one. process may be nil.
 func (cfg Config) writeHealth(w http.ResponseWriter, process func() error, most int, of func(Queue) error) {
 	body := answer{Status: "ok", Version: cfg.Version, Queues: make(map[string]state)}
 	var reasons []error
@@ -310,5 +306,5 @@ func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client has gone
 }

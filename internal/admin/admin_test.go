@@ -83,8 +83,8 @@ func TestVerbWithoutAQueue(t *testing.T) {
 		path   string
 		reason string
 	}{
-		"before the start": {nil, "/pause", "no queue works yet"},
-		"no such queue":    {[]Queue{plain}, "/pause?queue=mails", `queue "mails": not one of those that work here`},
+		"before the start": {nil, "/pause", "no queue has started yet"},
+		"no such queue":    {[]Queue{plain}, "/pause?queue=mails", `queue "mails": not a queue of this worker`},
 		"no target":        {[]Queue{plain}, "/believe", "believe: applies to no queue here, only to queues with a target"},
 		"queue no target":  {[]Queue{plain}, "/believe?queue=orders", `queue "orders": believe applies only to queues with a target`},
 	} {

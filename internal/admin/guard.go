@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// guard lets requests through that may change something: those from this machine, and
-// those that carry "Authorization: Bearer" and the token. Without a token there are
-// only the former. What a proxy on this machine has passed on is not from it.
+// guard passes on requests that may change the process: requests from this machine, and requests
+// with "Authorization: Bearer" and the token. Without a configured token only the former pass. A
+// request that a proxy on this machine has forwarded is not from this machine.
 //
-// A browser on this machine is no leave for the sites it shows: a request that
-// another site has caused is refused (403), and so is one without the token
-// that came by a name, which any site can make point at this machine.
+// A browser on this machine must not lend its access to web sites. A request caused by another site
+// gets 403. So does a request without the token under a host name, because any site can make a name
+// resolve to this machine.
 func (cfg Config) guard(h http.Handler) http.Handler {
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -26,22 +26,22 @@ func (cfg Config) guard(h http.Handler) http.Handler {
 			cfg.tooManyGuesses(w)
 		case !IsLocal(r):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="sqsonce"`)
-			write(w, http.StatusUnauthorized, answer{Status: "refused", Reason: "from elsewhere the admin token is needed"})
+			write(w, http.StatusUnauthorized, answer{Status: "refused", Reason: "a request from another machine needs the admin token"})
 		case !NamesThisMachine(r.Host):
-			write(w, http.StatusForbidden, answer{Status: "refused", Reason: "ask for localhost or an address, or send the admin token"})
+			write(w, http.StatusForbidden, answer{Status: "refused", Reason: "the Host header has a foreign name; use localhost or an address, or send the admin token"})
 		default:
 			h.ServeHTTP(w, r)
 		}
 	})
 	var crossSite http.CrossOriginProtection
 	crossSite.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		write(w, http.StatusForbidden, answer{Status: "refused", Reason: "caused by another site"})
+		write(w, http.StatusForbidden, answer{Status: "refused", Reason: "the request was caused by another site"})
 	}))
 	return crossSite.Handler(guarded)
 }
 
-// HasToken reports whether r carries the token as its bearer, in constant time.
-// No token is never the token.
+// HasToken reports whether r has the token as its bearer token. It compares in constant time. An
+// empty token never matches.
 func HasToken(r *http.Request, token string) bool {
 	scheme, sent, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token == "" || !strings.EqualFold(scheme, "Bearer") {
@@ -57,14 +57,13 @@ func IsLoopback(r *http.Request) bool {
 	return err == nil && addr.Addr().Unmap().IsLoopback()
 }
 
-// IsLocal reports whether r came from this machine, and not through a proxy on
-// it that says so.
+// IsLocal reports whether r came from this machine, without the headers of a proxy.
 func IsLocal(r *http.Request) bool {
 	return IsLoopback(r) && !slices.ContainsFunc([]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"},
 		func(name string) bool { return r.Header.Get(name) != "" })
 }
 
-// whoIs names in the log who was let through.
+// whoIs returns the origin of a request for the log.
 func whoIs(r *http.Request, token string) string {
 	if HasToken(r, token) {
 		return "token from " + r.RemoteAddr
@@ -72,8 +71,8 @@ func whoIs(r *http.Request, token string) string {
 	return "loopback, " + r.RemoteAddr
 }
 
-// NamesThisMachine reports whether a Host header cannot be a name that
-// somebody else owns.
+// NamesThisMachine reports whether a Host header is localhost or an address. A foreign domain
+// cannot have such a name.
 func NamesThisMachine(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -86,10 +85,10 @@ func NamesThisMachine(host string) bool {
 	return err == nil
 }
 
-// AllowsHost reports whether a request that came over the loopback interface was
-// meant for this server: it names this machine, or one of hosts. A browser on this
-// machine sends one under a foreign name when the name's owner has let it point
-// here (DNS rebinding).
+// AllowsHost reports whether a request over the loopback interface was meant for this server: its
+// Host header names this machine or is one of hosts. A browser on this machine sends requests with
+// a foreign name if the owner of that name has made it resolve to this machine (DNS rebinding).
+// Requests over other interfaces are always allowed.
 func AllowsHost(r *http.Request, hosts []string) bool {
 	if !IsLoopback(r) || NamesThisMachine(r.Host) {
 		return true

@@ -15,26 +15,26 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// What SQS takes of a message.
+// Bounds of a message in SQS.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 const (
 	maxAttributes   = 10
 	maxMessageBytes = 1 << 20
 )
 
-// decision is what a redrive does with a letter.
+// decision is how a redrive treats a letter.
 type decision struct {
 	move       bool
-	reopen     bool                                   // before it is sent: the worker would turn it away
-	attributes map[string]types.MessageAttributeValue // with which it is sent
-	why        string                                 // it is not moved
-	unknown    bool                                   // it is not moved without a word on its outcome
-	next       protocol.Record                        // what the worker makes of the record
+	reopen     bool                                   // reopen its name first, because the worker would refuse it
+	attributes map[string]types.MessageAttributeValue // attributes of the message to send
+	why        string                                 // reason why it is not moved
+	unknown    bool                                   // not moved: unknown outcome without ReopenUnknown
+	next       protocol.Record                        // record after the worker has received it
 }
 
-// decide is the decision about a letter whose name has the record r, zero for none.
-// It is the worker's own: what [protocol.Step] says of the claim that the letter is
-// going to make. An attempt whose lease has lapsed has an unknown outcome.
+// decide decides about a letter. r is the record of its name, zero for none. The decision is the
+// worker's own, because [protocol.Step] gets the claim that the letter would make. An attempt whose
+// lease has lapsed has an unknown outcome.
 func decide(l Letter, r protocol.Record, keys *names.Extractor, reopenUnknown bool, now time.Time, skew time.Duration) decision {
 	if l.Name == "" {
 		return decision{why: "a worker cannot name it: " + l.Unnamed}
@@ -59,7 +59,7 @@ func decide(l Letter, r protocol.Record, keys *names.Extractor, reopenUnknown bo
 	}
 	d.next = next
 	if d.next.OwnedBy(claim.Owner) {
-		d.next.Owner = protocol.Token{2} // the next letter of the name asks for an attempt of its own
+		d.next.Owner = protocol.Token{2} // the next letter of the name makes an attempt of its own
 	}
 	switch verdict {
 	case protocol.VerdictApply, protocol.VerdictWait, protocol.VerdictReplay:
@@ -79,10 +79,10 @@ func decide(l Letter, r protocol.Record, keys *names.Extractor, reopenUnknown bo
 	return d
 }
 
-// attributesOf are the attributes with which a letter is sent: its own, what keeps its
-// name, and as the order to try a rejected name again the reason, in this order as far
-// as there is room. What else a worker has written on the copy makes room. They are nil
-// when the letter would get another name.
+// attributesOf returns the attributes with which a letter is sent. It has the letter's own
+// attributes and, if needed, an attribute that keeps its name. The reason serves as the redrive
+// order for a rejected name. If there is no room for these, other attributes that a worker has
+// written on the copy are removed. It returns nil if the letter would get another name.
 func attributesOf(l Letter, keys *names.Extractor) map[string]types.MessageAttributeValue {
 	attributes := maps.Clone(l.message.MessageAttributes)
 	if attributes == nil {
@@ -113,8 +113,8 @@ func attributesOf(l Letter, keys *names.Extractor) map[string]types.MessageAttri
 	return attributes
 }
 
-// keepsName reports whether a worker finds the letter's name on a message with another
-// id and another deduplication id.
+// keepsName reports whether a worker extracts the letter's name from a message with another message
+// ID and deduplication ID.
 func keepsName(l Letter, attributes map[string]types.MessageAttributeValue, keys *names.Extractor) bool {
 	if l.keepsName {
 		return true
@@ -123,7 +123,7 @@ func keepsName(l Letter, attributes map[string]types.MessageAttributeValue, keys
 	return err == nil && named.Name == l.Name
 }
 
-// fits reports whether a message has room for one more attribute.
+// fits reports whether a message has room for another attribute.
 func fits(body int, attributes map[string]types.MessageAttributeValue, name string, v types.MessageAttributeValue) bool {
 	bytes := body + attributeBytes(name, v)
 	for name, v := range attributes {

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	maxKept      = 100_000  // letters that a listing keeps
-	maxKeptBytes = 64 << 20 // and their bytes
+	maxKept      = 100_000  // letters in a listing
+	maxKeptBytes = 64 << 20 // their total size in bytes
 
 	maxSnapshots = 4
 	snapshotAge  = 10 * time.Minute
@@ -29,42 +29,42 @@ const (
 	readsAtATime = 20
 )
 
-// Query says which letters are listed. The zero value means all of them.
+// Query selects the letters of a listing. The zero value selects all.
 type Query struct {
-	Name   string // letters of this name
-	Prefix string // letters of names that begin so
-	Reason string // letters with this reason
-	Which  string // letters of this name, with this id, one that begins so (8 characters), or copies of this message
-	Bodies int    // bytes of each body that are kept
+	Name   string // only letters of this name
+	Prefix string // only letters of names with this prefix
+	Reason string // only letters with this reason
+	Which  string // only letters with this name, ID, first 8 characters of the ID, or original message ID
+	Bodies int    // kept bytes of each body
 }
 
-// wants reports whether l is meant.
+// wants reports whether the query selects l.
 func (q Query) wants(l Letter) bool {
 	which := q.Which == "" || q.Which == l.Name || q.Which == l.ID || q.Which == l.OriginalID || len(q.Which) == 8 && strings.HasPrefix(l.ID, q.Which)
 	return which && (q.Name == "" || q.Name == l.Name) && (q.Reason == "" || q.Reason == l.Reason) && strings.HasPrefix(l.Name, q.Prefix)
 }
 
-// Group is the letters of one reason.
+// Group summarizes the letters with one reason.
 type Group struct {
 	Reason      string
 	Count       int
-	First, Last time.Time // of sending
+	First, Last time.Time // times of sending
 }
 
-// Page is a part of a listing: the letters sent last come first.
+// Page is a page of a listing. The letters sent last come first.
 type Page struct {
 	Letters   []Letter
-	Records   []protocol.Record // of the letters' names, in the same order; zero: none that counts; not Readable: of a newer release
-	Groups    []Group           // of all letters of the listing, the largest first
-	Found     int               // letters of the listing
-	Originals int               // different messages among them: copies are at least once
-	Looked    int               // letters that were looked at
-	Complete  bool              // no letter was visible when the look ended
-	Hidden    int               // letters that could not be made visible at once
-	Next      string            // where the next page begins; empty: this is the last
+	Records   []protocol.Record // of each letter's name; zero if none is live, not Readable if of a newer release
+	Groups    []Group           // all letters of the listing by reason, the largest group first
+	Found     int               // letters in the listing
+	Originals int               // distinct messages among them, because copies are sent at least once
+	Looked    int               // received letters
+	Complete  bool              // no letter was left in the queue
+	Hidden    int               // letters that could not be made visible again
+	Next      string            // start of the next page; empty if this is the last
 }
 
-// snapshot is what a look has found.
+// snapshot is the result of receiving all letters.
 type snapshot struct {
 	query   Query
 	at      time.Time
@@ -72,9 +72,9 @@ type snapshot struct {
 	page    Page     // without letters
 }
 
-// List returns the page of a listing that begins at after: a Next of the same query,
-// or empty. The letters are looked at once for all pages, and again when the look is
-// ten minutes old. Errors: those of SQS and of Records, [ErrNoQueue].
+// List returns the page of a listing that starts at after: the Next of a page of the same query, or
+// empty. The letters are received once for all pages, and again after 10 minutes. Errors:
+// *[CursorError], [ErrNoQueue], and the errors of SQS and Records.
 func (q *Queue) List(ctx context.Context, query Query, limit int, after string) (Page, error) {
 	at, ok := parseCursor(after)
 	if !ok {
@@ -103,7 +103,7 @@ func (q *Queue) List(ctx context.Context, query Query, limit int, after string) 
 	return page, err
 }
 
-// look receives every letter, keeps those that are meant, and makes all visible again.
+// look receives every letter, keeps the selected ones, and makes all visible again.
 func (q *Queue) look(ctx context.Context, query Query) (*snapshot, error) {
 	url, err := q.URL(ctx)
 	if err != nil {
@@ -113,7 +113,7 @@ func (q *Queue) look(ctx context.Context, query Query) (*snapshot, error) {
 	var held []types.Message
 	kept, fetches := 0, 0
 	named := query
-	named.Name, named.Prefix, named.Which = "", "", "" // a name may be in a payload
+	named.Name, named.Prefix, named.Which = "", "", "" // a payload may contain the name
 	bounded := false
 	s.page.Complete, err = q.scan(ctx, url, func(batch []types.Message) (bool, error) {
 		letters := make([]Letter, len(batch))
@@ -153,7 +153,7 @@ func (q *Queue) look(ctx context.Context, query Query) (*snapshot, error) {
 		return nil, err
 	}
 	if depth, err := q.Depth(ctx); err == nil && fifo(url) && depth.Visible > len(held) {
-		s.page.Complete = false // the others stand behind those that were looked at
+		s.page.Complete = false // the rest of their groups was not received
 	}
 	slices.SortFunc(s.letters, newestFirst)
 	s.page.Looked, s.page.Found = len(held), len(s.letters)
@@ -172,7 +172,7 @@ func newestFirst(a, b Letter) int {
 // groups groups letters by reason, the largest group first.
 func groups(letters []Letter) []Group {
 	byReason := make(map[string]*Group)
-	for _, l := range letters { // the newest first
+	for _, l := range letters { // sorted, the newest first
 		g := byReason[l.Reason]
 		if g == nil {
 			g = &Group{Reason: l.Reason, Last: l.Sent}
@@ -189,8 +189,8 @@ func groups(letters []Letter) []Group {
 	return all
 }
 
-// records reads the records of letters. One that this release cannot read has a status
-// that the protocol does not know.
+// records reads the records of letters. A record that this release cannot read gets a status
+// outside the protocol.
 func (q *Queue) records(ctx context.Context, letters []Letter) ([]protocol.Record, error) {
 	found := make([]protocol.Record, len(letters))
 	group, ctx := errgroup.WithContext(ctx)
@@ -215,7 +215,7 @@ func (q *Queue) records(ctx context.Context, letters []Letter) ([]protocol.Recor
 	return found, group.Wait()
 }
 
-// known returns the snapshot with that id, if it is of the query and not too old.
+// known returns the snapshot with that ID if it is for the query and not too old.
 func (q *Queue) known(id string, query Query) *snapshot {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -226,8 +226,7 @@ func (q *Queue) known(id string, query Query) *snapshot {
 	return s
 }
 
-// keep remembers a snapshot for its further pages, and returns its id. The oldest
-// makes room.
+// keep stores a snapshot for further pages and returns its ID. The oldest snapshots are removed.
 func (q *Queue) keep(s *snapshot) (id string) {
 	id = rand.Text()
 	q.mu.Lock()
@@ -245,15 +244,15 @@ func (q *Queue) keep(s *snapshot) (id string) {
 	return id
 }
 
-// cursor is the place of a letter in a listing. It says where a page begins also when
-// the snapshot is not known: another process may have made it.
+// cursor is the position of a letter in a listing. It does not depend on the snapshot, which may
+// belong to another process.
 type cursor struct {
 	snapshot string
-	sent     int64 // milliseconds
+	sent     int64 // Unix milliseconds
 	id       string
 }
 
-// CursorError says that a text is not the Next of a page.
+// CursorError is returned for a text that is not the Next of a page.
 type CursorError struct{ Text string }
 
 // Error implements error.
@@ -261,7 +260,7 @@ func (e *CursorError) Error() string { return fmt.Sprintf("%q is not the next of
 
 func cursorAt(snapshot string, l Letter) cursor { return cursor{snapshot, l.Sent.UnixMilli(), l.ID} }
 
-// compare is negative when the letter at c comes before l.
+// compare is negative if the letter at c comes before l.
 func (c cursor) compare(l Letter) int {
 	return newestFirst(Letter{Sent: time.UnixMilli(c.sent), ID: c.id}, l)
 }
@@ -270,7 +269,7 @@ func (c cursor) String() string {
 	return c.snapshot + "." + strconv.FormatInt(c.sent, 10) + "." + c.id
 }
 
-// parseCursor reads a cursor; the empty one is before the first letter.
+// parseCursor parses a cursor. The empty text is before the first letter.
 func parseCursor(text string) (c cursor, ok bool) {
 	if text == "" {
 		return c, true
@@ -283,7 +282,7 @@ func parseCursor(text string) (c cursor, ok bool) {
 	return cursor{parts[0], sent, parts[2]}, err == nil
 }
 
-// cut returns at most n bytes of s, without splitting a character.
+// cut returns at most n bytes of s without splitting a character.
 func cut(s string, n int) string {
 	if len(s) <= n {
 		return s

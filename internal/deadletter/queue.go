@@ -20,13 +20,13 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// callTime bounds one call of SQS.
+// callTime bounds one call to SQS.
 const callTime = 10 * time.Second
 
 // ErrNoQueue is wrapped when no dead-letter queue is known.
 var ErrNoQueue = errors.New("no dead-letter queue is known: the queue has no redrive policy, and none was given")
 
-// Client is what the package calls of SQS. A *[sqs.Client] is one.
+// Client is the part of the SQS API that this package uses. *[sqs.Client] implements it.
 type Client interface {
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
@@ -39,10 +39,10 @@ type Client interface {
 
 var _ Client = (*sqs.Client)(nil)
 
-// Records is what is known of names. A *[dedupe.Operator] is one.
+// Records gives access to the records of names. *[dedupe.Operator] implements it.
 type Records interface {
-	// Lookup returns the record of name, or an error that wraps
-	// [dedupe.ErrNoRecord] when there is none that counts.
+	// Lookup returns the record of name. The error wraps [dedupe.ErrNoRecord] if there is no live
+	// one.
 	Lookup(ctx context.Context, name string) (protocol.Record, error)
 	// Reopen lets a rejected or unknown name run again.
 	Reopen(ctx context.Context, name string) (protocol.Record, error)
@@ -50,30 +50,29 @@ type Records interface {
 
 var _ Records = (*dedupe.Operator)(nil)
 
-// Config says which queues a [Queue] works on. All fields but URL, Payloads, Skew
-// and Logger are required.
+// Config configures a [Queue]. All fields except URL, Payloads, Skew and Logger are required.
 type Config struct {
 	SQS      Client
-	QueueURL string // that letters are sent back to
-	URL      string // the dead-letter queue; empty: the target of the redrive policy of QueueURL, looked up when first needed
+	QueueURL string // the queue that gets redriven letters
+	URL      string // the dead-letter queue; default: the target of QueueURL's redrive policy, read when first needed
 	Keys     *names.Extractor
 	Records  Records
-	Payloads Payloads      // fetches what letters point to in S3, for their names; nil: they have none
-	Skew     time.Duration // the workers' own; default 2s
+	Payloads Payloads      // fetches payloads in S3, which may contain names; nil if there are none
+	Skew     time.Duration // as in the workers' [dedupe.Config]; default 2s
 	Logger   *slog.Logger  // default [slog.Default]
 }
 
-// Queue is a dead-letter queue. Use New; safe for concurrent use. It starts nothing
-// and needs no closing.
+// Queue is a dead-letter queue. Create it with [New]. It is safe for concurrent use, starts no
+// goroutine of its own between calls, and needs no Close.
 type Queue struct {
 	cfg Config
 
 	mu        sync.Mutex
-	url       string               // guarded by mu; empty until it is known
-	snapshots map[string]*snapshot // guarded by mu
+	url       string               // guarded by mu; empty until known
+	snapshots map[string]*snapshot // guarded by mu; by ID
 }
 
-// New returns a dead-letter queue, or an error that names the first missing field.
+// New returns a dead-letter queue. Its error names the first missing field. New makes no call.
 func New(cfg Config) (*Queue, error) {
 	cfg.Skew = cmp.Or(cfg.Skew, dedupe.Config{}.WithDefaults().Skew)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
@@ -90,8 +89,8 @@ func New(cfg Config) (*Queue, error) {
 	return &Queue{cfg: cfg, url: cfg.URL, snapshots: make(map[string]*snapshot)}, nil
 }
 
-// URL returns the URL of the dead-letter queue. The error wraps [ErrNoQueue] or that
-// of the SDK.
+// URL returns the URL of the dead-letter queue. The error wraps [ErrNoQueue] or an error of the
+// SDK.
 func (q *Queue) URL(ctx context.Context) (string, error) {
 	q.mu.Lock()
 	known := q.url
@@ -118,14 +117,13 @@ func (q *Queue) URL(ctx context.Context) (string, error) {
 	return found, nil
 }
 
-// Depth is how many letters the queue holds, as far as SQS knows: its counts are
-// approximate.
+// Depth is the number of letters in the queue. SQS's counts are approximate.
 type Depth struct {
 	Visible, Hidden int
-	Counted         bool // the queue has a redrive policy of its own, which counts receives
+	Counted         bool // the queue itself has a redrive policy, so receives count
 }
 
-// Depth asks SQS how many letters there are.
+// Depth reads the number of letters from SQS.
 func (q *Queue) Depth(ctx context.Context) (d Depth, err error) {
 	url, err := q.URL(ctx)
 	if err != nil {
@@ -151,9 +149,8 @@ func (q *Queue) Depth(ctx context.Context) (d Depth, err error) {
 	return d, nil
 }
 
-// Purge deletes every letter, and returns about how many there were. SQS does it
-// within a minute, and allows one purge a minute: the error wraps
-// *[types.PurgeQueueInProgress].
+// Purge deletes every letter and returns their approximate number. SQS takes up to a minute, and
+// allows one purge per minute. For a second one the error wraps *[types.PurgeQueueInProgress].
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_PurgeQueue.html
 func (q *Queue) Purge(ctx context.Context) (about int, err error) {
 	depth, err := q.Depth(ctx)
@@ -172,5 +169,5 @@ func (q *Queue) Purge(ctx context.Context) (about int, err error) {
 	return depth.Visible + depth.Hidden, nil
 }
 
-// fifo reports whether a queue is a FIFO queue.
+// fifo reports whether the URL is that of a FIFO queue.
 func fifo(url string) bool { return strings.HasSuffix(url, ".fifo") }

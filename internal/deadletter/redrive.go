@@ -19,59 +19,59 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// maxFailures is how many letters in a row may fail to be sent: then it is not the
-// letter.
+// maxFailures is the number of failed sends in a row after which the redrive stops, because the
+// letters are not the cause.
 const maxFailures = 10
 
-// Order says which letters are redriven, and how.
+// Order selects the letters of a redrive and says how to redrive them.
 type Order struct {
-	Names  []string // letters of these names; empty: of any
-	Reason string   // letters with this reason; empty: with any
-	IDs    []string // letters with these ids; empty: with any
+	Names  []string // only letters of these names; empty means any
+	Reason string   // only letters with this reason; empty means any
+	IDs    []string // only letters with these IDs; empty means any
 
-	ReopenUnknown bool          // names recorded as UNKNOWN, and those whose attempt has vanished, too
-	Preview       bool          // say what would happen, and change nothing
-	Rate          float64       // letters sent a second at most; 0: no limit
-	Began         time.Time     // letters sent later are not touched: they have come back. Zero: now
-	Records       Records       // re-opens names; nil: those of the [Config]
-	Bound         time.Duration // no further letters are looked at then; 0: no bound
+	ReopenUnknown bool          // also names that are UNKNOWN, or whose lease has lapsed
+	Preview       bool          // only report the outcomes, change nothing
+	Rate          float64       // letters sent per second; 0 means no limit
+	Began         time.Time     // letters sent later are skipped, because they have come back; zero means now
+	Records       Records       // reopens names; nil means [Config].Records
+	Bound         time.Duration // time after which no further letters are received; 0 means no limit
 }
 
-// wants reports whether l is meant.
+// wants reports whether the order selects l.
 func (o Order) wants(l Letter) bool {
 	return (len(o.Names) == 0 || slices.Contains(o.Names, l.Name)) && (o.Reason == "" || o.Reason == l.Reason) && (len(o.IDs) == 0 || slices.Contains(o.IDs, l.ID))
 }
 
 // Outcomes of an [Item].
 const (
-	Moved    = "moved"    // sent to the queue and deleted here; of a preview: it would be
-	Kept     = "kept"     // not sent: the worker would return it
+	Moved    = "moved"    // sent to the queue and deleted here; in a preview: would be moved
+	Kept     = "kept"     // not sent, because the worker would return it
 	Failed   = "failed"   // could not be sent, and is still here
-	Copied   = "copied"   // sent, but not deleted here: it may be sent again
-	Returned = "returned" // sent, and back: the worker has given it up again
+	Copied   = "copied"   // sent, but not deleted here, so it may be sent again
+	Returned = "returned" // sent and dead-lettered again
 )
 
-// Item is what became of a letter that was meant.
+// Item is the outcome of a selected letter.
 type Item struct {
 	Name    string
 	ID      string // of the letter
 	Outcome string
-	Why     string // it was not moved
-	Unknown bool   // it was kept because nobody knows whether its work was done
+	Why     string // reason why it was not moved
+	Unknown bool   // kept because the outcome of its work is not known
 
-	letter Letter // while it is decided about
+	letter Letter // set during the redrive of its batch
 }
 
-// Report is how far a redrive has come.
+// Report is the progress of a redrive.
 type Report struct {
 	Began    time.Time
-	Looked   int    // letters looked at
-	Items    []Item // the letters that were meant, in the order in which they were found
-	Complete bool   // all letters were looked at
-	Reopened int    // names that were re-opened
+	Looked   int    // received letters
+	Items    []Item // selected letters, in the order of receipt
+	Complete bool   // no letter was left in the queue
+	Reopened int    // reopened names
 }
 
-// Count returns how many items have an outcome.
+// Count returns the number of items with an outcome.
 func (r Report) Count(outcome string) (n int) {
 	for _, i := range r.Items {
 		if i.Outcome == outcome {
@@ -81,25 +81,25 @@ func (r Report) Count(outcome string) (n int) {
 	return n
 }
 
-// redriving is a redrive that is under way.
+// redriving is the state of a redrive.
 type redriving struct {
 	*Queue
 	order    Order
 	url      string
 	report   Report
-	held     []types.Message            // that are not deleted
-	records  map[string]protocol.Record // of names, as the letters sent so far leave them
-	sentAs   map[string]int             // items by the id under which they were sent
-	stuck    map[string]bool            // groups of a FIFO queue in which a letter could not be sent
+	held     []types.Message            // received letters that were not deleted
+	records  map[string]protocol.Record // by name, as the sent letters will change them
+	sentAs   map[string]int             // index of the item for each new message ID
+	stuck    map[string]bool            // groups of a FIFO queue with a letter that could not be sent
 	limiter  *rate.Limiter
-	failures int // in a row
+	failures int // failed sends in a row
 	failure  error
 }
 
-// Redrive sends the letters that are meant to the queue again, and deletes them here.
-// A letter that the worker would return at once stays where it is, and so does one
-// that has come back since. Names that the worker would refuse are re-opened first.
-// tell, if not nil, is called after each batch. The report counts also with an error.
+// Redrive sends the selected letters to the queue and deletes them here. A letter stays if the
+// worker would return it, or if it has come back since Began. Names that the worker would refuse
+// are reopened first. tell, if not nil, is called after each batch. The report is valid even if
+// there is an error.
 func (q *Queue) Redrive(ctx context.Context, o Order, tell func(Report)) (Report, error) {
 	url, err := q.URL(ctx)
 	if err != nil {
@@ -138,23 +138,23 @@ func (q *Queue) Redrive(ctx context.Context, o Order, tell func(Report)) (Report
 	r.report.Complete = r.report.Complete || r.hasAll()
 	if r.report.Complete || err != nil || o.Preview {
 		q.release(ctx, url, r.held)
-	} // else the next call looks at others
+	} // otherwise they stay invisible, so that the next call receives others
 	return r.report, err
 }
 
-// hasAll reports whether every letter that was asked for by its id has been found.
+// hasAll reports whether all letters selected by ID have been found.
 func (r *redriving) hasAll() bool {
 	return len(r.order.IDs) > 0 && len(r.report.Items) >= len(r.order.IDs)
 }
 
-// batch decides about letters and moves them.
+// batch decides about received letters and moves them.
 func (r *redriving) batch(ctx context.Context, batch []types.Message) error {
 	letters, meant := make([]Letter, len(batch)), []Letter(nil)
 	for i, m := range batch {
 		letters[i] = letterOf(m, r.cfg.Keys)
 	}
 	named := r.order
-	named.Names = nil // a name may be in a payload
+	named.Names = nil // a payload may contain the name
 	r.resolve(ctx, letters, named.wants)
 	for _, l := range letters {
 		r.report.Looked++
@@ -193,7 +193,7 @@ func (r *redriving) batch(ctx context.Context, batch []types.Message) error {
 		if items[i].Outcome != Moved || r.order.Preview {
 			r.held = append(r.held, items[i].letter.message)
 		}
-		items[i].letter = Letter{} // a report of many letters holds no bodies
+		items[i].letter = Letter{} // a report of many letters must not keep their bodies
 	}
 	if r.failures >= maxFailures {
 		return r.failure
@@ -201,10 +201,10 @@ func (r *redriving) batch(ctx context.Context, batch []types.Message) error {
 	return nil
 }
 
-// isBack reports whether a letter was given up again since the redrive began, and
-// marks the one that it was.
+// isBack reports whether a letter was dead-lettered again since the redrive began. It marks the
+// item under which this redrive sent it.
 func (r *redriving) isBack(l Letter) bool {
-	for _, id := range []string{l.ID, l.OriginalID} { // a copy names its message
+	for _, id := range []string{l.ID, l.OriginalID} { // a copy has another ID than its message
 		if i, sent := r.sentAs[id]; sent {
 			r.report.Items[i].Outcome, r.report.Items[i].Why = Returned, cmp.Or(l.Error, "the worker has given it up again: "+l.Reason)
 			return true
@@ -226,7 +226,7 @@ func (r *redriving) read(ctx context.Context, letters []Letter) error {
 	return err
 }
 
-// reopen opens the letter's name. A name that has changed meanwhile keeps its letter.
+// reopen reopens the letter's name. A letter whose name cannot be reopened is kept.
 func (r *redriving) reopen(ctx context.Context, l Letter, d decision) decision {
 	records := r.order.Records
 	if records == nil {
@@ -234,7 +234,7 @@ func (r *redriving) reopen(ctx context.Context, l Letter, d decision) decision {
 	}
 	_, err := records.Reopen(ctx, l.Name)
 	if changed, ok := errors.AsType[*dedupe.VerbError](err); ok && changed.Status == protocol.Completed {
-		return d // it is done: the worker takes the letter for a duplicate
+		return d // done meanwhile, so the worker will delete the letter as a duplicate
 	}
 	if err != nil {
 		return decision{why: fmt.Sprintf("its name could not be re-opened: %v", err)}
@@ -243,8 +243,8 @@ func (r *redriving) reopen(ctx context.Context, l Letter, d decision) decision {
 	return d
 }
 
-// send sends the letters that moves names, and deletes those that were sent. A FIFO
-// queue gets them in their order, and none of a group in which one has failed.
+// send sends the letters in moves and deletes those that were sent. A FIFO queue gets them in
+// order, and no letter of a group after one that has failed.
 func (r *redriving) send(ctx context.Context, items []Item, moves map[int]decision) {
 	ids, errs := make([]string, len(items)), make([]error, len(items))
 	var group errgroup.Group
@@ -270,7 +270,7 @@ func (r *redriving) send(ctx context.Context, items []Item, moves map[int]decisi
 			return nil
 		})
 	}
-	_ = group.Wait() // none returns an error
+	_ = group.Wait() // always nil
 	var sent []*Item
 	for i := range items {
 		switch _, meant := moves[i]; {
@@ -278,7 +278,7 @@ func (r *redriving) send(ctx context.Context, items []Item, moves map[int]decisi
 		case errs[i] != nil:
 			r.failures, r.failure = r.failures+1, errs[i]
 			items[i].Outcome, items[i].Why = Failed, errs[i].Error()
-			delete(r.records, items[i].Name) // as it was
+			delete(r.records, items[i].Name) // not changed after all
 		default:
 			r.failures = 0
 			r.sentAs[ids[i]] = len(r.report.Items) - len(items) + i
@@ -288,7 +288,7 @@ func (r *redriving) send(ctx context.Context, items []Item, moves map[int]decisi
 	r.delete(ctx, sent)
 }
 
-// sendOne sends a letter, and returns its id in the queue.
+// sendOne sends a letter and returns its message ID in the queue.
 func (r *redriving) sendOne(ctx context.Context, l Letter, d decision) (id string, err error) {
 	if err := r.limiter.Wait(ctx); err != nil {
 		return "", err
@@ -298,7 +298,7 @@ func (r *redriving) sendOne(ctx context.Context, l Letter, d decision) (id strin
 		in.MessageGroupId = &l.Group
 	}
 	if fifo(r.cfg.QueueURL) {
-		in.MessageDeduplicationId = &l.ID // a letter that is sent twice is one
+		in.MessageDeduplicationId = &l.ID // SQS ignores a letter that is sent twice
 	}
 	if trace := l.message.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)]; trace != "" {
 		in.MessageSystemAttributes = map[string]types.MessageSystemAttributeValue{
@@ -314,8 +314,7 @@ func (r *redriving) sendOne(ctx context.Context, l Letter, d decision) (id strin
 	return aws.ToString(out.MessageId), nil
 }
 
-// delete deletes letters that were sent, at most a batch of them, also when ctx has
-// ended meanwhile.
+// delete deletes at most one batch of sent letters, even if ctx has ended.
 func (r *redriving) delete(ctx context.Context, sent []*Item) {
 	if len(sent) == 0 {
 		return
@@ -343,7 +342,7 @@ func (r *redriving) delete(ctx context.Context, sent []*Item) {
 	}
 	for n, why := range left {
 		item := sent[n]
-		item.Outcome, item.Why = Copied, "sent, and still here too: "+why
+		item.Outcome, item.Why = Copied, "sent, but not deleted here: "+why
 		r.cfg.Logger.WarnContext(ctx, "dead letter sent back but not deleted", "name", item.Name, "message_id", item.ID, "error", why)
 	}
 }

@@ -1,6 +1,6 @@
-// Package operate is what an operator asks and orders about names: which are stuck,
-// and what becomes of them. The producer API, the command line and the console share
-// it. Dead letters are in package deadletter.
+// Package operate carries out the requests of operators about names: which are stuck, and how they
+// are settled. The producer API, the command line and the console share it. Dead letters are in
+// package deadletter.
 package operate
 
 import (
@@ -15,41 +15,41 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// MaxPage bounds a page of a list.
+// MaxPage bounds the entries of a page.
 const MaxPage = 1000
 
-// Statuses are those of names that wait for something, those that wait for an
-// operator first. They are listed in this order.
+// Statuses are the statuses of names that wait for an attempt or an operator, in the order of the
+// list.
 var Statuses = []protocol.Status{protocol.Unknown, protocol.Rejected, protocol.Retrying}
 
-// Query says which names are listed.
+// Query selects names.
 type Query struct {
 	Scope    string
-	Statuses []protocol.Status // of [Statuses]; empty: all of them
-	Prefix   string            // names that begin so
-	Older    time.Duration     // names whose record was written at least so long ago
+	Statuses []protocol.Status // of [Statuses]; empty means all of them
+	Prefix   string            // only names with this prefix
+	Older    time.Duration     // only records last written at least this long ago
 	Limit    int               // 1 to MaxPage
-	After    string            // the Next of the page before, of the same query
+	After    string            // Next of the previous page of the same query
 }
 
-// Page is a part of a list.
+// Page is a page of a list.
 type Page struct {
-	Entries []dedupe.ListEntry // by status, those written last first
-	Next    string             // where the next page begins; empty: this is the last
+	Entries []dedupe.ListEntry // by status, then the latest write first
+	Next    string             // After of the next page; empty if this is the last
 }
 
-// QueryError says what is wrong with a query.
+// QueryError is returned for an invalid query.
 type QueryError struct{ Field, Problem string }
 
 // Error implements error.
 func (e *QueryError) Error() string { return e.Field + ": " + e.Problem }
 
-// mostLooks bounds the pages of the store's list that one page is made from: a prefix
-// may leave out nearly all. Then a page has few entries, or none, and a Next.
+// mostLooks bounds the pages of the store's list that are read for one page. A prefix may exclude
+// most entries. Then a page may have few entries, or none, and still a Next.
 const mostLooks = 20
 
-// List returns a page of the names that a query is about. Its error wraps
-// [dedupe.ErrNoList] where no list is kept: lister is nil, say.
+// List returns a page of the names that q selects. Its error wraps [dedupe.ErrNoList] if the store
+// keeps no list, or if lister is nil.
 func List(ctx context.Context, lister dedupe.Lister, q Query, now time.Time) (Page, error) {
 	if lister == nil {
 		return Page{}, dedupe.ErrNoList
@@ -91,19 +91,19 @@ func List(ctx context.Context, lister dedupe.Lister, q Query, now time.Time) (Pa
 	return page, nil
 }
 
-// lookSize is how many entries are asked for, when so many have been found. All of
-// them have to fit on the page.
+// lookSize returns the number of entries to ask for after found have been found. All of them must
+// fit on the page.
 func (q Query) lookSize(found int) int { return min(q.Limit-found, MaxPage) }
 
-// wants reports whether an entry is meant.
+// wants reports whether the query selects an entry.
 func (q Query) wants(e dedupe.ListEntry, now time.Time) bool {
 	return strings.HasPrefix(e.Name, q.Prefix) && (q.Older <= 0 || now.Sub(Since(e)) >= q.Older)
 }
 
-// Since returns when the record was written last: its version is seeded with the clock.
+// Since returns the time of the record's last write, which is the time in its version.
 func Since(e dedupe.ListEntry) time.Time { return time.UnixMilli(int64(e.Version)).UTC() }
 
-// statuses are those that are asked for, in their order.
+// statuses returns the requested statuses, in the order of [Statuses].
 func (q Query) statuses() ([]protocol.Status, error) {
 	if q.Limit < 1 || q.Limit > MaxPage {
 		return nil, &QueryError{"limit", fmt.Sprintf("%d: must be 1 to %d", q.Limit, MaxPage)}
@@ -122,7 +122,7 @@ func (q Query) statuses() ([]protocol.Status, error) {
 	return slices.DeleteFunc(slices.Clone(Statuses), func(s protocol.Status) bool { return !slices.Contains(q.Statuses, s) }), nil
 }
 
-// listError tells a bad cursor from trouble of the store.
+// listError turns the store's error for an invalid cursor into a *[QueryError].
 func listError(q Query, err error) error {
 	if errors.Is(err, dedupe.ErrNoList) || q.After == "" || !strings.Contains(err.Error(), "must be the Next of a page") {
 		return err
@@ -130,7 +130,7 @@ func listError(q Query, err error) error {
 	return &QueryError{"after", fmt.Sprintf("%q is not the next of a page of this list", q.After)}
 }
 
-// ParseStatuses reads a list of statuses, separated by commas, in either case.
+// ParseStatuses parses a list of statuses separated by commas. Case does not matter.
 func ParseStatuses(text string) (all []protocol.Status) {
 	for part := range strings.SplitSeq(text, ",") {
 		if part = strings.TrimSpace(part); part != "" {

@@ -17,36 +17,36 @@ import (
 
 // Verbs of an [Order].
 const (
-	Retry     = "retry"     // a name that is UNKNOWN, REJECTED, or whose attempt has vanished may run again
-	Completed = "completed" // the work of a name that is UNKNOWN, or whose attempt has vanished, was done
-	Forget    = "forget"    // the name counts as never seen
-	Import    = "import"    // the work of a name that is not known here was done elsewhere
+	Retry     = "retry"     // let an UNKNOWN or REJECTED name run again, or one whose lease has lapsed
+	Completed = "completed" // record that the work of an UNKNOWN name was done, or of one whose lease has lapsed
+	Forget    = "forget"    // make the name count as never seen
+	Import    = "import"    // record that the work of a name without a record was done elsewhere
 )
 
-// Order is what becomes of names.
+// Order is an operator's order about names.
 type Order struct {
 	Verb    string
 	Names   []string
-	Result  []byte // JSON, of Completed; empty: none
-	Force   bool   // forget names that are being handled, too
-	Preview bool   // say what would happen, and change nothing
-	By      string // whose order it is: the record keeps it
+	Result  []byte // JSON, for Completed; empty means no result
+	Force   bool   // for Forget: also names that are being handled
+	Preview bool   // only report the outcomes, change nothing
+	By      string // the operator, stored in the record
 }
 
-// Outcome is what became of one name.
+// Outcome is the outcome of an order for one name.
 type Outcome struct {
 	Name      string
-	Done      bool            // of a preview: it would be
-	Record    protocol.Record // as it is now; of a name that was forgotten, and of a preview: as it was
-	Why       string          // it was not done
-	Effective time.Time       // of Forget: from when on no worker answers from memory
-	Err       error           // it was not done; nil where the order does not fit the record
+	Done      bool            // carried out; in a preview: would be
+	Record    protocol.Record // the current record; for Forget and in a preview, the record before
+	Why       string          // reason if it was not done
+	Effective time.Time       // for Forget: when no worker answers from memory any more
+	Err       error           // the error if it was not done; nil if a name to import has a record
 }
 
-// atATime is how many names are settled at a time.
+// atATime is the number of names settled at a time.
 const atATime = 20
 
-// Do carries out an order name by name, logs what was done, and reports in the order
+// Do carries out an order for each name, logs each outcome, and returns the outcomes in the order
 // of the names.
 func Do(ctx context.Context, operator *dedupe.Operator, o Order, now func() time.Time, log *slog.Logger) []Outcome {
 	operator = operator.As(o.By)
@@ -57,7 +57,7 @@ func Do(ctx context.Context, operator *dedupe.Operator, o Order, now func() time
 			logged(ctx, log, o, outcomes[i])
 		}
 	}
-	if len(o.Names) == 1 { // a panic is the caller's
+	if len(o.Names) == 1 { // in this goroutine, so that the caller gets a panic
 		do(0)
 		return outcomes
 	}
@@ -66,27 +66,27 @@ func Do(ctx context.Context, operator *dedupe.Operator, o Order, now func() time
 	for i := range o.Names {
 		group.Go(func() error { do(i); return nil })
 	}
-	_ = group.Wait() // none returns an error
+	_ = group.Wait() // always nil
 	return outcomes
 }
 
 func logged(ctx context.Context, log *slog.Logger, o Order, out Outcome) {
 	fields := []any{"verb", o.Verb, "name", out.Name, "by", o.By, "status", out.Record.Status}
-	if out.Done || out.Err == nil { // an import of a name that is known is no failure
+	if out.Done || out.Err == nil { // importing a known name is no failure
 		log.InfoContext(ctx, "operator's verb", append(fields, "done", out.Done)...)
 		return
 	}
-	log.WarnContext(ctx, "operator's verb not carried out", append(fields, "error", out.Why)...)
+	log.WarnContext(ctx, "operator's verb failed", append(fields, "error", out.Why)...)
 }
 
-// one carries out an order on a name.
+// one carries out an order for one name.
 func one(ctx context.Context, operator *dedupe.Operator, o Order, name string, now time.Time) Outcome {
 	out := Outcome{Name: name}
 	var err error
 	if o.Verb == Import {
 		return imported(ctx, operator, o, out)
 	}
-	// A name that is not known is most likely mistyped.
+	// A name without a record is most likely mistyped, so Lookup's error is returned.
 	if out.Record, err = operator.Lookup(ctx, name); err == nil && o.Preview {
 		err = preview(out.Record, o, now)
 	} else if err == nil {
@@ -96,12 +96,12 @@ func one(ctx context.Context, operator *dedupe.Operator, o Order, name string, n
 		case Completed:
 			out.Record, err = keep(out.Record, func() (protocol.Record, error) { return operator.Resolve(ctx, name, dedupe.Payload{Data: o.Result}) })
 			if err == nil && len(o.Result) > 0 && !sameJSON(o.Result, out.Record.Result) {
-				err = errOtherResult // it was completed before
+				err = errOtherResult // it was completed earlier
 			}
 		case Forget:
 			out.Effective, err = operator.Forget(ctx, name, o.Force)
 		default:
-			err = fmt.Errorf("%q is no verb", o.Verb)
+			err = fmt.Errorf("unknown verb %q", o.Verb)
 		}
 	}
 	if err == nil {
@@ -112,7 +112,7 @@ func one(ctx context.Context, operator *dedupe.Operator, o Order, name string, n
 	return out
 }
 
-// imported records a name as completed unless something is known of it.
+// imported records a name as completed unless it has a record.
 func imported(ctx context.Context, operator *dedupe.Operator, o Order, out Outcome) Outcome {
 	var err error
 	if o.Preview {
@@ -127,12 +127,12 @@ func imported(ctx context.Context, operator *dedupe.Operator, o Order, out Outco
 	case err != nil:
 		out.Err, out.Why = err, Why(err)
 	case !out.Done:
-		out.Why = fmt.Sprintf("it is %s, and stays so", out.Record.Status)
+		out.Why = fmt.Sprintf("it is %s, and stays unchanged", out.Record.Status)
 	}
 	return out
 }
 
-// keep returns what do does, and the record as it was when that fails.
+// keep returns the result of do, or r if do fails.
 func keep(r protocol.Record, do func() (protocol.Record, error)) (protocol.Record, error) {
 	next, err := do()
 	if err != nil {
@@ -141,13 +141,13 @@ func keep(r protocol.Record, do func() (protocol.Record, error)) (protocol.Recor
 	return next, nil
 }
 
-// errOtherResult is the refusal of a result beside one that is recorded.
+// errOtherResult is returned for a result that differs from the recorded one.
 var errOtherResult = errors.New("it is recorded as completed with another result, which stays")
 
 // IsOtherResult reports whether an order was refused because another result is recorded.
 func IsOtherResult(err error) bool { return errors.Is(err, errOtherResult) }
 
-// preview returns what would keep the order from being carried out.
+// preview returns the error with which the order would fail.
 func preview(r protocol.Record, o Order, now time.Time) error {
 	terms := protocol.Terms{Lease: time.Minute, Skew: dedupe.Config{}.WithDefaults().Skew, Window: time.Hour}
 	verb := "reopen"
@@ -170,17 +170,17 @@ func preview(r protocol.Record, o Order, now time.Time) error {
 	return nil
 }
 
-// sameJSON reports whether two documents mean the same.
+// sameJSON reports whether two documents have the same canonical form.
 func sameJSON(a, b []byte) bool {
 	x, err := names.Canonical(nil, a)
 	y, errOther := names.Canonical(nil, b)
 	return err == nil && errOther == nil && bytes.Equal(x, y)
 }
 
-// Why says in words why an order on a name came to nothing.
+// Why returns an operator's explanation of the error of an order.
 func Why(err error) string {
 	if busy, ok := errors.AsType[*dedupe.InProgressError](err); ok {
-		return fmt.Sprintf("it is being handled until %s at least", busy.Until.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("it is being handled, at least until %s", busy.Until.UTC().Format(time.RFC3339))
 	}
 	if no, ok := errors.AsType[*dedupe.VerbError](err); ok {
 		return fmt.Sprintf("it is %s: %s", no.Status, cannot(no.Verb, no.Status))
@@ -191,13 +191,13 @@ func Why(err error) string {
 	return err.Error()
 }
 
-// cannot says why a verb does not fit a status.
+// cannot explains why a verb does not fit a status.
 func cannot(verb string, s protocol.Status) string {
 	switch {
 	case s == protocol.InProgress:
 		return "it is being handled"
 	case verb == "reopen":
-		return "it was done, and is never run again unless it is forgotten"
+		return "its work was done, and does not run again unless the name is forgotten"
 	default:
 		return "only an UNKNOWN name can be declared completed"
 	}
