@@ -1,9 +1,8 @@
-// Package producerapi is the HTTP front of a queue: POST puts a named message
-// on it, GET says what became of a name, and operators settle what is stuck.
+// Package producerapi is an HTTP API for a queue: POST sends a named message, GET returns the
+// outcome of a name, and operators settle stuck names and dead letters.
 //
-// A 202 is answered only after SQS has accepted that very message. A 503 says
-// that it was not accepted as far as anybody knows: sending it again is safe,
-// because the name makes both copies one piece of work.
+// The API answers 202 only after SQS has accepted the message. After a 503 SQS may or may not have
+// accepted it. Sending it again is safe, because the second copy is a duplicate of the name.
 package producerapi
 
 import (
@@ -38,106 +37,96 @@ const (
 // minPending leaves one client room for two of the largest requests.
 const minPending = 4 * maxBatchBody
 
-// Config says what the API works on. The zero value of a field that is not
-// required means its default.
+// Config configures an API. The zero value of an optional field means its default.
 type Config struct {
-	// SQS and QueueURL are the queue that messages go to. Required.
+	// SQS and QueueURL are the client and the queue for messages. Required.
 	SQS      *sqs.Client
 	QueueURL string
 
-	// DLQURL is the dead-letter queue that operators look into. Default: the
-	// target of the queue's redrive policy, looked up when first needed.
+	// DLQURL is the dead-letter queue for operators. Default: the target of the queue's redrive
+	// policy, looked up at its first use.
 	DLQURL string
 
-	// Records is where outcomes are read. Required. Operators' verbs need it to
-	// be a [dedupe.Store] too.
+	// Records reads outcomes. Required. Operators can change records only if it also is a
+	// [dedupe.Store].
 	Records dedupe.Reader
 
-	// Scope prefixes every name in the store; the workers' own. Required.
+	// Scope prefixes every name in the store; the same as the workers'. Required.
 	Scope string
 
-	// Keys finds names and fingerprints in bodies; the workers' own. Required.
+	// Keys reads names and fingerprints of bodies; the same as the workers'. Required.
 	Keys *names.Extractor
 
-	// Payloads fetches what dead letters point to in S3, for their names. Nil: such letters
-	// have a name only where the message itself says it.
+	// Payloads fetches the S3 payloads of dead letters, to read their names. Nil: such a letter has a
+	// name only if an attribute holds it.
 	Payloads deadletter.Payloads
 
-	// Skew and Window are the workers' own. Defaults: those of
-	// [dedupe.Config].
+	// Skew and Window must be the same as the workers'. Defaults: those of [dedupe.Config].
 	Skew   time.Duration
 	Window time.Duration
 
-	// CacheAge is how long workers may answer from memory after a name was
-	// forgotten. Default 60s, which is theirs.
+	// CacheAge is the time for which workers may answer from their caches after a name was
+	// forgotten. Default 60s, the same as the workers'.
 	CacheAge time.Duration
 
-	// AuthTokens are the bearer tokens that are accepted; several, so that they
-	// can be rotated. Empty: everybody may send and read, nobody may forget,
-	// resolve or touch the dead-letter queue.
+	// AuthTokens are the accepted bearer tokens; several, so that they can be rotated. Empty: every
+	// client may send and read, and none may forget, resolve or use the dead-letter queue.
 	AuthTokens []string
 
-	// AnyHost lets requests from this machine in under any name, where AuthTokens
-	// is empty: for a proxy on it that passes on the names it was asked for. Without
-	// it they have to name localhost or an address, so that no web page that a
-	// browser on this machine shows can send them.
+	// AnyHost accepts requests from this machine under any host name if AuthTokens is empty, for a
+	// proxy that keeps the Host header. Without it their host must be localhost or an address, so
+	// that web pages in a browser on this machine cannot send requests.
 	AnyHost bool
 
-	// ClientRate is how many requests a second one client (a token, or without
-	// one an IP address; of IPv6 a /64) may make, with bursts of twice that. Each
-	// message of a batch counts as a request. Zero: no limit.
+	// ClientRate is the number of requests per second of one client, with bursts of twice that. A
+	// client is a token, or without tokens an IPv4 address or an IPv6 /64. Each message of a batch
+	// counts as a request. Zero: no limit.
 	ClientRate float64
 
-	// PathPrefixes are paths that are mirrored: a POST, PUT, PATCH or DELETE to one of
-	// them or below is a message that carries method, path, query and PathHeaders, for a
-	// worker that makes the request of its target. Paths of this API go first. Its name
-	// is the Idempotency-Key, or is in the body. Defaults: no paths; the headers that
-	// describe a body, a language or a condition (mirror.DefaultHeaders).
+	// PathPrefixes are mirrored paths: a POST, PUT, PATCH or DELETE to one of them, or to a path
+	// below, becomes a message that carries method, path, query and PathHeaders. A worker sends that
+	// request to its target. Paths of this API take precedence. The name is the Idempotency-Key, or
+	// is in the body. Defaults: no paths; mirror.DefaultHeaders.
 	PathPrefixes []string
 	PathHeaders  []string
 
-	// LocalOperators makes an operator of a client on this machine, not behind a
-	// proxy, where AuthTokens is empty: for a server whose data lives in this
-	// process, and is nobody else's.
+	// LocalOperators makes clients on this machine operators if AuthTokens is empty and they use no
+	// proxy. It is for a server whose data lives in this process.
 	LocalOperators bool
 
-	// Embedded is for an API in the process of its only client: a problem shows
-	// its cause, and an address where nothing listens is not tried again.
+	// Embedded is for an API in the process of its only client: problems show their causes, and a
+	// refused connection is not retried.
 	Embedded bool
 
-	// SendTimeout bounds the tries to get one message accepted. Default 10s.
+	// SendTimeout bounds all tries to send one message. Default 10s.
 	SendTimeout time.Duration
 
-	// MaxPending bounds the bytes of all bodies that are in memory, from their
-	// arrival until their request is answered. One client may hold as much as is
-	// free, so half of it when it is alone. Beyond that requests get 503 at once.
-	// Default 64 MiB; at least 32 MiB.
+	// MaxPending bounds the bytes of all bodies in memory, from their arrival until their request is
+	// answered. One client may hold as much as is free, which is half of it for a single client.
+	// Further requests get 503 at once. Default 64 MiB; at least 32 MiB.
 	MaxPending int64
 
-	// Logger gets one line for each request, and what an operator should know.
-	// Default [slog.Default].
+	// Logger logs each request, warnings and operators' actions. Default [slog.Default].
 	Logger *slog.Logger
 
-	// LogRate is how many requests a second are logged at most, of each kind: done,
-	// refused (4xx) and failed (5xx). A line says how many of its kind were left out
-	// before it. Zero: no limit.
+	// LogRate bounds the requests logged per second, of each kind: done, refused (4xx) and failed
+	// (5xx). The next line of a kind reports how many were left out. Zero: no limit.
 	LogRate float64
 
-	// Scheduler keeps messages that are delayed for longer than SQS does itself: 15 minutes,
-	// on a FIFO queue not at all. Nil: such delays are refused.
+	// Scheduler sends messages that SQS itself cannot delay: for more than 15 minutes, or on a FIFO
+	// queue. Nil: such delays are refused.
 	Scheduler schedule.Scheduler
 
-	// Metrics answers GET /metrics, where the token is needed as for any other
-	// request. Nil: there is no such path.
+	// Metrics answers GET /metrics, which needs the token. Nil: no such path.
 	Metrics http.Handler
 
-	// Watch is told of each request before anything of it is read, with its path in
-	// the document ("" for none). It returns the request to go on with, and a function
-	// to be called with the status of the answer. Nil: not told.
+	// Watch is called for each request before it is read, with its path in the OpenAPI document; ""
+	// for none. It returns the request to continue with, and a function that is called with the
+	// status of the answer. May be nil.
 	Watch func(r *http.Request, route string) (*http.Request, func(status int))
 
-	// Sent is told what came of each message that was given to SQS: accepted, refused
-	// (for good), or failed. Nil: not told.
+	// Sent is called with the outcome of each message passed to SQS: accepted, refused (for good) or
+	// failed. May be nil.
 	Sent func(outcome string)
 }
 
@@ -156,7 +145,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate reports everything that is wrong with c, defaults filled in.
+// validate returns all problems of c, whose defaults are filled in.
 func (c Config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -196,8 +185,8 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// API answers the requests. Use New; safe for concurrent use. It holds no
-// goroutine of its own while no request is under way.
+// API is the HTTP handler. Create it with [New]. It is safe for concurrent use, and runs no
+// goroutine while no request is under way.
 type API struct {
 	cfg     Config
 	names   *dedupe.Operator // nil: Records cannot be written
@@ -212,13 +201,13 @@ type API struct {
 
 	routes   *routes
 	huma     huma.API
-	document []byte // in OpenAPI
+	document []byte // the OpenAPI document
 
 	dead *deadletter.Queue // nil: Records cannot be written
 }
 
-// New returns the API's handler, or an error that lists everything wrong with
-// cfg. It makes no call. Close it after its server has stopped.
+// New returns the API's handler, or an error that lists all problems of cfg. It makes no call. Call
+// Close after the server has stopped.
 func New(cfg Config) (*API, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -254,7 +243,7 @@ func New(cfg Config) (*API, error) {
 	return a, a.describe()
 }
 
-// Close waits until every message that was handed to SQS has its answer.
+// Close waits for the calls to SQS and the reads under way.
 func (a *API) Close() {
 	a.sender.Close()
 	a.watches.wait()

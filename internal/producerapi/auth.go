@@ -11,19 +11,18 @@ import (
 	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
-// authorize checks the bearer token and returns the client: a token's hash, or where
-// none is set the client's address. Wrong tokens are limited by address.
+// authorize checks the bearer token and returns the client: the hash of the token, or the address
+// if no tokens are set. It limits the rate of wrong tokens by address.
 func (a *API) authorize(r *http.Request) (client string, err error) {
 	if len(a.tokens) == 0 {
 		return admin.ClientAddress(r.RemoteAddr), nil
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", unauthorized("Bearer", "wants a bearer token")
+		return "", unauthorized("Bearer", "must be a bearer token")
 	}
 	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	// All of them are compared, and hashes of equal length: the time it takes
-	// tells nothing.
+	// It compares all hashes, which have equal lengths, in constant time.
 	match := 0
 	for _, known := range a.tokens {
 		match |= subtle.ConstantTimeCompare(known[:], sum[:])
@@ -36,33 +35,32 @@ func (a *API) authorize(r *http.Request) (client string, err error) {
 		p.retryAfter = time.Second
 		return "", p
 	default:
-		return "", unauthorized(`Bearer error="invalid_token"`, "is not one of the tokens set here")
+		return "", unauthorized(`Bearer error="invalid_token"`, "the token is wrong")
 	}
 }
 
-// meant returns a *[problem] for a request that came over the loopback
-// interface under a foreign name, where no token is asked for. A browser on this
-// machine sends one when the name's owner has let it point here, for a page of
-// that owner.
+// meant refuses a request from this machine under a foreign host name if no tokens are set. A web
+// page in a browser on this machine can cause one by DNS rebinding: its owner lets the host name
+// resolve to a loopback address. The error is a [*problem].
 func (a *API) meant(r *http.Request) error {
 	if len(a.tokens) > 0 || a.cfg.AnyHost || !admin.IsLoopback(r) || admin.NamesThisMachine(r.Host) {
 		return nil
 	}
-	return newProblem(http.StatusMisdirectedRequest, "Host", "is a foreign name, and no token is set here; ask for localhost or an address")
+	return newProblem(http.StatusMisdirectedRequest, "Host", "must be localhost or an address, because the server has no token set")
 }
 
-// operator lets only those in who have a token: where none is set, nobody, or with
-// LocalOperators a client on this machine that is no other site's page.
+// operator refuses clients that are not operators. Without tokens, only LocalOperators allows them:
+// on this machine, unless another site's page caused the request.
 func (a *API) operator(r *http.Request) error {
 	switch {
 	case len(a.tokens) > 0:
-		return nil // admit has looked at it
+		return nil // admit has checked the token
 	case !a.cfg.LocalOperators:
-		return unauthorized("Bearer", "this is for operators only, and the server has no token set (SQSONCE_AUTH_TOKEN)")
+		return unauthorized("Bearer", "operators need a token, and the server has none set (SQSONCE_AUTH_TOKEN)")
 	case !admin.IsLocal(r) || !admin.NamesThisMachine(r.Host):
-		return unauthorized("Bearer", "this is for operators only: without a token, those on the server's own machine")
+		return unauthorized("Bearer", "operators need a token, except on the server's own machine")
 	case new(http.CrossOriginProtection).Check(r) != nil:
-		return unauthorized("Bearer", "this is for operators only, and the request was caused by another site")
+		return unauthorized("Bearer", "operators need a token, because another site caused the request")
 	default:
 		return nil
 	}

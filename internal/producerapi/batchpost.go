@@ -22,16 +22,15 @@ const (
 	maxItems     = 1_000
 	maxBatchBody = 8 << 20
 	itemsAtATime = 100
-	// batchTimeout bounds the sending of one batch, so that its answer comes while
-	// the server still lets it be written: two minutes from the request's headers,
-	// of which bodyTimeout may be over already.
+	// batchTimeout bounds the sending of one batch. The server's write timeout is two minutes after
+	// the request's headers, of which the body may have taken bodyTimeout.
 	batchTimeout = time.Minute
 )
 
-// item is what became of one message of a batch.
+// item is the result for one message of a batch.
 type item struct {
 	Index     int      `json:"index" minimum:"0" doc:"From 0, in the order of the request."`
-	Status    int      `json:"status" doc:"As if the message had been posted alone: 202 of one that SQS or a schedule has taken, 200 of a delayed one whose name has a record; or 424, not sent because one before it in its group was refused."`
+	Status    int      `json:"status" doc:"The status of a single POST of the message: 202 if SQS or a schedule has accepted it, 200 for a delayed message whose name has a record; or 424: not sent, because an earlier message of its group was refused."`
 	Name      string   `json:"name,omitempty"`
 	MessageID string   `json:"message_id,omitempty"`
 	Location  string   `json:"location,omitempty"`
@@ -49,13 +48,12 @@ type batchAnswer struct {
 // batchInput is a request of POST /messages:batch.
 type batchInput struct {
 	MessageHeaders
-	DelayField string `header:"X-Sqsonce-Delay-Field" doc:"A top-level field of the messages: whole seconds as a number, or a text as in X-Sqsonce-Delay. It is the delay of its own message; one without the field has that of X-Sqsonce-Delay. The field stays in the body."`
+	DelayField string `header:"X-Sqsonce-Delay-Field" doc:"Name of a top-level member of each message that holds its delay: whole seconds as a number, or a string as in X-Sqsonce-Delay. A message without the member has the delay of X-Sqsonce-Delay. The member stays in the body."`
 	RawBody    []byte `contentType:"application/json"`
 }
 
-// postBatch answers POST /messages:batch: 202 when SQS has accepted all of it,
-// 200 with each item's own status when only some, 503 when none because SQS is
-// not to be had.
+// postBatch answers POST /messages:batch: 202 if SQS has accepted all messages, 503 if every
+// message failed because SQS is unavailable, and 200 with a status for each item otherwise.
 func (a *API) postBatch(c *exchange, in *batchInput) (*response[batchAnswer], error) {
 	lines, err := mediaType(c.Header, true)
 	if err != nil {
@@ -66,13 +64,13 @@ func (a *API) postBatch(c *exchange, in *batchInput) (*response[batchAnswer], er
 		return nil, err
 	}
 	if len(c.Header.Values(headerKey)) > 0 {
-		return nil, badRequest(headerKey, "is for one message; those of a batch have their names in their bodies")
+		return nil, badRequest(headerKey, "is not allowed for a batch, whose messages have their names in their bodies")
 	}
 	bodies, err := split(string(in.RawBody), lines)
 	if err != nil {
 		return nil, err
 	}
-	a.rates.charge(c.client, c.began, len(bodies)-1) // the request itself counts for one
+	a.rates.charge(c.client, c.began, len(bodies)-1) // the request itself counts as one
 	out := batchAnswer{Items: make([]item, len(bodies))}
 	messages := make([]message, len(bodies))
 	for i, body := range bodies {
@@ -92,7 +90,7 @@ func (a *API) postBatch(c *exchange, in *batchInput) (*response[batchAnswer], er
 	return c.batch(out)
 }
 
-// split cuts the body of a batch into those of its messages, byte for byte.
+// split splits the body of a batch into the unchanged bodies of its messages.
 func split(body string, lines bool) ([]string, error) {
 	var bodies []string
 	add := func(one string) error {
@@ -115,7 +113,7 @@ func split(body string, lines bool) ([]string, error) {
 	} else {
 		dec := json.NewDecoder(strings.NewReader(body))
 		if open, err := dec.Token(); err != nil || open != json.Delim('[') {
-			return nil, badRequest("body", "is not a JSON array (or send lines as application/x-ndjson)")
+			return nil, badRequest("body", "must be a JSON array, or lines with Content-Type application/x-ndjson")
 		}
 		for dec.More() {
 			var one json.RawMessage
@@ -137,7 +135,7 @@ func split(body string, lines bool) ([]string, error) {
 	return bodies, nil
 }
 
-// fail notes what went wrong with an item, if anything.
+// fail sets the problem of an item, unless err is nil.
 func (it *item) fail(err error) {
 	if err == nil {
 		return
@@ -146,12 +144,12 @@ func (it *item) fail(err error) {
 	it.Status, it.Problem = p.Status, p
 }
 
-// accept notes that SQS has taken an item.
+// accept marks an item as accepted by SQS.
 func (it *item) accept(took accepted) {
 	it.Status, it.MessageID, it.Location = http.StatusAccepted, took.messageID, location(it.Name)
 }
 
-// settle notes what came of an item that was sent.
+// settle sets the result of an item that was sent.
 func (it *item) settle(took accepted, err error) {
 	if err != nil {
 		it.fail(err)
@@ -160,7 +158,7 @@ func (it *item) settle(took accepted, err error) {
 	it.accept(took)
 }
 
-// sendAll sends the messages that have no problem and no schedule, together with those of other
+// sendAll sends the messages without a problem and without a schedule. They share calls with other
 // requests.
 func (a *API) sendAll(ctx context.Context, messages []message, items []item) {
 	var group errgroup.Group
@@ -181,18 +179,18 @@ func (a *API) sendAll(ctx context.Context, messages []message, items []item) {
 	_ = group.Wait() // each item has its own error
 }
 
-// noTimeLeft is for what was not sent because the batch has to be answered, or
-// because nobody waits for its answer any more.
+// noTimeLeft is the problem of a message that was not sent before batchTimeout, or before the
+// client closed the connection.
 func noTimeLeft(ctx context.Context) *problem {
-	return unavailable("not sent: what came before it took too long", context.Cause(ctx))
+	return unavailable("not sent: the messages before it took too long", context.Cause(ctx))
 }
 
-// sendInOrder sends what has no problem call by call, so that the messages of a
-// group keep their order: what follows a message that was not accepted, for
-// whatever reason, is not sent. Only within one call SQS may refuse one and take
-// the next. It ends when SQS takes nothing more, and with ctx.
+// sendInOrder sends the messages without a problem one call after the other, so that the messages
+// of a group keep their order: after a message that was not accepted, it sends no more of its
+// group. But within one call SQS may refuse a message and accept the next. It ends if SQS accepts
+// no message of a call, and with ctx.
 func (a *API) sendInOrder(ctx context.Context, messages []message, items []item) {
-	var end *problem // why nothing more is sent
+	var end *problem // of all remaining messages; nil: go on
 	stuck := make(map[string]int)
 	for at := 0; at < len(messages); {
 		if end == nil && ctx.Err() != nil {
@@ -238,15 +236,13 @@ func (a *API) sendInOrder(ctx context.Context, messages []message, items []item)
 			messages[i].holdUp(stuck, i)
 		}
 		if accepted == 0 && outages > 0 && end == nil {
-			end = unavailable("not sent: SQS did not accept what came before it", nil)
+			end = unavailable("not sent: SQS did not accept the messages before it", nil)
 		}
 	}
 }
 
-// holdUp notes that the message's group waits for it, unless it waits for
-// another one already. Stuck is the index of the message that a group waits
-// for. Where the group is the name's own and the name could not be read, nobody
-// waits: a message that can be sent has a name.
+// holdUp marks the message's group as stuck at index, unless it is stuck already. A message without
+// a readable name and without a group stops no other message, because each name has its own group.
 func (m message) holdUp(stuck map[string]int, index int) {
 	group := m.groupID(true)
 	if _, ok := stuck[group]; !ok {
@@ -254,19 +250,18 @@ func (m message) holdUp(stuck map[string]int, index int) {
 	}
 }
 
-// behind is for what was not sent because its group waits for the message with
-// that index and status. After an outage it can be sent again as it is. Behind a
-// message that was refused that would break the order, until the client has said
-// what is to become of the one before.
+// behind is the problem of a message whose group is stuck at a message with that index and status.
+// After an outage (503) the client can send it again. After a refusal (424) the client must first
+// fix or drop the refused message, or the order would break.
 func behind(index, status int) *problem {
 	if status == http.StatusServiceUnavailable {
-		return unavailable(fmt.Sprintf("not sent: message %d comes first in its group", index), nil)
+		return unavailable(fmt.Sprintf("not sent: message %d of its group must be accepted first", index), nil)
 	}
-	return newProblem(http.StatusFailedDependency, "", fmt.Sprintf("not sent: message %d comes first in its group, and was refused", index))
+	return newProblem(http.StatusFailedDependency, "", fmt.Sprintf("not sent: message %d of its group must be accepted first, and was refused", index))
 }
 
-// sendChunk sends what fits one call, again and again until each has its answer
-// or the time is up.
+// sendChunk sends the messages of one call, and retries until each has its result or the send
+// timeout has passed.
 func (a *API) sendChunk(ctx context.Context, messages []message, items []item, chunk []int) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.SendTimeout)
 	defer cancel()
@@ -290,7 +285,7 @@ func (a *API) sendChunk(ctx context.Context, messages []message, items []item, c
 				left = append(left, i)
 				continue
 			case a.isFinal(err):
-				err = unavailable("SQS does not take messages of this server, and will not by itself", err)
+				err = unavailable(notByItself, err)
 			default:
 				err = notAccepted(err)
 			}
@@ -301,7 +296,7 @@ func (a *API) sendChunk(ctx context.Context, messages []message, items []item, c
 	}
 }
 
-// pauseNeeded reports whether any entry has to be sent again.
+// pauseNeeded reports whether any entry must be sent again.
 func pauseNeeded(answers []batch.Answer[accepted]) bool {
 	for _, answer := range answers {
 		if _, ok := errors.AsType[*refused](answer.Err); answer.Err != nil && !ok {
@@ -311,7 +306,7 @@ func pauseNeeded(answers []batch.Answer[accepted]) bool {
 	return false
 }
 
-// batch is the answer with what became of each item.
+// batch returns the answer with the result of each item.
 func (c *exchange) batch(out batchAnswer) (*response[batchAnswer], error) {
 	outages := 0
 	var cause *problem

@@ -96,7 +96,7 @@ func testEachItemOfABatchHasItsOwnAnswer(t *testing.T) {
 	if n := len(b.received(b.url)); n != 2 {
 		t.Errorf("%d messages", n)
 	}
-	// A broken line is that line's own.
+	// A broken line fails alone.
 	got = decode[batchAnswer](b.postBatch("{\"name\":\"a\"}\n{\"name\":\n{\"name\":\"b\"}", ndjson).want(http.StatusOK))
 	if got.Accepted != 2 || got.Items[1].Status != http.StatusBadRequest {
 		t.Errorf("answer is %+v", got)
@@ -170,7 +170,7 @@ func testGroupOfAFIFOBatchKeepsItsOrder(t *testing.T) {
 		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			f := sqstest.Fault{DelayAfter: time.Millisecond}
 			if n := calls.Add(1); c.Operation == "SendMessageBatch" && n%3 == 2 {
-				f.Error = &sqstest.Error{Code: "ServiceUnavailable"} // the SDK and we try again
+				f.Error = &sqstest.Error{Code: "ServiceUnavailable"} // the SDK and the API try again
 			}
 			return f
 		})
@@ -198,7 +198,7 @@ func testGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
 			}
 			return sqstest.Fault{}
 		})
-		// The tenth entry of each full call fails, and alone it is not the tenth.
+		// The tenth entry of each full call fails. Sent alone it succeeds.
 		sent := bodies(30)
 		got := decode[batchAnswer](b.postBatch("["+strings.Join(sent, ",")+"]", "", "X-Sqsonce-Group", "g").want(http.StatusAccepted))
 		if got.Accepted != 30 {
@@ -214,7 +214,7 @@ func testGroupStopsBehindAMessageThatWasNotAccepted(t *testing.T) {
 			sent[i] = strings.Replace(sent[i], "n-", "m-", 1)
 		}
 		got = decode[batchAnswer](b.postBatch("["+strings.Join(sent, ",")+"]", "", "X-Sqsonce-Group", "g").want(http.StatusOK))
-		if got.Items[0].Status != 503 || got.Items[10].Status != 503 || !strings.Contains(got.Items[10].Problem.Detail, "comes first") {
+		if got.Items[0].Status != 503 || got.Items[10].Status != 503 || !strings.Contains(got.Items[10].Problem.Detail, "must be accepted first") {
 			t.Errorf("items are %+v and %+v", got.Items[0], got.Items[10])
 		}
 	})
@@ -284,7 +284,7 @@ func testBatchWhoseClientHasGoneIsNotSentOn(t *testing.T) {
 			})
 			b.serve(request(http.MethodPost, batchPath, "["+strings.Join(bodies(1000), ",")+"]").WithContext(ctx))
 			b.api.Close()
-			// What was handed over together with the first call may be under way.
+			// Messages of the first call may be under way.
 			if n := late.Load(); n > itemsAtATime/maxEntries {
 				t.Errorf("%s: %d calls after the client had gone", queue, n)
 			}
@@ -322,7 +322,7 @@ func testGroupStopsBehindAMessageThatWasRefused(t *testing.T) {
 					t.Errorf("item %d is %+v, want %d", i, it, tc.want[i])
 				case it.Status == http.StatusAccepted:
 					accepted++
-				case it.Status == http.StatusFailedDependency && !strings.Contains(it.Problem.Detail, "comes first in its group, and was refused"):
+				case it.Status == http.StatusFailedDependency && !strings.Contains(it.Problem.Detail, "of its group must be accepted first, and was refused"):
 					t.Errorf("item %d is not sent, and says %q", i, it.Problem.Detail)
 				}
 			}
@@ -343,7 +343,7 @@ func testGroupStopsBehindAMessageThatSQSRefused(t *testing.T) {
 	})
 	got := decode[batchAnswer](b.postBatch("["+strings.Join(bodies(30), ",")+"]", "", "X-Sqsonce-Group", "g").want(http.StatusOK))
 	for i, it := range got.Items {
-		want := http.StatusAccepted // of the one call that it was in
+		want := http.StatusAccepted // for messages of the only call
 		switch {
 		case i == 3:
 			want = http.StatusBadRequest

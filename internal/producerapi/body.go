@@ -12,13 +12,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// bodyTimeout is how long a client may take to send a body.
+// bodyTimeout is the longest time for receiving a body.
 const bodyTimeout = 30 * time.Second
 
-// requestOverhead is what a request takes in memory beside its body.
+// requestOverhead is the memory of a request without its body, in bytes.
 const requestOverhead = 4 << 10
 
-// bodyLimitKey is where an operation's metadata keep the most bytes of a body.
+// bodyLimitKey is the metadata key of an operation's body limit in bytes.
 const bodyLimitKey = "limit"
 
 func bodyLimit(op *huma.Operation) int64 {
@@ -26,8 +26,8 @@ func bodyLimit(op *huma.Operation) int64 {
 	return n
 }
 
-// bodyReader reads the body of a request: up to its limit, and charged to the
-// budget of all bodies as it arrives. Its errors are problems.
+// bodyReader reads the body of a request up to a limit, and charges the bytes to the budget as they
+// arrive. Its errors are a [*problem] or [io.EOF].
 type bodyReader struct {
 	api   *API
 	c     *exchange
@@ -58,9 +58,9 @@ func (b *bodyReader) Read(into []byte) (int, error) {
 	b.c.broken = true
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return 0, closing(newProblem(http.StatusRequestTimeout, "body", fmt.Sprintf("did not come within %s", bodyTimeout)))
+		return 0, closing(newProblem(http.StatusRequestTimeout, "body", fmt.Sprintf("must arrive within %s", bodyTimeout)))
 	default:
-		p := badRequest("body", "could not be read to its end")
+		p := badRequest("body", "ended early")
 		p.cause = err
 		return 0, closing(p)
 	}
@@ -70,43 +70,41 @@ func tooLarge(detail string) *problem {
 	return closing(newProblem(http.StatusRequestEntityTooLarge, "body", detail))
 }
 
-// closing marks a problem after which the connection is closed: the rest of the
-// request is not worth reading.
+// closing adds "Connection: close" to a problem, so that the rest of the request need not be read.
 func closing(p *problem) *problem {
 	p.header = http.Header{"Connection": {"close"}}
 	return p
 }
 
-// charge takes n bytes for a request from what all may have together.
+// charge charges n bytes of the budget to a request.
 func (a *API) charge(c *exchange, n int64) error {
 	if !a.pending.take(c.client, n) {
-		return closing(unavailable("too much is waiting to be sent", nil))
+		return closing(unavailable("too many bytes are waiting to be sent", nil))
 	}
 	c.reserved += n
 	return nil
 }
 
-// Bounds of what is read of a body only to be thrown away.
+// Bounds of drain.
 const (
 	maxDrain     = 4 << 20
 	drainTimeout = 5 * time.Second
 )
 
-// drain reads the rest of a body that is refused, where that is at most maxDrain. A
-// client that writes its whole request before it reads would lose the answer: closing
-// a connection with unread bytes resets it, and net/http reads 256 KiB at most
-// (RFC 9112, section 9.6).
+// drain reads and drops the rest of a refused body, if that is at most maxDrain bytes. Otherwise a
+// client that writes its whole request before it reads would lose the answer: closing a connection
+// with unread bytes resets it (RFC 9112, section 9.6), and net/http reads at most 256 KiB.
 func (c *exchange) drain() {
 	waits := c.read == 0 && strings.EqualFold(c.Request.Header.Get("Expect"), "100-continue")
 	if c.broken || waits || c.ContentLength-c.read > maxDrain || c.Context().Err() != nil {
 		return
 	}
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(drainTimeout)) // in memory there is none
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(drainTimeout)) // fails for a writer in memory
 	n, err := io.Copy(io.Discard, io.LimitReader(c.Body, maxDrain))
 	c.read, c.broken = c.read+n, err != nil
 }
 
-// release gives back what a request was charged.
+// release returns the bytes of a request to the budget.
 func (a *API) release(c *exchange) {
 	a.pending.give(c.client, c.reserved)
 	c.reserved = 0

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A client that writes its whole request before it reads anything gets the answer,
-// although the body was not wanted.
+// A client that writes its whole request before it reads gets the answer, although its body was
+// refused.
 func TestRefusedBody(t *testing.T) {
 	large := strings.Repeat("x", maxBody+1)
 	chunked := func(body string) string {
@@ -64,8 +64,8 @@ func TestBody(t *testing.T) {
 	t.Run("refused body is not waited for", testRefusedBodyIsNotWaitedFor)
 }
 
-// A body that its client has not begun, or that is too large to be read to its end, is
-// not waited for.
+// The API does not wait for a body that the client has not started, or that is too large to be
+// read.
 func testRefusedBodyIsNotWaitedFor(t *testing.T) {
 	for name, headers := range map[string]string{
 		"waits to be asked": fmt.Sprintf("Content-Length: %d\r\nExpect: 100-continue\r\n", maxBody+1),

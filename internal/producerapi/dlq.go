@@ -12,50 +12,49 @@ import (
 	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
-// DeadLetter is a message of the dead-letter queue, with what is recorded of
-// its name.
+// DeadLetter is a message of the dead-letter queue, with the record of its name.
 type DeadLetter struct {
 	MessageID    string    `json:"message_id"`
-	OriginalID   string    `json:"original_id" doc:"The message it is a copy of; its own id where SQS has moved it."`
+	OriginalID   string    `json:"original_id" doc:"Id of the original message of a copy; the message's own id if SQS has moved it."`
 	Name         string    `json:"name,omitempty"`
-	Unnamed      string    `json:"unnamed,omitempty" doc:"Why it has no name."`
-	Reason       string    `json:"reason" doc:"\"moved by SQS\": after too many receives."`
+	Unnamed      string    `json:"unnamed,omitempty" doc:"Reason why the message has no name."`
+	Reason       string    `json:"reason" doc:"\"moved by SQS\" if SQS moved the message after too many receives."`
 	Error        string    `json:"error,omitempty"`
 	Attempts     int       `json:"attempts,omitempty" minimum:"0"`
 	SentAt       time.Time `json:"sent_at,omitzero"`
 	ReceiveCount int       `json:"receive_count" minimum:"0"`
 	Group        string    `json:"group,omitempty"`
-	Body         string    `json:"body,omitempty" doc:"Only where it is asked for."`
-	Record       *Record   `json:"record,omitempty" doc:"Absent: none that counts."`
+	Body         string    `json:"body,omitempty" doc:"Only with body=true."`
+	Record       *Record   `json:"record,omitempty" doc:"Absent if the name has no record."`
 }
 
-// DeadGroup is the letters of one reason.
+// DeadGroup counts the letters of one reason.
 type DeadGroup struct {
 	Reason string    `json:"reason"`
 	Count  int       `json:"count" minimum:"1"`
-	First  time.Time `json:"first" doc:"When the first was sent."`
+	First  time.Time `json:"first" doc:"Time at which the first was sent."`
 	Last   time.Time `json:"last"`
 }
 
-// DeadLetters is what GET /dlq answers with.
+// DeadLetters is the answer to GET /dlq.
 type DeadLetters struct {
-	Looked    int          `json:"looked" minimum:"0" doc:"Messages that were looked at."`
-	Found     int          `json:"found" minimum:"0" doc:"Those among them that were asked for, on all pages."`
-	Originals int          `json:"originals" minimum:"0" doc:"Different original ids among those found: copies are at least once."`
-	Complete  bool         `json:"complete" doc:"All that were visible were looked at."`
-	Groups    []DeadGroup  `json:"groups" nullable:"false" doc:"Those found by reason, the most first."`
-	Messages  []DeadLetter `json:"messages" nullable:"false" doc:"This page, the newest first."`
-	Next      string       `json:"next,omitempty" doc:"For after: the next page."`
+	Looked    int          `json:"looked" minimum:"0" doc:"Number of examined messages."`
+	Found     int          `json:"found" minimum:"0" doc:"Number of matching messages, on all pages."`
+	Originals int          `json:"originals" minimum:"0" doc:"Different original ids among the matching messages. A message may have several copies."`
+	Complete  bool         `json:"complete" doc:"True if all visible messages were examined."`
+	Groups    []DeadGroup  `json:"groups" nullable:"false" doc:"Matching messages by reason, the largest group first."`
+	Messages  []DeadLetter `json:"messages" nullable:"false" doc:"Messages of this page, newest first."`
+	Next      string       `json:"next,omitempty" doc:"Value of after for the next page."`
 }
 
 // peekInput is a request of GET /dlq.
 type peekInput struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Messages on a page, at most."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Largest number of messages on a page."`
 	Name   string `query:"name" doc:"Only messages of this name."`
-	Prefix string `query:"prefix" doc:"Only messages of names that begin so."`
+	Prefix string `query:"prefix" doc:"Only messages whose name begins with this text."`
 	Reason string `query:"reason" doc:"Only messages with this reason."`
-	Which  string `query:"which" doc:"Only messages of this name, with this message id or one that begins with these 8 characters, or copies of this message."`
-	After  string `query:"after" doc:"The next of the page before, of the same question."`
+	Which  string `query:"which" doc:"Only messages with this name or message id, with a message id that begins with these 8 characters, or copies of this message."`
+	After  string `query:"after" doc:"The next of the previous page of the same query."`
 	Bodies bool   `query:"body" doc:"Show the messages' bodies."`
 }
 
@@ -86,8 +85,7 @@ func (a *API) getDeadLetters(c *exchange, in *peekInput) (*response[DeadLetters]
 	return answer(http.StatusOK, out), nil
 }
 
-// normal is the name under which a message with the given one is known. Empty stays
-// empty.
+// normal returns the normal form of a name; "" for "".
 func (a *API) normal(name string) string {
 	if name == "" {
 		return ""
@@ -106,7 +104,7 @@ func deadLetter(l deadletter.Letter, r protocol.Record) DeadLetter {
 	return d
 }
 
-// deadLetterQueue is what operators look into, where the store can be written.
+// deadLetterQueue returns the dead-letter queue. It fails if records cannot be written.
 func (a *API) deadLetterQueue() (*deadletter.Queue, error) {
 	if a.dead == nil {
 		return nil, unavailable("records cannot be written here", nil)
@@ -114,7 +112,7 @@ func (a *API) deadLetterQueue() (*deadletter.Queue, error) {
 	return a.dead, nil
 }
 
-// deadProblem is why the dead-letter queue was not to be had.
+// deadProblem returns the problem for an error of the dead-letter queue.
 func deadProblem(detail string, err error) error {
 	if errors.Is(err, deadletter.ErrNoQueue) {
 		return newProblem(http.StatusNotFound, "", err.Error())
@@ -149,7 +147,7 @@ func (a *API) purgeDeadLetters(c *exchange, _ *struct{}) (*response[purged], err
 	return answer(http.StatusAccepted, purged{n}), nil
 }
 
-// newDeadLetters makes what operators look into.
+// newDeadLetters returns the dead-letter queue for operators.
 func (a *API) newDeadLetters() (*deadletter.Queue, error) {
 	return deadletter.New(deadletter.Config{
 		SQS: a.cfg.SQS, QueueURL: a.cfg.QueueURL, URL: a.cfg.DLQURL, Keys: a.cfg.Keys, Records: a.names, Payloads: a.cfg.Payloads, Skew: a.cfg.Skew, Logger: a.cfg.Logger,

@@ -25,7 +25,7 @@ func TestDeadLetters(t *testing.T) {
 	t.Run("outage", testDeadLettersOutage)
 }
 
-// inVirtualTime runs f on a bench for operators.
+// inVirtualTime runs f on a bench for operators, in virtual time.
 func inVirtualTime(t *testing.T, f func(t *testing.T, b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, operatorBench(t, "orders")) })
@@ -41,9 +41,9 @@ func testDeadLettersRecords(t *testing.T) {
 		b.record("bad", b.claim("bad", body("bad")), fail(protocol.FailPermanent, "no such customer"))
 		b.record("moved", b.claim("moved", body("moved")))
 		b.deadLetter("bad", "m-1", "rejected")
-		b.deadLetter("bad", "m-1", "rejected") // copies are at least once
+		b.deadLetter("bad", "m-1", "rejected") // a second copy
 		b.deadLetter("moved", "", "")
-		for range 2 { // looking leaves everything as it is
+		for range 2 { // listing changes nothing
 			got := b.look("")
 			if got.Looked != 3 || got.Found != 3 || len(got.Messages) != 3 || got.Originals != 2 || !got.Complete || got.Next != "" || len(got.Groups) != 2 {
 				t.Fatalf("answer is %+v", got)
@@ -112,7 +112,7 @@ func testDeadLettersNoQueue(t *testing.T) {
 	b.do(http.MethodGet, "/dlq", "", bearer...).want(http.StatusNotFound)
 	b.do(http.MethodDelete, "/dlq", "", bearer...).want(http.StatusNotFound)
 	b.do(http.MethodPost, "/dlq/redrive", "{}", bearer...).want(http.StatusNotFound)
-	b.api.dead = nil // the store cannot be written
+	b.api.dead = nil // as with a read-only store
 	b.do(http.MethodGet, "/dlq", "", bearer...).want(http.StatusServiceUnavailable)
 }
 

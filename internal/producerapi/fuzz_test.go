@@ -18,8 +18,8 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// FuzzParseMessage demands that what is let through can be sent and named, and
-// that what is not says which field is wrong.
+// FuzzParseMessage requires that accepted messages can be sent and named, and that errors name the
+// bad field.
 func FuzzParseMessage(f *testing.F) {
 	for _, seed := range []struct{ body, key, parent, group string }{
 		{`{"name":"a"}`, "", "", ""},
@@ -82,7 +82,7 @@ func FuzzParseMessage(f *testing.F) {
 	})
 }
 
-// FuzzIdempotencyKey demands that every name survives being quoted.
+// FuzzIdempotencyKey requires that quoting preserves every name.
 func FuzzIdempotencyKey(f *testing.F) {
 	for _, seed := range []string{"", "a", `a"b\c`, `"`, `\`, `"a"`, " a ", "ü"} {
 		f.Add(seed)
@@ -105,7 +105,7 @@ func FuzzIdempotencyKey(f *testing.F) {
 	})
 }
 
-// FuzzSplit demands that the messages of a batch are pieces of it, in order.
+// FuzzSplit requires that the messages of a batch are parts of it, in order.
 func FuzzSplit(f *testing.F) {
 	for _, seed := range []string{`[]`, `[{"name":"a"}, 1 ,"x"]`, `[`, `[1]]`, "{}\n{}\r\n\n", "\v", "0\n\r  ", `[[],{"a":[1]}]`} {
 		f.Add(seed, true)

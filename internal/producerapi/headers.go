@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Headers of this API's own.
+// Headers of messages.
 const (
 	headerKey   = "Idempotency-Key"
 	headerDelay = "X-Sqsonce-Delay"
@@ -25,11 +25,11 @@ const (
 	maxID    = 128 // message group and deduplication ids
 )
 
-// maxWait is the longest wait a client can ask for; a longer one is cut to it.
+// maxWait is the longest wait. A longer preference is shortened to it.
 const maxWait = time.Minute
 
-// preferredWait reads "Prefer: wait=N" (RFC 7240). A preference that cannot be
-// understood is ignored, as that RFC demands.
+// preferredWait reads "Prefer: wait=N" (RFC 7240). It ignores invalid preferences, as the RFC
+// requires.
 func preferredWait(prefer string) (wait time.Duration, asked bool) {
 	for preference := range strings.SplitSeq(prefer, ",") {
 		preference, _, _ = strings.Cut(preference, ";")
@@ -41,15 +41,15 @@ func preferredWait(prefer string) (wait time.Duration, asked bool) {
 		if errors.Is(err, strconv.ErrRange) {
 			n, err = math.MaxUint64, nil
 		}
-		if err == nil && !asked { // the first one counts
+		if err == nil && !asked { // the first one applies
 			wait, asked = time.Duration(min(n, uint64(maxWait/time.Second)))*time.Second, true
 		}
 	}
 	return wait, asked
 }
 
-// idempotencyKey reads the header as a structured-field string ("order-17", with
-// \" and \\ for what stands for itself) or as the bare text.
+// idempotencyKey reads the header as a structured-field string ("order-17", with the escapes \" and
+// \\) or as bare text.
 func idempotencyKey(h http.Header) (key string, given bool, err error) {
 	values := h.Values(headerKey)
 	switch len(values) {
@@ -66,20 +66,20 @@ func idempotencyKey(h http.Header) (key string, given bool, err error) {
 		}
 	}
 	if key == "" {
-		return "", true, badRequest(headerKey, "is empty")
+		return "", true, badRequest(headerKey, "must not be empty")
 	}
 	return key, true, nil
 }
 
-// unquote reads a string of RFC 8941, section 3.3.3. Text beyond ASCII is let
-// through: names may hold it, and clients do send it.
+// unquote reads a string of RFC 8941, section 3.3.3. It also accepts text beyond ASCII, because
+// names may hold it and clients send it.
 func unquote(s string) (string, error) {
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
 		case '"':
 			if i != len(s)-1 {
-				return "", errors.New("something follows the closing quote")
+				return "", errors.New("must end with the closing quote")
 			}
 			return b.String(), nil
 		case '\\':
@@ -92,8 +92,9 @@ func unquote(s string) (string, error) {
 	return "", errors.New("the closing quote is missing")
 }
 
-// delay reads the delay in a header or a field: whole seconds or a Go duration. SQS itself delays a message by
-// up to 15 minutes, and none of a FIFO queue; the rest is for a schedule, where there may be one.
+// delay reads the delay in a header or a member: whole seconds or a Go duration. SQS delays single
+// messages by up to 15 minutes, and not on FIFO queues. Other delays need a schedule, which
+// scheduling allows.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 func delay(field, text string, fifo, scheduling bool) (bySQS int32, later time.Duration, err error) {
 	if text == "" {
@@ -107,23 +108,23 @@ func delay(field, text string, fifo, scheduling bool) (bySQS int32, later time.D
 	case err != nil || d < 0 || d > maxDelay && !scheduling || d%time.Second != 0:
 		text := "must be whole seconds from 0 to 900, such as 30 or 30s"
 		if d > maxDelay && !scheduling {
-			text += "; for more the server needs --schedule-role"
+			text += "; a longer delay needs --schedule-role on the server"
 		}
 		return 0, 0, badRequest(field, text)
 	case d > maxLater:
 		return 0, 0, badRequest(field, fmt.Sprintf("must be at most %s, a year", maxLater))
 	case fifo && d > 0 && !scheduling:
-		return 0, 0, badRequest(field, "a FIFO queue has no delays of single messages; for one the server needs --schedule-role")
+		return 0, 0, badRequest(field, "needs --schedule-role on the server, because SQS does not delay single messages of a FIFO queue")
 	case fifo || d > maxDelay:
 		return 0, d, nil
 	}
 	return int32(d / time.Second), 0, nil
 }
 
-// mediaType checks the Content-Type and says whether it is NDJSON.
+// mediaType checks the Content-Type and reports whether it is NDJSON, which lines allows.
 func mediaType(h http.Header, lines bool) (ndjson bool, err error) {
 	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return false, newProblem(http.StatusUnsupportedMediaType, "Content-Encoding", "the body must be sent as it is")
+		return false, newProblem(http.StatusUnsupportedMediaType, "Content-Encoding", fmt.Sprintf("must not be %q: the body must not be encoded", coding))
 	}
 	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	switch {
@@ -138,7 +139,7 @@ func mediaType(h http.Header, lines bool) (ndjson bool, err error) {
 	}
 }
 
-// traceParent is the form of version 00 and of all that may follow.
+// traceParent matches version 00 and later versions.
 // https://www.w3.org/TR/trace-context/#traceparent-header
 var traceParent = regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$`)
 
@@ -147,8 +148,8 @@ const (
 	noParent = "0000000000000000"
 )
 
-// trace reads the W3C traceparent, and says what it is as an X-Ray header. One
-// that is not valid is ignored, as that standard demands.
+// trace returns a valid W3C traceparent, and its X-Ray form. It ignores an invalid one, as the
+// standard requires.
 func trace(sent string) (parent, xray string) {
 	m := traceParent.FindStringSubmatch(sent)
 	if m == nil || m[1] == "ff" || m[2] == noTrace || m[3] == noParent {

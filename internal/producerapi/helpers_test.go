@@ -25,7 +25,7 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// bench is the API over a queue and a store in memory.
+// bench is an API with a queue and a store in memory.
 type bench struct {
 	t      *testing.T
 	api    *API
@@ -36,7 +36,7 @@ type bench struct {
 	store  recordStore
 }
 
-// recordStore can do what a guard and a reader need.
+// recordStore is a store for guards and readers.
 type recordStore interface {
 	dedupe.Store
 	dedupe.Reader
@@ -44,7 +44,7 @@ type recordStore interface {
 
 const scope = "orders"
 
-// newBench makes a bench; change, if not nil, has the last word on the settings.
+// newBench returns a bench. change, unless nil, may change the settings.
 func newBench(t *testing.T, queue string, change func(*Config)) *bench {
 	t.Helper()
 	b := &bench{t: t, server: sqstest.New(sqstest.Config{}), store: memstore.New()}
@@ -82,8 +82,8 @@ type reply struct {
 	t *testing.T
 }
 
-// request makes a request. Headers are names and values in turn; a body without
-// a Content-Type is JSON.
+// request returns a request. headers are alternating names and values; the default Content-Type is
+// JSON.
 func request(method, target, body string, headers ...string) *http.Request {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	if body == "" {
@@ -97,7 +97,7 @@ func request(method, target, body string, headers ...string) *http.Request {
 	return r
 }
 
-// serve lets the API answer.
+// serve passes a request to the API.
 func (b *bench) serve(r *http.Request) reply {
 	b.t.Helper()
 	w := httptest.NewRecorder()
@@ -116,7 +116,7 @@ func (b *bench) post(body string, headers ...string) reply {
 	return b.do(http.MethodPost, "/", body, headers...)
 }
 
-// want fails unless the answer has the status.
+// want fails the test unless the answer has the status.
 func (r reply) want(status int) reply {
 	r.t.Helper()
 	if r.Code != status {
@@ -125,7 +125,7 @@ func (r reply) want(status int) reply {
 	return r
 }
 
-// wantField fails unless the answer is a problem document about the field.
+// wantField fails the test unless the answer is a problem document about the field.
 func (r reply) wantField(status int, field string) {
 	r.t.Helper()
 	r.want(status)
@@ -138,7 +138,7 @@ func (r reply) wantField(status int, field string) {
 	}
 }
 
-// decode reads the answer as JSON.
+// decode decodes the answer as JSON.
 func decode[T any](r reply) T {
 	r.t.Helper()
 	var v T
@@ -148,7 +148,7 @@ func decode[T any](r reply) T {
 	return v
 }
 
-// received are the messages of a queue, all of those that are visible.
+// received returns the visible messages of a queue.
 func (b *bench) received(queueURL string) []types.Message {
 	b.t.Helper()
 	var all []types.Message
@@ -188,8 +188,8 @@ func (b *bench) drain(queueURL string) []types.Message {
 	}
 }
 
-// deadLetter puts a copy into the dead-letter queue, as a worker does where
-// reason is set, and as SQS does where it is not.
+// deadLetter sends a message to the dead-letter queue: like a worker if reason is set, and
+// otherwise like SQS.
 func (b *bench) deadLetter(name, original, reason string) {
 	b.t.Helper()
 	text := func(s string) types.MessageAttributeValue {
@@ -212,7 +212,7 @@ func (b *bench) deadLetter(name, original, reason string) {
 	}
 }
 
-// withoutDeadLetters lets the API work on a queue without a redrive policy.
+// withoutDeadLetters gives the API a queue without a redrive policy.
 func (b *bench) withoutDeadLetters() {
 	b.t.Helper()
 	b.api.cfg.QueueURL = b.dlqURL
@@ -224,7 +224,7 @@ func (b *bench) withoutDeadLetters() {
 
 var terms = protocol.Terms{Lease: 30 * time.Second, Skew: 2 * time.Second, Window: 720 * time.Hour, MaxAttempts: 5}
 
-// record writes the record that the events lead to, and returns it.
+// record applies the events to a record, writes it, and returns it.
 func (b *bench) record(name string, events ...protocol.Event) protocol.Record {
 	b.t.Helper()
 	r, err := b.store.Get(context.WithoutCancel(b.t.Context()), protocol.RecordID(scope, name))
@@ -246,7 +246,7 @@ func (b *bench) record(name string, events ...protocol.Event) protocol.Record {
 
 var owner = protocol.Token{1}
 
-// claim is the beginning of an attempt by the message with this body.
+// claim returns the claim of a message with this body.
 func (b *bench) claim(name, body string) protocol.Claim {
 	b.t.Helper()
 	named, err := b.api.cfg.Keys.Extract(names.Message{Body: body})
@@ -267,7 +267,7 @@ func fail(kind protocol.FailKind, text string) protocol.Fail {
 	return protocol.Fail{Now: time.Now(), Owner: owner, Terms: terms, Kind: kind, Error: text}
 }
 
-// body is the smallest body of a name.
+// body returns the smallest body with a name.
 func body(name string) string {
 	b, err := json.Marshal(map[string]string{"name": name})
 	if err != nil {

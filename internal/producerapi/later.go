@@ -23,11 +23,11 @@ const (
 	statusCancelled = "CANCELLED"
 )
 
-// maxLater bounds a delay. EventBridge Scheduler documents no bound; a year is this API's own,
-// so that a slip of the pen is noticed.
+// maxLater bounds a delay, so that typing errors are noticed. EventBridge Scheduler documents no
+// bound.
 const maxLater = 365 * 24 * time.Hour
 
-// postLater answers the post of a message that is sent later than SQS delays it.
+// postLater answers the POST of a message that needs a schedule.
 func (a *API) postLater(c *exchange, m message) (*response[any], error) {
 	at, known, err := a.schedule(c.Context(), c.began, m)
 	if err != nil {
@@ -44,9 +44,9 @@ func (a *API) postLater(c *exchange, m message) (*response[any], error) {
 	}, nil
 }
 
-// schedule has a message sent at began plus its delay, and returns the time. A name that is
-// scheduled already has the time of its first post. A name that has a record is not scheduled: the
-// time is zero then, and known is the record. The error is a *[problem].
+// schedule schedules a message at began plus its delay, and returns the time. If the name is
+// scheduled already, it returns the time of that schedule. If the name has a record, it schedules
+// nothing, and returns the zero time and the record. The error is a [*problem].
 func (a *API) schedule(ctx context.Context, began time.Time, m message) (at time.Time, known protocol.Record, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.SendTimeout)
 	defer cancel()
@@ -74,8 +74,7 @@ func (a *API) schedule(ctx context.Context, began time.Time, m message) (at time
 	return at, before, err
 }
 
-// scheduleAll schedules the messages of a batch that have no problem and a delay beyond that of
-// SQS.
+// scheduleAll schedules the messages of a batch that need a schedule and have no problem.
 func (a *API) scheduleAll(ctx context.Context, began time.Time, messages []message, items []item) {
 	var group errgroup.Group
 	group.SetLimit(schedulesAtATime)
@@ -96,8 +95,8 @@ func (a *API) scheduleAll(ctx context.Context, began time.Time, messages []messa
 	_ = group.Wait() // each item has its own error
 }
 
-// schedule notes when an item is sent, with the zero time for a name that has a record, or what went
-// wrong with it.
+// schedule sets the result of an item: the time at which it is sent, or the problem. A zero time
+// means that the name has a record.
 func (it *item) schedule(at time.Time, err error) {
 	if err != nil {
 		it.fail(err)
@@ -109,12 +108,13 @@ func (it *item) schedule(at time.Time, err error) {
 	}
 }
 
-// schedulesAtATime bounds the schedules of one batch that are made at a time, because the calls a
-// second of an account and Region are limited.
+// schedulesAtATime bounds the concurrent calls for one batch, because Scheduler limits the calls
+// per second of an account and Region.
 // https://docs.aws.amazon.com/scheduler/latest/UserGuide/scheduler-quotas.html
 const schedulesAtATime = 20
 
-// keep makes the schedule, or finds that of an earlier post. The error is a *[problem].
+// keep creates the schedule, or returns the time of an existing one of the name. The error is a
+// [*problem].
 func (a *API) keep(ctx context.Context, m message, what schedule.Schedule) (time.Time, error) {
 	name := schedule.Name(a.cfg.Scope, m.name)
 	at, err := a.cfg.Scheduler.Create(ctx, name, what)
@@ -123,7 +123,7 @@ func (a *API) keep(ctx context.Context, m message, what schedule.Schedule) (time
 	}
 	kept, err := a.cfg.Scheduler.Get(ctx, name)
 	if errors.Is(err, schedule.ErrNone) {
-		return time.Time{}, unavailable("the schedule of an earlier message has just run; to send this one again is safe", err)
+		return time.Time{}, unavailable("the schedule of an earlier message has just run; sending this message again is safe", err)
 	}
 	if err != nil {
 		return time.Time{}, schedulerProblem(err)
@@ -135,8 +135,8 @@ func (a *API) keep(ctx context.Context, m message, what schedule.Schedule) (time
 	return kept.At, nil
 }
 
-// fingerprintOf is what a scheduled message is compared by; nothing where its name cannot be
-// read as it is set here.
+// fingerprintOf returns the fingerprint of a scheduled message; zero if its name cannot be read
+// with this server's settings.
 func (a *API) fingerprintOf(m schedule.Message) protocol.Fingerprint {
 	given := names.Message{Body: m.Body, Attributes: make(map[string]names.Attribute)}
 	for name, attribute := range m.Attributes {
@@ -149,7 +149,7 @@ func (a *API) fingerprintOf(m schedule.Message) protocol.Fingerprint {
 	return protocol.Fingerprint(named.Fingerprint)
 }
 
-// outgoingLater is the message as the direct way sends it.
+// outgoingLater returns the message for the scheduler, equal to the one that send would send.
 func (a *API) outgoingLater(m message, generation protocol.Version) schedule.Message {
 	e := a.entry(m, generation)
 	out := schedule.Message{
@@ -168,27 +168,27 @@ func (a *API) outgoingLater(m message, generation protocol.Version) schedule.Mes
 	return out
 }
 
-// finalScheduling are errors of EventBridge Scheduler that a repetition does not cure: about the
-// role, the group and the server's credentials.
+// finalScheduling are error codes of EventBridge Scheduler about the role, the group and the
+// server's credentials. A retry does not help.
 // https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html#API_CreateSchedule_Errors
 // https://docs.aws.amazon.com/scheduler/latest/APIReference/CommonErrors.html
 var finalScheduling = append([]string{"ValidationException", "ResourceNotFoundException"}, finalCodes...)
 
-// schedulerProblem is what an error of the scheduler means to a client; nil for nil.
+// schedulerProblem returns the problem for an error of the scheduler; nil for nil.
 func schedulerProblem(err error) error {
 	if err == nil {
 		return nil
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok && slices.Contains(finalScheduling, api.ErrorCode()) {
-		return unavailable("EventBridge Scheduler takes no schedules of this server, and will not by itself", err)
+		return unavailable("EventBridge Scheduler refuses the schedules of this server; a retry does not help", err)
 	}
-	return unavailable("EventBridge Scheduler did not answer as it should; to send the request again is safe", err)
+	return unavailable("EventBridge Scheduler did not answer as expected; sending the request again is safe", err)
 }
 
-// scheduled is the record of a name that is only scheduled; nil when it is not.
+// scheduled returns the record of a scheduled name; nil if it is not scheduled.
 func (a *API) scheduled(ctx context.Context, name string) (*Record, error) {
 	if a.cfg.Scheduler == nil {
-		return nil, nil //nolint:nilnil // no schedule is no error
+		return nil, nil //nolint:nilnil // nil means not scheduled
 	}
 	kept, err := a.cfg.Scheduler.Get(ctx, schedule.Name(a.cfg.Scope, name))
 	if errors.Is(err, schedule.ErrNone) {
@@ -200,7 +200,7 @@ func (a *API) scheduled(ctx context.Context, name string) (*Record, error) {
 	return &Record{Name: name, Status: statusScheduled, ScheduledAt: kept.At.UTC()}, nil
 }
 
-// foundScheduled is the answer with a name that is only scheduled.
+// foundScheduled returns the answer for a scheduled name.
 func (c *exchange) foundScheduled(r *Record, ifNoneMatch string) *response[*Record] {
 	c.outcome = statusScheduled
 	out := &response[*Record]{
@@ -216,17 +216,17 @@ func (c *exchange) foundScheduled(r *Record, ifNoneMatch string) *response[*Reco
 type cancelled struct {
 	Name        string    `json:"name"`
 	Status      string    `json:"status" enum:"CANCELLED"`
-	ScheduledAt time.Time `json:"scheduled_at" doc:"When the message would have been sent."`
+	ScheduledAt time.Time `json:"scheduled_at" doc:"Time at which the message would have been sent."`
 }
 
-// deleteSchedule answers DELETE /schedules/{name}: the message is not sent.
+// deleteSchedule answers DELETE /schedules/{name}: it cancels a scheduled message.
 func (a *API) deleteSchedule(c *exchange, name string, how Ordering) (*response[cancelled], error) {
 	name, err := c.theName(a.cfg.Keys, name)
 	if err != nil {
 		return nil, err
 	}
 	if a.cfg.Scheduler == nil {
-		return nil, newProblem(http.StatusNotImplemented, "name", "no messages are scheduled here: the server has no --schedule-role")
+		return nil, newProblem(http.StatusNotImplemented, "name", "cannot be scheduled: the server has no --schedule-role")
 	}
 	late := func(format string, args ...any) error {
 		return newProblem(http.StatusConflict, "name", fmt.Sprintf("%q "+format, append([]any{name}, args...)...))
@@ -235,20 +235,20 @@ func (a *API) deleteSchedule(c *exchange, name string, how Ordering) (*response[
 	if err != nil {
 		return nil, err
 	}
-	// A rejected name may be scheduled to run again, with its record still there.
+	// A rejected name has a record, and may be scheduled to run again.
 	if r.Name != "" && r.Status != protocol.Rejected {
 		return nil, late("was sent: its record is %s", r.Status)
 	}
 	id := schedule.Name(a.cfg.Scope, name)
 	kept, err := a.cfg.Scheduler.Get(c.Context(), id)
 	if err == nil && !time.Now().Before(kept.At) {
-		return nil, late("is being sent since %s", kept.At.UTC().Format(time.RFC3339))
+		return nil, late("was due at %s and is being sent", kept.At.UTC().Format(time.RFC3339))
 	}
 	if err == nil {
 		err = a.cfg.Scheduler.Delete(c.Context(), id)
 	}
 	if errors.Is(err, schedule.ErrNone) {
-		return nil, late("has no schedule: its message was sent, or it was cancelled, or there never was one")
+		return nil, late("has no schedule: it was sent, cancelled, or never scheduled")
 	}
 	if err != nil {
 		return nil, schedulerProblem(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/schedule/scheduletest"
 )
 
-// laterBench is a bench with the fake of EventBridge Scheduler and a token.
+// laterBench is a bench with a token and a fake of EventBridge Scheduler.
 func laterBench(t *testing.T, queue string) (*bench, *scheduletest.Server) {
 	t.Helper()
 	server := scheduletest.New(t)
@@ -315,7 +315,7 @@ func TestCancel(t *testing.T) {
 	if err := server.Run(t.Context(), b.queue, due.ScheduledAt); err != nil {
 		t.Fatal(err)
 	}
-	cancel("sent").wantField(http.StatusConflict, "name") // it waits in the queue
+	cancel("sent").wantField(http.StatusConflict, "name") // its message is in the queue
 	b.record("sent", b.claim("sent", body("sent")))
 	cancel("sent").wantField(http.StatusConflict, "name")
 
@@ -324,15 +324,15 @@ func TestCancel(t *testing.T) {
 	cancel("both").wantField(http.StatusConflict, "name")
 
 	b.record("bad", b.claim("bad", body("bad")), fail(protocol.FailPermanent, "no such customer"))
-	cancel("bad").wantField(http.StatusConflict, "name") // rejected, and not scheduled
+	cancel("bad").wantField(http.StatusConflict, "name") // rejected and not scheduled
 	b.postLater(body("bad"), "3h", "X-Sqsonce-Retry-Rejected", "true").want(http.StatusAccepted)
-	cancel("bad").want(http.StatusOK) // it would have run again
+	cancel("bad").want(http.StatusOK) // the scheduled retry is cancelled
 
 	operatorBench(t, "orders").do(http.MethodDelete, "/schedules/a", "", bearer...).wantField(http.StatusNotImplemented, "name")
 }
 
-// In one process, by timers: the message is there after the delay, not before, and cannot be
-// cancelled any more.
+// With the local scheduler, the message arrives after the delay, not before, and can no longer be
+// cancelled.
 func TestLocalSchedules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b *bench

@@ -12,20 +12,20 @@ import (
 	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
-// budget bounds the bytes that are in memory for requests under way. A client may hold
-// as much as is free: one alone half of it, and each of n greedy ones a share of n+1,
-// so that there is always as much again for the next client.
+// budget bounds the bytes in memory for requests under way. A client may hold as much as is free: a
+// single client half of the budget, each of n greedy clients the (n+1)th part. So the next client
+// always finds as much.
 type budget struct {
 	max int64
 
 	mu   sync.Mutex
 	used int64            // guarded by mu
-	held map[string]int64 // guarded by mu; by client, none of them zero
+	held map[string]int64 // guarded by mu; by client, never 0
 }
 
 func newBudget(bytes int64) *budget { return &budget{max: bytes, held: make(map[string]int64)} }
 
-// take charges n bytes to a client, or reports that there is no room.
+// take charges n bytes to a client. It returns false if there is no room.
 func (b *budget) take(client string, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -47,14 +47,14 @@ func (b *budget) give(client string, n int64) {
 	}
 }
 
-// pending returns the bytes that are charged now.
+// pending returns the number of charged bytes.
 func (b *budget) pending() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.used
 }
 
-// rates limits each client. A nil *rates limits none.
+// rates limits the request rate of each client. A nil *rates sets no limit.
 type rates struct{ clients *admin.Rates }
 
 func newRates(perSecond float64) *rates {
@@ -64,7 +64,7 @@ func newRates(perSecond float64) *rates {
 	return &rates{admin.NewRates(perSecond, int(math.Ceil(2*perSecond)))}
 }
 
-// admit returns a *[problem] when a client has asked too often.
+// admit returns a [*problem] if a client exceeds its rate.
 func (r *rates) admit(client string, now time.Time) error {
 	if r == nil {
 		return nil
@@ -75,13 +75,13 @@ func (r *rates) admit(client string, now time.Time) error {
 		return nil
 	}
 	asked.CancelAt(now)
-	p := newProblem(http.StatusTooManyRequests, "", "more requests than one client may make; see Retry-After")
+	p := newProblem(http.StatusTooManyRequests, "", "too many requests of this client; see Retry-After")
 	p.retryAfter = wait
 	return p
 }
 
-// charge takes n more from what a client may ask. It never refuses: a batch that has
-// been admitted is sent whole, and the client's next requests wait for that.
+// charge counts n more requests of a client. It never refuses, because an admitted batch is sent
+// whole; the client's next requests are limited instead.
 func (r *rates) charge(client string, now time.Time, n int) {
 	if r == nil {
 		return
@@ -92,13 +92,13 @@ func (r *rates) charge(client string, now time.Time, n int) {
 	}
 }
 
-// samples bounds the lines about requests: done, refused and failed ones.
+// samples limits the log lines about requests, for each kind: done, refused and failed.
 type samples [3]*sample
 
-// sample is the lines of one kind.
+// sample limits the log lines of one kind.
 type sample struct {
 	lines *rate.Limiter // nil: no limit
-	left  atomic.Int64  // out since the last line
+	left  atomic.Int64  // requests without a line since the last line
 }
 
 func newSamples(perSecond float64) samples {
@@ -112,8 +112,8 @@ func newSamples(perSecond float64) samples {
 	return all
 }
 
-// take reports whether a request with that status gets a line, and how many of its
-// kind were left out before it.
+// take reports whether a request with this status is logged, and how many requests of its kind were
+// left out before it.
 func (s samples) take(status int) (left int64, logged bool) {
 	kind := s[0]
 	switch {

@@ -37,7 +37,7 @@ func TestBudget(t *testing.T) {
 				defer conn.Close()
 				go func() {
 					_, _ = fmt.Fprintf(conn, head, maxBatchBody)
-					_, _ = io.WriteString(conn, strings.Repeat(" ", maxBatchBody-1)) // as far as it is read
+					_, _ = io.WriteString(conn, strings.Repeat(" ", maxBatchBody-1)) // until the API stops reading
 				}()
 			}
 			synctest.Wait()
@@ -66,7 +66,7 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// from posts as a client of that remote address.
+// from posts with this remote address.
 func (b *bench) from(remote, body string) reply {
 	b.t.Helper()
 	r := request(http.MethodPost, "/", body)
@@ -74,11 +74,11 @@ func (b *bench) from(remote, body string) reply {
 	return b.serve(r)
 }
 
-// However many clients take all they can get, the next one gets as much.
+// If any number of clients take as much as they can, the next one gets the same amount.
 func TestBudgetShares(t *testing.T) {
 	for n := 1; n <= 50; n++ {
 		b := newBudget(1 << 20)
-		for range 5 { // in turns, a little at a time
+		for range 5 { // the clients take turns in small steps
 			for i := range n {
 				for b.take(fmt.Sprint(i), 100) {
 				}
@@ -120,7 +120,7 @@ func TestWrongTokens(t *testing.T) {
 		try("192.0.2.8:1", "guess").want(http.StatusUnauthorized)
 		r := request(http.MethodGet, "/messages/a", "")
 		r.RemoteAddr = guesser
-		b.serve(r).want(http.StatusUnauthorized) // no token is no guess
+		b.serve(r).want(http.StatusUnauthorized) // a missing token does not count as a guess
 		time.Sleep(time.Second)
 		try(guesser, "guess").want(http.StatusUnauthorized)
 	})

@@ -10,27 +10,27 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// messageDocument documents the least that a message is.
+// messageDocument documents the body of a message.
 type messageDocument struct {
 	_    struct{} `additionalProperties:"true"`
-	Name string   `json:"name,omitempty" minLength:"1" maxLength:"1024" doc:"1 to 1,024 bytes of UTF-8 without control characters. A number, or a list of texts and numbers, names as well."`
+	Name string   `json:"name,omitempty" minLength:"1" maxLength:"1024" doc:"1 to 1,024 bytes of UTF-8 without control characters. A number, or a list of texts and numbers, is a name as well."`
 }
 
 // postInput is a request of POST / and POST /messages.
 type postInput struct {
-	Key    string `header:"Idempotency-Key" doc:"The name, as a structured-field string (quoted) or bare. It may replace the name in the body; when both are there they must be the same."`
-	Prefer string `header:"Prefer" doc:"wait=N: answer with the outcome when there is one within N seconds (at most 60). The record is looked at first: a different body is refused with 422, and an outcome that is there already is answered with nothing sent."`
+	Key    string `header:"Idempotency-Key" doc:"The name, as a structured-field string (quoted) or bare. It may replace the name in the body. If both are set they must be equal."`
+	Prefer string `header:"Prefer" doc:"wait=N: wait up to N seconds (at most 60) for the outcome. The record is read first: a different body is refused with 422, and an existing outcome is returned without sending the message."`
 	MessageHeaders
 	RawBody []byte `contentType:"application/json"`
 }
 
-// queued is the answer to a message that SQS has accepted.
+// queued is the answer to a message that SQS has accepted, or that is scheduled.
 type queued struct {
 	Name      string `json:"name"`
-	MessageID string `json:"message_id,omitempty" minLength:"1" doc:"Not of a message that is only scheduled."`
+	MessageID string `json:"message_id,omitempty" minLength:"1" doc:"Absent for a scheduled message."`
 	Status    string `json:"status" enum:"QUEUED,SCHEDULED"`
 
-	ScheduledAt time.Time `json:"scheduled_at,omitzero" doc:"When a message that is SCHEDULED is sent; up to a minute later."`
+	ScheduledAt time.Time `json:"scheduled_at,omitzero" doc:"Time of a SCHEDULED message. It is sent then or up to a minute later."`
 }
 
 const statusQueued = "QUEUED"
@@ -71,19 +71,19 @@ func (c *exchange) queued(m message, took accepted) *response[any] {
 	}
 }
 
-// PathName is the name in the path.
+// PathName is a name in the path.
 type PathName struct {
-	Name string `path:"name" minLength:"1" doc:"The name, at most 1,024 bytes unless long names are hashed, percent-encoded: a slash in it is %2F."`
+	Name string `path:"name" minLength:"1" doc:"The name, percent-encoded: a slash in it is %2F. At most 1,024 bytes unless long names are hashed."`
 }
 
-// QueryName is the name in the query: for "." and "..", which a path cannot hold.
+// QueryName is a name in the query, for "." and "..", which cannot be in a path.
 type QueryName struct {
 	Name string `query:"name" doc:"The name."`
 }
 
 // Unchanged is the condition of a request for a record.
 type Unchanged struct {
-	IfNoneMatch string `header:"If-None-Match" doc:"An ETag: 304 when it is still the record's."`
+	IfNoneMatch string `header:"If-None-Match" doc:"ETag of a record. The answer is 304 if the record has not changed."`
 }
 
 // getMessage answers GET /messages/{name} and GET /messages?name=.
@@ -109,10 +109,10 @@ func (a *API) getMessage(c *exchange, name, ifNoneMatch string) (*response[*Reco
 	return c.foundScheduled(scheduled, ifNoneMatch), nil
 }
 
-// theName returns the name that a request is about, as it is known.
+// theName returns the normal form of the name in the path or the query. The error is a [*problem].
 func (c *exchange) theName(keys *names.Extractor, name string) (string, error) {
 	if c.PathValue("name") == "" && len(c.URL.Query()["name"]) != 1 {
-		return "", badRequest("name", "must be in the path, or once in the query")
+		return "", badRequest("name", "must be in the path, or exactly once in the query")
 	}
 	name, err := keys.Normal(name)
 	if err != nil {
@@ -123,16 +123,15 @@ func (c *exchange) theName(keys *names.Extractor, name string) (string, error) {
 }
 
 func noRecord(name string) error {
-	p := newProblem(http.StatusNotFound, "name", fmt.Sprintf("nothing is known of %q: not handled yet, expired, or forgotten", name))
+	p := newProblem(http.StatusNotFound, "name", fmt.Sprintf("%q has no record: not handled yet, expired, or forgotten", name))
 	p.retryAfter = time.Second
 	return p
 }
 
-// found is the answer with a record, or says that the client has it already.
+// found returns the answer with a record; 304 if the client has it already.
 func (c *exchange) found(r protocol.Record, ifNoneMatch string) *response[*Record] {
 	c.messageID, c.outcome = r.MessageID, string(r.Status)
-	// May be kept by the client itself, but has to be asked for again each time:
-	// an operator can have it forgotten.
+	// The client may cache a record, but must revalidate it: an operator can forget the name.
 	out := &response[*Record]{Status: http.StatusOK, ETag: etag(r), CacheControl: "private, no-cache", Body: new(view(r))}
 	if matches(ifNoneMatch, out.ETag) {
 		out.Status, out.Body = http.StatusNotModified, nil
@@ -140,8 +139,8 @@ func (c *exchange) found(r protocol.Record, ifNoneMatch string) *response[*Recor
 	return out
 }
 
-// matches reports whether If-None-Match names the tag, by the weak comparison
-// of RFC 9110, section 13.1.2.
+// matches reports whether If-None-Match contains the tag, by the weak comparison of RFC 9110,
+// section 13.1.2.
 func matches(condition, tag string) bool {
 	for candidate := range strings.SplitSeq(condition, ",") {
 		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")

@@ -272,7 +272,7 @@ func testRecordIsShownWithoutItsOwner(t *testing.T) {
 	}
 }
 
-// The longest name passes the bounds of the operations' types too.
+// The bounds in the operations' types allow the longest name.
 func TestLongestName(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	name := strings.Repeat("n", protocol.MaxNameBytes)
@@ -316,7 +316,7 @@ func testNameInAPathMayBeEscapedInAnyWay(t *testing.T) {
 			}
 		}
 	}
-	// Who changes the path and not how it was sent means the one that was changed.
+	// If a handler changes Path and leaves RawPath, the changed Path applies.
 	r := request(http.MethodGet, "/v1/messages/a|b%2Fc", "")
 	r.URL.Path = "/messages/a|b"
 	if got := decode[Record](b.serve(r).want(http.StatusOK)); got.Name != "a|b" {

@@ -17,8 +17,8 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// mirrored returns the operations at a path that the API mirrors: requests of any method
-// that can wait are messages, and the worker makes them of its target.
+// mirrored returns the operations of a mirrored path; nil for other paths. They send requests of
+// the methods in mirror.Methods as messages.
 func (a *API) mirrored(r *http.Request) methods {
 	if !mirror.Below(r.URL.Path, a.cfg.PathPrefixes) {
 		return nil
@@ -39,7 +39,7 @@ func (a *API) mirrored(r *http.Request) methods {
 	return all
 }
 
-// postMirrored puts a request on the queue, and answers as POST / does.
+// postMirrored sends a request as a message, and answers like POST /.
 func (a *API) postMirrored(c *exchange) error {
 	key, hasKey, err := idempotencyKey(c.Header)
 	if err != nil {
@@ -47,7 +47,7 @@ func (a *API) postMirrored(c *exchange) error {
 	}
 	for _, name := range []string{"X-Sqsonce-Group", "X-Sqsonce-Dedup"} {
 		if value := c.Header.Get(name); len(value) > maxID || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return badRequest(name, "must have at most 128 printable ASCII characters")
+			return badRequest(name, fmt.Sprintf("must have at most %d printable ASCII characters", maxID))
 		}
 	}
 	body, err := c.readBody(maxBody)
@@ -98,8 +98,8 @@ func (a *API) postMirrored(c *exchange) error {
 	return c.respond(c.queued(m, took))
 }
 
-// parseMirrored reads the body of a mirrored request. Its name is that of the
-// Idempotency-Key, whatever the body holds, or else that of a JSON body.
+// parseMirrored returns the message of a mirrored request. The name is the Idempotency-Key, which
+// takes precedence over the name in a JSON body.
 func parseMirrored(keys *names.Extractor, s settings, body string) (message, error) {
 	m := message{settings: s, body: body}
 	from := names.Message{Body: body}
@@ -112,7 +112,7 @@ func parseMirrored(keys *names.Extractor, s settings, body string) (message, err
 	case isField && s.hasKey:
 		return m, badRequest(headerKey, strings.TrimPrefix(bad.Problem, "name "))
 	case isField:
-		return m, badRequest(headerKey, fmt.Sprintf("is missing, and the body gives no name: %s: %s", bad.Field, strings.TrimPrefix(bad.Problem, "name ")))
+		return m, badRequest(headerKey, fmt.Sprintf("is missing, and the body has no name: %s: %s", bad.Field, strings.TrimPrefix(bad.Problem, "name ")))
 	case err != nil:
 		return m, badRequest("body", err.Error())
 	}
@@ -120,10 +120,10 @@ func parseMirrored(keys *names.Extractor, s settings, body string) (message, err
 	return m, m.checkCarried()
 }
 
-// readBody reads a body to its end.
+// readBody reads a body of at most limit bytes.
 func (c *exchange) readBody(limit int64) (string, error) {
 	deadlines := http.NewResponseController(c.w)
-	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout)) // in memory there is none
+	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout)) // fails for a writer in memory
 	body, err := io.ReadAll(&bodyReader{api: c.api, c: c, limit: limit})
 	_ = deadlines.SetReadDeadline(time.Time{})
 	return string(body), err
@@ -145,11 +145,11 @@ func (c *exchange) respond(out *response[any]) error {
 		}
 	}
 	c.w.WriteHeader(out.Status)
-	_, _ = c.w.Write(append(text, '\n')) // a client that has gone needs no answer
+	_, _ = c.w.Write(append(text, '\n')) // fails if the client has gone
 	return nil
 }
 
-// checkMirror returns what is wrong with the settings of mirrored paths.
+// checkMirror returns the problems of the settings of mirrored paths.
 func (c Config) checkMirror() (errs []error) {
 	for _, prefix := range c.PathPrefixes {
 		if err := mirror.CheckPrefix(prefix); err != nil {
@@ -162,12 +162,12 @@ func (c Config) checkMirror() (errs []error) {
 		}
 	}
 	if len(c.PathHeaders) > 0 && len(c.PathPrefixes) == 0 {
-		errs = append(errs, errors.New("PathHeaders: there is no PathPrefixes"))
+		errs = append(errs, fmt.Errorf("PathHeaders %q: needs PathPrefixes", c.PathHeaders))
 	}
 	return errs
 }
 
-// carriedAttributes are the attributes of the request that a message carries, in order.
+// carriedAttributes returns the names of the attributes that hold the mirrored request, in order.
 func (s settings) carriedAttributes() []string {
 	return slices.DeleteFunc([]string{mirror.AttrMethod, mirror.AttrPath, mirror.AttrHeaders}, func(name string) bool {
 		return s.carried[name] == ""

@@ -13,7 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// mirrorBench mirrors what is below /v1.
+// mirrorBench is a bench that mirrors paths below /v1.
 func mirrorBench(t *testing.T, queue string, change func(*Config)) *bench {
 	return newBench(t, queue, func(c *Config) {
 		c.PathPrefixes = []string{"/v1"}
@@ -23,7 +23,7 @@ func mirrorBench(t *testing.T, queue string, change func(*Config)) *bench {
 	})
 }
 
-// mirrored answers a request that is not in the document.
+// mirrored passes a request to the API without comparing the answer with the document.
 func (b *bench) mirrored(method, target, body string, headers ...string) reply {
 	b.t.Helper()
 	w := httptest.NewRecorder()
@@ -36,7 +36,7 @@ func TestMirroredRequest(t *testing.T) {
 		method, target, body string
 		headers              []string
 		name                 string
-		want                 map[string]string // attributes; empty: not there
+		want                 map[string]string // attributes; empty: absent
 		sent                 string            // body of the message
 	}{
 		"named by its key": {
@@ -74,7 +74,7 @@ func TestMirroredRequest(t *testing.T) {
 					t.Errorf("%s is %q, want %q", attribute, got, want)
 				}
 			}
-			// A dead letter gets four more of ten, and keeps these.
+			// A dead letter has four more attributes, of at most ten.
 			if n := len(m.MessageAttributes); n > 6 {
 				t.Errorf("%d attributes", n)
 			}
@@ -131,8 +131,8 @@ func testMirroredRequestThatIsRefused(t *testing.T) {
 	}
 }
 
-// A mirrored path asks for the same as POST /: a token, its host, a client's rate. Paths
-// of the API itself stay its own.
+// A mirrored path has the same checks as POST /: token, host, and rate. Paths of the API take
+// precedence.
 func TestMirroredDoor(t *testing.T) {
 	b := mirrorBench(t, "orders", func(c *Config) { c.AuthTokens, c.PathPrefixes, c.ClientRate = []string{token}, []string{"/"}, 1 })
 	key := []string{"Idempotency-Key", "k"}

@@ -14,37 +14,37 @@ import (
 	"github.com/sqsonce/sqsonce/internal/operate"
 )
 
-// NameEntry is a name that waits for something.
+// NameEntry is a name that needs attention.
 type NameEntry struct {
 	Name     string          `json:"name"`
 	Status   protocol.Status `json:"status" enum:"UNKNOWN,REJECTED,RETRYING"`
 	Attempts int             `json:"attempts" minimum:"0"`
 	Error    string          `json:"error,omitempty" doc:"The last failure."`
-	Since    time.Time       `json:"since" doc:"When the record was written last."`
+	Since    time.Time       `json:"since" doc:"Time of the record's last write."`
 }
 
-// NameList is what GET /names answers with.
+// NameList is the answer to GET /names.
 type NameList struct {
-	Names []NameEntry `json:"names" nullable:"false" doc:"UNKNOWN ones first, then REJECTED, then RETRYING; each the newest first."`
-	Next  string      `json:"next,omitempty" doc:"For after: the next page. A page may have no names and a next."`
+	Names []NameEntry `json:"names" nullable:"false" doc:"UNKNOWN names first, then REJECTED, then RETRYING; newest first in each."`
+	Next  string      `json:"next,omitempty" doc:"Value of after for the next page. A page without names may have one."`
 }
 
 // listInput is a request of GET /names.
 type listInput struct {
-	Status string `query:"status" doc:"unknown, rejected, retrying, or several of them with commas. Default: all three."`
-	Prefix string `query:"prefix" doc:"Only names that begin so."`
-	Older  string `query:"older" doc:"Only names whose record was written at least so long ago, such as 1h."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Names on a page, at most."`
-	After  string `query:"after" doc:"The next of the page before, of the same question."`
+	Status string `query:"status" doc:"unknown, rejected, retrying, or several of them separated by commas. Default: all three."`
+	Prefix string `query:"prefix" doc:"Only names that begin with this text."`
+	Older  string `query:"older" doc:"Only names whose record was last written at least this long ago, such as 1h."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Largest number of names on a page."`
+	After  string `query:"after" doc:"The next of the previous page of the same query."`
 }
 
-// getNames answers GET /names: the names that wait for something.
+// getNames answers GET /names: the names that need attention.
 func (a *API) getNames(c *exchange, in *listInput) (*response[NameList], error) {
 	var older time.Duration
 	if in.Older != "" {
 		var err error
 		if older, err = time.ParseDuration(in.Older); err != nil {
-			return nil, badRequest("older", fmt.Sprintf("%q is no duration such as 1h", in.Older))
+			return nil, badRequest("older", fmt.Sprintf("%q: must be a duration such as 1h", in.Older))
 		}
 	}
 	lister, _ := a.cfg.Records.(dedupe.Lister)
@@ -69,11 +69,11 @@ func (a *API) getNames(c *exchange, in *listInput) (*response[NameList], error) 
 
 // nameOrder is the body of POST /names.
 type nameOrder struct {
-	Verb    string          `json:"verb" enum:"retry,completed,forget,import" doc:"import: the work of a name of which nothing is known was done elsewhere. retry: an UNKNOWN or REJECTED name may run again. completed: the work of an UNKNOWN name was done. forget: it counts as never seen."`
+	Verb    string          `json:"verb" enum:"retry,completed,forget,import" doc:"import: record a name without a record as COMPLETED, because its work was done elsewhere. retry: let an UNKNOWN or REJECTED name run again. completed: record an UNKNOWN name as COMPLETED, because its work was done. forget: treat the name as never seen."`
 	Names   []string        `json:"names" minItems:"1" maxItems:"1000" nullable:"false"`
-	Result  json.RawMessage `json:"result,omitempty" doc:"Of completed: any JSON, at most 4 KiB; the same for all names."`
-	Force   bool            `json:"force,omitempty" doc:"Of forget: names that are being handled too."`
-	Preview bool            `json:"preview,omitempty" doc:"Say what would happen, and change nothing."`
+	Result  json.RawMessage `json:"result,omitempty" doc:"Only with completed: any JSON of at most 4 KiB; the same for all names."`
+	Force   bool            `json:"force,omitempty" doc:"Only with forget: also forget names that are being handled."`
+	Preview bool            `json:"preview,omitempty" doc:"Report the effect, and change nothing."`
 }
 
 // ordersInput is a request of POST /names.
@@ -82,36 +82,36 @@ type ordersInput struct {
 	Body nameOrder
 }
 
-// Ordering is whose order a request is.
+// Ordering identifies the operator of a request.
 type Ordering struct {
-	By string `header:"X-Sqsonce-By" maxLength:"128" doc:"Whose order it is: the records of the names keep it, with the client's address."`
+	By string `header:"X-Sqsonce-By" maxLength:"128" doc:"The operator. The records of the names keep it, with the client's address."`
 }
 
-// NameReport is what became of the names of an order.
+// NameReport is the answer to POST /names.
 type NameReport struct {
-	Done    int          `json:"done" minimum:"0" doc:"Names of which it was carried out; of a preview: would be."`
+	Done    int          `json:"done" minimum:"0" doc:"Number of changed names; in a preview, of names that would be changed."`
 	Preview bool         `json:"preview,omitempty"`
 	Names   []NameResult `json:"names" nullable:"false"`
 }
 
-// NameResult is what became of one name.
+// NameResult is the result for one name.
 type NameResult struct {
 	Name        string          `json:"name"`
 	Done        bool            `json:"done"`
-	Status      protocol.Status `json:"status,omitempty" doc:"As it is now."`
-	Why         string          `json:"why,omitempty" doc:"It was not done."`
-	EffectiveAt time.Time       `json:"effective_at,omitzero" doc:"Of forget: from then on no worker answers from memory."`
+	Status      protocol.Status `json:"status,omitempty" doc:"Current status."`
+	Why         string          `json:"why,omitempty" doc:"Reason why the name was not changed."`
+	EffectiveAt time.Time       `json:"effective_at,omitzero" doc:"Only with forget: from this time on, no worker answers from its cache."`
 }
 
-// postNames answers POST /names: an operator's verb on one name or many.
+// postNames answers POST /names: it applies an operator's verb to names.
 func (a *API) postNames(c *exchange, in *ordersInput) (*response[NameReport], error) {
 	o := in.Body
 	order := operate.Order{Verb: o.Verb, Result: o.Result, Force: o.Force, Preview: o.Preview, By: c.by(in.By)}
 	switch most := (dedupe.Config{}).WithDefaults().MaxResult; {
 	case len(o.Result) > most:
-		return nil, badRequest("result", fmt.Sprintf("%d bytes, more than %d", len(o.Result), most))
+		return nil, badRequest("result", fmt.Sprintf("has %d bytes, must have at most %d", len(o.Result), most))
 	case len(o.Result) > 0 && o.Verb != operate.Completed:
-		return nil, badRequest("result", "only names that are completed have one")
+		return nil, badRequest("result", fmt.Sprintf("is not allowed with verb %q, only with %q", o.Verb, operate.Completed))
 	}
 	for i, name := range o.Names {
 		known, err := a.cfg.Keys.Normal(name)
@@ -145,8 +145,8 @@ func statusAfter(o nameOrder, out operate.Outcome) protocol.Status {
 	return out.Record.Status
 }
 
-// by is whose order a request is: what the client says, and where it came from. An
-// embedded API has one client, in the same process.
+// by returns the operator of a request: the client's own value and its address. The client of an
+// embedded API is in the same process and has no address.
 func (c *exchange) by(said string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

@@ -22,7 +22,7 @@ func TestNames(t *testing.T) {
 	t.Run("bad order", testNamesBadOrder)
 }
 
-// stuck makes names of each status that is listed.
+// stuck creates names of each listed status.
 func (b *bench) stuck(each int) {
 	b.t.Helper()
 	for i := range each {
@@ -98,7 +98,7 @@ func testNamesVerbs(t *testing.T) {
 	}
 }
 
-// Every verb is on the record, with whose it was, and in the log.
+// The record and the log show every verb with its operator.
 func testNamesBy(t *testing.T) {
 	var log bytes.Buffer
 	b := newBench(t, "orders", func(c *Config) { c.AuthTokens, c.Logger = []string{token}, slog.New(slog.NewTextHandler(&log, nil)) })

@@ -18,10 +18,10 @@ const (
 	tagServer    = "server"
 )
 
-// noStore is the Cache-Control of an answer that must not be kept.
+// noStore is the Cache-Control of an answer that must not be cached.
 const noStore = "no-store"
 
-// response is the answer of an operation that is not a problem.
+// response is the successful answer of an operation.
 type response[T any] struct {
 	Status            int
 	CacheControl      string `header:"Cache-Control" hidden:"true"`
@@ -33,13 +33,13 @@ type response[T any] struct {
 	Body              T
 }
 
-// answer is a response that must not be kept.
+// answer returns a response that must not be cached.
 func answer[T any](status int, body T) *response[T] {
 	return &response[T]{Status: status, CacheControl: noStore, Body: body}
 }
 
-// register adds an operation: do answers its requests, and any error of do that
-// is no *[problem] is a fault of the server.
+// register adds an operation. do answers its requests. An error of do that is not a [*problem]
+// becomes a 500.
 func register[I, O any](a *API, op huma.Operation, do func(c *exchange, in *I) (*response[O], error)) {
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*response[O], error) {
 		c := exchangeOf(ctx)
@@ -58,23 +58,23 @@ func newHuma(adapter huma.Adapter) huma.API {
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
 				Title: "sqsonce producer", Version: "1", License: &huma.License{Name: "MIT", Identifier: "MIT"},
-				Description: "Puts named messages on an SQS queue and says what became of each name.\n\n" +
-					"A 202 is answered only after SQS has accepted that very message. After a 503 it was not accepted as far as " +
-					"anybody knows; sending it again is safe, because the name makes both copies one piece of work.\n\n" +
+				Description: "Sends named messages to an SQS queue and reports the outcome of each name.\n\n" +
+					"The answer is 202 only after SQS has accepted the message. After a 503 SQS may or may not have accepted it. " +
+					"Sending it again is safe, because the second copy is a duplicate of the name.\n\n" +
 					"Every error is a problem document (RFC 9457) that names the field. " +
-					"Other paths answer 404, other methods 405 with Allow; HEAD is answered wherever GET is.",
+					"Unknown paths answer 404, other methods 405 with Allow. HEAD works on every path that has GET.",
 			},
 			Servers:  []*huma.Server{{URL: "/"}},
 			Security: []map[string][]string{{"bearer": {}}, {}},
 			Tags: []*huma.Tag{
-				{Name: tagMessages, Description: "Send and ask."},
-				{Name: tagOperators, Description: "Settle what is stuck. Needs a token, and a server that has one set."},
+				{Name: tagMessages, Description: "Send messages and read their outcomes."},
+				{Name: tagOperators, Description: "Settle stuck names and dead letters. Needs a token, and a server that has one set."},
 				{Name: tagServer, Description: "The API itself."},
 			},
 			Components: &huma.Components{
 				SecuritySchemes: map[string]*huma.SecurityScheme{"bearer": {
 					Type: "http", Scheme: "bearer",
-					Description: "SQSONCE_AUTH_TOKEN of the server. Where none is set, everybody may send and ask, and nobody is an operator.",
+					Description: "SQSONCE_AUTH_TOKEN of the server. If none is set, every client may send and read, and none is an operator.",
 				}},
 				Responses: make(map[string]*huma.Response),
 				Schemas:   huma.NewMapRegistry("#/components/schemas/", schemaName),
@@ -85,7 +85,7 @@ func newHuma(adapter huma.Adapter) huma.API {
 	}, adapter)
 }
 
-// schemaName is the name of a type in the document.
+// schemaName returns the name of a type in the document.
 func schemaName(t reflect.Type, hint string) string {
 	switch t {
 	case reflect.TypeFor[messageDocument]():
@@ -97,20 +97,20 @@ func schemaName(t reflect.Type, hint string) string {
 	}
 }
 
-// headers are what the headers of a response mean.
+// headers documents the headers of responses.
 var headers = map[string]*huma.Param{
-	"X-Request-Id":       {Description: "The request's own id, or a new one.", Schema: text},
-	"Cache-Control":      {Description: "no-store; of a record private, no-cache: ask again each time.", Schema: text},
-	"ETag":               {Description: "Changes with every write of the record.", Schema: text},
-	"Location":           {Description: "Where to ask what became of it.", Schema: &huma.Schema{Type: huma.TypeString, Format: "uri-reference"}, Required: true},
-	"Preference-Applied": {Description: "wait=N, where Prefer: wait was honoured.", Schema: text},
-	"Retry-After":        {Description: "Seconds.", Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: new(1.0)}},
+	"X-Request-Id":       {Description: "The X-Request-Id of the request, or a new id.", Schema: text},
+	"Cache-Control":      {Description: "no-store; for a record private, no-cache: revalidate it before each use.", Schema: text},
+	"ETag":               {Description: "Changes with each write of the record.", Schema: text},
+	"Location":           {Description: "Address of the name's record.", Schema: &huma.Schema{Type: huma.TypeString, Format: "uri-reference"}, Required: true},
+	"Preference-Applied": {Description: "wait=N, if Prefer: wait was applied.", Schema: text},
+	"Retry-After":        {Description: "Time to wait before the next try, in seconds.", Schema: &huma.Schema{Type: huma.TypeInteger, Minimum: new(1.0)}},
 	"WWW-Authenticate":   {Description: "Bearer.", Schema: text, Required: true},
 }
 
 var text = &huma.Schema{Type: huma.TypeString}
 
-// named picks headers. Every response has the first two.
+// named returns these headers, and the two that every response has.
 func named(more ...string) map[string]*huma.Param {
 	picked := map[string]*huma.Param{"X-Request-Id": headers["X-Request-Id"], "Cache-Control": headers["Cache-Control"]}
 	for _, name := range more {
@@ -119,31 +119,31 @@ func named(more ...string) map[string]*huma.Param {
 	return picked
 }
 
-// problems are the problems that the document knows.
+// problems documents the problems by status.
 var problems = map[int]struct {
 	component, description string
 	headers                []string
 }{
-	400: {"BadRequest", "Something in the request is wrong; field says what.", nil},
-	401: {"Unauthorized", "No token, or a wrong one; or something for operators where no token is set.", []string{"WWW-Authenticate"}},
-	404: {"NotFound", "Nothing is there: no record that counts (yet), no dead-letter queue, no redrive.", []string{"Retry-After"}},
-	408: {"Timeout", "The body did not come within 30 seconds.", nil},
-	409: {"Conflict", "It does not fit how things stand now.", []string{"Retry-After"}},
-	413: {"TooLarge", "The body is larger than SQS takes (1 MiB with name and attributes), or than is read here.", nil},
-	415: {"WrongMediaType", "Content-Type or Content-Encoding is not one that is understood.", nil},
-	421: {"Misdirected", "From this machine, under a name that is not its own, where no token is set: a web page may have done that. Ask for localhost or an address.", nil},
+	400: {"BadRequest", "The request is invalid; field names the bad field.", nil},
+	401: {"Unauthorized", "The token is missing or wrong, or the operation is for operators and the server has no token set.", []string{"WWW-Authenticate"}},
+	404: {"NotFound", "Not found: the name has no record (yet), or the queue has no dead-letter queue.", []string{"Retry-After"}},
+	408: {"Timeout", "The body did not arrive within 30 seconds.", nil},
+	409: {"Conflict", "The current state does not allow the request.", []string{"Retry-After"}},
+	413: {"TooLarge", "The body is larger than the limit of SQS (1 MiB with name and attributes), or of this operation.", nil},
+	415: {"WrongMediaType", "The Content-Type or Content-Encoding is not supported.", nil},
+	421: {"Misdirected", "The request is from this machine under a foreign host name, and the server has no token set. A web page may have caused it. Use localhost or an address.", nil},
 	422: {"Mismatch", "The name was used before with a different body; nothing was sent.", nil},
-	429: {"TooManyRequests", "More requests than one client may make.", []string{"Retry-After"}},
-	431: {"HeadersTooLarge", "More than 16 KiB of headers.", nil},
-	500: {"Broken", "A fault of the server.", nil},
-	501: {"NotImplemented", "The table has no index to list names by.", nil},
-	503: {"Unavailable", "Something behind this API does not answer; ask again.", []string{"Retry-After"}},
+	429: {"TooManyRequests", "The client has sent too many requests.", []string{"Retry-After"}},
+	431: {"HeadersTooLarge", "The headers have more than 16 KiB.", nil},
+	500: {"Broken", "The server has a fault.", nil},
+	501: {"NotImplemented", "The table has no index for listing names, or the server has no schedules.", nil},
+	503: {"Unavailable", "A service behind this API does not answer; try again.", []string{"Retry-After"}},
 }
 
-// documented are the responses of one operation.
+// documented holds the responses of an operation.
 type documented map[string]*huma.Response
 
-// success adds a response with a body of the same type as v.
+// success adds a response with a body of v's type.
 func (d documented) success(a *API, status int, description string, v any, more ...string) documented {
 	d[strconv.Itoa(status)] = &huma.Response{
 		Description: description, Headers: named(more...),
@@ -152,7 +152,7 @@ func (d documented) success(a *API, status int, description string, v any, more 
 	return d
 }
 
-// problems adds problems, to those of every request that needs a token.
+// problems adds problems, and those of every operation that needs a token.
 func (d documented) problems(a *API, statuses ...int) documented {
 	return d.only(a, append(statuses, 401, 421, 429, 431, 500, 503)...)
 }
@@ -173,20 +173,20 @@ func (d documented) only(a *API, statuses ...int) documented {
 	return d
 }
 
-// schema is the schema of v's type.
+// schema returns the schema of v's type.
 func (a *API) schema(v any) *huma.Schema {
 	return a.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, "")
 }
 
-// getOpenAPI answers GET /openapi.json with the document, which is put together
-// from the operations' types.
+// getOpenAPI answers GET /openapi.json with the document, which is generated from the operations'
+// types.
 func (a *API) getOpenAPI(*exchange, *struct{}) (*response[[]byte], error) {
 	return &response[[]byte]{
 		Status: http.StatusOK, ContentType: "application/json", CacheControl: "public, max-age=300", Body: a.document,
 	}, nil
 }
 
-// describe writes the document, once all operations are there.
+// describe generates the document. It must follow the registration of all operations.
 func (a *API) describe() error {
 	var err error
 	if a.document, err = json.Marshal(a.huma.OpenAPI()); err != nil {

@@ -32,8 +32,8 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// sightings are the responses that tests have seen, some of each kind. They are
-// checked against the document after the tests.
+// sightings holds some responses of each kind from all tests. They are checked against the document
+// after the tests.
 type sightings struct {
 	mu    sync.Mutex
 	kinds map[string]int
@@ -49,7 +49,7 @@ type sighting struct {
 
 var seen sightings
 
-// enough is how many responses of one operation and status are checked.
+// enough is the number of checked responses of one operation and status.
 const enough = 50
 
 func (s *sightings) note(r *http.Request, w *httptest.ResponseRecorder) {
@@ -64,8 +64,8 @@ func (s *sightings) note(r *http.Request, w *httptest.ResponseRecorder) {
 	}
 }
 
-// operationOf is the path of the document that a request's path is an instance
-// of; empty when there is none.
+// operationOf returns the path of the document that matches a request's path; empty if there is
+// none.
 func operationOf(path string) string {
 	if name, ok := strings.CutPrefix(path, "/schedules/"); ok && name != "" && !strings.Contains(name, "/") {
 		return "/schedules/{name}"
@@ -86,7 +86,7 @@ func operationOf(path string) string {
 	}
 }
 
-// document is the API's.
+// document returns the API's document.
 func document() (*huma.OpenAPI, error) {
 	keys, err := names.New(names.Config{})
 	if err != nil {
@@ -101,7 +101,7 @@ func document() (*huma.OpenAPI, error) {
 	return api.huma.OpenAPI(), nil
 }
 
-// methodsOf are the operations at a path, by method.
+// methodsOf returns the operations at a path, by method.
 func methodsOf(item *huma.PathItem) map[string]*huma.Operation {
 	all := make(map[string]*huma.Operation)
 	if item == nil {
@@ -128,7 +128,7 @@ func (s sighting) check(doc *huma.OpenAPI) error {
 	op := methodsOf(item)[method]
 	switch {
 	case item == nil && s.status == http.StatusNotFound, item != nil && op == nil && s.status == http.StatusMethodNotAllowed:
-		return nil // the document says so in its description
+		return nil // the document mentions it in its description
 	case op == nil:
 		return errors.New("the document knows no such operation")
 	}
@@ -173,7 +173,7 @@ func (s sighting) checkBody(doc *huma.OpenAPI, response *huma.Response) error {
 	return errors.Join(found.Errors...)
 }
 
-// silent are headers that say nothing about the API.
+// silent are headers that the document need not mention.
 var silent = []string{"Content-Type", "X-Content-Type-Options", "Connection", "X-Request-Id", "Cache-Control", "Etag", "Www-Authenticate"}
 
 func TestMain(m *testing.M) {
@@ -192,7 +192,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// brokenStore panics.
+// brokenStore is a store that panics.
 type brokenStore struct{ dedupe.Store }
 
 func (brokenStore) Get(context.Context, string) (protocol.Record, error) { panic("broken") }
@@ -200,20 +200,20 @@ func (brokenStore) List(context.Context, dedupe.ListQuery) (dedupe.ListPage, err
 	panic("broken")
 }
 
-// downLister does not answer.
+// downLister is a lister that is down.
 type downLister struct{}
 
 func (downLister) List(context.Context, dedupe.ListQuery) (dedupe.ListPage, error) {
 	return dedupe.ListPage{}, errors.New("down")
 }
 
-// slowBody is a body that does not come in time.
+// slowBody is a body that does not arrive in time.
 type slowBody struct{}
 
 func (slowBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
 func (slowBody) Close() error             { return nil }
 
-// operations are the operations of the document: a request that each takes.
+// operations returns a valid request for each operation of the document.
 var operations = map[string]struct{ method, target, body string }{
 	"POST /":                        {http.MethodPost, "/", body("new")},
 	"POST /messages":                {http.MethodPost, "/messages", body("new")},
@@ -235,7 +235,7 @@ var operations = map[string]struct{ method, target, body string }{
 	"GET /openapi.json":             {http.MethodGet, "/openapi.json", ""},
 }
 
-// produced takes down which responses a bench has given.
+// produced records the responses of a bench.
 type produced map[string]bool
 
 func (p produced) do(b *bench, r *http.Request) {
@@ -244,7 +244,7 @@ func (p produced) do(b *bench, r *http.Request) {
 	p[r.Method+" "+operationOf(sentPath(r.URL))+" "+strconv.Itoa(w.Code)] = true
 }
 
-// everywhere lets a bench answer every operation.
+// everywhere sends a request to every operation of a bench.
 func (p produced) everywhere(b *bench, change func(*http.Request)) {
 	b.t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(operations)) {
@@ -257,9 +257,9 @@ func (p produced) everywhere(b *bench, change func(*http.Request)) {
 	}
 }
 
-// later lets a bench answer requests about messages that are sent later.
+// later sends requests about scheduled messages to a bench.
 func (p produced) later(t *testing.T) {
-	local := schedule.NewLocal(nil) // of which nothing is due
+	local := schedule.NewLocal(nil) // its schedules never become due
 	t.Cleanup(local.Close)
 	b := newBench(t, "orders", func(c *Config) { c.Scheduler, c.AuthTokens = local, []string{token} })
 	for _, r := range []*http.Request{
@@ -315,13 +315,13 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 		}
 	})
 	got.everywhere(b, nil)
-	got.everywhere(b, nil) // now there is nothing to forget, a purge too many
+	got.everywhere(b, nil) // forgetting and a second purge fail now
 	got.everywhere(newBench(t, "orders", nil), func(r *http.Request) { r.RemoteAddr, r.Host = "127.0.0.1:1234", "rebound.example" })
 	limited := newBench(t, "orders", func(c *Config) { c.AuthTokens, c.ClientRate = []string{token}, 0.01 })
 	limited.do(http.MethodGet, "/queue", "", bearer...)
 	got.everywhere(limited, nil)
 	broken := newBench(t, "orders", func(c *Config) {
-		c.AuthTokens, c.Records, c.Scheduler = []string{token}, brokenStore{}, schedule.NewLocal(nil) // of which nothing is due
+		c.AuthTokens, c.Records, c.Scheduler = []string{token}, brokenStore{}, schedule.NewLocal(nil)
 	})
 	broken.api.cfg.SQS, broken.api.cfg.Keys, broken.api.dead = nil, nil, new(deadletter.Queue)
 	got.everywhere(broken, nil)
@@ -330,7 +330,7 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 		reader := &slowReader{Reader: b.store}
 		reader.down.Store(true)
 		down := newBench(t, "orders", func(c *Config) {
-			c.Scheduler = schedule.NewLocal(nil) // of which nothing is due
+			c.Scheduler = schedule.NewLocal(nil)
 			c.AuthTokens, c.Records = []string{token}, struct {
 				dedupe.Reader
 				dedupe.Store
@@ -374,9 +374,9 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 		got.do(b, r)
 	}
 	b.withoutDeadLetters()
-	b.api.cfg.Records = struct{ dedupe.Reader }{b.store} // which keeps no list
+	b.api.cfg.Records = struct{ dedupe.Reader }{b.store} // it cannot list names
 	got.everywhere(b, nil)
-	b.api.names = nil // records cannot be written
+	b.api.names = nil // as with a read-only store
 	got.do(b, request(http.MethodPost, "/names", operations["POST /names"].body, bearer...))
 
 	doc, err := document()

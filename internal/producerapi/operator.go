@@ -19,16 +19,16 @@ const maxOrder = 64 << 10
 type forgotten struct {
 	Name        string          `json:"name"`
 	Status      protocol.Status `json:"status" enum:"FORGOTTEN"`
-	EffectiveAt time.Time       `json:"effective_at" doc:"From then on no worker answers from memory: before it a message of this name may still be taken for a duplicate."`
+	EffectiveAt time.Time       `json:"effective_at" doc:"From this time on, no worker answers from its cache. Before, a message of this name may still be suppressed as a duplicate."`
 }
 
-// Forcing is whether a live lease is forgotten too.
+// Forcing holds the parameters of a request that forgets a name.
 type Forcing struct {
 	Ordering
-	Force bool `query:"force" doc:"Forget a name that is being handled too."`
+	Force bool `query:"force" doc:"Also forget a name that is being handled."`
 }
 
-// deleteMessage answers DELETE /messages/{name}: the name counts as never seen.
+// deleteMessage answers DELETE /messages/{name}: it forgets the name.
 func (a *API) deleteMessage(c *exchange, name string, how Forcing) (*response[forgotten], error) {
 	name, err := c.theName(a.cfg.Keys, name)
 	if err != nil {
@@ -48,7 +48,7 @@ func (a *API) deleteMessage(c *exchange, name string, how Forcing) (*response[fo
 	return answer(http.StatusAccepted, forgotten{name, protocol.Forgotten, effective.UTC().Truncate(time.Millisecond)}), nil
 }
 
-// operatorOn is who settles names, where the store can be written.
+// operatorOn returns the operator of the records. It fails if they cannot be written.
 func (a *API) operatorOn() (*dedupe.Operator, error) {
 	if a.names == nil {
 		return nil, unavailable("records cannot be written here", nil)
@@ -56,10 +56,10 @@ func (a *API) operatorOn() (*dedupe.Operator, error) {
 	return a.names, nil
 }
 
-// verbProblem is why an operator's verb came to nothing.
+// verbProblem returns the problem for an error of an operator's verb.
 func verbProblem(name string, err error) error {
 	if busy, ok := errors.AsType[*dedupe.InProgressError](err); ok {
-		p := newProblem(http.StatusConflict, "name", fmt.Sprintf("%q is being handled until %s at least; with force=true it is forgotten all the same",
+		p := newProblem(http.StatusConflict, "name", fmt.Sprintf("%q is being handled, at least until %s; force=true forgets it nevertheless",
 			name, busy.Until.UTC().Format(time.RFC3339)))
 		p.retryAfter = max(time.Second, busy.After)
 		return p
@@ -75,8 +75,8 @@ func verbProblem(name string, err error) error {
 
 // resolution is the body of POST /messages/{name}/resolve.
 type resolution struct {
-	Outcome string          `json:"outcome" enum:"completed,retry" doc:"completed: the work of an UNKNOWN name was done. retry: an UNKNOWN or REJECTED name may be tried again."`
-	Result  json.RawMessage `json:"result,omitempty" doc:"Of a completed one: any JSON, at most 4 KiB."`
+	Outcome string          `json:"outcome" enum:"completed,retry" doc:"completed: record an UNKNOWN name as COMPLETED, because its work was done. retry: let an UNKNOWN or REJECTED name run again."`
+	Result  json.RawMessage `json:"result,omitempty" doc:"Only with completed: any JSON of at most 4 KiB."`
 }
 
 // resolveInput is a request of POST /messages/{name}/resolve.
@@ -86,8 +86,7 @@ type resolveInput struct {
 	Body resolution
 }
 
-// postResolve answers POST /messages/{name}/resolve: an operator's word on a
-// name that is stuck.
+// postResolve answers POST /messages/{name}/resolve: it settles a stuck name.
 func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], error) {
 	name, err := c.theName(a.cfg.Keys, in.Name)
 	if err != nil {
@@ -95,10 +94,10 @@ func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], er
 	}
 	o := in.Body
 	if most := (dedupe.Config{}).WithDefaults().MaxResult; len(o.Result) > most {
-		return nil, badRequest("result", fmt.Sprintf("%d bytes, more than %d", len(o.Result), most))
+		return nil, badRequest("result", fmt.Sprintf("has %d bytes, must have at most %d", len(o.Result), most))
 	}
 	if o.Result != nil && o.Outcome != operate.Completed {
-		return nil, badRequest("result", "a name that is tried again has none")
+		return nil, badRequest("result", fmt.Sprintf("is not allowed with outcome %q, only with %q", o.Outcome, operate.Completed))
 	}
 	op, err := a.operatorOn()
 	if err != nil {
@@ -108,7 +107,7 @@ func (a *API) postResolve(c *exchange, in *resolveInput) (*response[*Record], er
 	out := operate.Do(c.Context(), op, order, time.Now, a.cfg.Logger)[0]
 	switch {
 	case operate.IsOtherResult(out.Err):
-		return nil, newProblem(http.StatusConflict, "result", fmt.Sprintf("%q is recorded as completed with another result, which stays", in.Name))
+		return nil, newProblem(http.StatusConflict, "result", fmt.Sprintf("%q is already recorded as completed with another result", in.Name))
 	case out.Err != nil:
 		return nil, verbProblem(name, out.Err)
 	}

@@ -13,7 +13,7 @@ import (
 
 const token = "0123456789abcdef"
 
-// bearer is the header of a request with the token.
+// bearer is the Authorization header with the token.
 var bearer = []string{"Authorization", "Bearer " + token}
 
 // operatorBench is a bench with a token.
@@ -33,7 +33,7 @@ func testForgottenNameIsGoneAndSaysFromWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := operatorBench(t, "orders")
 		b.record("a", b.claim("a", body("a")), complete("1"))
-		for range 2 { // a second time changes nothing
+		for range 2 { // the second one changes nothing
 			got := decode[forgotten](b.do(http.MethodDelete, "/messages/a", "", bearer...).want(http.StatusAccepted))
 			if want := time.Now().Add(time.Minute).UTC(); got.Name != "a" || got.Status != protocol.Forgotten || !got.EffectiveAt.Equal(want) {
 				t.Errorf("answer is %+v, want %s", got, want)
@@ -123,7 +123,7 @@ func testOnlyATokenOpensTheDoor(t *testing.T) {
 			}
 			tries++
 			try := request(http.MethodGet, target, "", headers...)
-			try.RemoteAddr = fmt.Sprintf("198.51.100.%d:1", tries) // wrong ones are limited by address
+			try.RemoteAddr = fmt.Sprintf("198.51.100.%d:1", tries) // wrong tokens are limited by address
 			r := b.serve(try)
 			r.wantField(http.StatusUnauthorized, "Authorization")
 			if got := r.Header().Get("WWW-Authenticate"); !strings.HasPrefix(got, "Bearer") {
@@ -182,7 +182,7 @@ func TestLocalOperators(t *testing.T) {
 	closed := newBench(t, "orders", func(c *Config) { c.LocalOperators, c.AuthTokens = true, []string{token} })
 	r := request(http.MethodDelete, "/messages/a", "")
 	r.RemoteAddr, r.Host = "127.0.0.1:4", "localhost"
-	closed.serve(r).want(http.StatusUnauthorized) // a token is a token
+	closed.serve(r).want(http.StatusUnauthorized) // without the token
 }
 
 func testWithoutAnyTokenNobodyIsAnOperator(t *testing.T) {

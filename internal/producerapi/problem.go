@@ -15,23 +15,23 @@ import (
 
 // problem is an RFC 9457 error response.
 type problem struct {
-	Type      string   `json:"type" format:"uri-reference" doc:"Always about:blank: the status says it all."`
+	Type      string   `json:"type" format:"uri-reference" doc:"Always about:blank: the status defines the problem."`
 	Title     string   `json:"title"`
 	Status    int      `json:"status" minimum:"400" maximum:"599"`
 	Detail    string   `json:"detail"`
-	Field     string   `json:"field,omitempty" doc:"What is wrong: a member of the body, a header, a parameter."`
+	Field     string   `json:"field,omitempty" doc:"The field at fault: a member of the body, a header, or a parameter."`
 	RequestID string   `json:"request_id,omitempty"`
 	Names     []string `json:"names,omitempty" nullable:"false" doc:"The names that the problem is about."`
 
-	retryAfter time.Duration // zero: not sent
+	retryAfter time.Duration // 0: not sent
 	header     http.Header   // further headers; may be nil
-	cause      error         // for the log, never for the client; may be nil
+	cause      error         // for the log; clients do not see it; may be nil
 }
 
 // Error implements error.
 func (p *problem) Error() string { return p.Detail }
 
-// Unwrap returns what is behind the problem, or nil.
+// Unwrap returns the cause, or nil.
 func (p *problem) Unwrap() error { return p.cause }
 
 // GetStatus implements [huma.StatusError].
@@ -62,38 +62,37 @@ func newProblem(status int, field, detail string) *problem {
 	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Field: field}
 }
 
-// badRequest is an error that the client can fix.
+// badRequest returns a problem that the client can fix.
 func badRequest(field, detail string) *problem {
 	return newProblem(http.StatusBadRequest, field, detail)
 }
 
-// retryPause is how long a client should wait before it asks again after a 503.
+// retryPause is the Retry-After of a 503.
 const retryPause = 2 * time.Second
 
-// unavailable says that a service behind the API does not answer.
+// unavailable returns the problem of a service behind the API that does not answer.
 func unavailable(detail string, cause error) *problem {
 	p := newProblem(http.StatusServiceUnavailable, "", detail)
 	p.retryAfter, p.cause = retryPause, cause
 	return p
 }
 
-// asProblem returns err as a problem. Any other error is a fault of the server.
+// asProblem returns the problem in err, or a 500 with err as its cause.
 func asProblem(err error) *problem {
 	p, ok := errors.AsType[*problem](err)
 	if !ok {
-		p = newProblem(http.StatusInternalServerError, "", "something is broken here; the log knows more")
+		p = newProblem(http.StatusInternalServerError, "", "internal error; see the server's log")
 		p.cause = err
 	}
 	return p
 }
 
-// seconds is d as a number of whole seconds, rounded up.
+// seconds returns d in whole seconds, rounded up.
 func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
-// The errors that huma itself makes are problems too. It has no setting for that
-// but these variables.
+// These variables are huma's only setting for the form of its own errors.
 func init() {
 	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
 		return humaProblem(status, text, errs)
@@ -111,16 +110,15 @@ func init() {
 	}
 }
 
-// humaProblem is an error of huma's as a problem: what a request that does not
-// fit its operation is answered with.
+// humaProblem returns the problem for an error of huma about an invalid request.
 func humaProblem(status int, text string, errs []error) *problem {
 	for _, err := range errs {
 		if p, ok := errors.AsType[*problem](err); ok {
-			return p // of the body's reader
+			return p // from bodyReader
 		}
 	}
 	if status == http.StatusRequestTimeout {
-		return closing(newProblem(status, "body", fmt.Sprintf("did not come within %s", bodyTimeout)))
+		return closing(newProblem(status, "body", fmt.Sprintf("must arrive within %s", bodyTimeout)))
 	}
 	if len(errs) == 0 {
 		return badRequest("body", strings.TrimPrefix(text, "request body "))
@@ -132,11 +130,11 @@ func humaProblem(status int, text string, errs []error) *problem {
 	return misfit(detail)
 }
 
-// missing is what huma says of a member that is not there.
+// missing matches huma's error for a missing member.
 var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
 
-// misfit is the problem of a parameter or member that does not fit its type.
-// Location is where it is: query.limit, header.X-Sqsonce-Group, body.rate, body.
+// misfit returns the problem of a parameter or member that does not match its type. The location of
+// d is query.limit, header.X-Sqsonce-Group, body.rate or body, for example.
 func misfit(d *huma.ErrorDetail) *problem {
 	_, field, nested := strings.Cut(d.Location, ".")
 	if !nested {

@@ -13,15 +13,13 @@ import (
 )
 
 const (
-	// askTimeout bounds a question to SQS that a client waits for.
+	// askTimeout bounds a call to SQS for which a client waits.
 	askTimeout = 3 * time.Second
-	// readyFor is how long an answer to GET /readyz stands, good or bad, so
-	// that nobody can have SQS asked without end.
+	// readyFor is the lifetime of an answer to GET /readyz, which bounds the rate of calls to SQS.
 	readyFor = time.Second
 )
 
-// Depth is how many messages a queue holds, as far as SQS knows: its counts
-// are approximate.
+// Depth holds SQS's approximate numbers of messages in a queue.
 type Depth struct {
 	Visible  int `json:"visible" minimum:"0"`
 	InFlight int `json:"in_flight" minimum:"0"`
@@ -37,14 +35,14 @@ func (a *API) getQueue(c *exchange, _ *struct{}) (*response[Depth], error) {
 	return answer(http.StatusOK, d), nil
 }
 
-// CheckQueue asks SQS about the queue. The error wraps that of the SDK, among them
-// [types.QueueDoesNotExist].
+// CheckQueue checks that the queue exists and its attributes can be read. The error wraps the
+// SDK's, such as [types.QueueDoesNotExist].
 func (a *API) CheckQueue(ctx context.Context) error {
 	_, err := a.depth(ctx, a.cfg.QueueURL)
 	return err
 }
 
-// depth asks how many messages a queue holds. The error is a *[problem].
+// depth returns the numbers of messages in a queue. The error is a [*problem].
 func (a *API) depth(ctx context.Context, queueURL string) (Depth, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -55,12 +53,12 @@ func (a *API) depth(ctx context.Context, queueURL string) (Depth, error) {
 	}
 	out, err := a.cfg.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &queueURL, AttributeNames: counts[:]})
 	if err != nil {
-		return Depth{}, unavailable("SQS did not say how many messages there are", err)
+		return Depth{}, unavailable("the number of messages could not be read from SQS", err)
 	}
 	var n [len(counts)]int
 	for i, name := range counts {
 		if n[i], err = strconv.Atoi(out.Attributes[string(name)]); err != nil {
-			return Depth{}, unavailable("SQS did not say how many messages there are", fmt.Errorf("%s: %w", name, err))
+			return Depth{}, unavailable("the number of messages could not be read from SQS", fmt.Errorf("%s: %w", name, err))
 		}
 	}
 	return Depth{Visible: n[0], InFlight: n[1], Delayed: n[2]}, nil
@@ -71,22 +69,22 @@ type health struct {
 	Status string `json:"status" enum:"ok"`
 }
 
-// getHealth answers GET /healthz: the process is there. It asks nobody else,
-// because a restart would not mend them.
+// getHealth answers GET /healthz: the process is alive. It calls no other service, because a
+// restart would not fix one.
 func (a *API) getHealth(*exchange, *struct{}) (*response[health], error) {
 	return answer(http.StatusOK, health{"ok"}), nil
 }
 
-// readiness remembers what the queue said last. The zero value is ready to use.
+// readiness caches the latest answer about the queue. The zero value is ready to use.
 type readiness struct {
 	mu     sync.Mutex
-	latest *readyAnswer // guarded by mu; nil: nobody has asked
+	latest *readyAnswer // guarded by mu; nil: none yet
 }
 
-// readyAnswer is an answer, or one that is on its way.
+// readyAnswer is an answer, complete or pending.
 type readyAnswer struct {
-	done chan struct{} // closed when it is there
-	at   time.Time     // when it came; zero: it never did
+	done chan struct{} // closed when the answer is complete
+	at   time.Time     // set before done is closed; zero after a panic
 	err  error
 }
 
@@ -102,9 +100,8 @@ func (a *API) getReady(c *exchange, _ *struct{}) (*response[health], error) {
 	return answer(http.StatusOK, health{"ok"}), nil
 }
 
-// ask returns the latest answer while that stands, waits for the one that is on
-// its way, or else puts the question. One who asks and goes does not spoil the
-// answer for the others: the question has its own bound.
+// ask returns the latest answer unless it is old, waits for a pending one, or calls question. A
+// caller whose ctx ends does not cancel question for the others.
 func (r *readiness) ask(ctx context.Context, question func(context.Context) error) error {
 	r.mu.Lock()
 	if answer := r.latest; answer != nil && !answer.isOld() {
@@ -116,16 +113,16 @@ func (r *readiness) ask(ctx context.Context, question func(context.Context) erro
 			return unavailable("SQS has not answered yet", context.Cause(ctx))
 		}
 	}
-	answer := &readyAnswer{done: make(chan struct{}), err: unavailable("SQS was not asked", nil)}
+	answer := &readyAnswer{done: make(chan struct{}), err: unavailable("SQS was not called", nil)}
 	r.latest = answer
 	r.mu.Unlock()
-	defer close(answer.done) // even of a panic
+	defer close(answer.done) // also after a panic
 	answer.err = question(context.WithoutCancel(ctx))
 	answer.at = time.Now()
 	return answer.err
 }
 
-// isOld reports whether the question has to be put again.
+// isOld reports whether the answer has expired.
 func (a *readyAnswer) isOld() bool {
 	select {
 	case <-a.done:

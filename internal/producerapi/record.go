@@ -13,20 +13,20 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Record is a name's record as clients see it: all of it but the owner.
+// Record is a name's record for clients: all fields except the owner.
 type Record struct {
 	Name           string          `json:"name" minLength:"1" maxLength:"1024"`
-	Status         protocol.Status `json:"status" enum:"IN_PROGRESS,COMPLETED,RETRYING,REJECTED,UNKNOWN,SCHEDULED" doc:"SCHEDULED: nothing is recorded yet, and the message is sent at scheduled_at."`
+	Status         protocol.Status `json:"status" enum:"IN_PROGRESS,COMPLETED,RETRYING,REJECTED,UNKNOWN,SCHEDULED" doc:"SCHEDULED: the name has no record yet, and its message is sent at scheduled_at."`
 	ScheduledAt    time.Time       `json:"scheduled_at,omitzero"`
-	Final          bool            `json:"final" doc:"COMPLETED, REJECTED or UNKNOWN: nothing more happens without an operator."`
-	Attempts       int             `json:"attempts" minimum:"0" doc:"Attempts started, less the released ones."`
+	Final          bool            `json:"final" doc:"True for COMPLETED, REJECTED and UNKNOWN. Only an operator can change a final status."`
+	Attempts       int             `json:"attempts" minimum:"0" doc:"Number of started attempts, without released ones."`
 	Version        int64           `json:"version" minimum:"0"`
-	Fence          int64           `json:"fence,omitempty" minimum:"0" doc:"The attempt's fencing number."`
+	Fence          int64           `json:"fence,omitempty" minimum:"0" doc:"Fencing number of the latest attempt."`
 	LeaseUntil     time.Time       `json:"lease_until,omitzero"`
 	Fingerprint    string          `json:"fingerprint,omitempty" pattern:"^[0-9a-f]{74}$"`
-	Result         json.RawMessage `json:"result,omitempty" doc:"The handler's result; a string where result_type names something other than JSON."`
+	Result         json.RawMessage `json:"result,omitempty" doc:"Result of the handler; a string if result_type is not JSON."`
 	ResultType     string          `json:"result_type,omitempty"`
-	ResultEncoding string          `json:"result_encoding,omitempty" enum:"base64" doc:"Of a result that is neither JSON nor text."`
+	ResultEncoding string          `json:"result_encoding,omitempty" enum:"base64" doc:"Set for a result that is neither JSON nor text."`
 	Error          string          `json:"error,omitempty" doc:"The last failure."`
 	MessageID      string          `json:"message_id,omitempty"`
 	ReopenedBy     string          `json:"reopened_by,omitempty"`
@@ -36,14 +36,14 @@ type Record struct {
 	ExpiresAt      time.Time       `json:"expires_at,omitzero"`
 }
 
-// LastVerb is what an operator did with a name last.
+// LastVerb is an operator's last action on a name.
 type LastVerb struct {
 	Verb string    `json:"verb" enum:"reopen,resolve,forget,import"`
 	By   string    `json:"by"`
 	At   time.Time `json:"at"`
 }
 
-// view is what is shown of a record.
+// view returns a record for clients.
 func view(r protocol.Record) Record {
 	v := Record{
 		Name: r.Name, Status: r.Status, Final: r.Status.Final(), Attempts: r.Attempts,
@@ -84,18 +84,18 @@ func quote(s string) json.RawMessage {
 	return b
 }
 
-// etag is the record's entity tag: its version changes with every write.
+// etag returns the record's entity tag, its version, which changes with every write.
 func etag(r protocol.Record) string { return `"` + strconv.FormatInt(int64(r.Version), 10) + `"` }
 
-// record reads a name's record; the zero one when there is none that counts.
-// The error is a *[problem].
+// record reads a name's record. If there is no live record, it returns one with only the version,
+// and the status FORGOTTEN of a forgotten name. The error is a [*problem].
 func (a *API) record(ctx context.Context, name string) (protocol.Record, error) {
 	r, err := a.stored(ctx, name)
 	if err != nil {
 		return r, err
 	}
 	if !r.Live(time.Now(), a.cfg.Skew) {
-		// Its version goes on counting: see deduplicationID.
+		// deduplicationID needs the version.
 		return protocol.Record{Version: r.Version, Status: tombstone(r)}, nil
 	}
 	return r, nil
@@ -108,7 +108,7 @@ func tombstone(r protocol.Record) protocol.Status {
 	return ""
 }
 
-// stored reads a name's record as it is stored.
+// stored reads a name's record, live or not. The error is a [*problem].
 func (a *API) stored(ctx context.Context, name string) (protocol.Record, error) {
 	r, err := a.cfg.Records.Get(ctx, protocol.RecordID(a.cfg.Scope, name))
 	if err != nil {

@@ -8,19 +8,19 @@ import (
 	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
-// redriveTime is how long one request of a redrive looks for further messages.
+// redriveTime is the time after which a request examines no further messages.
 const redriveTime = 45 * time.Second
 
-// redriveOrder is the body of POST /dlq/redrive. The zero value moves everything.
+// redriveOrder is the body of POST /dlq/redrive. The zero value moves all messages.
 type redriveOrder struct {
 	Name          string    `json:"name,omitempty" doc:"Only messages of this name."`
 	Names         []string  `json:"names,omitempty" maxItems:"1000" nullable:"false" doc:"Only messages of these names."`
 	Reason        string    `json:"reason,omitempty" doc:"Only messages with this reason."`
 	IDs           []string  `json:"ids,omitempty" maxItems:"1000" nullable:"false" doc:"Only messages with these ids."`
-	ReopenUnknown bool      `json:"reopen_unknown,omitempty" doc:"Names recorded as UNKNOWN too, and those whose attempt has vanished: run them again."`
-	Preview       bool      `json:"preview,omitempty" doc:"Say what would be moved, and change nothing."`
-	Rate          int       `json:"rate,omitempty" minimum:"0" maximum:"10000" doc:"Messages a second, at most; 0: no limit."`
-	Began         time.Time `json:"began,omitzero" doc:"Messages that came later are left alone. In the requests that follow one with more: its began."`
+	ReopenUnknown bool      `json:"reopen_unknown,omitempty" doc:"Also run names again that are UNKNOWN or whose attempt has vanished. Their work may have been done already."`
+	Preview       bool      `json:"preview,omitempty" doc:"Report the effect, and change nothing."`
+	Rate          int       `json:"rate,omitempty" minimum:"0" maximum:"10000" doc:"Messages moved per second, at most; 0: no limit."`
+	Began         time.Time `json:"began,omitzero" doc:"Only messages sent to the dead-letter queue before this time. If an answer has more, repeat the request with its began. Default: now."`
 }
 
 // redriveInput is a request of POST /dlq/redrive.
@@ -29,32 +29,32 @@ type redriveInput struct {
 	Body redriveOrder
 }
 
-// Redrive is what a redrive has come to.
+// Redrive is the result of a redrive.
 type Redrive struct {
 	Began    time.Time     `json:"began"`
-	Looked   int           `json:"looked" minimum:"0" doc:"Messages that were looked at."`
-	Moved    int           `json:"moved" minimum:"0" doc:"Sent to the queue and deleted here; of a preview: would be."`
-	Kept     int           `json:"kept" minimum:"0" doc:"Not sent: the worker would return them at once."`
-	Failed   int           `json:"failed" minimum:"0" doc:"Could not be sent, and are still here."`
-	Copied   int           `json:"copied" minimum:"0" doc:"Sent, but not deleted here."`
-	Returned int           `json:"returned" minimum:"0" doc:"Sent, and given up again by a worker meanwhile."`
-	Reopened int           `json:"reopened" minimum:"0" doc:"Names that the worker would have refused, and were re-opened."`
-	More     bool          `json:"more,omitempty" doc:"Not all messages were looked at: ask again, with began."`
+	Looked   int           `json:"looked" minimum:"0" doc:"Number of examined messages."`
+	Moved    int           `json:"moved" minimum:"0" doc:"Messages sent to the queue and deleted here; in a preview, messages that would be moved."`
+	Kept     int           `json:"kept" minimum:"0" doc:"Messages not sent, because a worker would return them at once."`
+	Failed   int           `json:"failed" minimum:"0" doc:"Messages that could not be sent, and are still here."`
+	Copied   int           `json:"copied" minimum:"0" doc:"Messages sent, but not deleted here."`
+	Returned int           `json:"returned" minimum:"0" doc:"Messages sent, and dead-lettered again by a worker meanwhile."`
+	Reopened int           `json:"reopened" minimum:"0" doc:"Names that were re-opened, because a worker would have refused them."`
+	More     bool          `json:"more,omitempty" doc:"True if not all messages were examined. Repeat the request with began."`
 	Preview  bool          `json:"preview,omitempty"`
-	Error    string        `json:"error,omitempty" doc:"What ended it early."`
-	Items    []RedriveItem `json:"items" nullable:"false" doc:"The messages that were meant."`
+	Error    string        `json:"error,omitempty" doc:"Error that ended the redrive early."`
+	Items    []RedriveItem `json:"items" nullable:"false" doc:"The selected messages."`
 }
 
-// RedriveItem is what became of one message.
+// RedriveItem is the result for one message.
 type RedriveItem struct {
 	Name      string `json:"name,omitempty"`
 	MessageID string `json:"message_id"`
 	Outcome   string `json:"outcome" enum:"moved,kept,failed,copied,returned"`
-	Why       string `json:"why,omitempty" doc:"It was not moved."`
+	Why       string `json:"why,omitempty" doc:"Reason why the message was not moved."`
 }
 
-// postRedrive answers POST /dlq/redrive: an order to the workers to try what is
-// in the dead-letter queue again.
+// postRedrive answers POST /dlq/redrive: it moves messages back to the queue, and re-opens their
+// names if needed.
 func (a *API) postRedrive(c *exchange, in *redriveInput) (*response[Redrive], error) {
 	dead, err := a.deadLetterQueue()
 	if err != nil {
@@ -88,7 +88,7 @@ func (a *API) postRedrive(c *exchange, in *redriveInput) (*response[Redrive], er
 	return answer(http.StatusOK, out), nil
 }
 
-// redriven is a report as clients see it.
+// redriven returns a report for clients.
 func redriven(r deadletter.Report) Redrive {
 	out := Redrive{
 		Began: r.Began.UTC(), Looked: r.Looked, Moved: r.Count(deadletter.Moved), Kept: r.Count(deadletter.Kept), Failed: r.Count(deadletter.Failed),

@@ -17,25 +17,25 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// maxBody is what SQS takes of a message, its attributes included.
+// maxBody is the limit of SQS for a message, including its attributes, in bytes.
 const maxBody = 1 << 20
 
-// settings are what the headers of a request say of the messages in it.
+// settings are the headers' settings for the messages of a request.
 type settings struct {
 	key    string // Idempotency-Key
 	hasKey bool
 	group  string
 	dedup  string
-	delay  int32         // seconds, by SQS
-	later  time.Duration // by a schedule; 0: none
+	delay  int32         // delay by SQS, in seconds
+	later  time.Duration // delay by a schedule; 0: none
 	trace  string
 	xray   string
-	retry  bool // a name that was rejected is tried again
+	retry  bool // run a rejected name again
 
-	carried map[string]string // attributes of the request that is mirrored; nil: none
+	carried map[string]string // attributes that hold a mirrored request; nil: none
 }
 
-// message is one that may be sent.
+// message is a message to send.
 type message struct {
 	settings
 	name        string
@@ -43,16 +43,16 @@ type message struct {
 	fingerprint protocol.Fingerprint
 }
 
-// MessageHeaders are the headers that may come with messages.
+// MessageHeaders are the optional headers of requests with messages.
 type MessageHeaders struct {
-	Group       string `header:"X-Sqsonce-Group" maxLength:"128" pattern:"^[!-~]*$" doc:"Message group. Default on a FIFO queue: one group for each name."`
-	Delay       string `header:"X-Sqsonce-Delay" doc:"Seconds (or a duration such as 30s or 3h) for which the message is held back. Up to 900 it stays invisible in the queue. More, up to a year, and any on a FIFO queue, is a schedule, where the server has one: never early, and up to two minutes late. Then the answer is SCHEDULED, a second post of the name has the time of the first, and Prefer: wait waits for nothing. In a batch it is the delay of each message without its own (X-Sqsonce-Delay-Field)."`
-	Dedup       string `header:"X-Sqsonce-Dedup" maxLength:"128" pattern:"^[!-~]*$" doc:"FIFO queues drop the same name with the same body for five minutes. Another value here makes it another message."`
-	Retry       bool   `header:"X-Sqsonce-Retry-Rejected" doc:"true: if the name was rejected, this message tries it again, whatever its body. A COMPLETED name stays completed, and an UNKNOWN one parked."`
-	Traceparent string `header:"Traceparent" doc:"W3C trace context; goes on the message as an attribute and as AWSTraceHeader."`
+	Group       string `header:"X-Sqsonce-Group" maxLength:"128" pattern:"^[!-~]*$" doc:"Message group id. Default: none; on a FIFO queue one group for each name."`
+	Delay       string `header:"X-Sqsonce-Delay" doc:"Delay in seconds, or a duration such as 30s or 3h. SQS itself delays up to 900 seconds. Longer delays up to a year, and all delays on a FIFO queue, use a schedule, if the server has a scheduler: the message is never early, and up to two minutes late. The answer then is SCHEDULED, a second POST of the name returns the time of the first, and Prefer: wait has no effect. In a batch it is the delay of each message without its own (X-Sqsonce-Delay-Field)."`
+	Dedup       string `header:"X-Sqsonce-Dedup" maxLength:"128" pattern:"^[!-~]*$" doc:"FIFO queues drop a message with the same name and body for five minutes. A different value here makes a different message."`
+	Retry       bool   `header:"X-Sqsonce-Retry-Rejected" doc:"true: if the name is REJECTED, this message runs it again, with any body. A COMPLETED name stays completed, and an UNKNOWN name is still held."`
+	Traceparent string `header:"Traceparent" doc:"W3C trace context. The message carries it as an attribute and as AWSTraceHeader."`
 }
 
-// settings are what the headers say, with the name of Idempotency-Key.
+// settings returns the settings, with the name of the Idempotency-Key. The error is a [*problem].
 func (in MessageHeaders) settings(key string, hasKey, fifo, scheduling bool) (settings, error) {
 	s := settings{key: key, hasKey: hasKey, group: in.Group, dedup: in.Dedup, retry: in.Retry}
 	var err error
@@ -61,9 +61,9 @@ func (in MessageHeaders) settings(key string, hasKey, fifo, scheduling bool) (se
 	return s, err
 }
 
-// ownDelay returns the settings with the delay in a field of the message's body; s itself where
-// the field has no name, or the body no such field. It leaves a body that is not JSON to
-// [parseMessage]. The error is a *[problem].
+// ownDelay returns the settings with the delay in a member of the body. It returns s if field is
+// empty or the body has no such member. [parseMessage] reports a body that is not JSON. The error
+// is a [*problem].
 func (s settings) ownDelay(field, body string, fifo, scheduling bool) (settings, error) {
 	var members map[string]json.RawMessage
 	if field != "" {
@@ -85,9 +85,9 @@ func (s settings) ownDelay(field, body string, fifo, scheduling bool) (settings,
 	return s, err
 }
 
-// parseMessage reads one body. It is pure, and the only place that decides
-// what is fit to be sent: everything it lets through, SQS accepts and a worker
-// can name. The error is a *[problem] that names the field.
+// parseMessage returns the message of a body. It is pure, and makes all checks of a message: SQS
+// accepts every message that passes, and a worker can read its name. The error is a [*problem] that
+// names the field.
 func parseMessage(keys *names.Extractor, s settings, body string) (message, error) {
 	m := message{settings: s, body: body}
 	if len(body) > maxBody {
@@ -101,18 +101,18 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 	}
 	switch {
 	case isField && strings.HasPrefix(bad.Field, "@"):
-		return m, badRequest(headerKey, "is missing: the name is not taken from the body here ("+bad.Field+")")
-	case isField && bad.Field == names.NameAttribute: // which Idempotency-Key becomes
+		return m, badRequest(headerKey, "is missing, and the name is not in the body (--key "+bad.Field+")")
+	case isField && bad.Field == names.NameAttribute: // holds the Idempotency-Key
 		return m, badRequest("name", strings.TrimPrefix(bad.Problem, "name "))
 	case isField:
 		return m, badRequest(bad.Field, strings.TrimPrefix(bad.Problem, "name "))
 	case err != nil:
 		return m, badRequest("body", err.Error())
 	case s.hasKey && named.Name != normal(keys, s.key):
-		return m, badRequest(headerKey, fmt.Sprintf("%q is not the name in the body, %q", s.key, named.Name))
+		return m, badRequest(headerKey, fmt.Sprintf("%q must be equal to the name in the body, %q", s.key, named.Name))
 	}
 	name, fingerprint := named.Name, protocol.Fingerprint(named.Fingerprint)
-	m.name = name // known from here on, whatever else is wrong
+	m.name = name // set also if a later check fails
 	if err := checkObject(body, fingerprint); err != nil {
 		return m, badRequest("body", err.Error())
 	}
@@ -120,16 +120,16 @@ func parseMessage(keys *names.Extractor, s settings, body string) (message, erro
 	return m, m.checkCarried()
 }
 
-// checkCarried returns a *[problem] for what SQS does not carry.
+// checkCarried returns a [*problem] if SQS would refuse the message.
 func (m message) checkCarried() error {
 	if at := uncarried(m.name); at >= 0 {
-		return badRequest("name", fmt.Sprintf("has a character at byte %d that SQS does not carry", at))
+		return badRequest("name", fmt.Sprintf("has a character at byte %d that SQS does not accept", at))
 	}
 	if !utf8.ValidString(m.body) {
-		return badRequest("body", "is not text in UTF-8, and SQS carries no other")
+		return badRequest("body", "must be text in UTF-8, because SQS accepts no other")
 	}
 	if at := uncarried(m.body); at >= 0 {
-		return badRequest("body", fmt.Sprintf("has a character at byte %d that SQS does not carry", at))
+		return badRequest("body", fmt.Sprintf("has a character at byte %d that SQS does not accept", at))
 	}
 	if size := m.size(); size > maxBody {
 		return newProblem(http.StatusRequestEntityTooLarge, "body",
@@ -138,7 +138,7 @@ func (m message) checkCarried() error {
 	return nil
 }
 
-// normal is the name under which a message with the given name is known.
+// normal returns the normal form of a name.
 func normal(keys *names.Extractor, name string) string {
 	if known, err := keys.Normal(name); err == nil {
 		return known
@@ -146,27 +146,25 @@ func normal(keys *names.Extractor, name string) string {
 	return name
 }
 
-// attributes are the message attributes that say the name: the Idempotency-Key's.
+// attributes returns the message attribute that holds the Idempotency-Key as the name.
 func (s settings) attributes() map[string]names.Attribute {
 	return map[string]names.Attribute{names.NameAttribute: names.Text(s.key)}
 }
 
-// absent reports whether the body has nothing at all where the name should be.
-// Only a plain member can be told from one that is there and no name.
+// absent reports whether the body has no value at key. For a JMESPath it cannot distinguish a
+// missing value from a bad name, and returns true unless the body has a member of that text.
 func absent(body, key string) bool {
 	var members map[string]json.RawMessage
 	if json.Unmarshal([]byte(body), &members) != nil {
-		return true // the checks that follow say what it is
+		return true // later checks report the problem of the body
 	}
 	value, there := members[key]
 	return !there || string(value) == "null"
 }
 
-// checkObject returns what keeps the body from being a JSON object without
-// repeated keys.
+// checkObject returns an error unless the body is a JSON object without repeated keys.
 func checkObject(body string, fp protocol.Fingerprint) error {
-	// A fingerprint by scheme 1 over no expression has seen every key of a
-	// well-formed document.
+	// A fingerprint of scheme 1 without an expression has checked the whole document already.
 	if fp[0] != 1 || [4]byte(fp[1:5]) != [4]byte{} {
 		if _, err := names.Canonical(nil, []byte(body)); err != nil {
 			return err
@@ -178,8 +176,8 @@ func checkObject(body string, fp protocol.Fingerprint) error {
 	return nil
 }
 
-// uncarried returns where the first character stands that is no character of
-// XML 1.0, or -1: SQS refuses those.
+// uncarried returns the byte position of the first character that is not a character of XML 1.0; -1
+// if there is none. SQS refuses such characters.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 func uncarried(s string) int {
 	return strings.IndexFunc(s, func(r rune) bool {
@@ -187,8 +185,8 @@ func uncarried(s string) int {
 	})
 }
 
-// groupID is the message group. On a FIFO queue a message without one gets a
-// group of its name's own, so that different names do not wait for each other.
+// groupID returns the message group id. On a FIFO queue, the default is a group for each name, so
+// that different names do not wait for each other.
 func (m message) groupID(fifo bool) string {
 	if m.group != "" || !fifo {
 		return m.group
@@ -197,12 +195,10 @@ func (m message) groupID(fifo bool) string {
 	return "name-" + hex.EncodeToString(sum[:16])
 }
 
-// deduplicationID is what a FIFO queue drops repeats by, for five minutes: the
-// same name with the same body, byte for byte, is one message, so that a POST
-// may be repeated. X-Sqsonce-Dedup goes into it, so that a caller who wants
-// another attempt changes that. So does generation, the version of a record
-// that an operator has forgotten or opened again (0: none, or not looked at), and so
-// does X-Sqsonce-Retry-Rejected.
+// deduplicationID returns the id by which a FIFO queue drops repeated messages for five minutes. It
+// is the same for the same name and body, so that a POST may be repeated. It changes with
+// X-Sqsonce-Dedup, with X-Sqsonce-Retry-Rejected, and with generation, the version of a record that
+// an operator has forgotten or re-opened; 0 if there is none or it was not read.
 func (m message) deduplicationID(generation protocol.Version) string {
 	h := sha256.New()
 	_, _ = fmt.Fprintf(h, "%d:%s%d:%s%d:%d:", len(m.name), m.name, len(m.dedup), m.dedup, generation, len(m.body))

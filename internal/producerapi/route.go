@@ -10,34 +10,33 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// routes finds the operation of a request. It is huma's adapter, because
-// [http.ServeMux] redirects names such as ".." and reads a path only as
-// [url.URL.EscapedPath] has it.
+// routes finds the operation of a request. It replaces [http.ServeMux] as huma's adapter, because
+// that redirects names such as ".." and uses [url.URL.EscapedPath], not the path that was sent.
 type routes struct {
 	fixed map[string]methods // by path
-	named []namedRoute       // paths with a name in them
+	named []namedRoute       // paths that contain a name
 	serve http.HandlerFunc
 }
 
 // methods are the operations at one path, by method.
 type methods map[string]*operation
 
-// namedRoute are the operations at a path with a name in it.
+// namedRoute holds the operations at a path that contains a name.
 type namedRoute struct {
 	path, before, after string // before and after the name
 	methods             methods
 }
 
-// operation is one of the API's operations.
+// operation is an operation of the API.
 type operation struct {
 	*huma.Operation
 	handle func(huma.Context)
 }
 
-// Keys of an operation's metadata. A key that is there is true.
+// Keys of an operation's metadata. A present key is true.
 const (
-	isOpen  = "open"  // needs no token even where tokens are set
-	isQuiet = "quiet" // asked all the time: logged at debug level
+	isOpen  = "open"  // needs no token
+	isQuiet = "quiet" // called often: logged at debug level
 )
 
 // is reports whether the operation has the metadata key.
@@ -49,7 +48,7 @@ func (o *operation) is(key string) bool {
 	return ok
 }
 
-// route is the operation's path in the document, or "".
+// route returns the operation's path in the document, or "".
 func (o *operation) route() string {
 	if o == nil {
 		return ""
@@ -88,9 +87,8 @@ func (t *routes) at(path string) methods {
 	return t.named[len(t.named)-1].methods
 }
 
-// find returns the operations at a request's path and the name in it. The path
-// is looked at as it was sent, so that a name may hold any character: a slash in
-// it is %2F.
+// find returns the operations at a request's path, and the name in it. It uses the path that was
+// sent, so that a name may hold any character: a slash is %2F.
 func (t *routes) find(r *http.Request) (at methods, name string, found bool, err error) {
 	path := sentPath(r.URL)
 	if at, ok := t.fixed[path]; ok {
@@ -107,9 +105,9 @@ func (t *routes) find(r *http.Request) (at methods, name string, found bool, err
 	return nil, "", false, nil
 }
 
-// sentPath is the path as it was sent. EscapedPath is not that where a character
-// was sent as it is that should be escaped: it escapes the whole path again, and
-// a slash in a name no more.
+// sentPath returns the path that was sent. EscapedPath differs if a character was sent unescaped
+// that should be escaped: it then escapes the whole path anew, and loses the %2F of a slash in a
+// name.
 func sentPath(u *url.URL) string {
 	if path, err := url.PathUnescape(u.RawPath); err == nil && path == u.Path {
 		return u.RawPath
@@ -125,7 +123,7 @@ func (m methods) operation(method string) *operation {
 	return m[method]
 }
 
-// allow is the value of the Allow header.
+// allow returns the value of the Allow header.
 func (m methods) allow() string {
 	all := slices.Collect(maps.Keys(m))
 	if slices.Contains(all, http.MethodGet) {
@@ -137,8 +135,8 @@ func (m methods) allow() string {
 
 const messagesPrefix = "/messages/"
 
-// location is the path of a name's record. A lone dot or two in a path would be
-// taken for a directory by every client and proxy on the way.
+// location returns the address of a name's record. The names "." and ".." are in the query, because
+// clients and proxies would remove them from a path.
 func location(name string) string {
 	if name == "." || name == ".." {
 		return "/messages?name=" + name

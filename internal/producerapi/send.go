@@ -27,30 +27,33 @@ import (
 
 const (
 	maxEntries   = 10
-	callDeadline = 5 * time.Second // of one SendMessageBatch, the SDK's own retries included
+	callDeadline = 5 * time.Second // of one SendMessageBatch, including the SDK's retries
 )
 
-// pauses are the pauses between two tries to send.
+// notByItself is the detail of a problem that only an operator can solve; see isFinal.
+const notByItself = "SQS refuses the messages of this server; a retry does not help"
+
+// pauses are the pauses between tries to send.
 var pauses = backoff.Policy{First: 100 * time.Millisecond, Max: 2 * time.Second}
 
-// outgoing is an entry on its way.
+// outgoing is an entry to send.
 type outgoing struct {
-	ctx   context.Context //nolint:containedctx // its values, for the trace of the call that carries it
+	ctx   context.Context //nolint:containedctx // its values are the trace of the call
 	entry types.SendMessageBatchRequestEntry
 	size  int
 }
 
-// accepted is what SQS says of an entry it has taken.
+// accepted is SQS's answer to an accepted entry.
 type accepted struct{ messageID string }
 
-// refused is an entry that SQS will not take, however often it is sent.
+// refused is the error of an entry that SQS refuses for good.
 type refused struct{ code, message string }
 
 // Error implements error.
 func (e *refused) Error() string { return fmt.Sprintf("SQS refused it: %s: %s", e.code, e.message) }
 
-// newSender gathers single posts into calls. On a FIFO queue one call is out at
-// a time: two could overtake each other.
+// newSender returns a batcher that combines single posts into calls. On a FIFO queue it makes one
+// call at a time, because concurrent calls could overtake each other.
 func newSender(cfg Config, send func([]outgoing) []batch.Answer[accepted]) *batch.Batcher[outgoing, accepted] {
 	calls := batch.DefaultCalls
 	if (&API{cfg: cfg}).fifo() {
@@ -62,15 +65,15 @@ func newSender(cfg Config, send func([]outgoing) []batch.Answer[accepted]) *batc
 	})
 }
 
-// send hands one message to SQS and returns when SQS has accepted it: that
-// message, not its batch. The error is a *[problem].
+// send sends one message, and returns after SQS has accepted this message of its call. The error is
+// a [*problem].
 func (a *API) send(ctx context.Context, m message, generation protocol.Version) (accepted, error) {
 	took, err := a.hand(ctx, m, generation)
 	a.sent(err)
 	return took, err
 }
 
-// sent tells what came of a message: err is nil, or a *[problem].
+// sent reports the outcome of a message to Config.Sent. err is nil or a [*problem].
 func (a *API) sent(err error) {
 	switch {
 	case a.cfg.Sent == nil:
@@ -96,7 +99,7 @@ func (a *API) hand(ctx context.Context, m message, generation protocol.Version) 
 			return accepted{}, badRequest("body", no.Error())
 		}
 		if a.isFinal(err) {
-			return accepted{}, unavailable("SQS does not take messages of this server, and will not by itself", err)
+			return accepted{}, unavailable(notByItself, err)
 		}
 		if errors.Is(err, batch.ErrClosed) || pauses.Wait(ctx, try) != nil {
 			return accepted{}, notAccepted(err)
@@ -105,10 +108,10 @@ func (a *API) hand(ctx context.Context, m message, generation protocol.Version) 
 }
 
 func notAccepted(cause error) error {
-	return unavailable("SQS did not accept the message in time; to send it again is safe", cause)
+	return unavailable("SQS did not accept the message in time; sending it again is safe", cause)
 }
 
-// entry is the message as SQS takes it; the batch gives it its id.
+// entry returns the message as an entry of a call. callBatch sets its id.
 func (a *API) entry(m message, generation protocol.Version) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		MessageBody:       &m.body,
@@ -129,12 +132,12 @@ func (a *API) entry(m message, generation protocol.Version) types.SendMessageBat
 	return e
 }
 
-// texts are the names and values of the message attributes.
+// texts yields the names and values of the message attributes.
 func (m message) texts(yield func(name, value string) bool) {
 	if !yield(names.NameAttribute, m.name) || m.trace != "" && !yield("traceparent", m.trace) {
 		return
 	}
-	// A message that was dead-lettered and comes back has a reason.
+	// Workers take a message with a reason for a redriven one, and may try its rejected name again.
 	if m.retry && !yield(consumer.AttrReason, "sent again to retry a rejected name") || m.carried == nil {
 		return
 	}
@@ -147,7 +150,7 @@ func (m message) texts(yield func(name, value string) bool) {
 
 const typeOfAttributes = "String"
 
-// attributes are the message attributes as SQS takes them.
+// attributes returns the message attributes for SQS.
 func (m message) attributes() map[string]types.MessageAttributeValue {
 	attributes := make(map[string]types.MessageAttributeValue)
 	for name, value := range m.texts {
@@ -156,8 +159,8 @@ func (m message) attributes() map[string]types.MessageAttributeValue {
 	return attributes
 }
 
-// size is what SQS counts of the message: its body, and the names, types and
-// values of its attributes.
+// size returns the bytes that SQS counts: the body, and the names, types and values of the
+// attributes.
 func (m message) size() int {
 	size := len(m.body)
 	for name, value := range m.texts {
@@ -166,11 +169,10 @@ func (m message) size() int {
 	return size
 }
 
-// sendBatch makes one call, and gives every entry its own answer. Where SQS
-// refuses the call as a whole for something in it, each entry is sent alone,
-// so that only the one it is about fails.
+// sendBatch makes one call and returns a result for every entry. If SQS refuses the whole call
+// because of its content, sendBatch sends each entry alone, so that only the bad entry fails.
 func (a *API) sendBatch(items []outgoing) (answers []batch.Answer[accepted]) {
-	// It runs on a goroutine of the batcher, where a panic would end the process.
+	// On this goroutine of the batcher a panic would end the process.
 	defer func() {
 		if v := recover(); v != nil {
 			answers = failAll(len(items), panicked(v))
@@ -201,8 +203,8 @@ func failAll(n int, err error) []batch.Answer[accepted] {
 	return answers
 }
 
-// callBatch is one SendMessageBatch. The error is that of the whole call: a
-// *[refused], or one that a later try may cure.
+// callBatch makes one SendMessageBatch call. Its error is about the whole call: a [*refused], or an
+// error that a later try may not have.
 func (a *API) callBatch(items []outgoing) ([]batch.Answer[accepted], error) {
 	answers := make([]batch.Answer[accepted], len(items))
 	entries := make([]types.SendMessageBatchRequestEntry, len(items))
@@ -211,7 +213,7 @@ func (a *API) callBatch(items []outgoing) ([]batch.Answer[accepted], error) {
 		entries[i].Id = aws.String(strconv.Itoa(i))
 		answers[i].Err = batch.ErrNoAnswer
 	}
-	// The call goes on for the others when one of its callers gives up.
+	// The call continues for the other callers if one gives up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(items[0].ctx), callDeadline)
 	defer cancel()
 	out, err := a.cfg.SQS.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &a.cfg.QueueURL, Entries: entries})
@@ -234,15 +236,14 @@ func (a *API) callBatch(items []outgoing) ([]batch.Answer[accepted], error) {
 	return answers, nil
 }
 
-// entryFailed is an entry that SQS could not take just now.
+// entryFailed is the temporary error of an entry.
 type entryFailed struct{ code, message string }
 
 // Error implements error.
 func (e *entryFailed) Error() string { return fmt.Sprintf("SQS failed: %s: %s", e.code, e.message) }
 
-// classify tells a call that no repetition can cure, because of what was sent,
-// from every other failure: outages and throttling, but also a missing queue or
-// denied access, which are ours to mend and not the client's.
+// classify returns a [*refused] if the call failed because of its content. All other failures are
+// not the client's: outages, throttling, a missing queue or denied access.
 func classify(err error) error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		switch api.ErrorCode() {
@@ -254,8 +255,8 @@ func classify(err error) error {
 	return fmt.Errorf("send a batch: %w", err)
 }
 
-// isFinal reports whether an operator has to do something before SQS takes
-// messages of this server: a repetition alone changes nothing.
+// isFinal reports whether only an operator can make SQS accept messages of this server, so that a
+// retry does not help.
 func (a *API) isFinal(err error) bool {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code := strings.TrimPrefix(api.ErrorCode(), "AWS.SimpleQueueService.")
@@ -265,7 +266,7 @@ func (a *API) isFinal(err error) bool {
 	return unsigned || a.cfg.Embedded && nothingListens(err)
 }
 
-// finalCodes are errors about the queue and the server's credentials.
+// finalCodes are error codes about the queue and the server's credentials.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 var finalCodes = []string{
 	"AccessDenied", "AccessDeniedException", "NonExistentQueue", "QueueDoesNotExist", "InvalidAddress",
@@ -274,7 +275,7 @@ var finalCodes = []string{
 	"KmsAccessDenied", "KmsDisabled", "KmsNotFound", "KmsOptInRequired",
 }
 
-// nothingListens reports whether there is no server at the address.
+// nothingListens reports whether the address has no server.
 func nothingListens(err error) bool {
 	dns, ok := errors.AsType[*net.DNSError](err)
 	return ok && dns.IsNotFound || errors.Is(err, syscall.ECONNREFUSED)

@@ -22,8 +22,7 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// crowd posts n bodies by a number of clients, each of which posts its next
-// when it has its answer.
+// crowd posts n bodies by several clients. Each posts its next body after an answer.
 func (b *bench) crowd(n, clients int, body func(i int) string) []reply {
 	return b.crowdAs(n, clients, body)
 }
@@ -44,7 +43,7 @@ func (b *bench) crowdAs(n, clients int, body func(i int) string, headers ...stri
 	return replies
 }
 
-// calls counts the calls of an operation and what they carried.
+// calls counts the calls of an operation and their entries.
 type calls struct{ calls, entries atomic.Int64 }
 
 func (c *calls) note(call sqstest.Call) {
@@ -192,7 +191,7 @@ func testBatchesStayWithinAMebibyte(t *testing.T) {
 		for _, r := range b.crowd(30, 30, func(i int) string { return fmt.Sprintf(`{"name":"%d","b":"%s"}`, i, large) }) {
 			r.want(http.StatusAccepted)
 		}
-		if got := most.Load(); got != 3 { // a fourth would not fit
+		if got := most.Load(); got != 3 { // a call has no room for a fourth
 			t.Errorf("%d messages of 300 KiB in one call", got)
 		}
 	})
@@ -221,7 +220,7 @@ func testOutageIsAnsweredInTimeAndForgotten(t *testing.T) {
 			if r.Header().Get("Retry-After") == "" {
 				t.Fatal("no Retry-After")
 			}
-			if strings.Contains(r.Body.String(), "too much") {
+			if strings.Contains(r.Body.String(), "too many bytes") {
 				atOnce++
 			}
 		}
@@ -238,7 +237,7 @@ func testOutageIsAnsweredInTimeAndForgotten(t *testing.T) {
 			t.Errorf("%d bytes are still reserved", used)
 		}
 
-		time.Sleep(callDeadline) // calls that their callers have given up on
+		time.Sleep(callDeadline) // until abandoned calls have ended
 		down.Store(false)
 		b.post(body("after")).want(http.StatusAccepted)
 		time.Sleep(2 * readyFor)
@@ -312,7 +311,7 @@ func testRepeatedPostIsOneMessageOnAFIFOQueue(t *testing.T) {
 	})
 }
 
-// What only an operator can fix is said at once, and tried once.
+// An error that only an operator can fix is returned at once, without a retry.
 func TestFinalErrors(t *testing.T) {
 	for _, code := range []string{"AccessDenied", "AWS.SimpleQueueService.NonExistentQueue", "InvalidClientTokenId"} {
 		for _, queue := range []string{"orders", "orders.fifo"} {
@@ -338,7 +337,7 @@ func TestFinalErrors(t *testing.T) {
 	}
 }
 
-// The only client of an embedded API is shown the cause.
+// Problems of an embedded API show their cause.
 func TestEmbedded(t *testing.T) {
 	b := newBench(t, "orders", func(c *Config) { c.Embedded = true })
 	b.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {

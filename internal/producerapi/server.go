@@ -18,12 +18,12 @@ import (
 // maxHeader bounds the names and values of a request's headers, in bytes.
 const maxHeader = 16 << 10
 
-// exchange is one request under way, and what its line in the log says.
+// exchange is a request under way, with the fields of its log line.
 type exchange struct {
 	*http.Request
 	api   *API
 	w     *recorder
-	id    string // of the request
+	id    string // X-Request-Id
 	began time.Time
 
 	client    string // a token's hash, or an address
@@ -36,16 +36,16 @@ type exchange struct {
 	cause     error
 }
 
-// exchangeKey is where the context of a request keeps its exchange.
+// exchangeKey is the key of the exchange in a request's context.
 type exchangeKey struct{}
 
-// exchangeOf returns the exchange that ctx belongs to, or nil.
+// exchangeOf returns the exchange of a request's context, or nil.
 func exchangeOf(ctx context.Context) *exchange {
 	c, _ := ctx.Value(exchangeKey{}).(*exchange)
 	return c
 }
 
-// recorder remembers what was answered.
+// recorder records the status of the answer.
 type recorder struct {
 	http.ResponseWriter
 	status int // 0: nothing yet
@@ -65,7 +65,7 @@ func (w *recorder) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap lets [http.ResponseController] reach the inner writer.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // ServeHTTP implements [http.Handler].
@@ -90,11 +90,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer a.release(c)
 	switch {
 	case err != nil:
-		err = badRequest("name", "is not percent-encoded")
+		err = badRequest("name", "must be percent-encoded")
 	case !found:
-		err = newProblem(http.StatusNotFound, "", fmt.Sprintf("there is nothing at %q; GET /openapi.json says what there is", r.URL.Path))
+		err = newProblem(http.StatusNotFound, "", fmt.Sprintf("no such path: %q; GET /openapi.json lists all paths", r.URL.Path))
 	case op == nil:
-		p := newProblem(http.StatusMethodNotAllowed, "method", fmt.Sprintf("%s is not for %s", r.Method, r.URL.Path))
+		p := newProblem(http.StatusMethodNotAllowed, "method", fmt.Sprintf("%s is not allowed for %s", r.Method, r.URL.Path))
 		p.header = http.Header{"Allow": {at.allow()}}
 		err = p
 	default:
@@ -108,10 +108,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op.handle(humaContext{humago.NewContext(op.Operation, c.Request, c.w), a, c})
 }
 
-// admit checks what every request is checked for, whatever its operation.
+// admit makes the checks that are common to all operations: size of the headers, host, token, rate
+// and operator. Its error is a [*problem].
 func (a *API) admit(c *exchange, op *operation) error {
 	if n := headerBytes(c.Header); n > maxHeader {
-		return newProblem(http.StatusRequestHeaderFieldsTooLarge, "headers", fmt.Sprintf("%d bytes, more than %d", n, maxHeader))
+		return newProblem(http.StatusRequestHeaderFieldsTooLarge, "headers", fmt.Sprintf("have %d bytes, must have at most %d", n, maxHeader))
 	}
 	if op.is(isOpen) {
 		return nil
@@ -132,19 +133,19 @@ func (a *API) admit(c *exchange, op *operation) error {
 	return nil
 }
 
-// plainContext is a [huma.Context] that can be embedded: its own name is that of
-// one of its methods.
+// plainContext is a [huma.Context] under another name, because an embedded field named Context
+// would hide its method Context.
 type plainContext huma.Context
 
-// humaContext is a request as huma sees it.
+// humaContext is the request for huma.
 type humaContext struct {
 	plainContext
 	api *API
 	c   *exchange
 }
 
-// Header implements [huma.Context]. A header that was sent more than once is a
-// list: https://www.rfc-editor.org/rfc/rfc9110.html#section-5.3
+// Header implements [huma.Context]. It joins the values of a repeated header:
+// https://www.rfc-editor.org/rfc/rfc9110.html#section-5.3
 func (h humaContext) Header(name string) string { return strings.Join(h.c.Header.Values(name), ", ") }
 
 // BodyReader implements [huma.Context].
@@ -152,7 +153,7 @@ func (h humaContext) BodyReader() io.Reader {
 	return &bodyReader{api: h.api, c: h.c, limit: bodyLimit(h.Operation())}
 }
 
-// problem is err as a problem of this exchange, and the line in the log says so.
+// problem returns err as a problem of this request, and sets it as the outcome in the log.
 func (c *exchange) problem(err error) *problem {
 	p := *asProblem(err)
 	p.RequestID = c.id
@@ -166,7 +167,7 @@ func (c *exchange) problem(err error) *problem {
 	return &p
 }
 
-// fail answers with err, unless an answer has begun.
+// fail answers with err, unless the answer has started.
 func (c *exchange) fail(err error) {
 	p := c.problem(err)
 	if c.w.status != 0 {
@@ -178,25 +179,25 @@ func (c *exchange) fail(err error) {
 	}
 	c.w.Header().Set("Content-Type", problemType)
 	c.w.WriteHeader(p.Status)
-	_ = huma.DefaultJSONFormat.Marshal(c.w, p) // a client that has gone needs no answer
+	_ = huma.DefaultJSONFormat.Marshal(c.w, p) // fails if the client has gone
 }
 
-// contain turns a panic into an answer, so that one request harms no other.
+// contain turns a panic into a 500, so that other requests continue.
 func (a *API) contain(c *exchange) {
 	v := recover()
 	if v == nil {
 		return
 	}
-	if v == http.ErrAbortHandler { //nolint:errorlint // the value itself is what net/http looks for
+	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares the value itself
 		panic(v)
 	}
 	c.fail(panicked(v))
 }
 
-// panicked is a panic as an error.
+// panicked returns the error of a panic, with its stack.
 func panicked(v any) error { return fmt.Errorf("panic: %v\n%s", v, debug.Stack()) }
 
-// log writes the request's line.
+// log logs the request.
 func (a *API) log(c *exchange, quiet bool) {
 	level := slog.LevelInfo
 	switch {
@@ -231,8 +232,7 @@ func (a *API) log(c *exchange, quiet bool) {
 	a.cfg.Logger.LogAttrs(ctx, level, "request", attrs...)
 }
 
-// requestID is the client's own, where that is fit to be written anywhere, or
-// a new one.
+// requestID returns the client's X-Request-Id if it is short and printable, and a new id otherwise.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	ok := id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' })

@@ -45,7 +45,7 @@ func testClientThatAsksTooOftenIsHeldBack(t *testing.T) {
 			r.RemoteAddr = address
 			return b.serve(r)
 		}
-		for range 4 { // a burst of twice the rate
+		for range 4 { // the burst is twice the rate
 			from("192.0.2.1:1000").want(http.StatusNotFound)
 		}
 		r := from("192.0.2.1:2000").want(http.StatusTooManyRequests)
@@ -62,7 +62,7 @@ func testClientThatAsksTooOftenIsHeldBack(t *testing.T) {
 	})
 }
 
-// The messages of a batch count as much as messages that are posted alone.
+// Each message of a batch counts as a request.
 func TestClientRateOfBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", func(c *Config) { c.ClientRate = 5 })
@@ -80,7 +80,7 @@ func TestClientRateOfBatches(t *testing.T) {
 			r.want(http.StatusAccepted)
 			sent += 100
 		}
-		// The last batch is admitted before it is paid for.
+		// The last batch is admitted before its messages count.
 		if took := time.Since(began); took < (1000-100-10)/5*time.Second {
 			t.Errorf("1000 messages were taken in %s", took)
 		}
@@ -93,14 +93,14 @@ func testPanicHarmsOneRequestOnly(t *testing.T) {
 		c.Records, c.Logger = brokenStore{}, slog.New(slog.NewJSONHandler(&log, nil))
 	})
 	r := b.do(http.MethodGet, "/messages/a", "").want(http.StatusInternalServerError)
-	if strings.Contains(r.Body.String(), "broken here") == strings.Contains(r.Body.String(), "goroutine") {
+	if strings.Contains(r.Body.String(), "internal error") == strings.Contains(r.Body.String(), "goroutine") {
 		t.Errorf("answer is %s", r.Body)
 	}
 	if !strings.Contains(log.String(), "panic: broken") {
 		t.Errorf("log is %s", log.String())
 	}
 	b.post(body("a")).want(http.StatusAccepted)
-	b.post(body("a"), "Prefer", "wait=1").want(http.StatusInternalServerError) // on a goroutine of its own
+	b.post(body("a"), "Prefer", "wait=1").want(http.StatusInternalServerError) // on its own goroutine
 }
 
 func testEveryRequestHasItsLineInTheLog(t *testing.T) {
@@ -109,7 +109,7 @@ func testEveryRequestHasItsLineInTheLog(t *testing.T) {
 	id := decode[queued](b.post(body("a/b"), "X-Request-Id", "req-1").want(http.StatusAccepted)).MessageID
 	b.do(http.MethodGet, "/healthz", "")
 	var line map[string]any
-	if err := json.Unmarshal(log.Bytes(), &line); err != nil { // one line: nobody wants to see the probes
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil { // a single line, without the probes
 		t.Fatalf("%v in %s", err, log.String())
 	}
 	for key, want := range map[string]any{
@@ -125,7 +125,7 @@ func testEveryRequestHasItsLineInTheLog(t *testing.T) {
 	}
 }
 
-// A flood of requests is no flood of lines, and hides no other kind of them.
+// Many requests of one kind are logged at a bounded rate, and do not suppress other kinds.
 func TestLogRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -182,7 +182,7 @@ func TestMetricsOfTheAPI(t *testing.T) {
 		{closed, request(http.MethodPost, "/metrics", "{}", bearer...), http.StatusMethodNotAllowed},
 		{without, request(http.MethodGet, "/metrics", ""), http.StatusNotFound},
 	} {
-		w := httptest.NewRecorder() // it is not in the document
+		w := httptest.NewRecorder() // the path is not in the document
 		tc.b.api.ServeHTTP(w, tc.r)
 		if w.Code != tc.want || (w.Code == http.StatusOK) != (w.Body.String() == "up 1") {
 			t.Errorf("%s as %q answers %d, want %d: %s", tc.r.Method, tc.r.Host, w.Code, tc.want, w.Body)
@@ -190,7 +190,7 @@ func TestMetricsOfTheAPI(t *testing.T) {
 	}
 }
 
-// Every message that was given to SQS is counted once, by what came of it.
+// Every message passed to SQS is counted once, by its outcome.
 func TestSentMessagesAreCounted(t *testing.T) {
 	for _, queue := range []string{"orders", "orders.fifo"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -250,9 +250,9 @@ func TestProbesShareOneQuestion(t *testing.T) {
 		synctest.Wait()
 		ctx, leave := context.WithCancel(t.Context())
 		leave()
-		b.serve(request(http.MethodGet, "/readyz", "").WithContext(ctx)).want(http.StatusServiceUnavailable) // waits for nobody
+		b.serve(request(http.MethodGet, "/readyz", "").WithContext(ctx)).want(http.StatusServiceUnavailable) // the client has gone
 		all.Wait()
-		b.do(http.MethodGet, "/readyz", "").want(http.StatusOK) // the answer is new, however long ago it was asked for
+		b.do(http.MethodGet, "/readyz", "").want(http.StatusOK) // the lifetime of the answer starts when it arrives
 		if n := calls.Load(); n != 1 {
 			t.Errorf("%d calls", n)
 		}
@@ -325,8 +325,7 @@ func testRequestIDIsTheClientsOwnWhereItIsFit(t *testing.T) {
 	}
 }
 
-// pipeListener hands out the far ends of pipes, so that a real server runs in
-// virtual time.
+// pipeListener accepts the far ends of pipes, so that a real server runs in virtual time.
 type pipeListener struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -345,7 +344,7 @@ func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (l *pipeListener) dial() net.Conn { return l.dialFrom("192.0.2.1") }
 
-// dialFrom connects as a client of that IP address.
+// dialFrom connects from this IP address.
 func (l *pipeListener) dialFrom(address string) net.Conn {
 	near, far := net.Pipe()
 	l.conns <- addressed{far, &net.TCPAddr{IP: net.ParseIP(address), Port: 1}}
@@ -360,7 +359,7 @@ type addressed struct {
 
 func (c addressed) RemoteAddr() net.Addr { return c.from }
 
-// served runs the API behind the server that the binaries use, in virtual time.
+// served runs the API with the programs' server, in virtual time.
 func served(t *testing.T, change func(*Config), test func(b *bench, l *pipeListener, stop context.CancelFunc)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", change)
@@ -416,7 +415,7 @@ func testWaitOutlivesTheDeadlineOfTheBody(t *testing.T) {
 func testStopFinishesWhatIsUnderWay(t *testing.T) {
 	served(t, nil, func(b *bench, l *pipeListener, stop context.CancelFunc) {
 		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
-			return sqstest.Fault{DelayAfter: 2 * time.Second} // one after the other, both within the grace
+			return sqstest.Fault{DelayAfter: 2 * time.Second} // two calls in a row, both within the grace period
 		})
 		posting, waiting := l.dial(), l.dial()
 		defer posting.Close()
@@ -430,7 +429,7 @@ func testStopFinishesWhatIsUnderWay(t *testing.T) {
 			if err != nil {
 				b.t.Fatalf("%s: %v", what, err)
 			}
-			if resp.StatusCode != http.StatusAccepted { // a wait is cut short: the message is accepted all the same
+			if resp.StatusCode != http.StatusAccepted { // a wait is aborted after the message was accepted
 				b.t.Errorf("%s was answered %d", what, resp.StatusCode)
 			}
 			_, _ = io.Copy(io.Discard, resp.Body)

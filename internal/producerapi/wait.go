@@ -11,9 +11,8 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// postAndWait sends a message and waits for its outcome. What is recorded of
-// the name is looked at first: a different body is refused, and an outcome that
-// is there already is the answer, with nothing sent.
+// postAndWait sends a message and waits for its outcome. It first reads the record: it refuses a
+// different body, and returns an existing outcome without sending the message.
 func (a *API) postAndWait(c *exchange, m message, wait time.Duration) (*response[any], error) {
 	deadline := c.began.Add(wait)
 	before, err := a.watches.look(c.Context(), m.name)
@@ -46,7 +45,7 @@ func (a *API) postAndWait(c *exchange, m message, wait time.Duration) (*response
 	return out, nil
 }
 
-// outcomeIn is the answer to a post that waited for a name's outcome.
+// outcomeIn returns the answer with an outcome to a POST that waited.
 func (c *exchange) outcomeIn(wait time.Duration, r protocol.Record) *response[any] {
 	found := c.found(r, "")
 	return &response[any]{
@@ -54,10 +53,11 @@ func (c *exchange) outcomeIn(wait time.Duration, r protocol.Record) *response[an
 	}
 }
 
-// applied is the value of Preference-Applied.
+// applied returns the value of Preference-Applied.
 func applied(wait time.Duration) string { return "wait=" + seconds(wait) }
 
-// generation tells the attempts before an operator's word from those after it.
+// generation returns the version of a record that an operator has forgotten or re-opened; 0 for
+// other records. It distinguishes attempts before and after that.
 func generation(r protocol.Record) protocol.Version {
 	if r.Status == protocol.Forgotten || r.Status == protocol.Retrying && r.Attempts == 0 {
 		return r.Version
@@ -65,45 +65,45 @@ func generation(r protocol.Record) protocol.Version {
 	return 0
 }
 
-// How often a name that somebody waits for is looked at.
+// Bounds of the interval at which the record of an awaited name is read.
 const (
 	firstLook   = 20 * time.Millisecond
 	longestLook = time.Second
 )
 
-// watches shares reads: one at a time for each name, whoever wants it.
+// watches shares reads between requests: at most one at a time for each name.
 type watches struct {
 	read    func(ctx context.Context, name string) (protocol.Record, error)
 	running sync.WaitGroup
 
 	mu    sync.Mutex
 	looks map[string]*look   // guarded by mu; reads under way
-	names map[awaited]*watch // guarded by mu; names that are waited for
+	names map[awaited]*watch // guarded by mu; awaited names
 }
 
-// awaited is a name whose outcome is waited for: a later one than that of version after.
+// awaited is a name whose outcome is awaited, in a later version than after.
 type awaited struct {
 	name  string
 	after protocol.Version // 0: any
 }
 
-// look is one read for all who ask while it is under way.
+// look is a read that is shared by all callers while it is under way.
 type look struct {
 	done   chan struct{}
 	record protocol.Record
 	err    error
 }
 
-// watch is a name that is looked at until it is final or nobody waits.
+// watch is a name whose record is read until it is final or the last waiter leaves.
 type watch struct {
 	done    chan struct{}
 	record  protocol.Record // final; set before done closes
 	waiting int             // guarded by watches.mu
 	stop    context.CancelFunc
-	hurry   chan struct{} // somebody new waits: begin with short pauses again
+	hurry   chan struct{} // another waiter has joined: start with short pauses again
 }
 
-// look reads a name's record, together with everybody who asks meanwhile.
+// look reads a name's record, or waits for a read under way.
 func (w *watches) look(ctx context.Context, name string) (protocol.Record, error) {
 	w.mu.Lock()
 	l, under := w.looks[name]
@@ -131,8 +131,8 @@ func (w *watches) look(ctx context.Context, name string) (protocol.Record, error
 	}
 }
 
-// contained reads a record on a goroutine of ours, where a panic would end the
-// process.
+// contained reads a record and returns a panic as an error, because on the goroutines of watches a
+// panic would end the process.
 func (w *watches) contained(ctx context.Context, name string) (r protocol.Record, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -142,8 +142,7 @@ func (w *watches) contained(ctx context.Context, name string) (r protocol.Record
 	return w.read(ctx, name)
 }
 
-// await waits until the name has the outcome, or reports that it had none when ctx
-// ended.
+// await waits for the outcome of a name. It returns false if ctx ends first.
 func (w *watches) await(ctx context.Context, name awaited) (protocol.Record, bool) {
 	t := w.join(ctx, name)
 	defer w.leave(name, t)
@@ -162,7 +161,7 @@ func (w *watches) join(ctx context.Context, name awaited) *watch {
 		t.waiting++
 		select {
 		case t.hurry <- struct{}{}:
-		default: // it has been told
+		default: // a signal is pending
 		}
 		return t
 	}
@@ -186,15 +185,14 @@ func (w *watches) leave(name awaited, t *watch) {
 	}
 }
 
-// drop makes room for a later watch of the name. w.mu is held.
+// drop removes the watch, so that a later waiter starts a new one. The caller holds w.mu.
 func (w *watches) drop(name awaited, t *watch) {
 	if w.names[name] == t {
 		delete(w.names, name)
 	}
 }
 
-// follow looks at the name in growing intervals. A read that fails is one
-// that has seen nothing.
+// follow reads the record in growing intervals until it is final. It ignores failed reads.
 func (w *watches) follow(ctx context.Context, name awaited, t *watch) {
 	defer t.stop()
 	for every := firstLook; ; every = min(every*2, longestLook) {

@@ -18,7 +18,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// slowReader is a store whose reads take a time, are counted, and may fail.
+// slowReader is a store whose reads are slow, are counted, and may fail.
 type slowReader struct {
 	dedupe.Reader
 	took  time.Duration
@@ -185,12 +185,12 @@ func testWaitersOfANameShareItsReads(t *testing.T) {
 			})
 		}
 		time.Sleep(reader.took + time.Millisecond)
-		if got := reader.reads.Load(); got != names { // before anything is sent
+		if got := reader.reads.Load(); got != names { // before the first message is sent
 			t.Errorf("%d reads of %d names", got, names)
 		}
 		time.Sleep(10 * time.Second)
-		// One look before the send, then one watch a name: pauses of 20 ms that
-		// double up to 1 s, of which at least half is waited for.
+		// One read before the send, then one watch per name with pauses of 20 ms that double up to 1 s.
+		// Jitter shortens a pause by at most half.
 		perName := reader.reads.Load() / names
 		if perName > 1+8+2*10 {
 			t.Errorf("%d reads a name in 10 s for %d waiters", perName, waiters/names)
@@ -232,7 +232,7 @@ func testNobodyReadsForAClientThatHasGone(t *testing.T) {
 		synctest.Wait()
 		reads := reader.reads.Load()
 		time.Sleep(time.Minute)
-		if got := reader.reads.Load(); got > reads+1 { // one may have been under way
+		if got := reader.reads.Load(); got > reads+1 { // one read may have been under way
 			t.Errorf("%d reads after the client had gone", got-reads)
 		}
 		if len(b.api.watches.names) != 0 || len(b.api.watches.looks) != 0 {
@@ -256,8 +256,8 @@ func testForgottenNameIsAnotherMessageOnAFIFOQueue(t *testing.T) {
 	}
 }
 
-// Who retries a rejected name waits for a later outcome than that rejection; who does not
-// gets it.
+// With X-Sqsonce-Retry-Rejected, a POST waits for a later outcome than the rejection. Otherwise it
+// returns the rejection.
 func TestWaitRetryRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := waitBench(t)
@@ -283,6 +283,6 @@ func TestWaitRetryRejected(t *testing.T) {
 		if len(sent) != 1 || aws.ToString(sent[0].MessageAttributes[consumer.AttrReason].StringValue) == "" {
 			t.Errorf("sent %+v", sent)
 		}
-		b.post(body("a"), "Prefer", "wait=10", "X-Sqsonce-Retry-Rejected", "true").want(http.StatusUnprocessableEntity) // completed with another body
+		b.post(body("a"), "Prefer", "wait=10", "X-Sqsonce-Retry-Rejected", "true").want(http.StatusUnprocessableEntity) // the name was completed with another body
 	})
 }

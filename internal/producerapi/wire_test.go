@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// wireBench is a bench on the local servers.
+// wireBench is a bench on the emulators.
 func wireBench(t *testing.T, queue string) *bench {
 	t.Helper()
 	b := &bench{t: t, queue: emulators.SQSClient(t)}

@@ -121,10 +121,10 @@ func TestLookAtSchedules(t *testing.T) {
 		return log.String()
 	}
 	if said := look(); strings.Contains(said, "schedules") {
-		t.Errorf("warned of %s", said)
+		t.Errorf("warning: %s", said)
 	}
 	server.Fail(&scheduletest.Failure{Status: http.StatusForbidden, Type: "AccessDeniedException", Text: "not authorized to perform scheduler:GetSchedule"})
 	if said := look(); !strings.Contains(said, "schedules cannot be read") || !strings.Contains(said, "scheduler:GetSchedule") {
-		t.Errorf("said %s", said)
+		t.Errorf("log: %s", said)
 	}
 }

@@ -204,11 +204,11 @@ func testSendStopsWhereAGroupIsHeldUp(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"accepted":1,"items":[{"index":0,"status":202},{"index":1,"status":400,"problem":{"detail":"name: is missing"}},`+
-			`{"index":2,"status":424,"problem":{"detail":"not sent: message 1 comes first in its group, and was refused"}}]}`)
+			`{"index":2,"status":424,"problem":{"detail":"not sent: message 1 of its group must be accepted first, and was refused"}}]}`)
 	}))
 	defer server.Close()
 	producer(t, lines(1, 3), "send", "--url", server.URL, "--group", "g").want(1).says(
-		"1 message accepted, 1 refused", "line 2: name: is missing", "stopped before line 3; continue with --skip 2", "comes first in its group")
+		"1 message accepted, 1 refused", "line 2: name: is missing", "stopped before line 3; continue with --skip 2", "of its group must be accepted first")
 }
 
 func TestStatusShowsTheRecord(t *testing.T) {
