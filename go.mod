@@ -2,7 +2,10 @@ module github.com/sqsonce/sqsonce
 
 go 1.26.0
 
-ignore ./node_modules
+ignore (
+	./docs/site/node_modules
+	./node_modules
+)
 
 require (
 	github.com/alecthomas/kong v1.17.0

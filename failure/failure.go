@@ -96,7 +96,7 @@ type NotBegun interface {
 	NotBegun() bool
 }
 
-// Left says that the attempt has ended and counts, and that no attempt can start before RetryAfter.
+// Left says that the attempt has ended and counts. No attempt can start before RetryAfter.
 //
 // Pool: the message becomes visible after exactly RetryAfter. On its last receive, and at the head
 // of a FIFO group, it waits in the worker instead.

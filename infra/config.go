@@ -85,8 +85,8 @@ type Config struct {
 // DashboardConfig configures the dashboard. A dashboard belongs to one stack. It can show the
 // services of other stacks, too.
 type DashboardConfig struct {
-	// Off leaves the dashboard out, for a service that another stack's dashboard shows. Default
-	// false.
+	// Off leaves the dashboard out, for a service that another stack's dashboard shows. By default
+	// there is one.
 	Off bool
 	// Queues are the queue names of further services that the dashboard shows, in the same account
 	// and Region. Default: none.
@@ -106,7 +106,7 @@ type QueueConfig struct {
 	// Retention is the retention period of the queue, 1 minute to 14 days. Default 4 days.
 	Retention time.Duration
 	// MaxReceiveCount is the number of receives after which SQS itself dead-letters a message. It
-	// must be at least MaxAttempts, and leave room for deferrals. 1 to 1000, default 10.
+	// must be at least the worker's MaxAttempts, and leave room for deferrals. 1 to 1000, default 10.
 	MaxReceiveCount int
 	// Senders are ARNs of SNS topics, S3 buckets and EventBridge rules that may send to the queue.
 	Senders []string
@@ -218,7 +218,7 @@ type ScalingConfig struct {
 
 // ProducerConfig configures the producer's HTTP API.
 type ProducerConfig struct {
-	// Off leaves the producer and its load balancer out. Default true.
+	// Off leaves the producer and its load balancer out, which is the default.
 	Off bool
 	// Public makes the load balancer face the internet. It needs Certificate.
 	Public bool

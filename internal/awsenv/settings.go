@@ -8,9 +8,9 @@ import (
 
 // Exit codes of the binaries.
 const (
-	exitDone     = 0
-	exitFailed   = 1
-	exitSettings = 2
+	exitDone     = 0 // done, or stopped cleanly
+	exitFailed   = 1 // failed; of worker check: not healthy, or not ready
+	exitSettings = 2 // bad usage or settings; of worker try: the message has no name
 )
 
 // SettingsError lists the faults of the command line and the environment. It has all of them, so

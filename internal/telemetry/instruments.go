@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"errors"
-	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -83,22 +82,4 @@ func (is *instruments) init(m metric.Meter) error {
 	is.receives = sizes("sqsonce.receive.size", "Messages brought by a receive.")
 	is.acks = sizes("sqsonce.ack.size", "Entries of the batches that end or extend messages.")
 	return errors.Join(errs...)
-}
-
-// reasons are the values that the label of that name takes; what is none of
-// them, as a library user's own, is "other".
-var reasons = []string{
-	"attempts used up", "bad message", "failed on its last receive",
-	"held up and never tried", "snoozed at stop", "in progress elsewhere", "in progress elsewhere at stop",
-	"mismatch", "rejected", "stopped", "stopped before it was tried", "target down", "unknown outcome",
-}
-
-func reason(of string) attribute.KeyValue { return keyReason.String(reasonOf(of)) }
-
-// reasonOf is the value of that label.
-func reasonOf(of string) string {
-	if of != "" && !slices.Contains(reasons, of) {
-		return "other"
-	}
-	return of
 }

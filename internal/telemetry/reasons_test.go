@@ -19,7 +19,7 @@ func TestReasons(t *testing.T) {
 // an operator would see "other".
 func testEveryReasonOfOurOwnIsNamed(t *testing.T) {
 	var given []string
-	for _, dir := range []string{"../../consumer", "../../dedupe", "../../names"} {
+	for _, dir := range []string{"../../consumer", "../../dedupe", "../../names", "../../powertools", "../../lambda", "../workercmd"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

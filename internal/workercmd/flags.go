@@ -195,16 +195,9 @@ func parse(args []string, stdout, stderr io.Writer) (settings any, err error) {
 	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
 		args = []string{"run", "--help"} // the flags are there
 	}
-	parser, err := kong.New(&c,
-		kong.Name("worker"),
-		kong.Description("Handles every named SQS message once."),
-		kong.DefaultEnvars("SQSONCE"),
-		kong.Vars{"version": version()},
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(helpShown(code)) }),
-	)
+	parser, err := newParser(&c, stdout, stderr)
 	if err != nil {
-		return nil, fmt.Errorf("command line: %w", err)
+		return nil, err
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
@@ -226,6 +219,22 @@ func parse(args []string, stdout, stderr io.Writer) (settings any, err error) {
 		}
 	}
 	return c.Run.settings(parsed.Flags())
+}
+
+// newParser returns the parser of the command line.
+func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
+	parser, err := kong.New(c,
+		kong.Name("worker"),
+		kong.Description("Handles every named SQS message once."),
+		kong.DefaultEnvars("SQSONCE"),
+		kong.Vars{"version": version()},
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(helpShown(code)) }),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("command line: %w", err)
+	}
+	return parser, nil
 }
 
 // settings returns the settings of a worker, or a [*awsenv.SettingsError] with all problems.

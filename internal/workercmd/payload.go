@@ -132,7 +132,7 @@ func (p *payloads) get(ctx context.Context, from names.Pointer, room int64) (bod
 }
 
 func (p *payloads) tooLarge(size int64) error {
-	return &payloadError{kind: badPointer, reason: "payload too large", err: fmt.Errorf("has %d bytes, more than --s3-max %d", size, p.max)}
+	return &payloadError{kind: badPointer, reason: reasonTooLarge, err: fmt.Errorf("has %d bytes, more than --s3-max %d", size, p.max)}
 }
 
 // failed returns the [*payloadError] of a failed fetch, or the error of ctx if that has ended.
@@ -144,7 +144,7 @@ func (p *payloads) failed(ctx context.Context, from names.Pointer, err error) er
 	if kind == doubtful && p.doubts.suspects(from, err) {
 		kind = outage
 	}
-	reasons := map[fault]string{badPointer: "payload missing", doubtful: "payload not readable"}
+	reasons := map[fault]string{badPointer: reasonMissing, doubtful: reasonUnreadable}
 	return &payloadError{kind: kind, reason: reasons[kind], err: err}
 }
 
@@ -183,6 +183,13 @@ func weighPayload(err error) fault {
 	}
 	return outage
 }
+
+// Reasons of dead letters whose payload could not be fetched.
+const (
+	reasonTooLarge   = "payload too large"
+	reasonMissing    = "payload missing"
+	reasonUnreadable = "payload not readable"
+)
 
 // payloadError is the error of a failed fetch.
 type payloadError struct {
