@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -26,13 +28,14 @@ func openAPI() (*openapi3.T, error) {
 	}
 	api, err := producerapi.New(producerapi.Config{
 		SQS: sqs.New(sqs.Options{}), QueueURL: "orders", Records: memstore.New(), Scope: "orders", Keys: keys,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer api.Close()
 	w := httptest.NewRecorder()
-	api.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", http.NoBody))
+	api.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/openapi.json", http.NoBody))
 	if w.Code != http.StatusOK {
 		return nil, fmt.Errorf("/openapi.json answered %d", w.Code)
 	}
@@ -41,8 +44,8 @@ func openAPI() (*openapi3.T, error) {
 
 const apiIntro = `# HTTP API of the producer
 
-` + "`producer serve`" + ` and ` + "`worker --local`" + ` serve this API. The same description as an OpenAPI document is at
-` + "`/openapi.json`" + ` of a running producer. [The producer](../producer.md) shows it in use, and
+` + "`producer serve`" + ` and ` + "`worker --local`" + ` serve this API, and its OpenAPI document at
+` + "`/openapi.json`" + `. [The producer](../producer.md) shows it in use, and
 [Errors](errors.md#http-problems) lists the problems.
 `
 
@@ -86,10 +89,8 @@ func operationSection(method, path string, shared openapi3.Parameters, op *opena
 		b.WriteString("\n" + table([]string{"Parameter", "In", "Type", "Meaning"}, rows))
 	}
 	if op.RequestBody != nil {
-		fmt.Fprintf(&b, "\nBody: %s.\n", contents(op.RequestBody.Value.Content))
-		if d := op.RequestBody.Value.Description; d != "" {
-			fmt.Fprintf(&b, "%s\n", wrapped(prose(d)))
-		}
+		body := op.RequestBody.Value
+		fmt.Fprintf(&b, "\n%s\n", wrapped("Body: "+contents(body.Content)+". "+prose(body.Description)))
 	}
 	rows = nil
 	var problems []string

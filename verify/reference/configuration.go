@@ -145,7 +145,7 @@ func fieldRows(s *ast.StructType, of map[string]key) (rows [][]string) {
 		text = capitalised.ReplaceAllStringFunc(text, func(word string) string {
 			k, ok := of[word]
 			switch {
-			case !ok, done[word] && strings.ToUpper(word) == word: // FIFO is a field, then a kind of queue
+			case !ok, done[word] && strings.ToUpper(word) == word: // FIFO, a field and a kind of queue
 				return word
 			case k.setter == "negated":
 				return code(k.name + "=false")

@@ -154,7 +154,7 @@ func variables(p *doc.Package, v *doc.Value) (rows [][]string) {
 	return rows
 }
 
-// plainDoc returns a doc comment as a cell, without links, and without the name that it begins with.
+// plainDoc returns a doc comment as a cell, without links and the name that it begins with.
 func plainDoc(p *doc.Package, text, subject string) string {
 	printer := p.Printer()
 	printer.TextWidth = -1

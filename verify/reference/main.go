@@ -29,7 +29,7 @@ func main() {
 	for name, page := range pages {
 		text, err := page()
 		if err == nil {
-			err = os.WriteFile(filepath.Join(root, "docs", "reference", name), []byte(notice+text), 0o644)
+			err = os.WriteFile(filepath.Join(root, "docs", "reference", name), []byte(notice+text), 0o600)
 		}
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "reference: %s: %v\n", name, err)

@@ -77,7 +77,7 @@ func labelValues() string {
 	}
 	return "\n## Values of labels\n\n" + table([]string{"Label", "Values"}, [][]string{
 		{"`outcome` of `sqsonce_handled_total`", codes(actions)},
-		{"`reason`", "the [reasons of dead letters](errors.md#reasons-of-dead-letters), or `other`"},
+		{"`reason` of `sqsonce_handled_total` and `sqsonce_dead_letters…`", "the [reasons of dead letters](errors.md#reasons-of-dead-letters), or `other`"},
 		{"`state`", codes([]string{
 			string(consumer.Starting), string(consumer.Running), string(consumer.Paused), string(consumer.Held), string(consumer.Draining), string(consumer.Stopped),
 		})},
@@ -111,7 +111,7 @@ func sampled() (*telemetry.Telemetry, error) {
 	q.Sent("accepted")
 	failing := func(context.Context, consumer.Message) error { return errors.New("failed") }
 	_ = q.Middleware()(failing)(context.Background(), consumer.Message{SentAt: time.Now()})
-	_, done := tele.Request(httptest.NewRequest(http.MethodPost, "/messages", http.NoBody), "/messages")
+	_, done := tele.Request(httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/messages", http.NoBody), "/messages")
 	done(http.StatusAccepted)
 	if err := q.Watch(func() consumer.Stats { return consumer.Stats{} }, "target"); err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ var unsaid = []string{"le", "messaging_system", "messaging_destination_name"}
 // scraped reads a scrape in Prometheus' format, by name of metric.
 func scraped(h http.Handler) (map[string]*metricOf, error) {
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/metrics", http.NoBody))
 	all := make(map[string]*metricOf)
 	lines := bufio.NewScanner(w.Body)
 	for lines.Scan() {
