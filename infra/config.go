@@ -448,6 +448,9 @@ func (c Config) workerProblems(found *problemList) {
 		found.bad(!variablePattern.MatchString(name), "workerEnv %s: not the name of a variable", name)
 		found.bad(slices.Contains(ownVariables, name), "workerEnv %s: is set by the stack itself", name)
 	}
+	if name, ok := w.Env[earlierVariable]; ok {
+		found.bad(!tablePattern.MatchString(name), "workerEnv %s %q: not the name of a table", earlierVariable, name)
+	}
 }
 
 func (c Config) targetProblems(found *problemList) {

@@ -94,6 +94,10 @@ func testEveryProblemIsNamedWithKeyAndValue(t *testing.T) {
 			map[string]any{"dashboardQueues": "sqsonce,a b,x,x"},
 			[]string{"dashboardQueues sqsonce: is this", `dashboardQueues "a b"`, "dashboardQueues x: is named twice"},
 		},
+		"no earlier table": {
+			map[string]any{"workerEnv": `{"SQSONCE_POWERTOOLS_TABLE": "arn:aws:dynamodb:::table/x"}`},
+			[]string{`workerEnv SQSONCE_POWERTOOLS_TABLE "arn:aws:dynamodb:::table/x": not the name of a table`},
+		},
 		"no buckets":            {map[string]any{"payloadBuckets": "Uploads,arn:aws:s3:::x"}, []string{`payloadBuckets "Uploads"`, `payloadBuckets "arn`}},
 		"payloads of no bucket": {map[string]any{"workerEnv": `{"SQSONCE_S3_PAYLOADS":"false"}`}, []string{"workerEnv SQSONCE_S3_PAYLOADS"}},
 		"no key": {

@@ -76,7 +76,8 @@ var variants = map[string]map[string]any{
 		"targetPolicies": "arn:aws:iam::123456789012:policy/orders",
 		"ttlAttribute":   "expiration",
 		"payloadBuckets": "uploads,big-payloads", "dashboardQueues": "invoices,shipments.fifo",
-		"targetEnv": `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold", "GOMEMLIMIT": "300MiB"}`,
+		"targetEnv": `{"MODE": "worker"}`, "workerEnv": `{"SQSONCE_ON_UNKNOWN": "hold", "GOMEMLIMIT": "300MiB", "SQSONCE_POWERTOOLS_TABLE": "idempotency",
+			"SQSONCE_POWERTOOLS_PREFIX": "orders.app.lambda_handler", "SQSONCE_POWERTOOLS_LANGUAGE": "python", "SQSONCE_POWERTOOLS_KEY": "messageId"}`,
 	},
 	"vpc": {
 		"name": "vpc", "demo": "true", "producer": "true", "vpcId": "vpc-0123456789abcdef0", "vpcZones": "eu-west-1a,eu-west-1b",

@@ -38,6 +38,8 @@ var (
 	askActions = []string{"sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"}
 	// doctorActions apply to records in the doctor's own scope only.
 	doctorActions = []string{"dynamodb:DeleteItem"}
+	// earlierActions apply to the table of Powertools' records, which the worker only reads.
+	earlierActions = []string{"dynamodb:GetItem"}
 	// fetchActions apply to the payloads in S3, findActions to their buckets.
 	fetchActions   = []string{"s3:GetObject"}
 	findActions    = []string{"s3:ListBucket"}

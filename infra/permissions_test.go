@@ -119,6 +119,7 @@ func TestPermissions(t *testing.T) {
 	t.Run("worker reads the buckets of payloads only", testTheWorkerReadsTheBucketsOfPayloadsOnly)
 	t.Run("schedules", testSchedules)
 	t.Run("keys of queues", testKeysOfQueues)
+	t.Run("worker reads the table of Powertools only", testTheWorkerReadsTheTableOfPowertoolsOnly)
 	t.Run("guide lists the rights", testTheGuideListsTheRights)
 	t.Run("roles lack what their binary never does", testRolesLackWhatTheirBinaryNeverDoes)
 }
@@ -204,6 +205,29 @@ func testTheWorkerReadsTheBucketsOfPayloadsOnly(t *testing.T) {
 	})
 }
 
+func testTheWorkerReadsTheTableOfPowertoolsOnly(t *testing.T) {
+	seen := 0
+	each(t, func(t *testing.T, b built) {
+		earlier, ok := b.places()["earlier"]
+		if !ok {
+			return
+		}
+		seen++
+		var actions []string
+		for _, s := range b.template.taskRole(t, "worker") {
+			if slices.ContainsFunc(s.Resources, func(r any) bool { return placeOf(r) == earlier }) {
+				actions = append(actions, s.Actions...)
+			}
+		}
+		if !slices.Equal(actions, earlierActions) {
+			t.Errorf("on %s the worker may %q, want %q", earlier, actions, earlierActions)
+		}
+	})
+	if seen == 0 {
+		t.Error("no variant reads a table of Powertools")
+	}
+}
+
 func testTheGuideListsTheRights(t *testing.T) {
 	guide, err := os.ReadFile("docs/deploy.md")
 	if err != nil {
@@ -213,6 +237,7 @@ func testTheGuideListsTheRights(t *testing.T) {
 		"worker | the queue": consumeActions, "worker | the dead-letter queue": deadLetterActions,
 		"worker, producer, operator | the table": recordActions, "worker | tasks of its cluster, by condition": protectActions,
 		"worker with `payloadBuckets` | the objects of these buckets": fetchActions, "worker with `payloadBuckets` | these buckets": findActions,
+		"worker with `SQSONCE_POWERTOOLS_TABLE` in `workerEnv` | that table":              earlierActions,
 		"worker, producer, operator | the table's index `attention`":                      listActions,
 		"producer, operator, doctor, with `delays` | schedules of the group":              scheduleActions,
 		"producer, operator, doctor, with `delays` | the role of schedules, by condition": passActions,
@@ -388,6 +413,9 @@ func (b built) places() map[string]string {
 	}
 	for _, arn := range b.config.Queue.Keys {
 		found["key "+arn] = arn
+	}
+	if name := b.config.Worker.Env[earlierVariable]; name != "" {
+		found["earlier"] = "table/" + name
 	}
 	for _, bucket := range b.config.Worker.PayloadBuckets {
 		found["bucket "+bucket], found["payloads "+bucket] = "s3:::"+bucket, "s3:::"+bucket+"/*"

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsecs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
@@ -29,6 +30,10 @@ var ownVariables = []string{
 
 // payloadVariable makes the worker fetch payloads from S3.
 const payloadVariable = "SQSONCE_S3_PAYLOADS"
+
+// earlierVariable names a second table, of Powertools' records, that the worker may read. It is set
+// by workerEnv.
+const earlierVariable = "SQSONCE_POWERTOOLS_TABLE"
 
 type workerProps struct {
 	workplace
@@ -201,6 +206,10 @@ func grantWorker(scope constructs.Construct, task awsecs.FargateTaskDefinition, 
 	task.AddToTaskRolePolicy(allowProtection(scope, props.Cluster.ClusterName(), props.Cluster.ClusterArn()))
 	grant(task, allowKeys(props.Config)...)
 	grantPayloads(scope, task, props.Config.Worker.PayloadBuckets)
+	if name := props.Config.Worker.Env[earlierVariable]; name != "" {
+		earlier := awsdynamodb.Table_FromTableName(scope, jsii.String("EarlierTable"), &name)
+		task.AddToTaskRolePolicy(allow("ReadEarlierRecords", earlierActions, earlier.TableArn()))
+	}
 	suppressTask(task)
 	suppress(task, "AwsSolutions-IAM5",
 		"UpdateTaskProtection is for the calling task, whose id nobody knows before it runs; the resource and a condition name the cluster",
