@@ -257,7 +257,7 @@ func TestFIFO(t *testing.T) {
 }
 
 func testAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
-	if err := flag.Set("rapid.checks", strconv.Itoa(testutil.N(t, 100))); err != nil {
+	if err := flag.Set("rapid.checks", strconv.Itoa(testutil.N(t, 50))); err != nil {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(r *rapid.T) {

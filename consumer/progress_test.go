@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -111,9 +112,10 @@ func TestProgress(t *testing.T) {
 // The messages of one tenant whose database is down wait for backoffs of their own, and the
 // others are handled.
 func TestOneTenantsOutage(t *testing.T) {
+	healthy := 3 * testutil.N(t, 400)
 	for _, tc := range []struct {
 		name string
-		bad  int // messages of the tenant, of 3,000
+		bad  int // messages of the tenant, beside the healthy ones
 		most int // tries of each, on average, in ten minutes
 	}{
 		{"one message", 1, 14}, // backoffs of up to 10 s, doubling: as many as can be drawn
@@ -144,14 +146,14 @@ func TestOneTenantsOutage(t *testing.T) {
 							p.send(fmt.Sprint("bad", j))
 						}
 					}
-					for _, body := range numbered(1000) {
+					for _, body := range numbered(healthy / 3) {
 						p.send(fmt.Sprint(body, "-", i))
 					}
 				}
 				p.start()
 				time.Sleep(10 * time.Minute)
-				if n := good.seen(); n != 3000 {
-					t.Errorf("%d of 3,000 healthy messages handled", n)
+				if n := good.seen(); n != healthy {
+					t.Errorf("%d of %d healthy messages handled", n, healthy)
 				}
 				tries := 0
 				bad.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -28,7 +29,7 @@ func TestSettle(t *testing.T) {
 func testASlowQueueDoesNotCostThePoolItsReceipts(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency, p.cfg.Visibility = 2000, 12*time.Second
-		p.send(numbered(16_000)...)
+		p.send(numbered(testutil.N(t, 6000))...)
 		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{DelayAfter: time.Second} })
 		var again atomic.Int32
 		p.handler = func(_ context.Context, m consumer.Message) error {
@@ -59,7 +60,7 @@ func testManyReleasesDoNotHoldUpHeartbeats(t *testing.T) {
 	bubble(t, 1000, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency, p.cfg.Visibility, p.cfg.CancelOnLostReceipt = 100, 10*time.Second, true
 		p.send("long")
-		p.send(numbered(4000)...)
+		p.send(numbered(testutil.N(t, 1500))...)
 		p.faults(func(sqstest.Call) sqstest.Fault { return sqstest.Fault{DelayAfter: 2 * time.Second} })
 		var lost atomic.Bool
 		p.handler = func(ctx context.Context, m consumer.Message) error {

@@ -39,7 +39,7 @@ func TestStop(t *testing.T) {
 // testAStopAtAnyMomentStrandsAndBurnsNothing is the hardest case: with a
 // maxReceiveCount of 1, whatever is received and not handled is dead-lettered.
 func testAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
-	for seed := range testutil.N(t, 30) {
+	for seed := range testutil.N(t, 15) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			t.Parallel()
 			bubble(t, 1, false, func(t *testing.T, p *pool) {

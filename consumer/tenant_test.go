@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -281,7 +282,7 @@ func testGroupFIFO(t *testing.T) {
 // One tenant with many messages does not slow down the others: their times from sending to
 // handling stay below twice those without it.
 func TestNoisyTenant(t *testing.T) {
-	for name, tc := range map[string]struct{ noisy int }{"900 in front": {900}, "10,000 on a fair queue": {10_000}} {
+	for name, tc := range map[string]struct{ noisy int }{"900 in front": {900}, "thousands on a fair queue": {testutil.N(t, 2000)}} {
 		t.Run(name, func(t *testing.T) {
 			without, beside := othersP99(t, 0), othersP99(t, tc.noisy)
 			t.Logf("p99 of the others: %s without, %s beside %d messages", without, beside, tc.noisy)

@@ -62,7 +62,7 @@ func TestConcurrentPostsShareCalls(t *testing.T) {
 			sent.note(c)
 			return sqstest.Fault{DelayAfter: 15 * time.Millisecond}
 		})
-		n := testutil.N(t, 3_000)
+		n := testutil.N(t, 1000)
 		ids := make(map[string]bool)
 		for i, r := range b.crowd(n, 200, func(i int) string { return body("n-" + strconv.Itoa(i)) }) {
 			got := decode[queued](r.want(http.StatusAccepted))
@@ -104,7 +104,7 @@ func testEachPostGetsTheAnswerOfItsOwnEntry(t *testing.T) {
 			}
 			return f
 		})
-		n := testutil.N(t, 2_000)
+		n := testutil.N(t, 700)
 		replies := b.crowd(n, 100, func(i int) string { return body("n-" + strconv.Itoa(i)) })
 		b.server.Control(nil)
 		there := make(map[string]string)

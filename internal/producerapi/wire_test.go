@@ -101,7 +101,7 @@ func testContractHoldsOnRealServers(t *testing.T) {
 
 func testConcurrentPostsAllArriveOnARealServer(t *testing.T) {
 	b := wireBench(t, "producerapi-crowd")
-	n := testutil.N(t, 2_000)
+	n := testutil.N(t, 700)
 	seen := make(map[string]bool)
 	for i, r := range b.crowdAs(n, 200, func(i int) string { return body("n-" + strconv.Itoa(i)) }, bearer...) {
 		got := decode[queued](r.want(http.StatusAccepted))
