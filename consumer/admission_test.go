@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A message that was refused is a probe, too, when no other was handled before.
+// A refused message serves as a probe, too, if no other message was handled before.
 func TestProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(Config{Concurrency: 1}, func(State) {})
@@ -20,7 +20,7 @@ func TestProbe(t *testing.T) {
 	})
 }
 
-// Of the held messages the one that waits longest is the next probe.
+// The held message that has waited longest is the next probe.
 func TestLongestHeldIsProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(Config{Concurrency: 1}, func(State) {})
@@ -33,7 +33,7 @@ func TestLongestHeldIsProbed(t *testing.T) {
 			d := &delivery{Message: Message{ID: id}, ticket: ticket{answers: make(chan answer, 1)}, end: Disposition{Action: Hold}}
 			wait := time.Duration(0)
 			if id == "fourth" {
-				wait = time.Minute // it asks before the fifth, and is awake after it
+				wait = time.Minute // it asks before the fifth message and wakes after it
 			}
 			go func() {
 				a.ask(d, again, wait, false)
@@ -61,8 +61,8 @@ func TestLongestHeldIsProbed(t *testing.T) {
 	})
 }
 
-// What goes back at a bound: a held message before others, the one received first; else the
-// one that would wait longest.
+// At a bound, held messages go back first, in the order of receipt. Then goes the message with the
+// latest due time.
 func TestGoesBackBefore(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	held := func(number int) *delivery { return &delivery{number: number, end: Disposition{Action: Hold}} }
@@ -85,7 +85,8 @@ func TestGoesBackBefore(t *testing.T) {
 	}
 }
 
-// After a receive that failed one goes at a time, and asks for half, down to one message.
+// After a failed receive, one receive is sent at a time. It asks for half as many messages, at
+// least one.
 func TestPollFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(Config{Concurrency: 100, MaxWaitingBytes: defaultWaitingBytes}, func(State) {})
@@ -107,8 +108,7 @@ func TestPollFailed(t *testing.T) {
 	})
 }
 
-// Handlers that have been at work since before an outage do not use up the one slot with
-// which concurrency begins after it.
+// Handlers from before an outage do not use up the one slot that is free after it.
 func TestRampBesideLongHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmission(Config{Concurrency: 10}, func(State) {})

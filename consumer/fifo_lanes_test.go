@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// sendGroups sends n messages to each of so many groups.
+// sendGroups sends n messages to each of the groups.
 func (p *pool) sendGroups(prefix string, groups, n int, padding string) {
 	p.t.Helper()
 	for g := range groups {
@@ -28,8 +28,7 @@ func (p *pool) sendGroups(prefix string, groups, n int, padding string) {
 	}
 }
 
-// Groups whose heads fail do not hold up the others, however many messages wait behind
-// them.
+// Groups whose heads fail do not delay other groups, even if many messages wait behind the heads.
 func TestFailingGroups(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -68,7 +67,7 @@ func TestFailingGroups(t *testing.T) {
 	}
 }
 
-// All slots can be used however deep the groups are.
+// All slots can be used, however long the groups are.
 func TestDeepGroups(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
@@ -97,8 +96,8 @@ func TestDeepGroups(t *testing.T) {
 	}
 }
 
-// At the hard bound the lane that would wait longest goes back whole, and only where each of
-// its messages has two receives left.
+// At the upper bound the lane with the latest due time goes back as a whole, if each of its
+// messages has two receives left.
 func TestLanesAtTheBound(t *testing.T) {
 	for _, maxReceives := range []int{2, 5} {
 		t.Run(fmt.Sprint("maxReceiveCount ", maxReceives), func(t *testing.T) {
@@ -138,7 +137,7 @@ func TestLanesAtTheBound(t *testing.T) {
 	}
 }
 
-// stalled is a queue whose heartbeats stand still, with the process.
+// stalled is a queue whose heartbeats stop while the process is suspended.
 type stalled struct {
 	consumer.Queue
 	now atomic.Bool
@@ -151,8 +150,8 @@ func (q *stalled) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.Chan
 	return q.Queue.ChangeMessageVisibilityBatch(context.WithoutCancel(ctx), in, o...)
 }
 
-// A worker that stood still for longer than its visibility timeout begins nothing of what
-// another worker has received meanwhile.
+// A worker that was suspended for longer than its visibility timeout starts no message that another
+// worker has received meanwhile.
 func TestStalledWorker(t *testing.T) {
 	for _, fifo := range []bool{true, false} {
 		t.Run(fmt.Sprint("fifo ", fifo), func(t *testing.T) {
@@ -174,10 +173,10 @@ func TestStalledWorker(t *testing.T) {
 					return func(ctx context.Context, m consumer.Message) error {
 						got.add(worker + m.Body)
 						if worker == "A" && once.CompareAndSwap(false, true) {
-							ca.Pause() // nothing goes on in a process that stands still
+							ca.Pause() // a suspended process does nothing
 							defer ca.Resume()
 							a.now.Store(true)
-							time.Sleep(90 * time.Second) // with the whole process
+							time.Sleep(90 * time.Second) // the whole process is suspended
 							a.now.Store(false)
 						}
 						return lasts(ctx, 2*time.Second)
@@ -185,7 +184,7 @@ func TestStalledWorker(t *testing.T) {
 				}
 				cfgA := p.cfg
 				if !fifo {
-					cfgA.Rate = 5 // five are begun, five wait for their turn
+					cfgA.Rate = 5 // five start, five wait for the rate
 				}
 				var err error
 				if ca, err = consumer.New(a, run("A"), cfgA); err != nil {
@@ -215,7 +214,8 @@ func TestStalledWorker(t *testing.T) {
 						t.Errorf("%s was begun %d times: %v", body, n, begun)
 					}
 				}
-				// B works in order, and what A begins after its stall never overtakes B.
+				// B works in order, and messages that A starts after its suspension never overtake
+				// those of B.
 				var ofB []string
 				for _, b := range begun {
 					if b[0] == 'B' {
@@ -240,8 +240,8 @@ func cmpErr(errs ...error) error {
 	return nil
 }
 
-// SQS shows a message after twelve hours whatever is done. Nothing is begun that would not
-// end before.
+// SQS makes a message visible after twelve hours in spite of heartbeats. No message is started that
+// could not end before.
 func TestTwelveHours(t *testing.T) {
 	t.Run("a lane", func(t *testing.T) {
 		bubble(t, 5, true, func(t *testing.T, p *pool) {

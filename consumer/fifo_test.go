@@ -24,14 +24,14 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// order watches the messages of groups, numbered from 0 within each.
+// order checks the order of messages, which are numbered from 0 within each group.
 type order struct {
 	mu      sync.Mutex
 	tried   map[string]int       // guarded by mu; by body
 	settled map[string]bool      // guarded by mu; handled or dead-lettered
-	untried map[string]bool      // guarded by mu; given up when a drain was over
-	ended   map[string]time.Time // guarded by mu; when the work on it here ended last
-	cut     map[string]bool      // guarded by mu; its copy or its delete kept failing until a stop had no time left
+	untried map[string]bool      // guarded by mu; given up at the end of a drain
+	ended   map[string]time.Time // guarded by mu; end of the last try
+	cut     map[string]bool      // guarded by mu; its copy or delete failed until the end of the stop
 	wrong   []string             // guarded by mu
 }
 
@@ -48,8 +48,8 @@ func split(body string) (group string, i int) {
 	return group, i
 }
 
-// start notes the start of a try: nothing before it may be open, nothing after
-// it may have begun.
+// start records the start of a try. No earlier message may be open, and no later one may have
+// started.
 func (o *order) start(body string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -73,9 +73,8 @@ func (o *order) settle(body string) {
 	o.settled[body] = true
 }
 
-// end notes the end of a message here. Dead-lettered without a try may be only
-// what a drain was too short for: when it is over, what is left of a lane on its
-// last receive can be neither tried nor received again.
+// end records the end of a message. It may be dead-lettered without a try only at the end of a
+// drain: the rest of a lane on its last receive can then be neither tried nor received again.
 func (o *order) end(m consumer.Message, d consumer.Disposition, drained bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -90,12 +89,12 @@ func (o *order) end(m consumer.Message, d consumer.Disposition, drained bool) {
 		}
 	}
 	if m.LastReceive && full(m.Body) {
-		o.settled[m.Body] = true // no room for our reason: SQS moves it
+		o.settled[m.Body] = true // no room for our reason, so SQS moves it
 	}
 }
 
-// cutOff notes the messages that a stop has left now, in the middle of dead-lettering
-// them: SQS moves these itself, perhaps beside a copy of ours.
+// cutOff records the messages that the stop has just left in the middle of dead-lettering. SQS
+// itself moves them, possibly in addition to our copy.
 func (o *order) cutOff() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -106,10 +105,10 @@ func (o *order) cutOff() {
 	}
 }
 
-// full reports whether a message has no room for an attribute of ours.
+// full reports whether a message has no room for another attribute.
 func full(body string) bool { return strings.HasSuffix(body, "-full") }
 
-// sendFull sends a message with as many attributes as SQS takes.
+// sendFull sends a message with as many attributes as SQS accepts.
 func (p *pool) sendFull(group, body string) {
 	p.t.Helper()
 	in := &sqs.SendMessageInput{
@@ -122,13 +121,13 @@ func (p *pool) sendFull(group, body string) {
 	p.sendWith(in)
 }
 
-// script is a random course of events for a FIFO queue.
+// script is a random sequence of events for a FIFO queue.
 type script struct {
 	seed                    uint64
 	maxReceives             int
 	groups, messages        int
 	failing, deferring, bad float64 // shares of tries
-	flaky                   float64 // share of batch entries that fail
+	flaky                   float64 // share of failing batch entries
 	full                    float64 // share of messages without room for a reason
 	stops                   int
 	drain                   time.Duration
@@ -148,7 +147,7 @@ func (s script) outcome(random *rand.Rand) error {
 	}
 }
 
-// play runs the script and returns what went wrong.
+// play runs the script and returns the violations.
 func (s script) play(t *testing.T) (wrong []string) {
 	bubble(t, s.maxReceives, true, func(t *testing.T, p *pool) {
 		o := newOrder()
@@ -185,7 +184,7 @@ func (s script) play(t *testing.T) (wrong []string) {
 		p.sources.Random = func() float64 { return float64(draw(time.Hour)) / float64(time.Hour) }
 		p.cfg.Concurrency, p.cfg.Backoff, p.cfg.MaxBackoff = s.slots, time.Second, 20*time.Second
 		p.cfg.Hooks.DeadLettered = func(m consumer.Message, _ consumer.Disposition) { o.settle(m.Body) }
-		var drained atomic.Pointer[time.Time] // when the drain of a stop that has begun is over
+		var drained atomic.Pointer[time.Time] // end of the drain of a stop that has begun
 		p.cfg.Hooks.Ended = func(m consumer.Message, d consumer.Disposition) {
 			end := drained.Load()
 			o.end(m, d, end != nil && !time.Now().Before(*end))
@@ -281,8 +280,7 @@ func testAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
 	})
 }
 
-// testAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong: SQS moves it to
-// the dead-letter queue, and what stands behind it is tried.
+// SQS moves a head without room for a reason to the dead-letter queue, and its followers are tried.
 func testAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong(t *testing.T) {
 	for _, maxReceives := range []int{1, 3} {
 		bubble(t, maxReceives, true, func(t *testing.T, p *pool) {
@@ -352,9 +350,8 @@ func testARetryHappensInPlaceAndCountsTowardsTheLast(t *testing.T) {
 	})
 }
 
-// testAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp: SQS would deliver it again,
-// so a stop that cuts off its last try in place is no reason to dead-letter it,
-// where nobody has recorded that as its end.
+// SQS would deliver the message again. So a stop that cancels its last try in place does not
+// dead-letter it unless its end was recorded.
 func testAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp(t *testing.T) {
 	bubble(t, 2, true, func(t *testing.T, p *pool) {
 		p.cfg.DrainTimeout = 5 * time.Second
@@ -404,13 +401,13 @@ func testADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing(t *testing.T) {
 			t.Errorf("%d tries in %s", len(ticks), ticks[len(ticks)-1])
 		}
 		if at := c.at["b-0"][0]; at > time.Second {
-			t.Errorf("the other group waited %s for a slot that nobody used", at)
+			t.Errorf("the other group waited %s for a free slot", at)
 		}
 	})
 }
 
-// testALaneIsGivenBackFollowersFirst: as long as the head is in flight nobody
-// else gets its followers, so it has to be the last to go.
+// While the head is in flight, no other receiver gets its followers. So the head must be released
+// last.
 func testALaneIsGivenBackFollowersFirst(t *testing.T) {
 	bubble(t, 10, true, func(t *testing.T, p *pool) {
 		p.sendGroup("a", numbered(8)...)
@@ -457,13 +454,13 @@ func testAFollowerOnItsLastReceiveIsHandledInOrderDuringAStop(t *testing.T) {
 	})
 }
 
-// testALostReceiveAnswerIsFetchedAgain: on FIFO queues the retry carries the
-// same attempt id, so that its messages come although their answer was lost.
+// On FIFO queues a retried receive has the same attempt ID, so that it gets the messages of the
+// lost answer.
 func testALostReceiveAnswerIsFetchedAgain(t *testing.T) {
 	bubble(t, 1, true, func(t *testing.T, p *pool) {
 		lost := 0
 		p.faults(func(c sqstest.Call) sqstest.Fault {
-			if c.Operation == "ReceiveMessage" && lost < 5 { // more than the client itself tries
+			if c.Operation == "ReceiveMessage" && lost < 5 { // more than the client's own retries
 				lost++
 				return sqstest.Fault{LoseAnswer: true}
 			}

@@ -23,8 +23,8 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// The tests in this file hold what users of other consumers have lost. Each
-// names the report.
+// The tests in this file check faults that users of other consumers have reported. Each names the
+// report.
 
 func TestOthersFaults(t *testing.T) {
 	t.Run("short visibility timeout is kept up by its own measure", testAShortVisibilityTimeoutIsKeptUpByItsOwnMeasure)
@@ -49,8 +49,8 @@ func TestOthersFaults(t *testing.T) {
 	t.Run("drain too short for the queue is warned about", testADrainTooShortForTheQueueIsWarnedAbout)
 }
 
-// bento #878: a refresh every fixed 30 seconds, whatever the timeout of the
-// queue, made every receipt invalid, and the queue never drained.
+// bento #878: a refresh every 30 seconds, independent of the queue's timeout, made every receipt
+// handle invalid, and the queue never drained.
 func testAShortVisibilityTimeoutIsKeptUpByItsOwnMeasure(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		p.cfg.Visibility = 10 * time.Second
@@ -66,8 +66,8 @@ func testAShortVisibilityTimeoutIsKeptUpByItsOwnMeasure(t *testing.T) {
 	})
 }
 
-// awspring #1634, #1654: a message that was delivered twice was acknowledged
-// twice in one batch under one id, and SQS refused the whole batch.
+// awspring #1634, #1654: a message that was delivered twice was acknowledged twice in one batch
+// under one ID, and SQS refused the whole batch.
 func testTwoDeliveriesOfAMessageAreDeletedInOneBatch(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send(numbered(5)...)
@@ -84,7 +84,7 @@ func testTwoDeliveriesOfAMessageAreDeletedInOneBatch(t *testing.T) {
 			return f
 		})
 		p.handler = func(_ context.Context, m consumer.Message) error {
-			time.Sleep(time.Until(time.Date(2000, 1, 1, 0, 0, 30, 0, time.UTC))) // all end together
+			time.Sleep(time.Until(time.Date(2000, 1, 1, 0, 0, 30, 0, time.UTC))) // all end at the same time
 			return nil
 		}
 		p.start()
@@ -97,8 +97,7 @@ func testTwoDeliveriesOfAMessageAreDeletedInOneBatch(t *testing.T) {
 	})
 }
 
-// awspring #1663, #1664: acknowledgements that had not filled a batch yet were
-// dropped at the shutdown.
+// awspring #1663, #1664: acknowledgements that had not filled a batch were dropped at the shutdown.
 func testDeletesThatFillNoBatchAreSentAtAStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.send(numbered(23)...)
@@ -110,14 +109,14 @@ func testDeletesThatFillNoBatchAreSentAtAStop(t *testing.T) {
 		})
 		p.handler = func(context.Context, consumer.Message) error { time.Sleep(time.Second); return nil }
 		p.start()
-		time.Sleep(1050 * time.Millisecond) // the first deletes are out, the others wait for them
+		time.Sleep(1050 * time.Millisecond) // the first deletes are in flight, the others wait for them
 		p.finishClean()
 		p.wantDepths(p.queueURL, 0, 0)
 	})
 }
 
-// awspring #1558, superlog #280, aws-sdk-js #2350: a long poll that was cut off
-// left messages behind, invisible, and with a maxReceiveCount of 1 for ever.
+// awspring #1558, superlog #280, aws-sdk-js #2350: a cancelled long poll left messages invisible,
+// and with a maxReceiveCount of 1 for good.
 func testALongPollIsNeverCutOffByAStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		var mu sync.Mutex
@@ -155,7 +154,7 @@ func testALongPollIsNeverCutOffByAStop(t *testing.T) {
 	})
 }
 
-// bbc #376: the heartbeat of a message went on after the message had ended.
+// bbc #376: the heartbeat of a message continued after the message was settled.
 func testHeartbeatsEndWithTheirMessage(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send(numbered(100)...)
@@ -179,18 +178,18 @@ func testHeartbeatsEndWithTheirMessage(t *testing.T) {
 	})
 }
 
-// bbc #130, JustSaying #299, spring-attic #577: the consumer stopped silently
-// after a connection hung, or after an error.
+// bbc #130, JustSaying #299, spring-attic #577: the consumer stopped silently after a connection
+// hung, or after an error.
 func testNeitherErrorsNorHungConnectionsStopTheReceiving(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
-		random := rand.New(rand.NewPCG(1, 1)) // one receive is out at a time
+		random := rand.New(rand.NewPCG(1, 1)) // one receive is open at a time
 		p.faults(func(c sqstest.Call) sqstest.Fault {
 			if c.Operation != "ReceiveMessage" {
 				return sqstest.Fault{}
 			}
 			switch random.IntN(5) {
 			case 1:
-				return sqstest.Fault{Delay: 24 * time.Hour} // a NAT that forgot the connection
+				return sqstest.Fault{Delay: 24 * time.Hour} // a NAT that has forgotten the connection
 			case 2:
 				return sqstest.Fault{LoseAnswer: true}
 			case 3:
@@ -218,8 +217,8 @@ func testNeitherErrorsNorHungConnectionsStopTheReceiving(t *testing.T) {
 	})
 }
 
-// celery #8875, #10172: messages that had been fetched and not begun stayed
-// invisible after the shutdown.
+// celery #8875, #10172: messages that were received but not started stayed invisible after the
+// shutdown.
 func testWhatWasFetchedAndNotBegunIsVisibleAfterAStop(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Rate = 1
@@ -232,8 +231,8 @@ func testWhatWasFetchedAndNotBegunIsVisibleAfterAStop(t *testing.T) {
 	})
 }
 
-// machinery: the goroutine of a heartbeat could take the one stop signal that
-// was meant for the loop; and each message had two heartbeats.
+// machinery: the heartbeat's goroutine could take the single stop signal that was meant for the
+// loop, and each message had two heartbeats.
 func testAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		beats := make(map[string]int)
@@ -254,7 +253,7 @@ func testAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
 		all := 0
 		for body, n := range beats {
 			all += n
-			if n > 17 { // 300 s, one in 18 s at most
+			if n > 17 { // 300 s, at most one in 18 s
 				t.Errorf("%s: %d heartbeats in five minutes", body, n)
 			}
 		}
@@ -269,7 +268,7 @@ func testAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
 	})
 }
 
-// shoryuken 7.0.3: a slot was given back twice, and a second stop deadlocked.
+// shoryuken 7.0.3: a slot was returned twice, and a second stop deadlocked.
 func testSlotsAreGivenBackOnceAndStopsMayBeRepeated(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 3
@@ -299,7 +298,7 @@ func testSlotsAreGivenBackOnceAndStopsMayBeRepeated(t *testing.T) {
 	})
 }
 
-// simple-sqsd: an attribute with a binary value was read as a string, through nil.
+// simple-sqsd: an attribute with a binary value was read as a string, through a nil pointer.
 func testABinaryAttributeIsNoString(t *testing.T) {
 	m := consumer.Message{Attributes: map[string]types.MessageAttributeValue{
 		"b": {DataType: aws.String("Binary"), BinaryValue: []byte{1}},
@@ -309,8 +308,8 @@ func testABinaryAttributeIsNoString(t *testing.T) {
 	}
 }
 
-// redpanda connect #694: after an empty answer it waited before it asked again,
-// and throughput fell to a tenth.
+// redpanda connect #694: after an empty answer it waited before the next receive, and throughput
+// fell to a tenth.
 func testAnEmptyAnswerDelaysNothing(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		c := newClockwork()
@@ -329,7 +328,7 @@ func testAnEmptyAnswerDelaysNothing(t *testing.T) {
 	})
 }
 
-// floci #1277, aws-sdk-java-v2 #5540: a batch is bounded by its bytes too.
+// floci #1277, aws-sdk-java-v2 #5540: a batch is bounded by its bytes, too.
 func testDeadLettersOfAMebibyteAreSplitOverCalls(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.handler = func(context.Context, consumer.Message) error {
@@ -373,8 +372,8 @@ func testAMessageThatCannotBeDecodedIsDeadLettered(t *testing.T) {
 	})
 }
 
-// gocloud, patron, machinery: an error of a call, or of a handler, ended the
-// subscription. spring: a slow message held back the others of its batch.
+// gocloud, patron, machinery: an error of a call, or of a handler, ended the subscription. spring:
+// a slow message delayed the others of its batch.
 func testOneSlowMessageHoldsBackNobody(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		c := newClockwork()
@@ -396,7 +395,7 @@ func testOneSlowMessageHoldsBackNobody(t *testing.T) {
 	})
 }
 
-// aws-sdk-go #3229, bbc #373: credentials that had expired stopped a worker.
+// aws-sdk-go #3229, bbc #373: expired credentials stopped a worker.
 func testCredentialsThatComeBackAreEnough(t *testing.T) {
 	bubble(t, 2, false, func(t *testing.T, p *pool) {
 		expired := false
@@ -422,7 +421,7 @@ func testCredentialsThatComeBackAreEnough(t *testing.T) {
 	})
 }
 
-// Deletes that fail for long: bounded in memory, and nothing is done again.
+// Deletes that fail for a long time are bounded in memory, and no work is repeated.
 func testDeletesThatFailPileUpToABound(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
@@ -455,7 +454,7 @@ func testDeletesThatFailPileUpToABound(t *testing.T) {
 	})
 }
 
-// smithy-go #604 and others: what is done with messages must not leave a trail.
+// smithy-go #604 and others: handled messages must not leave memory behind.
 func testNothingIsLeftBehindByEndedMessages(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.faults(latencies(10, 100*time.Millisecond))
@@ -474,8 +473,8 @@ func testNothingIsLeftBehindByEndedMessages(t *testing.T) {
 	})
 }
 
-// An entry that the answer does not mention, or that fails for itself, is
-// neither lost nor takes the others with it (gocloud: one error for a batch).
+// An entry that the answer does not mention, or that fails alone, is neither lost nor does it
+// affect the others (gocloud: one error for a batch).
 func testEachEntryOfABatchIsAnsweredForItself(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		var answered, failed int
@@ -524,7 +523,7 @@ func testARedrivenMessageCarriesItsStory(t *testing.T) {
 		time.Sleep(time.Second)
 		if _, err := p.client.StartMessageMoveTask(t.Context(), &sqs.StartMessageMoveTaskInput{
 			SourceArn:      aws.String("arn:aws:sqs:us-east-1:000000000000:work-dlq"),
-			DestinationArn: aws.String("arn:aws:sqs:us-east-1:000000000000:work"), // our copies were sent, not moved: SQS knows no way back
+			DestinationArn: aws.String("arn:aws:sqs:us-east-1:000000000000:work"), // copies have no source queue in SQS
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -538,7 +537,7 @@ func testARedrivenMessageCarriesItsStory(t *testing.T) {
 	})
 }
 
-// nats TESTING.md has the silent skip; here: settings that will hurt are told of.
+// nats TESTING.md has a silent skip. Here, settings that will cause trouble are logged.
 func testADrainTooShortForTheQueueIsWarnedAbout(t *testing.T) {
 	for _, drain := range []time.Duration{15 * time.Second, 25 * time.Second} {
 		bubble(t, 1, false, func(t *testing.T, p *pool) {

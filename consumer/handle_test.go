@@ -153,7 +153,7 @@ func testWhatWaitsHereIsBounded(t *testing.T) {
 		p.start()
 		time.Sleep(5 * time.Minute)
 		if s := p.consumer.Stats(); s.Parked < 1000 || s.Parked > 1000+50 {
-			t.Errorf("%d parked, want 1000 and what was on its way", s.Parked)
+			t.Errorf("%d parked, want 1000 and those in flight", s.Parked)
 		}
 		if err := p.consumer.Healthy(time.Now()); err != nil {
 			t.Errorf("unhealthy at the bound: %v", err)

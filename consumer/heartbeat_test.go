@@ -16,13 +16,13 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 )
 
-// unheard is SQS for a worker whose heartbeats of one message fail while those
-// of the others succeed.
+// unheard is SQS for a worker whose heartbeats of one message fail while those of the others
+// succeed.
 type unheard struct {
 	*sqs.Client
 
 	mu      sync.Mutex
-	body    string            // guarded by mu; the message; "" ends the trouble
+	body    string            // guarded by mu; the message; "" ends the failures
 	handles map[string]string // guarded by mu; bodies by receipt handle
 }
 
@@ -61,14 +61,14 @@ func (q *unheard) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.Chan
 	return out, nil
 }
 
-// recover ends the trouble.
+// recover ends the failures.
 func (q *unheard) recover() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.body = ""
 }
 
-// run starts a consumer on this queue and returns it, and how to stop it.
+// run starts a consumer on this queue. It returns the consumer and a func that stops it.
 func (q *unheard) run(p *pool, handler consumer.Handler) (c *consumer.Consumer, stop func()) {
 	p.t.Helper()
 	c, err := consumer.New(q, handler, p.cfg)
@@ -91,11 +91,11 @@ func newUnheard(p *pool, body string) *unheard {
 	return &unheard{Client: p.client, body: body, handles: map[string]string{}}
 }
 
-// loseTo pauses c until another worker, which holds it for long, has received
-// what c cannot keep.
+// loseTo pauses c until another worker has received the messages that c cannot keep. That worker
+// holds them for long.
 func (p *pool) loseTo(c *consumer.Consumer) []types.Message {
 	p.t.Helper()
-	c.Pause() // or it might receive the message itself
+	c.Pause() // otherwise it might receive the message itself
 	defer c.Resume()
 	for {
 		out, err := p.client.ReceiveMessage(p.t.Context(), &sqs.ReceiveMessageInput{
@@ -110,7 +110,7 @@ func (p *pool) loseTo(c *consumer.Consumer) []types.Message {
 	}
 }
 
-// log is what the handlers of a worker did, in order.
+// log is the list of what handlers did, in order.
 type log struct {
 	mu    sync.Mutex
 	lines []string // guarded by mu
@@ -128,15 +128,15 @@ func (l *log) String() string {
 	return strings.Join(l.lines, " ")
 }
 
-// A FIFO queue delivers a head whose visibility timeout is over, although its
-// followers are in flight: what is in flight blocks only what comes after it.
-// The worker that had the head may finish it. Otherwise the head is another's,
-// and nothing behind it may begin here before that one has ended it.
+// A FIFO queue delivers a head after its visibility timeout although its followers are in flight,
+// because messages in flight only block later ones. The worker that had the head may finish it.
+// Otherwise the head belongs to another worker, and no follower may start here before that worker
+// has settled the head.
 func TestFIFOHeadLostAlone(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		cancels bool  // Config.CancelOnLostReceipt
-		err     error // of the head's handler, once the head is elsewhere
+		err     error // of the head's handler, after the head was received elsewhere
 		before  string
 	}{
 		{"done after all", false, nil, "a a:done"},
@@ -200,13 +200,13 @@ func TestHeartbeat(t *testing.T) {
 	t.Run("stale holder of a standard queue", testStaleHolderOfAStandardQueue)
 }
 
-// A standard queue takes the handle of an earlier delivery. What a worker does
-// with one that has expired lands on the delivery that another worker has.
+// A standard queue accepts the receipt handle of an earlier delivery. A call with an expired handle
+// affects the delivery that another worker has.
 func testStaleHolderOfAStandardQueue(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		err    error // of the stale holder's handler
-		hidden int   // messages in flight while the other worker is at work
+		err    error // of the handler with the expired handle
+		hidden int   // messages in flight while the other worker handles it
 	}{
 		{"a release does not show the message", errBoom, 1},
 		{"a deferral does not show the message", failure{deferred: true, after: time.Minute}, 1},
@@ -225,7 +225,7 @@ func testStaleHolderOfAStandardQueue(t *testing.T) {
 					return tc.err
 				})
 				time.Sleep(time.Second)
-				a.Pause() // or it might receive the message itself
+				a.Pause() // otherwise it might receive the message itself
 				_, stopB := newUnheard(p, "").run(p, func(context.Context, consumer.Message) error {
 					got.add("current")
 					close(lost)

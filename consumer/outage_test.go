@@ -16,7 +16,7 @@ import (
 type outage struct {
 	mu       sync.Mutex
 	down     bool           // guarded by mu
-	tried    []string       // guarded by mu; while it was down
+	tried    []string       // guarded by mu; tried while it was down
 	receives map[string]int // guarded by mu; highest receive count, by body
 }
 
@@ -40,21 +40,21 @@ func (o *outage) handle(_ context.Context, m consumer.Message) error {
 	return failure{unavailable: true}
 }
 
-// attempts returns the bodies tried while it was down.
+// attempts returns the bodies that were tried while it was down.
 func (o *outage) attempts() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.tried)
 }
 
-// seen returns how many messages were tried.
+// seen returns the number of messages that were tried.
 func (o *outage) seen() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.receives)
 }
 
-// wantOneReceiveEach fails when the outage has cost a receive.
+// wantOneReceiveEach fails the test if the outage has used up a receive.
 func (o *outage) wantOneReceiveEach(t *testing.T, messages int) {
 	t.Helper()
 	o.mu.Lock()
@@ -119,8 +119,8 @@ func testWhileSomethingIsDownOneMessageAtATimeIsReceivedAndEachTimeAnother(t *te
 			t.Errorf("%d received before the first probe was answered", hidden)
 		}
 		time.Sleep(3 * time.Minute)
-		// One a second in the first minute, then one every five seconds; and as many probes
-		// with messages that were held.
+		// One untried probe a second in the first minute, then one every five seconds, and as many
+		// probes with held messages.
 		if _, hidden := p.depths(p.queueURL); hidden < 80 || hidden > 88 {
 			t.Errorf("%d received, want 60 in the first minute and 24 in two more", hidden)
 		}
@@ -158,7 +158,7 @@ func testWhileSomethingIsClosedNothingIsReceivedOrTried(t *testing.T) {
 		p.consumer.Report("target", consumer.Up)
 		time.Sleep(time.Second)
 		p.wantDepths(p.queueURL, 0, 0)
-		// What a poll that is out brings after that waits here.
+		// Messages from an open poll wait in the worker.
 		p.consumer.Report("target", consumer.Closed)
 		p.send("late")
 		time.Sleep(5 * time.Minute)
@@ -274,7 +274,7 @@ func testAStopInAnOutageHoldsALastReceiveUntilTheEndOfTheDrain(t *testing.T) {
 			}
 			if recovers {
 				p.wantDepths(p.queueURL, 0, 0)
-			} else { // nothing was tried: SQS moves it, and its record explains it
+			} else { // not tried, so SQS moves it, and its record has the reason
 				p.wantDepths(p.queueURL, 0, 1)
 			}
 			p.wantDepths(p.dlqURL, 0, 0)
@@ -306,8 +306,8 @@ func testStatesAreToldInOrder(t *testing.T) {
 	})
 }
 
-// A message that fails by itself does not prove that what somebody has reported
-// down is up: the next probe waits all the same.
+// A message that fails for a reason of its own does not prove that a dependency reported as down is
+// up. The next probe still waits.
 func testAFailureOfItsOwnDoesNotHurryProbesWhileSomethingIsReportedDown(t *testing.T) {
 	bubble(t, 100, false, func(t *testing.T, p *pool) {
 		var tries atomic.Int32

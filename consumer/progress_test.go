@@ -14,13 +14,13 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// judge takes a target for down as a worker does: five different messages that failed with
-// no success between make it suspect. A message that was refused meanwhile, and fails after
-// another's success, has failed by itself.
+// judge decides like a worker whether a target is down: five different messages that failed,
+// without a success between them, make it suspect. A message that was refused meanwhile, and fails
+// after another's success, has failed for a reason of its own.
 type judge struct {
 	mu       sync.Mutex
 	suspects map[string]bool // guarded by mu; messages that failed since the last success
-	held     map[string]bool // guarded by mu; messages that were refused while it was suspect
+	held     map[string]bool // guarded by mu; messages refused while the target was suspect
 }
 
 func (j *judge) answer(body string, err error) error {
@@ -48,7 +48,7 @@ func (j *judge) answer(body string, err error) error {
 	return failure{unavailable: true, cause: err}
 }
 
-// short is a call of SQS that takes a moment.
+// short makes a call to SQS take a moment.
 func short(sqstest.Call) sqstest.Fault {
 	return sqstest.Fault{Delay: 5 * time.Millisecond, DelayAfter: 5 * time.Millisecond}
 }
@@ -63,13 +63,13 @@ func lasts(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A few messages that always fail do not keep the others from being handled, although they
-// make the target suspect.
+// A few messages that always fail do not keep the others from being handled, although they make the
+// target suspect.
 func TestProgress(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
 		slots, poison int
-		fails         time.Duration // how long a failure takes
+		fails         time.Duration // duration of a failing call
 	}{
 		{"more poison messages than slots", 50, 60, 50 * time.Millisecond},
 		{"one slot and five poison messages", 1, 5, 50 * time.Millisecond},
@@ -109,16 +109,16 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// The messages of one tenant whose database is down wait for backoffs of their own, and the
-// others are handled.
+// The messages of one tenant whose database is down wait for backoffs of their own, and the others
+// are handled.
 func TestOneTenantsOutage(t *testing.T) {
 	healthy := 3 * testutil.N(t, 400)
 	for _, tc := range []struct {
 		name string
 		bad  int // messages of the tenant, beside the healthy ones
-		most int // tries of each, on average, in ten minutes
+		most int // average tries of each in ten minutes
 	}{
-		{"one message", 1, 14}, // backoffs of up to 10 s, doubling: as many as can be drawn
+		{"one message", 1, 14}, // as many doubled backoffs of up to 10 s as can be drawn
 		{"more than there are slots", 30, 14},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -175,18 +175,18 @@ func TestOneTenantsOutage(t *testing.T) {
 	}
 }
 
-// Probes of an outage find room for nine hours: no message is received twice.
+// The probes of nine hours fit into the bound, and no message is received twice.
 func TestLongOutage(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		o := &outage{down: true}
 		p.handler = o.handle
-		p.cfg.Visibility = time.Hour // fewer heartbeats: a cheaper test
+		p.cfg.Visibility = time.Hour // fewer heartbeats make the test cheaper
 		p.send(numbered(1000)...)
 		p.faults(latencies(7, 100*time.Millisecond))
 		p.start()
 		start := time.Now()
-		// One a second in the first minute, one every five seconds up to ten minutes, then one
-		// a minute; beside what was here when it began.
+		// One probe a second in the first minute, one every five seconds up to ten minutes, then
+		// one a minute, in addition to the messages from before the outage.
 		time.Sleep(time.Second)
 		here := o.seen()
 		for _, pace := range []struct {
@@ -211,9 +211,9 @@ func TestLongOutage(t *testing.T) {
 	})
 }
 
-// Probes with untried messages keep their pace, also those that are late because the only
-// slot is taken: 60 failing messages are begun in a little more than a minute, and what comes
-// behind them within two.
+// Probes with untried messages keep their interval, even if they are late because the only slot is
+// taken. 60 failing messages start in a little more than a minute, and those behind them within
+// two.
 func TestProbesKeepTheirPace(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 1
@@ -241,7 +241,7 @@ func TestProbesKeepTheirPace(t *testing.T) {
 				t.Errorf("%d different messages are begun within %s, want %d to %d", n, tc.at, tc.least, tc.most)
 			}
 		}
-		// What was due in five minutes of a pause does not follow all at once.
+		// The probes of a five-minute pause do not follow all at once.
 		p.consumer.Pause()
 		time.Sleep(5 * time.Minute)
 		before := len(o.attempts())
@@ -255,10 +255,10 @@ func TestProbesKeepTheirPace(t *testing.T) {
 	})
 }
 
-// At the bound of what may wait here the longest held message makes room for an untried
-// one, as long as it has two receives left. Ten slots take one receive before anything has
-// failed, so ten messages come in at once; a probe that was due before they waited may bring
-// one more. With more slots, further receives would race with the first failure.
+// At the bound on waiting messages the longest held message makes room for an untried one, if it
+// has two receives left. Ten slots need one receive before any failure, so ten messages arrive at
+// once. A probe that was due before they waited may bring one more. With more slots, further
+// receives would race with the first failure.
 func TestOutageAtTheBound(t *testing.T) {
 	const atOnce, messages, size = 10 + 1, 30, 200 << 10
 	for maxReceives, wantReceives := range map[int]int{2: 1, 3: 2, 5: 4} {
@@ -266,7 +266,7 @@ func TestOutageAtTheBound(t *testing.T) {
 			bubble(t, maxReceives, false, func(t *testing.T, p *pool) {
 				o := &outage{down: true}
 				var mu sync.Mutex
-				received := make(map[string]time.Time) // the first time with each receive count
+				received := make(map[string]time.Time) // first time with each receive count
 				p.handler = func(ctx context.Context, m consumer.Message) error {
 					mu.Lock()
 					defer mu.Unlock()
@@ -311,13 +311,13 @@ func TestOutageAtTheBound(t *testing.T) {
 	}
 }
 
-// After an outage concurrency starts at one, doubles with each success, and rises slowly
-// when handlers take long.
+// After an outage concurrency starts at one and doubles with each success. It rises slowly while
+// handlers take long.
 func TestConcurrencyAfterAnOutage(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		takes time.Duration
-		want  map[time.Duration]int // running, by the time since the end of the outage
+		want  map[time.Duration]int // running handlers, by the time since the end of the outage
 	}{
 		{"short handlers", time.Second, map[time.Duration]int{
 			500 * time.Millisecond: 1, 1500 * time.Millisecond: 2, 2500 * time.Millisecond: 8, 3500 * time.Millisecond: 20,

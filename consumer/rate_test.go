@@ -10,7 +10,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// throttle is a target that admits so many requests in each second.
+// throttle is a target that admits a limited number of requests in each second.
 type throttle struct {
 	mu       sync.Mutex
 	admits   int
@@ -33,8 +33,8 @@ func (t *throttle) request() error {
 	return nil
 }
 
-// A target that refuses what is too much for it gets what it admits, and nothing is counted
-// against the messages.
+// A target that refuses excess requests gets as many as it admits, and no attempt counts against
+// the messages.
 func TestRefusals(t *testing.T) {
 	for n := range testutil.N(t, 3) {
 		seed := uint64(n + 1)
@@ -75,7 +75,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The rate bounds what is received, too: what waits for it here could be handled elsewhere.
+// The rate also bounds receiving, because messages that wait for it here could be handled
+// elsewhere.
 func TestRateBoundsReceiving(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Rate, p.cfg.Concurrency = 1, 50

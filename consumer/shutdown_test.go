@@ -36,8 +36,8 @@ func TestStop(t *testing.T) {
 	t.Run("run returns only when what it started has ended", testRunReturnsOnlyWhenWhatItStartedHasEnded)
 }
 
-// testAStopAtAnyMomentStrandsAndBurnsNothing is the hardest case: with a
-// maxReceiveCount of 1, whatever is received and not handled is dead-lettered.
+// The hardest case: with a maxReceiveCount of 1, every message that is received and not handled is
+// dead-lettered.
 func testAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
 	for seed := range testutil.N(t, 15) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
@@ -112,7 +112,7 @@ func testWhatComesWithTheLastPollIsReleasedOrHandled(t *testing.T) {
 	for _, maxReceives := range []int{1, 10} {
 		bubble(t, maxReceives, false, func(t *testing.T, p *pool) {
 			p.start()
-			synctest.Wait() // a long poll is out
+			synctest.Wait() // a long poll is open
 			p.stop()
 			time.Sleep(time.Second)
 			p.send(numbered(3)...)
@@ -187,7 +187,7 @@ func testAHandlerThatIgnoresItsCancellationKeepsItsMessageAndIsNamed(t *testing.
 		p.wantDepths(p.queueURL, 1, 0)
 		close(let)
 		synctest.Wait()
-		p.wantDepths(p.queueURL, 1, 0) // what it did counts no more: nobody deletes for it
+		p.wantDepths(p.queueURL, 1, 0) // its outcome no longer counts: its message is not deleted
 	})
 }
 
@@ -248,8 +248,8 @@ func testAStopWhileTheQueueIsNotReachedYetEndsTheRun(t *testing.T) {
 	})
 }
 
-// testAStopDuringTheAnswersLosesNone: the deletes of all that was handled are
-// sent and answered before Run returns, also those that fail at first.
+// The deletes of all handled messages are sent and answered before Run returns, including those
+// that fail at first.
 func testAStopDuringTheAnswersLosesNone(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.send(numbered(37)...)
@@ -263,7 +263,7 @@ func testAStopDuringTheAnswersLosesNone(t *testing.T) {
 			return f
 		})
 		p.start()
-		time.Sleep(450 * time.Millisecond) // the first deletes are out
+		time.Sleep(450 * time.Millisecond) // the first deletes are in flight
 		p.finishClean()
 		p.faults(nil)
 		visible, hidden := p.depths(p.queueURL)
@@ -273,9 +273,8 @@ func testAStopDuringTheAnswersLosesNone(t *testing.T) {
 	})
 }
 
-// testARecordIsSettledBeforeItsMessage: what a handler does after it was
-// cancelled, such as releasing its record, is done before its message can be
-// seen by anybody else.
+// After its cancellation a handler may, for instance, release its record. That ends before another
+// receiver can see its message.
 func testARecordIsSettledBeforeItsMessage(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send("one")
@@ -337,7 +336,7 @@ func testWhatTheDrainWasTooShortForIsDeadLetteredWithAReason(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 1
 		p.start()
-		synctest.Wait() // a poll for one message is out
+		synctest.Wait() // a poll for one message is open
 		p.stop()
 		time.Sleep(19 * time.Second)
 		p.handler = func(ctx context.Context, _ consumer.Message) error { <-ctx.Done(); return ctx.Err() }
@@ -362,7 +361,7 @@ func testRunReturnsOnlyWhenWhatItStartedHasEnded(t *testing.T) {
 			running = append(running, m.Body)
 			mu.Unlock()
 			<-ctx.Done()
-			time.Sleep(3500 * time.Millisecond) // within the grace and the settling
+			time.Sleep(3500 * time.Millisecond) // within the grace period and the time to settle
 			mu.Lock()
 			running = slices.DeleteFunc(running, func(b string) bool { return b == m.Body })
 			mu.Unlock()

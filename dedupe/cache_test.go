@@ -58,7 +58,7 @@ func testTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
 	large.Result = make([]byte, 3*size)
 	c.put(large, time.Now(), now)
 	if c.held != 0 || c.entries.Len() != 0 {
-		t.Errorf("%d bytes are held in %d entries after one that is larger than the cache", c.held, c.entries.Len())
+		t.Errorf("%d bytes are held in %d entries after an entry larger than the cache", c.held, c.entries.Len())
 	}
 }
 

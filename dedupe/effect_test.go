@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// increment is the effect that is wrong when applied twice.
+// increment is an effect that must not be applied twice.
 func increment(stored any) (any, error) {
 	n, _ := stored.(int)
 	return n + 1, nil
@@ -24,13 +24,13 @@ func increment(stored any) (any, error) {
 
 var count = memstore.Write{Key: "count", Update: increment}
 
-// fault is what happens to one try at the commit.
+// fault is the fate of one try of a commit.
 type fault string
 
 const (
-	cut     fault = "cut"     // it never arrives, and nobody is told
-	lost    fault = "lost"    // it is applied, its answer is lost
-	renewed fault = "renewed" // a renewal that was cut off arrives just before it
+	cut     fault = "cut"     // it never arrives, and its caller gets no answer
+	lost    fault = "lost"    // it is applied, and its answer is lost
+	renewed fault = "renewed" // a renewal without an answer arrives just before it
 	ordered fault = "ordered" // a redriven copy of the message claims just before it
 	dies    fault = "dies"    // the worker dies before it is sent
 	died    fault = "died"    // the worker dies after it was applied
@@ -41,7 +41,7 @@ var (
 	errSameTime = errors.New("one request changed under ambiguity")
 )
 
-// scripted is a store on which every try at a commit meets the next fault.
+// scripted is a store in which every try of a commit meets the next fault.
 type scripted struct {
 	*memstore.Store
 	t      *testing.T
@@ -50,14 +50,14 @@ type scripted struct {
 	die    func()                       // ends the worker
 	dead   bool
 
-	renewal func() // sends the renewal that was cut off; nil: none
-	retry   []any  // the last try, when its outcome is ambiguous
+	renewal func() // sends the renewal without an answer; nil if there is none
+	retry   []any  // the last try, if its outcome is ambiguous
 }
 
-// callTimeout is how long a call of the stores under test may take.
+// callTimeout bounds a call of the stores under test.
 const callTimeout = 3 * time.Second
 
-// unanswered is what a store does when nothing answers.
+// unanswered makes a call of a store without an answer.
 func unanswered(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -71,7 +71,7 @@ func (s *scripted) Swap(ctx context.Context, old protocol.Version, next protocol
 		return errCrashed
 	case isRenewal(next):
 		s.renewal = func() { _ = s.Store.Swap(context.Background(), old, next) }
-		return unanswered(ctx) // on its way until the handler returns
+		return unanswered(ctx) // in flight until the handler returns
 	}
 	return s.Store.Swap(ctx, old, next)
 }
@@ -123,7 +123,7 @@ func (s *scripted) Commit(ctx context.Context, old protocol.Version, next protoc
 	return err
 }
 
-// scripts are all sequences of up to n faults.
+// scripts returns all sequences of up to n faults.
 func scripts(n int) [][]fault {
 	all := [][]fault{nil}
 	for shorter := [][]fault{nil}; n > 0; n-- {
@@ -150,7 +150,7 @@ func TestEffect(t *testing.T) {
 func testNoFaultAtTheCommitMakesTheCounterWrong(t *testing.T) {
 	for _, conditional := range []bool{false, true} {
 		write := count
-		if conditional { // as a Put "if it is not there": it fails once it was applied
+		if conditional { // like a Put with attribute_not_exists: it fails after it was applied
 			write.Update = func(stored any) (any, error) {
 				if stored != nil {
 					return nil, errors.New("is there already")
@@ -164,15 +164,15 @@ func testNoFaultAtTheCommitMakesTheCounterWrong(t *testing.T) {
 	}
 }
 
-// commitUnder handles a message until it is done, its commits under faults,
-// and looks at the counter.
+// commitUnder handles a message until it is done, with faults in its commits, and checks the
+// counter.
 func commitUnder(t *testing.T, write memstore.Write, script []fault) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		b.cfg.MaxAttempts = 100
 		handler := func(ctx context.Context) (string, error) {
-			time.Sleep(10100 * time.Millisecond) // a renewal is out when it returns
+			time.Sleep(10100 * time.Millisecond) // a renewal is in flight when it returns
 			return "done", memstore.Add(ctx, write)
 		}
 		store := &scripted{Store: b.store.Store, t: t, faults: slices.Clone(script)}
@@ -198,7 +198,7 @@ func commitUnder(t *testing.T, write memstore.Write, script []fault) {
 			if err == nil {
 				break
 			}
-			time.Sleep(time.Minute) // the message comes back
+			time.Sleep(time.Minute) // the message becomes visible again
 		}
 		if n := b.store.Value("count"); n != 1 {
 			t.Errorf("after %v the counter is %v", script, n)
@@ -252,8 +252,8 @@ func testAFailedConditionComesBackAsThat(t *testing.T) {
 }
 
 func testAConditionThatFailsOnceItsCommitWasAppliedIsACompletion(t *testing.T) {
-	// The commit is delayed: it is answered as failed, by a store that sees the
-	// effect before the record, and has been applied when the failure is written.
+	// The commit is delayed. It is answered as failed, by a store that checks the effect before the
+	// record, and is applied before the failure is written.
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var apply func()

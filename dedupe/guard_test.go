@@ -491,7 +491,7 @@ func testAClaimGivenUpLeavesAnothersOfTheSameVersionAlone(t *testing.T) {
 					t.Fatal(err)
 				}
 				if _, err := g.Do(ctx, key, returns("", nil)); !errors.Is(err, dedupe.ErrUnavailable) {
-					t.Errorf("the one given up: %v", err)
+					t.Errorf("abandoned claim: %v", err)
 				}
 				if r := b.record(t); r.Version != lost || r.Status != protocol.InProgress || r.Attempts != 1 {
 					t.Errorf("record %s at version %d with %d attempts; the claims were to have version %d", r.Status, r.Version, r.Attempts, lost)

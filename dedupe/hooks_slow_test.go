@@ -19,8 +19,7 @@ func TestHooks(t *testing.T) {
 	t.Run("claim that is out when its caller ends holds nothing", testAClaimThatIsOutWhenItsCallerEndsHoldsNothing)
 }
 
-// A hook that takes its time holds up nobody's renewals and cancellations: not its own
-// attempt's, and not those of others.
+// A slow hook delays no renewals and no cancellations, neither of its own attempt nor of others.
 func testASlowHookHoldsUpNoLease(t *testing.T) {
 	for name, hooks := range map[string]dedupe.Hooks{
 		"renewed": {Renewed: func(dedupe.Attempt, error) { time.Sleep(20 * time.Second) }},
@@ -68,8 +67,8 @@ func testASlowHookHoldsUpNoLease(t *testing.T) {
 	}
 }
 
-// Whatever comes between claim and start: a handler starts with half of its lease, or
-// not at all.
+// A handler starts with at least half of its lease, or not at all, whatever the hooks before it
+// take.
 func testAHookThatOutlivesTheLeaseKeepsItsHandlerFromStarting(t *testing.T) {
 	for name, tc := range map[string]struct {
 		slow time.Duration
@@ -106,7 +105,7 @@ func testAHookThatOutlivesTheLeaseKeepsItsHandlerFromStarting(t *testing.T) {
 	}
 }
 
-// An operator who forgets a name is told when that is so everywhere.
+// An operator who forgets a name gets the time when that takes effect everywhere.
 func testWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold(t *testing.T) {
 	for name, slow := range map[string]func(b *bench){
 		"late answer": func(b *bench) {
@@ -131,7 +130,7 @@ func testWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold(t *testing.T) {
 					defer close(ended)
 					_, _ = g.Do(t.Context(), key, returns("old", nil))
 				}()
-				time.Sleep(time.Second) // it is recorded, and not known to be
+				time.Sleep(time.Second) // recorded, but the answer is lost
 				operator, err := dedupe.NewOperator(b.store.Store, b.cfg)
 				if err != nil {
 					t.Fatal(err)
@@ -150,7 +149,7 @@ func testWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold(t *testing.T) {
 	}
 }
 
-// detached is a store whose writes go their way when their caller has given up.
+// detached is a store whose writes continue after their callers have given up.
 type detached struct{ *memstore.Store }
 
 func (d detached) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
@@ -167,8 +166,7 @@ func (d detached) Swap(ctx context.Context, old protocol.Version, next protocol.
 	}
 }
 
-// The answer to a claim that is out is waited for: what is read before it has landed
-// knows nothing of it.
+// The answer to a claim in flight is awaited, because a read before it arrives would not show it.
 func testAClaimThatIsOutWhenItsCallerEndsHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()

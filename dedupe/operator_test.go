@@ -22,7 +22,7 @@ func (b *bench) operator(t *testing.T) *dedupe.Operator {
 	return op
 }
 
-// left is a bench whose record has been left in a status by a real attempt.
+// left returns a bench whose record was left in a status by a real attempt.
 func left(t *testing.T, status protocol.Status) *bench {
 	t.Helper()
 	b := setup()
@@ -81,7 +81,7 @@ func testAnOperatorsVerbsFitTheStatusOrAreRefused(t *testing.T) {
 	} {
 		for name, tc := range map[string]struct {
 			want string
-			then protocol.Status // where something is written
+			then protocol.Status // if something is written
 			call func(context.Context, *dedupe.Operator) error
 		}{
 			"lookup": {want.lookup, status, func(ctx context.Context, o *dedupe.Operator) error { _, err := o.Lookup(ctx, key.Name); return err }},
@@ -125,8 +125,7 @@ func testAnOperatorsVerbsFitTheStatusOrAreRefused(t *testing.T) {
 	}
 }
 
-// What came between the lost answer and the next try was done to the name as the
-// verb had left it.
+// Events between the lost answer and the next try apply to the name as the verb had left it.
 func testAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 	type op = *dedupe.Operator
 	forget := func(ctx context.Context, o op) error { _, err := o.Forget(ctx, key.Name, true); return err }
@@ -138,7 +137,7 @@ func testAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 	for verb, tc := range map[string]struct {
 		status protocol.Status
 		call   func(context.Context, op) error
-		also   func(context.Context, op) error // by somebody else, before the name runs again
+		also   func(context.Context, op) error // a change by another operator before the name runs again
 	}{
 		"forget completed": {protocol.Completed, forget, nil},
 		"forget retrying":  {protocol.Retrying, forget, nil},
@@ -166,7 +165,7 @@ func testAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 								}
 							}
 							_, _ = b.guard(t).Do(t.Context(), key, func(context.Context) (string, error) { ran++; return "", outcome })
-							if inStore { // which has tried again by itself
+							if inStore { // which has retried by itself
 								return &dedupe.ConflictError{Current: b.record(t)}
 							}
 							return errNetwork
@@ -182,7 +181,7 @@ func testAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 	}
 }
 
-// The write never happened, and what came instead is not what it would have led to.
+// The write never happened, and another event came instead, which the verb could not have led to.
 func testAVerbThatWasLostIsAppliedToWhatCameInstead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := left(t, protocol.Retrying)

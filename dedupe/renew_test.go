@@ -16,8 +16,8 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// slow is a store whose calls take as long as delay says, whatever their
-// context says: the request goes on its way, and its answer is late.
+// slow is a store whose calls take the time that delay returns, even after their context has ended:
+// the request continues, and its answer is late.
 type slow struct {
 	*memstore.Store
 	delay func(next protocol.Record) (before, after time.Duration)
@@ -71,7 +71,7 @@ func testAClaimAppliedLateIsAdoptedAndCountedOnce(t *testing.T) {
 		calls := 0
 		store := &slow{Store: b.store.Store, delay: func(r protocol.Record) (time.Duration, time.Duration) {
 			if calls++; calls == 1 {
-				return 2900 * time.Millisecond, 200 * time.Millisecond // its answer comes after the call's deadline
+				return 2900 * time.Millisecond, 200 * time.Millisecond // its answer arrives after the call's deadline
 			}
 			return 0, 0
 		}}
@@ -95,8 +95,7 @@ func testAClaimAppliedLateIsAdoptedAndCountedOnce(t *testing.T) {
 	})
 }
 
-// lateAnswers is a store whose claims are answered after so long, with calls
-// that do not heed their context.
+// lateAnswers is a store whose claims are answered late, by calls that ignore their context.
 type lateAnswers struct {
 	*memstore.Store
 	late func(next protocol.Record) time.Duration
@@ -115,7 +114,7 @@ func testAHandlerStartsOnlyWithHalfOfItsLeaseLeft(t *testing.T) {
 	}{
 		"JustEnough": {15 * time.Second, false},
 		"Renewed":    {15*time.Second + time.Millisecond, true},
-		"Lapsed":     {time.Minute, true}, // and nobody took over
+		"Lapsed":     {time.Minute, true}, // without a takeover
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,7 +125,7 @@ func testAHandlerStartsOnlyWithHalfOfItsLeaseLeft(t *testing.T) {
 						return tc.late
 					}
 					if isRenewal(r) {
-						// One that is due anyway goes out as the handler starts.
+						// A renewal that is due goes out as the handler starts.
 						time.Sleep(time.Millisecond)
 						renewed.Store(true)
 					}
@@ -346,7 +345,7 @@ func testALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame(t *testing.T)
 	})
 }
 
-// stolen is a store in which somebody else has the name when it is to be renewed.
+// stolen is a store in which another attempt holds the name when it is to be renewed.
 type stolen struct{ dedupe.Store }
 
 func (s stolen) Swap(ctx context.Context, old protocol.Version, next protocol.Record) error {
@@ -357,7 +356,7 @@ func (s stolen) Swap(ctx context.Context, old protocol.Version, next protocol.Re
 	return s.Store.Swap(ctx, old, next)
 }
 
-// The handler ends as soon as it is cancelled, and the hook takes its time.
+// The handler ends as soon as it is cancelled, and the hook is slow.
 func testALeaseLostIsToldBeforeItsAttemptIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()

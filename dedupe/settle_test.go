@@ -15,22 +15,22 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// commitTakes is how long a commit of a contended store takes.
+// commitTakes is the duration of a commit to a contended store.
 const commitTakes = time.Second
 
-// contended is a store in which the table of the effects is throttled for a while.
-// It holds what the guard may not do meanwhile.
+// contended is a store in which the table of the effects is throttled for a while. It records
+// violations by the guard during that time.
 type contended struct {
 	*memstore.Store
 	t     *testing.T
 	lease time.Duration // zero: renewals may be late
 	until time.Time
-	// arrive says what happens to a commit before until: it is refused, or applied
-	// and its answer lost. Nil: refused.
+	// arrive decides about a commit before until: it is refused, or applied without an answer. Nil:
+	// refused.
 	arrive func(commit func() error)
 
 	mu      sync.Mutex
-	out     string // the write that is out
+	out     string // the write in flight
 	tries   []protocol.Record
 	renewed int
 }
@@ -87,8 +87,8 @@ func TestSettle(t *testing.T) {
 	t.Run("refused effects do not count", testRefusedEffectsDoNotCount)
 }
 
-// The lease is renewed until the outcome is recorded: as long as the record's own
-// table answers, no other attempt starts.
+// The lease is renewed until the outcome is recorded. While the record's own table answers, no
+// other attempt starts.
 func testTheLeaseIsKeptUntilTheOutcomeIsRecorded(t *testing.T) {
 	for name, tc := range map[string]struct {
 		lease time.Duration
@@ -141,7 +141,7 @@ func testTheLeaseIsKeptUntilTheOutcomeIsRecorded(t *testing.T) {
 	}
 }
 
-// A commit that was applied, and whose answer was lost, is found by the renewal.
+// A renewal finds a commit that was applied and whose answer was lost.
 func testARenewalFindsTheCompletion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
@@ -151,7 +151,7 @@ func testARenewalFindsTheCompletion(t *testing.T) {
 				if err := commit(); err != nil {
 					t.Error(err)
 				}
-				store.until = time.Now().Add(time.Hour) // and never an answer
+				store.until = time.Now().Add(time.Hour) // without an answer at any time
 				store.arrive = nil
 			}
 		}
@@ -172,8 +172,7 @@ func testARenewalFindsTheCompletion(t *testing.T) {
 	})
 }
 
-// applied is a contended store whose record may have changed by a commit without an
-// answer.
+// applied is a contended store whose record may have been changed by a commit without an answer.
 type applied struct{ *contended }
 
 func (s applied) Commit(ctx context.Context, old protocol.Version, next protocol.Record, effects []any) error {
@@ -185,8 +184,8 @@ func (s applied) Commit(ctx context.Context, old protocol.Version, next protocol
 	return s.contended.Commit(ctx, old, next, effects)
 }
 
-// A commit that arrives after a renewal is void: it names a version that is not stored
-// any more.
+// A commit that arrives after a renewal is void, because it names a version that is not stored any
+// more.
 func testACommitThatArrivesAfterARenewalIsVoid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
@@ -217,8 +216,8 @@ func testACommitThatArrivesAfterARenewalIsVoid(t *testing.T) {
 	})
 }
 
-// A store that refuses the effects, and takes the record, costs no attempt: the
-// operator who deploys the missing permission restarts the worker a few times.
+// A store that refuses the effects but accepts the record costs no attempt, because the operator
+// who deploys the missing permission restarts the worker a few times.
 func testRefusedEffectsDoNotCount(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hold, all bool
@@ -227,7 +226,7 @@ func testRefusedEffectsDoNotCount(t *testing.T) {
 	}{
 		"effects":           {false, false, protocol.Retrying, 0},
 		"effects, hold":     {true, false, protocol.Unknown, 1},
-		"the record, too":   {false, true, protocol.InProgress, 1}, // nothing can be written: it lapses, and counts
+		"the record, too":   {false, true, protocol.InProgress, 1}, // the lease lapses, and the attempt counts
 		"the record, hold ": {true, true, protocol.InProgress, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -245,7 +244,7 @@ func testRefusedEffectsDoNotCount(t *testing.T) {
 				if tc.hold || tc.all {
 					runs = 1
 				}
-				for range runs { // each a deploy
+				for range runs { // each is a deployment
 					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 					_, err := b.guard(t).Do(ctx, key, func(ctx context.Context) (string, error) {
 						begun = true
@@ -267,7 +266,7 @@ func testRefusedEffectsDoNotCount(t *testing.T) {
 	}
 }
 
-// start is when a context with a minute's time was made.
+// start returns when a context with a timeout of a minute was made.
 func start(ctx context.Context) time.Time {
 	end, _ := ctx.Deadline()
 	return end.Add(-time.Minute)

@@ -17,8 +17,8 @@ import (
 	"github.com/sqsonce/sqsonce/failure"
 )
 
-// waiting returns a guard of another process over b's store, whose callers wait, and
-// that store's counts.
+// waiting returns a guard of another process over b's store, with Config.Wait, and that store's
+// counts.
 func (b *bench) waiting(t *testing.T) (*dedupe.Guard[string], *counted) {
 	t.Helper()
 	store := &counted{Store: b.store.Store}
@@ -31,7 +31,7 @@ func (b *bench) waiting(t *testing.T) (*dedupe.Guard[string], *counted) {
 	return g, store
 }
 
-// works begins an attempt on key that takes so long, and returns when it runs.
+// works begins an attempt on key whose work takes the given time. It returns when the work runs.
 func works(t *testing.T, all *sync.WaitGroup, g *dedupe.Guard[string], work time.Duration, err error) {
 	t.Helper()
 	all.Go(func() {
@@ -48,7 +48,7 @@ func TestWait(t *testing.T) {
 		here   bool // the first attempt runs in the waiting caller's process
 		work   time.Duration
 		fails  error
-		value  string // that the waiting caller gets
+		value  string // returned to the waiting caller
 		within time.Duration
 	}{
 		"elsewhere":           {false, time.Minute, nil, "first", 62 * time.Second},
@@ -82,7 +82,7 @@ func TestWait(t *testing.T) {
 				if most := 5 + int(tc.work/time.Second); store.reads > most {
 					t.Errorf("%d reads, want at most %d", store.reads, most)
 				}
-				if !tc.here && store.writes > 3 { // a claim, then one that begins its own attempt, and its outcome
+				if !tc.here && store.writes > 3 { // a claim, another one that begins its own attempt, and its outcome
 					t.Errorf("%d writes", store.writes)
 				}
 			})
@@ -90,7 +90,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// The first attempt's process has died: who waits takes over when its lease has lapsed.
+// The first attempt's process has died. The waiting caller takes over after its lease has lapsed.
 func TestWait_lapsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
@@ -117,7 +117,7 @@ func TestWait_lapsed(t *testing.T) {
 	})
 }
 
-// A caller waits no longer than its context lives, and then knows that the name is held.
+// A caller waits until its context ends, and then gets an error that says that the name is held.
 func TestWait_bounded(t *testing.T) {
 	for name, here := range map[string]bool{"here": true, "elsewhere": false} {
 		for end, want := range map[string]error{"deadline": context.DeadlineExceeded, "cancelled": context.Canceled} {
@@ -158,7 +158,7 @@ func TestWait_bounded(t *testing.T) {
 	}
 }
 
-// What is final is not waited for, and a failure of the caller's own work is its own.
+// Callers do not wait for final outcomes, and a failure of their own work is returned to them.
 func TestWait_final(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
@@ -182,8 +182,8 @@ func TestWait_final(t *testing.T) {
 	})
 }
 
-// Of many that wait here, one asks the store; when attempts fail, they are made one
-// after the other, with pauses between them, and no more often than allowed.
+// Of many waiting callers in one process, one asks the store. Failing attempts follow one another
+// with pauses between them, and no more often than allowed.
 func TestWait_many(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
@@ -211,12 +211,12 @@ func TestWait_many(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if len(attempts) != 4 || rejected != 17 { // the fourth uses the attempts up, and its caller learns it too
+		if len(attempts) != 4 || rejected != 17 { // the fourth uses the attempts up, and its caller gets the rejection, too
 			t.Errorf("%d attempts, %d rejected, want 4 and 17", len(attempts), rejected)
 		}
 		for i := 1; i < len(attempts); i++ {
 			if pause := attempts[i].Sub(attempts[i-1]); pause < 50*time.Millisecond {
-				t.Errorf("attempt %d comes %s after the one before", i+1, pause)
+				t.Errorf("attempt %d comes %s after the previous one", i+1, pause)
 			}
 		}
 		if store.reads > 40 {
@@ -225,8 +225,8 @@ func TestWait_many(t *testing.T) {
 	})
 }
 
-// A payment that is declined is no failure of the work: it is the work's result, and
-// a caller that asks again is told the same.
+// A payment that is declined is no failure of the work. It is the work's result, and a caller that
+// asks again gets the same result.
 func ExampleConfig_declined() {
 	type answer struct {
 		Charged  int    `json:"charged,omitempty"`
@@ -239,7 +239,7 @@ func ExampleConfig_declined() {
 	}
 	pay := func(context.Context) (answer, error) {
 		fmt.Println("asking the bank")
-		return answer{Declined: "insufficient funds"}, nil // an error would be tried again
+		return answer{Declined: "insufficient funds"}, nil // an error would be retried
 	}
 	for range 2 {
 		res, err := guard.Do(context.Background(), dedupe.Key{Name: "order-17"}, pay)

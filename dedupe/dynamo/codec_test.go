@@ -22,7 +22,7 @@ import (
 func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 func num(s string) types.AttributeValue { return &types.AttributeValueMemberN{Value: s} }
 
-// good is the smallest item that is a record.
+// good returns the smallest item that is a record.
 func good() item {
 	return item{
 		AttrID: str("q#a"), AttrName: str("a"), AttrFormat: num("1"), AttrStatus: str("COMPLETED"), AttrVersion: num("7"),
@@ -31,7 +31,7 @@ func good() item {
 
 var claimTerms = protocol.Terms{Lease: time.Minute, Window: time.Hour, MaxAttempts: 5}
 
-// verdicts returns what the protocol makes of a record, whatever happens.
+// verdicts returns the protocol's verdicts on a record for every event.
 func verdicts(r protocol.Record) []protocol.Verdict {
 	now, owner := time.UnixMilli(1_800_000_000_000), protocol.Token{9}
 	var vs []protocol.Verdict
@@ -107,7 +107,7 @@ func testARecordOfANewerFormatIsLeftAloneWithoutAComplaint(t *testing.T) {
 	if err != nil || r.Format != 2 || r.ID != "q#a" || !leftAlone(r) {
 		t.Errorf("decoded to %+v, %v", r, err)
 	}
-	// Even where known attributes have other types there.
+	// Even if known attributes have other types there.
 	it[AttrStatus], it[AttrAttempts] = num("3"), str("many")
 	if r, err = decode(it); err != nil || r.Format != 2 || !leftAlone(r) {
 		t.Errorf("decoded to %+v, %v", r, err)
@@ -126,7 +126,7 @@ func testAnUnknownAttributeChangesNothing(t *testing.T) {
 	}
 }
 
-// smallest is a record that has nothing but what must be set.
+// smallest returns a record with only the required fields.
 func smallest() protocol.Record {
 	return protocol.Record{
 		ID: "q#a", Name: "a", Format: 1, Status: protocol.InProgress, Version: 7, ExpiresAt: time.Unix(1_790_000_000, 0),
@@ -199,9 +199,8 @@ func testATimeIsNeverCutShort(t *testing.T) {
 	}
 }
 
-// FuzzItemCodec turns any attributes into an item: decoding it never panics,
-// and what is no record, or a newer one, is left alone; what is a record comes
-// back from another trip as it was.
+// FuzzItemCodec turns any attributes into an item. Decoding it never panics. An item that is not a
+// record, or of a newer format, is left alone. A record survives another encoding and decoding.
 func FuzzItemCodec(f *testing.F) {
 	f.Add([]byte(`{"id":"q#a","name":"a","format":1,"status":"COMPLETED","version":7,"result":{"a":[1,null,"x"]}}`), "", []byte(nil))
 	f.Add([]byte(`{"id":"q#a","format":1,"status":"IN_PROGRESS","version":7,"owner":"000102030405060708090a0b0c0d0e0f","lease_until":9}`), "", []byte(nil))
@@ -236,7 +235,7 @@ func FuzzItemCodec(f *testing.F) {
 		}
 		back, err := decode(w.item())
 		if err != nil {
-			t.Fatalf("decode what was encoded of %+v: %v", r, err)
+			t.Fatalf("decode the encoding of %+v: %v", r, err)
 		}
 		if !sameJSON(r, back) {
 			t.Fatalf("came back as\n%+v, was\n%+v", back, r)
@@ -244,7 +243,7 @@ func FuzzItemCodec(f *testing.F) {
 	})
 }
 
-// garbage makes an item of a JSON object: any shape, any types.
+// garbage makes an item of a JSON object of any shape and any types.
 func garbage(t *testing.T, data []byte) item {
 	t.Helper()
 	var object map[string]any
@@ -258,7 +257,7 @@ func garbage(t *testing.T, data []byte) item {
 	return it
 }
 
-// itemOf is the record as an item.
+// itemOf returns the record as an item.
 func itemOf(t testing.TB, r protocol.Record) item {
 	t.Helper()
 	w, err := encode(r)
@@ -268,7 +267,7 @@ func itemOf(t testing.TB, r protocol.Record) item {
 	return w.item()
 }
 
-// writeOf is a write of the record.
+// writeOf returns a write of the record.
 func writeOf(t testing.TB, old protocol.Version, r protocol.Record) *write {
 	t.Helper()
 	w, err := newWrite(old, r)
@@ -278,7 +277,7 @@ func writeOf(t testing.TB, old protocol.Version, r protocol.Record) *write {
 	return w
 }
 
-// sameJSON reports whether two records are equal, their results as JSON values.
+// sameJSON reports whether two records are equal, with their results compared as JSON values.
 func sameJSON(a, b protocol.Record) bool {
 	if !bytes.Equal(a.Result, b.Result) {
 		var av, bv any

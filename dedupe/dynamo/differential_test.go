@@ -19,7 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
-// operation is one thing to do to a store.
+// operation is one operation on a store.
 type operation struct {
 	what    string
 	id      string
@@ -28,22 +28,22 @@ type operation struct {
 	effects []effect // of a commit
 }
 
-// effect is a write to a counter: to add 1, or to require that it stands at want.
+// effect is a write to a counter: add 1, or require that it is want.
 type effect struct {
 	key     string
 	require bool
 	want    int
 }
 
-// answer is what a store says to an operation.
+// answer is a store's answer to an operation.
 type answer struct {
-	what   string // "done", "conflict", "effect 1", or an error that none should give
+	what   string // "done", "conflict", "effect 1", or an error that must not occur
 	record protocol.Record
 }
 
 func (a answer) same(b answer) bool { return a.what == b.what && storetest.Same(a.record, b.record) }
 
-// do does an operation.
+// do carries out an operation.
 func do(t *testing.T, s dedupe.Store, e storetest.Effects, o operation) answer {
 	var err error
 	switch o.what {
@@ -75,12 +75,12 @@ func do(t *testing.T, s dedupe.Store, e storetest.Effects, o operation) answer {
 	return answer{what: "done"}
 }
 
-// script draws operations that are worth comparing: mostly what attempts and
-// operators do, decided by Step on the record as it is or as it once was.
+// script draws operations worth comparing: mostly those of attempts and operators, decided by Step
+// on the current record or on an earlier one.
 type script struct {
 	scope string
 	now   time.Time
-	seen  map[string][]protocol.Record // by id; what writers may believe to be stored
+	seen  map[string][]protocol.Record // by ID; the records that writers may have read
 }
 
 func (s *script) event(rt *rapid.T, id, name string) protocol.Event {
@@ -126,7 +126,7 @@ func (s *script) draw(rt *rapid.T, name string) operation {
 		base = believed[len(believed)-1-rapid.SampledFrom([]int{0, 0, 0, min(1, len(believed)-1), len(believed) - 1}).Draw(rt, "ago")]
 	}
 	next, _ := protocol.Step(base, s.event(rt, o.id, name))
-	if next.Version == base.Version { // nothing to write: swap all the same, a version on
+	if next.Version == base.Version { // nothing to write: swap to the next version nevertheless
 		next.ID, next.Name, next.Format = o.id, name, protocol.Format
 		next.Status, next.ExpiresAt = protocol.Retrying, time.Unix(s.now.Unix(), 0)
 		next.Version = max(base.Version+1, protocol.Version(s.now.UnixMilli()))
@@ -137,7 +137,7 @@ func (s *script) draw(rt *rapid.T, name string) operation {
 			w := effect{key: fmt.Sprint(o.id, "/", i), require: rapid.IntRange(0, 3).Draw(rt, "required") == 0}
 			w.want = rapid.IntRange(0, 2).Draw(rt, "want")
 			if w.require {
-				w.key += "/required" // nobody increments it: stands at 0
+				w.key += "/required" // never incremented, stays 0
 			}
 			o.effects = append(o.effects, w)
 		}
@@ -149,9 +149,8 @@ func TestDifferential(t *testing.T) {
 	t.Run("memory and DynamoDB answer the same", testMemoryAndDynamoDBAnswerTheSame)
 }
 
-// testMemoryAndDynamoDBAnswerTheSame gives the reference store and DynamoDB the
-// same operations, many at once on different names, so that they share calls,
-// and compares every answer.
+// The reference store and DynamoDB get the same operations, many at a time on different names, so
+// that they share calls. Every answer is compared.
 func testMemoryAndDynamoDBAnswerTheSame(t *testing.T) {
 	onEveryEndpoint(t, func(t *testing.T, client *dynamodb.Client) {
 		rounds := testutil.N(t, 3)
@@ -172,7 +171,7 @@ func testMemoryAndDynamoDBAnswerTheSame(t *testing.T) {
 	})
 }
 
-// round does one operation on each of some names, at once.
+// round carries out one operation on each of some names, at the same time.
 func round(t *testing.T, rt *rapid.T, s *script, reference *memstore.Store, actual dedupe.Store, actualEffects storetest.Effects) {
 	var ops []operation
 	for i := range rapid.IntRange(1, 6).Draw(rt, "names") {
@@ -203,7 +202,7 @@ var memoryEffects = storetest.Effects{
 	},
 	Require: func(key string, want int) any {
 		return memstore.Write{Key: key, Update: func(stored any) (any, error) {
-			// As in DynamoDB, no number equals one that is not there.
+			// As in DynamoDB, no number equals a missing one.
 			if n, ok := stored.(int); !ok || n != want {
 				return nil, fmt.Errorf("%s is %v, not %d", key, stored, want)
 			}

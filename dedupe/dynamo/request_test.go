@@ -19,7 +19,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// sentRequest keeps the last request, and answers nothing.
+// sentRequest records the last request and returns no answer.
 type sentRequest struct {
 	header http.Header
 	body   []byte
@@ -36,7 +36,7 @@ func (s *sentRequest) Do(r *http.Request) (*http.Response, error) {
 	return nil, errNothingSent
 }
 
-// requestOf returns what the SDK sends for a batch: the JSON, and its headers.
+// requestOf returns the SDK's request for a batch: the JSON, and its headers.
 func requestOf(t require, s *Store, writes []*write) (body []byte, header string) {
 	t.Helper()
 	in, options := s.batchRequest(writes)
@@ -56,11 +56,11 @@ type require interface {
 	Fatalf(string, ...any)
 }
 
-// wrapped is a client that is not the SDK's own.
+// wrapped is a client other than the SDK's own.
 type wrapped struct{ *dynamodb.Client }
 
-// bothStores returns one that writes its batches itself, and one that leaves that
-// to its client.
+// bothStores returns a store that encodes its batches itself, and one that leaves that to its
+// client.
 func bothStores(t testing.TB) (own, left *Store) {
 	client := dynamodb.NewFromConfig(emulators.Config("http://127.0.0.1:1"))
 	var stores []*Store
@@ -75,7 +75,7 @@ func bothStores(t testing.TB) (own, left *Store) {
 	return stores[0], stores[1]
 }
 
-// anyText draws texts that are valid and, by the byte, ones that are not.
+// anyText draws texts with valid and invalid UTF-8.
 func anyText(t *rapid.T, what string) string {
 	if rapid.Bool().Draw(t, what+" by the byte") {
 		return string(rapid.SliceOf(rapid.Byte()).Draw(t, what))
@@ -146,7 +146,7 @@ func sameText(t require, a, b []byte) bool {
 	return reflect.DeepEqual(first, second)
 }
 
-// The SDK's own client is shown the statements, any other one all of them.
+// The input for the SDK's own client has only the statements. For any other client it is complete.
 func testABatchShowsItsStatements(t *testing.T) {
 	own, left := bothStores(t)
 	writes := []*write{writeOf(t, 0, completedRecord()), writeOf(t, 7, completedRecord())}
@@ -164,8 +164,8 @@ func testABatchShowsItsStatements(t *testing.T) {
 	}
 }
 
-// A full batch of ordinary records is written without growing, and without much
-// more than it takes.
+// A full batch of ordinary records is encoded without growing the buffer, and with little spare
+// memory.
 func testAFullBatchIsOnePieceOfMemory(t *testing.T) {
 	own, _ := bothStores(t)
 	var writes []*write
@@ -181,7 +181,7 @@ func testAFullBatchIsOnePieceOfMemory(t *testing.T) {
 	body := own.statements.json(writes, make([]types.BatchStatementRequest, len(writes)))
 	grown := testing.AllocsPerRun(10, func() { own.statements.json(writes, make([]types.BatchStatementRequest, len(writes))) })
 	t.Logf("%d bytes in %d, %v allocations", len(body), cap(body), grown)
-	if grown > 2 || cap(body) > len(body)*3/2 { // what is shown of the statements, and the body
+	if grown > 2 || cap(body) > len(body)*3/2 { // the input's statements and the body
 		t.Errorf("%d bytes in %d, %v allocations", len(body), cap(body), grown)
 	}
 }

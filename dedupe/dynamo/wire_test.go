@@ -18,26 +18,26 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// errCut is what a client sees of a connection that breaks.
+// errCut is the client's error for a connection that breaks.
 var errCut = errors.New("connection reset by peer")
 
-// errHang, of a hook, has the call hang until its context ends.
+// errHang, returned by a hook, makes the call hang until its context ends.
 var errHang = errors.New("no answer")
 
 // call is one request on the wire.
 type call struct {
-	op   string // PutItem, say
+	op   string // for example PutItem
 	body []byte
 }
 
-// statements returns how many statements, keys or actions the call carries.
+// statements returns the number of statements, keys or actions in the call.
 func (c call) statements() int {
 	var body struct {
 		Statements    []json.RawMessage
 		TransactItems []json.RawMessage
 		RequestItems  map[string]struct{ Keys []json.RawMessage }
 	}
-	_ = json.Unmarshal(c.body, &body) // what is not there counts as none
+	_ = json.Unmarshal(c.body, &body) // missing fields count as none
 	n := len(body.Statements) + len(body.TransactItems)
 	for _, table := range body.RequestItems {
 		n += len(table.Keys)
@@ -45,10 +45,10 @@ func (c call) statements() int {
 	return n
 }
 
-// texts returns the statements that the call carries.
+// texts returns the statements in the call.
 func (c call) texts() []string {
 	var body struct{ Statements []struct{ Statement string } }
-	_ = json.Unmarshal(c.body, &body) // what is not there counts as none
+	_ = json.Unmarshal(c.body, &body) // missing fields count as none
 	texts := make([]string, len(body.Statements))
 	for i, s := range body.Statements {
 		texts[i] = s.Statement
@@ -61,24 +61,23 @@ type doer interface {
 	Do(req *http.Request) (*http.Response, error)
 }
 
-// resend is r with a body.
+// resend returns r with another body.
 func resend(r *http.Request, body []byte) *http.Request {
 	r = r.Clone(r.Context())
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return r
 }
 
-// wire is the HTTP client of an SDK client: it counts the calls, and lets a
-// test cut or replace them. It forwards to a real server, or answers by itself
-// that all went well.
+// wire is the HTTP client of an SDK client. It counts the calls, and lets a test cut or replace
+// them. It forwards them to a real server, or answers each with success.
 type wire struct {
 	server doer          // nil: answers by itself
-	delay  time.Duration // of each call, in the test's time
+	delay  time.Duration // of each call, in the test's clock
 
 	mu    sync.Mutex
 	calls []call // guarded by mu
-	// hook is asked about every call, with its number for this operation, from
-	// 0; go on with forward. Set before the first call.
+	// hook is called for every call with the call's number, from 0, for its operation. It continues
+	// with forward. Set it before the first call.
 	hook func(c call, n int, forward func() *http.Response) (*http.Response, error)
 }
 
@@ -122,7 +121,7 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 	return resp, errors.Join(err, failed)
 }
 
-// ops returns the operations called, in order.
+// ops returns the called operations in order.
 func (w *wire) ops() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,7 +132,7 @@ func (w *wire) ops() []string {
 	return ops
 }
 
-// carried returns how many statements each call of op had.
+// carried returns the number of statements in each call of op.
 func (w *wire) carried(op string) []int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -163,7 +162,7 @@ func count(calls []call, op string) int {
 	return n
 }
 
-// fine is the answer of a server that finds nothing wrong and stores nothing.
+// fine returns the answer of a server that accepts everything and stores nothing.
 func fine(c call) *http.Response {
 	switch c.op {
 	case "BatchExecuteStatement":
@@ -184,7 +183,7 @@ func respond(status int, body string) *http.Response {
 	}
 }
 
-// refuse is the answer of a server that does not accept the call.
+// refuse returns the answer of a server that does not accept the call.
 func refuse(code string) *http.Response {
 	status := 400
 	if code == "InternalServerError" {
@@ -193,8 +192,8 @@ func refuse(code string) *http.Response {
 	return respond(status, fmt.Sprintf(`{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":"as ordered"}`, code))
 }
 
-// statementErrors is the answer to a batch in which statement i failed with
-// codes[i], if that is there.
+// statementErrors returns the answer to a batch in which statement i failed with codes[i], if that
+// is present.
 func statementErrors(c call, codes map[int]string) *http.Response {
 	answers := make([]string, c.statements())
 	for i := range answers {
@@ -206,11 +205,10 @@ func statementErrors(c call, codes map[int]string) *http.Response {
 	return respond(200, `{"Responses":[`+strings.Join(answers, ",")+`]}`)
 }
 
-// cut returns what reached the client of an answer that was lost on the way:
-// the server has done its work.
+// cut returns the client's result if the answer was lost after the server had done its work.
 func cut(resp *http.Response) (*http.Response, error) {
 	if resp != nil {
-		_ = resp.Body.Close() // nobody reads it
+		_ = resp.Body.Close() // never read
 	}
 	return nil, errCut
 }

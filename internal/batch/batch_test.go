@@ -21,7 +21,7 @@ import (
 
 const roundTrip = 10 * time.Millisecond
 
-// recorder is a peer that takes a round trip and remembers its calls.
+// recorder is a peer whose calls take a round trip. It records them.
 type recorder struct {
 	mu      sync.Mutex
 	calls   [][]int // guarded by mu
@@ -50,7 +50,7 @@ func (r *recorder) send(items []int) []batch.Answer[string] {
 	return answers
 }
 
-// all hands in 0 to n-1 in order, at one moment, and returns the errors.
+// all adds 0 to n-1 in order, at one moment, and returns the errors.
 func all(b *batch.Batcher[int, string], n int) []error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
@@ -85,7 +85,8 @@ func TestLoneAndFull(t *testing.T) {
 			t.Error(err)
 		}
 		b.Close()
-		// One alone, two full batches beside it, and the rest at the pace of a busy sender.
+		// A call for one item, two full batches beside it, and the rest at the pace of a busy
+		// sender.
 		if got := sizes(r.calls); !slices.Equal(got, []int{1, 10, 10, 6}) {
 			t.Errorf("batches of %v", got)
 		}
@@ -143,8 +144,7 @@ func TestCalls(t *testing.T) {
 	})
 }
 
-// TestSlowCall has one call hang for 3 s while an item arrives every 20 ms. None of the
-// others waits for it.
+// One call hangs for 3 s while an item arrives every 20 ms. The other items do not wait for it.
 func TestSlowCall(t *testing.T) {
 	const hang, every = 3 * time.Second, 2 * roundTrip
 	for _, c := range []struct{ calls, items int }{{1, 7}, {8, 7}, {8, 2}} {
@@ -177,7 +177,7 @@ func TestSlowCall(t *testing.T) {
 				}
 				all.Wait()
 				b.Close()
-				if c.calls == 1 { // nothing overtakes the call that hangs
+				if c.calls == 1 { // no call overtakes the hanging one
 					if worst <= hang-every {
 						t.Errorf("the worst of the others took %s", worst)
 					}
@@ -189,8 +189,8 @@ func TestSlowCall(t *testing.T) {
 	}
 }
 
-// TestWakeMovesForward: a partial batch waits for the pace of calls that take a second.
-// One that takes less ends, and the batch goes at the new pace.
+// A partial batch waits for the pace of calls that take a second. A shorter call ends, and the
+// batch is sent at the new pace.
 func TestWakeMovesForward(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -225,8 +225,8 @@ func TestWakeMovesForward(t *testing.T) {
 	})
 }
 
-// TestJoin: items that are handed in one after the other at one moment share a call, the
-// first of them too, and a lone item waits for nothing.
+// Items that are added one after the other at one moment share a call, including the first. A
+// single item waits for nothing.
 func TestJoin(t *testing.T) {
 	for _, n := range []int{1, 5, 10, 12} {
 		t.Run(fmt.Sprintf("%d items", n), func(t *testing.T) {
@@ -254,8 +254,7 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// TestJoinAtPace: an item waits for the pace. Items that are handed in at the moment when
-// it may go share its call.
+// An item waits for the pace. Items that are added when it becomes due share its call.
 func TestJoinAtPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pace = roundTrip * 4 / 3
@@ -281,8 +280,7 @@ func TestJoinAtPace(t *testing.T) {
 	})
 }
 
-// TestTimeout: the only call hangs. An item that waits for it is given up in time, and is
-// not sent later.
+// The only call hangs. An item that waits for it is given up in time and not sent later.
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const hang, timeout = 5 * time.Second, 2 * time.Second
@@ -317,8 +315,8 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// TestPace: while a call hangs, one item arrives each millisecond. Partial batches go at
-// the pace of the other calls, which take a round trip.
+// While a call hangs, one item arrives each millisecond. Partial batches are sent at the pace of
+// the other calls, which take a round trip.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pace = roundTrip * 4 / 3
@@ -346,10 +344,10 @@ func TestPace(t *testing.T) {
 		mu.Lock()
 		paced := slices.Clone(began)
 		mu.Unlock()
-		b.Close() // sends what waits
+		b.Close() // sends the waiting items
 		for i, at := range paced[2:] {
 			if gap := at - paced[1+i]; gap < pace || gap >= pace+time.Millisecond {
-				t.Errorf("call %d began %s after the one before it, want %s", 2+i, gap, pace)
+				t.Errorf("call %d began %s after the previous one, want %s", 2+i, gap, pace)
 			}
 		}
 		if len(paced) < 8 {
@@ -358,9 +356,8 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// TestVaryingCalls: calls take log-normal times (median 6 ms, 99th percentile 60 ms). 50
-// senders wait for each of theirs, and up to 10 ms before the next. Sharing calls costs
-// them little time.
+// Calls take log-normal times (median 6 ms, 99th percentile 60 ms). 50 senders wait for each of
+// their items, and up to 10 ms before the next. Sharing calls costs them little time.
 func TestVaryingCalls(t *testing.T) {
 	const senders, each = 50, 300
 	run := func(t *testing.T, most int) (took []time.Duration, calls int) {
@@ -503,7 +500,7 @@ func TestWithdrawnTakesNoRoom(t *testing.T) {
 			wg.Go(func() { _, _ = b.Do(ctx, v) })
 			synctest.Wait()
 		}
-		do(t.Context(), 1) // out
+		do(t.Context(), 1) // in flight
 		do(ctx, 8)
 		do(ctx, 1)
 		cancel()
@@ -582,8 +579,8 @@ func TestBatch(t *testing.T) {
 	t.Run("given up at any moment", testGivenUpAtAnyMoment)
 }
 
-// testGivenUpAtAnyMoment has callers give up before their item is sent, while it
-// is in flight, and as its answer arrives. A caller only ever gets its own answer.
+// Callers give up before their item is sent, while it is in flight, and as its answer arrives. A
+// caller only ever gets its own answer.
 func testGivenUpAtAnyMoment(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
@@ -619,7 +616,7 @@ func testGivenUpAtAnyMoment(t *testing.T) {
 	}
 }
 
-// An answer that has arrived goes before the end of the context.
+// An answer that has arrived takes precedence over the end of the context.
 func TestAnswerBeforeContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
@@ -677,7 +674,7 @@ func TestCloseSendsWhatWaits(t *testing.T) {
 	})
 }
 
-// BenchmarkDo measures what the batcher itself takes, with 100 senders.
+// BenchmarkDo measures the overhead of the batcher with 100 senders.
 func BenchmarkDo(b *testing.B) {
 	answers := make([]batch.Answer[int], 25)
 	bt := batch.New(batch.Config[int, int]{
@@ -705,8 +702,8 @@ var keys = func() []string {
 	return s
 }()
 
-// TestRule hands in random items at random times to a server that is slow at
-// random: each item is answered once, and no call goes against the rule.
+// Random items are added at random times to a server with random delays. Each item is answered
+// once, and no call breaks the rule.
 func TestRule(t *testing.T) {
 	type thing struct {
 		id, size     int
@@ -729,8 +726,8 @@ func TestRule(t *testing.T) {
 		synctest.Test(t, func(*testing.T) {
 			var mu sync.Mutex
 			began, sent := map[int]time.Time{}, map[int]int{}
-			var last, answered time.Time // of the call that began last, and of the first answer
-			var carried int              // by the call that began last
+			var last, answered time.Time // of the latest call, and of the first answer
+			var carried int              // by the latest call
 			complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 			cfg := batch.Config[thing, int]{
 				Max: most, Calls: calls, MaxBytes: maxBytes,

@@ -473,7 +473,7 @@ func testFaultGroup(t *testing.T) {
 		b.refuse(func(n int64) bool { return n == 3 })
 		report := b.redrive(Order{})
 		if report.Count(Moved) != 2 || report.Count(Failed) != 3 || len(b.drain(b.main, 60)) != 2 {
-			t.Errorf("report is %+v: what follows a letter in its group does not overtake it", report)
+			t.Errorf("report is %+v: a letter has overtaken an earlier one of its group", report)
 		}
 	})
 }

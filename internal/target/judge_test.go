@@ -220,7 +220,7 @@ func testJudgeUnknownOutcomeWhileSuspect(t *testing.T) {
 						t.Errorf("outcome is %q, %+v", got, j.Suspicion())
 					}
 					if running, ok := errors.AsType[failure.StillRunning](err); !ok || !running.RunningUntil().After(time.Now()) {
-						t.Errorf("error is %v, want one that knows the rest of the timeout", err)
+						t.Errorf("error is %v, want failure.StillRunning until the timeout", err)
 					}
 				}
 				post(t.Context(), want) // broken off by the target

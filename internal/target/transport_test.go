@@ -169,7 +169,7 @@ func testOnlyARequestThatDidNotGoOutIsTriedAgain(t *testing.T) {
 				t.Errorf("outcome is %q after %d tries, want %q after %d (%v)", got, tries, tc.want, tc.tries, err)
 			}
 			if tc.want != done && !errors.Is(err, broken) {
-				t.Errorf("error does not say what broke: %v", err)
+				t.Errorf("error does not contain the cause: %v", err)
 			}
 		})
 	}
