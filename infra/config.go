@@ -176,6 +176,11 @@ type WorkerConfig struct {
 	// PayloadBuckets are the names of the S3 buckets with payloads of messages. The worker fetches
 	// them (--s3-payloads) and may read these buckets. Default: none.
 	PayloadBuckets []string
+	// File is the text of a file of worker --config, for several queues in one worker. One of its
+	// queues has no queue-url: it is the stack's own. The others exist already, and the stack grants
+	// the worker the rights on them and their tables. Scaling and alarms watch the stack's own queue
+	// only. Default: none.
+	File string
 	// Env are further environment variables of the worker, such as SQSONCE_ON_UNKNOWN.
 	Env map[string]string
 }
@@ -344,6 +349,7 @@ func (c Config) problems() []string {
 	c.targetProblems(&found)
 	c.scalingProblems(&found)
 	c.producerProblems(&found)
+	c.workerFileProblems(&found)
 	return found
 }
 

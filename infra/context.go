@@ -146,6 +146,7 @@ func serviceFields(c *Config) map[string]setter {
 		"fingerprint":  text(&c.Worker.Fingerprint),
 		"adminFrom":    list(&c.Worker.AdminFrom),
 		"workerEnv":    variables(&c.Worker.Env),
+		"workerConfig": readFile(&c.Worker.File),
 
 		"payloadBuckets": list(&c.Worker.PayloadBuckets),
 

@@ -16,6 +16,7 @@ require (
 	github.com/aws/smithy-go v1.28.8
 	github.com/cdklabs/cdk-nag-go/cdknag/v2 v2.35.0
 	github.com/sqsonce/sqsonce v0.0.0
+	go.yaml.in/yaml/v3 v3.0.5
 )
 
 require (

@@ -90,6 +90,10 @@ var variants = map[string]map[string]any{
 		"tableName": "shared", "clusterName": "main", "dashboard": "false", "delays": "true",
 		"queueKeyArns": "arn:aws:kms:eu-west-1:123456789012:key/0b1c2d3e-1111-2222-3333-444455556666,arn:aws:kms:eu-west-1:123456789012:key/mrk-0b1c2d3e",
 	},
+	"several": {
+		"name": "several", "targetUrl": "https://target.example.com/work", "workerConfig": "infra/testdata/worker.yaml",
+		"vpcId": "vpc-0123456789abcdef0", "vpcZones": "eu-west-1a", "vpcPrivateSubnetIds": "subnet-0123456789abcdef0", "dashboardQueues": "invoices",
+	},
 	"public": {
 		"name": "public", "demo": "true", "producer": "true", "network": "public",
 		"senders": "arn:aws:sns:eu-west-1:123456789012:orders,arn:aws:s3:::uploads,arn:aws:events:eu-west-1:123456789012:rule/nightly",

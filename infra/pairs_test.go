@@ -108,6 +108,9 @@ var pairs = map[string]pair{
 		},
 		losses: []string{"dlqArn", "name", "queueArn", "queueArn", "queueArn"},
 	},
+	"workerConfig": {
+		context: map[string]any{"workerConfig": "infra/testdata/worker.yaml"}, losses: []string{"workerConfig"},
+	},
 	"scaling":     {context: map[string]any{"minTasks": 2, "maxTasks": 5, "latency": "1m", "handleTime": "2s"}},
 	"to none":     {context: map[string]any{"minTasks": 0}},
 	"producer":    {context: map[string]any{"producer": true}},

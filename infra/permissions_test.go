@@ -411,6 +411,16 @@ func (b built) places() map[string]string {
 	for id := range b.template.of("AWS::Scheduler::ScheduleGroup") {
 		found["schedules"], found["role"] = id+"/*", reference(b.template.Outputs["ScheduleRoleArn"].Value)
 	}
+	f, err := workerFileOf(b.config.Worker.File)
+	if err != nil {
+		panic(err) // it was synthesised
+	}
+	for _, q := range f.others() {
+		found["queue "+q.name], found["dead "+q.name] = q.arn, q.dlqARN
+		if q.table != "" {
+			found["table "+q.table], found["index "+q.table] = "table/"+q.table, "table/"+q.table+"/index/"+dynamo.IndexAttention
+		}
+	}
 	for _, arn := range b.config.Queue.Keys {
 		found["key "+arn] = arn
 	}

@@ -3,6 +3,7 @@ package infra
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
@@ -76,7 +77,16 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 	image := newImage(here, "Image", &imageProps{Config: config})
 	work := workplace{Config: config, Network: network, Cluster: cluster, Image: image, Queues: queues, Table: table}
 
-	worker := newWorker(here, "Worker", &workerProps{workplace: work})
+	many, others, err := severalQueues(work)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range others {
+		if !slices.Contains(config.Dashboard.Queues, q.name) {
+			config.Dashboard.Queues = append(slices.Clone(config.Dashboard.Queues), q.name)
+		}
+	}
+	worker := newWorker(here, "Worker", &workerProps{workplace: work, File: many, Others: others})
 	metrics := newMetrics(here, "Metrics", &metricsProps{
 		Config: config, Queues: queues, Table: table, Cluster: cluster, Worker: worker.Service, WorkerLogs: worker.Logs,
 	})

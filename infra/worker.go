@@ -25,8 +25,11 @@ var ownVariables = []string{
 	"SQSONCE_DRAIN_TIMEOUT", "SQSONCE_STOP_TIMEOUT", "SQSONCE_LOG_FORMAT", "SQSONCE_METRICS", "SQSONCE_ADMIN_ADDR", "SQSONCE_ADMIN_TOKEN", "SQSONCE_ADDR", "SQSONCE_AUTH_TOKEN",
 	"SQSONCE_HANDLER", "SQSONCE_TARGET_URL", "SQSONCE_TARGET_HEALTH", "SQSONCE_TARGET_TOKEN", "SQSONCE_TARGET_SECRET",
 	"SQSONCE_SCHEDULE_ROLE", "SQSONCE_SCHEDULE_GROUP", "SQSONCE_SCHEDULE_DLQ",
-	payloadVariable,
+	payloadVariable, fileVariable,
 }
+
+// fileVariable is the text of a file with several queues.
+const fileVariable = "SQSONCE_CONFIG_TEXT"
 
 // payloadVariable makes the worker fetch payloads from S3.
 const payloadVariable = "SQSONCE_S3_PAYLOADS"
@@ -37,6 +40,10 @@ const earlierVariable = "SQSONCE_POWERTOOLS_TABLE"
 
 type workerProps struct {
 	workplace
+	// File is the text of the worker's file of queues, Others are the queues and tables in it that
+	// are not the stack's own. Default: none.
+	File   string
+	Others []otherQueue
 }
 
 // worker is the worker's service.
@@ -167,6 +174,13 @@ func workerVariables(scope constructs.Construct, props *workerProps) map[string]
 	if config.Demo {
 		variables["SQSONCE_HANDLER"] = "log"
 	}
+	if w.File != "" {
+		// These are the defaults of every queue in the file, and would be wrong for the others.
+		for _, own := range []string{"SQSONCE_QUEUE_URL", "SQSONCE_DLQ_URL", "SQSONCE_SCOPE"} {
+			delete(variables, own)
+		}
+		variables[fileVariable] = props.File
+	}
 	if config.Target.Health != "" {
 		variables["SQSONCE_TARGET_HEALTH"] = config.Target.Health
 	}
@@ -205,6 +219,7 @@ func grantWorker(scope constructs.Construct, task awsecs.FargateTaskDefinition, 
 	task.AddToTaskRolePolicy(allow("ListRecords", listActions, attentionArn(props.Table)))
 	task.AddToTaskRolePolicy(allowProtection(scope, props.Cluster.ClusterName(), props.Cluster.ClusterArn()))
 	grant(task, allowKeys(props.Config)...)
+	grantOthers(scope, task, props.Others)
 	grantPayloads(scope, task, props.Config.Worker.PayloadBuckets)
 	if name := props.Config.Worker.Env[earlierVariable]; name != "" {
 		earlier := awsdynamodb.Table_FromTableName(scope, jsii.String("EarlierTable"), &name)

@@ -26,6 +26,8 @@ type cli struct {
 // running holds the settings of "worker run".
 type running struct {
 	Config string `placeholder:"FILE" help:"YAML file that describes several queues; replaces --queue-url. Its list queues has an entry for each queue, whose fields are the flags of a queue without the dashes. Flags and environment variables are the defaults of each queue."`
+
+	ConfigText string `placeholder:"YAML" help:"Text of such a file, in place of --config, for containers without files. Secrets do not belong there: the text is on the command line or in the environment."`
 	queueSettings
 }
 
@@ -239,8 +241,13 @@ func newParser(c *cli, stdout, stderr io.Writer) (*kong.Kong, error) {
 
 // settings returns the settings of a worker, or a [*awsenv.SettingsError] with all problems.
 func (r *running) settings(flags []*kong.Flag) (any, error) {
-	if r.Config != "" {
+	switch {
+	case r.Config != "" && r.ConfigText != "":
+		return nil, &awsenv.SettingsError{Problems: []string{fmt.Sprintf("--config %q: --config-text is set, too; leave out one of them", r.Config)}}
+	case r.Config != "":
 		return readConfig(r.Config, flags, &r.queueSettings)
+	case r.ConfigText != "":
+		return readConfigText(r.ConfigText, flags, &r.queueSettings)
 	}
 	r.presets()
 	problems := r.readSecrets()

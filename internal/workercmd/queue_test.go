@@ -23,7 +23,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
+	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
@@ -110,6 +112,31 @@ func (s *several) refuse(queue string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refused[queue] = err
+}
+
+// troubledStore is a store whose calls fail after a time.
+type troubledStore struct {
+	dedupe.Store
+	after time.Duration
+}
+
+func (s troubledStore) Swap(context.Context, protocol.Version, protocol.Record) error {
+	time.Sleep(s.after)
+	return errors.New("access denied")
+}
+
+func (s troubledStore) Get(context.Context, string) (protocol.Record, error) {
+	time.Sleep(s.after)
+	return protocol.Record{}, errors.New("access denied")
+}
+
+// troubleStore lets the calls to the store of one queue fail after a time.
+func (s *several) troubleStore(queue string, after time.Duration) {
+	for _, q := range s.queues {
+		if q.settings.queueName() == queue {
+			q.back.store = troubledStore{q.back.store, after}
+		}
+	}
 }
 
 // run runs the worker until stop.
@@ -209,7 +236,15 @@ func TestQueueInTrouble(t *testing.T) {
 		"none":           {func(string, *http.Request) { time.Sleep(time.Second) }, func(*several) {}},
 		"target hangs":   {hang, func(s *several) { s.fill("mails", 100) }},
 		"target refuses": {hang, func(s *several) { s.fill("mails", 100); s.targets["mails"].refuse(true) }},
-		"queue missing":  {hang, func(s *several) { s.refuse("mails", errors.New("queue does not exist")) }},
+		"table denies writes": {hang, func(s *several) {
+			s.fill("mails", 100)
+			s.troubleStore("mails", 0)
+		}},
+		"table hangs": {hang, func(s *several) {
+			s.fill("mails", 100)
+			s.troubleStore("mails", 10*time.Second)
+		}},
+		"queue missing": {hang, func(s *several) { s.refuse("mails", errors.New("queue does not exist")) }},
 		"policy denies, twice": {hang, func(s *several) {
 			s.refuse("mails", errors.New("access denied"))
 			s.refuse("bills", errors.New("access denied"))

@@ -27,7 +27,9 @@ const (
 
 // queueFile reads a file of --config.
 type queueFile struct {
-	path     string
+	source   string // "--config" or "--config-text"
+	name     string // of the file in problems
+	read     func() ([]byte, error)
 	flags    map[string]*kong.Flag // flags of a queue, by name
 	settings *queueSettings        // settings of the command, which the flags set
 	problems []string
@@ -40,20 +42,32 @@ type queueEntry struct {
 	given map[string]bool // fields that the entry sets
 }
 
-// readConfig reads the file of --config. base holds the defaults of its queues. The error is a
-// [*awsenv.SettingsError] with all problems of the settings and of the file, with their lines.
+// readConfig reads the file of --config. See [queueFile.config].
 func readConfig(path string, flags []*kong.Flag, base *queueSettings) (config, error) {
-	f := &queueFile{path: path, flags: make(map[string]*kong.Flag), settings: base}
+	f := &queueFile{source: "--config", name: filepath.Base(path), read: func() ([]byte, error) { return os.ReadFile(path) }}
+	return f.config(flags, base)
+}
+
+// readConfigText reads the text of --config-text. See [queueFile.config].
+func readConfigText(text string, flags []*kong.Flag, base *queueSettings) (config, error) {
+	f := &queueFile{source: "--config-text", name: "--config-text", read: func() ([]byte, error) { return []byte(text), nil }}
+	return f.config(flags, base)
+}
+
+// config returns the settings in the file. base holds the defaults of its queues. The error is a
+// [*awsenv.SettingsError] with all problems of the settings and of the file, with their lines.
+func (f *queueFile) config(flags []*kong.Flag, base *queueSettings) (config, error) {
+	f.flags, f.settings = make(map[string]*kong.Flag), base
 	for _, field := range settingsOf(reflect.TypeFor[queueConfig]()) {
 		if i := slices.IndexFunc(flags, func(flag *kong.Flag) bool { return flag.Name == field.flag }); i >= 0 {
 			f.flags[field.flag] = flags[i]
 		}
 	}
 	if base.Local {
-		f.problems = append(f.problems, "--local has its own queue: leave out --config, or --local")
+		f.problems = append(f.problems, "--local has its own queue: leave out "+f.source+", or --local")
 	}
 	if base.QueueURL != "" {
-		f.problems = append(f.problems, "--queue-url "+base.QueueURL+": cannot be used with --config, which lists the queues")
+		f.problems = append(f.problems, "--queue-url "+base.QueueURL+": cannot be used with "+f.source+", which lists the queues")
 	}
 	f.problems = append(f.problems, readSecret("--admin-token", base.AdminTokenFile, &base.AdminToken)...)
 	f.problems = append(f.problems, base.processProblems()...)
@@ -73,7 +87,7 @@ func readConfig(path string, flags []*kong.Flag, base *queueSettings) (config, e
 
 // bad adds a problem of a line; 0 means the whole file.
 func (f *queueFile) bad(line int, format string, args ...any) {
-	at := filepath.Base(f.path)
+	at := f.name
 	if line > 0 {
 		at += ":" + strconv.Itoa(line)
 	}
@@ -82,9 +96,9 @@ func (f *queueFile) bad(line int, format string, args ...any) {
 
 // entries reads the queues of the file.
 func (f *queueFile) entries() (all []queueEntry) {
-	data, err := os.ReadFile(f.path)
+	data, err := f.read()
 	if err != nil {
-		f.problems = append(f.problems, fmt.Sprintf("--config: %v", err))
+		f.problems = append(f.problems, fmt.Sprintf("%s: %v", f.source, err))
 		return nil
 	}
 	var document, more yaml.Node

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,38 @@ func fileSettings(t *testing.T, text string, args ...string) config {
 		t.Fatalf("settings are a %T", got)
 	}
 	return c
+}
+
+// The text of a file gives the settings of the file.
+func TestConfigText(t *testing.T) {
+	want := fileSettings(t, twoQueues, "--table", "names")
+	var out bytes.Buffer
+	t.Setenv("SQSONCE_CONFIG_TEXT", twoQueues)
+	got, err := parse([]string{"--table", "names"}, &out, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, any(want)) {
+		t.Errorf("settings are %+v, of the file %+v", got, want)
+	}
+	for name, tc := range map[string]struct {
+		text string
+		args []string
+		want string
+	}{
+		"a line":         {"slots: 0\n" + twoQueues[strings.Index(twoQueues, "queues:"):], nil, `--config-text:1: slots "0": must be`},
+		"a file as well": {twoQueues, []string{"--config", "worker.yaml"}, `--config "worker.yaml": --config-text is set, too`},
+		"local":          {twoQueues, []string{"--local"}, "--local has its own queue: leave out --config-text, or --local"},
+		"a queue":        {twoQueues, []string{"--queue-url", "http://h/0/x"}, "--queue-url http://h/0/x: cannot be used with --config-text"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("SQSONCE_CONFIG_TEXT", tc.text)
+			_, err := parse(append([]string{"--table", "names"}, tc.args...), &out, &out)
+			if awsenv.Exit(err) != 2 || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error is %v, want %s", err, tc.want)
+			}
+		})
+	}
 }
 
 const twoQueues = `# two queues

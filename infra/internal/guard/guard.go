@@ -105,7 +105,16 @@ func settings(was, is template) (found []Loss) {
 	if !had || !has {
 		return nil
 	}
+	// A worker of several queues has their addresses in one text.
+	const several = "SQSONCE_CONFIG_TEXT"
+	if a, b := old.variable(several), next.variable(several); !reflect.DeepEqual(a, b) {
+		found = append(found, Loss{"workerConfig", "changes the queues of the worker, in " + several})
+	}
+	moved := (old.variable(several) == nil) != (next.variable(several) == nil)
 	for variable, key := range addresses {
+		if moved && variable != "SQSONCE_TABLE" {
+			continue
+		}
 		if a, b := old.variable(variable), next.variable(variable); !reflect.DeepEqual(a, b) {
 			found = append(found, Loss{key, fmt.Sprintf("changes %s of the worker: %s, and would be %s", variable, shown(a), shown(b))})
 		}
