@@ -83,12 +83,12 @@ func (a *API) scheduleAll(ctx context.Context, began time.Time, messages []messa
 			continue
 		}
 		group.Go(func() error {
-			if ctx.Err() != nil {
+			if ctx.Err() == nil {
+				at, _, err := a.schedule(ctx, began, m)
+				items[i].schedule(at, err)
+			} else {
 				items[i].fail(noTimeLeft(ctx))
-				return nil
 			}
-			at, _, err := a.schedule(ctx, began, m)
-			items[i].schedule(at, err)
 			return nil
 		})
 	}
