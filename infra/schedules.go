@@ -94,6 +94,16 @@ func (s *schedules) statements() []awsiam.PolicyStatement {
 	return []awsiam.PolicyStatement{allow("ScheduleMessages", scheduleActions, s.All), pass}
 }
 
+// outputs adds the outputs of the stack.
+func (s *schedules) outputs(scope constructs.Construct) {
+	if s == nil {
+		return
+	}
+	output(scope, "ScheduleRoleArn", "--schedule-role of the producer's command line", s.Role.RoleArn())
+	output(scope, "ScheduleGroup", "--schedule-group of the producer's command line", s.Group)
+	output(scope, "UnsentQueueUrl", "Delayed messages that could not be sent", s.Unsent.QueueUrl())
+}
+
 // variables adds the producer's settings.
 func (s *schedules) variables(to map[string]string) {
 	if s == nil {

@@ -3,7 +3,6 @@ package infra
 import (
 	"errors"
 	"os"
-	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
@@ -81,11 +80,7 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 	if err != nil {
 		return nil, err
 	}
-	for _, q := range others {
-		if !slices.Contains(config.Dashboard.Queues, q.name) {
-			config.Dashboard.Queues = append(slices.Clone(config.Dashboard.Queues), q.name)
-		}
-	}
+	config.Dashboard.Queues = shown(config.Dashboard.Queues, others)
 	worker := newWorker(here, "Worker", &workerProps{workplace: work, File: many, Others: others})
 	metrics := newMetrics(here, "Metrics", &metricsProps{
 		Config: config, Queues: queues, Table: table, Cluster: cluster, Worker: worker.Service, WorkerLogs: worker.Logs,
@@ -121,11 +116,7 @@ func New(scope constructs.Construct, id string, config Config) (*Service, error)
 	if worker.AdminToken != nil {
 		output(here, "AdminTokenSecretArn", "Holds the token of the workers' admin servers, port 9090", worker.AdminToken.SecretArn())
 	}
-	if later != nil {
-		output(here, "ScheduleRoleArn", "--schedule-role of the producer's command line", later.Role.RoleArn())
-		output(here, "ScheduleGroup", "--schedule-group of the producer's command line", later.Group)
-		output(here, "UnsentQueueUrl", "Delayed messages that could not be sent", later.Unsent.QueueUrl())
-	}
+	later.outputs(here)
 	if front != nil {
 		output(here, "ApiUrl", "The producer's HTTP API", front.URL)
 		output(here, "AuthTokenSecretArn", "Holds the bearer token of the API", front.Token.SecretArn())

@@ -196,6 +196,17 @@ func severalQueues(place workplace) (text string, others []otherQueue, err error
 	return text, f.others(), err
 }
 
+// shown returns the names of the dashboard's queues, with those of the worker's other queues.
+func shown(names []string, others []otherQueue) []string {
+	all := slices.Clone(names)
+	for _, q := range others {
+		if !slices.Contains(all, q.name) {
+			all = append(all, q.name)
+		}
+	}
+	return all
+}
+
 // grantOthers grants the task the rights on queues and tables that are not the stack's own.
 func grantOthers(scope constructs.Construct, task awsecs.FargateTaskDefinition, others []otherQueue) {
 	tables := make(map[string]bool)
