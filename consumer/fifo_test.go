@@ -132,6 +132,7 @@ type script struct {
 	stops                   int
 	drain                   time.Duration
 	slots                   int
+	sharing                 sharing
 }
 
 func (s script) outcome(random *rand.Rand) error {
@@ -180,6 +181,8 @@ func (s script) play(t *testing.T) (wrong []string) {
 			}
 			return f
 		})
+		p.share(s.sharing)
+		p.cfg.GroupBy = func(m consumer.Message) string { return strconv.Itoa(int(m.Body[0]) % 2) } // of several FIFO groups
 		p.cfg.DrainTimeout = s.drain
 		p.sources.Random = func() float64 { return float64(draw(time.Hour)) / float64(time.Hour) }
 		p.cfg.Concurrency, p.cfg.Backoff, p.cfg.MaxBackoff = s.slots, time.Second, 20*time.Second
@@ -273,6 +276,9 @@ func testAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
 			stops:       rapid.IntRange(0, 6).Draw(r, "stops"),
 			drain:       rapid.SampledFrom([]time.Duration{25 * time.Second, time.Hour}).Draw(r, "drain"),
 			slots:       rapid.SampledFrom([]int{1, 3, 20}).Draw(r, "slots"),
+			sharing: sharing{
+				batch: rapid.SampledFrom([]int{0, 0, 2, 5}).Draw(r, "batch"), limit: rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(r, "limit"),
+			},
 		}
 		if wrong := s.play(t); len(wrong) > 0 {
 			r.Fatalf("%+v: %s", s, strings.Join(wrong, "\n"))

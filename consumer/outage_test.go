@@ -83,7 +83,14 @@ func TestOutage(t *testing.T) {
 }
 
 func testAnOutageOfAnHourBurnsNothing(t *testing.T) {
+	for name, s := range sharings {
+		t.Run(name, func(t *testing.T) { outageOfAnHour(t, s) })
+	}
+}
+
+func outageOfAnHour(t *testing.T, s sharing) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		p.share(s)
 		o := &outage{down: true}
 		p.handler = o.handle
 		p.send(numbered(1000)...)

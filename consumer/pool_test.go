@@ -34,6 +34,7 @@ type pool struct {
 	cfg      consumer.Config
 	sources  pinned.Sources
 	handler  consumer.Handler
+	batch    int // messages that are handed to handler side by side; 0: it gets them as they come
 
 	consumer *consumer.Consumer
 	stop     context.CancelFunc
@@ -71,6 +72,8 @@ func bubble(t *testing.T, maxReceives int, fifo bool, test func(t *testing.T, p 
 		test(t, p)
 	})
 }
+
+func (p *pool) isFIFO() bool { return strings.HasSuffix(p.queueURL, ".fifo") }
 
 func (p *pool) create(name string, attributes map[string]string) string {
 	p.t.Helper()
@@ -130,13 +133,17 @@ func (p *pool) start() { p.startReported("", consumer.Up) }
 // startReported starts a consumer that was told of something before.
 func (p *pool) startReported(dependency string, is consumer.Condition) {
 	p.t.Helper()
-	var err error
-	p.consumer, err = consumer.New(p.client, func(ctx context.Context, m consumer.Message) error {
+	handler := func(ctx context.Context, m consumer.Message) error {
 		p.mu.Lock()
 		p.handled = append(p.handled, m.Body)
 		p.mu.Unlock()
 		return p.handler(ctx, m)
-	}, p.cfg)
+	}
+	if p.batch > 0 {
+		handler = p.batched(handler)
+	}
+	var err error
+	p.consumer, err = consumer.New(p.client, handler, p.cfg)
 	if err != nil {
 		p.t.Fatal(err)
 	}

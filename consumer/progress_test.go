@@ -70,14 +70,21 @@ func TestProgress(t *testing.T) {
 		name          string
 		slots, poison int
 		fails         time.Duration // duration of a failing call
+		sharing       sharing
 	}{
-		{"more poison messages than slots", 50, 60, 50 * time.Millisecond},
-		{"one slot and five poison messages", 1, 5, 50 * time.Millisecond},
-		{"one slot and sixty poison messages", 1, 60, 50 * time.Millisecond},
-		{"poison messages that fail slowly", 50, 60, 20 * time.Second},
+		{"more poison messages than slots", 50, 60, 50 * time.Millisecond, sharing{}},
+		{"one slot and five poison messages", 1, 5, 50 * time.Millisecond, sharing{}},
+		{"one slot and sixty poison messages", 1, 60, 50 * time.Millisecond, sharing{}},
+		{"poison messages that fail slowly", 50, 60, 20 * time.Second, sharing{}},
+		{"batches", 50, 60, 50 * time.Millisecond, sharing{batch: 5}},
+		{"batches that fail slowly", 50, 60, 20 * time.Second, sharing{batch: 5}},
+		{"group limits", 50, 60, 50 * time.Millisecond, sharing{limit: 3}},
+		{"group limits and slow failures", 50, 60, 20 * time.Second, sharing{limit: 3}},
+		{"batches and group limits", 50, 60, 50 * time.Millisecond, sharing{batch: 5, limit: 3}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble(t, 5, false, func(t *testing.T, p *pool) {
+				p.share(tc.sharing)
 				p.cfg.Concurrency = tc.slots
 				p.faults(short)
 				j, c := &judge{}, newClockwork()

@@ -36,39 +36,51 @@ func TestStop(t *testing.T) {
 	t.Run("run returns only when what it started has ended", testRunReturnsOnlyWhenWhatItStartedHasEnded)
 }
 
-// The hardest case: with a maxReceiveCount of 1, every message that is received and not handled is
-// dead-lettered.
+// The hardest case: with a maxReceiveCount of 1, every
+// message that is received and not handled is dead-lettered. With group limits, hundreds of messages
+// wait in the worker, and a stop costs each of them a receive.
 func testAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
-	for seed := range testutil.N(t, 15) {
-		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
-			t.Parallel()
-			bubble(t, 1, false, func(t *testing.T, p *pool) {
-				const messages = 1000
-				random := rand.New(rand.NewPCG(uint64(seed), 2))
-				p.send(numbered(messages)...)
-				p.faults(latencies(uint64(seed), 500*time.Millisecond))
-				var mu sync.Mutex
-				p.handler = func(context.Context, consumer.Message) error {
-					mu.Lock()
-					d := time.Duration(random.Int64N(int64(4 * time.Second)))
-					mu.Unlock()
-					time.Sleep(d) // less than the drain without a long poll
-					return nil
-				}
-				stopAt := time.Duration(random.Int64N(int64(50 * time.Second)))
-				p.start()
-				time.Sleep(stopAt)
-				p.finishClean()
-				p.faults(nil)
-				visible, hidden := p.depths(p.queueURL)
-				handled := len(p.bodies())
-				if hidden != 0 || visible+handled != messages {
-					t.Errorf("stop after %s: %d handled, %d visible, %d invisible of %d", stopAt, handled, visible, hidden, messages)
-				}
-				p.wantDepths(p.dlqURL, 0, 0)
+	for name, s := range sharings {
+		maxReceives := 1
+		if s.limit > 0 {
+			maxReceives = 2
+		}
+		for seed := range testutil.N(t, 4) {
+			t.Run(fmt.Sprintf("%s, seed %d", name, seed), func(t *testing.T) {
+				t.Parallel()
+				stopAtAnyMoment(t, s, seed, maxReceives)
 			})
-		})
+		}
 	}
+}
+
+func stopAtAnyMoment(t *testing.T, s sharing, seed, maxReceives int) {
+	bubble(t, maxReceives, false, func(t *testing.T, p *pool) {
+		const messages = 1000
+		p.share(s)
+		random := rand.New(rand.NewPCG(uint64(seed), 2))
+		p.send(numbered(messages)...)
+		p.faults(latencies(uint64(seed), 500*time.Millisecond))
+		var mu sync.Mutex
+		p.handler = func(context.Context, consumer.Message) error {
+			mu.Lock()
+			d := time.Duration(random.Int64N(int64(4 * time.Second)))
+			mu.Unlock()
+			time.Sleep(d) // less than the drain without a long poll
+			return nil
+		}
+		stopAt := time.Duration(random.Int64N(int64(50 * time.Second)))
+		p.start()
+		time.Sleep(stopAt)
+		p.finishClean()
+		p.faults(nil)
+		visible, hidden := p.depths(p.queueURL)
+		handled := len(p.bodies())
+		if hidden != 0 || visible+handled != messages {
+			t.Errorf("stop after %s: %d handled, %d visible, %d invisible of %d", stopAt, handled, visible, hidden, messages)
+		}
+		p.wantDepths(p.dlqURL, 0, 0)
+	})
 }
 
 func testAStopReleasesAtOnceWhatHasNotStarted(t *testing.T) {

@@ -108,6 +108,7 @@ var modes = map[string]mode{
 	"trouble":           {test: "TestProgress$/^seeds$", chunk: 5000},
 	"batches-safety":    {test: "TestRun$/^batches_and_groups,_safety$", chunk: 5000},
 	"batches-liveness":  {test: "TestRun$/^batches_and_groups,_liveness$", chunk: 5000},
+	"batches-trouble":   {test: "TestProgress$/^seeds,_batches_and_groups$", chunk: 5000},
 	"late":              {test: "TestLate", late: true, chunk: 500},
 	"same":              {test: "TestRun$/^same_trace$", chunk: 1000},
 	"dynamodb-safety":   {test: "TestRunOnDynamoDB$/^safety$", chunk: 250},

@@ -29,16 +29,46 @@ func (p Plan) Shared() Plan {
 		p.GroupConcurrency = 1 + r.IntN(2)
 		p.GroupRate = pick(r, 0, 0, 0.5, 5)
 	}
+	if p.Trouble != (Trouble{}) && p.GroupRate > 0 {
+		p.GroupRate = 5 // the groups are larger, and must begin within the bound on progress
+	}
 	return p
 }
 
-// groupOf puts names into two groups.
-func groupOf(m consumer.Message) string {
-	named, err := namer{}.Extract(names.Message{Body: m.Body})
+// groupOf puts names into two groups, and messages in trouble into one for each kind.
+func groupOf(m consumer.Message) string { return groupOfBody(m.Body) }
+
+func groupOfBody(body string) string {
+	named, err := namer{}.Extract(names.Message{Body: body})
 	if err != nil || named.Name == "" {
 		return ""
 	}
-	return fmt.Sprint(named.Name[len(named.Name)-1] % 2)
+	return kindOf(body) + fmt.Sprint(named.Name[len(named.Name)-1]%2)
+}
+
+// taken returns the number of messages that a process has handed to the guard, and that of each
+// group. A message of a batch is among them until the end of the batch. The caller holds mu.
+func (v *watch) taken(p *process) (all int, groups map[string]int) {
+	groups = make(map[string]int)
+	for receipt, by := range v.inHand {
+		if by == p {
+			all++
+			groups[groupOfBody(v.receipts[receipt].body)]++
+		}
+	}
+	return all, groups
+}
+
+// hasRoom reports whether a process can begin a message: it has a free slot, and so has the group
+// of the message. The caller holds mu.
+func (v *watch) hasRoom(p *process, m *message) bool {
+	plan := v.w.plan
+	if plan.Batch == 0 && plan.GroupConcurrency == 0 {
+		return v.inside[p] < plan.Concurrency
+	}
+	all, groups := v.taken(p)
+	group := groupOfBody(m.body)
+	return all < plan.Concurrency && (plan.GroupConcurrency == 0 || group == "" || groups[group] < plan.GroupConcurrency)
 }
 
 // newWorker makes the worker of the plan.

@@ -57,10 +57,15 @@ func (w *world) ready() bool {
 	return false
 }
 
-// atWorkIn returns the number of running handlers in a process.
+// atWorkIn returns the number of running handlers in a process. With batches it is the number of
+// messages in a slot, which each has until the end of its batch.
 func (v *watch) atWorkIn(p *process) int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.w.plan.Batch > 0 {
+		n, _ := v.taken(p)
+		return n
+	}
 	return v.inside[p]
 }
 
@@ -104,7 +109,7 @@ func (v *watch) untried() (all, healthy int) {
 		if m.begun > 0 || m.over() || m.redriven || len(m.excuses) > 0 || kindOf(m.body) == "unnamed" || v.behind(m) {
 			continue
 		}
-		if h := m.holder; h != nil && !h.isDead() && v.inside[h] >= v.w.plan.Concurrency {
+		if h := m.holder; h != nil && !h.isDead() && !v.hasRoom(h, m) {
 			continue // received by a worker without a free slot
 		}
 		all++

@@ -28,6 +28,9 @@ func TestProgress(t *testing.T) {
 			}
 		}
 	})
+	t.Run("seeds, batches and groups", func(t *testing.T) {
+		manyOf(t, func(seed uint64) Plan { return NewTroubled(seed).Shared() }, 20, Run)
+	})
 	t.Run("refusal costs no receive", testRefusal)
 	for name, tc := range map[string]struct {
 		trouble Trouble
