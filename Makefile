@@ -41,6 +41,7 @@ SEEDED := TestStop/stop_at_any|TestFIFO/group_keeps_its_order|TestTwelveHours/a_
 verify: deps ## the long tests: simulation, killed processes, binaries on real servers, calls a message
 	cd verify && $(GO_TEST) -timeout 15m ./...
 	go -C verify run ./seeds -mode late -count 10 -record=
+	$(MAKE) --no-print-directory validate-template
 	SQSONCE_TEST_SCALE=5 $(GO_TEST) -timeout 15m -run '$(SEEDED)' ./consumer ./internal/deadletter ./internal/producerapi
 
 # Crowds of messages in virtual time: minutes under the race detector, in code that smaller tests run too.

@@ -4,6 +4,11 @@ test-infra: export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 test-infra: deps ## the tests of the deployment: templates, rights, agreement with the binaries
 	cd infra && $(GO_TEST) -timeout 15m -parallel 4 ./...
 
+.PHONY: validate-template
+validate-template: deps ## the CDK app's template against the schemas of CloudFormation
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+		npm run --silent synth -- --output "$$out" -c demo=true -c producer=true
+
 .PHONY: lint-infra
 lint-infra: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the deployment
 	cd infra && $< run --allow-parallel-runners --config ../.golangci.yml ./...

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,12 +33,14 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// withoutValidation starts the test binary again with the CDK's check against the schemas of
-// CloudFormation turned off. The check takes seconds a stack, and the test of the command makes it.
-// The jsii runtime copies the environment when it is initialised, before TestMain could set it.
+// noValidation turns off the CDK's check against the schemas of CloudFormation, which takes more time
+// than all else. make validate-template checks.
+const noValidation = "CDK_VALIDATION=false"
+
+// withoutValidation starts the test binary again with [noValidation]. The jsii runtime copies the
+// environment when it is initialised, before TestMain could set it.
 func withoutValidation() error {
-	const variable = "CDK_VALIDATION"
-	if os.Getenv(variable) == "false" {
+	if slices.Contains(os.Environ(), noValidation) {
 		return nil
 	}
 	self, err := os.Executable()
@@ -45,7 +48,7 @@ func withoutValidation() error {
 		return err
 	}
 	jsii.Close() // removes the files of the runtime
-	return syscall.Exec(self, os.Args, append(os.Environ(), variable+"=false"))
+	return syscall.Exec(self, os.Args, append(os.Environ(), noValidation))
 }
 
 // toRoot changes to the directory to which the paths of the tests and of the CDK are relative.
