@@ -7,7 +7,9 @@ test-infra: deps ## the tests of the deployment: templates, rights, agreement wi
 .PHONY: validate-template
 validate-template: deps ## the CDK app's template against the schemas of CloudFormation
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
-		npm run --silent synth -- --output "$$out" -c demo=true -c producer=true
+		CDK_VALIDATION=true npm run --silent synth -- --output "$$out" -c demo=true -c producer=true && \
+		{ grep -q '"pluginReports": \[\]' "$$out/validation-report.json" || { \
+			echo "validate-template: the CDK reports:" >&2; cat "$$out/validation-report.json" >&2; exit 1; }; }
 
 .PHONY: lint-infra
 lint-infra: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint and go mod tidy of the deployment
