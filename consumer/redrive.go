@@ -67,9 +67,9 @@ func (v *redrive) keep(ctx context.Context, random func() float64) {
 // redrivePolicy asks the queue. The URL of the dead-letter queue is looked up when its ARN
 // is not that of the policy known.
 func (c *client) redrivePolicy(ctx context.Context, known redrivePolicy) (redrivePolicy, error) {
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	limited, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
-	policy, err := redrivepolicy.Read(ctx, c.queue, c.cfg.QueueURL)
+	policy, err := redrivepolicy.Read(limited, c.queue, c.cfg.QueueURL)
 	if err != nil {
 		return known, err
 	}
@@ -81,7 +81,9 @@ func (c *client) redrivePolicy(ctx context.Context, known redrivePolicy) (redriv
 		p.dlqURL = known.dlqURL
 		return p, nil
 	}
-	dlqURL, err := policy.TargetURL(ctx, c.queue)
+	limited, cancel = context.WithTimeout(ctx, callDeadline) // for a call of its own
+	defer cancel()
+	dlqURL, err := policy.TargetURL(limited, c.queue)
 	switch {
 	case isFatal(err):
 		// No reason to stand still: SQS's own redrive goes on.
