@@ -1,22 +1,17 @@
 package names
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strconv"
 
 	"github.com/jmespath-community/go-jmespath/pkg/functions"
 	"golang.org/x/text/unicode/norm"
-)
 
-// maxDecoded bounds the output of a gzip, in bytes.
-const maxDecoded = 16 << 20
+	"github.com/sqsonce/sqsonce/internal/unzip"
+)
 
 // valuesOf is the function that inOrder puts into expressions. The space keeps it out of reach of a
 // written expression.
@@ -102,20 +97,7 @@ func fromGzip(args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return unzip(data)
-}
-
-// unzip decompresses a gzip. It fails for more than maxDecoded bytes of output.
-func unzip(data []byte) (string, error) {
-	r, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return "", err
-	}
-	text, err := io.ReadAll(io.LimitReader(r, maxDecoded+1))
-	if err == nil && len(text) > maxDecoded {
-		err = fmt.Errorf("unpacks to more than %d bytes", maxDecoded)
-	}
-	return string(text), err
+	return unzip.Text(data, unzip.Bound)
 }
 
 func typeName(v any) string {

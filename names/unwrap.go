@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+
+	"github.com/sqsonce/sqsonce/internal/unzip"
 )
 
 // Values of Config.Unwrap.
@@ -149,7 +151,7 @@ func openBase64(body string) (document string, ok bool) {
 		return "", false
 	}
 	if document = string(data); strings.HasPrefix(document, "\x1f\x8b") { // RFC 1952
-		if document, err = unzip(data); err != nil {
+		if document, err = unzip.Text(data, unzip.Bound); err != nil {
 			return "", false
 		}
 	}

@@ -2,12 +2,10 @@ package powertools
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -16,10 +14,8 @@ import (
 	"github.com/jmespath-community/go-jmespath/pkg/parsing"
 
 	"github.com/sqsonce/sqsonce/consumer"
+	"github.com/sqsonce/sqsonce/internal/unzip"
 )
-
-// maxUnzipped bounds the output of a gzip, in bytes.
-const maxUnzipped = 16 << 20
 
 // path is a compiled JMESPath. Numbers stay as they are written, because Python tells 1 from 1.0.
 type path struct {
@@ -43,7 +39,7 @@ func compile(text string) (*path, error) {
 			data, err := base64.StdEncoding.DecodeString(args[0].(string))
 			return string(data), err
 		}},
-		{Name: "powertools_base64_gzip", Arguments: input, Handler: func(args []any) (any, error) { return unzip(args[0].(string)) }},
+		{Name: "powertools_base64_gzip", Arguments: input, Handler: func(args []any) (any, error) { return fromGzip(args[0].(string)) }},
 	}
 	table := make(map[string]functions.FunctionEntry)
 	for _, entry := range slices.Concat(functions.GetDefaultFunctions(), own) {
@@ -136,18 +132,10 @@ func decode(text []byte) (any, error) {
 	return v, nil
 }
 
-func unzip(encoded string) (string, error) {
+func fromGzip(encoded string) (string, error) {
 	data, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		return "", err
 	}
-	r, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return "", err
-	}
-	text, err := io.ReadAll(io.LimitReader(r, maxUnzipped+1))
-	if err == nil && len(text) > maxUnzipped {
-		err = fmt.Errorf("unpacks to more than %d bytes", maxUnzipped)
-	}
-	return string(text), err
+	return unzip.Text(data, unzip.Bound)
 }
