@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -78,19 +76,11 @@ var places = []place{
 	{name: "memory", virtual: true, slow: true, deviations: ownDeviations, client: func(*testing.T) (*sqs.Client, func()) {
 		return sqs.NewFromConfig(sqstest.New(sqstest.Config{}).AWSConfig()), func() {}
 	}},
-	{name: "tcp", deviations: ownDeviations, client: func(t *testing.T) (*sqs.Client, func()) {
+	{name: "http", virtual: true, deviations: ownDeviations, client: func(t *testing.T) (*sqs.Client, func()) {
 		s := sqstest.New(sqstest.Config{})
-		var working sync.RWMutex // held for reading by each request
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			working.RLock()
-			defer working.RUnlock()
-			s.ServeHTTP(w, r)
-		}))
-		t.Cleanup(server.Close)
-		s.SetBaseURL(server.URL)
 		cfg := s.AWSConfig()
-		cfg.HTTPClient = server.Client()
-		return sqs.NewFromConfig(cfg), func() { working.Lock(); defer working.Unlock() }
+		cfg.HTTPClient = serve(t, s)
+		return sqs.NewFromConfig(cfg), synctest.Wait
 	}},
 	{name: "fauxqs", deviations: fauxqsDeviations, client: func(t *testing.T) (*sqs.Client, func()) {
 		return emulators.SQSClient(t), func() {}
@@ -155,9 +145,9 @@ func TestServersDoAsSQS(t *testing.T) {
 }
 
 // hold runs the facts at a place, without the slow ones unless at.slow, and returns the failures of
-// each by its source.
+// each by its source. A place that makes no client fails the test at once.
 func hold(t *testing.T, at place) map[string][]string {
-	said := map[string][]string{}
+	said, sources := map[string][]string{}, map[string]bool{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	number := 0
@@ -166,18 +156,22 @@ func hold(t *testing.T, at place) map[string][]string {
 			if f.slow && !at.slow {
 				continue
 			}
-			if _, twice := said[f.source]; twice {
+			if sources[f.source] {
 				t.Errorf("two facts have the source %s", f.source)
 			}
-			said[f.source] = nil
+			sources[f.source] = true
 			number++
 			prefix := fmt.Sprint("c", number, "-", rand.Text()[:8], "-")
 			if at.virtual {
-				synctest.Test(t, func(t *testing.T) { said[f.source] = at.try(t, prefix, f.run) })
+				synctest.Test(t, func(t *testing.T) {
+					client, settle := at.client(t)
+					said[f.source] = at.try(&bench{Client: client, t: t, settle: settle}, prefix, f.run)
+				})
 				continue
 			}
+			client, settle := at.client(t)
 			all.Go(func() {
-				got := at.try(t, prefix, f.run)
+				got := at.try(&bench{Client: client, t: t, settle: settle}, prefix, f.run)
 				mu.Lock()
 				defer mu.Unlock()
 				said[f.source] = got
@@ -188,10 +182,10 @@ func hold(t *testing.T, at place) map[string][]string {
 	return said
 }
 
-func (at place) try(t *testing.T, prefix string, run func(*trial)) (said []string) {
-	client, settle := at.client(t)
-	f := &failed{T: t}
-	c := &trial{bench: &bench{Client: client, t: f, settle: settle}, prefix: prefix, late: at.name == "real"}
+func (at place) try(b *bench, prefix string, run func(*trial)) (said []string) {
+	f := &failed{reporter: b.t}
+	b.t = f
+	c := &trial{bench: b, prefix: prefix, late: at.name == "real"}
 	defer func() {
 		if p := recover(); p != nil {
 			if _, ok := p.(fatal); !ok {
@@ -224,7 +218,7 @@ func realSQS(t *testing.T) place {
 
 // failed collects the failures of a fact. A fatal failure ends the fact.
 type failed struct {
-	*testing.T
+	reporter
 	said []string
 }
 
