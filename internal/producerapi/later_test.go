@@ -331,6 +331,26 @@ func TestCancel(t *testing.T) {
 	operatorBench(t, "orders").do(http.MethodDelete, "/schedules/a", "", bearer...).wantField(http.StatusNotImplemented, "name")
 }
 
+// dueScheduler is a scheduler whose schedules are all being sent.
+type dueScheduler struct {
+	schedule.Scheduler
+	t *testing.T
+}
+
+func (s dueScheduler) Get(context.Context, string) (schedule.Schedule, error) {
+	return schedule.Schedule{At: time.Now()}, nil
+}
+
+func (s dueScheduler) Delete(context.Context, string) error {
+	s.t.Error("a schedule was deleted while its message was being sent")
+	return nil
+}
+
+func TestCancel_due(t *testing.T) {
+	b := newBench(t, "orders", func(c *Config) { c.Scheduler, c.AuthTokens = dueScheduler{t: t}, []string{token} })
+	b.do(http.MethodDelete, "/schedules/a", "", bearer...).wantField(http.StatusConflict, "name")
+}
+
 // With the local scheduler, the message arrives after the delay, not before, and can no longer be
 // cancelled.
 func TestLocalSchedules(t *testing.T) {

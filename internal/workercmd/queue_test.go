@@ -299,6 +299,55 @@ func TestRunQueues(t *testing.T) {
 	t.Run("queue that cannot start is shown and tried again", testQueueStartsLater)
 	t.Run("no queue can start", testNoQueueStarts)
 	t.Run("pool that ends early is made anew", testPoolEndsEarly)
+	t.Run("stop drains all at once", testStopDrainsAllQueues)
+	t.Run("scope", testScopesOfQueues)
+}
+
+// Each queue has a message that takes 20 of the 25 seconds of --drain-timeout. One after the other
+// they would take 60.
+func testStopDrainsAllQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSeveral(t, threeQueues, func(string, *http.Request) { time.Sleep(20 * time.Second) })
+		s.run()
+		for _, queue := range []string{"orders", "mails", "bills"} {
+			s.fill(queue, 1)
+		}
+		time.Sleep(time.Second)
+		stopped := time.Now()
+		s.halt()
+		err := <-s.ended
+		s.ended <- err
+		if took := time.Since(stopped); err != nil || took < 19*time.Second || took > 25*time.Second {
+			t.Errorf("the stop took %s: %v", took, err)
+		}
+		if orders, mails, bills := s.count("orders"), s.count("mails"), s.count("bills"); orders+mails+bills != 3 {
+			t.Errorf("%d, %d and %d messages are handled", orders, mails, bills)
+		}
+		_ = s.stop()
+	})
+}
+
+// A name is known by the scope: that of the queue, or one that queues share.
+func testScopesOfQueues(t *testing.T) {
+	const file = `queues:
+- {queue-url: http://h/0/orders, target-url: http://orders.invalid/, scope: both}
+- {queue-url: http://h/0/mails, target-url: http://mails.invalid/, scope: both}
+- {queue-url: http://h/0/bills, target-url: http://bills.invalid/}
+`
+	synctest.Test(t, func(t *testing.T) {
+		s := newSeveral(t, file, func(string, *http.Request) {})
+		s.run()
+		for _, queue := range []string{"orders", "mails", "bills"} {
+			send(t, s.sqs, s.urls[queue], body("a"))
+			time.Sleep(10 * time.Second)
+		}
+		if orders, mails, bills := s.count("orders"), s.count("mails"), s.count("bills"); orders != 1 || mails != 0 || bills != 1 {
+			t.Errorf("name a was handled %d, %d and %d times", orders, mails, bills)
+		}
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func testQueueStartsLater(t *testing.T) {
