@@ -13,10 +13,10 @@ import (
 	"github.com/sqsonce/sqsonce/internal/deadcopy"
 )
 
-// maxMessageBytes is what SQS accepts of a message, its attributes included.
+// maxMessageBytes is SQS's bound on a message with its attributes.
 const maxMessageBytes = deadcopy.MaxMessageBytes
 
-// Reasons of messages that were not handled, or not to their end.
+// Reasons of messages that were not handled, or not to the end.
 const (
 	reasonStopped       = "stopped"
 	reasonParkedAtStop  = "in progress elsewhere at stop"
@@ -26,16 +26,16 @@ const (
 	reasonSnoozedAtStop = "snoozed at stop"
 )
 
-// deadCopy is a message on its way to the dead-letter queue.
+// deadCopy is a message to be sent to the dead-letter queue.
 type deadCopy struct {
 	body, group, dedup, trace string
 	attributes                map[string]types.MessageAttributeValue
 }
 
-// bytes is what SQS counts of it.
+// bytes returns the size that SQS counts.
 func (d *deadCopy) bytes() int { return len(d.body) + deadcopy.Bytes(d.attributes) }
 
-// entry is the copy as the i-th entry of a batch.
+// entry returns the copy as the i-th entry of a batch.
 func (d *deadCopy) entry(i int) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{Id: position(i), MessageBody: &d.body, MessageAttributes: d.attributes}
 	if d.group != "" {
@@ -52,9 +52,9 @@ func (d *deadCopy) entry(i int) types.SendMessageBatchRequestEntry {
 	return e
 }
 
-// deadLetter copies a message to the dead-letter queue, with the reason, and reports
-// whether the copy stands there. Without it the message is not deleted: it goes back to its
-// queue after a delay, loudly, and SQS moves it when its receives are used up.
+// deadLetter copies a message with the reason to the dead-letter queue. It reports whether the copy
+// was accepted. Otherwise the message must not be deleted: an error is logged, the message goes
+// back to its queue after delay, and SQS moves it when its receives are used up.
 func (r *run) deadLetter(d *delivery) (delay time.Duration, ok bool) {
 	name := d.name()
 	log := r.log.With("name", name, "message_id", d.ID, "receive", d.ReceiveCount, "reason", d.end.Reason)
@@ -74,7 +74,7 @@ func (r *run) deadLetter(d *delivery) (delay time.Duration, ok bool) {
 	}
 	dead := &deadCopy{body: d.Body, group: d.GroupID, trace: d.TraceHeader, attributes: attributes}
 	if strings.HasSuffix(dlq, ".fifo") {
-		dead.dedup = d.ID // a copy sent twice is one
+		dead.dedup = d.ID // SQS ignores a copy that is sent twice
 	}
 	err := r.insistOnCopy(d, dead)
 	switch {
@@ -83,7 +83,7 @@ func (r *run) deadLetter(d *delivery) (delay time.Duration, ok bool) {
 		r.hooks.deadLettered(d.Message, d.end)
 		return 0, true
 	case r.calls.Err() != nil:
-		return delay, false // no time left; insist has logged it
+		return delay, false // no time left, which insist has logged
 	case isRefused(err):
 		log.Error("message cannot be dead-lettered: the dead-letter queue does not take it; it stays in the queue",
 			"queue", dlq, "error", err)
@@ -96,15 +96,14 @@ func (r *run) deadLetter(d *delivery) (delay time.Duration, ok bool) {
 	return delay, false
 }
 
-// Copies that fail.
+// Times of copies that fail.
 const (
-	copyPatience   = 5 * time.Minute  // of tries for a reason that is not known to be final
-	copyAgainAfter = 15 * time.Minute // when the message is received, and copied, again
+	copyPatience   = 5 * time.Minute  // of tries after an error that may be temporary
+	copyAgainAfter = 15 * time.Minute // until the message becomes visible and is tried again
 )
 
-// insistOnCopy sends a copy until it stands in the dead-letter queue, is refused, or has
-// failed for too long. A message whose copy has failed waits here like any other: it does
-// not keep others from being received before a bound is reached.
+// insistOnCopy sends a copy until it is accepted, is refused, or has failed for too long. A message
+// whose copy fails waits like any other: it stops receiving only when a bound is reached.
 func (r *run) insistOnCopy(d *delivery, dead *deadCopy) error {
 	start, waits := time.Now(), false
 	defer func() {
@@ -126,8 +125,8 @@ func (r *run) insistOnCopy(d *delivery, dead *deadCopy) error {
 	})
 }
 
-// copy makes one SendMessageBatch call. One copy that SQS does not take may fail the call
-// for all; then each is sent alone.
+// copy makes one SendMessageBatch call. A single copy that SQS does not accept may fail the whole
+// call. Then each copy is sent alone.
 func (c *client) copy(ctx context.Context, dlqURL string, copies []*deadCopy) []entryAnswer {
 	limited, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
@@ -154,8 +153,8 @@ func (c *client) copy(ctx context.Context, dlqURL string, copies []*deadCopy) []
 	return c.answers("SendMessageBatch", start, len(copies), done, out.Failed)
 }
 
-// copyAttributes returns the attributes of a message's dead-letter copy. It reports false
-// when not even the reason fits.
+// copyAttributes returns the attributes of a message's dead-letter copy. It returns false if there
+// is not even room for the reason.
 func copyAttributes(m Message, name string, d Disposition) (map[string]types.MessageAttributeValue, bool) {
 	return deadcopy.Attributes(m.Attributes, len(m.Body), deadcopy.Details{
 		Reason: d.Reason, Err: d.Err, Name: name, OriginalID: m.ID, Attempts: d.Attempts,

@@ -6,18 +6,17 @@ import (
 	"time"
 )
 
-// Causes with which a handler's context is cancelled.
+// Causes of a handler's cancelled context.
 var (
-	// ErrStopped: the consumer stops and its drain time is over.
+	// ErrStopped means that the consumer stops and the drain has ended.
 	ErrStopped = errors.New("consumer: stopped, drain time is over")
-	// ErrReceiptLost: SQS no longer takes the message for ours
-	// (Config.CancelOnLostReceipt).
+	// ErrReceiptLost means that another receiver may have the message; see
+	// [Config].CancelOnLostReceipt.
 	ErrReceiptLost = errors.New("consumer: receipt lost")
 )
 
-// ErrAbandoned is wrapped by the error of Run when handlers ignored the cancellation of
-// their context; the error names their messages, which are left to their visibility
-// timeout.
+// ErrAbandoned is wrapped by the error of [Consumer.Run] if handlers ignored the cancellation of
+// their contexts. The error names their messages, which keep their visibility timeout.
 var ErrAbandoned = errors.New("handlers ignored their cancellation and were left behind")
 
 var (
@@ -25,8 +24,9 @@ var (
 	errNoReceipt = errors.New("message did not come from a running consumer")
 )
 
-// RetryAfter returns err, which must not be nil, as a failure whose message is tried again
-// after d, at most 12 hours, in place of the backoff. It counts like any other failure.
+// RetryAfter returns err, which must not be nil, as a failure with its own delay: the message is
+// tried again after d, at most 12 hours, instead of after the backoff. It counts like any other
+// failure.
 func RetryAfter(err error, d time.Duration) error { return &retryAfterError{err, d} }
 
 type retryAfterError struct {
@@ -37,22 +37,22 @@ type retryAfterError struct {
 func (e *retryAfterError) Unwrap() error             { return e.error }
 func (e *retryAfterError) RetryAfter() time.Duration { return e.after }
 
-// Permanent returns err, which must not be nil, as a failure that no retry can cure: the
-// message goes to the dead-letter queue at once.
+// Permanent returns err, which must not be nil, as a failure that no retry can cure. The message
+// goes to the dead-letter queue at once.
 func Permanent(err error) error { return &permanentError{error: err} }
 
 type permanentError struct {
 	error
-	reason string // empty: none of its own
+	reason string // empty if the error has no reason of its own
 }
 
 func (e *permanentError) Unwrap() error   { return e.error }
 func (e *permanentError) Permanent() bool { return true }
 func (e *permanentError) Reason() string  { return e.reason }
 
-// Snooze returns an error that puts a message off: its handler is called again after d, at
-// most 12 hours, and nothing is counted. The message waits in this worker, without a slot
-// and without another receive. When the worker stops it waits in the queue.
+// Snooze returns an error that postpones a message. Its handler is called again after d, at most 12
+// hours, and no attempt counts. The message waits in this worker, without a slot and without
+// another receive. During a stop it waits in the queue instead.
 func Snooze(d time.Duration) error { return snooze(d) }
 
 type snooze time.Duration

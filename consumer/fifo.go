@@ -2,26 +2,26 @@ package consumer
 
 import "sync"
 
-// lane is a sequence of messages that are handled one after the other: those of one FIFO
+// lane is a sequence of messages that are handled one after the other: the messages of a FIFO
 // group, or a single message of a standard queue.
 type lane struct {
-	group string // empty: a single message, none can follow
+	group string // empty for a single message without followers
 	head  *delivery
 
-	mostReceives int         // guarded by lanes.mu; the highest receive count among them
-	last         bool        // guarded by lanes.mu; one of the followers is on its last receive
+	mostReceives int         // guarded by lanes.mu; the highest receive count of its messages
+	last         bool        // guarded by lanes.mu; a follower is on its last receive
 	followers    []*delivery // guarded by lanes.mu
 }
 
-// lanes are the FIFO groups at work.
+// lanes holds the FIFO groups with messages in this worker.
 type lanes struct {
 	mu sync.Mutex
 	m  map[string]*lane // guarded by mu
 }
 
-// sort puts received messages into lanes. It returns the heads of new ones, and how many
-// messages, of how many bytes, follow others. On FIFO queues a message of a group at work
-// follows the others of its group.
+// sort puts received messages into lanes. It returns the heads of new lanes, and the number and
+// total size of the followers. On a FIFO queue a message whose group has a lane follows the other
+// messages of the group.
 func (ls *lanes) sort(arrived []*delivery, fifo bool) (heads []*delivery, followers, bytes int) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -56,7 +56,7 @@ func (l *lane) add(d *delivery) {
 	l.last = l.last || d.LastReceive
 }
 
-// next takes the message after the head out of a lane; nil, and the lane is over.
+// next removes the first follower from a lane. It returns nil if there is none, and the lane ends.
 func (ls *lanes) next(l *lane) *delivery {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -75,7 +75,7 @@ func (ls *lanes) next(l *lane) *delivery {
 	return d
 }
 
-// end takes the followers out of a lane, which is over then.
+// end removes all followers from a lane and ends it.
 func (ls *lanes) end(l *lane) []*delivery {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -87,15 +87,15 @@ func (ls *lanes) end(l *lane) []*delivery {
 	return left
 }
 
-// lastReceiveFollows reports whether SQS would dead-letter one of the followers at its next
-// receive, so that a stop must not just release it.
+// lastReceiveFollows reports whether SQS would dead-letter a follower instead of delivering it
+// again, so that a stop must not release it.
 func (ls *lanes) lastReceiveFollows(l *lane) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	return l.last
 }
 
-// mostReceived returns the highest receive count of a message of the lane.
+// mostReceived returns the highest receive count of a message in the lane.
 func (ls *lanes) mostReceived(l *lane) int {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()

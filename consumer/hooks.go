@@ -8,63 +8,61 @@ import (
 )
 
 // Hooks observe a consumer, for metrics and consoles. Each may be nil. They are called
-// synchronously, from several goroutines at a time and with no lock held, and must not
-// block: the work waits for them. A panic of a hook is logged as an error; one of Handled is
-// also a failure of its message.
+// synchronously, from several goroutines at a time and without locks. They must not block, because
+// the work waits for them. A panic of a hook is logged as an error. A panic of Handled is also a
+// failure of its message.
 type Hooks struct {
-	// Received is called after each answered receive, with the number of messages and how
-	// long the call took.
+	// Received is called after each answered receive, with the number of messages and the duration
+	// of the call.
 	Received func(n int, took time.Duration)
 
-	// Handled is called after each run of the handler, with what was decided and how long the
-	// handler took. A message is handled several times when it is parked or held.
+	// Handled is called after each call of the handler, with the decision and the duration. A
+	// message that is parked or held is handled several times.
 	Handled func(m Message, d Disposition, took time.Duration)
 
-	// Overdue is called when a handler has not returned 10 seconds after its context was
-	// cancelled by [Config.HandlerTimeout], and then every minute until it returns; running
-	// is how long it has been at work. Its slot stays taken.
+	// Overdue is called when a handler has not returned 10 seconds after [Config].HandlerTimeout
+	// has cancelled its context, and then every minute until it returns. running is the time since
+	// its start. Its slot stays taken.
 	Overdue func(m Message, running time.Duration)
 
-	// Parked is called when a message begins to wait here without a slot (parked, held, or a
-	// FIFO head between two tries), and when that is over.
+	// Parked is called when a message begins to wait without a slot (parked, held, or a FIFO head
+	// between two tries), and when that wait ends.
 	Parked func(m Message, parked bool)
 
-	// Extended is called after each heartbeat that SQS took, with the time at which the
-	// message would be visible to others without the next.
+	// Extended is called after each heartbeat that SQS accepted. visibleAt is the end of the new
+	// visibility timeout.
 	Extended func(m Message, visibleAt time.Time)
 
-	// Answered is called after each batch call that ends or extends messages
-	// (DeleteMessageBatch, ChangeMessageVisibilityBatch), with the entries that it carried,
-	// how many of them failed, and how long it took.
+	// Answered is called after each batch call that settles or extends messages
+	// (DeleteMessageBatch, ChangeMessageVisibilityBatch), with its number of entries, the number of
+	// failed ones, and its duration.
 	Answered func(operation string, entries, failed int, took time.Duration)
 
-	// DeadLettered is called when a message's copy stands in the dead-letter queue; d has the
-	// reason.
+	// DeadLettered is called when a message's copy is in the dead-letter queue. d has the reason.
 	DeadLettered func(m Message, d Disposition)
 
-	// CopyFailed is called when a message that should be dead-lettered goes back to its queue,
-	// because the copy could not be made; d has the reason for the dead letter, err says what
-	// is wrong with the copy.
+	// CopyFailed is called when a message that should be dead-lettered stays in its queue, because
+	// the copy failed. d has the reason for the dead letter, err the cause of the failure.
 	CopyFailed func(m Message, d Disposition, err error)
 
-	// Ended is called when a message is done with in this worker: its delete or release was
-	// answered, or it was left to its visibility timeout.
+	// Ended is called when a message has left this worker: its delete or release was answered, or
+	// it was left to its visibility timeout.
 	Ended func(m Message, d Disposition)
 
-	// State is called when the consumer's state has changed.
+	// State is called with each new state of the consumer.
 	State func(State)
 
-	// Failed is called when a call to SQS failed, or an entry of one.
+	// Failed is called when a call to SQS, or an entry of a batch, failed.
 	Failed func(operation string, err error)
 }
 
-// hooks calls the user's hooks and survives their panics.
+// hooks calls the user's hooks and recovers from their panics.
 type hooks struct {
 	Hooks
 	log *slog.Logger
 }
 
-// recovered is deferred around a hook. It has to be called by the defer itself.
+// recovered recovers from the panic of a hook. It must be deferred directly.
 func (h hooks) recovered(hook, messageID string, err *error) {
 	p := recover()
 	if p == nil {

@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// Middleware wraps a handler with something before and after it.
+// Middleware wraps a handler.
 type Middleware func(Handler) Handler
 
-// Chain wraps h so that the first middleware is the outermost.
+// Chain wraps h in middleware, of which the first is the outermost.
 func Chain(h Handler, middleware ...Middleware) Handler {
 	for i := len(middleware) - 1; i >= 0; i-- {
 		h = middleware[i](h)
@@ -17,8 +17,8 @@ func Chain(h Handler, middleware ...Middleware) Handler {
 	return h
 }
 
-// JSON returns a handler that decodes the body into a T first. A body that is not JSON for
-// a T fails for good, with the reason "bad message": no retry can cure it.
+// JSON returns a handler that decodes the body into a T first. If the body is not valid JSON for a
+// T, the message fails for good with the reason "bad message".
 func JSON[T any](h func(ctx context.Context, m Message, body T) error) Handler {
 	return func(ctx context.Context, m Message) error {
 		var body T

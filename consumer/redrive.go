@@ -8,14 +8,14 @@ import (
 	redrivepolicy "github.com/sqsonce/sqsonce/internal/redrive"
 )
 
-// redrivePolicy is what the queue itself says about redrives.
+// redrivePolicy is the redrive policy of the queue.
 type redrivePolicy struct {
-	maxReceives int    // 0: no redrive policy
-	dlqARN      string // empty: no redrive policy
-	dlqURL      string // empty: none known
+	maxReceives int    // 0 if there is no redrive policy
+	dlqARN      string // empty if there is no redrive policy
+	dlqURL      string // empty if not known
 }
 
-// redrive is the redrive policy of the queue, as read last.
+// redrive holds the redrive policy as last read.
 type redrive struct {
 	client *client
 	policy atomic.Pointer[redrivePolicy]
@@ -23,8 +23,8 @@ type redrive struct {
 
 func (v *redrive) load() redrivePolicy { return *v.policy.Load() }
 
-// read asks the queue until it answers. It fails when no later try can succeed: the queue
-// is missing or access is denied.
+// read reads the policy. It retries until SQS answers, and returns an error if no retry can
+// succeed: the queue is missing or access is denied.
 func (v *redrive) read(ctx context.Context, random func() float64) error {
 	for try := 0; ; try++ {
 		if ctx.Err() != nil {
@@ -45,8 +45,8 @@ func (v *redrive) read(ctx context.Context, random func() float64) error {
 	}
 }
 
-// keep reads the policy again every few minutes, until ctx ends: it changes with each
-// deployment of the queue.
+// keep reads the policy again every few minutes until ctx ends, because a deployment of the queue
+// may change it.
 func (v *redrive) keep(ctx context.Context, random func() float64) {
 	for backoff.Sleep(ctx, redriveEvery.Delay(0, random)) == nil {
 		was := v.load()
@@ -64,8 +64,8 @@ func (v *redrive) keep(ctx context.Context, random func() float64) {
 	}
 }
 
-// redrivePolicy asks the queue. The URL of the dead-letter queue is looked up when its ARN
-// is not that of the policy known.
+// redrivePolicy reads the policy. The URL of the dead-letter queue is looked up if the ARN differs
+// from that in known.
 func (c *client) redrivePolicy(ctx context.Context, known redrivePolicy) (redrivePolicy, error) {
 	limited, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
@@ -86,7 +86,7 @@ func (c *client) redrivePolicy(ctx context.Context, known redrivePolicy) (redriv
 	dlqURL, err := policy.TargetURL(limited, c.queue)
 	switch {
 	case isFatal(err):
-		// No reason to stand still: SQS's own redrive goes on.
+		// Not fatal, because SQS's own redrive continues.
 		c.log.Error("cannot determine the URL of the dead-letter queue: set it", "arn", p.dlqARN, "error", err)
 		return p, nil
 	case err != nil:

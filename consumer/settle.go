@@ -9,8 +9,8 @@ import (
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
 
-// settler ends messages: batched deletes, visibility changes and dead letters, tried again
-// under the heartbeat until SQS has answered.
+// settler settles messages by batches of deletes, visibility changes and dead-letter copies. Failed
+// calls are retried, while the heartbeat continues, until SQS has answered.
 type settler struct {
 	deletes *batch.Batcher[string, struct{}] // of receipt handles
 	changes *batch.Batcher[change, struct{}]
@@ -41,8 +41,8 @@ func (s *settler) close() {
 	s.copies.Close()
 }
 
-// settle carries out the decision about a message and waits for SQS's answer. It reports
-// whether the message has left the queue, as far as can be known.
+// settle carries out the decision about a message and waits for SQS's answer. It reports whether
+// the message has left the queue, as far as is known.
 func (r *run) settle(d *delivery) (gone bool) {
 	d.settled = true
 	d.enter(phaseEnding)
@@ -53,7 +53,7 @@ func (r *run) settle(d *delivery) (gone bool) {
 		r.hooks.ended(d.Message, d.end)
 	}()
 	switch {
-	case d.deleted.Load(): // by its handler
+	case d.deleted.Load(): // deleted by its handler
 		return true
 	case d.end.Action == Delete:
 		return r.remove(r.calls, d)
@@ -72,8 +72,8 @@ func (r *run) settle(d *delivery) (gone bool) {
 	return false
 }
 
-// remove deletes a message. A receipt that SQS does not take any more counts as deleted
-// here: the delivery that replaced it will be found done.
+// remove deletes a message. If SQS no longer accepts its receipt handle, it counts as deleted here:
+// the delivery that has replaced it will be found done.
 func (r *run) remove(ctx context.Context, d *delivery) bool {
 	err := r.insist("DeleteMessageBatch", d, isReceiptLost, func() error {
 		_, err := r.settler.deletes.Do(ctx, d.ReceiptHandle)
@@ -82,24 +82,24 @@ func (r *run) remove(ctx context.Context, d *delivery) bool {
 	return err == nil || isReceiptLost(err)
 }
 
-// release makes a message visible again after a delay. Heartbeats for it have ended before:
-// one that came later would hide it again. Once its visibility timeout is over there is
-// nothing to release: a standard queue would take the old receipt handle, and show the
-// delivery that another worker has.
+// release makes a message visible again after a delay. Its heartbeats have ended, because a late
+// one would hide the message again. After the end of its visibility timeout it must not be
+// released: a standard queue would accept the old receipt handle and show the delivery that another
+// worker has.
 func (r *run) release(d *delivery, after time.Duration) {
 	if d.isLost(time.Now()) {
 		r.log.Warn("message not released: its visibility timeout is over", "name", d.name(), "message_id", d.ID)
 		return
 	}
-	left := time.Until(d.holdEnd()).Truncate(time.Second) // what is sent is rounded up
+	left := time.Until(d.holdEnd()).Truncate(time.Second) // SQS's unit is seconds, and the value sent is rounded up
 	after = max(0, min(after, left))
-	_ = r.insist("ChangeMessageVisibilityBatch", d, isReceiptLost, func() error { // insist logs it; there is no more to do
+	_ = r.insist("ChangeMessageVisibilityBatch", d, isReceiptLost, func() error { // insist has logged the error
 		return d.setVisibility(r.calls, after, func() { d.over = true })
 	})
 }
 
-// setVisibility changes when the message becomes visible, and calls done when SQS has
-// answered. No heartbeat is under way meanwhile.
+// setVisibility changes the visibility timeout and calls done after SQS has accepted it. No
+// heartbeat is sent meanwhile.
 func (d *delivery) setVisibility(ctx context.Context, after time.Duration, done func()) error {
 	select {
 	case d.visibility <- struct{}{}:
@@ -114,8 +114,8 @@ func (d *delivery) setVisibility(ctx context.Context, after time.Duration, done 
 	return err
 }
 
-// insist makes a call until it succeeds, can never succeed (final), or the consumer has no
-// time left; between tries the heartbeat keeps the message.
+// insist repeats a call until it succeeds, has a final error, or the consumer has no time left. The
+// heartbeat keeps the message invisible between the tries.
 func (r *run) insist(operation string, d *delivery, final func(error) bool, call func() error) error {
 	for try := 0; ; try++ {
 		err := call()
@@ -130,8 +130,8 @@ func (r *run) insist(operation string, d *delivery, final func(error) bool, call
 	}
 }
 
-// waitTogether waits until the next try. A stop that begins meanwhile has less time. It
-// reports false when there is no time left at all.
+// waitTogether waits until the next try, or until a stop shortens the wait. It returns false if no
+// time is left.
 func (r *run) waitTogether(d *delivery, try int) bool {
 	if !r.isStopping() && backoff.Sleep(r.untilStop, r.untilTogether(d, try)) == nil {
 		return true
@@ -139,19 +139,18 @@ func (r *run) waitTogether(d *delivery, try int) bool {
 	return backoff.Sleep(r.calls, r.untilTogether(d, try)) == nil
 }
 
-// untilTogether is how long to wait before the next try. It ends at a moment that is the
-// same for all that wait, so that they share their calls again, and another one in each
-// process.
+// untilTogether returns the delay before the next try. All waiting messages of this process get the
+// same end of the delay, so that they share their calls again. Each process has its own times.
 func (r *run) untilTogether(d *delivery, try int) time.Duration {
 	every := doubled(250*time.Millisecond, try, maxAckBackoff)
 	if r.isStopping() {
-		every = min(every, time.Second) // there may not be time for more than a few
+		every = min(every, time.Second) // there may be no time for more than a few tries
 	}
-	spread := time.Duration(d.number) % time.Millisecond // in the order of arrival, by less than a call takes
+	spread := time.Duration(d.number) % time.Millisecond // keeps the order of arrival, and is shorter than a call
 	return every - time.Since(r.begun)%every + spread
 }
 
-// deleteEarly is [Message.Delete].
+// deleteEarly implements [Message.Delete].
 func (d *delivery) deleteEarly(ctx context.Context) error {
 	_, err := d.run.settler.deletes.Do(ctx, d.ReceiptHandle)
 	if err != nil && !isReceiptLost(err) {
@@ -162,7 +161,7 @@ func (d *delivery) deleteEarly(ctx context.Context) error {
 	return nil
 }
 
-// extendTo is [Message.Extend].
+// extendTo implements [Message.Extend].
 func (d *delivery) extendTo(ctx context.Context, extend time.Duration) error {
 	if extend <= 0 {
 		return errors.New("consumer: extend: the time must be positive")

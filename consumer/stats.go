@@ -56,14 +56,15 @@ func (a *admission) stats(now time.Time) Stats {
 	}
 }
 
-// Flight is a message in this worker.
+// Flight is a message in this worker. Its Phase is limited while the limit of its group holds it
+// back, following while it waits behind the head of its FIFO group, and ending while it is settled.
 type Flight struct {
 	ID           string
 	Name         string // result of Config.Name; empty if it has none
 	GroupID      string
 	ReceiveCount int
 	LastReceive  bool
-	Phase        string    // queued, limited (by its group), running, held, parked, following (behind a FIFO head) or ending (being settled)
+	Phase        string    // queued, limited, running, held, parked, following or ending
 	Received     time.Time // when this worker received it
 	VisibleAt    time.Time // end of its visibility timeout, without further heartbeats
 	Extensions   int       // answered heartbeats

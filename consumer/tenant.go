@@ -2,30 +2,30 @@ package consumer
 
 import "time"
 
-// tenants bound how many messages of one group are at work, and how many are begun a second.
-// What is beyond that waits in the line limited, without a slot.
+// tenants bounds how many messages of one group run at a time, and how many start per second.
+// Further messages wait in the line limited, without a slot.
 type tenants struct {
-	concurrency int     // messages of a group at a time; 0: no bound
-	rate        float64 // messages of a group a second; 0: no bound
+	concurrency int     // running messages of a group; 0 means no bound
+	rate        float64 // starts of a group per second; 0 means no bound
 
 	m       map[string]*tenant // by group
-	pruneAt int                // size of m at which groups are forgotten
-	freed   bool               // a group may have room since limited was last looked through
-	at      time.Time          // the rate lets one through then; zero: none
+	pruneAt int                // size of m at which idle groups are removed
+	freed   bool               // a group may have room since letThrough last looked
+	at      time.Time          // when the rate of a group admits a message; zero if no time is set
 }
 
-// leastTenants is how many groups are remembered before any is forgotten.
+// leastTenants is the number of groups that are kept before idle ones are removed.
 const leastTenants = 1_000
 
 // tenant is one group.
 type tenant struct {
-	inside int // messages in a slot, or in a line for one
-	ready  int // of those, the ones in a line
+	inside int // messages in a slot, or in a line for a slot
+	ready  int // messages among inside that are in a line
 	behind int // messages in the line limited
 	rate   startRate
 }
 
-// bounded reports whether messages of a group wait for each other at all.
+// bounded reports whether the group has a limit.
 func (ts *tenants) bounded(group string) bool {
 	return group != "" && (ts.concurrency > 0 || ts.rate > 0)
 }
@@ -51,9 +51,10 @@ func (ts *tenants) of(group string, now time.Time) *tenant {
 	return t
 }
 
-// room reports whether one more message of the group may wait for a slot. Else look again
-// at a time that is not zero, or when one of the group has ended. With a rate, one message
-// waits for a slot at a time, so that no more begin in a moment than the rate allows.
+// room reports whether one more message of the group may wait for a slot. If not, the caller must
+// ask again when a message of the group has ended, or at the returned time if it is not zero. With
+// a rate, only one message of a group waits for a slot at a time, so that no more start at once
+// than the rate allows.
 func (ts *tenants) room(t *tenant, now time.Time) (bool, time.Time) {
 	if ts.concurrency > 0 && t.inside >= ts.concurrency || ts.rate > 0 && t.ready > 0 {
 		return false, time.Time{}
@@ -62,8 +63,8 @@ func (ts *tenants) room(t *tenant, now time.Time) (bool, time.Time) {
 	return at.IsZero(), at
 }
 
-// lineFor returns the line in which a message waits that may go to a line for a slot: that
-// one, or limited. The caller holds mu.
+// lineFor returns the line for a message that may wait for a slot: to, or limited if its group has
+// no room. The caller holds mu.
 func (a *admission) lineFor(d *delivery, to line, now time.Time) line {
 	if to == asleep || !a.tenants.bounded(d.group) {
 		return to
@@ -83,15 +84,15 @@ func (a *admission) lineFor(d *delivery, to line, now time.Time) line {
 	return to
 }
 
-// lookAt sees to it that limited is looked through at a time, if it is not zero.
+// lookAt makes letThrough look at the given time, unless that is zero.
 func (ts *tenants) lookAt(at time.Time) {
 	if !at.IsZero() && (ts.at.IsZero() || at.Before(ts.at)) {
 		ts.at = at
 	}
 }
 
-// letThrough moves messages whose groups have room from limited to the lines for a slot,
-// the longest waiting first. The caller holds mu.
+// letThrough moves messages whose groups have room from limited to the lines for a slot, in the
+// order of their wait. The caller holds mu.
 func (a *admission) letThrough(now time.Time) {
 	ts := &a.tenants
 	if len(a.lines[limited]) == 0 || !ts.freed && (ts.at.IsZero() || now.Before(ts.at)) {
@@ -122,7 +123,7 @@ func (a *admission) letThrough(now time.Time) {
 	a.lines[limited] = rest
 }
 
-// began notes that a message has got its slot. The caller holds mu.
+// began records that a message has got its slot. The caller holds mu.
 func (ts *tenants) began(d *delivery, now time.Time) {
 	if !d.ticket.inside {
 		return
@@ -133,7 +134,7 @@ func (ts *tenants) began(d *delivery, now time.Time) {
 	ts.freed = true
 }
 
-// quit notes that a message has left its line without a slot. The caller holds mu.
+// quit records that a message has left its line without a slot. The caller holds mu.
 func (ts *tenants) quit(d *delivery, from line, now time.Time) {
 	switch {
 	case from == limited:
@@ -144,7 +145,7 @@ func (ts *tenants) quit(d *delivery, from line, now time.Time) {
 	}
 }
 
-// ended notes that a message has given its slot back. The caller holds mu.
+// ended records that a message has returned its slot. The caller holds mu.
 func (ts *tenants) ended(d *delivery, now time.Time) {
 	if !d.ticket.inside {
 		return
@@ -154,7 +155,7 @@ func (ts *tenants) ended(d *delivery, now time.Time) {
 	ts.freed = true
 }
 
-// full reports whether as many messages may begin at once as ever.
+// full reports whether the bucket is full, so that removing it changes nothing.
 func (r *startRate) full(now time.Time) bool {
 	if r.limit == 0 || r.filled.IsZero() {
 		return true

@@ -7,21 +7,19 @@ import (
 	"sync"
 )
 
-// MaxEffects bounds the writes of one handler: a DynamoDB transaction holds 100
-// actions, and one of them is the record.
+// MaxEffects bounds the writes of one handler. A DynamoDB transaction has at most 100 actions, and
+// one of them is the record.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 const MaxEffects = 99
 
-// AddEffect hands a write to the attempt that ctx, a handler's context, belongs
-// to. The write is committed in one transaction with the record that says
-// "completed", and not at all when the attempt does not complete: for these
-// writes, exactly once, crash or no crash. What effect may be is the store's
-// business; its package has typed helpers around this function.
+// AddEffect adds a write to the attempt of ctx, a handler's context. The write is committed in one
+// transaction with the completion of the name, or not at all if the attempt does not complete. So
+// it happens exactly once, even after a crash. The type of effect depends on the store; its package
+// has typed helpers around this function.
 //
-// It returns an error when ctx belongs to no running attempt, the store is no
-// [Committer], the attempt has ended, there are [MaxEffects] already, or the
-// store says that it cannot commit it (see [Committer]). Safe for
-// concurrent use; the order is that of the calls.
+// It returns an error if ctx belongs to no running attempt, the store is not a [Committer], the
+// attempt has ended, it has [MaxEffects] writes already, or the store cannot commit the effect (see
+// [Committer]). It is safe for concurrent use. The writes keep the order of the calls.
 func AddEffect(ctx context.Context, effect any) error {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
 	if !ok {
@@ -30,14 +28,14 @@ func AddEffect(ctx context.Context, effect any) error {
 	return a.effects.add(effect)
 }
 
-// effects are the writes that a handler has handed over.
+// effects are the writes that a handler has added.
 type effects struct {
-	committer Committer // nil: the store has no transactions
+	committer Committer // nil if the store has no transactions
 	recordID  string
 
 	mu    sync.Mutex
 	list  []any // guarded by mu
-	ended bool  // guarded by mu: the handler has returned
+	ended bool  // guarded by mu; the handler has returned
 }
 
 func (e *effects) add(effect any) error {
@@ -59,7 +57,7 @@ func (e *effects) add(effect any) error {
 	return nil
 }
 
-// end returns what was added; nothing can be added any more.
+// end returns the writes. No more can be added.
 func (e *effects) end() []any {
 	e.mu.Lock()
 	defer e.mu.Unlock()

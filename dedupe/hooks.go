@@ -5,58 +5,56 @@ import (
 	"time"
 )
 
-// Hooks let metrics, traces and consoles watch a [Guard]. A nil func is off.
+// Hooks observe a [Guard], for metrics, traces and consoles. Each may be nil.
 //
-// They are called in the goroutine that does the work, with no lock held: they
-// should be quick, and must not call the guard. Renewed and LeaseLost are called
-// beside the handler, for one attempt one after the other and all before its
-// Settled; a slow one delays the end of its own attempt, and no lease.
+// They are called in the goroutine that does the work, without locks. They should be fast and must
+// not call the guard. Renewed and LeaseLost are called beside the handler. For one attempt they are
+// called one after the other, and all before its Settled. A slow one delays the end of its own
+// attempt, but no lease.
 //
-// The [Attempt] says which name and message the call is about. Its Fence and Number
-// are 0 where no attempt has begun. An op is "claim", "renew", "complete", "fail",
-// "release" or "leave".
+// The [Attempt] has the name and the message. Its Fence and Number are 0 if no attempt has begun.
+// An op is "claim", "renew", "complete", "fail", "release" or "leave".
 type Hooks struct {
-	// Claimed: an attempt holds the name, and its handler is about to be called.
-	// Each is followed by one Settled.
+	// Claimed is called when an attempt holds the name, before its handler. Each call is followed
+	// by one Settled.
 	Claimed func(a Attempt)
-	// TookOver: as Claimed, before it, when another attempt's lease had lapsed.
+	// TookOver is called before Claimed if another attempt's lease had lapsed.
 	TookOver func(a Attempt)
-	// Replayed: the recorded outcome was returned instead of running. kind is
-	// "recorded" (by the store), "cached" (seen here before), or "joined" (an
-	// attempt that was running here).
+	// Replayed is called when the recorded outcome is returned without a run. kind is "recorded"
+	// (by the store), "cached" (in memory), or "joined" (from an attempt in this process).
 	Replayed func(a Attempt, kind string)
-	// Deferred: the name is held; the caller was told to look again.
+	// Deferred is called when another attempt holds the name. The caller should ask again after the
+	// given time.
 	Deferred func(a Attempt, after time.Duration)
-	// Refused: nothing ran. reason is "mismatch", "rejected", "exhausted",
+	// Refused is called when the work does not run. reason is "mismatch", "rejected", "exhausted",
 	// "unknown", or "unreadable".
 	Refused func(a Attempt, reason string)
-	// Uncompared: the recorded fingerprint was taken in another way than the
-	// claim's, so that the payloads could not be compared.
+	// Uncompared is called when the recorded fingerprint has another scheme or expression than the
+	// claim's, so that the payloads cannot be compared.
 	Uncompared func(a Attempt)
 
-	// Renewed: a renewal was answered; err is nil when the lease is extended.
+	// Renewed is called after each renewal. err is nil if the lease was extended.
 	Renewed func(a Attempt, err error)
-	// LeaseLost: the lease could not be proven any longer, or another attempt has
-	// the name; the handler's context is cancelled.
+	// LeaseLost is called when a handler's context is cancelled, because its lease could not be
+	// renewed in time or another attempt has the name.
 	LeaseLost func(a Attempt)
-	// CompletedLate: the completion was accepted after the lease had lapsed.
+	// CompletedLate is called when a completion was recorded after the lease had lapsed.
 	CompletedLate func(a Attempt)
-	// Settled: an attempt has ended, whose handler ran for so long. outcome is
-	// "completed", "retrying", "rejected", "unknown", "released", "left" (its work
-	// may still run elsewhere, so that the name stays held), "lost" (to another
-	// attempt), or "unrecorded" (the store did not take it in time). err is what Do
-	// returns.
+	// Settled is called when an attempt has ended. took is the run time of its handler. outcome is
+	// "completed", "retrying", "rejected", "unknown", "released", "left" (its work may still run
+	// elsewhere, so the name stays held), "lost" (to another attempt), or "unrecorded" (not written
+	// in time). err is the error of Do.
 	Settled func(a Attempt, outcome string, took time.Duration, err error)
 
-	// Conflicted: a write met a record that had changed since it was read.
+	// Conflicted is called when a write met a record that had changed since it was read.
 	Conflicted func(a Attempt, op string)
-	// OwnWrite: a conflict turned out to be an own write whose answer was lost.
+	// OwnWrite is called when a conflict was caused by an own write whose answer was lost.
 	OwnWrite func(a Attempt, op string)
-	// StoreFailed: a call failed without a verdict; it is tried again.
+	// StoreFailed is called when a call has failed without a conclusive answer. It is repeated.
 	StoreFailed func(a Attempt, op string, err error)
 }
 
-// withDefaults returns a copy of h in which every func may be called.
+// withDefaults returns a copy of h with every field set.
 func (h Hooks) withDefaults() Hooks {
 	plain := func(Attempt) {}
 	text := func(Attempt, string) {}
@@ -86,7 +84,7 @@ func (h Hooks) withDefaults() Hooks {
 	return h
 }
 
-// refused calls the hook for an error that kept a name from running, and returns it.
+// refused calls the hook for an error that kept the work from running, and returns the error.
 func (h Hooks) refused(a Attempt, err error) error {
 	if d, ok := errors.AsType[*InProgressError](err); ok {
 		h.Deferred(a, d.After)

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// errGoexit is the failure of a handler that ended its goroutine.
+// errGoexit is the error of a handler that ended its goroutine.
 var errGoexit = errors.New("handler called runtime.Goexit")
 
-// panicError is a handler's panic turned into an error.
+// panicError is a handler's panic as an error.
 type panicError struct {
 	value any
-	stack string // from the panic on
+	stack string // of the panic
 }
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }
@@ -26,11 +26,11 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
-// call turns a panic of fn into an error.
+// call calls fn. A panic of fn becomes its error.
 func call(ctx context.Context, fn work) (out output, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			var callers [32]uintptr             // of which a record keeps the first kilobyte
+			var callers [32]uintptr             // enough, because a record keeps only the first kilobyte
 			n := runtime.Callers(3, callers[:]) // without Callers, this func and the runtime's panic
 			err = &panicError{value: p, stack: stackOf(callers[:n])}
 		}
@@ -38,8 +38,7 @@ func call(ctx context.Context, fn work) (out output, err error) {
 	return fn(ctx)
 }
 
-// stackOf formats the handler's part of a stack as a panic prints it: what is above
-// call.
+// stackOf formats the handler's part of a stack like a panic, up to call.
 func stackOf(callers []uintptr) string {
 	var b strings.Builder
 	frames, guard := runtime.CallersFrames(callers), reflect.ValueOf(call).Pointer()
@@ -56,7 +55,7 @@ func stackOf(callers []uintptr) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// panicked reports whether err stands for a handler that did not return.
+// panicked reports whether err means that the handler did not return.
 func panicked(err error) bool {
 	_, ok := errors.AsType[*panicError](err)
 	return ok || errors.Is(err, errGoexit)

@@ -9,38 +9,37 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// lease is a name held: the record as last stored, and until when, on the
-// monotonic clock, that is proven.
+// lease is a held name: the record as last stored, and the proven end of the lease on the monotonic
+// clock.
 type lease struct {
 	rec    protocol.Record
 	proven time.Time
-	end    time.Time // no renewal reaches past it; zero: no such bound
+	end    time.Time // no renewal reaches past it; zero means no such bound
 }
 
-// keeper renews the lease of one attempt while its handler runs, from a timer of its
-// own, and cancels the handler when the lease can no longer be proven. A handler that
-// returns before the first renewal is due costs no goroutine.
+// keeper renews the lease of one attempt while its handler runs, from a timer. It cancels the
+// handler when the lease can no longer be proven. A handler that returns before the first renewal
+// needs no goroutine.
 type keeper struct {
 	e      *engine
 	a      *attempt
 	caller context.Context         // of the handler's caller
-	cancel context.CancelCauseFunc // of the handler's context
+	cancel context.CancelCauseFunc // cancels the handler's context
 
 	mu      sync.Mutex
-	ctx     context.Context    // guarded by mu; of renewals: ends with the handler, not with its caller; nil before the first
-	end     context.CancelFunc // guarded by mu; of ctx
+	ctx     context.Context    // guarded by mu; of renewals: ends with the handler; nil before the first
+	end     context.CancelFunc // guarded by mu; cancels ctx
 	timer   *time.Timer        // guarded by mu
-	stopped bool               // guarded by mu: the handler has returned
-	due     time.Time          // guarded by mu: of the next renewal
-	expired bool               // guarded by mu: the handler has been cancelled
-	lost    bool               // guarded by mu: another attempt has the name; no more renewals
-	out     bool               // guarded by mu: a renewal is under way
-	told    chan struct{}      // guarded by mu; closed when the last hook has returned; nil: there was none
+	stopped bool               // guarded by mu; the handler has returned
+	due     time.Time          // guarded by mu; time of the next renewal
+	expired bool               // guarded by mu; the handler has been cancelled
+	lost    bool               // guarded by mu; another attempt has the name; no more renewals
+	out     bool               // guarded by mu; a renewal is in flight
+	told    chan struct{}      // guarded by mu; closed when the last hook has returned; nil before the first
 	running sync.WaitGroup     // fire and its hooks
 }
 
-// start begins to renew the attempt's lease. From here on until stop, the lease is
-// guarded by mu.
+// start starts to renew the attempt's lease. Until stop returns, mu guards the lease.
 func (k *keeper) start() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -48,8 +47,8 @@ func (k *keeper) start() {
 	k.timer = time.AfterFunc(time.Until(k.next()), k.fire)
 }
 
-// stop ends that, and returns when no renewal and no hook is under way any more. From
-// then on the lease is its attempt's alone.
+// stop ends the renewals. It returns when no renewal and no hook is running. After that only the
+// attempt uses the lease.
 func (k *keeper) stop() {
 	k.mu.Lock()
 	k.stopped = true
@@ -61,9 +60,9 @@ func (k *keeper) stop() {
 	k.running.Wait()
 }
 
-// renewalDue is when a lease should be renewed: when two thirds of it are left, or never. It is a
-// point of a grid, a tenth of a lease wide, that all attempts of a guard share, so that renewals
-// meet in the store and share its calls.
+// renewalDue returns when a lease should be renewed: when two thirds of it are left, or never. The
+// time is rounded down to a multiple of a tenth of a lease, so that the renewals of a guard's
+// attempts reach the store together and share calls.
 func (e *engine) renewalDue(l lease) time.Time {
 	if l.final() {
 		return l.proven.Add(maxSettle)
@@ -72,7 +71,7 @@ func (e *engine) renewalDue(l lease) time.Time {
 	return due.Add(-(due.Sub(e.begun) % (e.terms.Lease / renewalGrid)))
 }
 
-// next is when there is something to do. The caller holds mu.
+// next returns the time of the next action. The caller holds mu.
 func (k *keeper) next() time.Time {
 	end := k.a.proven.Add(-k.e.terms.Skew)
 	switch renews := !k.lost && !k.out; {
@@ -80,13 +79,13 @@ func (k *keeper) next() time.Time {
 		return k.due
 	case !k.expired:
 		return end
-	default: // when a renewal has been answered, or never
+	default: // after the answer to the renewal, or never
 		return time.Now().Add(maxSettle)
 	}
 }
 
-// fire cancels the handler when its time has come, and renews the lease when that is
-// due. While the renewal is out the timer may call it again, for the handler.
+// fire cancels the handler if the lease is no longer proven, and renews the lease if that is due.
+// During a renewal the timer may call it again, to cancel the handler.
 func (k *keeper) fire() {
 	k.mu.Lock()
 	if k.stopped {
@@ -112,14 +111,14 @@ func (k *keeper) fire() {
 	}
 }
 
-// expire cancels the handler, once. The caller holds mu.
+// expire cancels the handler. It is called once. The caller holds mu.
 func (k *keeper) expire() {
 	k.expired = true
 	k.cancel(ErrLeaseLost)
 	k.tell(func() { k.e.hooks.LeaseLost(k.a.Attempt) })
 }
 
-// renew extends the lease once and notes the result.
+// renew renews the lease once and stores the result.
 func (k *keeper) renew(ctx context.Context, held lease) {
 	renewed, err := k.e.renewal(ctx, k.a.Attempt, k.a.owner, held)
 	k.mu.Lock()
@@ -127,7 +126,7 @@ func (k *keeper) renew(ctx context.Context, held lease) {
 	k.out = false
 	k.a.lease = renewed
 	k.a.flight.hold(renewed.proven)
-	if err == nil || !k.stopped { // else it has failed because it was ended
+	if err == nil || !k.stopped { // otherwise stop has cancelled it
 		k.tell(func() { k.e.hooks.Renewed(k.a.Attempt, err) })
 	}
 	switch {
@@ -146,8 +145,8 @@ func (k *keeper) renew(ctx context.Context, held lease) {
 	}
 }
 
-// tell calls a hook after the attempt's earlier ones, in a goroutine that only stop
-// waits for: a slow hook delays no renewal. The caller holds mu.
+// tell calls a hook after the attempt's earlier hooks, in a goroutine of its own. Only stop waits
+// for it, so a slow hook delays no renewal. The caller holds mu.
 func (k *keeper) tell(hook func()) {
 	before, told := k.told, make(chan struct{})
 	k.told = told
@@ -160,8 +159,8 @@ func (k *keeper) tell(hook func()) {
 	})
 }
 
-// renew extends a's lease once. ErrLeaseLost means that another attempt has the name,
-// or that this one has its outcome; after any other error nothing is known.
+// renew renews a's lease once. ErrLeaseLost means that another attempt has the name, or that the
+// name has its outcome. After any other error the stored record is not known.
 func (e *engine) renew(ctx context.Context, a *attempt) error {
 	renewed, err := e.renewal(ctx, a.Attempt, a.owner, a.lease)
 	a.lease = renewed
@@ -172,7 +171,7 @@ func (e *engine) renew(ctx context.Context, a *attempt) error {
 	return err
 }
 
-// renewal extends a lease once and returns it as it then is.
+// renewal renews a lease once and returns the resulting lease.
 func (e *engine) renewal(ctx context.Context, a Attempt, owner protocol.Token, l lease) (lease, error) {
 	for {
 		start, now := time.Now(), e.now()

@@ -11,25 +11,25 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Payload is a result that is stored as it is: for work whose answer need not
-// be JSON. With an empty Type, Data must be JSON (empty: null).
+// Payload is a result that is stored unchanged, for work whose result need not be JSON. If Type is
+// empty, Data must be JSON, or empty for null.
 type Payload struct {
 	Data []byte
 	Type string // media type; empty means JSON
 }
 
-// output is a result as it is stored.
+// output is a result in its stored form.
 type output struct {
 	data      []byte
 	mediaType string
 }
 
-// encode returns what to store of a result. It never fails: the work is done,
-// and must not run again because of what it returned.
+// encode returns the stored form of a result. It never fails, because the work is done and must not
+// run again because of its result.
 func encode(v any, limit int) output {
 	var out output
 	if p, ok := v.(Payload); ok {
-		// The handler may go on using its buffer; the record is written later.
+		// A clone, because the handler may reuse its buffer before the record is written.
 		out = output{bytes.Clone(p.Data), p.Type}
 		if p.Type == "" && len(p.Data) > 0 && !json.Valid(p.Data) {
 			return omitted("not JSON", p.Data)
@@ -57,7 +57,7 @@ func marshal(v any) (data []byte, err error) {
 	return json.Marshal(v)
 }
 
-// omitted is the marker for a result that is not stored.
+// omitted returns the marker for a result that is not stored.
 func omitted(why string, data []byte) output {
 	sum := sha256.Sum256(data)
 	b, err := json.Marshal(struct {
@@ -71,8 +71,8 @@ func omitted(why string, data []byte) output {
 	return output{b, protocol.OmittedType}
 }
 
-// decode is the reverse of encode. An omitted result decodes to the zero R,
-// except for a Payload, which shows the marker.
+// decode is the inverse of encode. An omitted result decodes to the zero R, or to the marker if R
+// is [Payload].
 func decode[R any](data []byte, mediaType string) (R, error) {
 	var v R
 	if p, ok := any(&v).(*Payload); ok {

@@ -9,19 +9,17 @@ import (
 	"github.com/sqsonce/sqsonce/internal/pinned"
 )
 
-// waitPauses are the pauses of a caller that waits for a name ([Config.Wait]), between
-// two looks at the store, and before its own attempt after one of this process has
-// failed.
+// waitPauses are the pauses of a caller with [Config].Wait: between two reads of the record, and
+// before its own attempt after a failed one of this process.
 var waitPauses = backoff.Policy{First: 100 * time.Millisecond, Max: 2 * time.Second}
 
-// untilLook returns for how long a caller waits before it looks again at a name that is
-// held for so long. Just after the lease has lapsed, the caller is there to take over.
+// untilLook returns the delay before a caller's next look at a name that is held for the given
+// time. The delay ends just after the lease lapses, so that the caller can take over.
 func untilLook(look int, held time.Duration, random func() float64) time.Duration {
 	return min(waitPauses.Delay(look, random), held+time.Millisecond)
 }
 
-// wait waits before the next look at a name that is held. It returns a *[gaveUp] when
-// ctx ends first.
+// wait waits before the next look at a held name. It returns a *[gaveUp] if ctx ends first.
 func wait(ctx context.Context, look int, held *InProgressError) error {
 	if backoff.Sleep(ctx, untilLook(look, held.After, pinned.From(ctx).Random)) != nil {
 		return newGaveUp(ctx, held)
@@ -29,7 +27,7 @@ func wait(ctx context.Context, look int, held *InProgressError) error {
 	return nil
 }
 
-// gaveUp is the error of a caller that has waited for a name until its context ended.
+// gaveUp is the error of a caller whose context ended while it waited for a name.
 type gaveUp struct {
 	*InProgressError
 	ended, cause error // of the caller's context
