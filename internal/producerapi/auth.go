@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -47,6 +48,22 @@ func (a *API) meant(r *http.Request) error {
 		return nil
 	}
 	return newProblem(http.StatusMisdirectedRequest, "Host", "must be localhost or an address, because the server has no token set")
+}
+
+// notForged returns a *[problem] for a request that a page of another site may have caused, where
+// no token is asked for. A browser sends such a request without asking first if its content type is
+// one of a form (https://fetch.spec.whatwg.org/#cors-safelisted-request-header). Any other content
+// type makes it ask, and this API never agrees.
+func (a *API) notForged(r *http.Request) error {
+	if len(a.tokens) > 0 || new(http.CrossOriginProtection).Check(r) == nil {
+		return nil
+	}
+	switch kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	case err != nil, kind == "text/plain", kind == "application/x-www-form-urlencoded", kind == "multipart/form-data":
+		return newProblem(http.StatusForbidden, "Origin", "must not be another site, because the server has no token set; send application/json or a token")
+	default:
+		return nil
+	}
 }
 
 // operator refuses clients that are not operators. Without tokens, only LocalOperators allows them:

@@ -41,6 +41,9 @@ func (a *API) mirrored(r *http.Request) methods {
 
 // postMirrored sends a request as a message, and answers like POST /.
 func (a *API) postMirrored(c *exchange) error {
+	if err := a.notForged(c.Request); err != nil {
+		return err
+	}
 	key, hasKey, err := idempotencyKey(c.Header)
 	if err != nil {
 		return err

@@ -154,6 +154,30 @@ func TestMirroredDoor(t *testing.T) {
 	b.mirrored("POST", "/anything", "{}", append(key, "Authorization", "Bearer no")...).want(http.StatusUnauthorized)
 }
 
+// A page of another site can make a browser send a form or plain text to this machine.
+func TestForgedMirroredRequest(t *testing.T) {
+	foreign := []string{"Origin", "http://rebound.example", "Sec-Fetch-Site", "cross-site"}
+	for contentType, want := range map[string]int{
+		"": http.StatusForbidden, "text/plain;charset=UTF-8": http.StatusForbidden, "application/x-www-form-urlencoded": http.StatusForbidden,
+		"multipart/form-data; boundary=x": http.StatusForbidden, "application/json": http.StatusAccepted,
+	} {
+		post := func(b *bench, headers ...string) reply {
+			r := request("POST", "/v1/x", body("k"), headers...)
+			r.Header.Set("Content-Type", contentType)
+			w := httptest.NewRecorder()
+			b.api.ServeHTTP(w, r)
+			return reply{w, t}
+		}
+		if open := mirrorBench(t, "orders", nil); want == http.StatusForbidden {
+			post(open, foreign...).wantField(want, "Origin")
+		} else {
+			post(open, foreign...).want(want)
+		}
+		post(mirrorBench(t, "orders", nil), "Sec-Fetch-Site", "same-origin").want(http.StatusAccepted)
+		post(mirrorBench(t, "orders", func(c *Config) { c.AuthTokens = []string{token} }), append(foreign, bearer...)...).want(http.StatusAccepted)
+	}
+}
+
 func TestMirroredWait(t *testing.T) {
 	b := mirrorBench(t, "orders", nil)
 	b.record("k", b.claim("k", body("k")), complete(`{"id":1}`))
