@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -310,8 +311,9 @@ func testHostileTarget(t *testing.T) {
 	defer inner.Close()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch name := r.Header.Get("X-Sqsonce-Name"); name {
-		case "redirect":
-			http.Redirect(w, r, inner.URL+"/drain", http.StatusTemporaryRedirect)
+		case "redirect-303", "redirect-307":
+			code, _ := strconv.Atoi(strings.TrimPrefix(name, "redirect-"))
+			http.Redirect(w, r, inner.URL+"/drain", code)
 		case "bomb":
 			w.Header().Set("Content-Encoding", "gzip")
 			zip := gzip.NewWriter(w)
@@ -324,13 +326,15 @@ func testHostileTarget(t *testing.T) {
 	defer app.Close()
 	l := startLocal(t, "--target-url", app.URL, "--max-attempts", "1", "--target-token", "token-of-the-target")
 	during(t, l.api, "", func() {
-		for _, name := range []string{"redirect", "bomb", "other"} {
+		for _, name := range []string{"redirect-303", "redirect-307", "bomb", "other"} {
 			if code, _, body := post(t, l.api, fmt.Sprintf(`{"name":%q}`, name)); code != http.StatusAccepted {
 				t.Fatalf("%s: %d %s", name, code, body)
 			}
 		}
-		if r := final(t, l.api, "redirect"); r.Status != "REJECTED" || !strings.Contains(r.Error, "307") {
-			t.Errorf("after a redirect: %+v", r)
+		for _, code := range []string{"303", "307"} {
+			if r := final(t, l.api, "redirect-"+code); r.Status != "REJECTED" || !strings.Contains(r.Error, code) {
+				t.Errorf("after a redirect: %+v", r)
+			}
 		}
 		if r := final(t, l.api, "bomb"); r.Status != "COMPLETED" || len(r.Result) > 1<<10 {
 			t.Errorf("after a bomb: %s with %d bytes of result", r.Status, len(r.Result))
