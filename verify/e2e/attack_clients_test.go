@@ -95,8 +95,8 @@ func testForeignPages(t *testing.T) {
 			"plain text":       {message(l.api, "POST", "/", `{"name":"a"}`, "Content-Type: text/plain", page), 415, "Content-Type"},
 			"a form":           {message(l.api, "POST", "/", `{"name":"a"}`, "Content-Type: application/x-www-form-urlencoded", page), 415, "Content-Type"},
 			"no type":          {message(l.api, "POST", "/", `{"name":"a"}`, page), 415, "Content-Type"},
-			"forget":           {message(l.api, "DELETE", "/messages/a", "", page, "Sec-Fetch-Site: cross-site"), 401, "another site"},
-			"redrive of all":   {message(l.api, "POST", "/dlq/redrive", "{}", asJSON, page), 401, "another site"},
+			"forget":           {message(l.api, "DELETE", "/messages/a", "", page, "Sec-Fetch-Site: cross-site"), 401, `"field":"Authorization"`},
+			"redrive of all":   {message(l.api, "POST", "/dlq/redrive", "{}", asJSON, page), 401, `"field":"Authorization"`},
 			"rebound, forgets": {message(l.api, "DELETE", "/messages/a", "", "Host: evil.test"), 421, "Host"},
 		})
 		if got := send(t, l.api, message(l.api, "OPTIONS", "/", "", page, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type")); got.header.Get("Access-Control-Allow-Origin") != "" {
@@ -104,21 +104,21 @@ func testForeignPages(t *testing.T) {
 		}
 		for _, verb := range []string{"/pause", "/resume", "/drain", "/believe", "/concurrency"} {
 			expect(t, admin, map[string]refusal{
-				verb + " of a page": {message(admin, "POST", verb, "", page), 403, "another site"},
+				verb + " of a page": {message(admin, "POST", verb, "", page), 403, "site"},
 				verb + " rebound":   {message(admin, "POST", verb, "", "Host: evil.test"), 403, "localhost"},
 				verb + " by GET":    {message(admin, "GET", verb, ""), 405, ""},
 			})
 		}
 		for _, path := range []string{"/", "/config", "/metrics", "/api/queues", "/api/queues/sqsonce/status", "/api/queues/sqsonce/stream", "/api/queues/sqsonce/names?name=a"} {
-			expect(t, admin, map[string]refusal{path: {message(admin, "GET", path, "", "Host: evil.test"), 421, "foreign name"}})
+			expect(t, admin, map[string]refusal{path: {message(admin, "GET", path, "", "Host: evil.test"), 421, "localhost"}})
 		}
 		expect(t, admin, map[string]refusal{
 			"forget by a page": {message(admin, "POST", "/api/queues/sqsonce/forget", `{"name":"a"}`, asJSON, page), 403, ""},
 			"login by a page":  {message(admin, "POST", "/api/login", `{"token":"a"}`, asJSON, page), 403, ""},
 		})
 		expect(t, l.queue, map[string]refusal{
-			"SQS, rebound":    {listQueues("Host: evil.test"), 421, "foreign name"},
-			"SQS, of a page":  {listQueues(page), 403, "another origin"},
+			"SQS, rebound":    {listQueues("Host: evil.test"), 421, "localhost"},
+			"SQS, of a page":  {listQueues(page), 403, "AccessDenied"},
 			"SQS, not a page": {listQueues(), 200, "QueueUrls"},
 		})
 	})
@@ -133,7 +133,7 @@ func testMirroredPaths(t *testing.T) {
 		"of a page, text":   {message(l.api, "POST", "/api/x", `{"name":"a"}`, "Content-Type: text/plain", "Sec-Fetch-Site: cross-site"), 403, "Origin"},
 		"rebound":           {message(l.api, "POST", "/api/x", `{}`, asJSON, key, "Host: evil.test"), 421, "Host"},
 		"another host":      {message(l.api, "POST", "http://evil.test/api/x", `{}`, asJSON, key), 421, "Host"},
-		"another case":      {message(l.api, "POST", "/API/x", `{}`, asJSON, key), 404, "nothing at"},
+		"another case":      {message(l.api, "POST", "/API/x", `{}`, asJSON, key), 404, "/openapi.json"},
 	}
 	for _, path := range []string{"/api/../x", "/api/%2e%2e/x", "/api/..%2fx", `/api/%5c..%5cx`, "/api/x/%2E%2e"} {
 		cases[path] = refusal{message(l.api, "POST", path, `{}`, asJSON, key), 400, `\"..\"`}
