@@ -1,14 +1,14 @@
 package dynamo
 
-// Attribute names of an item. Those of the key and of the time to live are also
-// what infrastructure code needs to create the table.
+// Attribute names of an item. Infrastructure code needs the names of the key and of the time to
+// live to create the table.
 const (
 	AttrID          = "id"           // S, partition key: scope#name
 	AttrTTL         = "expires_at"   // N, seconds since 1970; the table's TTL attribute
 	AttrName        = "name"         // S
 	AttrFormat      = "format"       // N
 	AttrStatus      = "status"       // S
-	AttrVersion     = "version"      // N; what every write is conditional on
+	AttrVersion     = "version"      // N; every write is conditional on it
 	AttrFence       = "fence"        // N
 	AttrOwner       = "owner"        // S, hexadecimal
 	AttrLeaseUntil  = "lease_until"  // N, milliseconds since 1970
@@ -23,12 +23,10 @@ const (
 	AttrCreatedAt   = "created_at"   // N, milliseconds since 1970
 	AttrCompletedAt = "completed_at" // N, milliseconds since 1970
 
-	// Of a record whose status needs attention, and absent from all others; see
-	// [IndexAttention].
+	// Only present in records whose status needs attention; see [IndexAttention].
 	AttrAttention   = "attention"    // S, scope#status#0 to scope#status#f
-	AttrAttentionAt = "attention_at" // N, the record's version then
+	AttrAttentionAt = "attention_at" // N, the record's version at that time
 
-	// IndexAttention is the sparse index that lists are read from: its keys are
-	// AttrAttention and AttrAttentionAt.
+	// IndexAttention is the sparse index for lists. Its keys are AttrAttention and AttrAttentionAt.
 	IndexAttention = "attention"
 )

@@ -15,16 +15,14 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// ErrMalformed is wrapped when an item is not a record: another program has
-// written it.
+// ErrMalformed is wrapped when an item is not a record, because another program has written it.
 var ErrMalformed = errors.New("malformed item")
 
-// unreadable is the status of a record that could not be decoded. The protocol
-// leaves records of a status it does not know alone.
+// unreadable is the status of a record that could not be decoded. The protocol leaves records with
+// an unknown status alone.
 const unreadable protocol.Status = "UNREADABLE"
 
-// attributes is the item without the result, which has a type of its own, as
-// attributevalue reads it.
+// attributes is the item without the result, whose type varies, as decoded by attributevalue.
 type attributes struct {
 	ID          string `dynamodbav:"id"`
 	Name        string `dynamodbav:"name"`
@@ -48,8 +46,8 @@ type attributes struct {
 
 type item = map[string]types.AttributeValue
 
-// columns are the attributes of a record except its key, in the order of a
-// statement's parameters.
+// columns lists the attributes of a record except its key, in the order of a statement's
+// parameters.
 var columns = [...]string{
 	colName: AttrName, colStatus: AttrStatus, colOwner: AttrOwner, colResultType: AttrResultType,
 	colError: AttrError, colMessageID: AttrMessageID, colReopenedBy: AttrReopenedBy, colOperated: AttrOperated,
@@ -58,7 +56,7 @@ var columns = [...]string{
 	colFingerprint: AttrFingerprint, colResult: AttrResult,
 }
 
-// Texts come first, then numbers: an index is one into the arrays of fields.
+// Texts first, then numbers. These are indexes into the fields of row.
 const (
 	colName = iota
 	colStatus
@@ -80,10 +78,9 @@ const (
 	colResult
 )
 
-// row holds the attribute values of a record, before they are written as JSON
-// or as an item of the SDK. A row has a value for every column: an empty text,
-// zero or no bytes stands for a field that is not set. DynamoDB accepts empty
-// strings and empty binary values in attributes that are no key:
+// row holds the attribute values of a record before they are encoded as JSON or as an item of the
+// SDK. A row has a value for every column: an unset field is an empty text, zero or no bytes.
+// DynamoDB accepts empty strings and empty binary values in attributes that are not keys:
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 type row struct {
 	id      string
@@ -93,12 +90,12 @@ type row struct {
 	print   protocol.Fingerprint
 	result  []byte
 
-	attention string // the key of the record's entry in the list; empty: it has none
+	attention string // key of the record's entry in the list; empty if it has none
 }
 
-// encode returns the row of r. It refuses a record that lacks a field which is
-// never absent. Without an expiry a record would be kept for ever: DynamoDB's
-// time to live ignores a time more than five years in the past, and 0 is one.
+// encode returns the row of r. It returns an error if a required field is missing. A record without
+// an expiry would be kept for ever: 0 is a time more than five years in the past, which DynamoDB's
+// time to live ignores.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html
 func encode(r protocol.Record) (row, error) {
 	w := row{id: r.ID, owner: r.Owner, print: r.Fingerprint, result: r.Result}
@@ -116,8 +113,7 @@ func encode(r protocol.Record) (row, error) {
 	return w, w.complete()
 }
 
-// complete returns an error that names the first field that must be set and is
-// not.
+// complete returns an error that names the first missing field.
 func (w *row) complete() error {
 	var field string
 	var value any
@@ -142,10 +138,10 @@ func (w *row) complete() error {
 	return fmt.Errorf("dynamo: write %q: %w: %w: %s is %v", w.id, dedupe.ErrUnavailable, errIncomplete, field, value)
 }
 
-// errIncomplete is wrapped when a record cannot be written.
+// errIncomplete is wrapped for a record without a required field.
 var errIncomplete = fmt.Errorf("%w: the record is incomplete", ErrInvalid)
 
-// value returns the value of a column. [row.append] writes the same as JSON.
+// value returns the value of a column. [row.append] writes the same value as JSON.
 func (w *row) value(col int) types.AttributeValue {
 	switch {
 	case col == colOwner && w.owner == protocol.Token{}:
@@ -172,7 +168,7 @@ func (w *row) listed() (key, at types.AttributeValue) {
 	return &types.AttributeValueMemberS{Value: w.attention}, w.value(colVersion)
 }
 
-// item returns the record as PutItem and TransactWriteItems carry it.
+// item returns the record as an item for PutItem and TransactWriteItems.
 func (w *row) item() item {
 	it := make(item, len(columns)+1)
 	it[AttrID] = &types.AttributeValueMemberS{Value: w.id}
@@ -185,8 +181,8 @@ func (w *row) item() item {
 	return it
 }
 
-// decode returns the record that it stands for. For an item that is none it
-// returns what the protocol needs to leave it alone, and an error.
+// decode returns the record in an item. For an item that is not a record it returns an error, and a
+// record that the protocol leaves alone.
 func decode(it item) (protocol.Record, error) {
 	if len(it) == 0 {
 		return protocol.Record{}, nil
@@ -194,7 +190,7 @@ func decode(it item) (protocol.Record, error) {
 	if format, newer := newerFormat(it); newer {
 		r := leaveAlone(it)
 		r.Format = format
-		return r, nil // the rest may mean something else there, and is not acted on here
+		return r, nil // a newer release may have changed the meaning of the other attributes
 	}
 	if err := checkTypes(it); err != nil {
 		return leaveAlone(it), err
@@ -239,8 +235,8 @@ func newerFormat(it item) (format int, newer bool) {
 	return format, err == nil && format > protocol.Format
 }
 
-// checkTypes refuses attributes that attributevalue would convert: a record is
-// read as it is written, or not at all.
+// checkTypes refuses attributes that attributevalue would convert, because a record must be read
+// exactly as it was written.
 func checkTypes(it item) error {
 	for name, v := range it {
 		ok := true
@@ -259,8 +255,8 @@ func checkTypes(it item) error {
 	return nil
 }
 
-// leaveAlone is the record of an item that cannot be decoded. The protocol neither
-// acts on it nor writes over it.
+// leaveAlone returns a record for an item that cannot be decoded. The protocol neither acts on it
+// nor overwrites it.
 func leaveAlone(it item) protocol.Record {
 	return protocol.Record{
 		ID: text(it[AttrID]), Name: text(it[AttrName]),
@@ -282,7 +278,7 @@ func fromMillis(ms int64) time.Time {
 	return time.UnixMilli(ms)
 }
 
-// secondsUp rounds up: a record must not expire before its time.
+// secondsUp rounds up, because a record must not expire early.
 func secondsUp(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -12,40 +12,35 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// Put hands a put to the attempt that ctx, a handler's context, belongs to. It
-// is written in one transaction with "completed", or not at all: see
-// [dedupe.AddEffect], whose errors it returns. A condition of its own that
-// fails makes the attempt fail with a *[dedupe.EffectError] around a
-// *[ReasonError].
+// Put adds a put to the attempt of ctx, a handler's context. It is committed in one transaction
+// with the completion, or not at all; see [dedupe.AddEffect], whose errors it returns. If its own
+// condition fails, the attempt fails with a *[dedupe.EffectError] that wraps a *[ReasonError].
 //
-// Up to 99 writes fit, to any tables of the store's account and Region, 4 MB in
-// all, no two of them to one item, and none to the name's own record. What p
-// points to must not be changed afterwards. Each costs twice the write units of
-// a plain one.
+// An attempt may have up to 99 writes to any tables of the store's account and Region, of 4 MB in
+// total. No two of them may be to the same item, and none to the name's own record. The data that p
+// points to must not change afterwards. Each write consumes twice the write units of a plain one.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 func Put(ctx context.Context, p types.Put) error {
 	return dedupe.AddEffect(ctx, types.TransactWriteItem{Put: &p})
 }
 
-// Update hands over an update; see [Put].
+// Update adds an update; see [Put].
 func Update(ctx context.Context, u types.Update) error {
 	return dedupe.AddEffect(ctx, types.TransactWriteItem{Update: &u})
 }
 
-// Delete hands over a delete; see [Put].
+// Delete adds a delete; see [Put].
 func Delete(ctx context.Context, d types.Delete) error {
 	return dedupe.AddEffect(ctx, types.TransactWriteItem{Delete: &d})
 }
 
-// Check hands over a condition that must hold on an item which is not written;
-// see [Put].
+// Check adds a condition on an item that is not written; see [Put].
 func Check(ctx context.Context, c types.ConditionCheck) error {
 	return dedupe.AddEffect(ctx, types.TransactWriteItem{ConditionCheck: &c})
 }
 
-// ReasonError is why a transaction was cancelled: the reason given for one of a
-// handler's own writes. Its Item is there when the write asked for it by
-// ReturnValuesOnConditionCheckFailure.
+// ReasonError is the reason for which one of a handler's own writes cancelled the transaction. Its
+// Item is set if the write asked for it by ReturnValuesOnConditionCheckFailure.
 type ReasonError struct {
 	Reason types.CancellationReason
 }
@@ -55,24 +50,24 @@ func (e *ReasonError) Error() string {
 	return fmt.Sprintf("%s: %s", aws.ToString(e.Reason.Code), aws.ToString(e.Reason.Message))
 }
 
-// Permanent reports whether the write can never be accepted, as opposed to a
-// condition that may hold another time.
+// Permanent reports whether the write can never be accepted. It is false for a failed condition,
+// which may hold later.
 func (e *ReasonError) Permanent() bool { return kinds[aws.ToString(e.Reason.Code)] == kindInvalid }
 
-// notAcceptable is a transaction that DynamoDB does not accept as a whole,
-// because of the handler's writes.
+// notAcceptable is the error of a transaction that DynamoDB never accepts because of the handler's
+// writes.
 type notAcceptable struct{ err error }
 
 func (e *notAcceptable) Error() string { return e.err.Error() }
 func (e *notAcceptable) Unwrap() error { return e.err }
 
-// Permanent reports true: it is the same the next time.
+// Permanent returns true: a repeated transaction fails, too.
 func (e *notAcceptable) Permanent() bool { return true }
 
 var errOwnRecord = errors.New("it is a write to the name's own record")
 
-// CheckEffect implements [dedupe.Committer]: an effect is a
-// [types.TransactWriteItem] with one action, not to the name's own record.
+// CheckEffect implements [dedupe.Committer]. An effect must be a [types.TransactWriteItem] with one
+// action, which must not be on the name's own record.
 func (s *Store) CheckEffect(recordID string, effect any) error {
 	t, ok := effect.(types.TransactWriteItem)
 	if !ok {
@@ -90,8 +85,7 @@ func (s *Store) CheckEffect(recordID string, effect any) error {
 	return nil
 }
 
-// target returns the table of an effect, its key (or item), and how many
-// actions it has.
+// target returns the table of an effect, its key (or item), and its number of actions.
 func target(t types.TransactWriteItem) (table string, key item, actions int) {
 	if t.Put != nil {
 		table, key, actions = aws.ToString(t.Put.TableName), t.Put.Item, actions+1
@@ -108,7 +102,8 @@ func target(t types.TransactWriteItem) (table string, key item, actions int) {
 	return table, key, actions
 }
 
-// sameTable compares two names or ARNs. A name may be that of any ARN.
+// sameTable reports whether two names or ARNs may mean the same table. A name matches any ARN with
+// that name.
 func sameTable(a, b string) bool {
 	if isARN(a) && isARN(b) {
 		return a == b

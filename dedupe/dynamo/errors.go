@@ -9,32 +9,32 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// Categories of failures that waiting does not cure: an operator has to act. Each
-// is wrapped together with [dedupe.ErrUnavailable].
+// Kinds of failures that no retry cures, so that an operator must act. Each is wrapped together
+// with [dedupe.ErrUnavailable].
 var (
 	ErrNoTable = errors.New("table not found")
 	ErrDenied  = errors.New("access denied")
 	ErrInvalid = errors.New("request not accepted")
 )
 
-// kind is what a failure of a call, or of one statement or action in it, means.
+// kind classifies a failure of a call, or of one statement or action in it.
 type kind uint8
 
 const (
-	kindAmbiguous   kind = iota // time-out, broken connection, server error: it may have happened
+	kindAmbiguous   kind = iota // timeout, broken connection or server error: it may have been applied
 	kindConflict                // its condition failed
-	kindBusy                    // throttled, or another transaction has the item: nothing was written
-	kindInvalid                 // not acceptable, however often it is sent
+	kindBusy                    // throttled, or in conflict with another transaction: not written
+	kindInvalid                 // never acceptable
 	kindDenied                  // no permission for this operation
-	kindUnsigned                // credentials that are missing, expired or wrong
+	kindUnsigned                // missing, expired or wrong credentials
 	kindNoTable                 // no such table
 	kindUnsupported             // the server does not know this operation
 	kindMismatch                // the token was used with other parameters before
 )
 
-// kinds are the codes, of whole calls (…Exception, mostly), of statements in a
-// batch, and of actions in a transaction. Servers differ in the code of an
-// INSERT over an existing item, so both are here.
+// kinds maps the codes of whole calls (usually …Exception), of statements in a batch, and of
+// actions in a transaction. Servers use different codes for an INSERT over an existing item, so
+// both are listed.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
@@ -82,21 +82,20 @@ var kinds = map[string]kind{
 	"IdempotentParameterMismatch":          kindMismatch,
 }
 
-// kindOf says what err means, by its code or type alone.
+// kindOf returns the kind of err by its code or type.
 func kindOf(err error) kind {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return kinds[api.ErrorCode()]
 	}
 	if _, ok := errors.AsType[smithy.InvalidParamsError](err); ok {
-		return kindInvalid // by the SDK already
+		return kindInvalid // refused by the SDK
 	}
 	return kindAmbiguous
 }
 
-// classify names the operation that failed, and says whether waiting can cure
-// it. Throttling, conflicts with a transaction, time-outs and broken
-// connections stay as they are: a later try may succeed, and an earlier one may
-// have.
+// classify adds the failed operation to err, and [dedupe.ErrUnavailable] if no retry cures it.
+// Throttling, conflicts with a transaction, timeouts and broken connections remain ambiguous: a
+// later try may succeed, and an earlier one may have.
 func classify(operation, id string, err error) error {
 	var category error
 	switch kindOf(err) {

@@ -18,10 +18,9 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// prepared has a call of BatchExecuteStatement carry a body that is JSON already.
-// The SDK's serializer (smithy-go v1.28.8) begins every request with 1 KiB and
-// grows from there: for a full batch of some 20 KiB that comes to five times as
-// much. And no parameter has to be a piece of memory of its own.
+// prepared makes a BatchExecuteStatement call use a body that is already JSON. The SDK's serializer
+// (smithy-go v1.28.8) grows every body from 1 KiB, and so allocates five times the size of a full
+// batch of about 20 KiB. It also needs a separate allocation per parameter.
 func prepared(body []byte) func(*dynamodb.Options) {
 	return func(o *dynamodb.Options) { o.Protocol = preparedBody{o.Protocol, body} }
 }
@@ -35,7 +34,7 @@ type preparedBody struct {
 func (p preparedBody) SerializeRequest(
 	ctx context.Context, operation *smithy.OperationSchema, _ smithy.Serializable, req *smithyhttp.Request,
 ) error {
-	// All but the body is as for an input without statements.
+	// The request is otherwise that of an input without statements.
 	if err := p.ClientProtocol.SerializeRequest(ctx, operation, &dynamodb.BatchExecuteStatementInput{}, req); err != nil {
 		return err
 	}
@@ -47,8 +46,8 @@ func (p preparedBody) SerializeRequest(
 	return nil
 }
 
-// json returns the body of a request for writes, as the SDK would write it. The
-// statements go into shown, too.
+// json returns the body of a request for writes, as the SDK would encode it. It also fills shown
+// with the statements.
 func (s *statements) json(writes []*write, shown []types.BatchStatementRequest) []byte {
 	const end = `],"ReturnValuesOnConditionCheckFailure":"` + string(allOld) + `"}`
 	size := 0
@@ -116,12 +115,12 @@ func appendBytes(b, value []byte) []byte {
 
 // appendText appends a text in quotes.
 func appendText[T string | []byte](b []byte, s T) []byte {
-	start, clean := len(b), 0 // clean: what of s is in b
+	start, clean := len(b), 0 // clean is the part of s that is in b
 	b = append(b, '"')
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c < ' ' || c > '~':
-			quoted, _ := json.Marshal(string(s)) // every text has one
+			quoted, _ := json.Marshal(string(s)) // never fails for a string
 			return append(b[:start], quoted...)
 		case c == '"' || c == '\\':
 			b = append(append(b, s[clean:i]...), '\\')

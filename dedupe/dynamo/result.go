@@ -9,14 +9,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// What result_type says of the result beside it, when it is no media type.
+// Values of result_type that are not media types.
 const (
-	jsonText = "json" // JSON as text; empty: no result
-	escape   = "="    // precedes a media type that would read as one of these two
+	jsonText = "json" // JSON as text; an empty text means no result
+	escape   = "="    // precedes a media type that equals one of these two
 )
 
-// storedType returns the result_type of a result with the given media type
-// (empty: JSON).
+// storedType returns the result_type for a media type. Empty means JSON.
 func storedType(mediaType string) string {
 	switch {
 	case mediaType == "":
@@ -28,8 +27,7 @@ func storedType(mediaType string) string {
 	}
 }
 
-// decodeResult returns the result that v and resultType stand for, and its
-// media type. An empty value is no result.
+// decodeResult returns the result in v and its media type. An empty value is no result.
 func decodeResult(v types.AttributeValue, resultType string) (data []byte, mediaType string, err error) {
 	switch {
 	case resultType == "" && v != nil:
@@ -44,7 +42,7 @@ func decodeResult(v types.AttributeValue, resultType string) (data []byte, media
 	case *types.AttributeValueMemberS:
 		data = []byte(v.Value)
 	case *types.AttributeValueMemberB:
-		data = bytes.Clone(v.Value) // reads at the same moment share an item
+		data = bytes.Clone(v.Value) // concurrent reads share an item
 	default:
 		return nil, "", fmt.Errorf("%T cannot be of type %q", v, resultType)
 	}
@@ -54,8 +52,8 @@ func decodeResult(v types.AttributeValue, resultType string) (data []byte, media
 	return data, mediaType, nil
 }
 
-// nativeJSON returns a native value as JSON, with object keys sorted. Earlier
-// releases stored JSON results as native values, without a result_type.
+// nativeJSON returns a native value as JSON with sorted object keys. Earlier releases stored JSON
+// results as native values without a result_type.
 func nativeJSON(v types.AttributeValue) ([]byte, error) {
 	value, err := plain(v)
 	if err != nil {
@@ -67,10 +65,10 @@ func nativeJSON(v types.AttributeValue) ([]byte, error) {
 	if err := enc.Encode(value); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte{'\n'}), nil // the encoder ends with a line feed
+	return bytes.TrimSuffix(buf.Bytes(), []byte{'\n'}), nil // the encoder appends a line feed
 }
 
-// plain returns what encoding/json writes for a native value.
+// plain returns a native value in a form for encoding/json.
 func plain(v types.AttributeValue) (any, error) {
 	switch v := v.(type) {
 	case *types.AttributeValueMemberNULL:

@@ -11,17 +11,16 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// sorted makes equal requests equal to the byte. The SDK writes maps in Go's
-// order, another one each time, and DynamoDB may take the same commit for
-// another one then and refuse its token.
+// sorted makes equal requests equal byte by byte. The SDK encodes maps in Go's random order.
+// DynamoDB may then take a repeated commit for a different one and refuse its token.
 func sorted(o *dynamodb.Options) {
 	o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], func(stack *middleware.Stack) error {
 		return stack.Serialize.Add(middleware.SerializeMiddlewareFunc("SortKeys", sortKeys), middleware.After)
 	})
 }
 
-// sortKeys writes the request's JSON again, keys in order. It runs after the
-// operation's serializer and before the body is measured and signed.
+// sortKeys encodes the request's JSON again with sorted keys. It runs after the operation's
+// serializer and before the body is measured and signed.
 func sortKeys(
 	ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler,
 ) (middleware.SerializeOutput, middleware.Metadata, error) {

@@ -9,41 +9,39 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// statements are the texts that write records of one table, by their form. A text
-// depends on nothing but the table: every column is a parameter, also when it is
-// empty.
+// statements holds the statement texts for the records of one table, by form. A text depends only
+// on the table: every column is a parameter, even if it is empty.
 type statements [forms]statement
 
-// statement is one text, ready to be sent.
+// statement is a statement text and the request with it.
 type statement struct {
 	text string
-	json []byte // a request for it, up to the first parameter
+	json []byte // the JSON of a request up to the first parameter
 }
 
 // newStatements returns the statements for a table whose records expire by ttl.
 //
-// INSERT fails where the item exists, whatever its version:
+// INSERT fails if the item exists in any version:
 //
 //	INSERT INTO table VALUE item
 //
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.insert.html
 //
-// UPDATE fails where the item is missing or of another version:
+// UPDATE fails if the item is missing or has another version:
 //
 //	UPDATE table [SET | REMOVE] path [= data] […] WHERE condition
 //
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.update.html
 //
-// The reference repeats the keyword for each path. The page on batches gives
-// one SET several assignments, "SET AwardsWon=1, AwardDetail={…}", and that is
-// the form used here. No page shows REMOVE with more than one path, so there is
-// no REMOVE: a column that a record no longer has is set to an empty value.
+// The reference repeats the keyword for each path. The page on batches shows one SET with several
+// assignments, "SET AwardsWon=1, AwardDetail={…}", which is the form used here. No page shows a
+// REMOVE of several paths, so a column that a record no longer has is set to an empty value.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.multiplestatements.batching.html
 //
-// An UPDATE leaves the keys of the list as they are, or sets them. They are keys of
-// an index, which may not be empty, so that an UPDATE cannot take them away.
+// An UPDATE keeps the keys of the list, or sets them. It cannot remove them, because keys of an
+// index must not be empty.
 //
-// Names are quoted, since some are reserved words.
+// Names are quoted, because some are reserved words.
 func newStatements(table, ttl string) *statements {
 	insert := "INSERT INTO \"" + table + "\" VALUE {'" + AttrID + "':?"
 	assignments := make([]string, len(columns))
@@ -69,12 +67,11 @@ func newStatement(text string) statement {
 	return statement{text: text, json: append(appendText([]byte(`{"Statement":`), text), `,"Parameters":[`...)}
 }
 
-// of returns the statement that does w.
+// of returns the statement for w.
 func (s *statements) of(w *write) *statement { return &s[w.form()] }
 
-// request returns the statement that does w, with its parameters. The id goes
-// before the columns of an INSERT. It follows those of an UPDATE, with the
-// version that is written over.
+// request returns the statement for w with its parameters. The ID is the first parameter of an
+// INSERT. For an UPDATE it follows the columns, before the version that is overwritten.
 func (s *statements) request(w *write) types.BatchStatementRequest {
 	params := make([]types.AttributeValue, 0, len(columns)+4)
 	id := &types.AttributeValueMemberS{Value: w.id}
@@ -96,10 +93,9 @@ func (s *statements) request(w *write) types.BatchStatementRequest {
 
 const allOld = types.ReturnValuesOnConditionCheckFailureAllOld
 
-// Statement returns the statement by which a [Store] on a table writes next over the
-// version old in a batch (0: the record is absent). It is for checks of what a
-// server makes of the statement. Its error is that of [Store.Swap] for a record that lacks a
-// field.
+// Statement returns the statement by which a [Store] on a table writes next over the version old in
+// a batch. An old of 0 means that the record is absent. It allows tests of how a server treats the
+// statement. It returns the error of [Store.Swap] for a record without a required field.
 func Statement(table string, old protocol.Version, next protocol.Record) (types.BatchStatementRequest, error) {
 	w, err := newWrite(old, next)
 	if err != nil {

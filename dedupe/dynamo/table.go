@@ -14,37 +14,36 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// createWait is how long a new table may take to become active.
+// createWait bounds the time until a new table is active.
 const createWait = 2 * time.Minute
 
 // Errors of [CheckTable].
 var (
-	// ErrWrongKey: the table's key is not the string "id".
+	// ErrWrongKey means that the table's key is not the string "id" alone.
 	ErrWrongKey = errors.New("table has the wrong key")
-	// ErrReplica: the table is replicated to other Regions with eventual
-	// consistency. A condition is judged by the item in one Region, so two Regions
-	// can let an attempt of one name start at once.
+	// ErrReplica means that the table is replicated to other Regions with eventual consistency. A
+	// condition is checked in one Region only, so attempts on one name could start in two Regions
+	// at once.
 	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 	ErrReplica = errors.New("table is a replica of a global table with multi-Region eventual consistency")
-	// ErrNoTTL: records would never be removed. The store works all the same.
+	// ErrNoTTL means that records are never removed. The store works nevertheless.
 	ErrNoTTL = errors.New("table has no time to live")
 )
 
-// stronglyConsistent is what a table of multi-Region strong consistency is like: conditions
-// hold in all Regions, but it has neither time to live nor transactions.
+// stronglyConsistent describes a table of multi-Region strong consistency. Its conditions hold in
+// all Regions, but it has neither time to live nor transactions.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_HowItWorks.html
 const stronglyConsistent = "it is a replica of a global table with multi-Region strong consistency, " +
 	"which has neither time to live nor transactions: writes that handlers hand over are refused"
 
-// CreateTable creates a table for [New], billed by request, with its time to live
-// set and with the index that [Store.List] reads, and waits until it is active. A
-// table that exists is left as it is, but for a missing time to live.
+// CreateTable creates a table for [New] and waits until it is active, at most 2 minutes. The table
+// is billed per request and has a time to live and the index for [Store.List]. An existing table is
+// not changed, except that a missing time to live is set.
 func CreateTable(ctx context.Context, client *dynamodb.Client, table string) error {
 	return Config{Table: table}.CreateTable(ctx, client)
 }
 
-// CreateTable is [CreateTable] for a store with this Config: its table, and time to live
-// on its attribute.
+// CreateTable is the function [CreateTable] with the Table and TTLAttribute of c.
 func (c Config) CreateTable(ctx context.Context, client *dynamodb.Client) error {
 	c = c.withDefaults()
 	table := c.Table
@@ -87,7 +86,7 @@ func (c Config) CreateTable(ctx context.Context, client *dynamodb.Client) error 
 		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &c.TTLAttribute, Enabled: aws.Bool(true)},
 	})
 	if err != nil {
-		// Perhaps another worker was faster.
+		// Another worker may have created it.
 		if again := c.CheckTable(ctx, client); again == nil {
 			return nil
 		}
@@ -96,14 +95,14 @@ func (c Config) CreateTable(ctx context.Context, client *dynamodb.Client) error 
 	return nil
 }
 
-// CheckTable looks whether the store can work on a table. Errors wrap
-// [dedupe.ErrUnavailable] with [ErrNoTable], [ErrDenied], [ErrWrongKey] or
-// [ErrReplica]; or, as a warning, [ErrNoTTL].
+// CheckTable checks whether the store can use a table. Errors wrap [dedupe.ErrUnavailable] and
+// [ErrNoTable], [ErrDenied], [ErrWrongKey] or [ErrReplica]. An error that wraps [ErrNoTTL] is a
+// warning.
 func CheckTable(ctx context.Context, client *dynamodb.Client, table string) error {
 	return Config{Table: table}.CheckTable(ctx, client)
 }
 
-// CheckTable is [CheckTable] for a store with this Config.
+// CheckTable is the function [CheckTable] with the Table and TTLAttribute of c.
 func (c Config) CheckTable(ctx context.Context, client *dynamodb.Client) error {
 	found, err := inspect(ctx, client, c.Table)
 	if err != nil {
@@ -112,10 +111,10 @@ func (c Config) CheckTable(ctx context.Context, client *dynamodb.Client) error {
 	return found.check(c.withDefaults())
 }
 
-// facts are what counts of a table that the store can work on.
+// facts are the relevant properties of a usable table.
 type facts struct {
-	ttl    string // the attribute that its time to live is on; empty: it has none
-	strong bool   // it is a replica of a global table of strong consistency
+	ttl    string // attribute of its time to live; empty if it has none
+	strong bool   // it is a replica of a global table with strong consistency
 }
 
 // check returns nil if the table's time to live is on the right attribute.
@@ -132,7 +131,7 @@ func (f facts) check(c Config) error {
 	}
 }
 
-// inspect looks at a table. It returns an error when the store cannot work on it.
+// inspect reads the properties of a table. It returns an error if the store cannot use the table.
 func inspect(ctx context.Context, client *dynamodb.Client, table string) (found facts, err error) {
 	out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {

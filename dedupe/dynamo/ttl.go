@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// ttlNames are the names that [Config.TTLAttribute] may be: those that need no escape in a
+// ttlNames matches the valid values of [Config].TTLAttribute: names that need no escape in a
 // statement.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 var ttlNames = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}$`)
@@ -24,7 +24,7 @@ func checkTTLAttribute(name string) error {
 func (c Config) ours(it item) item {
 	expiry, ok := it[c.TTLAttribute]
 	if !ok || c.TTLAttribute == AttrTTL {
-		return it // without one it may be of the time before the attribute was changed
+		return it // written before the attribute was changed
 	}
 	it = maps.Clone(it)
 	delete(it, c.TTLAttribute)
@@ -32,7 +32,7 @@ func (c Config) ours(it item) item {
 	return it
 }
 
-// theirs returns a record's item as it is written.
+// theirs returns an item with its expiry in TTLAttribute, as it is written.
 func (c Config) theirs(it item) item {
 	if c.TTLAttribute != AttrTTL {
 		it[c.TTLAttribute] = it[AttrTTL]

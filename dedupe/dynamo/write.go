@@ -13,18 +13,18 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// write is one Swap on its way: the record to write over the version old.
+// write is a Swap in progress: the record to write over the version old.
 type write struct {
 	row
 	old   protocol.Version
-	claim bool // begins an attempt; all else goes before it
-	alone bool // no statement can do it: it takes the record out of the list, or creates it there
-	size  int  // bytes in the request, about
+	claim bool // begins an attempt; other writes go first
+	alone bool // no statement can do it, because it removes the record from the list or creates it there
+	size  int  // approximate bytes in the request
 
-	until time.Time // Swap returns by then
+	until time.Time // deadline of Swap
 }
 
-// fixedSize is about what a request carries for a record without its texts.
+// fixedSize is the approximate size of a record in a request without its texts.
 const fixedSize = 512
 
 func newWrite(old protocol.Version, next protocol.Record) (*write, error) {
@@ -40,7 +40,7 @@ func newWrite(old protocol.Version, next protocol.Record) (*write, error) {
 	}, nil
 }
 
-// form is that of the statement that does w.
+// form returns the form of the statement for w.
 func (w *write) form() form {
 	switch {
 	case w.old == 0:
@@ -52,7 +52,7 @@ func (w *write) form() form {
 	}
 }
 
-// unchangedSince is the condition of a write over the version old.
+// unchangedSince returns the condition of a write over the version old.
 func unchangedSince(old protocol.Version) (expression.Expression, error) {
 	condition := expression.AttributeNotExists(expression.Name(AttrID))
 	if old != 0 {
@@ -65,8 +65,7 @@ func unchangedSince(old protocol.Version) (expression.Expression, error) {
 	return e, nil
 }
 
-// putItem makes the one call of a single write. Where the condition fails, the
-// error carries the item.
+// putItem makes one PutItem call. If the condition fails, the error contains the item.
 func (s *Store) putItem(ctx context.Context, w *write) error {
 	condition, err := unchangedSince(w.old)
 	if err != nil {
@@ -88,7 +87,7 @@ func (s *Store) putItem(ctx context.Context, w *write) error {
 	return nil
 }
 
-// put is a single write: one PutItem.
+// put carries out a single write by a PutItem.
 func (s *Store) put(ctx context.Context, w *write) error {
 	ctx, cancel := context.WithDeadline(ctx, w.until)
 	defer cancel()
@@ -101,7 +100,7 @@ func (s *Store) put(ctx context.Context, w *write) error {
 	}
 	it := conflicting(err)
 	if len(it) == 0 {
-		// Gone, or a server that does not send the item: ask.
+		// The item has gone, or the server has not returned it.
 		if it, err = s.getItem(ctx, w.id); err != nil {
 			return err
 		}

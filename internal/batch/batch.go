@@ -1,11 +1,10 @@
-// Package batch gathers single requests into calls that carry several.
+// Package batch combines single requests into calls that carry several.
 //
-// The rule: a full batch goes at once, up to a bound on calls in flight. A
-// partial batch goes when no call is in flight. Otherwise, and while calls carry
-// many items, partial batches keep a pace that follows the fastest of the recent
-// calls. So a lone item waits for nothing, a busy sender fills its batches, calls
-// in flight grow with the number of senders, and a slow call delays only the
-// items that it carries.
+// The rule: a full batch is sent at once, up to a bound on calls in flight. A partial batch is sent
+// when no call is in flight. Otherwise, and while calls carry many items, partial batches keep a
+// pace that follows the fastest of the recent calls. So a single item does not wait, a busy sender
+// fills its batches, the number of calls in flight grows with the number of senders, and a slow
+// call delays only its own items.
 package batch
 
 import (
@@ -20,23 +19,22 @@ import (
 	"github.com/sqsonce/sqsonce/internal/stack"
 )
 
-// Errors of [Batcher.Do] that are not the answer to its item.
+// Errors of [Batcher.Do] other than the answer to its item.
 var (
-	// ErrWithdrawn is wrapped when the caller gave up before its item was
-	// sent. It is not sent afterwards.
+	// ErrWithdrawn is wrapped when the caller gave up before its item was sent. The item is not
+	// sent later.
 	ErrWithdrawn = errors.New("withdrawn before it was sent")
-	// ErrAmbiguous is wrapped when the caller gave up while a call carried its
-	// item. The call goes on, and may or may not succeed.
+	// ErrAmbiguous is wrapped when the caller gave up while its item was in flight. The call
+	// continues and may succeed or fail.
 	ErrAmbiguous = errors.New("given up while in flight")
-	// ErrClosed is returned for an item handed in after Close.
+	// ErrClosed is returned for an item that is added after Close.
 	ErrClosed = errors.New("batcher is closed")
 	// ErrNoAnswer is the answer to an item for which Send returned none.
 	ErrNoAnswer = errors.New("the call brought no answer for this item")
 )
 
-// DefaultCalls is the default bound on calls in flight. It guards connections
-// and memory. Below it calls in flight grow with the number of senders, because
-// a full batch never waits.
+// DefaultCalls is the default bound on calls in flight. It limits connections and memory. Below it
+// the number of calls in flight grows with the number of senders, because a full batch never waits.
 const DefaultCalls = 64
 
 // Config configures a [Batcher] of items of type T, answered by values of type R.
@@ -75,7 +73,7 @@ type Answer[R any] struct {
 	Err   error
 }
 
-// Batcher gathers items into calls. Use New; safe for concurrent use.
+// Batcher combines items into calls. Create it with [New]. It is safe for concurrent use.
 type Batcher[T, R any] struct {
 	cfg   Config[T, R]
 	calls sync.WaitGroup
@@ -84,9 +82,9 @@ type Batcher[T, R any] struct {
 	waiting [2][]*Item[T, R] // guarded by mu; urgent items, then the others, oldest first
 	bytes   int              // guarded by mu; sum of Size over waiting items
 	flight  flight           // guarded by mu
-	joining bool             // guarded by mu; a goroutine lets others join a partial batch, then sends it
-	wake    *time.Timer      // guarded by mu; runs dispatch when the pace allows a call; nil at first
-	wakeAt  time.Time        // guarded by mu; when wake fires; zero when it is not set
+	joining bool             // guarded by mu; a goroutine lets other items join a partial batch before it is sent
+	wake    *time.Timer      // guarded by mu; calls dispatch when the pace allows a call; nil at first
+	wakeAt  time.Time        // guarded by mu; when wake fires; zero if it is not set
 	closed  bool             // guarded by mu
 }
 
@@ -96,11 +94,11 @@ type Item[T, R any] struct {
 	b      *Batcher[T, R]
 	value  T
 	size   int
-	since  time.Time              // it waits since then
-	yield  func(operation string) // lets others join before a partial batch goes; nil: it goes at once
+	since  time.Time              // start of its wait
+	yield  func(operation string) // lets other items join a partial batch before it is sent; nil: it is sent at once
 	sent   bool
 	answer Answer[R]
-	done   chan struct{} // has room for one
+	done   chan struct{} // capacity 1
 }
 
 // New returns a batcher. The caller must close it.
@@ -111,9 +109,9 @@ func New[T, R any](cfg Config[T, R]) *Batcher[T, R] {
 	return &Batcher[T, R]{cfg: cfg}
 }
 
-// Do hands in one item and waits for its answer, or for ctx. A partial batch lets other
-// goroutines run before it goes: items that one answer has set free, such as the messages
-// of one receive, then share a call.
+// Do adds one item and waits for its answer, or for ctx. Before a partial batch is sent, other
+// goroutines may run. So items that one answer has set free, such as the messages of one receive,
+// share a call.
 func (b *Batcher[T, R]) Do(ctx context.Context, value T) (R, error) {
 	it := b.item(value)
 	it.yield = pinned.From(ctx).Yield
@@ -121,8 +119,7 @@ func (b *Batcher[T, R]) Do(ctx context.Context, value T) (R, error) {
 	return it.Wait(ctx)
 }
 
-// Add hands in items together, in order, so that the first call can carry more
-// than the first of them.
+// Add adds items together, in order, so that the first call can carry several of them.
 func (b *Batcher[T, R]) Add(values ...T) []*Item[T, R] {
 	items := make([]*Item[T, R], len(values))
 	for i, value := range values {
@@ -140,9 +137,9 @@ func (b *Batcher[T, R]) item(value T) *Item[T, R] {
 	return it
 }
 
-// Wait returns the answer of the item; call it once. When ctx ends first, it
-// withdraws an item that has not been sent, and returns [ErrWithdrawn] or
-// [ErrAmbiguous]. An answer that has arrived counts even when ctx has ended.
+// Wait returns the answer of the item. It must be called once. If ctx ends first, it withdraws an
+// item that has not been sent, and returns [ErrWithdrawn] or [ErrAmbiguous]. An answer that has
+// arrived is returned even after the end of ctx.
 func (it *Item[T, R]) Wait(ctx context.Context) (R, error) {
 	select {
 	case <-it.done:
@@ -166,21 +163,21 @@ func (it *Item[T, R]) Wait(ctx context.Context) (R, error) {
 	}
 }
 
-// end gives the item its answer.
+// end sets the answer of the item.
 func (it *Item[T, R]) end(answer Answer[R]) {
 	it.answer = answer
 	it.done <- struct{}{}
 }
 
-// Close refuses new items, sends those that wait, and returns when all items handed in
-// before have been answered.
+// Close refuses new items, sends the waiting ones, and returns when all earlier items have been
+// answered.
 func (b *Batcher[T, R]) Close() {
 	b.mu.Lock()
 	b.closed = true
 	b.dispatch()
 	b.mu.Unlock()
-	// While items wait, as many calls are in flight as may be, and their goroutines go
-	// on until nothing waits.
+	// While items wait, the largest allowed number of calls is in flight, and their goroutines
+	// continue until no item waits.
 	b.calls.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -189,7 +186,7 @@ func (b *Batcher[T, R]) Close() {
 	}
 }
 
-// add appends items to those that wait and starts the calls that are due.
+// add appends items to the waiting ones and starts the calls that are due.
 func (b *Batcher[T, R]) add(items ...*Item[T, R]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -214,7 +211,7 @@ func (b *Batcher[T, R]) lane(it *Item[T, R]) *[]*Item[T, R] {
 	return &b.waiting[1]
 }
 
-// withdraw removes an item that has not been sent, and reports whether it has.
+// withdraw removes an item that has not been sent. It reports whether it has removed it.
 func (b *Batcher[T, R]) withdraw(it *Item[T, R]) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -242,9 +239,9 @@ func (b *Batcher[T, R]) dispatch() {
 	}
 }
 
-// run makes a call for batch, which began then, or after yield for the items due by then.
-// It makes further calls as long as they are due. One goroutine serves a busy batcher, so
-// that its stack grows once.
+// run makes the call for batch, which began at began, or calls yield first and then makes the call
+// for the items due by then. It makes further calls while they are due. One goroutine serves a busy
+// batcher, so that its stack grows once.
 func (b *Batcher[T, R]) run(batch []*Item[T, R], began time.Time, yield func(string)) {
 	for batch != nil || yield != nil {
 		if batch != nil {
@@ -267,7 +264,7 @@ func (b *Batcher[T, R]) run(batch []*Item[T, R], began time.Time, yield func(str
 	}
 }
 
-// load returns the facts that decide whether a partial batch is due. The caller holds mu.
+// load returns the inputs for the decision about a partial batch. The caller holds mu.
 func (b *Batcher[T, R]) load(now time.Time) load {
 	l := b.flight.load(now, b.cfg.Max)
 	l.waiting, l.limit = len(b.waiting[0])+len(b.waiting[1]), b.cfg.Calls
@@ -275,15 +272,15 @@ func (b *Batcher[T, R]) load(now time.Time) load {
 	return l
 }
 
-// next takes the batch that is due now, and begins its call. Instead of a partial batch
-// that others have not been able to join, it returns the function that lets them; it
-// takes the batch when it is called again with joined. Where nothing is due it sets the
-// timer if time alone will make a call due. The caller holds mu.
+// next removes the batch that is due now and begins its call. For a partial batch that other items
+// have not been able to join, it returns yield instead, and removes the batch when called again
+// with joined. If no batch is due but becomes due by time alone, it sets the timer. The caller
+// holds mu.
 func (b *Batcher[T, R]) next(joined bool) (batch []*Item[T, R], yield func(string)) {
 	now := time.Now()
 	b.expire(now)
 	l := b.load(now)
-	// Most items arrive while few others wait: no need to go through them.
+	// Most items arrive while few wait, so scanning them is unnecessary.
 	if b.plenty(l.waiting) {
 		batch, l.full = b.pick()
 	}
@@ -315,13 +312,13 @@ func (b *Batcher[T, R]) next(joined bool) (batch []*Item[T, R], yield func(strin
 	return batch, nil
 }
 
-// expire answers the items that have waited for too long. The caller holds mu.
+// expire answers the items that have waited too long. The caller holds mu.
 func (b *Batcher[T, R]) expire(now time.Time) {
 	for i, lane := range b.waiting {
 		for b.cfg.Timeout > 0 && len(lane) > 0 && now.Sub(lane[0].since) >= b.cfg.Timeout {
 			it := lane[0]
 			lane = lane[1:]
-			it.sent = true // nothing to withdraw any more
+			it.sent = true // cannot be withdrawn any more
 			b.bytes -= it.size
 			it.end(Answer[R]{Err: fmt.Errorf("%w: %w", ErrWithdrawn, context.DeadlineExceeded)})
 		}
@@ -329,8 +326,7 @@ func (b *Batcher[T, R]) expire(now time.Time) {
 	}
 }
 
-// oldest returns since when the item waits that has waited for the longest time. The caller
-// holds mu; an item waits.
+// oldest returns the start of the longest wait. At least one item must wait. The caller holds mu.
 func (b *Batcher[T, R]) oldest() (since time.Time) {
 	for _, lane := range b.waiting {
 		if len(lane) > 0 && (since.IsZero() || lane[0].since.Before(since)) {
@@ -340,7 +336,7 @@ func (b *Batcher[T, R]) oldest() (since time.Time) {
 	return since
 }
 
-// wakeBy has dispatch run at the given time at the latest. The caller holds mu.
+// wakeBy makes dispatch run at the given time or earlier. The caller holds mu.
 func (b *Batcher[T, R]) wakeBy(at time.Time) {
 	if !b.wakeAt.IsZero() && !at.Before(b.wakeAt) {
 		return
@@ -363,8 +359,8 @@ func (b *Batcher[T, R]) plenty(waiting int) bool {
 	return waiting >= b.cfg.Max || b.cfg.MaxBytes > 0 && b.bytes >= b.cfg.MaxBytes
 }
 
-// pick returns the items that the next call would carry, and whether it could
-// carry no more. The caller holds mu.
+// pick returns the items for the next call, and whether it could carry no more. The caller holds
+// mu.
 func (b *Batcher[T, R]) pick() (batch []*Item[T, R], full bool) {
 	bytes := 0
 	var keys map[string]bool
@@ -397,7 +393,7 @@ func (b *Batcher[T, R]) pick() (batch []*Item[T, R], full bool) {
 	return batch, len(batch) == b.cfg.Max || b.cfg.MaxBytes > 0 && bytes >= b.cfg.MaxBytes
 }
 
-// call makes one call and hands out its answers.
+// call makes one call and sets the answers of its items.
 func (b *Batcher[T, R]) call(batch []*Item[T, R]) {
 	values := make([]T, len(batch))
 	for i, it := range batch {
