@@ -459,6 +459,8 @@ func TestNewBatch(t *testing.T) {
 		"wait":        {consumer.BatchConfig{Wait: 3 * time.Second}, func(c *sqsonce.Config) { c.Guard.Lease = 10 * time.Second }, "Wait 3s: must be positive, and at most 2.5s, a quarter of Lease 10s"},
 		"size":        {consumer.BatchConfig{Size: -1}, nil, "Size -1: must be at least 1"},
 		"concurrency": {consumer.BatchConfig{Size: 20}, func(c *sqsonce.Config) { c.Pool.Concurrency = 10 }, "Size 20: must not exceed Pool.Concurrency 10"},
+		"default":     {consumer.BatchConfig{}, func(c *sqsonce.Config) { c.Pool.Concurrency = 9 }, "Size 10: must not exceed Pool.Concurrency 9"},
+		"timeout":     {consumer.BatchConfig{}, func(c *sqsonce.Config) { c.Pool.HandlerTimeout = 100 * time.Millisecond }, "Wait 100ms: must be shorter than Pool.HandlerTimeout 100ms"},
 		"both":        {consumer.BatchConfig{Size: -1}, func(c *sqsonce.Config) { c.Pool.Concurrency = -1 }, "Concurrency -1"},
 		"good":        {consumer.BatchConfig{Wait: 7500 * time.Millisecond}, nil, ""},
 	} {

@@ -41,7 +41,8 @@ type BatchConfig struct {
 	Lease time.Duration
 }
 
-func (c BatchConfig) withDefaults() BatchConfig {
+// WithDefaults returns c with the default for each field that is zero.
+func (c BatchConfig) WithDefaults() BatchConfig {
 	c.Size = cmp.Or(c.Size, defaultBatchSize)
 	c.Wait = cmp.Or(c.Wait, defaultBatchWait)
 	c.Lease = cmp.Or(c.Lease, defaultBatchLease)
@@ -95,7 +96,7 @@ func (c BatchConfig) validate() error {
 func Batch[R any](
 	h func(ctx context.Context, batch []Message) (results []R, failed []error, err error), cfg BatchConfig,
 ) (func(context.Context, Message) (R, error), error) {
-	cfg = cfg.withDefaults()
+	cfg = cfg.WithDefaults()
 	err := cfg.validate()
 	if h == nil {
 		err = errors.Join(errors.New("handler: must be set"), err)
