@@ -11,9 +11,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// ClientAddress is the part of a request's remote address (HOST:PORT) that one client
-// cannot change at will: of IPv4 the address, of IPv6 the /64, which is what a
-// subscriber gets (RFC 6177). Forwarded headers say nothing here: any client can send them.
+// ClientAddress returns the part of a request's remote address (HOST:PORT) that a client cannot
+// change at will: the IPv4 address, or the /64 of an IPv6 address, which is the network of a
+// subscriber (RFC 6177). Forwarded headers are ignored, because any client can send them.
 func ClientAddress(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
@@ -31,10 +31,10 @@ func ClientAddress(remote string) string {
 	return ip.String()
 }
 
-// maxClients bounds the clients whose rate is remembered.
+// maxClients bounds the clients with a limiter.
 const maxClients = 10_000
 
-// Rates limits how often each client may do something. It is safe for concurrent use.
+// Rates limits the events of each client. It is safe for concurrent use.
 type Rates struct {
 	perSecond rate.Limit
 	burst     int
@@ -43,14 +43,13 @@ type Rates struct {
 	clients map[string]*rate.Limiter // guarded by mu
 }
 
-// NewRates returns rates of perSecond for each client, and bursts of at least one.
+// NewRates returns limits of perSecond for each client, with bursts of at least one.
 func NewRates(perSecond float64, burst int) *Rates {
 	return &Rates{perSecond: rate.Limit(perSecond), burst: max(1, burst), clients: make(map[string]*rate.Limiter)}
 }
 
-// Limiter returns the limiter of a client. The clients that have their whole burst
-// again are forgotten first when there are too many, and then any: a table that grows
-// without bound would be worse.
+// Limiter returns the limiter of a client. If there are too many, those with a full burst are
+// removed first, and then any others, because the table must not grow without bound.
 func (r *Rates) Limiter(client string, now time.Time) *rate.Limiter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,31 +78,31 @@ func (r *Rates) forget(now time.Time) {
 	}
 }
 
-// Wrong tokens that one address may send: five, then one a second.
+// Wrong tokens allowed per address: five at once, then one per second.
 const (
 	guessesPerSecond = 1
 	guessBurst       = 5
 )
 
-// Guesses limits the wrong tokens of each client address. It does not lock a token
-// out: look at the token first, and ask for leave only for a wrong one.
+// Guesses limits the wrong tokens of each client address. It never locks out the right token: check
+// the token first, and call Allow only for a wrong one.
 type Guesses struct{ rates *Rates }
 
-// NewGuesses returns the limits, with nothing guessed yet.
+// NewGuesses returns limits without recorded guesses.
 func NewGuesses() Guesses { return Guesses{NewRates(guessesPerSecond, guessBurst)} }
 
-// Allow counts a wrong token of a request's remote address. It returns false when
-// that address has sent too many.
+// Allow records a wrong token of a request's remote address. It returns false if that address has
+// sent too many.
 func (g Guesses) Allow(remote string, now time.Time) bool {
 	return g.rates.Limiter(ClientAddress(remote), now).AllowN(now, 1)
 }
 
-// Refuses reports whether r carries a wrong bearer token, and its address has sent too
-// many of them. With an empty token there is nothing to guess.
+// Refuses reports whether r has a wrong bearer token and its address has sent too many. An empty
+// token disables the limit.
 func (g Guesses) Refuses(r *http.Request, token string) bool {
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return token != "" && strings.EqualFold(scheme, "Bearer") && !HasToken(r, token) && !g.Allow(r.RemoteAddr, time.Now())
 }
 
-// TooManyGuesses is why a request is answered with 429.
+// TooManyGuesses is the reason in a 429.
 const TooManyGuesses = "too many wrong tokens from this address; the right one is not refused"

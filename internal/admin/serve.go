@@ -12,24 +12,22 @@ import (
 
 const (
 	headerTimeout = 10 * time.Second
-	// Also ends the context of a request that is being handled, so it has to be
-	// longer than the longest wait a client may ask for, which is a minute.
+	// The timeout also ends the context of a running request. So it must be longer than the longest
+	// wait that a client may ask for, which is a minute.
 	requestTimeout = 2 * time.Minute
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
-	// The most that a request that was cut short may take to answer.
+	// The longest time for a cancelled request to answer.
 	lastWords = time.Second
 )
 
-// Serve answers requests on ln with h until ctx ends. Then it stops taking new
-// ones, lets those under way finish for as long as grace, and after that
-// cancels their contexts, reads no more of their bodies, and gives them as long
-// again, a second at most.
+// Serve serves requests on ln with h until ctx ends. Then it accepts no more requests and lets the
+// running ones finish for up to grace. After that it cancels their contexts, reads no more of their
+// bodies, and gives them the same time again, at most 1 second.
 //
-// It closes ln, and returns when all its connections are closed and their
-// handlers have returned: nil when every request got its answer, else an error
-// that says how many did not, or why ln failed. The context of a request does
-// not end with ctx, but carries its values.
+// It closes ln, and returns after all connections are closed and all handlers have returned. It
+// returns nil if every request was answered. Otherwise its error says how many were not, or why ln
+// failed. The context of a request has the values of ctx but does not end with it.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, grace time.Duration) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -63,20 +61,19 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, grace time.Dura
 	return err
 }
 
-// stop ends srv: gently for as long as grace, then by cutting its requests
-// short, then by closing what is left.
+// stop ends srv. It waits for up to grace, then cancels the requests, then closes the remaining
+// connections.
 func stop(srv *http.Server, cut context.CancelFunc, grace time.Duration, open *connections) error {
 	if shutdown(srv, grace) == nil {
 		return nil
 	}
 	cut()
-	open.stopReading() // a body that does not come obeys no context
+	open.stopReading() // reads of a body that does not arrive ignore the context
 	last := min(lastWords, grace)
 	if shutdown(srv, last) == nil {
 		return nil
 	}
-	// A connection on which nothing was ever asked also gets here; to close it
-	// does no harm.
+	// This includes connections without a request. Closing these does no harm.
 	unanswered := open.busyOnes()
 	_ = srv.Close()
 	if unanswered > 0 {
@@ -91,16 +88,16 @@ func shutdown(srv *http.Server, patience time.Duration) error {
 	return srv.Shutdown(ctx)
 }
 
-// connections follows the connections of a server. The server itself does not
-// wait for handlers whose connection it closes.
+// connections tracks the connections of a server, because the server does not wait for handlers
+// whose connections it closes.
 type connections struct {
 	open sync.WaitGroup
 	mu   sync.Mutex
-	busy map[net.Conn]bool // with a request under way
+	busy map[net.Conn]bool // with a running request
 }
 
-// note is the server's ConnState hook. A connection is new once, before the
-// server goes on to accept others, and closed once, after its last handler.
+// note is the server's ConnState hook. A connection is new once, before the server accepts the next
+// one, and closed once, after its last handler.
 func (c *connections) note(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,7 +119,7 @@ func (c *connections) busyOnes() int {
 	return len(c.busy)
 }
 
-// stopReading fails what waits for the rest of a request, now and later.
+// stopReading makes current and later reads of requests fail.
 func (c *connections) stopReading() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

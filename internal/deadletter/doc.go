@@ -1,12 +1,11 @@
-// Package deadletter works on the dead-letter queue of a queue: it lists, groups,
-// redrives and purges. The producer API, the command line and the console share it.
+// Package deadletter lists, groups, redrives and purges the messages of a dead-letter queue, which
+// it calls letters. The producer API, the command line and the console share it.
 //
-// SQS has no way to look at a message without receiving it: each look counts as one
-// receive of every letter, and hides the letters while it lasts. Names are found by
-// the workers' own rules (package names), so that a letter that SQS has moved by
-// itself has the name that the worker gives it.
+// SQS can only show a message by receiving it. So each listing uses up one receive of every letter,
+// and hides the letters while it lasts. Names are extracted by the workers' own rules (package
+// names). So a letter that SQS itself has moved has the same name as in the worker.
 //
-// A redrive sends a letter to its queue and then deletes it, so that none is lost.
-// What the protocol would turn away stays where it is, with the reason: the decision
-// is that of [protocol.Step] on the letter's record.
+// A redrive sends a letter to its queue and then deletes it, so that none is lost. A letter that
+// the protocol would refuse stays, with the reason. The decision is that of [protocol.Step] for the
+// letter's record.
 package deadletter

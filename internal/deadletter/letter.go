@@ -17,40 +17,39 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// MovedBySQS stands for the reason of a letter that no worker has copied: SQS has
-// moved it, after too many receives.
+// MovedBySQS is the reason of a letter that SQS itself has moved after too many receives.
 const MovedBySQS = "moved by SQS"
 
 // Letter is a message of the dead-letter queue.
 type Letter struct {
 	ID         string // of the message
-	OriginalID string // of the message that it is a copy of; its own where SQS has moved it
-	Name       string // by the workers' rules; empty: it has none
-	Unnamed    string // why it has no name
-	Reason     string // at most 256 bytes; [MovedBySQS] where no worker has said one
+	OriginalID string // message ID of the original; the letter's own if SQS has moved it
+	Name       string // by the workers' rules; empty if it has none
+	Unnamed    string // reason why it has no name
+	Reason     string // at most 256 bytes; [MovedBySQS] if no worker has given one
 	Error      string
-	Attempts   int // 0: not said
+	Attempts   int // 0 if not given
 	Sent       time.Time
 	Receives   int
 	Group      string // message group
 	Body       string // may be cut, see [Query]
-	Bytes      int    // of the whole body
+	Bytes      int    // size of the whole body
 
 	fingerprint protocol.Fingerprint
 	message     types.Message // as received; not kept by a listing
-	read        names.Message // by which it is named; kept by a listing while pointer is set
-	pointer     string        // where in S3 its payload is, which was not fetched; empty: nowhere
-	keepsName   bool          // a worker finds the same name in the payload, whatever the message's id
+	read        names.Message // source of its name; kept by a listing while pointer is set
+	pointer     string        // location of its payload in S3 that was not fetched; empty if there is none
+	keepsName   bool          // a worker finds the same name in the payload under any message ID
 }
 
-// maxReason bounds a reason, in bytes: letters are grouped by it.
+// maxReason bounds a reason, in bytes, because letters are grouped by it.
 const maxReason = 256
 
-// packed is what a worker appends to the reason of a copy that has no room for more
-// attributes, as far as it is needed here.
+// packed matches the fields that a worker appends to the reason of a copy without room for more
+// attributes, as far as they are used here.
 var packed = regexp.MustCompile(`^(.*?) \((?:name: (.*?); )?(?:original-id: ([^;]*?)(?:; |\)$))?(?:attempts: (\d+)(?:; |\)$))?(?:error: (.*)\)$)?`)
 
-// letterOf reads a message.
+// letterOf converts a received message.
 func letterOf(m types.Message, keys *names.Extractor) Letter {
 	text := func(name string) string { return aws.ToString(m.MessageAttributes[name].StringValue) }
 	system := func(name types.MessageSystemAttributeName) string { return m.Attributes[string(name)] }
@@ -65,7 +64,7 @@ func letterOf(m types.Message, keys *names.Extractor) Letter {
 		l.OriginalID, attempts, l.Error = cmp.Or(l.OriginalID, p[3]), cmp.Or(attempts, p[4]), cmp.Or(l.Error, p[5])
 	}
 	l.Reason, l.OriginalID = cmp.Or(cut(l.Reason, maxReason), MovedBySQS), cmp.Or(l.OriginalID, l.ID)
-	l.Attempts, _ = strconv.Atoi(attempts) // 0: not said
+	l.Attempts, _ = strconv.Atoi(attempts) // 0 if not given
 	l.Receives, _ = strconv.Atoi(system(types.MessageSystemAttributeNameApproximateReceiveCount))
 	if ms, err := strconv.ParseInt(system(types.MessageSystemAttributeNameSentTimestamp), 10, 64); err == nil {
 		l.Sent = time.UnixMilli(ms).UTC()
@@ -81,7 +80,7 @@ func letterOf(m types.Message, keys *names.Extractor) Letter {
 	return l
 }
 
-// setName names the letter by the workers' rules.
+// setName extracts the letter's name by the workers' rules.
 func (l *Letter) setName(keys *names.Extractor, read names.Message) {
 	named, err := keys.Extract(read)
 	switch bad, _ := errors.AsType[*names.FieldError](err); {
@@ -105,18 +104,18 @@ func (l *Letter) setName(keys *names.Extractor, read names.Message) {
 	}
 }
 
-// payloadOf says where in S3 the payload of a message is, if it is there. The name may
-// be in the payload, which is not fetched here.
+// payloadOf returns the location of a message's payload in S3, if it has one there. The name may be
+// in that payload, which is not fetched here.
 func payloadOf(m names.Message, keys *names.Extractor) (at string) {
 	m.Fetch = func(p names.Pointer) (string, error) {
 		at = p.String()
 		return "", errors.New("not fetched")
 	}
-	_, _ = keys.Extract(m) // only where it points is of interest
+	_, _ = keys.Extract(m) // only the pointer is needed
 	return at
 }
 
-// nameable are a message's attributes as package names takes them.
+// nameable converts a message's attributes for package names.
 func nameable(attributes map[string]types.MessageAttributeValue) map[string]names.Attribute {
 	all := make(map[string]names.Attribute, len(attributes)+1)
 	for name, v := range attributes {

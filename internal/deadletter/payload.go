@@ -14,11 +14,12 @@ type Payloads func(ctx context.Context, at names.Pointer) (string, error)
 
 const (
 	fetchesAtATime = 4
-	maxFetches     = 1000 // of one look that searches for names
+	maxFetches     = 1000 // of one listing that searches for names
 )
 
-// resolve names letters by their payloads in S3, those that want selects. It fetches nothing
-// without [Config].Payloads. A payload is read for its name and fingerprint, and not kept.
+// resolve extracts the names of the letters that want selects from their payloads in S3. Without
+// [Config].Payloads it fetches nothing. A payload is read for its name and fingerprint, and not
+// kept.
 func (q *Queue) resolve(ctx context.Context, letters []Letter, want func(Letter) bool) {
 	if q.cfg.Payloads == nil {
 		return
@@ -30,11 +31,11 @@ func (q *Queue) resolve(ctx context.Context, letters []Letter, want func(Letter)
 			group.Go(func() error { q.fetch(ctx, l); return nil })
 		}
 	}
-	_ = group.Wait() // none returns an error
+	_ = group.Wait() // always nil
 }
 
-// fetch names one letter by its payload. Where that cannot be fetched, a letter with a name keeps
-// it, and another one says why.
+// fetch extracts the name of a letter from its payload. If the fetch fails, a letter with a name
+// keeps it, and another one gets the reason in Unnamed.
 func (q *Queue) fetch(ctx context.Context, l *Letter) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()

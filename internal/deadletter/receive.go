@@ -18,16 +18,16 @@ const (
 	batchSize = 10 // entries of one call
 	atATime   = 10 // calls at a time
 
-	// holdFor is how long a letter that is looked at is hidden. A look that lasts
-	// longer meets letters again that it has seen, and passes them over.
+	// holdFor is the visibility timeout of received letters. A longer scan receives letters again
+	// and skips them.
 	holdFor = 120 * time.Second
 )
 
-// scan receives letters and hands each on once, in batches, until each returns false,
-// a round of receives brings nothing new, or ctx ends. Complete reports that a round
-// has brought nothing at all: then no letter was visible.
+// scan receives letters and passes each to each once, in batches. It ends when each returns false,
+// when a round of receives brings no new letter, or when ctx ends. complete reports that a round
+// brought no letter at all, so that none was visible.
 //
-// What it hands on stays hidden until it is deleted, released or holdFor is over.
+// The passed letters stay invisible until they are deleted, released, or holdFor has passed.
 func (q *Queue) scan(ctx context.Context, url string, each func([]types.Message) (bool, error)) (complete bool, err error) {
 	seen := make(map[string]bool)
 	width := 1
@@ -40,7 +40,7 @@ func (q *Queue) scan(ctx context.Context, url string, each func([]types.Message)
 			return again
 		})
 		if len(fresh) > 0 {
-			goOn, failed := each(fresh) // also after an error: they are hidden
+			goOn, failed := each(fresh) // even after an error, because they are hidden
 			if failed != nil || err == nil && !goOn {
 				return false, failed
 			}
@@ -48,13 +48,14 @@ func (q *Queue) scan(ctx context.Context, url string, each func([]types.Message)
 		if err != nil || len(fresh) == 0 {
 			return err == nil && len(got) == 0, err
 		}
-		if len(got) == width*batchSize && !fifo(url) { // groups keep their order
+		if len(got) == width*batchSize && !fifo(url) { // one at a time on FIFO queues, to keep the order
 			width = min(2*width, atATime)
 		}
 	}
 }
 
-// round makes n receives at a time. An error comes with what the others have brought.
+// round makes n receives at a time. With an error it still returns the messages of the other
+// receives.
 func (q *Queue) round(ctx context.Context, url string, n int) ([]types.Message, error) {
 	found := make([][]types.Message, n)
 	var group errgroup.Group
@@ -81,8 +82,8 @@ func (q *Queue) round(ctx context.Context, url string, n int) ([]types.Message, 
 	return slices.Concat(found...), err
 }
 
-// release makes letters visible, also when ctx has ended, and returns how many it
-// could not: they come back by themselves after holdFor.
+// release makes letters visible, even if ctx has ended. It returns the number of failures: these
+// letters become visible after holdFor.
 func (q *Queue) release(ctx context.Context, url string, held []types.Message) (hidden int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(callTime, time.Duration(len(held))*time.Millisecond))
 	defer cancel()
@@ -107,6 +108,6 @@ func (q *Queue) release(ctx context.Context, url string, held []types.Message) (
 			return nil
 		})
 	}
-	_ = group.Wait() // none returns an error
+	_ = group.Wait() // always nil
 	return int(failed.Load())
 }

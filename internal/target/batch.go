@@ -15,10 +15,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxBatchAnswer bounds the answer to a batch, in bytes. A longer one is no answer.
+// maxBatchAnswer bounds the answer to a batch, in bytes. A longer one is invalid.
 const maxBatchAnswer = 1 << 20
 
-// batchItem is a message of a batch in the body of its request.
+// batchItem is a message in the body of a batch request.
 type batchItem struct {
 	MessageID       string            `json:"messageId"`
 	Name            string            `json:"name"`
@@ -29,33 +29,33 @@ type batchItem struct {
 	FirstReceivedAt time.Time         `json:"firstReceivedAt,omitzero"`
 	SenderID        string            `json:"senderId,omitempty"`
 	Body            *string           `json:"body,omitempty"`
-	Base64          []byte            `json:"base64,omitempty"` // a body that is no text
+	Base64          []byte            `json:"base64,omitempty"` // a body that is not valid text
 	Attributes      map[string]string `json:"attributes"`
 	Binary          map[string][]byte `json:"binaryAttributes,omitempty"`
 	Headers         map[string]string `json:"headers,omitempty"`
 	TraceParent     string            `json:"traceparent,omitempty"`
 }
 
-// batchAnswer is what the target says about the messages that are not done, in the form of
-// Lambda's partial batch responses. Status, RetryAfter and Error are ours.
+// batchAnswer lists the messages that are not done, in the form of Lambda's partial batch
+// responses. Status, RetryAfter and Error are extensions.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 type batchAnswer struct {
 	Failures []struct {
 		ID         string  `json:"itemIdentifier"`
-		Status     *int    `json:"status"`     // as a single request would be answered; default 500
+		Status     *int    `json:"status"`     // as for a single request; default 500
 		RetryAfter float64 `json:"retryAfter"` // seconds
 		Error      string  `json:"error"`
 	} `json:"batchItemFailures"`
 }
 
-// PostBatch hands messages to the target in one request, whose body is a JSON array, and
-// waits for its answer as [Target.Post] does. If the target has answered 2xx, failed has an
-// error for each message, in their order, nil for each that is done: a [*StatusError] with
-// the status that the answer names, or 500. All are done where the answer names none.
+// PostBatch sends messages to the target in one request, whose body is a JSON array, and waits for
+// the answer like [Target.Post]. If the target answers 2xx, failed has an error for each message,
+// in their order. It is nil for a message that is done. Otherwise it is a [*StatusError] with the
+// status in the answer, or 500. If the answer lists no message, all are done.
 //
-// Any other error is that of all messages: one of Post's, or an [*UnknownOutcomeError] when
-// a 2xx does not say which messages are done. That is an answer that is no JSON object, or
-// that names an item without an identifier, as with Lambda; or one that is not in the batch.
+// Any other error applies to all messages. It is an error of Post, or an [*UnknownOutcomeError] if
+// a 2xx does not tell which messages are done. That is an answer that is not a JSON object, that
+// has an item without an identifier, as with Lambda, or an identifier that is not in the batch.
 func (t *Target) PostBatch(ctx context.Context, rs []Request) (failed []error, err error) {
 	resp, err := t.exchange(ctx, maxBatchAnswer, func(ctx context.Context) (*http.Request, error) {
 		return t.newBatchRequest(ctx, rs, time.Now())
@@ -89,7 +89,7 @@ func (t *Target) newBatchRequest(ctx context.Context, rs []Request, now time.Tim
 	if err := encoder.Encode(items); err != nil {
 		return nil, fmt.Errorf("request for a batch of %d: %w", len(rs), err)
 	}
-	// A body without GetBody, as that of a single message.
+	// Without GetBody, as for a single message, so that the transport cannot repeat the request.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, io.NopCloser(bytes.NewReader(body.Bytes())))
 	if err != nil {
 		return nil, fmt.Errorf("request for a batch of %d: %w", len(rs), err)
@@ -103,7 +103,7 @@ func (t *Target) newBatchRequest(ctx context.Context, rs []Request, now time.Tim
 		req.Header.Set("Authorization", t.authorization)
 	}
 	if t.key != nil {
-		// The same for the same messages, and another one for each of them alone.
+		// The ID is the same for the same messages, and differs from the ID of each message alone.
 		id := "batch_" + fmt.Sprintf("%x", ids.Sum(nil))[:32]
 		sign(req.Header, t.key, id, body.String(), now)
 	}
@@ -127,7 +127,7 @@ func itemOf(r Request) batchItem {
 	return item
 }
 
-// failures reads a good answer.
+// failures parses a 2xx answer.
 func (t *Target) failures(resp Response, rs []Request) ([]error, error) {
 	failed := make([]error, len(rs))
 	if len(bytes.TrimSpace(resp.Body)) == 0 {

@@ -5,29 +5,28 @@ import (
 	"strings"
 )
 
-// headerValue makes any bytes fit for a header value. Printable ASCII stays as
-// it is, other bytes are percent-encoded, and so are spaces at either end,
-// which the receiver would drop.
+// headerValue turns any bytes into a header value. Printable ASCII is unchanged. Other bytes are
+// percent-encoded, as are spaces at both ends, which the receiver would remove.
 //
-// Percent-decoding gives back s, always: once anything is encoded, and
-// whenever s holds what could be taken for an encoded byte, every % is too.
+// Percent-decoding always returns s: if a byte is encoded, or if s contains text that looks like an
+// encoded byte, every % is encoded, too.
 func headerValue(s string) string {
 	trimmed := strings.Trim(s, " ")
 	if trimmed == s {
 		return encode(s, false)
 	}
-	lead := strings.Index(s, trimmed) // 0 when there are only spaces
+	lead := strings.Index(s, trimmed) // 0 if there are only spaces
 	return strings.Repeat("%20", lead) + encode(trimmed, true) + strings.Repeat("%20", len(s)-lead-len(trimmed))
 }
 
-// structuredString writes s as a String of RFC 9651: in quotes, with quotes
-// and backslashes escaped, after encoding what is not printable ASCII.
+// structuredString encodes s as a String of RFC 9651: in quotes, with quotes and backslashes
+// escaped, and other bytes than printable ASCII percent-encoded.
 func structuredString(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(encode(s, false)) + `"`
 }
 
-// encode percent-encodes the bytes that are not printable ASCII, and % where
-// leaving it would be ambiguous or force says so.
+// encode percent-encodes the bytes that are not printable ASCII. It encodes %, too, if s is
+// ambiguous or with force.
 func encode(s string, force bool) string {
 	if !force && !ambiguous(s) {
 		return s
@@ -43,8 +42,8 @@ func encode(s string, force bool) string {
 	return b.String()
 }
 
-// ambiguous reports whether s needs encoding: a byte has to be encoded, or
-// three look as if they were.
+// ambiguous reports whether s contains a byte that must be encoded, or text that looks like an
+// encoded byte.
 func ambiguous(s string) bool {
 	for i := range len(s) {
 		if !printable(s[i]) {

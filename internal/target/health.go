@@ -13,11 +13,11 @@ import (
 
 const (
 	healthTimeout = 5 * time.Second
-	maxAnswer     = 64 << 10 // of an answer that nobody looks at, so that its connection can be used again
+	maxAnswer     = 64 << 10 // of an unused response body, read so that its connection can be reused
 )
 
-// CheckHealthPath says what is wrong with a path for [Target.Healthy]; it must
-// begin with a slash and may have a query.
+// CheckHealthPath returns an error if path is not valid for [Target.Healthy]. It must begin with
+// one slash and may have a query.
 func CheckHealthPath(path string) error {
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") {
 		return fmt.Errorf("health path %q: must begin with one slash", path)
@@ -28,12 +28,12 @@ func CheckHealthPath(path string) error {
 	return nil
 }
 
-// Healthy asks the target for a path on the same host, with the same token,
-// within 5 s. Nil means that it answered 2xx.
+// Healthy requests a path on the target's host with the target's token, within 5 s. It returns nil
+// for a 2xx.
 func (t *Target) Healthy(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	shown, _, _ := strings.Cut(path, "?") // a query may hold a secret
+	shown, _, _ := strings.Cut(path, "?") // a query may contain a secret
 	base, err := url.Parse(t.url)
 	if err != nil {
 		return fmt.Errorf("target health: %w", err)

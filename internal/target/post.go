@@ -15,38 +15,37 @@ import (
 )
 
 const (
-	maxExcerpt = 256 // bytes of an answer in an error
-	// Connections from the pool may all turn out to be closed, and an HTTP/2
-	// server may refuse a stream.
+	maxExcerpt = 256 // bytes of a response body in an error
+	// All idle connections may have been closed by the target, and an HTTP/2 server may refuse a
+	// stream.
 	maxTries = 4
 )
 
-// Response is the target's answer to work that is done.
+// Response is the target's answer to successful work.
 type Response struct {
 	Body        []byte            // at most Config.MaxResult bytes
-	ContentType string            // as the target gave it; may be empty
-	Size        int64             // bytes of the whole answer; more than Body has when it was longer
-	SHA256      [sha256.Size]byte // of the whole answer
+	ContentType string            // of the answer; may be empty
+	Size        int64             // bytes of the whole body, which may be more than in Body
+	SHA256      [sha256.Size]byte // of the whole body
 }
 
-// Post hands r to the target and waits for its answer, for as long as the
-// timeout. A nil error means 2xx: the work is done.
+// Post sends r to the target and waits for its answer, at most for the timeout. A nil error means
+// 2xx: the work is done.
 //
-// Else the error is a [*StatusError] (another status; redirects are not
-// followed), a [*UnknownOutcomeError] (something went out, and no whole answer
-// came back in time) or a [*DownError] (nothing went out). When ctx ends
-// before anything went out, the error wraps only its cause and [context.Canceled]
-// or [context.DeadlineExceeded].
+// Otherwise the error is a [*StatusError] (another status; redirects are not followed), an
+// [*UnknownOutcomeError] (a part of the request was sent, and no complete answer came back in time)
+// or a [*DownError] (no byte was sent). If ctx ends before a byte was sent, the error wraps only
+// its cause and [context.Canceled] or [context.DeadlineExceeded].
 //
-// One call makes at most one request that the target processes.
+// The target processes at most one request per call.
 func (t *Target) Post(ctx context.Context, r Request) (Response, error) {
 	return t.exchange(ctx, t.maxResult, func(ctx context.Context) (*http.Request, error) {
 		return t.newRequest(ctx, r, time.Now())
 	})
 }
 
-// exchange is [Target.Post] for the request that build makes. It keeps so many bytes of the
-// answer.
+// exchange is [Target.Post] for the request that build makes. It keeps at most keep bytes of the
+// body.
 func (t *Target) exchange(ctx context.Context, keep int, build func(context.Context) (*http.Request, error)) (Response, error) {
 	start := time.Now()
 	limited, cancel := context.WithTimeout(ctx, t.timeout)
@@ -74,26 +73,26 @@ func (t *Target) exchange(ctx context.Context, keep int, build func(context.Cont
 	return Response{}, &DownError{Err: err}
 }
 
-// send makes one request and returns its answer with the body unread.
+// send makes one request and returns its response with the body unread.
 func (t *Target) send(ctx context.Context, build func(context.Context) (*http.Request, error)) (*http.Response, error) {
 	req, err := build(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// Not through a Client: that would follow redirects, or fail on them.
+	// Without an http.Client, because that would follow redirects, or fail on them.
 	return t.transport.RoundTrip(req)
 }
 
-// done reports whether a status says that the work is done.
+// done reports whether a status means that the work is done.
 func (t *Target) done(status int) bool {
 	return status == http.StatusOK || !t.sqsd && status > 200 && status <= 299
 }
 
-// read takes in the answer, and keeps so many bytes of a good one.
+// read reads the response and keeps at most keep bytes of the body of a 2xx.
 func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time, keep int) (Response, error) {
 	defer func() { _ = resp.Body.Close() }()
 	if !t.done(resp.StatusCode) {
-		// The status has been told, whatever becomes of the body.
+		// The status counts even if the body breaks off.
 		var body []byte
 		if !bare(resp) {
 			body, _ = io.ReadAll(io.LimitReader(resp.Body, maxExcerpt+utf8.UTFMax))
@@ -105,7 +104,7 @@ func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time,
 			retryAfter: retryAfter(resp.Header, time.Now()),
 		}
 	}
-	// To its end, however long: an answer that breaks off is none.
+	// The whole body is read, because an incomplete answer does not count.
 	sum := sha256.New()
 	whole := io.TeeReader(resp.Body, sum)
 	body, err := io.ReadAll(io.LimitReader(whole, int64(keep)))
@@ -121,11 +120,11 @@ func (t *Target) read(ctx context.Context, resp *http.Response, start time.Time,
 	return out, nil
 }
 
-// bare reports whether the body of resp is the connection itself, whose reads
-// end with no context. net/http hands it over with 101, which nobody asks for here.
+// bare reports whether the body of resp is the connection itself, whose reads do not end with a
+// context. net/http returns it with 101, which no request here asks for.
 func bare(resp *http.Response) bool { return resp.StatusCode == http.StatusSwitchingProtocols }
 
-// unknown is the error of a request that went out and was not answered.
+// unknown returns the error of a request that was sent and not answered.
 func (t *Target) unknown(ctx context.Context, err error, start time.Time) error {
 	unknown := &UnknownOutcomeError{Err: err, until: start.Add(t.timeout)}
 	switch {
@@ -137,7 +136,7 @@ func (t *Target) unknown(ctx context.Context, err error, start time.Time) error 
 	return unknown
 }
 
-// stopped adds to err why the caller's context ended.
+// stopped adds the cause of the caller's ended context to err.
 func stopped(ctx context.Context, err error) error {
 	for _, reason := range []error{ctx.Err(), context.Cause(ctx)} {
 		if !errors.Is(err, reason) {
@@ -147,7 +146,7 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// excerpt is the beginning of a body on one line, fit for a log and a record.
+// excerpt returns the beginning of a body on one line, for logs and records.
 func excerpt(body []byte) string {
 	text := strings.ToValidUTF8(string(body), "�")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool {

@@ -22,20 +22,20 @@ const (
 	contentTypeKey     = "contentType" // message attribute
 )
 
-// Request is one attempt on one message, as the target gets to see it.
+// Request is one attempt on one message.
 type Request struct {
 	Name          string            // of the message; the same for all its attempts and duplicates
-	Fence         int64             // of the attempt; only grows for a name
-	Attempt       int               // number of the attempt; 1 for the first
-	Body          string            // of the message, sent as it is
-	MessageID     string            // SQS message id
-	FirstReceived time.Time         // when the message was first delivered; zero when not known
-	ReceiveCount  int               // deliveries so far, this one included
-	SentAt        time.Time         // when the message was sent; zero when not known
-	SenderID      string            // of the message, as SQS gives it; may be empty
-	Attributes    map[string]string // attributes that are texts; contentType becomes the Content-Type
-	Binary        map[string][]byte // attributes that are bytes
-	Headers       map[string]string // what an envelope around the message says
+	Fence         int64             // of the attempt; rises with each attempt on a name
+	Attempt       int               // number of the attempt, from 1
+	Body          string            // of the message, sent unchanged
+	MessageID     string            // SQS message ID
+	FirstReceived time.Time         // when the message was first delivered; zero if not known
+	ReceiveCount  int               // deliveries so far, including this one
+	SentAt        time.Time         // when the message was sent; zero if not known
+	SenderID      string            // of the message, as given by SQS; may be empty
+	Attributes    map[string]string // text attributes; contentType becomes the Content-Type
+	Binary        map[string][]byte // binary attributes
+	Headers       map[string]string // headers from an envelope around the message
 	TraceParent   string            // W3C trace context; may be empty
 	Mirror        *mirror.Request   // the request to make, below the target's path; nil: POST to the target's URL
 }
@@ -47,8 +47,8 @@ func (t *Target) Preview(ctx context.Context, r Request) (*http.Request, error) 
 
 // newRequest makes the HTTP request for r.
 func (t *Target) newRequest(ctx context.Context, r Request, now time.Time) (*http.Request, error) {
-	// A body without GetBody: the transport takes the Idempotency-Key as a
-	// leave to send the request again by itself, and must not have it.
+	// Without GetBody, because net/http treats an Idempotency-Key as permission to repeat the
+	// request by itself.
 	method, body := http.MethodPost, io.NopCloser(strings.NewReader(r.Body))
 	if r.Mirror != nil {
 		if method = r.Mirror.Method; r.Mirror.Empty {
@@ -70,7 +70,7 @@ func (t *Target) newRequest(ctx context.Context, r Request, now time.Time) (*htt
 	return req, nil
 }
 
-// mirrorHeaders sets the headers of a request that a message carries.
+// mirrorHeaders sets the headers of a request from a message.
 func mirrorHeaders(h http.Header, r mirror.Request) {
 	h.Del("Content-Type")
 	for name, value := range r.Headers {
@@ -79,15 +79,15 @@ func mirrorHeaders(h http.Header, r mirror.Request) {
 		}
 	}
 	if r.Empty {
-		// The transport looks for the canonical name to send a request without a body
-		// again by itself.
+		// The transport looks up the canonical name to decide whether it may repeat a request
+		// without a body.
 		h["idempotency-key"] = h["Idempotency-Key"]
 		delete(h, "Idempotency-Key")
 	}
 }
 
-// address is the target's URL. A message that carries a request chooses the path below
-// it, and as Elastic Beanstalk's daemon does, one may choose the whole path.
+// address returns the URL for a message. A message with a mirrored request sets the path below the
+// target's. As with Elastic Beanstalk's daemon, a periodic task sets the whole path.
 func (t *Target) address(r Request) string {
 	if r.Mirror != nil {
 		return t.below(r.Mirror.Path)
@@ -108,7 +108,7 @@ func (t *Target) address(r Request) string {
 	return u.String()
 }
 
-// below is the target's URL with a path below its own, and a query after its own.
+// below returns the target's URL with a path appended to its own, and a query appended to its own.
 func (t *Target) below(path string) string {
 	base, _, _ := strings.Cut(t.url, "#")
 	base, rest, _ := strings.Cut(base, "?")
@@ -123,8 +123,8 @@ func (t *Target) below(path string) string {
 	return address
 }
 
-// Bounds of header fields. Apache and gunicorn refuse a field of more than 8,190
-// bytes by default, and a target's server bounds all fields together.
+// Bounds of header fields. Apache and gunicorn refuse a field of more than 8,190 bytes by default,
+// and servers also bound the total size.
 // https://httpd.apache.org/docs/2.4/mod/core.html#limitrequestfieldsize
 // https://docs.gunicorn.org/en/stable/settings.html#limit-request-field-size
 const (
@@ -142,8 +142,8 @@ const (
 
 func fits(name, value string) bool { return len(name)+len(": ")+len(value) <= maxField }
 
-// setAttributes sets the headers of message attributes, in the order of their
-// names, as far as there is room, and says which are left out.
+// setAttributes sets the headers of message attributes in the order of their names while there is
+// room, and a header that lists the omitted ones.
 func setAttributes(h http.Header, r Request) {
 	room := maxAttributes
 	var omitted []string
@@ -161,12 +161,12 @@ func setAttributes(h http.Header, r Request) {
 		}
 		room -= size
 		for name, value := range fields {
-			// Not through Set: attributes may differ in nothing but case.
+			// Without Set, because attribute names may differ in case alone.
 			h[name] = []string{value}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Attributes)) {
-		if isToken(name) { // as every name that SQS accepts is
+		if isToken(name) { // true for every name that SQS accepts
 			put(name, map[string]string{"X-Aws-Sqsd-Attr-" + name: headerValue(r.Attributes[name])})
 		}
 	}

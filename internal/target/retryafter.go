@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// longestRetryAfter is as long as SQS can keep a message invisible.
+// longestRetryAfter is the longest time for which SQS can keep a message invisible.
 const longestRetryAfter = 12 * time.Hour
 
-// retryAfter reads the Retry-After header: seconds, or a date. A date counts
-// from the answer's own Date where there is one, which makes the target's
-// clock irrelevant, else from now. What is in the past or unreadable is 0.
+// retryAfter parses the Retry-After header: seconds, or a date. A date counts from the Date of the
+// response, so that the target's clock does not matter, or else from now. A past or invalid value
+// is 0.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	if value == "" {

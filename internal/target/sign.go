@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// secretPrefix marks a secret that is written in base64.
+// secretPrefix marks a secret in base64.
 const secretPrefix = "whsec_"
 
-// signingKey is the key behind a secret: what follows whsec_ in base64, or the
-// bytes of any other secret as they are. Its errors never show the secret.
+// signingKey returns the key in a secret: the decoded base64 after whsec_, or the bytes of any
+// other secret. Its errors never contain the secret.
 func signingKey(secret string) ([]byte, error) {
 	encoded, ok := strings.CutPrefix(secret, secretPrefix)
 	if !ok {
@@ -32,7 +32,7 @@ func signingKey(secret string) ([]byte, error) {
 func sign(h http.Header, key []byte, id, body string, now time.Time) {
 	timestamp := strconv.FormatInt(now.Unix(), 10)
 	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(id + "." + timestamp + "." + body)) // never fails, as hash.Hash promises
+	mac.Write([]byte(id + "." + timestamp + "." + body)) // never fails, as documented for hash.Hash
 	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", timestamp)
 	h.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))

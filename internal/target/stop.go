@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// stopSettle is for how long after a connection broke a stop of this process still explains
-// it. A platform that stops process and target together tells them one after the other, and
-// the target's end may be seen first.
+// stopSettle is how long after a broken connection a stop of this process still explains it. A
+// platform that stops process and target together signals one after the other, and the target may
+// end first.
 const stopSettle = 2 * time.Second
 
-// settled is err, once it is known whether a stop of this process explains it. The error of a
-// request whose connection broke is returned after stopSettle; when the process is told to
-// stop by then, it is returned at once and says so (see [UnknownOutcomeError.Stopped]).
+// settled returns err after it is known whether a stop of this process explains it. It delays the
+// error of a broken connection by stopSettle. If the process is told to stop before that, it
+// returns the error at once, marked as stopped (see [UnknownOutcomeError.Stopped]).
 func (j *Judge) settled(ctx context.Context, err error) error {
 	unknown, ok := errors.AsType[*UnknownOutcomeError](err)
 	if !ok || unknown.timedOut || unknown.garbled || ctx.Err() != nil || j.cfg.Stopping == nil {
 		return err
 	}
-	if _, excused := errors.AsType[*DownError](err); !excused { // else it does not count anyway
+	if _, excused := errors.AsType[*DownError](err); !excused { // otherwise it does not count anyway
 		timer := time.NewTimer(stopSettle)
 		defer timer.Stop()
 		select {
@@ -29,7 +29,7 @@ func (j *Judge) settled(ctx context.Context, err error) error {
 		}
 	}
 	select {
-	case <-j.cfg.Stopping: // also when the time is over
+	case <-j.cfg.Stopping: // also if the time has passed
 	default:
 		return err
 	}

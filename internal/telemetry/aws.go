@@ -12,11 +12,11 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// longestCode bounds the label for an error: AWS's own codes are shorter.
+// longestCode bounds the label for an error code. AWS's own codes are shorter.
 const longestCode = 64
 
-// InstrumentAWS makes every client made of cfg count its requests: each try,
-// with its operation, how long it took, and the code of its error.
+// InstrumentAWS makes every client made from cfg count its requests: each try, with its operation,
+// its duration, and its error code.
 func (q *Queue) InstrumentAWS(cfg *aws.Config) {
 	calls := q.labels
 	count := middleware.DeserializeMiddlewareFunc("sqsonce.count", func(
@@ -29,19 +29,19 @@ func (q *Queue) InstrumentAWS(cfg *aws.Config) {
 		q.is.awsTime.Record(ctx, took, calls.with(service, operation).record...)
 		if code := keyError.String(errorCode(err)); err == nil {
 			q.is.awsCalls.Add(ctx, 1, calls.with(service, operation, code).add...)
-		} else { // the codes are not ours, so there may be many
+		} else { // these codes come from outside, so there may be many
 			q.is.awsCalls.Add(ctx, 1, calls.fresh([]attribute.KeyValue{service, operation, code}).add...)
 		}
 		return out, metadata, err
 	})
 	cfg.APIOptions = append(cfg.APIOptions, func(stack *middleware.Stack) error {
-		// First of this step: within the retries, and where the answer's error is known.
+		// First in this step, so that it runs for each retry and sees the decoded error.
 		return stack.Deserialize.Add(count, middleware.Before)
 	})
 }
 
-// errorCode is the label for an error: AWS's code, "cancelled" or "timeout" for
-// ours, "connection" for the rest; empty for none.
+// errorCode returns the label for an error: AWS's code, "cancelled" or "timeout" for an ended
+// context, "connection" for any other, "" for none.
 func errorCode(err error) string {
 	api, isAPI := errors.AsType[smithy.APIError](err)
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 )
 
-// ConsumerHooks count what a consumer does.
+// ConsumerHooks returns hooks that count the events of a consumer.
 func (q *Queue) ConsumerHooks() consumer.Hooks {
 	ctx := context.Background()
 	return consumer.Hooks{
@@ -36,8 +36,8 @@ func (q *Queue) ConsumerHooks() consumer.Hooks {
 	}
 }
 
-// Watch makes gauges of a consumer's numbers, read at each scrape. Dependencies
-// are the names that may be reported down. Call it once for each queue.
+// Watch registers gauges of a consumer's numbers, which are read at each scrape. dependencies are
+// the names that may be reported as not Up. It must be called once for each queue.
 func (q *Queue) Watch(stats func() consumer.Stats, dependencies ...string) error {
 	meter := q.is.meter
 	gauge := func(name, unit, help string) (metric.Int64ObservableGauge, error) {

@@ -7,18 +7,18 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// BatchRefused counts an operation on DynamoDB that the store gives up, because
-// the server refuses batches: see dynamo.Config.
+// BatchRefused counts a DynamoDB batch operation that the store no longer uses, because the server
+// refuses it; see dynamo.Config.
 func (q *Queue) BatchRefused(operation string, _ error) {
 	q.is.batchRefused.Add(context.Background(), 1, q.labels.with(keyOperation.String(operation)).add...)
 }
 
-// Ignored counts a message that is no work, by why it is not.
+// Ignored counts a message that was deleted without work, by reason.
 func (q *Queue) Ignored(why string) {
 	q.is.ignored.Add(context.Background(), 1, q.labels.with(keyReason.String(why)).add...)
 }
 
-// DedupeHooks count what a guard does.
+// DedupeHooks returns hooks that count the events of a guard.
 func (q *Queue) DedupeHooks() dedupe.Hooks {
 	ctx := context.Background()
 	return dedupe.Hooks{

@@ -16,7 +16,7 @@ var (
 	entries        = []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 25}
 )
 
-// Labels of our own. Their values are few, and all listed in this project.
+// Labels of this project. Their values are few, and all listed here.
 const (
 	keyOutcome   = attribute.Key("outcome")
 	keyReason    = attribute.Key("reason")
@@ -26,7 +26,7 @@ const (
 	keyError     = attribute.Key("error")
 )
 
-// instruments are what is counted and measured.
+// instruments are the metrics of a process.
 type instruments struct {
 	received, deadLetters, copiesFailed, refused  metric.Int64Counter
 	handled, duplicates, settled                  metric.Int64Counter

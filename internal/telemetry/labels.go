@@ -8,9 +8,9 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// labels are the sets that measurements are labelled with: all begin with the
-// same labels. Each set is made once, because making one costs more than counting.
-// They are kept for good, so the values of a label must be few.
+// labels holds the label sets of measurements, which all begin with the same labels. Each set is
+// made once, because making one costs more than counting. Sets are kept for good, so the values of
+// a label must be few.
 type labels struct {
 	fixed []attribute.KeyValue
 
@@ -18,7 +18,7 @@ type labels struct {
 	sets map[added]set // guarded by mu
 }
 
-// added are the labels of a set beside the fixed ones; the rest is zero.
+// added are the labels of a set without the fixed ones. The rest is zero.
 type added [3]struct {
 	key   attribute.Key
 	value string
@@ -35,13 +35,13 @@ type set struct {
 	observe metric.ObserveOption
 }
 
-// with returns the set that has the given labels too. Only sets of at most three
-// more, all of them texts, are kept. Call it directly: through a func value, more is allocated.
+// with returns the set with the given labels added. Only sets of at most three added text labels
+// are kept. It should be called directly, because a call through a func value allocates more.
 func (l *labels) with(more ...attribute.KeyValue) set {
 	var key added
 	for i, label := range more {
 		if i == len(key) || label.Value.Type() != attribute.STRING {
-			return l.fresh(slices.Clone(more)) // so that more itself can stay on its stack
+			return l.fresh(slices.Clone(more)) // a clone, so that more itself stays on the stack
 		}
 		key[i].key, key[i].value = label.Key, label.Value.AsString()
 	}
@@ -58,7 +58,7 @@ func (l *labels) with(more ...attribute.KeyValue) set {
 	return s
 }
 
-// fresh makes a set that is not kept.
+// fresh returns a set that is not kept.
 func (l *labels) fresh(more []attribute.KeyValue) set {
 	option := metric.WithAttributeSet(attribute.NewSet(slices.Concat(l.fixed, more)...))
 	return set{[]metric.AddOption{option}, []metric.RecordOption{option}, option}

@@ -8,43 +8,42 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// maxMessages bounds the messages that log lines know of. A message's last line
-// comes soon after its end.
+// maxMessages bounds the messages with log fields. A message's last log line follows soon after its
+// end.
 const maxMessages = 8192
 
-// logFields are what a log line says of a message.
+// logFields are the fields that a log line about a message gets.
 type logFields struct {
 	attempt int
 	fence   int64
 	traceID string
 }
 
-// messages are the log fields of the latest messages, by message id.
+// messages holds the log fields of the latest messages, by message ID.
 type messages struct {
 	mu     sync.Mutex
 	latest *simplelru.LRU[string, logFields] // guarded by mu
 }
 
 func (m *messages) init() {
-	m.latest, _ = simplelru.NewLRU[string, logFields](maxMessages, nil) // fails only without a size
+	m.latest, _ = simplelru.NewLRU[string, logFields](maxMessages, nil) // fails only for a size below 1
 }
 
-// begin sets the fields of a message's log lines from now on.
+// begin sets the fields for a message's later log lines.
 func (m *messages) begin(id string, fields logFields) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.latest.Add(id, fields)
 }
 
-// get returns the fields of a message's log lines.
+// get returns the fields for a message's log lines.
 func (m *messages) get(id string) (logFields, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.latest.Get(id)
 }
 
-// LogHandler adds attempt, fence and trace_id to lines that carry a message_id,
-// unless the line has them.
+// LogHandler adds attempt, fence and trace_id to lines with a message_id, unless the line has them.
 func (t *Telemetry) LogHandler(next slog.Handler) slog.Handler {
 	return &logHandler{Handler: next, messages: &t.messages}
 }
@@ -52,8 +51,8 @@ func (t *Telemetry) LogHandler(next slog.Handler) slog.Handler {
 type logHandler struct {
 	slog.Handler
 	messages *messages
-	with     []slog.Attr // of WithAttrs, outside any group
-	grouped  bool        // what follows is in a group, where message_id is another's
+	with     []slog.Attr // from WithAttrs, outside any group
+	grouped  bool        // later fields are in a group, where a message_id has another meaning
 }
 
 // Handle implements [slog.Handler].

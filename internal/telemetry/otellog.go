@@ -9,20 +9,20 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
-// logOpenTelemetry sends OpenTelemetry's own errors to log. By default it prints
-// them to standard error, with the values of the environment in them.
+// logOpenTelemetry sends OpenTelemetry's own errors to log. By default they are printed to standard
+// error, with the values of environment variables.
 func logOpenTelemetry(log *slog.Logger) {
 	otel.SetLogger(logr.New(errorSink{log}))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		if errors.Is(err, resource.ErrPartialResource) {
-			return // New logs it, without the values
+			return // New logs it without the values
 		}
 		log.Warn("telemetry is not sent", "error", err)
 	}))
 }
 
-// errorSink is OpenTelemetry's logger: errors only. The values of the environment
-// that it could not read may hold a token, and so may the errors about them.
+// errorSink is OpenTelemetry's logger, for errors only. The values of environment variables that it
+// could not parse may contain a token, as may the errors about them.
 type errorSink struct{ log *slog.Logger }
 
 // Init implements [logr.LogSink].
@@ -34,11 +34,11 @@ func (errorSink) Enabled(int) bool { return false }
 // Info implements [logr.LogSink].
 func (errorSink) Info(int, string, ...any) {}
 
-// Error implements [logr.LogSink]. Of the values it shows the names of
-// variables and instruments; with any other, not even err.
+// Error implements [logr.LogSink]. It shows only values that name variables and instruments. If
+// there is any other value, it does not show err either.
 func (s errorSink) Error(err error, text string, values ...any) {
 	attrs := []any{"problem", text}
-	safe := err != nil // to show err
+	safe := err != nil // whether to show err
 	for i := 0; i+1 < len(values); i += 2 {
 		switch values[i] {
 		case "environment variable":

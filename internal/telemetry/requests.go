@@ -14,12 +14,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Request measures and traces a request of an HTTP server. It returns the request to go
-// on with, and a function to be called with the status of the answer. Route is the path
-// as the server documents it, "" where there is none.
+// Request measures and traces a request of an HTTP server. It returns the request to continue with,
+// and a function to call with the status of the response. route is the path as documented by the
+// server, or "" if there is none.
 //
-// Where spans go somewhere, the request's Traceparent is that of its span, whose parent
-// is the span of the client: a message that carries it leads back to both.
+// If spans are exported, the Traceparent of the returned request is that of its span, whose parent
+// is the client's span. A message with it leads back to both.
 // https://opentelemetry.io/docs/specs/semconv/http/
 func (t *Telemetry) Request(r *http.Request, route string) (*http.Request, func(status int)) {
 	start := time.Now()
@@ -31,7 +31,7 @@ func (t *Telemetry) Request(r *http.Request, route string) (*http.Request, func(
 	if t.tracing {
 		ctx := w3c.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 		ctx, span = t.tracer.Start(ctx, spanName(r.Method, route), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(about...))
-		r = r.Clone(ctx) // its headers are the client's
+		r = r.Clone(ctx) // the headers belong to the client's request
 		w3c.Inject(ctx, propagation.HeaderCarrier(r.Header))
 	}
 	return r, func(status int) {
@@ -54,7 +54,7 @@ func spanName(method, route string) string {
 	return knownMethod(method) + " " + route
 }
 
-// knownMethod is a method as a label: any client can make up others.
+// knownMethod returns the label for a method. Clients can send any other text.
 func knownMethod(method string) string {
 	known := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 	if slices.Contains(known, method) {
@@ -63,8 +63,7 @@ func knownMethod(method string) string {
 	return "_OTHER"
 }
 
-// Sent counts a message that was given to the queue, by what came of it: accepted,
-// refused, or failed.
+// Sent counts a message that was sent to the queue, by outcome: accepted, refused, or failed.
 func (q *Queue) Sent(outcome string) {
 	labels := []attribute.KeyValue{semconv.MessagingOperationName("send"), keyOutcome.String(outcome)}
 	q.is.sent.Add(context.Background(), 1, q.labels.with(labels...).add...)
