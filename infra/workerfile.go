@@ -25,8 +25,8 @@ const (
 	fieldScope    = "scope"
 )
 
-// workerFile is a file of worker --config. The stack reads the fields that its rights depend on. The
-// worker checks all of it when it starts.
+// workerFile is a file of worker --config. The stack reads the fields that its rights depend on.
+// The worker checks all of it when it starts.
 type workerFile struct {
 	document yaml.Node
 	// items are the entries of the list of queues in the document, queues their fields.
