@@ -76,8 +76,11 @@ func resources(was, is template) (found []Loss) {
 		next, stays := is.Resources[id]
 		if !stays {
 			key := kind.key
-			if strings.HasPrefix(id, "Worker") { // its token
+			switch {
+			case strings.HasPrefix(id, "Worker"): // its token
 				key = "adminFrom"
+			case strings.HasPrefix(id, "Schedules"): // the queue for unsent messages
+				key = "delays"
 			}
 			found = append(found, Loss{key, "drops " + id + ", " + old.Type})
 			continue

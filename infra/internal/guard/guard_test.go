@@ -31,6 +31,15 @@ func TestLosses(t *testing.T) {
 			of(`"WorkerAdminToken": {"Type": "AWS::SecretsManager::Secret", "Properties": {}},`, table, worker), of("", table, worker),
 			[]string{"drops WorkerAdminToken, AWS::SecretsManager::Secret (-c change=adminFrom)"},
 		},
+		"no delays": {
+			of(`"SchedulesUnsent1": {"Type": "AWS::SQS::Queue", "Properties": {}},`, table, worker), of("", table, worker),
+			[]string{"drops SchedulesUnsent1, AWS::SQS::Queue (-c change=delays)"},
+		},
+		"several queues": {
+			of(queue, table, strings.ReplaceAll(worker, `[`, `[{"Name": "SQSONCE_QUEUE_URL", "Value": "jobs"}, {"Name": "SQSONCE_SCOPE", "Value": "jobs"}, `)),
+			of(queue, table, strings.ReplaceAll(worker, `[`, `[{"Name": "SQSONCE_CONFIG_TEXT", "Value": "queues: []"}, `)),
+			[]string{"changes the queues of the worker, in SQSONCE_CONFIG_TEXT (-c change=workerConfig)"},
+		},
 		"no table": {of(queue, table, worker), of(queue, "", worker), []string{"drops Table"}},
 		"another name": {
 			of(queue, table, worker), of(strings.ReplaceAll(queue, "jobs", "jobs.fifo"), table, worker),
