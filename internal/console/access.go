@@ -19,19 +19,19 @@ const (
 	maxSessions = 64
 )
 
-// visitor is who has sent a request, as far as it matters.
+// visitor is the sender of a request.
 type visitor struct {
 	addr     string
-	loopback bool      // on this machine, and no proxy
-	bearer   bool      // sent the admin token itself
-	session  string    // the cookie's, when it is valid
-	ends     time.Time // when the session does
+	loopback bool      // from this machine, without a proxy
+	bearer   bool      // has sent the admin token
+	session  string    // value of a valid session cookie; empty: none
+	ends     time.Time // end of the session
 }
 
-// mayAct reports whether the visitor may do more than look.
+// mayAct reports whether the visitor may act, not only read.
 func (v visitor) mayAct() bool { return v.loopback || v.bearer || v.session != "" }
 
-// who names the visitor in the log.
+// who returns the visitor for the log.
 func (v visitor) who() string {
 	switch {
 	case v.bearer:
@@ -43,15 +43,15 @@ func (v visitor) who() string {
 	}
 }
 
-// access knows who may do what. Sessions end with the process.
+// access decides which visitors may act. Sessions end with the process.
 type access struct {
 	token   string
 	cross   http.CrossOriginProtection
-	csrf    string        // proves that a request comes from a page of ours
-	guesses admin.Guesses // of logins and bearers
+	csrf    string        // proves that a request comes from the console's page
+	guesses admin.Guesses // limits wrong tokens of logins and bearers
 
 	mu       sync.Mutex
-	sessions map[string]time.Time // guarded by mu: when they end
+	sessions map[string]time.Time // guarded by mu; ends of sessions by id
 }
 
 func newAccess(token string) *access {
@@ -61,10 +61,10 @@ func newAccess(token string) *access {
 	}
 }
 
-// visitorOf says who has sent r.
+// visitorOf returns the sender of r.
 func (a *access) visitorOf(r *http.Request) visitor {
-	// Under one of the extra names it is a proxy's visitor, whatever its headers:
-	// none of them names this machine, see [CheckHost].
+	// A request under one of Config.Hosts comes through a proxy, and never counts as local. None of
+	// these names means this machine; see [CheckHost].
 	local := admin.IsLocal(r) && admin.NamesThisMachine(r.Host)
 	v := visitor{addr: r.RemoteAddr, loopback: local, bearer: admin.HasToken(r, a.token)}
 	if cookie, err := r.Cookie(cookieName); err == nil {
@@ -75,12 +75,12 @@ func (a *access) visitorOf(r *http.Request) visitor {
 	return v
 }
 
-// isToken compares in constant time. No token is never the token.
+// isToken compares in constant time. Without an admin token it returns false.
 func (a *access) isToken(sent string) bool {
 	return a.token != "" && same(sent, a.token)
 }
 
-// isPage reports whether r carries what only a page of ours can know.
+// isPage reports whether r carries the secret that only the console's page can read.
 func (a *access) isPage(r *http.Request) bool { return same(r.Header.Get(csrfHeader), a.csrf) }
 
 func same(a, b string) bool {
@@ -88,17 +88,16 @@ func same(a, b string) bool {
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// endOf returns when a session ends; one that is not known has ended long ago.
+// endOf returns the end of a session; the zero time for an unknown one.
 func (a *access) endOf(id string) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.sessions[id]
 }
 
-// login opens a session for a visitor with the token, and returns its id, or nothing
-// for a wrong one. limited reports that the address has sent too many wrong ones. The
-// token itself is never refused for that: what others send from the same address,
-// such as a proxy's, locks nobody out.
+// login opens a session and returns its id; empty if the token is wrong. limited reports that the
+// address has sent too many wrong tokens. The right token is always accepted, so that wrong tokens
+// from the same address, such as a proxy's, lock no visitor out.
 func (a *access) login(sent, remote string, now time.Time) (id string, limited bool) {
 	if !a.isToken(sent) {
 		return "", !a.guesses.Allow(remote, now)
@@ -106,7 +105,7 @@ func (a *access) login(sent, remote string, now time.Time) (id string, limited b
 	id = rand.Text()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.sessions) >= maxSessions { // the one that ends first makes room
+	for len(a.sessions) >= maxSessions { // the session that ends first makes room
 		first := ""
 		for other, end := range a.sessions {
 			if first == "" || end.Before(a.sessions[first]) {
@@ -126,23 +125,22 @@ func (a *access) logout(id string) {
 	delete(a.sessions, id)
 }
 
-// sessionCookie returns the cookie of a session, for the answer to r; a negative
-// age removes it.
+// sessionCookie returns the cookie of a session, for the answer to r. A negative maxAge removes it.
 func sessionCookie(r *http.Request, value string, maxAge int) *http.Cookie {
-	return &http.Cookie{ //nolint:gosec // a cookie that is always Secure would be thrown away where there is no TLS
+	return &http.Cookie{ //nolint:gosec // without TLS a browser drops a Secure cookie
 		Name: cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: byTLS(r),
 	}
 }
 
-// byTLS reports whether the visitor's browser speaks TLS, be it to a proxy. What
-// r says of that need not be true, but who lies makes a cookie stricter than
-// need be, and that is the liar's own. The browser's word (Origin) goes before
-// the proxy's: a cookie that is Secure in vain is thrown away by the browser.
+// byTLS reports whether the visitor's browser uses TLS, to this server or to a proxy. The headers
+// of r can be forged, but that only affects the forger's own cookie. Origin, which the browser
+// sets, takes precedence over the proxy's header, because a browser without TLS drops a Secure
+// cookie.
 func byTLS(r *http.Request) bool {
 	if scheme, _, ok := strings.Cut(r.Header.Get("Origin"), "://"); ok {
 		return r.TLS != nil || strings.EqualFold(scheme, "https")
 	}
-	// Of several proxies, the first is the one that the browser speaks to.
+	// With several proxies, the first value belongs to the browser's connection.
 	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
 	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https")
 }

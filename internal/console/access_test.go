@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// pausedPool counts how often it was paused.
+// pausedPool counts its pauses.
 type pausedPool struct {
 	console.Pool
 	paused int
@@ -40,7 +40,7 @@ func TestAccess(t *testing.T) {
 func testOnlyWhoMayActDoes(t *testing.T) {
 	for name, tc := range map[string]struct {
 		from   string
-		token  string // configured
+		token  string // the configured token
 		edit   func(r *http.Request, csrf string)
 		status int
 	}{
@@ -100,7 +100,7 @@ func testOnlyWhoMayActDoes(t *testing.T) {
 				c.Hosts = []string{"console.internal"}
 			}})
 			c := newClient(t, w.Handler)
-			csrf := get[console.Session](c, "/api/session").CSRF // as a page on loopback gets it
+			csrf := get[console.Session](c, "/api/session").CSRF // like a page on loopback
 			r := request(http.MethodPost, "/api/queues/sqsonce/pause", map[string]any{})
 			r.RemoteAddr = tc.from
 			tc.edit(r, csrf)
@@ -137,7 +137,7 @@ func testAForeignNameForLoopbackSeesNothing(t *testing.T) {
 	rec := httptest.NewRecorder()
 	w.Handler.ServeHTTP(rec, r)
 	if rec.Code != http.StatusOK {
-		t.Errorf("who comes by the network under a name gets %d", rec.Code)
+		t.Errorf("a network client under a host name gets %d", rec.Code)
 	}
 }
 
@@ -169,7 +169,7 @@ func testALoginIsASessionUntilItsEnd(t *testing.T) {
 			t.Errorf("pause answers %d %s", rec.Code, rec.Body)
 		}
 		if got := lines.String(); !strings.Contains(got, "action=pause") || !strings.Contains(got, `who="session from 192.0.2.7:4711"`) || strings.Contains(got, "t0ken") {
-			t.Errorf("the log says %s", got)
+			t.Errorf("log: %s", got)
 		}
 		time.Sleep(12 * time.Hour)
 		if s := get[console.Session](c, "/api/session"); s.MayAct {
@@ -228,7 +228,7 @@ func testAnotherSiteLogsNobodyOut(t *testing.T) {
 	c.from = "192.0.2.7:4711"
 	cookie := c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"}).Result().Cookies()[0]
 	foreign := func(r *http.Request) {
-		r.AddCookie(cookie) // of an old browser
+		r.AddCookie(cookie) // a cookie of an old session
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
 	}
 	own := func(r *http.Request) { r.AddCookie(cookie) }
@@ -242,15 +242,15 @@ func testAnotherSiteLogsNobodyOut(t *testing.T) {
 		t.Error("another site has ended a session")
 	}
 	if got := lines.String(); strings.Contains(got, "console logout") || !strings.Contains(got, `msg="console request refused" action=logout who="session from 192.0.2.7:4711" status=403`) {
-		t.Errorf("the log says %s", got)
+		t.Errorf("log: %s", got)
 	}
-	for range 2 { // the second time there is no session
+	for range 2 { // the second time without a session
 		if rec := c.ask(http.MethodPost, "/api/logout", nil); rec.Code != http.StatusOK || len(rec.Result().Cookies()) != 1 || rec.Result().Cookies()[0].MaxAge >= 0 {
 			t.Errorf("a logout answers %d, with the cookies %v", rec.Code, rec.Result().Cookies())
 		}
 	}
 	if got := lines.String(); strings.Count(got, `msg="console logout" who="session from 192.0.2.7:4711"`) != 1 {
-		t.Errorf("the log says %s", got)
+		t.Errorf("log: %s", got)
 	}
 }
 
@@ -264,16 +264,16 @@ func testWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
 				t.Fatalf("a stranger's pause answers %d", rec.Code)
 			}
 		}
-		const line = `msg="console request refused" action=pause who=192.0.2.7:4711 status=403 reason="only visitors`
+		const line = `msg="console request refused" action=pause who=192.0.2.7:4711 status=403 reason="needs the admin token`
 		if got := lines.String(); strings.Count(got, line) != 10 || strings.Count(got, "\n") != 10 {
-			t.Errorf("of 100 refusals the log says %s", got)
+			t.Errorf("log of 100 refusals: %s", got)
 		}
 		time.Sleep(time.Second)
 		lines.Reset()
 		c.edit = func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }
 		c.ask(http.MethodPost, "/api/login", map[string]string{"token": "t0ken"})
-		if got := lines.String(); !strings.Contains(got, `action=login who=192.0.2.7:4711 status=403 reason="caused by another site" unlogged_before=90`) {
-			t.Errorf("a second later the log says %s", got)
+		if got := lines.String(); !strings.Contains(got, `action=login who=192.0.2.7:4711 status=403 reason="the request was caused by another site" unlogged_before=90`) {
+			t.Errorf("log a second later: %s", got)
 		}
 		c.edit = nil
 		for range 5 {
@@ -287,7 +287,7 @@ func testWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
 			t.Fatalf("after six guesses the next try answers %d", rec.Code)
 		}
 		if got := lines.String(); !strings.Contains(got, "action=login who=192.0.2.7:4711 status=429") || strings.Contains(got, "t0ken") {
-			t.Errorf("after six guesses the log says %s", got)
+			t.Errorf("log after six guesses: %s", got)
 		}
 	})
 }
@@ -323,7 +323,7 @@ func TestLogin(t *testing.T) {
 	})
 }
 
-// Addresses are many; what is remembered of them is bounded.
+// The number of remembered addresses is bounded.
 func TestLoginsOfManyAddresses(t *testing.T) {
 	c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken"}).Handler)
 	for i := range 3000 {
@@ -441,7 +441,8 @@ func testEveryAnswerComesUnderAStrictPolicy(t *testing.T) {
 	}
 }
 
-// An action without fields takes no body, or an empty object, and does nothing on any other.
+// An action without fields accepts no body or an empty object. It refuses any other body, and does
+// nothing.
 func testActionsWithoutFields(t *testing.T) {
 	drained := 0
 	w := consoletest.New(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Drain = func() { drained++ } }})

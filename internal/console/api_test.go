@@ -35,7 +35,7 @@ func testThePageNamesAnAPIPathThatExists(t *testing.T) {
 	}
 }
 
-// client asks a console.
+// client calls a console.
 type client struct {
 	t       *testing.T
 	handler http.Handler
@@ -65,7 +65,7 @@ func request(method, path string, body any) *http.Request {
 	return r
 }
 
-// ask sends a request and returns the response. An API error must be a problem
+// ask sends a request and returns the response. It fails the test if an API error is not a problem
 // document.
 func (c *client) ask(method, path string, body any) *httptest.ResponseRecorder {
 	c.t.Helper()
@@ -94,7 +94,7 @@ func (c *client) send(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// get returns what a path answers with 200.
+// get returns the answer of a path, which must have status 200.
 func get[T any](c *client, path string) (v T) {
 	c.t.Helper()
 	w := c.ask(http.MethodGet, path, nil)
@@ -104,7 +104,7 @@ func get[T any](c *client, path string) (v T) {
 	return decode[T](c.t, w.Body.Bytes())
 }
 
-// act is the page's way to act: with the proof that it is ours.
+// act sends an action with the page's secret.
 func (c *client) act(path string, body any) *httptest.ResponseRecorder {
 	c.t.Helper()
 	session := get[console.Session](c, "/api/session")
@@ -130,14 +130,14 @@ func decode[T any](t *testing.T, data []byte) (v T) {
 	return v
 }
 
-// last returns the last line of a progress.
+// last returns the last line of progress.
 func last[T any](t *testing.T, w *httptest.ResponseRecorder) T {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
 	return decode[T](t, []byte(lines[len(lines)-1]))
 }
 
-// logged is a logger whose lines can be read.
+// logged returns a logger and its output.
 func logged() (*slog.Logger, *bytes.Buffer) {
 	var out bytes.Buffer
 	return slog.New(slog.NewTextHandler(&out, nil)), &out
@@ -164,7 +164,7 @@ func testWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
 		}
 	}
 	if strings.Contains(err.Error(), `"a.example"`) {
-		t.Errorf("%q names what is right", err)
+		t.Errorf("%q names a valid field", err)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestSecretsAreMasked(t *testing.T) {
 		rec := httptest.NewRecorder()
 		w.Handler.ServeHTTP(rec, request(http.MethodGet, path, nil))
 		if strings.Contains(rec.Body.String(), "s3cret") {
-			t.Errorf("%s tells the token", path)
+			t.Errorf("%s shows the token", path)
 		}
 	}
 }

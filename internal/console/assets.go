@@ -14,24 +14,24 @@ import (
 	"sync"
 )
 
-// The page. vendor holds uPlot's built files as npm has them, with its licence.
+// web holds the page. vendor holds uPlot's built files from npm, with its licence.
 //
 //go:embed web
 var web embed.FS
 
-// contentTypes are those of the page's files; the system's own table is not asked.
+// contentTypes holds the types of the page's files, because the system's own table may differ.
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
 	".svg": "image/svg+xml", ".LICENSE": "text/plain; charset=utf-8",
 }
 
-// file is one file of the page as it is sent.
+// file is a file of the page.
 type file struct {
 	kind, tag      string
-	plain, gzipped []byte // gzipped is empty where that saves nothing
+	plain, gzipped []byte // gzipped is empty if it saves nothing
 }
 
-// files are the page's, by name. They are compressed once, when they are first asked for.
+// files returns the page's files by name. They are compressed once, at the first call.
 var files = sync.OnceValue(func() map[string]file {
 	all := make(map[string]file)
 	err := fs.WalkDir(web, "web", func(name string, entry fs.DirEntry, err error) error {
@@ -51,7 +51,7 @@ var files = sync.OnceValue(func() map[string]file {
 		return nil
 	})
 	if err != nil {
-		panic(err) // the files are part of the program
+		panic(err) // the files are embedded in the program
 	}
 	return all
 })
@@ -60,15 +60,15 @@ func compressed(plain []byte) []byte {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
 	if err != nil {
-		panic(err) // the level is one of its own
+		panic(err) // the level is valid
 	}
 	_, _ = w.Write(plain) // into memory
 	_ = w.Close()
 	return b.Bytes()
 }
 
-// asset serves one file of the page, compressed for a browser that takes it so. A browser
-// that has it gets no second copy.
+// asset serves a file of the page, compressed if the browser accepts gzip. It answers 304 if the
+// browser has the file already.
 func asset(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		f, ok := files()[name]
@@ -91,11 +91,12 @@ func asset(name string) http.HandlerFunc {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-		_, _ = w.Write(data) // a client that has gone needs no answer
+		_, _ = w.Write(data) // fails if the client has gone
 	}
 }
 
-// takesGzip reads an Accept-Encoding: https://www.rfc-editor.org/rfc/rfc9110.html#section-12.5.3
+// takesGzip reports whether an Accept-Encoding accepts gzip:
+// https://www.rfc-editor.org/rfc/rfc9110.html#section-12.5.3
 func takesGzip(accepted string) bool {
 	for coding := range strings.SplitSeq(accepted, ",") {
 		name, weight, _ := strings.Cut(coding, ";")

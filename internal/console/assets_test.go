@@ -40,7 +40,7 @@ func testVendoredFilesAreThoseOfNpm(t *testing.T) {
 	}
 }
 
-// Sources of the page, without what is vendored.
+// The page's sources, without the vendored ones.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
 	files := make(map[string]string)
@@ -120,7 +120,7 @@ func testAFileThatABrowserHasIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// The page is sent compressed to browsers that take it so, and as it is to others.
+// The page is compressed for browsers that accept gzip, and plain for others.
 func TestCompressedAssets(t *testing.T) {
 	ask := func(name string, headers ...string) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
@@ -170,7 +170,7 @@ func TestCompressedAssets(t *testing.T) {
 	}
 }
 
-// Every module that the page imports, at whatever depth, is asked for at once.
+// The page preloads every module that it imports, directly or indirectly.
 func TestModulesArePreloaded(t *testing.T) {
 	files := sources(t)
 	for name := range files {

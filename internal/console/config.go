@@ -17,161 +17,155 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// Config configures the console of a process: what it shows and what it may do. A
-// part whose field is nil or empty is not shown.
+// Config configures the console of a process. A part of the page whose field is nil or empty is not
+// shown.
 type Config struct {
-	// Queues are those that the process works on. Required; the page shows the
-	// first one until its visitor picks another.
+	// Queues are the queues of the process. Required. The page shows the first one by default.
 	Queues []QueueConfig
-	// Starting are queues that the process cannot work on yet: the page names them.
+	// Starting are queues without a running pool. The page shows their names.
 	Starting []StartingQueue
 
-	// Drain makes the worker finish what it has and end; nil: no such button.
+	// Drain starts a shutdown of the worker. Nil: the page has no such button.
 	Drain func()
 
-	// AdminToken gives those who are not on loopback the right to act. Empty:
-	// only loopback may.
+	// AdminToken lets visitors beyond loopback act. Empty: only visitors on loopback may act.
 	AdminToken string
-	// Hosts are names, without port, under which a proxy on this machine may
-	// call this server: those of its own that it passes on in the Host header.
-	// A visitor who comes by one of them needs AdminToken to act. Names beside
-	// these, localhost and addresses are refused, because a foreign page could
-	// have its own name lead here. Empty: no others.
+	// Hosts are host names, without ports, under which a proxy on this machine forwards requests if it
+	// keeps the Host header. Visitors under these names need AdminToken to act. Host names other than
+	// these, localhost and addresses are refused, because a foreign site's name could resolve to this
+	// server. Empty: none.
 	Hosts []string
 
-	// Workers are the admin addresses of workers, such as http://10.0.0.7:9090, whose
-	// live figures are shown. Empty: none are.
+	// Workers are the admin addresses of workers, such as http://10.0.0.7:9090, whose live figures are
+	// shown. Empty: none.
 	Workers []string
-	// Closed keeps those who may not act from looking, too.
+	// Closed also stops visitors who may not act from reading.
 	Closed bool
-	// By begins what records say of whose verb it was. May be empty.
+	// By is the first part of the operator's name in records. May be empty.
 	By string
 
 	// Version and TaskID are shown in the header. TaskID is empty outside ECS.
 	Version, TaskID string
-	// Started is when the worker started; zero means now.
+	// Started is the start time of the worker. Default: now.
 	Started time.Time
-	// Protection returns how the task is protected against scale-in, in a few
-	// words, such as "until 15:04"; empty when it is not. Nil outside ECS. It
-	// must not block.
+	// Protection returns a short description of the scale-in protection, such as "until 15:04"; empty
+	// if there is none. Nil outside ECS. It must not block.
 	Protection func() string
 
-	// Closing ends open streams when it is closed, so that a server that stops
-	// does not wait for them. Nil: they end with their request.
+	// Closing, once closed, ends open streams, so that a server in a shutdown does not wait for them.
+	// Nil: streams end with their request.
 	Closing <-chan struct{}
 
-	// Logger gets one line for each action. Default [slog.Default].
+	// Logger logs each action. Default [slog.Default].
 	Logger *slog.Logger
 }
 
 // StartingQueue is a queue without a worker pool yet.
 type StartingQueue struct {
-	// Name is the queue's.
+	// Name is the name of the queue.
 	Name string
-	// Why says in a few words why it has none. It must not block.
+	// Why returns a short reason why no pool runs. It must not block.
 	Why func() string
 }
 
-// QueueConfig is a queue that the console shows. A part whose field is nil or
-// empty is not shown.
+// QueueConfig configures a queue of the console. A part of the page whose field is nil or empty is
+// not shown.
 type QueueConfig struct {
-	// Name is the queue's, by which its part of the API is found. Required.
+	// Name is the name of the queue, which is also in its API paths. Required.
 	Name string
-	// History is what the hooks of the pool and the guard feed, and Pool is the worker
-	// pool. Both are nil in a program that has none: then the page has no overview.
+	// History is fed by the hooks of the pool and the guard. Pool is the worker pool. In a program
+	// without a pool both are nil, and the page has no overview.
 	History *History
 	Pool    Pool
-	// Records reads and forgets what is known of names. Required.
+	// Records reads and forgets names. Required.
 	Records Records
-	// Operator settles names. Nil: the page settles none.
+	// Operator settles names. Nil: the page cannot settle names.
 	Operator *dedupe.Operator
-	// Lister lists the names of Scope that wait for something. Nil: they are not listed.
+	// Lister lists the names of Scope that need attention. Nil: the page has no list.
 	Lister dedupe.Lister
 	// Scope is the prefix of every name in the store; required with Lister.
 	Scope string
 
-	// Queue is the client for depths, dead letters and sending. Nil: none of these.
+	// Queue is the client for depths, dead letters and sending. Nil: the page has none of them.
 	Queue Queue
-	// QueueURL is the queue that is worked on; required with Queue.
+	// QueueURL is the URL of the queue. Required with Queue.
 	QueueURL string
-	// DLQURL is its dead-letter queue; empty: dead letters are not shown.
+	// DLQURL is the URL of the dead-letter queue. Empty: dead letters are not shown.
 	DLQURL string
-	// Keys finds the names of dead letters; the workers' own. Required with DLQURL.
+	// Keys reads the names of dead letters; the same as the workers'. Required with DLQURL.
 	Keys *names.Extractor
-	// Payloads fetches what dead letters point to in S3, for their names. Nil: not fetched.
+	// Payloads fetches the S3 payloads of dead letters, to read their names. Nil: not fetched.
 	Payloads deadletter.Payloads
-	// Skew is the workers' own. Default: that of [dedupe.Config].
+	// Skew must be the same as the workers'. Default: that of [dedupe.Config].
 	Skew time.Duration
 
 	// MayPurge lets the page delete all dead letters. Needs DLQURL.
 	MayPurge bool
 
-	// Local shows the form that sends messages and the button that sends
-	// duplicates on purpose. For a queue that holds nothing of value. Needs Queue.
+	// Local shows the forms that send messages and duplicates. It is for a queue without valuable
+	// data. Needs Queue.
 	Local bool
 
-	// Suspicion returns the answer for which the target is suspect; empty: it is
-	// not. Nil: there is no target. It must not block.
+	// Suspicion returns the answer for which the target is suspect; empty if it is not. Nil: there is
+	// no target. It must not block.
 	Suspicion func() string
 
-	// Table is shown in the header.
+	// Table is the name of the table in the header.
 	Table string
-	// Settings is the effective configuration, secrets masked by the caller.
-	// A value whose name says token, secret or password is masked again.
+	// Settings is the effective configuration. The caller masks secrets. Values whose name contains
+	// token, secret or password are masked again.
 	Settings []Setting
 }
 
-// Setting is one setting of the worker as it works with it.
+// Setting is an effective setting of the worker.
 type Setting struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
-// Pool is the worker pool as the console sees it. Its methods do not block.
+// Pool is a worker pool. Its methods do not block.
 type Pool interface {
-	// Snapshot returns the numbers of this moment and the messages in the pool,
-	// the oldest first, at most limit of them. It is asked once a second while
-	// somebody looks.
+	// Snapshot returns the current numbers and at most limit messages of the pool, oldest first. It is
+	// called once a second while a page is open.
 	Snapshot(limit int) Snapshot
-	// Pause stops receiving until Resume; both can be called at any time.
+	// Pause stops receiving until Resume. Both may be called at any time.
 	Pause()
 	Resume()
 }
 
-// Snapshot is a pool at one moment.
+// Snapshot is the state of a pool at one time.
 type Snapshot struct {
 	State    string    `json:"state"` // starting, running, held, paused, draining, stopped
 	Slots    int       `json:"slots"`
 	Running  int       `json:"running"` // slots taken
 	Queued   int       `json:"queued"`  // messages that wait for a slot
-	Limited  int       `json:"limited"` // messages that wait for the bound of their group
-	Parked   int       `json:"parked"`  // messages that wait without one
-	Polls    int       `json:"polls"`   // receives out
-	Acks     int       `json:"acks"`    // messages being ended, unanswered
-	Down     []string  `json:"down"`    // what handlers depend on and is not up
-	LastPoll time.Time `json:"-"`       // last sign of the receive loop
+	Limited  int       `json:"limited"` // messages that wait because of their group's limits
+	Parked   int       `json:"parked"`  // messages that wait without a slot
+	Polls    int       `json:"polls"`   // receives under way
+	Acks     int       `json:"acks"`    // deletions and dead-letterings under way
+	Down     []string  `json:"down"`    // dependencies of handlers that are down
+	LastPoll time.Time `json:"-"`       // last activity of the receive loop
 	Flights  []Flight  `json:"-"`
 }
 
 // Flight is a message in the pool.
 type Flight struct {
 	ID           string
-	Name         string // empty: not known by the pool
+	Name         string // empty: the pool does not know it
 	ReceiveCount int
 	LastReceive  bool
 	Phase        string    // queued, limited, running, held, parked, following, ending
 	Received     time.Time // when this worker received it
-	VisibleAt    time.Time // when others would see it unless extended; zero: not known
+	VisibleAt    time.Time // end of the visibility timeout unless extended; zero: unknown
 }
 
-// Records is what is known of names. A *[dedupe.Operator] is one.
+// Records reads and forgets records. A [*dedupe.Operator] implements it.
 type Records interface {
-	// Lookup returns the record of name, or an error that wraps
-	// [dedupe.ErrNoRecord] when there is none that counts.
+	// Lookup returns the live record of a name, or an error that wraps [dedupe.ErrNoRecord].
 	Lookup(ctx context.Context, name string) (protocol.Record, error)
-	// Forget makes the next message of name run as if it was never seen, and
-	// returns from when on that is so in every worker. A live lease is forgotten
-	// only with force; without, the error is an [*dedupe.InProgressError].
+	// Forget makes the next message of name run as if the name had never been seen, and returns the
+	// time from which on that holds in every worker. It forgets a live lease only with force;
+	// otherwise its error is a [*dedupe.InProgressError].
 	Forget(ctx context.Context, name string, force bool) (effective time.Time, err error)
 	// Reopen lets a rejected or unknown name run again.
 	Reopen(ctx context.Context, name string) (protocol.Record, error)
@@ -196,7 +190,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate reports everything that is missing in c.
+// validate returns all problems of c.
 func (c Config) validate() error {
 	var errs []error
 	if len(c.Queues) == 0 {
@@ -220,7 +214,7 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// problems are what is missing in q.
+// problems returns the problems of q.
 func (q QueueConfig) problems() (texts []string) {
 	for _, required := range []struct {
 		missing bool
@@ -244,12 +238,11 @@ func (q QueueConfig) problems() (texts []string) {
 	return texts
 }
 
-// CheckHost reports, beginning with the name itself, why it is none that can be
-// among [Config.Hosts]. A name for this machine cannot: it would make a proxy's
-// visitors look like somebody who sits here.
+// CheckHost returns an error, which begins with the name, unless name can be in [Config.Hosts]. A
+// name of this machine cannot, because visitors of a proxy would count as local.
 func CheckHost(name string) error {
 	if admin.NamesThisMachine(name) {
-		return fmt.Errorf("%q: must be a name that a proxy is reached by, not an address or localhost, which are always taken", clip(name, maxHost))
+		return fmt.Errorf("%q: must be a host name of a proxy, not an address or localhost, which are always accepted", clip(name, maxHost))
 	}
 	if name == "" || len(name) > maxHost || strings.Trim(name, hostCharacters) != "" {
 		return fmt.Errorf("%q: must be a host name, without scheme, port or path", clip(name, maxHost))

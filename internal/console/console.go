@@ -16,12 +16,11 @@ import (
 	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
-// maxBody bounds what a page may send: a message of the largest size SQS takes,
-// as a JSON string.
+// maxBody bounds the body of a request: a message of SQS's largest size, as a JSON string.
 const maxBody = 2 << 20
 
 const (
-	refusalEvery = time.Second // a line in the log, after the first few
+	refusalEvery = time.Second // between log lines, after the first few
 	refusalBurst = 10
 	maxLogged    = 1 << 10 // bytes of a text in the log
 )
@@ -32,23 +31,23 @@ type console struct {
 	access *access
 	pages  pages
 
-	refusals *rate.Limiter // lines about refused requests
-	unlogged atomic.Int64  // requests since the last of these lines
+	refusals *rate.Limiter // limits log lines about refused requests
+	unlogged atomic.Int64  // refused requests since the last log line
 }
 
-// panel is the part of the console that is about one queue.
+// panel is the part of the console about one queue.
 type panel struct {
 	*console
 	queue  QueueConfig
-	dead   *deadletter.Queue // nil: none is shown
+	dead   *deadletter.Queue // nil: no dead letters are shown
 	frames frames
 	depths depths
 }
 
-// New returns the console's handler, for "/" and "/api/", or an error that
-// lists everything wrong with cfg. It starts nothing and needs no closing.
+// New returns the console's handler for "/" and "/api/", or an error that lists all problems of
+// cfg. It starts no goroutine and needs no closing.
 //
-// What is about a queue is under /api/queues/NAME/, the rest under /api/.
+// The API of a queue is below /api/queues/NAME/, the rest below /api/.
 func New(cfg Config) (http.Handler, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -82,12 +81,12 @@ func New(cfg Config) (http.Handler, error) {
 		p.serve(mux, "/api/queues/"+q.Name+"/")
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		problem(w, http.StatusNotFound, "nothing is at "+clip(r.URL.Path, 100))
+		problem(w, http.StatusNotFound, "no such path: "+clip(r.URL.Path, 100))
 	})
 	return c.secure(mux), nil
 }
 
-// serve adds what is about the panel's queue.
+// serve adds the API of the panel's queue.
 func (c *panel) serve(mux *http.ServeMux, under string) {
 	mux.HandleFunc("GET "+under+"names", c.getName)
 	mux.HandleFunc("GET "+under+"config", c.getConfig)
@@ -122,8 +121,8 @@ func (c *panel) serve(mux *http.ServeMux, under string) {
 	}
 }
 
-// secure refuses requests that were not meant for us, and sets the headers
-// under which a browser runs nothing but the page's own files.
+// secure refuses requests under foreign host names, and sets headers that restrict the browser to
+// the page's own files.
 func (c *console) secure(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -137,7 +136,7 @@ func (c *console) secure(h http.Handler) http.Handler {
 		header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		header.Set("Cache-Control", "no-store")
 		if !admin.AllowsHost(r, c.cfg.Hosts) {
-			problem(w, http.StatusMisdirectedRequest, "this machine was asked under a foreign name; use localhost or an address")
+			problem(w, http.StatusMisdirectedRequest, "the host name is not allowed; use localhost or an address")
 			return
 		}
 		if c.cfg.Closed && strings.HasPrefix(r.URL.Path, "/api/queues") && !c.access.visitorOf(r).mayAct() {
@@ -148,21 +147,21 @@ func (c *console) secure(h http.Handler) http.Handler {
 	})
 }
 
-// action lets f answer POSTs of the action for those who may act, when the request
-// cannot have been made by a foreign page, and logs it.
+// action returns the handler of an action. It accepts POST requests of visitors who may act,
+// refuses requests that a foreign page could have caused, and logs the action.
 func (c *console) action(mux *http.ServeMux, under, name string, f func(w http.ResponseWriter, r *http.Request, log actionLog)) {
 	mux.HandleFunc("POST "+under+name, func(w http.ResponseWriter, r *http.Request) {
 		v := c.access.visitorOf(r)
 		switch err := c.access.cross.Check(r); {
 		case err != nil:
-			c.refuse(w, r, http.StatusForbidden, name, "caused by another site")
+			c.refuse(w, r, http.StatusForbidden, name, "the request was caused by another site")
 			return
 		case !v.mayAct() && c.access.guesses.Refuses(r, c.access.token):
 			w.Header().Set("Retry-After", "1")
 			c.refuse(w, r, http.StatusTooManyRequests, name, admin.TooManyGuesses)
 			return
 		case !v.mayAct():
-			c.refuse(w, r, http.StatusForbidden, name, "only visitors on the worker's own machine and those with the admin token may do that")
+			c.refuse(w, r, http.StatusForbidden, name, "needs the admin token, except on the worker's own machine")
 			return
 		case !v.bearer && !c.access.isPage(r):
 			c.refuse(w, r, http.StatusForbidden, name, "the header "+csrfHeader+" of /api/session is missing")
@@ -174,14 +173,14 @@ func (c *console) action(mux *http.ServeMux, under, name string, f func(w http.R
 	})
 }
 
-// actionLog writes a line about an action: what it was done to. Texts are cut,
-// for they come from whoever asked, or out of a message.
+// actionLog logs an action with its object. Texts are cut, because they come from visitors and
+// messages.
 type actionLog func(ctx context.Context, message string, fields ...any)
 
-// acted is the line that every action writes; a long one writes another at its end.
+// acted is the message of the line for each action. A long action logs a second line at its end.
 const acted = "console action"
 
-// clipped returns fields with their texts cut.
+// clipped returns fields with their texts shortened.
 func clipped(fields []any) []any {
 	fields = slices.Clone(fields)
 	for i, field := range fields {
@@ -191,7 +190,7 @@ func clipped(fields []any) []any {
 		case error:
 			fields[i] = clip(field.Error(), maxLogged)
 		case []string:
-			short := make([]string, len(field)) // their number is bounded where they are read
+			short := make([]string, len(field)) // decoding bounds their number
 			for i, text := range field {
 				short[i] = clip(text, maxIDShown)
 			}
@@ -201,9 +200,8 @@ func clipped(fields []any) []any {
 	return fields
 }
 
-// refuse answers a request that somebody had no right to, or made too often, and
-// says so in the log. Everybody can make such requests: of many at once, some
-// are only counted, in the next line.
+// refuse answers a request that is not allowed or too frequent, and logs it. Because every client
+// can send such requests, only some are logged; the next line has the number of the others.
 func (c *console) refuse(w http.ResponseWriter, r *http.Request, status int, action, reason string) {
 	if c.refusals.Allow() {
 		c.cfg.Logger.WarnContext(r.Context(), "console request refused",
@@ -214,19 +212,18 @@ func (c *console) refuse(w http.ResponseWriter, r *http.Request, status int, act
 	problem(w, status, reason)
 }
 
-// Session is what a page has to know once: who its visitor is, and what there
-// is to see.
+// Session tells a page about its visitor and the available parts.
 type Session struct {
-	MayAct   bool           `json:"may_act"`        // the visitor may do more than look
-	LoggedIn bool           `json:"logged_in"`      // by the token
-	Ends     int64          `json:"ends,omitempty"` // epoch ms: when that is over
-	CanLogin bool           `json:"can_login"`      // there is a token
-	Closed   bool           `json:"closed"`         // who may not act may not look either
+	MayAct   bool           `json:"may_act"`        // the visitor may act
+	LoggedIn bool           `json:"logged_in"`      // with the token
+	Ends     int64          `json:"ends,omitempty"` // end of the session, epoch ms
+	CanLogin bool           `json:"can_login"`      // a token is set
+	Closed   bool           `json:"closed"`         // only visitors who may act may read
 	CSRF     string         `json:"csrf,omitempty"`
 	Version  string         `json:"version,omitempty"`
 	TaskID   string         `json:"task_id,omitempty"`
 	Started  int64          `json:"started"` // epoch ms
-	Drain    bool           `json:"drain"`   // there is a way to drain
+	Drain    bool           `json:"drain"`   // draining is available
 	Queues   []SessionQueue `json:"queues"`
 }
 
@@ -238,10 +235,10 @@ type SessionQueue struct {
 	Local bool   `json:"local"`
 	Purge bool   `json:"purge"` // dead letters can be purged
 
-	Pool    bool `json:"pool"`    // there is a worker in this process
+	Pool    bool `json:"pool"`    // this process runs a pool
 	Listed  bool `json:"listed"`  // names can be listed
-	Settle  bool `json:"settle"`  // and settled
-	Workers bool `json:"workers"` // other workers are asked
+	Settle  bool `json:"settle"`  // names can be settled
+	Workers bool `json:"workers"` // figures of other workers are shown
 }
 
 func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
@@ -260,17 +257,17 @@ func (c *console) getSession(w http.ResponseWriter, r *http.Request) {
 	answer(w, s)
 }
 
-// QueueState is what GET /api/queues says of a queue.
+// QueueState is the state of a queue for GET /api/queues.
 type QueueState struct {
 	Name    string   `json:"name"`
-	State   string   `json:"state"` // of the pool; starting where there is none yet; empty in a program that has none
+	State   string   `json:"state"` // of the pool; "starting" before it exists; empty in a program without one
 	Why     string   `json:"why,omitempty"`
 	Down    []string `json:"down,omitempty"`
 	Slots   int      `json:"slots"`
 	Running int      `json:"running"` // slots taken
 }
 
-// getQueues says how each queue of the process is.
+// getQueues answers with the state of each queue of the process.
 func (c *console) getQueues(w http.ResponseWriter, _ *http.Request) {
 	all := make([]QueueState, 0, len(c.cfg.Queues)+len(c.cfg.Starting))
 	for _, q := range c.cfg.Queues {
@@ -296,7 +293,7 @@ func (c *console) postLogin(w http.ResponseWriter, r *http.Request) {
 		Token string `json:"token"`
 	}
 	if c.access.cross.Check(r) != nil {
-		c.refuse(w, r, http.StatusForbidden, "login", "caused by another site")
+		c.refuse(w, r, http.StatusForbidden, "login", "the request was caused by another site")
 		return
 	}
 	if !read(w, r, &in) {
@@ -306,10 +303,10 @@ func (c *console) postLogin(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case limited:
 		w.Header().Set("Retry-After", "1")
-		c.refuse(w, r, http.StatusTooManyRequests, "login", "too many failed tries; wait a moment")
+		c.refuse(w, r, http.StatusTooManyRequests, "login", "too many failed logins; wait a moment")
 	case id == "":
 		c.cfg.Logger.WarnContext(r.Context(), "console login refused", "who", r.RemoteAddr)
-		problem(w, http.StatusUnauthorized, "that is not the admin token")
+		problem(w, http.StatusUnauthorized, "the token is not the admin token")
 	default:
 		http.SetCookie(w, sessionCookie(r, id, int(sessionTime/time.Second)))
 		c.cfg.Logger.InfoContext(r.Context(), "console login", "who", r.RemoteAddr)
@@ -317,11 +314,11 @@ func (c *console) postLogin(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// postLogout needs no proof but its cookie. Another site's request has none,
-// but its answer would take away the one that is there.
+// postLogout needs only the cookie. A request from another site has none, but the answer would
+// remove the visitor's cookie.
 func (c *console) postLogout(w http.ResponseWriter, r *http.Request) {
 	if c.access.cross.Check(r) != nil {
-		c.refuse(w, r, http.StatusForbidden, "logout", "caused by another site")
+		c.refuse(w, r, http.StatusForbidden, "logout", "the request was caused by another site")
 		return
 	}
 	if v := c.access.visitorOf(r); v.session != "" {
@@ -359,7 +356,7 @@ func (c *console) postDrain(w http.ResponseWriter, r *http.Request, log actionLo
 	answer(w, done)
 }
 
-// done is the answer to an action that has no more to say.
+// done is the answer to an action without a result.
 var done = map[string]string{"status": "done"}
 
 // masked hides the value of a setting that looks like a secret.
@@ -374,16 +371,16 @@ func masked(s Setting) Setting {
 	return s
 }
 
-// lastPart is what stands behind the last slash: of a queue URL, its name.
+// lastPart returns the text after the last slash, such as the name in a queue URL.
 func lastPart(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }
 
 // answer writes v as JSON.
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(v) // fails if the client has gone
 }
 
-// problem answers with a status and what is wrong.
+// problem answers with a status and an error text.
 func problem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)

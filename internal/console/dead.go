@@ -12,51 +12,51 @@ import (
 )
 
 const (
-	lettersShown = 100 // on a page
+	lettersShown = 100 // per page
 	maxBodyShown = 2 << 10
 )
 
-// Peek asks for a page of dead letters. The zero value is the first page of all.
+// Peek selects a page of dead letters. The zero value is the first page of all letters.
 type Peek struct {
-	Prefix string `json:"prefix,omitempty"` // of names
+	Prefix string `json:"prefix,omitempty"` // of the name
 	Reason string `json:"reason,omitempty"`
-	After  string `json:"after,omitempty"` // the next of the page before
+	After  string `json:"after,omitempty"` // next of the previous page
 }
 
-// DeadLetters is what a look into the dead-letter queue has found.
+// DeadLetters is a page of the dead-letter queue.
 type DeadLetters struct {
 	Groups []DeadGroup `json:"groups"`
-	Seen   int         `json:"seen"`  // letters that were looked at
-	Found  int         `json:"found"` // those among them that were asked for
-	More   bool        `json:"more"`  // there may be others that were not looked at
+	Seen   int         `json:"seen"`  // examined letters
+	Found  int         `json:"found"` // matching letters
+	More   bool        `json:"more"`  // some letters may not have been examined
 	Next   string      `json:"next,omitempty"`
-	// Counted says that looking can move messages on: the queue has a redrive
-	// policy of its own, which counts receives.
+	// Counted means that the dead-letter queue has its own redrive policy, so that listing, which
+	// raises receive counts, can move messages on.
 	Counted bool `json:"counted"`
-	// Unreleased says how many could not be made visible again at once.
+	// Unreleased is the number of letters that could not be made visible again at once.
 	Unreleased int `json:"unreleased,omitempty"`
 }
 
-// DeadGroup is the dead letters of one reason.
+// DeadGroup holds the dead letters of one reason.
 type DeadGroup struct {
 	Reason   string       `json:"reason"`
 	Count    int          `json:"count"` // on all pages
-	First    int64        `json:"first"` // epoch ms of sending
+	First    int64        `json:"first"` // epoch ms of its sending
 	Last     int64        `json:"last"`
-	Messages []DeadLetter `json:"messages"` // of this page, the newest first
+	Messages []DeadLetter `json:"messages"` // on this page, newest first
 }
 
-// DeadLetter is one message of the dead-letter queue.
+// DeadLetter is a message of the dead-letter queue.
 type DeadLetter struct {
 	ID         string `json:"id"`
 	Name       string `json:"name"`
-	Status     string `json:"status,omitempty"` // of its name's record; empty: none that counts
+	Status     string `json:"status,omitempty"` // of its name's record; empty: no live record
 	Error      string `json:"error,omitempty"`
 	Attempts   int    `json:"attempts,omitempty"`
-	OriginalID string `json:"original_id,omitempty"` // of the message it is a copy of, if it is one
+	OriginalID string `json:"original_id,omitempty"` // id of the original of a copy
 	Sent       int64  `json:"sent"`                  // epoch ms
 	Receives   int    `json:"receives"`
-	Body       string `json:"body"` // cut
+	Body       string `json:"body"` // shortened
 	Bytes      int    `json:"bytes"`
 }
 
@@ -78,13 +78,13 @@ func (c *panel) postPeek(w http.ResponseWriter, r *http.Request, log actionLog) 
 	}
 	depth, err := c.dead.Depth(ctx)
 	if err != nil {
-		c.cfg.Logger.WarnContext(ctx, "dead-letter queue's own redrive policy is not known", "error", err)
+		c.cfg.Logger.WarnContext(ctx, "the dead-letter queue's own redrive policy could not be read", "error", err)
 	}
 	found.Counted = depth.Counted
 	answer(w, found)
 }
 
-// deadProblem answers with why the dead-letter queue was not to be had.
+// deadProblem answers with the problem for an error of the dead-letter queue.
 func deadProblem(w http.ResponseWriter, err error) {
 	status := http.StatusBadGateway
 	if _, bad := errors.AsType[*deadletter.CursorError](err); bad {
@@ -96,7 +96,7 @@ func deadProblem(w http.ResponseWriter, err error) {
 	problem(w, status, clip(err.Error(), maxErrorKept))
 }
 
-// groupDead puts the letters of a page into their groups.
+// groupDead groups the letters of a page.
 func groupDead(page deadletter.Page) []DeadGroup {
 	byReason := make(map[string][]DeadLetter)
 	for i, l := range page.Letters {
@@ -135,33 +135,32 @@ func (c *panel) postPurge(w http.ResponseWriter, r *http.Request, log actionLog)
 	answer(w, map[string]any{"status": "done", "purged": n})
 }
 
-// Redrive says which dead letters go back to the queue: those with the given
-// ids, those of names, those of one reason, or all.
+// Redrive selects dead letters to move back: by ids, by names, by reason, or all.
 type Redrive struct {
 	IDs           []string `json:"ids,omitempty"`
 	Names         []string `json:"names,omitempty"` // letters of these names
 	Reason        string   `json:"reason,omitempty"`
 	All           bool     `json:"all,omitempty"`
-	ReopenUnknown bool     `json:"reopen_unknown,omitempty"` // names that are UNKNOWN too
+	ReopenUnknown bool     `json:"reopen_unknown,omitempty"` // also run UNKNOWN names again
 	Preview       bool     `json:"preview,omitempty"`        // change nothing
 }
 
-// RedriveStep says how far a redrive is.
+// RedriveStep is the progress of a redrive.
 type RedriveStep struct {
-	Seen     int           `json:"seen"`     // messages looked at
-	Moved    int           `json:"moved"`    // sent to the queue and deleted here; of a preview: would be
-	Kept     int           `json:"kept"`     // not sent: the worker would return them at once
-	Unknown  int           `json:"unknown"`  // of these, for names of unknown outcome
+	Seen     int           `json:"seen"`     // examined messages
+	Moved    int           `json:"moved"`    // sent to the queue and deleted here; in a preview: would be
+	Kept     int           `json:"kept"`     // not sent, because a worker would return them at once
+	Unknown  int           `json:"unknown"`  // those of kept for names with an unknown outcome
 	Doubly   int           `json:"doubly"`   // sent, but not deleted: they may be sent again
 	Refused  int           `json:"refused"`  // could not be sent, and are still here
-	Returned int           `json:"returned"` // given up again by the worker meanwhile; not sent a second time
+	Returned int           `json:"returned"` // dead-lettered again by a worker meanwhile; not sent a second time
 	Items    []RedriveItem `json:"items,omitempty"`
-	More     bool          `json:"more"`            // it has ended, but there may be others of them
-	Done     bool          `json:"done"`            // it has ended, and all there were have been looked at
-	Error    string        `json:"error,omitempty"` // why it ended early
+	More     bool          `json:"more"`            // ended, but some letters may not have been examined
+	Done     bool          `json:"done"`            // ended, and all letters were examined
+	Error    string        `json:"error,omitempty"` // error that ended it early
 }
 
-// RedriveItem is a letter that was not moved.
+// RedriveItem is a letter that was not moved, with the reason.
 type RedriveItem struct {
 	Name    string `json:"name"`
 	ID      string `json:"id"`
@@ -172,8 +171,7 @@ type RedriveItem struct {
 // maxItemsShown bounds the letters of a report.
 const maxItemsShown = 200
 
-// order returns what is asked for, and false unless exactly one way of choosing is
-// used.
+// order returns the selection; false unless exactly one way of selecting is used.
 func (r Redrive) order() (deadletter.Order, bool) {
 	ways := 0
 	for _, used := range []bool{r.All, r.Reason != "", len(r.IDs) > 0, len(r.Names) > 0} {
@@ -184,8 +182,8 @@ func (r Redrive) order() (deadletter.Order, bool) {
 	return deadletter.Order{IDs: r.IDs, Names: r.Names, Reason: r.Reason, ReopenUnknown: r.ReopenUnknown, Preview: r.Preview}, ways == 1 && len(r.IDs) <= lettersShown && len(r.Names) <= operate.MaxPage
 }
 
-// postRedrive moves dead letters back, with a line of progress for each batch.
-// It ends early when the page goes away.
+// postRedrive moves dead letters back, and answers with a line of progress for each batch. It ends
+// early if the client closes the connection.
 func (c *panel) postRedrive(w http.ResponseWriter, r *http.Request, log actionLog) {
 	var in Redrive
 	if !read(w, r, &in) {
@@ -193,7 +191,7 @@ func (c *panel) postRedrive(w http.ResponseWriter, r *http.Request, log actionLo
 	}
 	order, ok := in.order()
 	if !ok {
-		problem(w, http.StatusBadRequest, "give ids (at most 100), or names, or reason, or all")
+		problem(w, http.StatusBadRequest, "set exactly one of ids (at most 100), names, reason and all")
 		return
 	}
 	log(r.Context(), acted, "queue", c.queue.DLQURL, "ids", in.IDs, "reason", in.Reason, "all", in.All,
@@ -224,7 +222,7 @@ func (c *panel) postRedrive(w http.ResponseWriter, r *http.Request, log actionLo
 	p.step(step)
 }
 
-// stepEvery is the time between two lines of progress.
+// stepEvery is the time between lines of progress.
 const stepEvery = 100 * time.Millisecond
 
 func redriveStep(r deadletter.Report) RedriveStep {

@@ -16,11 +16,11 @@ import (
 	"github.com/sqsonce/sqsonce/names"
 )
 
-// read decodes the JSON body of r into v, or answers and returns false. Other
-// content types are refused: a foreign page can send them without asking first.
+// read decodes the JSON body of r into v, or answers with a problem and returns false. It refuses
+// other content types, because a foreign page can send them without a preflight request.
 func read(w http.ResponseWriter, r *http.Request, v any) bool {
 	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); strings.TrimSpace(kind) != "application/json" {
-		problem(w, http.StatusUnsupportedMediaType, "send application/json")
+		problem(w, http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
 		return false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -38,8 +38,8 @@ func read(w http.ResponseWriter, r *http.Request, v any) bool {
 	return false
 }
 
-// readNothing reads the body of an action without fields: none at all, or an empty JSON object.
-// Otherwise it answers and returns false.
+// readNothing reads the body of an action without fields, which must be empty or an empty JSON
+// object. Otherwise it answers with a problem and returns false.
 func readNothing(w http.ResponseWriter, r *http.Request) bool {
 	if r.ContentLength == 0 {
 		return true
@@ -47,12 +47,11 @@ func readNothing(w http.ResponseWriter, r *http.Request) bool {
 	return read(w, r, &struct{}{})
 }
 
-// halfPair finds half of a surrogate pair in JSON in which whole pairs are not escaped.
+// halfPair matches half of a surrogate pair in JSON in which whole pairs are not escaped.
 var halfPair = regexp.MustCompile(`(?:^|[^\\])(?:\\\\)*\\u[dD][89a-fA-F]`)
 
-// decode reads one JSON value and nothing behind it, as strictly as the API reads a message:
-// valid text, no key twice, no other field at any depth, each field spelled as it is, and no
-// null in place of a value.
+// decode decodes exactly one JSON value, as strictly as the API reads a message: valid text, no
+// repeated keys, no unknown fields at any depth, field names in their exact case, and no null.
 func decode(body []byte, v any) error {
 	if len(body) == 0 {
 		return errors.New("the body is empty")
@@ -73,8 +72,8 @@ func decode(body []byte, v any) error {
 	return json.Unmarshal(body, v)
 }
 
-// checkFields holds the JSON value of a field against its type. It looks at the fields of
-// objects alone, which encoding/json matches in any case, and at null, which it ignores.
+// checkFields checks the JSON value of a field against its type: it refuses fields in another case,
+// which encoding/json accepts, and null, which it ignores.
 func checkFields(field string, value json.RawMessage, t reflect.Type) error {
 	switch {
 	case t == reflect.TypeFor[json.RawMessage]():
@@ -109,7 +108,7 @@ func checkFields(field string, value json.RawMessage, t reflect.Type) error {
 	return nil
 }
 
-// fieldTypes are the types of a struct's fields by their names in JSON.
+// fieldTypes returns the types of a struct's fields by their JSON names.
 func fieldTypes(t reflect.Type) map[string]reflect.Type {
 	types := make(map[string]reflect.Type)
 	for _, f := range reflect.VisibleFields(t) {

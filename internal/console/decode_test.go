@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// outer is a body with fields at several depths.
+// outer is a type with fields at several depths.
 type outer struct {
 	Settle
 	Inner inner            `json:"inner"`
@@ -58,7 +58,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// What is read strictly keeps its values.
+// Strict decoding preserves values.
 func TestDecodeValues(t *testing.T) {
 	var got outer
 	if err := decode([]byte(`{"verb":"retry","names":["a","é\ud83d\ude00"],"inner":{"name":"n","kinds":["x"]},"list":[{"name":"m"}],"any":{"B":1}}`), &got); err != nil {

@@ -1,21 +1,17 @@
-// Package console is the worker's console: one embedded page that says whether
-// the worker works, what is stuck and what became of a name, the JSON API
-// beneath it, and the short history that both show.
+// Package console is the worker's console: an embedded page that shows the state of the worker,
+// stuck names and the record of a name, its JSON API, and the short history behind both.
 //
-// A [History] watches the pool and the guard through their hooks and keeps the
-// last quarter of an hour in a bounded ring. [New] puts the page and its API
-// over it. Nothing runs by itself: no goroutine, no timer. A hook adds to
-// counters, and everything else is computed when somebody looks, once a second
-// for all who look.
+// A [History] observes the pool and the guard through their hooks, and keeps the last 15 minutes in
+// a bounded ring. [New] returns the page and its API. The package runs no goroutine or timer of its
+// own: hooks add to counters, and the rest is computed once a second while pages are open.
 //
-// # Who may do what
+// # Permissions
 //
-// Everybody who reaches the admin address may look. To act, a visitor must be
-// on loopback or have the admin token. Message bodies are shown only to who may
-// act. Every action is a POST that a foreign page cannot make, and is logged
-// with who and what.
+// Every client that can reach the admin address may read. To act, a visitor must be on loopback or
+// have the admin token. Message bodies are shown only to visitors who may act. Every action is a
+// POST that a foreign page cannot send, and is logged with its visitor and object.
 //
-// Names, bodies and errors come from outside. They are cut to a bound here, and
-// the page shows them as text: it is served with a policy under which the
-// browser refuses to run or parse anything else.
+// Names, bodies and errors come from outside. They are cut to a bounded length here, and the page
+// shows them as text: its Content-Security-Policy makes the browser refuse all other scripts and
+// markup.
 package console

@@ -12,18 +12,18 @@ const maxPattern = 160
 
 // Failure is a group of failures whose errors differ only in names and numbers.
 type Failure struct {
-	Error   string `json:"error"` // the common text
+	Error   string `json:"error"` // the text without names and numbers
 	Count   int64  `json:"count"`
 	First   int64  `json:"first"`   // epoch ms
 	Last    int64  `json:"last"`    // epoch ms
-	Name    string `json:"name"`    // of the sample, the last one seen
-	ID      string `json:"id"`      // its message
+	Name    string `json:"name"`    // of the latest failure
+	ID      string `json:"id"`      // its message id
 	Sample  string `json:"sample"`  // its error
 	Receive int    `json:"receive"` // its receive count
 }
 
-// blame counts a failure. When there are too many groups, the one that was
-// quiet for the longest makes room. The caller holds mu.
+// blame counts a failure. If there are too many groups, it drops the group whose last failure is
+// the oldest. The caller holds mu.
 func (h *History) blame(name, id, text string, receive int, now time.Time) {
 	key := pattern(text)
 	f := h.failures[key]
@@ -45,7 +45,7 @@ func (h *History) blame(name, id, text string, receive int, now time.Time) {
 	f.Name, f.ID, f.Sample, f.Receive = name, clip(id, maxIDShown), text, receive
 }
 
-// groups returns the groups of failures, the last seen first.
+// groups returns the groups of failures, by last failure, newest first.
 func (h *History) groups() []Failure {
 	h.mu.Lock()
 	out := make([]Failure, 0, len(h.failures))
@@ -59,13 +59,13 @@ func (h *History) groups() []Failure {
 	return out
 }
 
-// pattern is an error's first line without what differs from message to
-// message: quoted texts become “…”, and words with a digit become #. The status that
-// a target answered stays: a 500 and a 503 are different failures.
+// pattern returns the first line of an error without the parts that differ between messages: quoted
+// texts become “…”, and words with a digit become #. It keeps the status of a target's answer,
+// because a 500 and a 503 are different failures.
 func pattern(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 	var b strings.Builder
-	before := "" // the last word
+	before := "" // the previous word
 	for len(text) > 0 && b.Len() < maxPattern {
 		if text[0] == '"' {
 			if end := closingQuote(text); end > 0 {
@@ -75,7 +75,7 @@ func pattern(text string) string {
 			}
 		}
 		word := wordLength(text)
-		if word == 0 { // white space or punctuation, one byte of it
+		if word == 0 { // a white space or punctuation byte
 			b.WriteByte(text[0])
 			text = text[1:]
 			continue
@@ -91,7 +91,7 @@ func pattern(text string) string {
 	return cmp.Or(clip(b.String(), maxPattern), "failed without a text")
 }
 
-// closingQuote returns where the quoted text at the start of s ends, or 0.
+// closingQuote returns the length of the quoted text at the start of s, or 0.
 func closingQuote(s string) int {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
@@ -104,8 +104,8 @@ func closingQuote(s string) int {
 	return 0
 }
 
-// wordLength is how many bytes of s belong to its first word: letters, digits,
-// the dash, the underscore, and everything beyond ASCII.
+// wordLength returns the length of the first word of s in bytes: letters, digits, dashes,
+// underscores, and all characters beyond ASCII.
 func wordLength(s string) int {
 	for i := range len(s) {
 		c := s[i]

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	frameTime    = time.Second // between two looks of a page
+	frameTime    = time.Second // interval between frames of a page
 	frameAge     = 900 * time.Millisecond
 	shownFlights = 100
 	shownOutputs = 50
 	shownGroups  = 20
 )
 
-// The sections of a frame. Each is an event of its own on the stream, and is
-// sent only when it has changed.
+// The sections of a frame. Each is a separate event of the stream, and is sent only if it has
+// changed.
 const (
 	sectionStatus = iota
 	sectionPoints
@@ -29,24 +29,23 @@ const (
 
 var sectionNames = [sections]string{"status", "points", "flights", "outcomes", "failures"}
 
-// frame is what everybody who looks at one moment sees.
+// frame is the content of the page at one time.
 type frame struct {
 	at       time.Time
 	data     [sections][]byte // JSON
-	versions [sections]int64  // rises when the data changes
-	history  func() []byte    // all points as JSON, put together for the first who asks
+	versions [sections]int64  // incremented when the data changes
+	history  func() []byte    // all points as JSON, computed at the first call
 }
 
-// frames hands one frame to all who ask for the same time.
+// frames shares a frame between all callers of the same time.
 type frames struct {
 	mu      sync.Mutex
-	current *frame        // guarded by mu; never changed once here
-	working chan struct{} // guarded by mu; closed when the frame that is being made is there
+	current *frame        // guarded by mu; immutable after it is set
+	working chan struct{} // guarded by mu; closed when the frame under construction is complete
 }
 
-// frame returns a frame made at or after since, which is not in the future. One
-// is made at a time; who asks meanwhile waits for it. It returns nil when ctx
-// ends first.
+// frame returns a frame made at or after since, which must not be in the future. One goroutine
+// makes it while the others wait. It returns nil if ctx ends first.
 func (c *panel) frame(ctx context.Context, since time.Time) *frame {
 	f := &c.frames
 	for {
@@ -72,7 +71,7 @@ func (c *panel) frame(ctx context.Context, since time.Time) *frame {
 	}
 }
 
-// makeFrame makes the frame that others wait for.
+// makeFrame makes the frame for which the others wait.
 func (c *panel) makeFrame(previous *frame, now time.Time) *frame {
 	next := &frame{at: now, history: sync.OnceValue(func() []byte {
 		return encode(c.queue.History.points(time.Now(), bucketCount))
@@ -100,7 +99,7 @@ func (c *panel) makeFrame(previous *frame, now time.Time) *frame {
 	return next
 }
 
-// look puts together everything that is on the page at one moment.
+// look collects the content of the page.
 func (c *panel) look(now time.Time) [sections]any {
 	h := c.queue.History
 	snap := c.queue.Pool.Snapshot(shownFlights)
@@ -132,23 +131,23 @@ func (c *panel) look(now time.Time) [sections]any {
 	}
 }
 
-// Status is the worker at one moment.
+// Status is the state of the worker at one time.
 type Status struct {
 	Now int64 `json:"now"` // epoch ms
 	Snapshot
-	Messages   int      `json:"messages"`  // in this worker
+	Messages   int      `json:"messages"`  // messages in this worker
 	LastPoll   int64    `json:"last_poll"` // epoch ms; 0: none yet
-	Oldest     float64  `json:"oldest"`    // s since this worker received its oldest message
+	Oldest     float64  `json:"oldest"`    // seconds since the receive of the oldest message
 	Depths     Depths   `json:"queue"`
 	Backlog    *int64   `json:"backlog"`    // visible and delayed messages
-	ToDrain    *float64 `json:"to_drain"`   // s until the backlog is gone at this worker's rate of the last minute, if nothing is added; null when it did nothing
-	Protection string   `json:"protection"` // against scale-in; empty: none
-	Suspicion  string   `json:"suspicion"`  // the answer for which the target is suspect; empty: it is not
+	ToDrain    *float64 `json:"to_drain"`   // seconds to empty the backlog at this worker's last rate; may be null
+	Protection string   `json:"protection"` // scale-in protection; empty: none
+	Suspicion  string   `json:"suspicion"`  // answer for which the target is suspect; empty: it is not
 	Figures    Figures  `json:"figures"`
 }
 
-// toDrain is the backlog, which all workers share, and how long this one alone
-// takes for it at its rate per second.
+// toDrain returns the backlog, which all workers share, and the seconds that this worker alone
+// needs for it at its rate per second.
 func toDrain(d Depths, rate float64) (backlog *int64, seconds *float64) {
 	if d.Visible == nil {
 		return nil, nil
@@ -167,24 +166,23 @@ func toDrain(d Depths, rate float64) (backlog *int64, seconds *float64) {
 	}
 }
 
-// FlightRow is a message in this worker, as the page lists it.
+// FlightRow is a message in this worker.
 type FlightRow struct {
 	Name        string `json:"name"`
 	ID          string `json:"id"`
 	Phase       string `json:"phase"`
 	Receive     int    `json:"receive"`
 	LastReceive bool   `json:"last_receive"`
-	WaitsFor    string `json:"waits_for,omitempty"` // id of the message whose attempt has the name
-	Attempt     int    `json:"attempt,omitempty"`   // of its own attempt at work
+	WaitsFor    string `json:"waits_for,omitempty"` // id of the message whose attempt holds the name
+	Attempt     int    `json:"attempt,omitempty"`   // number of its attempt under way
 	Fence       int64  `json:"fence,omitempty,string"`
 	Received    int64  `json:"received"`              // epoch ms
 	VisibleAt   int64  `json:"visible_at,omitempty"`  // epoch ms, unless extended
 	LeaseUntil  int64  `json:"lease_until,omitempty"` // epoch ms, unless renewed
 }
 
-// flightRows joins what the pool and the guard know of the messages that are
-// here, and returns how many there are in all. A message in a slot whose name is
-// held by the attempt of another one waits for that.
+// flightRows combines the pool's and the guard's data of the messages in the worker, and returns
+// the total number. A message in a slot waits if another message's attempt holds its name.
 func (h *History) flightRows(flights []Flight) ([]FlightRow, int) {
 	rows := make([]FlightRow, len(flights))
 	holders := make(map[string]string) // message ids by name
@@ -222,10 +220,10 @@ func (h *History) flightRows(flights []Flight) ([]FlightRow, int) {
 // Phases of a message in a slot.
 const (
 	phaseRunning = "running"
-	phaseWaiting = "waiting" // for the attempt of another message
+	phaseWaiting = "waiting" // for another message's attempt
 )
 
-// recent returns the last n outcomes, the newest first.
+// recent returns the last n outcomes, newest first.
 func (h *History) recent(n int) []Outcome {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -239,7 +237,7 @@ func orUnknown(n *int64) int64 {
 	return *n
 }
 
-// epoch is t in epoch milliseconds, 0 for the zero time.
+// epoch returns t in epoch milliseconds; 0 for the zero time.
 func epoch(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -251,7 +249,7 @@ func epoch(t time.Time) int64 {
 func encode(v any) []byte {
 	data, err := json.Marshal(v)
 	if err != nil {
-		return []byte("null") // nothing here can fail to encode
+		return []byte("null") // cannot happen: all types can be encoded
 	}
 	return data
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A histogram counts durations in steps of a quarter of an octave, from 64 µs
-// up to 12 hours and more. A percentile read from it is at most 19 % too high.
+// histogram counts durations in steps of a quarter of an octave, from 64 µs to more than 12 hours.
+// A percentile is at most 19 % too high.
 type histogram [histogramSteps]uint32
 
 const (
@@ -15,11 +15,11 @@ const (
 	histogramSteps = 30*4 + 1              // 64 µs × 2^30 is 19 hours
 )
 
-// stepBounds are the upper bounds of the four steps of an octave, in units of
-// its lower bound times 1,024.
+// stepBounds are the upper bounds of the four steps of an octave, in 1/1024 of the octave's lower
+// bound.
 var stepBounds = [4]uint64{1218, 1448, 1722, 2048}
 
-// add counts d. Negative durations (clocks differ) count as the lowest step.
+// add counts d. Negative durations, from differing clocks, count in the lowest step.
 func (h *histogram) add(d time.Duration) { h[stepOf(d)]++ }
 
 func stepOf(d time.Duration) int {
@@ -43,8 +43,8 @@ func (h *histogram) merge(other *histogram) {
 	}
 }
 
-// percentile returns the duration that the share p (0 to 1) of all did not
-// exceed, and false when nothing was counted.
+// percentile returns the smallest step end that the share p (0 to 1) of all durations does not
+// exceed; false if none was counted.
 func (h *histogram) percentile(p float64) (time.Duration, bool) {
 	var total uint64
 	for _, n := range h {
@@ -63,7 +63,7 @@ func (h *histogram) percentile(p float64) (time.Duration, bool) {
 	return stepEnd(histogramSteps - 1), true
 }
 
-// stepEnd is the upper bound of a step.
+// stepEnd returns the upper bound of a step.
 func stepEnd(i int) time.Duration {
 	if i == 0 {
 		return histogramUnit

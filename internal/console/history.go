@@ -15,90 +15,86 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// Bounds of what a [History] keeps, however many messages go by. Buckets and
-// rings come to less than a mebibyte. The verdicts follow the messages that are
-// here: some hundred kibibytes for a hundred slots, and at most about 8 MiB.
+// Bounds of a [History]. Buckets and rings take less than 1 MiB. The verdicts of the messages in
+// the worker take some hundred KiB for a hundred slots, and at most about 8 MiB.
 const (
 	bucketTime   = 5 * time.Second
 	bucketCount  = 180 // 15 minutes
 	maxOutcomes  = 200
 	maxEvents    = 1024
 	maxFailures  = 64
-	maxMessages  = 8192 // messages of which the guard's verdict is kept
-	maxVerdicts  = 16   // of one message
+	maxMessages  = 8192 // messages with stored verdicts
+	maxVerdicts  = 16   // per message
 	maxWatches   = 8
 	maxErrorKept = 400 // bytes
-	maxIDShown   = 100 // bytes; SQS's have 36
-	// maxNameKept keeps a name whole, since its story is found by it. What is
-	// longer than a name can be stays too long when it is cut, so that it does
-	// not become the name of another story.
+	maxIDShown   = 100 // bytes; ids of SQS have 36
+	// maxNameKept is the number of bytes kept of a name. It is larger than every valid name, so that a
+	// shortened text is never a valid name of another story.
 	maxNameKept = protocol.MaxNameBytes + len("…")
 )
 
 // The counters of a bucket.
 const (
 	countReceived = iota
-	countHandled  // runs that ended as completed
-	countFailed   // tries that failed
+	countHandled  // runs that completed
+	countFailed   // runs that failed
 	countRecorded // duplicates answered from the record
-	countCached   // duplicates answered from memory
-	countJoined   // duplicates answered by the attempt they joined
+	countCached   // duplicates answered from the cache
+	countJoined   // duplicates answered by the attempt that they joined
 	countDeferred // duplicates deferred
 	countEnded    // messages deleted or dead-lettered
 	countCalls    // calls to AWS
 	counters
 )
 
-// bucket is what happened in one stretch of bucketTime.
+// bucket holds the counts of one interval of bucketTime.
 type bucket struct {
-	index  int64 // its number since 1970; another one's counts are stale
+	index  int64 // number of the interval since 1970; other counts are stale
 	counts [counters]uint32
 	handle histogram // runs of the handler
-	dwell  histogram // from send to handler
+	dwell  histogram // time from sending to the handler
 
-	aloft  int          // most messages here at once
-	left   int          // messages here at the end
-	looked bool         // somebody looked, so the gauges are known
-	gauges gaugeReading // last ones seen
+	aloft  int          // most messages in the worker at once
+	left   int          // messages in the worker at the end
+	looked bool         // a page was open, so the gauges are known
+	gauges gaugeReading // the latest values
 }
 
-// gaugeReading is what is known only while somebody looks; -1 is unknown.
+// gaugeReading holds values that are known only while a page is open; -1 means unknown.
 type gaugeReading struct {
 	oldest                       time.Duration
 	visible, hidden, delayed, dl int64
 }
 
-// History is the worker's last quarter of an hour, and its last outcomes,
-// failures and events by name. Feed it through [History.ConsumerHooks],
-// [History.DedupeHooks] and [History.CountCalls]. It is safe for concurrent use,
-// and starts no goroutine.
+// History holds the worker's last 15 minutes, and its latest outcomes, failures and events by name.
+// Feed it through [History.ConsumerHooks], [History.DedupeHooks] and [History.CountCalls]. It is
+// safe for concurrent use, and starts no goroutine.
 type History struct {
 	lease time.Duration
-	since time.Time // when it began
+	since time.Time // time of its creation
 	seed  maphash.Seed
 
-	mu       sync.Mutex // never held across a call to somebody else
+	mu       sync.Mutex // not held across calls to other packages
 	buckets  [bucketCount]bucket
-	seq      int64 // of outcomes and events
+	seq      int64 // sequence number of outcomes and events
 	outcomes ring[Outcome]
 	events   ring[event]
 	failures map[string]*Failure
-	guarded  *simplelru.LRU[string, *guarded] // by message id: messages that have not ended
+	guarded  *simplelru.LRU[string, *guarded] // guarded by mu; by message id: messages that have not ended
 	aloft    int
 	watches  map[*watch]struct{}
 }
 
-// guarded is what the guard said about a message that is here. SQS may have
-// delivered the message twice, and both deliveries may be here.
+// guarded holds the guard's verdicts on a message in the worker. SQS may have delivered it twice,
+// and both deliveries may be in the worker.
 type guarded struct {
 	name     string
-	attempt  hold // at work; zero: none
+	attempt  hold // attempt under way; zero: none
 	verdicts []verdict
-	one      [1]verdict // room for them: mostly there is one
+	one      [1]verdict // space for the usual single verdict
 }
 
-// verdict is what the guard said about one run of a message's handler. The pool
-// has not yet said what it does with the message.
+// verdict is the guard's verdict on one run of a message's handler, before the pool's decision.
 type verdict struct {
 	outcome string
 	attempt int
@@ -106,24 +102,24 @@ type verdict struct {
 	took    time.Duration
 }
 
-// hold is an attempt at work in this process.
+// hold is an attempt under way in this process.
 type hold struct {
 	attempt int
 	fence   int64
-	until   time.Time // when its lease ends at the latest
+	until   time.Time // end of its lease
 }
 
-// event is something that happened to a name here.
+// event is an event of a name in this worker.
 type event struct {
-	hash uint64 // of the whole name
+	hash uint64 // hash of the whole name
 	Event
 }
 
-// NewHistory returns an empty history. lease is how long a claim or renewal
-// holds a name, from which the countdowns are reckoned.
+// NewHistory returns an empty history. lease is the duration of a claim or renewal, for the
+// countdowns.
 func NewHistory(lease time.Duration) *History {
 	messages, err := simplelru.NewLRU[string, *guarded](maxMessages, nil)
-	if err != nil { // only of a size that is not positive
+	if err != nil { // only for a size that is not positive
 		panic(err)
 	}
 	return &History{
@@ -133,14 +129,14 @@ func NewHistory(lease time.Duration) *History {
 	}
 }
 
-// Outcome is what became of one run of the handler.
+// Outcome is the outcome of one run of the handler.
 type Outcome struct {
 	Seq     int64   `json:"seq"`
 	At      int64   `json:"at"` // epoch ms
 	Name    string  `json:"name"`
 	ID      string  `json:"id"`      // message id
-	Outcome string  `json:"outcome"` // what the guard said: completed, retrying, rejected, recorded, cached, joined, deferred, ...
-	Action  string  `json:"action"`  // what becomes of the message: delete, release, ...
+	Outcome string  `json:"outcome"` // verdict of the guard: completed, retrying, rejected, recorded, cached, joined, deferred, ...
+	Action  string  `json:"action"`  // treatment of the message: delete, release, ...
 	Attempt int     `json:"attempt,omitempty"`
 	Fence   int64   `json:"fence,omitempty,string"`
 	Receive int     `json:"receive"`
@@ -148,7 +144,7 @@ type Outcome struct {
 	Error   string  `json:"error,omitempty"`
 }
 
-// Event is something that happened to a name in this worker.
+// Event is an event of a name in this worker.
 type Event struct {
 	Seq     int64   `json:"seq"`
 	At      int64   `json:"at"`   // epoch ms
@@ -159,7 +155,7 @@ type Event struct {
 	Detail  string  `json:"detail,omitempty"`
 }
 
-// bucketAt returns the bucket of now, emptied if it was another's. The caller
+// bucketAt returns the bucket of now, and empties it if it holds an older interval. The caller
 // holds mu.
 func (h *History) bucketAt(now time.Time) *bucket {
 	index := now.UnixNano() / int64(bucketTime)
@@ -187,8 +183,8 @@ func (h *History) called() {
 	h.bucketAt(time.Now()).counts[countCalls]++
 }
 
-// of returns what is known of a message, and begins to remember it; nil without
-// an id. The caller holds mu.
+// of returns the entry of an attempt's message, and creates it if needed; nil without an id. The
+// caller holds mu.
 func (h *History) of(a dedupe.Attempt) *guarded {
 	if a.MessageID == "" {
 		return nil
@@ -196,22 +192,21 @@ func (h *History) of(a dedupe.Attempt) *guarded {
 	if g, ok := h.guarded.Get(a.MessageID); ok {
 		return g
 	}
-	// Copies: the name may be part of a body.
+	// Clone the texts, because the name may share memory with a body.
 	g := &guarded{name: strings.Clone(a.Name)}
 	g.verdicts = g.one[:0]
 	h.guarded.Add(strings.Clone(a.MessageID), g)
 	return g
 }
 
-// judged keeps a verdict until the pool says what it does with the message. The
-// caller holds mu.
+// judged stores a verdict until the pool's decision. The caller holds mu.
 func (h *History) judged(a dedupe.Attempt, v verdict) {
 	if g := h.of(a); g != nil && len(g.verdicts) < maxVerdicts {
 		g.verdicts = append(g.verdicts, v)
 	}
 }
 
-// claimed counts an attempt that holds its name from now on.
+// claimed counts an attempt that now holds its name.
 func (h *History) claimed(a dedupe.Attempt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -223,7 +218,7 @@ func (h *History) claimed(a dedupe.Attempt) {
 	h.count(a.Name, func(w *watch) { w.running++ })
 }
 
-// renewed puts off the end of an attempt's lease.
+// renewed extends an attempt's lease.
 func (h *History) renewed(a dedupe.Attempt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -232,14 +227,14 @@ func (h *History) renewed(a dedupe.Attempt) {
 	}
 }
 
-// happened notes something that is neither the beginning nor the end of an attempt.
+// happened records an event that is neither the start nor the end of an attempt.
 func (h *History) happened(name, kind, detail string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.note(name, Event{Kind: kind, Detail: clip(detail, maxErrorKept)}, time.Now())
 }
 
-// settled records how an attempt ended.
+// settled records the end of an attempt.
 func (h *History) settled(a dedupe.Attempt, outcome string, took time.Duration, err error) {
 	detail := ""
 	if err != nil {
@@ -248,7 +243,7 @@ func (h *History) settled(a dedupe.Attempt, outcome string, took time.Duration, 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
-	if g := h.of(a); g != nil && g.attempt.fence == int64(a.Fence) { // else another delivery's attempt
+	if g := h.of(a); g != nil && g.attempt.fence == int64(a.Fence) { // otherwise it is another delivery's attempt
 		g.attempt = hold{}
 	}
 	b := h.bucketAt(now)
@@ -268,8 +263,7 @@ func (h *History) settled(a dedupe.Attempt, outcome string, took time.Duration, 
 	})
 }
 
-// suppressed records that a duplicate did not run. kind is recorded, cached,
-// joined or deferred.
+// suppressed records a duplicate that did not run. kind is recorded, cached, joined or deferred.
 func (h *History) suppressed(a dedupe.Attempt, kind string) {
 	counter := map[string]int{"cached": countCached, "joined": countJoined, "deferred": countDeferred}
 	h.mu.Lock()
@@ -291,7 +285,7 @@ func (h *History) suppressed(a dedupe.Attempt, kind string) {
 	})
 }
 
-// refused records that nothing ran, and why.
+// refused records a message that did not run, and the reason.
 func (h *History) refused(a dedupe.Attempt, reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -299,8 +293,8 @@ func (h *History) refused(a dedupe.Attempt, reason string) {
 	h.judged(a, verdict{outcome: reason})
 }
 
-// handled records what the pool does with a message after a run of its handler.
-// name is for a message that the guard has said nothing about.
+// handled records the pool's decision about a message after a run of its handler. name is for a
+// message without a verdict of the guard.
 func (h *History) handled(m consumer.Message, d consumer.Disposition, took time.Duration, name func(consumer.Message) string) {
 	text := ""
 	if d.Err != nil {
@@ -314,7 +308,7 @@ func (h *History) handled(m consumer.Message, d consumer.Disposition, took time.
 	if known {
 		of = g.name
 	} else {
-		of = name(m) // not under mu: it reads the body
+		of = name(m) // not under mu, because it reads the body
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -343,8 +337,8 @@ func (h *History) handled(m consumer.Message, d consumer.Disposition, took time.
 	}
 }
 
-// ended records that a delivery is not in this worker any more. Its verdict was
-// taken by handled before; what is left belongs to another delivery.
+// ended records that a delivery has left this worker. handled has taken its verdict before; any
+// left belongs to another delivery.
 func (h *History) ended(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -355,16 +349,16 @@ func (h *History) ended(id string) {
 	}
 }
 
-// note appends to the trail of a name. The caller holds mu.
+// note appends to the events of a name. The caller holds mu.
 func (h *History) note(name string, e Event, now time.Time) {
 	h.seq++
 	e.Seq, e.At = h.seq, now.UnixMilli()
 	h.events.put(event{maphash.String(h.seed, name), e})
 }
 
-// next takes the oldest verdict on a message, or returns instead. There is more
-// than one only while several deliveries of the message are here. The caller
-// holds the history's mu.
+// next removes and returns the oldest verdict on a message, or returns instead. There are several
+// only while several deliveries of the message are in the worker. The caller holds the history's
+// mu.
 func (g *guarded) next(instead verdict) verdict {
 	if len(g.verdicts) == 0 {
 		return instead
@@ -374,8 +368,7 @@ func (g *guarded) next(instead verdict) verdict {
 	return oldest
 }
 
-// trail returns what happened to name here, the oldest first, at most the last
-// limit of it.
+// trail returns the last events of a name, at most limit, oldest first.
 func (h *History) trail(name string, limit int) []Event {
 	hash := maphash.String(h.seed, name)
 	h.mu.Lock()
@@ -392,14 +385,14 @@ func (h *History) trail(name string, limit int) []Event {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// clip returns s as valid text of at most n bytes, an ellipsis included. What
-// it returns does not keep s alive.
+// clip returns s as valid UTF-8 of at most n bytes, including an ellipsis. The result does not
+// share memory with s.
 func clip(s string, n int) string {
 	long := len(s) > n
 	if long {
 		s = cut(s, n)
 	}
-	s = strings.ToValidUTF8(s, "\uFFFD") // each bad byte may have become three
+	s = strings.ToValidUTF8(s, "\uFFFD") // each bad byte may have become three bytes
 	if !long && len(s) <= n {
 		return strings.Clone(s)
 	}
@@ -409,7 +402,7 @@ func clip(s string, n int) string {
 	return s + "…"
 }
 
-// cut shortens s to at most n bytes without splitting a character.
+// cut shortens s to at most n bytes, without splitting a character.
 func cut(s string, n int) string {
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
@@ -417,11 +410,10 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// ring keeps the newest values that were put into it. The zero value keeps
-// none; use newRing.
+// ring keeps the newest values. The zero value keeps none; use newRing.
 type ring[T any] struct {
 	values []T
-	next   int // where the next one goes, once values is full
+	next   int // index of the next value, if values is full
 }
 
 func newRing[T any](size int) ring[T] { return ring[T]{values: make([]T, 0, size)} }
@@ -435,7 +427,7 @@ func (r *ring[T]) put(v T) {
 	r.next = (r.next + 1) % len(r.values)
 }
 
-// newest returns up to n values, the newest first, as a copy.
+// newest returns a copy of up to n values, newest first.
 func (r *ring[T]) newest(n int) []T {
 	out := make([]T, 0, min(n, len(r.values)))
 	for i := range r.values {
@@ -448,7 +440,7 @@ func (r *ring[T]) newest(n int) []T {
 	return out
 }
 
-// each calls f with every value, the oldest first, until f returns false.
+// each calls f with every value, oldest first, until f returns false.
 func (r *ring[T]) each(f func(*T) bool) {
 	for i := range r.values {
 		if !f(&r.values[(r.next+i)%len(r.values)]) {

@@ -33,7 +33,7 @@ func testPercentilesAreAtMostAStepTooHigh(t *testing.T) {
 		h.add(d)
 		got, ok := h.percentile(0.5)
 		if !ok || got < d || float64(got) > max(float64(histogramUnit), 1.2*float64(d)) {
-			t.Errorf("%s is told as %s (%v)", d, got, ok)
+			t.Errorf("%s is shown as %s (%v)", d, got, ok)
 		}
 	}
 	var h histogram
@@ -53,7 +53,7 @@ func testPercentilesAreAtMostAStepTooHigh(t *testing.T) {
 	h.add(-time.Second)
 	h.add(1000 * time.Hour)
 	if p, ok := h.percentile(1); !ok || p < 12*time.Hour {
-		t.Errorf("what is beyond the last step is told as %s", p)
+		t.Errorf("a duration beyond the last step is shown as %s", p)
 	}
 }
 
@@ -126,7 +126,7 @@ func FuzzClipIsBoundedText(f *testing.F) {
 	})
 }
 
-// feed lets one message go by: claimed, run, deleted.
+// feed passes one message through the hooks: claimed, run, deleted.
 func feed(h *History, id, name string, took time.Duration) {
 	c, d := h.ConsumerHooks(nil, consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
 	m := consumer.Message{ID: id, ReceiveCount: 1, SentAt: time.Now()}
@@ -205,11 +205,11 @@ func testSparklinesCoverAQuarterOfAnHour(t *testing.T) {
 			t.Fatalf("%d points: %+v", len(got), got)
 		}
 		if last := got[12]; last.Oldest != nil || last.Visible != nil || last.HandleP50 != nil || last.PerMsg != nil {
-			t.Errorf("what nobody measured is told: %+v", last)
+			t.Errorf("unmeasured values are shown: %+v", last)
 		}
 		h.gauge(time.Now(), gaugeReading{oldest: time.Second, visible: 3, hidden: -1, delayed: 0, dl: 4})
 		if last := h.points(time.Now(), 1)[0]; *last.Oldest != 1 || *last.Visible != 3 || last.Hidden != nil || *last.Delayed != 0 || *last.Dead != 4 {
-			t.Errorf("what was looked at is %+v", last)
+			t.Errorf("the measured point is %+v", last)
 		}
 		for range 15 {
 			h.ended("m")
@@ -222,14 +222,14 @@ func testSparklinesCoverAQuarterOfAnHour(t *testing.T) {
 		h.received(0)
 		time.Sleep(2 * time.Second)
 		if got := h.points(time.Now(), bucketCount); len(got) == 0 || got[0].Received != 0 {
-			t.Errorf("an old stretch is told as a new one: %+v", got)
+			t.Errorf("an old interval is shown as a new one: %+v", got)
 		}
 	})
 }
 
 func testRatesHoldFromTheFirstSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(4 * time.Second) // the worker starts late in a stretch
+		time.Sleep(4 * time.Second) // the worker starts late in an interval
 		h := NewHistory(time.Second)
 		for second := range 90 {
 			time.Sleep(500 * time.Millisecond)
@@ -257,7 +257,7 @@ func testCountdownsFollowClaimsAndRenewals(t *testing.T) {
 		h.received(1)
 		d.Claimed(a)
 		time.Sleep(10 * time.Second)
-		d.Renewed(dedupe.Attempt{Name: "order-1", MessageID: "m-1", Fence: 6}, nil) // an earlier attempt's
+		d.Renewed(dedupe.Attempt{Name: "order-1", MessageID: "m-1", Fence: 6}, nil) // of an earlier attempt
 		d.Renewed(a, errors.New("no answer"))
 		flights := []Flight{{ID: "m-1", Phase: "running", ReceiveCount: 1}, {ID: "m-2", Name: "order-1", Phase: "queued"}}
 		rows, n := h.flightRows(flights)
@@ -282,7 +282,7 @@ func testCountdownsFollowClaimsAndRenewals(t *testing.T) {
 	})
 }
 
-// Only one of several messages of a name runs.
+// Of several messages of a name only one runs.
 func TestFlightRows(t *testing.T) {
 	h := NewHistory(30 * time.Second)
 	d := h.DedupeHooks(dedupe.Hooks{})
@@ -303,7 +303,7 @@ func TestFlightRows(t *testing.T) {
 	}
 }
 
-// A verdict goes to its own message, in whatever order the pool comes to them.
+// A verdict belongs to its own message, in any order of the pool's decisions.
 func TestVerdict(t *testing.T) {
 	h := NewHistory(30 * time.Second)
 	named := func(m consumer.Message) (string, bool) { return "read of " + m.ID, true }
@@ -332,7 +332,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// SQS delivers a message again while its first delivery is still here.
+// SQS delivers a message again while its first delivery is still in the worker.
 func TestVerdictOfTwoDeliveries(t *testing.T) {
 	h := NewHistory(30 * time.Second)
 	c, d := h.ConsumerHooks(nil, consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
@@ -382,7 +382,7 @@ func TestTheHistoryIsBounded(t *testing.T) {
 		}
 	}
 	for i := range 1000 {
-		// The error differs in words, so that each is a group of its own.
+		// The errors differ in words, so that each has its own group.
 		err := errors.New(strings.Repeat(string(rune('a'+i%26)), 1+i/26) + strings.Repeat(" x", 4000))
 		c.Handled(consumer.Message{ID: long, ReceiveCount: 1}, consumer.Disposition{Action: consumer.Release, Failure: true, Err: err}, 0)
 	}
@@ -421,7 +421,7 @@ func TestHooksAreChained(t *testing.T) {
 	c.Handled(consumer.Message{ID: "m"}, consumer.Disposition{Action: consumer.Delete}, 0)
 	c.Ended(consumer.Message{ID: "m"}, consumer.Disposition{})
 	if got := strings.Join(next, " "); got != "received claimed settled replayed handled ended" {
-		t.Errorf("who comes next was told %q", got)
+		t.Errorf("the next caller got %q", got)
 	}
 	if f := h.figures(time.Now()); f.Handled == 0 || f.Cached == 0 || f.Received == 0 {
 		t.Errorf("the history knows %+v", f)

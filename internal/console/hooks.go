@@ -15,8 +15,8 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe"
 )
 
-// ConsumerHooks returns next with h called before it, to be given to the pool.
-// nameOf names messages that end without a word from the guard; nil names none.
+// ConsumerHooks returns hooks for the pool that call h and then next. nameOf names messages without
+// a verdict of the guard; it may be nil.
 func (h *History) ConsumerHooks(nameOf func(consumer.Message) (string, bool), next consumer.Hooks) consumer.Hooks {
 	name := func(m consumer.Message) (name string) {
 		if nameOf != nil {
@@ -30,7 +30,7 @@ func (h *History) ConsumerHooks(nameOf func(consumer.Message) (string, bool), ne
 	return next
 }
 
-// DedupeHooks returns next with h called before it, to be given to the guard.
+// DedupeHooks returns hooks for the guard that call h and then next.
 func (h *History) DedupeHooks(next dedupe.Hooks) dedupe.Hooks {
 	next.Claimed = then1(h.claimed, next.Claimed)
 	next.TookOver = then1(func(a dedupe.Attempt) { h.happened(a.Name, "took over", "") }, next.TookOver)
@@ -56,7 +56,7 @@ func (h *History) DedupeHooks(next dedupe.Hooks) dedupe.Hooks {
 	return next
 }
 
-// then1 calls both; next may be nil.
+// then1 returns a func that calls both; next may be nil.
 func then1[A any](first, next func(A)) func(A) {
 	if next == nil {
 		return first
@@ -78,15 +78,15 @@ func then3[A, B, C any](first, next func(A, B, C)) func(A, B, C) {
 	return func(a A, b B, c C) { first(a, b, c); next(a, b, c) }
 }
 
-// oursKey marks calls that the console makes for itself.
+// oursKey marks the console's own calls.
 type oursKey struct{}
 
-// ours marks the calls made with the returned context as the console's own: they
-// are no part of what a message costs.
+// ours marks calls with the returned context as the console's own, which do not count as calls for
+// messages.
 func ours(ctx context.Context) context.Context { return context.WithValue(ctx, oursKey{}, true) }
 
-// CountCalls makes an AWS client count its calls, tries included, in h. Add it
-// to the APIOptions of the configuration that clients are made of.
+// CountCalls makes an AWS client count its calls in h, including retries. Add it to the APIOptions
+// of the clients' configuration.
 func (h *History) CountCalls(stack *middleware.Stack) error {
 	// After the retry middleware, so that every try counts.
 	return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("sqsonce.console.count",
@@ -100,7 +100,7 @@ func (h *History) CountCalls(stack *middleware.Stack) error {
 		}), middleware.After)
 }
 
-// WatchPool returns c as the console sees it.
+// WatchPool returns c as a [Pool].
 func WatchPool(c *consumer.Consumer) Pool { return pool{c} }
 
 type pool struct{ *consumer.Consumer }
@@ -123,9 +123,8 @@ func (p pool) Snapshot(limit int) Snapshot {
 	return s
 }
 
-// TaskID returns the id of this ECS task out of the value of
-// ECS_CONTAINER_METADATA_URI_V4, whose last part on Fargate is the task's id and
-// the container's, or "".
+// TaskID returns the id of this ECS task from the value of ECS_CONTAINER_METADATA_URI_V4, or "". On
+// Fargate its last part holds the ids of the task and the container:
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-fargate.html
 func TaskID(metadataURI string) string {
 	id, _, ok := strings.Cut(lastPart(metadataURI), "-")
@@ -135,12 +134,12 @@ func TaskID(metadataURI string) string {
 	return id
 }
 
-// Settings returns settings in the order of their names.
+// Settings returns settings sorted by name.
 func Settings(all map[string]any) []Setting {
 	settings := make([]Setting, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		value := fmt.Sprint(all[name])
-		if value == "[]" { // an empty list is not set, and no secret to mask
+		if value == "[]" { // an empty list is not set and needs no mask
 			value = ""
 		}
 		settings = append(settings, Setting{Name: name, Value: value})

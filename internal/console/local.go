@@ -23,17 +23,17 @@ import (
 const (
 	maxReplayCount       = 10_000
 	maxReplayConcurrency = 64
-	replayStep           = 100 * time.Millisecond // between two lines of progress
+	replayStep           = 100 * time.Millisecond // between lines of progress
 	replayTime           = 5 * time.Minute
 )
 
-// Send is a message for the queue.
+// Send is a message to send.
 type Send struct {
 	Name string `json:"name"`
 	Body string `json:"body,omitempty"` // default {"name": Name}
 }
 
-// check returns s with its default, or what is wrong with it.
+// check returns s with its default, or an error.
 func (s Send) check() (Send, error) {
 	if err := protocol.CheckName(s.Name); err != nil {
 		return s, err
@@ -67,7 +67,7 @@ func (c *panel) postSend(w http.ResponseWriter, r *http.Request, log actionLog) 
 	answer(w, map[string]string{"status": "done", "message_id": id})
 }
 
-// send puts a message on the queue and returns its id.
+// send sends a message and returns its id.
 func (c *panel) send(ctx context.Context, s Send) (string, error) {
 	ctx, cancel := context.WithTimeout(ours(ctx), queueCallTime)
 	defer cancel()
@@ -81,44 +81,44 @@ func (c *panel) send(ctx context.Context, s Send) (string, error) {
 	return aws.ToString(out.MessageId), nil
 }
 
-// Replay asks for duplicates of one message.
+// Replay is a request for duplicates of one message.
 type Replay struct {
 	Send
-	Count       int `json:"count"`       // messages; default 100, at most 10,000
-	Concurrency int `json:"concurrency"` // senders; default 10, at most 64
+	Count       int `json:"count"`       // number of messages; default 100, at most 10,000
+	Concurrency int `json:"concurrency"` // concurrent senders; default 10, at most 64
 }
 
-// ReplayStep says how a replay stands.
+// ReplayStep is the progress of a replay.
 type ReplayStep struct {
-	Accepted     int     `json:"accepted"`   // messages that the queue took
+	Accepted     int     `json:"accepted"`   // messages accepted by the queue
 	Handled      int     `json:"handled"`    // runs that completed
-	Failed       int     `json:"failed"`     // runs that did not
-	Running      int     `json:"running"`    // runs at work
-	Suppressed   int     `json:"suppressed"` // duplicates that were answered instead of run
-	Deferred     int     `json:"deferred"`   // times that one was deferred
+	Failed       int     `json:"failed"`     // runs that failed
+	Running      int     `json:"running"`    // runs under way
+	Suppressed   int     `json:"suppressed"` // duplicates that were answered without a run
+	Deferred     int     `json:"deferred"`   // deferrals of duplicates
 	DeadLettered int     `json:"dead_lettered"`
-	Open         int     `json:"open"` // messages not done with
+	Open         int     `json:"open"` // messages that have not ended
 	Seconds      float64 `json:"seconds"`
 	Done         bool    `json:"done"`
-	Error        string  `json:"error,omitempty"` // why it ended early
+	Error        string  `json:"error,omitempty"` // error that ended it early
 }
 
-// check returns r with its defaults, or what is wrong with it.
+// check returns r with its defaults, or an error.
 func (r Replay) check() (Replay, error) {
 	r.Count, r.Concurrency = cmp.Or(r.Count, 100), cmp.Or(r.Concurrency, 10)
 	var err error
 	r.Send, err = r.Send.check()
 	if r.Count < 1 || r.Count > maxReplayCount {
-		err = errors.Join(err, fmt.Errorf("count %d: must be 1 to %d", r.Count, maxReplayCount))
+		err = errors.Join(err, fmt.Errorf("count %d: must be from 1 to %d", r.Count, maxReplayCount))
 	}
 	if r.Concurrency < 1 || r.Concurrency > maxReplayConcurrency {
-		err = errors.Join(err, fmt.Errorf("concurrency %d: must be 1 to %d", r.Concurrency, maxReplayConcurrency))
+		err = errors.Join(err, fmt.Errorf("concurrency %d: must be from 1 to %d", r.Concurrency, maxReplayConcurrency))
 	}
 	return r, err
 }
 
-// postReplay sends duplicates of one message on purpose and tells, while they
-// are worked on, how many were handled and how many suppressed.
+// postReplay sends duplicates of one message, and reports the handled and suppressed ones while
+// they are handled.
 func (c *panel) postReplay(w http.ResponseWriter, r *http.Request, log actionLog) {
 	var in Replay
 	if !read(w, r, &in) {
@@ -131,7 +131,7 @@ func (c *panel) postReplay(w http.ResponseWriter, r *http.Request, log actionLog
 	}
 	counts, unfollow, ok := c.queue.History.follow(in.Name)
 	if !ok {
-		c.refuse(w, r, http.StatusTooManyRequests, "replay", "too many replays at a time")
+		c.refuse(w, r, http.StatusTooManyRequests, "replay", "too many replays are running")
 		return
 	}
 	defer unfollow()
@@ -165,7 +165,7 @@ func (c *panel) postReplay(w http.ResponseWriter, r *http.Request, log actionLog
 		if step.Accepted == in.Count && step.Open == 0 {
 			step.Done = true
 			p.step(step)
-			_ = senders.Wait() // all have sent: none failed
+			_ = senders.Wait() // nil, because all were accepted
 			return
 		}
 		if ctx.Err() != nil {
@@ -192,22 +192,22 @@ func stepOfReplay(w watch, accepted int, took time.Duration) ReplayStep {
 	}
 }
 
-// watch counts what happens to one name, for the replay that asked for it.
+// watch counts the events of one name for a replay.
 type watch struct {
 	name string
 
 	// guarded by the history's mu
-	running      int // attempts at work
+	running      int // attempts under way
 	handled      int // attempts that completed
-	failed       int // attempts that ended in another way
-	suppressed   int // duplicates that were answered
-	deferred     int // times that a duplicate was deferred
+	failed       int // attempts that ended otherwise
+	suppressed   int // duplicates that were answered without a run
+	deferred     int // deferrals of a duplicate
 	ended        int // messages deleted or dead-lettered
-	deadLettered int // of these
+	deadLettered int // those of ended that were dead-lettered
 }
 
-// follow starts to count what happens to name. The caller has to call the
-// returned function in the end. It reports false when too many are followed.
+// follow starts to count the events of name. The caller must call the returned func at the end. It
+// returns false if too many names are followed.
 func (h *History) follow(name string) (w *watch, unfollow func(), ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -223,14 +223,14 @@ func (h *History) follow(name string) (w *watch, unfollow func(), ok bool) {
 	}, true
 }
 
-// read returns w as it is now.
+// read returns the current counts.
 func (h *History) read(w *watch) watch {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return *w
 }
 
-// count lets those who follow name count. The caller holds mu.
+// count adds to the counts of every replay of name. The caller holds mu.
 func (h *History) count(name string, count func(*watch)) {
 	for w := range h.watches {
 		if w.name == name {

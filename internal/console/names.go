@@ -13,7 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/operate"
 )
 
-// namesShown is how many names are on a page of the list.
+// namesShown is the number of names on a page of the list.
 const namesShown = 100
 
 // NameRow is a name in the list.
@@ -25,14 +25,14 @@ type NameRow struct {
 	Since    int64  `json:"since"` // epoch ms of the last write
 }
 
-// NameList is a page of the names that wait for something.
+// NameList is a page of the names that need attention.
 type NameList struct {
 	Now   int64     `json:"now"` // epoch ms
 	Names []NameRow `json:"names"`
 	Next  string    `json:"next,omitempty"`
 }
 
-// getNames answers with a page of the list: ?status=, prefix=, older=, after=.
+// getNames answers with a page of the list. Its parameters are status, prefix, older and after.
 func (c *panel) getNames(w http.ResponseWriter, r *http.Request) {
 	in := r.URL.Query()
 	q := operate.Query{
@@ -41,7 +41,7 @@ func (c *panel) getNames(w http.ResponseWriter, r *http.Request) {
 	if text := in.Get("older"); text != "" {
 		var err error
 		if q.Older, err = time.ParseDuration(text); err != nil {
-			problem(w, http.StatusBadRequest, fmt.Sprintf("older %q: is no duration such as 1h", clip(text, 100)))
+			problem(w, http.StatusBadRequest, fmt.Sprintf("older %q: must be a duration such as 1h", clip(text, 100)))
 			return
 		}
 	}
@@ -68,26 +68,26 @@ func (c *panel) getNames(w http.ResponseWriter, r *http.Request) {
 type Settle struct {
 	Verb    string          `json:"verb"` // retry, completed, forget
 	Names   []string        `json:"names"`
-	Result  json.RawMessage `json:"result,omitempty"` // of completed
-	Force   bool            `json:"force,omitempty"`  // forget those that are being handled, too
+	Result  json.RawMessage `json:"result,omitempty"` // only with completed
+	Force   bool            `json:"force,omitempty"`  // also forget names that are being handled
 	Preview bool            `json:"preview,omitempty"`
 }
 
-// Settled is what became of the names.
+// Settled is the result of a verb.
 type Settled struct {
-	Done  int           `json:"done"` // names of which it was carried out; of a preview: would be
+	Done  int           `json:"done"` // changed names; in a preview: would be changed
 	Names []SettledName `json:"names"`
 }
 
-// SettledName is what became of one name.
+// SettledName is the result for one name.
 type SettledName struct {
 	Name   string `json:"name"`
 	Done   bool   `json:"done"`
 	Status string `json:"status,omitempty"`
-	Why    string `json:"why,omitempty"` // it was not done
+	Why    string `json:"why,omitempty"` // reason why the name was not changed
 }
 
-// postSettle carries out a verb on up to a thousand names.
+// postSettle applies a verb to up to a thousand names.
 func (c *panel) postSettle(w http.ResponseWriter, r *http.Request, log actionLog) {
 	var in Settle
 	if !read(w, r, &in) {
@@ -98,13 +98,13 @@ func (c *panel) postSettle(w http.ResponseWriter, r *http.Request, log actionLog
 		problem(w, http.StatusBadRequest, "verb: must be retry, completed or forget")
 		return
 	case len(in.Names) == 0 || len(in.Names) > operate.MaxPage:
-		problem(w, http.StatusBadRequest, fmt.Sprintf("names: must be 1 to %d", operate.MaxPage))
+		problem(w, http.StatusBadRequest, fmt.Sprintf("names: must have 1 to %d entries", operate.MaxPage))
 		return
 	case len(in.Result) > 0 && in.Verb != operate.Completed:
-		problem(w, http.StatusBadRequest, "result: only names that are completed have one")
+		problem(w, http.StatusBadRequest, "result: is allowed only with verb completed")
 		return
 	case len(in.Result) > most:
-		problem(w, http.StatusBadRequest, fmt.Sprintf("result: %d bytes, more than %d", len(in.Result), most))
+		problem(w, http.StatusBadRequest, fmt.Sprintf("result: has %d bytes, must have at most %d", len(in.Result), most))
 		return
 	}
 	order := operate.Order{Verb: in.Verb, Names: in.Names, Result: in.Result, Force: in.Force, Preview: in.Preview, By: c.by(r)}
@@ -123,7 +123,7 @@ func (c *panel) postSettle(w http.ResponseWriter, r *http.Request, log actionLog
 	answer(w, report)
 }
 
-// by is what records say of a visitor.
+// by returns the name of a visitor for records.
 func (c *console) by(r *http.Request) string {
 	return strings.TrimPrefix(c.cfg.By+" ", " ") + "console, " + c.access.visitorOf(r).who()
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// stuck handles messages so that lost-… end UNKNOWN, bad-… REJECTED, and others done.
+// stuck handles messages: lost-… end UNKNOWN, bad-… REJECTED, others complete.
 func stuck(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 	switch a, _ := dedupe.AttemptFrom(ctx); {
 	case strings.HasPrefix(a.Name, "lost-"):
@@ -128,7 +128,7 @@ func TestWithoutAWorker(t *testing.T) {
 	t.Run("other workers", testOtherWorkers)
 }
 
-// alone is a console over the queue and the store of a worker, in another process.
+// alone returns a console for the queue and the store of a worker in another process.
 func alone(t *testing.T, w *consoletest.Worker, edit func(*console.Config)) http.Handler {
 	t.Helper()
 	q := w.Showing
@@ -182,7 +182,7 @@ func testWithoutWorker(t *testing.T) {
 	})
 }
 
-// Beyond loopback nothing is shown without the token.
+// Beyond loopback nothing can be read without the token.
 func testClosed(t *testing.T) {
 	w := consoletest.New(t, consoletest.Options{})
 	h := alone(t, w, func(c *console.Config) { c.AdminToken = "0123456789abcdef" })

@@ -3,15 +3,14 @@ package console
 import "time"
 
 const (
-	settleTime = 2 * time.Second // a stretch younger than that says too little
-	leastTime  = time.Second     // a rate is over at least that
+	settleTime = 2 * time.Second // a younger interval is not shown yet
+	leastTime  = time.Second     // least interval for a rate
 )
 
-// Point is one stretch of five seconds in the sparklines. What was not counted
-// or not looked at is null.
+// Point is an interval of five seconds in the sparklines. Unknown values are null.
 type Point struct {
-	T         int64    `json:"t"`        // begin, epoch s
-	Received  float64  `json:"received"` // this and the next ones per second
+	T         int64    `json:"t"`        // start, epoch s
+	Received  float64  `json:"received"` // per second; also the next ones
 	Handled   float64  `json:"handled"`
 	Failed    float64  `json:"failed"`
 	Recorded  float64  `json:"recorded"`
@@ -19,23 +18,23 @@ type Point struct {
 	Joined    float64  `json:"joined"`
 	Deferred  float64  `json:"deferred"`
 	InFlight  int      `json:"in_flight"`         // most at once
-	PerMsg    *float64 `json:"calls_per_message"` // calls to AWS per message ended
-	HandleP50 *float64 `json:"handle_p50"`        // ms, this and the next ones
+	PerMsg    *float64 `json:"calls_per_message"` // AWS calls per ended message
+	HandleP50 *float64 `json:"handle_p50"`        // ms; also the next ones
 	HandleP95 *float64 `json:"handle_p95"`
 	HandleP99 *float64 `json:"handle_p99"`
 	DwellP50  *float64 `json:"dwell_p50"`
 	DwellP95  *float64 `json:"dwell_p95"`
-	Oldest    *float64 `json:"oldest"` // s; this and the next ones only while somebody looked
+	Oldest    *float64 `json:"oldest"` // seconds; this and the next ones are known only while a page was open
 	Visible   *int64   `json:"visible"`
 	Hidden    *int64   `json:"hidden"`
 	Delayed   *int64   `json:"delayed"`
 	Dead      *int64   `json:"dead"`
 }
 
-// points returns the last n stretches, the oldest first. The running one is the
-// last, once it is settleTime old: a rate over a moment would jump. Those before
-// the history began are not among them; one in which nothing happened has the
-// messages that were here before it.
+// points returns the last n intervals, oldest first. The current one is included after settleTime,
+// because a rate over a shorter time varies too much. Intervals before the start of the history are
+// left out. In an interval without events, the number of messages in the worker is that of the
+// interval before.
 func (h *History) points(now time.Time, n int) []Point {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -59,7 +58,7 @@ func (h *History) points(now time.Time, n int) []Point {
 	return out
 }
 
-// pointOf tells of one stretch. The caller holds mu.
+// pointOf returns the point of an interval. The caller holds mu.
 func (h *History) pointOf(b *bucket, now time.Time) Point {
 	begin := time.Unix(0, b.index*int64(bucketTime))
 	end := begin.Add(bucketTime)
@@ -83,7 +82,7 @@ func (h *History) pointOf(b *bucket, now time.Time) Point {
 	return p
 }
 
-// gauge notes what somebody who looks has seen.
+// gauge stores the values that an open page has read.
 func (h *History) gauge(now time.Time, g gaugeReading) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -91,10 +90,9 @@ func (h *History) gauge(now time.Time, g gaugeReading) {
 	b.looked, b.gauges = true, g
 }
 
-// Figures are the numbers of the tiles, over the last seconds or the last
-// minute.
+// Figures are the numbers of the tiles, over the last seconds or the last minute.
 type Figures struct {
-	Received   float64  `json:"received"` // per second, as the next ones, over the last 5 to 10 seconds
+	Received   float64  `json:"received"` // per second over the last 5 to 10 seconds; also the next ones
 	Handled    float64  `json:"handled"`
 	Failed     float64  `json:"failed"`
 	Recorded   float64  `json:"recorded"`
@@ -102,7 +100,7 @@ type Figures struct {
 	Joined     float64  `json:"joined"`
 	Deferred   float64  `json:"deferred"`
 	Ended      float64  `json:"ended"`             // messages deleted or dead-lettered per second, over the last minute
-	PerMessage *float64 `json:"calls_per_message"` // over the last minute, as the next ones
+	PerMessage *float64 `json:"calls_per_message"` // over the last minute; also the next ones
 	HandleP50  *float64 `json:"handle_p50"`        // ms
 	HandleP95  *float64 `json:"handle_p95"`
 	HandleP99  *float64 `json:"handle_p99"`
@@ -110,8 +108,8 @@ type Figures struct {
 	DwellP95   *float64 `json:"dwell_p95"`
 }
 
-// countedFor is for how long the history has counted since begin, at least
-// leastTime. The caller holds mu.
+// countedFor returns the time for which the history has counted since begin; at least leastTime.
+// The caller holds mu.
 func (h *History) countedFor(begin, now time.Time) time.Duration {
 	if begin.Before(h.since) {
 		begin = h.since
@@ -119,7 +117,7 @@ func (h *History) countedFor(begin, now time.Time) time.Duration {
 	return max(leastTime, now.Sub(begin))
 }
 
-// figures sums up the last seconds and the last minute.
+// figures returns the figures of the last seconds and the last minute.
 func (h *History) figures(now time.Time) Figures {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -174,7 +172,7 @@ func perMessage(calls, messages uint32) *float64 {
 	return new(round(float64(calls) / float64(messages)))
 }
 
-// known is n, or nil when it is negative.
+// known returns n; nil if it is negative.
 func known(n int64) *int64 {
 	if n < 0 {
 		return nil
@@ -182,5 +180,5 @@ func known(n int64) *int64 {
 	return &n
 }
 
-// round keeps three decimals.
+// round rounds to three decimals.
 func round(f float64) float64 { return float64(int64(f*1000+0.5)) / 1000 }

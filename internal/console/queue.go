@@ -12,27 +12,27 @@ import (
 	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
-// Queue is what the console calls. A *[sqs.Client] is one.
+// Queue is the client of the console. A [*sqs.Client] implements it.
 type Queue = deadletter.Client
 
 var _ Queue = (*sqs.Client)(nil)
 
 const (
-	queueCallTime = 5 * time.Second // deadline of one call
-	depthAge      = 5 * time.Second // how old the depths on the page may get
+	queueCallTime = 5 * time.Second // timeout of one call
+	depthAge      = 5 * time.Second // largest age of the depths on the page
 )
 
-// Depths are the approximate numbers that SQS gives of the queue and its
-// dead-letter queue. What is not known is null.
+// Depths are SQS's approximate numbers of messages in the queue and its dead-letter queue. Unknown
+// numbers are null.
 type Depths struct {
 	Visible *int64 `json:"visible"`
 	Hidden  *int64 `json:"in_flight"`
 	Delayed *int64 `json:"delayed"`
 	Dead    *int64 `json:"dead"`
-	Error   string `json:"error,omitempty"` // why something is not known
+	Error   string `json:"error,omitempty"` // error of an unknown number
 }
 
-// ask reads both queues.
+// ask reads the numbers of both queues.
 func (c *panel) askDepths(ctx context.Context) Depths {
 	var d Depths
 	if main, err := c.counts(ctx, c.queue.QueueURL); err != nil {

@@ -19,34 +19,34 @@ const (
 	shownEvents    = 50
 )
 
-// Story is what is known of a name.
+// Story is the record of a name, with its recent events.
 type Story struct {
 	Name   string  `json:"name"`
 	Now    int64   `json:"now"` // epoch ms
 	Found  bool    `json:"found"`
 	Record *Record `json:"record,omitempty"`
-	Path   []Step  `json:"path"`   // the way that the record has taken
-	Events []Event `json:"events"` // what happened in this worker lately, the oldest first
+	Path   []Step  `json:"path"`   // the transitions of the record
+	Events []Event `json:"events"` // recent events in this worker, oldest first
 }
 
-// Record is a record as the page shows it. The owner's token is not in it.
+// Record is a record for the page, without the owner's token.
 type Record struct {
 	Status      string `json:"status"`
 	Final       bool   `json:"final"`
 	Attempts    int    `json:"attempts"`
 	Fence       int64  `json:"fence,string"`
 	Version     int64  `json:"version,string"`
-	HeldHere    bool   `json:"held_here"`             // the attempt is at work in this worker
-	LeaseUntil  int64  `json:"lease_until,omitempty"` // epoch ms, as the next ones
+	HeldHere    bool   `json:"held_here"`             // the attempt runs in this worker
+	LeaseUntil  int64  `json:"lease_until,omitempty"` // epoch ms; also the next ones
 	CreatedAt   int64  `json:"created_at,omitempty"`
 	CompletedAt int64  `json:"completed_at,omitempty"`
 	ExpiresAt   int64  `json:"expires_at,omitempty"`
 	MessageID   string `json:"message_id,omitempty"`
 	ReopenedBy  string `json:"reopened_by,omitempty"`
-	Verb        string `json:"verb,omitempty"` // an operator's last one
+	Verb        string `json:"verb,omitempty"` // an operator's last verb
 	VerbBy      string `json:"verb_by,omitempty"`
 	VerbAt      int64  `json:"verb_at,omitempty"`     // epoch ms
-	Lapsed      bool   `json:"lapsed,omitempty"`      // the attempt has vanished: an operator may settle the name
+	Lapsed      bool   `json:"lapsed,omitempty"`      // the attempt has vanished, so an operator may settle the name
 	Fingerprint string `json:"fingerprint,omitempty"` // hex
 	Result      string `json:"result,omitempty"`
 	ResultType  string `json:"result_type,omitempty"` // empty: JSON
@@ -54,18 +54,18 @@ type Record struct {
 	Error       string `json:"error,omitempty"`
 }
 
-// Step is one way from state to state, and how often it was taken at least.
+// Step is a transition between states, with the least number of times it was taken.
 type Step struct {
 	From  string `json:"from"` // a status, or NEW
 	To    string `json:"to"`
 	Times int    `json:"times"`
 }
 
-// stateNew is where every name comes from.
+// stateNew is the first state of every name.
 const stateNew = "NEW"
 
-// pathOf tells which way a record has come, as far as it shows: it remembers
-// how many attempts there were, not how each of them ended.
+// pathOf returns the transitions of a record as far as they are known: a record holds the number of
+// attempts, not the end of each.
 func pathOf(r protocol.Record) []Step {
 	if r.Status == "" {
 		return []Step{}
@@ -145,8 +145,7 @@ func (c *panel) shown(r protocol.Record) *Record {
 	return out
 }
 
-// resultText is a result as text: JSON and other text as they are, bytes not at
-// all.
+// resultText returns a result as text. It returns "" for a result that is not text.
 func resultText(r protocol.Record) (text, mediaType string) {
 	switch {
 	case len(r.Result) == 0:
@@ -160,7 +159,7 @@ func resultText(r protocol.Record) (text, mediaType string) {
 	}
 }
 
-// holdsName reports whether the attempt with that fence is at work here.
+// holdsName reports whether the attempt with this fence runs in this worker.
 func (h *History) holdsName(name string, fence int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -192,7 +191,7 @@ func (c *panel) postForget(w http.ResponseWriter, r *http.Request, log actionLog
 	answer(w, map[string]any{"status": "done", "effective_at": effective.UnixMilli()})
 }
 
-// recordProblem answers with why a record was not to be had.
+// recordProblem answers with the problem for an error of the records.
 func recordProblem(w http.ResponseWriter, err error) {
 	status := http.StatusServiceUnavailable
 	if _, busy := errors.AsType[*dedupe.InProgressError](err); busy || errors.Is(err, dedupe.ErrUnreadable) {

@@ -11,16 +11,15 @@ import (
 )
 
 const (
-	maxPages      = 200              // open streams; each costs a connection
-	keptPages     = 20               // of these, for visitors who may act
-	writePatience = 10 * time.Second // what one write may take before a page is given up
+	maxPages      = 200              // open streams; each uses a connection
+	keptPages     = 20               // those reserved for visitors who may act
+	writePatience = 10 * time.Second // timeout of one write to a page
 )
 
 // pages counts the open streams.
 type pages struct{ n atomic.Int64 }
 
-// enter counts a stream, unless there are too many. Visitors who may only look leave some
-// to those who may act.
+// enter counts a stream; false if there are too many. Some are reserved for visitors who may act.
 func (p *pages) enter(mayAct bool) bool {
 	most := int64(maxPages)
 	if !mayAct {
@@ -35,13 +34,13 @@ func (p *pages) enter(mayAct bool) bool {
 
 func (p *pages) leave() { p.n.Add(-1) }
 
-// getStream sends what is on the page as server-sent events: the history once,
-// then each section when it has changed, at most once a second, until the page
-// goes away or the worker closes.
+// getStream sends the content of the page as server-sent events: the history once, then each
+// changed section, at most once a second, until the client closes the connection or the worker
+// ends.
 func (c *panel) getStream(w http.ResponseWriter, r *http.Request) {
 	if !c.pages.enter(c.access.visitorOf(r).mayAct()) {
 		w.Header().Set("Retry-After", "10")
-		problem(w, http.StatusServiceUnavailable, "too many open pages")
+		problem(w, http.StatusServiceUnavailable, "too many pages are open")
 		return
 	}
 	defer c.pages.leave()
@@ -51,7 +50,7 @@ func (c *panel) getStream(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // it would end the stream; a server without deadlines has none to lift
+	_ = control.SetReadDeadline(time.Time{}) // the deadline would end the stream; fails for a server without deadlines
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	var out bytes.Buffer
@@ -59,7 +58,7 @@ func (c *panel) getStream(w http.ResponseWriter, r *http.Request) {
 
 	tick := time.NewTicker(frameTime)
 	defer tick.Stop()
-	var sent [sections]int64 // none yet: versions begin at 1
+	var sent [sections]int64 // none; versions start at 1
 	for {
 		c.refreshDepths(ctx, &fetching)
 		f := c.frame(ctx, time.Now().Add(-frameAge))
@@ -75,7 +74,7 @@ func (c *panel) getStream(w http.ResponseWriter, r *http.Request) {
 				sent[i] = version
 			}
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(writePatience)) // as above
+		_ = control.SetWriteDeadline(time.Now().Add(writePatience)) // fails for a server without deadlines
 		if _, err := out.WriteTo(w); err != nil || control.Flush() != nil {
 			return
 		}
@@ -89,7 +88,7 @@ func (c *panel) getStream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// appendEvent appends one server-sent event. data has no line break.
+// appendEvent appends a server-sent event. data must not contain a line break.
 func appendEvent(out *bytes.Buffer, name string, data []byte) {
 	out.WriteString("event: ")
 	out.WriteString(name)
@@ -98,8 +97,7 @@ func appendEvent(out *bytes.Buffer, name string, data []byte) {
 	out.WriteString("\n\n")
 }
 
-// getStatus answers once with everything that the stream sends: the frame of
-// the open pages, or while there is none, what holds now.
+// getStatus answers once with the content of the stream: the frame of the open pages, or a new one.
 func (c *panel) getStatus(w http.ResponseWriter, r *http.Request) {
 	var fetching sync.WaitGroup
 	c.refreshDepths(r.Context(), &fetching)
@@ -110,7 +108,7 @@ func (c *panel) getStatus(w http.ResponseWriter, r *http.Request) {
 	}
 	f := c.frame(r.Context(), since)
 	if f == nil {
-		return // the visitor has gone
+		return // the client has gone
 	}
 	all := map[string]json.RawMessage{"history": f.history()}
 	for i, data := range f.data {
@@ -119,12 +117,12 @@ func (c *panel) getStatus(w http.ResponseWriter, r *http.Request) {
 	answer(w, all)
 }
 
-// depths is the last answer of the queues.
+// depths holds the latest numbers of the queues.
 type depths struct {
 	mu   sync.Mutex
 	last Depths
-	at   time.Time // when it was asked for
-	busy bool      // somebody asks
+	at   time.Time // time of the request
+	busy bool      // a request is under way
 }
 
 func (d *depths) read() Depths {
@@ -133,8 +131,8 @@ func (d *depths) read() Depths {
 	return d.last
 }
 
-// refreshDepths asks the queues again when the last answer is old and nobody
-// else asks, in a goroutine that the caller joins.
+// refreshDepths requests the numbers in a goroutine if they are old and no request is under way.
+// The caller joins it.
 func (c *panel) refreshDepths(ctx context.Context, fetching *sync.WaitGroup) {
 	if c.queue.Queue == nil {
 		return
@@ -155,14 +153,14 @@ func (c *panel) refreshDepths(ctx context.Context, fetching *sync.WaitGroup) {
 		defer d.mu.Unlock()
 		d.busy = false
 		if ctx.Err() != nil {
-			d.at = time.Time{} // the page went away meanwhile; the next one asks
+			d.at = time.Time{} // the page has closed meanwhile; the next one asks again
 			return
 		}
 		d.last = got
 	})
 }
 
-// getDepths answers with the queue's depth, where there is no worker to tell of.
+// getDepths answers with the depth of the queue, for a process without a pool.
 func (c *panel) getDepths(w http.ResponseWriter, r *http.Request) {
 	var fetching sync.WaitGroup
 	c.refreshDepths(r.Context(), &fetching)

@@ -25,7 +25,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// listener is a page's side of a stream: it keeps the events, and can go away.
+// listener is a client of a stream. It records the events and can close the connection.
 type listener struct {
 	*httptest.ResponseRecorder
 	mu     sync.Mutex
@@ -60,7 +60,7 @@ func (l *listener) take() (events []string) {
 	return events
 }
 
-// listen opens a stream that ends with the returned function.
+// listen opens a stream; the returned func closes it.
 func listen(h http.Handler) (l *listener, end func()) {
 	l = &listener{ResponseRecorder: httptest.NewRecorder()}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -113,7 +113,7 @@ func testAStreamSendsOnlyWhatHasChanged(t *testing.T) {
 	})
 }
 
-// watchedPool counts how often it is looked at.
+// watchedPool counts calls of Snapshot.
 type watchedPool struct {
 	console.Pool
 	looks atomic.Int64
@@ -124,7 +124,7 @@ func (p *watchedPool) Snapshot(limit int) console.Snapshot {
 	return p.Pool.Snapshot(limit)
 }
 
-// watchedQueue counts how often it is asked for its depth.
+// watchedQueue counts requests for its depth.
 type watchedQueue struct {
 	console.Queue
 	asked atomic.Int64
@@ -143,7 +143,7 @@ func testNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
 		w.Send(t, w.QueueURL, "order-17", nil)
 		time.Sleep(10 * time.Minute)
 		if pool.looks.Load() != 0 || queue.asked.Load() != 0 {
-			t.Fatalf("with nobody there the pool was looked at %d times, the queue asked %d times", pool.looks.Load(), queue.asked.Load())
+			t.Fatalf("without a page there were %d snapshots of the pool and %d requests to the queue", pool.looks.Load(), queue.asked.Load())
 		}
 		var ends []func()
 		for range 100 {
@@ -155,7 +155,7 @@ func testNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
 		for _, end := range ends {
 			end()
 		}
-		// About one look a second, and two questions every five seconds, for 61 seconds.
+		// About one snapshot per second, and two requests every five seconds, for 61 seconds.
 		if n := pool.looks.Load(); n < 50 || n > 70 {
 			t.Errorf("for 100 pages the pool was looked at %d times in a minute", n)
 		}
@@ -236,7 +236,7 @@ func testTooManyPagesAreRefused(t *testing.T) {
 		synctest.Wait()
 		visitor := *c
 		visitor.from = "192.0.2.7:4711"
-		refused(&visitor, 181) // the rest is for visitors who may act
+		refused(&visitor, 181) // the others are reserved for visitors who may act
 		for range 20 {
 			_, end := listen(w.Handler)
 			ends = append(ends, end)
@@ -275,8 +275,8 @@ func testAStreamOutlivesTheServersDeadlines(t *testing.T) {
 	}
 }
 
-// browse opens n pages over the network, waits until each has had two frames,
-// and returns how many each has had by then and later.
+// browse opens n pages over the network, waits until each has two frames, and returns the number of
+// frames of each page so far and later.
 func browse(t testing.TB, url string, n int) (frames []*atomic.Int64, end func()) {
 	transport := &http.Transport{}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -309,8 +309,8 @@ func browse(t testing.TB, url string, n int) (frames []*atomic.Int64, end func()
 	return frames, func() { cancel(); pages.Wait(); transport.CloseIdleConnections() }
 }
 
-// A page may cost its worker this much memory: two goroutines, a connection
-// with its buffers, and the last things that were sent.
+// An open page may use this much memory of the worker: two goroutines, a connection with its
+// buffers, and the data sent last.
 const pageBytes = 128 << 10
 
 func testAHundredOpenPagesTakeBoundedMemory(t *testing.T) {
@@ -337,7 +337,7 @@ func testAHundredOpenPagesTakeBoundedMemory(t *testing.T) {
 	}
 }
 
-// BenchmarkHooks is what the console costs a message while nobody looks.
+// BenchmarkHooks measures the cost of the hooks per message without an open page.
 func BenchmarkHooks(b *testing.B) {
 	h := console.NewHistory(30 * time.Second)
 	c, d := h.ConsumerHooks(nil, consumer.Hooks{}), h.DedupeHooks(dedupe.Hooks{})
@@ -354,8 +354,8 @@ func BenchmarkHooks(b *testing.B) {
 	}
 }
 
-// BenchmarkFrame is what a second costs while somebody looks: one frame,
-// however many pages there are. 10 ms would be one per cent of a core.
+// BenchmarkFrame measures the cost of one frame, which is made once a second for any number of open
+// pages. 10 ms would be 1 % of a core.
 func BenchmarkFrame(b *testing.B) {
 	w := consoletest.New(b, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Queue, c.DLQURL, c.Local, c.Pool = nil, "", false, fullPool{} }})
 	c, d := w.History.ConsumerHooks(nil, consumer.Hooks{}), w.History.DedupeHooks(dedupe.Hooks{})
@@ -376,7 +376,7 @@ func BenchmarkFrame(b *testing.B) {
 	b.ReportMetric(100*b.Elapsed().Seconds()/float64(b.N), "%CPU")
 }
 
-// fullPool has all slots taken.
+// fullPool is a pool whose slots are all taken.
 type fullPool struct{}
 
 func (fullPool) Pause()  {}
@@ -390,17 +390,16 @@ func (fullPool) Snapshot(limit int) console.Snapshot {
 	return s
 }
 
-// subject is a worker in memory whose throughput is taken, with so many pages
-// open while it works.
+// subject is a worker in memory whose throughput is measured with a number of open pages.
 type subject struct {
 	name  string
 	pages int
 	off   bool // without a console
 
-	rates []float64 // messages a second, by round
+	rates []float64 // messages per second, by round
 }
 
-// scope ends what was started with it before the test ends.
+// scope is a testing.TB whose cleanups run before the test ends.
 type scope struct {
 	testing.TB
 	cleanups []func()
@@ -414,11 +413,10 @@ func (s *scope) end() {
 	}
 }
 
-// turn lets a new worker handle a backlog with its pages open, and returns the
-// messages a second. A new one, because the records of the others would fill the
-// memory. What it takes to send the backlog and to open the pages does not
-// count; the frames of each second do, so each page has to get them, and
-// leastFrames of them in any case.
+// turn runs a new worker on a backlog with its pages open, and returns the messages per second. The
+// worker is new, because the records of earlier ones would fill the memory. The time for sending
+// the backlog and opening the pages does not count. Each page must get its frames, and at least
+// leastFrames of them.
 func (s *subject) turn(b *testing.B, backlog, leastFrames int) float64 {
 	scope := &scope{TB: b}
 	defer scope.end()
@@ -434,7 +432,7 @@ func (s *subject) turn(b *testing.B, backlog, leastFrames int) float64 {
 	frames, end := browse(b, w.Server.URL, s.pages)
 	defer end()
 	before := make([]int64, s.pages)
-	runtime.GC() // each begins alike
+	runtime.GC() // so that every turn starts with the same heap
 	for i, count := range frames {
 		before[i] = count.Load()
 	}
@@ -444,7 +442,7 @@ func (s *subject) turn(b *testing.B, backlog, leastFrames int) float64 {
 		<-done
 	}
 	took := time.Since(start)
-	// One a second; a page that is behind for a while catches up with the last one only.
+	// One frame per second. A page that falls behind only gets the latest frame.
 	for i, count := range frames {
 		if got, least := count.Load()-before[i], max(int64(leastFrames), int64(took.Seconds()/2)); got < least {
 			b.Fatalf("%s: page %d had %d frames in %s, so this says nothing about pages", s.name, i, got, took)
@@ -453,16 +451,15 @@ func (s *subject) turn(b *testing.B, backlog, leastFrames int) float64 {
 	return float64(backlog) / took.Seconds()
 }
 
-// BenchmarkThroughput is the messages a second of a whole worker in memory:
-// without the console, with it and nobody there, and with 1 and 100 open pages,
-// whose own side is in the same process. In each round the four take turns,
-// another one first each time, so that what else the machine does hits them
-// alike. It reports the median rates, and the medians of the ratio to the worker
-// without a console in the same round.
+// BenchmarkThroughput measures the throughput of a whole worker in memory: without the console,
+// with it and no page, and with 1 and 100 open pages, whose clients run in the same process. In
+// each round the four take turns in a different order, so that other load on the machine affects
+// all of them. It reports the median rates, and the medians of the ratios to the worker without a
+// console in the same round.
 //
-// A turn is as many messages as the worker without a console handles in six
-// seconds, so that it holds some frames. With -benchtime 1x, which only asks
-// whether the benchmark runs, it is less than one.
+// A turn handles as many messages as the worker without a console handles in six seconds, so that
+// it includes several frames. With -benchtime 1x, which only checks that the benchmark runs, it is
+// shorter than a second.
 func BenchmarkThroughput(b *testing.B) {
 	turnTime, leastFrames := 6*time.Second, 2
 	if flag.Lookup("test.benchtime").Value.String() == "1x" {

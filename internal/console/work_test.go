@@ -25,7 +25,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/deadletter"
 )
 
-// inVirtualTime runs f with a running worker and stops that before the bubble ends.
+// inVirtualTime runs f with a running worker, and stops it before the bubble ends.
 func inVirtualTime(t *testing.T, o consoletest.Options, f func(t *testing.T, w *consoletest.Worker, c *client)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -113,7 +113,7 @@ func testOnlyTheWorkersOwnCallsCountForAMessage(t *testing.T) {
 	})
 }
 
-// counted makes a call to the queue for each lookup, as a lookup in a table is one.
+// counted makes a call to the queue for each lookup, like a lookup in a table.
 type counted struct {
 	console.Records
 	queue console.Queue
@@ -152,7 +152,7 @@ func testALiveLeaseIsForgottenOnlyByForce(t *testing.T) {
 	})
 }
 
-// fillDead puts dead letters of three reasons into the queue.
+// fillDead sends dead letters with three reasons to the queue.
 func testALongNameIsWholeWhereverItLeadsToItsStory(t *testing.T) {
 	long := func(end string) string { return strings.Repeat("n", protocol.MaxNameBytes-len(end)) + end }
 	inVirtualTime(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
@@ -185,7 +185,7 @@ func testALongNameIsWholeWhereverItLeadsToItsStory(t *testing.T) {
 		w.Send(t, w.DLQURL, long("fails")+"!", map[string]string{consumer.AttrReason: "too long"})
 		w.Send(t, w.DLQURL, strings.Repeat("n", 5000), map[string]string{consumer.AttrReason: "much too long"})
 		for _, group := range decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes()).Groups {
-			name, status := group.Messages[0].Name, http.StatusBadRequest // no name, so no story
+			name, status := group.Messages[0].Name, http.StatusBadRequest // without a name there is no story
 			if group.Reason == "rejected" {
 				status = http.StatusOK
 			}
@@ -235,7 +235,7 @@ func testDeadLettersAreShownByReasonAndStayVisible(t *testing.T) {
 				t.Errorf("the last group is %+v", last)
 			}
 		}
-		// Nothing was left hidden by the looks.
+		// All messages are visible again.
 		out, err := w.Queue.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &w.DLQURL, AttributeNames: []types.QueueAttributeName{"All"}})
 		if err != nil || out.Attributes["ApproximateNumberOfMessages"] != "16" {
 			t.Errorf("visible are %v: %v", out.Attributes["ApproximateNumberOfMessages"], err)
@@ -284,7 +284,7 @@ func TestDeadLettersArePurged(t *testing.T) {
 	})
 }
 
-// A name of unknown outcome stays, and its letter with it, until there is a word on it.
+// A name with an unknown outcome and its dead letter stay until an operator decides.
 func testARedriveKeepsUnknownNames(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{Hold: true, Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 		if a, _ := dedupe.AttemptFrom(ctx); a.Name == "order-17" && !mended.Load() {
@@ -443,12 +443,12 @@ func testARedriveWantsOneWayOfChoosing(t *testing.T) {
 	}
 }
 
-// failing is a queue some of whose calls fail.
+// failing is a queue whose calls fail in part.
 type failing struct {
 	console.Queue
 	send, show, receive, del bool
-	refuse                   string        // the name of a letter that cannot be sent
-	takes                    time.Duration // an answer to a receive
+	refuse                   string        // name of a letter that cannot be sent
+	takes                    time.Duration // duration of a receive
 }
 
 func (f *failing) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, o ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
@@ -489,7 +489,7 @@ func testTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
 		fillDead(t, w)
 		left := func() int {
 			t.Helper()
-			time.Sleep(3 * time.Minute) // what was left hidden is back
+			time.Sleep(3 * time.Minute) // until hidden messages are visible again
 			*f = failing{Queue: f.Queue}
 			return decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes()).Seen
 		}
@@ -499,7 +499,7 @@ func testTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
 		}
 		f.receive, f.show = false, true
 		if found := decode[console.DeadLetters](t, c.act("/api/queues/sqsonce/dead/peek", nil).Body.Bytes()); found.Unreleased != 16 {
-			t.Errorf("%d are told as hidden", found.Unreleased)
+			t.Errorf("%d are reported as invisible", found.Unreleased)
 		}
 		if n := left(); n != 16 {
 			t.Fatalf("%d are left", n)
@@ -541,7 +541,7 @@ func testTheLogSaysWhoAndWhatInBoundedLines(t *testing.T) {
 			t.Errorf("a hundred long ids write %d bytes to the log", got)
 		}
 		if got := lines.String(); !strings.Contains(got, `msg="console redrive ended" action=dead/redrive who=127.0.0.1:4711 moved=0`) {
-			t.Errorf("the log says %.200s", got)
+			t.Errorf("log: %.200s", got)
 		}
 	})
 }
@@ -557,7 +557,7 @@ func testAReplayShowsOneRunAndTheRestSuppressed(t *testing.T) {
 			t.Errorf("it ended with %+v", step)
 		}
 		if lines := strings.Count(rec.Body.String(), "\n"); lines < 3 {
-			t.Errorf("progress was told %d times", lines)
+			t.Errorf("%d lines of progress", lines)
 		}
 		step = last[console.ReplayStep](t, c.act("/api/queues/sqsonce/replay", map[string]any{"name": "order-17", "count": 20}))
 		if step.Handled != 0 || step.Suppressed != 20 {

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	workerTime   = 3 * time.Second // what one worker's answer may take
-	maxOfAWorker = 4 << 20         // bytes of it
+	workerTime   = 3 * time.Second // timeout of one worker's answer
+	maxOfAWorker = 4 << 20         // bytes of an answer
 )
 
-// WorkerRow is a worker's live figures.
+// WorkerRow holds the live figures of a worker.
 type WorkerRow struct {
 	URL     string `json:"url"`
-	Error   string `json:"error,omitempty"` // why nothing is known of it
+	Error   string `json:"error,omitempty"` // error if the worker could not be read
 	Version string `json:"version,omitempty"`
 	TaskID  string `json:"task_id,omitempty"`
 	Started int64  `json:"started,omitempty"` // epoch ms
@@ -30,7 +30,7 @@ type WorkerRow struct {
 	Figures  Figures `json:"figures"`
 }
 
-// getWorkers asks every worker that the console was told of, and answers in their order.
+// getWorkers reads the figures of every worker in Config.Workers, and answers in that order.
 func (c *panel) getWorkers(w http.ResponseWriter, r *http.Request) {
 	rows := make([]WorkerRow, len(c.cfg.Workers))
 	var asking sync.WaitGroup
@@ -48,7 +48,7 @@ func (c *panel) getWorkers(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{"now": time.Now().UnixMilli(), "workers": rows})
 }
 
-// askWorker reads what the admin server of a worker says of a queue.
+// askWorker reads the figures of a queue from a worker's admin server.
 func askWorker(ctx context.Context, worker, queue string) (row WorkerRow, err error) {
 	ctx, cancel := context.WithTimeout(ctx, workerTime)
 	defer cancel()
@@ -90,7 +90,7 @@ func fetch(ctx context.Context, from string, into any) error {
 		return fmt.Errorf("%s answered %s", from, resp.Status)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("%s is no worker: %w", from, err)
+		return fmt.Errorf("%s is not a worker: %w", from, err)
 	}
 	return nil
 }

@@ -323,7 +323,7 @@ func testGroupStopsBehindAMessageThatWasRefused(t *testing.T) {
 				case it.Status == http.StatusAccepted:
 					accepted++
 				case it.Status == http.StatusFailedDependency && !strings.Contains(it.Problem.Detail, "of its group must be accepted first, and was refused"):
-					t.Errorf("item %d is not sent, and says %q", i, it.Problem.Detail)
+					t.Errorf("item %d is not sent: %q", i, it.Problem.Detail)
 				}
 			}
 			if n := len(b.drain(b.url)); n != accepted || got.Accepted != accepted {

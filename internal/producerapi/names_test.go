@@ -112,7 +112,7 @@ func testNamesBy(t *testing.T) {
 	for name, verb := range map[string]string{"unknown-0": "reopen", "unknown-1": "resolve", "unknown-2": "reopen", "rejected-0": "forget"} {
 		r := b.record(name)
 		if said, by, _ := r.LastVerb(); said != verb || !strings.HasPrefix(by, "alice from 192.0.2.1:") {
-			t.Errorf("the record of %s says %q by %q", name, said, by)
+			t.Errorf("the last verb on %s is %q by %q", name, said, by)
 		}
 	}
 	if got := decode[Record](b.do(http.MethodGet, "/messages/unknown-1", "", bearer...).want(http.StatusOK)).LastVerb; got == nil || got.Verb != "resolve" || got.At.IsZero() {

@@ -155,7 +155,7 @@ func testDifferentBodyOfALiveNameIsRefused(t *testing.T) {
 	reads := reader.reads.Load()
 	b.post(`{"name":"done","x":1}`).want(http.StatusAccepted)
 	if reader.reads.Load() != reads {
-		t.Error("the record was read although nobody waits")
+		t.Error("the record was read without a waiter")
 	}
 }
 

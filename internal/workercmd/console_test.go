@@ -55,7 +55,7 @@ func testTheConsoleIsOnTheAdminAddress(t *testing.T) {
 		"/api/queues/sqsonce/config": {200, "application/json", `"name":"concurrency"`},
 		"/healthz":                   {200, "application/json", `"status":"ok"`},
 		"/config":                    {200, "application/json", `{"queues":{"sqsonce":{`},
-		"/nothing":                   {404, "application/problem+json", "nothing is at"},
+		"/nothing":                   {404, "application/problem+json", "no such path"},
 	} {
 		status, kind, text := answerOf(t, url+path)
 		if status != want.status || kind != want.kind || !strings.Contains(text, want.text) {

@@ -241,8 +241,8 @@ func testSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
 			[]string{
 				`--admin-hosts "https://console.example": must be a host name, without scheme, port or path`,
 				`--admin-hosts "console.example:443": must be a host name`,
-				`--admin-hosts "10.0.0.5": must be a name that a proxy is reached by`,
-				`--admin-hosts "localhost": must be a name that a proxy is reached by`,
+				`--admin-hosts "10.0.0.5": must be a host name of a proxy`,
+				`--admin-hosts "localhost": must be a host name of a proxy`,
 			},
 		},
 		"payloads too large":    {[]string{"--local", "--s3-max", "1073741825"}, []string{"--s3-max 1073741825: must be from 1024 to 1073741824 bytes"}},

@@ -13,20 +13,19 @@ import (
 	"sync"
 )
 
-// canned answers at once what is called again and again, as if all had gone
-// well: what the servers take is not in the figures, and nobody waits for them.
-// Safe for concurrent use.
+// canned answers repeated calls at once, as successful. The measurements then contain no time of
+// the servers. It is safe for concurrent use.
 type canned struct {
 	messages int
 	size     int // bytes of a body
 
 	mu    sync.Mutex
-	given int // guarded by mu; messages handed out
+	given int // guarded by mu; messages delivered so far
 }
 
-// answer returns the answer to a call, or nil where it is left to a server:
-// before the first message is out, for a worker tries at its start what has to
-// fail; after the last one; and for operations that are called once.
+// answer returns the answer to a call. It returns nil for calls that go to the server: those before
+// the first message, because a worker makes failing calls at its start; those after the last
+// message; and operations that are called once.
 func (c *canned) answer(operation string, request []byte) []byte {
 	if operation == "ReceiveMessage" {
 		return c.receive()
@@ -58,7 +57,7 @@ func (c *canned) answer(operation string, request []byte) []byte {
 	return deleted
 }
 
-// receive answers with the next ten messages, each with a name of its own.
+// receive answers with the next ten messages. Each has its own name.
 func (c *canned) receive() []byte {
 	c.mu.Lock()
 	first := c.given
@@ -80,9 +79,9 @@ func (c *canned) receive() []byte {
 	return []byte(`{"Messages":[` + b.String()[1:] + `]}`)
 }
 
-// write sends an answer as AWS does.
+// write writes an answer like AWS.
 func write(w http.ResponseWriter, answer []byte) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(answer)), 10))
-	_, _ = w.Write(answer) // the client may have gone
+	_, _ = w.Write(answer) // fails if the client has gone
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// delayed is an HTTP client of a queue in memory that answers after what SQS takes.
+// delayed is an HTTP client of a queue in memory. It answers after the latency of SQS.
 type delayed struct {
 	server *sqstest.Server
 	count  func(h http.Header, body []byte)

@@ -1,13 +1,11 @@
-// Package bench measures what a message costs: calls of AWS, CPU, allocations,
-// memory, time.
+// Package bench measures the cost of a message: AWS calls, CPU, allocations, memory, and time.
 //
-// There are three ways to look at it. In virtual time ([Simulate]) whole workers run against AWS-like
-// latencies; what comes out is exact and the same on every machine, so tests
-// hold it to bounds. The harness ([Measure]) runs the worker as a process on
-// local servers, in turn with a loop as people write it by hand, and counts
-// both alike at a proxy; its ratios count, its times are those of the machine.
-// The floor is the SDK alone, making the calls that batching leaves. All of them
-// can also be given canned answers, so that nobody waits for a server.
+// It measures in three ways. In virtual time ([Simulate]) whole workers run with latencies like
+// those of AWS. The results are exact and the same on every machine, so tests check them against
+// bounds. The harness ([Measure]) runs the worker as a process on local servers, in turn with a
+// hand-written loop, and counts the calls of both at a proxy. Its ratios are meaningful; its times
+// depend on the machine. The floor makes only the calls that remain with batching, with the SDK
+// alone. All of them can also get canned answers, to exclude the servers.
 //
-// BENCHMARKS.md says what came out; make bench writes its tables anew.
+// BENCHMARKS.md has the results. make bench updates its tables.
 package bench

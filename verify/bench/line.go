@@ -12,22 +12,21 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// line is an HTTP client of a real DynamoDB server for a synctest bubble. Every
-// request takes the latency in virtual time, half before the server sees it
-// and half after.
+// line is an HTTP client of a real DynamoDB server for a synctest bubble. Every request takes the
+// latency in virtual time: half before the server gets it, and half after.
 type line struct {
 	*emulators.Line
 	latency time.Duration
 	count   func(h http.Header, body []byte)
 
-	slowEvery int // of so many write calls one takes slowWrite; 0: none
+	slowEvery int // one of this many write calls takes slowWrite; 0: none
 	writes    atomic.Int64
 
-	spread *spread // nil: every request takes the same
+	spread *spread // nil: every request takes the same time
 }
 
-// spread draws log-normal factors with the median 1 and the 99th percentile 10.
-// Safe for concurrent use.
+// spread returns log-normal factors with median 1 and 99th percentile 10. It is safe for concurrent
+// use.
 type spread struct {
 	mu     sync.Mutex
 	random *rand.Rand // guarded by mu
@@ -72,6 +71,6 @@ func (l *line) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Request = req
-	resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat)) // the bubble's
+	resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat)) // the bubble's time
 	return resp, nil
 }

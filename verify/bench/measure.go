@@ -20,20 +20,19 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// Harness runs subjects against servers, and watches what they call.
+// Harness runs subjects against servers and records their calls.
 type Harness struct {
-	queue      *sqs.Client // past the proxy
+	queue      *sqs.Client // bypasses the proxy
 	table      *dynamodb.Client
 	sqs, dynDB *proxy
 	calls      *counter
 	target     *httptest.Server
 	built      map[string]string      // program by subject
-	starts     map[string]Measurement // of one message, by subject
+	starts     map[string]Measurement // a run of one message, by subject
 	runs       int
 }
 
-// NewHarness builds the subjects in dir, and stands before an SQS and a
-// DynamoDB server.
+// NewHarness builds the subjects in dir, and starts proxies for an SQS and a DynamoDB server.
 func NewHarness(ctx context.Context, sqsEndpoint, dynamoEndpoint, dir string, subjects ...Subject) (*Harness, error) {
 	h := &Harness{
 		queue: sqs.NewFromConfig(emulators.Config(sqsEndpoint)), table: dynamodb.NewFromConfig(emulators.Config(dynamoEndpoint)),
@@ -58,16 +57,15 @@ func NewHarness(ctx context.Context, sqsEndpoint, dynamoEndpoint, dir string, su
 	return h, nil
 }
 
-// Close ends what New has begun.
+// Close stops the proxies and the target.
 func (h *Harness) Close() {
 	h.sqs.close()
 	h.dynDB.close()
 	h.target.Close()
 }
 
-// Measure has the subject drain a queue and a table of their own. What a
-// process takes to start is not in the figures: a run of one message, made once
-// for each subject, is taken off.
+// Measure makes the subject drain its own queue with its own table. It subtracts the cost of a
+// start: a run of one message, made once for each subject.
 func (h *Harness) Measure(ctx context.Context, s Subject, w Workload) (Measurement, error) {
 	one, known := h.starts[s.Name]
 	if !known {
@@ -85,7 +83,7 @@ func (h *Harness) Measure(ctx context.Context, s Subject, w Workload) (Measureme
 	return m, err
 }
 
-// whole measures a run with all that it takes.
+// whole measures a run including the start.
 func (h *Harness) whole(ctx context.Context, s Subject, w Workload) (Measurement, error) {
 	h.runs++
 	name := fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), h.runs)
@@ -94,7 +92,7 @@ func (h *Harness) whole(ctx context.Context, s Subject, w Workload) (Measurement
 	}
 	var m Measurement
 	for i, bodies := range w.backlogs() {
-		// A queue for each: fauxqs still serves the polls of those who were killed.
+		// Each run has its own queue, because fauxqs still serves the polls of killed processes.
 		queueURL, _, err := awsenv.CreateQueue(ctx, h.queue, fmt.Sprintf("%s-%d", name, i))
 		if err != nil {
 			return m, err
@@ -106,7 +104,7 @@ func (h *Harness) whole(ctx context.Context, s Subject, w Workload) (Measurement
 	return m, nil
 }
 
-// drain puts a backlog on the queue and has the subject's processes drain it.
+// drain sends a backlog and lets the subject's processes drain it.
 func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, table string, bodies []string) (Measurement, error) {
 	m := Measurement{Subject: s.Name, Workload: w}
 	switch {
@@ -165,7 +163,7 @@ func credentials() []string {
 	return []string{"AWS_REGION=" + emulators.Region, "AWS_ACCESS_KEY_ID=" + emulators.AccessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey}
 }
 
-// env are the settings of a subject, in the words of each.
+// env returns the settings of a subject as its environment variables.
 func (h *Harness) env(w Workload, queueURL, table string, messages int) []string {
 	concurrency := strconv.Itoa(w.Concurrency)
 	env := append(credentials(),
@@ -183,8 +181,7 @@ func (h *Harness) env(w Workload, queueURL, table string, messages int) []string
 	return env
 }
 
-// await waits until n messages are gone. A process that has ended by itself has
-// to have done its part.
+// await waits until n messages are deleted. It fails if a process ends early.
 func (h *Harness) await(ctx context.Context, n int, processes []*process) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

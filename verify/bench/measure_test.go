@@ -39,7 +39,7 @@ func testCallsOfEachSubject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// One by one, so the figures of the loop are known.
+		// Only one message at a time, so the loop's calls are known.
 		if n := loop.Calls["DeleteMessage"]; n != w.Messages || loop.Calls["PutItem"] != n || len(loop.Held) != n {
 			t.Errorf("%s: loop: %v for %d messages, of which %d were seen", w.Name, loop.Calls, n, len(loop.Held))
 		}
@@ -47,7 +47,7 @@ func testCallsOfEachSubject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w.Kind == Distinct && (worker.Total() >= loop.Total() || worker.Writes != 2*w.Messages+1) { // one at the start
+		if w.Kind == Distinct && (worker.Total() >= loop.Total() || worker.Writes != 2*w.Messages+1) { // one write at the start
 			t.Errorf("%s: worker: %v, %d writes", w.Name, worker.Calls, worker.Writes)
 		}
 		for _, m := range []Measurement{loop, worker} {
@@ -71,7 +71,7 @@ func testSubjectThatEndsEarly(t *testing.T) {
 	ctx, h := harness(t)
 	gone := Subject{Name: "gone", Package: "gone"}
 	h.built[gone.Name] = h.built[Floor.Name]
-	t.Setenv("AWS_CA_BUNDLE", filepath.Join(t.TempDir(), "missing")) // it cannot start
+	t.Setenv("AWS_CA_BUNDLE", filepath.Join(t.TempDir(), "missing")) // the worker cannot start
 	_, err := h.Measure(ctx, gone, Workload{Name: "canned", Messages: 10, Size: 1 << 10, Workers: 1, Canned: true})
 	if err == nil || !strings.Contains(err.Error(), "gone has ended: exit status 1") {
 		t.Errorf("got %v", err)

@@ -24,9 +24,8 @@ import (
 
 var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// A million messages of 1 KiB, from a queue in this process over its port. The
-// worker's peak of resident memory must be within ten per cent of what it was
-// after 50,000.
+// A worker handles a million messages of 1 KiB from a queue server in this process. Its peak of
+// resident memory must stay within 10 % of the peak after 50,000 messages.
 func TestMemory(t *testing.T) {
 	const early, total, ahead = 50_000, 1_000_000, 20_000
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)

@@ -16,22 +16,22 @@ import (
 	"time"
 )
 
-// proxy passes requests to a server, counts them, and notes how long messages
-// are in hand: from the answer of their receive to the request that deletes
-// them. All subjects are seen by the same eyes.
+// proxy forwards requests to a server and counts them. It records the time that each message is
+// held: from the answer of its receive to the request that deletes it. It measures all subjects in
+// the same way.
 type proxy struct {
 	server *httptest.Server
 	to     *url.URL
 	client *http.Client
 	calls  *counter
-	canned atomic.Pointer[canned] // answers before the server does; nil: it does not
+	canned atomic.Pointer[canned] // answers instead of the server; nil: the server answers
 
 	mu       sync.Mutex
 	received map[string]time.Time // guarded by mu; by receipt
 	held     []time.Duration      // guarded by mu
-	first    time.Time            // guarded by mu: of the receives that brought something
-	last     time.Time            // guarded by mu: of the deletes
-	trouble  []error              // guarded by mu: answers that did not arrive
+	first    time.Time            // guarded by mu: first receive with messages
+	last     time.Time            // guarded by mu: last delete
+	trouble  []error              // guarded by mu: lost answers
 }
 
 func newProxy(endpoint string, calls *counter) (*proxy, error) {
@@ -73,13 +73,13 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, p.to.String()+r.URL.Path, bytes.NewReader(body)) //nolint:gosec // to the server of the benchmark
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, p.to.String()+r.URL.Path, bytes.NewReader(body)) //nolint:gosec // the server of the benchmark
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
 	out.Header = r.Header.Clone()
-	resp, err := p.client.Do(out) //nolint:gosec // as above
+	resp, err := p.client.Do(out) //nolint:gosec // the server of the benchmark
 	if err != nil {
 		p.lost(w, r, op, err)
 		return
@@ -102,8 +102,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// lost notes a call whose answer did not arrive. Where its client is still
-// there, something is wrong with the measurement.
+// lost records a call whose answer did not arrive. If its client is still connected, the
+// measurement is invalid.
 func (p *proxy) lost(w http.ResponseWriter, r *http.Request, op string, err error) {
 	http.Error(w, err.Error(), http.StatusBadGateway)
 	if r.Context().Err() == nil {
@@ -150,15 +150,15 @@ func (p *proxy) deleted(request []byte) {
 	}
 }
 
-// gone is how many messages were deleted.
+// gone returns the number of deleted messages.
 func (p *proxy) gone() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.held)
 }
 
-// take returns how long messages were in hand, sorted, how long it all took,
-// and which answers were lost; it begins anew.
+// take returns the sorted times for which messages were held, the total time, and the lost answers.
+// It resets the proxy.
 func (p *proxy) take() (held []time.Duration, took time.Duration, trouble error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

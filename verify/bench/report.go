@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Table is text in columns, for Markdown.
+// Table is a Markdown table.
 type Table struct {
 	Head []string
 	Rows [][]string
@@ -15,7 +15,7 @@ type Table struct {
 // Add adds a row.
 func (t *Table) Add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
-// String is the table in Markdown.
+// String returns the table in Markdown.
 func (t *Table) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(t.Head, " | "), strings.Repeat("---|", len(t.Head)))
@@ -25,7 +25,7 @@ func (t *Table) String() string {
 	return b.String()
 }
 
-// Replace puts text into a file, between the line <!-- name --> and the next
+// Replace replaces the text of a file between the line <!-- name --> and the next
 // <!-- end -->.
 func Replace(file, name, text string) error {
 	old, err := os.ReadFile(file)
@@ -45,23 +45,22 @@ func Replace(file, name, text string) error {
 	return nil
 }
 
-// Of AWS's price lists for us-east-1, on 25 November 2026 as far as public
-// pages say: standard queues after the first free million, tables on demand.
-// https://aws.amazon.com/sqs/pricing/, https://aws.amazon.com/dynamodb/pricing/on-demand/
+// Prices of AWS for us-east-1, from its public pages on 25 November 2026: standard queues after the
+// free million, on-demand tables. https://aws.amazon.com/sqs/pricing/,
+// https://aws.amazon.com/dynamodb/pricing/on-demand/
 const (
 	sqsPerMillion   = 0.40  // dollars, requests of up to 64 KiB
 	writePerMillion = 0.625 // dollars, write request units of up to 1 KiB
 	readPerMillion  = 0.125 // dollars, read request units of up to 4 KiB, strongly consistent
 )
 
-// Dollars is what a million messages cost, where a message costs this much:
-// requests of SQS, write units and read units of DynamoDB. What is sent and
-// stored is not in it.
+// Dollars returns the price of a million messages, for this many SQS requests and DynamoDB write
+// and read units per message. It excludes data transfer and storage.
 func Dollars(requests, writes, reads float64) float64 {
 	return requests*sqsPerMillion + writes*writePerMillion + reads*readPerMillion
 }
 
-// Dollars is what a million messages like the measured ones cost.
+// Dollars returns the price of a million messages like the measured ones.
 func (m Measurement) Dollars() float64 {
 	return Dollars(m.PerMessage(m.SQS()), m.PerMessage(m.Writes), m.PerMessage(m.Reads))
 }

@@ -22,10 +22,10 @@ import (
 // Subject is a program that drains a queue.
 type Subject struct {
 	Name    string
-	Package string // to be built
-	Module  string // directory of its module, from this package's; empty: it is in this one
+	Package string // package to build
+	Module  string // directory of its module, relative to this package; empty: this module
 	Overlay string // file for go build -overlay; empty: none
-	Admin   bool   // it serves /metrics at SQSONCE_ADMIN_ADDR; else it prints its allocations at SIGTERM
+	Admin   bool   // serves /metrics at SQSONCE_ADMIN_ADDR; otherwise it prints its allocations on SIGTERM
 }
 
 // The subjects.
@@ -48,16 +48,16 @@ func (s Subject) Build(ctx context.Context, dir string) (file string, err error)
 	return file, nil
 }
 
-// process is a subject at work.
+// process is a running subject.
 type process struct {
 	subject Subject
 	cmd     *exec.Cmd
-	out     bytes.Buffer  // to be read when it has ended
-	ended   chan struct{} // closed then
+	out     bytes.Buffer  // read only after the end
+	ended   chan struct{} // closed after the end
 	admin   string
 }
 
-// startProcess starts a program, which ends with ctx.
+// startProcess starts a program. It is killed when ctx ends.
 func startProcess(ctx context.Context, s Subject, file string, env ...string) (*process, error) {
 	p := &process{subject: s, cmd: exec.CommandContext(ctx, file), ended: make(chan struct{})}
 	if s.Admin {
@@ -75,12 +75,12 @@ func startProcess(ctx context.Context, s Subject, file string, env ...string) (*
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // killed, mostly
+		_ = p.cmd.Wait() // usually an error, because the process was killed
 	}()
 	return p, nil
 }
 
-// early returns an error when the process has ended: nothing more will be drained.
+// early returns an error if the process has ended, because it would drain nothing more.
 func (p *process) early() error {
 	select {
 	case <-p.ended:
@@ -90,7 +90,7 @@ func (p *process) early() error {
 	}
 }
 
-// usage is what a process took.
+// usage is the resource usage of a process.
 type usage struct {
 	cpu     time.Duration
 	mallocs int
@@ -102,7 +102,7 @@ var (
 	servedMallocs  = regexp.MustCompile(`(?m)^go_memstats_mallocs_total (\S+)$`)
 )
 
-// end ends the process, and returns what it took.
+// end ends the process, and returns its usage.
 func (p *process) end(ctx context.Context) (usage, error) {
 	var u usage
 	signal, find, text := syscall.SIGTERM, printedMallocs, ""
@@ -111,7 +111,7 @@ func (p *process) end(ctx context.Context) (usage, error) {
 		if text, err = p.metrics(ctx); err != nil {
 			return u, err
 		}
-		signal, find = syscall.SIGKILL, servedMallocs // a stop would wait for the long poll
+		signal, find = syscall.SIGKILL, servedMallocs // a graceful stop would wait for the long poll
 	}
 	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return u, fmt.Errorf("bench: end %s: %w", p.subject.Name, err)
@@ -154,5 +154,5 @@ func (p *process) metrics(ctx context.Context) (string, error) {
 	return string(text), nil
 }
 
-// maxRSSUnit is what Linux counts the resident set in.
+// maxRSSUnit is the unit of the resident set size on Linux, in bytes.
 const maxRSSUnit = 1 << 10

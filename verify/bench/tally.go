@@ -9,17 +9,17 @@ import (
 	"sync"
 )
 
-// Tally is what was called. DynamoDB bills by item, so its units are counted
-// beside the calls: one for each item that a request names, as ours are below
-// 1 KiB; a write whose condition fails is billed like one that succeeds.
+// Tally holds counts of calls. DynamoDB bills by item, so its units are counted as well: one for
+// each item in a request, because the project's items are smaller than 1 KiB. A write whose
+// condition fails is billed like a successful one.
 type Tally struct {
 	Calls   map[string]int // by operation, such as "ReceiveMessage"
-	Retries int            // those of Calls that the SDK made once more
+	Retries int            // retries of the SDK, included in Calls
 	Writes  int            // write request units
 	Reads   int            // read request units, strongly consistent
 }
 
-// Total is the number of calls.
+// Total returns the number of calls.
 func (t Tally) Total() int {
 	n := 0
 	for _, calls := range t.Calls {
@@ -28,7 +28,7 @@ func (t Tally) Total() int {
 	return n
 }
 
-// SQS is the number of calls of SQS.
+// SQS returns the number of SQS calls.
 func (t Tally) SQS() int {
 	n := 0
 	for operation, calls := range t.Calls {
@@ -39,10 +39,10 @@ func (t Tally) SQS() int {
 	return n
 }
 
-// Operations are the operations that were called, in order of their names.
+// Operations returns the called operations, sorted by name.
 func (t Tally) Operations() []string { return slices.Sorted(maps.Keys(t.Calls)) }
 
-// counter makes a Tally. Safe for concurrent use.
+// counter counts a Tally. It is safe for concurrent use.
 type counter struct {
 	mu sync.Mutex
 	t  Tally // guarded by mu
@@ -50,7 +50,7 @@ type counter struct {
 
 func newCounter() *counter { return &counter{t: Tally{Calls: make(map[string]int)}} }
 
-// count notes a call. What a worker asks for once, at its start, is left out.
+// count counts a call. It ignores calls that a worker makes once at its start.
 func (c *counter) count(h http.Header, body []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +75,7 @@ func (c *counter) count(h http.Header, body []byte) {
 	}
 }
 
-// take returns what was counted since the last time.
+// take returns the counts since the last take.
 func (c *counter) take() Tally {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,7 +84,7 @@ func (c *counter) take() Tally {
 	return t
 }
 
-// operation is what an AWS JSON request asks for.
+// operation returns the operation of an AWS JSON request.
 func operation(h http.Header) string {
 	_, op, _ := strings.Cut(h.Get("X-Amz-Target"), ".")
 	return op

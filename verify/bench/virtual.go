@@ -24,48 +24,47 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
-// Latencies of AWS as seen from a task in the same Region, about.
+// Approximate latencies of AWS from a task in the same Region.
 const (
 	sqsLatency    = 15 * time.Millisecond
 	dynamoLatency = 6 * time.Millisecond
 )
 
-// Scene is a run in virtual time: a backlog, and workers that drain it.
+// Scene is a run in virtual time: workers drain a backlog.
 type Scene struct {
-	Backlog     [][]string      // bodies, one backlog after the other; the last one is measured
+	Backlog     [][]string      // bodies of successive backlogs; the last one is measured
 	Workers     int             // default 1
 	Concurrency int             // of each worker; default 100
-	Handle      time.Duration   // of each message
+	Handle      time.Duration   // time of each handler
 	Batch       dynamo.Batching // of the stores
-	Lone        bool            // each message of the backlog is sent when the one before it is done
-	SlowEvery   int             // of so many write calls to DynamoDB one takes 2.5 s; 0: none
-	Seed        uint64          // DynamoDB takes log-normal times: median 6 ms, 99th percentile 60 ms; 0: always 6 ms
+	Lone        bool            // each message is sent after the previous one is done
+	SlowEvery   int             // one of this many write calls to DynamoDB takes 2.5 s; 0: none
+	Seed        uint64          // seed of log-normal DynamoDB times, median 6 ms, 99th percentile 60 ms; 0: always 6 ms
 }
 
-// Outcome is what a run took.
+// Outcome is the result of a run.
 type Outcome struct {
 	Tally
 	Messages int
-	Took     time.Duration   // virtual, from the first receive to the last delete
-	Latency  []time.Duration // of a lone message, from sent to handled
-	Held     []time.Duration // from the beginning of the claim to the answer of the completion, sorted
-	Ran      int             // handlers
+	Took     time.Duration   // virtual time from the first receive to the last delete
+	Latency  []time.Duration // of lone messages, from sending to the handler's end
+	Held     []time.Duration // from the start of the claim to the answer of the completion, sorted
+	Ran      int             // number of handler runs
 }
 
-// PerMessage is the calls of a message.
+// PerMessage returns the calls per message.
 func (o Outcome) PerMessage() float64 { return float64(o.Total()) / float64(o.Messages) }
 
-// Rate is the messages of a second.
+// Rate returns the messages per second.
 func (o Outcome) Rate() float64 { return float64(o.Messages) / o.Took.Seconds() }
 
-// Percentile is how long p of 100 messages are held at most.
+// Percentile returns the time that p of 100 messages are held at most.
 func (o Outcome) Percentile(p int) time.Duration {
 	return o.Held[min(len(o.Held)-1, len(o.Held)*p/100)]
 }
 
-// Simulate runs a scene. The queue is sqstest, the records are in the DynamoDB
-// server at endpoint; both are reached through the SDK's clients, and answer
-// after what AWS takes.
+// Simulate runs a scene. The queue is sqstest, and the records are in the DynamoDB server at
+// endpoint. The SDK's clients use both, with the latencies of AWS.
 func Simulate(t *testing.T, endpoint string, s Scene) Outcome {
 	t.Helper()
 	s.Workers, s.Concurrency = cmp.Or(s.Workers, 1), cmp.Or(s.Concurrency, 100)
@@ -94,7 +93,7 @@ func Simulate(t *testing.T, endpoint string, s Scene) Outcome {
 	return out
 }
 
-// virtual is a scene at work.
+// virtual is a running scene.
 type virtual struct {
 	t      *testing.T
 	scene  Scene
@@ -109,17 +108,17 @@ type virtual struct {
 	mu      sync.Mutex
 	ran     int             // guarded by mu
 	deleted int             // guarded by mu
-	ended   chan struct{}   // guarded by mu; gets one for each deletion, in lone scenes
-	last    time.Time       // guarded by mu: of the last deletion
-	handled []time.Duration // guarded by mu: since the message was sent
-	held    []time.Duration // guarded by mu; of handlers, with claim and completion
+	ended   chan struct{}   // guarded by mu; gets a value for each deletion, in lone scenes
+	last    time.Time       // guarded by mu: time of the last deletion
+	handled []time.Duration // guarded by mu: times since the messages were sent
+	held    []time.Duration // guarded by mu: times of handlers, with claim and completion
 }
 
 func newVirtual(t *testing.T, s Scene, table string, l *line, calls *counter) *virtual {
 	t.Helper()
 	server := sqstest.New(sqstest.Config{})
 	slow, fast := server.AWSConfig(), server.AWSConfig()
-	// Only the workers' calls count and take time.
+	// Only the workers' calls count and have latencies.
 	slow.HTTPClient = delayed{server, calls.count}
 	v := &virtual{t: t, scene: s, calls: calls, client: sqs.NewFromConfig(fast), ended: make(chan struct{}, 1)}
 	queue, err := v.client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("work")})
@@ -146,7 +145,7 @@ func newVirtual(t *testing.T, s Scene, table string, l *line, calls *counter) *v
 	return v
 }
 
-// worker is the way of a message as cmd/worker has it.
+// worker creates a worker with the layers of cmd/worker.
 func (v *virtual) worker(queue *sqs.Client, client *dynamodb.Client, table string) *consumer.Consumer {
 	quiet := slog.New(slog.DiscardHandler)
 	store, err := dynamo.New(client, dynamo.Config{Table: table, Batch: v.scene.Batch, Logger: quiet})
@@ -193,7 +192,7 @@ func (v *virtual) answered(operation string, entries, bad int, _ time.Duration) 
 	}
 }
 
-// drain sends a backlog, lets the workers have it, and waits until it is gone.
+// drain sends a backlog and waits until the workers have drained it.
 func (v *virtual) drain(bodies []string) Outcome {
 	v.mu.Lock()
 	v.ran, v.deleted, v.handled, v.held = 0, 0, nil, nil
@@ -210,7 +209,7 @@ func (v *virtual) drain(bodies []string) Outcome {
 		for i := range bodies {
 			v.send(bodies[i : i+1])
 			v.await(i + 1)
-			time.Sleep(10 * time.Second) // a lone message finds nobody at work
+			time.Sleep(10 * time.Second) // all workers are idle when a lone message arrives
 		}
 	} else {
 		v.await(len(bodies))
@@ -219,7 +218,7 @@ func (v *virtual) drain(bodies []string) Outcome {
 	for _, pool := range v.pools {
 		pool.Pause()
 	}
-	time.Sleep(time.Minute) // polls that are out
+	time.Sleep(time.Minute) // until the pending polls have ended
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return Outcome{

@@ -62,8 +62,7 @@ func testMoreWorkersAndNames(t *testing.T) {
 	}
 }
 
-// A message that comes alone makes the calls of single writes, and takes no
-// longer than with them.
+// A lone message makes the same calls as with single writes, and takes no longer.
 func testLoneMessage(t *testing.T) {
 	single := simulate(t, Scene{Backlog: [][]string{Bodies("a", 20, 20, 1024)}, Lone: true, Batch: dynamo.BatchOff})
 	batched := simulate(t, Scene{Backlog: [][]string{Bodies("a", 20, 20, 1024)}, Lone: true, Batch: dynamo.BatchOn})
@@ -77,8 +76,8 @@ func testLoneMessage(t *testing.T) {
 	}
 }
 
-// One slow call delays the messages that it carries, and no others: with batches a
-// backlog takes little longer than with single writes, which share nothing.
+// A slow call delays only its own messages: with batches, a backlog takes little longer than with
+// single writes, which share no calls.
 func TestSlowWrites(t *testing.T) {
 	for _, c := range []struct{ concurrency, every int }{{20, 30}, {50, 30}} {
 		t.Run(fmt.Sprintf("%d slots, 1 in %d", c.concurrency, c.every), func(t *testing.T) {
@@ -96,9 +95,9 @@ func TestSlowWrites(t *testing.T) {
 	}
 }
 
-// Fifty slots share calls nearly as well as a thousand. How goroutines are scheduled
-// decides which messages meet in a call: a run makes 0.29 to 0.31 calls a message. So this
-// is about the median of several runs.
+// Fifty slots share calls nearly as well as a thousand. The scheduling of goroutines decides which
+// messages share a call: a run makes 0.29 to 0.31 calls per message. So the test uses the median of
+// several runs.
 func TestFiftySlots(t *testing.T) {
 	for _, handle := range []time.Duration{0, 5 * time.Millisecond} {
 		runs := make([]float64, 3)
@@ -112,7 +111,7 @@ func TestFiftySlots(t *testing.T) {
 	}
 }
 
-// Calls in flight grow with concurrency.
+// The number of calls in flight grows with concurrency.
 func TestManySlots(t *testing.T) {
 	o := simulate(t, Scene{Backlog: [][]string{Bodies("a", 6000, 6000, 1024)}, Concurrency: 1000})
 	if o.Rate() < 12_000 {

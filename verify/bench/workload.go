@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// Kind says how the messages of a workload repeat each other.
+// Kind is the way in which messages of a workload repeat names.
 type Kind int
 
 // The kinds.
 const (
-	Distinct Kind = iota // every message has a name of its own
-	Half                 // each name comes twice
-	Finished             // nine of ten messages have a name that was finished before, the rest are new
-	Lone                 // distinct, and each is sent when the one before it is gone
+	Distinct Kind = iota // every message has its own name
+	Half                 // each name occurs twice
+	Finished             // nine of ten messages have a finished name, the others a new one
+	Lone                 // distinct, and each is sent after the previous one is deleted
 )
 
-// Workload is what a subject is given to do.
+// Workload is the work of a subject.
 type Workload struct {
 	Name        string
 	Kind        Kind
@@ -27,11 +27,11 @@ type Workload struct {
 	Workers     int // processes
 	Concurrency int // of each process
 	Fingerprint bool
-	Target      bool // each message is POSTed to an HTTP server
-	Canned      bool // distinct messages, and what is called again and again is answered at once
+	Target      bool // each message is posted to an HTTP server
+	Canned      bool // distinct messages, with canned answers to repeated calls
 }
 
-// backlogs are the bodies, one backlog after the other; the last is measured.
+// backlogs returns the bodies of successive backlogs. The last one is measured.
 func (w Workload) backlogs() [][]string {
 	switch w.Kind {
 	case Half:
@@ -47,7 +47,7 @@ func (w Workload) backlogs() [][]string {
 	}
 }
 
-// Bodies are n messages of size bytes with names names, in turn.
+// Bodies returns n bodies of size bytes, whose names cycle through names different ones.
 func Bodies(prefix string, n, names, size int) []string {
 	bodies := make([]string, n)
 	for i := range bodies {
@@ -61,7 +61,7 @@ func body(prefix string, name, size int) string {
 	return start + strings.Repeat("x", max(0, size-len(start)-2)) + `"}`
 }
 
-// Measurement is what a subject took for a workload.
+// Measurement holds the cost of a workload for a subject.
 type Measurement struct {
 	Tally
 	Subject  string
@@ -71,15 +71,15 @@ type Measurement struct {
 	Took     time.Duration   // from the first receive to the last delete
 	Held     []time.Duration // from receive to delete, by message, sorted
 	PeakRSS  int             // bytes, of the largest process
-	Trouble  error           // answers that were lost on their way; nil: none
+	Trouble  error           // lost answers; nil: none
 }
 
-// PerMessage is a figure divided by the messages.
+// PerMessage divides a figure by the number of messages.
 func (m Measurement) PerMessage(figure int) float64 {
 	return float64(figure) / float64(m.Workload.Messages)
 }
 
-// Percentile is how long p of 100 messages are in hand at most.
+// Percentile returns the time that p of 100 messages are held at most.
 func (m Measurement) Percentile(p int) time.Duration {
 	if len(m.Held) == 0 {
 		return 0

@@ -23,10 +23,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long a fact may take to show up on the page.
+// patience bounds every wait for a condition of the page.
 const patience = 30 * time.Second
 
-// chromium is the browser that all tests share, each in a context of its own.
+// chromium is the browser of all tests. Each test has its own context.
 var chromium context.Context
 
 func TestMain(m *testing.M) {
@@ -64,20 +64,20 @@ func withChromium(run func() int) int {
 	return run()
 }
 
-// tab is one page in a browser context of its own.
+// tab is a page in its own browser context.
 type tab struct {
 	context.Context
 	t *testing.T
 
 	mu       sync.Mutex
 	problems []string // guarded by mu: errors and warnings of the console
-	expected []string // guarded by mu: texts that a problem may contain
+	expected []string // guarded by mu: texts of allowed problems
 }
 
-// void is an action that returns nothing.
+// void is an action without a result.
 type void = chromedp.Action[chromedp.Void]
 
-// command is a command of the protocol as an action.
+// command is a protocol command as an action.
 func command[P, R any](c cdp.Command[P, R], params P) void {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, c, params)
@@ -85,8 +85,8 @@ func command[P, R any](c cdp.Command[P, R], params P) void {
 	})
 }
 
-// open opens a page at 1440 by 1000 points. The test fails when the page writes
-// an error or a warning to its console.
+// open opens a page at 1440 by 1000 points. The test fails if the page writes an error or a warning
+// to its console.
 func open(t *testing.T, url string, before ...void) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
@@ -134,7 +134,7 @@ func (p *tab) listen(event any) {
 	}
 }
 
-// expect lets the page complain with that text: where a test provokes it.
+// expect allows problems of the page that contain this text.
 func (p *tab) expect(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,11 +156,11 @@ func (p *tab) unexpected() (found []string) {
 	return found
 }
 
-// do runs actions, which have to succeed.
+// do runs actions, which must succeed.
 func (p *tab) do(actions ...void) {
 	p.t.Helper()
 	if err := chromedp.Do(p.Context, actions...); err != nil {
-		p.t.Fatalf("%v\nthe page says: %s", err, strings.Join(p.unexpected(), "\n"))
+		p.t.Fatalf("%v\nthe page's console: %s", err, strings.Join(p.unexpected(), "\n"))
 	}
 }
 
@@ -169,7 +169,7 @@ func eval[T any](p *tab, expression string) T {
 	p.t.Helper()
 	value, err := chromedp.Run(p.Context, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
-		p.t.Fatalf("evaluate %s: %v\nthe page says: %s", expression, err, strings.Join(p.unexpected(), "\n"))
+		p.t.Fatalf("evaluate %s: %v\nthe page's console: %s", expression, err, strings.Join(p.unexpected(), "\n"))
 	}
 	return value
 }
@@ -182,20 +182,20 @@ func (p *tab) until(what, expression string) {
 	for end := time.Now().Add(patience); !eval[bool](p, `Boolean(`+expression+`)`); <-tick.C {
 		if time.Now().After(end) {
 			p.shoot("failed")
-			p.t.Fatalf("waited in vain until %s\nthe page says: %s", what, strings.Join(p.unexpected(), "\n"))
+			p.t.Fatalf("waited in vain until %s\nthe page's console: %s", what, strings.Join(p.unexpected(), "\n"))
 		}
 	}
 }
 
-// click clicks what a selector names, once it is visible.
+// click clicks the element of a selector after it is visible.
 func (p *tab) click(selector string) {
 	p.t.Helper()
 	p.until(selector+" can be clicked", fmt.Sprintf(`(e => e && e.getClientRects().length && !e.disabled)(document.querySelector(%q))`, selector))
 	p.do(chromedp.Click(selector))
 }
 
-// tap taps with a finger what a selector names, until the page has noticed it:
-// of the first touches after a change of size, Chromium makes no click.
+// tap taps the element of a selector until the page reacts, because Chromium makes no click of the
+// first touches after a change of size.
 func (p *tab) tap(selector string) {
 	p.t.Helper()
 	at := eval[[]float64](p, fmt.Sprintf(`(e => {
@@ -223,7 +223,7 @@ func (p *tab) fill(selector, text string) {
 	p.do(chromedp.SendKeys(selector, text))
 }
 
-// text returns what a selector's element says.
+// text returns the text of a selector's element.
 func (p *tab) text(selector string) string {
 	p.t.Helper()
 	return eval[string](p, fmt.Sprintf(`(document.querySelector(%q)?.innerText ?? '').trim()`, selector))
@@ -235,8 +235,8 @@ func (p *tab) goTo(hash string) {
 	eval[string](p, fmt.Sprintf(`location.hash = %q`, hash))
 }
 
-// shoot keeps a picture of the whole page, also of what one would have to scroll
-// to, among the test's artifacts.
+// shoot saves a picture of the whole page, including the parts beyond the window, to the test's
+// artifacts.
 func (p *tab) shoot(name string) []byte {
 	p.t.Helper()
 	var png []byte
@@ -258,7 +258,7 @@ func (p *tab) shoot(name string) []byte {
 	return png
 }
 
-// prefer sets one of the visitor's preferences, such as
+// prefer sets a preference of the visitor, such as
 // "prefers-color-scheme", and takes back the others.
 func prefer(feature, value string) void {
 	return command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -266,13 +266,13 @@ func prefer(feature, value string) void {
 	})
 }
 
-// colors asks for "dark" or "light" ones.
+// colors sets the preferred colour scheme: "dark" or "light".
 func colors(scheme string) void { return prefer("prefers-color-scheme", scheme) }
 
-// phone is a phone's size and its way to touch.
+// phone emulates a phone's size and touch input.
 func phone() void {
 	return chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch)
 }
 
-// quote returns a text as an expression of the page's language.
+// quote returns a text as a JavaScript expression.
 func quote(text string) string { return strconv.Quote(text) }

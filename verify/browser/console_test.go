@@ -24,7 +24,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// axe holds the page against the accessibility rules of axe-core.
+// axe checks the page against the accessibility rules of axe-core.
 func (p *tab) axe(what string) {
 	p.t.Helper()
 	source, err := os.ReadFile(filepath.Join("..", "..", "node_modules", "axe-core", "axe.min.js"))
@@ -39,7 +39,7 @@ func (p *tab) axe(what string) {
 	}
 }
 
-// shop handles orders the way a real one does: most are charged, some fail.
+// shop handles orders like a real one: it charges most of them, and some fail.
 func shop(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 	a, _ := dedupe.AttemptFrom(ctx)
 	sum := 0
@@ -62,7 +62,7 @@ func shop(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 	return dedupe.Payload{Data: fmt.Appendf(nil, `{"charged":%d,"currency":"EUR"}`, sum)}, nil
 }
 
-// permanent is an error after which a name is not tried again.
+// permanent is an error that rejects a name.
 type permanent string
 
 func (p permanent) Error() string { return string(p) }
@@ -104,24 +104,24 @@ func testThousandMessages(t *testing.T) {
 		runs.Add(1)
 		return shop(ctx, m)
 	}})
-	// All of the page fits: a picture of more than that would move everything.
+	// Fit the whole page into the window, because a larger picture would move elements.
 	p := open(t, w.Server.URL, chromedp.EmulateViewport(1440, 1500))
 	if got := p.text("#state"); got != "running" {
 		t.Errorf("the state is %q", got)
 	}
 	p.until("the empty states are there", `!document.getElementById('flights-empty').hidden && !document.getElementById('outcomes-empty').hidden`)
 	if got := p.text(".reach"); !strings.HasPrefix(got, "Charts: the last minute, later 15") {
-		t.Errorf("how far the charts reach is told as %q", got)
+		t.Errorf("the time range of the charts is %q", got)
 	}
 	p.shoot("empty")
-	// Nothing may move while data streams, but for a number that grows, the unit behind it, and the rows of a list.
+	// While data streams, only growing numbers, their units, and the rows of lists may move.
 	eval[bool](p, `(window.shift = 0, window.moved = [], new PerformanceObserver(list => { for (const e of list.getEntries()) {
 		const moved = e.sources.map(({node}) => node?.nodeType === Node.TEXT_NODE ? node.parentElement : node)
 			.filter(element => element && !element.closest('.tile-value, .tile-sub, .times, tbody'));
 		if (moved.length) window.shift += e.value;
 		window.moved.push(...moved.map(element => element.id || element.className || element.tagName));
 	} }).observe({type: 'layout-shift', buffered: false}), true)`)
-	// What does move is seen to.
+	// Shifts are detected.
 	eval[bool](p, `(document.getElementById('tiles').style.marginBlockStart = '40px', true)`)
 	p.until("tiles that are pushed down are noted", `window.shift > 0.01 && window.moved.length > 0`)
 	eval[bool](p, `(document.getElementById('tiles').style.marginBlockStart = '', window.before = window.shift, true)`)
@@ -282,10 +282,10 @@ func testLogIn(t *testing.T) {
 	p.until("dead letters are not shown", `document.getElementById('dead').textContent.includes('Log in to look')`)
 	p.shoot("stranger")
 	p.click("#login")
-	p.expect("401") // the browser itself notes a refused login
+	p.expect("401") // the browser logs the refused login
 	p.fill("#login-token", "guess")
 	p.click("#login-form [type=submit]")
-	p.until("a guess is refused", `document.getElementById('login-error').textContent === 'that is not the admin token'`)
+	p.until("a guess is refused", `document.getElementById('login-error').textContent === 'the token is not the admin token'`)
 	p.shoot("login")
 	p.axe("login")
 	p.fill("#login-token", "t0ken")
@@ -322,9 +322,9 @@ func testHostileName(t *testing.T) {
 	p.until("it is among the dead letters", `document.querySelector('.letter .name')?.textContent === `+fmt.Sprintf("%q", hostile))
 	p.shoot("hostile-dead")
 	if eval[bool](p, `window.pwned !== undefined || document.querySelectorAll('main img, main script').length > 0`) {
-		t.Error("what came from outside was run, or became markup")
+		t.Error("foreign text was run, or became markup")
 	}
-	// Should the page ever make markup of it, the browser refuses to.
+	// If the page ever produced markup, the browser would refuse it.
 	p.expect("TrustedHTML")
 	p.expect("Trusted Type")
 	if eval[bool](p, `(() => { try { document.body.innerHTML = '<img>'; return true; } catch { return false; } })()`) {
@@ -335,7 +335,7 @@ func testHostileName(t *testing.T) {
 func testDarkModeAndPhone(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		if a, _ := dedupe.AttemptFrom(ctx); strings.HasPrefix(a.Name, "invoice-") {
-			<-ctx.Done() // in flight as long as somebody looks
+			<-ctx.Done() // in flight until the test ends
 			return dedupe.Payload{}, context.Cause(ctx)
 		}
 		return shop(ctx, m)
@@ -443,7 +443,7 @@ func testFocusInLists(t *testing.T) {
 				case strings.HasPrefix(a.Name, "slow-"):
 					select {
 					case <-ctx.Done():
-					case <-gate: // one for each that is let go, the oldest first
+					case <-gate: // one per message that may end, oldest first
 					}
 				case strings.HasPrefix(a.Name, "card-"):
 					return dedupe.Payload{}, declined
@@ -508,12 +508,12 @@ func testLongName(t *testing.T) {
 	if got := eval[int](p, `document.querySelector('#outcomes .name a').textContent.length`); got > 80 {
 		t.Errorf("%d characters of it are shown", got)
 	}
-	eval[bool](p, `(document.querySelector('#outcomes .name a').click(), true)`) // its middle is beyond the edge of its cell
+	eval[bool](p, `(document.querySelector('#outcomes .name a').click(), true)`) // the link's middle is outside its cell
 	p.until("its story is told", `document.querySelector('.story-title .badge')?.textContent === 'completed'`)
 	p.shoot("story")
 }
 
-// troubledPool says that a target is down, and suspect, once it is told to.
+// troubledPool reports a target that is down and suspect, when the test sets it.
 type troubledPool struct {
 	console.Pool
 	down atomic.Bool
@@ -550,7 +550,7 @@ func testLayoutInTrouble(t *testing.T) {
 				"Down: http://target.example:8080.", "suspect: several messages in a row have failed alike (\u2068target answered 404 Not Found\u2069)", "POST /believe?queue=sqsonce",
 			} {
 				if got := p.text("#trouble"); !strings.Contains(got, want) {
-					t.Errorf("the trouble is told as %q, without %q", got, want)
+					t.Errorf("the notice is %q, without %q", got, want)
 				}
 			}
 			if after := eval[string](p, places); after != before {
@@ -571,7 +571,7 @@ func testLayoutInTrouble(t *testing.T) {
 			if after := eval[string](p, places); after != before {
 				t.Errorf("after the trouble everything is at %s, before it was at %s", after, before)
 			}
-			// What is looked for is there: in the flow, the same text moves the tiles.
+			// The check works: in the normal flow, the same text moves the tiles.
 			eval[bool](p, `(document.getElementById('trouble').style.position = 'static', true)`)
 			pool.down.Store(true)
 			p.until("it is told again", `!document.getElementById('trouble').hidden`)
@@ -599,7 +599,7 @@ func testSparklines(t *testing.T) {
 		t.Errorf("a sparkline is described as %q", got)
 	}
 	if got := readings(); got != "" {
-		t.Errorf("nobody reads, but it says %q", got)
+		t.Errorf("without a reading it shows %q", got)
 	}
 	eval[bool](p, `(document.querySelector('#tile-received .tile-plot').focus(), true)`)
 	last := attribute("aria-valuetext")
@@ -622,7 +622,7 @@ func testSparklines(t *testing.T) {
 	}
 	p.do(chromedp.KeyEvent(kb.Escape))
 	if got := readings(); got != "" {
-		t.Errorf("after escape it says %q", got)
+		t.Errorf("after escape it shows %q", got)
 	}
 	p.axe("sparklines")
 
@@ -640,7 +640,7 @@ func testRowOpens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := consoletest.Start(t, consoletest.Options{Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
 				if a, _ := dedupe.AttemptFrom(ctx); a.Name == "slow" {
-					<-ctx.Done() // in flight as long as somebody looks
+					<-ctx.Done() // in flight until the test ends
 					return dedupe.Payload{}, context.Cause(ctx)
 				}
 				return dedupe.Payload{}, declined
@@ -655,7 +655,7 @@ func testRowOpens(t *testing.T) {
 				got := strings.Join(strings.Fields(p.text(table+" .details")), " ")
 				for _, text := range want {
 					if !strings.Contains(got, text) {
-						t.Errorf("%s says %q, without %s", table, got, text)
+						t.Errorf("%s shows %q, without %s", table, got, text)
 					}
 				}
 				if id := eval[string](p, fmt.Sprintf(`[...document.querySelectorAll('%s .details div')].find(e => e.firstChild.textContent === 'Message').lastChild.textContent`, table)); len(id) != 36 {
@@ -688,7 +688,7 @@ func testFocusAfterAction(t *testing.T) {
 	}
 	w.Send(t, w.QueueURL, "order-17", nil)
 	p := open(t, w.Remote.URL)
-	press := func(selector string) { // by keyboard
+	press := func(selector string) { // with the keyboard
 		t.Helper()
 		p.until(selector+" is there", fmt.Sprintf(`(e => e && e.getClientRects().length && !e.disabled)(document.querySelector(%q))`, selector))
 		eval[bool](p, fmt.Sprintf(`(document.querySelector(%q).focus(), true)`, selector))
@@ -724,7 +724,7 @@ func testFocusAfterAction(t *testing.T) {
 	p.until("they are shown", `document.querySelectorAll('.letter').length === 3`)
 	focused("after a look", "peek")
 	eval[bool](p, `(document.querySelectorAll('.letter')[0].open = true, document.querySelectorAll('.letter')[1].open = true, true)`)
-	press(".letter:nth-of-type(2) button") // the panel's head is the first
+	press(".letter:nth-of-type(2) button") // the panel's head is the first child
 	p.until("one is sent back", `document.querySelectorAll('.letter').length === 2`)
 	if open := eval[int](p, `document.querySelectorAll('.letter[open]').length`); open != 1 {
 		t.Errorf("%d of the letters that were left are open", open)
@@ -750,7 +750,7 @@ func testSessionEnds(t *testing.T) {
 		p.until("the buttons are there", `!document.getElementById('pause').hidden && !document.getElementById('logout').hidden`)
 		return p
 	}
-	const elsewhere = `fetch('/api/logout', {method: 'POST'})` // as another tab would
+	const elsewhere = `fetch('/api/logout', {method: 'POST'})` // like another tab
 	t.Run("when it is used", func(t *testing.T) {
 		p := login(t)
 		if code := eval[int](p, elsewhere+`.then(r => r.status)`); code != http.StatusOK {
@@ -762,7 +762,7 @@ func testSessionEnds(t *testing.T) {
 	})
 	t.Run("when its time has come", func(t *testing.T) {
 		p := login(t)
-		// The next answer says that the session ends long before now, and then it does.
+		// The next answer has an end of the session in the past. Then the session ends.
 		eval[bool](p, `(() => {
 			const real = window.fetch;
 			window.fetch = async (path, ...rest) => {
@@ -773,14 +773,14 @@ func testSessionEnds(t *testing.T) {
 				await real('/api/logout', {method: 'POST'});
 				return Response.json({...session, ends: 1});
 			};
-			dispatchEvent(new Event('forbidden')); // has it ask
+			dispatchEvent(new Event('forbidden')); // makes the page ask
 			return true;
 		})()`)
 		p.until("it is read-only", `window.ended && `+readonly)
 	})
 }
 
-// twicePool has one message delivered twice.
+// twicePool is a pool with two deliveries of a message.
 type twicePool struct{ console.Pool }
 
 func (p twicePool) Snapshot(limit int) console.Snapshot {
@@ -822,7 +822,7 @@ func testKeyboard(t *testing.T) {
 func testStream(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	p := open(t, w.Server.URL)
-	p.expect("ERR_") // the browser notes a broken connection
+	p.expect("ERR_") // the browser logs the broken connection
 	eval[bool](p, `(new MutationObserver(() => { window.broke ||= document.getElementById('link').textContent.startsWith('reconnecting'); })
 		.observe(document.getElementById('link'), {childList: true, characterData: true, subtree: true}), true)`)
 	w.Server.CloseClientConnections()

@@ -1,4 +1,4 @@
-// Package browser tests the console in a real browser: Debian's Chromium,
-// driven over its debugging protocol. The tests are built with the tag
-// "browser" only (make browser), and fail where there is no Chromium.
+// Package browser tests the console in a real browser: Debian's Chromium, driven by its debugging
+// protocol. Only builds with the tag "browser" include the tests (make browser). They fail without
+// Chromium.
 package browser

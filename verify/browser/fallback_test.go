@@ -12,39 +12,39 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// streamPath is the path of the stream of events.
+// streamPath is the path of the event stream.
 const streamPath = "/api/queues/sqsonce/stream"
 
-// obstacles are ways in which a stream does not come through.
+// obstacles are faults that prevent the stream.
 var obstacles = map[string]struct {
 	answer http.HandlerFunc
-	link   string // how the page explains it
+	link   string // the page's text for it
 }{
 	"proxy that buffers": {func(_ http.ResponseWriter, r *http.Request) {
-		<-r.Context().Done() // it waits for the end of the answer
-	}, "updated every 5 s: no live stream comes through"},
+		<-r.Context().Done() // a buffering proxy waits for the end of the answer
+	}, "updated every 5 s: no live stream"},
 	"proxy that passes the header only": {func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.WriteHeader(http.StatusOK)
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
-	}, "updated every 5 s: no live stream comes through"},
+	}, "updated every 5 s: no live stream"},
 	"proxy that blocks": {func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "<h1>Blocked by policy</h1>", http.StatusForbidden)
-	}, "updated every 5 s: no live stream comes through"},
-	"too many open pages": {func(w http.ResponseWriter, _ *http.Request) {
+	}, "updated every 5 s: no live stream"},
+	"too many pages are open": {func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`{"detail":"too many open pages"}`))
-	}, "updated every 5 s: too many open pages"},
+		_, _ = w.Write([]byte(`{"detail":"too many pages are open"}`))
+	}, "updated every 5 s: too many pages are open"},
 }
 
-// Without a stream the page shows the answers of /api/status, from the load on and after a
-// break, and goes back to the stream when there is one.
+// Without a stream the page shows the answers of /api/status, both from the start and after a
+// break. It returns to the stream when that works.
 func testNoStream(t *testing.T) {
 	for name, obstacle := range obstacles {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // it waits most of the time
+			t.Parallel() // it mostly waits
 			w := consoletest.Start(t, consoletest.Options{Handle: shop})
 			var blocked atomic.Bool
 			server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -60,7 +60,7 @@ func testNoStream(t *testing.T) {
 			p := open(t, server.URL)
 			p.expect("status of 403")
 			p.expect("status of 503")
-			p.expect("ERR_") // the browser notes a broken connection
+			p.expect("ERR_") // the browser logs the broken connection
 			p.expect("MIME type")
 			const asks = `document.getElementById('state').textContent === 'running' && document.getElementById('link').textContent === `
 			p.until("it says that it asks", asks+quote(obstacle.link))
@@ -83,7 +83,7 @@ func testNoStream(t *testing.T) {
 	}
 }
 
-// A worker that is gone is unreachable, whichever way the page asks.
+// Both with the stream and without it, the page shows that a worker is unreachable.
 func testWorkerGone(t *testing.T) {
 	w := consoletest.Start(t, consoletest.Options{})
 	var gone atomic.Bool
@@ -100,7 +100,7 @@ func testWorkerGone(t *testing.T) {
 	gone.Store(true)
 	server.CloseClientConnections()
 	p.until("it is unreachable", `document.getElementById('state').textContent === 'unreachable' && document.getElementById('link').textContent === 'reconnecting…'`)
-	// It stays so while the page asks: neither way is answered.
+	// That stays while the page tries both.
 	eval[bool](p, `(window.asked = performance.getEntriesByType('resource').filter(e => e.name.endsWith('/status')).length, true)`)
 	p.until("it has asked twice", `performance.getEntriesByType('resource').filter(e => e.name.endsWith('/status')).length >= window.asked + 2`)
 	if got := p.text("#state"); got != "unreachable" {

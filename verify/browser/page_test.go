@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// sizes are those of a desktop and of a phone.
+// sizes are a desktop's and a phone's.
 var sizes = map[string]func() void{
 	"desktop": func() void { return chromedp.EmulateViewport(1440, 1000) },
 	"phone":   phone,
@@ -44,7 +44,7 @@ func busy(t *testing.T, names ...string) *consoletest.Worker {
 	return w
 }
 
-// filled waits until everything on the overview has something to show.
+// filled waits until every part of the overview has data.
 func (p *tab) filled() {
 	p.t.Helper()
 	p.until("the overview is filled", `document.querySelectorAll('#flights tbody tr').length >= 5 && document.querySelectorAll('#outcomes tbody tr').length >= 20 &&
@@ -62,8 +62,8 @@ func TestPage(t *testing.T) {
 	t.Run("purge", testPurge)
 }
 
-// Nothing moves while the page is loaded and filled, and nothing much below 0.1, which
-// web.dev calls good: https://web.dev/articles/cls
+// The layout shift while the page loads stays below 0.1, which web.dev calls good:
+// https://web.dev/articles/cls
 func testLayoutShift(t *testing.T) {
 	w := busy(t)
 	for name, size := range sizes {
@@ -94,7 +94,7 @@ func testHeaderOfAPhone(t *testing.T) {
 	p.shoot("phone")
 }
 
-// Each section in both colour schemes and both widths breaks no rule of axe-core.
+// Each section, in both colour schemes and both widths, satisfies the rules of axe-core.
 func testAccessibility(t *testing.T) {
 	w := busy(t)
 	for name, size := range sizes {
@@ -117,8 +117,8 @@ func testAccessibility(t *testing.T) {
 	}
 }
 
-// invisible are characters that no page shows: they turn the direction of text, join it,
-// or look like nothing, or like others.
+// invisible holds characters that no page may show: they change the direction of text, join
+// characters, or look like nothing or like other characters.
 var invisible = []string{"\u202e", "\u2066", "\u200b", "\ufeff", "\u2028", "\u00ad", "\u200d", "\u3164", "\u2069", "\u00a0", "\U000e0041"}
 
 func testForeignText(t *testing.T) {
@@ -130,11 +130,11 @@ func testForeignText(t *testing.T) {
 	w.Send(t, w.QueueURL, "אבג-דהו", nil)
 	w.Send(t, w.DLQURL, hidden, map[string]string{consumer.AttrReason: "odd\u202e", consumer.AttrError: "declined\u202e", attributes.Attempts: "1"})
 	p := open(t, w.Server.URL)
-	// raw returns the invisible characters in what is shown.
+	// raw returns the invisible characters in the page's text.
 	raw := func(where string) {
 		t.Helper()
 		for _, c := range invisible {
-			if c == "\u2069" || c == "\u2066" { // an isolate of the page's own ends so
+			if c == "\u2069" || c == "\u2066" { // the page's own isolate
 				continue
 			}
 			if eval[bool](p, fmt.Sprintf(`[document.title, document.body.innerText, ...[...document.querySelectorAll('[title]')].map(e => e.title)].some(text => text.includes(String.fromCodePoint(%d)))`, []rune(c)[0])) {
@@ -155,7 +155,7 @@ func testForeignText(t *testing.T) {
 	}
 	p.shoot("overview")
 	eval[bool](p, `([...document.querySelectorAll('#outcomes .name a')].find(a => a.textContent.startsWith('pay')).click(), true)`)
-	p.until("its story is told", `document.querySelector('.story-title .badge')?.textContent === 'rejected'`) // the link names it whole
+	p.until("its story is told", `document.querySelector('.story-title .badge')?.textContent === 'rejected'`) // the link has the whole name
 	raw("the story")
 	p.click("#forget")
 	raw("the question")
@@ -182,7 +182,7 @@ func testNameEndings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, w.Server.URL, size())
 			p.until("they are listed", `[...document.querySelectorAll('#outcomes .name a')].filter(a => a.textContent.endsWith('part-000002') || a.textContent.endsWith('-b')).length >= 2`)
-			// The last characters are within the cell that cuts the name.
+			// The last characters are visible in the cell that shortens the name.
 			cut := eval[[]string](p, `[...document.querySelectorAll('#outcomes .name a')].filter(a => a.textContent.length > 20).filter(a => {
 				const end = (a.querySelector('.ending') ?? a).getBoundingClientRect(), cell = a.closest('td').getBoundingClientRect();
 				return end.width === 0 || end.right > cell.right + 1 || end.left < cell.left;
@@ -191,14 +191,14 @@ func testNameEndings(t *testing.T) {
 				t.Errorf("of these the end is not shown: %q", cut)
 			}
 			if seen := eval[int](p, `new Set([...document.querySelectorAll('#outcomes .name a')].map(a => a.textContent).filter(t => /part-00000[12]$|-[ab]$/.test(t))).size`); seen != len(names) {
-				t.Errorf("%d names of %d can be told apart", seen, len(names))
+				t.Errorf("%d of %d names are distinct", seen, len(names))
 			}
 			p.shoot("names")
 		})
 	}
 }
 
-// A chart says what its upper edge stands for, with the unit; several lines have a legend.
+// A chart shows the value of its upper edge with the unit. Several lines have a legend.
 func testCharts(t *testing.T) {
 	w := busy(t, "order-1", "order-2", "order-3", "order-1", "order-2", "order-3")
 	for name, size := range sizes {
@@ -230,7 +230,7 @@ func testCharts(t *testing.T) {
 	}
 }
 
-// A duplicate of work under way waits for it, and is not shown as running.
+// A duplicate of work under way is shown as waiting, not as running.
 func testJoinedDuplicate(t *testing.T) {
 	w := busy(t, "slow-0", "slow-0")
 	p := open(t, w.Server.URL)

@@ -17,9 +17,9 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// TestPicture has a shop at work: waves of orders, a
-// third of them sent more than once, some declined. With SQSONCE_CONSOLE_PICTURE
-// set it watches for two minutes and writes the picture to that file.
+// TestPicture runs a shop with waves of orders: a third of them are sent more than once, and some
+// are declined. With SQSONCE_CONSOLE_PICTURE it runs for two minutes and writes the picture to that
+// file.
 func TestPicture(t *testing.T) {
 	target, watch := os.Getenv("SQSONCE_CONSOLE_PICTURE"), 5*time.Second
 	if target != "" {
@@ -38,7 +38,7 @@ func TestPicture(t *testing.T) {
 	defer cancel()
 	var sending sync.WaitGroup
 	sending.Go(func() {
-		random := rand.New(rand.NewPCG(1, 2)) // the same shop every time
+		random := rand.New(rand.NewPCG(1, 2)) // the same shop in every run
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for i, n := 0, 0; ctx.Err() == nil; i++ {

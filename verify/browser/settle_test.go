@@ -19,13 +19,13 @@ import (
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
-// lost is an error after which it is not known whether the work was done.
+// lost is an error with an unknown outcome of the work.
 type lost struct{ error }
 
 func (lost) OutcomeUnknown() bool { return true }
 
-// unsettled is a worker whose names end UNKNOWN (lost-…) or REJECTED (bad-…), with their
-// letters in the dead-letter queue, until they are mended.
+// unsettled is a worker whose names end UNKNOWN (lost-…) or REJECTED (bad-…), with their letters in
+// the dead-letter queue, until the fault is removed.
 func unsettled(t *testing.T, lostNames, badNames int) (w *consoletest.Worker, mended *atomic.Bool) {
 	mended = &atomic.Bool{}
 	w = consoletest.Start(t, consoletest.Options{Hold: true, Handle: func(ctx context.Context, _ consumer.Message) (dedupe.Payload, error) {
@@ -57,7 +57,7 @@ func TestSettle(t *testing.T) {
 	t.Run("every control", testEveryControl)
 }
 
-// settledLetters waits until the dead-letter queue holds n letters.
+// settledLetters waits until the dead-letter queue has n letters.
 func (p *tab) settledLetters(n int) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("%d letters are counted", n), fmt.Sprintf(`document.getElementById('dead-count').textContent === '%d'`, n))
@@ -125,7 +125,7 @@ func testSettleRejected(t *testing.T) {
 	p.until("the worker has run it", `(document.getElementById('refresh').click(), document.querySelector('.story-title .badge')?.textContent === 'completed')`)
 }
 
-// listed waits until the list has so many names.
+// listed waits until the list has n names.
 func (p *tab) listed(n int) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("%d names are listed", n), fmt.Sprintf(`document.querySelectorAll('#names-table tbody tr').length === %d`, n))
@@ -153,13 +153,13 @@ func testSettleList(t *testing.T) {
 	p.click("#ask-yes")
 	p.until("they are sent back", `document.getElementById('names-report').textContent === 'retry: 3 of 3 names. 3 dead letters sent back.'`)
 	p.settledLetters(3)
-	p.until("none is left", `(document.getElementById('names-look').click(), document.querySelector('#names-list .empty')?.textContent === 'No such names. Nothing waits for you.')`)
+	p.until("none is left", `(document.getElementById('names-look').click(), document.querySelector('#names-list .empty')?.textContent === 'No stuck names.')`)
 
 	p.click("#status-unknown")
 	p.listed(3)
 	p.click("#names-table tbody tr input")
 	p.click("#settle-forget")
-	p.until("the preview says so", `document.getElementById('ask').open && document.getElementById('ask-text').textContent.startsWith('Each of 1 name counts as never seen')`)
+	p.until("the preview says so", `document.getElementById('ask').open && document.getElementById('ask-text').textContent.startsWith('Each of 1 name is forgotten')`)
 	p.shoot("forget")
 	p.click("#ask-yes")
 	p.until("it is forgotten", `document.getElementById('names-report').textContent === 'forget: 1 of 1 name.'`)
@@ -219,7 +219,7 @@ func testLoginLeft(t *testing.T) {
 	p.until("it is closed", `!document.getElementById('login-dialog').open && !document.getElementById('login').hidden`)
 }
 
-// Each control of the page that has an id is used by one of these tests.
+// Every control of the page with an id is used by a test of this package.
 func testEveryControl(t *testing.T) {
 	const web = "../../internal/console/web"
 	patterns := map[string]*regexp.Regexp{

@@ -24,8 +24,8 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// The console as a program, on the local servers, with three workers and 10,000 names
-// of all statuses: find, filter, and settle fifty at once.
+// The console program on the emulators, with three workers and 10,000 names of all statuses, finds,
+// filters, and settles fifty names at once.
 func TestProducerConsole(t *testing.T) {
 	const name, count = "console-names", 10_000
 	queue := sqs.NewFromConfig(emulators.Config(emulators.SQS(t)))
@@ -75,7 +75,7 @@ func TestProducerConsole(t *testing.T) {
 	p.shoot("workers")
 }
 
-// fillTable makes a table of names, a quarter of each status.
+// fillTable creates a table of names, a quarter in each status.
 func fillTable(t *testing.T, name string, count int) {
 	t.Helper()
 	client := emulators.DynamoDBClient(t)

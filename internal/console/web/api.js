@@ -1,12 +1,12 @@
 // The worker's JSON API.
 
 export let session = { may_act: false };
-// The queue that the page shows: the one that the address names, or the first of the process.
+// queue is the queue of the page: the one in the address, or the first of the process.
 export let queue = { name: '' };
-// at is the path of what is about that queue.
+// at returns a path of the API of that queue.
 export const at = (path) => `/api/queues/${queue.name}/${path}`;
 
-// Refused is an answer that is no 2xx, with what is wrong in words.
+// Refused is an answer without a 2xx status, with its error text.
 export class Refused extends Error {
   constructor(status, detail) {
     super(detail);
@@ -20,8 +20,7 @@ async function check(response) {
   try {
     detail = (await response.json()).detail ?? detail;
   } catch { /* not one of ours */ }
-  // Who was allowed to may not be any more: the session has ended, or the worker
-  // was replaced by one that knows nothing of it.
+  // A permission can end: the session has ended, or another worker has replaced this one.
   if (response.status === 403) dispatchEvent(new Event('forbidden'));
   throw new Refused(response.status, detail || `status ${response.status}`);
 }
@@ -49,7 +48,7 @@ export async function post(path, body) {
   return (await check(await send(path, body))).json();
 }
 
-// follow posts and hands on every line of the answer as it comes.
+// follow sends a POST and passes on each line of the answer when it arrives.
 export async function follow(path, body, onStep) {
   const response = await check(await send(path, body));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

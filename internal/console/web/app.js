@@ -1,4 +1,4 @@
-// The page: who looks, which section is shown, and what comes in.
+// The page: its visitor, its sections, and incoming data.
 
 import { at, get, loadSession, post, queue, session } from './api.js';
 import { setDepth, showDead } from './dead.js';
@@ -16,7 +16,7 @@ import { showWorkers } from './workers.js';
 
 const views = { overview: () => {}, names: showNames, workers: showWorkers, name: showStory, dead: showDead, try: showTry, config: showConfig };
 
-// route shows the section that the address names: #/, #/name/order-17, #/dead ...
+// route shows the section in the address: #/, #/name/order-17, #/dead ...
 function route() {
   const [, view = '', rest = ''] = /^#\/([a-z]*)\/?(.*)$/s.exec(location.hash) ?? [];
   const home = queue.pool ? 'overview' : 'names';
@@ -44,9 +44,9 @@ function setStatus(status) {
   const trouble = byId('trouble');
   const down = status.down ?? [];
   const reasons = [];
-  if (down.length) reasons.push(`Down: ${down.join(', ')}. Messages wait, no attempt is counted, and a few are tried as probes.`);
-  if (status.suspicion) reasons.push(`The target is suspect: several messages in a row have failed alike (${quoted(status.suspicion)}). If its answers are right: POST /believe?queue=${queue.name}.`);
-  if (status.queue.error) reasons.push(`The queue’s depth is not known: ${status.queue.error}`);
+  if (down.length) reasons.push(`Down: ${down.join(', ')}. Messages wait without counting attempts, and a few are tried as probes.`);
+  if (status.suspicion) reasons.push(`The target is suspect: several messages in a row have failed alike (${quoted(status.suspicion)}). If its answers are correct: POST /believe?queue=${queue.name}.`);
+  if (status.queue.error) reasons.push(`The depth of the queue is unknown: ${status.queue.error}`);
   trouble.hidden = reasons.length === 0;
   setText(trouble, reasons.join(' '));
   const facts = [
@@ -71,11 +71,11 @@ function setStatus(status) {
   setDepth(status.queue.dead);
 }
 
-// counterparts are the buttons that come where others go.
+// counterparts are the buttons that replace each other.
 const counterparts = { pause: 'resume', resume: 'pause', login: 'logout', logout: 'login' };
 
-// showButtons shows or hides buttons of the header. A focus on one that goes
-// moves to its counterpart, or else to one that is there.
+// showButtons shows or hides buttons of the header. The focus moves from a hidden button to its
+// counterpart, or to another visible one.
 function showButtons(wanted) {
   const focused = document.activeElement;
   for (const [id, on] of Object.entries(wanted)) byId(id).hidden = !on;
@@ -86,7 +86,7 @@ function showButtons(wanted) {
 
 function setLink(state, why) {
   setText(byId('link'), {
-    live: '', paused: 'paused', refused: `${why}; trying again…`, asking: `updated every 5 s: ${why || 'no live stream comes through'}`,
+    live: '', paused: 'paused', refused: `${why}; trying again…`, asking: `updated every 5 s: ${why || 'no live stream'}`,
   }[state] ?? 'reconnecting…');
   const shown = { reconnecting: 'unreachable', refused: 'not live' }[state];
   if (shown) {
@@ -124,11 +124,11 @@ function startControls() {
     if (location.hash === hash) route();
     else location.hash = hash;
   });
-  byId('pause').addEventListener('click', () => act(at('pause'), 'Paused: nothing new is received, what is under way goes on.'));
+  byId('pause').addEventListener('click', () => act(at('pause'), 'Paused: no messages are received; handlers under way continue.'));
   byId('resume').addEventListener('click', () => act(at('resume'), 'Receiving again.'));
   byId('drain').addEventListener('click', async () => {
     const yes = await ask({ title: 'Drain this worker?', danger: true, yes: 'Drain and end',
-      text: 'It receives nothing more, finishes what it has within its drain time, and ends. Whoever runs it decides whether it is started again.' });
+      text: 'It stops receiving, finishes its messages within its drain timeout, and ends. Its platform decides whether to start it again.' });
     if (yes) act('/api/drain', 'Draining.');
   });
   const dialog = byId('login-dialog');
@@ -157,7 +157,7 @@ function startControls() {
   addEventListener('hashchange', () => { route(); byId('main').focus({ preventScroll: true }); });
 }
 
-// watchDepth keeps the header up to date where there is no worker to stream from.
+// watchDepth updates the header if there is no worker to stream from.
 async function watchDepth() {
   for (;;) {
     try {
@@ -210,7 +210,7 @@ async function start() {
     history: setHistory, points: addPoints, status: setStatus, flights: setFlights, outcomes: setOutcomes, failures: setFailures,
   }, (state, why) => {
     setLink(state, why);
-    // A worker that was replaced has another secret: the page asks for its visitor again.
+    // Another worker has another secret, so the page requests the session again.
     if (state !== before && ['live', 'asking'].includes(state)) loadSession().then(setVisitor).catch(() => {});
     before = state;
   });

@@ -1,4 +1,4 @@
-// The dead-letter queue: look, and send back.
+// The dead-letter queue: list and redrive.
 
 import { at, follow, post, queue, session } from './api.js';
 import { ask, byId, el, redraw, setData, setText, toast } from './dom.js';
@@ -19,15 +19,15 @@ export function setDepth(n) {
   if (note) setText(note, depthText());
 }
 
-const depthText = () => (depth === null || depth === undefined ? 'The depth of the dead-letter queue is not known.'
+const depthText = () => (depth === null || depth === undefined ? 'The depth of the dead-letter queue is unknown.'
   : `${count(depth)} ${depth === 1 ? 'message' : 'messages'} in ${queue.dlq}.`);
 
 export function showDead() {
   const place = byId('dead');
   const list = el('div', { id: 'dead-list' });
   redraw(place, [
-    el('p', { class: 'lead' }, 'What the worker gave up, with the reason. SQS has no way to look without receiving: each look counts as one receive of every message. ',
-      'Nothing acts on that count here, unless this queue has a redrive policy of its own. Messages are hidden for as long as a look takes, at most two minutes.'),
+    el('p', { class: 'lead' }, 'Messages that failed for good, with the reason. SQS cannot list messages without receiving them, so each look raises the receive count of every message by one. ',
+      'The count has no effect here, unless this queue has its own redrive policy. Messages are invisible during a look, at most two minutes.'),
     el('div', { class: 'toolbar' },
       session.may_act && el('button', { type: 'button', class: 'primary', id: 'peek', onclick: () => peek() }, 'Look'),
       session.may_act && el('label', { class: 'unseen', for: 'dead-prefix' }, 'Names that begin with'),
@@ -37,7 +37,7 @@ export function showDead() {
       session.may_act && queue.purge && el('button', { type: 'button', class: 'danger', id: 'purge', onclick: purge }, 'Purge…'),
       el('span', { class: 'note', id: 'dead-depth' }, depthText())),
     el('p', { id: 'dead-progress', class: 'verdict', role: 'status' }), list], 'peek');
-  if (!session.may_act) list.append(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'Bodies may hold what is not for everybody. Log in to look.')));
+  if (!session.may_act) list.append(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'Message bodies are confidential. Log in to look.')));
   else render();
 }
 
@@ -64,21 +64,21 @@ function render() {
   const list = byId('dead-list');
   if (!list) return;
   if (!found) {
-    list.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'Not looked at yet.')));
+    list.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'Not loaded yet.')));
     return;
   }
   if (!found.seen) {
-    redraw(list, [el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'No dead letters. That is how it should be.'))]);
+    redraw(list, [el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'No dead letters.'))]);
     return;
   }
   const open = new Set([...list.querySelectorAll('details[open]')].map((letter) => letter.id));
   redraw(list, [
-    found.counted && el('p', { class: 'notice warn' }, 'This queue has a redrive policy of its own: every look brings its messages nearer to being moved on.'),
-    found.unreleased > 0 && el('p', { class: 'notice warn' }, `${count(found.unreleased)} could not be made visible at once; they are back within two minutes.`),
+    found.counted && el('p', { class: 'notice warn' }, 'This queue has its own redrive policy: each look brings its messages closer to being moved on.'),
+    found.unreleased > 0 && el('p', { class: 'notice warn' }, `${count(found.unreleased)} could not be made visible at once. They become visible within two minutes.`),
     !found.found && el('div', { class: 'panel' }, el('p', { class: 'empty' }, `None of the ${count(found.seen)} letters has a name that begins with “${quoted(prefix)}”.`)),
     ...found.groups.map((g) => group(g, open)),
     found.next && el('div', { class: 'toolbar' }, el('button', { type: 'button', id: 'dead-next', onclick: () => peek(found.next) }, 'Next page')),
-    found.more && el('p', { class: 'note' }, `${count(found.seen)} were looked at; there may be more.`),
+    found.more && el('p', { class: 'note' }, `${count(found.seen)} were examined; there may be more.`),
   ].filter(Boolean));
 }
 
@@ -95,7 +95,7 @@ function letter(m, open) {
   const id = `letter-${m.id}`;
   return el('details', { class: 'letter', id, open: open.has(id) },
     el('summary', { id: `${id}-summary` }, el('span', { class: 'name', title: m.name }, short(m.name) || 'no name'),
-      el('span', { class: 'note' }, el('bdi', {}, m.error || 'no error noted'),
+      el('span', { class: 'note' }, el('bdi', {}, m.error || 'no error recorded'),
         [' ', m.attempts && `${m.attempts} ${m.attempts === 1 ? 'attempt' : 'attempts'}`, m.status].filter(Boolean).join(' · ').replace('  · ', ' · '))),
     el('div', { class: 'inside' },
       el('pre', { tabIndex: 0 }, m.body),
@@ -118,7 +118,7 @@ async function redrive(selection, what) {
   try {
     await follow(at('dead/redrive'), selection, (step) => {
       last = step;
-      setText(progress, `${count(step.moved)} sent back, ${count(step.seen)} looked at…`);
+      setText(progress, `${count(step.moved)} sent back, ${count(step.seen)} examined…`);
     });
     const took = span((performance.now() - start) / 1000);
     setText(progress, outcome(last, took));
@@ -142,12 +142,12 @@ async function purge() {
   await peek();
 }
 
-// agreed shows what a redrive would do, and asks. It puts the word that names of
-// unknown outcome need into the selection.
+// agreed previews a redrive and asks the visitor. It adds the confirmation for names with an unknown
+// outcome to the selection.
 async function agreed(selection, what) {
   let plan = null;
   try {
-    setText(byId('dead-progress'), `Looking at what would become of ${what}…`);
+    setText(byId('dead-progress'), `Checking ${what}…`);
     await follow(at('dead/redrive'), { ...selection, preview: true }, (step) => { plan = step; });
   } catch (error) {
     setText(byId('dead-progress'), error.message);
@@ -159,10 +159,10 @@ async function agreed(selection, what) {
   const yes = await ask({
     title: 'Redrive?', yes: plan.unknown && !plan.moved ? 'Run again' : 'Redrive', danger: plan.unknown > 0,
     text: [
-      `This sends ${count(plan.moved)} of ${what} back to ${queue.name}. A rejected name is tried again, with all its attempts; a completed one is not.`,
-      plan.unknown && `Of ${count(plan.unknown)} nobody knows whether the work was done (${names(plan)}): ${plan.moved ? 'they stay; redrive them one by one to run them again' : 'it would run again'}.`,
+      `This sends ${count(plan.moved)} of ${what} back to ${queue.name}. A rejected name runs again, with all its attempts. A completed name does not run again.`,
+      plan.unknown && `${count(plan.unknown)} with an unknown outcome: the work may have been done (${names(plan)}). ${plan.moved ? 'They stay; redrive them one by one to run them again' : 'It would run again'}.`,
       others && `${count(others)} stay, because the worker would return them at once: ${plan.items.find((i) => i.why && !i.why.startsWith('nobody'))?.why}.`,
-      plan.more && 'There may be more of them.',
+      plan.more && 'There may be more.',
     ].filter(Boolean).join(' '),
   });
   if (yes && plan.unknown && !plan.moved) selection.reopen_unknown = true;
@@ -171,16 +171,16 @@ async function agreed(selection, what) {
 
 const names = (plan) => plan.items.slice(0, 3).map((i) => quoted(quoted(short(i.name || i.id, 40)))).join(', ');
 
-// outcome says how a redrive has ended.
+// outcome describes the result of a redrive.
 function outcome(last, took) {
-  if (!last) return 'It has ended without a word.';
+  if (!last) return 'The redrive ended without a result.';
   return [
     `${count(last.moved)} sent back in ${took}${last.done || last.more ? '' : ', then it ended early'}.`,
     last.kept > 0 && `${count(last.kept)} kept: ${last.items[0].why}.`,
     last.doubly > 0 && `${count(last.doubly)} sent, but not deleted here.`,
-    last.returned > 0 && `${count(last.returned)} given up again meanwhile and left here.`,
+    last.returned > 0 && `${count(last.returned)} failed again meanwhile and stay here.`,
     last.refused > 0 && `${count(last.refused)} could not be sent.`,
     last.error,
-    last.more && 'There may be more of them: redrive again.',
+    last.more && 'There may be more: redrive again.',
   ].filter(Boolean).join(' ');
 }

@@ -1,4 +1,4 @@
-// The states of a name and the way it took through them.
+// The states of a name and its transitions.
 
 import { svg } from './dom.js';
 
@@ -12,7 +12,7 @@ const nodes = {
   UNKNOWN: { x: 498, y: 190, label: 'unknown', tone: 'warn' },
 };
 
-// Each edge: its line, and where its count stands.
+// Each edge: its line and the position of its count.
 const edges = {
   'NEW>IN_PROGRESS': { d: 'M108 60H194', at: [149, 47] },
   'IN_PROGRESS>COMPLETED': { d: 'M326 60H430', at: [378, 47] },
@@ -24,8 +24,8 @@ const edges = {
   'UNKNOWN>COMPLETED': { d: 'M562 190C596 170 596 80 566 62', at: [602, 125], rare: true },
 };
 
-// diagram draws the states; path says which ways were taken and how often, and
-// status where the name is.
+// diagram draws the states. path holds the transitions with their counts, and status the current
+// state.
 export function diagram(path, status) {
   const taken = new Map(path.map((s) => [`${s.from}>${s.to}`, s.times]));
   const been = new Set(path.flatMap((s) => [s.from, s.to]));

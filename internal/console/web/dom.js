@@ -1,12 +1,11 @@
-// Everything that is shown is put together here, from text and elements only:
-// what comes from outside never becomes markup.
+// All visible content is built here, from text and elements: text from outside never becomes markup.
 
 import { seen } from './format.js';
 
 const svgNamespace = 'http://www.w3.org/2000/svg';
 
-// el makes an element. props are properties, or attributes where the name has a
-// dash or is in the list; children are elements and texts.
+// el creates an element. props are properties; they are attributes if the name has a dash or is in the
+// list. children are elements and texts.
 export function el(tag, props = {}, ...children) {
   return fill(document.createElement(tag), props, children);
 }
@@ -30,15 +29,15 @@ function fill(node, props, children) {
   return node;
 }
 
-// shown is a child as it is shown: of text, what cannot be seen is written out. Our own
-// text that quotes another one has its marks already.
+// shown returns a child to display: invisible characters of a text are written out. Text that quotes
+// another one with quoted has its marks already.
 const shown = (child) => (typeof child === 'string' ? mark(child) : child);
 
 const mark = (text) => text.split(/([\u2068\u2069])/).map((part) => (/[\u2068\u2069]/.test(part) ? part : seen(part))).join('');
 
 export const byId = (id) => document.getElementById(id);
 
-// setText touches the document only when something changes.
+// setText changes the document only if the text differs.
 export function setText(node, plain) {
   const text = mark(plain);
   if (node.textContent !== text) node.textContent = text;
@@ -48,8 +47,8 @@ export function setData(node, name, value) {
   if (node.dataset[name] !== value) node.dataset[name] = value;
 }
 
-// rows keeps one child of parent for each item, and reuses it, so that focus,
-// selection and scroll position stay where they are.
+// rows keeps one child of parent for each item and reuses it, which preserves focus, selection and
+// scroll position.
 export function rows(parent, items, keyOf, make, update) {
   const old = parent.kept ?? new Map();
   const kept = new Map();
@@ -60,8 +59,8 @@ export function rows(parent, items, keyOf, make, update) {
     kept.set(key, node);
     update(node, item);
   }
-  // What is over goes first: the others then mostly stand right already, and
-  // what need not move cannot lose anything by it.
+  // Remove old rows first. The others are then mostly in place, and a row that does not move keeps its
+  // focus.
   for (const [key, node] of old) if (!kept.has(key)) drop(parent, node);
   let at = parent.firstElementChild;
   for (const node of kept.values()) {
@@ -71,8 +70,8 @@ export function rows(parent, items, keyOf, make, update) {
   parent.kept = kept;
 }
 
-// move puts node before another one. A plain insertBefore takes a node that is
-// there already out for a moment, and with that the focus from what is in it.
+// move moves node before another one. A plain insertBefore would remove the node for a moment, and
+// with that the focus in it.
 function move(parent, node, before) {
   if (!node.isConnected) {
     parent.insertBefore(node, before);
@@ -85,24 +84,22 @@ function move(parent, node, before) {
   }
 }
 
-// drop removes node. A focus in it goes to the list that can be scrolled, so
-// that the keyboard goes on from there.
+// drop removes node. A focus in it moves to the scrollable list, so that the keyboard continues there.
 function drop(parent, node) {
   const focused = node.contains(document.activeElement);
   node.remove();
   if (focused) parent.closest('.scroll')?.focus({ preventScroll: true });
 }
 
-// redraw gives place new content. A focus in it stays with the element of the
-// same id; where that is gone it goes to what instead names, or to the page's
-// main part, so that the keyboard does not start again at the top.
+// redraw replaces the content of place. A focus in it stays with the element of the same id. If that
+// is gone, it moves to instead, or to the main part, so that the keyboard does not restart at the top.
 export function redraw(place, nodes, instead) {
   const focused = place.contains(document.activeElement) ? document.activeElement : null;
   place.replaceChildren(...nodes);
   if (focused) (byId(focused.id) ?? byId(instead) ?? byId('main')).focus({ preventScroll: true });
 }
 
-// toast tells of what was done, also to screen readers.
+// toast shows the result of an action, also to screen readers.
 let toastTimer;
 export function toast(text) {
   const node = byId('toast');
@@ -112,7 +109,7 @@ export function toast(text) {
   toastTimer = setTimeout(() => node.classList.remove('on'), 4000);
 }
 
-// ask shows a question and resolves to whether the answer is yes.
+// ask shows a question, and resolves to true if the answer is yes.
 export function ask({ title, text, yes, danger }) {
   const dialog = byId('ask');
   byId('ask-title').textContent = mark(title);
@@ -126,8 +123,8 @@ export function ask({ title, text, yes, danger }) {
     const end = (answer) => { done.abort(); resolve(answer); };
     ok.addEventListener('click', () => { dialog.close(); end(true); }, { signal });
     byId('ask-no').addEventListener('click', () => { dialog.close(); end(false); }, { signal });
-    // By the Escape key. The event comes some time after the closing: while this
-    // question is shown, it is about the one before.
+    // By the Escape key. The event follows the closing with a delay: while this question is shown, it
+    // belongs to the previous one.
     dialog.addEventListener('close', () => { if (!dialog.open) end(false); }, { signal });
     dialog.showModal();
   });

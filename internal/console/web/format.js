@@ -1,4 +1,4 @@
-// Numbers and times as people read them. A dash stands for what is not known.
+// Formats of numbers and times. A dash means unknown.
 
 export const unknown = '–';
 
@@ -19,7 +19,7 @@ export function rate(n) {
   return count(n);
 }
 
-// span is a time in seconds: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h.
+// span formats a time in seconds: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h.
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return unknown;
   const s = Math.max(0, seconds);
@@ -30,7 +30,7 @@ export function span(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
-// ms is a time in milliseconds, with three figures.
+// ms formats a time in milliseconds, with three figures.
 export function ms(n) {
   if (n === null || n === undefined) return unknown;
   if (n < 1) return `${n.toFixed(2)} ms`;
@@ -55,14 +55,14 @@ export function bytes(n) {
   return `${(n / (1 << 20)).toFixed(1)} MiB`;
 }
 
-// nice is the least of 1, 2 and 5 times a power of ten that is not below n.
+// nice returns the least of 1, 2 and 5 times a power of ten that is at least n.
 export function nice(n) {
   const power = 10 ** Math.floor(Math.log10(n));
   return [1, 2, 5, 10].map((m) => m * power).find((m) => m >= n * 0.999);
 }
 
-// short is a text as far as it fits into a line or two. It is cut in the middle: names
-// that have the beginning in common differ at the end.
+// short shortens a text to a line or two. It cuts the middle out, because names with the same
+// beginning differ at the end.
 export function short(text, most = 80) {
   const characters = [...text];
   if (characters.length <= most) return text;
@@ -70,13 +70,13 @@ export function short(text, most = 80) {
   return `${characters.slice(0, most - 1 - end).join('')}…${characters.slice(-end).join('')}`;
 }
 
-// Characters that are not seen, or that change what is: controls but for line breaks and
-// tabs, format characters (bidirectional ones, joiners, soft hyphens), separators, blanks
-// of other widths, fillers, variation selectors, halves of characters.
+// Characters that are invisible or change other text: controls except line breaks and tabs, format
+// characters (bidirectional ones, joiners, soft hyphens), separators, unusual spaces, fillers,
+// variation selectors, halves of characters.
 const unseen = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0]|\u{1d159}|[\u{1d173}-\u{1d17a}]|[\u{e0000}-\u{e0fff}]/gu;
 
-// seen writes such characters as what they are: ⟨U+202E⟩.
+// seen writes such characters as code points: ⟨U+202E⟩.
 export const seen = (text) => text.replace(unseen, (c) => `⟨U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`);
 
-// quoted is text from outside within a sentence of ours: its direction ends with it.
+// quoted returns foreign text for a sentence of the page, and isolates its direction.
 export const quoted = (text) => `\u2068${seen(text)}\u2069`;

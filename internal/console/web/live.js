@@ -1,6 +1,6 @@
-// The stream of events. It comes back by itself after a break, and is closed while the page is
-// hidden. Where no stream comes through, because of a proxy that buffers or blocks it or because
-// too many pages are open, the page asks for its status every few seconds instead.
+// The stream of events. It reconnects after a break, and is closed while the page is hidden. If there
+// is no stream, because a proxy buffers or blocks it or too many pages are open, the page requests its
+// status every few seconds instead.
 
 import { at, get } from './api.js';
 
@@ -10,8 +10,7 @@ const askEvery = 5_000; // ms between two questions
 const longestAnswer = 10_000; // ms
 const longestWait = 15_000; // ms between two tries of the stream
 
-// refusal returns why a worker that can be reached gives no stream, or "" when
-// that is not so: an EventSource does not tell.
+// refusal returns why a reachable worker refuses the stream, or "". An EventSource does not report it.
 async function refusal() {
   const stop = new AbortController();
   try {
@@ -24,9 +23,8 @@ async function refusal() {
   }
 }
 
-// live calls handlers[section](data) for each section that has changed, and
-// onLink with "live", "asking" and why there is no stream, "reconnecting", "refused" and why,
-// or "paused".
+// live calls handlers[section](data) for each changed section. It calls onLink with "live", "asking"
+// and the reason for no stream, "reconnecting", "refused" and the reason, or "paused".
 export function live(handlers, onLink) {
   let source = null;
   let failures = 0;
@@ -83,7 +81,7 @@ export function live(handlers, onLink) {
     }
   }
 
-  // ask shows one answer, unless the stream is back before it.
+  // ask shows one answer, unless the stream has reconnected.
   async function ask() {
     if (document.hidden) return;
     const start = asked = Date.now();

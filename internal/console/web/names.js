@@ -1,4 +1,4 @@
-// The names that wait for something: a list to filter, and to settle, one or many at once.
+// The names that need attention: a list to filter, and to settle one or many at once.
 
 import { at, get, post, queue, session } from './api.js';
 import { ask, byId, el, redraw, setText, toast } from './dom.js';
@@ -21,7 +21,7 @@ export function showNames() {
   }
   drawnFor = session.may_act;
   redraw(byId('names'), [
-    el('p', { class: 'lead' }, 'Names that are UNKNOWN (nobody knows whether their work was done), REJECTED (failed for good) or RETRYING. What was written last comes first.'),
+    el('p', { class: 'lead' }, 'Names that are UNKNOWN (their work may have been done), REJECTED (failed for good) or RETRYING. The latest are first.'),
     el('form', { id: 'names-filter', class: 'toolbar', onsubmit: (event) => { event.preventDefault(); first(); } },
       ...statuses.map((status) => el('label', { class: 'check' },
         el('input', { type: 'checkbox', id: `status-${status}`, checked: true, onchange: (event) => {
@@ -34,7 +34,7 @@ export function showNames() {
       el('label', { class: 'unseen', for: 'names-older' }, 'Older than'),
       el('select', { id: 'names-older', onchange: (event) => { filter.older = event.target.value; first(); } },
         ...[['', 'of any age'], ['10m', 'older than 10 min'], ['1h', 'older than 1 h'], ['24h', 'older than 1 day']].map(([value, text]) => el('option', { value }, text))),
-      el('button', { type: 'submit', id: 'names-look' }, 'Look again')),
+      el('button', { type: 'submit', id: 'names-look' }, 'Reload')),
     el('div', { class: 'toolbar', id: 'names-actions' },
       el('span', { class: 'note', id: 'names-chosen', role: 'status' }),
       session.may_act && queue.settle && [
@@ -66,7 +66,7 @@ function render() {
   const place = byId('names-list');
   if (!place) return;
   if (!list.names.length) {
-    redraw(place, [el('div', { class: 'panel' }, el('p', { class: 'empty' }, list.next ? 'None on this page.' : 'No such names. Nothing waits for you.')), pager()]);
+    redraw(place, [el('div', { class: 'panel' }, el('p', { class: 'empty' }, list.next ? 'None on this page.' : 'No stuck names.')), pager()]);
     showChosen();
     return;
   }
@@ -96,7 +96,7 @@ function row(n) {
 
 function pager() {
   return el('div', { class: 'toolbar' },
-    trail.length > 1 && el('button', { type: 'button', id: 'names-back', onclick: () => { trail.pop(); load(); } }, 'Page before'),
+    trail.length > 1 && el('button', { type: 'button', id: 'names-back', onclick: () => { trail.pop(); load(); } }, 'Previous page'),
     list.next && el('button', { type: 'button', id: 'names-next', onclick: () => { trail.push(list.next); load(); } }, 'Next page'),
     el('span', { class: 'note' }, `Page ${count(trail.length)}, ${count(list.names.length)} ${list.names.length === 1 ? 'name' : 'names'}`));
 }
@@ -111,11 +111,11 @@ function showChosen() {
 
 const questions = {
   completed: ['Was their work done?', 'Record as completed', 'is recorded as completed: it never runs again.'],
-  retry: ['Run them again?', 'Run again', 'may run again, with all its attempts. Its dead letter is sent back to the queue.'],
-  forget: ['Forget them?', 'Forget', 'counts as never seen: its outcome is given up, and the next message of this name runs.'],
+  retry: ['Run them again?', 'Run again', 'may run again, with all its attempts. Its dead letter goes back to the queue.'],
+  forget: ['Forget them?', 'Forget', 'is forgotten: its outcome is lost, and the next message of this name runs.'],
 };
 
-// settle shows what a verb would do to the names, asks, does it, and reports.
+// settle previews a verb, asks the visitor, applies it, and reports the result.
 async function settle(verb) {
   const names = [...chosen];
   if (busy || !names.length) return;
@@ -132,7 +132,7 @@ async function settle(verb) {
   }
 }
 
-// agreeAndSettle returns what was done in words; nothing when the answer was no.
+// agreeAndSettle returns the result as text; empty if the answer was no.
 export async function agreeAndSettle(verb, names) {
   const [title, yes, text] = questions[verb];
   const plan = await post(at('names/settle'), { verb, names, preview: true });
@@ -141,7 +141,7 @@ export async function agreeAndSettle(verb, names) {
     title, yes, danger: verb !== 'completed',
     text: [
       `Each of ${count(plan.done)} ${plan.done === 1 ? 'name' : 'names'} ${text}`,
-      others.length && `${count(others.length)} stay as they are: ${others.slice(0, 3).map((n) => `${quoted(short(n.name, 40))} (${quoted(n.why)})`).join(', ')}${others.length > 3 ? ' …' : ''}.`,
+      others.length && `${count(others.length)} stay unchanged: ${others.slice(0, 3).map((n) => `${quoted(short(n.name, 40))} (${quoted(n.why)})`).join(', ')}${others.length > 3 ? ' …' : ''}.`,
     ].filter(Boolean).join(' '),
   });
   if (!agreed) return '';

@@ -1,4 +1,4 @@
-// The queues of the process, where there are several: one link each.
+// Links to the queues of the process, if there are several.
 
 import { get, queue } from './api.js';
 import { byId, el, rows, setData, setText } from './dom.js';
@@ -6,10 +6,10 @@ import { seen } from './format.js';
 
 const every = 5000; // ms
 
-// said is the state of a queue in a word or two.
+// said returns the state of a queue in one or two words.
 const said = (q) => (q.down?.length ? `${q.state}, down: ${q.down.join(', ')}` : q.why ? `${q.state}: ${q.why}` : q.state);
 
-// tone is the colour of a queue: quiet where nothing is wrong.
+// tone returns the colour of a queue; quiet without a problem.
 const tone = (q) => (q.state === 'running' && !q.down?.length ? 'none' : 'bad');
 
 function show(queues) {
@@ -26,7 +26,7 @@ function show(queues) {
     });
 }
 
-// watchQueues shows the queues as they are, as long as there are several.
+// watchQueues updates the states of the queues, if there are several.
 export async function watchQueues() {
   for (;;) {
     try {

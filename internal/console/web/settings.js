@@ -8,11 +8,11 @@ export async function showConfig() {
   try {
     const { settings } = await get(at('config'));
     if (!settings.length) {
-      place.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'The worker tells nothing of its settings.')));
+      place.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' }, 'The settings are not available.')));
       return;
     }
     place.replaceChildren(
-      el('p', { class: 'lead' }, 'As the worker works with it, defaults filled in. Secrets are masked.'),
+      el('p', { class: 'lead' }, 'Effective settings, including defaults. Secrets are masked.'),
       el('div', { class: 'panel' }, el('div', { class: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Settings' },
         el('table', { class: 'grid' },
           el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Setting'), el('th', { scope: 'col' }, 'Value'))),

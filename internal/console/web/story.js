@@ -1,4 +1,4 @@
-// What became of one name.
+// The record and the events of a name.
 
 import { at, get, post, queue, session } from './api.js';
 import { diagram } from './diagram.js';
@@ -14,7 +14,7 @@ export async function showStory(name) {
   shown = name;
   if (!name) {
     place.replaceChildren(el('div', { class: 'panel' }, el('p', { class: 'empty' },
-      'Type a name into the field above: its record, the way it took, and what this worker saw of it are shown here.')));
+      'Enter a name in the field above to see its record, its transitions, and its events in this worker.')));
     return;
   }
   byId('lookup-name').value = name;
@@ -41,13 +41,13 @@ function pieces(story) {
       settleable && (['UNKNOWN', 'REJECTED'].includes(status) || record.lapsed) && el('button', { type: 'button', class: 'small', id: 'story-retry', onclick: () => settle(story, 'retry') }, 'Retry…'),
       record && session.may_act && el('button', { type: 'button', class: 'small danger', id: 'forget', onclick: () => forget(story) }, 'Forget…')));
   const left = el('div', {},
-    el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'The way it took'),
-      el('span', { class: 'note' }, record ? 'as far as its record tells' : 'no record: never seen, expired, or forgotten')),
+    el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'Transitions'),
+      el('span', { class: 'note' }, record ? 'as far as its record shows' : 'no record: never seen, expired, or forgotten')),
     diagram(story.path, status)),
-    el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'Seen by this worker'), el('span', { class: 'note' }, 'its last thousand events')),
-      story.events.length ? trail(story.events) : el('p', { class: 'empty' }, 'Nothing lately. Other workers may know more.')));
+    el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'Events in this worker'), el('span', { class: 'note' }, 'of its last thousand events')),
+      story.events.length ? trail(story.events) : el('p', { class: 'empty' }, 'No recent events here. Other workers may have some.')));
   const right = el('div', { class: 'panel' }, el('div', { class: 'panel-head' }, el('h2', {}, 'Record')),
-    record ? sheet(record, story.now) : el('p', { class: 'empty' }, 'There is no record that counts. A message of this name would run.'));
+    record ? sheet(record, story.now) : el('p', { class: 'empty' }, 'The name has no record. A message of this name would run.'));
   return [title, el('div', { class: 'story' }, left, right)];
 }
 
@@ -65,7 +65,7 @@ function sheet(r, now) {
   const when = (at) => `${date(at)} (${at > now ? `in ${span((at - now) / 1000)}` : `${span((now - at) / 1000)} ago`})`;
   row('Status', r.status, r.final ? ', final' : '');
   row('Attempts', String(r.attempts));
-  if (r.status === 'IN_PROGRESS') row('Held by', r.held_here ? 'this worker' : 'another worker, or one that has gone');
+  if (r.status === 'IN_PROGRESS') row('Held by', r.held_here ? 'this worker' : 'another worker, which may have ended');
   if (r.lease_until) row('Lease ends', when(r.lease_until));
   row('Fence', el('span', { class: 'mono' }, r.fence));
   if (r.created_at) row('First claim', when(r.created_at));
@@ -76,7 +76,7 @@ function sheet(r, now) {
   if (r.reopened_by) row('Redriven by', el('span', { class: 'mono' }, r.reopened_by));
   if (r.error) row('Last failure', el('pre', { tabIndex: 0 }, r.error));
   if (r.result_size) {
-    row(`Result${r.result_type ? `, ${r.result_type}` : ''}`, el('pre', { tabIndex: 0 }, r.result || `${bytes(r.result_size)} that are no text`));
+    row(`Result${r.result_type ? `, ${r.result_type}` : ''}`, el('pre', { tabIndex: 0 }, r.result || `${bytes(r.result_size)} that are not text`));
   }
   if (r.fingerprint) row('Fingerprint', el('span', { class: 'mono' }, `${r.fingerprint.slice(10, 26)}…`));
   row('Version', el('span', { class: 'mono' }, r.version));
@@ -98,8 +98,8 @@ async function forget(story) {
   const yes = await ask({
     title: `Forget “${quoted(story.name)}”?`, danger: true, yes: live ? 'Cancel its attempt and forget' : 'Forget',
     text: live
-      ? 'An attempt is at work on it. It will be cancelled, what it did is not recorded, and the next message of this name runs again.'
-      : 'Its outcome is given up, and the next message of this name runs again. Workers go on answering from memory for a while.',
+      ? 'An attempt is under way. It is cancelled, its outcome is not recorded, and the next message of this name runs again.'
+      : 'Its outcome is lost, and the next message of this name runs again. Workers may answer from their caches for a while.',
   });
   if (!yes) return;
   try {

@@ -1,4 +1,4 @@
-// What is in flight, what came of the last messages, and what failed.
+// The messages in flight, the recent outcomes, and the failures.
 
 import { byId, el, rows, setData, setText } from './dom.js';
 import { count, ms, seen, short, span, time, unknown } from './format.js';
@@ -20,8 +20,7 @@ export const nameLink = (name) => (name
   ? pointTo(el('a'), name)
   : el('span', { class: 'faint' }, 'no name'));
 
-// pointTo makes link lead to the story of name: of the whole one, however much
-// of it is shown.
+// pointTo links to the story of the whole name, even if it is shown shortened.
 function pointTo(link, name) {
   if (link.whole !== name) {
     Object.assign(link, { href: `#/name/${encodeURIComponent(name)}`, title: seen(name), dir: 'auto', whole: name });
@@ -32,7 +31,7 @@ function pointTo(link, name) {
 
 const ending = 10; // characters
 
-// cut is a name in two parts, of which the first gives way where there is no room.
+// cut returns a name in two parts, of which the first is shortened if there is no room.
 function cut(name) {
   const characters = [...name];
   if (characters.length <= 2 * ending) return [name];
@@ -54,13 +53,12 @@ function nameCell() {
   return cell;
 }
 
-// details lets the rows of a table be opened: an open one is followed by another,
-// with what there is no room for. keyOf tells rows apart, facts returns pairs of
-// label and text, and draw draws the table anew.
+// details makes the rows of a table expandable: another row with more fields follows an open one.
+// keyOf returns the key of a row, facts returns pairs of label and text, and draw redraws the table.
 function details(keyOf, facts, draw) {
   const open = new Set();
   return {
-    // of returns list with what follows each open row.
+    // of returns list with the rows that follow open ones.
     of(list) {
       const here = new Set(list.map(keyOf));
       for (const key of open) if (!here.has(key)) open.delete(key);
@@ -73,7 +71,7 @@ function details(keyOf, facts, draw) {
         draw();
       } });
     },
-    // update says on the button of a row what it does.
+    // update sets the label of a row's button.
     update(button, item) {
       const label = `Details of ${item.name || `message ${item.id}`}`;
       if (button.getAttribute('aria-label') !== label) button.setAttribute('aria-label', label);
@@ -91,7 +89,7 @@ function details(keyOf, facts, draw) {
 let flights = [];
 let status = { now: 0, messages: 0 };
 
-// setFlights comes after the status of the same moment.
+// setFlights is called after the status of the same time.
 export function setFlights(list) {
   flights = list;
   showFlights(status);
@@ -103,7 +101,7 @@ const flightDetails = details(flightKey, (f) => [
   ['Waits for', f.waits_for], ['Received', time(f.received)], ['Receive', String(f.receive)],
 ], () => showFlights(status));
 
-// showFlights is called once a second: the countdowns go on between two changes.
+// showFlights is called once a second, for the countdowns.
 export function showFlights(latest) {
   status = latest;
   const now = status.now;

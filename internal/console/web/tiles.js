@@ -1,4 +1,4 @@
-// The tiles: a number, what belongs to it, and its last quarter of an hour.
+// The tiles: a number, its details, and its last 15 minutes.
 
 import { byId, el, setData, setText } from './dom.js';
 import { count, ms, nice, rate, span, time, unknown } from './format.js';
@@ -11,7 +11,7 @@ const kinds = [
   ['recorded', 'recorded'], ['cached', 'cached'], ['joined', 'joined'], ['deferred', 'deferred'],
 ];
 
-const asking = (s) => (s.queue.error ? 'not known' : 'asking…');
+const asking = (s) => (s.queue.error ? 'unknown' : 'asking…');
 const suppressed = (f) => f.recorded + f.cached + f.joined + f.deferred;
 const backlog = (p) => (p.visible === null ? null : p.visible + (p.delayed ?? 0));
 
@@ -19,24 +19,23 @@ const edge = (n) => (n < 1 ? String(Number(n.toPrecision(1))) : count(n)); // of
 const perSecond = (n) => `${edge(n)}/s`;
 const messages = (n) => `${count(Math.ceil(n))} ${n > 1 ? 'messages' : 'message'}`;
 
-// Each tile: series are functions of a point, drawn over each other; at tells a
-// point in words, by the first of the series or the one that main names; scale
-// tells a value with its unit; value, unit, sub, lines (the legend, in the order
-// from the strongest line) and tone are functions of the status.
+// Each tile: series are functions of a point, drawn over each other; at describes a point, by the
+// first series or the one in main; scale formats a value with its unit; value, unit, sub, lines (the
+// legend, strongest line first) and tone are functions of the status.
 const definitions = [
   { id: 'handled', label: 'Handled', scale: perSecond, series: [(p) => p.handled], at: (p) => `${rate(p.handled)}/s`,
-    value: (s) => rate(s.figures.handled), unit: () => '/s', sub: (s) => `${rate(s.figures.ended)}/s done with, over a minute` },
+    value: (s) => rate(s.figures.handled), unit: () => '/s', sub: (s) => `${rate(s.figures.ended)}/s ended, over a minute` },
   { id: 'suppressed', label: 'Duplicates suppressed', scale: perSecond, stacked: true,
     series: [suppressed, (p) => p.recorded + p.cached + p.joined, (p) => p.recorded + p.cached, (p) => p.recorded],
     at: (p) => `${rate(suppressed(p))}/s`, value: (s) => rate(suppressed(s.figures)), unit: () => '/s', kinds: true },
   { id: 'failed', label: 'Failed', scale: perSecond, series: [(p) => p.failed], at: (p) => `${rate(p.failed)}/s`, bad: true,
     value: (s) => rate(s.figures.failed), unit: () => '/s', tone: (s) => (s.figures.failed > 0 ? 'bad' : ''),
-    sub: (s) => (s.figures.failed > 0 ? 'see failures by error below' : 'no failed try just now') },
+    sub: (s) => (s.figures.failed > 0 ? 'see failures by error below' : 'no failures right now') },
   { id: 'in_flight', label: 'In flight', scale: messages, series: [(p) => p.in_flight], at: (p) => count(p.in_flight),
     value: (s) => count(s.messages), unit: () => '',
     sub: (s) => `${count(s.running)} of ${count(s.slots)} slots · ${count(s.queued)} queued${s.limited > 0 ? ` · ${count(s.limited)} limited` : ''} · ${count(s.parked)} parked · ${count(s.acks)} settling` },
   { id: 'received', label: 'Received', scale: perSecond, series: [(p) => p.received], at: (p) => `${rate(p.received)}/s`,
-    value: (s) => rate(s.figures.received), unit: () => '/s', sub: (s) => `${count(s.polls)} ${s.polls === 1 ? 'receive' : 'receives'} waiting at the queue` },
+    value: (s) => rate(s.figures.received), unit: () => '/s', sub: (s) => `${count(s.polls)} ${s.polls === 1 ? 'receive' : 'receives'} polling the queue` },
   { id: 'oldest', label: 'Oldest in flight', scale: span, series: [(p) => p.oldest], at: (p) => span(p.oldest),
     value: (s) => (s.messages > 0 ? span(s.oldest) : unknown), unit: () => '', sub: (s) => `${count(s.messages)} ${s.messages === 1 ? 'message' : 'messages'} in this worker` },
   { id: 'queue', label: 'Queue', scale: messages, series: [(p) => p.visible], at: (p) => count(p.visible),
@@ -44,12 +43,12 @@ const definitions = [
   { id: 'to_drain', label: 'Time to drain', scale: messages, series: [backlog], at: (p) => count(backlog(p)),
     value: (s) => (s.backlog === 0 ? 'empty' : s.to_drain === null ? unknown : span(s.to_drain)), unit: () => '',
     sub: (s) => (s.backlog === null ? asking(s) : s.backlog === 0 ? 'no backlog'
-      : `backlog ${count(s.backlog)}, ${s.to_drain === null ? 'nothing done in the last minute' : 'at this worker’s rate'}`) },
+      : `backlog ${count(s.backlog)}, ${s.to_drain === null ? 'no message handled in the last minute' : 'at this worker’s rate'}`) },
   { id: 'dead', label: 'Dead letters', scale: messages, series: [(p) => p.dead], at: (p) => count(p.dead), bad: true,
     value: (s) => count(s.queue.dead), unit: () => '', tone: (s) => (s.queue.dead > 0 ? 'bad' : ''),
-    sub: (s) => (s.queue.dead > 0 ? 'look at them under “Dead letters”' : 'in the dead-letter queue') },
+    sub: (s) => (s.queue.dead > 0 ? 'listed under “Dead letters”' : 'in the dead-letter queue') },
   { id: 'calls', label: 'AWS calls per message', scale: (n) => `${edge(n)} ${n === 1 ? 'call' : 'calls'}`, series: [(p) => p.calls_per_message], at: (p) => rate2(p.calls_per_message),
-    value: (s) => rate2(s.figures.calls_per_message), unit: () => '', sub: () => 'over the last minute, tries included' },
+    value: (s) => rate2(s.figures.calls_per_message), unit: () => '', sub: () => 'over the last minute, including retries' },
   { id: 'handle', label: 'Handle time', scale: ms, series: [(p) => p.handle_p99, (p) => p.handle_p95, (p) => p.handle_p50], main: 1, at: (p) => `p95 ${ms(p.handle_p95)}`,
     value: (s) => ms(s.figures.handle_p50), unit: () => 'p50',
     lines: ['p50', (s) => `p95 ${ms(s.figures.handle_p95)}`, (s) => `p99 ${ms(s.figures.handle_p99)}`] },
@@ -97,15 +96,14 @@ function makeTile(def) {
   return tile;
 }
 
-// reach is the stretch of time that the sparklines show: what there is, from
-// a minute up to a quarter of an hour.
+// reach returns the time range of the sparklines: the known one, from 1 to 15 minutes.
 function reach() {
   if (!points.length) return [0, shortest];
   const last = points.at(-1).t;
   return [last - Math.min(window15, Math.max(shortest, last - points[0].t)), last];
 }
 
-// showReach says in words how far the sparklines go back.
+// showReach shows the time range of the sparklines.
 function showReach() {
   const [start, end] = reach();
   const minutes = Math.ceil((end - start) / 60);
@@ -114,19 +112,19 @@ function showReach() {
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// shownPoints are those of the last 15 minutes.
+// shownPoints returns the points of the last 15 minutes.
 function shownPoints() {
   const start = (points.at(-1)?.t ?? 0) - window15;
   return points.filter((p) => p.t >= start);
 }
 
-// data is what a tile draws, with gaps where nothing is known.
+// data returns the values of a tile, with gaps for unknown ones.
 function data(tile) {
   const shown = shownPoints();
   return [shown.map((p) => p.t), ...tile.def.series.map((f) => shown.map((p) => f(p) ?? null))];
 }
 
-// reading is the moment that the keyboard reads all sparklines at; null: none.
+// reading is the time at which the keyboard reads all sparklines; null: none.
 let reading = null;
 
 function read(t) {
@@ -144,7 +142,7 @@ function showReading() {
 const minute = 60 / pointTime; // points
 const ways = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -minute, PageUp: minute, Home: -Infinity, End: Infinity };
 
-// step moves the reading by the arrow keys.
+// step moves the reading with the arrow keys.
 function step(event) {
   const shown = shownPoints();
   if (event.key === 'Escape') {
@@ -156,7 +154,7 @@ function step(event) {
   }
 }
 
-// describe says in words what a sparkline shows, and at which point it is read.
+// describe describes a sparkline and its reading in words.
 function describe(tile, at) {
   const { def, plot } = tile;
   const shown = shownPoints();
@@ -164,19 +162,19 @@ function describe(tile, at) {
   const index = at ? shown.indexOf(at) : shown.length - 1;
   set('aria-valuemax', String(Math.max(0, shown.length - 1)));
   set('aria-valuenow', String(Math.max(0, index)));
-  set('aria-valuetext', index < 0 ? 'nothing yet' : `${time(shown[index].t * 1000)}: ${def.at(shown[index])}`);
+  set('aria-valuetext', index < 0 ? 'no data yet' : `${time(shown[index].t * 1000)}: ${def.at(shown[index])}`);
   if (document.activeElement === plot) return; // or it would be read out every second
   const value = def.series[def.main ?? 0];
   const known = shown.filter((p) => (value(p) ?? null) !== null);
   const by = (better) => def.at(known.reduce((best, p) => (better(value(p), value(best)) ? p : best)));
-  set('aria-label', known.length === 0 ? `${def.label}, nothing known yet`
+  set('aria-label', known.length === 0 ? `${def.label}, no data yet`
     : `${def.label}, ${byId('reach').textContent.split(',')[0].toLowerCase().replace('charts: ', '')}: lowest ${by((a, b) => a < b)}, highest ${by((a, b) => a > b)}, last ${def.at(known.at(-1))}`);
 }
 
-// top is the upper edge of a chart whose highest value is max.
+// top returns the upper edge of a chart with the highest value max.
 const top = (max) => (max > 0 ? nice(max) : 1);
 
-// showScale tells what the upper edge of a chart stands for.
+// showScale shows the value of a chart's upper edge.
 function showScale(tile) {
   const max = Math.max(0, ...tile.chart.data.slice(1).flat().filter((n) => n !== null));
   setText(tile.scale, max > 0 ? tile.def.scale(top(max)) : '');
@@ -243,7 +241,7 @@ function show() {
     showScale(t);
     if (reading === null && !t.at.textContent) describe(t);
   }
-  // The moment stays while the chart moves on, which it does in a microtask.
+  // Keep the reading while the chart moves on, which happens in a microtask.
   if (reading !== null) queueMicrotask(showReading);
 }
 

@@ -9,7 +9,7 @@ export function showTry() {
   const place = byId('try');
   if (place.childElementCount) return;
   place.append(
-    el('p', { class: 'lead' }, 'Everything here lives in this process: a queue with the semantics of SQS, and a store. Nothing is kept when it stops.'),
+    el('p', { class: 'lead' }, 'This process has its own queue, with the semantics of SQS, and its own store. All data is lost when it stops.'),
     el('div', { class: 'forms' }, replayPanel(), sendPanel()));
 }
 
@@ -33,7 +33,7 @@ function replayPanel() {
       field('replay-concurrency', 'Senders at a time', { type: 'number', min: 1, max: 64, value: 16, required: true })),
     button);
   return el('div', { class: 'panel pad' }, el('h2', {}, 'Replay duplicates'),
-    el('p', { class: 'lead' }, 'Sends the same message many times at once. One run is handled; every other delivery gets the recorded answer instead.'),
+    el('p', { class: 'lead' }, 'Sends the same message many times at once. One delivery is handled; the others get the recorded answer.'),
     form,
     el('dl', { class: 'score' }, big('accepted', 'Accepted'), big('handled', 'Handled', true), big('suppressed', 'Suppressed'), big('open', 'Open')),
     el('div', { class: 'meter', 'aria-hidden': 'true' }, ran, kept), verdict);
@@ -62,17 +62,17 @@ function replayPanel() {
   }
 }
 
-// outcome says in words how a replay ended.
+// outcome describes the result of a replay.
 function outcome(step, name) {
   if (!step || step.error) return [`Ended early: ${step?.error ?? 'the connection broke'}`];
   const parts = [`${count(step.accepted)} accepted in ${span(step.seconds)}: ${count(step.handled)} handled, ${count(step.suppressed)} suppressed`];
-  if (step.deferred) parts.push(`, ${count(step.deferred)} times one was told to come again first`);
+  if (step.deferred) parts.push(`, ${count(step.deferred)} deferrals`);
   if (step.failed) parts.push(`, ${count(step.failed)} tries failed`);
   if (step.dead_lettered) parts.push(`, ${count(step.dead_lettered)} became dead letters`);
-  return [`${parts.join('')}. `, step.handled === 0 && step.suppressed > 0 ? 'The name was done before. ' : '', 'The story of ', nameLink(name)];
+  return [`${parts.join('')}. `, step.handled === 0 && step.suppressed > 0 ? 'The name was completed before. ' : '', 'The story of ', nameLink(name)];
 }
 
-// freshName is a name that was most likely not used yet.
+// freshName returns a name that is most likely unused.
 function freshName() {
   return `order-${1000 + Math.floor(Math.random() * 9000)}`;
 }
@@ -94,8 +94,8 @@ function sendPanel() {
     el('input', { id: 'send-name', maxLength: 1024, required: true, spellcheck: 'false', placeholder: 'order-17' })),
   el('div', { class: 'field' }, el('label', { for: 'send-body' }, 'Body'),
     el('textarea', { id: 'send-body', spellcheck: 'false', placeholder: '{"name": "order-17", "total": 42}' }),
-    el('span', { class: 'note' }, 'Empty: just the name. The same name with another body is a mismatch, and goes to the dead letters.')),
+    el('span', { class: 'note' }, 'Empty: only the name. The same name with another body is a mismatch and becomes a dead letter.')),
   el('button', { type: 'submit', class: 'primary', id: 'send-go' }, 'Send'));
   return el('div', { class: 'panel pad' }, el('h2', {}, 'Send a message'),
-    el('p', { class: 'lead' }, 'Puts one message on the queue, the way any SQS client does.'), form, result);
+    el('p', { class: 'lead' }, 'Sends one message to the queue, like any SQS client.'), form, result);
 }

@@ -1,4 +1,4 @@
-// The live figures of the workers that the console was told of.
+// The live figures of the configured workers.
 
 import { at, get } from './api.js';
 import { byId, el, redraw } from './dom.js';

@@ -1,7 +1,6 @@
-// Floor makes the calls that are left of a message when everything is batched,
-// and nothing else: the SDK alone. For each hundred messages it receives ten
-// times ten, executes four statements of 25 inserts and four of 25 updates, and
-// deletes ten times ten. It ends by itself after so many messages.
+// Floor makes only the calls that remain for messages with full batching, with the SDK alone. For
+// each hundred messages it receives ten times ten, executes four statements of 25 inserts and four
+// of 25 updates, and deletes ten times ten. It ends after a given number of messages.
 package main
 
 import (
@@ -24,10 +23,10 @@ import (
 )
 
 const (
-	callers    = 8   // calls out at a time
-	together   = 100 // messages that a caller has in hand
-	statements = 25  // of a call
-	entries    = 10  // of a call
+	callers    = 8   // concurrent callers
+	together   = 100 // messages that a caller holds
+	statements = 25  // per call
+	entries    = 10  // per call
 )
 
 func main() { program.Main("MESSAGES", run) }
@@ -63,7 +62,7 @@ type floor struct {
 	insert, update string
 }
 
-// drain takes n messages from their receipt to their end.
+// drain receives, records and deletes n messages.
 func (f *floor) drain(ctx context.Context, n int) error {
 	var messages []sqstypes.Message
 	for len(messages) < n {
@@ -111,8 +110,8 @@ func (f *floor) execute(ctx context.Context, messages []sqstypes.Message, statem
 	return nil
 }
 
-// What a claim and a completion have to carry at least: the name, who has it
-// until when, and what came of it.
+// The least content of a claim and a completion: the name, the owner, the end of the lease, and the
+// outcome.
 const (
 	insert  = `INSERT INTO "%s" VALUE {'id':?,'version':?,'status':?,'token':?,'lease_until':?,'expires_at':?,'fingerprint':?}`
 	update  = `UPDATE "%s" SET "version"=?,"status"=?,"result"=?,"expires_at"=?,"updated_at"=? WHERE "id"=? AND "version"=?`

@@ -32,7 +32,7 @@ import (
 )
 
 const (
-	roleKey  = "SQSONCE_FRONT_ROLE" // what this program is, when it is not the benchmark
+	roleKey  = "SQSONCE_FRONT_ROLE" // role of this program, if it is not the benchmark
 	queueKey = "SQSONCE_FRONT_QUEUE"
 	name     = "front-orders"
 )
@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// listen serves a handler on a free port, and says where, until ctx ends.
+// listen serves a handler on a free port until ctx ends, and prints the address.
 func listen(ctx context.Context, handler func(url string) http.Handler) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,12 +64,12 @@ func listen(ctx context.Context, handler func(url string) http.Handler) error {
 	return admin.Serve(ctx, ln, h, time.Second)
 }
 
-// queue is the SQS server of both.
+// queue is the SQS server of both handlers.
 func queue(ctx context.Context) error {
 	return listen(ctx, func(url string) http.Handler { return sqstest.New(sqstest.Config{BaseURL: url}) })
 }
 
-// bare is the handler that everybody writes.
+// bare is the usual hand-written handler.
 func bare(ctx context.Context) error {
 	cfg, err := awsenv.Load(ctx, slog.Default())
 	if err != nil {
@@ -93,7 +93,7 @@ func bare(ctx context.Context) error {
 	})
 }
 
-// process is a program that says where it listens.
+// process is a program that prints its address.
 type process struct {
 	cmd *exec.Cmd
 	url string
@@ -129,10 +129,10 @@ func start(b *testing.B, env []string, program string, args ...string) *process 
 // stop ends the process.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Wait() // its exit code says nothing more
+	_ = p.cmd.Wait() // the exit code is irrelevant
 }
 
-// cpu is the processor time that the process has taken, in hundredths of a second.
+// cpu returns the CPU time of the process, in hundredths of a second.
 // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
 func (p *process) cpu(b *testing.B) int64 {
 	b.Helper()
@@ -159,7 +159,7 @@ func BenchmarkFront(b *testing.B) {
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build: %v: %s", err, out)
 	}
-	table := emulators.DynamoDB(b) // asked at the start only
+	table := emulators.DynamoDB(b) // called only at the start
 	for _, clients := range []int{1, 16, 100, 1000} {
 		for _, subject := range []string{"serve", "bare"} {
 			b.Run(fmt.Sprintf("%s/%d", subject, clients), func(b *testing.B) {
@@ -189,7 +189,7 @@ func BenchmarkFront(b *testing.B) {
 	}
 }
 
-// load posts b.N messages, by so many clients, one after the other each.
+// load posts b.N messages with several clients. Each posts one message after the other.
 func load(b *testing.B, url string, clients int) {
 	transport := &http.Transport{MaxIdleConnsPerHost: clients}
 	defer transport.CloseIdleConnections()
@@ -238,7 +238,7 @@ func post(ctx context.Context, client *http.Client, url, body string) (status in
 	if err != nil {
 		return 0, err
 	}
-	_, err = io.Copy(io.Discard, resp.Body) // so that the connection can be used again
+	_, err = io.Copy(io.Discard, resp.Body) // so that the connection can be reused
 	_ = resp.Body.Close()
 	return resp.StatusCode, err
 }

@@ -1,7 +1,6 @@
-// Gocloud receives and acknowledges by gocloud.dev/pubsub: no dedupe, no
-// heartbeat, no dead letters. It stands in the benchmark for what a message
-// costs at the least, by another's hand. It is a module of its own, so that
-// what it needs is needed by nothing else here.
+// Gocloud receives and acknowledges messages with gocloud.dev/pubsub: without dedupe, heartbeat and
+// dead letters. It shows the least cost of a message with another library. It is a separate module,
+// so that no other module has its requirements.
 package main
 
 import (
@@ -21,7 +20,7 @@ import (
 func main() { program.Main("CONCURRENCY", run) }
 
 func run(ctx context.Context, cfg aws.Config, concurrency int) error {
-	// Its own batching, as it comes.
+	// It uses the default batching.
 	subscription := awssnssqs.OpenSubscription(ctx, sqs.NewFromConfig(cfg), os.Getenv("QUEUE_URL"),
 		&awssnssqs.SubscriptionOptions{Raw: true, WaitTime: 20 * time.Second})
 	var group errgroup.Group
@@ -31,7 +30,7 @@ func run(ctx context.Context, cfg aws.Config, concurrency int) error {
 	return group.Wait()
 }
 
-// acknowledge receives and acknowledges until ctx ends.
+// acknowledge receives and acknowledges messages until ctx ends.
 func acknowledge(ctx context.Context, subscription *pubsub.Subscription) error {
 	for ctx.Err() == nil {
 		m, err := subscription.Receive(ctx)

@@ -1,7 +1,6 @@
-// Loop is what people write by hand: receive ten messages, and for each put a
-// lock, work, write the outcome, and delete the message. It is the baseline of
-// the benchmark, and no example: it does not renew, fence, or check who owns a
-// lock.
+// Loop is the usual hand-written worker: it receives ten messages, and for each it puts a lock,
+// works, writes the outcome, and deletes the message. It is the baseline of the benchmark, not an
+// example: it does not renew locks, use fences, or check the owner of a lock.
 package main
 
 import (
@@ -27,7 +26,7 @@ import (
 	"github.com/sqsonce/sqsonce/verify/bench/program"
 )
 
-// loop is a worker by hand.
+// loop is the hand-written worker.
 type loop struct {
 	queue                     *sqs.Client
 	table                     *dynamodb.Client
@@ -88,7 +87,7 @@ func (l *loop) handle(ctx context.Context, m sqstypes.Message) error {
 	return err
 }
 
-// lock takes the name, and says whether its work has been done before.
+// lock takes the name. It returns true if its work has been done before.
 func (l *loop) lock(ctx context.Context, name string) (done bool, err error) {
 	now := time.Now().Unix()
 	free := expression.AttributeNotExists(expression.Name("id")).Or(

@@ -1,6 +1,5 @@
-// Package program is what the benchmark's subjects have in common: their
-// settings come from the environment, they end at SIGTERM, and they print what
-// they have allocated.
+// Package program is the common part of the benchmark's subjects: they read their settings from the
+// environment, end on SIGTERM, and print their allocations.
 package program
 
 import (
