@@ -2,7 +2,7 @@
 
 .PHONY: reference
 reference: ## write docs/reference anew from the code: flags, metrics, errors, configuration, HTTP API
-	cd verify && go run ./reference
+	cd verify/reference && go run .
 
 docs/site/node_modules/.installed: docs/site/package.json docs/site/package-lock.json
 	cd docs/site && npm ci --no-audit --no-fund --loglevel=error

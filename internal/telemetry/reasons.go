@@ -11,7 +11,7 @@ import (
 // docs/reference/errors.md.
 var reasons = []string{
 	"attempts used up",                         // The last attempt that the name had left has failed.
-	"bad message",                              // The message has no name, or one that is not valid.
+	"bad message",                              // The message has no name, or an invalid one.
 	"failed on its last receive",               // The attempt failed on the last receive that the queue allows.
 	"held up and never tried",                  // It waited as long as SQS allows and was never tried.
 	"in progress elsewhere",                    // Another attempt held the name until the last receive was over.
