@@ -59,7 +59,7 @@ func localRig(t *testing.T) *rig {
 	r.create("orders")
 	api, err := producerapi.New(producerapi.Config{
 		SQS: r.queue, QueueURL: r.queueURL, Records: r.store, Scope: "orders", Keys: keys(t),
-		AuthTokens: []string{token}, CacheAge: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		AuthTokens: []string{token}, CacheAge: time.Second, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
