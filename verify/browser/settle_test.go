@@ -142,7 +142,7 @@ func testSettleList(t *testing.T) {
 	p.click("#choose-all")
 	p.until("all are chosen", `document.getElementById('names-chosen').textContent === '3 chosen'`)
 	p.click("#settle-completed")
-	p.until("the preview keeps them", `document.getElementById('ask').open && document.getElementById('ask-text').textContent.includes('3 stay as they are')`)
+	p.until("the preview keeps them", `document.getElementById('ask').open && document.getElementById('ask-text').textContent.includes('3 stay unchanged')`)
 	p.click("#ask-no")
 	p.listed(3)
 
