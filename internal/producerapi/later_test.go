@@ -161,6 +161,7 @@ func TestBatchLater(t *testing.T) {
 	t.Run("partial failures", testBatchLaterFailures)
 	t.Run("scheduler in trouble", testBatchSchedulerInTrouble)
 	t.Run("thousand", testThousandSchedules)
+	t.Run("slow scheduler", testSlowScheduler)
 }
 
 // batchLater posts a batch with a delay for all, and a field of delays.
@@ -294,6 +295,33 @@ func testThousandSchedules(t *testing.T) {
 			t.Fatalf("item %d is %+v", i, it)
 		}
 	}
+}
+
+// slowScheduler takes 25 seconds for each schedule.
+type slowScheduler struct{ schedule.Scheduler }
+
+func (s slowScheduler) Create(ctx context.Context, name string, what schedule.Schedule) (time.Time, error) {
+	time.Sleep(25 * time.Second)
+	return s.Scheduler.Create(ctx, name, what)
+}
+
+// A batch begins no schedule after a minute: of 100 messages, 20 at a time, three rounds begin.
+func testSlowScheduler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		local := schedule.NewLocal(nil) // of which nothing is due
+		defer local.Close()
+		b := newBench(t, "orders", func(c *Config) { c.Scheduler, c.AuthTokens = slowScheduler{local}, []string{token} })
+		got := decode[batchAnswer](b.batchLater("["+strings.Join(bodies(100), ",")+"]", "3h", "").want(http.StatusOK))
+		unsent := 0
+		for _, it := range got.Items {
+			if it.Status == http.StatusServiceUnavailable && strings.HasPrefix(it.Problem.Detail, "not sent") {
+				unsent++
+			}
+		}
+		if got.Accepted != 3*schedulesAtATime || unsent != 100-3*schedulesAtATime {
+			t.Errorf("%d accepted, %d not sent", got.Accepted, unsent)
+		}
+	})
 }
 
 func TestCancel(t *testing.T) {
