@@ -42,7 +42,7 @@ export function target(file, href) {
 /** siteLink returns a link of a file as it is on the site: to a page, or to the file in the repository. */
 export function siteLink(file, href) {
   const to = target(file, href)
-  if (!to) return href
+  if (!to || href.startsWith('#')) return href
   const page = pageOf(to.path)
   const anchor = to.anchor === undefined ? '' : '#' + to.anchor
   if (page) return '/' + page + anchor

@@ -48,7 +48,7 @@ test('links lead to pages or to the repository', () => {
   for (const [file, href, want] of [
     ['docs/worker.md', 'producer.md#status', '/producer.md#status'],
     ['docs/worker.md', '../DESIGN.md', '/design.md'],
-    ['docs/worker.md', '#stopping', '/worker.md#stopping'],
+    ['docs/worker.md', '#stopping', '#stopping'],
     ['README.md', 'examples', 'https://github.com/sqsonce/sqsonce/blob/main/examples'],
     ['README.md', 'https://example.com/a#b', 'https://example.com/a#b'],
   ]) assert.equal(siteLink(file, href), want)

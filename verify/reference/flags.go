@@ -13,8 +13,8 @@ import (
 
 const flagsIntro = `# Flags and environment variables
 
-Every flag can be set by the environment variable beside it. A flag takes precedence over its
-variable. ` + "`--help`" + ` prints the same texts.
+The environment variable below a flag sets it, too. A flag takes precedence over its variable.
+` + "`--help`" + ` prints the same texts.
 
 The AWS SDK reads its own variables, such as ` + "`AWS_REGION`, `AWS_PROFILE` and `AWS_ENDPOINT_URL`" + `:
 [AWS SDKs and Tools](https://docs.aws.amazon.com/sdkref/latest/guide/environment-variables.html).
@@ -55,10 +55,10 @@ func commandSection(app *kong.Application, command *kong.Node) string {
 	}
 	rows := make([][]string, 0, len(flags))
 	for _, f := range flags {
-		rows = append(rows, []string{flagName(f), codes(f.Envs), code(defaultOf(f)), prose(f.Help)})
+		rows = append(rows, []string{flagName(f), code(defaultOf(f)), prose(f.Help)})
 	}
 	if len(rows) > 0 {
-		b.WriteString("\n" + table([]string{"Flag", "Environment", "Default", "Meaning"}, rows))
+		b.WriteString("\n" + table([]string{"Flag and variable", "Default", "Meaning"}, rows))
 	}
 	return b.String() + also
 }
@@ -70,6 +70,9 @@ func flagName(f *kong.Flag) string {
 	}
 	if f.Required {
 		name += " (required)"
+	}
+	for _, env := range f.Envs {
+		name += "<br>" + code(env)
 	}
 	return name
 }

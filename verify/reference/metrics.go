@@ -25,7 +25,7 @@ import (
 const metricsIntro = `# Metrics
 
 Worker and producer serve these metrics in Prometheus' format at ` + "`/metrics`" + `. With
-` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` they also send them by OTLP, under the names in the second column.
+` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` they also send them by OTLP, under the name below each metric.
 Metrics of the Go runtime and of the process have the usual names, ` + "`go_…` and `process_…`" + `.
 
 A name of a message is never a label. Each series about a queue has ` + "`messaging_system`" + ` and
@@ -60,13 +60,13 @@ func metricsPage() (string, error) {
 		if i < 0 {
 			continue // of the runtime
 		}
-		rows = append(rows, []string{code(name), code(instruments[i]), m.kind, codes(slices.Sorted(maps.Keys(m.labels))), prose(m.help)})
+		rows = append(rows, []string{code(name) + "<br>" + code(instruments[i]), m.kind, codes(slices.Sorted(maps.Keys(m.labels))), prose(m.help)})
 		instruments = slices.Delete(instruments, i, i+1)
 	}
 	if len(instruments) > 0 {
 		return "", fmt.Errorf("sampled does not use %q", instruments)
 	}
-	return metricsIntro + table([]string{"Metric", "Instrument", "Type", "Labels", "Meaning"}, rows) + labelValues(), nil
+	return metricsIntro + table([]string{"Metric and instrument", "Type", "Labels", "Meaning"}, rows) + labelValues(), nil
 }
 
 // labelValues lists the values of the labels that the code enumerates.

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { slug } from 'github-slugger'
@@ -72,8 +72,12 @@ export default defineConfig({
     socialLinks: [{ icon: 'github', link: repository }],
     docFooter: { prev: false, next: false },
   },
-  // llms.txt names files of the repository: on the site they are addresses of their Markdown.
+  // The search needs the anchors of headings, so an empty index means a fault of the link rule. llms.txt
+  // names files of the repository: on the site they are addresses of their Markdown.
   buildEnd: ({ outDir }) => {
+    const chunks = join(outDir, 'assets/chunks')
+    const index = readdirSync(chunks).find((name) => name.startsWith('@localSearchIndex'))
+    if (!/"documentCount":[1-9]/.test(readFileSync(join(chunks, index), 'utf8'))) throw new Error('the search index is empty')
     const raw = repository.replace('github.com', 'raw.githubusercontent.com') + '/main/'
     const text = readFileSync(join(root, 'llms.txt'), 'utf8').replace(/\]\((?!https:)/g, `](${raw}`)
     writeFileSync(join(outDir, 'llms.txt'), text)
