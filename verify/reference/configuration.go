@@ -137,8 +137,8 @@ var kinds = map[string]string{
 
 var capitalised = regexp.MustCompile(`\b[A-Z][A-Za-z]*`)
 
-// fieldRows describes the fields of a type, and those that share a comment together. A comment names
-// fields, for which the row has their keys.
+// fieldRows describes the fields of a type, and those that share a comment together. A comment
+// names fields, for which the row has their keys.
 func fieldRows(s *ast.StructType, of map[string]key) (rows [][]string) {
 	named := func(text string) string {
 		done := make(map[string]bool)
