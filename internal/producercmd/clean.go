@@ -44,7 +44,7 @@ func (c *cleanWriter) Stat() (fs.FileInfo, error) {
 	return nil, fs.ErrInvalid
 }
 
-// raw returns the writer behind a cleanWriter. The progress bar and the log need it: they write
+// raw returns the writer behind a cleanWriter. The progress line and the log need it: they write
 // control sequences of their own, and clean the text that they show.
 func raw(w io.Writer) io.Writer {
 	if c, ok := w.(*cleanWriter); ok {

@@ -243,20 +243,20 @@ func (s *dlqRedriveCmd) run(ctx context.Context, io stdio) error {
 	for {
 		var last producerapi.Redrive
 		if err := c.callFor(ctx, lookTime, http.MethodPost, "/dlq/redrive", order, &last); err != nil {
-			_ = bar.Finish()
+			bar.finish()
 			if len(total.Items) > 0 {
 				s.printItems(io, total)
 			}
 			return err
 		}
 		addRedrive(&total, last, items)
-		_ = bar.Set64(int64(total.Looked))
+		bar.set(int64(total.Looked))
 		if !last.More || last.Error != "" || last.Looked == 0 || s.Preview {
 			break
 		}
 		order["began"] = last.Began
 	}
-	_ = bar.Finish()
+	bar.finish()
 	return s.print(io, total)
 }
 

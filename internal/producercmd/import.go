@@ -66,7 +66,7 @@ func (s *importCmd) run(ctx context.Context, io stdio) error {
 				break
 			}
 			number++
-			_ = bar.Add(len(lines.Bytes()) + 1)
+			bar.add(len(lines.Bytes()) + 1)
 			if text := strings.TrimSuffix(lines.Text(), "\r"); number > s.Skip && text != "" {
 				some = append(some, nameLine{number, text})
 			}
@@ -75,7 +75,7 @@ func (s *importCmd) run(ctx context.Context, io stdio) error {
 			report.Next = max(number, s.Skip)
 		}
 	}
-	_ = bar.Finish()
+	bar.finish()
 	if err == nil {
 		err = lines.Err()
 	}

@@ -6,8 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"text/tabwriter"
-
-	"github.com/schollz/progressbar/v3"
 )
 
 // isTerminal reports whether w is a file that is a character device.
@@ -18,18 +16,6 @@ func isTerminal(w any) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&fs.ModeCharDevice != 0
-}
-
-// progress returns a progress bar that is shown on a terminal only. A total of -1 means unknown.
-func progress(w io.Writer, total int64, what string) *progressbar.ProgressBar {
-	w = raw(w)
-	return progressbar.NewOptions64(total,
-		progressbar.OptionSetVisibility(isTerminal(w)),
-		// With an interval the library turns the spinner in a goroutine that races with the bar.
-		progressbar.OptionSetSpinnerChangeInterval(0),
-		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetWidth(30),
-		progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(progressEvery))
 }
 
 // printJSON prints v for programs.

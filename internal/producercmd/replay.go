@@ -178,7 +178,7 @@ func (s *replayCmd) send(ctx context.Context, c *client, io stdio) (accepted int
 		limit = rate.NewLimiter(rate.Limit(float64(s.Count)/s.Spread.Seconds()), 1)
 	}
 	bar := progress(io.err, int64(s.Count), "sending")
-	defer func() { _ = bar.Finish() }()
+	defer bar.finish()
 	failures = make(map[string]int)
 	var mu sync.Mutex // guards accepted and failures
 	var group errgroup.Group
@@ -196,7 +196,7 @@ func (s *replayCmd) send(ctx context.Context, c *client, io stdio) (accepted int
 			} else {
 				accepted++
 			}
-			_ = bar.Add(1)
+			bar.add(1)
 			return nil
 		})
 	}
@@ -221,14 +221,14 @@ const (
 // whether that happened within --settle.
 func (s *replayCmd) settle(ctx context.Context, c *client, seen *ledger, io stdio) (drained bool, err error) {
 	bar := progress(io.err, int64(s.Distinct), "settling")
-	defer func() { _ = bar.Finish() }()
+	defer bar.finish()
 	deadline := time.Now().Add(s.Settle)
 	every, empty := settleEvery, 0
 	for {
 		if err := seen.lookUnsettled(ctx, c, s.Concurrency); err != nil {
 			return false, err
 		}
-		_ = bar.Set(s.Distinct - seen.unsettled())
+		bar.set(int64(s.Distinct - seen.unsettled()))
 		depth, err := c.depth(ctx)
 		if err != nil {
 			return false, err

@@ -95,9 +95,9 @@ func (f backendFlags) settle(ctx context.Context, io stdio, n nameFlags, order m
 		}
 		report.Done += part.Done
 		report.Names = append(report.Names, part.Names...)
-		_ = bar.Add(len(some))
+		bar.add(len(some))
 	}
-	_ = bar.Finish()
+	bar.finish()
 	if f.JSON && (err == nil || len(report.Names) > 0) {
 		if report.Names == nil {
 			report.Names = []producerapi.NameResult{}

@@ -67,9 +67,9 @@ func (s *sendCmd) sendLines(ctx context.Context, c *client, io stdio) error {
 			break
 		}
 		failure = s.sendChunk(ctx, c, chunk, &sum)
-		_ = bar.Set64(in.bytes)
+		bar.set(in.bytes)
 	}
-	_ = bar.Finish()
+	bar.finish()
 	if err := s.printSummary(io, sum); err != nil {
 		return err
 	}
