@@ -56,10 +56,7 @@ func (s *Store) transaction(old protocol.Version, next protocol.Record, effects 
 			fmt.Errorf("dynamo: %d effects, more than %d", len(effects), dedupe.MaxEffects),
 		}}
 	}
-	condition, err := unchangedSince(old)
-	if err != nil {
-		return nil, err
-	}
+	unchanged := unchangedSince(old)
 	record, err := encode(next)
 	if err != nil {
 		return nil, err
@@ -69,9 +66,9 @@ func (s *Store) transaction(old protocol.Version, next protocol.Record, effects 
 		TransactItems: append(make([]types.TransactWriteItem, 0, 1+len(effects)), types.TransactWriteItem{Put: &types.Put{
 			TableName:                           &s.cfg.Table,
 			Item:                                s.cfg.theirs(record.item()),
-			ConditionExpression:                 condition.Condition(),
-			ExpressionAttributeNames:            condition.Names(),
-			ExpressionAttributeValues:           condition.Values(),
+			ConditionExpression:                 &unchanged.text,
+			ExpressionAttributeNames:            unchanged.names,
+			ExpressionAttributeValues:           unchanged.values,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		}}),
 	}

@@ -2,10 +2,9 @@ package dynamo
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -52,32 +51,34 @@ func (w *write) form() form {
 	}
 }
 
+// condition is the condition of a write, with the names and values in it.
+type condition struct {
+	text   string
+	names  map[string]string
+	values item // nil: none, because DynamoDB refuses an empty map
+}
+
 // unchangedSince returns the condition of a write over the version old.
-func unchangedSince(old protocol.Version) (expression.Expression, error) {
-	condition := expression.AttributeNotExists(expression.Name(AttrID))
-	if old != 0 {
-		condition = expression.Equal(expression.Name(AttrVersion), expression.Value(int64(old)))
+func unchangedSince(old protocol.Version) condition {
+	if old == 0 {
+		return condition{text: "attribute_not_exists(#id)", names: map[string]string{"#id": AttrID}}
 	}
-	e, err := expression.NewBuilder().WithCondition(condition).Build()
-	if err != nil {
-		return e, fmt.Errorf("dynamo: condition: %w", err)
+	return condition{
+		text: "#version = :version", names: map[string]string{"#version": AttrVersion},
+		values: item{":version": &types.AttributeValueMemberN{Value: strconv.FormatInt(int64(old), 10)}},
 	}
-	return e, nil
 }
 
 // putItem makes one PutItem call. If the condition fails, the error contains the item.
 func (s *Store) putItem(ctx context.Context, w *write) error {
-	condition, err := unchangedSince(w.old)
-	if err != nil {
-		return err
-	}
+	unchanged := unchangedSince(w.old)
 	sent := time.Now()
 	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.cfg.Table,
 		Item:                                s.cfg.theirs(w.item()),
-		ConditionExpression:                 condition.Condition(),
-		ExpressionAttributeNames:            condition.Names(),
-		ExpressionAttributeValues:           condition.Values(),
+		ConditionExpression:                 &unchanged.text,
+		ExpressionAttributeNames:            unchanged.names,
+		ExpressionAttributeValues:           unchanged.values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, once)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 const fakeBase = "http://127.0.0.1:1/000000000000/"
@@ -30,7 +31,7 @@ func newFakeSQS(t *testing.T) (*fakeSQS, *sqs.Client) {
 	f := &fakeSQS{t: t, queues: make(map[string]map[string]string)}
 	return f, sqs.NewFromConfig(aws.Config{
 		Region:       "eu-central-1",
-		Credentials:  credentials.NewStaticCredentialsProvider("id", "secret", ""),
+		Credentials:  testutil.Credentials("id", "secret"),
 		BaseEndpoint: new("http://127.0.0.1:1"),
 		HTTPClient:   f,
 	}, func(o *sqs.Options) { o.RetryMaxAttempts = 1 })

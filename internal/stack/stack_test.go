@@ -11,10 +11,11 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 func TestStack(t *testing.T) {
@@ -63,7 +64,7 @@ func (answering) Do(*http.Request) (*http.Response, error) {
 // BenchmarkCall makes a call of the SDK in a new goroutine.
 func BenchmarkCall(b *testing.B) {
 	cfg := aws.Config{
-		Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""), HTTPClient: answering{},
+		Region: "eu-central-1", Credentials: testutil.Credentials("key", "secret"), HTTPClient: answering{},
 		BaseEndpoint: aws.String("http://127.0.0.1:1"),
 	}
 	queue, table := sqs.NewFromConfig(cfg), dynamodb.NewFromConfig(cfg)

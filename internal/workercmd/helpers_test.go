@@ -15,13 +15,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -162,7 +162,7 @@ func (p *program) logged(t *testing.T, text string, n int) {
 func anySDK(endpoint string) *sqs.Client {
 	return sqs.NewFromConfig(aws.Config{
 		Region: "us-east-1", BaseEndpoint: &endpoint,
-		Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+		Credentials: testutil.Credentials("any", "any"),
 	})
 }
 

@@ -14,12 +14,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // fakeS3 implements GetObject:
@@ -99,7 +99,7 @@ func newBesideS3(t *testing.T, maxReceives, status int, args ...string) *withS3 
 	t.Cleanup(server.close)
 	w.back.payloads = w.settings.newPayloads(aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String("http://s3.invalid"),
-		Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+		Credentials: testutil.Credentials("any", "any"),
 		HTTPClient: &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				return server.dial(ctx, network, addr)

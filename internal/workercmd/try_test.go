@@ -13,10 +13,10 @@ import (
 	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sqsonce/sqsonce/internal/awsenv"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -179,7 +179,7 @@ func TestTryPayload(t *testing.T) {
 	defer server.close()
 	s := trying(t, "--s3-payloads")
 	fetching := s.newPayloads(aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String("http://s3.invalid"), Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+		Region: "us-east-1", BaseEndpoint: aws.String("http://s3.invalid"), Credentials: testutil.Credentials("any", "any"),
 		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: server.dial, DisableKeepAlives: true}},
 	}, nil)
 	for key, code := range map[string]int{"k": 0, "gone": 1} {
