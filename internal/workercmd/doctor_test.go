@@ -66,8 +66,8 @@ func TestDoctor(t *testing.T) {
 
 func TestDoctorsSettings(t *testing.T) {
 	for want, e := range map[string]examination{
-		`--schedule-role "x": must be the ARN of a role`:            {ScheduleRole: "x"},
-		`--schedule-group "g", --schedule-dlq "": there is no --sc`: {ScheduleGroup: "g"},
+		`--schedule-role "x": must be the ARN of a role`:                {ScheduleRole: "x"},
+		`--schedule-group "g", --schedule-dlq "": need --schedule-role`: {ScheduleGroup: "g"},
 	} {
 		err := examine(t.Context(), e, aws.Config{}, strings.NewReader(""), io.Discard)
 		if _, ok := errors.AsType[*awsenv.SettingsError](err); !ok || !strings.Contains(err.Error(), want) {

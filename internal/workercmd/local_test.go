@@ -285,7 +285,7 @@ func TestLocalDelay(t *testing.T) {
 		{http.MethodGet, "/messages/a", "", "", 200, `"status":"SCHEDULED"`},
 		{http.MethodDelete, "/schedules/a", "", "", 200, `"status":"CANCELLED"`},
 		{http.MethodDelete, "/schedules/a", "", "", 409, "has no schedule"},
-		{http.MethodGet, "/messages/a", "", "", 404, "nothing is known"},
+		{http.MethodGet, "/messages/a", "", "", 404, "has no record"},
 	} {
 		if status, text := ask(step.method, step.path, step.body, step.delay); status != step.status || !strings.Contains(text, step.says) {
 			t.Errorf("%s %s: %d %s", step.method, step.path, status, text)
