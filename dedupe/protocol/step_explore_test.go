@@ -21,8 +21,8 @@ import (
 
 // The exploration walks breadth first through every interleaving of three attempts on one name. It
 // uses the real Step and the real memstore. Sending, applying and answering a write are separate
-// events. Answers are lost, requests arrive late, attempts crash, and each clock may step once
-// within the skew margin. Method act models the guard between its calls.
+// events. Answers are lost, requests arrive late, attempts crash or give up, and each clock may step
+// once within the skew margin. Method act models the guard between its calls.
 
 // Bounds of the exploration.
 const (
@@ -458,6 +458,7 @@ func (x *explorer) sends(w world, i int, name string) {
 		x.send(w, i, toClaim, name+" claims again")
 	case short:
 		x.send(w, i, toRenew, name+" renews before it begins")
+		x.send(w, i, toRelease, name+" releases what it has not begun")
 	case running:
 		if p.proven-w.now < leaseSeconds && w.now < p.proven+leaseSeconds {
 			x.send(w, i, toRenew, name+" renews")
@@ -488,6 +489,23 @@ func (x *explorer) wires(w world, i int, name string) {
 			p.base, p.next, p.doing, p.by, p.sentAt = 0, 0, nothing, 0, 0
 		}
 		x.reach(n, name+"'s answer is lost")
+		x.givesUp(w, i, name)
+	}
+}
+
+// givesUp reaches the state after the guard has stopped waiting for an answer. It reads the record
+// of a claim and releases it if it is its own. An outcome stays unrecorded.
+func (x *explorer) givesUp(w world, i int, name string) {
+	w.lost++
+	w.leave(i)
+	switch p := &w.players[i]; {
+	case p.phase == claiming:
+		*p = player{phase: ending, end: toRelease, known: w.store, clock: p.clock}
+		x.reach(w, name+" gives up its claim")
+	case p.phase == ending:
+		*p = player{phase: over}
+		x.reach(w, name+" gives up recording")
+	default: // the lease is renewed until the handler returns
 	}
 }
 
