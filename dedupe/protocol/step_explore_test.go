@@ -121,6 +121,7 @@ type explorer struct {
 	seen    map[uint64]struct{}
 	seed    maphash.Seed
 	states  []world // found at the present depth
+	leaves  bool    // the states found are not expanded, and not kept
 	parents []int32
 	actions []uint16
 	names   map[string]uint16
@@ -188,7 +189,9 @@ func (x *explorer) reach(w world, action string) {
 		x.names[action] = name
 		x.list = append(x.list, action)
 	}
-	x.states = append(x.states, w)
+	if !x.leaves {
+		x.states = append(x.states, w)
+	}
 	x.parents = append(x.parents, x.at)
 	x.actions = append(x.actions, name)
 }
@@ -543,7 +546,7 @@ func (x *explorer) explore(deepest, states int) (found, depth int) {
 	x.reach(world{}, "")
 	for depth < deepest {
 		leaving := x.states
-		x.states = nil
+		x.states, x.leaves = nil, depth+1 == deepest
 		for _, w := range leaving {
 			x.successors(w)
 			x.at++

@@ -91,8 +91,9 @@ func (f *Fleet) Admins() []string {
 	return slices.Clone(f.admins)
 }
 
-// Harass harms random workers until ctx ends, on average once per interval.
-func (f *Fleet) Harass(ctx context.Context, seed uint64, interval, maxPause time.Duration) {
+// Harass harms random workers until ctx ends, on average once per interval. Half of the pauses stop
+// two workers at once.
+func (f *Fleet) Harass(ctx context.Context, seed uint64, interval, minPause, maxPause time.Duration) {
 	r := rand.New(rand.NewPCG(seed, 3))
 	for {
 		wait(ctx, time.Duration((0.5+r.Float64())*float64(interval)))
@@ -106,14 +107,21 @@ func (f *Fleet) Harass(ctx context.Context, seed uint64, interval, maxPause time
 		case x < 0.7:
 			f.signal(i, "stop", syscall.SIGTERM)
 		default:
-			d := time.Duration((0.2 + 0.8*r.Float64()) * float64(maxPause))
-			pid := f.signal(i, "pause", syscall.SIGSTOP)
-			f.ended.Go(func() {
-				time.Sleep(d) // even if ctx has ended, so that no process stays paused
-				f.resume(pid)
-			})
+			d := minPause + time.Duration(r.Float64()*float64(maxPause-minPause))
+			for _, i := range r.Perm(len(f.workers))[:1+r.IntN(2)] {
+				f.pause(i, d)
+			}
 		}
 	}
+}
+
+// pause stops a worker for d. It does not wait.
+func (f *Fleet) pause(i int, d time.Duration) {
+	pid := f.signal(i, "pause", syscall.SIGSTOP)
+	f.ended.Go(func() {
+		time.Sleep(d) // to its end in any case, so that no process stays paused
+		f.resume(pid)
+	})
 }
 
 // Change ends a worker as a deployment does. Its next process runs another binary.

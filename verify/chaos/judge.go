@@ -28,6 +28,8 @@ type Report struct {
 	// PausedOverlaps is the number of calls with a higher fence beside a call of a paused worker.
 	// These are allowed.
 	PausedOverlaps int
+
+	PausedTogether int // pairs of processes that were paused at once for longer than a lease
 }
 
 // Failed returns the violations.
@@ -46,6 +48,7 @@ func (r *Report) String() string {
 	line("records:                       %s", counts(r.Statuses))
 	line("dead letters:                  %s", counts(r.DeadLetters))
 	line("repeated calls, and why:       %s", counts(r.Repeats))
+	line("pairs paused at once:          %d", r.PausedTogether)
 	line("overlaps while paused:         %d (each with a higher fence)", r.PausedOverlaps)
 	line("repeats without a reason:      %d", len(r.Unexplained))
 	line("fence regressions:             %d", len(r.FenceRegressions))
@@ -109,6 +112,28 @@ func (r *Report) judge(before, after Call, harms []Harm, lease time.Duration) {
 	default:
 		r.Unexplained = append(r.Unexplained, what)
 	}
+}
+
+// together counts the pairs of processes that were paused at once for longer than lease.
+func together(harms []Harm, lease time.Duration) (pairs int) {
+	for i, a := range harms {
+		for _, b := range harms[i+1:] {
+			if a.Kind != "pause" || b.Kind != "pause" || a.Process == b.Process {
+				continue
+			}
+			from, to := a.From, a.To
+			if b.From.After(from) {
+				from = b.From
+			}
+			if b.To.Before(to) {
+				to = b.To
+			}
+			if to.Sub(from) > lease {
+				pairs++
+			}
+		}
+	}
+	return pairs
 }
 
 // harmed returns the kind of harm to the process of a call that may have affected the call, before

@@ -7,6 +7,27 @@ import (
 
 func TestJudge(t *testing.T) {
 	t.Run("what must not happen is found", testWhatMustNotHappenIsFound)
+	t.Run("pauses at once", testPausesAtOnce)
+}
+
+func testPausesAtOnce(t *testing.T) {
+	harm := func(process int, kind string, from, to int64) Harm {
+		return Harm{Process: process, Kind: kind, From: time.Unix(from, 0), To: time.Unix(to, 0)}
+	}
+	for name, tc := range map[string]struct {
+		second Harm
+		pairs  int
+	}{
+		"for longer than a lease": {harm(2, "pause", 105, 130), 1},
+		"for a lease":             {harm(2, "pause", 110, 130), 0},
+		"one after the other":     {harm(2, "pause", 121, 150), 0},
+		"the same process":        {harm(1, "pause", 100, 120), 0},
+		"another harm":            {harm(2, "kill", 100, 120), 0},
+	} {
+		if got := together([]Harm{harm(1, "pause", 100, 120), tc.second}, 10*time.Second); got != tc.pairs {
+			t.Errorf("%s: %d pairs, want %d", name, got, tc.pairs)
+		}
+	}
 }
 
 // Judge must find violations; otherwise every run would succeed.

@@ -21,8 +21,7 @@ func TestTwoReleases(t *testing.T) {
 	cfg := config(t)
 	cfg.Workers, cfg.Messages, cfg.Chaos, cfg.Harm = 3, 1500, 20*time.Second, 3*time.Second
 	if os.Getenv(envChaos) != "" {
-		cfg.Chaos = duration(t, envChaos)
-		cfg.Messages, cfg.Settle = int(cfg.Chaos.Seconds()*70), 20*time.Minute
+		lengthen(t, &cfg)
 	}
 	here, err := Build(t.Context(), "../..", t.TempDir())
 	if err != nil {
@@ -41,6 +40,7 @@ func TestTwoReleases(t *testing.T) {
 	for _, what := range report.Failed() {
 		t.Error(what)
 	}
+	showsPauses(t, cfg, report)
 	if report.Batches < 20 || report.Changes < 3*cfg.Workers || report.Compared < report.Names || report.Statuses["COMPLETED"] < report.Names/2 {
 		t.Errorf("%d batches, %d changes of release, %d of %d names compared: this run shows nothing",
 			report.Batches, report.Changes, report.Compared, report.Names)

@@ -42,6 +42,7 @@ type Config struct {
 	Visibility    time.Duration
 	Lease, Skew   time.Duration
 	Harm          time.Duration // mean time between harms to processes; 0: none
+	MinPause      time.Duration
 	MaxPause      time.Duration
 	Slow          time.Duration // the longest call of the target
 	Network       Rates
@@ -154,7 +155,7 @@ func (r *run) harass(ctx context.Context) error {
 	go func() {
 		defer close(harassed)
 		if r.cfg.Harm > 0 {
-			r.fleet.Harass(harassing, r.cfg.Seed, r.cfg.Harm, r.cfg.MaxPause)
+			r.fleet.Harass(harassing, r.cfg.Seed, r.cfg.Harm, r.cfg.MinPause, r.cfg.MaxPause)
 		}
 	}()
 	sampled := make(chan struct{})
@@ -279,6 +280,7 @@ func (r *run) report(ctx context.Context, left int) (*Report, error) {
 	for range rep.DeadLetters["mismatch"] { // all messages of a name are equal here
 		rep.Mismatches = append(rep.Mismatches, "a message was refused as another payload of its name")
 	}
+	rep.PausedTogether = together(harms, r.cfg.Lease+2*r.cfg.Skew)
 	rep.Judge(r.ledger.Calls(), harms, r.cfg.Lease+2*r.cfg.Skew)
 	return rep, nil
 }

@@ -45,7 +45,7 @@ func config(t *testing.T) Config {
 		Name: fmt.Sprintf("chaos-%d", time.Now().UnixNano()), Seed: uint64(time.Now().UnixNano()),
 		Workers: 3, Messages: 300, Duplicates: 0.3, Chaos: 4 * time.Second, Settle: time.Minute,
 		Visibility: 14 * time.Second, Lease: 3 * time.Second, Skew: 700 * time.Millisecond,
-		Harm: time.Second, MaxPause: 6 * time.Second, Slow: 3 * time.Second,
+		Harm: time.Second, MinPause: 2 * time.Second, MaxPause: 8 * time.Second, Slow: 3 * time.Second,
 		Network: Rates{Cut: 0.02, Drop: 0.02, Throttle: 0.02, Delay: 0.03, MaxDelay: 2 * time.Second},
 		Log:     log,
 	}
@@ -61,6 +61,23 @@ func duration(t *testing.T, env string) time.Duration {
 	return d
 }
 
+// lengthen makes a run as long as the environment variable says. Its pauses and calls outlast leases.
+func lengthen(t *testing.T, cfg *Config) {
+	t.Helper()
+	cfg.Chaos = duration(t, envChaos)
+	cfg.Messages, cfg.Settle = int(cfg.Chaos.Seconds()*70), 20*time.Minute
+	cfg.Visibility, cfg.Lease, cfg.Skew = 30*time.Second, 10*time.Second, time.Second
+	cfg.Harm, cfg.MinPause, cfg.MaxPause, cfg.Slow = 3*time.Second, 5*time.Second, 40*time.Second, 28*time.Second
+}
+
+// showsPauses fails a long run whose pauses have shown nothing.
+func showsPauses(t *testing.T, cfg Config, report *Report) {
+	t.Helper()
+	if cfg.Chaos >= 5*time.Minute && (report.PausedTogether == 0 || report.PausedOverlaps == 0) {
+		t.Error("no two workers were paused at once, or no call ran beside that of a paused worker")
+	}
+}
+
 func TestRun(t *testing.T) {
 	t.Run("chaos", testChaos)
 	t.Run("steady load", testSteadyLoad)
@@ -69,10 +86,8 @@ func TestRun(t *testing.T) {
 func testChaos(t *testing.T) {
 	cfg := config(t)
 	if os.Getenv(envChaos) != "" {
-		cfg.Chaos = duration(t, envChaos)
-		cfg.Workers, cfg.Messages, cfg.Settle = 4, int(cfg.Chaos.Seconds()*70), 20*time.Minute
-		cfg.Visibility, cfg.Lease, cfg.Skew = 30*time.Second, 10*time.Second, time.Second
-		cfg.Harm, cfg.MaxPause, cfg.Slow = 3*time.Second, 25*time.Second, 20*time.Second
+		cfg.Workers = 4
+		lengthen(t, &cfg)
 	}
 	report, err := Run(t.Context(), cfg)
 	if err != nil {
@@ -85,6 +100,7 @@ func testChaos(t *testing.T) {
 	if report.Calls < report.Names/2 {
 		t.Errorf("%d calls for %d names: this run shows nothing", report.Calls, report.Names)
 	}
+	showsPauses(t, cfg, report)
 }
 
 // The resources of healthy workers do not grow under a steady load. The medians of memory,
