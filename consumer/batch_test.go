@@ -121,8 +121,8 @@ func testOwnOutcome(t *testing.T) {
 	}
 }
 
-// Whatever the handler does: the failure of a whole batch is nobody's, and then each
-// message is handled alone, once.
+// For every outcome of the handler: the failure of a whole batch counts against no message, and
+// then each message is handled alone once.
 func testWholeFailure(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fail      func() ([]string, []error, error)

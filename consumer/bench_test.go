@@ -14,8 +14,8 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 )
 
-// endless is a queue that always has ten messages and accepts every answer.
-// What it does not override is never called.
+// endless is a queue that always has ten messages and accepts every call. The embedded methods are
+// never called.
 type endless struct {
 	consumer.Queue
 	calls, received atomic.Int64
@@ -52,8 +52,7 @@ func (e *endless) ChangeMessageVisibilityBatch(_ context.Context, in *sqs.Change
 	return out, nil
 }
 
-// BenchmarkRun measures what the pool costs a message beside the SDK and the
-// handler.
+// BenchmarkRun measures the pool's overhead per message, without the SDK and the handler.
 func BenchmarkRun(b *testing.B) {
 	queue := &endless{}
 	ctx, stop := context.WithCancel(b.Context())

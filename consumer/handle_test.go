@@ -227,7 +227,7 @@ func testALostAttemptNeverDeletesItsMessage(t *testing.T) {
 				if c.tick(m) < 3 {
 					return failure{keep: true}
 				}
-				return nil // the outcome of whoever took over, replayed
+				return nil // the outcome of the attempt that took over, replayed
 			}
 			p.send("lost")
 			p.start()

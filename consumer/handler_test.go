@@ -161,8 +161,8 @@ func TestHandler(t *testing.T) {
 	t.Run("message delete in a group", testMessageDeleteInAGroup)
 }
 
-// A FIFO group goes on behind a message that its handler has deleted, whatever the handler
-// returns.
+// A FIFO group continues after a message that its handler has deleted, even if the handler returns
+// an error.
 func testMessageDeleteInAGroup(t *testing.T) {
 	bubble(t, 3, true, func(t *testing.T, p *pool) {
 		p.sendGroup("g", "a", "b")

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// DESIGN.md lists the functions that a message passes. Each is in the file that it names, is
-// called by the one that the list says it comes from, and few are gone back to.
+// DESIGN.md lists the functions that a message passes. Each is in the file under which it is
+// listed, is called by the function listed before it, and is rarely returned to.
 func TestPathOfAMessage(t *testing.T) {
 	text, err := os.ReadFile("../DESIGN.md")
 	if err != nil {
@@ -43,7 +43,7 @@ func TestPathOfAMessage(t *testing.T) {
 	}
 }
 
-// function is a function of the package and what its body names.
+// function is a function of the package and the names in its body.
 type function struct {
 	file  string
 	names map[string]bool

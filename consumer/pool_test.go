@@ -99,7 +99,7 @@ func (p *pool) faults(hook func(c sqstest.Call) sqstest.Fault) {
 	})
 }
 
-// locked changes or reads what a fault hook uses.
+// locked runs f under the lock of the fault hook's variables.
 func (p *pool) locked(f func()) {
 	p.hooking.Lock()
 	defer p.hooking.Unlock()

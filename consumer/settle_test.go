@@ -195,8 +195,8 @@ func testAStopDoesNotWaitForAnAcksBackoff(t *testing.T) {
 	})
 }
 
-// What a handler depends on comes back when the drain is over: too late for a
-// message whose try has just been decided about.
+// A dependency comes back when the drain has ended. That is too late for a message whose try has
+// just been decided.
 func testNoHandlerIsCalledWhenTheDrainIsOver(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.DrainTimeout = 10 * time.Second

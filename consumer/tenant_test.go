@@ -293,8 +293,8 @@ func TestNoisyTenant(t *testing.T) {
 	}
 }
 
-// othersP99 is the time from sending to handling within which 99 of 100 messages of quiet
-// tenants are begun, beside so many of a noisy one that were sent before.
+// othersP99 returns the time from sending to handling within which 99 of 100 messages of quiet
+// tenants start, after the given number of messages of a noisy one.
 func othersP99(t *testing.T, noisy int) (p99 time.Duration) {
 	bubble(t, 5, false, func(t *testing.T, p *pool) {
 		var mu sync.Mutex

@@ -160,7 +160,7 @@ func TestTrouble(t *testing.T) {
 	t.Run("many slots and a slow queue", testManySlotsAndASlowQueue)
 }
 
-// What a poll brings that was out when the pool was paused waits here.
+// Messages from a poll that was open at the pause wait in the worker.
 func testPauseHoldsWhatIsHere(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.start()

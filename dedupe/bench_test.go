@@ -12,8 +12,8 @@ import (
 	"github.com/sqsonce/sqsonce/internal/stack"
 )
 
-// What a guard costs beside its store: a name that runs, and one that is
-// answered from memory.
+// BenchmarkDo measures a guard's overhead without its store, for a name that runs and for a name
+// that is answered from memory.
 func BenchmarkDo(b *testing.B) {
 	guard, err := dedupe.New[int](memstore.New(), dedupe.Config{Scope: "q"})
 	if err != nil {

@@ -34,7 +34,7 @@ func testTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
 	first := &cached{result: recordOf("n0", now).Result}
 	size := first.size("n0")
 	c := cacheOf(t, 3*size)
-	for _, name := range []string{"n0", "n1", "n2", "n2", "n2"} { // what is put again counts once
+	for _, name := range []string{"n0", "n1", "n2", "n2", "n2"} { // a repeated entry counts once
 		c.put(recordOf(name, now), time.Now(), now)
 	}
 	for _, name := range []string{"n1", "n2", "n0"} {

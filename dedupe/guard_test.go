@@ -16,7 +16,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// faulty is a store that asks before and after each write what to do.
+// faulty is a store that calls before and after around each write.
 type faulty struct {
 	*memstore.Store
 	mu     sync.Mutex
@@ -454,8 +454,8 @@ func testAClaimGivenUpIsReleased(t *testing.T) {
 // swapOnly is a store that cannot read.
 type swapOnly struct{ dedupe.Store }
 
-// Two workers claim a name in one millisecond: both claims are to have the same
-// version. One that was not written, and is given up, must not touch the other.
+// Two workers claim a name in one millisecond, so both claims have the same version. A claim that
+// was not written, and is abandoned, must not affect the other.
 func testAClaimGivenUpLeavesAnothersOfTheSameVersionAlone(t *testing.T) {
 	for name, asSeen := range map[string]func(dedupe.Store) dedupe.Store{
 		"a store that reads":   func(s dedupe.Store) dedupe.Store { return s },

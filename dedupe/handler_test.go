@@ -130,7 +130,7 @@ func testAResultBelongsToItsCallerAlone(t *testing.T) {
 			return res.Value.Data
 		}
 		for range 3 {
-			copy(do(), "XXXX") // what it does with its own copy
+			copy(do(), "XXXX") // changes its own copy
 		}
 		if got := do(); string(got) != `"ok"` || string(b.record(t).Result) != `"ok"` {
 			t.Errorf("got %s, recorded %s", got, b.record(t).Result)

@@ -13,7 +13,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// watch notes what every hook says.
+// watch records the calls of every hook.
 func watch(b *bench) *[]string {
 	var mu sync.Mutex
 	var said []string

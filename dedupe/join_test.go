@@ -115,8 +115,8 @@ func testJoinersOfALeaderThatFailedAreDeferredAndOfOneRejectedAreTold(t *testing
 	}
 }
 
-// An order that meets a running attempt is spent, whichever worker it comes to: it does
-// not re-open the name once that attempt has been rejected.
+// A redrive order that meets a running attempt is spent, on every worker. It does not reopen the
+// name after that attempt was rejected.
 func testAnOrderThatMeetsARunningAttemptIsSpentHereAsElsewhere(t *testing.T) {
 	for name, here := range map[string]bool{"here": true, "elsewhere": false} {
 		t.Run(name, func(t *testing.T) {

@@ -119,8 +119,8 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-// TestLeaveWhileDown: what the work needs is down, and a request to it may still be
-// served. The name stays held, and the attempt does not count.
+// A dependency of the work is down, and a request to it may still be served. The name stays held,
+// and the attempt does not count.
 func TestLeaveWhileDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
@@ -138,7 +138,7 @@ func TestLeaveWhileDown(t *testing.T) {
 	})
 }
 
-// downAnd says that something is down, and what else its error says.
+// downAnd is an error with Down() true that wraps another error.
 type downAnd struct{ error }
 
 func (downAnd) Down() bool      { return true }

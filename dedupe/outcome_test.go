@@ -42,8 +42,8 @@ type notBegun struct{ error }
 func (n notBegun) Unwrap() error { return n.error }
 func (notBegun) NotBegun() bool  { return true }
 
-// TestOutcome holds what becomes of a name by how its handler ends and what its
-// caller's context says then.
+// TestOutcome checks the outcome of a name for each end of its handler and each state of its
+// caller's context.
 func TestOutcome(t *testing.T) {
 	const retrying, rejected, unknown, completed = protocol.Retrying, protocol.Rejected, protocol.Unknown, protocol.Completed
 	// How the handler ends once its caller's context has ended, or after a second.

@@ -18,10 +18,10 @@ func TestRenewSoak(t *testing.T) {
 	t.Run("busy process keeps its leases", testABusyProcessKeepsItsLeases)
 }
 
-// A process has more to do than it has processors, so that its timers are late, and
-// short attempts begin all the time. Its long ones keep their leases, in a store that
-// answers at once, and nobody else's handler starts beside theirs. This is in real
-// time: in a synctest bubble no timer is late.
+// A process has more work than processors, so that its timers are late, and short attempts begin
+// all the time. Its long attempts keep their leases in a store that answers at once, and no other
+// attempt's handler starts beside theirs. The test runs in real time, because no timer is late in a
+// synctest bubble.
 func testABusyProcessKeepsItsLeases(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

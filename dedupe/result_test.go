@@ -13,7 +13,7 @@ func TestResult(t *testing.T) {
 	t.Run("omitted result is no error", testAnOmittedResultIsNoError)
 }
 
-// A release that reads another type than the one before recorded is told so.
+// A release that decodes another type than the recorded one gets an error.
 func testARecordedResultThatDoesNotDecodeIsAnError(t *testing.T) {
 	type before struct{ Receipt int }
 	type after struct{ Receipt string }

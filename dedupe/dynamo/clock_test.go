@@ -209,7 +209,7 @@ func TestWrongDates(t *testing.T) {
 				swap := func(n int) {
 					for range n {
 						version++
-						_ = s.Swap(t.Context(), version-1, record("a", version)) // the clock is what counts here
+						_ = s.Swap(t.Context(), version-1, record("a", version)) // only the answer's date matters here
 						time.Sleep(137 * time.Millisecond)                       // virtual
 					}
 				}

@@ -206,8 +206,8 @@ func testAFailedConditionOfTheHandlersSaysWhichAndWhy(t *testing.T) {
 	}
 }
 
-// An effect's condition may fail because an earlier try of this very commit
-// has been applied: whatever the answer says of the record.
+// An effect's condition may fail because an earlier try of this commit was applied. The answer's
+// reason for the record does not matter then.
 func testAFailedEffectOverAnotherRecordIsAConflict(t *testing.T) {
 	l := newLedger(t)
 	cur := l.claimed(t, 1, "a")

@@ -14,8 +14,8 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// complete is what a guard does at the end of an attempt, until there is a
-// verdict: the same request until it is answered, a new one after a conflict.
+// complete completes an attempt like a guard: it repeats the request until it is answered, and
+// builds a new one after a conflict.
 func (l ledger) complete(ctx context.Context, cur protocol.Record, owner byte, effects []any) (protocol.Verdict, error) {
 	for {
 		next, verdict := protocol.Step(cur, completion(owner))

@@ -14,9 +14,8 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// endpointEnv names a further DynamoDB endpoint for the tests of the contract:
-// a URL, or "aws" for what the SDK finds by itself (Region, credentials). The
-// tests make a table of their own there and remove it.
+// endpointEnv names another DynamoDB endpoint for the contract tests: a URL, or "aws" for the SDK's
+// own Region and credentials. The tests create a table there and remove it.
 const endpointEnv = "SQSONCE_TEST_DYNAMODB"
 
 // onEveryEndpoint runs the test on the local server and on that of

@@ -96,7 +96,7 @@ func TestList_withoutIndex(t *testing.T) {
 	}
 }
 
-// onlyAPI is a client that has nothing but what the store needs.
+// onlyAPI is a client with no other methods than the store's API.
 type onlyAPI struct{ dynamo.API }
 
 func TestList(t *testing.T) {

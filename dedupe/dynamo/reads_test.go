@@ -115,7 +115,7 @@ func testAClaimWhoseAnswerWasLostIsRecognisedByItsToken(t *testing.T) {
 		err := s.Swap(t.Context(), 0, next)
 		conflict, lost := errors.AsType[*dedupe.ConflictError](err)
 		if !lost {
-			// Ambiguous: the writer does not send again what may have been applied.
+			// Ambiguous: the writer does not repeat a write that may have been applied.
 			if !errors.Is(err, errCut) {
 				t.Fatalf("got %v", err)
 			}
@@ -190,7 +190,7 @@ func testConflictsWithoutAnItemAreReadBackInOneCall(t *testing.T) {
 	}
 	w.calls = nil
 	finish := held(t, w, s)
-	// INSERTs and UPDATEs that lose, an UPDATE of what is not there, and winners.
+	// INSERTs and UPDATEs that lose, an UPDATE of a missing item, and winners.
 	losers := slices.Concat(many("new", 5, 1), many("old", 5, 9), many("gone", 1, 9))
 	winners := many("fine", 25-len(losers), 1)
 	errs := swapAll(t, s, slices.Concat(losers, winners))

@@ -10,8 +10,8 @@ import (
 	"github.com/sqsonce/sqsonce/internal/partiql"
 )
 
-// Whatever the table and the record: the statement is one that AWS's reference
-// has, and takes the parameters that go with it.
+// For every table and record the statement has a form of AWS's reference, and as many parameters as
+// it needs.
 func TestStatements(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newStatements(rapid.StringMatching(`[a-zA-Z0-9_.-]{3,255}`).Draw(t, "table"), AttrTTL)

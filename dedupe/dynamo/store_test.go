@@ -89,7 +89,7 @@ func testATableGivenByItsARNIsWrittenBySingleCalls(t *testing.T) {
 	})
 }
 
-// The documentation says so; nobody should rely on it.
+// The documentation describes this. Programs should not rely on it.
 func testAttributesOfOthersAreDroppedByASingleWriteAndLeftByABatch(t *testing.T) {
 	inBothModes(t, func(t *testing.T, w *wire, s *dynamo.Store) {
 		records := many("a", 25, 1)

@@ -31,8 +31,7 @@ func record(name string, v protocol.Version) protocol.Record {
 	}
 }
 
-// writer is a store in a bubble, whose first call is out, so that what follows
-// waits for its turn together.
+// writer is a store in a bubble whose first call is in flight, so that later writes wait together.
 type writer struct {
 	t     *testing.T
 	wire  *wire

@@ -50,8 +50,8 @@ func TestRates(t *testing.T) {
 	})
 }
 
-// A wrong token is limited by address, whatever else a request says of itself. The
-// right one is let in beside any number of wrong ones.
+// Wrong tokens are limited by address, and headers do not change that address. The right token
+// passes beside any number of wrong ones.
 func TestGuesses(t *testing.T) {
 	const token = "correct-horse-battery"
 	synctest.Test(t, func(t *testing.T) {

@@ -53,7 +53,7 @@ func start(t *testing.T, h http.HandlerFunc, grace time.Duration) serving {
 	return s
 }
 
-// ask sends a request and returns its connection and what comes back.
+// ask sends a request and returns its connection and the response.
 func (s serving) ask(t *testing.T) (net.Conn, <-chan string) {
 	conn := s.dial()
 	got := make(chan string, 1)

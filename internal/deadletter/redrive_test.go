@@ -272,8 +272,8 @@ func testRedrivePreview(t *testing.T) {
 	})
 }
 
-// What the worker gives up again while the redrive runs is reported as returned, and
-// not sent a second time; what it gave up before a further call neither.
+// A letter that the worker dead-letters again during the redrive is reported as returned and not
+// sent again. A letter that came back before a further call is not sent either.
 func testRedriveBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "orders", names.Config{})

@@ -51,7 +51,7 @@ func testStructuredStringIsQuotedAndEscaped(t *testing.T) {
 	}
 }
 
-// percentDecode is what a receiver does: every %XX is a byte, all else is itself.
+// percentDecode decodes like a receiver: every %XX is a byte, and all other text is unchanged.
 func percentDecode(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

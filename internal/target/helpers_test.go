@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// kind is what an outcome of Post is told by.
+// kind classifies an outcome of Post.
 type kind string
 
 const (

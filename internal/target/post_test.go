@@ -121,7 +121,7 @@ func testAnAnswerThatSwitchesProtocolsIsARetry(t *testing.T) {
 	})
 }
 
-// What happens after the request went out, with the time it takes.
+// Faults after the request was sent, with their duration.
 func testRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
 	const timeout, worked = 30 * time.Second, 12 * time.Second
 	for name, tc := range map[string]struct {

@@ -14,7 +14,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/mirror"
 )
 
-// received returns what the target got to see of r.
+// received returns the request that the target receives for r.
 func received(t *testing.T, cfg Config, r Request) (*http.Request, string) {
 	var got *http.Request
 	var body string

@@ -94,7 +94,7 @@ func TestEMF(t *testing.T) {
 			t.Errorf("times are %+v", own.HandleTime)
 		}
 
-		// What was told is not told again; the rest comes at the end.
+		// Earlier counts are not written again, and the rest is written at the end.
 		hooks.Replayed(dedupe.Attempt{}, "cached")
 		if err := tele.Shutdown(context.WithoutCancel(t.Context())); err != nil {
 			t.Fatal(err)

@@ -56,7 +56,7 @@ func testLogLinesOfAMessageSayWhichAttemptItIs(t *testing.T) {
 	}
 }
 
-// What is known of a message is about its last try, be it in place or by another delivery.
+// The fields of a message are those of its last try, in place or in another delivery.
 func testAnotherTryIsNotTheAttemptBefore(t *testing.T) {
 	telemetry, err := New(t.Context(), Config{}) // without traces
 	if err != nil {

@@ -78,7 +78,7 @@ var (
 // labelNames are not metrics, although they look like one.
 var labelNames = []string{"messaging_destination_name", "messaging_operation_name", "messaging_system"}
 
-// TestMonitoring: dashboard and rules name only what is there.
+// Dashboard and rules only name metrics and labels that exist.
 func TestMonitoring(t *testing.T) {
 	scraped := everything(t)
 	labels := make(map[string]bool)
@@ -130,7 +130,7 @@ func takes(series []testutil.Series, label, operator, value string) bool {
 	return true
 }
 
-// expressions are what dashboard and rules ask for, with the legends beside them, by their place.
+// expressions returns the queries of dashboard and rules, with their legends, by location.
 func expressions(t *testing.T) map[string]string {
 	t.Helper()
 	var dashboard struct {
