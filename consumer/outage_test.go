@@ -91,9 +91,13 @@ func testAnOutageOfAnHourBurnsNothing(t *testing.T) {
 func outageOfAnHour(t *testing.T, s sharing) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		p.share(s)
+		messages := 1000
+		if s != (sharing{}) {
+			messages = 300
+		}
 		o := &outage{down: true}
 		p.handler = o.handle
-		p.send(numbered(1000)...)
+		p.send(numbered(messages)...)
 		p.faults(latencies(1, 100*time.Millisecond))
 		p.start()
 		time.Sleep(time.Hour)
@@ -109,7 +113,7 @@ func outageOfAnHour(t *testing.T, s sharing) {
 		p.faults(nil)
 		p.wantDepths(p.queueURL, 0, 0)
 		p.wantDepths(p.dlqURL, 0, 0)
-		o.wantOneReceiveEach(t, 1000)
+		o.wantOneReceiveEach(t, messages)
 	})
 }
 
