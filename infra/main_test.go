@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// noValidation turns off the CDK's check against the schemas of CloudFormation, which takes more time
-// than all else. make validate-template checks.
+// noValidation turns off the CDK's check against the schemas of CloudFormation, which takes more
+// time than all else. make validate-template checks.
 const noValidation = "CDK_VALIDATION=false"
 
 // withoutValidation starts the test binary again with [noValidation]. The jsii runtime copies the
