@@ -154,7 +154,7 @@ type player struct {
 	calls      map[string][]string // guarded by mu; endings so far, by name
 	batches    int                 // guarded by mu; of several messages
 	refused    map[string]int      // guarded by mu; refusals of batches in a row, by message id
-	alone      []string            // guarded by mu; ids of messages to be tried alone: the batch failed as a whole, or the third in a row was refused
+	alone      []string            // guarded by mu; message ids to be tried alone next
 	complaints []string            // guarded by mu
 }
 
@@ -408,25 +408,31 @@ func TestBatchStopped(t *testing.T) {
 					if hold {
 						reason, record = tc.hold, tc.holdRecords
 					}
-					for _, name := range []string{"a", "b"} {
-						if r, err := w.store.Get(t.Context(), protocol.RecordID("orders", name)); err != nil || string(r.Status) != record {
-							t.Errorf("%s is %s (%s), %v; want %s", name, r.Status, r.Error, err, record)
-						}
-					}
 					if got := strings.Join(calls, " "); got != tc.calls {
 						t.Errorf("batches of %q messages, want %q", got, tc.calls)
 					}
-					letters := w.dead()
-					if len(letters) != 2 {
-						t.Errorf("%d dead letters, want 2", len(letters))
-					}
-					for _, m := range letters {
-						if got := aws.ToString(m.MessageAttributes[consumer.AttrReason].StringValue); got != reason {
-							t.Errorf("a dead letter for %q, want %q", got, reason)
-						}
-					}
+					w.wantStopped(reason, record)
 				})
 			})
+		}
+	}
+}
+
+// wantStopped checks the records of the names a and b, and the reason of their dead letters.
+func (w *world) wantStopped(reason, record string) {
+	w.t.Helper()
+	for _, name := range []string{"a", "b"} {
+		if r, err := w.store.Get(w.t.Context(), protocol.RecordID("orders", name)); err != nil || string(r.Status) != record {
+			w.t.Errorf("%s is %s (%s), %v; want %s", name, r.Status, r.Error, err, record)
+		}
+	}
+	letters := w.dead()
+	if len(letters) != 2 {
+		w.t.Errorf("%d dead letters, want 2", len(letters))
+	}
+	for _, m := range letters {
+		if got := aws.ToString(m.MessageAttributes[consumer.AttrReason].StringValue); got != reason {
+			w.t.Errorf("a dead letter for %q, want %q", got, reason)
 		}
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 )
 
-// sharing says how messages share a pool: in batches of at most batch messages, and at most limit of
-// a group at a time. The fault tests run with each of sharings.
+// sharing says how messages share a pool: in batches of at most batch messages, and at most limit
+// of a group at a time. The fault tests run with each of sharings.
 type sharing struct{ batch, limit int }
 
 var sharings = map[string]sharing{
 	"single messages": {}, "batches": {batch: 5}, "group limits": {limit: 3}, "batches and group limits": {batch: 5, limit: 3},
 }
 
-// share makes the messages of a pool share it. By default their group is the last digit of the body.
+// share makes the messages of a pool share it. Their group is the last digit of the body.
 func (p *pool) share(s sharing) {
 	p.batch, p.cfg.GroupConcurrency = s.batch, s.limit
 	if s.limit > 0 {
@@ -23,8 +23,8 @@ func (p *pool) share(s sharing) {
 	}
 }
 
-// batched hands the messages to h side by side, in batches. It fails the test when two messages of a
-// FIFO group are in a batch.
+// batched hands the messages to h side by side, in batches. It fails the test when two messages of
+// a FIFO group are in a batch.
 func (p *pool) batched(h consumer.Handler) consumer.Handler {
 	do, err := consumer.Batch(func(_ context.Context, batch []consumer.Message) (_ []struct{}, failed []error, _ error) {
 		failed = make([]error, len(batch))

@@ -36,9 +36,9 @@ func TestStop(t *testing.T) {
 	t.Run("run returns only when what it started has ended", testRunReturnsOnlyWhenWhatItStartedHasEnded)
 }
 
-// The hardest case: with a maxReceiveCount of 1, every
-// message that is received and not handled is dead-lettered. With group limits, hundreds of messages
-// wait in the worker, and a stop costs each of them a receive.
+// The hardest case: with a maxReceiveCount of 1, every message that is received and not handled is
+// dead-lettered. With group limits, hundreds of messages wait in the worker, and a stop costs each
+// of them a receive.
 func testAStopAtAnyMomentStrandsAndBurnsNothing(t *testing.T) {
 	for name, s := range sharings {
 		maxReceives := 1

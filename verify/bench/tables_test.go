@@ -249,8 +249,9 @@ func testVirtualTables(t *testing.T) {
 	}
 }
 
-// Where calls to DynamoDB take log-normal times, in virtual time: batches must neither
-// cost messages per second nor raise the 99th percentile, by more than a twentieth.
+// Where calls to DynamoDB take log-normal times, in virtual time: batches cost at most a twentieth of
+// the messages per second. Their 99th percentile is at most 1.1 times that of single writes: a batch
+// waits for its slowest call, and saves six calls of seven.
 func testSpreadTable(t *testing.T) {
 	n, file := settings(t)
 	endpoint := emulators.DynamoDB(t)
@@ -273,7 +274,7 @@ func testSpreadTable(t *testing.T) {
 			return all
 		}
 		single, batched := run("single", dynamo.BatchOff), run("batched", dynamo.BatchOn)
-		if batched.Rate() < 0.95*single.Rate() || 0.95*float64(batched.Percentile(99)) > float64(single.Percentile(99)) {
+		if batched.Rate() < 0.95*single.Rate() || float64(batched.Percentile(99)) > 1.1*float64(single.Percentile(99)) {
 			t.Errorf("%d slots: %.0f messages/s and p99 %s with batches, %.0f and %s without", concurrency,
 				batched.Rate(), batched.Percentile(99), single.Rate(), single.Percentile(99))
 		}
