@@ -21,8 +21,8 @@ import (
 
 // The exploration walks breadth first through every interleaving of three attempts on one name. It
 // uses the real Step and the real memstore. Sending, applying and answering a write are separate
-// events. Answers are lost, requests arrive late, attempts crash or give up, and each clock may step
-// once within the skew margin. Method act models the guard between its calls.
+// events. Answers are lost, requests arrive late, attempts crash or give up, and each clock may
+// step once within the skew margin. Method act models the guard between its calls.
 
 // Bounds of the exploration.
 const (

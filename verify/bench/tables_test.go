@@ -249,9 +249,9 @@ func testVirtualTables(t *testing.T) {
 	}
 }
 
-// Where calls to DynamoDB take log-normal times, in virtual time: batches cost at most a twentieth of
-// the messages per second. Their 99th percentile is at most 1.1 times that of single writes: a batch
-// waits for its slowest call, and saves six calls of seven.
+// Where calls to DynamoDB take log-normal times, in virtual time: batches cost at most a twentieth
+// of the messages per second. Their 99th percentile is at most 1.1 times that of single writes: one
+// slow call delays a whole batch.
 func testSpreadTable(t *testing.T) {
 	n, file := settings(t)
 	endpoint := emulators.DynamoDB(t)

@@ -61,7 +61,8 @@ func duration(t *testing.T, env string) time.Duration {
 	return d
 }
 
-// lengthen makes a run as long as the environment variable says. Its pauses and calls outlast leases.
+// lengthen makes a run as long as the environment variable says. Its pauses and calls outlast
+// leases.
 func lengthen(t *testing.T, cfg *Config) {
 	t.Helper()
 	cfg.Chaos = duration(t, envChaos)

@@ -19,8 +19,8 @@
 // groups and tenants, which must not delay other messages: see [Trouble] and the rule in
 // progress.go.
 //
-// [Plan.Delayed] adds late timers and goroutines, as on a busy machine. Its runs need a package time
-// that fires timers late: see package lateclock.
+// [Plan.Delayed] adds late timers and goroutines, as on a busy machine. Its runs need a package
+// time that fires timers late: see package lateclock.
 //
 // [Plan.Shared] adds batches, bounds for groups, or both to a plan.
 //
