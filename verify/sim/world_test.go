@@ -142,8 +142,8 @@ func testSameTrace(t *testing.T) {
 }
 
 // ordered returns a trace with the lines of each instant in the order of their texts. Two receives
-// can be answered at one instant, when a batch makes several messages visible. sqstest decides which
-// receive gets which message, but the runtime may preempt the first receive before its line.
+// can be answered at one instant, when a batch makes several messages visible. sqstest decides
+// which receive gets which message, but the runtime may preempt the first receive before its line.
 func ordered(trace []byte) []byte {
 	lines := bytes.SplitAfter(trace, []byte("\n"))
 	instant := func(line []byte) string {
