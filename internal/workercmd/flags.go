@@ -13,7 +13,7 @@ import (
 )
 
 // cli is the command line. Every flag can also be set by the environment variable SQSONCE_ + its
-// name.
+// name, unless its env tag says otherwise.
 type cli struct {
 	Run     running          `cmd:"" default:"withargs" help:"Run the worker. This is the default command. To try it without AWS: worker --local. Other commands: worker check (health of a running worker; --ready: its readiness), worker drain (stop a running worker), worker doctor (check the worker's assumptions about AWS), worker try (show how a message would be handled), worker --version. Each flag can also be set by the environment variable shown beside it."`
 	Check   check            `cmd:"" help:"Ask a running worker whether it is healthy, and print the state of each queue. Exits with 0 if it is healthy. For container health checks. With --config it checks a file of queues instead, with the worker's flags and environment, and prints the queues."`
