@@ -351,22 +351,14 @@ func (v *watch) terminated(p *process) {
 
 // excuseTroubled excuses the messages of a stopping worker whose calls to the store have failed.
 // Their outcome is unknown, so SQS dead-letters them. A worker that knows of a takeover has no
-// excuse. Later messages of the group wait for such a message, and the stop may have no time left
-// for them.
+// excuse. Messages behind them in a FIFO group have none either: the worker gives them back, or
+// dead-letters those on their last receive as "stopped before it was tried".
 func (v *watch) excuseTroubled(p *process) {
 	for _, m := range v.messages {
 		if m.holder != p || !v.name(m.id()).faultsBy[p] || m.taken {
 			continue
 		}
 		m.excuse(storeTrouble)
-		if !v.w.plan.FIFO {
-			continue
-		}
-		for _, follower := range v.groups[m.group] {
-			if follower.holder == p {
-				follower.excuse(storeTrouble)
-			}
-		}
 	}
 }
 
