@@ -266,6 +266,20 @@ func testBadSettings(t *testing.T) {
 	Handler[string](aws.Config{}, Config{Store: memstore.New()}, nil)
 }
 
+// handledBy sends the message a, and runs a worker for a second.
+func (b *bench) handledBy(w *sqsonce.Worker[string]) {
+	b.t.Helper()
+	ctx, stop := context.WithCancel(b.t.Context())
+	ended := make(chan error, 1)
+	b.send("", "a")
+	go func() { ended <- w.Run(ctx) }()
+	time.Sleep(time.Second)
+	stop()
+	if err := <-ended; err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // A worker and a function on one queue agree about a name without any setting.
 func testDefaultsOfAWorker(t *testing.T) {
 	bubble(t, 5, false, func(t *testing.T, b *bench) {
@@ -274,15 +288,7 @@ func testDefaultsOfAWorker(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		b.send("", "a")
-		go func() { ended <- w.Run(ctx) }()
-		time.Sleep(time.Second)
-		stop()
-		if err := <-ended; err != nil {
-			t.Fatal(err)
-		}
+		b.handledBy(w)
 		b.send("", "a")
 		equal(t, "failures", b.invoke(), nil)
 		equal(t, "runs", b.took(), nil)

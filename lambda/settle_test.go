@@ -222,15 +222,7 @@ func testDeadLetterAsAWorkers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		b.send("", "a")
-		go func() { ended <- w.Run(ctx) }()
-		time.Sleep(time.Second)
-		stop()
-		if err := <-ended; err != nil {
-			t.Fatal(err)
-		}
+		b.handledBy(w)
 		if worker := b.texts(); !maps.Equal(function, worker) || function[consumer.AttrReason] != "rejected" {
 			t.Errorf("by the function %v, by a worker %v", function, worker)
 		}

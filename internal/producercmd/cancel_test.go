@@ -16,17 +16,23 @@ import (
 
 const scheduleRole = "arn:aws:iam::123456789012:role/sqsonce-schedules"
 
-// These are the commands of docs/delays.md.
-func TestDelays(t *testing.T) {
-	r := realRig(t, "producer-delays")
-	server := scheduletest.New(t)
+// delaysRig returns a rig with schedules on servers, and the text of docs/delays.md.
+func delaysRig(t *testing.T, queue string) (r *rig, server *scheduletest.Server, guide string) {
+	t.Helper()
+	r, server = realRig(t, queue), scheduletest.New(t)
 	t.Setenv("AWS_ENDPOINT_URL_SCHEDULER", server.URL)
 	t.Setenv("SQSONCE_SCHEDULE_ROLE", scheduleRole)
 	data, err := os.ReadFile("../../docs/delays.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	commands := regexp.MustCompile(`(?m)^producer (send|status|cancel) (.*?)(?:\s+#.*)?$`).FindAllStringSubmatch(string(data), -1)
+	return r, server, string(data)
+}
+
+// These are the commands of docs/delays.md.
+func TestDelays(t *testing.T) {
+	r, server, guide := delaysRig(t, "producer-delays")
+	commands := regexp.MustCompile(`(?m)^producer (send|status|cancel) (.*?)(?:\s+#.*)?$`).FindAllStringSubmatch(guide, -1)
 	if len(commands) != 3 {
 		t.Fatalf("%d commands in the documentation", len(commands))
 	}
@@ -58,15 +64,8 @@ func TestDelays(t *testing.T) {
 
 // The batch that docs/delays.md shows: each line with its own delay, or that of all.
 func TestDelays_batch(t *testing.T) {
-	r := realRig(t, "producer-delayed-lines")
-	server := scheduletest.New(t)
-	t.Setenv("AWS_ENDPOINT_URL_SCHEDULER", server.URL)
-	t.Setenv("SQSONCE_SCHEDULE_ROLE", scheduleRole)
-	data, err := os.ReadFile("../../docs/delays.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shown := regexp.MustCompile(`(?s)printf '%s\\n' (.*?)\| producer (send [^\n]*)`).FindStringSubmatch(string(data))
+	r, server, guide := delaysRig(t, "producer-delayed-lines")
+	shown := regexp.MustCompile(`(?s)printf '%s\\n' (.*?)\| producer (send [^\n]*)`).FindStringSubmatch(guide)
 	if shown == nil {
 		t.Fatal("the documentation shows no batch")
 	}
