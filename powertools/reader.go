@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -194,31 +193,47 @@ func (c Config) result(v types.AttributeValue) ([]byte, error) {
 		}
 		return []byte(text.Value), nil
 	}
-	var native any
-	err := attributevalue.UnmarshalWithOptions(v, &native, func(o *attributevalue.DecoderOptions) { o.UseNumber = true })
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.DataAttr, err)
-	}
-	text, err := json.Marshal(plain(native))
+	text, err := json.Marshal(native(v))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.DataAttr, err)
 	}
 	return text, nil
 }
 
-// plain turns numbers of DynamoDB into those of JSON.
-func plain(v any) any {
+// native returns the value that encoding/json writes as the JSON of v. Numbers keep their digits.
+func native(v types.AttributeValue) any {
 	switch v := v.(type) {
-	case attributevalue.Number:
-		return json.Number(v)
-	case []any:
-		for i := range v {
-			v[i] = plain(v[i])
+	case *types.AttributeValueMemberS:
+		return v.Value
+	case *types.AttributeValueMemberN:
+		return json.Number(v.Value)
+	case *types.AttributeValueMemberBOOL:
+		return v.Value
+	case *types.AttributeValueMemberB:
+		return v.Value
+	case *types.AttributeValueMemberSS:
+		return v.Value
+	case *types.AttributeValueMemberNS:
+		return each(v.Value, func(n string) any { return json.Number(n) })
+	case *types.AttributeValueMemberBS:
+		return v.Value
+	case *types.AttributeValueMemberL:
+		return each(v.Value, native)
+	case *types.AttributeValueMemberM:
+		object := make(map[string]any, len(v.Value))
+		for key, value := range v.Value {
+			object[key] = native(value)
 		}
-	case map[string]any:
-		for key := range v {
-			v[key] = plain(v[key])
-		}
+		return object
+	default: // NULL, the only other type
+		return nil
 	}
-	return v
+}
+
+func each[T any](values []T, of func(T) any) []any {
+	all := make([]any, len(values))
+	for i, v := range values {
+		all[i] = of(v)
+	}
+	return all
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/dedupe"
@@ -21,28 +20,6 @@ var ErrMalformed = errors.New("malformed item")
 // unreadable is the status of a record that could not be decoded. The protocol leaves records with
 // an unknown status alone.
 const unreadable protocol.Status = "UNREADABLE"
-
-// attributes is the item without the result, whose type varies, as decoded by attributevalue.
-type attributes struct {
-	ID          string `dynamodbav:"id"`
-	Name        string `dynamodbav:"name"`
-	Format      int    `dynamodbav:"format"`
-	Status      string `dynamodbav:"status"`
-	Version     int64  `dynamodbav:"version"`
-	Fence       int64  `dynamodbav:"fence,omitempty"`
-	Owner       string `dynamodbav:"owner,omitempty"`
-	LeaseUntil  int64  `dynamodbav:"lease_until,omitempty"`
-	Attempts    int    `dynamodbav:"attempts"`
-	Fingerprint []byte `dynamodbav:"fingerprint,omitempty"`
-	ResultType  string `dynamodbav:"result_type,omitempty"`
-	Error       string `dynamodbav:"error,omitempty"`
-	MessageID   string `dynamodbav:"message_id,omitempty"`
-	ReopenedBy  string `dynamodbav:"reopened_by,omitempty"`
-	Operated    string `dynamodbav:"operated,omitempty"`
-	CreatedAt   int64  `dynamodbav:"created_at,omitempty"`
-	CompletedAt int64  `dynamodbav:"completed_at,omitempty"`
-	ExpiresAt   int64  `dynamodbav:"expires_at,omitempty"`
-}
 
 type item = map[string]types.AttributeValue
 
@@ -192,35 +169,36 @@ func decode(it item) (protocol.Record, error) {
 		r.Format = format
 		return r, nil // a newer release may have changed the meaning of the other attributes
 	}
-	if err := checkTypes(it); err != nil {
-		return leaveAlone(it), err
-	}
-	var a attributes
-	if err := attributevalue.UnmarshalMap(it, &a); err != nil {
-		return leaveAlone(it), fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
+	a := reader{it: it}
 	r := protocol.Record{
-		ID: a.ID, Name: a.Name, Format: a.Format, Status: protocol.Status(a.Status),
-		Version: protocol.Version(a.Version), Fence: protocol.Version(a.Fence), Attempts: a.Attempts,
-		LeaseUntil: fromMillis(a.LeaseUntil), CreatedAt: fromMillis(a.CreatedAt), CompletedAt: fromMillis(a.CompletedAt),
-		ExpiresAt: fromSeconds(a.ExpiresAt), Error: a.Error, MessageID: a.MessageID, ReopenedBy: a.ReopenedBy, Operated: a.Operated,
+		ID: a.text(AttrID), Name: a.text(AttrName), Format: int(a.number(AttrFormat)),
+		Status: protocol.Status(a.text(AttrStatus)), Version: protocol.Version(a.number(AttrVersion)),
+		Fence: protocol.Version(a.number(AttrFence)), Attempts: int(a.number(AttrAttempts)),
+		LeaseUntil: fromMillis(a.number(AttrLeaseUntil)), CreatedAt: fromMillis(a.number(AttrCreatedAt)),
+		CompletedAt: fromMillis(a.number(AttrCompletedAt)), ExpiresAt: fromSeconds(a.number(AttrTTL)),
+		Error: a.text(AttrError), MessageID: a.text(AttrMessageID), ReopenedBy: a.text(AttrReopenedBy),
+		Operated: a.text(AttrOperated),
 	}
 	_, r.Listed = it[AttrAttention]
-	if a.Version <= 0 || a.Format <= 0 || a.Attempts < 0 || a.Status == "" {
-		return leaveAlone(it), fmt.Errorf("%w: %q has version %d, format %d, status %q and %d attempts",
-			ErrMalformed, a.ID, a.Version, a.Format, a.Status, a.Attempts)
+	ownerText, fingerprint, resultType := a.text(AttrOwner), a.bytes(AttrFingerprint), a.text(AttrResultType)
+	if a.err != nil {
+		return leaveAlone(it), fmt.Errorf("%w: %w", ErrMalformed, a.err)
 	}
-	owner, err := hex.DecodeString(a.Owner)
+	if r.Version <= 0 || r.Format <= 0 || r.Attempts < 0 || r.Status == "" {
+		return leaveAlone(it), fmt.Errorf("%w: %q has version %d, format %d, status %q and %d attempts",
+			ErrMalformed, r.ID, r.Version, r.Format, r.Status, r.Attempts)
+	}
+	owner, err := hex.DecodeString(ownerText)
 	if err != nil || len(owner) != 0 && len(owner) != len(r.Owner) {
-		return leaveAlone(it), fmt.Errorf("%w: %q has owner %q", ErrMalformed, a.ID, a.Owner)
+		return leaveAlone(it), fmt.Errorf("%w: %q has owner %q", ErrMalformed, r.ID, ownerText)
 	}
 	copy(r.Owner[:], owner)
-	if n := len(a.Fingerprint); n != 0 && n != len(r.Fingerprint) {
-		return leaveAlone(it), fmt.Errorf("%w: %q has a fingerprint of %d bytes", ErrMalformed, a.ID, n)
+	if n := len(fingerprint); n != 0 && n != len(r.Fingerprint) {
+		return leaveAlone(it), fmt.Errorf("%w: %q has a fingerprint of %d bytes", ErrMalformed, r.ID, n)
 	}
-	copy(r.Fingerprint[:], a.Fingerprint)
-	if r.Result, r.ResultType, err = decodeResult(it[AttrResult], a.ResultType); err != nil {
-		return leaveAlone(it), fmt.Errorf("%w: result of %q: %w", ErrMalformed, a.ID, err)
+	copy(r.Fingerprint[:], fingerprint)
+	if r.Result, r.ResultType, err = decodeResult(it[AttrResult], resultType); err != nil {
+		return leaveAlone(it), fmt.Errorf("%w: result of %q: %w", ErrMalformed, r.ID, err)
 	}
 	return r, nil
 }
@@ -235,24 +213,54 @@ func newerFormat(it item) (format int, newer bool) {
 	return format, err == nil && format > protocol.Format
 }
 
-// checkTypes refuses attributes that attributevalue would convert, because a record must be read
-// exactly as it was written.
-func checkTypes(it item) error {
-	for name, v := range it {
-		ok := true
-		switch name {
-		case AttrID, AttrName, AttrStatus, AttrOwner, AttrResultType, AttrError, AttrMessageID, AttrReopenedBy, AttrOperated:
-			_, ok = v.(*types.AttributeValueMemberS)
-		case AttrFormat, AttrVersion, AttrFence, AttrLeaseUntil, AttrAttempts, AttrCreatedAt, AttrCompletedAt, AttrTTL:
-			_, ok = v.(*types.AttributeValueMemberN)
-		case AttrFingerprint:
-			_, ok = v.(*types.AttributeValueMemberB)
+// reader reads the attributes of an item. It converts nothing, because a record must be read exactly
+// as it was written. A missing attribute is the zero value.
+type reader struct {
+	it  item
+	err error // of the first attribute that has another type
+}
+
+func (r *reader) text(name string) string {
+	switch v := r.it[name].(type) {
+	case nil:
+	case *types.AttributeValueMemberS:
+		return v.Value
+	default:
+		r.refuse(name, fmt.Errorf("is a %T", v))
+	}
+	return ""
+}
+
+func (r *reader) number(name string) int64 {
+	switch v := r.it[name].(type) {
+	case nil:
+	case *types.AttributeValueMemberN:
+		n, err := strconv.ParseInt(v.Value, 10, 64)
+		if err != nil {
+			r.refuse(name, err)
 		}
-		if !ok {
-			return fmt.Errorf("%w: %q is a %T", ErrMalformed, name, v)
-		}
+		return n
+	default:
+		r.refuse(name, fmt.Errorf("is a %T", v))
+	}
+	return 0
+}
+
+func (r *reader) bytes(name string) []byte {
+	switch v := r.it[name].(type) {
+	case nil:
+	case *types.AttributeValueMemberB:
+		return v.Value
+	default:
+		r.refuse(name, fmt.Errorf("is a %T", v))
 	}
 	return nil
+}
+
+func (r *reader) refuse(name string, err error) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%q: %w", name, err)
+	}
 }
 
 // leaveAlone returns a record for an item that cannot be decoded. The protocol neither acts on it

@@ -56,7 +56,10 @@ func (s *Store) transaction(old protocol.Version, next protocol.Record, effects 
 			fmt.Errorf("dynamo: %d effects, more than %d", len(effects), dedupe.MaxEffects),
 		}}
 	}
-	unchanged := unchangedSince(old)
+	condition, err := unchangedSince(old)
+	if err != nil {
+		return nil, err
+	}
 	record, err := encode(next)
 	if err != nil {
 		return nil, err
@@ -66,9 +69,9 @@ func (s *Store) transaction(old protocol.Version, next protocol.Record, effects 
 		TransactItems: append(make([]types.TransactWriteItem, 0, 1+len(effects)), types.TransactWriteItem{Put: &types.Put{
 			TableName:                           &s.cfg.Table,
 			Item:                                s.cfg.theirs(record.item()),
-			ConditionExpression:                 &unchanged.text,
-			ExpressionAttributeNames:            unchanged.names,
-			ExpressionAttributeValues:           unchanged.values,
+			ConditionExpression:                 condition.Condition(),
+			ExpressionAttributeNames:            condition.Names(),
+			ExpressionAttributeValues:           condition.Values(),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		}}),
 	}

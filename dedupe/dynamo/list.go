@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -130,14 +131,16 @@ func parseCursor(text string) (cursor, error) {
 // listPart returns the first entries of one partition, at least one more than fits on a page if
 // there are so many.
 func (s *Store) listPart(ctx context.Context, client querier, q dedupe.ListQuery, after cursor, part int) ([]listed, error) {
+	condition, err := expression.NewBuilder().WithKeyCondition(
+		expression.Key(AttrAttention).Equal(expression.Value(partKey(q.Scope, q.Status, part))).
+			And(expression.Key(AttrAttentionAt).LessThanEqual(expression.Value(after.at))),
+	).Build()
+	if err != nil {
+		return nil, fmt.Errorf("dynamo: list: %w", err)
+	}
 	in := &dynamodb.QueryInput{
 		TableName: &s.cfg.Table, IndexName: aws.String(IndexAttention), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(int32(q.Limit) + 1),
-		KeyConditionExpression:   aws.String("#part = :part AND #at <= :at"),
-		ExpressionAttributeNames: map[string]string{"#part": AttrAttention, "#at": AttrAttentionAt},
-		ExpressionAttributeValues: item{
-			":part": &types.AttributeValueMemberS{Value: partKey(q.Scope, q.Status, part)},
-			":at":   &types.AttributeValueMemberN{Value: strconv.FormatInt(after.at, 10)},
-		},
+		KeyConditionExpression: condition.KeyCondition(), ExpressionAttributeNames: condition.Names(), ExpressionAttributeValues: condition.Values(),
 	}
 	var found []listed
 	for {

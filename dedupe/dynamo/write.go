@@ -2,9 +2,10 @@ package dynamo
 
 import (
 	"context"
-	"strconv"
+	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/expression"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -51,34 +52,32 @@ func (w *write) form() form {
 	}
 }
 
-// condition is the condition of a write, with the names and values in it.
-type condition struct {
-	text   string
-	names  map[string]string
-	values item // nil: none, because DynamoDB refuses an empty map
-}
-
 // unchangedSince returns the condition of a write over the version old.
-func unchangedSince(old protocol.Version) condition {
-	if old == 0 {
-		return condition{text: "attribute_not_exists(#id)", names: map[string]string{"#id": AttrID}}
+func unchangedSince(old protocol.Version) (expression.Expression, error) {
+	condition := expression.AttributeNotExists(expression.Name(AttrID))
+	if old != 0 {
+		condition = expression.Equal(expression.Name(AttrVersion), expression.Value(int64(old)))
 	}
-	return condition{
-		text: "#version = :version", names: map[string]string{"#version": AttrVersion},
-		values: item{":version": &types.AttributeValueMemberN{Value: strconv.FormatInt(int64(old), 10)}},
+	e, err := expression.NewBuilder().WithCondition(condition).Build()
+	if err != nil {
+		return e, fmt.Errorf("dynamo: condition: %w", err)
 	}
+	return e, nil
 }
 
 // putItem makes one PutItem call. If the condition fails, the error contains the item.
 func (s *Store) putItem(ctx context.Context, w *write) error {
-	unchanged := unchangedSince(w.old)
+	condition, err := unchangedSince(w.old)
+	if err != nil {
+		return err
+	}
 	sent := time.Now()
 	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                           &s.cfg.Table,
 		Item:                                s.cfg.theirs(w.item()),
-		ConditionExpression:                 &unchanged.text,
-		ExpressionAttributeNames:            unchanged.names,
-		ExpressionAttributeValues:           unchanged.values,
+		ConditionExpression:                 condition.Condition(),
+		ExpressionAttributeNames:            condition.Names(),
+		ExpressionAttributeValues:           condition.Values(),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}, once)
 	if err != nil {
