@@ -501,11 +501,11 @@ func (x *explorer) wires(w world, i int, name string) {
 func (x *explorer) givesUp(w world, i int, name string) {
 	w.lost++
 	w.leave(i)
-	switch p := &w.players[i]; {
-	case p.phase == claiming:
+	switch p := &w.players[i]; p.phase {
+	case claiming:
 		*p = player{phase: ending, end: toRelease, known: w.store, clock: p.clock}
 		x.reach(w, name+" gives up its claim")
-	case p.phase == ending:
+	case ending:
 		*p = player{phase: over}
 		x.reach(w, name+" gives up recording")
 	default: // the lease is renewed until the handler returns
