@@ -95,7 +95,11 @@ func (ts *tenants) lookAt(at time.Time) {
 // order of their wait. The caller holds mu.
 func (a *admission) letThrough(now time.Time) {
 	ts := &a.tenants
-	if len(a.lines[limited]) == 0 || !ts.freed && (ts.at.IsZero() || now.Before(ts.at)) {
+	if len(a.lines[limited]) == 0 {
+		ts.freed, ts.at = false, time.Time{} // else the alarm would ring for a time that has passed, again and again
+		return
+	}
+	if !ts.freed && (ts.at.IsZero() || now.Before(ts.at)) {
 		return
 	}
 	ts.freed, ts.at = false, time.Time{}

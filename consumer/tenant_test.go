@@ -72,6 +72,7 @@ func TestGroupLimits(t *testing.T) {
 	t.Run("at the bound nothing goes back", testGroupBound)
 	t.Run("waiting sends nothing back", testGroupSendsNothingBack)
 	t.Run("stop releases them", testGroupStop)
+	t.Run("stop before the rate allows the next", testGroupRateStop)
 	t.Run("group by another value", testGroupBy)
 	t.Run("failures in FIFO groups", testGroupFIFO)
 }
@@ -223,6 +224,20 @@ func testGroupStop(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		p.finishClean()
 		p.wantDepths(p.queueURL, 49, 0)
+	})
+}
+
+// The time at which the rate would let a message through passes after the stop has released it. The
+// pool must not look for it: its alarm would ring without end, and virtual time would stand still.
+func testGroupRateStop(t *testing.T) {
+	bubble(t, 3, false, func(t *testing.T, p *pool) {
+		p.cfg.Concurrency, p.cfg.GroupRate, p.cfg.PollWait = 20, 1, time.Second
+		p.handler = func(context.Context, consumer.Message) error { time.Sleep(10 * time.Second); return nil }
+		p.sendGroup("a", of("a", 5)...)
+		p.start()
+		time.Sleep(100 * time.Millisecond)
+		p.finishClean()
+		p.wantDepths(p.queueURL, 4, 0)
 	})
 }
 
