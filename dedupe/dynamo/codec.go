@@ -213,8 +213,8 @@ func newerFormat(it item) (format int, newer bool) {
 	return format, err == nil && format > protocol.Format
 }
 
-// reader reads the attributes of an item. It converts nothing, because a record must be read exactly
-// as it was written. A missing attribute is the zero value.
+// reader reads the attributes of an item. It converts nothing, because a record must be read
+// exactly as it was written. A missing attribute is the zero value.
 type reader struct {
 	it  item
 	err error // of the first attribute that has another type

@@ -166,6 +166,7 @@ type RedriveItem struct {
 	ID      string `json:"id"`
 	Outcome string `json:"outcome"`
 	Why     string `json:"why"`
+	Unknown bool   `json:"unknown"`
 }
 
 // maxItemsShown bounds the letters of a report.
@@ -214,7 +215,7 @@ func (c *panel) postRedrive(w http.ResponseWriter, r *http.Request, log actionLo
 	}
 	for _, item := range report.Items {
 		if item.Outcome != deadletter.Moved && len(step.Items) < maxItemsShown {
-			step.Items = append(step.Items, RedriveItem{clip(item.Name, maxNameKept), item.ID, item.Outcome, clip(item.Why, maxErrorKept)})
+			step.Items = append(step.Items, RedriveItem{clip(item.Name, maxNameKept), item.ID, item.Outcome, clip(item.Why, maxErrorKept), item.Unknown})
 		}
 	}
 	log(r.Context(), "console redrive ended", "moved", step.Moved, "seen", step.Seen, "kept", step.Kept, "refused", step.Refused,

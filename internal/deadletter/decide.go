@@ -65,7 +65,7 @@ func decide(l Letter, r protocol.Record, keys *names.Extractor, reopenUnknown bo
 	case protocol.VerdictApply, protocol.VerdictWait, protocol.VerdictReplay:
 		d.move = true
 	case protocol.VerdictUnknown:
-		d.why, d.unknown = "nobody knows whether its work was done", true
+		d.why, d.unknown = "the outcome of its work is unknown", true
 	case protocol.VerdictMismatch:
 		d.why = fmt.Sprintf("its name is %s with another payload: the worker would return it", r.Status)
 		if l.pointer != "" {

@@ -51,6 +51,7 @@ type RedriveItem struct {
 	MessageID string `json:"message_id"`
 	Outcome   string `json:"outcome" enum:"moved,kept,failed,copied,returned"`
 	Why       string `json:"why,omitempty" doc:"Reason why the message was not moved."`
+	Unknown   bool   `json:"unknown,omitempty" doc:"The message was kept because the outcome of its work is unknown. It is moved only with reopen_unknown."`
 }
 
 // postRedrive answers POST /dlq/redrive: it moves messages back to the queue, and re-opens their
@@ -96,7 +97,7 @@ func redriven(r deadletter.Report) Redrive {
 		Items: make([]RedriveItem, len(r.Items)),
 	}
 	for i, item := range r.Items {
-		out.Items[i] = RedriveItem{item.Name, item.ID, item.Outcome, item.Why}
+		out.Items[i] = RedriveItem{item.Name, item.ID, item.Outcome, item.Why, item.Unknown}
 	}
 	return out
 }

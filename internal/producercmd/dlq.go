@@ -335,7 +335,7 @@ func (s *dlqRedriveCmd) printItems(io stdio, r producerapi.Redrive) {
 		if item.Outcome == deadletter.Moved {
 			continue
 		}
-		unknown = unknown || strings.Contains(item.Why, "nobody knows")
+		unknown = unknown || item.Unknown
 		if len(rows) <= maxRowsShown {
 			rows = append(rows, []string{shorten(cmp.Or(item.Name, item.MessageID), 26), item.Outcome, shorten(item.Why, 62)})
 		}

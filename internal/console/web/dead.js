@@ -161,7 +161,7 @@ async function agreed(selection, what) {
     text: [
       `This sends ${count(plan.moved)} of ${what} back to ${queue.name}. A rejected name runs again, with all its attempts. A completed name does not run again.`,
       plan.unknown && `${count(plan.unknown)} with an unknown outcome: the work may have been done (${names(plan)}). ${plan.moved ? 'They stay; redrive them one by one to run them again' : 'It would run again'}.`,
-      others && `${count(others)} stay, because the worker would return them at once: ${plan.items.find((i) => i.why && !i.why.startsWith('nobody'))?.why}.`,
+      others && `${count(others)} stay, because the worker would return them at once: ${plan.items.find((i) => i.why && !i.unknown)?.why}.`,
       plan.more && 'There may be more.',
     ].filter(Boolean).join(' '),
   });
