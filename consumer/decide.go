@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -245,7 +246,7 @@ func deadLetter(err error, m Message, reason string) Disposition {
 	}
 	noFailure := failure.Is(err, failure.Deferred.Deferred) || failure.Is(err, failure.Snoozed.Snoozed) || failure.Is(err, failure.Shared.Shared)
 	if noFailure && !failure.Is(err, failure.Permanent.Permanent) {
-		d.Reason, d.Failure = reason, false
+		d.Reason, d.Failure = cmp.Or(reason, d.Reason), false
 	}
 	if e, ok := errors.AsType[failure.AttemptsCounted](err); ok {
 		d.Attempts = e.AttemptsCounted()

@@ -147,6 +147,25 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestDecideReason: every dead letter has a reason, for any combination of behaviours.
+func TestDecideReason(t *testing.T) {
+	for bits := range 1 << 8 {
+		is := func(n int) bool { return bits>>n&1 == 1 }
+		for _, reason := range []string{"", "own reason"} {
+			err := failure{
+				permanent: is(0), deferred: is(1), keep: is(2), unavailable: is(3), refused: is(4), left: is(5), shared: is(6),
+				notBegun: is(7), reason: reason,
+			}
+			for _, l := range []consumer.Limits{{}, {InPlace: true}, {Stopping: true}, {Stopping: true, Over: true}} {
+				d := consumer.Decide(err, consumer.Message{ReceiveCount: 3, LastReceive: true}, l)
+				if d.Action == consumer.DeadLetter && d.Reason == "" {
+					t.Errorf("%#v with %+v: a dead letter without a reason", err, l)
+				}
+			}
+		}
+	}
+}
+
 func TestDecideCases(t *testing.T) {
 	t.Run("dead letter says how many attempts were counted", testADeadLetterSaysHowManyAttemptsWereCounted)
 }

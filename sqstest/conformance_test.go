@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -76,11 +78,19 @@ var places = []place{
 	{name: "memory", virtual: true, slow: true, deviations: ownDeviations, client: func(*testing.T) (*sqs.Client, func()) {
 		return sqs.NewFromConfig(sqstest.New(sqstest.Config{}).AWSConfig()), func() {}
 	}},
-	{name: "http", virtual: true, deviations: ownDeviations, client: func(t *testing.T) (*sqs.Client, func()) {
+	{name: "tcp", deviations: ownDeviations, client: func(t *testing.T) (*sqs.Client, func()) {
 		s := sqstest.New(sqstest.Config{})
+		var working sync.RWMutex // held for reading by each request
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			working.RLock()
+			defer working.RUnlock()
+			s.ServeHTTP(w, r)
+		}))
+		t.Cleanup(server.Close)
+		s.SetBaseURL(server.URL)
 		cfg := s.AWSConfig()
-		cfg.HTTPClient = serve(t, s)
-		return sqs.NewFromConfig(cfg), synctest.Wait
+		cfg.HTTPClient = server.Client()
+		return sqs.NewFromConfig(cfg), func() { working.Lock(); defer working.Unlock() }
 	}},
 	{name: "fauxqs", deviations: fauxqsDeviations, client: func(t *testing.T) (*sqs.Client, func()) {
 		return emulators.SQSClient(t), func() {}
