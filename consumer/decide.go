@@ -244,7 +244,8 @@ func deadLetter(err error, m Message, reason string) Disposition {
 	if e, ok := errors.AsType[failure.Reason](err); ok && e.Reason() != "" {
 		d.Reason = e.Reason()
 	}
-	noFailure := failure.Is(err, failure.Deferred.Deferred) || failure.Is(err, failure.Snoozed.Snoozed) || failure.Is(err, failure.Shared.Shared)
+	noFailure := failure.Is(err, failure.Deferred.Deferred) || failure.Is(err, failure.Snoozed.Snoozed) ||
+		failure.Is(err, failure.Shared.Shared) || failure.Is(err, failure.NotBegun.NotBegun)
 	if noFailure && !failure.Is(err, failure.Permanent.Permanent) {
 		d.Reason, d.Failure = cmp.Or(reason, d.Reason), false
 	}

@@ -168,6 +168,7 @@ func TestDecideReason(t *testing.T) {
 
 func TestDecideCases(t *testing.T) {
 	t.Run("dead letter says how many attempts were counted", testADeadLetterSaysHowManyAttemptsWereCounted)
+	t.Run("work that was not begun is no failure", testWorkThatWasNotBegunIsNoFailure)
 }
 
 func testADeadLetterSaysHowManyAttemptsWereCounted(t *testing.T) {
@@ -177,5 +178,12 @@ func testADeadLetterSaysHowManyAttemptsWereCounted(t *testing.T) {
 	}
 	if d := consumer.Decide(errors.New("boom"), m, consumer.Limits{}); d.Attempts != 9 {
 		t.Errorf("%d attempts, want the receives", d.Attempts)
+	}
+}
+
+func testWorkThatWasNotBegunIsNoFailure(t *testing.T) {
+	over := consumer.Limits{Stopping: true, Over: true}
+	if d := consumer.Decide(failure{notBegun: true}, consumer.Message{LastReceive: true}, over); d.Action != consumer.DeadLetter || d.Failure {
+		t.Errorf("%+v, want a dead letter that is no failure", d)
 	}
 }
