@@ -104,15 +104,18 @@ func delay(field, text string, fifo, scheduling bool) (bySQS int32, later time.D
 	if n, nerr := strconv.ParseUint(text, 10, 32); nerr == nil {
 		d, err = time.Duration(n)*time.Second, nil
 	}
+	most, inWords, example := maxDelay, "", "30s"
+	if scheduling {
+		most, inWords, example = maxLater, " (a year)", "3h"
+	}
 	switch {
-	case err != nil || d < 0 || d > maxDelay && !scheduling || d%time.Second != 0:
-		text := "must be whole seconds from 0 to 900, such as 30 or 30s"
-		if d > maxDelay && !scheduling {
-			text += "; a longer delay needs --schedule-role on the server"
+	case err != nil || d < 0 || d > most || d%time.Second != 0:
+		detail := fmt.Sprintf("%.60q must be whole seconds from 0 to %d%s, such as 30 or %s",
+			text, most/time.Second, inWords, example)
+		if d > most && !scheduling {
+			detail += "; a longer delay needs --schedule-role on the server"
 		}
-		return 0, 0, badRequest(field, text)
-	case d > maxLater:
-		return 0, 0, badRequest(field, fmt.Sprintf("must be at most %s, a year", maxLater))
+		return 0, 0, badRequest(field, detail)
 	case fifo && d > 0 && !scheduling:
 		return 0, 0, badRequest(field, "needs --schedule-role on the server, because SQS does not delay single messages of a FIFO queue")
 	case fifo || d > maxDelay:

@@ -127,6 +127,45 @@ func testLaterRefused(t *testing.T) {
 	plain.do(http.MethodGet, "/messages/a", "").want(http.StatusNotFound)
 }
 
+// The problem of a bad delay says where it is, what it is, and which delays the server has.
+func TestDelay_problem(t *testing.T) {
+	const (
+		year  = " must be whole seconds from 0 to 31536000 (a year), such as 30 or 3h"
+		short = " must be whole seconds from 0 to 900, such as 30 or 30s"
+		role  = "; a longer delay needs --schedule-role on the server"
+		form  = ` must be a delay, such as 30 or "3h"`
+	)
+	for member, want := range map[string][2]string{
+		`"soon"`:   {`in: "soon"` + year, `in: "soon"` + short},
+		`1.5`:      {`in: "1.5"` + year, `in: "1.5"` + short},
+		`-1`:       {`in: "-1"` + year, `in: "-1"` + short},
+		`"1500ms"`: {`in: "1500ms"` + year, `in: "1500ms"` + short},
+		`"8761h"`:  {`in: "8761h"` + year, `in: "8761h"` + short + role},
+		`"16m"`:    {"", `in: "16m"` + short + role},
+		`[3]`:      {`in: "[3]"` + form, `in: "[3]"` + form},
+		`""`:       {`in: "\"\""` + form, `in: "\"\""` + form},
+		`"` + strings.Repeat("x", 99) + `"`: {
+			`in: "` + strings.Repeat("x", 60) + `"` + year, `in: "` + strings.Repeat("x", 60) + `"` + short,
+		},
+	} {
+		for i, scheduling := range []bool{true, false} {
+			got := ""
+			_, err := settings{}.ownDelay("in", `{"name":"a","in":`+member+`}`, false, scheduling)
+			if err != nil {
+				got = err.Error()
+			}
+			if got != want[i] {
+				t.Errorf("%s, scheduler %v: %q, want %q", member, scheduling, got, want[i])
+			}
+		}
+	}
+	const header = `X-Sqsonce-Delay: "soon"` + year
+	_, _, err := delay(headerDelay, "soon", true, true)
+	if err == nil || err.Error() != header {
+		t.Errorf("error is %v, want %s", err, header)
+	}
+}
+
 func testSchedulerInTrouble(t *testing.T) {
 	b, server := laterBench(t, "orders")
 	for _, kind := range []string{"AccessDeniedException", "ThrottlingException"} {

@@ -75,14 +75,19 @@ func (s settings) ownDelay(field, body string, fifo, scheduling bool) (settings,
 		return s, nil
 	case text[0] == '"':
 		if err := json.Unmarshal(members[field], &text); err != nil || text == "" {
-			return s, badRequest(field, "must be a delay, such as 30 or \"3h\"")
+			return s, notADelay(field, members[field])
 		}
 	case text[0] != '-' && (text[0] < '0' || text[0] > '9'):
-		return s, badRequest(field, "must be a delay, such as 30 or \"3h\"")
+		return s, notADelay(field, members[field])
 	}
 	var err error
 	s.delay, s.later, err = delay(field, text, fifo, scheduling)
 	return s, err
+}
+
+// notADelay is the problem of a member that is neither a number nor a string with a delay.
+func notADelay(field string, value json.RawMessage) *problem {
+	return badRequest(field, fmt.Sprintf("%.60q must be a delay, such as 30 or \"3h\"", value))
 }
 
 // parseMessage returns the message of a body. It is pure, and makes all checks of a message: SQS

@@ -86,7 +86,7 @@ func TestDelays_batch(t *testing.T) {
 		r.do("status", name, "--watch").want(0).says("COMPLETED")
 	}
 	sum := decode[summary](producer(t, `{"name":"x","in":"soon"}`+"\n"+`{"name":"y","in":"20m"}`, append([]string{"send", "--delay-field", "in", "--json"}, r.backend...)...).want(1))
-	if sum.Accepted != 1 || sum.Later != 1 || len(sum.Refused) != 1 || sum.Refused[0].Line != 1 || !strings.Contains(sum.Refused[0].Detail, "in: must be whole seconds") {
+	if sum.Accepted != 1 || sum.Later != 1 || len(sum.Refused) != 1 || sum.Refused[0].Line != 1 || !strings.Contains(sum.Refused[0].Detail, `in: "soon" must be whole seconds`) {
 		t.Errorf("summary is %+v", sum)
 	}
 }
