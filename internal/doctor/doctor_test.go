@@ -268,6 +268,9 @@ func TestRun_broken(t *testing.T) {
 			g := newGround(t)
 			breakers[a.Name](g.proxy)
 			found := g.run(t, true)
+			if left := g.later.Schedules(); len(left) != 0 {
+				t.Errorf("schedules are left: %v", left)
+			}
 			if f := found[a.Name]; f.Holds || f.Skipped || f.Seen == "" {
 				t.Errorf("holds %v, seen %q", f.Holds, f.Seen)
 			}

@@ -22,16 +22,24 @@ func (p *patient) scheduled(ctx context.Context, name string, check func(id stri
 		Attributes: map[string]schedule.Attribute{"sqsonce.name": {DataType: "String", StringValue: name}},
 		GroupID:    p.scope, DeduplicationID: p.scope,
 	}}
-	if kept.At, err = p.cfg.Schedules.Create(ctx, id, kept); err != nil {
-		return "", err
-	}
+	made := false
+	// Also after an error: the schedule may exist although the answer was lost.
 	defer func() {
 		removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 		defer cancel()
-		if left := p.cfg.Schedules.Delete(removing, id); left != nil && !errors.Is(left, schedule.ErrNone) {
+		left := p.cfg.Schedules.Delete(removing, id)
+		switch {
+		case left == nil || errors.Is(left, schedule.ErrNone):
+		case !made:
+			err = fmt.Errorf("%w; schedule %s may exist, and could not be deleted: %w", err, id, left)
+		default:
 			seen, err = fmt.Sprintf("%s; schedule %s could not be deleted, and sends a message in a year: %v", seen, id, left), errDiffers
 		}
 	}()
+	if kept.At, err = p.cfg.Schedules.Create(ctx, id, kept); err != nil {
+		return "", err
+	}
+	made = true
 	return check(id, kept)
 }
 
