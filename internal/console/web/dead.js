@@ -156,12 +156,13 @@ async function agreed(selection, what) {
   setText(byId('dead-progress'), '');
   if (selection.ids && !plan.kept) return true;
   const others = plan.kept - plan.unknown;
+  const why = plan.items.find((i) => i.why && !i.unknown)?.why;
   const yes = await ask({
     title: 'Redrive?', yes: plan.unknown && !plan.moved ? 'Run again' : 'Redrive', danger: plan.unknown > 0,
     text: [
       `This sends ${count(plan.moved)} of ${what} back to ${queue.name}. A rejected name runs again, with all its attempts. A completed name does not run again.`,
-      plan.unknown && `${count(plan.unknown)} with an unknown outcome: the work may have been done (${names(plan)}). ${plan.moved ? 'They stay; redrive them one by one to run them again' : 'It would run again'}.`,
-      others && `${count(others)} stay, because the worker would return them at once: ${plan.items.find((i) => i.why && !i.unknown)?.why}.`,
+      plan.unknown && `${count(plan.unknown)} with an unknown outcome: the work may have been done${names(plan)}. ${plan.moved ? 'They stay; redrive them one by one to run them again' : 'It would run again'}.`,
+      others && `${count(others)} stay, because the worker would return them at once${why ? `: ${why}` : ''}.`,
       plan.more && 'There may be more.',
     ].filter(Boolean).join(' '),
   });
@@ -169,7 +170,11 @@ async function agreed(selection, what) {
   return yes;
 }
 
-const names = (plan) => plan.items.slice(0, 3).map((i) => quoted(quoted(short(i.name || i.id, 40)))).join(', ');
+// names lists the first names with an unknown outcome. A plan may show none of them.
+function names(plan) {
+  const some = plan.items.filter((i) => i.unknown).slice(0, 3);
+  return some.length ? ` (${some.map((i) => quoted(quoted(short(i.name || i.id, 40)))).join(', ')})` : '';
+}
 
 // outcome describes the result of a redrive.
 function outcome(last, took) {
