@@ -27,6 +27,11 @@ const (
 // bound.
 const maxLater = 365 * 24 * time.Hour
 
+// soonest is the shortest time from the creation of a schedule to its message. EventBridge
+// Scheduler may refuse a time that has passed, and messages of a batch are scheduled after others
+// were sent.
+const soonest = 5 * time.Second
+
 // postLater answers the POST of a message that needs a schedule.
 func (a *API) postLater(c *exchange, m message) (*response[any], error) {
 	at, known, err := a.schedule(c.Context(), c.began, m)
@@ -44,9 +49,10 @@ func (a *API) postLater(c *exchange, m message) (*response[any], error) {
 	}, nil
 }
 
-// schedule schedules a message at began plus its delay, and returns the time. If the name is
-// scheduled already, it returns the time of that schedule. If the name has a record, it schedules
-// nothing, and returns the zero time and the record. The error is a [*problem].
+// schedule schedules a message at began plus its delay, or soon if that has passed, and returns the
+// time. If the name is scheduled already, it returns the time of that schedule. If the name has a
+// record, it schedules nothing, and returns the zero time and the record. The error is a
+// [*problem].
 func (a *API) schedule(ctx context.Context, began time.Time, m message) (at time.Time, known protocol.Record, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.SendTimeout)
 	defer cancel()
@@ -63,7 +69,11 @@ func (a *API) schedule(ctx context.Context, began time.Time, m message) (at time
 	case generation(before) == 0:
 		return time.Time{}, before, nil
 	}
-	what := schedule.Schedule{At: began.Add(m.later), Message: a.outgoingLater(m, before.Version)}
+	due := began.Add(m.later)
+	if early := time.Now().Add(soonest); due.Before(early) {
+		due = early
+	}
+	what := schedule.Schedule{At: due, Message: a.outgoingLater(m, before.Version)}
 	if err := what.Message.Check(); errors.Is(err, schedule.ErrTooLarge) {
 		return time.Time{}, before, newProblem(http.StatusRequestEntityTooLarge, "body", err.Error())
 	} else if err != nil {

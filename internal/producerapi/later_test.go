@@ -74,6 +74,26 @@ func testSentWhenDue(t *testing.T) {
 	b.do(http.MethodGet, "/messages/order-17", "", bearer...).want(http.StatusNotFound)
 }
 
+// A schedule is made for a time to come, also if the messages before it took longer than its delay.
+func TestSchedule_longAfterTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		local := schedule.NewLocal(func(context.Context, schedule.Message) {})
+		defer local.Close()
+		b := newBench(t, "orders.fifo", func(c *Config) { c.Scheduler, c.AuthTokens = local, []string{token} })
+		for name, want := range map[string]time.Duration{"10": soonest, "60": 30 * time.Second} {
+			s, err := MessageHeaders{Delay: name}.settings("", false, true, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := message{settings: s, name: name, body: body(name)}
+			at, _, err := b.api.schedule(t.Context(), time.Now().Add(-30*time.Second), m)
+			if err != nil || time.Until(at) != want {
+				t.Errorf("delay %s: due in %s, %v; want %s", name, time.Until(at), err, want)
+			}
+		}
+	})
+}
+
 func testTwoPostsAreOne(t *testing.T) {
 	b, server := laterBench(t, "orders")
 	first := decode[queued](b.postLater(`{"name":"a","total":1}`, "3h").want(http.StatusAccepted))
