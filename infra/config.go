@@ -98,8 +98,9 @@ type QueueConfig struct {
 	// ARN and DLQARN are an existing queue and its dead-letter queue. Default: new ones. Of the
 	// fields below only Keys and OldestMessage apply to existing queues.
 	ARN, DLQARN string
-	// Keys are the ARNs of the KMS keys that encrypt existing queues. The roles of the stack may use
-	// them. Default: none, for queues with keys that SQS manages.
+	// Keys are the ARNs of the KMS keys that encrypt existing queues, those of a worker's file
+	// included. The roles of the stack may use them; without ARN only the worker's. Default: none,
+	// for queues with keys that SQS manages.
 	Keys []string
 	// FIFO makes queue and dead-letter queue FIFO. Default false.
 	FIFO bool
@@ -362,7 +363,8 @@ func (c Config) queueProblems(found *problemList) {
 	for _, arn := range q.Keys {
 		found.bad(!keyPattern.MatchString(arn), "queueKeyArns %q: not the ARN of a KMS key; an alias does not do in a policy", arn)
 	}
-	found.bad(len(q.Keys) > 0 && q.ARN == "", "queueKeyArns: apply to existing queues only; a new queue is encrypted by SQS")
+	found.bad(len(q.Keys) > 0 && q.ARN == "" && !c.otherQueues(),
+		"queueKeyArns: apply to existing queues only; a new queue is encrypted by SQS")
 	found.bad(q.ARN != "" && q.FIFO, "fifo true: applies to a new queue only, not to queueArn %s", q.ARN)
 	found.bad(strings.HasSuffix(q.ARN, ".fifo") != strings.HasSuffix(q.DLQARN, ".fifo"),
 		"queueArn %s, dlqArn %s: want two FIFO queues or two standard queues", q.ARN, q.DLQARN)

@@ -96,6 +96,7 @@ var variants = map[string]map[string]any{
 	"several": {
 		"name": "several", "targetUrl": "https://target.example.com/work", "workerConfig": "infra/testdata/worker.yaml",
 		"vpcId": "vpc-0123456789abcdef0", "vpcZones": "eu-west-1a", "vpcPrivateSubnetIds": "subnet-0123456789abcdef0", "dashboardQueues": "invoices",
+		"queueKeyArns": "arn:aws:kms:eu-west-1:123456789012:key/0b1c2d3e-1111-2222-3333-444455556666",
 	},
 	"public": {
 		"name": "public", "demo": "true", "producer": "true", "network": "public",

@@ -218,7 +218,7 @@ func grantWorker(scope constructs.Construct, task awsecs.FargateTaskDefinition, 
 	task.AddToTaskRolePolicy(allow("KeepRecords", recordActions, props.Table.TableArn()))
 	task.AddToTaskRolePolicy(allow("ListRecords", listActions, attentionArn(props.Table)))
 	task.AddToTaskRolePolicy(allowProtection(scope, props.Cluster.ClusterName(), props.Cluster.ClusterArn()))
-	grant(task, allowKeys(props.Config)...)
+	grant(task, allowWorkerKeys(props.Config)...)
 	grantOthers(scope, task, props.Others)
 	grantPayloads(scope, task, props.Config.Worker.PayloadBuckets)
 	if name := props.Config.Worker.Env[earlierVariable]; name != "" {

@@ -54,20 +54,45 @@ func workerFileOf(text string) (*workerFile, error) {
 		err = errors.New("it is empty")
 	}
 	if err == nil {
+		err = f.document.Decode(new(any)) // refuses an anchor that contains itself
+	}
+	if err == nil {
+		expand(&f.document)
 		err = f.document.Decode(&top)
 	}
 	if err == nil {
 		err = top.Queues.Decode(&f.queues)
 	}
+	if err == nil {
+		fields := f.document.Content[0].Content
+		for i := 1; i < len(fields); i += 2 {
+			if fields[i-1].Value == "queues" {
+				f.items = fields[i].Content
+			}
+		}
+		if len(f.items) != len(f.queues) {
+			err = errors.New("no list of queues in the field queues")
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("not a file of worker --config: %w", err)
 	}
-	for i, node := range f.document.Content[0].Content {
-		if i%2 == 1 && f.document.Content[0].Content[i-1].Value == "queues" {
-			f.items = node.Content
-		}
-	}
 	return &f, nil
+}
+
+// expand replaces each alias below the node by a copy of what it stands for, and drops anchors. No
+// anchor contains itself.
+func expand(node *yaml.Node) {
+	for node.Kind == yaml.AliasNode {
+		*node = *node.Alias
+	}
+	node.Anchor = ""
+	node.Content = slices.Clone(node.Content)
+	for i, child := range node.Content {
+		part := *child // an alias elsewhere may need the original
+		node.Content[i] = &part
+		expand(&part)
+	}
 }
 
 // readFile is the setter of a field that gets the text of a file.
@@ -132,6 +157,13 @@ func (f *workerFile) others() (found []otherQueue) {
 	return found
 }
 
+// otherQueues reports whether the file has queues that are not the stack's own. A file with an error
+// counts as one that has: workerFileProblems reports the error.
+func (c Config) otherQueues() bool {
+	f, err := workerFileOf(c.Worker.File)
+	return err != nil || len(f.others()) > 0
+}
+
 // workerFileProblems checks the file of queues.
 func (c Config) workerFileProblems(found *problemList) {
 	f, err := workerFileOf(c.Worker.File)
@@ -145,6 +177,14 @@ func (c Config) workerFileProblems(found *problemList) {
 	own := 0
 	for i, q := range f.queues {
 		name := fmt.Sprintf("workerConfig: queue %d", i+1)
+		if q == nil {
+			found.bad(true, "%s: must have fields", name)
+			continue
+		}
+		if slices.ContainsFunc(f.items[i].Content, func(n *yaml.Node) bool { return n.Tag == "!!merge" }) {
+			found.bad(true, "%s: <<: unknown field", name) // as for the worker
+			continue
+		}
 		if address, given := q[fieldQueueURL]; !given {
 			own++
 			for _, field := range []string{fieldDLQURL, fieldTable, fieldScope} {

@@ -16,6 +16,7 @@ func TestWorkerFile(t *testing.T) {
 	t.Run("variables", testVariablesOfSeveralQueues)
 	t.Run("dashboard", testDashboardOfSeveralQueues)
 	t.Run("problems", testProblemsOfAWorkerFile)
+	t.Run("aliases", testAliasesOfAWorkerFile)
 	t.Run("guide", testWorkerFileOfTheGuide)
 }
 
@@ -106,6 +107,43 @@ func testWorkerFileOfTheGuide(t *testing.T) {
 	}
 }
 
+// Two queues, of which the second has values of the first.
+const mailsAndBills = `  - queue-url: https://sqs.eu-west-1.amazonaws.com/123456789012/mails
+    dlq-url: &dead https://sqs.eu-west-1.amazonaws.com/123456789012/dead
+    table: &shared one
+  - queue-url: https://sqs.eu-west-1.amazonaws.com/123456789012/bills
+    dlq-url: *dead
+    table: *shared
+`
+
+// An alias stands for the value of its anchor, in the rights and in the file for the worker.
+func testAliasesOfAWorkerFile(t *testing.T) {
+	for name, text := range map[string]string{
+		"values":      "queues:\n  - key: a\n" + mailsAndBills,
+		"the list":    "x: &q\n  - key: a\n" + mailsAndBills + "queues: *q\n",
+		"all entries": "x:\n  - &a {key: a}\n" + strings.Replace(mailsAndBills, "- queue", "- &b\n    queue", 1) + "queues: [*a, *b]\n",
+	} {
+		f, err := workerFileOf(text)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, q := range f.others() {
+			if q.dlqARN != "arn:aws:sqs:eu-west-1:123456789012:dead" || q.table != "one" {
+				t.Errorf("%s: a queue is %+v", name, q)
+			}
+		}
+		if len(f.others()) == 0 || len(f.items) != len(f.queues) || len(f.items[0].Content) != 2 {
+			t.Errorf("%s: %d entries of %d queues", name, len(f.items), len(f.queues))
+			continue
+		}
+		f.items[0].Content[1].Value = "changed"
+		if rest, err := yaml.Marshal(&f.document); err != nil || strings.Count(string(rest), "changed") != 1 {
+			t.Errorf("%s: %v, the file is\n%s", name, err, rest)
+		}
+	}
+}
+
 func testProblemsOfAWorkerFile(t *testing.T) {
 	const own = "queues:\n  - key: a\n"
 	const mails = "  - queue-url: https://sqs.eu-west-1.amazonaws.com/123456789012/mails\n    dlq-url: https://sqs.eu-west-1.amazonaws.com/123456789012/dead\n"
@@ -129,6 +167,15 @@ func testProblemsOfAWorkerFile(t *testing.T) {
 		"no table":           {own + mails + "    table: a/b\n", nil, []string{`workerConfig: queue 2: table "a/b"`}},
 		"a file":             {own + mails + "    target-secret-file: /x\n", nil, []string{"workerConfig: queue 2: target-secret-file: the image has no files"}},
 		"a secret":           {own + mails + "    target-token: abc\n", nil, []string{"workerConfig: queue 2: target-token: would be readable"}},
+		"no fields":          {own + "  -\n", nil, []string{"workerConfig: queue 2: must have fields"}},
+		"only null":          {"queues: [null]\n", nil, []string{"workerConfig: queue 1: must have fields", "workerConfig: 0 queues without"}},
+		"aliases":            {own + mailsAndBills, nil, nil},
+		"a list elsewhere":   {"x: &q [{key: a}]\nqueues: *q\n", nil, nil},
+		"a list in itself":   {"x: &q [*q]\nqueues: [{key: a}]\n", nil, []string{"workerConfig: not a file of worker --config: yaml: anchor 'q' value contains itself"}},
+		"fields of a merge":  {own + "  - <<: {table: x}\n", nil, []string{"workerConfig: queue 2: <<: unknown field"}},
+		"a merged list":      {"<<: {queues: [{key: a}]}\n", nil, []string{"workerConfig: not a file of worker --config: no list of queues"}},
+		"keys of others":     {own + mails, map[string]any{"queueKeyArns": "arn:aws:kms:eu-west-1:123456789012:key/0b1c"}, nil},
+		"keys of none":       {own, map[string]any{"queueKeyArns": "arn:aws:kms:eu-west-1:123456789012:key/0b1c"}, []string{"queueKeyArns: apply"}},
 		"to none":            {own + mails, map[string]any{"minTasks": 0}, []string{"minTasks 0: scaling counts"}},
 		"a variable":         {own, map[string]any{"workerEnv": `{"SQSONCE_CONFIG_TEXT":"x"}`}, []string{"workerEnv SQSONCE_CONFIG_TEXT"}},
 	} {

@@ -253,7 +253,7 @@ func (r *running) settings(flags []*kong.Flag) (any, error) {
 	problems := r.readSecrets()
 	problems = append(problems, r.problems()...)
 	if r.Slots != 0 {
-		problems = append(problems, fmt.Sprintf("--slots %d: needs --config; for one queue set --concurrency", r.Slots))
+		problems = append(problems, fmt.Sprintf("--slots %d: needs --config or --config-text; for one queue set --concurrency", r.Slots))
 	}
 	if len(problems) > 0 {
 		return nil, &awsenv.SettingsError{Problems: problems}

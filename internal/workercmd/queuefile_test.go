@@ -189,7 +189,8 @@ func TestReadConfig_problems(t *testing.T) {
 	if _, err := parse([]string{"--config", filepath.Join(t.TempDir(), "none.yaml")}, &out, &out); awsenv.Exit(err) != 2 {
 		t.Errorf("a file that is not there: error is %v", err)
 	}
-	if _, err := parse([]string{"--local", "--slots", "5"}, &out, &out); awsenv.Exit(err) != 2 || !strings.Contains(err.Error(), "--slots 5") {
+	if _, err := parse([]string{"--local", "--slots", "5"}, &out, &out); awsenv.Exit(err) != 2 ||
+		!strings.Contains(err.Error(), "--slots 5: needs --config or --config-text") {
 		t.Errorf("slots without a file: error is %v", err)
 	}
 }
