@@ -70,8 +70,8 @@ func allow(sid string, actions []string, resources ...*string) awsiam.PolicyStat
 	})
 }
 
-// allowKeys allows the use of the keys of existing queues; none if the stack's own queue is new: the
-// keys are then those of the worker's other queues.
+// allowKeys allows the use of the keys of existing queues; none if the stack's own queue is new:
+// the keys are then those of the worker's other queues.
 func allowKeys(config Config) []awsiam.PolicyStatement {
 	if config.Queue.ARN == "" {
 		return nil

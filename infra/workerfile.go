@@ -157,8 +157,8 @@ func (f *workerFile) others() (found []otherQueue) {
 	return found
 }
 
-// otherQueues reports whether the file has queues that are not the stack's own. A file with an error
-// counts as one that has: workerFileProblems reports the error.
+// otherQueues reports whether the file has queues that are not the stack's own. A file with an
+// error counts as one that has: workerFileProblems reports the error.
 func (c Config) otherQueues() bool {
 	f, err := workerFileOf(c.Worker.File)
 	return err != nil || len(f.others()) > 0
