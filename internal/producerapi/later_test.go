@@ -75,7 +75,7 @@ func testSentWhenDue(t *testing.T) {
 }
 
 // A schedule is made for a time to come, also if the messages before it took longer than its delay.
-func TestSchedule_longAfterTheRequest(t *testing.T) {
+func TestSchedule_late(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		local := schedule.NewLocal(func(context.Context, schedule.Message) {})
 		defer local.Close()
