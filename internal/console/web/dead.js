@@ -156,7 +156,7 @@ async function agreed(selection, what) {
   setText(byId('dead-progress'), '');
   if (selection.ids && !plan.kept) return true;
   const others = plan.kept - plan.unknown;
-  const why = plan.items.find((i) => i.why && !i.unknown)?.why;
+  const why = plan.items?.find((i) => i.why && !i.unknown)?.why;
   const yes = await ask({
     title: 'Redrive?', yes: plan.unknown && !plan.moved ? 'Run again' : 'Redrive', danger: plan.unknown > 0,
     text: [
@@ -172,7 +172,7 @@ async function agreed(selection, what) {
 
 // names lists the first names with an unknown outcome. A plan may show none of them.
 function names(plan) {
-  const some = plan.items.filter((i) => i.unknown).slice(0, 3);
+  const some = (plan.items ?? []).filter((i) => i.unknown).slice(0, 3);
   return some.length ? ` (${some.map((i) => quoted(quoted(short(i.name || i.id, 40)))).join(', ')})` : '';
 }
 
