@@ -191,7 +191,14 @@ func (p *tab) until(what, expression string) {
 func (p *tab) click(selector string) {
 	p.t.Helper()
 	p.until(selector+" can be clicked", fmt.Sprintf(`(e => e && e.getClientRects().length && !e.disabled)(document.querySelector(%q))`, selector))
-	p.do(chromedp.Click(selector))
+	err := chromedp.Do(p.Context, chromedp.Click(selector))
+	// The page drew the element anew between its lookup and the click: no event was sent yet.
+	for end := time.Now().Add(patience); err != nil && strings.Contains(err.Error(), "Could not find node") && time.Now().Before(end); {
+		err = chromedp.Do(p.Context, chromedp.Click(selector))
+	}
+	if err != nil {
+		p.t.Fatalf("click %s: %v\nthe page's console: %s", selector, err, strings.Join(p.unexpected(), "\n"))
+	}
 }
 
 // tap taps the element of a selector until the page reacts, because Chromium makes no click of the
