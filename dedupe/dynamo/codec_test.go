@@ -248,7 +248,7 @@ func garbage(t *testing.T, data []byte) item {
 	t.Helper()
 	var object map[string]any
 	if json.Unmarshal(data, &object) != nil {
-		t.Skip("not an object")
+		t.Skip("not an object") // an input of the fuzzer that makes no item; no server is involved
 	}
 	return valueOf(object).(*types.AttributeValueMemberM).Value
 }

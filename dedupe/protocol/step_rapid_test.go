@@ -60,7 +60,7 @@ func (m *machine) pick(t *rapid.T) (Token, *player) {
 		}
 	}
 	if len(tokens) == 0 {
-		t.Skip("no attempt is at work")
+		t.Skip("no attempt is at work") // rapid then draws another action; the test goes on
 	}
 	token := rapid.SampledFrom(tokens).Draw(t, "attempt")
 	return token, m.known[token]
@@ -69,7 +69,7 @@ func (m *machine) pick(t *rapid.T) (Token, *player) {
 // claim sends the claim of a new attempt, which begins if the verdict allows it.
 func (m *machine) claim(t *rapid.T) {
 	if m.next == 200 {
-		t.Skip("enough")
+		t.Skip("enough") // a Token has one byte here; rapid then draws another action
 	}
 	m.next++
 	token := Token{m.next}
