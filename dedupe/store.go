@@ -2,7 +2,6 @@ package dedupe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -41,58 +40,6 @@ type Reader interface {
 	// none. It returns expired records, too.
 	Get(ctx context.Context, id string) (protocol.Record, error)
 }
-
-// Lister is implemented by stores that can list the names that need attention: those with status
-// [protocol.Retrying], [protocol.Rejected] or [protocol.Unknown].
-type Lister interface {
-	// List returns one page of the names in a scope with a status, the latest written first. The
-	// list may be slightly out of date and may contain expired records. The error wraps [ErrNoList]
-	// if the store keeps no list.
-	List(ctx context.Context, q ListQuery) (ListPage, error)
-}
-
-// ErrNoList is wrapped when a store keeps no list, for example because its table lacks the index.
-var ErrNoList = errors.New("no list of names is kept")
-
-// ListQuery selects the names of a list.
-type ListQuery struct {
-	Scope  string
-	Status protocol.Status // Retrying, Rejected or Unknown
-	Limit  int             // entries per page, 1 to 1,000
-	After  string          // [ListPage.Next] of the previous page; empty for the first page
-}
-
-// ListPage is a page of a list.
-type ListPage struct {
-	Entries []ListEntry
-	Next    string // [ListQuery.After] of the next page; empty if this is the last one
-}
-
-// ListEntry is a name in a list.
-type ListEntry struct {
-	Name     string
-	Status   protocol.Status
-	Version  protocol.Version // version of its last write: Unix milliseconds, or slightly more
-	Attempts int
-	Error    string // last failure
-}
-
-// Validate returns an error that names the first invalid field of q.
-func (q ListQuery) Validate() error {
-	switch {
-	case protocol.CheckScope(q.Scope) != nil:
-		return fmt.Errorf("list: Scope: %w", protocol.CheckScope(q.Scope))
-	case !q.Status.NeedsAttention():
-		return fmt.Errorf("list: Status %q: must be %s, %s or %s", q.Status, protocol.Retrying, protocol.Rejected, protocol.Unknown)
-	case q.Limit < 1 || q.Limit > maxListed:
-		return fmt.Errorf("list: Limit %d: must be 1 to %d", q.Limit, maxListed)
-	default:
-		return nil
-	}
-}
-
-// maxListed bounds the entries of a page.
-const maxListed = 1000
 
 // Committer is implemented by stores that can write a record and a handler's own writes in one
 // transaction.

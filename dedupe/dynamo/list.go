@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
@@ -56,31 +56,31 @@ type querier interface {
 
 var _ querier = (*dynamodb.Client)(nil)
 
-// List implements [dedupe.Lister] with queries of the index [IndexAttention], at least sixteen per
+// List implements [listing.Lister] with queries of the index [IndexAttention], at least sixteen per
 // page. Entries whose record has another status are skipped, because claims keep them. Without the
-// index, or with a client that has no Query, the error wraps [dedupe.ErrNoList].
-func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, error) {
+// index, or with a client that has no Query, the error wraps [listing.ErrNoList].
+func (s *Store) List(ctx context.Context, q listing.Query) (listing.Page, error) {
 	if err := q.Validate(); err != nil {
-		return dedupe.ListPage{}, fmt.Errorf("dynamo: %w", err)
+		return listing.Page{}, fmt.Errorf("dynamo: %w", err)
 	}
 	after, err := parseCursor(q.After)
 	if err != nil {
-		return dedupe.ListPage{}, err
+		return listing.Page{}, err
 	}
 	client, ok := s.client.(querier)
 	if !ok {
-		return dedupe.ListPage{}, fmt.Errorf("dynamo: list %q: %w: %T has no method Query", q.Scope, dedupe.ErrNoList, s.client)
+		return listing.Page{}, fmt.Errorf("dynamo: list %q: %w: %T has no method Query", q.Scope, listing.ErrNoList, s.client)
 	}
 	var found []listed
 	for part := range listParts {
 		of, err := s.listPart(ctx, client, q, after, part)
 		if err != nil {
-			return dedupe.ListPage{}, err
+			return listing.Page{}, err
 		}
 		found = append(found, of...)
 	}
 	slices.SortFunc(found, listed.compare)
-	page := dedupe.ListPage{}
+	page := listing.Page{}
 	if len(found) > q.Limit {
 		found = found[:q.Limit]
 		page.Next = found[q.Limit-1].cursor.String()
@@ -94,7 +94,7 @@ func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, 
 // listed is an entry with its position in the list.
 type listed struct {
 	cursor cursor
-	entry  dedupe.ListEntry
+	entry  listing.Entry
 }
 
 // compare orders the entries with the latest write first.
@@ -115,7 +115,7 @@ func (c cursor) compare(other cursor) int {
 
 func (c cursor) String() string { return strconv.FormatInt(c.at, 10) + "/" + c.id }
 
-// parseCursor parses [dedupe.ListQuery].After. The empty text is the start of the list.
+// parseCursor parses [listing.Query].After. The empty text is the start of the list.
 func parseCursor(text string) (cursor, error) {
 	if text == "" {
 		return cursor{at: math.MaxInt64}, nil
@@ -123,14 +123,14 @@ func parseCursor(text string) (cursor, error) {
 	at, id, ok := strings.Cut(text, "/")
 	n, err := strconv.ParseInt(at, 10, 64)
 	if !ok || err != nil {
-		return cursor{}, fmt.Errorf("dynamo: list: After %q: must be the Next of a page", text)
+		return cursor{}, fmt.Errorf("dynamo: list: After %q: %w", text, listing.ErrAfter)
 	}
 	return cursor{n, id}, nil
 }
 
 // listPart returns the first entries of one partition, at least one more than fits on a page if
 // there are so many.
-func (s *Store) listPart(ctx context.Context, client querier, q dedupe.ListQuery, after cursor, part int) ([]listed, error) {
+func (s *Store) listPart(ctx context.Context, client querier, q listing.Query, after cursor, part int) ([]listed, error) {
 	condition, err := expression.NewBuilder().WithKeyCondition(
 		expression.Key(AttrAttention).Equal(expression.Value(partKey(q.Scope, q.Status, part))).
 			And(expression.Key(AttrAttentionAt).LessThanEqual(expression.Value(after.at))),
@@ -174,7 +174,7 @@ func (s *Store) query(ctx context.Context, client querier, in *dynamodb.QueryInp
 	case err == nil:
 		return out, nil
 	case kindOf(err) == kindInvalid:
-		return nil, fmt.Errorf("dynamo: table %q: %w: it needs the index %q: %w", s.cfg.Table, dedupe.ErrNoList, IndexAttention, err)
+		return nil, fmt.Errorf("dynamo: table %q: %w: it needs the index %q: %w", s.cfg.Table, listing.ErrNoList, IndexAttention, err)
 	default:
 		return nil, classify("list", s.cfg.Table, err)
 	}
@@ -192,7 +192,7 @@ func (s *Store) listedOf(it item) listed {
 	}
 	return listed{
 		cursor: cursor{number(AttrAttentionAt), text(it[AttrID])},
-		entry: dedupe.ListEntry{
+		entry: listing.Entry{
 			Name: text(it[AttrName]), Status: protocol.Status(text(it[AttrStatus])), Version: protocol.Version(number(AttrVersion)),
 			Attempts: int(number(AttrAttempts)), Error: text(it[AttrError]),
 		},

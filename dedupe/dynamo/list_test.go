@@ -16,8 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
@@ -75,7 +75,7 @@ func (w *wire) texts() []string {
 func TestList_withoutIndex(t *testing.T) {
 	_, client := wired(t)
 	table := makeTable(t, client, map[string]types.KeyType{dynamo.AttrID: types.KeyTypeHash}, types.ScalarAttributeTypeS)
-	q := dedupe.ListQuery{Scope: "test", Status: protocol.Retrying, Limit: 10}
+	q := listing.Query{Scope: "test", Status: protocol.Retrying, Limit: 10}
 	for what, client := range map[string]dynamo.API{"no index": client, "no Query": onlyAPI{client}} {
 		s := newStore(t, client, dynamo.Config{Table: table})
 		r := record("a-"+what, 1)
@@ -86,12 +86,12 @@ func TestList_withoutIndex(t *testing.T) {
 		if err := s.Swap(t.Context(), 1, r); err != nil { // everything else works
 			t.Error(err)
 		}
-		if _, err := s.List(t.Context(), q); !errors.Is(err, dedupe.ErrNoList) {
+		if _, err := s.List(t.Context(), q); !errors.Is(err, listing.ErrNoList) {
 			t.Errorf("%s: got %v", what, err)
 		}
 	}
 	s := newStore(t, client, dynamo.Config{Table: "not-there"})
-	if _, err := s.List(t.Context(), q); !errors.Is(err, dynamo.ErrNoTable) || errors.Is(err, dedupe.ErrNoList) {
+	if _, err := s.List(t.Context(), q); !errors.Is(err, dynamo.ErrNoTable) || errors.Is(err, listing.ErrNoList) {
 		t.Errorf("no table: got %v", err)
 	}
 }
@@ -122,7 +122,7 @@ func testList_leftByEarlierReleases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := s.List(t.Context(), dedupe.ListQuery{Scope: "test", Status: protocol.Retrying, Limit: 10})
+	page, err := s.List(t.Context(), listing.Query{Scope: "test", Status: protocol.Retrying, Limit: 10})
 	if err != nil || len(page.Entries) != 0 || page.Next != "" {
 		t.Errorf("listed %+v, %v", page, err)
 	}

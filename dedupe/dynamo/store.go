@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/batch"
 )
@@ -28,10 +29,10 @@ type API interface {
 }
 
 var (
-	_ API           = (*dynamodb.Client)(nil)
-	_ dedupe.Store  = (*Store)(nil)
-	_ dedupe.Reader = (*Store)(nil)
-	_ dedupe.Lister = (*Store)(nil)
+	_ API            = (*dynamodb.Client)(nil)
+	_ dedupe.Store   = (*Store)(nil)
+	_ dedupe.Reader  = (*Store)(nil)
+	_ listing.Lister = (*Store)(nil)
 
 	_ dedupe.Bounded = (*Store)(nil)
 )

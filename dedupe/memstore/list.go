@@ -9,33 +9,33 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
-// List implements [dedupe.Lister].
-func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, error) {
+// List implements [listing.Lister].
+func (s *Store) List(ctx context.Context, q listing.Query) (listing.Page, error) {
 	if err := cmp.Or(ctx.Err(), q.Validate()); err != nil {
-		return dedupe.ListPage{}, err
+		return listing.Page{}, err
 	}
 	after := protocol.Record{Version: math.MaxInt64, ID: "\xff"}
 	if q.After != "" {
 		version, id, ok := strings.Cut(q.After, "/")
 		v, err := strconv.ParseInt(version, 10, 64)
 		if !ok || err != nil {
-			return dedupe.ListPage{}, fmt.Errorf("memstore: list: After %q: must be the Next of a page", q.After)
+			return listing.Page{}, fmt.Errorf("memstore: list: After %q: %w", q.After, listing.ErrAfter)
 		}
 		after = protocol.Record{Version: protocol.Version(v), ID: id}
 	}
 	found := s.listed(q, after)
-	page := dedupe.ListPage{}
+	page := listing.Page{}
 	if len(found) > q.Limit {
 		found = found[:q.Limit]
 		last := found[q.Limit-1]
 		page.Next = fmt.Sprintf("%d/%s", last.Version, last.ID)
 	}
 	for _, r := range found {
-		page.Entries = append(page.Entries, dedupe.ListEntry{
+		page.Entries = append(page.Entries, listing.Entry{
 			Name: r.Name, Status: r.Status, Version: r.Version, Attempts: r.Attempts, Error: r.Error,
 		})
 	}
@@ -43,7 +43,7 @@ func (s *Store) List(ctx context.Context, q dedupe.ListQuery) (dedupe.ListPage, 
 }
 
 // listed returns the records of q's scope and status that follow after, newest first.
-func (s *Store) listed(q dedupe.ListQuery, after protocol.Record) []protocol.Record {
+func (s *Store) listed(q listing.Query, after protocol.Record) []protocol.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []protocol.Record

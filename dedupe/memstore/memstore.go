@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
@@ -25,7 +26,7 @@ type Store struct {
 var (
 	_ dedupe.Store     = (*Store)(nil)
 	_ dedupe.Reader    = (*Store)(nil)
-	_ dedupe.Lister    = (*Store)(nil)
+	_ listing.Lister   = (*Store)(nil)
 	_ dedupe.Committer = (*Store)(nil)
 )
 

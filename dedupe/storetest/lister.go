@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
@@ -23,7 +24,7 @@ var listerContract = []contract{
 			put(t, s, 10, r)
 		}
 		for i, status := range attention {
-			l.expect(t, s, status, 10, dedupe.ListEntry{
+			l.expect(t, s, status, 10, listing.Entry{
 				Name: fmt.Sprint("n", i+3), Status: status, Version: 11, Attempts: i + 3, Error: "oh dear",
 			})
 		}
@@ -33,17 +34,17 @@ var listerContract = []contract{
 		r := l.record("n")
 		r.Status = protocol.Rejected
 		put(t, s, 0, r)
-		l.expect(t, s, protocol.Rejected, 10, dedupe.ListEntry{Name: "n", Status: protocol.Rejected, Version: 10, Attempts: 1})
+		l.expect(t, s, protocol.Rejected, 10, listing.Entry{Name: "n", Status: protocol.Rejected, Version: 10, Attempts: 1})
 	}},
 	{"what was written last is listed first, page by page, each name once", func(t *testing.T, b *bench) {
 		s, l := b.h.Open(t), b.lists(t)
-		var want []dedupe.ListEntry
+		var want []listing.Entry
 		for i := range 25 {
 			r := l.record(fmt.Sprintf("n %02d/#", i))
 			put(t, s, 0, r)
 			r.Version, r.Status = protocol.Version(100-i/2), protocol.Retrying // two of each
 			put(t, s, 10, r)
-			want = append(want, dedupe.ListEntry{Name: r.Name, Status: r.Status, Version: r.Version, Attempts: 1})
+			want = append(want, listing.Entry{Name: r.Name, Status: r.Status, Version: r.Version, Attempts: 1})
 		}
 		for i := 0; i+1 < len(want); i += 2 {
 			want[i], want[i+1] = want[i+1], want[i] // entries of one version are in the order of their ids
@@ -83,9 +84,9 @@ var listerContract = []contract{
 			r.Version, r.Status = r.Version+1, status
 			put(t, s, r.Version-1, r)
 			for j, other := range attention {
-				var want []dedupe.ListEntry
+				var want []listing.Entry
 				if i == j {
-					want = []dedupe.ListEntry{{Name: "n", Status: status, Version: r.Version, Attempts: 1}}
+					want = []listing.Entry{{Name: "n", Status: status, Version: r.Version, Attempts: 1}}
 				}
 				l.expect(t, s, other, 10, want...)
 			}
@@ -94,13 +95,14 @@ var listerContract = []contract{
 	}},
 	{"a bad query is refused", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
-		for what, q := range map[string]dedupe.ListQuery{
+		for what, q := range map[string]listing.Query{
 			"no scope": {Status: protocol.Retrying, Limit: 1}, "no limit": {Scope: "q", Status: protocol.Retrying},
 			"a large limit": {Scope: "q", Status: protocol.Retrying, Limit: 1001}, "no status": {Scope: "q", Limit: 1},
 			"a status that is not listed": {Scope: "q", Status: protocol.Completed, Limit: 1},
 			"a cursor of no page":         {Scope: "q", Status: protocol.Retrying, Limit: 1, After: "then"},
 		} {
-			if _, err := s.(dedupe.Lister).List(t.Context(), q); err == nil || errors.Is(err, dedupe.ErrNoList) {
+			_, err := s.(listing.Lister).List(t.Context(), q)
+			if err == nil || errors.Is(err, listing.ErrNoList) || errors.Is(err, listing.ErrAfter) != (q.After != "") {
 				t.Errorf("%s: got %v", what, err)
 			}
 		}
@@ -122,15 +124,15 @@ func (l list) record(name string) protocol.Record {
 
 // expect reads a whole list, page by page, until it is as wanted: a list may lag behind the
 // records.
-func (l list) expect(t *testing.T, s dedupe.Store, status protocol.Status, limit int, want ...dedupe.ListEntry) {
+func (l list) expect(t *testing.T, s dedupe.Store, status protocol.Status, limit int, want ...listing.Entry) {
 	t.Helper()
 	const tries = 100
-	var got []dedupe.ListEntry
+	var got []listing.Entry
 	for range tries {
 		got = nil
-		q := dedupe.ListQuery{Scope: l.scope, Status: status, Limit: limit}
+		q := listing.Query{Scope: l.scope, Status: status, Limit: limit}
 		for {
-			page, err := s.(dedupe.Lister).List(t.Context(), q)
+			page, err := s.(listing.Lister).List(t.Context(), q)
 			if err != nil {
 				t.Fatal(err)
 			}

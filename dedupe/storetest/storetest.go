@@ -1,7 +1,7 @@
 // Package storetest is a test suite for the contract of [dedupe.Store]. A store that passes it can
 // serve a guard.
 //
-// The optional interfaces ([dedupe.Bounded], [dedupe.Reader], [dedupe.Committer], [dedupe.Lister])
+// The optional interfaces ([dedupe.Bounded], [dedupe.Reader], [dedupe.Committer], [listing.Lister])
 // are tested if the store implements them.
 package storetest
 
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
@@ -62,7 +63,7 @@ func Run(t *testing.T, h Harness) {
 	if _, ok := s.(dedupe.Reader); ok {
 		sentences = append(sentences, readerContract)
 	}
-	if _, ok := s.(dedupe.Lister); ok {
+	if _, ok := s.(listing.Lister); ok {
 		sentences = append(sentences, listerContract)
 	}
 	if _, ok := s.(dedupe.Committer); ok {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/admin"
 	"github.com/sqsonce/sqsonce/internal/deadletter"
@@ -82,7 +83,7 @@ type QueueConfig struct {
 	// Operator settles names. Nil: the page cannot settle names.
 	Operator *dedupe.Operator
 	// Lister lists the names of Scope that need attention. Nil: the page has no list.
-	Lister dedupe.Lister
+	Lister listing.Lister
 	// Scope is the prefix of every name in the store; required with Lister.
 	Scope string
 

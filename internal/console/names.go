@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/operate"
 )
@@ -51,7 +52,7 @@ func (c *panel) getNames(w http.ResponseWriter, r *http.Request) {
 		status := http.StatusServiceUnavailable
 		if _, bad := errors.AsType[*operate.QueryError](err); bad {
 			status = http.StatusBadRequest
-		} else if errors.Is(err, dedupe.ErrNoList) {
+		} else if errors.Is(err, listing.ErrNoList) {
 			status = http.StatusNotImplemented
 		}
 		problem(w, status, clip(err.Error(), maxErrorKept))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
@@ -118,8 +119,8 @@ func testNamesNone(t *testing.T) {
 
 type noList struct{}
 
-func (noList) List(context.Context, dedupe.ListQuery) (dedupe.ListPage, error) {
-	return dedupe.ListPage{}, errors.Join(dedupe.ErrNoList)
+func (noList) List(context.Context, listing.Query) (listing.Page, error) {
+	return listing.Page{}, errors.Join(listing.ErrNoList)
 }
 
 func TestWithoutAWorker(t *testing.T) {

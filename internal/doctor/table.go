@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
@@ -30,7 +30,7 @@ func index(ctx context.Context, p *patient) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = s.List(ctx, dedupe.ListQuery{Scope: p.scope, Status: protocol.Rejected, Limit: 1})
+	_, err = s.List(ctx, listing.Query{Scope: p.scope, Status: protocol.Rejected, Limit: 1})
 	if err != nil {
 		return err.Error(), errDiffers
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
 
@@ -34,8 +34,8 @@ type Query struct {
 
 // Page is a page of a list.
 type Page struct {
-	Entries []dedupe.ListEntry // by status, then the latest write first
-	Next    string             // After of the next page; empty if this is the last
+	Entries []listing.Entry // by status, then the latest write first
+	Next    string          // After of the next page; empty if this is the last
 }
 
 // QueryError is returned for an invalid query.
@@ -48,11 +48,11 @@ func (e *QueryError) Error() string { return e.Field + ": " + e.Problem }
 // most entries. Then a page may have few entries, or none, and still a Next.
 const mostLooks = 20
 
-// List returns a page of the names that q selects. Its error wraps [dedupe.ErrNoList] if the store
+// List returns a page of the names that q selects. Its error wraps [listing.ErrNoList] if the store
 // keeps no list, or if lister is nil.
-func List(ctx context.Context, lister dedupe.Lister, q Query, now time.Time) (Page, error) {
+func List(ctx context.Context, lister listing.Lister, q Query, now time.Time) (Page, error) {
 	if lister == nil {
-		return Page{}, dedupe.ErrNoList
+		return Page{}, listing.ErrNoList
 	}
 	statuses, err := q.statuses()
 	if err != nil {
@@ -75,7 +75,7 @@ func List(ctx context.Context, lister dedupe.Lister, q Query, now time.Time) (Pa
 				return page, nil
 			}
 			looks++
-			found, err := lister.List(ctx, dedupe.ListQuery{Scope: q.Scope, Status: status, Limit: q.lookSize(len(page.Entries)), After: after})
+			found, err := lister.List(ctx, listing.Query{Scope: q.Scope, Status: status, Limit: q.lookSize(len(page.Entries)), After: after})
 			if err != nil {
 				return Page{}, listError(q, err)
 			}
@@ -96,12 +96,12 @@ func List(ctx context.Context, lister dedupe.Lister, q Query, now time.Time) (Pa
 func (q Query) lookSize(found int) int { return min(q.Limit-found, MaxPage) }
 
 // wants reports whether the query selects an entry.
-func (q Query) wants(e dedupe.ListEntry, now time.Time) bool {
+func (q Query) wants(e listing.Entry, now time.Time) bool {
 	return strings.HasPrefix(e.Name, q.Prefix) && (q.Older <= 0 || now.Sub(Since(e)) >= q.Older)
 }
 
 // Since returns the time of the record's last write, which is the time in its version.
-func Since(e dedupe.ListEntry) time.Time { return time.UnixMilli(int64(e.Version)).UTC() }
+func Since(e listing.Entry) time.Time { return time.UnixMilli(int64(e.Version)).UTC() }
 
 // statuses returns the requested statuses, in the order of [Statuses].
 func (q Query) statuses() ([]protocol.Status, error) {
@@ -124,10 +124,10 @@ func (q Query) statuses() ([]protocol.Status, error) {
 
 // listError turns the store's error for an invalid cursor into a *[QueryError].
 func listError(q Query, err error) error {
-	if errors.Is(err, dedupe.ErrNoList) || q.After == "" || !strings.Contains(err.Error(), "must be the Next of a page") {
-		return err
+	if errors.Is(err, listing.ErrAfter) {
+		return &QueryError{"after", fmt.Sprintf("%q is not the next of a page of this list", q.After)}
 	}
-	return &QueryError{"after", fmt.Sprintf("%q is not the next of a page of this list", q.After)}
+	return err
 }
 
 // ParseStatuses parses a list of statuses separated by commas. Case does not matter.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 )
@@ -159,8 +160,8 @@ func testListBadQuery(t *testing.T) {
 }
 
 func testListNone(t *testing.T) {
-	for _, lister := range []dedupe.Lister{nil, noList{}} {
-		if _, err := List(t.Context(), lister, Query{Scope: scope, Limit: 1}, t0); !errors.Is(err, dedupe.ErrNoList) {
+	for _, lister := range []listing.Lister{nil, noList{}} {
+		if _, err := List(t.Context(), lister, Query{Scope: scope, Limit: 1}, t0); !errors.Is(err, listing.ErrNoList) {
 			t.Errorf("%v: %v", lister, err)
 		}
 	}
@@ -168,8 +169,8 @@ func testListNone(t *testing.T) {
 
 type noList struct{}
 
-func (noList) List(context.Context, dedupe.ListQuery) (dedupe.ListPage, error) {
-	return dedupe.ListPage{}, fmt.Errorf("table: %w", dedupe.ErrNoList)
+func (noList) List(context.Context, listing.Query) (listing.Page, error) {
+	return listing.Page{}, fmt.Errorf("table: %w", listing.ErrNoList)
 }
 
 func TestDo(t *testing.T) {

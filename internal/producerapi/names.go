@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/operate"
 )
@@ -47,14 +48,14 @@ func (a *API) getNames(c *exchange, in *listInput) (*response[NameList], error) 
 			return nil, badRequest("older", fmt.Sprintf("%q: must be a duration such as 1h", in.Older))
 		}
 	}
-	lister, _ := a.cfg.Records.(dedupe.Lister)
+	lister, _ := a.cfg.Records.(listing.Lister)
 	page, err := operate.List(c.Context(), lister, operate.Query{
 		Scope: a.cfg.Scope, Statuses: operate.ParseStatuses(in.Status), Prefix: in.Prefix, Older: older, Limit: in.Limit, After: in.After,
 	}, time.Now())
 	switch bad, _ := errors.AsType[*operate.QueryError](err); {
 	case bad != nil:
 		return nil, badRequest(bad.Field, bad.Problem)
-	case errors.Is(err, dedupe.ErrNoList):
+	case errors.Is(err, listing.ErrNoList):
 		p := newProblem(http.StatusNotImplemented, "", "names cannot be listed: "+err.Error())
 		return nil, p
 	case err != nil:

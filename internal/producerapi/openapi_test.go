@@ -24,6 +24,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/dedupe/memstore"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/deadletter"
@@ -196,15 +197,15 @@ func TestMain(m *testing.M) {
 type brokenStore struct{ dedupe.Store }
 
 func (brokenStore) Get(context.Context, string) (protocol.Record, error) { panic("broken") }
-func (brokenStore) List(context.Context, dedupe.ListQuery) (dedupe.ListPage, error) {
+func (brokenStore) List(context.Context, listing.Query) (listing.Page, error) {
 	panic("broken")
 }
 
 // downLister is a lister that is down.
 type downLister struct{}
 
-func (downLister) List(context.Context, dedupe.ListQuery) (dedupe.ListPage, error) {
-	return dedupe.ListPage{}, errors.New("down")
+func (downLister) List(context.Context, listing.Query) (listing.Page, error) {
+	return listing.Page{}, errors.New("down")
 }
 
 // slowBody is a body that does not arrive in time.
@@ -334,7 +335,7 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 			c.AuthTokens, c.Records = []string{token}, struct {
 				dedupe.Reader
 				dedupe.Store
-				dedupe.Lister
+				listing.Lister
 			}{reader, b.store, downLister{}}
 		})
 		down.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/sqsonce/sqsonce/dedupe"
+	"github.com/sqsonce/sqsonce/dedupe/listing"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/ecs"
@@ -79,7 +80,7 @@ func (q *queueWorker) consoleQueue() (console.QueueConfig, error) {
 }
 
 // lister returns the store if it lists names, and nil otherwise.
-func lister(s dedupe.Store) dedupe.Lister {
-	l, _ := s.(dedupe.Lister)
+func lister(s dedupe.Store) listing.Lister {
+	l, _ := s.(listing.Lister)
 	return l
 }

@@ -15,7 +15,7 @@ Error texts name the setting, the field or the call at fault, and its value.
 `
 
 // withErrors are the packages of the library that export errors.
-var withErrors = []string{"consumer", "dedupe", "dedupe/dynamo", "dedupe/protocol", "names", "powertools"}
+var withErrors = []string{"consumer", "dedupe", "dedupe/dynamo", "dedupe/listing", "dedupe/protocol", "names", "powertools"}
 
 func errorsPage() (string, error) {
 	var b strings.Builder
