@@ -16,6 +16,7 @@ import (
 const (
 	headerKey   = "Idempotency-Key"
 	headerDelay = "X-Sqsonce-Delay"
+	headerRetry = "X-Sqsonce-Retry-Rejected"
 )
 
 // Limits of SQS.
@@ -122,6 +123,19 @@ func delay(field, text string, fifo, scheduling bool) (bySQS int32, later time.D
 		return 0, d, nil
 	}
 	return int32(d / time.Second), 0, nil
+}
+
+// retries reads [headerRetry], for requests that huma does not read.
+func retries(h http.Header) (bool, error) {
+	text := h.Get(headerRetry)
+	if text == "" {
+		return false, nil
+	}
+	is, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, badRequest(headerRetry, fmt.Sprintf("%.60q must be true or false", text))
+	}
+	return is, nil
 }
 
 // mediaType checks the Content-Type and reports whether it is NDJSON, which lines allows.

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/schedule"
 	"github.com/sqsonce/sqsonce/names"
@@ -79,7 +80,7 @@ func (a *API) schedule(ctx context.Context, began time.Time, m message) (at time
 	} else if err != nil {
 		return time.Time{}, before, badRequest("body", err.Error())
 	}
-	at, err = a.keep(ctx, m, what)
+	at, err = a.keep(ctx, m, what, before)
 	a.sent(err)
 	return at, before, err
 }
@@ -123,9 +124,9 @@ func (it *item) schedule(at time.Time, err error) {
 // https://docs.aws.amazon.com/scheduler/latest/UserGuide/scheduler-quotas.html
 const schedulesAtATime = 20
 
-// keep creates the schedule, or returns the time of an existing one of the name. The error is a
-// [*problem].
-func (a *API) keep(ctx context.Context, m message, what schedule.Schedule) (time.Time, error) {
+// keep creates the schedule, or returns the time of an existing one of the name, whose message does
+// the work of m. before is the name's record. The error is a [*problem].
+func (a *API) keep(ctx context.Context, m message, what schedule.Schedule, before protocol.Record) (time.Time, error) {
 	name := schedule.Name(a.cfg.Scope, m.name)
 	at, err := a.cfg.Scheduler.Create(ctx, name, what)
 	if !errors.Is(err, schedule.ErrExists) {
@@ -138,9 +139,17 @@ func (a *API) keep(ctx context.Context, m message, what schedule.Schedule) (time
 	if err != nil {
 		return time.Time{}, schedulerProblem(err)
 	}
-	if a.fingerprintOf(kept.Message).Differs(m.fingerprint) {
-		return time.Time{}, newProblem(http.StatusConflict, "body",
-			fmt.Sprintf("%q is scheduled with a different body, for %s", m.name, kept.At.UTC().Format(time.RFC3339)))
+	_, again := kept.Message.Attributes[consumer.AttrReason]
+	switch due := kept.At.UTC().Format(time.RFC3339); {
+	case a.fingerprintOf(kept.Message).Differs(m.fingerprint):
+		return time.Time{}, newProblem(http.StatusConflict, "body", fmt.Sprintf("%q is scheduled with a different body, for %s", m.name, due))
+	case before.Version != 0 && !time.Now().Before(kept.At):
+		// The record may be the outcome of that message.
+		return time.Time{}, unavailable(fmt.Sprintf("an earlier message of %q was due at %s, and its schedule is not removed yet; "+
+			"sending this message again is safe", m.name, due), nil)
+	case before.Status == protocol.Rejected && !again: // m retries, or it would not be scheduled
+		return time.Time{}, newProblem(http.StatusConflict, headerRetry,
+			fmt.Sprintf("%q is scheduled for %s by a message that does not retry its rejected name; cancel that schedule first", m.name, due))
 	}
 	return kept.At, nil
 }
@@ -245,8 +254,8 @@ func (a *API) deleteSchedule(c *exchange, name string, how Ordering) (*response[
 	if err != nil {
 		return nil, err
 	}
-	// A rejected name has a record, and may be scheduled to run again.
-	if r.Name != "" && r.Status != protocol.Rejected {
+	// A rejected or re-opened name has a record, and may be scheduled to run again.
+	if r.Name != "" && r.Status != protocol.Rejected && generation(r) == 0 {
 		return nil, late("was sent: its record is %s", r.Status)
 	}
 	id := schedule.Name(a.cfg.Scope, name)

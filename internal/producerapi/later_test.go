@@ -38,6 +38,7 @@ func TestPostLater(t *testing.T) {
 	t.Run("message is sent when it is due", testSentWhenDue)
 	t.Run("two posts are one", testTwoPostsAreOne)
 	t.Run("known name is not scheduled", testKnownNameIsNotScheduled)
+	t.Run("schedule of an earlier message", testEarlierSchedule)
 	t.Run("delay of SQS", testDelayOfSQS)
 	t.Run("refused", testLaterRefused)
 	t.Run("scheduler in trouble", testSchedulerInTrouble)
@@ -114,6 +115,48 @@ func testKnownNameIsNotScheduled(t *testing.T) {
 	if n := len(server.Schedules()); n != 0 {
 		t.Errorf("%d schedules", n)
 	}
+}
+
+// The schedule of an earlier message does not count for a message that it does not replace: one that
+// retries a rejected name, or that comes after the schedule has run.
+func testEarlierSchedule(t *testing.T) {
+	b, server := laterBench(t, "orders")
+	retry := []string{"X-Sqsonce-Retry-Rejected", "true"}
+	reject := func(name string) {
+		b.record(name, b.claim(name, body(name)), fail(protocol.FailPermanent, "no such customer"))
+	}
+	b.postLater(body("a"), "3h").want(http.StatusAccepted)
+	reject("a") // by a message without a delay
+	b.postLater(body("a"), "3h", retry...).wantField(http.StatusConflict, "X-Sqsonce-Retry-Rejected")
+	b.do(http.MethodDelete, "/schedules/a", "", bearer...).want(http.StatusOK)
+	first := decode[queued](b.postLater(body("a"), "3h", retry...).want(http.StatusAccepted))
+	again := decode[queued](b.postLater(body("a"), "5h", retry...).want(http.StatusAccepted))
+	if !again.ScheduledAt.Equal(first.ScheduledAt) || len(server.Schedules()) != 1 {
+		t.Errorf("due at %s, then at %s; %d schedules", first.ScheduledAt, again.ScheduledAt, len(server.Schedules()))
+	}
+
+	past := newBench(t, "orders", func(c *Config) { c.Scheduler, c.AuthTokens = ranScheduler{t: t, text: body("a")}, []string{token} })
+	past.postLater(body("a"), "3h").want(http.StatusAccepted) // its message is on the way
+	past.record("a", past.claim("a", body("a")), fail(protocol.FailPermanent, "no such customer"))
+	if got := past.postLater(body("a"), "3h", retry...).want(http.StatusServiceUnavailable); got.Header().Get("Retry-After") == "" {
+		t.Error("the answer has no Retry-After")
+	}
+}
+
+// ranScheduler is a scheduler whose schedule has run and is not removed yet.
+type ranScheduler struct {
+	schedule.Scheduler
+	t    *testing.T
+	text string // body of the message
+}
+
+func (s ranScheduler) Create(context.Context, string, schedule.Schedule) (time.Time, error) {
+	return time.Time{}, schedule.ErrExists
+}
+
+func (s ranScheduler) Get(context.Context, string) (schedule.Schedule, error) {
+	reason := map[string]schedule.Attribute{"sqsonce.reason": {DataType: "String", StringValue: "sent again"}}
+	return schedule.Schedule{At: time.Now().Add(-time.Second), Message: schedule.Message{Body: s.text, Attributes: reason}}, nil
 }
 
 func testDelayOfSQS(t *testing.T) {
@@ -414,6 +457,11 @@ func TestCancel(t *testing.T) {
 	cancel("bad").wantField(http.StatusConflict, "name") // rejected and not scheduled
 	b.postLater(body("bad"), "3h", "X-Sqsonce-Retry-Rejected", "true").want(http.StatusAccepted)
 	cancel("bad").want(http.StatusOK) // the scheduled retry is cancelled
+
+	b.record("open", b.claim("open", body("open")), fail(protocol.FailPermanent, "no such customer"), protocol.Reopen{Now: time.Now(), Terms: terms})
+	cancel("open").wantField(http.StatusConflict, "name") // re-opened and not scheduled
+	b.postLater(body("open"), "3h").want(http.StatusAccepted)
+	cancel("open").want(http.StatusOK)
 
 	operatorBench(t, "orders").do(http.MethodDelete, "/schedules/a", "", bearer...).wantField(http.StatusNotImplemented, "name")
 }

@@ -61,6 +61,9 @@ func (a *API) postMirrored(c *exchange) error {
 		Group: c.Header.Get("X-Sqsonce-Group"), Delay: c.Header.Get(headerDelay), Dedup: c.Header.Get("X-Sqsonce-Dedup"),
 		Traceparent: c.Header.Get("Traceparent"),
 	}
+	if in.Retry, err = retries(c.Header); err != nil {
+		return err
+	}
 	s, err := in.settings(key, hasKey, a.fifo(), a.cfg.Scheduler != nil)
 	if err != nil {
 		return err

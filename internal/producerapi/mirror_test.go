@@ -59,6 +59,13 @@ func TestMirroredRequest(t *testing.T) {
 			"PATCH", "/v1", "[]", []string{"Idempotency-Key", "k", "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, "k",
 			map[string]string{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, "[]",
 		},
+		"a retry of a rejected name": {
+			"POST", "/v1/x", "{}", []string{"Idempotency-Key", "k", "X-Sqsonce-Retry-Rejected", "true"}, "k",
+			map[string]string{"sqsonce.reason": "sent again to retry a rejected name"}, "{}",
+		},
+		"no retry": {
+			"POST", "/v1/x", "{}", []string{"Idempotency-Key", "k", "X-Sqsonce-Retry-Rejected", "false"}, "k", map[string]string{"sqsonce.reason": ""}, "{}",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := mirrorBench(t, "orders", nil)
@@ -110,6 +117,7 @@ func testMirroredRequestThatIsRefused(t *testing.T) {
 		"half a character":         {"POST", "/v1/x", "a\xc3", []string{"Idempotency-Key", "k"}, http.StatusBadRequest, "body"},
 		"too large":                {"POST", "/v1/x", strings.Repeat("x", maxBody), []string{"Idempotency-Key", "k"}, http.StatusRequestEntityTooLarge, "body"},
 		"a group that is none":     {"POST", "/v1/x", "{}", []string{"Idempotency-Key", "k", "X-Sqsonce-Group", "a b"}, http.StatusBadRequest, "X-Sqsonce-Group"},
+		"neither a retry nor none": {"POST", "/v1/x", "{}", []string{"Idempotency-Key", "k", "X-Sqsonce-Retry-Rejected", "yes"}, http.StatusBadRequest, "X-Sqsonce-Retry-Rejected"},
 		"a delay that is too long": {"POST", "/v1/x", "{}", []string{"Idempotency-Key", "k", "X-Sqsonce-Delay", "1h"}, http.StatusBadRequest, "X-Sqsonce-Delay"},
 		"a path that is too long":  {"POST", "/v1/" + strings.Repeat("x", 8000), "{}", []string{"Idempotency-Key", "k"}, http.StatusBadRequest, "path"},
 	} {
