@@ -152,40 +152,8 @@ func (s script) outcome(random *rand.Rand) error {
 func (s script) play(t *testing.T) (wrong []string) {
 	bubble(t, s.maxReceives, true, func(t *testing.T, p *pool) {
 		o := newOrder()
-		var mu sync.Mutex
-		random := rand.New(rand.NewPCG(s.seed, 3))
-		draw := func(d time.Duration) time.Duration {
-			mu.Lock()
-			defer mu.Unlock()
-			return time.Duration(random.Int64N(int64(d)))
-		}
-		for g := range s.groups {
-			group := string(rune('a' + g))
-			for i := range s.messages {
-				if body := fmt.Sprintf("%s-%d", group, i); random.Float64() < s.full {
-					p.sendFull(group, body+"-full")
-				} else {
-					p.sendGroup(group, body)
-				}
-			}
-		}
-		late := latencies(s.seed, 200*time.Millisecond)
-		p.faults(func(c sqstest.Call) sqstest.Fault {
-			f := late(c)
-			mu.Lock()
-			defer mu.Unlock()
-			for i := range c.Entries {
-				if strings.HasSuffix(c.Operation, "Batch") && random.Float64() < s.flaky {
-					f.FailEntries = append(f.FailEntries, i)
-				}
-			}
-			return f
-		})
-		p.share(s.sharing)
-		p.cfg.GroupBy = func(m consumer.Message) string { return strconv.Itoa(int(m.Body[0]) % 2) } // of several FIFO groups
-		p.cfg.DrainTimeout = s.drain
-		p.sources.Random = func() float64 { return float64(draw(time.Hour)) / float64(time.Hour) }
-		p.cfg.Concurrency, p.cfg.Backoff, p.cfg.MaxBackoff = s.slots, time.Second, 20*time.Second
+		d := &dice{from: rand.New(rand.NewPCG(s.seed, 3))}
+		s.arrange(p, d)
 		p.cfg.Hooks.DeadLettered = func(m consumer.Message, _ consumer.Disposition) { o.settle(m.Body) }
 		var drained atomic.Pointer[time.Time] // end of the drain of a stop that has begun
 		p.cfg.Hooks.Ended = func(m consumer.Message, d consumer.Disposition) {
@@ -206,13 +174,11 @@ func (s script) play(t *testing.T) (wrong []string) {
 		p.handler = func(ctx context.Context, m consumer.Message) error {
 			o.start(m.Body)
 			select {
-			case <-time.After(draw(3 * time.Second)):
+			case <-time.After(d.upTo(3 * time.Second)):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			mu.Lock()
-			err := s.outcome(random)
-			mu.Unlock()
+			err := d.outcome(s)
 			if err == nil {
 				o.settle(m.Body)
 			}
@@ -220,30 +186,90 @@ func (s script) play(t *testing.T) (wrong []string) {
 		}
 		for range s.stops {
 			p.start()
-			time.Sleep(draw(20 * time.Second))
+			time.Sleep(d.upTo(20 * time.Second))
 			finish()
 		}
 		p.start()
 		time.Sleep(time.Duration(s.messages) * 3 * time.Minute)
 		finish()
 		p.faults(nil)
-		if visible, hidden := p.depths(p.queueURL); visible+hidden > 0 {
-			wrong = append(wrong, fmt.Sprintf("%d messages are left", visible+hidden))
-		}
-		for body, m := range p.dead() {
-			if attribute(m, consumer.AttrReason) == "" && !full(body) && !o.cut[body] {
-				wrong = append(wrong, body+" was dead-lettered without a reason")
-			}
-			if o.tried[body] == 0 && !o.untried[body] {
-				wrong = append(wrong, body+" was dead-lettered unattempted")
-			}
-		}
-		if len(o.settled) != s.groups*s.messages {
-			wrong = append(wrong, fmt.Sprintf("%d messages of %d are settled", len(o.settled), s.groups*s.messages))
-		}
-		wrong = append(wrong, o.wrong...)
+		wrong = append(wrong, s.leftovers(p, o)...)
 	})
 	return wrong
+}
+
+// dice is a source of random numbers for several goroutines.
+type dice struct {
+	mu   sync.Mutex
+	from *rand.Rand // guarded by mu
+}
+
+// upTo returns a duration below d.
+func (d *dice) upTo(most time.Duration) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Duration(d.from.Int64N(int64(most)))
+}
+
+// below reports true with the probability share.
+func (d *dice) below(share float64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.from.Float64() < share
+}
+
+func (d *dice) outcome(s script) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return s.outcome(d.from)
+}
+
+// arrange sends the script's messages and configures the queue and the pool.
+func (s script) arrange(p *pool, d *dice) {
+	for g := range s.groups {
+		group := string(rune('a' + g))
+		for i := range s.messages {
+			if body := fmt.Sprintf("%s-%d", group, i); d.below(s.full) {
+				p.sendFull(group, body+"-full")
+			} else {
+				p.sendGroup(group, body)
+			}
+		}
+	}
+	late := latencies(s.seed, 200*time.Millisecond)
+	p.faults(func(c sqstest.Call) sqstest.Fault {
+		f := late(c)
+		for i := range c.Entries {
+			if strings.HasSuffix(c.Operation, "Batch") && d.below(s.flaky) {
+				f.FailEntries = append(f.FailEntries, i)
+			}
+		}
+		return f
+	})
+	p.share(s.sharing)
+	p.cfg.GroupBy = func(m consumer.Message) string { return strconv.Itoa(int(m.Body[0]) % 2) } // of several FIFO groups
+	p.cfg.DrainTimeout = s.drain
+	p.sources.Random = func() float64 { return float64(d.upTo(time.Hour)) / float64(time.Hour) }
+	p.cfg.Concurrency, p.cfg.Backoff, p.cfg.MaxBackoff = s.slots, time.Second, 20*time.Second
+}
+
+// leftovers returns the violations that remain after the last stop.
+func (s script) leftovers(p *pool, o *order) (wrong []string) {
+	if visible, hidden := p.depths(p.queueURL); visible+hidden > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d messages are left", visible+hidden))
+	}
+	for body, m := range p.dead() {
+		if attribute(m, consumer.AttrReason) == "" && !full(body) && !o.cut[body] {
+			wrong = append(wrong, body+" was dead-lettered without a reason")
+		}
+		if o.tried[body] == 0 && !o.untried[body] {
+			wrong = append(wrong, body+" was dead-lettered unattempted")
+		}
+	}
+	if len(o.settled) != s.groups*s.messages {
+		wrong = append(wrong, fmt.Sprintf("%d messages of %d are settled", len(o.settled), s.groups*s.messages))
+	}
+	return append(wrong, o.wrong...)
 }
 
 func TestFIFO(t *testing.T) {

@@ -35,14 +35,17 @@ func (q copies) SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ..
 // bad is how many messages are rejected: more than may wait.
 const bad = 120
 
+// copyTrouble is an error of each send to the dead-letter queue, and a text that the log must have.
+type copyTrouble struct {
+	name string
+	err  error
+	log  string
+}
+
 // Dead letters that cannot be made do not keep anything from being received.
 func TestDeadLetterTrouble(t *testing.T) {
 	kms := func(code string) error { return &types.KmsAccessDenied{ErrorCodeOverride: aws.String(code)} }
-	for _, tc := range []struct {
-		name string
-		err  error
-		log  string
-	}{
+	for _, tc := range []copyTrouble{
 		{"key denied", kms("KMS.AccessDeniedException"), "does not take it"},
 		{"key denied, by the shape's name", kms("KmsAccessDenied"), "does not take it"},
 		{"key disabled", &types.KmsDisabled{ErrorCodeOverride: aws.String("KMS.DisabledException")}, "does not take it"},
@@ -50,68 +53,70 @@ func TestDeadLetterTrouble(t *testing.T) {
 		{"key throttled", &types.KmsThrottled{ErrorCodeOverride: aws.String("KMS.ThrottlingException")}, "keeps failing"},
 		{"unknown", errors.New("connection reset"), "keeps failing"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, 4, false, func(t *testing.T, p *pool) {
-				var out bytes.Buffer
-				p.cfg.Concurrency = 10
-				p.cfg.Logger = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError}))
-				var failed atomic.Int32
-				p.cfg.Hooks.CopyFailed = func(_ consumer.Message, d consumer.Disposition, err error) {
-					if failed.Add(1); d.Reason != "rejected" || !errors.Is(err, tc.err) {
-						t.Errorf("hook was told %+v, %v", d, err)
-					}
-				}
-				good := newClockwork()
-				var mu sync.Mutex
-				received := make(map[string][]time.Time)
-				handler := func(_ context.Context, m consumer.Message) error {
-					if strings.HasPrefix(m.Body, "bad") {
-						mu.Lock()
-						defer mu.Unlock()
-						received[m.Body] = append(received[m.Body], time.Now())
-						return consumer.Permanent(errBoom)
-					}
-					good.tick(m)
-					return nil
-				}
-				for i := range bad {
-					p.send(fmt.Sprint("bad", i))
-				}
-				c, err := consumer.New(copies{p.client, tc.err}, handler, p.cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
-				ctx, stop := context.WithCancel(t.Context())
-				done := make(chan error)
-				go func() { done <- c.Run(ctx) }()
-				time.Sleep(time.Minute)
-				p.send(numbered(100)...)
-				time.Sleep(time.Minute)
-				if n := good.seen(); n != 100 {
-					t.Errorf("%d of 100 good messages handled: %+v", n, c.Stats())
-				}
-				time.Sleep(2 * time.Hour) // SQS's own redrive moves them in the end
-				stop()
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
-				p.wantDepths(p.queueURL, 0, 0)
-				for body, at := range received {
-					if len(at) != 4 || failed.Load() != 4*bad {
-						t.Errorf("%s was received %d times, %d copies failed, want 4 of each message", body, len(at), failed.Load())
-						break
-					}
-					if tc.log == "keeps failing" && at[1].Sub(at[0]) < 20*time.Minute {
-						t.Errorf("%s came back after %s, want five minutes of tries and a quarter of an hour", body, at[1].Sub(at[0]))
-						break
-					}
-				}
-				if n := len(p.dead()); n != bad || failed.Load() < bad || !strings.Contains(out.String(), tc.log) {
-					t.Errorf("%d of %d in the dead-letter queue, %d copies told of, log %.300s", n, bad, failed.Load(), out.String())
-				}
-			})
-		})
+		t.Run(tc.name, tc.check)
 	}
+}
+
+func (tc copyTrouble) check(t *testing.T) {
+	bubble(t, 4, false, func(t *testing.T, p *pool) {
+		var out bytes.Buffer
+		p.cfg.Concurrency = 10
+		p.cfg.Logger = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError}))
+		var failed atomic.Int32
+		p.cfg.Hooks.CopyFailed = func(_ consumer.Message, d consumer.Disposition, err error) {
+			if failed.Add(1); d.Reason != "rejected" || !errors.Is(err, tc.err) {
+				t.Errorf("hook was told %+v, %v", d, err)
+			}
+		}
+		good := newClockwork()
+		var mu sync.Mutex
+		received := make(map[string][]time.Time)
+		handler := func(_ context.Context, m consumer.Message) error {
+			if strings.HasPrefix(m.Body, "bad") {
+				mu.Lock()
+				defer mu.Unlock()
+				received[m.Body] = append(received[m.Body], time.Now())
+				return consumer.Permanent(errBoom)
+			}
+			good.tick(m)
+			return nil
+		}
+		for i := range bad {
+			p.send(fmt.Sprint("bad", i))
+		}
+		c, err := consumer.New(copies{p.client, tc.err}, handler, p.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- c.Run(ctx) }()
+		time.Sleep(time.Minute)
+		p.send(numbered(100)...)
+		time.Sleep(time.Minute)
+		if n := good.seen(); n != 100 {
+			t.Errorf("%d of 100 good messages handled: %+v", n, c.Stats())
+		}
+		time.Sleep(2 * time.Hour) // SQS's own redrive moves them in the end
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		p.wantDepths(p.queueURL, 0, 0)
+		for body, at := range received {
+			if len(at) != 4 || failed.Load() != 4*bad {
+				t.Errorf("%s was received %d times, %d copies failed, want 4 of each message", body, len(at), failed.Load())
+				break
+			}
+			if tc.log == "keeps failing" && at[1].Sub(at[0]) < 20*time.Minute {
+				t.Errorf("%s came back after %s, want five minutes of tries and a quarter of an hour", body, at[1].Sub(at[0]))
+				break
+			}
+		}
+		if n := len(p.dead()); n != bad || failed.Load() < bad || !strings.Contains(out.String(), tc.log) {
+			t.Errorf("%d of %d in the dead-letter queue, %d copies told of, log %.300s", n, bad, failed.Load(), out.String())
+		}
+	})
 }
 
 // A receive that backs off does not go on after the pool was paused or closed.

@@ -37,16 +37,19 @@ type cutOff struct{ error }
 func (cutOff) Stopped() bool   { return true }
 func (e cutOff) Unwrap() error { return e.error }
 
+// leaving is a case of TestLeave.
+type leaving struct {
+	hold, stop, last bool
+	together         bool // the error says that the stop of its process is the cause
+	rest             time.Duration
+	status           protocol.Status
+	attempts         int
+	held             bool   // the name, until the work is over
+	outcome          string // as told to Settled
+}
+
 func TestLeave(t *testing.T) {
-	for name, tc := range map[string]struct {
-		hold, stop, last bool
-		together         bool // the error says that the stop of its process is the cause
-		rest             time.Duration
-		status           protocol.Status
-		attempts         int
-		held             bool   // the name, until the work is over
-		outcome          string // as told to Settled
-	}{
+	for name, tc := range map[string]leaving{
 		"the name stays held":          {rest: time.Minute, status: protocol.InProgress, attempts: 1, held: true, outcome: "left"},
 		"longer than a lease":          {rest: time.Hour, status: protocol.InProgress, attempts: 1, held: true, outcome: "left"},
 		"the work is over":             {rest: -time.Second, status: protocol.Retrying, attempts: 1, outcome: "retrying"},
@@ -61,62 +64,65 @@ func TestLeave(t *testing.T) {
 		"under hold, when it is over":  {hold: true, rest: -time.Second, status: protocol.Retrying, attempts: 1, outcome: "retrying"},
 		"under hold, when it is ended": {hold: true, stop: true, rest: time.Minute, status: protocol.Unknown, attempts: 1, outcome: "unknown"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := setup()
-				b.cfg.Hold = tc.hold
-				outcome := ""
-				b.cfg.Hooks.Settled = func(_ dedupe.Attempt, o string, _ time.Duration, _ error) { outcome = o }
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				k := key
-				k.LastDelivery = tc.last
-				var over time.Time
-				_, err := b.guard(t).Do(ctx, k, func(context.Context) (string, error) {
-					if tc.stop {
-						cancel()
-					}
-					over = time.Now().Add(time.Second + tc.rest)
-					out, err := leaves(tc.rest)(ctx)
-					if tc.together {
-						err = cutOff{err}
-					}
-					return out, err
-				})
-				r := b.record(t)
-				if r.Status != tc.status || r.Attempts != tc.attempts || outcome != tc.outcome {
-					t.Fatalf("%s after %d attempts, settled as %q: %v", r.Status, r.Attempts, outcome, err)
-				}
-				if !tc.held {
-					return
-				}
-				if !r.LeaseUntil.Equal(over) || r.Error == "" {
-					t.Errorf("held until %s for %q, want %s", r.LeaseUntil, r.Error, over)
-				}
-				again, ok := errors.AsType[failure.RetryAfter](err)
-				if !ok || !failure.Is(err, failure.Deferred.Deferred) || again.RetryAfter() != tc.rest+skew {
-					t.Errorf("not deferred until the work is over: %v", err)
-				}
-				if stopped := tc.stop || tc.together; errors.Is(err, context.Canceled) != stopped {
-					t.Errorf("%v is a stop: %v", err, !stopped)
-				}
-				if !errors.As(err, new(stillRunning)) {
-					t.Errorf("%v does not wrap the handler's error", err)
-				}
-				time.Sleep(tc.rest + skew)
-				if _, err := b.guard(t).Do(t.Context(), k, returns("", nil)); !errors.As(err, new(*dedupe.InProgressError)) {
-					t.Errorf("at the end of the margin: %v", err)
-				}
-				time.Sleep(time.Millisecond)
-				if _, err := b.guard(t).Do(t.Context(), k, returns("", nil)); err != nil {
-					t.Errorf("after it: %v", err)
-				}
-				if got := b.record(t).Attempts; got != tc.attempts+1 {
-					t.Errorf("%d attempts in the end", got)
-				}
-			})
-		})
+		t.Run(name, tc.check)
 	}
+}
+
+// check ends an attempt by the case, and then claims the name again.
+func (tc leaving) check(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		b.cfg.Hold = tc.hold
+		outcome := ""
+		b.cfg.Hooks.Settled = func(_ dedupe.Attempt, o string, _ time.Duration, _ error) { outcome = o }
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		k := key
+		k.LastDelivery = tc.last
+		var over time.Time
+		_, err := b.guard(t).Do(ctx, k, func(context.Context) (string, error) {
+			if tc.stop {
+				cancel()
+			}
+			over = time.Now().Add(time.Second + tc.rest)
+			out, err := leaves(tc.rest)(ctx)
+			if tc.together {
+				err = cutOff{err}
+			}
+			return out, err
+		})
+		r := b.record(t)
+		if r.Status != tc.status || r.Attempts != tc.attempts || outcome != tc.outcome {
+			t.Fatalf("%s after %d attempts, settled as %q: %v", r.Status, r.Attempts, outcome, err)
+		}
+		if !tc.held {
+			return
+		}
+		if !r.LeaseUntil.Equal(over) || r.Error == "" {
+			t.Errorf("held until %s for %q, want %s", r.LeaseUntil, r.Error, over)
+		}
+		again, ok := errors.AsType[failure.RetryAfter](err)
+		if !ok || !failure.Is(err, failure.Deferred.Deferred) || again.RetryAfter() != tc.rest+skew {
+			t.Errorf("not deferred until the work is over: %v", err)
+		}
+		if stopped := tc.stop || tc.together; errors.Is(err, context.Canceled) != stopped {
+			t.Errorf("%v is a stop: %v", err, !stopped)
+		}
+		if !errors.As(err, new(stillRunning)) {
+			t.Errorf("%v does not wrap the handler's error", err)
+		}
+		time.Sleep(tc.rest + skew)
+		if _, err := b.guard(t).Do(t.Context(), k, returns("", nil)); !errors.As(err, new(*dedupe.InProgressError)) {
+			t.Errorf("at the end of the margin: %v", err)
+		}
+		time.Sleep(time.Millisecond)
+		if _, err := b.guard(t).Do(t.Context(), k, returns("", nil)); err != nil {
+			t.Errorf("after it: %v", err)
+		}
+		if got := b.record(t).Attempts; got != tc.attempts+1 {
+			t.Errorf("%d attempts in the end", got)
+		}
+	})
 }
 
 // A dependency of the work is down, and a request to it may still be served. The name stays held,

@@ -42,32 +42,34 @@ type notBegun struct{ error }
 func (n notBegun) Unwrap() error { return n.error }
 func (notBegun) NotBegun() bool  { return true }
 
-// TestOutcome checks the outcome of a name for each end of its handler and each state of its
-// caller's context.
+// The ends of a handler, once its caller's context has ended, or after a second.
+var ends = map[string]func(context.Context) (string, error){
+	"nil":        returns("done", nil),
+	"own":        func(ctx context.Context) (string, error) { return "", context.Cause(ctx) },
+	"foreign":    returns("", rpcError{}),
+	"permanent":  returns("", permanent{}),
+	"down":       returns("", down{errors.New("refused")}),
+	"deferred":   returns("", deferral{errors.New("busy")}),
+	"panic":      func(context.Context) (string, error) { panic("ouch") },
+	"goexit":     func(context.Context) (string, error) { runtime.Goexit(); return "", nil },
+	"unknowable": returns("", unknowable{}),
+	"shared":     returns("", shared{permanent{}}),
+	"lost touch": returns("", shared{unknowable{}}),
+	"not begun":  func(ctx context.Context) (string, error) { return "", notBegun{context.Cause(ctx)} },
+}
+
+// outcomeCase is the end of a handler, the state of its caller's context, and the outcome of the name.
+type outcomeCase struct {
+	stop     string // of the caller's context: "", "cancel" or "deadline"
+	end      string
+	status   protocol.Status // and under hold
+	hold     protocol.Status
+	attempts int
+}
+
 func TestOutcome(t *testing.T) {
 	const retrying, rejected, unknown, completed = protocol.Retrying, protocol.Rejected, protocol.Unknown, protocol.Completed
-	// How the handler ends once its caller's context has ended, or after a second.
-	ends := map[string]func(context.Context) (string, error){
-		"nil":        returns("done", nil),
-		"own":        func(ctx context.Context) (string, error) { return "", context.Cause(ctx) },
-		"foreign":    returns("", rpcError{}),
-		"permanent":  returns("", permanent{}),
-		"down":       returns("", down{errors.New("refused")}),
-		"deferred":   returns("", deferral{errors.New("busy")}),
-		"panic":      func(context.Context) (string, error) { panic("ouch") },
-		"goexit":     func(context.Context) (string, error) { runtime.Goexit(); return "", nil },
-		"unknowable": returns("", unknowable{}),
-		"shared":     returns("", shared{permanent{}}),
-		"lost touch": returns("", shared{unknowable{}}),
-		"not begun":  func(ctx context.Context) (string, error) { return "", notBegun{context.Cause(ctx)} },
-	}
-	for name, tc := range map[string]struct {
-		stop     string // of the caller's context: "", "cancel" or "deadline"
-		end      string
-		status   protocol.Status // and under hold
-		hold     protocol.Status
-		attempts int
-	}{
+	for name, tc := range map[string]outcomeCase{
 		"success":                       {"", "nil", completed, completed, 1},
 		"success after a stop":          {"cancel", "nil", completed, completed, 1},
 		"success after the deadline":    {"deadline", "nil", completed, completed, 1},
@@ -101,47 +103,45 @@ func TestOutcome(t *testing.T) {
 		"stop, and goroutine ended":     {"cancel", "goexit", retrying, unknown, 0},
 		"deadline, and unknown outcome": {"deadline", "unknowable", retrying, unknown, 1},
 	} {
-		for _, hold := range []bool{false, true} {
-			sub, status, attempts := name, tc.status, tc.attempts
-			if hold {
-				sub, status = name+", hold", tc.hold
-				if status == unknown {
-					attempts = 1 // a parked attempt always counts
-				}
-			}
-			t.Run(sub, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					b := setup()
-					b.cfg.Hold = hold
-					ctx, cancel := context.WithCancel(t.Context())
-					defer cancel()
-					switch tc.stop {
-					case "cancel":
-						time.AfterFunc(time.Second, cancel)
-					case "deadline":
-						timed, stop := context.WithTimeout(ctx, time.Second)
-						defer stop()
-						ctx = timed
-					}
-					var wg sync.WaitGroup
-					wg.Go(func() { // of its own, for runtime.Goexit
-						_, _ = b.guard(t).Do(ctx, key, func(ctx context.Context) (string, error) {
-							if tc.stop == "" {
-								time.Sleep(time.Second)
-							} else {
-								<-ctx.Done()
-							}
-							return ends[tc.end](ctx)
-						})
-					})
-					wg.Wait()
-					if r := b.record(t); r.Status != status || r.Attempts != attempts {
-						t.Errorf("%s after %d attempts (%s), want %s after %d", r.Status, r.Attempts, r.Error, status, attempts)
-					}
-				})
-			})
+		t.Run(name, func(t *testing.T) { tc.check(t, false) })
+		held := tc
+		if held.status = tc.hold; tc.hold == unknown {
+			held.attempts = 1 // a parked attempt always counts
 		}
+		t.Run(name+", hold", func(t *testing.T) { held.check(t, true) })
 	}
+}
+
+func (tc outcomeCase) check(t *testing.T, hold bool) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		b.cfg.Hold = hold
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		switch tc.stop {
+		case "cancel":
+			time.AfterFunc(time.Second, cancel)
+		case "deadline":
+			timed, stop := context.WithTimeout(ctx, time.Second)
+			defer stop()
+			ctx = timed
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { // of its own, for runtime.Goexit
+			_, _ = b.guard(t).Do(ctx, key, func(ctx context.Context) (string, error) {
+				if tc.stop == "" {
+					time.Sleep(time.Second)
+				} else {
+					<-ctx.Done()
+				}
+				return ends[tc.end](ctx)
+			})
+		})
+		wg.Wait()
+		if r := b.record(t); r.Status != tc.status || r.Attempts != tc.attempts {
+			t.Errorf("%s after %d attempts (%s), want %s after %d", r.Status, r.Attempts, r.Error, tc.status, tc.attempts)
+		}
+	})
 }
 
 // unknowable is the error of a request whose answer did not come.

@@ -59,33 +59,7 @@ func testABusyProcessKeepsItsLeases(t *testing.T) {
 	for w := range 3 {
 		all.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				name := dedupe.Key{Name: fmt.Sprintf("long-%d-%d", w, i)}
-				started, ended := make(chan context.Context, 1), make(chan struct{})
-				go func() {
-					defer close(ended)
-					_, _ = busy.Do(context.Background(), name, func(running context.Context) (string, error) {
-						started <- running
-						select {
-						case <-running.Done():
-						case <-ctx.Done():
-						}
-						return "", nil
-					})
-				}()
-				running := <-started
-				for done := false; !done; {
-					select {
-					case <-ended:
-						done = true
-					case <-time.After(20 * time.Millisecond):
-						_, _ = another.Do(context.Background(), name, func(context.Context) (string, error) {
-							if running.Err() == nil {
-								beside.Add(1)
-							}
-							return "", nil
-						})
-					}
-				}
+				holdBesides(ctx, busy, another, dedupe.Key{Name: fmt.Sprintf("long-%d-%d", w, i)}, &beside)
 			}
 		})
 	}
@@ -93,5 +67,36 @@ func testABusyProcessKeepsItsLeases(t *testing.T) {
 	t.Logf("%d short attempts, %d renewals, %d leases lost, %d handlers beside another", short.Load(), renewed.Load(), lost.Load(), beside.Load())
 	if renewed.Load() < 3 || lost.Load() > 0 || beside.Load() > 0 {
 		t.Error("leases were not kept")
+	}
+}
+
+// holdBesides runs a handler under busy until ctx ends or its lease is lost. Meanwhile it asks
+// another for the name, and counts the handlers that start beside the first.
+func holdBesides(ctx context.Context, busy, another *dedupe.Guard[string], name dedupe.Key, beside *atomic.Int64) {
+	started, ended := make(chan context.Context, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = busy.Do(context.Background(), name, func(running context.Context) (string, error) {
+			started <- running
+			select {
+			case <-running.Done():
+			case <-ctx.Done():
+			}
+			return "", nil
+		})
+	}()
+	running := <-started
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(20 * time.Millisecond):
+			_, _ = another.Do(context.Background(), name, func(context.Context) (string, error) {
+				if running.Err() == nil {
+					beside.Add(1)
+				}
+				return "", nil
+			})
+		}
 	}
 }

@@ -42,13 +42,16 @@ func quoted(t *testing.T, text string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(text) + `"`
 }
 
+// unwrapped is a body, and its name, its inner body and its envelopes.
+type unwrapped struct {
+	cfg              names.Config
+	body             string
+	name, inner, env string
+}
+
 func TestUnwrap(t *testing.T) {
 	nested := strings.Replace(notification, `"{\"order_id\":820982911946154508,\"total\":1.50}"`, quoted(t, event), 1)
-	for name, tc := range map[string]struct {
-		cfg              names.Config
-		body             string
-		name, inner, env string
-	}{
+	for name, tc := range map[string]unwrapped{
 		"sns":                    {names.Config{Key: "order_id", Unwrap: "sns"}, notification, "820982911946154508", `{"order_id":820982911946154508,"total":1.50}`, "sns"},
 		"sns after a mark":       {names.Config{Key: "order_id", Unwrap: "sns"}, "\ufeff" + notification, "820982911946154508", `{"order_id":820982911946154508,"total":1.50}`, "sns"},
 		"sns attribute":          {names.Config{Key: "@attribute:tenant", Unwrap: "sns"}, notification, "t-1", `{"order_id":820982911946154508,"total":1.50}`, "sns"},
@@ -69,12 +72,7 @@ func TestUnwrap(t *testing.T) {
 		"no base64":              {names.Config{Key: "id", Unwrap: "base64"}, `{"id":17}`, "17", `{"id":17}`, ""},
 		"text in sns":            {names.Config{Key: "@attribute:tenant", Unwrap: "sns"}, strings.Replace(notification, `"{\"order_id\":820982911946154508,\"total\":1.50}"`, `"hello"`, 1), "t-1", "hello", "sns"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			named, err := extractor(t, tc.cfg).Extract(names.Message{ID: "m", Body: tc.body})
-			if err != nil || named.Name != tc.name || named.Body != tc.inner || named.Headers["X-Sqsonce-Envelope"] != tc.env {
-				t.Errorf("%+v, %v", named, err)
-			}
-		})
+		t.Run(name, tc.check)
 	}
 	t.Run("headers and attributes", func(t *testing.T) {
 		named, err := extractor(t, names.Config{Key: "order_id", Unwrap: "sns"}).Extract(names.Message{
@@ -106,24 +104,33 @@ func TestUnwrap(t *testing.T) {
 			t.Errorf("%x and %x, %v", a.Fingerprint, b.Fingerprint, err)
 		}
 	})
-	t.Run("hint", func(t *testing.T) {
-		for body, want := range map[string]string{notification: "is an SNS notification: unwrap it with --unwrap sns", event: "is an EventBridge event: unwrap it with --unwrap eventbridge"} {
-			for _, key := range []string{"order_id", "lower(order_id || name)", "@attribute:order_id"} {
-				_, err := extractor(t, names.Config{Key: key}).Extract(names.Message{Body: body})
-				if bad, ok := errors.AsType[*names.FieldError](err); !ok || !strings.Contains(bad.Problem, want) {
-					t.Errorf("%s: %v", key, err)
-				}
-			}
-		}
-		if _, err := extractor(t, names.Config{}).Extract(names.Message{Body: "eyJpZCI6IDE3fQ=="}); err == nil || !strings.Contains(err.Error(), "the body is base64 of a JSON document: unwrap it with --unwrap base64") {
-			t.Error(err)
-		}
-		if _, err := extractor(t, names.Config{}).Extract(names.Message{Body: `{}`}); err == nil || strings.Contains(err.Error(), "--unwrap") {
-			t.Error(err)
-		}
-	})
+	t.Run("hint", testUnwrapHint)
 	if _, err := names.New(names.Config{Unwrap: "sqs"}); err == nil || !strings.Contains(err.Error(), `unwrap "sqs"`) {
 		t.Error(err)
+	}
+}
+
+func testUnwrapHint(t *testing.T) {
+	for body, want := range map[string]string{notification: "is an SNS notification: unwrap it with --unwrap sns", event: "is an EventBridge event: unwrap it with --unwrap eventbridge"} {
+		for _, key := range []string{"order_id", "lower(order_id || name)", "@attribute:order_id"} {
+			_, err := extractor(t, names.Config{Key: key}).Extract(names.Message{Body: body})
+			if bad, ok := errors.AsType[*names.FieldError](err); !ok || !strings.Contains(bad.Problem, want) {
+				t.Errorf("%s: %v", key, err)
+			}
+		}
+	}
+	if _, err := extractor(t, names.Config{}).Extract(names.Message{Body: "eyJpZCI6IDE3fQ=="}); err == nil || !strings.Contains(err.Error(), "the body is base64 of a JSON document: unwrap it with --unwrap base64") {
+		t.Error(err)
+	}
+	if _, err := extractor(t, names.Config{}).Extract(names.Message{Body: `{}`}); err == nil || strings.Contains(err.Error(), "--unwrap") {
+		t.Error(err)
+	}
+}
+
+func (tc unwrapped) check(t *testing.T) {
+	named, err := extractor(t, tc.cfg).Extract(names.Message{ID: "m", Body: tc.body})
+	if err != nil || named.Name != tc.name || named.Body != tc.inner || named.Headers["X-Sqsonce-Envelope"] != tc.env {
+		t.Errorf("%+v, %v", named, err)
 	}
 }
 

@@ -48,12 +48,56 @@ func expectXML(t *testing.T, status int, body string, want int, parts ...string)
 // tests/aws/services/sqs/test_sqs.py (Apache-2.0). Its cases with several Regions are left out,
 // because this server has one Region.
 func TestQueryAnswersAsRecorded(t *testing.T) {
-	cases := map[string]func(t *testing.T, b *bench){
-		"test_get_queue_attributes_all": func(t *testing.T, b *bench) {
-			status, body := b.query(b.create("q"), "Action", "GetQueueAttributes", "AttributeName.1", "All")
-			expectXML(t, status, body, 200, "<GetQueueAttributesResponse", "<Attribute><Name>QueueArn</Name><Value>arn:aws:sqs:",
-				"<Attribute><Name>VisibilityTimeout</Name><Value>30", ":q</Value>")
+	for _, tc := range []struct {
+		name   string
+		args   []string // of a GET at the address of the queue q
+		status int
+		parts  []string // of the answer
+	}{
+		{
+			"test_get_queue_attributes_all", []string{"Action", "GetQueueAttributes", "AttributeName.1", "All"}, 200,
+			[]string{
+				"<GetQueueAttributesResponse", "<Attribute><Name>QueueArn</Name><Value>arn:aws:sqs:",
+				"<Attribute><Name>VisibilityTimeout</Name><Value>30", ":q</Value>",
+			},
 		},
+		{
+			"test_get_queue_attributes_with_invalid_arg_returns_error", []string{"Action", "GetQueueAttributes", "AttributeName.1", "Foobar"}, 400,
+			[]string{"<Type>Sender</Type>", "<Code>InvalidAttributeName</Code>", "<Message>Unknown Attribute Foobar.</Message>"},
+		},
+		{
+			"test_invalid_action_raises_exception", []string{"Action", "FooBar", "Version", "2012-11-05"}, 400,
+			[]string{"<Code>InvalidAction</Code>", "<Type>Sender</Type>", "<Message>The action FooBar is not valid for this endpoint.</Message>"},
+		},
+		{
+			"test_valid_action_with_missing_parameter_raises_exception", []string{"Action", "SendMessage"}, 400,
+			[]string{"<Code>MissingParameter</Code>", "<Type>Sender</Type>", "<Message>The request must contain the parameter MessageBody.</Message>"},
+		},
+		{"test_get_without_query_returns_unknown_operation", nil, 404, []string{"<UnknownOperationException"}},
+		{
+			"test_get_create_queue_fails", []string{"Action", "CreateQueue", "QueueName", "other"}, 400,
+			[]string{"<Code>InvalidAction</Code>", "<Message>The action CreateQueue is not valid for this endpoint"},
+		},
+		{
+			"test_get_list_queues_fails", []string{"Action", "ListQueues"}, 400,
+			[]string{"<Code>InvalidAction</Code>", "<Message>The action ListQueues is not valid for this endpoint"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t)
+			status, body := b.query(b.create("q"), tc.args...)
+			expectXML(t, status, body, tc.status, tc.parts...)
+		})
+	}
+	for name, run := range recordedTalks() {
+		t.Run(name, func(t *testing.T) { run(t, newBench(t)) })
+	}
+}
+
+// recordedTalks lists the cases with several queues or several requests, or with an answer that must
+// lack something.
+func recordedTalks() map[string]func(t *testing.T, b *bench) {
+	return map[string]func(t *testing.T, b *bench){
 		"test_get_queue_attributes_with_query_args": func(t *testing.T, b *bench) {
 			status, body := b.query(b.create("q"), "Action", "GetQueueAttributes", "AttributeName.1", "QueueArn")
 			expectXML(t, status, body, 200, "<Attribute><Name>QueueArn</Name><Value>arn:aws:sqs:")
@@ -65,23 +109,9 @@ func TestQueryAnswersAsRecorded(t *testing.T) {
 			status, body := b.query(b.createFIFO("q.fifo"), "Action", "GetQueueAttributes", "AttributeName.1", "All")
 			expectXML(t, status, body, 200, "<Name>FifoQueue</Name><Value>true</Value>", "q.fifo")
 		},
-		"test_get_queue_attributes_with_invalid_arg_returns_error": func(t *testing.T, b *bench) {
-			status, body := b.query(b.create("q"), "Action", "GetQueueAttributes", "AttributeName.1", "Foobar")
-			expectXML(t, status, body, 400, "<Type>Sender</Type>", "<Code>InvalidAttributeName</Code>", "<Message>Unknown Attribute Foobar.</Message>")
-		},
 		"test_overwrite_queue_url_in_params": func(t *testing.T, b *bench) {
 			status, body := b.query(b.create("first"), "Action", "GetQueueAttributes", "QueueUrl", b.create("second"), "AttributeName.1", "QueueArn")
 			expectXML(t, status, body, 200, ":second</Value>")
-		},
-		"test_invalid_action_raises_exception": func(t *testing.T, b *bench) {
-			status, body := b.query(b.create("q"), "Action", "FooBar", "Version", "2012-11-05")
-			expectXML(t, status, body, 400, "<Code>InvalidAction</Code>", "<Type>Sender</Type>",
-				"<Message>The action FooBar is not valid for this endpoint.</Message>")
-		},
-		"test_valid_action_with_missing_parameter_raises_exception": func(t *testing.T, b *bench) {
-			status, body := b.query(b.create("q"), "Action", "SendMessage")
-			expectXML(t, status, body, 400, "<Code>MissingParameter</Code>", "<Type>Sender</Type>",
-				"<Message>The request must contain the parameter MessageBody.</Message>")
 		},
 		"test_get_delete_queue": func(t *testing.T, b *bench) {
 			q := b.create("q")
@@ -108,18 +138,6 @@ func TestQueryAnswersAsRecorded(t *testing.T) {
 			expectXML(t, status, body, 400, "<Code>AWS.SimpleQueueService.NonExistentQueue</Code>",
 				"<Message>The specified queue does not exist for this wsdl version")
 		},
-		"test_get_without_query_returns_unknown_operation": func(t *testing.T, b *bench) {
-			status, body := b.query(b.create("q"))
-			expectXML(t, status, body, 404, "<UnknownOperationException")
-		},
-		"test_get_create_queue_fails": func(t *testing.T, b *bench) {
-			status, body := b.query(b.create("q"), "Action", "CreateQueue", "QueueName", "other")
-			expectXML(t, status, body, 400, "<Code>InvalidAction</Code>", "<Message>The action CreateQueue is not valid for this endpoint")
-		},
-		"test_get_list_queues_fails": func(t *testing.T, b *bench) {
-			status, body := b.query(b.create("q"), "Action", "ListQueues")
-			expectXML(t, status, body, 400, "<Code>InvalidAction</Code>", "<Message>The action ListQueues is not valid for this endpoint")
-		},
 		"test_get_queue_url_works_for_same_queue": func(t *testing.T, b *bench) {
 			q := b.create("q")
 			status, body := b.query(q, "Action", "GetQueueUrl", "QueueName", "q", "QueueOwnerAWSAccountId", "000000000000")
@@ -130,9 +148,6 @@ func TestQueryAnswersAsRecorded(t *testing.T) {
 			status, body := b.query(first, "Action", "GetQueueUrl", "QueueName", "second")
 			expectXML(t, status, body, 200, "<QueueUrl>"+second+"</QueueUrl>")
 		},
-	}
-	for name, run := range cases {
-		t.Run(name, func(t *testing.T) { run(t, newBench(t)) })
 	}
 }
 

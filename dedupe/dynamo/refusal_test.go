@@ -48,13 +48,18 @@ func everyMember(c call, text, code string) *http.Response {
 	return statementErrors(c, codes)
 }
 
+// enough is the number of rounds after which the store must have understood.
+const enough = 8
+
+// refusal is a case of TestRefusedBatches.
+type refusal struct {
+	answer func(c call, n int) (*http.Response, error) // to a batch; nil: it goes through
+	single func(c call, n int) *http.Response          // to a single write; nil: it goes through
+	given  bool                                        // batches are given up
+}
+
 func TestRefusedBatches(t *testing.T) {
-	const enough = 8 // rounds, after which the store must have understood
-	for name, tc := range map[string]struct {
-		answer func(c call, n int) (*http.Response, error) // to a batch; nil: it goes through
-		single func(c call, n int) *http.Response          // to a single write; nil: it goes through
-		given  bool                                        // batches are given up
-	}{
+	for name, tc := range map[string]refusal{
 		"denied":             {func(call, int) (*http.Response, error) { return refuse("AccessDeniedException"), nil }, nil, true},
 		"unknown":            {func(call, int) (*http.Response, error) { return refuse("UnknownOperationException"), nil }, nil, true},
 		"members denied":     {func(c call, _ int) (*http.Response, error) { return everyMember(c, "", "AccessDenied"), nil }, nil, true},
@@ -92,34 +97,36 @@ func TestRefusedBatches(t *testing.T) {
 			}, false,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			w := &wire{}
-			w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
-				if c.op == batchOp && tc.answer != nil {
-					return tc.answer(c, n)
-				}
-				if c.op == "PutItem" && tc.single != nil {
-					if resp := tc.single(c, n); resp != nil {
-						return resp, nil
-					}
-				}
-				return forward(), nil
-			}
-			inBubble(t, w, func(wr *writer) {
-				wr.rounds(0, enough)
-				before := len(w.carried(batchOp))
-				wr.rounds(enough, 2)
-				if given := len(w.carried(batchOp)) == before; given != tc.given {
-					t.Errorf("batches given up: %v; calls %q", given, w.ops())
-				}
-				if tc.given {
-					wr.tellsOnce(batchOp)
-				} else {
-					wr.tellsOnce("")
-				}
-			})
-		})
+		t.Run(name, tc.check)
 	}
+}
+
+func (tc refusal) check(t *testing.T) {
+	w := &wire{}
+	w.hook = func(c call, n int, forward func() *http.Response) (*http.Response, error) {
+		if c.op == batchOp && tc.answer != nil {
+			return tc.answer(c, n)
+		}
+		if c.op == "PutItem" && tc.single != nil {
+			if resp := tc.single(c, n); resp != nil {
+				return resp, nil
+			}
+		}
+		return forward(), nil
+	}
+	inBubble(t, w, func(wr *writer) {
+		wr.rounds(0, enough)
+		before := len(w.carried(batchOp))
+		wr.rounds(enough, 2)
+		if given := len(w.carried(batchOp)) == before; given != tc.given {
+			t.Errorf("batches given up: %v; calls %q", given, w.ops())
+		}
+		if tc.given {
+			wr.tellsOnce(batchOp)
+		} else {
+			wr.tellsOnce("")
+		}
+	})
 }
 
 // Each write goes once in a batch and once alone until batches are given up, and

@@ -3,6 +3,7 @@ package httponce_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,11 +19,23 @@ import (
 // 2.7), do not apply.
 // https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header-07
 func TestDraft(t *testing.T) {
-	const docs = "https://developer.example.com/idempotency"
-	for _, tc := range []struct {
-		section, sentence string
-		check             func(t *testing.T, a *api)
-	}{
+	for _, tc := range slices.Concat(draftKeys(), draftRetries(), draftErrors(), draftSecurity()) {
+		t.Run(tc.section+" "+tc.sentence, func(t *testing.T) { tc.check(t, newAPI()) })
+	}
+}
+
+// requirement is a requirement of the draft for servers.
+type requirement struct {
+	section, sentence string
+	check             func(t *testing.T, a *api)
+}
+
+// docs is the address of an API's documentation.
+const docs = "https://developer.example.com/idempotency"
+
+// draftKeys lists the requirements for keys and fingerprints, sections 2.1 to 2.5.
+func draftKeys() []requirement {
+	return []requirement{
 		{"2.1", "The field is an Item Structured Header whose value is a String.", func(t *testing.T, a *api) {
 			h := a.handler(t)
 			for value, status := range map[string]int{key: 201, `"clkyoesmbgybucifusbbtdsbohtyuuwz"`: 201, `token`: 400, `?1`: 400, `:YQ==:`: 400, `("a")`: 400, `1.5`: 400} {
@@ -79,6 +92,12 @@ func TestDraft(t *testing.T) {
 				t.Errorf("%+v, %v", rec, err)
 			}
 		}},
+	}
+}
+
+// draftRetries lists the requirements for retries, section 2.6.
+func draftRetries() []requirement {
+	return []requirement{
 		{"2.6", "The first request is processed as usual and answered.", func(t *testing.T, a *api) {
 			if w := ask(a.handler(t), post("/charges", key, "a")); w.Code != 201 || w.Body.String() != "charge 1" || a.ran.Load() != 1 {
 				t.Errorf("%d %s", w.Code, w.Body)
@@ -102,6 +121,12 @@ func TestDraft(t *testing.T) {
 			}
 		}},
 		{"2.6", "A concurrent retry gets a conflict.", func(t *testing.T, a *api) { concurrent(t, a) }},
+	}
+}
+
+// draftErrors lists the requirements for errors, section 2.7.
+func draftErrors() []requirement {
+	return []requirement{
 		{"2.7", "A missing key is answered 400, with a link to the documentation.", func(t *testing.T, a *api) {
 			a.cfg.Docs = docs
 			documented(t, ask(a.handler(t), post("/charges", "", "a")), http.StatusBadRequest, docs)
@@ -127,6 +152,12 @@ func TestDraft(t *testing.T) {
 				t.Errorf("corrected: %d", w.Code)
 			}
 		}},
+	}
+}
+
+// draftSecurity lists the requirements of section 5.
+func draftSecurity() []requirement {
+	return []requirement{
 		{"5", "A key's form is fixed, and checked before the request is processed.", func(t *testing.T, a *api) {
 			a.cfg.CheckKey = func(key string) error {
 				if len(key) != 36 {
@@ -148,8 +179,6 @@ func TestDraft(t *testing.T) {
 				t.Errorf("b is told the %s", w.Body)
 			}
 		}},
-	} {
-		t.Run(tc.section+" "+tc.sentence, func(t *testing.T) { tc.check(t, newAPI()) })
 	}
 }
 

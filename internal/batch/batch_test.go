@@ -705,16 +705,12 @@ var keys = func() []string {
 // Random items are added at random times to a server with random delays. Each item is answered
 // once, and no call breaks the rule.
 func TestRule(t *testing.T) {
-	type thing struct {
-		id, size     int
-		key          string
-		urgent, slow bool
-	}
 	rapid.Check(t, func(r *rapid.T) {
-		most := rapid.IntRange(1, 12).Draw(r, "max")
-		calls := rapid.IntRange(1, 4).Draw(r, "calls")
-		maxBytes := rapid.SampledFrom([]int{0, 50}).Draw(r, "maxBytes")
-		keyed := rapid.Bool().Draw(r, "keyed")
+		rule := &rule{
+			most: rapid.IntRange(1, 12).Draw(r, "max"), calls: rapid.IntRange(1, 4).Draw(r, "calls"),
+			maxBytes: rapid.SampledFrom([]int{0, 50}).Draw(r, "maxBytes"), keyed: rapid.Bool().Draw(r, "keyed"),
+			began: map[int]time.Time{}, sent: map[int]int{},
+		}
 		things := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) thing {
 			return thing{
 				size: rapid.IntRange(0, 60).Draw(r, "size"), key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(r, "key"),
@@ -722,84 +718,113 @@ func TestRule(t *testing.T) {
 			}
 		}), 1, 60).Draw(r, "things")
 		gaps := rapid.SliceOfN(rapid.IntRange(0, 5), len(things), len(things)).Draw(r, "gaps")
-		var wrong []string
-		synctest.Test(t, func(*testing.T) {
-			var mu sync.Mutex
-			began, sent := map[int]time.Time{}, map[int]int{}
-			var last, answered time.Time // of the latest call, and of the first answer
-			var carried int              // by the latest call
-			complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-			cfg := batch.Config[thing, int]{
-				Max: most, Calls: calls, MaxBytes: maxBytes,
-				Size: func(th thing) int { return th.size }, Urgent: func(th thing) bool { return th.urgent },
-				Send: func(items []thing) []batch.Answer[int] {
-					mu.Lock()
-					bytes, keys, took := 0, map[string]bool{}, roundTrip
-					for _, th := range items {
-						bytes += th.size
-						if keyed && keys[th.key] {
-							complain("two items with one key in a call")
-						}
-						keys[th.key] = true
-						sent[th.id]++
-						if th.slow {
-							took = 20 * roundTrip
-						}
-					}
-					pace := roundTrip * 4 / 3 // no call takes less than a round trip
-					if answered.IsZero() {
-						pace = 50 * time.Millisecond
-					}
-					alone := len(began) == 0 && (carried < 2 || 3*carried < most)
-					full := len(items) == most || maxBytes > 0 && bytes+60 > maxBytes
-					if !keyed && !full && !alone && time.Since(last) < pace {
-						complain("%d items of %d bytes beside %d calls, %s after the last", len(items), bytes, len(began), time.Since(last))
-					}
-					began[items[0].id], last, carried = time.Now(), time.Now(), len(items)
-					if len(began) > calls || len(items) > most || maxBytes > 0 && len(items) > 1 && bytes > maxBytes {
-						complain("%d items of %d bytes in one of %d calls", len(items), bytes, len(began))
-					}
-					mu.Unlock()
-					time.Sleep(took)
-					mu.Lock()
-					delete(began, items[0].id)
-					if answered.IsZero() {
-						answered = time.Now()
-					}
-					mu.Unlock()
-					answers := make([]batch.Answer[int], len(items))
-					for i, th := range items {
-						answers[i].Value = th.id
-					}
-					return answers
-				},
-			}
-			if keyed {
-				cfg.Key = func(th thing) string { return th.key }
-			}
-			b := batch.New(cfg)
-			var all sync.WaitGroup
-			for i, th := range things {
-				th.id = i
-				all.Go(func() {
-					if got, err := b.Do(context.Background(), th); err != nil || got != i {
-						mu.Lock()
-						defer mu.Unlock()
-						complain("item %d was answered %d, %v", i, got, err)
-					}
-				})
-				time.Sleep(time.Duration(gaps[i]) * time.Millisecond)
-			}
-			all.Wait()
-			b.Close()
-			for i := range things {
-				if sent[i] != 1 {
-					complain("item %d was sent %d times", i, sent[i])
-				}
-			}
-		})
-		if len(wrong) > 0 {
-			r.Fatalf("%v", wrong)
+		synctest.Test(t, func(*testing.T) { rule.play(things, gaps) })
+		if len(rule.broken) > 0 {
+			r.Fatalf("%v", rule.broken)
 		}
 	})
+}
+
+// thing is an item of a random size.
+type thing struct {
+	id, size     int
+	key          string
+	urgent, slow bool
+}
+
+// rule is a server that checks each call against the rule of batches.
+type rule struct {
+	most, calls, maxBytes int
+	keyed                 bool
+
+	mu             sync.Mutex
+	began          map[int]time.Time // calls that are out
+	sent           map[int]int       // by item
+	last, answered time.Time         // of the latest call, and of the first answer
+	carried        int               // by the latest call
+	broken         []string
+}
+
+func (r *rule) complain(format string, args ...any) {
+	r.broken = append(r.broken, fmt.Sprintf(format, args...))
+}
+
+// play adds each thing, waits for the milliseconds of its gap, and checks the answers.
+func (r *rule) play(things []thing, gaps []int) {
+	cfg := batch.Config[thing, int]{
+		Max: r.most, Calls: r.calls, MaxBytes: r.maxBytes,
+		Size: func(th thing) int { return th.size }, Urgent: func(th thing) bool { return th.urgent }, Send: r.send,
+	}
+	if r.keyed {
+		cfg.Key = func(th thing) string { return th.key }
+	}
+	b := batch.New(cfg)
+	var all sync.WaitGroup
+	for i, th := range things {
+		th.id = i
+		all.Go(func() {
+			if got, err := b.Do(context.Background(), th); err != nil || got != i {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.complain("item %d was answered %d, %v", i, got, err)
+			}
+		})
+		time.Sleep(time.Duration(gaps[i]) * time.Millisecond)
+	}
+	all.Wait()
+	b.Close()
+	for i := range things {
+		if r.sent[i] != 1 {
+			r.complain("item %d was sent %d times", i, r.sent[i])
+		}
+	}
+}
+
+// send is a call.
+func (r *rule) send(items []thing) []batch.Answer[int] {
+	took := roundTrip
+	if slices.ContainsFunc(items, func(th thing) bool { return th.slow }) {
+		took = 20 * roundTrip
+	}
+	r.begin(items)
+	time.Sleep(took)
+	r.mu.Lock()
+	delete(r.began, items[0].id)
+	if r.answered.IsZero() {
+		r.answered = time.Now()
+	}
+	r.mu.Unlock()
+	answers := make([]batch.Answer[int], len(items))
+	for i, th := range items {
+		answers[i].Value = th.id
+	}
+	return answers
+}
+
+// begin checks a call that goes out.
+func (r *rule) begin(items []thing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	bytes, keys := 0, map[string]bool{}
+	for _, th := range items {
+		bytes += th.size
+		if r.keyed && keys[th.key] {
+			r.complain("two items with one key in a call")
+		}
+		keys[th.key] = true
+		r.sent[th.id]++
+	}
+	pace := roundTrip * 4 / 3 // no call takes less than a round trip
+	if r.answered.IsZero() {
+		pace = 50 * time.Millisecond
+	}
+	alone := len(r.began) == 0 && (r.carried < 2 || 3*r.carried < r.most)
+	full := len(items) == r.most || r.maxBytes > 0 && bytes+60 > r.maxBytes
+	if !r.keyed && !full && !alone && time.Since(r.last) < pace {
+		r.complain("%d items of %d bytes beside %d calls, %s after the last", len(items), bytes, len(r.began), time.Since(r.last))
+	}
+	r.began[items[0].id], r.last, r.carried = time.Now(), time.Now(), len(items)
+	if len(r.began) > r.calls || len(items) > r.most || r.maxBytes > 0 && len(items) > 1 && bytes > r.maxBytes {
+		r.complain("%d items of %d bytes in one of %d calls", len(items), bytes, len(r.began))
+	}
 }

@@ -37,13 +37,16 @@ func TestAccess(t *testing.T) {
 	t.Run("actions without fields", testActionsWithoutFields)
 }
 
+// accessCase is a request to pause, and the status of its answer.
+type accessCase struct {
+	from   string
+	token  string // the configured token
+	edit   func(r *http.Request, csrf string)
+	status int
+}
+
 func testOnlyWhoMayActDoes(t *testing.T) {
-	for name, tc := range map[string]struct {
-		from   string
-		token  string // the configured token
-		edit   func(r *http.Request, csrf string)
-		status int
-	}{
+	for name, tc := range map[string]accessCase{
 		"a page of ours on loopback": {"127.0.0.1:1", "", func(r *http.Request, csrf string) { r.Header.Set("X-Csrf-Token", csrf) }, 200},
 		"the same by IPv6":           {"[::1]:1", "", func(r *http.Request, csrf string) { r.Header.Set("X-Csrf-Token", csrf) }, 200},
 		"loopback without the proof": {"127.0.0.1:1", "", func(*http.Request, string) {}, 403},
@@ -93,26 +96,28 @@ func testOnlyWhoMayActDoes(t *testing.T) {
 			r.AddCookie(&http.Cookie{Name: "sqsonce_console", Value: "x"})
 		}, 403},
 	} {
-		t.Run(name, func(t *testing.T) {
-			pool := &pausedPool{}
-			w := consoletest.New(t, consoletest.Options{Token: tc.token, Edit: func(c *consoletest.Showing) {
-				pool.Pool, c.Pool = c.Pool, pool
-				c.Hosts = []string{"console.internal"}
-			}})
-			c := newClient(t, w.Handler)
-			csrf := get[console.Session](c, "/api/session").CSRF // like a page on loopback
-			r := request(http.MethodPost, "/api/queues/sqsonce/pause", map[string]any{})
-			r.RemoteAddr = tc.from
-			tc.edit(r, csrf)
-			rec := httptest.NewRecorder()
-			w.Handler.ServeHTTP(rec, r)
-			if rec.Code != tc.status {
-				t.Errorf("answer is %d %s, want %d", rec.Code, rec.Body, tc.status)
-			}
-			if (pool.paused == 1) != (tc.status == http.StatusOK) {
-				t.Errorf("the pool was paused %d times", pool.paused)
-			}
-		})
+		t.Run(name, tc.check)
+	}
+}
+
+func (tc accessCase) check(t *testing.T) {
+	pool := &pausedPool{}
+	w := consoletest.New(t, consoletest.Options{Token: tc.token, Edit: func(c *consoletest.Showing) {
+		pool.Pool, c.Pool = c.Pool, pool
+		c.Hosts = []string{"console.internal"}
+	}})
+	c := newClient(t, w.Handler)
+	csrf := get[console.Session](c, "/api/session").CSRF // like a page on loopback
+	r := request(http.MethodPost, "/api/queues/sqsonce/pause", map[string]any{})
+	r.RemoteAddr = tc.from
+	tc.edit(r, csrf)
+	rec := httptest.NewRecorder()
+	w.Handler.ServeHTTP(rec, r)
+	if rec.Code != tc.status {
+		t.Errorf("answer is %d %s, want %d", rec.Code, rec.Body, tc.status)
+	}
+	if (pool.paused == 1) != (tc.status == http.StatusOK) {
+		t.Errorf("the pool was paused %d times", pool.paused)
 	}
 }
 

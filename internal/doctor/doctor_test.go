@@ -198,67 +198,7 @@ func TestRun_withoutSending(t *testing.T) {
 
 // A proxy breaks each assumption in turn. The finding names that assumption and no other.
 func TestRun_broken(t *testing.T) {
-	// replace changes the answer to an operation whose request contains a text.
-	replace := func(op, request string, change func(answer string) (int, string)) func(*proxy) {
-		return func(p *proxy) {
-			p.answer = func(o, r, answer string) (int, string) {
-				status, mended := mend(o, r, answer)
-				if o == op && strings.Contains(r, request) {
-					if status != 0 {
-						answer = mended
-					}
-					return change(answer)
-				}
-				return status, mended
-			}
-		}
-	}
-	refuse := func(code string) func(string) (int, string) {
-		return func(string) (int, string) { return 400, fmt.Sprintf(`{"__type":%q,"message":"broken"}`, code) }
-	}
-	in := func(old, with string) func(string) (int, string) {
-		return func(answer string) (int, string) { return 200, strings.Replace(answer, old, with, 1) }
-	}
-	failing := func(code string) func(string) (int, string) {
-		return func(string) (int, string) {
-			member := fmt.Sprintf(`{"Error":{"Code":%q,"Message":"broken"}}`, code)
-			return 200, `{"Responses":[` + member + `,` + member + `]}`
-		}
-	}
-	const batch = "DynamoDB.BatchExecuteStatement"
-	breakers := map[string]func(*proxy){
-		"the queue has a dead-letter queue": replace("SQS.GetQueueAttributes", "RedrivePolicy", func(string) (int, string) { return 200, `{"Attributes":{}}` }),
-		"Regions and accounts agree":        replace("SQS.GetQueueAttributes", "QueueArn", in(":us-east-1:", ":eu-west-1:")),
-		"key, time to live, no replica":     replace("DynamoDB.DescribeTable", "", in(`"TableName"`, `"GlobalTableVersion":"2019.11.21","TableName"`)),
-		"the clocks agree":                  func(p *proxy) { p.answer, p.date = mend, time.Minute },
-		"statements in a batch":             replace(batch, "#other", failing("ValidationError")),
-		"a lost condition in a batch":       replace(batch, "#loser", failing("InternalServerError")),
-		"a second insert in a batch":        replace(batch, "#beside", failing("ConditionalCheckFailed")),
-		"a lost condition alone":            replace("DynamoDB.PutItem", "attribute_not_exists(id)", refuse("InternalServerError")),
-		"a transaction's token":             replace("DynamoDB.TransactWriteItems", `"b"`, func(string) (int, string) { return 200, `{}` }),
-		"the list of names (optional)":      replace("DynamoDB.Query", "", refuse("ValidationException")),
-		"a bad handle in a batch delete":    replace("SQS.DeleteMessageBatch", `[{"Id":"bad"`, refuse("com.amazonaws.sqs#ReceiptHandleIsInvalid")),
-		"a bad handle in a batch of visibility changes": replace("SQS.ChangeMessageVisibilityBatch", "", func(string) (int, string) {
-			return 200, `{"Successful":[{"Id":"bad"}],"Failed":[]}`
-		}),
-		"dead-letter send, visibility change, mixed delete": replace("SQS.SendMessageBatch", "", refuse("com.amazonaws.sqs#UnsupportedOperation")),
-		"a schedule can be made":                            replace("Scheduler.POST", "makes", refuse("ValidationException")),
-		"a second schedule of a name":                       replace("Scheduler.POST", "twice", func(string) (int, string) { return 200, `{"ScheduleArn":"arn"}` }),
-		"a schedule reads back": replace("Scheduler.GET", "", func(answer string) (int, string) {
-			if !strings.Contains(answer, "MessageBody") { // it is gone
-				return 0, ""
-			}
-			return 200, strings.Replace(answer, "MessageBody", "Another", 1)
-		}),
-		"a deleted schedule": func(p *proxy) {
-			p.answer = func(op, request, answer string) (int, string) {
-				if op == "Scheduler.DELETE" && strings.Contains(answer, "does not exist") {
-					return 200, `{}`
-				}
-				return mend(op, request, answer)
-			}
-		},
-	}
+	breakers := breakers()
 	for _, a := range doctor.Assumptions() {
 		if breakers[a.Name] == nil {
 			t.Errorf("nothing breaks %q", a.Name)
@@ -288,5 +228,77 @@ func TestRun_broken(t *testing.T) {
 				t.Errorf("told, %v:\n%s", err, &told)
 			}
 		})
+	}
+}
+
+// replace changes the answer to an operation whose request contains a text.
+func replace(op, request string, with func(answer string) (int, string)) func(*proxy) {
+	return func(p *proxy) {
+		p.answer = func(o, r, answer string) (int, string) {
+			status, mended := mend(o, r, answer)
+			if o == op && strings.Contains(r, request) {
+				if status != 0 {
+					answer = mended
+				}
+				return with(answer)
+			}
+			return status, mended
+		}
+	}
+}
+
+// refuseWith changes an answer to an error.
+func refuseWith(code string) func(string) (int, string) {
+	return func(string) (int, string) { return 400, fmt.Sprintf(`{"__type":%q,"message":"broken"}`, code) }
+}
+
+// change changes a part of an answer.
+func change(old, with string) func(string) (int, string) {
+	return func(answer string) (int, string) { return 200, strings.Replace(answer, old, with, 1) }
+}
+
+// membersFail changes the answers to the members of a batch to errors.
+func membersFail(code string) func(string) (int, string) {
+	return func(string) (int, string) {
+		member := fmt.Sprintf(`{"Error":{"Code":%q,"Message":"broken"}}`, code)
+		return 200, `{"Responses":[` + member + `,` + member + `]}`
+	}
+}
+
+// breakers returns for each assumption a change of the proxy that breaks it.
+func breakers() map[string]func(*proxy) {
+	const batch = "DynamoDB.BatchExecuteStatement"
+	return map[string]func(*proxy){
+		"the queue has a dead-letter queue": replace("SQS.GetQueueAttributes", "RedrivePolicy", func(string) (int, string) { return 200, `{"Attributes":{}}` }),
+		"Regions and accounts agree":        replace("SQS.GetQueueAttributes", "QueueArn", change(":us-east-1:", ":eu-west-1:")),
+		"key, time to live, no replica":     replace("DynamoDB.DescribeTable", "", change(`"TableName"`, `"GlobalTableVersion":"2019.11.21","TableName"`)),
+		"the clocks agree":                  func(p *proxy) { p.answer, p.date = mend, time.Minute },
+		"statements in a batch":             replace(batch, "#other", membersFail("ValidationError")),
+		"a lost condition in a batch":       replace(batch, "#loser", membersFail("InternalServerError")),
+		"a second insert in a batch":        replace(batch, "#beside", membersFail("ConditionalCheckFailed")),
+		"a lost condition alone":            replace("DynamoDB.PutItem", "attribute_not_exists(id)", refuseWith("InternalServerError")),
+		"a transaction's token":             replace("DynamoDB.TransactWriteItems", `"b"`, func(string) (int, string) { return 200, `{}` }),
+		"the list of names (optional)":      replace("DynamoDB.Query", "", refuseWith("ValidationException")),
+		"a bad handle in a batch delete":    replace("SQS.DeleteMessageBatch", `[{"Id":"bad"`, refuseWith("com.amazonaws.sqs#ReceiptHandleIsInvalid")),
+		"a bad handle in a batch of visibility changes": replace("SQS.ChangeMessageVisibilityBatch", "", func(string) (int, string) {
+			return 200, `{"Successful":[{"Id":"bad"}],"Failed":[]}`
+		}),
+		"dead-letter send, visibility change, mixed delete": replace("SQS.SendMessageBatch", "", refuseWith("com.amazonaws.sqs#UnsupportedOperation")),
+		"a schedule can be made":                            replace("Scheduler.POST", "makes", refuseWith("ValidationException")),
+		"a second schedule of a name":                       replace("Scheduler.POST", "twice", func(string) (int, string) { return 200, `{"ScheduleArn":"arn"}` }),
+		"a schedule reads back": replace("Scheduler.GET", "", func(answer string) (int, string) {
+			if !strings.Contains(answer, "MessageBody") { // it is gone
+				return 0, ""
+			}
+			return 200, strings.Replace(answer, "MessageBody", "Another", 1)
+		}),
+		"a deleted schedule": func(p *proxy) {
+			p.answer = func(op, request, answer string) (int, string) {
+				if op == "Scheduler.DELETE" && strings.Contains(answer, "does not exist") {
+					return 200, `{}`
+				}
+				return mend(op, request, answer)
+			}
+		},
 	}
 }

@@ -165,48 +165,19 @@ func testTakeover(t *testing.T) {
 func testMessagesRunAgain(t *testing.T) {
 	bubble(t, 100, func(t *testing.T, w *world) {
 		random := rand.New(rand.NewPCG(17, 4))
-		var mu sync.Mutex
-		working := make(map[*worker][]string) // guarded by mu; names
-		var deferred []string                 // guarded by mu
-		started := 0
-		start := func() *worker {
-			started++
-			p := w.worker(strconv.Itoa(started))
-			p.guard.MaxAttempts = 100 // some names are hit by every kill
-			p.work = func(ctx context.Context, m consumer.Message) (string, error) {
-				mu.Lock()
-				working[p] = append(working[p], nameOf(m))
-				mu.Unlock()
-				err := sleepOr(ctx, 5*time.Minute)
-				mu.Lock()
-				defer mu.Unlock()
-				working[p] = slices.DeleteFunc(working[p], func(name string) bool { return name == nameOf(m) })
-				return "done", err
-			}
-			p.config.Hooks.Handled = func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
-				mu.Lock()
-				defer mu.Unlock()
-				if d.Action == consumer.Defer && !p.dead.Load() {
-					deferred = append(deferred, nameOf(m))
-				}
-			}
-			p.start()
-			return p
-		}
-		workers := []*worker{start(), start(), start()}
+		c := &crew{world: w, working: make(map[*worker][]string)}
+		workers := []*worker{c.start(), c.start(), c.start()}
 		var killed []*worker
 		interrupted := 0
 		for round := range 5 {
 			w.send(numbered(fmt.Sprintf("r%d-", round), 15)...)
 			time.Sleep(time.Duration(1 + random.Int64N(int64(time.Minute))))
 			i := random.IntN(len(workers))
-			mu.Lock()
-			hit := slices.Clone(working[workers[i]])
-			mu.Unlock()
+			hit := c.worksOn(workers[i])
 			workers[i].kill()
 			at := time.Now()
 			killed = append(killed, workers[i])
-			workers[i] = start()
+			workers[i] = c.start()
 			time.Sleep(time.Minute + 5*time.Second) // the visibility timeout is over
 			interrupted += len(hit)
 			for _, name := range hit {
@@ -219,11 +190,11 @@ func testMessagesRunAgain(t *testing.T) {
 			t.Error("no message was interrupted")
 		}
 		time.Sleep(10 * time.Minute)
-		mu.Lock()
-		if len(deferred) > 0 {
-			t.Errorf("deferred: %v", deferred)
+		c.mu.Lock()
+		if len(c.deferred) > 0 {
+			t.Errorf("deferred: %v", c.deferred)
 		}
-		mu.Unlock()
+		c.mu.Unlock()
 		w.wantDepths(0, 0)
 		for _, p := range workers {
 			p.finishClean()
@@ -232,6 +203,48 @@ func testMessagesRunAgain(t *testing.T) {
 			_ = p.finish() // the process was killed
 		}
 	})
+}
+
+// crew starts workers whose work takes five minutes.
+type crew struct {
+	world   *world
+	started int
+
+	mu       sync.Mutex
+	working  map[*worker][]string // guarded by mu; names
+	deferred []string             // guarded by mu; by workers that live
+}
+
+func (c *crew) start() *worker {
+	c.started++
+	p := c.world.worker(strconv.Itoa(c.started))
+	p.guard.MaxAttempts = 100 // some names are hit by every kill
+	p.work = func(ctx context.Context, m consumer.Message) (string, error) {
+		c.mu.Lock()
+		c.working[p] = append(c.working[p], nameOf(m))
+		c.mu.Unlock()
+		err := sleepOr(ctx, 5*time.Minute)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.working[p] = slices.DeleteFunc(c.working[p], func(name string) bool { return name == nameOf(m) })
+		return "done", err
+	}
+	p.config.Hooks.Handled = func(m consumer.Message, d consumer.Disposition, _ time.Duration) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if d.Action == consumer.Defer && !p.dead.Load() {
+			c.deferred = append(c.deferred, nameOf(m))
+		}
+	}
+	p.start()
+	return p
+}
+
+// worksOn returns the names that p works on.
+func (c *crew) worksOn(p *worker) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.working[p])
 }
 
 func testStoreDown(t *testing.T) {

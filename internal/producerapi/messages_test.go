@@ -54,6 +54,13 @@ func testPostedBodyTravelsAsItWasSent(t *testing.T) {
 	}
 }
 
+// refusedPost is a POST that is refused, and the field that the problem names.
+type refusedPost struct {
+	body, field string
+	status      int
+	headers     []string
+}
+
 func testWhatCannotBeSentIsRefusedByField(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	var sent calls
@@ -61,14 +68,25 @@ func testWhatCannotBeSentIsRefusedByField(t *testing.T) {
 		sent.note(c)
 		return sqstest.Fault{}
 	})
+	for _, table := range []map[string]refusedPost{refusedBodies(), refusedHeaders()} {
+		for name, tc := range table {
+			t.Run(name, func(t *testing.T) { tc.check(t, b) })
+		}
+	}
+	if n := sent.calls.Load(); n != 0 {
+		t.Errorf("SQS was asked %d times", n)
+	}
+	if used := b.api.pending.pending(); used != 0 {
+		t.Errorf("%d bytes are still reserved", used)
+	}
+}
+
+// refusedBodies lists the POSTs that are refused for their bodies.
+func refusedBodies() map[string]refusedPost {
 	deep := strings.Repeat("[", 600) + strings.Repeat("]", 600)
 	long := strings.Repeat("n", protocol.MaxNameBytes+1)
 	big := strings.Repeat("x", maxBody)
-	for name, tc := range map[string]struct {
-		body, field string
-		status      int
-		headers     []string
-	}{
+	return map[string]refusedPost{
 		"empty body":               {"", "Content-Type", 415, nil},
 		"empty JSON body":          {" ", "body", 400, nil},
 		"not JSON":                 {`{"name":"a"`, "body", 400, nil},
@@ -97,53 +115,54 @@ func testWhatCannotBeSentIsRefusedByField(t *testing.T) {
 		"key twice below":          {`{"name":"a","b":[{"c":1,"c":1}]}`, "body", 400, nil},
 		"too large":                {`{"name":"a","b":"` + big + `"}`, "body", 413, nil},
 		"too large with its name":  {`{"name":"a","b":"` + big[:maxBody-30] + `"}`, "body", 413, nil},
-		"form":                     {body("a"), "Content-Type", 415, []string{"Content-Type", "application/x-www-form-urlencoded"}},
-		"text":                     {body("a"), "Content-Type", 415, []string{"Content-Type", "text/plain"}},
-		"no media type":            {body("a"), "Content-Type", 415, []string{"Content-Type", ""}},
-		"compressed":               {body("a"), "Content-Encoding", 415, []string{"Content-Encoding", "gzip"}},
-		"other key":                {body("a"), "Idempotency-Key", 400, []string{"Idempotency-Key", `"b"`}},
-		"empty key":                {body("a"), "Idempotency-Key", 400, []string{"Idempotency-Key", `""`}},
-		"key without its end":      {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", `"b`}},
-		"key with parameters":      {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", `"b";q=1`}},
-		"key with a bad escape":    {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", `"b\n"`}},
-		"key that ends in escape":  {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", `"b\`}},
-		"two keys":                 {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", "a", "Idempotency-Key", "a"}},
-		"long key":                 {`{}`, "name", 400, []string{"Idempotency-Key", long}},
-		"key of bad UTF-8":         {`{}`, "name", 400, []string{"Idempotency-Key", "a\xff"}},
-		"late":                     {body("a"), "X-Sqsonce-Delay", 400, []string{"X-Sqsonce-Delay", "901"}},
-		"early":                    {body("a"), "X-Sqsonce-Delay", 400, []string{"X-Sqsonce-Delay", "-1"}},
-		"half a second":            {body("a"), "X-Sqsonce-Delay", 400, []string{"X-Sqsonce-Delay", "500ms"}},
-		"soon":                     {body("a"), "X-Sqsonce-Delay", 400, []string{"X-Sqsonce-Delay", "soon"}},
-		"group with a space":       {body("a"), "X-Sqsonce-Group", 400, []string{"X-Sqsonce-Group", "a b"}},
-		"long group":               {body("a"), "X-Sqsonce-Group", 400, []string{"X-Sqsonce-Group", long}},
-		"huge headers":             {body("a"), "headers", 431, []string{"X-Anything", strings.Repeat("x", maxHeader)}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := request(http.MethodPost, "/", tc.body)
-			for i := 0; i < len(tc.headers); i += 2 {
-				if tc.headers[i] == "Content-Type" {
-					r.Header.Set("Content-Type", tc.headers[i+1])
-				} else {
-					r.Header.Add(tc.headers[i], tc.headers[i+1])
-				}
-			}
-			for _, chunked := range []bool{false, true} {
-				again := r.Clone(t.Context())
-				again.Body = request(http.MethodPost, "/", tc.body).Body
-				if chunked && tc.body != "" {
-					again.ContentLength = -1
-				}
-				got := b.serve(again)
-				got.t = t
-				got.wantField(tc.status, tc.field)
-			}
-		})
 	}
-	if n := sent.calls.Load(); n != 0 {
-		t.Errorf("SQS was asked %d times", n)
+}
+
+// refusedHeaders lists the POSTs that are refused for their headers.
+func refusedHeaders() map[string]refusedPost {
+	long := strings.Repeat("n", protocol.MaxNameBytes+1)
+	return map[string]refusedPost{
+		"form":                    {body("a"), "Content-Type", 415, []string{"Content-Type", "application/x-www-form-urlencoded"}},
+		"text":                    {body("a"), "Content-Type", 415, []string{"Content-Type", "text/plain"}},
+		"no media type":           {body("a"), "Content-Type", 415, []string{"Content-Type", ""}},
+		"compressed":              {body("a"), "Content-Encoding", 415, []string{"Content-Encoding", "gzip"}},
+		"other key":               {body("a"), "Idempotency-Key", 400, []string{"Idempotency-Key", `"b"`}},
+		"empty key":               {body("a"), "Idempotency-Key", 400, []string{"Idempotency-Key", `""`}},
+		"key without its end":     {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", `"b`}},
+		"key with parameters":     {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", `"b";q=1`}},
+		"key with a bad escape":   {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", `"b\n"`}},
+		"key that ends in escape": {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", `"b\`}},
+		"two keys":                {`{}`, "Idempotency-Key", 400, []string{"Idempotency-Key", "a", "Idempotency-Key", "a"}},
+		"long key":                {`{}`, "name", 400, []string{"Idempotency-Key", long}},
+		"key of bad UTF-8":        {`{}`, "name", 400, []string{"Idempotency-Key", "a\xff"}},
+		"late":                    {body("a"), "X-Sqsonce-Delay", 400, []string{"X-Sqsonce-Delay", "901"}},
+		"early":                   {body("a"), "X-Sqsonce-Delay", 400, []string{"X-Sqsonce-Delay", "-1"}},
+		"half a second":           {body("a"), "X-Sqsonce-Delay", 400, []string{"X-Sqsonce-Delay", "500ms"}},
+		"soon":                    {body("a"), "X-Sqsonce-Delay", 400, []string{"X-Sqsonce-Delay", "soon"}},
+		"group with a space":      {body("a"), "X-Sqsonce-Group", 400, []string{"X-Sqsonce-Group", "a b"}},
+		"long group":              {body("a"), "X-Sqsonce-Group", 400, []string{"X-Sqsonce-Group", long}},
+		"huge headers":            {body("a"), "headers", 431, []string{"X-Anything", strings.Repeat("x", maxHeader)}},
 	}
-	if used := b.api.pending.pending(); used != 0 {
-		t.Errorf("%d bytes are still reserved", used)
+}
+
+func (tc refusedPost) check(t *testing.T, b *bench) {
+	r := request(http.MethodPost, "/", tc.body)
+	for i := 0; i < len(tc.headers); i += 2 {
+		if tc.headers[i] == "Content-Type" {
+			r.Header.Set("Content-Type", tc.headers[i+1])
+		} else {
+			r.Header.Add(tc.headers[i], tc.headers[i+1])
+		}
+	}
+	for _, chunked := range []bool{false, true} {
+		again := r.Clone(t.Context())
+		again.Body = request(http.MethodPost, "/", tc.body).Body
+		if chunked && tc.body != "" {
+			again.ContentLength = -1
+		}
+		got := b.serve(again)
+		got.t = t
+		got.wantField(tc.status, tc.field)
 	}
 }
 

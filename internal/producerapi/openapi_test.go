@@ -284,50 +284,61 @@ func TestOpenAPI(t *testing.T) {
 
 func testEveryDocumentedResponseIsProduced(t *testing.T) {
 	got := make(produced)
-	usual := func(t *testing.T) *bench {
-		b := operatorBench(t, "orders")
-		b.record("done", b.claim("done", body("done")), complete("1"))
-		b.record("busy", b.claim("busy", body("busy")))
-		b.record("unknown", b.claim("unknown", body("unknown")), fail(protocol.FailUnknown, "?"))
-		return b
+	got.malformed(usualBench(t))
+	got.broken(t)
+	got.later(t)
+	b := usualBench(t)
+	got.one(b)
+	got.documented(t, b)
+}
+
+// usualBench returns a bench with names of several statuses.
+func usualBench(t *testing.T) *bench {
+	t.Helper()
+	b := operatorBench(t, "orders")
+	b.record("done", b.claim("done", body("done")), complete("1"))
+	b.record("busy", b.claim("busy", body("busy")))
+	b.record("unknown", b.claim("unknown", body("unknown")), fail(protocol.FailUnknown, "?"))
+	return b
+}
+
+// posts returns a change of POSTs alone.
+func posts(change func(*http.Request)) func(*http.Request) {
+	return func(r *http.Request) {
+		if r.Method == http.MethodPost {
+			change(r)
+		}
 	}
-	b := usual(t)
+}
+
+// malformed sends requests that are refused for their form, and then each operation twice.
+func (p produced) malformed(b *bench) {
+	b.t.Helper()
 	b.deadLetter("bad", "m-1", "rejected")
-	got.everywhere(b, func(r *http.Request) { r.Header.Del("Authorization") })
-	got.everywhere(b, func(r *http.Request) { r.Header.Set("X-Anything", strings.Repeat("x", maxHeader)) })
-	got.everywhere(b, func(r *http.Request) {
-		if r.Method == http.MethodPost {
-			r.Header.Set("Content-Type", "text/plain")
-		}
-	})
-	got.everywhere(b, func(r *http.Request) {
-		if r.Method == http.MethodPost {
-			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{")), 1
-		}
-	})
-	got.everywhere(b, func(r *http.Request) {
-		if r.Method == http.MethodPost {
-			r.ContentLength = maxBatchBody + 1
-		}
-	})
-	got.everywhere(b, func(r *http.Request) {
-		if r.Method == http.MethodPost {
-			r.Body, r.ContentLength = slowBody{}, -1
-		}
-	})
-	got.everywhere(b, nil)
-	got.everywhere(b, nil) // forgetting and a second purge fail now
-	got.everywhere(newBench(t, "orders", nil), func(r *http.Request) { r.RemoteAddr, r.Host = "127.0.0.1:1234", "rebound.example" })
+	p.everywhere(b, func(r *http.Request) { r.Header.Del("Authorization") })
+	p.everywhere(b, func(r *http.Request) { r.Header.Set("X-Anything", strings.Repeat("x", maxHeader)) })
+	p.everywhere(b, posts(func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }))
+	p.everywhere(b, posts(func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{")), 1 }))
+	p.everywhere(b, posts(func(r *http.Request) { r.ContentLength = maxBatchBody + 1 }))
+	p.everywhere(b, posts(func(r *http.Request) { r.Body, r.ContentLength = slowBody{}, -1 }))
+	p.everywhere(b, nil)
+	p.everywhere(b, nil) // forgetting and a second purge fail now
+}
+
+// broken sends requests to servers that refuse the client, lack something, or are in an outage.
+func (p produced) broken(t *testing.T) {
+	t.Helper()
+	p.everywhere(newBench(t, "orders", nil), func(r *http.Request) { r.RemoteAddr, r.Host = "127.0.0.1:1234", "rebound.example" })
 	limited := newBench(t, "orders", func(c *Config) { c.AuthTokens, c.ClientRate = []string{token}, 0.01 })
 	limited.do(http.MethodGet, "/queue", "", bearer...)
-	got.everywhere(limited, nil)
+	p.everywhere(limited, nil)
 	broken := newBench(t, "orders", func(c *Config) {
 		c.AuthTokens, c.Records, c.Scheduler = []string{token}, brokenStore{}, schedule.NewLocal(nil)
 	})
 	broken.api.cfg.SQS, broken.api.cfg.Keys, broken.api.dead = nil, nil, new(deadletter.Queue)
-	got.everywhere(broken, nil)
+	p.everywhere(broken, nil)
 	synctest.Test(t, func(t *testing.T) {
-		b := usual(t)
+		b := usualBench(t)
 		reader := &slowReader{Reader: b.store}
 		reader.down.Store(true)
 		down := newBench(t, "orders", func(c *Config) {
@@ -341,11 +352,13 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 		down.server.Control(func(context.Context, sqstest.Call) sqstest.Fault {
 			return sqstest.Fault{Delay: time.Millisecond, Error: &sqstest.Error{Code: "ServiceUnavailable"}}
 		})
-		got.everywhere(down, nil)
+		p.everywhere(down, nil)
 	})
+}
 
-	got.later(t)
-	b = usual(t)
+// one sends requests about single names, and then to a store that cannot list names.
+func (p produced) one(b *bench) {
+	b.t.Helper()
 	for _, r := range []*http.Request{
 		request(http.MethodPost, "/", body("done"), "Prefer", "wait=1"),
 		request(http.MethodPost, "/", `{"name":"done","x":1}`, "Prefer", "wait=1"),
@@ -372,14 +385,18 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 		request(http.MethodGet, "/names?older=x", ""),
 	} {
 		r.Header.Set("Authorization", bearer[1])
-		got.do(b, r)
+		p.do(b, r)
 	}
 	b.withoutDeadLetters()
 	b.api.cfg.Records = struct{ dedupe.Reader }{b.store} // it cannot list names
-	got.everywhere(b, nil)
+	p.everywhere(b, nil)
 	b.api.names = nil // as with a read-only store
-	got.do(b, request(http.MethodPost, "/names", operations["POST /names"].body, bearer...))
+	p.do(b, request(http.MethodPost, "/names", operations["POST /names"].body, bearer...))
+}
 
+// documented checks that the document has the routes of b and the responses of p.
+func (p produced) documented(t *testing.T, b *bench) {
+	t.Helper()
 	doc, err := document()
 	if err != nil {
 		t.Fatal(err)
@@ -390,7 +407,7 @@ func testEveryDocumentedResponseIsProduced(t *testing.T) {
 				t.Errorf("%s %s is documented, and not in this test's table", method, path)
 			}
 			for status := range op.Responses {
-				if !got[method+" "+path+" "+status] {
+				if !p[method+" "+path+" "+status] {
 					t.Errorf("%s %s never answered the documented %s", method, path, status)
 				}
 			}

@@ -121,14 +121,17 @@ func testAnAnswerThatSwitchesProtocolsIsARetry(t *testing.T) {
 	})
 }
 
-// Faults after the request was sent, with their duration.
+const answerTimeout, worked = 30 * time.Second, 12 * time.Second
+
+// brokenAnswer is a fault after the request was sent. The target works first.
+type brokenAnswer struct {
+	handler func(*testing.T, http.ResponseWriter, *http.Request)
+	rest    time.Duration
+	text    string
+}
+
 func testRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
-	const timeout, worked = 30 * time.Second, 12 * time.Second
-	for name, tc := range map[string]struct {
-		handler func(*testing.T, http.ResponseWriter, *http.Request)
-		rest    time.Duration
-		text    string
-	}{
+	for name, tc := range map[string]brokenAnswer{
 		"no answer in time": {
 			func(_ *testing.T, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 			0, "no answer within 30s",
@@ -146,7 +149,7 @@ func testRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
 				time.Sleep(worked)
 				breakOff(t, w)
 			},
-			timeout - worked, "EOF",
+			answerTimeout - worked, "EOF",
 		},
 		"connection closed within a chunked answer": {
 			func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
@@ -155,7 +158,7 @@ func testRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
 				time.Sleep(worked)
 				breakOff(t, w)
 			},
-			timeout - worked, "answer 200 broke off",
+			answerTimeout - worked, "answer 200 broke off",
 		},
 		"answer shorter than announced": {
 			func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
@@ -165,7 +168,7 @@ func testRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
 				time.Sleep(worked)
 				breakOff(t, w)
 			},
-			timeout - worked, "answer 200 broke off",
+			answerTimeout - worked, "answer 200 broke off",
 		},
 		"answer that is not HTTP": {
 			func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
@@ -178,35 +181,37 @@ func testRequestWithoutAWholeAnswerHasAnUnknownOutcome(t *testing.T) {
 				_, _ = io.WriteString(conn, "hello there\r\n\r\n")
 				_ = conn.Close()
 			},
-			timeout - worked, "malformed",
+			answerTimeout - worked, "malformed",
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var asked atomic.Int32
-				target, stop := newPiped(t, Config{Timeout: timeout}, func(w http.ResponseWriter, r *http.Request) {
-					asked.Add(1)
-					_, _ = io.Copy(io.Discard, r.Body)
-					tc.handler(t, w, r)
-				})
-				defer stop()
-				_, err := target.Post(t.Context(), Request{Name: "n", Body: "{}"})
-				e, ok := errors.AsType[*UnknownOutcomeError](err)
-				if !ok || kindOf(err) != unknown {
-					t.Fatalf("outcome is %q (%v)", kindOf(err), err)
-				}
-				if e.RetryAfter() != tc.rest {
-					t.Errorf("to be tried again after %s, want %s", e.RetryAfter(), tc.rest)
-				}
-				if !strings.Contains(err.Error(), tc.text) {
-					t.Errorf("error lacks %q: %v", tc.text, err)
-				}
-				if asked.Load() != 1 {
-					t.Errorf("target was asked %d times", asked.Load())
-				}
-			})
-		})
+		t.Run(name, tc.check)
 	}
+}
+
+func (tc brokenAnswer) check(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		target, stop := newPiped(t, Config{Timeout: answerTimeout}, func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			_, _ = io.Copy(io.Discard, r.Body)
+			tc.handler(t, w, r)
+		})
+		defer stop()
+		_, err := target.Post(t.Context(), Request{Name: "n", Body: "{}"})
+		e, ok := errors.AsType[*UnknownOutcomeError](err)
+		if !ok || kindOf(err) != unknown {
+			t.Fatalf("outcome is %q (%v)", kindOf(err), err)
+		}
+		if e.RetryAfter() != tc.rest {
+			t.Errorf("to be tried again after %s, want %s", e.RetryAfter(), tc.rest)
+		}
+		if !strings.Contains(err.Error(), tc.text) {
+			t.Errorf("error lacks %q: %v", tc.text, err)
+		}
+		if asked.Load() != 1 {
+			t.Errorf("target was asked %d times", asked.Load())
+		}
+	})
 }
 
 func testBrokenBodyOfAnErrorStillHasItsStatus(t *testing.T) {

@@ -48,15 +48,16 @@ func TestWeigh(t *testing.T) {
 	}
 }
 
-// TestSuspicion runs scripts: each word is a message and how it ended, and ! after it
-// means that this is excused. "believe", "well" and "unwell" (of the health path) and
-// "hour" are events.
+// suspicionScript is a case of TestSuspicion: each word is a message and its end, and ! after it
+// means that it is excused. "believe", "well" and "unwell" (of the health path) and "hour" are
+// events.
+type suspicionScript struct {
+	script  string
+	suspect bool
+}
+
 func TestSuspicion(t *testing.T) {
-	kinds := map[string]evidence{"ok": success, "fail": failing, "blame": blaming, "late": timedOut, "busy": nothing}
-	for name, tc := range map[string]struct {
-		script  string
-		suspect bool
-	}{
+	for name, tc := range map[string]suspicionScript{
 		"five different messages":          {"a:fail b:fail c:fail d:fail e:fail! f:fail!", true},
 		"five that are blamed":             {"a:blame b:blame c:blame d:blame e:blame! f:blame!", true},
 		"one message again and again":      {"a:fail a:fail a:fail a:fail a:fail a:fail", false},
@@ -81,30 +82,7 @@ func TestSuspicion(t *testing.T) {
 		"for an hour":                      {"believe hour a:blame b:blame c:blame d:blame e:blame!", true},
 		"before anything":                  {"believe a:blame b:blame c:blame d:blame e:blame f:blame", false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			s, now := newSuspicion(5), time.Now()
-			for _, word := range strings.Fields(tc.script) {
-				switch word {
-				case "believe":
-					s.believe(now)
-					continue
-				case "well", "unwell":
-					s.examined(word == "well")
-					continue
-				case "hour":
-					now = now.Add(longestBelief)
-					continue
-				}
-				word, excused := strings.CutSuffix(word, "!")
-				message, kind, _ := strings.Cut(word, ":")
-				if got := s.learn(message, kinds[kind], now); got != excused {
-					t.Errorf("%s: excused %t, want %t", word, got, excused)
-				}
-			}
-			if s.suspect != tc.suspect {
-				t.Errorf("suspect %t, want %t", s.suspect, tc.suspect)
-			}
-		})
+		t.Run(name, tc.play)
 	}
 	t.Run("never", func(t *testing.T) {
 		s := newSuspicion(0)
@@ -127,6 +105,32 @@ func TestSuspicion(t *testing.T) {
 			t.Errorf("%d messages are remembered, in a list of %d", len(s.guilty.has), len(s.guilty.order))
 		}
 	})
+}
+
+func (tc suspicionScript) play(t *testing.T) {
+	kinds := map[string]evidence{"ok": success, "fail": failing, "blame": blaming, "late": timedOut, "busy": nothing}
+	s, now := newSuspicion(5), time.Now()
+	for _, word := range strings.Fields(tc.script) {
+		switch word {
+		case "believe":
+			s.believe(now)
+			continue
+		case "well", "unwell":
+			s.examined(word == "well")
+			continue
+		case "hour":
+			now = now.Add(longestBelief)
+			continue
+		}
+		word, excused := strings.CutSuffix(word, "!")
+		message, kind, _ := strings.Cut(word, ":")
+		if got := s.learn(message, kinds[kind], now); got != excused {
+			t.Errorf("%s: excused %t, want %t", word, got, excused)
+		}
+	}
+	if s.suspect != tc.suspect {
+		t.Errorf("suspect %t, want %t", s.suspect, tc.suspect)
+	}
 }
 
 func TestRefused(t *testing.T) {

@@ -22,20 +22,22 @@ import (
 	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
+// outageCase is an outage of the target or of the store.
+type outageCase struct {
+	set    func(b *inBubble, down bool)
+	status int      // the target's answer while it is down
+	args   []string // more flags
+	failed int      // attempts that may count: four, because the fifth failure makes the target suspect
+
+	then     http.HandlerFunc // answers instead after the target has failed for a while
+	messages int              // in the queue; 0 means 200
+}
+
 // In an outage of a minute with a backlog, and a maxReceiveCount of 3, no message is dead-lettered
 // and no attempts are used up.
 func TestOutageBurnsNothing(t *testing.T) {
 	t.Parallel()
-	const outage = time.Minute
-	for name, tc := range map[string]struct {
-		set    func(b *inBubble, down bool)
-		status int      // the target's answer while it is down
-		args   []string // more flags
-		failed int      // attempts that may count: four, because the fifth failure makes the target suspect
-
-		then     http.HandlerFunc // answers instead after the target has failed for a while
-		messages int              // in the queue; 0 means 200
-	}{
+	for name, tc := range map[string]outageCase{
 		"target refuses":              {set: func(b *inBubble, down bool) { b.target.refuse(down) }, messages: 1000},
 		"target answers 404":          {status: 404, failed: 4, messages: 1000},
 		"target answers 401":          {status: 401, failed: 4},
@@ -50,55 +52,58 @@ func TestOutageBurnsNothing(t *testing.T) {
 		"target answers 404, batches": {status: 404, failed: 4, args: []string{"--target-batch", "10"}},
 		"target refuses, with gate":   {set: func(b *inBubble, down bool) { b.target.refuse(down) }, args: []string{"--target-health", "/up"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := testutil.N(t, max(tc.messages, 200))
-				target := failingTarget{then: tc.then, latency: newLatencies(t)}
-				b := newInBubble(t, 3, target.ServeHTTP, tc.args...)
-				for i := range n {
-					b.send(body("m" + strconv.Itoa(i)))
-				}
-				set := func(down bool) {
-					if tc.set != nil {
-						tc.set(b, down)
-						return
-					}
-					target.set(map[bool]int{true: tc.status, false: 204}[down])
-				}
-				target.set(204)
-				set(true)
-				b.begin()
-				defer b.end()
-				time.Sleep(outage)
-				asked, tried := target.asked(), b.attempts(n)
-				if tried > tc.failed {
-					t.Errorf("%d attempts counted within the outage, want at most %d", tried, tc.failed)
-				}
-				// One message per slot at the start, then two probes per second.
-				if most := b.settings.Concurrency + 2*int(outage/time.Second) + 2 + 2*tc.failed; asked > most {
-					t.Errorf("target was asked %d times within the outage, want at most %d", asked, most)
-				}
-				if err := b.pool.Healthy(time.Now()); err != nil {
-					t.Errorf("unhealthy within the outage: %v", err)
-				}
-				set(false)
-				if !b.await(2*time.Minute, func() bool { return b.depth(b.back.queueURL) == 0 }) {
-					t.Errorf("%d of %d messages are left two minutes after the outage", b.depth(b.back.queueURL), n)
-				}
-				if dead := b.dead(); len(dead) > 0 {
-					t.Errorf("%d dead letters, the first with %v", len(dead), dead[0].MessageAttributes)
-				}
-				for i := range n {
-					if r := b.record("m" + strconv.Itoa(i)); r.Status != protocol.Completed {
-						t.Fatalf("m%d is %s", i, r.Status)
-					}
-				}
-				if again := b.attempts(n) - n; again > tc.failed {
-					t.Errorf("%d attempts more than names, want at most %d", again, tc.failed)
-				}
-			})
-		})
+		t.Run(name, tc.check)
 	}
+}
+
+func (tc outageCase) check(t *testing.T) {
+	const outage = time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		n := testutil.N(t, max(tc.messages, 200))
+		target := failingTarget{then: tc.then, latency: newLatencies(t)}
+		b := newInBubble(t, 3, target.ServeHTTP, tc.args...)
+		for i := range n {
+			b.send(body("m" + strconv.Itoa(i)))
+		}
+		set := func(down bool) {
+			if tc.set != nil {
+				tc.set(b, down)
+				return
+			}
+			target.set(map[bool]int{true: tc.status, false: 204}[down])
+		}
+		target.set(204)
+		set(true)
+		b.begin()
+		defer b.end()
+		time.Sleep(outage)
+		asked, tried := target.asked(), b.attempts(n)
+		if tried > tc.failed {
+			t.Errorf("%d attempts counted within the outage, want at most %d", tried, tc.failed)
+		}
+		// One message per slot at the start, then two probes per second.
+		if most := b.settings.Concurrency + 2*int(outage/time.Second) + 2 + 2*tc.failed; asked > most {
+			t.Errorf("target was asked %d times within the outage, want at most %d", asked, most)
+		}
+		if err := b.pool.Healthy(time.Now()); err != nil {
+			t.Errorf("unhealthy within the outage: %v", err)
+		}
+		set(false)
+		if !b.await(2*time.Minute, func() bool { return b.depth(b.back.queueURL) == 0 }) {
+			t.Errorf("%d of %d messages are left two minutes after the outage", b.depth(b.back.queueURL), n)
+		}
+		if dead := b.dead(); len(dead) > 0 {
+			t.Errorf("%d dead letters, the first with %v", len(dead), dead[0].MessageAttributes)
+		}
+		for i := range n {
+			if r := b.record("m" + strconv.Itoa(i)); r.Status != protocol.Completed {
+				t.Fatalf("m%d is %s", i, r.Status)
+			}
+		}
+		if again := b.attempts(n) - n; again > tc.failed {
+			t.Errorf("%d attempts more than names, want at most %d", again, tc.failed)
+		}
+	})
 }
 
 // attempts returns the number of attempts counted for m0 and the following names. An attempt under

@@ -148,124 +148,131 @@ func TestFlagWinsOverEnvironment(t *testing.T) {
 	}
 }
 
+// badSettings is a command line, and texts that its error must have.
+type badSettings struct {
+	args []string
+	want []string
+}
+
+var settingsThatFail = map[string]badSettings{
+	"neither local nor AWS": {nil, []string{"--local", "--queue-url and --table", "are missing"}},
+	"no table":              {[]string{"--queue-url", "http://h/1/q", "--handler", "log"}, []string{"--table"}},
+	"no queue":              {[]string{"--table", "t", "--handler", "log"}, []string{"--queue-url"}},
+	"no target": {
+		[]string{"--queue-url", "http://h/1/q", "--table", "t"},
+		[]string{"--target-url (SQSONCE_TARGET_URL) is missing: messages would be completed without being handled; to log and complete each message set --handler log"},
+	},
+	"a target, and the log": {
+		[]string{"--local", "--handler", "log", "--target-url", "http://127.0.0.1:1/"}, []string{"--handler log: cannot be used with --target-url"},
+	},
+	"local with a queue":     {[]string{"--local", "--queue-url", "http://h/1/q"}, []string{"--local has its own queue"}},
+	"local with create":      {[]string{"--local", "--create"}, []string{"--create"}},
+	"queue URL without name": {[]string{"--queue-url", "http://h/", "--table", "t", "--handler", "log"}, []string{"--queue-url"}},
+	"local, open to everybody": {
+		[]string{"--local", "--addr", "0.0.0.0:8080", "--queue-addr", ":4566"},
+		[]string{
+			`--addr "0.0.0.0:8080": listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN)`,
+			`--queue-addr ":4566": must be a loopback address`,
+		},
+	},
+	"tokens that can be guessed": {
+		[]string{"--local", "--addr", ":8080", "--auth-token", "sesame", "--admin-addr", ":9090", "--admin-token", "hunter2"},
+		[]string{"--auth-token (SQSONCE_AUTH_TOKEN): token 1 of 1 has 6 characters", "--admin-token (SQSONCE_ADMIN_TOKEN): token 1 of 1 has 7 characters"},
+	},
+	"paths": {
+		[]string{"--queue-url", "http://h/1/q", "--table", "t", "--handler", "log", "--path-prefix", "v1,/a/../b"},
+		[]string{`--path-prefix "v1"`, `--path-prefix has the segment ".."`, "--path-prefix v1,/a/../b: needs --target-url"},
+	},
+	"batches": {
+		[]string{"--local", "--target-batch", "20", "--concurrency", "10", "--target-batch-wait", "8s", "--path-prefix", "/v1", "--sqsd"},
+		[]string{
+			"--target-batch-wait 8s: must be positive, and at most 7.5s, a quarter of --lease 30s",
+			"--target-batch 20: must be from 1 to --concurrency 10", "--target-batch 20: needs --target-url",
+		},
+	},
+	"batches, and requests in messages": {
+		[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--path-prefix", "/v1"},
+		[]string{"--target-batch 5: cannot be used with --path-prefix"},
+	},
+	"groups": {
+		[]string{"--local", "--group-concurrency=-1", "--group-rate=-0.5", "--group-by", "a["},
+		[]string{"GroupConcurrency -1: must not be negative", "GroupRate -0.5: must not be negative", `--group-by: key "a["`},
+	},
+	"groups without a bound": {
+		[]string{"--local", "--group-by", "tenant"}, []string{`--group-by "tenant": needs --group-concurrency or --group-rate`},
+	},
+	"batches, and the daemon": {
+		[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--sqsd"},
+		[]string{"--target-batch 5: cannot be used with --sqsd"},
+	},
+	"blank tokens": {
+		[]string{"--local", "--auth-token", "a, ,b", "--admin-token", " "},
+		[]string{"--auth-token (SQSONCE_AUTH_TOKEN): token 2 of 3 is blank", "--admin-token (SQSONCE_ADMIN_TOKEN): token 1 of 1 is blank"},
+	},
+	"several": {
+		[]string{"--local", "--lease", "0s", "--max-attempts", "0", "--concurrency", "0", "--skew=-1s", "--wait-at-start=-1s", "--suspect-after=-1"},
+		[]string{"--lease 0s", "--suspect-after -1", "--wait-at-start -1s", "--max-attempts 0", "--concurrency 0", "--skew -1s"},
+	},
+	"several parts": {
+		[]string{"--local", "--scope", "a#b", "--rate=-1", "--key", "a[", "--target-url", "ftp://x", "--max-attempts=-1"},
+		[]string{"Scope", "Rate -1", `key "a["`, "target URL", "MaxAttempts -1"},
+	},
+	"lease longer than visibility allows": {
+		[]string{"--local", "--lease", "40s"},
+		[]string{"--lease 40s + --skew 2s: must not exceed 33s, which is --visibility 1m0s less"},
+	},
+	"drain longer than the platform waits": {
+		[]string{"--local", "--drain-timeout", "26s", "--stop-timeout", "30s"},
+		[]string{"--drain-timeout 26s", "--stop-timeout 30s"},
+	},
+	"target longer than SQS allows": {
+		[]string{"--local", "--target-timeout", "11h1s"},
+		[]string{"--target-timeout 11h0m1s: must not exceed 11h0m0s"},
+	},
+	"health path without a target": {[]string{"--local", "--target-health", "/up"}, []string{"--target-health", "--target-url"}},
+	"health path on another host": {
+		[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-health", "//other.example/up"},
+		[]string{`--target-health: health path "//other.example/up"`},
+	},
+	"health path that is a URL": {
+		[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-health", "http://other.example/up"},
+		[]string{`--target-health: health path "http://other.example/up"`},
+	},
+	"admin hosts that are no names": {
+		[]string{"--local", "--admin-hosts", "ok.example,https://console.example,console.example:443,10.0.0.5,localhost"},
+		[]string{
+			`--admin-hosts "https://console.example": must be a host name, without scheme, port or path`,
+			`--admin-hosts "console.example:443": must be a host name`,
+			`--admin-hosts "10.0.0.5": must be a host name of a proxy`,
+			`--admin-hosts "localhost": must be a host name of a proxy`,
+		},
+	},
+	"payloads too large":    {[]string{"--local", "--s3-max", "1073741825"}, []string{"--s3-max 1073741825: must be from 1024 to 1073741824 bytes"}},
+	"a small result":        {[]string{"--local", "--max-result", "4095"}, []string{"--max-result 4095: must be from 4096 to 307200 bytes"}},
+	"a large result":        {[]string{"--local", "--max-result", "307201"}, []string{"--max-result 307201: must be from 4096 to 307200 bytes"}},
+	"another result":        {[]string{"--local", "--result", "some"}, []string{"--result", "some"}},
+	"payloads too small":    {[]string{"--local", "--s3-max", "1023"}, []string{"--s3-max 1023: must be from 1024 to 1073741824 bytes"}},
+	"secret file missing":   {[]string{"--local", "--target-secret-file", "/nowhere"}, []string{"--target-secret-file", "/nowhere"}},
+	"unknown flag":          {[]string{"--nope"}, []string{"--nope"}},
+	"value out of a choice": {[]string{"--local", "--on-unknown", "maybe"}, []string{"--on-unknown", "maybe"}},
+	"not a duration":        {[]string{"--local", "--lease", "30"}, []string{"--lease", "30"}},
+}
+
 func testSettingsThatCannotWorkAreAllNamedAtOnce(t *testing.T) {
-	for name, tc := range map[string]struct {
-		args []string
-		want []string
-	}{
-		"neither local nor AWS": {nil, []string{"--local", "--queue-url and --table", "are missing"}},
-		"no table":              {[]string{"--queue-url", "http://h/1/q", "--handler", "log"}, []string{"--table"}},
-		"no queue":              {[]string{"--table", "t", "--handler", "log"}, []string{"--queue-url"}},
-		"no target": {
-			[]string{"--queue-url", "http://h/1/q", "--table", "t"},
-			[]string{"--target-url (SQSONCE_TARGET_URL) is missing: messages would be completed without being handled; to log and complete each message set --handler log"},
-		},
-		"a target, and the log": {
-			[]string{"--local", "--handler", "log", "--target-url", "http://127.0.0.1:1/"}, []string{"--handler log: cannot be used with --target-url"},
-		},
-		"local with a queue":     {[]string{"--local", "--queue-url", "http://h/1/q"}, []string{"--local has its own queue"}},
-		"local with create":      {[]string{"--local", "--create"}, []string{"--create"}},
-		"queue URL without name": {[]string{"--queue-url", "http://h/", "--table", "t", "--handler", "log"}, []string{"--queue-url"}},
-		"local, open to everybody": {
-			[]string{"--local", "--addr", "0.0.0.0:8080", "--queue-addr", ":4566"},
-			[]string{
-				`--addr "0.0.0.0:8080": listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN)`,
-				`--queue-addr ":4566": must be a loopback address`,
-			},
-		},
-		"tokens that can be guessed": {
-			[]string{"--local", "--addr", ":8080", "--auth-token", "sesame", "--admin-addr", ":9090", "--admin-token", "hunter2"},
-			[]string{"--auth-token (SQSONCE_AUTH_TOKEN): token 1 of 1 has 6 characters", "--admin-token (SQSONCE_ADMIN_TOKEN): token 1 of 1 has 7 characters"},
-		},
-		"paths": {
-			[]string{"--queue-url", "http://h/1/q", "--table", "t", "--handler", "log", "--path-prefix", "v1,/a/../b"},
-			[]string{`--path-prefix "v1"`, `--path-prefix has the segment ".."`, "--path-prefix v1,/a/../b: needs --target-url"},
-		},
-		"batches": {
-			[]string{"--local", "--target-batch", "20", "--concurrency", "10", "--target-batch-wait", "8s", "--path-prefix", "/v1", "--sqsd"},
-			[]string{
-				"--target-batch-wait 8s: must be positive, and at most 7.5s, a quarter of --lease 30s",
-				"--target-batch 20: must be from 1 to --concurrency 10", "--target-batch 20: needs --target-url",
-			},
-		},
-		"batches, and requests in messages": {
-			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--path-prefix", "/v1"},
-			[]string{"--target-batch 5: cannot be used with --path-prefix"},
-		},
-		"groups": {
-			[]string{"--local", "--group-concurrency=-1", "--group-rate=-0.5", "--group-by", "a["},
-			[]string{"GroupConcurrency -1: must not be negative", "GroupRate -0.5: must not be negative", `--group-by: key "a["`},
-		},
-		"groups without a bound": {
-			[]string{"--local", "--group-by", "tenant"}, []string{`--group-by "tenant": needs --group-concurrency or --group-rate`},
-		},
-		"batches, and the daemon": {
-			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-batch", "5", "--sqsd"},
-			[]string{"--target-batch 5: cannot be used with --sqsd"},
-		},
-		"blank tokens": {
-			[]string{"--local", "--auth-token", "a, ,b", "--admin-token", " "},
-			[]string{"--auth-token (SQSONCE_AUTH_TOKEN): token 2 of 3 is blank", "--admin-token (SQSONCE_ADMIN_TOKEN): token 1 of 1 is blank"},
-		},
-		"several": {
-			[]string{"--local", "--lease", "0s", "--max-attempts", "0", "--concurrency", "0", "--skew=-1s", "--wait-at-start=-1s", "--suspect-after=-1"},
-			[]string{"--lease 0s", "--suspect-after -1", "--wait-at-start -1s", "--max-attempts 0", "--concurrency 0", "--skew -1s"},
-		},
-		"several parts": {
-			[]string{"--local", "--scope", "a#b", "--rate=-1", "--key", "a[", "--target-url", "ftp://x", "--max-attempts=-1"},
-			[]string{"Scope", "Rate -1", `key "a["`, "target URL", "MaxAttempts -1"},
-		},
-		"lease longer than visibility allows": {
-			[]string{"--local", "--lease", "40s"},
-			[]string{"--lease 40s + --skew 2s: must not exceed 33s, which is --visibility 1m0s less"},
-		},
-		"drain longer than the platform waits": {
-			[]string{"--local", "--drain-timeout", "26s", "--stop-timeout", "30s"},
-			[]string{"--drain-timeout 26s", "--stop-timeout 30s"},
-		},
-		"target longer than SQS allows": {
-			[]string{"--local", "--target-timeout", "11h1s"},
-			[]string{"--target-timeout 11h0m1s: must not exceed 11h0m0s"},
-		},
-		"health path without a target": {[]string{"--local", "--target-health", "/up"}, []string{"--target-health", "--target-url"}},
-		"health path on another host": {
-			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-health", "//other.example/up"},
-			[]string{`--target-health: health path "//other.example/up"`},
-		},
-		"health path that is a URL": {
-			[]string{"--local", "--target-url", "http://127.0.0.1:1/", "--target-health", "http://other.example/up"},
-			[]string{`--target-health: health path "http://other.example/up"`},
-		},
-		"admin hosts that are no names": {
-			[]string{"--local", "--admin-hosts", "ok.example,https://console.example,console.example:443,10.0.0.5,localhost"},
-			[]string{
-				`--admin-hosts "https://console.example": must be a host name, without scheme, port or path`,
-				`--admin-hosts "console.example:443": must be a host name`,
-				`--admin-hosts "10.0.0.5": must be a host name of a proxy`,
-				`--admin-hosts "localhost": must be a host name of a proxy`,
-			},
-		},
-		"payloads too large":    {[]string{"--local", "--s3-max", "1073741825"}, []string{"--s3-max 1073741825: must be from 1024 to 1073741824 bytes"}},
-		"a small result":        {[]string{"--local", "--max-result", "4095"}, []string{"--max-result 4095: must be from 4096 to 307200 bytes"}},
-		"a large result":        {[]string{"--local", "--max-result", "307201"}, []string{"--max-result 307201: must be from 4096 to 307200 bytes"}},
-		"another result":        {[]string{"--local", "--result", "some"}, []string{"--result", "some"}},
-		"payloads too small":    {[]string{"--local", "--s3-max", "1023"}, []string{"--s3-max 1023: must be from 1024 to 1073741824 bytes"}},
-		"secret file missing":   {[]string{"--local", "--target-secret-file", "/nowhere"}, []string{"--target-secret-file", "/nowhere"}},
-		"unknown flag":          {[]string{"--nope"}, []string{"--nope"}},
-		"value out of a choice": {[]string{"--local", "--on-unknown", "maybe"}, []string{"--on-unknown", "maybe"}},
-		"not a duration":        {[]string{"--local", "--lease", "30"}, []string{"--lease", "30"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var stdout, stderr bytes.Buffer
-			if code := run(t.Context(), tc.args, &stdout, &stderr, nil); code != 2 {
-				t.Errorf("exit code %d, want 2", code)
-			}
-			for _, want := range tc.want {
-				if !strings.Contains(stderr.String(), want) {
-					t.Errorf("%q is not in:\n%s", want, stderr.String())
-				}
-			}
-		})
+	for name, tc := range settingsThatFail {
+		t.Run(name, tc.check)
+	}
+}
+
+func (tc badSettings) check(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), tc.args, &stdout, &stderr, nil); code != 2 {
+		t.Errorf("exit code %d, want 2", code)
+	}
+	for _, want := range tc.want {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("%q is not in:\n%s", want, stderr.String())
+		}
 	}
 }
 

@@ -46,166 +46,192 @@ func TestMatrix(t *testing.T) {
 	t.Run("request carries what the contract says", testRequestCarriesWhatTheContractSays)
 }
 
-// For each answer of a target: the treatment of the message, its record, and the time of the next
-// request.
+const (
+	matrixTimeout = 30 * time.Second
+	matrixSlack   = 3 * time.Second // for SQS's whole seconds, a poll, and latencies
+)
+
+// targetAnswer is an answer of a target, and the end of its message.
+type targetAnswer struct {
+	answer http.HandlerFunc // answers the first request; the second gets 204
+	want   ending
+}
+
+// ending is the end of a message: its record after the first request, and the time of the second.
+type ending struct {
+	dead     string          // reason in the dead-letter queue
+	status   protocol.Status // status of the record
+	attempts int
+	from, to time.Duration // bounds of the gap; zero: no second request
+	result   string
+}
+
+var (
+	rejected  = ending{dead: "rejected", status: protocol.Rejected, attempts: 1}
+	retried   = ending{status: protocol.Retrying, attempts: 1, to: 10*time.Second + matrixSlack}                                      // a backoff with full jitter
+	cutOff    = ending{status: protocol.Retrying, attempts: 1, from: matrixTimeout, to: matrixTimeout + 10*time.Second + matrixSlack} // and a backoff
+	leftAlone = ending{status: protocol.InProgress, attempts: 1, from: matrixTimeout, to: matrixTimeout + 2*time.Second + matrixSlack}
+)
+
+func completed(result string) ending {
+	return ending{status: protocol.Completed, attempts: 1, result: result}
+}
+
+func retriedAfter(d time.Duration) ending {
+	return ending{status: protocol.Retrying, attempts: 1, from: d, to: d + matrixSlack}
+}
+
+func refusedFor(d time.Duration) ending {
+	return ending{status: protocol.Retrying, from: d, to: d + matrixSlack}
+}
+
+func answerWith(code int, headers ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < len(headers); i += 2 {
+			w.Header().Set(headers[i], headers[i+1])
+		}
+		w.WriteHeader(code)
+	}
+}
+
 func testOutcomeAtTheTargetDecides(t *testing.T) {
 	t.Parallel()
-	const timeout = 30 * time.Second
-	const slack = 3 * time.Second // for SQS's whole seconds, a poll, and latencies
-	type want struct {
-		deleted  bool            // deleted at once
-		dead     string          // reason in the dead-letter queue
-		status   protocol.Status // status of the record
-		attempts int
-		from, to time.Duration // bounds of the gap; zero: no second request
-		result   string
-	}
-	status := func(code int, headers ...string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			for i := 0; i < len(headers); i += 2 {
-				w.Header().Set(headers[i], headers[i+1])
-			}
-			w.WriteHeader(code)
+	for _, answers := range []map[string]targetAnswer{emptyAnswers(), otherAnswers()} {
+		for name, tc := range answers {
+			t.Run(name, tc.check)
 		}
 	}
+}
+
+// emptyAnswers lists answers without a body.
+func emptyAnswers() map[string]targetAnswer {
+	return map[string]targetAnswer{
+		"204":         {answerWith(204), completed("")},
+		"301":         {answerWith(301, "Location", "/elsewhere"), retried},
+		"302":         {answerWith(302, "Location", "/elsewhere"), retried},
+		"307":         {answerWith(307, "Location", "/elsewhere/"), retried},
+		"400":         {answerWith(400), rejected},
+		"401":         {answerWith(401), retried},
+		"403":         {answerWith(403), retried},
+		"404":         {answerWith(404), retried},
+		"405":         {answerWith(405), retried},
+		"408":         {answerWith(408), retried},
+		"409":         {answerWith(409), retried},
+		"409 in time": {answerWith(409, "Retry-After", "40"), retriedAfter(40 * time.Second)},
+		"410":         {answerWith(410), rejected},
+		"413":         {answerWith(413), rejected},
+		"415":         {answerWith(415), rejected},
+		"422":         {answerWith(422), rejected},
+		"423":         {answerWith(423), retried},
+		"425":         {answerWith(425), retried},
+		"429 seconds": {answerWith(429, "Retry-After", "120"), refusedFor(2 * time.Minute)},
+		"429":         {answerWith(429), refusedFor(0)},
+		"500":         {answerWith(500), retried},
+		"503":         {answerWith(503), retried},
+		"503 minutes": {answerWith(503, "Retry-After", "300"), refusedFor(5 * time.Minute)},
+	}
+}
+
+// otherAnswers lists answers with a body, and answers that do not come or break off.
+func otherAnswers() map[string]targetAnswer {
 	large := `"` + strings.Repeat("x", 2<<20) + `"`
-	done := want{deleted: true, status: protocol.Completed, attempts: 1}
-	bad := want{dead: "rejected", status: protocol.Rejected, attempts: 1}
-	again := want{status: protocol.Retrying, attempts: 1, to: 10*time.Second + slack} // a backoff with full jitter
-	after := func(d time.Duration) want {
-		return want{status: protocol.Retrying, attempts: 1, from: d, to: d + slack}
-	}
-	refused := func(d time.Duration) want { return want{status: protocol.Retrying, from: d, to: d + slack} }
-	late := want{status: protocol.Retrying, attempts: 1, from: timeout, to: timeout + 10*time.Second + slack} // and a backoff
-	left := want{status: protocol.InProgress, attempts: 1, from: timeout, to: timeout + 2*time.Second + slack}
-	withResult := func(result string) want {
-		w := done
-		w.result = result
-		return w
-	}
-	for name, tc := range map[string]struct {
-		answer http.HandlerFunc // answers the first request; the second gets 204
-		want   want
-	}{
-		"200 with a body": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"total":3}`)) }, withResult(`{"total":3}`)},
-		"204":             {status(204), done},
+	return map[string]targetAnswer{
+		"200 with a body": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"total":3}`)) }, completed(`{"total":3}`)},
 		"201 with text": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
 			w.WriteHeader(http.StatusCreated)
 			_, _ = w.Write([]byte("thanks"))
-		}, withResult("thanks")},
+		}, completed("thanks")},
 		"2 MiB": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(large))
-		}, withResult(fmt.Sprintf(`"size":%d,"sha256":"%x"`, len(large), sha256.Sum256([]byte(large))))},
+		}, completed(fmt.Sprintf(`"size":%d,"sha256":"%x"`, len(large), sha256.Sum256([]byte(large))))},
 		"2 MiB that break off": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(large)+1))
 			_, _ = w.Write([]byte(large))
 			_ = http.NewResponseController(w).Flush()
 			hangUp(w)
-		}, left},
-		"301":         {status(301, "Location", "/elsewhere"), again},
-		"302":         {status(302, "Location", "/elsewhere"), again},
-		"307":         {status(307, "Location", "/elsewhere/"), again},
-		"400":         {status(400), bad},
-		"401":         {status(401), again},
-		"403":         {status(403), again},
-		"404":         {status(404), again},
-		"405":         {status(405), again},
-		"408":         {status(408), again},
-		"409":         {status(409), again},
-		"409 in time": {status(409, "Retry-After", "40"), after(40 * time.Second)},
-		"410":         {status(410), bad},
-		"413":         {status(413), bad},
-		"415":         {status(415), bad},
-		"422":         {status(422), bad},
-		"423":         {status(423), again},
-		"425":         {status(425), again},
-		"429 seconds": {status(429, "Retry-After", "120"), refused(2 * time.Minute)},
+		}, leftAlone},
 		"429 date": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", time.Now().Add(90*time.Second).UTC().Format(http.TimeFormat))
 			w.WriteHeader(http.StatusTooManyRequests)
-		}, refused(89 * time.Second)},
-		"429":         {status(429), want{status: protocol.Retrying, to: slack}},
-		"500":         {status(500), again},
-		"503":         {status(503), again},
-		"503 minutes": {status(503, "Retry-After", "300"), refused(5 * time.Minute)},
-		"time-out":    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, late},
+		}, refusedFor(89 * time.Second)},
+		"time-out": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, cutOff},
 		"reset": {func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(4 * time.Second)
 			hangUp(w)
-		}, left},
+		}, leftAlone},
 		"half a body": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = w.Write([]byte(`{"half":`))
 			_ = http.NewResponseController(w).Flush()
 			time.Sleep(7 * time.Second)
 			hangUp(w)
-		}, left},
+		}, leftAlone},
 		"slow drip": {func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				_, _ = w.Write([]byte(" "))
 				_ = http.NewResponseController(w).Flush()
 				time.Sleep(time.Second)
 			}
-		}, late},
+		}, cutOff},
 		"slow but whole": {func(w http.ResponseWriter, _ *http.Request) {
-			time.Sleep(timeout - time.Second)
+			time.Sleep(matrixTimeout - time.Second)
 			_, _ = w.Write([]byte("true"))
-		}, withResult("true")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var asked posts
-				b := newInBubble(t, 10, func(w http.ResponseWriter, r *http.Request) {
-					if asked.note() {
-						tc.answer(w, r)
-						return
-					}
-					w.WriteHeader(http.StatusNoContent)
-				}, "--target-timeout", timeout.String())
-				b.begin()
-				defer b.end()
-				b.send(body("a"))
-				if !b.await(time.Hour, func() bool {
-					r := b.record("a")
-					return r.Status != "" && (r.Status != protocol.InProgress || r.Error != "")
-				}) {
-					t.Fatal("no outcome within an hour")
-				}
-				r := b.record("a")
-				if r.Status != tc.want.status || r.Attempts != tc.want.attempts {
-					t.Errorf("record is %s after %d attempts, want %s after %d (%s)", r.Status, r.Attempts, tc.want.status, tc.want.attempts, r.Error)
-				}
-				if !strings.Contains(string(r.Result), tc.want.result) || tc.want.result == "" && len(r.Result) > 0 {
-					t.Errorf("result is %.100s, want %s", r.Result, tc.want.result)
-				}
-				if !b.await(time.Hour, func() bool { return b.depth(b.back.queueURL) == 0 }) {
-					t.Fatal("message still there after an hour")
-				}
-				dead := b.dead()
-				switch {
-				case tc.want.dead != "":
-					if len(dead) != 1 || attribute(dead[0], "sqsonce.reason") != tc.want.dead || attribute(dead[0], "sqsonce.name") != "a" {
-						t.Errorf("dead letters are %v", dead)
-					}
-				case len(dead) != 0:
-					t.Errorf("dead-lettered: %v", dead[0].MessageAttributes)
-				}
-				if tc.want.to == 0 {
-					if asked.count() != 1 {
-						t.Errorf("asked %d times", asked.count())
-					}
-					return
-				}
-				if asked.count() != 2 || asked.gap() < tc.want.from || asked.gap() > tc.want.to {
-					t.Errorf("asked %d times, the second after %s, want %s to %s", asked.count(), asked.gap(), tc.want.from, tc.want.to)
-				}
-				if r := b.record("a"); r.Status != protocol.Completed || r.Attempts != tc.want.attempts+1 {
-					t.Errorf("in the end the record is %s after %d attempts", r.Status, r.Attempts)
-				}
-			})
-		})
+		}, completed("true")},
 	}
+}
+
+func (tc targetAnswer) check(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked posts
+		b := newInBubble(t, 10, func(w http.ResponseWriter, r *http.Request) {
+			if asked.note() {
+				tc.answer(w, r)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}, "--target-timeout", matrixTimeout.String())
+		b.begin()
+		defer b.end()
+		b.send(body("a"))
+		if !b.await(time.Hour, func() bool {
+			r := b.record("a")
+			return r.Status != "" && (r.Status != protocol.InProgress || r.Error != "")
+		}) {
+			t.Fatal("no outcome within an hour")
+		}
+		r := b.record("a")
+		if r.Status != tc.want.status || r.Attempts != tc.want.attempts {
+			t.Errorf("record is %s after %d attempts, want %s after %d (%s)", r.Status, r.Attempts, tc.want.status, tc.want.attempts, r.Error)
+		}
+		if !strings.Contains(string(r.Result), tc.want.result) || tc.want.result == "" && len(r.Result) > 0 {
+			t.Errorf("result is %.100s, want %s", r.Result, tc.want.result)
+		}
+		if !b.await(time.Hour, func() bool { return b.depth(b.back.queueURL) == 0 }) {
+			t.Fatal("message still there after an hour")
+		}
+		dead := b.dead()
+		switch {
+		case tc.want.dead != "":
+			if len(dead) != 1 || attribute(dead[0], "sqsonce.reason") != tc.want.dead || attribute(dead[0], "sqsonce.name") != "a" {
+				t.Errorf("dead letters are %v", dead)
+			}
+		case len(dead) != 0:
+			t.Errorf("dead-lettered: %v", dead[0].MessageAttributes)
+		}
+		if tc.want.to == 0 {
+			if asked.count() != 1 {
+				t.Errorf("asked %d times", asked.count())
+			}
+			return
+		}
+		if asked.count() != 2 || asked.gap() < tc.want.from || asked.gap() > tc.want.to {
+			t.Errorf("asked %d times, the second after %s, want %s to %s", asked.count(), asked.gap(), tc.want.from, tc.want.to)
+		}
+		if r := b.record("a"); r.Status != protocol.Completed || r.Attempts != tc.want.attempts+1 {
+			t.Errorf("in the end the record is %s after %d attempts", r.Status, r.Attempts)
+		}
+	})
 }
 
 // hangUp closes the connection of a request.

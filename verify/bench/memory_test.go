@@ -64,17 +64,6 @@ func TestMemory(t *testing.T) {
 		<-p.ended
 	}()
 	h := &Harness{queue: client}
-	peak := func() int {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-		if err != nil {
-			t.Fatal(err, p.early())
-		}
-		kilobytes, err := strconv.Atoi(highWater.FindStringSubmatch(string(status))[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return kilobytes
-	}
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	first, sent := 0, 0
@@ -85,7 +74,7 @@ func TestMemory(t *testing.T) {
 			}
 		}
 		if first == 0 && gone.Load() >= early {
-			first = peak()
+			first = peak(t, p)
 			t.Logf("%d KiB after %d messages", first, gone.Load())
 		}
 		select {
@@ -94,7 +83,7 @@ func TestMemory(t *testing.T) {
 			t.Fatalf("%d messages are gone: %v", gone.Load(), ctx.Err())
 		}
 	}
-	last := peak()
+	last := peak(t, p)
 	t.Logf("%d KiB after %d messages", last, gone.Load())
 	if last > first+first/10 {
 		t.Errorf("%d KiB after %d messages, and %d KiB after %d", last, total, first, early)
@@ -102,4 +91,18 @@ func TestMemory(t *testing.T) {
 	if _, err := p.end(ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// peak returns the peak of a process's resident memory, in KiB.
+func peak(t *testing.T, p *process) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err, p.early())
+	}
+	kilobytes, err := strconv.Atoi(highWater.FindStringSubmatch(string(status))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kilobytes
 }

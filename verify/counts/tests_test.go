@@ -8,40 +8,6 @@ import "testing"
 // the name of a subtest.
 const testWords = 4
 
-// longTests are the functions in tests with more than longFunction lines. A function that has
-// become shorter must be removed from the list.
-var longTests = map[string]bool{
-	"infra/plain_test.go: TestPlainTemplate":                                          true,
-	"internal/workercmd/mismatch_test.go: TestMismatch":                               true,
-	"consumer/trouble_test.go: TestDeadLetterTrouble":                                 true,
-	"internal/workercmd/dependencies_test.go: TestOutageBurnsNothing":                 true,
-	"internal/workercmd/flags_test.go: testSettingsThatCannotWorkAreAllNamedAtOnce":   true,
-	"examples/programs/kafka/main_test.go: TestConsume":                               true,
-	"internal/workercmd/matrix_test.go: testOutcomeAtTheTargetDecides":                true,
-	"consumer/decide_test.go: TestDecide":                                             true,
-	"consumer/fifo_lanes_test.go: TestStalledWorker":                                  true,
-	"consumer/fifo_test.go: play":                                                     true,
-	"dedupe/leave_test.go: TestLeave":                                                 true,
-	"dedupe/outcome_test.go: TestOutcome":                                             true,
-	"dedupe/renew_soak_test.go: testABusyProcessKeepsItsLeases":                       true,
-	"dedupe/dynamo/refusal_test.go: TestRefusedBatches":                               true,
-	"dedupe/httponce/draft_test.go: TestDraft":                                        true,
-	"dedupe/protocol/step_test.go: TestStepClaim":                                     true,
-	"dedupe/protocol/step_test.go: TestStepOfAnAttempt":                               true,
-	"infra/config_test.go: testEveryProblemIsNamedWithKeyAndValue":                    true,
-	"internal/batch/batch_test.go: TestRule":                                          true,
-	"internal/console/access_test.go: testOnlyWhoMayActDoes":                          true,
-	"internal/doctor/doctor_test.go: TestRun_broken":                                  true,
-	"internal/integration/integration_test.go: testMessagesRunAgain":                  true,
-	"internal/producerapi/messages_test.go: testWhatCannotBeSentIsRefusedByField":     true,
-	"internal/producerapi/openapi_test.go: testEveryDocumentedResponseIsProduced":     true,
-	"internal/target/post_test.go: testRequestWithoutAWholeAnswerHasAnUnknownOutcome": true,
-	"internal/target/suspicion_test.go: TestSuspicion":                                true,
-	"names/unwrap_test.go: TestUnwrap":                                                true,
-	"sqstest/query_test.go: TestQueryAnswersAsRecorded":                               true,
-	"verify/bench/memory_test.go: TestMemory":                                         true,
-}
-
 func TestTests(t *testing.T) {
 	packages, err := count("../..")
 	if err != nil {
@@ -57,22 +23,11 @@ func TestTests(t *testing.T) {
 		}
 	})
 	t.Run("functions are short", func(t *testing.T) {
-		long := make(map[string]bool)
 		for _, p := range packages {
 			for _, f := range p.long {
 				if f.test {
-					long[f.file+": "+f.name] = true
+					t.Errorf("%s: %s has %d lines, want at most %d", f.file, f.name, f.lines, longFunction)
 				}
-			}
-		}
-		for name := range long {
-			if !longTests[name] {
-				t.Errorf("%s has more than %d lines", name, longFunction)
-			}
-		}
-		for name := range longTests {
-			if !long[name] {
-				t.Errorf("%s is short, or gone: take it off the list", name)
 			}
 		}
 	})

@@ -40,10 +40,8 @@ func TestConsume(t *testing.T) {
 		}
 	}
 	store := memstore.New()
-	var mu sync.Mutex
 	handled := map[string]int{}
 	for _, group := range []string{"first", "second"} {
-		ctx, stop := context.WithCancel(t.Context())
 		client, err := kgo.NewClient(
 			kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.ConsumerGroup(group), kgo.ConsumeTopics("orders"), kgo.DisableAutoCommit(),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -51,44 +49,53 @@ func TestConsume(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		polled := 0
-		cfg := dedupe.Config{Scope: "orders", Hooks: dedupe.Hooks{
-			Settled: func(dedupe.Attempt, string, time.Duration, error) {},
-		}}
-		seen := func() {
-			if polled++; polled == len(keys) {
-				stop()
-			}
-		}
-		cfg.Hooks.Replayed = func(dedupe.Attempt, string) { mu.Lock(); defer mu.Unlock(); seen() }
-		cfg.Hooks.Refused = func(dedupe.Attempt, string) { mu.Lock(); defer mu.Unlock(); seen() }
-		cfg.Hooks.Settled = func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if outcome == "completed" || outcome == "rejected" {
-				seen()
-			}
-		}
-		err = consume(ctx, client, store, cfg, func(_ context.Context, r *kgo.Record) (string, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			key := string(r.Key)
-			handled[key]++
-			switch {
-			case key == "bad":
-				return "", permanent{errors.New("no such lamp")}
-			case key == "flaky" && handled[key] == 1:
-				return "", errors.New("try again")
-			}
-			return "shipped", nil
-		})
-		client.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		consumeAll(t, client, store, len(keys), handled)
 	}
 	want := map[string]int{"order-1": 1, "order-2": 1, "order-3": 1, "bad": 1, "flaky": 2, "last": 1}
 	if !maps.Equal(handled, want) {
 		t.Errorf("handled %v, want %v", handled, want)
+	}
+}
+
+// consumeAll consumes records until the outcomes of n of them are known, and counts in handled how
+// often each key was handled.
+func consumeAll(t *testing.T, client *kgo.Client, store dedupe.Store, n int, handled map[string]int) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	defer client.Close()
+	var mu sync.Mutex // guards seen and handled
+	seen := 0
+	settled := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if seen++; seen == n {
+			stop()
+		}
+	}
+	cfg := dedupe.Config{Scope: "orders", Hooks: dedupe.Hooks{
+		Replayed: func(dedupe.Attempt, string) { settled() },
+		Refused:  func(dedupe.Attempt, string) { settled() },
+		Settled: func(_ dedupe.Attempt, outcome string, _ time.Duration, _ error) {
+			if outcome == "completed" || outcome == "rejected" {
+				settled()
+			}
+		},
+	}}
+	err := consume(ctx, client, store, cfg, func(_ context.Context, r *kgo.Record) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		key := string(r.Key)
+		handled[key]++
+		switch {
+		case key == "bad":
+			return "", permanent{errors.New("no such lamp")}
+		case key == "flaky" && handled[key] == 1:
+			return "", errors.New("try again")
+		}
+		return "shipped", nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
