@@ -58,7 +58,7 @@ var ends = map[string]func(context.Context) (string, error){
 	"not begun":  func(ctx context.Context) (string, error) { return "", notBegun{context.Cause(ctx)} },
 }
 
-// outcomeCase is the end of a handler, the state of its caller's context, and the outcome of the name.
+// outcomeCase is the end of a handler under a state of its caller, and the outcome of the name.
 type outcomeCase struct {
 	stop     string // of the caller's context: "", "cancel" or "deadline"
 	end      string

@@ -75,7 +75,7 @@ func TestPlainTemplate(t *testing.T) {
 	})
 }
 
-// checkPlainParameters checks that every parameter is used, and that the template needs nothing else.
+// checkPlainParameters checks that every parameter is used, and that no parameter is missing.
 func checkPlainParameters(t *testing.T, data []byte) {
 	t.Helper()
 	for name := range plainParameters {

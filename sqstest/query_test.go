@@ -94,8 +94,8 @@ func TestQueryAnswersAsRecorded(t *testing.T) {
 	}
 }
 
-// recordedTalks lists the cases with several queues or several requests, or with an answer that must
-// lack something.
+// recordedTalks lists the cases with several queues or requests, and those whose answer must lack
+// something.
 func recordedTalks() map[string]func(t *testing.T, b *bench) {
 	return map[string]func(t *testing.T, b *bench){
 		"test_get_queue_attributes_with_query_args": func(t *testing.T, b *bench) {

@@ -41,7 +41,7 @@ func testAPanicIsRecordedWithTheHandlersFramesOnly(t *testing.T) {
 		})
 		r := b.record(t)
 		for _, text := range []string{r.Error, err.Error()} {
-			if !strings.HasPrefix(text, "panic: ouch\n") || !strings.Contains(text, "dedupe_test.explode") || !strings.Contains(text, "handler_test.go") {
+			if !strings.HasPrefix(text, "panic: ouch\n") || !strings.Contains(text, "dedupe_test.explode") || !strings.Contains(text, "guard_handler_test.go") {
 				t.Errorf("got %q", text)
 			}
 			if strings.Contains(text, "runtime.") || strings.Contains(text, "panic.go") || strings.Contains(text, "tRunner") {
