@@ -33,14 +33,14 @@ func TestOthersFaults(t *testing.T) {
 	t.Run("long poll is never cut off by a stop", testALongPollIsNeverCutOffByAStop)
 	t.Run("heartbeats end with their message", testHeartbeatsEndWithTheirMessage)
 	t.Run("neither errors nor hung connections stop the receiving", testNeitherErrorsNorHungConnectionsStopTheReceiving)
-	t.Run("what was fetched and not begun is visible after a stop", testWhatWasFetchedAndNotBegunIsVisibleAfterAStop)
-	t.Run("stop reaches everybody and a message has one heartbeat", testAStopReachesEverybodyAndAMessageHasOneHeartbeat)
+	t.Run("received messages that have not begun are visible after a stop", testReceivedMessagesThatHaveNotBegunAreVisibleAfterAStop)
+	t.Run("stop reaches every handler and a message has one heartbeat", testStopReachesEveryHandlerAndAMessageHasOneHeartbeat)
 	t.Run("slots are given back once and stops may be repeated", testSlotsAreGivenBackOnceAndStopsMayBeRepeated)
 	t.Run("binary attribute is no string", testABinaryAttributeIsNoString)
 	t.Run("empty answer delays nothing", testAnEmptyAnswerDelaysNothing)
 	t.Run("dead letters of a mebibyte are split over calls", testDeadLettersOfAMebibyteAreSplitOverCalls)
 	t.Run("message that cannot be decoded is dead lettered", testAMessageThatCannotBeDecodedIsDeadLettered)
-	t.Run("one slow message holds back nobody", testOneSlowMessageHoldsBackNobody)
+	t.Run("one slow message holds back no other", testOneSlowMessageHoldsBackNoOther)
 	t.Run("credentials that come back are enough", testCredentialsThatComeBackAreEnough)
 	t.Run("deletes that fail pile up to a bound", testDeletesThatFailPileUpToABound)
 	t.Run("nothing is left behind by ended messages", testNothingIsLeftBehindByEndedMessages)
@@ -219,7 +219,7 @@ func testNeitherErrorsNorHungConnectionsStopTheReceiving(t *testing.T) {
 
 // celery #8875, #10172: messages that were received but not started stayed invisible after the
 // shutdown.
-func testWhatWasFetchedAndNotBegunIsVisibleAfterAStop(t *testing.T) {
+func testReceivedMessagesThatHaveNotBegunAreVisibleAfterAStop(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Rate = 1
 		p.handler = func(ctx context.Context, _ consumer.Message) error { <-ctx.Done(); return ctx.Err() }
@@ -233,7 +233,7 @@ func testWhatWasFetchedAndNotBegunIsVisibleAfterAStop(t *testing.T) {
 
 // machinery: the heartbeat's goroutine could take the single stop signal that was meant for the
 // loop, and each message had two heartbeats.
-func testAStopReachesEverybodyAndAMessageHasOneHeartbeat(t *testing.T) {
+func testStopReachesEveryHandlerAndAMessageHasOneHeartbeat(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		beats := make(map[string]int)
 		var mu sync.Mutex
@@ -374,7 +374,7 @@ func testAMessageThatCannotBeDecodedIsDeadLettered(t *testing.T) {
 
 // gocloud, patron, machinery: an error of a call, or of a handler, ended the subscription. spring:
 // a slow message delayed the others of its batch.
-func testOneSlowMessageHoldsBackNobody(t *testing.T) {
+func testOneSlowMessageHoldsBackNoOther(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		c := newClockwork()
 		p.handler = func(_ context.Context, m consumer.Message) error {

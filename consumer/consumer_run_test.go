@@ -19,8 +19,8 @@ func TestRun(t *testing.T) {
 	t.Run("every message is handled and deleted", testEveryMessageIsHandledAndDeleted)
 	t.Run("batches are full at any latency of the queue", testBatchesAreFullAtAnyLatencyOfTheQueue)
 	t.Run("slots of one moment are filled by one receive", testSlotsOfOneMomentAreFilledByOneReceive)
-	t.Run("receive yields to those who give slots back", testAReceiveYieldsToThoseWhoGiveSlotsBack)
-	t.Run("slots bound what is received and handled", testSlotsBoundWhatIsReceivedAndHandled)
+	t.Run("receive yields to goroutines that give slots back", testReceiveYieldsToGoroutinesThatGiveSlotsBack)
+	t.Run("slots bound receives and handlers", testSlotsBoundReceivesAndHandlers)
 	t.Run("long handler keeps its message", testALongHandlerKeepsItsMessage)
 	t.Run("heartbeats of one moment share their call", testHeartbeatsOfOneMomentShareTheirCall)
 	t.Run("heartbeats survive failures of their calls", testHeartbeatsSurviveFailuresOfTheirCalls)
@@ -90,7 +90,7 @@ func testSlotsOfOneMomentAreFilledByOneReceive(t *testing.T) {
 }
 
 // Where everybody else runs before a call goes out, each receive is full.
-func testAReceiveYieldsToThoseWhoGiveSlotsBack(t *testing.T) {
+func testReceiveYieldsToGoroutinesThatGiveSlotsBack(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
 		p.sources.Yield = func(string) { time.Sleep(time.Microsecond) }
@@ -107,7 +107,7 @@ func testAReceiveYieldsToThoseWhoGiveSlotsBack(t *testing.T) {
 	})
 }
 
-func testSlotsBoundWhatIsReceivedAndHandled(t *testing.T) {
+func testSlotsBoundReceivesAndHandlers(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 7
 		p.send(numbered(40)...)

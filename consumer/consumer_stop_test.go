@@ -19,9 +19,9 @@ import (
 
 func TestStop(t *testing.T) {
 	t.Run("stop at any moment strands and burns nothing", testAStopAtAnyMomentStrandsAndBurnsNothing)
-	t.Run("stop releases at once what has not started", testAStopReleasesAtOnceWhatHasNotStarted)
-	t.Run("what is on its last receive is handled during the stop", testWhatIsOnItsLastReceiveIsHandledDuringTheStop)
-	t.Run("what comes with the last poll is released or handled", testWhatComesWithTheLastPollIsReleasedOrHandled)
+	t.Run("stop releases messages that have not started at once", testStopReleasesMessagesThatHaveNotStartedAtOnce)
+	t.Run("message on its last receive is handled during the stop", testMessageOnItsLastReceiveIsHandledDuringTheStop)
+	t.Run("messages of the last poll are released or handled", testMessagesOfTheLastPollAreReleasedOrHandled)
 	t.Run("handler that obeys the end of the drain is released", testAHandlerThatObeysTheEndOfTheDrainIsReleased)
 	t.Run("cancelled last receive is dead lettered as stopped", testACancelledLastReceiveIsDeadLetteredAsStopped)
 	t.Run("handler that ignores its cancellation keeps its message and is named", testAHandlerThatIgnoresItsCancellationKeepsItsMessageAndIsNamed)
@@ -32,8 +32,8 @@ func TestStop(t *testing.T) {
 	t.Run("record is settled before its message", testARecordIsSettledBeforeItsMessage)
 	t.Run("message whose outcome is not recorded is left to its timeout", testAMessageWhoseOutcomeIsNotRecordedIsLeftToItsTimeout)
 	t.Run("parked message waits for its owner until the end of the drain", testAParkedMessageWaitsForItsOwnerUntilTheEndOfTheDrain)
-	t.Run("what the drain was too short for is dead lettered with a reason", testWhatTheDrainWasTooShortForIsDeadLetteredWithAReason)
-	t.Run("run returns only when what it started has ended", testRunReturnsOnlyWhenWhatItStartedHasEnded)
+	t.Run("message that outlasts the drain is dead lettered with a reason", testMessageThatOutlastsTheDrainIsDeadLetteredWithAReason)
+	t.Run("run returns after its goroutines have ended", testRunReturnsAfterItsGoroutinesHaveEnded)
 }
 
 // The hardest case: with a maxReceiveCount of 1, every message that is received and not handled is
@@ -83,7 +83,7 @@ func stopAtAnyMoment(t *testing.T, s sharing, seed, maxReceives int) {
 	})
 }
 
-func testAStopReleasesAtOnceWhatHasNotStarted(t *testing.T) {
+func testStopReleasesMessagesThatHaveNotStartedAtOnce(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
 		p.cfg.Rate = 1
@@ -104,7 +104,7 @@ func testAStopReleasesAtOnceWhatHasNotStarted(t *testing.T) {
 	})
 }
 
-func testWhatIsOnItsLastReceiveIsHandledDuringTheStop(t *testing.T) {
+func testMessageOnItsLastReceiveIsHandledDuringTheStop(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 10
 		p.cfg.Rate = 5
@@ -120,7 +120,7 @@ func testWhatIsOnItsLastReceiveIsHandledDuringTheStop(t *testing.T) {
 	})
 }
 
-func testWhatComesWithTheLastPollIsReleasedOrHandled(t *testing.T) {
+func testMessagesOfTheLastPollAreReleasedOrHandled(t *testing.T) {
 	for _, maxReceives := range []int{1, 10} {
 		bubble(t, maxReceives, false, func(t *testing.T, p *pool) {
 			p.start()
@@ -344,7 +344,7 @@ func testAParkedMessageWaitsForItsOwnerUntilTheEndOfTheDrain(t *testing.T) {
 	}
 }
 
-func testWhatTheDrainWasTooShortForIsDeadLetteredWithAReason(t *testing.T) {
+func testMessageThatOutlastsTheDrainIsDeadLetteredWithAReason(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		p.cfg.Concurrency = 1
 		p.start()
@@ -363,7 +363,7 @@ func testWhatTheDrainWasTooShortForIsDeadLetteredWithAReason(t *testing.T) {
 	})
 }
 
-func testRunReturnsOnlyWhenWhatItStartedHasEnded(t *testing.T) {
+func testRunReturnsAfterItsGoroutinesHaveEnded(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.send(numbered(25)...)
 		var mu sync.Mutex

@@ -160,13 +160,13 @@ func TestReceiveBacksOff(t *testing.T) {
 }
 
 func TestTrouble(t *testing.T) {
-	t.Run("pause holds what is here", testPauseHoldsWhatIsHere)
+	t.Run("pause holds waiting messages", testPauseHoldsWaitingMessages)
 	t.Run("panic of handled is a failure", testPanicOfHandledIsAFailure)
 	t.Run("many slots and a slow queue", testManySlotsAndASlowQueue)
 }
 
 // Messages from a poll that was open at the pause wait in the worker.
-func testPauseHoldsWhatIsHere(t *testing.T) {
+func testPauseHoldsWaitingMessages(t *testing.T) {
 	bubble(t, 10, false, func(t *testing.T, p *pool) {
 		p.start()
 		synctest.Wait()

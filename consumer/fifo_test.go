@@ -273,18 +273,18 @@ func (s script) leftovers(p *pool, o *order) (wrong []string) {
 }
 
 func TestFIFO(t *testing.T) {
-	t.Run("group keeps its order whatever happens", testAGroupKeepsItsOrderWhateverHappens)
+	t.Run("group keeps its order under all faults", testGroupKeepsItsOrderUnderAllFaults)
 	t.Run("head without room for its reason does not take its followers along", testAHeadWithoutRoomForItsReasonDoesNotTakeItsFollowersAlong)
 	t.Run("follower held up for twelve hours is dead lettered as that", testAFollowerHeldUpForTwelveHoursIsDeadLetteredAsThat)
 	t.Run("retry happens in place and counts towards the last", testARetryHappensInPlaceAndCountsTowardsTheLast)
-	t.Run("stop gives back what only tries in place have used up", testAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp)
+	t.Run("stop gives back the receives of tries in place", testStopGivesBackTheReceivesOfTriesInPlace)
 	t.Run("deferred head looks again every few seconds and costs nothing", testADeferredHeadLooksAgainEveryFewSecondsAndCostsNothing)
 	t.Run("lane is given back followers first", testALaneIsGivenBackFollowersFirst)
 	t.Run("follower on its last receive is handled in order during a stop", testAFollowerOnItsLastReceiveIsHandledInOrderDuringAStop)
 	t.Run("lost receive answer is fetched again", testALostReceiveAnswerIsFetchedAgain)
 }
 
-func testAGroupKeepsItsOrderWhateverHappens(t *testing.T) {
+func testGroupKeepsItsOrderUnderAllFaults(t *testing.T) {
 	if err := flag.Set("rapid.checks", strconv.Itoa(testutil.N(t, 50))); err != nil {
 		t.Fatal(err)
 	}
@@ -384,7 +384,7 @@ func testARetryHappensInPlaceAndCountsTowardsTheLast(t *testing.T) {
 
 // SQS would deliver the message again. So a stop that cancels its last try in place does not
 // dead-letter it unless its end was recorded.
-func testAStopGivesBackWhatOnlyTriesInPlaceHaveUsedUp(t *testing.T) {
+func testStopGivesBackTheReceivesOfTriesInPlace(t *testing.T) {
 	bubble(t, 2, true, func(t *testing.T, p *pool) {
 		p.cfg.DrainTimeout = 5 * time.Second
 		var lasts []bool

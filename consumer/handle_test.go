@@ -43,7 +43,7 @@ func TestHandle(t *testing.T) {
 	t.Run("deferral doubles with each receive", testADeferralDoublesWithEachReceive)
 	t.Run("patience on the last receive costs no receive and no slot", testPatienceOnTheLastReceiveCostsNoReceiveAndNoSlot)
 	t.Run("parked message takes a slot ahead of receives", testAParkedMessageTakesASlotAheadOfReceives)
-	t.Run("what waits here is bounded", testWhatWaitsHereIsBounded)
+	t.Run("waiting messages are bounded", testWaitingMessagesAreBounded)
 	t.Run("message parked for twelve hours is dead lettered with the reason", testAMessageParkedForTwelveHoursIsDeadLetteredWithTheReason)
 	t.Run("handler beyond twelve hours is cancelled where no lease guards it", testAHandlerBeyondTwelveHoursIsCancelledWhereNoLeaseGuardsIt)
 	t.Run("lost attempt never deletes its message", testALostAttemptNeverDeletesItsMessage)
@@ -139,7 +139,7 @@ func testAParkedMessageTakesASlotAheadOfReceives(t *testing.T) {
 	})
 }
 
-func testWhatWaitsHereIsBounded(t *testing.T) {
+func testWaitingMessagesAreBounded(t *testing.T) {
 	bubble(t, 1, false, func(t *testing.T, p *pool) {
 		var done atomic.Bool
 		p.handler = func(context.Context, consumer.Message) error {

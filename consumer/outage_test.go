@@ -76,7 +76,7 @@ func TestOutage(t *testing.T) {
 	t.Run("probe that is long at work does not hold up the next", testAProbeThatIsLongAtWorkDoesNotHoldUpTheNext)
 	t.Run("message that is always unavailable does not stop the others", testAMessageThatIsAlwaysUnavailableDoesNotStopTheOthers)
 	t.Run("failure of a messages own ends an outage and a deferral does not", testAFailureOfAMessagesOwnEndsAnOutageAndADeferralDoesNot)
-	t.Run("stop in an outage gives back what was held", testAStopInAnOutageGivesBackWhatWasHeld)
+	t.Run("stop in an outage gives back held messages", testStopInAnOutageGivesBackHeldMessages)
 	t.Run("stop in an outage holds a last receive until the end of the drain", testAStopInAnOutageHoldsALastReceiveUntilTheEndOfTheDrain)
 	t.Run("states are told in order", testStatesAreToldInOrder)
 	t.Run("failure of its own does not hurry probes while something is reported down", testAFailureOfItsOwnDoesNotHurryProbesWhileSomethingIsReportedDown)
@@ -253,7 +253,7 @@ func testAFailureOfAMessagesOwnEndsAnOutageAndADeferralDoesNot(t *testing.T) {
 	})
 }
 
-func testAStopInAnOutageGivesBackWhatWasHeld(t *testing.T) {
+func testStopInAnOutageGivesBackHeldMessages(t *testing.T) {
 	bubble(t, 3, false, func(t *testing.T, p *pool) {
 		o := &outage{down: true}
 		p.handler = o.handle

@@ -24,12 +24,12 @@ func TestHandler(t *testing.T) {
 	t.Run("handler that mutates its input completes the name it was called for", testAHandlerThatMutatesItsInputCompletesTheNameItWasCalledFor)
 	t.Run("result belongs to its caller alone", testAResultBelongsToItsCallerAlone)
 	t.Run("result that is not stored is given to its own caller and marked for others", testAResultThatIsNotStoredIsGivenToItsOwnCallerAndMarkedForOthers)
-	t.Run("what a handlers error means for the record", testWhatAHandlersErrorMeansForTheRecord)
+	t.Run("handlers error decides the record", testHandlersErrorDecidesTheRecord)
 	t.Run("caller that has stopped starts nothing", testACallerThatHasStoppedStartsNothing)
 	t.Run("stop between claim and handler releases or on the last delivery rejects", testAStopBetweenClaimAndHandlerReleasesOrOnTheLastDeliveryRejects)
 	t.Run("handler that returns the cause of its stop is released", testAHandlerThatReturnsTheCauseOfItsStopIsReleased)
 	t.Run("final write is tried for the settling time after a stop and twelve hours without one", testAFinalWriteIsTriedForTheSettlingTimeAfterAStopAndTwelveHoursWithoutOne)
-	t.Run("final write ends when somebody else holds the name", testAFinalWriteEndsWhenSomebodyElseHoldsTheName)
+	t.Run("final write ends when another attempt holds the name", testFinalWriteEndsWhenAnotherAttemptHoldsTheName)
 }
 
 func testAPanicIsRecordedWithTheHandlersFramesOnly(t *testing.T) {
@@ -179,7 +179,7 @@ func (b behaves) Down() bool           { return b.down }
 func (b behaves) Unavailable() bool    { return b.unavailable }
 func (b behaves) OutcomeUnknown() bool { return b.unknown }
 
-func testWhatAHandlersErrorMeansForTheRecord(t *testing.T) {
+func testHandlersErrorDecidesTheRecord(t *testing.T) {
 	for name, tc := range map[string]struct {
 		err      error
 		hold     bool
@@ -314,7 +314,7 @@ func testAFinalWriteIsTriedForTheSettlingTimeAfterAStopAndTwelveHoursWithoutOne(
 	}
 }
 
-func testAFinalWriteEndsWhenSomebodyElseHoldsTheName(t *testing.T) {
+func testFinalWriteEndsWhenAnotherAttemptHoldsTheName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		outage := time.Now().Add(time.Minute)

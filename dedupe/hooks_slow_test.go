@@ -15,7 +15,7 @@ import (
 func TestHooks(t *testing.T) {
 	t.Run("slow hook holds up no lease", testASlowHookHoldsUpNoLease)
 	t.Run("hook that outlives the lease keeps its handler from starting", testAHookThatOutlivesTheLeaseKeepsItsHandlerFromStarting)
-	t.Run("what is forgotten is not answered after the time that was told", testWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold)
+	t.Run("forgotten name is not answered after its time", testForgottenNameIsNotAnsweredAfterItsTime)
 	t.Run("claim that is out when its caller ends holds nothing", testAClaimThatIsOutWhenItsCallerEndsHoldsNothing)
 }
 
@@ -106,7 +106,7 @@ func testAHookThatOutlivesTheLeaseKeepsItsHandlerFromStarting(t *testing.T) {
 }
 
 // An operator who forgets a name gets the time when that takes effect everywhere.
-func testWhatIsForgottenIsNotAnsweredAfterTheTimeThatWasTold(t *testing.T) {
+func testForgottenNameIsNotAnsweredAfterItsTime(t *testing.T) {
 	for name, slow := range map[string]func(b *bench){
 		"late answer": func(b *bench) {
 			b.store.after = func(next protocol.Record) error {

@@ -45,7 +45,7 @@ func watch(b *bench) *[]string {
 	return &said
 }
 
-func TestHooksSayWhatHappens(t *testing.T) {
+func TestHookCalls(t *testing.T) {
 	sleeps := func(d time.Duration, err error) func(context.Context) (string, error) {
 		return func(context.Context) (string, error) { time.Sleep(d); return "", err }
 	}

@@ -57,10 +57,10 @@ func left(t *testing.T, status protocol.Status) *bench {
 func TestOperator(t *testing.T) {
 	t.Run("operators verbs fit the status or are refused", testAnOperatorsVerbsFitTheStatusOrAreRefused)
 	t.Run("verb whose answer is lost is not applied again", testAVerbWhoseAnswerIsLostIsNotAppliedAgain)
-	t.Run("verb that was lost is applied to what came instead", testAVerbThatWasLostIsAppliedToWhatCameInstead)
+	t.Run("lost verb is applied to the record that came instead", testLostVerbIsAppliedToTheRecordThatCameInstead)
 	t.Run("reopened name runs again with all its attempts and any payload", testAReopenedNameRunsAgainWithAllItsAttemptsAndAnyPayload)
 	t.Run("forgetting a live lease by force cancels its attempt", testForgettingALiveLeaseByForceCancelsItsAttempt)
-	t.Run("operator says what is wrong with the store", testAnOperatorSaysWhatIsWrongWithTheStore)
+	t.Run("operator reports the fault of the store", testOperatorReportsTheFaultOfTheStore)
 }
 
 func testAnOperatorsVerbsFitTheStatusOrAreRefused(t *testing.T) {
@@ -182,7 +182,7 @@ func testAVerbWhoseAnswerIsLostIsNotAppliedAgain(t *testing.T) {
 }
 
 // The write never happened, and another event came instead, which the verb could not have led to.
-func testAVerbThatWasLostIsAppliedToWhatCameInstead(t *testing.T) {
+func testLostVerbIsAppliedToTheRecordThatCameInstead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := left(t, protocol.Retrying)
 		b.cfg.CacheAge = -1
@@ -257,7 +257,7 @@ func testForgettingALiveLeaseByForceCancelsItsAttempt(t *testing.T) {
 	})
 }
 
-func testAnOperatorSaysWhatIsWrongWithTheStore(t *testing.T) {
+func testOperatorReportsTheFaultOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := left(t, protocol.Unknown)
 		b.store.before = func(protocol.Record) error { return errNetwork }

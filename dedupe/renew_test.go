@@ -60,7 +60,7 @@ func TestRenew(t *testing.T) {
 	t.Run("renewal has returned before a final write is built", testARenewalHasReturnedBeforeAFinalWriteIsBuilt)
 	t.Run("renewal that is out ends with its handler", testARenewalThatIsOutEndsWithItsHandler)
 	t.Run("handler that ignores its cancellation keeps the name", testAHandlerThatIgnoresItsCancellationKeepsTheName)
-	t.Run("lease lost is told once and a late completion is taken if nobody came", testALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame)
+	t.Run("lost lease is reported once and a late completion is accepted before a takeover", testLostLeaseIsReportedOnceAndALateCompletionIsAcceptedBeforeATakeover)
 	t.Run("lease lost is told before its attempt is settled", testALeaseLostIsToldBeforeItsAttemptIsSettled)
 	t.Run("under hold a late completion of a parked attempt is accepted", testUnderHoldALateCompletionOfAParkedAttemptIsAccepted)
 }
@@ -310,7 +310,7 @@ func testAHandlerThatIgnoresItsCancellationKeepsTheName(t *testing.T) {
 	})
 }
 
-func testALeaseLostIsToldOnceAndALateCompletionIsTakenIfNobodyCame(t *testing.T) {
+func testLostLeaseIsReportedOnceAndALateCompletionIsAcceptedBeforeATakeover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := setup()
 		var down atomic.Bool

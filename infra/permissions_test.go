@@ -85,7 +85,7 @@ func (t template) everyStatement() []statement {
 	return found
 }
 
-func TestNobodyMayDoEverything(t *testing.T) {
+func TestRolesAreBounded(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		statements := b.template.everyStatement()
 		if len(statements) < 5 {
@@ -115,13 +115,13 @@ func TestNobodyMayDoEverything(t *testing.T) {
 func TestPermissions(t *testing.T) {
 	t.Run("task roles name their resources", testTaskRolesNameTheirResources)
 	t.Run("task protects tasks of its cluster only", testATaskProtectsTasksOfItsClusterOnly)
-	t.Run("execution role reaches what the task is started with", testTheExecutionRoleReachesWhatTheTaskIsStartedWith)
+	t.Run("execution role reaches the secrets and images of the task", testExecutionRoleReachesTheSecretsAndImagesOfTheTask)
 	t.Run("worker reads the buckets of payloads only", testTheWorkerReadsTheBucketsOfPayloadsOnly)
 	t.Run("schedules", testSchedules)
 	t.Run("keys of queues", testKeysOfQueues)
 	t.Run("worker reads the table of Powertools only", testTheWorkerReadsTheTableOfPowertoolsOnly)
 	t.Run("guide lists the rights", testTheGuideListsTheRights)
-	t.Run("roles lack what their binary never does", testRolesLackWhatTheirBinaryNeverDoes)
+	t.Run("roles lack the actions that their binary never takes", testRolesLackTheActionsThatTheirBinaryNeverTakes)
 }
 
 func testTaskRolesNameTheirResources(t *testing.T) {
@@ -171,7 +171,7 @@ func testATaskProtectsTasksOfItsClusterOnly(t *testing.T) {
 }
 
 // The execution role pulls images, reads secrets and writes logs.
-func testTheExecutionRoleReachesWhatTheTaskIsStartedWith(t *testing.T) {
+func testExecutionRoleReachesTheSecretsAndImagesOfTheTask(t *testing.T) {
 	b := synthesised(t, "sidecar")
 	_, task := b.template.container(t, "worker")
 	text := flat(b.template.statementsOf(reference(task.Properties["ExecutionRoleArn"])))
@@ -439,7 +439,7 @@ func (b built) places() map[string]string {
 
 // A role that can delete records could make work run again. A role that can receive could take
 // messages from the worker.
-func testRolesLackWhatTheirBinaryNeverDoes(t *testing.T) {
+func testRolesLackTheActionsThatTheirBinaryNeverTakes(t *testing.T) {
 	never := map[string]map[string][]string{
 		"worker": {
 			"main":  {"sqs:PurgeQueue", "sqs:SendMessage", "sqs:DeleteQueue", "sqs:SetQueueAttributes"},

@@ -38,9 +38,9 @@ func TestScaling(t *testing.T) {
 	t.Run("one message wakes a worker that may be scaled to none", testOneMessageWakesAWorkerThatMayBeScaledToNone)
 	t.Run("scaling bounds are the configured", testScalingBoundsAreTheConfigured)
 	t.Run("every alarm speaks and has its section in the runbook", testEveryAlarmSpeaksAndHasItsSectionInTheRunbook)
-	t.Run("dashboard shows what the alarms watch", testTheDashboardShowsWhatTheAlarmsWatch)
+	t.Run("dashboard shows the metrics of the alarms", testDashboardShowsTheMetricsOfTheAlarms)
 	t.Run("failed deployment is told", testAFailedDeploymentIsTold)
-	t.Run("what is looked at is written", testWhatIsLookedAtIsWritten)
+	t.Run("metrics in use are written", testMetricsInUseAreWritten)
 	t.Run("slow work is not scaled out", testSlowWorkIsNotScaledOut)
 }
 
@@ -190,7 +190,7 @@ func TestAlarmsMayPublish(t *testing.T) {
 	})
 }
 
-func testTheDashboardShowsWhatTheAlarmsWatch(t *testing.T) {
+func testDashboardShowsTheMetricsOfTheAlarms(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		if b.config.Dashboard.Off {
 			return // the variant has none, see TestStack
@@ -232,7 +232,7 @@ func testAFailedDeploymentIsTold(t *testing.T) {
 }
 
 // The workers write every metric that alarms and dashboard use.
-func testWhatIsLookedAtIsWritten(t *testing.T) {
+func testMetricsInUseAreWritten(t *testing.T) {
 	source, err := os.ReadFile("internal/telemetry/emf.go")
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 func TestSynth(t *testing.T) {
 	t.Parallel()
 	t.Run("command synthesises offline without an account or docker", testTheCommandSynthesisesOfflineWithoutAnAccountOrDocker)
-	t.Run("what is wrong is said before anything is made", testWhatIsWrongIsSaidBeforeAnythingIsMade)
+	t.Run("faults are reported before synthesis", testFaultsAreReportedBeforeSynthesis)
 }
 
 // The command that users run needs neither an account nor a network nor Docker. It writes the
@@ -56,7 +56,7 @@ func testTheCommandSynthesisesOfflineWithoutAnAccountOrDocker(t *testing.T) {
 	}
 }
 
-func testWhatIsWrongIsSaidBeforeAnythingIsMade(t *testing.T) {
+func testFaultsAreReportedBeforeSynthesis(t *testing.T) {
 	out := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "go", "run", "-C", "infra", "./app")
 	cmd.Env = append(os.Environ(), "CDK_OUTDIR="+out, `CDK_CONTEXT_JSON={"fifo":"perhaps","minTasks":"-1"}`)

@@ -18,7 +18,7 @@ type object = map[string]any
 func TestStack(t *testing.T) {
 	t.Run("resources are there in their numbers", testResourcesAreThereInTheirNumbers)
 	t.Run("queue dead letters into a queue that takes its messages only", testTheQueueDeadLettersIntoAQueueThatTakesItsMessagesOnly)
-	t.Run("table is what the store works on", testTheTableIsWhatTheStoreWorksOn)
+	t.Run("table has the keys and attributes of the store", testTableHasTheKeysAndAttributesOfTheStore)
 	t.Run("tasks run out of reach", testTasksRunOutOfReach)
 	t.Run("tasks without a way out have endpoints for all they call", testTasksWithoutAWayOutHaveEndpointsForAllTheyCall)
 	t.Run("tasks start when their endpoints are there", testTasksStartWhenTheirEndpointsAreThere)
@@ -133,7 +133,7 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 	})
 }
 
-func testTheTableIsWhatTheStoreWorksOn(t *testing.T) {
+func testTableHasTheKeysAndAttributesOfTheStore(t *testing.T) {
 	each(t, func(t *testing.T, b built) {
 		if b.config.TableName != "" {
 			return

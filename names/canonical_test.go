@@ -24,7 +24,7 @@ func TestCanonical(t *testing.T) {
 	t.Run("equal documents have one form", testEqualDocumentsHaveOneForm)
 	t.Run("different documents have different forms", testDifferentDocumentsHaveDifferentForms)
 	t.Run("form is JSON of the same value", testTheFormIsJSONOfTheSameValue)
-	t.Run("what is not JSON is refused with its place", testWhatIsNotJSONIsRefusedWithItsPlace)
+	t.Run("invalid JSON is refused with its place", testInvalidJSONIsRefusedWithItsPlace)
 }
 
 func testEqualDocumentsHaveOneForm(t *testing.T) {
@@ -78,7 +78,7 @@ func testTheFormIsJSONOfTheSameValue(t *testing.T) {
 	}
 }
 
-func testWhatIsNotJSONIsRefusedWithItsPlace(t *testing.T) {
+func testInvalidJSONIsRefusedWithItsPlace(t *testing.T) {
 	for src, want := range map[string]string{
 		``: "unexpected end", ` `: "unexpected end", `{`: "unexpected end", `[1,`: "unexpected end", `"a`: "unexpected end",
 		`"a\`: "unexpected end", `"\u12`: "incomplete escape", `"\u12g4"`: "bad escape", `"\x"`: "unknown escape",

@@ -13,7 +13,7 @@ import (
 
 func TestFIFO(t *testing.T) {
 	t.Run("FIFO receive returns several of one group in order", testFIFOReceiveReturnsSeveralOfOneGroupInOrder)
-	t.Run("FIFO blocks what comes after a message in flight", testFIFOBlocksWhatComesAfterAMessageInFlight)
+	t.Run("FIFO blocks the followers of a message in flight", testFIFOBlocksTheFollowersOfAMessageInFlight)
 	t.Run("FIFO duplicate is accepted and dropped for five minutes", testFIFODuplicateIsAcceptedAndDroppedForFiveMinutes)
 	t.Run("FIFO content based deduplication compares bodies", testFIFOContentBasedDeduplicationComparesBodies)
 	t.Run("FIFO deduplication may be per group", testFIFODeduplicationMayBePerGroup)
@@ -46,7 +46,7 @@ func testFIFOReceiveReturnsSeveralOfOneGroupInOrder(t *testing.T) {
 	}
 }
 
-func testFIFOBlocksWhatComesAfterAMessageInFlight(t *testing.T) {
+func testFIFOBlocksTheFollowersOfAMessageInFlight(t *testing.T) {
 	t.Run("the rest of a group waits for all that was received", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, b *bench) {
 			url := b.createFIFO("q.fifo")

@@ -26,7 +26,7 @@ func TestQueues(t *testing.T) {
 	t.Run("deleted queue ends its long polls", testDeletedQueueEndsItsLongPolls)
 	t.Run("purge drops everything and is refused for a minute", testPurgeDropsEverythingAndIsRefusedForAMinute)
 	t.Run("settings take effect at once", testSettingsTakeEffectAtOnce)
-	t.Run("config names what URLs and ARNs are made of", testConfigNamesWhatURLsAndARNsAreMadeOf)
+	t.Run("config gives the parts of URLs and ARNs", testConfigGivesThePartsOfURLsAndARNs)
 	t.Run("boolean attributes may be capitalised", testBooleanAttributesMayBeCapitalised)
 }
 
@@ -248,7 +248,7 @@ func TestUnknownOperationIsUnsupported(t *testing.T) {
 	expectError[*types.UnsupportedOperation](t, err)
 }
 
-func testConfigNamesWhatURLsAndARNsAreMadeOf(t *testing.T) {
+func testConfigGivesThePartsOfURLsAndARNs(t *testing.T) {
 	s := sqstest.New(sqstest.Config{Region: "eu-west-1", AccountID: "123456789012", BaseURL: "http://queue.test"})
 	b := &bench{Client: sqs.NewFromConfig(s.AWSConfig()), t: t, server: s}
 	url := b.create("q")

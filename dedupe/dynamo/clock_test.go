@@ -73,10 +73,10 @@ func testACorrectionStaysUntilAnAnswerSpeaksAgainstIt(t *testing.T) {
 		long    = 2800 * time.Millisecond
 	)
 	for name, ahead := range map[string]time.Duration{
-		"little more than what counts": 2600 * time.Millisecond,
-		"little more, behind":          -2600 * time.Millisecond,
-		"much":                         4500 * time.Millisecond,
-		"much, behind":                 -4500 * time.Millisecond,
+		"little more than the margin": 2600 * time.Millisecond,
+		"little more, behind":         -2600 * time.Millisecond,
+		"much":                        4500 * time.Millisecond,
+		"much, behind":                -4500 * time.Millisecond,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -136,16 +136,16 @@ func reasons(codes ...string) *http.Response {
 
 func testABusyTransactionIsLeftToTheCaller(t *testing.T) {
 	for what, answer := range map[string]func() *http.Response{
-		"record in a transaction":                 func() *http.Response { return reasons("TransactionConflict", "None") },
-		"effect in a transaction":                 func() *http.Response { return reasons("None", "TransactionConflict") },
-		"record busy, an effect fails":            func() *http.Response { return reasons("TransactionConflict", "ConditionalCheckFailed") },
-		"throttled":                               func() *http.Response { return reasons("ThrottlingError", "None") },
-		"out of throughput":                       func() *http.Response { return reasons("None", "ProvisionedThroughputExceeded") },
-		"still in progress":                       func() *http.Response { return refuse("TransactionInProgressException") },
-		"throttled as a whole":                    func() *http.Response { return refuse("ThrottlingException") },
-		"a server error":                          func() *http.Response { return refuse("InternalServerError") },
-		"cancelled for a reason nobody has heard": func() *http.Response { return reasons("None", "Eclipse") },
-		"cancelled without reasons":               func() *http.Response { return reasons() },
+		"record in a transaction":         func() *http.Response { return reasons("TransactionConflict", "None") },
+		"effect in a transaction":         func() *http.Response { return reasons("None", "TransactionConflict") },
+		"record busy, an effect fails":    func() *http.Response { return reasons("TransactionConflict", "ConditionalCheckFailed") },
+		"throttled":                       func() *http.Response { return reasons("ThrottlingError", "None") },
+		"out of throughput":               func() *http.Response { return reasons("None", "ProvisionedThroughputExceeded") },
+		"still in progress":               func() *http.Response { return refuse("TransactionInProgressException") },
+		"throttled as a whole":            func() *http.Response { return refuse("ThrottlingException") },
+		"a server error":                  func() *http.Response { return refuse("InternalServerError") },
+		"cancelled for an unknown reason": func() *http.Response { return reasons("None", "Eclipse") },
+		"cancelled without reasons":       func() *http.Response { return reasons() },
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -99,7 +99,7 @@ func TestReads(t *testing.T) {
 	t.Run("unprocessed keys are asked for again", testUnprocessedKeysAreAskedForAgain)
 	t.Run("one back-off", testOneBackOff)
 	t.Run("where batch reads are denied the store reads one by one", testWhereBatchReadsAreDeniedTheStoreReadsOneByOne)
-	t.Run("each refusal says who has to act", testEachRefusalSaysWhoHasToAct)
+	t.Run("each refusal names the side that has to act", testEachRefusalNamesTheSideThatHasToAct)
 }
 
 func testAClaimWhoseAnswerWasLostIsRecognisedByItsToken(t *testing.T) {
@@ -413,7 +413,7 @@ func testWhereBatchReadsAreDeniedTheStoreReadsOneByOne(t *testing.T) {
 	}
 }
 
-func testEachRefusalSaysWhoHasToAct(t *testing.T) {
+func testEachRefusalNamesTheSideThatHasToAct(t *testing.T) {
 	for code, want := range map[string]error{
 		"ResourceNotFoundException":   dynamo.ErrNoTable,
 		"AccessDeniedException":       dynamo.ErrDenied,

@@ -18,13 +18,13 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	t.Run("close waits for what is out and the store goes on working", testCloseWaitsForWhatIsOutAndTheStoreGoesOnWorking)
+	t.Run("close waits for calls and the store goes on working", testCloseWaitsForCallsAndTheStoreGoesOnWorking)
 	t.Run("caller does not wait for the item of its conflict", testACallerDoesNotWaitForTheItemOfItsConflict)
 	t.Run("table given by its ARN is written by single calls", testATableGivenByItsARNIsWrittenBySingleCalls)
 	t.Run("attributes of others are dropped by a single write and left by a batch", testAttributesOfOthersAreDroppedByASingleWriteAndLeftByABatch)
 }
 
-func testCloseWaitsForWhatIsOutAndTheStoreGoesOnWorking(t *testing.T) {
+func testCloseWaitsForCallsAndTheStoreGoesOnWorking(t *testing.T) {
 	w := &wire{}
 	inBubble(t, w, func(wr *writer) {
 		var errs []*error

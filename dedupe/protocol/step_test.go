@@ -171,7 +171,7 @@ func TestStepOfAnAttempt(t *testing.T) {
 		"an own completion is recognised":           {at(Completed, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictApply, Completed, 1, false},
 		"a late completion of a parked attempt":     {at(Unknown, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictApply, Completed, 1, true},
 		"a stranger does not complete a parked one": {at(Unknown, 1), Complete{Now: late, Owner: bob, Terms: terms}, VerdictLost, Unknown, 1, false},
-		"nobody completes a rejected one":           {at(Rejected, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictLost, Rejected, 1, false},
+		"a rejected name is not completed":          {at(Rejected, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictLost, Rejected, 1, false},
 		"a failure is tried again":                  {at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms}, VerdictApply, Retrying, 1, true},
 		"the last attempt's failure rejects":        {at(InProgress, 3), Fail{Now: t0, Owner: alice, Terms: terms}, VerdictApply, Rejected, 3, true},
 		"the last delivery's failure rejects":       {at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms, LastDelivery: true}, VerdictApply, Rejected, 1, true},
@@ -284,7 +284,7 @@ func reopenedUnderAlice() Record {
 
 func TestStep(t *testing.T) {
 	t.Run("reopened name takes another payload", testAReopenedNameTakesAnotherPayload)
-	t.Run("nobody owns what has no owner", testNobodyOwnsWhatHasNoOwner)
+	t.Run("record without an owner is owned by no token", testRecordWithoutAnOwnerIsOwnedByNoToken)
 	t.Run("completion in the millisecond of a lost renewal is still written", testACompletionInTheMillisecondOfALostRenewalIsStillWritten)
 	t.Run("version rises when the clock is behind the stored one", testAVersionRisesWhenTheClockIsBehindTheStoredOne)
 	t.Run("stored error is cut between characters", testAStoredErrorIsCutBetweenCharacters)
@@ -303,7 +303,7 @@ func testAReopenedNameTakesAnotherPayload(t *testing.T) {
 	}
 }
 
-func testNobodyOwnsWhatHasNoOwner(t *testing.T) {
+func testRecordWithoutAnOwnerIsOwnedByNoToken(t *testing.T) {
 	resolved, _ := Step(at(Unknown, 1), Resolve{Now: t0, Terms: terms})
 	for _, e := range []Event{
 		Complete{Now: t0, Terms: terms}, Fail{Now: t0, Terms: terms}, Release{Now: t0, Terms: terms}, Renew{Now: t0, Terms: terms},

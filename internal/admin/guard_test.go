@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-func TestWhoMayChangeSomething(t *testing.T) {
+func TestMayChange(t *testing.T) {
 	const here, elsewhere = "127.0.0.1:40000", "192.0.2.7:40000"
 	for name, tc := range map[string]struct {
 		token, remote, host string
@@ -25,7 +25,7 @@ func TestWhoMayChangeSomething(t *testing.T) {
 		"this machine by its name":       {"", here, "localhost:9090", nil, 202},
 		"this machine, token set":        {"sesame", here, "127.0.0.1:9090", nil, 202},
 		"IPv4 in IPv6":                   {"", "[::ffff:127.0.0.1]:4", "127.0.0.1", nil, 202},
-		"somebody else's name for it":    {"", here, "rebound.example:9090", nil, 403},
+		"a foreign host name":            {"", here, "rebound.example:9090", nil, 403},
 		"elsewhere, no token set":        {"", elsewhere, "10.0.0.1:9090", nil, 401},
 		"elsewhere, empty token":         {"", elsewhere, "10.0.0.1:9090", map[string]string{"Authorization": "Bearer "}, 401},
 		"elsewhere without the token":    {"sesame", elsewhere, "10.0.0.1:9090", nil, 401},
@@ -70,12 +70,12 @@ func TestWhoMayChangeSomething(t *testing.T) {
 }
 
 func TestGuard(t *testing.T) {
-	t.Run("who has changed something is logged", testWhoHasChangedSomethingIsLogged)
-	t.Run("what is not configured is not there", testWhatIsNotConfiguredIsNotThere)
+	t.Run("change is logged with its client", testChangeIsLoggedWithItsClient)
+	t.Run("unconfigured routes are not found", testUnconfiguredRoutesAreNotFound)
 	t.Run("settings and metrics are shown", testSettingsAndMetricsAreShown)
 }
 
-func testWhoHasChangedSomethingIsLogged(t *testing.T) {
+func testChangeIsLoggedWithItsClient(t *testing.T) {
 	var log bytes.Buffer
 	h := New(Config{Token: "sesame", Queues: []Queue{{Name: "q", Pause: func() {}}}, Drain: func() {}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for path, header := range map[string]string{"/pause": "", "/drain": "Bearer sesame"} {
@@ -143,7 +143,7 @@ func TestVerbsAreNotReadable(t *testing.T) {
 	}
 }
 
-func testWhatIsNotConfiguredIsNotThere(t *testing.T) {
+func testUnconfiguredRoutesAreNotFound(t *testing.T) {
 	h := New(Config{})
 	for _, r := range []*http.Request{
 		httptest.NewRequest(http.MethodPost, "/drain", http.NoBody),

@@ -35,14 +35,14 @@ func cleanEnv(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	t.Run("endpoint override is what the SDK would call", testEndpointOverrideIsWhatTheSDKWouldCall)
+	t.Run("endpoint override is the address that the SDK calls", testEndpointOverrideIsTheAddressThatTheSDKCalls)
 	t.Run("base endpoint of the config is an override", testBaseEndpointOfTheConfigIsAnOverride)
 	t.Run("load keeps connections for a busy worker", testLoadKeepsConnectionsForABusyWorker)
 	t.Run("full batch of writes takes one system call", testAFullBatchOfWritesTakesOneSystemCall)
 	t.Run("configuration that cannot work is a settings error", testConfigurationThatCannotWorkIsASettingsError)
 }
 
-func testEndpointOverrideIsWhatTheSDKWouldCall(t *testing.T) {
+func testEndpointOverrideIsTheAddressThatTheSDKCalls(t *testing.T) {
 	const endpoint = "http://127.0.0.1:4566"
 	for name, tc := range map[string]struct {
 		env         map[string]string

@@ -10,7 +10,7 @@ func TestListen(t *testing.T) {
 	t.Run("port in use names the flag that changes it", testPortInUseNamesTheFlagThatChangesIt)
 	t.Run("address that is none is a settings error", testAddressThatIsNoneIsASettingsError)
 	t.Run("address that cannot be listened on names flag and value", testAddressThatCannotBeListenedOnNamesFlagAndValue)
-	t.Run("loopback is what only this machine reaches", testLoopbackIsWhatOnlyThisMachineReaches)
+	t.Run("loopback is reached by this machine alone", testLoopbackIsReachedByThisMachineAlone)
 }
 
 func testPortInUseNamesTheFlagThatChangesIt(t *testing.T) {
@@ -52,7 +52,7 @@ func testAddressThatCannotBeListenedOnNamesFlagAndValue(t *testing.T) {
 	}
 }
 
-func testLoopbackIsWhatOnlyThisMachineReaches(t *testing.T) {
+func testLoopbackIsReachedByThisMachineAlone(t *testing.T) {
 	for addr, want := range map[string]bool{
 		"127.0.0.1:80": true, "127.9.9.9:0": true, "[::1]:80": true, "localhost:80": true,
 		"0.0.0.0:80": false, ":80": false, "[::]:80": false, "10.0.0.1:80": false, "localhost.example:80": false,

@@ -12,7 +12,7 @@ import (
 )
 
 func TestLog(t *testing.T) {
-	t.Run("log format is the one asked for", testLogFormatIsTheOneAskedFor)
+	t.Run("log format is as configured", testLogFormatIsTheOneAskedFor)
 	t.Run("debug lines are logged at debug level", testDebugLinesAreLoggedAtDebugLevel)
 	t.Run("only a character device is a terminal", testOnlyACharacterDeviceIsATerminal)
 	t.Run("durations are written for people", testDurationsAreWrittenForPeople)

@@ -8,11 +8,11 @@ import (
 )
 
 func TestSettings(t *testing.T) {
-	t.Run("exit code says whose fault it is", testExitCodeSaysWhoseFaultItIs)
+	t.Run("exit code tells usage from failure", testExitCodeTellsUsageFromFailure)
 	t.Run("settings error lists every problem", testSettingsErrorListsEveryProblem)
 }
 
-func testExitCodeSaysWhoseFaultItIs(t *testing.T) {
+func testExitCodeTellsUsageFromFailure(t *testing.T) {
 	settings := &SettingsError{Problems: []string{"--lease: too long"}}
 	for name, tc := range map[string]struct {
 		err  error

@@ -656,7 +656,7 @@ func TestClose(t *testing.T) {
 }
 
 // Close does not wait for the pace of partial batches.
-func TestCloseSendsWhatWaits(t *testing.T) {
+func TestCloseSendsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		b := batch.New(batch.Config[int, string]{Send: r.send, Max: 3})

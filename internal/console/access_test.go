@@ -25,12 +25,12 @@ type pausedPool struct {
 func (p *pausedPool) Pause() { p.paused++ }
 
 func TestAccess(t *testing.T) {
-	t.Run("only who may act does", testOnlyWhoMayActDoes)
+	t.Run("only operators act", testOnlyOperatorsAct)
 	t.Run("foreign name for loopback sees nothing", testAForeignNameForLoopbackSeesNothing)
 	t.Run("login is a session until its end", testALoginIsASessionUntilItsEnd)
 	t.Run("cookie is secure where the browser speaks TLS", testTheCookieIsSecureWhereTheBrowserSpeaksTLS)
-	t.Run("another site logs nobody out", testAnotherSiteLogsNobodyOut)
-	t.Run("what is refused is logged and many are counted", testWhatIsRefusedIsLoggedAndManyAreCounted)
+	t.Run("another site cannot log a user out", testAnotherSiteCannotLogAUserOut)
+	t.Run("refusals are logged and many are counted", testRefusalsAreLoggedAndManyAreCounted)
 	t.Run("guesses sent at once share no try", testGuessesSentAtOnceShareNoTry)
 	t.Run("actions want JSON of a bounded size", testActionsWantJSONOfABoundedSize)
 	t.Run("every answer comes under a strict policy", testEveryAnswerComesUnderAStrictPolicy)
@@ -45,7 +45,7 @@ type accessCase struct {
 	status int
 }
 
-func testOnlyWhoMayActDoes(t *testing.T) {
+func testOnlyOperatorsAct(t *testing.T) {
 	for name, tc := range map[string]accessCase{
 		"a page of ours on loopback": {"127.0.0.1:1", "", func(r *http.Request, csrf string) { r.Header.Set("X-Csrf-Token", csrf) }, 200},
 		"the same by IPv6":           {"[::1]:1", "", func(r *http.Request, csrf string) { r.Header.Set("X-Csrf-Token", csrf) }, 200},
@@ -196,14 +196,14 @@ func testTheCookieIsSecureWhereTheBrowserSpeaksTLS(t *testing.T) {
 		tls    bool
 		secure bool
 	}{
-		"plain HTTP":                           {},
-		"TLS":                                  {tls: true, secure: true},
-		"a TLS proxy that passes the origin":   {header: map[string]string{"Origin": "https://console.example"}, secure: true},
-		"a TLS proxy that says so":             {header: map[string]string{"X-Forwarded-Proto": "https"}, secure: true},
-		"a TLS proxy before a plain one":       {header: map[string]string{"X-Forwarded-Proto": "HTTPS , http"}, secure: true},
-		"a plain proxy before a TLS one":       {header: map[string]string{"X-Forwarded-Proto": "http, https"}},
-		"a plain origin, whatever proxies say": {header: map[string]string{"Origin": "http://console.example", "X-Forwarded-Proto": "https"}},
-		"an origin that is kept back":          {header: map[string]string{"Origin": "null", "X-Forwarded-Proto": "https", "Sec-Fetch-Site": "same-origin"}, secure: true},
+		"plain HTTP":                          {},
+		"TLS":                                 {tls: true, secure: true},
+		"a TLS proxy that passes the origin":  {header: map[string]string{"Origin": "https://console.example"}, secure: true},
+		"a TLS proxy that says so":            {header: map[string]string{"X-Forwarded-Proto": "https"}, secure: true},
+		"a TLS proxy before a plain one":      {header: map[string]string{"X-Forwarded-Proto": "HTTPS , http"}, secure: true},
+		"a plain proxy before a TLS one":      {header: map[string]string{"X-Forwarded-Proto": "http, https"}},
+		"a plain origin, under proxy headers": {header: map[string]string{"Origin": "http://console.example", "X-Forwarded-Proto": "https"}},
+		"an origin that is kept back":         {header: map[string]string{"Origin": "null", "X-Forwarded-Proto": "https", "Sec-Fetch-Site": "same-origin"}, secure: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken"}).Handler)
@@ -227,7 +227,7 @@ func testTheCookieIsSecureWhereTheBrowserSpeaksTLS(t *testing.T) {
 	}
 }
 
-func testAnotherSiteLogsNobodyOut(t *testing.T) {
+func testAnotherSiteCannotLogAUserOut(t *testing.T) {
 	log, lines := logged()
 	c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *consoletest.Showing) { c.Logger = log }}).Handler)
 	c.from = "192.0.2.7:4711"
@@ -259,7 +259,7 @@ func testAnotherSiteLogsNobodyOut(t *testing.T) {
 	}
 }
 
-func testWhatIsRefusedIsLoggedAndManyAreCounted(t *testing.T) {
+func testRefusalsAreLoggedAndManyAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := logged()
 		c := newClient(t, consoletest.New(t, consoletest.Options{Token: "t0ken", Edit: func(c *consoletest.Showing) { c.Logger = log }}).Handler)

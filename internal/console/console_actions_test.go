@@ -50,7 +50,7 @@ func TestActions(t *testing.T) {
 	t.Run("letter that cannot be sent stops no other", testALetterThatCannotBeSentStopsNoOther)
 	t.Run("redrive wants one way of choosing", testARedriveWantsOneWayOfChoosing)
 	t.Run("trouble of the queue is said and loses nothing", testTroubleOfTheQueueIsSaidAndLosesNothing)
-	t.Run("log says who and what in bounded lines", testTheLogSaysWhoAndWhatInBoundedLines)
+	t.Run("log names client and action in bounded lines", testLogNamesClientAndActionInBoundedLines)
 	t.Run("replay shows one run and the rest suppressed", testAReplayShowsOneRunAndTheRestSuppressed)
 	t.Run("replay that cannot send ends", testAReplayThatCannotSendEnds)
 	t.Run("message can be sent", testAMessageCanBeSent)
@@ -521,7 +521,7 @@ func testTroubleOfTheQueueIsSaidAndLosesNothing(t *testing.T) {
 	})
 }
 
-func testTheLogSaysWhoAndWhatInBoundedLines(t *testing.T) {
+func testLogNamesClientAndActionInBoundedLines(t *testing.T) {
 	log, lines := logged()
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) { c.Logger = log }}, func(t *testing.T, w *consoletest.Worker, c *client) {
 		long := strings.Repeat("x", 1<<20)

@@ -17,7 +17,7 @@ import (
 
 func TestAPI(t *testing.T) {
 	t.Run("page names an API path that exists", testThePageNamesAnAPIPathThatExists)
-	t.Run("what is missing or wrong is said at once", testWhatIsMissingOrWrongIsSaidAtOnce)
+	t.Run("missing or wrong fields are reported together", testMissingOrWrongFieldsAreReportedTogether)
 	t.Run("parts that are not there are not offered", testPartsThatAreNotThereAreNotOffered)
 }
 
@@ -153,7 +153,7 @@ func TestUnknownPath(t *testing.T) {
 	}
 }
 
-func testWhatIsMissingOrWrongIsSaidAtOnce(t *testing.T) {
+func testMissingOrWrongFieldsAreReportedTogether(t *testing.T) {
 	_, err := console.New(console.Config{Queues: []console.QueueConfig{{DLQURL: "d", Local: true, Lister: noList{}}}, Hosts: []string{"a.example", "a.example:443", "b/c", "", "10.0.0.5", "LocalHost"}})
 	if err == nil {
 		t.Fatal("an empty configuration is taken")

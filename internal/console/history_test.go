@@ -140,7 +140,7 @@ func feed(h *History, id, name string, took time.Duration) {
 	c.Ended(m, done)
 }
 
-func TestWhatHappensIsCounted(t *testing.T) {
+func TestHistoryCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHistory(30 * time.Second)
 		time.Sleep(time.Minute)

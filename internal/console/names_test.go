@@ -124,7 +124,7 @@ func (noList) List(context.Context, listing.Query) (listing.Page, error) {
 }
 
 func TestWithoutAWorker(t *testing.T) {
-	t.Run("what is there", testWithoutWorker)
+	t.Run("routes", testWithoutWorker)
 	t.Run("closed", testClosed)
 	t.Run("other workers", testOtherWorkers)
 }

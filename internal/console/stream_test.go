@@ -73,8 +73,8 @@ func listen(h http.Handler) (l *listener, end func()) {
 }
 
 func TestStream(t *testing.T) {
-	t.Run("stream sends only what has changed", testAStreamSendsOnlyWhatHasChanged)
-	t.Run("nothing is computed while nobody looks and once for all who do", testNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo)
+	t.Run("stream sends changes alone", testStreamSendsChangesAlone)
+	t.Run("frames are computed once for all viewers and never without one", testFramesAreComputedOnceForAllViewersAndNeverWithoutOne)
 	t.Run("status is the pages frame and fresh without pages", testTheStatusIsThePagesFrameAndFreshWithoutPages)
 	t.Run("stream ends when the worker closes", testAStreamEndsWhenTheWorkerCloses)
 	t.Run("too many pages are refused", testTooManyPagesAreRefused)
@@ -82,7 +82,7 @@ func TestStream(t *testing.T) {
 	t.Run("hundred open pages take bounded memory", testAHundredOpenPagesTakeBoundedMemory)
 }
 
-func testAStreamSendsOnlyWhatHasChanged(t *testing.T) {
+func testStreamSendsChangesAlone(t *testing.T) {
 	inVirtualTime(t, consoletest.Options{}, func(t *testing.T, w *consoletest.Worker, _ *client) {
 		time.Sleep(time.Second)
 		l, end := listen(w.Handler)
@@ -135,7 +135,7 @@ func (q *watchedQueue) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueA
 	return q.Queue.GetQueueAttributes(ctx, in, o...)
 }
 
-func testNothingIsComputedWhileNobodyLooksAndOnceForAllWhoDo(t *testing.T) {
+func testFramesAreComputedOnceForAllViewersAndNeverWithoutOne(t *testing.T) {
 	pool, queue := &watchedPool{}, &watchedQueue{}
 	inVirtualTime(t, consoletest.Options{Edit: func(c *consoletest.Showing) {
 		pool.Pool, c.Pool, queue.Queue, c.Queue = c.Pool, pool, c.Queue, queue

@@ -175,7 +175,7 @@ func (noList) List(context.Context, listing.Query) (listing.Page, error) {
 
 func TestDo(t *testing.T) {
 	t.Run("many names", testDoMany)
-	t.Run("what fits", testDoFits)
+	t.Run("verbs that fit the record", testDoFits)
 	t.Run("recorded and logged", testDoRecorded)
 }
 

@@ -41,7 +41,7 @@ func TestBatchpost(t *testing.T) {
 	t.Run("batch is sent as it is", testBatchIsSentAsItIs)
 	t.Run("each item of a batch has its own answer", testEachItemOfABatchHasItsOwnAnswer)
 	t.Run("batch that is none is refused whole", testBatchThatIsNoneIsRefusedWhole)
-	t.Run("batch in an outage says what was accepted", testBatchInAnOutageSaysWhatWasAccepted)
+	t.Run("batch in an outage lists the accepted messages", testBatchInAnOutageListsTheAcceptedMessages)
 	t.Run("group of a FIFO batch keeps its order", testGroupOfAFIFOBatchKeepsItsOrder)
 	t.Run("group stops behind a message that was not accepted", testGroupStopsBehindAMessageThatWasNotAccepted)
 	t.Run("batch in an outage is answered in time", testBatchInAnOutageIsAnsweredInTime)
@@ -136,7 +136,7 @@ func testBatchThatIsNoneIsRefusedWhole(t *testing.T) {
 	}
 }
 
-func testBatchInAnOutageSaysWhatWasAccepted(t *testing.T) {
+func testBatchInAnOutageListsTheAcceptedMessages(t *testing.T) {
 	for _, queue := range []string{"orders", "orders.fifo"} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, queue, nil)

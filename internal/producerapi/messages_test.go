@@ -17,8 +17,8 @@ import (
 
 func TestMessages(t *testing.T) {
 	t.Run("posted body travels as it was sent", testPostedBodyTravelsAsItWasSent)
-	t.Run("what cannot be sent is refused by field", testWhatCannotBeSentIsRefusedByField)
-	t.Run("body is an object whatever of it is looked at", testBodyIsAnObjectWhateverOfItIsLookedAt)
+	t.Run("invalid message is refused by field", testInvalidMessageIsRefusedByField)
+	t.Run("body is an object for every fingerprint", testBodyIsAnObjectForEveryFingerprint)
 	t.Run("idempotency key is the name where the body has none", testIdempotencyKeyIsTheNameWhereTheBodyHasNone)
 	t.Run("record is shown without its owner", testRecordIsShownWithoutItsOwner)
 	t.Run("every name has a location that finds it", testEveryNameHasALocationThatFindsIt)
@@ -61,7 +61,7 @@ type refusedPost struct {
 	headers     []string
 }
 
-func testWhatCannotBeSentIsRefusedByField(t *testing.T) {
+func testInvalidMessageIsRefusedByField(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	var sent calls
 	b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
@@ -166,7 +166,7 @@ func (tc refusedPost) check(t *testing.T, b *bench) {
 	}
 }
 
-func testBodyIsAnObjectWhateverOfItIsLookedAt(t *testing.T) {
+func testBodyIsAnObjectForEveryFingerprint(t *testing.T) {
 	for name, cfg := range map[string]names.Config{
 		"no fingerprint":          {Fingerprint: names.Off},
 		"fingerprint of a member": {Fingerprint: "id"},

@@ -18,7 +18,7 @@ func TestNames(t *testing.T) {
 	t.Run("list", testNamesList)
 	t.Run("no list", testNamesNoList)
 	t.Run("verbs on many", testNamesVerbs)
-	t.Run("by whom", testNamesBy)
+	t.Run("operators name", testNamesBy)
 	t.Run("bad order", testNamesBadOrder)
 }
 

@@ -26,7 +26,7 @@ func TestOperator(t *testing.T) {
 	t.Run("live lease is forgotten only by force", testLiveLeaseIsForgottenOnlyByForce)
 	t.Run("stuck names are resolved or opened again", testStuckNamesAreResolvedOrOpenedAgain)
 	t.Run("only a token opens the door", testOnlyATokenOpensTheDoor)
-	t.Run("without any token nobody is an operator", testWithoutAnyTokenNobodyIsAnOperator)
+	t.Run("without a token no client is an operator", testWithoutATokenNoClientIsAnOperator)
 }
 
 func testForgottenNameIsGoneAndSaysFromWhen(t *testing.T) {
@@ -185,7 +185,7 @@ func TestLocalOperators(t *testing.T) {
 	closed.serve(r).want(http.StatusUnauthorized) // without the token
 }
 
-func testWithoutAnyTokenNobodyIsAnOperator(t *testing.T) {
+func testWithoutATokenNoClientIsAnOperator(t *testing.T) {
 	b := newBench(t, "orders", nil)
 	b.record("a", b.claim("a", body("a")), complete("1"))
 	for _, r := range []reply{

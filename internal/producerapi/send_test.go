@@ -82,7 +82,7 @@ func TestConcurrentPostsShareCalls(t *testing.T) {
 
 func TestSend(t *testing.T) {
 	t.Run("each post gets the answer of its own entry", testEachPostGetsTheAnswerOfItsOwnEntry)
-	t.Run("call refused as a whole harms only the one it is about", testCallRefusedAsAWholeHarmsOnlyTheOneItIsAbout)
+	t.Run("call refused for one message harms only that message", testCallRefusedAsAWholeHarmsOnlyTheOneItIsAbout)
 	t.Run("entry without an answer is not accepted", testEntryWithoutAnAnswerIsNotAccepted)
 	t.Run("batches stay within a mebibyte", testBatchesStayWithinAMebibyte)
 	t.Run("outage is answered in time and forgotten", testOutageIsAnsweredInTimeAndForgotten)

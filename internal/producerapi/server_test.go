@@ -33,7 +33,7 @@ func TestServer(t *testing.T) {
 	t.Run("request ID is the clients own where it is fit", testRequestIDIsTheClientsOwnWhereItIsFit)
 	t.Run("slow client is told so", testSlowClientIsToldSo)
 	t.Run("wait outlives the deadline of the body", testWaitOutlivesTheDeadlineOfTheBody)
-	t.Run("stop finishes what is under way", testStopFinishesWhatIsUnderWay)
+	t.Run("stop finishes requests under way", testStopFinishesRequestsUnderWay)
 	t.Run("bad settings are listed together", testBadSettingsAreListedTogether)
 }
 
@@ -412,7 +412,7 @@ func testWaitOutlivesTheDeadlineOfTheBody(t *testing.T) {
 	})
 }
 
-func testStopFinishesWhatIsUnderWay(t *testing.T) {
+func testStopFinishesRequestsUnderWay(t *testing.T) {
 	served(t, nil, func(b *bench, l *pipeListener, stop context.CancelFunc) {
 		b.server.Control(func(_ context.Context, c sqstest.Call) sqstest.Fault {
 			return sqstest.Fault{DelayAfter: 2 * time.Second} // two calls in a row, both within the grace period

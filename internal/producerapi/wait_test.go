@@ -73,7 +73,7 @@ func TestWait(t *testing.T) {
 	t.Run("unreadable record keeps a waiting post back", testUnreadableRecordKeepsAWaitingPostBack)
 	t.Run("waiters of a name share its reads", testWaitersOfANameShareItsReads)
 	t.Run("wait outlives an outage of the store", testWaitOutlivesAnOutageOfTheStore)
-	t.Run("nobody reads for a client that has gone", testNobodyReadsForAClientThatHasGone)
+	t.Run("reads end when the client has gone", testReadsEndWhenTheClientHasGone)
 	t.Run("forgotten name is another message on a FIFO queue", testForgottenNameIsAnotherMessageOnAFIFOQueue)
 }
 
@@ -220,7 +220,7 @@ func testWaitOutlivesAnOutageOfTheStore(t *testing.T) {
 	})
 }
 
-func testNobodyReadsForAClientThatHasGone(t *testing.T) {
+func testReadsEndWhenTheClientHasGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, reader := waitBench(t)
 		ctx, leave := context.WithCancel(t.Context())

@@ -25,7 +25,7 @@ import (
 
 func TestCommands(t *testing.T) {
 	t.Parallel()
-	t.Run("send says what became of the message", testSendSaysWhatBecameOfTheMessage)
+	t.Run("send reports the outcome of the message", testSendReportsTheOutcomeOfTheMessage)
 	t.Run("lines are sent and refused one by one", testLinesAreSentAndRefusedOneByOne)
 	t.Run("interrupted send says how to go on", testInterruptedSendSaysHowToGoOn)
 	t.Run("send stops where a group is held up", testSendStopsWhereAGroupIsHeldUp)
@@ -42,7 +42,7 @@ func TestEnvironment(t *testing.T) {
 	t.Run("flags are set by the environment", testFlagsAreSetByTheEnvironment)
 }
 
-func testSendSaysWhatBecameOfTheMessage(t *testing.T) {
+func testSendReportsTheOutcomeOfTheMessage(t *testing.T) {
 	t.Parallel()
 	r := localRig(t)
 	r.do("send", "--name", `a"b\c/ü`).want(0).says(`queued "a\"b\\c/ü" as message `)
@@ -413,7 +413,7 @@ func testFlagsAreSetByTheEnvironment(t *testing.T) {
 	producer(t, "", "send", "--name", "a").want(0).says(`queued "a"`)
 }
 
-func TestNobodyListeningIsExplained(t *testing.T) {
+func TestNotListeningIsExplained(t *testing.T) {
 	producer(t, "", "status", "a", "--url", "http://127.0.0.1:1").want(1).says("worker --local", "--url")
 }
 
@@ -454,7 +454,7 @@ func testBashCompletesCommandsAndFlags(t *testing.T) {
 func TestDLQ(t *testing.T) {
 	t.Parallel()
 	t.Run("thousands of letters", testDLQThousands)
-	t.Run("what is not there", testDLQMissing)
+	t.Run("missing parts", testDLQMissing)
 }
 
 // Letters beyond the first thousand are listed, shown and redriven.

@@ -60,7 +60,7 @@ func message() schedule.Message {
 }
 
 func TestAWS(t *testing.T) {
-	t.Run("schedule is one that runs once and goes", testCreate)
+	t.Run("schedule runs once and is deleted", testCreate)
 	t.Run("time is never early", testDue)
 	t.Run("errors", testErrors)
 	t.Run("settings", testSettings)

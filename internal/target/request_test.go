@@ -82,14 +82,14 @@ func TestTargetSeesTheMessage(t *testing.T) {
 }
 
 func TestRequest(t *testing.T) {
-	t.Run("header of what is not known is left out", testHeaderOfWhatIsNotKnownIsLeftOut)
+	t.Run("header of an unknown value is left out", testHeaderOfAnUnknownValueIsLeftOut)
 	t.Run("content type is that of the attribute", testContentTypeIsThatOfTheAttribute)
 	t.Run("bytes that no header carries are encoded", testBytesThatNoHeaderCarriesAreEncoded)
 	t.Run("user of the URL is sent unless there is a token", testUserOfTheURLIsSentUnlessThereIsAToken)
 	t.Run("mirrored request without a body", testMirroredRequestWithoutABody)
 }
 
-func testHeaderOfWhatIsNotKnownIsLeftOut(t *testing.T) {
+func testHeaderOfAnUnknownValueIsLeftOut(t *testing.T) {
 	req, body := received(t, Config{}, Request{Name: "n"})
 	if body != "" {
 		t.Errorf("body is %q", body)

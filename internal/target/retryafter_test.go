@@ -8,11 +8,11 @@ import (
 )
 
 func TestRetryafter(t *testing.T) {
-	t.Run("retry after is what the target asked", testRetryAfterIsWhatTheTargetAsked)
+	t.Run("retry after is the time that the target asks for", testRetryAfterIsTheTimeThatTheTargetAsksFor)
 	t.Run("status error carries retry after", testStatusErrorCarriesRetryAfter)
 }
 
-func testRetryAfterIsWhatTheTargetAsked(t *testing.T) {
+func testRetryAfterIsTheTimeThatTheTargetAsksFor(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	at := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
 	for name, tc := range map[string]struct {

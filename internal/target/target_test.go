@@ -11,7 +11,7 @@ import (
 func TestTarget(t *testing.T) {
 	t.Run("config that cannot work is refused", testConfigThatCannotWorkIsRefused)
 	t.Run("every problem is reported and no secret shown", testEveryProblemIsReportedAndNoSecretShown)
-	t.Run("URL is shown without what may be a secret", testURLIsShownWithoutWhatMayBeASecret)
+	t.Run("URL is shown without possible secrets", testURLIsShownWithoutPossibleSecrets)
 }
 
 func testConfigThatCannotWorkIsRefused(t *testing.T) {
@@ -76,7 +76,7 @@ func testEveryProblemIsReportedAndNoSecretShown(t *testing.T) {
 	}
 }
 
-func testURLIsShownWithoutWhatMayBeASecret(t *testing.T) {
+func testURLIsShownWithoutPossibleSecrets(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://h/work":                          "https://h/work",
 		"https://apikey@h/work":                   "https://xxxxx@h/work",

@@ -130,14 +130,14 @@ func testOnlyARequestThatDidNotGoOutIsTriedAgain(t *testing.T) {
 		tries                 int
 		want                  kind
 	}{
-		"kept connection closed since":    {reused: true, failures: 1, tries: 2, want: done},
-		"several closed since":            {reused: true, failures: 3, tries: 4, want: done},
-		"all closed since":                {reused: true, failures: 100, tries: 4, want: notSent},
-		"new connection closed at once":   {failures: 1, tries: 1, want: notSent},
-		"something went out":              {reused: true, sent: true, failures: 1, tries: 1, want: unknown},
-		"something went out, new":         {sent: true, failures: 1, tries: 1, want: unknown},
-		"no telling what went out":        {reused: true, foreign: true, failures: 1, tries: 1, want: unknown},
-		"no telling what went out on new": {foreign: true, failures: 1, tries: 1, want: unknown},
+		"kept connection closed since":               {reused: true, failures: 1, tries: 2, want: done},
+		"several closed since":                       {reused: true, failures: 3, tries: 4, want: done},
+		"all closed since":                           {reused: true, failures: 100, tries: 4, want: notSent},
+		"new connection closed at once":              {failures: 1, tries: 1, want: notSent},
+		"something went out":                         {reused: true, sent: true, failures: 1, tries: 1, want: unknown},
+		"something went out, new":                    {sent: true, failures: 1, tries: 1, want: unknown},
+		"unknown bytes went out":                     {reused: true, foreign: true, failures: 1, tries: 1, want: unknown},
+		"unknown bytes went out on a new connection": {foreign: true, failures: 1, tries: 1, want: unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target, err := New(Config{URL: "http://target.invalid"})

@@ -107,10 +107,10 @@ func TestEMF(t *testing.T) {
 }
 
 func TestEmf(t *testing.T) {
-	t.Run("e m f says what cannot be written", testEMFSaysWhatCannotBeWritten)
+	t.Run("e m f reports values that cannot be written", testEMFReportsValuesThatCannotBeWritten)
 }
 
-func testEMFSaysWhatCannotBeWritten(t *testing.T) {
+func testEMFReportsValuesThatCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tele, err := New(t.Context(), Config{EMF: full{}})
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 func TestLabels(t *testing.T) {
-	t.Run("set of labels is the one that is asked for", testASetOfLabelsIsTheOneThatIsAskedFor)
+	t.Run("set of labels is found by its values", testASetOfLabelsIsTheOneThatIsAskedFor)
 }
 
 func testASetOfLabelsIsTheOneThatIsAskedFor(t *testing.T) {

@@ -37,13 +37,13 @@ func open(t *testing.T) (tele *Telemetry, log *bytes.Buffer, lines func() []map[
 }
 
 func TestOtellog(t *testing.T) {
-	t.Run("what cannot be read of the environment is told without it", testWhatCannotBeReadOfTheEnvironmentIsToldWithoutIt)
+	t.Run("unreadable variable is reported without its value", testUnreadableVariableIsReportedWithoutItsValue)
 	t.Run("error without values is told whole", testAnErrorWithoutValuesIsToldWhole)
 	t.Run("resource attributes that are none are left out", testResourceAttributesThatAreNoneAreLeftOut)
 	t.Run("errors of sending are in the log", testErrorsOfSendingAreInTheLog)
 }
 
-func testWhatCannotBeReadOfTheEnvironmentIsToldWithoutIt(t *testing.T) {
+func testUnreadableVariableIsReportedWithoutItsValue(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer srv.Close()
 	for variable, tc := range map[string]struct{ value, problem string }{

@@ -39,7 +39,7 @@ func TestTrace(t *testing.T) {
 	t.Run("span is linked to the producer", testSpanIsLinkedToTheProducer)
 	t.Run("failure is on the span and a deferral is none", testFailureIsOnTheSpanAndADeferralIsNone)
 	t.Run("span of a panic ends", testSpanOfAPanicEnds)
-	t.Run("producers trace is passed on where nobody traces", testProducersTraceIsPassedOnWhereNobodyTraces)
+	t.Run("producers trace is passed on without tracing", testProducersTraceIsPassedOnWithoutTracing)
 	t.Run("traces and metrics go where the environment says", testTracesAndMetricsGoWhereTheEnvironmentSays)
 }
 
@@ -129,7 +129,7 @@ func testSpanOfAPanicEnds(t *testing.T) {
 	}
 }
 
-func testProducersTraceIsPassedOnWhereNobodyTraces(t *testing.T) {
+func testProducersTraceIsPassedOnWithoutTracing(t *testing.T) {
 	telemetry, err := New(t.Context(), Config{})
 	if err != nil {
 		t.Fatal(err)

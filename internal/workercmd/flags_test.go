@@ -168,7 +168,7 @@ var settingsThatFail = map[string]badSettings{
 	"local with a queue":     {[]string{"--local", "--queue-url", "http://h/1/q"}, []string{"--local has its own queue"}},
 	"local with create":      {[]string{"--local", "--create"}, []string{"--create"}},
 	"queue URL without name": {[]string{"--queue-url", "http://h/", "--table", "t", "--handler", "log"}, []string{"--queue-url"}},
-	"local, open to everybody": {
+	"local, beyond loopback": {
 		[]string{"--local", "--addr", "0.0.0.0:8080", "--queue-addr", ":4566"},
 		[]string{
 			`--addr "0.0.0.0:8080": listening beyond loopback needs --auth-token (SQSONCE_AUTH_TOKEN)`,

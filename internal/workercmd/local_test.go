@@ -30,7 +30,7 @@ func TestLocal(t *testing.T) {
 	t.Run("local worker takes operators from this machine", testLocalWorkerTakesOperatorsFromThisMachine)
 	t.Run("message without a name ends in the dead letter queue", testMessageWithoutANameEndsInTheDeadLetterQueue)
 	t.Run("port in use is named with its flag", testPortInUseIsNamedWithItsFlag)
-	t.Run("usual queue port is left to who has it", testUsualQueuePortIsLeftToWhoHasIt)
+	t.Run("usual queue port is left to its process", testUsualQueuePortIsLeftToItsProcess)
 	t.Run("idle local worker stops at once", testIdleLocalWorkerStopsAtOnce)
 }
 
@@ -233,7 +233,7 @@ func testPortInUseIsNamedWithItsFlag(t *testing.T) {
 	}
 }
 
-func testUsualQueuePortIsLeftToWhoHasIt(t *testing.T) {
+func testUsualQueuePortIsLeftToItsProcess(t *testing.T) {
 	if taken, err := net.Listen("tcp", localQueueAddr); err == nil {
 		defer func() { _ = taken.Close() }()
 	} // otherwise another process uses the port, which has the same effect

@@ -43,7 +43,7 @@ func TestMatrix(t *testing.T) {
 	t.Run("outcome at the target decides", testOutcomeAtTheTargetDecides)
 	t.Run("request of unknown outcome is not met by a second one", testRequestOfUnknownOutcomeIsNotMetByASecondOne)
 	t.Run("unknown outcome is held where that was asked for", testUnknownOutcomeIsHeldWhereThatWasAskedFor)
-	t.Run("request carries what the contract says", testRequestCarriesWhatTheContractSays)
+	t.Run("request follows the contract", testRequestFollowsTheContract)
 }
 
 const (
@@ -355,7 +355,7 @@ func testUnknownOutcomeIsHeldWhereThatWasAskedFor(t *testing.T) {
 	}
 }
 
-func testRequestCarriesWhatTheContractSays(t *testing.T) {
+func testRequestFollowsTheContract(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 		headers := make(chan http.Header, 1)

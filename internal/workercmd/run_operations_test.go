@@ -40,7 +40,7 @@ func request(t *testing.T, method, url, body string, header map[string]string) *
 	return resp
 }
 
-func TestMetricsTellWhatHappened(t *testing.T) {
+func TestMessageMetrics(t *testing.T) {
 	p := startLocal(t)
 	queueURL, adminURL := p.queueURL(t), p.adminURL(t)
 	client := anySDK(queueURL)
@@ -116,7 +116,7 @@ func TestOperations(t *testing.T) {
 	t.Run("operator can pause and resume", testOperatorCanPauseAndResume)
 	t.Run("drain by request ends the worker", testDrainByRequestEndsTheWorker)
 	t.Run("settings are shown without secrets", testSettingsAreShownWithoutSecrets)
-	t.Run("log line of a message tells whose it is", testLogLineOfAMessageTellsWhoseItIs)
+	t.Run("log line of a message has its name and its id", testLogLineOfAMessageHasItsNameAndItsID)
 }
 
 func testOpenAdminServerIsWarnedAbout(t *testing.T) {
@@ -209,7 +209,7 @@ func testSettingsAreShownWithoutSecrets(t *testing.T) {
 }
 
 // The worker logs the trace id of the producer's request.
-func testLogLineOfAMessageTellsWhoseItIs(t *testing.T) {
+func testLogLineOfAMessageHasItsNameAndItsID(t *testing.T) {
 	p := startLocal(t)
 	queueURL := p.queueURL(t)
 	client := anySDK(queueURL)

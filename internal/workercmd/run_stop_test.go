@@ -72,7 +72,7 @@ func (o *outside) record(t *testing.T, name string) (status, attempts string) {
 }
 
 func TestStop(t *testing.T) {
-	t.Run("stop finishes what runs and gives back the rest", testStopFinishesWhatRunsAndGivesBackTheRest)
+	t.Run("stop finishes requests and gives back the rest", testStopFinishesRequestsAndGivesBackTheRest)
 	t.Run("second signal cuts the wait short", testSecondSignalCutsTheWaitShort)
 	t.Run("cancelled post is held as unknown where that was asked for", testCancelledPostIsHeldAsUnknownWhereThatWasAskedFor)
 	t.Run("check tells health by its exit code", testCheckTellsHealthByItsExitCode)
@@ -80,7 +80,7 @@ func TestStop(t *testing.T) {
 	t.Run("whole stop fits its reserve", testWholeStopFitsItsReserve)
 }
 
-func testStopFinishesWhatRunsAndGivesBackTheRest(t *testing.T) {
+func testStopFinishesRequestsAndGivesBackTheRest(t *testing.T) {
 	o, target := newOutside(t), newSlowTarget(t)
 	p := start(t, o.args("--concurrency", "2", "--target-url", target.URL)...)
 	p.printed(t, `worker on (\S+)`)

@@ -6,7 +6,7 @@ import (
 )
 
 func TestJudge(t *testing.T) {
-	t.Run("what must not happen is found", testWhatMustNotHappenIsFound)
+	t.Run("violations are found", testViolationsAreFound)
 	t.Run("pauses at once", testPausesAtOnce)
 }
 
@@ -31,7 +31,7 @@ func testPausesAtOnce(t *testing.T) {
 }
 
 // Judge must find violations; otherwise every run would succeed.
-func testWhatMustNotHappenIsFound(t *testing.T) {
+func testViolationsAreFound(t *testing.T) {
 	at := func(seconds float64) time.Time {
 		return time.Unix(1000, 0).Add(time.Duration(seconds * float64(time.Second)))
 	}
