@@ -20,24 +20,24 @@ const (
 	defaultBatchSize  = 10
 	defaultBatchWait  = 100 * time.Millisecond
 	defaultBatchLease = 30 * time.Second // as package dedupe has it
-	waitsInLease      = 4                // a message may wait for others for this part of a lease
+	waitsInLease      = 4                // Wait is at most this fraction of a lease
 	refusalsTogether  = 3                // refusals in a row after which a message is handled alone
-	mostApart         = 10_000           // messages that are remembered, by their ids of 36 bytes
+	mostApart         = 10_000           // messages whose refusals are remembered, by ids of 36 bytes
 )
 
-// BatchConfig says how [Batch] forms batches. The zero value of a field means its default.
+// BatchConfig configures the batches of [Batch]. The zero value of a field means its default.
 type BatchConfig struct {
-	// Size is how many messages a batch has at most. Default 10; at least 1. Each of
-	// them takes a slot, so that [Config.Concurrency] divided by Size is the number of
-	// full batches at a time; with fewer slots than Size, each batch waits in vain.
+	// Size is the largest number of messages in a batch. Default 10; at least 1. Each message
+	// takes a slot, so [Config.Concurrency] divided by Size is the number of full batches at a
+	// time. With fewer slots than Size no batch is ever full, and each waits for Wait.
 	Size int
 
-	// Wait is how long the first message of a batch waits for others. Default 100ms;
+	// Wait is the longest time that the first message of a batch waits for others. Default 100ms;
 	// positive, and at most a quarter of Lease.
 	Wait time.Duration
 
-	// Lease is how long a claim holds the name of a message: the Lease of package
-	// dedupe's Config, where the batch is under a guard. Default 30s, as there.
+	// Lease is the time for which a claim holds the name of a message. Under a guard it must be
+	// the Lease of package dedupe's Config. Default 30s, as there.
 	Lease time.Duration
 }
 
@@ -63,36 +63,34 @@ func (c BatchConfig) validate() error {
 	return errors.Join(errs...)
 }
 
-// Batch returns a function that handles one message, and that calls h with several at a
-// time: with Size of them, or with those that have come within Wait. It returns an error
-// that lists everything wrong with cfg.
+// Batch returns a function that handles one message by calling h with a batch: Size messages, or
+// those that arrive within Wait. It returns an error that lists all faults of cfg.
 //
-// The function belongs below the guard (the work of the root package's New, or of package
-// dedupe's Wrap), so that each message has its own claim, renewed while it waits, and its
-// own outcome. A duplicate, or a message whose name is held elsewhere, is answered by the
-// guard and never gets here. On a FIFO queue a batch has at most one message of a group:
-// the next message begins after the end of its predecessor.
+// Put the function below the guard, as the work of the root package's New or of package dedupe's
+// Wrap. Each message then has its own claim, which is renewed while the message waits, and its own
+// outcome. The guard answers duplicates, and messages whose name is held elsewhere, before they
+// reach a batch. On a FIFO queue a batch has at most one message of a group, because the next
+// message begins after its predecessor has ended.
 //
-// h returns one result for each message, or none at all (nil); and one error for each
-// message, nil where it is done, or none at all. Either has the order of the batch.
-// The third value, err, is not nil when the batch has failed as a whole. h must not
-// return before its work on the messages has ended.
+// h returns one result for each message, or nil for no results; and one error for each message (nil
+// for success), or nil for no errors. Both have the order of the batch. The third value, err, is
+// not nil if the batch has failed as a whole. h must not return before its work on the messages has
+// ended.
 //
-// A batch that fails as a whole counts nothing: its error is a [failure.Shared], unless it
-// says by itself that no attempt counts. Each of its messages is then handled alone once, in
-// a batch of one, before it is in a batch with others again. A panic of h fails the batch as a
-// whole.
+// A failure of the whole batch counts no attempt: its error is a [failure.Shared], unless it is of
+// a kind that counts none by itself. Each of its messages is then handled alone once, in a batch of
+// one, before it joins a batch again. A panic of h is a failure of the whole batch.
 //
-// An error that says "not now" ([failure.Refused], [failure.Snoozed], [failure.Deferred]) is no
-// failure: single calls would only be more calls, so the messages may share a batch again. After
-// three such errors in a row a message is handled alone once, because a dependency may refuse
-// every call for so many messages. The process remembers both for 10,000 messages.
+// [failure.Refused], [failure.Snoozed] and [failure.Deferred] are no failures. Single calls would
+// only add calls, so such messages may share a batch again. After three of these errors in a row a
+// message is handled alone once, because a dependency may refuse every call with so many messages.
+// The process remembers both for 10,000 messages.
 //
-// The context of h has no values: those of a message are in [Message.Context]. It is
-// cancelled, with the same cause, when that of one of the messages is: its lease was
-// lost, it has used up its time, or the worker stops. If h fails as a whole then, the
-// outcome of the others is unknown: their attempts are released, or UNKNOWN where the
-// guard holds such names. A batch of one gets the context of its message.
+// The context of h has no values: those of a message are in [Message.Context]. It is cancelled when
+// the context of one of the messages is, with the same cause: a lost lease, a time-out, or a stop.
+// If h then fails as a whole, the outcome of the other messages is unknown: their attempts are
+// released, or become UNKNOWN where the guard holds such names. A batch of one gets the context of
+// its message.
 func Batch[R any](
 	h func(ctx context.Context, batch []Message) (results []R, failed []error, err error), cfg BatchConfig,
 ) (func(context.Context, Message) (R, error), error) {
@@ -109,14 +107,14 @@ func Batch[R any](
 	return b.do, err
 }
 
-// batcher brings messages together that are handled at the same time. It starts no
-// goroutine but that of the handler, which the first member of the batch joins.
+// batcher collects messages into batches. It starts only the goroutines of handlers, and the first
+// member of a batch joins the goroutine of its handler.
 type batcher[R any] struct {
 	handler func(context.Context, []Message) ([]R, []error, error)
 	cfg     BatchConfig
 
 	mu       sync.Mutex
-	open     *openBatch[R]               // guarded by mu; the batch that takes more members; nil: none
+	open     *openBatch[R]               // guarded by mu; the batch that accepts members; nil: none
 	refusals *simplelru.LRU[string, int] // guarded by mu; by message id: in a row, or refusalsTogether to handle it alone
 }
 
@@ -131,8 +129,8 @@ type member[R any] struct {
 	ctx     context.Context // of the call that waits for the result
 	message Message
 	begun   bool              // guarded by batcher.mu
-	lead    chan []*member[R] // has room for one: the batch that this member's goroutine handles
-	done    chan struct{}     // closed when another one has handled it
+	lead    chan []*member[R] // buffers one: the batch that this member's goroutine handles
+	done    chan struct{}     // closed when another member has handled it
 	result  R
 	err     error
 }
@@ -161,7 +159,7 @@ func (b *batcher[R]) do(ctx context.Context, m Message) (R, error) {
 	}
 }
 
-// join enters a message into the open batch, which begins when it is full.
+// join adds a message to the open batch, which begins when it is full.
 func (b *batcher[R]) join(ctx context.Context, m Message) *member[R] {
 	it := &member[R]{ctx: ctx, message: m, lead: make(chan []*member[R], 1), done: make(chan struct{})}
 	b.mu.Lock()
@@ -195,7 +193,7 @@ func (b *batcher[R]) begin() {
 	members[0].lead <- members
 }
 
-// quit takes a member out of a batch, and reports whether the batch had not begun.
+// quit removes a member from a batch that has not begun, and reports whether it did.
 func (b *batcher[R]) quit(it *member[R]) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -234,7 +232,7 @@ func (b *batcher[R]) single(ctx context.Context, m Message) (R, error) {
 
 // together calls the handler with several messages, and sets their results.
 func (b *batcher[R]) together(batch []*member[R]) {
-	ctx, cancel := context.WithCancelCause(context.Background()) // not one message's values for all of them
+	ctx, cancel := context.WithCancelCause(context.Background()) // not the values of one message for all
 	defer cancel(nil)
 	messages := make([]Message, len(batch))
 	for i, it := range batch {
@@ -258,7 +256,7 @@ func (b *batcher[R]) together(batch []*member[R]) {
 	}
 }
 
-// call calls the handler in a goroutine of its own, which the handler may end.
+// call calls the handler in its own goroutine, because the handler may end that (runtime.Goexit).
 func (b *batcher[R]) call(ctx context.Context, messages []Message) outcome[R] {
 	ended := make(chan outcome[R], 1)
 	go func() { // joined through ended
@@ -274,14 +272,14 @@ func (b *batcher[R]) call(ctx context.Context, messages []Message) outcome[R] {
 	return <-ended
 }
 
-// outcome holds the values that a handler has returned.
+// outcome is the values that a handler returned.
 type outcome[R any] struct {
 	results []R
 	failed  []error
 	err     error
 }
 
-// checked is o, or a failure of the whole batch if it does not fit the batch.
+// checked returns o, or a failure of the whole batch if the numbers of values are wrong.
 func (o outcome[R]) checked(n int) outcome[R] {
 	switch {
 	case o.err != nil:
@@ -293,7 +291,7 @@ func (o outcome[R]) checked(n int) outcome[R] {
 	return o
 }
 
-// of is the outcome of one message of a batch that has not failed as a whole.
+// of returns the outcome of message i of a batch that did not fail as a whole.
 func (o outcome[R]) of(i int) (r R, err error) {
 	if o.failed != nil && o.failed[i] != nil {
 		return r, o.failed[i]
@@ -304,7 +302,7 @@ func (o outcome[R]) of(i int) (r R, err error) {
 	return r, nil
 }
 
-// isAlone reports whether a message must be handled alone, and forgets it: it is alone once.
+// isAlone reports whether a message must be handled alone. It is alone once, so it is forgotten.
 func (b *batcher[R]) isAlone(id string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -314,7 +312,7 @@ func (b *batcher[R]) isAlone(id string) bool {
 	return b.refusals.Remove(id)
 }
 
-// learn remembers which members of a batch that ended with err must be handled alone.
+// learn records the members that must be handled alone after their batch ended with err.
 func (b *batcher[R]) learn(batch []*member[R], err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -332,21 +330,20 @@ func (b *batcher[R]) learn(batch []*member[R], err error) {
 	}
 }
 
-// isNotNow reports whether err says that nothing has happened and that the batch is to be tried
-// again later.
+// isNotNow reports whether err means that no work was done and that the batch may be tried later.
 func isNotNow(err error) bool {
 	return !failure.Is(err, failure.Permanent.Permanent) && (failure.Is(err, failure.Refused.Refused) ||
 		failure.Is(err, failure.Snoozed.Snoozed) || failure.Is(err, failure.Deferred.Deferred))
 }
 
-// isDown reports whether err says that something the work needs is down.
+// isDown reports whether err means that a dependency is down.
 func isDown(err error) bool {
 	return !failure.Is(err, failure.Permanent.Permanent) &&
 		(failure.Is(err, failure.Down.Down) || failure.Is(err, failure.Unavailable.Unavailable))
 }
 
-// wholeError is the error that each message gets of a batch that has failed as a whole.
-// An error that counts nothing by itself is passed on.
+// wholeError returns the error of each message of a batch that failed as a whole. An error that
+// counts no attempt by itself is returned as it is.
 func wholeError(err error, size int, cancelled bool) error {
 	if isNotNow(err) || isDown(err) {
 		return err
@@ -357,7 +354,7 @@ func wholeError(err error, size int, cancelled bool) error {
 	}
 }
 
-// batchError is the error of a batch that has failed as a whole.
+// batchError is the error of a batch that failed as a whole.
 type batchError struct {
 	err       error
 	size      int
@@ -372,7 +369,7 @@ func (e *batchError) Shared() bool         { return true }
 func (e *batchError) Permanent() bool      { return false }
 func (e *batchError) OutcomeUnknown() bool { return e.uncertain }
 
-// uncertainError is the error of a handler whose work is not known.
+// uncertainError is the error of a handler whose outcome is unknown.
 type uncertainError struct{ error }
 
 func (e *uncertainError) Unwrap() error        { return e.error }

@@ -133,14 +133,7 @@ func (v *invocation) wait(ctx context.Context, d time.Duration) bool {
 	if !v.limit.begin.IsZero() && !v.now().Add(d).Before(v.limit.begin) {
 		return false
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return v.mayBegin()
-	case <-ctx.Done():
-		return false
-	}
+	return backoff.Sleep(ctx, d) == nil && v.mayBegin()
 }
 
 // call calls the handler once. Its panic is its error.

@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/sqsonce/sqsonce/internal/backoff"
 )
 
 // EMFNamespace is the CloudWatch namespace of the metrics in EMF lines.
@@ -77,14 +79,10 @@ func (e *emf) start(ctx context.Context) {
 		defer close(e.ended)
 		for {
 			now := time.Now()
-			next := time.NewTimer(now.Truncate(emfPeriod).Add(emfPeriod).Sub(now))
-			select {
-			case <-ctx.Done():
-				next.Stop()
+			if backoff.Sleep(ctx, now.Truncate(emfPeriod).Add(emfPeriod).Sub(now)) != nil {
 				return
-			case now := <-next.C:
-				e.err = errors.Join(e.err, e.write(ctx, now))
 			}
+			e.err = errors.Join(e.err, e.write(ctx, time.Now()))
 		}
 	}()
 }
