@@ -241,6 +241,25 @@ func TestWorker(t *testing.T) {
 	}
 }
 
+// TestVariables: a variable has the text of its value, also if that is a large number.
+func TestVariables(t *testing.T) {
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	const env = `{env: {BYTES: 67108864, NEGATIVE: -12345678, RATE: 0.5, SWITCH: true, TEXT: "1e7 & <x>", ZEROS: "007"}}`
+	if err := os.WriteFile(values, []byte("worker: "+env+"\napp: "+env+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, worker := deployment(t, rendered(t, "app", "-f", values))
+	for _, c := range []corev1.Container{worker, d.Spec.Template.Spec.InitContainers[0]} {
+		for name, want := range map[string]string{
+			"BYTES": "67108864", "NEGATIVE": "-12345678", "RATE": "0.5", "SWITCH": "true", "TEXT": "1e7 & <x>", "ZEROS": "007",
+		} {
+			if got := variable(c, name); got != want {
+				t.Errorf("%s: %s is %q, want %q", c.Name, name, got, want)
+			}
+		}
+	}
+}
+
 // scaledObject is the part of KEDA's resource that the tests look at.
 type scaledObject struct {
 	Kind, APIVersion string
@@ -297,6 +316,8 @@ func TestRefused(t *testing.T) {
 		"worker.targetTimeout=soon":            {"/worker/targetTimeout", "'soon'"},
 		"worker.goMemLimit=384MB":              {"/worker/goMemLimit", "'384MB'"},
 		"worker.env.SQSONCE_TABLE=other":       {"worker.env.SQSONCE_TABLE", `"other"`},
+		"worker.env.ID=12345678901234567":      {"/worker/env/ID", "maximum"}, // has more digits than a float keeps
+		"app.env.ID=-12345678901234567":        {"/app/env/ID", "minimum"},
 		"queue.url=orders":                     {"/queue/url", "'orders'"},
 		"queue.url=http://queue:4566/0/orders": {"region", "http://queue:4566/0/orders"},
 		"table=a b":                            {"/table", "'a b'"},

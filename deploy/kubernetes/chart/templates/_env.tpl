@@ -40,6 +40,6 @@
 - {name: GOMEMLIMIT, value: {{ . | quote }}}
 {{- end }}
 {{- range $name, $value := .Values.worker.env }}
-- {name: {{ $name | quote }}, value: {{ $value | toString | quote }}}
+- {name: {{ $name | quote }}, value: {{ include "sqsonce.text" $value }}}
 {{- end }}
 {{- end -}}

@@ -45,6 +45,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* The text of a variable. A number in a values file is a float, which toString would write as 1e+07. */}}
+{{- define "sqsonce.text" -}}
+{{- if kindIs "string" . }}{{ . | quote }}{{ else }}{{ . | toJson | quote }}{{ end -}}
+{{- end -}}
+
 {{/* Exactly one of the three handles messages. */}}
 {{- define "sqsonce.checkHandler" -}}
 {{- $chosen := list -}}
