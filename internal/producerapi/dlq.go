@@ -64,7 +64,7 @@ func (a *API) getDeadLetters(c *exchange, in *peekInput) (*response[DeadLetters]
 	if err != nil {
 		return nil, err
 	}
-	query := deadletter.Query{Name: a.normal(in.Name), Prefix: in.Prefix, Reason: in.Reason, Which: in.Which}
+	query := deadletter.Query{Name: a.normal(in.Name), Prefix: in.Prefix, Reason: in.Reason, Which: a.normal(in.Which)}
 	if in.Bodies {
 		query.Bodies = maxBody
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // client calls the HTTP API.
@@ -167,10 +168,24 @@ func (c *client) record(ctx context.Context, name string) (r producerapi.Record,
 	if err != nil {
 		return r, false, err
 	}
-	if err := json.Unmarshal(resp.body, &r); err != nil || r.Name != name {
+	if err := json.Unmarshal(resp.body, &r); err != nil || r.Name != name && r.Name != shortened(name) {
 		return r, false, fmt.Errorf("record of %q: the answer of %s is not a record of this name", name, c.base.Redacted())
 	}
 	return r, true, nil
+}
+
+// shortened returns the name of the record of a name that is too long, from an API with --long-names
+// hash. Another name is unchanged.
+func shortened(name string) string {
+	keys, err := names.New(names.Config{LongNames: names.HashLong})
+	if err != nil {
+		return name
+	}
+	short, err := keys.Normal(name)
+	if err != nil {
+		return name
+	}
+	return short
 }
 
 // depth returns the approximate numbers of messages in the queue.

@@ -163,6 +163,15 @@ func lastError(m producerapi.DeadLetter) string {
 	return cmp.Or(m.Error, m.Unnamed)
 }
 
+// recordError returns the error of the record of a message's name, or the reason why the message has
+// no name. It is the failure alone, while the message's own error has the name and advice before it.
+func recordError(m producerapi.DeadLetter) string {
+	if m.Record != nil && m.Record.Error != "" {
+		return m.Record.Error
+	}
+	return m.Unnamed
+}
+
 func orDash(s string) string {
 	if s == "" {
 		return "-"
@@ -206,7 +215,7 @@ func (s *dlqShowCmd) run(ctx context.Context, io stdio) error {
 		}
 		table(io.out, [][]string{
 			{"name", orDash(m.Name)}, {"message", m.MessageID}, {"copy of", m.OriginalID}, {"sent", moment(m.SentAt)},
-			{"reason", m.Reason}, {"error", orDash(m.Error)}, {"record", standing(m)}, {"last error", orDash(lastError(m))}, {"body", m.Body},
+			{"reason", m.Reason}, {"error", orDash(m.Error)}, {"record", standing(m)}, {"last error", orDash(recordError(m))}, {"body", m.Body},
 		})
 	}
 	return nil

@@ -45,6 +45,7 @@ type rig struct {
 	store            store
 	backend          []string // flags
 	hold             bool
+	naming           names.Config
 
 	mu   sync.Mutex
 	runs map[string]int // guarded by mu; runs of the work by name
@@ -54,11 +55,21 @@ type rig struct {
 // localRig returns a rig in memory. Its commands use the HTTP API.
 func localRig(t *testing.T) *rig {
 	t.Helper()
+	return localRigBy(t, names.Config{})
+}
+
+// localRigBy is localRig with settings for names.
+func localRigBy(t *testing.T, naming names.Config) *rig {
+	t.Helper()
 	server := sqstest.New(sqstest.Config{})
-	r := &rig{t: t, queue: sqs.NewFromConfig(server.AWSConfig()), store: memstore.New(), runs: make(map[string]int)}
+	r := &rig{t: t, queue: sqs.NewFromConfig(server.AWSConfig()), store: memstore.New(), runs: make(map[string]int), naming: naming}
 	r.create("orders")
+	keys, err := names.New(naming)
+	if err != nil {
+		t.Fatal(err)
+	}
 	api, err := producerapi.New(producerapi.Config{
-		SQS: r.queue, QueueURL: r.queueURL, Records: r.store, Scope: "orders", Keys: keys(t),
+		SQS: r.queue, QueueURL: r.queueURL, Records: r.store, Scope: "orders", Keys: keys,
 		AuthTokens: []string{token}, CacheAge: time.Second, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -159,7 +170,7 @@ func (r *rig) work(n int) {
 	for range n {
 		quiet := slog.New(slog.DiscardHandler)
 		worker, err := sqsonce.New(aws.Config{}, sqsonce.Config{
-			QueueURL: r.queueURL, Queue: r.queue, Store: r.store,
+			QueueURL: r.queueURL, Queue: r.queue, Store: r.store, Names: r.naming,
 			Guard: dedupe.Config{Scope: "orders", Hold: r.hold, Logger: quiet},
 			Pool:  consumer.Config{DLQURL: r.dlqURL, PollWait: time.Second, Logger: quiet},
 		}, r.handle)

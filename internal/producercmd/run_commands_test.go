@@ -21,6 +21,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/names"
 )
 
 func TestCommands(t *testing.T) {
@@ -225,6 +226,49 @@ func TestStatusShowsTheRecord(t *testing.T) {
 	if got := decode[producerapi.Record](r.do("status", "a", "--watch", "--json").want(0)); got.Status != protocol.Completed {
 		t.Errorf("record is %+v", got)
 	}
+}
+
+// A watch prints each state once: no record, a schedule, and the record.
+func TestStatusWatch(t *testing.T) {
+	t.Parallel()
+	const none = `{"status":404,"detail":"no record","field":"name"}`
+	answers := []string{none, none, `{"name":"a","status":"SCHEDULED"}`, `{"name":"a","status":"SCHEDULED"}`, none, `{"name":"a","status":"COMPLETED","version":1,"final":true}`}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		text := answers[0]
+		answers = answers[1:]
+		if text == none {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusNotFound)
+		}
+		_, _ = io.WriteString(w, text)
+	}))
+	defer server.Close()
+	got := producer(t, "", "status", "a", "--watch", "--json", "--url", server.URL).want(0)
+	if scheduled, completed := strings.Count(got.out, `"SCHEDULED"`), strings.Count(got.out, `"COMPLETED"`); scheduled != 1 || completed != 1 {
+		t.Errorf("printed:\n%s", got.out)
+	}
+	if n := strings.Count(got.err, "has no record yet"); n != 2 {
+		t.Errorf("printed:\n%s", got.err)
+	}
+}
+
+// With --long-names hash every command takes a long name as the sender wrote it.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	r := localRigBy(t, names.Config{LongNames: names.HashLong})
+	long := strings.Repeat("order-", 200)
+	r.fail = func(string) error { return errBad }
+	r.work(1)
+	r.do("send", "--name", long, "--wait", "20s").want(exitRejected).says("REJECTED", "~sha256:")
+	r.do("status", long).want(exitRejected).says("REJECTED", "~sha256:")
+	r.do("status", long, "--watch").want(exitRejected)
+	r.do("status", long+"-").want(1).says("has no record")
+	r.waitForDeadLetters(1)
+	r.do("dlq", "ls", "--name", long).want(0).says("1 copy of 1 message")
+	r.do("dlq", "show", long).want(0).says("no such customer")
+	r.do("resolve", long, "--retry").want(0).says("RETRYING")
+	r.do("dlq", "redrive", "--name", long, "--preview").want(0).says("1 message would be moved")
+	r.do("forget", long, "--no-wait").want(0)
 }
 
 func testStuckNameIsSettledByAnOperator(t *testing.T) {

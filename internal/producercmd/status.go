@@ -47,24 +47,28 @@ func (s *statusCmd) run(ctx context.Context, io stdio) error {
 		return err
 	}
 	defer c.close()
-	var last int64 = -1
+	last := "" // state that was printed
 	for {
 		r, found, err := c.record(ctx, s.Name)
 		if err != nil {
 			return err
 		}
+		state := "none"
+		if found { // a scheduled message has no version
+			state = fmt.Sprintf("%s %d", r.Status, r.Version)
+		}
 		switch {
-		case found && r.Version != last:
-			last = r.Version
+		case !found && !s.Watch:
+			return &exitError{code: 1, text: fmt.Sprintf("%q has no record: not handled yet, expired, or forgotten", s.Name)}
+		case state == last:
+		case found:
 			if err := s.print(io, r); err != nil {
 				return err
 			}
-		case !found && !s.Watch:
-			return &exitError{code: 1, text: fmt.Sprintf("%q has no record: not handled yet, expired, or forgotten", s.Name)}
-		case !found && last != 0:
-			last = 0
+		default:
 			_, _ = fmt.Fprintf(io.err, "%q has no record yet\n", s.Name)
 		}
+		last = state
 		if !s.Watch || r.Final {
 			return outcome(r)
 		}
