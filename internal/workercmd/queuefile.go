@@ -216,11 +216,14 @@ func (f *queueFile) queues(list yamlField) (all []queueEntry, ok bool) {
 	return all, true
 }
 
-// number reads a whole number of at least 1.
+// mostSlots bounds slots and weights. Their products fit an int.
+const mostSlots = 1_000_000
+
+// number reads a whole number from 1 to mostSlots.
 func (f *queueFile) number(field yamlField) int {
 	n, err := strconv.Atoi(field.value.Value)
-	if field.value.Kind != yaml.ScalarNode || err != nil || n < 1 {
-		f.bad(field.line, "%s %q: must be a whole number of at least 1", field.name, field.value.Value)
+	if field.value.Kind != yaml.ScalarNode || err != nil || n < 1 || n > mostSlots {
+		f.bad(field.line, "%s %q: must be a whole number from 1 to %d", field.name, field.value.Value, mostSlots)
 		return 1
 	}
 	return n

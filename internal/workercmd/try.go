@@ -314,6 +314,9 @@ func (e *explanation) rest(ctx context.Context, aim *target.Target) error {
 	e.line("scope", cmp.Or(e.Scope, e.queueName()))
 	e.line("fingerprint", e.fingerprint())
 	e.line("group", cmp.Or(e.given.GroupID, "none"))
+	if err := e.limits(); err != nil {
+		return err
+	}
 	if aim == nil {
 		e.line("target", "none: --target-url is not set")
 		e.body(e.inner.Body)
@@ -335,6 +338,33 @@ func (e *explanation) rest(ctx context.Context, aim *target.Target) error {
 	e.line("target", req.Method+" "+target.Redacted(req.URL))
 	e.headers(req.Header)
 	e.body(e.inner.Body)
+	return nil
+}
+
+// limits prints the group of --group-by and its limits, if there are any.
+func (e *explanation) limits() error {
+	var bounds []string
+	if e.GroupConcurrency > 0 {
+		bounds = append(bounds, fmt.Sprintf("%d at a time", e.GroupConcurrency))
+	}
+	if e.GroupRate > 0 {
+		bounds = append(bounds, fmt.Sprintf("%g a second", e.GroupRate))
+	}
+	group := e.given.GroupID
+	if e.GroupBy != "" {
+		by, err := sqsonce.GroupBy(e.GroupBy, e.Unwrap)
+		if err != nil {
+			return err
+		}
+		group = by(e.given)
+	}
+	switch {
+	case len(bounds) == 0:
+	case group == "":
+		e.line("limits", "none: the message has no group at "+cmp.Or(e.GroupBy, "its message group id"))
+	default:
+		e.line("limits", fmt.Sprintf("%s of group %q", strings.Join(bounds, " and "), group))
+	}
 	return nil
 }
 

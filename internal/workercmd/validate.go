@@ -133,6 +133,9 @@ func (c queueSettings) processProblems() (problems []string) {
 	if c.DrainTimeout <= 0 {
 		bad("--drain-timeout %s: must be positive", c.DrainTimeout)
 	}
+	if c.Slots < 0 || c.Slots > mostSlots {
+		bad("--slots %d: must be from 0 to %d", c.Slots, mostSlots)
+	}
 	if c.WaitAtStart < 0 {
 		bad("--wait-at-start %s: must not be negative", c.WaitAtStart)
 	}
