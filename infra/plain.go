@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -246,13 +245,4 @@ func withParameters(text string) any {
 	default:
 		return map[string]any{"Fn::Sub": []any{replaced, variables}}
 	}
-}
-
-// plainMarks returns the placeholders, none of which may remain in a plain template.
-func plainMarks() []string {
-	marks := []string{plainSubnet, "000000000000"}
-	for _, p := range plainTexts {
-		marks = append(marks, p.text)
-	}
-	return slices.Compact(marks)
 }

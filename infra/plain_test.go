@@ -102,3 +102,12 @@ func rightsOf(statements []statement) []string {
 	slices.Sort(actions)
 	return slices.Compact(actions)
 }
+
+// plainMarks returns the placeholders, none of which may remain in a plain template.
+func plainMarks() []string {
+	marks := []string{plainSubnet, "000000000000"}
+	for _, p := range plainTexts {
+		marks = append(marks, p.text)
+	}
+	return slices.Compact(marks)
+}

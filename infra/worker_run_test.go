@@ -1,7 +1,6 @@
 package infra
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -106,7 +105,7 @@ func untilEmpty(t *testing.T, variables map[string]string, client *sqs.Client, q
 	for _, name := range sortedKeys(variables) {
 		cmd.Env = append(cmd.Env, name+"="+variables[name])
 	}
-	var said lockedBuffer
+	var said testutil.Output
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -128,22 +127,4 @@ func untilEmpty(t *testing.T, variables map[string]string, client *sqs.Client, q
 		t.Fatalf("worker: %v\n%s", err, said.String())
 	}
 	return said.String()
-}
-
-// lockedBuffer is a buffer that a test may read while a process writes it.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

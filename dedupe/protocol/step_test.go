@@ -37,14 +37,31 @@ func at(s Status, attempts int) Record {
 	return r
 }
 
-// claimCase is a claim and the record after it.
-type claimCase struct {
+// stepCase is an event, and the record and the verdict after it.
+type stepCase struct {
 	r        Record
-	c        Claim
+	e        Event
 	verdict  Verdict
 	status   Status
 	attempts int
 	written  bool
+}
+
+// check applies the event at the time now, and returns the next record.
+func (tc stepCase) check(t *testing.T, now time.Time) Record {
+	t.Helper()
+	next, verdict := Step(tc.r, tc.e)
+	if verdict != tc.verdict || next.Status != tc.status || next.Attempts != tc.attempts {
+		t.Errorf("got verdict %d, %q, %d attempts; want %d, %q, %d",
+			verdict, next.Status, next.Attempts, tc.verdict, tc.status, tc.attempts)
+	}
+	if written := next.Version != tc.r.Version; written != tc.written {
+		t.Errorf("written: %v, want %v", written, tc.written)
+	}
+	if tc.written {
+		checkStep(t, tc.r, next, now)
+	}
+	return next
 }
 
 func TestStepClaim(t *testing.T) {
@@ -64,7 +81,7 @@ func TestStepClaim(t *testing.T) {
 	inProgressExpired := at(InProgress, 1)
 	inProgressExpired.ExpiresAt = t0
 
-	for name, tc := range map[string]claimCase{
+	for name, tc := range map[string]stepCase{
 		"an absent name is claimed":                           {at("", 0), claimBy(bob, t0), VerdictApply, InProgress, 1, true},
 		"a retrying name is claimed and counted":              {at(Retrying, 1), claimBy(bob, t0), VerdictApply, InProgress, 2, true},
 		"a released name starts at one":                       {at(Retrying, 0), claimBy(bob, t0), VerdictApply, InProgress, 1, true},
@@ -92,28 +109,20 @@ func TestStepClaim(t *testing.T) {
 		"a newer format is left alone":                        {newer, claimBy(bob, t0), VerdictUnreadable, Retrying, 1, false},
 		"an alien status is left alone":                       {at("SOLVED", 1), claimBy(bob, t0), VerdictUnreadable, "SOLVED", 1, false},
 	} {
-		t.Run(name, tc.check)
+		t.Run(name, tc.checkClaim)
 	}
 }
 
-func (tc claimCase) check(t *testing.T) {
-	next, verdict := Step(tc.r, tc.c)
-	if verdict != tc.verdict || next.Status != tc.status || next.Attempts != tc.attempts {
-		t.Errorf("got verdict %d, %s, %d attempts; want %d, %s, %d",
-			verdict, next.Status, next.Attempts, tc.verdict, tc.status, tc.attempts)
-	}
-	if written := next.Version != tc.r.Version; written != tc.written {
-		t.Errorf("written: %v, want %v", written, tc.written)
-	}
-	if tc.written {
-		checkStep(t, tc.r, next, tc.c.Now)
-	}
+// checkClaim checks a claim, and its owner, fence, lease and redrive order.
+func (tc stepCase) checkClaim(t *testing.T) {
+	c := tc.e.(Claim)
+	next := tc.check(t, c.Now)
 	if next.Status == InProgress && tc.written {
-		if next.Owner != tc.c.Owner || next.Fence != next.Version || !next.LeaseUntil.Equal(tc.c.Now.Add(terms.Lease)) {
+		if next.Owner != c.Owner || next.Fence != next.Version || !next.LeaseUntil.Equal(c.Now.Add(terms.Lease)) {
 			t.Errorf("claim not by its owner, fence and lease: %+v", next)
 		}
 	}
-	if tc.c.RedriveOrder && tc.written && next.ReopenedBy != tc.c.MessageID {
+	if c.RedriveOrder && tc.written && next.ReopenedBy != c.MessageID {
 		t.Errorf("the order is not spent: reopened_by %q", next.ReopenedBy)
 	}
 }
@@ -150,19 +159,9 @@ func checkStep(t fataler, old, next Record, now time.Time) {
 	}
 }
 
-// eventCase is an event and the record after it.
-type eventCase struct {
-	r        Record
-	e        Event
-	verdict  Verdict
-	status   Status
-	attempts int
-	written  bool
-}
-
 func TestStepOfAnAttempt(t *testing.T) {
 	late := t0.Add(time.Minute)
-	for name, tc := range map[string]eventCase{
+	for name, tc := range map[string]stepCase{
 		"the owner renews":                          {at(InProgress, 1), Renew{late, alice, terms}, VerdictApply, InProgress, 1, true},
 		"a stranger does not renew":                 {at(InProgress, 1), Renew{t0, bob, terms}, VerdictLost, InProgress, 1, false},
 		"a parked attempt does not renew":           {at(Unknown, 1), Renew{t0, alice, terms}, VerdictLost, Unknown, 1, false},
@@ -213,21 +212,7 @@ func TestStepOfAnAttempt(t *testing.T) {
 		"a forgotten attempt cannot complete":  {forgottenUnderAlice(), Complete{Now: t0, Owner: alice, Terms: terms}, VerdictLost, Forgotten, 0, false},
 		"a re-opened attempt cannot complete":  {reopenedUnderAlice(), Complete{Now: t0, Owner: alice, Terms: terms}, VerdictLost, Retrying, 0, false},
 	} {
-		t.Run(name, tc.check)
-	}
-}
-
-func (tc eventCase) check(t *testing.T) {
-	next, verdict := Step(tc.r, tc.e)
-	if verdict != tc.verdict || next.Status != tc.status || next.Attempts != tc.attempts {
-		t.Errorf("got verdict %d, %q, %d attempts; want %d, %q, %d",
-			verdict, next.Status, next.Attempts, tc.verdict, tc.status, tc.attempts)
-	}
-	if written := next.Version != tc.r.Version; written != tc.written {
-		t.Errorf("written: %v, want %v", written, tc.written)
-	}
-	if tc.written {
-		checkStep(t, tc.r, next, t0)
+		t.Run(name, func(t *testing.T) { tc.check(t, t0) })
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
+	"github.com/sqsonce/sqsonce/internal/testutil"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -114,7 +114,7 @@ type rig struct {
 	queueURL, dlqURL string
 	program          *exec.Cmd
 	ended            chan struct{}
-	out              output
+	out              testutil.Output
 }
 
 func newRig(t *testing.T) *rig {
@@ -224,22 +224,4 @@ func (r *rig) wantLines(line string, want int) {
 	if got := r.lines(line); got != want {
 		r.t.Errorf("%q: %d times, want %d", line, got, want)
 	}
-}
-
-// output is what the program prints.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }

@@ -117,8 +117,8 @@ func testKnownNameIsNotScheduled(t *testing.T) {
 	}
 }
 
-// The schedule of an earlier message does not count for a message that it does not replace: one that
-// retries a rejected name, or that comes after the schedule has run.
+// The schedule of an earlier message does not count for a message that it does not replace: a retry
+// of a rejected name, or a message that comes after the schedule has run.
 func testEarlierSchedule(t *testing.T) {
 	b, server := laterBench(t, "orders")
 	retry := []string{"X-Sqsonce-Retry-Rejected", "true"}

@@ -1,7 +1,6 @@
 package workercmd
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http/httptest"
@@ -9,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,27 +26,9 @@ import (
 // patience bounds every wait for a condition.
 const patience = 2 * time.Minute
 
-// output collects the output of a program.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
 // program is a worker that runs in this process.
 type program struct {
-	stdout, stderr output
+	stdout, stderr testutil.Output
 	signals        chan os.Signal
 	ended          chan struct{}
 	code           int // valid after ended is closed

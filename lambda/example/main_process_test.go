@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -9,9 +8,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // patience bounds every wait for a condition. It is no expectation: a wait that it ends has failed.
@@ -45,27 +45,9 @@ func withBinaries(run func() int) int {
 type process struct {
 	t     *testing.T
 	name  string
-	out   transcript
+	out   testutil.Output
 	ended chan struct{} // closed when it has ended
 	err   error         // set before ended closes
-}
-
-// transcript is the output of a process; it grows.
-type transcript struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (o *transcript) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *transcript) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 // start runs a binary, with no other settings of AWS and ours than env. It is killed at the end of

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,10 +9,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/testutil"
 )
 
 // patience bounds every wait for a condition. A test that reaches it has failed.
@@ -45,27 +45,9 @@ func withBinaries(run func() int) int {
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	out  transcript
+	out  testutil.Output
 	done chan struct{} // closed when it has ended
 	err  error         // set before done closes
-}
-
-// transcript collects the output of a process.
-type transcript struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (o *transcript) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *transcript) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 // start starts a binary. For the worker that is the binary in SQSONCE_TEST_WORKER, if it is set.

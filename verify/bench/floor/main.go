@@ -1,6 +1,7 @@
-// Floor makes only the calls that remain for messages with full batching, with the SDK alone. For
-// each hundred messages it receives ten times ten, executes four statements of 25 inserts and four
-// of 25 updates, and deletes ten times ten. It ends after a given number of messages.
+// Command floor makes only the calls that remain for messages with full batching, with the SDK
+// alone. For each hundred messages it receives ten times ten, executes four statements of 25
+// inserts and four of 25 updates, and deletes ten times ten. It ends after a given number of
+// messages.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Gocloud receives and acknowledges messages with gocloud.dev/pubsub: without dedupe, heartbeat and
-// dead letters. It shows the least cost of a message with another library. It is a separate module,
-// so that no other module has its requirements.
+// Command gocloud receives and acknowledges messages with gocloud.dev/pubsub: without dedupe,
+// heartbeat and dead letters. It shows the least cost of a message with another library. It is a
+// separate module, so that no other module has its requirements.
 package main
 
 import (

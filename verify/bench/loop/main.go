@@ -1,6 +1,6 @@
-// Loop is the usual hand-written worker: it receives ten messages, and for each it puts a lock,
-// works, writes the outcome, and deletes the message. It is the baseline of the benchmark, not an
-// example: it does not renew locks, use fences, or check the owner of a lock.
+// Command loop is the usual hand-written worker: it receives ten messages, and for each it puts a
+// lock, works, writes the outcome, and deletes the message. It is the baseline of the benchmark,
+// not an example: it does not renew locks, use fences, or check the owner of a lock.
 package main
 
 import (
