@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -55,7 +56,8 @@ type batchAnswer struct {
 //
 // Any other error applies to all messages. It is an error of Post, or an [*UnknownOutcomeError] if
 // a 2xx does not tell which messages are done. That is an answer that is not a JSON object, that
-// has an item without an identifier, as with Lambda, or an identifier that is not in the batch.
+// misspells batchItemFailures, that has an item without an identifier, as with Lambda, or an
+// identifier that is not in the batch.
 func (t *Target) PostBatch(ctx context.Context, rs []Request) (failed []error, err error) {
 	resp, err := t.exchange(ctx, maxBatchAnswer, func(ctx context.Context) (*http.Request, error) {
 		return t.newBatchRequest(ctx, rs, time.Now())
@@ -127,17 +129,38 @@ func itemOf(r Request) batchItem {
 	return item
 }
 
+const failuresMember = "batchItemFailures"
+
+// misspelt returns a member of an answer that is meant to be batchItemFailures, such as
+// batch_item_failures. Without it every message would be taken for done. Members may differ in case,
+// as in encoding/json.
+func misspelt(answer []byte) string {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(answer, &members) // an answer that is no object has none
+	for name := range members {
+		plain := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
+		if strings.TrimSuffix(plain, "s") == "batchitemfailure" && !strings.EqualFold(name, failuresMember) {
+			return name
+		}
+	}
+	return ""
+}
+
 // failures parses a 2xx answer.
 func (t *Target) failures(resp Response, rs []Request) ([]error, error) {
 	failed := make([]error, len(rs))
-	if len(bytes.TrimSpace(resp.Body)) == 0 {
+	body := bytes.TrimPrefix(resp.Body, []byte("\ufeff")) // a byte order mark, as of .NET
+	if len(bytes.TrimSpace(body)) == 0 {
 		return failed, nil
 	}
 	if resp.Size > int64(len(resp.Body)) {
 		return nil, fmt.Errorf("has %d bytes, more than %d", resp.Size, len(resp.Body))
 	}
+	if name := misspelt(body); name != "" {
+		return nil, fmt.Errorf("has the member %q: want %q", name, failuresMember)
+	}
 	var answer batchAnswer
-	if err := json.Unmarshal(resp.Body, &answer); err != nil {
+	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, fmt.Errorf(`want {"batchItemFailures": [{"itemIdentifier": "…"}]}, or nothing: %w: %s`, err, excerpt(resp.Body))
 	}
 	for n, f := range answer.Failures {

@@ -104,10 +104,15 @@ func testBatchAnswer(t *testing.T) {
 		`{"batchItemFailures": [{"itemIdentifier": "x"}]}`:                                           `itemIdentifier "x" is not in the batch`,
 		`{"batchItemFailures": [{"itemIdentifier": "a", "status": 200}]}`:                            "status 200: must be from 300 to 599",
 		`{"batchItemFailures": [{"itemIdentifier": "a", "retryAfter": -1}]}`:                         "retryAfter -1: must be seconds",
-		`{"batchItemFailures": ["a"]}`:                                                               "want {",
-		"fine":                                                                                       "want {",
-		"[]":                                                                                         "want {",
-		`{"batchItemFailures": [` + strings.Repeat(" ", maxBatchAnswer) + `]}`:                       "bytes, more than 1048576",
+		`{"BatchItemFailures": [{"ItemIdentifier": "b"}], "count": 2}`:                               "done, 500",
+		"\ufeff" + `{"batchItemFailures": [{"itemIdentifier": "b"}]}`:                                "done, 500",
+		"\ufeff": "done, done",
+		`{"batch_item_failures": [{"itemIdentifier": "a"}]}`: `has the member "batch_item_failures": want "batchItemFailures"`,
+		`{"batchItemFailure": []}`:                           `has the member "batchItemFailure"`,
+		`{"batchItemFailures": ["a"]}`:                       "want {",
+		"fine":                                               "want {",
+		"[]":                                                 "want {",
+		`{"batchItemFailures": [` + strings.Repeat(" ", maxBatchAnswer) + `]}`: "bytes, more than 1048576",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			target, stop := answering(t, Config{}, http.StatusOK, body)

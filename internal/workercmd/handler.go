@@ -15,6 +15,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/dedupe"
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
+	"github.com/sqsonce/sqsonce/failure"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/mirror"
@@ -51,7 +52,7 @@ func (q *queueWorker) newPool() error {
 		}
 		do = posted(q.judge, q.telemetry.Traceparent, c.PathPrefix, c.Result)
 		if c.TargetBatch > 0 {
-			if do, err = batchPosted(q.judge, q.telemetry.Traceparent, c.batchConfig()); err != nil {
+			if do, err = batchPosted(q.judge, q.telemetry.Traceparent, c.batchConfig(), q.log); err != nil {
 				return err
 			}
 		}
@@ -209,8 +210,9 @@ func posted(t *target.Judge, traceparent func(context.Context) string, prefixes 
 }
 
 // batchPosted returns the handler that posts several messages to the HTTP target in one request.
-// The messages have no results.
-func batchPosted(t *target.Judge, traceparent func(context.Context) string, cfg consumer.BatchConfig) (work, error) {
+// The messages have no results. It logs a request that fails as a whole, because the pool counts no
+// failure and would log none.
+func batchPosted(t *target.Judge, traceparent func(context.Context) string, cfg consumer.BatchConfig, log *slog.Logger) (work, error) {
 	batched, err := consumer.Batch(func(ctx context.Context, batch []consumer.Message) ([]dedupe.Payload, []error, error) {
 		requests := make([]target.Request, len(batch))
 		for i, m := range batch {
@@ -224,6 +226,9 @@ func batchPosted(t *target.Judge, traceparent func(context.Context) string, cfg 
 			requests[i] = r
 		}
 		failed, err := t.PostBatch(ctx, requests)
+		if err != nil && len(batch) > 1 && ctx.Err() == nil && !failure.Is(err, failure.Down.Down) {
+			log.WarnContext(ctx, "a batch failed as a whole: each of its messages is tried alone", "messages", len(batch), "error", err)
+		}
 		return nil, failed, err
 	}, cfg)
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {

@@ -98,6 +98,9 @@ func TestTargetBatch(t *testing.T) {
 		if slices.Sort(dead); strings.Join(dead, " ") != "m13 m7" {
 			t.Errorf("dead letters of %v, want m13 and m7", dead)
 		}
+		if text := b.log.String(); !strings.Contains(text, "a batch failed as a whole: each of its messages is tried alone") || !strings.Contains(text, "one of them breaks all") {
+			t.Errorf("no line about the batch in\n%s", text)
+		}
 		target.mu.Lock()
 		defer target.mu.Unlock()
 		target.check(t, n)
