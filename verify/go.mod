@@ -2,6 +2,8 @@ module github.com/sqsonce/sqsonce/verify
 
 go 1.26.0
 
+ignore ./bench/node/node_modules
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/anishathalye/porcupine v1.3.1

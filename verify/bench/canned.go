@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // canned answers repeated calls at once, as successful. The measurements then contain no time of
@@ -21,6 +22,12 @@ type canned struct {
 
 	mu    sync.Mutex
 	given int // guarded by mu; messages delivered so far
+}
+
+// pacedAnswers are canned answers of one service. Each takes its latency.
+type pacedAnswers struct {
+	*canned
+	latency time.Duration
 }
 
 // answer returns the answer to a call. It returns nil for calls that go to the server: those before

@@ -27,6 +27,7 @@ type Harness struct {
 	sqs, dynDB *proxy
 	calls      *counter
 	target     *httptest.Server
+	redis      *redis                 // nil: no subject needs it
 	built      map[string]string      // program by subject
 	starts     map[string]Measurement // a run of one message, by subject
 	runs       int
@@ -53,12 +54,22 @@ func NewHarness(ctx context.Context, sqsEndpoint, dynamoEndpoint, dir string, su
 		h.sqs.close()
 		return nil, err
 	}
+	if slices.ContainsFunc(subjects, func(s Subject) bool { return s.Redis }) {
+		if h.redis, err = startRedis(ctx, dir); err != nil {
+			h.sqs.close()
+			h.dynDB.close()
+			return nil, err
+		}
+	}
 	h.target = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"ok":true}`)) }))
 	return h, nil
 }
 
-// Close stops the proxies and the target.
+// Close stops the proxies, the target and Redis.
 func (h *Harness) Close() {
+	if h.redis != nil {
+		h.redis.close()
+	}
 	h.sqs.close()
 	h.dynDB.close()
 	h.target.Close()
@@ -71,7 +82,7 @@ func (h *Harness) Measure(ctx context.Context, s Subject, w Workload) (Measureme
 	if !known {
 		var err error
 		alone := w
-		alone.Kind, alone.Messages, alone.Workers, alone.Canned = Lone, 1, 1, false
+		alone.Kind, alone.Messages, alone.Workers, alone.Canned, alone.Paced = Lone, 1, 1, false, false
 		if one, err = h.whole(ctx, s, alone); err != nil {
 			return one, err
 		}
@@ -109,13 +120,14 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 	m := Measurement{Subject: s.Name, Workload: w}
 	switch {
 	case w.Canned:
-		answers := &canned{messages: len(bodies), size: w.Size}
-		for _, p := range []*proxy{h.sqs, h.dynDB} {
-			p.canned.Store(answers)
-			defer p.canned.Store(nil)
-		}
+		defer h.can(w, len(bodies))()
 	case w.Kind != Lone:
 		if err := h.send(ctx, queueURL, bodies); err != nil {
+			return m, err
+		}
+	}
+	if s.Redis {
+		if err := h.redis.reset(ctx); err != nil {
 			return m, err
 		}
 	}
@@ -142,9 +154,20 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 		}
 	}
 	if err := h.await(ctx, len(bodies), processes); err != nil {
+		stop()
+		for _, p := range processes {
+			<-p.ended
+			err = fmt.Errorf("%w\n%.2000s", err, &p.out)
+		}
 		return m, err
 	}
 	m.Tally = h.calls.take()
+	if s.Redis {
+		var err error
+		if m.Redis, err = h.redis.commands(ctx); err != nil {
+			return m, err
+		}
+	}
 	for _, p := range processes {
 		u, err := p.end(ctx)
 		if err != nil {
@@ -157,6 +180,22 @@ func (h *Harness) drain(ctx context.Context, s Subject, w Workload, queueURL, ta
 	held, took, trouble := h.sqs.take()
 	m.Held, m.Took, m.Trouble = held, took, trouble
 	return m, nil
+}
+
+// can makes the proxies give canned answers to n messages, until the returned function is called.
+func (h *Harness) can(w Workload, n int) (end func()) {
+	var latencies [2]time.Duration
+	if w.Paced {
+		latencies = [2]time.Duration{sqsLatency, dynamoLatency}
+	}
+	answers := &canned{messages: n, size: w.Size}
+	for i, p := range []*proxy{h.sqs, h.dynDB} {
+		p.canned.Store(&pacedAnswers{answers, latencies[i]})
+	}
+	return func() {
+		h.sqs.canned.Store(nil)
+		h.dynDB.canned.Store(nil)
+	}
 }
 
 func credentials() []string {
@@ -173,6 +212,9 @@ func (h *Harness) env(w Workload, queueURL, table string, messages int) []string
 	if !w.Fingerprint {
 		env = append(env, "SQSONCE_FINGERPRINT=off")
 	}
+	if h.redis != nil {
+		env = append(env, "REDIS_SOCKET="+h.redis.socket)
+	}
 	if w.Target {
 		env = append(env, "TARGET_URL="+h.target.URL, "SQSONCE_TARGET_URL="+h.target.URL)
 	} else {
@@ -181,11 +223,22 @@ func (h *Harness) env(w Workload, queueURL, table string, messages int) []string
 	return env
 }
 
-// await waits until n messages are deleted. It fails if a process ends early.
+// stalled is the time without a deletion after which a run fails. Longer than a visibility timeout
+// and a long poll.
+const stalled = 2 * time.Minute
+
+// await waits until n messages are deleted. It fails if a process ends early, or if nothing is
+// deleted for a time.
 func (h *Harness) await(ctx context.Context, n int, processes []*process) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+	last, since := h.sqs.gone(), time.Now()
 	for h.sqs.gone() < n {
+		if gone := h.sqs.gone(); gone > last {
+			last, since = gone, time.Now()
+		} else if time.Since(since) > stalled {
+			return fmt.Errorf("bench: %d of %d messages are gone, and none for %s", gone, n, stalled)
+		}
 		for _, p := range processes {
 			if err := p.early(); err != nil && h.sqs.gone() < n {
 				return err

@@ -24,7 +24,7 @@ type proxy struct {
 	to     *url.URL
 	client *http.Client
 	calls  *counter
-	canned atomic.Pointer[canned] // answers instead of the server; nil: the server answers
+	canned atomic.Pointer[pacedAnswers] // answers instead of the server; nil: the server answers
 
 	mu       sync.Mutex
 	received map[string]time.Time // guarded by mu; by receipt
@@ -66,6 +66,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if c := p.canned.Load(); c != nil {
 		if answer := c.answer(op, body); answer != nil {
+			time.Sleep(c.latency)
 			if op == "ReceiveMessage" {
 				p.handedOut(answer)
 			}

@@ -19,25 +19,63 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// Subject is a program that drains a queue.
+// Subject is a program that drains a queue: in Go, or a script for Node.
 type Subject struct {
 	Name    string
-	Package string // package to build
-	Module  string // directory of its module, relative to this package; empty: this module
-	Overlay string // file for go build -overlay; empty: none
-	Admin   bool   // serves /metrics at SQSONCE_ADMIN_ADDR; otherwise it prints its allocations on SIGTERM
+	Package string   // package to build
+	Module  string   // directory of its module, relative to this package; empty: this module
+	Overlay string   // file for go build -overlay; empty: none
+	Admin   bool     // serves /metrics at SQSONCE_ADMIN_ADDR; otherwise it prints its allocations on SIGTERM
+	Script  string   // script in the folder node, in place of a package; its allocations are not known
+	Env     []string // settings of its own
+	Redis   bool     // keeps its names in Redis, at REDIS_SOCKET
+
+	Guarantees string // for a name, in the words of the table
 }
 
 // The subjects.
 var (
-	Worker   = Subject{Name: "sqsonce", Package: "github.com/sqsonce/sqsonce/cmd/worker", Module: "../..", Admin: true}
-	HandLoop = Subject{Name: "loop by hand", Package: "github.com/sqsonce/sqsonce/verify/bench/loop"}
-	Floor    = Subject{Name: "floor", Package: "github.com/sqsonce/sqsonce/verify/bench/floor"}
-	GoCloud  = Subject{Name: "go-cloud, no dedupe", Package: "github.com/sqsonce/sqsonce/verify/bench/gocloud", Module: "gocloud"}
+	Worker = Subject{
+		Name: "sqsonce", Package: "github.com/sqsonce/sqsonce/cmd/worker", Module: "../..", Admin: true,
+		Guarantees: "finished work is not run again for 30 days; a lease, renewed, with a fence; payloads are compared",
+	}
+	HandLoop = Subject{
+		Name: "loop by hand", Package: "github.com/sqsonce/sqsonce/verify/bench/loop",
+		Guarantees: "finished work is not run again for 30 days; a lock of 30 s, not renewed, without a fence",
+	}
+	Floor = Subject{
+		Name: "floor", Package: "github.com/sqsonce/sqsonce/verify/bench/floor",
+		Guarantees: "none: the calls alone, on the happy path",
+	}
+	GoCloud = Subject{
+		Name: "go-cloud, no dedupe", Package: "github.com/sqsonce/sqsonce/verify/bench/gocloud", Module: "gocloud",
+		Guarantees: "none: a duplicate runs again",
+	}
+	Powertools = Subject{
+		Name: "sqs-consumer + Powertools", Script: "powertools.mjs", Env: []string{"MODE=single"},
+		Guarantees: "finished work is not run again for 30 days; a lock of 30 s, not renewed, without a fence",
+	}
+	PowertoolsBatch = Subject{
+		Name: "the same, in batches", Script: "powertools.mjs", Env: []string{"MODE=batch"},
+		Guarantees: "the same; a message waits for the slowest of its ten",
+	}
+	Toolkit = Subject{
+		Name: "message-queue-toolkit", Script: "toolkit.mjs", Redis: true,
+		Guarantees: "finished work is not run again for 40 s; a lock, renewed, without a fence; all in the memory of Redis",
+	}
 )
+
+// nodeModules is installed from a lock file of its own. Tests without these subjects do without it.
+const nodeModules = "node/node_modules/.package-lock.json"
 
 // Build builds the subject's program in dir.
 func (s Subject) Build(ctx context.Context, dir string) (file string, err error) {
+	if s.Script != "" {
+		if _, err := os.Stat(nodeModules); err != nil {
+			return "", fmt.Errorf("bench: %s is not installed, run make bench-deps: %w", s.Name, err)
+		}
+		return filepath.Join("node", s.Script), nil
+	}
 	file = filepath.Join(dir, strings.ReplaceAll(s.Name, " ", "-"))
 	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", s.Overlay, "-o", file, s.Package) //nolint:gosec // one of the packages above
 	cmd.Dir = s.Module
@@ -60,6 +98,10 @@ type process struct {
 // startProcess starts a program. It is killed when ctx ends.
 func startProcess(ctx context.Context, s Subject, file string, env ...string) (*process, error) {
 	p := &process{subject: s, cmd: exec.CommandContext(ctx, file), ended: make(chan struct{})}
+	env = append(env, s.Env...)
+	if s.Script != "" {
+		p.cmd = exec.CommandContext(ctx, "node", file) //nolint:gosec // one of the scripts above
+	}
 	if s.Admin {
 		port, err := emulators.FreePort(ctx)
 		if err != nil {
@@ -93,48 +135,74 @@ func (p *process) early() error {
 // usage is the resource usage of a process.
 type usage struct {
 	cpu     time.Duration
-	mallocs int
-	peakRSS int
+	mallocs int // 0: not known
+	peakRSS int // bytes
 }
 
 var (
 	printedMallocs = regexp.MustCompile(`(?m)^mallocs (\d+)$`)
 	servedMallocs  = regexp.MustCompile(`(?m)^go_memstats_mallocs_total (\S+)$`)
+	highWater      = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 )
 
 // end ends the process, and returns its usage.
 func (p *process) end(ctx context.Context) (usage, error) {
 	var u usage
+	var err error
+	if u.peakRSS, err = p.peak(); err != nil {
+		return u, err
+	}
 	signal, find, text := syscall.SIGTERM, printedMallocs, ""
-	if p.subject.Admin {
-		var err error
+	switch {
+	case p.subject.Admin:
 		if text, err = p.metrics(ctx); err != nil {
 			return u, err
 		}
 		signal, find = syscall.SIGKILL, servedMallocs // a graceful stop would wait for the long poll
+	case p.subject.Script != "":
+		signal, find = syscall.SIGKILL, nil
 	}
 	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return u, fmt.Errorf("bench: end %s: %w", p.subject.Name, err)
 	}
 	<-p.ended
-	return p.used(find, text+p.out.String())
+	u.cpu = p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+	if find == nil {
+		return u, nil
+	}
+	u.mallocs, err = p.allocated(find, text+p.out.String())
+	return u, err
 }
 
-func (p *process) used(mallocs *regexp.Regexp, text string) (usage, error) {
+// peak returns the largest resident set of the process so far, in bytes. The figure of getrusage
+// would include that of the harness before exec.
+// https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
+func (p *process) peak() (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("bench: memory of %s: %w", p.subject.Name, err)
+	}
+	found := highWater.FindSubmatch(status)
+	if found == nil {
+		return 0, fmt.Errorf("bench: memory of %s: no VmHWM in\n%s", p.subject.Name, status)
+	}
+	kilobytes, err := strconv.Atoi(string(found[1]))
+	if err != nil {
+		return 0, fmt.Errorf("bench: memory of %s: %w", p.subject.Name, err)
+	}
+	return kilobytes << 10, nil
+}
+
+func (p *process) allocated(mallocs *regexp.Regexp, text string) (int, error) {
 	found := mallocs.FindStringSubmatch(text)
 	if found == nil {
-		return usage{}, fmt.Errorf("bench: %s does not tell its allocations:\n%s", p.subject.Name, text)
+		return 0, fmt.Errorf("bench: %s does not tell its allocations:\n%s", p.subject.Name, text)
 	}
 	n, err := strconv.ParseFloat(found[1], 64)
 	if err != nil {
-		return usage{}, fmt.Errorf("bench: allocations of %s: %w", p.subject.Name, err)
+		return 0, fmt.Errorf("bench: allocations of %s: %w", p.subject.Name, err)
 	}
-	state := p.cmd.ProcessState
-	u := usage{cpu: state.UserTime() + state.SystemTime(), mallocs: int(n)}
-	if r, ok := state.SysUsage().(*syscall.Rusage); ok {
-		u.peakRSS = int(r.Maxrss) * maxRSSUnit
-	}
-	return u, nil
+	return int(n), nil
 }
 
 func (p *process) metrics(ctx context.Context) (string, error) {
@@ -153,6 +221,3 @@ func (p *process) metrics(ctx context.Context) (string, error) {
 	}
 	return string(text), nil
 }
-
-// maxRSSUnit is the unit of the resident set size on Linux, in bytes.
-const maxRSSUnit = 1 << 10

@@ -29,6 +29,7 @@ type Workload struct {
 	Fingerprint bool
 	Target      bool // each message is posted to an HTTP server
 	Canned      bool // distinct messages, with canned answers to repeated calls
+	Paced       bool // canned answers take as long as those of AWS
 }
 
 // backlogs returns the bodies of successive backlogs. The last one is measured.
@@ -67,7 +68,8 @@ type Measurement struct {
 	Subject  string
 	Workload Workload
 	CPU      time.Duration   // user and system, of all processes
-	Mallocs  int             // of all processes
+	Mallocs  int             // of all processes; 0: not known
+	Redis    int             // commands sent to Redis
 	Took     time.Duration   // from the first receive to the last delete
 	Held     []time.Duration // from receive to delete, by message, sorted
 	PeakRSS  int             // bytes, of the largest process

@@ -9,31 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-)
 
-// hours is the number of hours in a month.
-const hours = 730
-
-// List prices of us-east-1 in US dollars, without free tiers. They were not checked against a bill.
-const (
-	// https://www.vantage.sh/blog/fargate-pricing, https://cloudburn.io/blog/aws-fargate-pricing (1
-	// April 2026).
-	cpuHourARM, memoryHourARM = 0.03238, 0.00356
-	cpuHourX86, memoryHourX86 = 0.04048, 0.004445
-	// https://awsnegotiations.com/elastic-load-balancer-cost.html (May 2026)
-	balancerHour = 0.0225
-	// https://awsnegotiations.com/privatelink-cost-analysis.html (May 2026)
-	endpointHour = 0.01
-	// https://aws.amazon.com/vpc/pricing/ (NAT gateway);
-	// https://aws.amazon.com/blogs/aws/new-aws-public-ipv4-address-charge-public-ip-insights/
-	natHour, addressHour = 0.045, 0.005
-	// https://www.factualminds.com/blog/amazon-cloudwatch-pricing-metrics-logs-alarms-dashboards/
-	// (13 June 2026).
-	metricMonth, alarmMetricMonth, dashboardMonth, logGigabyte = 0.30, 0.10, 3.00, 0.50
-	// https://aws.amazon.com/secrets-manager/pricing/
-	secretMonth = 0.40
-	// https://cloudburn.io/blog/amazon-sqs-pricing (14 March 2026)
-	requestsMillion = 0.40
+	"github.com/sqsonce/sqsonce/internal/prices"
 )
 
 const (
@@ -42,7 +19,7 @@ const (
 	// is reported.
 	toldMetrics = 8 + 4 + 6
 	// tellsMonth is the size of a worker's metric lines in a month, in gigabytes: 2 KB a minute.
-	tellsMonth = 2e-6 * 60 * hours
+	tellsMonth = 2e-6 * 60 * prices.Hours
 	// pollsHour is the number of receives of an idle worker in an hour. Each waits for 20 seconds.
 	pollsHour = 180
 )
@@ -112,7 +89,7 @@ func Of(data []byte) (Idle, error) {
 	t.network(&b)
 	t.watching(&b)
 	secrets := len(t.of("AWS::SecretsManager::Secret"))
-	b.add("secrets", fmt.Sprintf("%d × %.2f", secrets, secretMonth), float64(secrets)*secretMonth)
+	b.add("secrets", fmt.Sprintf("%d × %.2f", secrets, prices.SecretMonth), float64(secrets)*prices.SecretMonth)
 	return b, nil
 }
 
@@ -130,22 +107,22 @@ func (t template) tasks(b *Idle) {
 		task := t.Resources[reference(service.Properties["TaskDefinition"])]
 		least := t.least(id)
 		cpu, memory := number(task.Properties["Cpu"])/1024, number(task.Properties["Memory"])/1024
-		cpuHour, memoryHour := cpuHourARM, memoryHourARM
+		cpuHour, memoryHour := prices.CPUHourARM, prices.MemoryHourARM
 		if text(task.Properties["RuntimePlatform"], "CpuArchitecture") == "X86_64" {
-			cpuHour, memoryHour = cpuHourX86, memoryHourX86
+			cpuHour, memoryHour = prices.CPUHourX86, prices.MemoryHourX86
 		}
 		name := containerOf(task)
-		b.add(name+" tasks", fmt.Sprintf("%.0f × %d × (%g × %g + %g × %g)", least, hours, cpu, cpuHour, memory, memoryHour),
-			least*hours*(cpu*cpuHour+memory*memoryHour))
+		b.add(name+" tasks", fmt.Sprintf("%.0f × %d × (%g × %g + %g × %g)", least, prices.Hours, cpu, cpuHour, memory, memoryHour),
+			least*prices.Hours*(cpu*cpuHour+memory*memoryHour))
 		if strings.Contains(encoded(service.Properties["NetworkConfiguration"]), `"AssignPublicIp":"ENABLED"`) {
-			b.add(name+", addresses", fmt.Sprintf("%.0f × %d × %g", least, hours, addressHour), least*hours*addressHour)
+			b.add(name+", addresses", fmt.Sprintf("%.0f × %d × %g", least, prices.Hours, prices.AddressHour), least*prices.Hours*prices.AddressHour)
 		}
 		if name == "worker" {
-			b.add("polling", fmt.Sprintf("%.0f × %d × %d × %.2f / 1 M", least, hours, pollsHour, requestsMillion),
-				least*hours*pollsHour*requestsMillion/1e6)
+			b.add("polling", fmt.Sprintf("%.0f × %d × %d × %.2f / 1 M", least, prices.Hours, pollsHour, prices.StandardMillion),
+				least*prices.Hours*pollsHour*prices.StandardMillion/1e6)
 			if least > 0 {
-				b.add("metrics that workers tell", fmt.Sprintf("at most %d × %.2f", toldMetrics, metricMonth), toldMetrics*metricMonth)
-				b.add("their lines in the log", fmt.Sprintf("%.0f × %.2f GB × %.2f", least, tellsMonth, logGigabyte), least*tellsMonth*logGigabyte)
+				b.add("metrics that workers tell", fmt.Sprintf("at most %d × %.2f", toldMetrics, prices.MetricMonth), toldMetrics*prices.MetricMonth)
+				b.add("their lines in the log", fmt.Sprintf("%.0f × %.2f GB × %.2f", least, tellsMonth, prices.LogGigabyte), least*tellsMonth*prices.LogGigabyte)
 			}
 		}
 	}
@@ -170,8 +147,8 @@ func (t template) network(b *Idle) {
 			addresses += len(subnets)
 		}
 	}
-	b.add("load balancer", fmt.Sprintf("%d × %d × %g", balancers, hours, balancerHour), float64(balancers)*hours*balancerHour)
-	b.add("its addresses", fmt.Sprintf("%d × %d × %g", addresses, hours, addressHour), float64(addresses)*hours*addressHour)
+	b.add("load balancer", fmt.Sprintf("%d × %d × %g", balancers, prices.Hours, prices.BalancerHour), float64(balancers)*prices.Hours*prices.BalancerHour)
+	b.add("its addresses", fmt.Sprintf("%d × %d × %g", addresses, prices.Hours, prices.AddressHour), float64(addresses)*prices.Hours*prices.AddressHour)
 	zones := 0
 	for _, endpoint := range t.of("AWS::EC2::VPCEndpoint") {
 		subnets, _ := endpoint.Properties["SubnetIds"].([]any)
@@ -179,9 +156,9 @@ func (t template) network(b *Idle) {
 			zones += len(subnets)
 		}
 	}
-	b.add("interface endpoints, in each zone", fmt.Sprintf("%d × %d × %g", zones, hours, endpointHour), float64(zones)*hours*endpointHour)
+	b.add("interface endpoints, in each zone", fmt.Sprintf("%d × %d × %g", zones, prices.Hours, prices.EndpointHour), float64(zones)*prices.Hours*prices.EndpointHour)
 	nats := float64(len(t.of("AWS::EC2::NatGateway")))
-	b.add("NAT gateways with their addresses", fmt.Sprintf("%.0f × %d × %g", nats, hours, natHour+addressHour), nats*hours*(natHour+addressHour))
+	b.add("NAT gateways with their addresses", fmt.Sprintf("%.0f × %d × %g", nats, prices.Hours, prices.NATHour+prices.AddressHour), nats*prices.Hours*(prices.NATHour+prices.AddressHour))
 }
 
 // watching adds the cost of CloudWatch.
@@ -196,11 +173,11 @@ func (t template) watching(b *Idle) {
 			alarms += 2 * max(1, strings.Count(encoded(policy.Properties), `"MetricStat"`))
 		}
 	}
-	b.add("alarms, scaling's own included", fmt.Sprintf("%d metrics × %.2f", alarms, alarmMetricMonth), float64(alarms)*alarmMetricMonth)
+	b.add("alarms, scaling's own included", fmt.Sprintf("%d metrics × %.2f", alarms, prices.AlarmMetricMonth), float64(alarms)*prices.AlarmMetricMonth)
 	filters := len(t.of("AWS::Logs::MetricFilter"))
-	b.add("metrics counted from the log", fmt.Sprintf("%d × %.2f", filters, metricMonth), float64(filters)*metricMonth)
+	b.add("metrics counted from the log", fmt.Sprintf("%d × %.2f", filters, prices.MetricMonth), float64(filters)*prices.MetricMonth)
 	boards := len(t.of("AWS::CloudWatch::Dashboard"))
-	b.add("dashboard", fmt.Sprintf("%d × %.2f", boards, dashboardMonth), float64(boards)*dashboardMonth)
+	b.add("dashboard", fmt.Sprintf("%d × %.2f", boards, prices.DashboardMonth), float64(boards)*prices.DashboardMonth)
 }
 
 // containerOf returns the name of a task's main container, which is the worker if there is a

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/sqsonce/sqsonce/internal/prices"
 )
 
 const small = `{"Resources": {
@@ -22,11 +24,11 @@ func TestOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, want := range map[string]float64{
-		"worker tasks":                      2 * hours * (cpuHourARM + 2*memoryHourARM),
-		"worker, addresses":                 2 * hours * addressHour,
-		"alarms, scaling's own included":    3 * alarmMetricMonth,
-		"interface endpoints, in each zone": 2 * hours * endpointHour,
-		"metrics that workers tell":         toldMetrics * metricMonth,
+		"worker tasks":                      2 * prices.Hours * (prices.CPUHourARM + 2*prices.MemoryHourARM),
+		"worker, addresses":                 2 * prices.Hours * prices.AddressHour,
+		"alarms, scaling's own included":    3 * prices.AlarmMetricMonth,
+		"interface endpoints, in each zone": 2 * prices.Hours * prices.EndpointHour,
+		"metrics that workers tell":         toldMetrics * prices.MetricMonth,
 	} {
 		found := false
 		for _, l := range bill {

@@ -39,13 +39,13 @@ const (
 
 func TestMain(m *testing.M) {
 	roles := map[string]func(context.Context) error{"queue": queue, "bare": bare}
-	run, ok := roles[os.Getenv(roleKey)]
+	role, ok := roles[os.Getenv(roleKey)]
 	if !ok {
 		os.Exit(m.Run())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := role(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -153,40 +153,51 @@ func (p *process) cpu(b *testing.B) int64 {
 }
 
 func BenchmarkFront(b *testing.B) {
-	producer := filepath.Join(b.TempDir(), "producer")
-	build := exec.CommandContext(b.Context(), "go", "build", "-o", producer, "./cmd/producer")
-	build.Dir = filepath.Join("..", "..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("build: %v: %s", err, out)
-	}
+	producer := build(b)
 	table := emulators.DynamoDB(b) // called only at the start
 	for _, clients := range []int{1, 16, 100, 1000} {
 		for _, subject := range []string{"serve", "bare"} {
-			b.Run(fmt.Sprintf("%s/%d", subject, clients), func(b *testing.B) {
-				server := start(b, []string{roleKey + "=queue"}, os.Args[0])
-				defer server.stop()
-				queueURL := server.url + "/000000000000/" + name
-				env := []string{
-					"AWS_ENDPOINT_URL_SQS=" + server.url, "AWS_ENDPOINT_URL_DYNAMODB=" + table, "AWS_REGION=" + emulators.Region,
-					"AWS_ACCESS_KEY_ID=" + emulators.AccessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey, queueKey + "=" + queueURL, roleKey + "=bare",
-				}
-				var p *process
-				if subject == "serve" {
-					p = start(b, env, producer, "serve", "--create", "--addr", "127.0.0.1:0", "--queue-url", queueURL, "--table", name, "--log-format", "json")
-				} else {
-					creating := sqs.NewFromConfig(emulators.Config(server.url))
-					if _, _, err := awsenv.CreateQueue(b.Context(), creating, queueURL); err != nil {
-						b.Fatal(err)
-					}
-					p = start(b, env, os.Args[0])
-				}
-				defer p.stop()
-				before := p.cpu(b)
-				load(b, p.url, clients)
-				b.ReportMetric(float64(p.cpu(b)-before)*10_000/float64(b.N), "cpu-µs/op")
-			})
+			b.Run(fmt.Sprintf("%s/%d", subject, clients), func(b *testing.B) { run(b, producer, table, subject, clients) })
 		}
 	}
+}
+
+// build builds the producer, and returns its path.
+func build(tb testing.TB) string {
+	tb.Helper()
+	producer := filepath.Join(tb.TempDir(), "producer")
+	cmd := exec.CommandContext(tb.Context(), "go", "build", "-o", producer, "./cmd/producer")
+	cmd.Dir = filepath.Join("..", "..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("build: %v: %s", err, out)
+	}
+	return producer
+}
+
+// run puts load on a subject, "serve" or "bare".
+func run(b *testing.B, producer, table, subject string, clients int) {
+	b.Helper()
+	server := start(b, []string{roleKey + "=queue"}, os.Args[0])
+	defer server.stop()
+	queueURL := server.url + "/000000000000/" + name
+	env := []string{
+		"AWS_ENDPOINT_URL_SQS=" + server.url, "AWS_ENDPOINT_URL_DYNAMODB=" + table, "AWS_REGION=" + emulators.Region,
+		"AWS_ACCESS_KEY_ID=" + emulators.AccessKey, "AWS_SECRET_ACCESS_KEY=" + emulators.SecretKey, queueKey + "=" + queueURL, roleKey + "=bare",
+	}
+	var p *process
+	if subject == "serve" {
+		p = start(b, env, producer, "serve", "--create", "--addr", "127.0.0.1:0", "--queue-url", queueURL, "--table", name, "--log-format", "json")
+	} else {
+		creating := sqs.NewFromConfig(emulators.Config(server.url))
+		if _, _, err := awsenv.CreateQueue(b.Context(), creating, queueURL); err != nil {
+			b.Fatal(err)
+		}
+		p = start(b, env, os.Args[0])
+	}
+	defer p.stop()
+	before := p.cpu(b)
+	load(b, p.url, clients)
+	b.ReportMetric(float64(p.cpu(b)-before)*10_000/float64(b.N), "cpu-µs/op")
 }
 
 // load posts b.N messages with several clients. Each posts one message after the other.

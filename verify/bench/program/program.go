@@ -39,6 +39,9 @@ func start(setting string, run func(ctx context.Context, cfg aws.Config, n int) 
 		return err
 	}
 	err = run(ctx, cfg, n)
+	if err == nil {
+		<-ctx.Done() // the harness reads the memory of a process that still runs
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	_, _ = fmt.Fprintln(os.Stdout, "mallocs", m.Mallocs)
