@@ -1,8 +1,8 @@
 // Package prices holds list prices of AWS, and computes the price of a million messages.
 //
-// The prices are those of us-east-1 in US dollars, without free tiers, looked up on 30 November 2026.
-// AWS's own pages load their figures by script, so the sources of figures are public pages that
-// quote them. They were not checked against a bill.
+// The prices are those of us-east-1 in US dollars, without free tiers, looked up on 30 November
+// 2026. AWS's own pages load their figures by script, so the sources of figures are public pages
+// that quote them. They were not checked against a bill.
 package prices
 
 // Hours is the number of hours in a month.
@@ -16,7 +16,8 @@ const (
 	RequestBytes    = 64 << 10
 )
 
-// DynamoDB, standard tables. A write unit is 1 KB of an item, a read unit 4 KB, strongly consistent.
+// DynamoDB, standard tables. A write unit is 1 KB of an item, a read unit 4 KB, strongly
+// consistent.
 // https://aws.amazon.com/dynamodb/pricing/on-demand/,
 // https://airbyte.com/data-engineering-resources/dynamodb-pricing (21 July 2025);
 // https://aws.amazon.com/dynamodb/pricing/provisioned/,

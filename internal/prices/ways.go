@@ -6,8 +6,8 @@ import (
 )
 
 // Even is a million messages of 1 KiB a day that arrive evenly, so that each call to SQS carries
-// one: sent, received and deleted. One worker of the smallest size always runs, in two zones with an
-// endpoint for SQS. Records of 500 bytes are kept for 30 days.
+// one: sent, received and deleted. One worker of the smallest size always runs, in two zones with
+// an endpoint for SQS. Records of 500 bytes are kept for 30 days.
 func Even() Use {
 	return Use{
 		Requests: 3, Writes: 2, Record: 500, Days: 30, Recovery: true, Daily: 1,
