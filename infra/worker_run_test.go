@@ -18,7 +18,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
-	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/internal/testutil/transcript"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -105,7 +105,7 @@ func untilEmpty(t *testing.T, variables map[string]string, client *sqs.Client, q
 	for _, name := range sortedKeys(variables) {
 		cmd.Env = append(cmd.Env, name+"="+variables[name])
 	}
-	var said testutil.Output
+	var said transcript.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
-	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/internal/testutil/transcript"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -114,7 +114,7 @@ type rig struct {
 	queueURL, dlqURL string
 	program          *exec.Cmd
 	ended            chan struct{}
-	out              testutil.Output
+	out              transcript.Buffer
 }
 
 func newRig(t *testing.T) *rig {

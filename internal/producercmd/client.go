@@ -174,8 +174,8 @@ func (c *client) record(ctx context.Context, name string) (r producerapi.Record,
 	return r, true, nil
 }
 
-// shortened returns the name of the record of a name that is too long, from an API with --long-names
-// hash. Another name is unchanged.
+// shortened returns the name of the record of a name that is too long, from an API with
+// --long-names hash. Another name is unchanged.
 func shortened(name string) string {
 	keys, err := names.New(names.Config{LongNames: names.HashLong})
 	if err != nil {

@@ -163,8 +163,9 @@ func lastError(m producerapi.DeadLetter) string {
 	return cmp.Or(m.Error, m.Unnamed)
 }
 
-// recordError returns the error of the record of a message's name, or the reason why the message has
-// no name. It is the failure alone, while the message's own error has the name and advice before it.
+// recordError returns the error of the record of a message's name, or the reason why the message
+// has no name. It is the failure alone, while the message's own error has the name and advice
+// before it.
 func recordError(m producerapi.DeadLetter) string {
 	if m.Record != nil && m.Record.Error != "" {
 		return m.Record.Error

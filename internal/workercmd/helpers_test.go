@@ -20,6 +20,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
 	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/internal/testutil/transcript"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -28,7 +29,7 @@ const patience = 2 * time.Minute
 
 // program is a worker that runs in this process.
 type program struct {
-	stdout, stderr testutil.Output
+	stdout, stderr transcript.Buffer
 	signals        chan os.Signal
 	ended          chan struct{}
 	code           int // valid after ended is closed

@@ -29,7 +29,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
-	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/internal/testutil/transcript"
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
@@ -484,7 +484,7 @@ func TestSeveralQueues(t *testing.T) {
 			t.Errorf("%s has %v slots, want %v", queue, got, want)
 		}
 	}
-	var out, errs testutil.Output
+	var out, errs transcript.Buffer
 	addr := strings.TrimPrefix(url, "http://")
 	if code := run(t.Context(), []string{"check", "--admin-addr", addr}, &out, &errs, nil); code != 0 || out.String() != "bills.fifo: ok\nmails: ok\norders: ok\n" {
 		t.Errorf("check: exit code %d, %q, %q", code, out.String(), errs.String())

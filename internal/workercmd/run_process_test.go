@@ -21,7 +21,7 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/dynamo"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
-	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/internal/testutil/transcript"
 )
 
 // asWorker makes the test binary run the worker.
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 // process is a worker in its own process.
 type process struct {
 	cmd    *exec.Cmd
-	output testutil.Output
+	output transcript.Buffer
 	ended  chan struct{}
 }
 

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sqsonce/sqsonce/consumer"
-	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/internal/testutil/transcript"
 )
 
 // slowTarget is an HTTP target whose answers wait for the test.
@@ -94,7 +94,7 @@ func testStopFinishesRequestsAndGivesBackTheRest(t *testing.T) {
 	if code := get(t, p.adminURL(t)+"/healthz"); code != http.StatusOK {
 		t.Errorf("/healthz answers %d while draining", code)
 	}
-	var out testutil.Output
+	var out transcript.Buffer
 	addr := strings.TrimPrefix(p.adminURL(t), "http://")
 	if code := run(t.Context(), []string{"check", "--ready", "--admin-addr", addr}, &out, &out, nil); code != 1 || !strings.Contains(out.String(), "not ready") {
 		t.Errorf("check --ready ends with %d while draining: %s", code, out.String())
@@ -164,7 +164,7 @@ func testCancelledPostIsHeldAsUnknownWhereThatWasAskedFor(t *testing.T) {
 func testCheckTellsHealthByItsExitCode(t *testing.T) {
 	p := startLocal(t)
 	addr := strings.TrimPrefix(p.adminURL(t), "http://")
-	var out testutil.Output
+	var out transcript.Buffer
 	wait(t, "healthy", func() bool {
 		return run(t.Context(), []string{"check", "--admin-addr", addr}, &out, &out, nil) == 0
 	})
@@ -233,7 +233,7 @@ func testWholeStopFitsItsReserve(t *testing.T) {
 func TestDrainCommand(t *testing.T) {
 	p := startLocal(t)
 	addr := strings.TrimPrefix(p.adminURL(t), "http://")
-	var out testutil.Output
+	var out transcript.Buffer
 	if code := run(t.Context(), []string{"drain", "--admin-addr", addr}, &out, &out, nil); code != 0 {
 		t.Errorf("exit code %d: %s", code, out.String())
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/internal/testutil/transcript"
 )
 
 // patience bounds every wait for a condition. It is no expectation: a wait that it ends has failed.
@@ -45,7 +45,7 @@ func withBinaries(run func() int) int {
 type process struct {
 	t     *testing.T
 	name  string
-	out   testutil.Output
+	out   transcript.Buffer
 	ended chan struct{} // closed when it has ended
 	err   error         // set before ended closes
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sqsonce/sqsonce/internal/testutil"
+	"github.com/sqsonce/sqsonce/internal/testutil/transcript"
 )
 
 // patience bounds every wait for a condition. A test that reaches it has failed.
@@ -45,7 +45,7 @@ func withBinaries(run func() int) int {
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	out  testutil.Output
+	out  transcript.Buffer
 	done chan struct{} // closed when it has ended
 	err  error         // set before done closes
 }
