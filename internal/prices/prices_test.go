@@ -70,3 +70,14 @@ func TestTable(t *testing.T) {
 		t.Errorf("%s has another table; go test ./internal/prices -rewrite writes\n%s", file, want)
 	}
 }
+
+func TestDaily(t *testing.T) {
+	const file = "../../docs/deploy.md"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), Daily()) {
+		t.Errorf("%s does not have the table\n%s", file, Daily())
+	}
+}
