@@ -1,12 +1,15 @@
 package awsenv
 
 import (
+	"bytes"
 	"io"
 	"io/fs"
 	"log/slog"
 	"time"
 
 	"github.com/lmittmann/tint"
+
+	"github.com/sqsonce/sqsonce/internal/visible"
 )
 
 // Logger returns a logger that writes lines of at least the given level to w. The format is "json",
@@ -19,9 +22,22 @@ func Logger(w io.Writer, format string, level slog.Level) *slog.Logger {
 	}
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	if format == "text" {
-		return slog.New(slog.NewTextHandler(w, opts))
+		return slog.New(slog.NewTextHandler(visibleLines{w}, opts))
 	}
-	return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(slog.NewJSONHandler(visibleLines{w}, opts))
+}
+
+// visibleLines escapes the characters that could control a terminal and that the handlers of slog
+// leave as they are: those of C1, DEL, and directional formatting characters.
+type visibleLines struct{ io.Writer }
+
+// Write implements [io.Writer]. line must be complete.
+func (v visibleLines) Write(line []byte) (int, error) {
+	if !bytes.ContainsFunc(line, func(r rune) bool { return r > '~' }) {
+		return v.Writer.Write(line)
+	}
+	_, err := io.WriteString(v.Writer, visible.Text(string(line), "\n"))
+	return len(line), err
 }
 
 // readable writes durations like 1m30s instead of in nanoseconds.

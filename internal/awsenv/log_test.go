@@ -3,12 +3,14 @@ package awsenv
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 func TestLog(t *testing.T) {
@@ -16,6 +18,7 @@ func TestLog(t *testing.T) {
 	t.Run("debug lines are logged at debug level", testDebugLinesAreLoggedAtDebugLevel)
 	t.Run("only a character device is a terminal", testOnlyACharacterDeviceIsATerminal)
 	t.Run("durations are written for people", testDurationsAreWrittenForPeople)
+	t.Run("no terminal is commanded", testNoTerminalIsCommanded)
 	t.Run("pretty log has no colours off a terminal", testPrettyLogHasNoColoursOffATerminal)
 }
 
@@ -76,5 +79,21 @@ func testPrettyLogHasNoColoursOffATerminal(t *testing.T) {
 	Logger(&buf, "pretty", slog.LevelInfo).Warn("shown", "name", "order-17")
 	if !strings.Contains(buf.String(), "name=order-17") || strings.Contains(buf.String(), "\x1b") || json.Valid(buf.Bytes()) {
 		t.Errorf("logged %q", buf.String())
+	}
+}
+
+func testNoTerminalIsCommanded(t *testing.T) {
+	for _, format := range []string{"json", "text", "pretty"} {
+		var buf bytes.Buffer
+		const evil = "ü\x1b]0;x\a\u009b31m\x7f\u202e\r\nx"
+		Logger(&buf, format, slog.LevelInfo).Info("shown", "name", evil, "bytes", []byte(evil), "error", errors.New(evil))
+		line, isOne := strings.CutSuffix(buf.String(), "\n")
+		if at := strings.IndexFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }); at >= 0 || !isOne {
+			t.Errorf("%s: a control character at byte %d of %q", format, at, buf.String())
+		}
+		var entry struct{ Name string }
+		if err := json.Unmarshal(buf.Bytes(), &entry); format == "json" && (err != nil || entry.Name != evil) {
+			t.Errorf("logged %q, %v", buf.String(), err)
+		}
 	}
 }

@@ -19,7 +19,10 @@ type SettingsError struct {
 	Problems []string // each names the flag or variable and its value
 }
 
-// Error returns a single problem alone, and several as a list, one per line.
+// mostProblems bounds the listed problems.
+const mostProblems = 100
+
+// Error returns a single problem alone, and several as a list, one per line, of the first 100.
 func (e *SettingsError) Error() string {
 	switch len(e.Problems) {
 	case 0:
@@ -29,8 +32,11 @@ func (e *SettingsError) Error() string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d problems with the settings:", len(e.Problems))
-	for _, p := range e.Problems {
+	for _, p := range e.Problems[:min(len(e.Problems), mostProblems)] {
 		b.WriteString("\n  " + p)
+	}
+	if more := len(e.Problems) - mostProblems; more > 0 {
+		fmt.Fprintf(&b, "\n  and %d more", more)
 	}
 	return b.String()
 }

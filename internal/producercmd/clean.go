@@ -1,13 +1,12 @@
 package producercmd
 
 import (
-	"fmt"
 	"io"
 	"io/fs"
 	"strings"
-	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/sqsonce/sqsonce/internal/visible"
 )
 
 // cleanWriter escapes control sequences, because text from messages, records and other servers
@@ -30,7 +29,7 @@ func (c *cleanWriter) Write(b []byte) (int, error) {
 		}
 	}
 	c.rest = append([]byte(nil), text[end:]...)
-	if _, err := io.WriteString(c.w, clean(string(text[:end]), "\n\t")); err != nil {
+	if _, err := io.WriteString(c.w, visible.Text(string(text[:end]), "\n\t")); err != nil {
 		return 0, err
 	}
 	return len(b), nil
@@ -54,33 +53,7 @@ func raw(w io.Writer) io.Writer {
 }
 
 // printable returns s on one line, with control characters escaped.
-func printable(s string) string { return clean(s, "") }
-
-// clean escapes all characters of s that are neither visible nor a space, as \uXXXX, and bytes that
-// are not UTF-8 as \xXX. These are control characters (C0, C1), directional formatting characters,
-// and characters without width. It keeps the characters of keep. An escape in a string of a JSON
-// document means the same character.
-func clean(s, keep string) string {
-	safe := func(r rune) bool { return unicode.IsPrint(r) || strings.ContainsRune(keep, r) }
-	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for i, r := range s {
-		switch {
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			_, _ = fmt.Fprintf(&b, `\x%02x`, s[i])
-		case safe(r):
-			b.WriteRune(r)
-		case r > 0xFFFF:
-			high, low := utf16.EncodeRune(r)
-			_, _ = fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-		default:
-			_, _ = fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
-}
+func printable(s string) string { return visible.Text(s, "") }
 
 // shorten returns s on one line of at most n characters. It cuts the middle out, so that texts that
 // differ only at their ends stay distinct.

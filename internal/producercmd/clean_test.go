@@ -13,25 +13,8 @@ import (
 
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
+	"github.com/sqsonce/sqsonce/internal/visible"
 )
-
-func TestClean(t *testing.T) {
-	for in, want := range map[string]string{
-		"order-17 ü €\U0001F600": "order-17 ü €\U0001F600",
-		"a\x1b[31mred":           `a\u001b[31mred`,
-		"a\u009b31mred":          `a\u009b31mred`,
-		"a\u202eb\u2066c\u200bd": `a\u202eb\u2066c\u200bd`,
-		"a\ufeffb\u2028c\u00ad":  `a\ufeffb\u2028c\u00ad`,
-		"a\tb\nc\rd":             `a\u0009b\u000ac\u000dd`,
-		"a\xffb\uFFFDc":          "a\\xffb\uFFFDc",
-		"\U000E0041":             `\udb40\udc41`,
-		"":                       "",
-	} {
-		if got := printable(in); got != want {
-			t.Errorf("%q became %q, want %q", in, got, want)
-		}
-	}
-}
 
 func FuzzCleanWriter(f *testing.F) {
 	f.Add("a\x1b\u009b\u202e\xff\n", 2)
@@ -46,7 +29,7 @@ func FuzzCleanWriter(f *testing.F) {
 			}
 		}
 		got := out.String()
-		if got != clean(s+"\n", "\n\t") {
+		if got != visible.Text(s+"\n", "\n\t") {
 			t.Errorf("%q in two parts became %q", s, got)
 		}
 		for _, r := range got {

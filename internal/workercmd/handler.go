@@ -38,10 +38,11 @@ func (q *queueWorker) newPool() error {
 	guarding := c.guardConfig(cmp.Or(c.Scope, queueName), q.log)
 	guarding.Now = q.back.now
 	guarding.Hooks = q.history.DedupeHooks(q.store.hooks(q.telemetry.DedupeHooks()))
-	keys, err := names.New(c.keyConfig())
+	extractor, err := names.New(c.keyConfig())
 	if err != nil {
 		return err
 	}
+	keys := newFewAtATime(extractor)
 	do := named
 	if c.Handler == logHandler {
 		do = logged(q.log)

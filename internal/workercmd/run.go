@@ -20,6 +20,7 @@ import (
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/ecs"
 	"github.com/sqsonce/sqsonce/internal/telemetry"
+	"github.com/sqsonce/sqsonce/internal/visible"
 )
 
 // mostFlush is the longest time for the last telemetry.
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, signals <
 		}
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(log, "worker: %v\n", err)
+		_, _ = fmt.Fprintf(log, "worker: %s\n", visible.Text(err.Error(), "\n\t"))
 	}
 	return exitCode(err)
 }

@@ -1,7 +1,6 @@
 package workercmd
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,6 +22,7 @@ import (
 	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/target"
+	"github.com/sqsonce/sqsonce/internal/visible"
 	"github.com/sqsonce/sqsonce/names"
 )
 
@@ -275,7 +274,7 @@ type explanation struct {
 }
 
 func (e *explanation) line(what, value string) {
-	_, _ = fmt.Fprintf(e.out, "%-12s %s\n", what, clean(value))
+	_, _ = fmt.Fprintf(e.out, "%-12s %s\n", what, visible.Text(value, "\n\t"))
 }
 
 func (e *explanation) head() {
@@ -410,21 +409,8 @@ func (e *explanation) headers(h http.Header) {
 func (e *explanation) body(body string) {
 	e.line("body", fmt.Sprintf("%d bytes", len(body)))
 	shown := body[:min(len(body), mostShown)]
-	_, _ = fmt.Fprintf(e.out, "%s\n", clean(shown))
+	_, _ = fmt.Fprintf(e.out, "%s\n", visible.Text(shown, "\n\t"))
 	if len(shown) < len(body) {
 		_, _ = fmt.Fprintf(e.out, "… and %d more bytes\n", len(body)-len(shown))
 	}
-}
-
-// clean escapes control characters of s, because a message could otherwise control the terminal.
-func clean(s string) string {
-	var b bytes.Buffer
-	for _, r := range s {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			_, _ = fmt.Fprintf(&b, "\\x%02x", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }

@@ -1,15 +1,19 @@
 package e2e
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -53,8 +57,43 @@ func testDeclaredLengths(t *testing.T) {
 	l := startLocal(t)
 	during(t, l.api, "", func() {
 		for path, length := range map[string]int{"/messages:batch": 8 << 20, "/": 1 << 20} {
-			request := strings.Replace(message(l.api, "POST", path, "", asJSON), "Content-Length: 0", fmt.Sprint("Content-Length: ", length), 1)
-			hold(t, l.api, 50, request+"[")
+			// The server asks for the rest once it has begun to read, and charged what it charges.
+			request := message(l.api, "POST", path, "", asJSON, "Expect: 100-continue")
+			for _, conn := range hold(t, l.api, 50, strings.Replace(request, "Content-Length: 0", fmt.Sprint("Content-Length: ", length), 1)) {
+				if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") {
+					t.Errorf("%s with %d bytes to come: %q, %v, want 100", path, length, line, err)
+				}
+			}
+		}
+	})
+}
+
+// A client fills the memory for bodies, and keeps its requests open. Clients at other addresses
+// find as much as it has taken.
+func testHeldBodies(t *testing.T) {
+	l := startLocal(t)
+	elsewhere := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: elsewhere.DialContext}}
+	defer client.CloseIdleConnections()
+	most := 8 << 20
+	body := "[" + strings.Repeat(" ", most-2) // and no end
+	request := strings.Replace(message(l.api, "POST", "/messages:batch", "", asJSON), "Content-Length: 0", fmt.Sprint("Content-Length: ", most), 1)
+	duringOf(t, client, l.api, "", func() {
+		refused := make(chan answer, 20)
+		for range cap(refused) {
+			conn := dial(t, l.api)
+			go func() { _, _ = io.WriteString(conn, request+body) }() // ends with the refusal, or with the test
+			go func() {
+				if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
+					refused <- answer{code: resp.StatusCode}
+					_ = resp.Body.Close()
+				}
+			}()
+		}
+		for range cap(refused) / 2 { // the others are held
+			if got := <-refused; got.code != http.StatusServiceUnavailable {
+				t.Errorf("a body beyond the memory for bodies: %d, want 503", got.code)
+			}
 		}
 	})
 }
@@ -72,8 +111,11 @@ func testUnreadAnswers(t *testing.T) {
 	l := startLocal(t)
 	during(t, l.api, "", func() {
 		for _, conn := range hold(t, l.api, 100, "") {
+			if err := conn.(*net.TCPConn).SetReadBuffer(1 << 10); err != nil { // the server's writes soon block
+				t.Fatal(err)
+			}
 			go func() {
-				_, _ = io.WriteString(conn, strings.Repeat(message(l.api, "GET", "/openapi.json", ""), 40)) // blocks, or ends with the test
+				_, _ = io.WriteString(conn, strings.Repeat(message(l.api, "GET", "/openapi.json", ""), 100)) // blocks, or ends with the test
 			}()
 		}
 	})
@@ -178,48 +220,82 @@ func testTokens(t *testing.T) {
 	})
 }
 
-// Visitors take all streams of the console, and the page's other way to its figures works.
+// Visitors take all streams of the console that they can. The page's other way to its figures
+// works, and a visitor who may act gets a stream.
 func testStreams(t *testing.T) {
 	l := startLocal(t)
 	admin := l.admin(t)
 	during(t, l.api, "", func() {
-		hold(t, admin, 300, message(admin, "GET", "/api/queues/sqsonce/stream", "", "X-Forwarded-For: 203.0.113.7"))
+		opened := 0
+		for _, conn := range hold(t, admin, 300, message(admin, "GET", "/api/queues/sqsonce/stream", "", "X-Forwarded-For: 203.0.113.7")) {
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = resp.Body.Close() })
+			if resp.StatusCode == http.StatusOK {
+				opened++
+			} else if resp.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("a stream: %d", resp.StatusCode)
+			}
+		}
+		if opened == 0 || opened == 300 {
+			t.Errorf("%d of 300 streams were opened", opened)
+		}
 		if got := send(t, admin, message(admin, "GET", "/api/queues/sqsonce/status", "")); got.code != http.StatusOK {
-			t.Errorf("status beside 300 streams: %d %s", got.code, got.body)
+			t.Errorf("status beside %d streams: %d %s", opened, got.code, got.body)
+		}
+		own := hold(t, admin, 1, message(admin, "GET", "/api/queues/sqsonce/stream", ""))
+		if line, err := bufio.NewReader(own[0]).ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
+			t.Errorf("the operator's stream beside %d others: %q, %v", opened, line, err)
 		}
 	})
 }
 
 // Nothing from outside begins a line of the log, or reaches a terminal as a command.
 func testLogLines(t *testing.T) {
-	l := startLocal(t, "--log-format", "json", "--debug")
-	forged := `\n{"level":"ERROR","msg":"forged"}\u001b[31m`
+	for _, format := range []string{"json", "text", "pretty"} {
+		t.Run(format, func(t *testing.T) { testLogFormat(t, format) })
+	}
+}
+
+func testLogFormat(t *testing.T, format string) {
+	l := startLocal(t, "--log-format", format, "--debug", "--handler", "log")
+	evil := "\u001b]0;x\a\u009b31m\u202e\r\nERROR forged\n{\"level\":\"ERROR\",\"msg\":\"forged\"}"
+	text, err := json.Marshal(evil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	during(t, l.api, "", func() {
 		for _, request := range []string{
-			message(l.api, "POST", "/", `{"name":"a`+forged+`"}`, asJSON),
-			message(l.api, "GET", "/messages/a%0a%7b%22msg%22:%22forged%22%7d%1b%5b31m", ""),
-			message(l.api, "GET", "/%0a%7b%22msg%22:%22forged%22%7d%1b%5b31m", "", "User-Agent: \x1b[31m", "X-Request-Id: \x1b]0;x\a"),
-			message(l.api, "POST", "/", `{"name":"\u202eb\u2028"}`, asJSON),
+			message(l.api, "POST", "/", `{"name":"\u202eb\u2028","x":`+string(text)+`}`, asJSON),
+			message(l.api, "POST", "/", `{"name":`+string(text)+`}`, asJSON),
+			message(l.api, "GET", "/messages/"+url.PathEscape(evil), ""),
+			message(l.api, "GET", "/"+url.PathEscape(evil), "", "User-Agent: \x1b[31m", "X-Request-Id: \x1b]0;x\a"),
+			message(l.api, "GET", "/\u009b31m\u202e", ""),
 		} {
 			send(t, l.api, request)
 		}
 		client := sqs.NewFromConfig(emulators.Config(l.queue))
-		sendRaw(t, client, "sqsonce", "\r{\"level\":\"ERROR\",\"msg\":\"forged\"}\r\n{\"name\":\"x\"")
+		sendRaw(t, client, "sqsonce", "{\"name\":\"c\",\r\n\"x\":\"\u009b31m\u202e\"}\nERROR forged")
+		sendRaw(t, client, "sqsonce", "{\"name\":\"d\",\r\n\"x\":\"\u009b31m\u202e\"}")
 		drainDeadLetters(t, client, "sqsonce-dlq", 1)
+		final(t, l.api, "d")
 	})
 	l.terminate()
 	out, _ := l.end()
+	if strings.Count(out, "forged") == 0 {
+		t.Errorf("the log has nothing of the attack:\n%s", out)
+	}
 	for line := range strings.Lines(out) {
 		var entry struct{ Msg string }
-		if !strings.HasPrefix(line, "{") {
-			continue // what --local prints of its addresses
+		isJSON := json.Unmarshal([]byte(line), &entry) == nil
+		if entry.Msg == "forged" || !isJSON && (format == "json" && strings.Contains(line, "forged") || strings.HasPrefix(line, "ERROR") || strings.HasPrefix(line, "{")) {
+			t.Errorf("log line %q", line)
 		}
-		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Msg == "forged" {
-			t.Errorf("log line %q: %v", line, err)
+		if at := strings.IndexFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool { return !unicode.IsPrint(r) }); at >= 0 {
+			t.Errorf("log line with a control character at byte %d: %q", at, line)
 		}
-	}
-	if strings.ContainsAny(out, "\x1b\a") || strings.Count(out, `"msg"`) == 0 {
-		t.Errorf("the log has control characters, or nothing:\n%q", out)
 	}
 }
 
@@ -276,7 +352,7 @@ func testHostileAttributes(t *testing.T) {
 		}
 	})
 	for {
-		r := <-seen
+		r := receive(t, seen)
 		if strings.HasPrefix(r.Header.Get("X-Sqsonce-Name"), "path-") {
 			t.Errorf("%s reached the target at %s", r.Header.Get("X-Sqsonce-Name"), r.URL)
 		}
@@ -287,6 +363,18 @@ func testHostileAttributes(t *testing.T) {
 			t.Errorf("a message's attributes became headers: %s %v", r.Host, r.Header)
 		}
 		return
+	}
+}
+
+// receive waits for a request at a target.
+func receive(t *testing.T, seen <-chan *http.Request) *http.Request {
+	t.Helper()
+	select {
+	case r := <-seen:
+		return r
+	case <-time.After(patience):
+		t.Fatal("no request reached the target")
+		return nil
 	}
 }
 

@@ -19,7 +19,7 @@
 //
 // Files and packages are relative to the repository's root; go test runs in the module of the
 // package. The test must pass on the unchanged code and fail on the mutant. The files are not
-// modified: go test compiles the broken ones by -overlay.
+// modified: the go commands, also those that a test starts, compile the broken ones by -overlay.
 //
 // mutants prints the test that caught each mutant, and caught/total. It fails if a mutant escapes,
 // does not compile, or no longer fits the code. -check only reports whether all patches fit.

@@ -150,6 +150,17 @@ func TestRun(t *testing.T) {
 			t.Errorf("code %d: %s", code, output)
 		}
 	})
+	t.Run("in a binary that the test builds", func(t *testing.T) {
+		files := sources()
+		files["main.go"] = "package main\n\nimport (\n\t\"m/p\"\n\t\"os\"\n)\n\nfunc main() {\n\tif !p.F() {\n\t\tos.Exit(1)\n\t}\n}\n"
+		files["p/f.go"] = "package p\n\nfunc F() bool { return f() }\n"
+		files["p/p_test.go"] = "package p\n\nimport (\n\t\"os/exec\"\n\t\"testing\"\n)\n\n" +
+			"func TestF(t *testing.T) {\n\tif err := exec.Command(\"go\", \"run\", \"m\").Run(); err != nil {\n\t\tt.Error(err)\n\t}\n}\n"
+		code, output := call(t, tree(t, files), goTest, "-run", "says")
+		if code != 0 || !strings.Contains(output, "caught        f says no: by TestF\n1/1 caught") {
+			t.Errorf("code %d: %s", code, output)
+		}
+	})
 }
 
 func TestCheck(t *testing.T) {

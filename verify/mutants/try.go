@@ -132,11 +132,11 @@ func writeOverlay(ctx context.Context, root string, broken map[string]string, ar
 // the -timeout in its test command.
 func goTest(ctx context.Context, dir, overlay string, args []string) (string, bool) {
 	args = append([]string{"test", "-vet=off", "-failfast", "-timeout=1m"}, args...)
-	if overlay != "" {
-		args = slices.Insert(args, 1, "-overlay="+overlay)
-	}
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the patches are part of the repository
 	cmd.Dir = dir
+	if overlay != "" { // by the environment, so that a test that builds binaries builds the broken ones
+		cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay)
+	}
 	output, err := cmd.CombinedOutput()
 	return string(output), err == nil
 }
