@@ -134,8 +134,10 @@ func goTest(ctx context.Context, dir, overlay string, args []string) (string, bo
 	args = append([]string{"test", "-vet=off", "-failfast", "-timeout=1m"}, args...)
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the patches are part of the repository
 	cmd.Dir = dir
-	if overlay != "" { // by the environment, so that a test that builds binaries builds the broken ones
-		cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay)
+	if overlay != "" {
+		// In the environment, so that a test that builds binaries builds the broken ones. The test's own
+		// binary does not change then, so that an earlier result would count.
+		cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -count=1 -overlay="+overlay)
 	}
 	output, err := cmd.CombinedOutput()
 	return string(output), err == nil
