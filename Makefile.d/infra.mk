@@ -2,7 +2,7 @@
 .PHONY: test-infra
 test-infra: export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 test-infra: deps ## the tests of the deployment: templates, rights, agreement with the binaries
-	cd infra && $(GO_TEST) -timeout 15m -parallel 4 ./...
+	cd infra && $(GO_TEST) -parallel 4 ./...
 
 .PHONY: validate-template
 validate-template: deps ## the CDK app's template against the schemas of CloudFormation

@@ -6,13 +6,6 @@ KUBECONFORM := v0.8.0
 KUSTOMIZE := v5.8.1
 KUBERNETES_TOOLS := $(BIN)/helm-$(HELM) $(BIN)/kubeconform-$(KUBECONFORM) $(BIN)/kustomize-$(KUSTOMIZE)
 
-# install_tool PACKAGE,VERSION,NAME: as the target's file, whose name has the version.
-define install_tool
-	@mkdir -p $(BIN)/install && rm -f $(BIN)/$(3)-v*
-	GOBIN=$(BIN)/install go install $(1)@$(2)
-	mv $(BIN)/install/$(3) $@
-endef
-
 $(BIN)/helm-$(HELM):
 	$(call install_tool,helm.sh/helm/v3/cmd/helm,$(HELM),helm)
 $(BIN)/kubeconform-$(KUBECONFORM):
@@ -22,7 +15,7 @@ $(BIN)/kustomize-$(KUSTOMIZE):
 
 .PHONY: kubernetes
 kubernetes: $(KUBERNETES_TOOLS) ## the Helm chart with five value sets and the kustomize base, through kubeconform; the chart's values
-	cd deploy/kubernetes && $(GO_TEST) -timeout 10m ./...
+	cd deploy/kubernetes && $(GO_TEST) ./...
 
 .PHONY: kubernetes-rewrite
 kubernetes-rewrite: $(KUBERNETES_TOOLS) ## write the kustomize base from the chart, and the schemas from the pinned modules

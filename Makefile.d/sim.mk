@@ -59,9 +59,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 1m each); the corpora run in ma
 	done
 
 $(BIN)/govulncheck-$(GOVULNCHECK):
-	@mkdir -p $(BIN)/install
-	GOBIN=$(BIN)/install go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
-	mv $(BIN)/install/govulncheck $@
+	$(call install_tool,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK),govulncheck)
 
 .PHONY: vuln
 vuln: $(BIN)/govulncheck-$(GOVULNCHECK) ## known vulnerabilities in what is built; needs https://vuln.go.dev

@@ -20,7 +20,8 @@ import (
 )
 
 // TestTrouble runs the worker on local servers with a faulty target or a denied KMS key, and
-// reports the outcome of the messages. SQSONCE_TEST_WORKER may name another binary for comparison.
+// reports the outcome of the messages. The cases run beside each other, because they mostly wait.
+// SQSONCE_TEST_WORKER may name another binary for comparison.
 func TestTrouble(t *testing.T) {
 	t.Run("poison", testPoison)
 	t.Run("400 to everything", testBlame)
@@ -142,6 +143,7 @@ func (s *stack) settled(t *testing.T, a *app, prefix string, want, mostDead int)
 
 // Messages that always fail do not block the others, even if they are more than the concurrency.
 func testPoison(t *testing.T) {
+	t.Parallel()
 	a := newApp(t, func(w http.ResponseWriter, _ *http.Request, name string) int {
 		if strings.HasPrefix(name, "poison") {
 			return reply(w, http.StatusInternalServerError)
@@ -158,6 +160,7 @@ func testPoison(t *testing.T) {
 
 // A misconfigured target rejects every message until it is fixed.
 func testBlame(t *testing.T) {
+	t.Parallel()
 	var mended switched
 	a := newApp(t, func(w http.ResponseWriter, _ *http.Request, _ string) int {
 		if mended.on() {
@@ -175,6 +178,7 @@ func testBlame(t *testing.T) {
 
 // A target that accepts 20 messages a second gets all of them.
 func testRefusals(t *testing.T) {
+	t.Parallel()
 	const n, rate = 400, 20
 	var mu sync.Mutex
 	var window time.Time
@@ -202,6 +206,7 @@ func testRefusals(t *testing.T) {
 
 // While a target hangs and its health path fails, its messages stay in the queue.
 func testHang(t *testing.T) {
+	t.Parallel()
 	var well switched
 	a := newApp(t, nil)
 	a.answer = func(w http.ResponseWriter, r *http.Request, name string) int {
@@ -223,6 +228,7 @@ func testHang(t *testing.T) {
 
 // A crash of the target fails the running requests and does not use up the concurrency.
 func testCrash(t *testing.T) {
+	t.Parallel()
 	const slots = 10
 	var up switched
 	a := newApp(t, nil)
@@ -247,6 +253,7 @@ func testCrash(t *testing.T) {
 // Messages that cannot be dead-lettered, because the worker may not use the key, do not block the
 // others.
 func testKey(t *testing.T) {
+	t.Parallel()
 	a := newApp(t, func(w http.ResponseWriter, _ *http.Request, name string) int {
 		if strings.HasPrefix(name, "bad") {
 			return reply(w, http.StatusGone)
