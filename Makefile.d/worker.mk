@@ -14,6 +14,6 @@ $(IMAGE_ARCHS:%=image-%): image-%:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* GOFLAGS=-buildvcs=$(IMAGE_VCS) go build -trimpath -ldflags=-s -o dist/$*/ ./cmd/worker ./cmd/producer
 
 .PHONY: image-check
-image-check: image ## build the image without Docker, and start it (needs buildah; installs it where it can)
+image-check: image ## build the image without Docker, and start it (IMAGE_ARCHS="amd64 arm64"; needs buildah; installs it where it can)
 	@command -v buildah >/dev/null || { apt-get update -qq && apt-get install -qq -y --no-install-recommends buildah >/dev/null; }
-	scripts/image-check.sh
+	scripts/image-check.sh $(IMAGE_ARCHS)

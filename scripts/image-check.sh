@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the Dockerfile for both architectures with buildah, and starts what is
-# in it for the one of this machine.
+# Builds the Dockerfile for architectures with buildah, and starts the binaries in
+# the image for the one of this machine.
+#   scripts/image-check.sh amd64 arm64
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,11 +10,11 @@ arch=$(go env GOARCH)
 container=
 clean() {
 	[ -z "$container" ] || buildah rm "$container" >/dev/null
-	buildah rmi sqsonce-check:amd64 sqsonce-check:arm64 >/dev/null 2>&1 || true
+	buildah rmi "${@/#/sqsonce-check:}" >/dev/null 2>&1 || true
 }
-trap clean EXIT
+trap 'clean "$@"' EXIT
 
-for each in amd64 arm64; do
+for each; do
 	buildah bud --quiet --isolation chroot --arch "$each" --build-arg "TARGETARCH=$each" --tag "sqsonce-check:$each" . >/dev/null
 	echo "built for $each"
 done
