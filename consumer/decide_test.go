@@ -63,12 +63,12 @@ type decision struct {
 
 // The messages and the errors of the decisions.
 var (
-	first   = consumer.Message{ReceiveCount: 1}
-	third   = consumer.Message{ReceiveCount: 3}
-	last    = consumer.Message{ReceiveCount: 3, LastReceive: true}
-	late    = consumer.Message{ReceiveCount: 40}
-	plain   = errors.New("boom")
-	waiting = failure{deferred: true, after: 3500 * time.Millisecond, reason: "in progress elsewhere"}
+	first    = consumer.Message{ReceiveCount: 1}
+	third    = consumer.Message{ReceiveCount: 3}
+	last     = consumer.Message{ReceiveCount: 3, LastReceive: true}
+	late     = consumer.Message{ReceiveCount: 40}
+	errPlain = errors.New("boom")
+	waiting  = failure{deferred: true, after: 3500 * time.Millisecond, reason: "in progress elsewhere"}
 )
 
 func TestDecide(t *testing.T) {
@@ -170,18 +170,18 @@ var deferrals = []decision{
 }
 
 var failures = []decision{
-	{"a failure says when to try again", fmt.Errorf("wrapped: %w", consumer.RetryAfter(plain, time.Hour)), first, usual, consumer.Release, time.Hour, ""},
-	{"a failure says that no retry can cure it", consumer.Permanent(plain), first, usual, consumer.DeadLetter, 0, "rejected"},
+	{"a failure says when to try again", fmt.Errorf("wrapped: %w", consumer.RetryAfter(errPlain, time.Hour)), first, usual, consumer.Release, time.Hour, ""},
+	{"a failure says that no retry can cure it", consumer.Permanent(errPlain), first, usual, consumer.DeadLetter, 0, "rejected"},
 	{"a permanent failure is dead-lettered at once", failure{permanent: true}, first, usual, consumer.DeadLetter, 0, "rejected"},
 	{"a permanent failure says why", fmt.Errorf("wrapped: %w", failure{permanent: true, reason: "mismatch"}), first, usual, consumer.DeadLetter, 0, "mismatch"},
-	{"a failure backs off", plain, first, usual, consumer.Release, 5 * time.Second, ""},
-	{"a backoff doubles with each receive", plain, third, usual, consumer.Release, 20 * time.Second, ""},
-	{"a backoff is bounded", plain, late, usual, consumer.Release, 450 * time.Second, ""},
+	{"a failure backs off", errPlain, first, usual, consumer.Release, 5 * time.Second, ""},
+	{"a backoff doubles with each receive", errPlain, third, usual, consumer.Release, 20 * time.Second, ""},
+	{"a backoff is bounded", errPlain, late, usual, consumer.Release, 450 * time.Second, ""},
 	{"Retry-After is honoured", failure{after: time.Hour}, first, usual, consumer.Release, time.Hour, ""},
 	{"Retry-After ends at 12 hours", failure{after: 1000 * time.Hour}, first, usual, consumer.Release, 12 * time.Hour, ""},
-	{"a failure in place waits here", plain, first, inPlace, consumer.Park, 5 * time.Second, ""},
-	{"a failure in place at the stop is released", plain, first, stoppingInPlace, consumer.Release, 5 * time.Second, ""},
-	{"a failure on the last receive is dead-lettered", plain, last, usual, consumer.DeadLetter, 0, "failed on its last receive"},
+	{"a failure in place waits here", errPlain, first, inPlace, consumer.Park, 5 * time.Second, ""},
+	{"a failure in place at the stop is released", errPlain, first, stoppingInPlace, consumer.Release, 5 * time.Second, ""},
+	{"a failure on the last receive is dead-lettered", errPlain, last, usual, consumer.DeadLetter, 0, "failed on its last receive"},
 }
 
 var cancellations = []decision{
