@@ -84,8 +84,8 @@ func addOther(board awscloudwatch.Dashboard, queue string) {
 	)
 	board.AddWidgets(
 		graph(queue+": attempts by outcome, a minute", search(queue, "Attempts", "Outcome")),
-		graph(queue+": workers, held back, down", told(queue, "Workers", "Sum").series("workers"),
-			told(queue, "Held", "Sum").series("messages held back"), told(queue, "Down", "Maximum").series("dependencies down")),
+		graph(queue+": workers, held back, down", workerMetric(queue, "Workers", "Sum").series("workers"),
+			workerMetric(queue, "Held", "Sum").series("messages held back"), workerMetric(queue, "Down", "Maximum").series("dependencies down")),
 	)
 }
 

@@ -57,14 +57,14 @@ func newMetrics(scope constructs.Construct, id string, props *metricsProps) *met
 	return &metrics{
 		Visible:        ofQueue("ApproximateNumberOfMessagesVisible", "Average", main),
 		Flight:         ofQueue("ApproximateNumberOfMessagesNotVisible", "Average", main),
-		Running:        told(own, "Workers", "Sum"),
-		HandleTime:     told(own, "HandleTime", "p99"),
-		Dwell:          told(own, "Dwell", "p99"),
-		Received:       told(own, "Received", "Sum"),
-		AWSCalls:       told(own, "AwsCalls", "Sum"),
-		Takeovers:      told(own, "Takeovers", "Sum"),
-		Held:           told(own, "Held", "Sum"),
-		Down:           told(own, "Down", "Maximum"),
+		Running:        workerMetric(own, "Workers", "Sum"),
+		HandleTime:     workerMetric(own, "HandleTime", "p99"),
+		Dwell:          workerMetric(own, "Dwell", "p99"),
+		Received:       workerMetric(own, "Received", "Sum"),
+		AWSCalls:       workerMetric(own, "AwsCalls", "Sum"),
+		Takeovers:      workerMetric(own, "Takeovers", "Sum"),
+		Held:           workerMetric(own, "Held", "Sum"),
+		Down:           workerMetric(own, "Down", "Maximum"),
 		OldestAge:      ofQueue("ApproximateAgeOfOldestMessage", "Maximum", main),
 		Sent:           ofQueue("NumberOfMessagesSent", "Sum", main),
 		Deleted:        ofQueue("NumberOfMessagesDeleted", "Sum", main),
@@ -99,8 +99,8 @@ func ofQueue(name, statistic string, queue *string) metric {
 	return metric{"AWS/SQS", name, statistic, map[string]*string{"QueueName": queue}}
 }
 
-// told returns a metric that the workers of a queue write into their log.
-func told(queue, name, statistic string) metric {
+// workerMetric returns a metric that the workers of a queue write into their log.
+func workerMetric(queue, name, statistic string) metric {
 	return metric{emfNamespace, name, statistic, map[string]*string{"Queue": &queue}}
 }
 

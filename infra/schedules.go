@@ -89,9 +89,9 @@ func (s *schedules) statements() []awsiam.PolicyStatement {
 	if s == nil {
 		return nil
 	}
-	pass := allow("PassTheRoleOfSchedules", passActions, s.Role.RoleArn())
-	pass.AddCondition(jsii.String("StringEquals"), map[string]any{"iam:PassedToService": schedulerService})
-	return []awsiam.PolicyStatement{allow("ScheduleMessages", scheduleActions, s.All), pass}
+	passRole := allow("PassTheRoleOfSchedules", passActions, s.Role.RoleArn())
+	passRole.AddCondition(jsii.String("StringEquals"), map[string]any{"iam:PassedToService": schedulerService})
+	return []awsiam.PolicyStatement{allow("ScheduleMessages", scheduleActions, s.All), passRole}
 }
 
 // outputs adds the outputs of the stack.

@@ -95,9 +95,9 @@ func (m *middleware) read(w http.ResponseWriter, r *http.Request, scheme byte) (
 
 // answer runs the handler, or sends the recorded answer.
 func (m *middleware) answer(w http.ResponseWriter, r *http.Request, key dedupe.Key, body []byte) {
-	t := m.turnOf(r.Context())
+	t := m.lifetimeOf(r.Context())
 	defer t.end()
-	c := call{m: m, turn: t, r: r, body: body}
+	c := call{m: m, lifetime: t, r: r, body: body}
 	res, err := m.guard.Do(t.ctx, key, c.run)
 	switch failed, ok := errors.AsType[*failedAnswer](err); {
 	case c.aborted:
@@ -132,9 +132,9 @@ func (m *middleware) replay(w http.ResponseWriter, r *http.Request, result dedup
 	m.problem(w, r, p)
 }
 
-// turn is the context of a request. Before its handler runs, it ends if the client goes away or
+// lifetime is the context of a request. Before its handler runs, it ends if the client goes away or
 // Config.Patience is over. From then on only Config.Stop ends it.
-type turn struct {
+type lifetime struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	client func() bool // stops watching the client
@@ -143,34 +143,34 @@ type turn struct {
 }
 
 var (
-	errGone    = errors.New("the client has gone away")
-	errNoTurn  = errors.New("waited for too long")
-	errStopped = errors.New("the server stops")
+	errGone      = errors.New("the client has gone away")
+	errImpatient = errors.New("waited for too long")
+	errStopped   = errors.New("the server stops")
 
 	errSwitching = errors.New("answered 101: a guarded handler cannot switch protocols")
 )
 
-func (m *middleware) turnOf(client context.Context) turn {
+func (m *middleware) lifetimeOf(client context.Context) lifetime {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(client))
 	if m.cfg.Stop.Err() != nil { // AfterFunc would cancel a moment later
 		cancel(errStopped)
 	}
-	return turn{
+	return lifetime{
 		ctx: ctx, cancel: cancel,
 		client: context.AfterFunc(client, func() { cancel(errGone) }),
-		timer:  time.AfterFunc(m.cfg.Patience, func() { cancel(errNoTurn) }),
+		timer:  time.AfterFunc(m.cfg.Patience, func() { cancel(errImpatient) }),
 		stop:   context.AfterFunc(m.cfg.Stop, func() { cancel(errStopped) }),
 	}
 }
 
 // begin reports whether the handler may run. From now on neither the client nor the patience ends
 // the context.
-func (t turn) begin() bool {
+func (t lifetime) begin() bool {
 	here, inTime := t.client(), t.timer.Stop()
 	return here && inTime
 }
 
-func (t turn) end() {
+func (t lifetime) end() {
 	t.client()
 	t.timer.Stop()
 	t.stop()
@@ -179,17 +179,17 @@ func (t turn) end() {
 
 // call is the run of a handler.
 type call struct {
-	m       *middleware
-	turn    turn
-	r       *http.Request
-	body    []byte
-	rec     *recorder
-	aborted bool // by http.ErrAbortHandler
+	m        *middleware
+	lifetime lifetime
+	r        *http.Request
+	body     []byte
+	rec      *recorder
+	aborted  bool // by http.ErrAbortHandler
 }
 
 // run calls the handler and returns the result to record.
 func (c *call) run(ctx context.Context) (dedupe.Payload, error) {
-	if !c.turn.begin() {
+	if !c.lifetime.begin() {
 		return dedupe.Payload{}, notBegun{}
 	}
 	if c.m.cfg.Timeout > 0 {

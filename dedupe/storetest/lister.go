@@ -24,7 +24,7 @@ var listerContract = []contract{
 			put(t, s, 10, r)
 		}
 		for i, status := range attention {
-			l.expect(t, s, status, 10, listing.Entry{
+			l.want(t, s, status, 10, listing.Entry{
 				Name: fmt.Sprint("n", i+3), Status: status, Version: 11, Attempts: i + 3, Error: "oh dear",
 			})
 		}
@@ -34,7 +34,7 @@ var listerContract = []contract{
 		r := l.record("n")
 		r.Status = protocol.Rejected
 		put(t, s, 0, r)
-		l.expect(t, s, protocol.Rejected, 10, listing.Entry{Name: "n", Status: protocol.Rejected, Version: 10, Attempts: 1})
+		l.want(t, s, protocol.Rejected, 10, listing.Entry{Name: "n", Status: protocol.Rejected, Version: 10, Attempts: 1})
 	}},
 	{"what was written last is listed first, page by page, each name once", func(t *testing.T, b *bench) {
 		s, l := b.h.Open(t), b.lists(t)
@@ -50,7 +50,7 @@ var listerContract = []contract{
 			want[i], want[i+1] = want[i+1], want[i] // entries of one version are in the order of their ids
 		}
 		for _, limit := range []int{1, 7, 25, 1000} {
-			l.expect(t, s, protocol.Retrying, limit, want...)
+			l.want(t, s, protocol.Retrying, limit, want...)
 		}
 	}},
 	{"a name that goes on is listed no more", func(t *testing.T, b *bench) {
@@ -73,7 +73,7 @@ var listerContract = []contract{
 			}
 		}
 		for _, status := range attention {
-			l.expect(t, s, status, 10)
+			l.want(t, s, status, 10)
 		}
 	}},
 	{"a name that needs attention in another way is listed under that", func(t *testing.T, b *bench) {
@@ -88,7 +88,7 @@ var listerContract = []contract{
 				if i == j {
 					want = []listing.Entry{{Name: "n", Status: status, Version: r.Version, Attempts: 1}}
 				}
-				l.expect(t, s, other, 10, want...)
+				l.want(t, s, other, 10, want...)
 			}
 			r = stored(t, s, r.ID)
 		}
@@ -122,9 +122,9 @@ func (l list) record(name string) protocol.Record {
 	return b.named(name, 10)
 }
 
-// expect reads a whole list, page by page, until it is as wanted: a list may lag behind the
+// want reads a whole list, page by page, until it is as wanted: a list may lag behind the
 // records.
-func (l list) expect(t *testing.T, s dedupe.Store, status protocol.Status, limit int, want ...listing.Entry) {
+func (l list) want(t *testing.T, s dedupe.Store, status protocol.Status, limit int, want ...listing.Entry) {
 	t.Helper()
 	const tries = 100
 	var got []listing.Entry

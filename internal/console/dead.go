@@ -201,10 +201,10 @@ func (c *panel) postRedrive(w http.ResponseWriter, r *http.Request, log actionLo
 		order.Records = c.queue.Operator.As(c.by(r))
 	}
 	p := newProgress(w)
-	var told time.Time
+	var reported time.Time
 	report, err := c.dead.Redrive(ours(r.Context()), order, func(report deadletter.Report) {
-		if time.Since(told) >= stepEvery {
-			told = time.Now()
+		if time.Since(reported) >= stepEvery {
+			reported = time.Now()
 			p.step(redriveStep(report))
 		}
 	})

@@ -214,7 +214,7 @@ func (h *History) flightRows(flights []Flight) ([]FlightRow, int) {
 			rows[i].Phase, rows[i].WaitsFor = phaseWaiting, clip(holder, maxIDShown)
 		}
 	}
-	return rows, max(h.aloft, len(flights))
+	return rows, max(h.inFlight, len(flights))
 }
 
 // Phases of a message in a slot.

@@ -54,10 +54,10 @@ type bucket struct {
 	handle histogram // runs of the handler
 	dwell  histogram // time from sending to the handler
 
-	aloft  int          // most messages in the worker at once
-	left   int          // messages in the worker at the end
-	looked bool         // a page was open, so the gauges are known
-	gauges gaugeReading // the latest values
+	inFlight int          // most messages in the worker at once
+	left     int          // messages in the worker at the end
+	looked   bool         // a page was open, so the gauges are known
+	gauges   gaugeReading // the latest values
 }
 
 // gaugeReading holds values that are known only while a page is open; -1 means unknown.
@@ -81,7 +81,7 @@ type History struct {
 	events   ring[event]
 	failures map[string]*Failure
 	guarded  *simplelru.LRU[string, *guarded] // guarded by mu; by message id: messages that have not ended
-	aloft    int
+	inFlight int
 	watches  map[*watch]struct{}
 }
 
@@ -161,7 +161,7 @@ func (h *History) bucketAt(now time.Time) *bucket {
 	index := now.UnixNano() / int64(bucketTime)
 	b := &h.buckets[index%bucketCount]
 	if b.index != index {
-		*b = bucket{index: index, aloft: h.aloft, left: h.aloft}
+		*b = bucket{index: index, inFlight: h.inFlight, left: h.inFlight}
 	}
 	return b
 }
@@ -172,8 +172,8 @@ func (h *History) received(n int) {
 	defer h.mu.Unlock()
 	b := h.bucketAt(time.Now())
 	b.counts[countReceived] += uint32(n)
-	h.aloft += n
-	b.aloft, b.left = max(b.aloft, h.aloft), h.aloft
+	h.inFlight += n
+	b.inFlight, b.left = max(b.inFlight, h.inFlight), h.inFlight
 }
 
 // called counts a call to AWS.
@@ -342,8 +342,8 @@ func (h *History) handled(m consumer.Message, d consumer.Disposition, took time.
 func (h *History) ended(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.aloft = max(0, h.aloft-1)
-	h.bucketAt(time.Now()).left = h.aloft
+	h.inFlight = max(0, h.inFlight-1)
+	h.bucketAt(time.Now()).left = h.inFlight
 	if g, ok := h.guarded.Peek(id); ok && len(g.verdicts) == 0 && g.attempt == (hold{}) {
 		h.guarded.Remove(id)
 	}

@@ -70,7 +70,7 @@ func (h *History) pointOf(b *bucket, now time.Time) Point {
 	p := Point{
 		T: begin.Unix(), Received: rate(countReceived), Handled: rate(countHandled), Failed: rate(countFailed),
 		Recorded: rate(countRecorded), Cached: rate(countCached), Joined: rate(countJoined), Deferred: rate(countDeferred),
-		InFlight: b.aloft, PerMsg: perMessage(b.counts[countCalls], b.counts[countEnded]),
+		InFlight: b.inFlight, PerMsg: perMessage(b.counts[countCalls], b.counts[countEnded]),
 	}
 	p.HandleP50, p.HandleP95, p.HandleP99 = percentiles(&b.handle)
 	p.DwellP50, p.DwellP95, _ = percentiles(&b.dwell)

@@ -40,8 +40,8 @@ func (q *Queue) scan(ctx context.Context, url string, each func([]types.Message)
 			return again
 		})
 		if len(fresh) > 0 {
-			goOn, failed := each(fresh) // even after an error, because they are hidden
-			if failed != nil || err == nil && !goOn {
+			more, failed := each(fresh) // even after an error, because they are hidden
+			if failed != nil || err == nil && !more {
 				return false, failed
 			}
 		}

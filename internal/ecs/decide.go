@@ -12,7 +12,7 @@ type situation struct {
 	until     time.Time // expiry of the protection
 	spellDone bool      // the task has been protected since it was last idle
 	failedAt  time.Time // time of the last call if it failed; zero if it succeeded
-	told      bool      // the failure has been logged
+	logged    bool      // the failure has been logged
 }
 
 // action is a call to the agent.

@@ -47,8 +47,8 @@ type Config struct {
 
 // Protector protects the task while messages are handled. It is safe for concurrent use. Use [New].
 type Protector struct {
-	cfg  Config
-	kick chan struct{} // capacity 1; the situation has changed
+	cfg     Config
+	changed chan struct{} // capacity 1; the situation has changed
 
 	mu   sync.Mutex
 	s    situation            // guarded by mu
@@ -60,7 +60,7 @@ type Protector struct {
 func New(cfg Config) *Protector {
 	cfg.HTTP = cmp.Or(cfg.HTTP, &http.Client{Transport: &http.Transport{}})
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
-	return &Protector{cfg: cfg, kick: make(chan struct{}, 1), jobs: make(map[uint64]time.Time)}
+	return &Protector{cfg: cfg, changed: make(chan struct{}, 1), jobs: make(map[uint64]time.Time)}
 }
 
 // Begin marks the start of a message and returns the function that marks its end. It never blocks.
@@ -116,7 +116,7 @@ func (p *Protector) Protection() string {
 
 func (p *Protector) wake() {
 	select {
-	case p.kick <- struct{}{}:
+	case p.changed <- struct{}{}:
 	default:
 	}
 }
@@ -136,7 +136,7 @@ func (p *Protector) Run(ctx context.Context) {
 		}
 		timer.Reset(again)
 		select {
-		case <-p.kick:
+		case <-p.changed:
 		case <-timer.C:
 		case <-ctx.Done():
 			if p.situation().protected {
@@ -179,10 +179,10 @@ func (p *Protector) carryOut(ctx context.Context, todo action) {
 			p.s.spellDone = true // Begin may have reset it during the call
 		}
 	}
-	told := p.s.told
-	p.s.told = err != nil
+	logged := p.s.logged
+	p.s.logged = err != nil
 	p.mu.Unlock()
-	if err != nil && !told {
+	if err != nil && !logged {
 		p.cfg.Logger.Warn("task scale-in protection cannot be changed; messages are handled all the same", "error", err)
 	}
 }

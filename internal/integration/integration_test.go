@@ -165,7 +165,7 @@ func testTakeover(t *testing.T) {
 func testMessagesRunAgain(t *testing.T) {
 	bubble(t, 100, func(t *testing.T, w *world) {
 		random := rand.New(rand.NewPCG(17, 4))
-		c := &crew{world: w, working: make(map[*worker][]string)}
+		c := &fleet{world: w, working: make(map[*worker][]string)}
 		workers := []*worker{c.start(), c.start(), c.start()}
 		var killed []*worker
 		interrupted := 0
@@ -205,8 +205,8 @@ func testMessagesRunAgain(t *testing.T) {
 	})
 }
 
-// crew starts workers whose work takes five minutes.
-type crew struct {
+// fleet starts workers whose work takes five minutes.
+type fleet struct {
 	world   *world
 	started int
 
@@ -215,7 +215,7 @@ type crew struct {
 	deferred []string             // guarded by mu; by workers that live
 }
 
-func (c *crew) start() *worker {
+func (c *fleet) start() *worker {
 	c.started++
 	p := c.world.worker(strconv.Itoa(c.started))
 	p.guard.MaxAttempts = 100 // some names are hit by every kill
@@ -241,7 +241,7 @@ func (c *crew) start() *worker {
 }
 
 // worksOn returns the names that p works on.
-func (c *crew) worksOn(p *worker) []string {
+func (c *fleet) worksOn(p *worker) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.working[p])

@@ -41,13 +41,13 @@ func runUntil(ctx context.Context, c command, io stdio, signals <-chan os.Signal
 	defer stop(nil)
 	done := make(chan error, 1)
 	go func() { done <- c.run(ctx, io) }()
-	for told := 0; ; {
+	for received := 0; ; {
 		select {
 		case err := <-done:
 			return err
 		case s := <-signals:
 			cause := &exitError{code: 1, text: "stopped by " + s.String()}
-			if told++; told > 1 {
+			if received++; received > 1 {
 				return cause
 			}
 			stop(cause)

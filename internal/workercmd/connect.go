@@ -100,12 +100,12 @@ func (q *queueWorker) lookUp(ctx context.Context, cfg aws.Config) (backend, erro
 	storing.Timeout = dynamo.TimeoutFor(c.Lease)
 	store, err := dynamo.New(table, storing)
 	if err != nil {
-		return backend{}, &awsenv.SettingsError{Problems: leaves(err)}
+		return backend{}, &awsenv.SettingsError{Problems: joinedTexts(err)}
 	}
 	back.store, back.now, back.close = store, store.Now, store.Close
 	if c.PowertoolsPrefix != "" {
 		if back.earlier, err = powertools.New(table, c.powertools(store.Now)); err != nil {
-			return backend{}, &awsenv.SettingsError{Problems: leaves(err)}
+			return backend{}, &awsenv.SettingsError{Problems: joinedTexts(err)}
 		}
 	}
 	if back.dlqURL, err = lookAround(ctx, c, back, table, q.log); err == nil {

@@ -123,10 +123,10 @@ func (w *storeWatch) failed(now time.Time, err error) {
 	if errors.Is(err, dedupe.ErrUnavailable) {
 		w.denied = err
 	}
-	news := !w.down && now.Sub(w.since) >= storePatience
-	w.down = w.down || news
+	changed := !w.down && now.Sub(w.since) >= storePatience
+	w.down = w.down || changed
 	w.mu.Unlock()
-	if news {
+	if changed {
 		w.log.Warn("the store is down: messages are held until it answers", "error", err)
 		w.tell()
 	}
@@ -153,10 +153,10 @@ func (w *storeWatch) ready() error {
 
 func (w *storeWatch) answered() {
 	w.mu.Lock()
-	news := w.down
+	changed := w.down
 	w.down, w.last = false, time.Time{}
 	w.mu.Unlock()
-	if news {
+	if changed {
 		w.log.Info("the store answers again")
 		w.tell()
 	}

@@ -81,7 +81,7 @@ func (q *queueWorker) newPool() error {
 			q.log.Debug("ignored", "message_id", m.ID, "why", why)
 		},
 		Middleware: []consumer.Middleware{q.telemetry.Middleware(), protected(q.protector)},
-	}, noted(q.telemetry, q.log, do))
+	}, observed(q.telemetry, q.log, do))
 	if err != nil {
 		return err
 	}
@@ -147,9 +147,9 @@ func protected(p *ecs.Protector) consumer.Middleware {
 // work handles a message, once per name, and returns the result to record.
 type work = func(context.Context, consumer.Message) (dedupe.Payload, error)
 
-// noted passes the attempt to telemetry, and logs its success. The pool logs failures, with its
+// observed passes the attempt to telemetry, and logs its success. The pool logs failures, with its
 // decision.
-func noted(tele *telemetry.Queue, log *slog.Logger, do work) work {
+func observed(tele *telemetry.Queue, log *slog.Logger, do work) work {
 	return func(ctx context.Context, m consumer.Message) (dedupe.Payload, error) {
 		attempt, _ := dedupe.AttemptFrom(ctx)
 		tele.Attempt(ctx, attempt)

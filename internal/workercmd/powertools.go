@@ -42,7 +42,7 @@ func (c powertoolsConfig) powertoolsProblems() (problems []string) {
 		return problems
 	}
 	if _, err := powertools.New(unread{}, queueSettings{queueConfig: queueConfig{Table: "table", powertoolsConfig: c}}.powertools(nil)); err != nil {
-		return leaves(err)
+		return joinedTexts(err)
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func (s *trial) problems(flags []*kong.Flag) []string {
 		return problems
 	}
 	for _, err := range s.messageProblems(s.queueName()) {
-		problems = append(problems, leaves(err)...)
+		problems = append(problems, joinedTexts(err)...)
 	}
 	return problems
 }

@@ -199,7 +199,7 @@ func (c queueSettings) queueProblems(all bool) []string {
 		return problems // the checks below would repeat them
 	}
 	for _, err := range c.partProblems() {
-		problems = append(problems, leaves(err)...)
+		problems = append(problems, joinedTexts(err)...)
 	}
 	return append(problems, c.timeProblems()...)
 }
@@ -343,15 +343,15 @@ func (c queueSettings) queueName() string {
 	return name
 }
 
-// leaves returns the texts of the errors that are joined in err.
-func leaves(err error) []string {
+// joinedTexts returns the texts of the errors that are joined in err.
+func joinedTexts(err error) []string {
 	if err == nil {
 		return nil
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []string
 		for _, e := range joined.Unwrap() {
-			all = append(all, leaves(e)...)
+			all = append(all, joinedTexts(e)...)
 		}
 		return all
 	}
