@@ -198,6 +198,10 @@ var settingsThatFail = map[string]badSettings{
 		[]string{"--local", "--group-concurrency=-1", "--group-rate=-0.5", "--group-by", "a["},
 		[]string{"GroupConcurrency -1: must not be negative", "GroupRate -0.5: must not be negative", `--group-by: key "a["`},
 	},
+	"rates without an end": {
+		[]string{"--local", "--rate", "Inf", "--group-rate", "+inf"},
+		[]string{"--rate +Inf: must be a finite number; 0 means no limit", "--group-rate +Inf: must be a finite number"},
+	},
 	"groups without a bound": {
 		[]string{"--local", "--group-by", "tenant"}, []string{`--group-by "tenant": needs --group-concurrency or --group-rate`},
 	},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +58,7 @@ func (w *worker) newQueue(settings queueSettings) (*queueWorker, error) {
 		telemetry: w.telemetry.Queue(name), history: console.NewHistory(settings.Lease),
 	}
 	if len(w.cfg.Queues) > 1 {
-		q.log = w.log.With("queue", name)
+		q.log = slog.New(queueLog{w.log.Handler().WithAttrs([]slog.Attr{slog.String(queueField, name)}), name})
 	}
 	return q, q.telemetry.Watch(q.stats, targetDown, targetHealth, storeDown, "handler", queueDown)
 }
@@ -134,10 +136,14 @@ func (f *failures) set(q *queueWorker, err error) error {
 	if len(f.errors) < f.queues {
 		return nil
 	}
-	var all []error
-	for _, err := range f.errors {
-		all = append(all, err)
+	if f.queues == 1 {
+		return err
 	}
+	var all []error
+	for q, err := range f.errors {
+		all = append(all, fmt.Errorf("queue %s: %w", q.settings.queueName(), err))
+	}
+	slices.SortFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(all...)
 }
 
