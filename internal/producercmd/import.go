@@ -56,7 +56,7 @@ func (s *importCmd) run(ctx context.Context, io stdio) error {
 	defer c.close()
 	report := imported{Known: map[string]int{}, Next: s.Skip}
 	bar := progress(io.err, sizeOf(io.in), "import")
-	lines := bufio.NewScanner(io.in)
+	lines := bufio.NewScanner(withoutMark(io.in))
 	lines.Buffer(nil, maxLine)
 	number, more := 0, true
 	for more && err == nil {

@@ -38,7 +38,7 @@ func (f nameFlags) list(in io.Reader) ([]string, error) {
 			all = append(all, name)
 			continue
 		}
-		lines := bufio.NewScanner(in)
+		lines := bufio.NewScanner(withoutMark(in))
 		lines.Buffer(nil, maxLine)
 		for lines.Scan() {
 			if line := strings.TrimSuffix(lines.Text(), "\r"); line != "" {

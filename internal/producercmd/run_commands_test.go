@@ -136,6 +136,24 @@ func TestSendLines(t *testing.T) {
 	send(`[]`).want(0).says("0 messages accepted")
 	send(`[{"name":"a"},`).want(1).says("standard input: ", "continue with --skip 0")
 	send(`[{"name":"a"},{]`).want(1).says("message 2 of the JSON array")
+	for _, rest := range []string{`[{"name":"b"}]`, `{"name":"b"}`, "x"} {
+		send(`[{"name":"a"}]`+"\n"+rest).want(1).says("text follows the JSON array of 1 messages", "continue with --skip 0")
+	}
+}
+
+// A byte order mark before standard input is no part of the first line.
+func TestByteOrderMark(t *testing.T) {
+	t.Parallel()
+	r := localRig(t)
+	run := func(stdin string, args ...string) result {
+		return producer(t, "\ufeff"+stdin, append(args, r.backend...)...)
+	}
+	run(lines(1, 2), "send").want(0).says("2 messages accepted, 0 refused")
+	run(`[{"name":"a"},{"name":"b"}]`, "send").want(0).says("2 messages accepted, 0 refused")
+	run("old-1\nold-2\n", "import", "--completed").want(0).says("2 names recorded")
+	r.do("status", "old-1").want(0).says("COMPLETED")
+	run("old-1\nold-2\n", "forget", "-", "--no-wait").want(0).says("forget: 2 of 2 names")
+	run("", "send").want(0).says("0 messages accepted")
 }
 
 func TestSizeOf(t *testing.T) {

@@ -193,7 +193,7 @@ type lineReader struct {
 	held  *line // read already, for the next chunk
 }
 
-func newLineReader(in io.Reader) *lineReader { return &lineReader{in: bufio.NewReaderSize(in, 1<<16)} }
+func newLineReader(in io.Reader) *lineReader { return &lineReader{in: withoutMark(in)} }
 
 // begin detects a JSON array. A message is an object, so it cannot begin like one.
 func (r *lineReader) begin() error {
@@ -264,6 +264,9 @@ func (r *lineReader) nextElement() (line, error) {
 		r.ended = true
 		if _, err := r.array.Token(); err != nil {
 			return line{}, fmt.Errorf("the JSON array does not end after message %d", r.read)
+		}
+		if _, err := r.array.Token(); !errors.Is(err, io.EOF) {
+			return line{}, fmt.Errorf("text follows the JSON array of %d messages; pass a single array, or an object a line", r.read)
 		}
 		return line{}, io.EOF
 	}
