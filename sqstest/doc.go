@@ -43,7 +43,7 @@
 // # Conformance
 //
 // TestServersDoAsSQS compares the server with 173 answers that LocalStack recorded from SQS
-// (github.com/localstack/localstack, Apache-2.0), by operation, in memory and over TCP. 165 agree.
+// (github.com/localstack/localstack, Apache-2.0), by operation, in memory and over HTTP. 165 agree.
 // The differences:
 //
 //   - A standard queue delivers in the order of sending; a message that becomes visible again goes

@@ -134,7 +134,7 @@ func testHostileAnswers(t *testing.T) {
 			}
 		}
 	})
-	l.slim(400)
+	l.slim(120)
 }
 
 // slim checks that the process has never held more MiB of memory.

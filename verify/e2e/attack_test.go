@@ -311,7 +311,7 @@ func testResponseSplitting(t *testing.T) {
 				t.Fatal(err)
 			}
 			head, rest, _ := strings.Cut(string(all), "\r\n\r\n")
-			if !oneHead.MatchString(head) || strings.Contains(rest, "\nHTTP/1.1 ") {
+			if !oneHead.MatchString(head) || strings.Contains(head, "Set-Cookie: ") || strings.Contains(rest, "\nHTTP/1.1 ") {
 				t.Errorf("%.80q has split the answer:\n%s", request, all)
 			}
 			if _, got, _ := strings.Cut(head, "\r\nLocation: "); !strings.HasPrefix(got+"\r\n", location+"\r\n") {
