@@ -122,7 +122,7 @@ var committerContract = []contract{
 		b.stands(t, 1, key)
 		isStored(t, s, next)
 	}},
-	{"of many who commit over one version exactly one is applied", func(t *testing.T, b *bench) {
+	{"of many commits over one version exactly one is applied", func(t *testing.T, b *bench) {
 		s, r, key := b.h.Open(t), b.record(10), b.record(0).Name
 		put(t, s, 0, r)
 		var errs [8]error
@@ -148,7 +148,7 @@ var committerContract = []contract{
 		}
 		b.stands(t, 1, key)
 	}},
-	{"what is no effect of this store is refused, and nothing is written", func(t *testing.T, b *bench) {
+	{"an effect of another store is refused, and nothing is written", func(t *testing.T, b *bench) {
 		s, r, key := b.h.Open(t), b.record(10), b.record(0).Name
 		err := commit(t, s, 0, r, b.h.Effects.Increment(key), struct{ what string }{"nothing"})
 		if failed, ok := errors.AsType[*dedupe.EffectError](err); !ok || failed.Index != 1 {

@@ -40,7 +40,7 @@ var fieldContract = []contract{
 		put(t, s, 10, r)
 		isStored(t, s, r)
 	}},
-	{"what is not set comes back as not set", func(t *testing.T, b *bench) {
+	{"an unset field comes back unset", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
 		full := b.record(1)
 		r := protocol.Record{
@@ -156,7 +156,7 @@ var resultContract = []contract{
 			isStored(t, s, r)
 		}
 	}},
-	{"the largest result that a guard stores fits, whatever it is", func(t *testing.T, b *bench) {
+	{"the largest result that a guard stores fits, of every kind", func(t *testing.T, b *bench) {
 		const most = 300 << 10
 		s := b.h.Open(t)
 		for what, data := range map[string][]byte{

@@ -36,7 +36,7 @@ var listerContract = []contract{
 		put(t, s, 0, r)
 		l.want(t, s, protocol.Rejected, 10, listing.Entry{Name: "n", Status: protocol.Rejected, Version: 10, Attempts: 1})
 	}},
-	{"what was written last is listed first, page by page, each name once", func(t *testing.T, b *bench) {
+	{"the latest write is listed first, page by page, each name once", func(t *testing.T, b *bench) {
 		s, l := b.h.Open(t), b.lists(t)
 		var want []listing.Entry
 		for i := range 25 {

@@ -12,12 +12,12 @@ import (
 )
 
 var readerContract = []contract{
-	{"a name that nobody has written reads as the zero record", func(t *testing.T, b *bench) {
+	{"an unwritten name reads as the zero record", func(t *testing.T, b *bench) {
 		if got := get(t, b.h.Open(t), b.record(1).ID); !Same(got, protocol.Record{}) {
 			t.Errorf("got %+v", got)
 		}
 	}},
-	{"a read sees what was written, at once and in another process too", func(t *testing.T, b *bench) {
+	{"a read sees a write, at once and in another process too", func(t *testing.T, b *bench) {
 		here, there, r := b.h.Open(t), b.h.Open(t), full(b)
 		for v := protocol.Version(10); v < 20; v++ {
 			old := v - 1

@@ -133,15 +133,15 @@ var swapContract = []contract{
 const contenders = 40
 
 var concurrencyContract = []contract{
-	{"of many who create one name exactly one wins, and the others are shown it", func(t *testing.T, b *bench) {
+	{"of many creations of one name exactly one wins, and the losers get its record", func(t *testing.T, b *bench) {
 		race(t, b, 0, b.record(1))
 	}},
-	{"of many who swap one version exactly one wins, and the others are shown it", func(t *testing.T, b *bench) {
+	{"of many swaps of one version exactly one wins, and the losers get its record", func(t *testing.T, b *bench) {
 		r := b.record(10)
 		put(t, b.h.Open(t), 0, r)
 		race(t, b, 10, r)
 	}},
-	{"many who write their own names do not wait for each other's sake, and all win", func(t *testing.T, b *bench) {
+	{"writes of many names at once do not wait for each other, and all win", func(t *testing.T, b *bench) {
 		s := b.h.Open(t)
 		var records [contenders]protocol.Record
 		var errs [contenders]error

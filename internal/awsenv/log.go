@@ -16,7 +16,7 @@ import (
 // "text" (key=value) or "pretty" (for people). Any other value, such as "auto", means pretty if w
 // is a terminal, and JSON otherwise. Durations are written like 1m30s.
 func Logger(w io.Writer, format string, level slog.Level) *slog.Logger {
-	terminal := isTerminal(w)
+	terminal := IsTerminal(w)
 	if format == "pretty" || terminal && format != "json" && format != "text" {
 		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !terminal}))
 	}
@@ -48,8 +48,8 @@ func readable(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// isTerminal reports whether w is a character device. Terminals are; pipes and log files are not.
-func isTerminal(w io.Writer) bool {
+// IsTerminal reports whether w is a character device. Terminals are; pipes and log files are not.
+func IsTerminal(w any) bool {
 	f, ok := w.(interface{ Stat() (fs.FileInfo, error) })
 	if !ok {
 		return false

@@ -51,7 +51,7 @@ func testOnlyACharacterDeviceIsATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = file.Close() })
-	if isTerminal(file) {
+	if IsTerminal(file) {
 		t.Error("a regular file was taken for a terminal")
 	}
 	device, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
@@ -59,7 +59,7 @@ func testOnlyACharacterDeviceIsATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = device.Close() })
-	if !isTerminal(device) {
+	if !IsTerminal(device) {
 		t.Error("a character device was not taken for a terminal")
 	}
 }

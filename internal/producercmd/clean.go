@@ -35,7 +35,7 @@ func (c *cleanWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Stat returns the information of the file behind it; see [isTerminal].
+// Stat returns the information of the file behind it; see [awsenv.IsTerminal].
 func (c *cleanWriter) Stat() (fs.FileInfo, error) {
 	if f, ok := c.w.(interface{ Stat() (fs.FileInfo, error) }); ok {
 		return f.Stat()

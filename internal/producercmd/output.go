@@ -4,19 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"text/tabwriter"
 )
-
-// isTerminal reports whether w is a file that is a character device.
-func isTerminal(w any) bool {
-	f, ok := w.(interface{ Stat() (fs.FileInfo, error) })
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&fs.ModeCharDevice != 0
-}
 
 // printJSON prints v for programs.
 func printJSON(w io.Writer, v any) error {

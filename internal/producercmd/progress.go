@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/sqsonce/sqsonce/internal/awsenv"
 )
 
 // progressLine is a line on a terminal that counts up, and that its end clears. A program that
@@ -23,7 +25,7 @@ type progressLine struct {
 // progress returns a line that is shown on a terminal only. A total of -1 means unknown.
 func progress(w io.Writer, total int64, what string) *progressLine {
 	p := &progressLine{what: what, total: total, began: time.Now()}
-	if w = raw(w); isTerminal(w) {
+	if w = raw(w); awsenv.IsTerminal(w) {
 		p.to = w
 	}
 	return p

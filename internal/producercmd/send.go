@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/producerapi"
 )
 
@@ -55,7 +56,7 @@ func (s *sendCmd) check() error {
 }
 
 func (s *sendCmd) run(ctx context.Context, io stdio) error {
-	if s.many() && isTerminal(io.in) {
+	if s.many() && awsenv.IsTerminal(io.in) {
 		return (&problems{"nothing to send: set --name or --body, or pass lines of JSON on standard input"}).err()
 	}
 	c, err := s.connect(ctx)
