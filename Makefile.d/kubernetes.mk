@@ -13,9 +13,6 @@ $(BIN)/kubeconform-$(KUBECONFORM):
 $(BIN)/kustomize-$(KUSTOMIZE):
 	$(call install_tool,sigs.k8s.io/kustomize/kustomize/v5,$(KUSTOMIZE),kustomize)
 
-# As helm is built, which shares most libraries with the tests.
-kubernetes kubernetes-rewrite lint-kubernetes: export GOFLAGS += $(NO_INLINING)
-
 .PHONY: kubernetes
 kubernetes: $(KUBERNETES_TOOLS) ## the Helm chart with five value sets and the kustomize base, through kubeconform; the chart's values
 	cd deploy/kubernetes && $(GO_TEST) ./...

@@ -11,7 +11,7 @@ image: $(IMAGE_ARCHS:%=image-%) ## what the Dockerfile copies: static binaries (
 .PHONY: $(IMAGE_ARCHS:%=image-%)
 $(IMAGE_ARCHS:%=image-%): image-%:
 	@mkdir -p dist/$*
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* GOFLAGS=-buildvcs=$(IMAGE_VCS) go build -trimpath -ldflags=-s -o dist/$*/ ./cmd/worker ./cmd/producer
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* GOFLAGS="$(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=$(IMAGE_VCS)" go build -ldflags=-s -o dist/$*/ ./cmd/worker ./cmd/producer
 
 .PHONY: image-check
 image-check: image ## build the image without Docker, and start it (IMAGE_ARCHS="amd64 arm64"; needs buildah; installs it where it can)
