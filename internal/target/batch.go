@@ -132,8 +132,8 @@ func itemOf(r Request) batchItem {
 const failuresMember = "batchItemFailures"
 
 // misspelt returns a member of an answer that is meant to be batchItemFailures, such as
-// batch_item_failures. Without it every message would be taken for done. Members may differ in case,
-// as in encoding/json.
+// batch_item_failures. Without it every message would be taken for done. Members may differ in
+// case, as in encoding/json.
 func misspelt(answer []byte) string {
 	var members map[string]json.RawMessage
 	_ = json.Unmarshal(answer, &members) // an answer that is no object has none

@@ -8,9 +8,9 @@ import (
 // queueField is the field of a log line with the name of its queue, if there are several.
 const queueField = "queue"
 
-// queueLog handles the log lines of one queue among several. The handler inside adds the field queue
-// with its name. Lines about an address have a field queue as well, and readers of JSON take the
-// last of two equal names: that one becomes queue_url.
+// queueLog handles the log lines of one queue among several. The handler inside adds the field
+// queue with its name. Lines about an address have a field queue as well, and readers of JSON take
+// the last of two equal names: that one becomes queue_url.
 type queueLog struct {
 	slog.Handler
 	name string

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// The modules select the same versions of libraries that they share with the root module: a second
-// version of one is compiled again, with all that imports it. The libraries of deploy/kubernetes are
-// those of Helm.
+// The modules select the same versions of libraries that they share with the root module. A second
+// version of a library is compiled again, with all that imports it. The libraries of
+// deploy/kubernetes are those of Helm.
 func TestVersions(t *testing.T) {
 	const root = "../.."
 	want := versions(t, root)
