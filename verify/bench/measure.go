@@ -33,13 +33,17 @@ type Harness struct {
 	runs       int
 }
 
-// NewHarness builds the subjects in dir, and starts proxies for an SQS and a DynamoDB server.
+// NewHarness builds the subjects in dir, and starts proxies for an SQS and a DynamoDB server. Of
+// subjects with one name, it builds the first.
 func NewHarness(ctx context.Context, sqsEndpoint, dynamoEndpoint, dir string, subjects ...Subject) (*Harness, error) {
 	h := &Harness{
 		queue: sqs.NewFromConfig(emulators.Config(sqsEndpoint)), table: dynamodb.NewFromConfig(emulators.Config(dynamoEndpoint)),
 		calls: newCounter(), built: make(map[string]string), starts: make(map[string]Measurement),
 	}
 	for _, s := range subjects {
+		if h.built[s.Name] != "" {
+			continue
+		}
 		file, err := s.Build(ctx, dir)
 		if err != nil {
 			return nil, err
