@@ -1,5 +1,5 @@
-# Messages of a workload. With the default the tables take a quarter of an hour on two idle processors.
-MESSAGES ?= 6000
+# Messages of a workload. With 4000 the tables take a quarter of an hour on two idle processors.
+MESSAGES ?= 4000
 
 WRITE_TABLES = cd verify && SQSONCE_BENCHMARKS=$(CURDIR)/BENCHMARKS.md SQSONCE_BENCH_MESSAGES=$(MESSAGES) go test -tags bench -v -count=1 -timeout 3h
 
