@@ -15,7 +15,7 @@ BIN := $(CURDIR)/bin
 # garbage collector that runs too often for their small heaps.
 # One time limit for all: a result is cached with its flags, so make verify does not repeat a test of
 # make test.
-GO_TEST := GOGC=400 go test -vet=off -timeout 10m
+GO_TEST := GOGC=400 go test -vet=off -timeout 15m
 # A build without inlining takes a third less processor time. The standard library keeps its inlining.
 NO_INLINING := -gcflags=all=-l -gcflags=std=
 test test-infra verify validate-template bench-once: export GOFLAGS += $(NO_INLINING)
@@ -53,7 +53,7 @@ verify: deps ## the long tests: simulation, killed processes, binaries on real s
 	SQSONCE_TEST_SCALE=5 $(GO_TEST) -run '$(SEEDED)' ./consumer ./internal/deadletter ./internal/producerapi
 
 # Crowds of messages in virtual time: minutes under the race detector, in code that smaller tests run too.
-CROWDS := TestTwelveHours/a_handler|TestSettle/(slow_queue|many_releases)|TestFailingGroups|TestDeepGroups|TestNoisyTenant|TestOneTenantsOutage
+CROWDS := TestTwelveHours/a_handler|TestSettle/(slow_queue|many_releases)|TestFailingGroups|TestDeepGroups|TestNoisyTenant|TestOneTenantsOutage|TestPayloadTrouble
 
 # The clock of another server, which is slow beside the detector.
 REAL_TIME := TestServersDoAsSQS/fauxqs
