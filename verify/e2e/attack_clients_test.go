@@ -98,9 +98,11 @@ func testHeldBodies(t *testing.T) {
 	})
 }
 
+// A client opens connections and sends nothing. Others open one for each of their requests.
 func testManyConnections(t *testing.T) {
 	l := startLocal(t)
-	during(t, l.api, "", func() {
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	duringOf(t, client, l.api, "", func() {
 		hold(t, l.api, 500, "")
 		hold(t, l.admin(t), 200, "")
 	})
