@@ -96,16 +96,16 @@ type Config struct {
 	MaxBackoff time.Duration
 
 	// Rate is how many messages may start per second. A burst has at most that many. 0 means no
-	// limit; it must not be negative. A receive asks for no more messages than may start within a
-	// second. Refusals lower the rate for a while; see [Decide].
+	// limit; otherwise 0.000001 to 1,000,000,000. A receive asks for no more messages than may
+	// start within a second. Refusals lower the rate for a while; see [Decide].
 	Rate float64
 
 	// GroupConcurrency is how many messages of one group this consumer handles at a time. GroupRate
 	// is how many messages of one group it starts per second; a burst has at most that many. 0
-	// means no limit; neither may be negative. Further messages of the group wait in this worker
-	// without a slot. They count towards MaxWaitingBytes and towards a bound of 1,000 messages, or
-	// 10 per slot on a FIFO queue if that is more. At the bound receiving stops; see
-	// MaxWaitingBytes.
+	// means no limit. GroupConcurrency must not be negative, and GroupRate has the bounds of Rate.
+	// Further messages of the group wait in this worker without a slot. They count towards
+	// MaxWaitingBytes and towards a bound of 1,000 messages, or 10 per slot on a FIFO queue if that
+	// is more. At the bound receiving stops; see MaxWaitingBytes.
 	GroupConcurrency int
 	GroupRate        float64
 
@@ -214,14 +214,14 @@ func (c Config) validate() error {
 	if c.MaxBackoff < c.Backoff || c.MaxBackoff > maxVisibility {
 		bad("MaxBackoff %s: must be between Backoff %s and %s", c.MaxBackoff, c.Backoff, maxVisibility)
 	}
-	if !(c.Rate >= 0) { // rejects NaN, too
-		bad("Rate %g: must not be negative", c.Rate)
+	if !goodRate(c.Rate) {
+		bad("Rate %g: must be 0, or %g to %g", c.Rate, leastLimit, mostLimit)
 	}
 	if c.GroupConcurrency < 0 {
 		bad("GroupConcurrency %d: must not be negative", c.GroupConcurrency)
 	}
-	if !(c.GroupRate >= 0) {
-		bad("GroupRate %g: must not be negative", c.GroupRate)
+	if !goodRate(c.GroupRate) {
+		bad("GroupRate %g: must be 0, or %g to %g", c.GroupRate, leastLimit, mostLimit)
 	}
 	if c.MaxWaitingBytes < maxMessageBytes {
 		bad("MaxWaitingBytes %d: must be at least %d", c.MaxWaitingBytes, maxMessageBytes)

@@ -7,8 +7,16 @@ const (
 	cutTo       = 0.75             // share of the rate that a refusal leaves
 	raisePerSec = 1.0              // rise of the rate per second, in messages per second
 	leastRate   = 1.0              // messages per second
+	leastLimit  = 1e-6             // messages per second; the time of the next start fits a Duration
+	mostLimit   = 1e9              // messages per second; a burst fits an int
 	forgetRate  = 10 * time.Minute // time without a refusal after which the rate is no longer reduced
 )
+
+// goodRate reports whether a configured limit is 0, which means none, or within its bounds. NaN is
+// not.
+func goodRate(limit float64) bool {
+	return limit == 0 || limit >= leastLimit && limit <= mostLimit
+}
 
 // startRate bounds the starts per second by the configured limit and by a lower rate after
 // refusals, which rises again over time. It is a token bucket.

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -33,6 +34,34 @@ func TestStartRate(t *testing.T) {
 		}
 		if got := r.perSecond(now); got != step.want {
 			t.Errorf("%s: %g a second, want %g", step.at, got, step.want)
+		}
+	}
+}
+
+// At the bounds of a limit the next start is after now, and the bucket is full after a while.
+// Other limits are refused: beyond the bounds a time or a burst overflows.
+func TestRateBounds(t *testing.T) {
+	for _, limit := range []float64{leastLimit, 0.5, 1, mostLimit} {
+		if !goodRate(limit) {
+			t.Errorf("%g is refused", limit)
+		}
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		r := startRate{limit: limit}
+		for r.next(now).IsZero() && r.tokens > 1 {
+			r.tokens = 1 // the burst is over but for one
+		}
+		r.take(now)
+		next := r.next(now)
+		if !next.After(now) {
+			t.Errorf("%g: the next start is at %s, want after %s", limit, next, now)
+		}
+		if later := next.Add(time.Microsecond); !r.next(later).IsZero() {
+			t.Errorf("%g: at %s the next start is at %s, want now", limit, later, r.next(later))
+		}
+	}
+	for _, limit := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 1e-7, 2e9, 1e300, math.SmallestNonzeroFloat64} {
+		if goodRate(limit) {
+			t.Errorf("%g is accepted", limit)
 		}
 	}
 }

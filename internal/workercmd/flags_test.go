@@ -196,11 +196,11 @@ var settingsThatFail = map[string]badSettings{
 	},
 	"groups": {
 		[]string{"--local", "--group-concurrency=-1", "--group-rate=-0.5", "--group-by", "a["},
-		[]string{"GroupConcurrency -1: must not be negative", "GroupRate -0.5: must not be negative", `--group-by: key "a["`},
+		[]string{"GroupConcurrency -1: must not be negative", "GroupRate -0.5: must be 0, or 1e-06 to 1e+09", `--group-by: key "a["`},
 	},
 	"rates without an end": {
 		[]string{"--local", "--rate", "Inf", "--group-rate", "+inf"},
-		[]string{"--rate +Inf: must be a finite number; 0 means no limit", "--group-rate +Inf: must be a finite number"},
+		[]string{"Rate +Inf: must be 0, or 1e-06 to 1e+09", "GroupRate +Inf: must be 0, or 1e-06 to 1e+09"},
 	},
 	"groups without a bound": {
 		[]string{"--local", "--group-by", "tenant"}, []string{`--group-by "tenant": needs --group-concurrency or --group-rate`},

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"strings"
 	"time"
 
@@ -187,14 +186,6 @@ func (c queueSettings) queueProblems(all bool) []string {
 	}
 	if c.SuspectAfter < 0 {
 		bad("--suspect-after %d: must not be negative", c.SuspectAfter)
-	}
-	for _, r := range []struct {
-		flag  string
-		value float64
-	}{{"--rate", c.Rate}, {"--group-rate", c.GroupRate}} {
-		if math.IsInf(r.value, 0) {
-			bad("%s %g: must be a finite number; 0 means no limit", r.flag, r.value)
-		}
 	}
 	problems = append(problems, c.sizeProblems()...)
 	problems = append(problems, c.powertoolsProblems()...)
