@@ -25,11 +25,11 @@ func cacheOf(t *testing.T, bytes int) *cache {
 }
 
 func TestCache(t *testing.T) {
-	t.Run("cache drops what was not used for longest", testTheCacheDropsWhatWasNotUsedForLongest)
+	t.Run("cache drops the least recently used", testCacheDropsTheLeastRecentlyUsed)
 	t.Run("cache takes no more than it counts", testTheCacheTakesNoMoreThanItCounts)
 }
 
-func testTheCacheDropsWhatWasNotUsedForLongest(t *testing.T) {
+func testCacheDropsTheLeastRecentlyUsed(t *testing.T) {
 	now := time.Now()
 	first := &cached{result: recordOf("n0", now).Result}
 	size := first.size("n0")

@@ -147,12 +147,12 @@ func TestEncode(t *testing.T) {
 			}
 		}
 	})
-	t.Run("what is not set reads as not set", func(t *testing.T) {
+	t.Run("unset fields read as unset", func(t *testing.T) {
 		if got, err := decode(itemOf(t, smallest())); err != nil || !reflect.DeepEqual(got, smallest()) {
 			t.Errorf("got %+v, %v, want %+v", got, err, smallest())
 		}
 	})
-	t.Run("what is set comes back", func(t *testing.T) {
+	t.Run("set fields come back", func(t *testing.T) {
 		want := completedRecord()
 		want.LeaseUntil, want.Error, want.ReopenedBy, want.Attempts = time.UnixMilli(1), "e", "r", math.MaxInt32
 		want.Version, want.Fence = math.MaxInt64, math.MaxInt64-1

@@ -37,6 +37,33 @@ func at(s Status, attempts int) Record {
 	return r
 }
 
+// stepCase is an event, and the record and the verdict after it.
+type stepCase struct {
+	r        Record
+	e        Event
+	verdict  Verdict
+	status   Status
+	attempts int
+	written  bool
+}
+
+// check applies the event at the time now, and returns the next record.
+func (tc stepCase) check(t *testing.T, now time.Time) Record {
+	t.Helper()
+	next, verdict := Step(tc.r, tc.e)
+	if verdict != tc.verdict || next.Status != tc.status || next.Attempts != tc.attempts {
+		t.Errorf("got verdict %d, %q, %d attempts; want %d, %q, %d",
+			verdict, next.Status, next.Attempts, tc.verdict, tc.status, tc.attempts)
+	}
+	if written := next.Version != tc.r.Version; written != tc.written {
+		t.Errorf("written: %v, want %v", written, tc.written)
+	}
+	if tc.written {
+		checkStep(t, tc.r, next, now)
+	}
+	return next
+}
+
 func TestStepClaim(t *testing.T) {
 	lapsed := t0.Add(terms.Lease + terms.Skew + time.Millisecond)
 	edge := t0.Add(terms.Lease + terms.Skew)
@@ -54,14 +81,7 @@ func TestStepClaim(t *testing.T) {
 	inProgressExpired := at(InProgress, 1)
 	inProgressExpired.ExpiresAt = t0
 
-	for name, tc := range map[string]struct {
-		r        Record
-		c        Claim
-		verdict  Verdict
-		status   Status
-		attempts int
-		written  bool
-	}{
+	for name, tc := range map[string]stepCase{
 		"an absent name is claimed":                           {at("", 0), claimBy(bob, t0), VerdictApply, InProgress, 1, true},
 		"a retrying name is claimed and counted":              {at(Retrying, 1), claimBy(bob, t0), VerdictApply, InProgress, 2, true},
 		"a released name starts at one":                       {at(Retrying, 0), claimBy(bob, t0), VerdictApply, InProgress, 1, true},
@@ -89,27 +109,21 @@ func TestStepClaim(t *testing.T) {
 		"a newer format is left alone":                        {newer, claimBy(bob, t0), VerdictUnreadable, Retrying, 1, false},
 		"an alien status is left alone":                       {at("SOLVED", 1), claimBy(bob, t0), VerdictUnreadable, "SOLVED", 1, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			next, verdict := Step(tc.r, tc.c)
-			if verdict != tc.verdict || next.Status != tc.status || next.Attempts != tc.attempts {
-				t.Errorf("got verdict %d, %s, %d attempts; want %d, %s, %d",
-					verdict, next.Status, next.Attempts, tc.verdict, tc.status, tc.attempts)
-			}
-			if written := next.Version != tc.r.Version; written != tc.written {
-				t.Errorf("written: %v, want %v", written, tc.written)
-			}
-			if tc.written {
-				checkStep(t, tc.r, next, tc.c.Now)
-			}
-			if next.Status == InProgress && tc.written {
-				if next.Owner != tc.c.Owner || next.Fence != next.Version || !next.LeaseUntil.Equal(tc.c.Now.Add(terms.Lease)) {
-					t.Errorf("claim not by its owner, fence and lease: %+v", next)
-				}
-			}
-			if tc.c.RedriveOrder && tc.written && next.ReopenedBy != tc.c.MessageID {
-				t.Errorf("the order is not spent: reopened_by %q", next.ReopenedBy)
-			}
-		})
+		t.Run(name, tc.checkClaim)
+	}
+}
+
+// checkClaim checks a claim, and its owner, fence, lease and redrive order.
+func (tc stepCase) checkClaim(t *testing.T) {
+	c := tc.e.(Claim)
+	next := tc.check(t, c.Now)
+	if next.Status == InProgress && tc.written {
+		if next.Owner != c.Owner || next.Fence != next.Version || !next.LeaseUntil.Equal(c.Now.Add(terms.Lease)) {
+			t.Errorf("claim not by its owner, fence and lease: %+v", next)
+		}
+	}
+	if c.RedriveOrder && tc.written && next.ReopenedBy != c.MessageID {
+		t.Errorf("the order is not spent: reopened_by %q", next.ReopenedBy)
 	}
 }
 
@@ -147,14 +161,7 @@ func checkStep(t fataler, old, next Record, now time.Time) {
 
 func TestStepOfAnAttempt(t *testing.T) {
 	late := t0.Add(time.Minute)
-	for name, tc := range map[string]struct {
-		r        Record
-		e        Event
-		verdict  Verdict
-		status   Status
-		attempts int
-		written  bool
-	}{
+	for name, tc := range map[string]stepCase{
 		"the owner renews":                          {at(InProgress, 1), Renew{late, alice, terms}, VerdictApply, InProgress, 1, true},
 		"a stranger does not renew":                 {at(InProgress, 1), Renew{t0, bob, terms}, VerdictLost, InProgress, 1, false},
 		"a parked attempt does not renew":           {at(Unknown, 1), Renew{t0, alice, terms}, VerdictLost, Unknown, 1, false},
@@ -163,7 +170,7 @@ func TestStepOfAnAttempt(t *testing.T) {
 		"an own completion is recognised":           {at(Completed, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictApply, Completed, 1, false},
 		"a late completion of a parked attempt":     {at(Unknown, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictApply, Completed, 1, true},
 		"a stranger does not complete a parked one": {at(Unknown, 1), Complete{Now: late, Owner: bob, Terms: terms}, VerdictLost, Unknown, 1, false},
-		"nobody completes a rejected one":           {at(Rejected, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictLost, Rejected, 1, false},
+		"a rejected name is not completed":          {at(Rejected, 1), Complete{Now: late, Owner: alice, Terms: terms}, VerdictLost, Rejected, 1, false},
 		"a failure is tried again":                  {at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms}, VerdictApply, Retrying, 1, true},
 		"the last attempt's failure rejects":        {at(InProgress, 3), Fail{Now: t0, Owner: alice, Terms: terms}, VerdictApply, Rejected, 3, true},
 		"the last delivery's failure rejects":       {at(InProgress, 1), Fail{Now: t0, Owner: alice, Terms: terms, LastDelivery: true}, VerdictApply, Rejected, 1, true},
@@ -205,19 +212,7 @@ func TestStepOfAnAttempt(t *testing.T) {
 		"a forgotten attempt cannot complete":  {forgottenUnderAlice(), Complete{Now: t0, Owner: alice, Terms: terms}, VerdictLost, Forgotten, 0, false},
 		"a re-opened attempt cannot complete":  {reopenedUnderAlice(), Complete{Now: t0, Owner: alice, Terms: terms}, VerdictLost, Retrying, 0, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			next, verdict := Step(tc.r, tc.e)
-			if verdict != tc.verdict || next.Status != tc.status || next.Attempts != tc.attempts {
-				t.Errorf("got verdict %d, %q, %d attempts; want %d, %q, %d",
-					verdict, next.Status, next.Attempts, tc.verdict, tc.status, tc.attempts)
-			}
-			if written := next.Version != tc.r.Version; written != tc.written {
-				t.Errorf("written: %v, want %v", written, tc.written)
-			}
-			if tc.written {
-				checkStep(t, tc.r, next, t0)
-			}
-		})
+		t.Run(name, func(t *testing.T) { tc.check(t, t0) })
 	}
 }
 
@@ -274,7 +269,7 @@ func reopenedUnderAlice() Record {
 
 func TestStep(t *testing.T) {
 	t.Run("reopened name takes another payload", testAReopenedNameTakesAnotherPayload)
-	t.Run("nobody owns what has no owner", testNobodyOwnsWhatHasNoOwner)
+	t.Run("record without an owner is owned by no token", testRecordWithoutAnOwnerIsOwnedByNoToken)
 	t.Run("completion in the millisecond of a lost renewal is still written", testACompletionInTheMillisecondOfALostRenewalIsStillWritten)
 	t.Run("version rises when the clock is behind the stored one", testAVersionRisesWhenTheClockIsBehindTheStoredOne)
 	t.Run("stored error is cut between characters", testAStoredErrorIsCutBetweenCharacters)
@@ -293,7 +288,7 @@ func testAReopenedNameTakesAnotherPayload(t *testing.T) {
 	}
 }
 
-func testNobodyOwnsWhatHasNoOwner(t *testing.T) {
+func testRecordWithoutAnOwnerIsOwnedByNoToken(t *testing.T) {
 	resolved, _ := Step(at(Unknown, 1), Resolve{Now: t0, Terms: terms})
 	for _, e := range []Event{
 		Complete{Now: t0, Terms: terms}, Fail{Now: t0, Terms: terms}, Release{Now: t0, Terms: terms}, Renew{Now: t0, Terms: terms},

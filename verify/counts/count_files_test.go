@@ -12,10 +12,6 @@ import (
 // that hold a whole package to something else.
 var testKinds = []string{"helpers", "bench", "example", "conformance", "contract", "differential"}
 
-// hashedFiles are the exceptions. The record of seeds knows the simulated code by a hash that
-// counts these files and their names, so a new name would void the seeds.
-var hashedFiles = []string{"consumer/path", "consumer/startrate", "dedupe/protocol/scenario", "names/plain"}
-
 // TestFiles checks that a test file is named after the file under test, or after its package, or
 // after a kind of test. A subject may follow: fifo_test.go and fifo_lanes_test.go test fifo.go.
 func TestFiles(t *testing.T) {
@@ -39,11 +35,7 @@ func TestFiles(t *testing.T) {
 		}
 		subjects := slices.Concat(code[dir], testKinds, []string{path.Base(dir)})
 		for _, file := range files {
-			named := slices.ContainsFunc(subjects, func(s string) bool { return file == s || strings.HasPrefix(file, s+"_") })
-			switch excused := slices.Contains(hashedFiles, dir+file); {
-			case named && excused:
-				t.Errorf("%s%s_test.go is no exception", dir, file)
-			case !named && !excused:
+			if !slices.ContainsFunc(subjects, func(s string) bool { return file == s || strings.HasPrefix(file, s+"_") }) {
 				t.Errorf("%s%s_test.go is named after no file of its package, nor a kind of test %q", dir, file, testKinds)
 			}
 		}

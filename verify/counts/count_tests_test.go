@@ -2,21 +2,11 @@
 
 package main
 
-import (
-	"slices"
-	"testing"
-)
+import "testing"
 
 // testWords bounds the words in the name of a test function after "Test". A sentence belongs into
 // the name of a subtest.
 const testWords = 4
-
-// hashedTests are the exceptions. The record of seeds knows the simulated code by a hash that
-// counts the file of these tables, so an edit would void the seeds. Each may have five lines more.
-var hashedTests = []string{
-	"dedupe/protocol/step_test.go: TestStepClaim",
-	"dedupe/protocol/step_test.go: TestStepOfAnAttempt",
-}
 
 func TestTests(t *testing.T) {
 	packages, err := count("../..")
@@ -35,7 +25,7 @@ func TestTests(t *testing.T) {
 	t.Run("functions are short", func(t *testing.T) {
 		for _, p := range packages {
 			for _, f := range p.long {
-				if f.test && !(slices.Contains(hashedTests, f.file+": "+f.name) && f.lines <= longFunction+5) {
+				if f.test {
 					t.Errorf("%s: %s has %d lines, want at most %d", f.file, f.name, f.lines, longFunction)
 				}
 			}
