@@ -60,33 +60,33 @@ func matrixEvents(now time.Time) map[string]Event {
 		return c
 	}
 	return map[string]Event{
-		"claim":                     claim(func(*Claim) {}),
-		"claim own":                 claim(func(c *Claim) { c.Owner = alice }),
-		"claim hold":                claim(func(c *Claim) { c.Terms = hold }),
-		"claim other body":          claim(func(c *Claim) { c.Fingerprint = fpB }),
-		"claim other way":           claim(func(c *Claim) { c.Fingerprint = fpX }),
-		"claim by order":            claim(func(c *Claim) { c.RedriveOrder, c.MessageID = true, "m9" }),
-		"claim order body":          claim(func(c *Claim) { c.RedriveOrder, c.MessageID, c.Fingerprint = true, "m9", fpB }),
-		"renew":                     Renew{Now: now, Owner: alice, Terms: terms},
-		"renew other":               Renew{Now: now, Owner: bob, Terms: terms},
-		"complete":                  Complete{Now: now, Owner: alice, Terms: terms, Result: []byte(`2`)},
-		"complete other":            Complete{Now: now, Owner: bob, Terms: terms},
-		"complete without an owner": Complete{Now: now, Terms: terms},
-		"fail":                      Fail{Now: now, Owner: alice, Terms: terms},
-		"fail other":                Fail{Now: now, Owner: bob, Terms: terms},
-		"fail permanent":            Fail{Now: now, Owner: alice, Terms: terms, Kind: FailPermanent},
-		"fail unknown":              Fail{Now: now, Owner: alice, Terms: terms, Kind: FailUnknown},
-		"fail last":                 Fail{Now: now, Owner: alice, Terms: terms, LastDelivery: true},
-		"release":                   Release{Now: now, Owner: alice, Terms: terms},
-		"release other":             Release{Now: now, Owner: bob, Terms: terms},
-		"leave":                     Leave{Now: now, Owner: alice, Terms: terms, Number: 1, Until: now.Add(time.Minute), Counted: true, Error: "timeout"},
-		"leave other":               Leave{Now: now, Owner: bob, Terms: terms, Number: 1, Until: now.Add(time.Minute)},
-		"leave stopped":             Leave{Now: now, Owner: alice, Terms: terms, Number: 1, Until: now.Add(time.Minute)},
-		"reopen":                    Reopen{Now: now, Terms: terms},
-		"resolve":                   Resolve{Now: now, Terms: terms, Result: []byte(`3`)},
-		"import":                    Import{Now: now, Terms: terms, ID: "q#n", Name: "n"},
-		"forget":                    Forget{Now: now, Terms: terms},
-		"forget force":              Forget{Now: now, Terms: terms, Force: true},
+		"claim":            claim(func(*Claim) {}),
+		"claim own":        claim(func(c *Claim) { c.Owner = alice }),
+		"claim hold":       claim(func(c *Claim) { c.Terms = hold }),
+		"claim other body": claim(func(c *Claim) { c.Fingerprint = fpB }),
+		"claim other way":  claim(func(c *Claim) { c.Fingerprint = fpX }),
+		"claim by order":   claim(func(c *Claim) { c.RedriveOrder, c.MessageID = true, "m9" }),
+		"claim order body": claim(func(c *Claim) { c.RedriveOrder, c.MessageID, c.Fingerprint = true, "m9", fpB }),
+		"renew":            Renew{Now: now, Owner: alice, Terms: terms},
+		"renew other":      Renew{Now: now, Owner: bob, Terms: terms},
+		"complete":         Complete{Now: now, Owner: alice, Terms: terms, Result: []byte(`2`)},
+		"complete other":   Complete{Now: now, Owner: bob, Terms: terms},
+		"complete unowned": Complete{Now: now, Terms: terms},
+		"fail":             Fail{Now: now, Owner: alice, Terms: terms},
+		"fail other":       Fail{Now: now, Owner: bob, Terms: terms},
+		"fail permanent":   Fail{Now: now, Owner: alice, Terms: terms, Kind: FailPermanent},
+		"fail unknown":     Fail{Now: now, Owner: alice, Terms: terms, Kind: FailUnknown},
+		"fail last":        Fail{Now: now, Owner: alice, Terms: terms, LastDelivery: true},
+		"release":          Release{Now: now, Owner: alice, Terms: terms},
+		"release other":    Release{Now: now, Owner: bob, Terms: terms},
+		"leave":            Leave{Now: now, Owner: alice, Terms: terms, Number: 1, Until: now.Add(time.Minute), Counted: true, Error: "timeout"},
+		"leave other":      Leave{Now: now, Owner: bob, Terms: terms, Number: 1, Until: now.Add(time.Minute)},
+		"leave stopped":    Leave{Now: now, Owner: alice, Terms: terms, Number: 1, Until: now.Add(time.Minute)},
+		"reopen":           Reopen{Now: now, Terms: terms},
+		"resolve":          Resolve{Now: now, Terms: terms, Result: []byte(`3`)},
+		"import":           Import{Now: now, Terms: terms, ID: "q#n", Name: "n"},
+		"forget":           Forget{Now: now, Terms: terms},
+		"forget force":     Forget{Now: now, Terms: terms, Force: true},
 	}
 }
 
@@ -160,7 +160,7 @@ absent           | renew            | lost
 absent           | renew other      | lost
 absent           | complete         | lost
 absent           | complete other   | lost
-absent           | complete nobody  | lost
+absent           | complete unowned | lost
 absent           | fail             | lost
 absent           | fail other       | lost
 absent           | fail permanent   | lost
@@ -187,7 +187,7 @@ IN_PROGRESS      | renew            | apply>IN_PROGRESS
 IN_PROGRESS      | renew other      | lost
 IN_PROGRESS      | complete         | apply>COMPLETED
 IN_PROGRESS      | complete other   | lost
-IN_PROGRESS      | complete nobody  | lost
+IN_PROGRESS      | complete unowned | lost
 IN_PROGRESS      | fail             | apply>RETRYING
 IN_PROGRESS      | fail other       | lost
 IN_PROGRESS      | fail permanent   | apply>REJECTED
@@ -214,7 +214,7 @@ IN_PROGRESS last | renew            | apply>IN_PROGRESS
 IN_PROGRESS last | renew other      | lost
 IN_PROGRESS last | complete         | apply>COMPLETED
 IN_PROGRESS last | complete other   | lost
-IN_PROGRESS last | complete nobody  | lost
+IN_PROGRESS last | complete unowned | lost
 IN_PROGRESS last | fail             | apply>REJECTED
 IN_PROGRESS last | fail other       | lost
 IN_PROGRESS last | fail permanent   | apply>REJECTED
@@ -241,7 +241,7 @@ RETRYING         | renew            | lost
 RETRYING         | renew other      | lost
 RETRYING         | complete         | lost
 RETRYING         | complete other   | lost
-RETRYING         | complete nobody  | lost
+RETRYING         | complete unowned | lost
 RETRYING         | fail             | apply
 RETRYING         | fail other       | lost
 RETRYING         | fail permanent   | lost
@@ -268,7 +268,7 @@ RETRYING last    | renew            | lost
 RETRYING last    | renew other      | lost
 RETRYING last    | complete         | lost
 RETRYING last    | complete other   | lost
-RETRYING last    | complete nobody  | lost
+RETRYING last    | complete unowned | lost
 RETRYING last    | fail             | lost
 RETRYING last    | fail other       | lost
 RETRYING last    | fail permanent   | lost
@@ -295,7 +295,7 @@ COMPLETED        | renew            | lost
 COMPLETED        | renew other      | lost
 COMPLETED        | complete         | apply
 COMPLETED        | complete other   | lost
-COMPLETED        | complete nobody  | lost
+COMPLETED        | complete unowned | lost
 COMPLETED        | fail             | replay
 COMPLETED        | fail other       | lost
 COMPLETED        | fail permanent   | replay
@@ -322,7 +322,7 @@ REJECTED         | renew            | lost
 REJECTED         | renew other      | lost
 REJECTED         | complete         | lost
 REJECTED         | complete other   | lost
-REJECTED         | complete nobody  | lost
+REJECTED         | complete unowned | lost
 REJECTED         | fail             | lost
 REJECTED         | fail other       | lost
 REJECTED         | fail permanent   | apply
@@ -349,7 +349,7 @@ REJECTED ordered | renew            | lost
 REJECTED ordered | renew other      | lost
 REJECTED ordered | complete         | lost
 REJECTED ordered | complete other   | lost
-REJECTED ordered | complete nobody  | lost
+REJECTED ordered | complete unowned | lost
 REJECTED ordered | fail             | lost
 REJECTED ordered | fail other       | lost
 REJECTED ordered | fail permanent   | apply
@@ -376,7 +376,7 @@ UNKNOWN          | renew            | lost
 UNKNOWN          | renew other      | lost
 UNKNOWN          | complete         | apply>COMPLETED
 UNKNOWN          | complete other   | lost
-UNKNOWN          | complete nobody  | lost
+UNKNOWN          | complete unowned | lost
 UNKNOWN          | fail             | lost
 UNKNOWN          | fail other       | lost
 UNKNOWN          | fail permanent   | lost
@@ -403,7 +403,7 @@ FORGOTTEN        | renew            | lost
 FORGOTTEN        | renew other      | lost
 FORGOTTEN        | complete         | lost
 FORGOTTEN        | complete other   | lost
-FORGOTTEN        | complete nobody  | lost
+FORGOTTEN        | complete unowned | lost
 FORGOTTEN        | fail             | lost
 FORGOTTEN        | fail other       | lost
 FORGOTTEN        | fail permanent   | lost
@@ -430,7 +430,7 @@ newer format     | renew            | unreadable
 newer format     | renew other      | unreadable
 newer format     | complete         | unreadable
 newer format     | complete other   | unreadable
-newer format     | complete nobody  | unreadable
+newer format     | complete unowned | unreadable
 newer format     | fail             | unreadable
 newer format     | fail other       | unreadable
 newer format     | fail permanent   | unreadable
