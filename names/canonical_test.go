@@ -87,6 +87,7 @@ func testInvalidJSONIsRefusedWithItsPlace(t *testing.T) {
 		`01`: "bad number at byte 2", `-`: "unexpected end", `1.`: "unexpected end", `.5`: "no value", `1e`: "unexpected end", `+1`: "no value",
 		`1e999999999999999999999`: "out of range", `tru`: "no value", `nul`: "no value", `1 2`: "text after the value", "\"\x01\"": "control character",
 		"\"\xff\"": "not valid UTF-8", strings.Repeat("[", 600) + strings.Repeat("]", 600): "nested deeper than 512", `NaN`: "no value",
+		"[" + strings.Repeat("1,", 2<<20) + "1]": "more than 2097152 values",
 	} {
 		_, err := names.Canonical(nil, []byte(src))
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -25,6 +25,10 @@ const (
 	object
 )
 
+// mostValues bounds the values of a document, because each takes some 100 bytes of memory. A message
+// of 1 MiB has at most a quarter as many; what is unpacked or fetched from S3 may have more.
+const mostValues = 2 << 20
+
 // tree is a parsed JSON document. Its nodes are in document order.
 type tree struct {
 	nodes []node
@@ -143,6 +147,9 @@ func (p *parser) add(n node) int32 {
 
 // value reads one value and returns its index.
 func (p *parser) value(depth int) (int32, error) {
+	if len(p.nodes) >= mostValues {
+		return 0, fmt.Errorf("has more than %d values", mostValues)
+	}
 	switch c := p.peek(); {
 	case c == '{':
 		return p.object(depth)

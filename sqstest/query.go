@@ -98,7 +98,11 @@ func (queryProtocol) request(r *http.Request, body []byte) (operation string, in
 	}
 	root := node{}
 	for key, values := range form {
-		root.put(strings.Split(key, "."), values[0])
+		path := strings.SplitN(key, ".", deepestParameter+1)
+		if len(path) > deepestParameter {
+			return "", nil, sender(codeInvalidParameter, "The parameter %.40s is invalid. Reason: Must have at most %d parts.", key, deepestParameter)
+		}
+		root.put(path, values[0])
 	}
 	v, err := root.object(action)
 	if err != nil {
@@ -107,6 +111,10 @@ func (queryProtocol) request(r *http.Request, body []byte) (operation string, in
 	input, err = json.Marshal(v)
 	return action, input, err
 }
+
+// deepestParameter bounds the parts of a parameter's name, because each takes stack. The deepest one
+// of SQS has seven: SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.StringListValue.1.
+const deepestParameter = 10
 
 const codeUnknownOperation = "UnknownOperationException"
 

@@ -181,6 +181,9 @@ func testQueryMeetsTheSameQueues(t *testing.T) {
 		status, answer := b.query(q, append([]string{"Action", "ReceiveMessage"}, pairs...)...)
 		expectXML(t, status, answer, 400, "<Code>InvalidParameterValue</Code>", strings.Split(pairs[0], ".")[0])
 	}
+	// Each part of a parameter's name would take stack, until the process ends.
+	status, answer = b.query(q, "Action", "ReceiveMessage", strings.Repeat("a.", 4<<20)+"a", "1")
+	expectXML(t, status, answer, 400, "<Code>InvalidParameterValue</Code>", "at most 10 parts")
 }
 
 // Faults apply to calls of either protocol.
