@@ -25,8 +25,9 @@ const (
 	object
 )
 
-// mostValues bounds the values of a document, because each takes some 100 bytes of memory. A message
-// of 1 MiB has at most a quarter as many; what is unpacked or fetched from S3 may have more.
+// mostValues bounds the values of a document, because each takes some 100 bytes of memory. A
+// message of 1 MiB has at most a quarter as many. A body that is unpacked or fetched from S3 may
+// have more.
 const mostValues = 2 << 20
 
 // tree is a parsed JSON document. Its nodes are in document order.

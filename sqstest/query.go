@@ -112,8 +112,8 @@ func (queryProtocol) request(r *http.Request, body []byte) (operation string, in
 	return action, input, err
 }
 
-// deepestParameter bounds the parts of a parameter's name, because each takes stack. The deepest one
-// of SQS has seven: SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.StringListValue.1.
+// deepestParameter bounds the parts of a parameter's name, because each takes stack. SQS's longest
+// has seven: SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.StringListValue.1.
 const deepestParameter = 10
 
 const codeUnknownOperation = "UnknownOperationException"
