@@ -98,7 +98,9 @@ func (v *watch) answered(p *process, m consumer.Message, known *message, err err
 	}
 	if wait, ok := errors.AsType[*dedupe.InProgressError](err); ok && !wait.Until.IsZero() {
 		c := n.claims[rec.Fence]
-		if rec.Status == protocol.InProgress && c.p == p && c.at.After(asked) && rec.MessageID == m.ID && !n.lateBy[p] && !n.atWork(p, rec.Fence) {
+		// The claim of another delivery of the message may wait for the rest of its batch.
+		inBatch := time.Since(c.at) < v.w.plan.BatchWait
+		if rec.Status == protocol.InProgress && c.p == p && c.at.After(asked) && rec.MessageID == m.ID && !n.lateBy[p] && !n.atWork(p, rec.Fence) && !inBatch {
 			v.violate("%s has %s wait for its own claim", p.label, known.label)
 		}
 	}

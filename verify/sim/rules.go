@@ -309,8 +309,8 @@ func (v *watch) copied(p *process, original, reason string) {
 	if run := v.runs[m.receipt]; run != nil && run.p == p && run.cancelled && rec.Fence == run.fence && !final {
 		v.violate("%s dead-letters %s for %q, and its attempt is not on record as failed", p.label, m.label, reason)
 	}
-	if reason == "mismatch" {
-		final = rec.Fingerprint != fingerprint(m.body)
+	if reason == "mismatch" { // an order may have re-opened the name, with this payload, since the answer
+		final = rec.Fingerprint != fingerprint(m.body) || n.reopened.After(m.givenUp[p])
 	}
 	if !final && !slices.Contains(unfinished, reason) {
 		v.violate("%s dead-letters %s for %q, but its record is %q", p.label, m.label, reason, rec.Status)
