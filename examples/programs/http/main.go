@@ -3,9 +3,9 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -55,9 +55,14 @@ func charge(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	attempt, _ := dedupe.AttemptFrom(r.Context())
-	// Pass attempt.Name on as the idempotency key of the payment.
-	w.Header().Set("Location", fmt.Sprint("/charges/", attempt.Fence))
+	w.Header().Set("Location", "/charges/"+pay(attempt.Name, order.Amount))
 	w.WriteHeader(http.StatusCreated)
+}
+
+// pay stands for the call of a payment provider, with the name as its idempotency key.
+func pay(name string, amount int) (id string) {
+	log.Printf("charge %d for %s", amount, name)
+	return rand.Text()
 }
 
 // serve answers until ctx ends, and then until the charges under way are recorded, for
