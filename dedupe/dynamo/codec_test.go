@@ -208,7 +208,7 @@ func FuzzItemCodec(f *testing.F) {
 	f.Add([]byte(`{"format":1,"status":"REJECTED","version":1e3,"attempts":-1,"result":"AA","result_type":"=json"}`), AttrFingerprint, make([]byte, 37))
 	f.Add([]byte(`{"version":"7"}`), AttrResult, []byte{0xff})
 	f.Fuzz(func(t *testing.T, attributes []byte, binaryName string, binary []byte) {
-		it := garbage(t, attributes)
+		it := garbage(attributes)
 		if binaryName != "" {
 			it[binaryName] = &types.AttributeValueMemberB{Value: binary}
 		}
@@ -243,12 +243,11 @@ func FuzzItemCodec(f *testing.F) {
 	})
 }
 
-// garbage makes an item of a JSON object of any shape and any types.
-func garbage(t *testing.T, data []byte) item {
-	t.Helper()
+// garbage makes an item of a JSON object of any shape and any types, and an empty item of all else.
+func garbage(data []byte) item {
 	var object map[string]any
 	if json.Unmarshal(data, &object) != nil {
-		t.Skip("not an object") // an input of the fuzzer that makes no item; no server is involved
+		object = nil // Unmarshal may have filled a part
 	}
 	return valueOf(object).(*types.AttributeValueMemberM).Value
 }
