@@ -93,7 +93,7 @@ func (r *runner) run(ctx context.Context, s span) (c chunk, output []byte, err e
 	}
 	cmd := exec.CommandContext(ctx, r.binary, "-test.v", "-test.timeout=0", "-test.run", r.mode.test, "-test.artifacts", "-test.outputdir", outputs) //nolint:gosec // our own binary
 	cmd.Dir = "sim"
-	cmd.Env = append(os.Environ(), fmt.Sprintf("SQSONCE_FROM=%d", s.first), fmt.Sprintf("SQSONCE_SEEDS=%d", s.last-s.first+1), "SQSONCE_SEED=")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("SQSONCE_FROM=%d", s.first), fmt.Sprintf("SQSONCE_SEEDS=%d", s.last-s.first+1), "SQSONCE_SEED=", "GOGC=1600")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	start := time.Now()
 	output, err = cmd.CombinedOutput()
