@@ -3,18 +3,15 @@
 package admin
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -88,7 +85,8 @@ type state struct {
 //     a request without the token that [AllowsHost] refuses.
 //   - POST /pause, /resume and /believe answer 202. They require a request from this machine, or
 //     the token. They apply to all queues, or to one with ?queue=NAME. They answer 404 if there is
-//     no such queue, or none to which the verb applies.
+//     no such queue, or none to which the verb applies, and 400 to another parameter, to a second
+//     value of it, and to a body.
 //   - POST /concurrency is the same with a number in the body, and answers 400 if the body is not a
 //     number of at least 1.
 //   - POST /drain is the same for the process.
@@ -98,17 +96,21 @@ type state struct {
 func New(cfg Config) http.Handler {
 	cfg.guesses = NewGuesses()
 	mux := cfg.probes()
-	mux.Handle("GET /config", cfg.named(http.HandlerFunc(cfg.getConfig)))
+	mux.Handle("GET /config", cfg.named(cfg.takes(http.HandlerFunc(cfg.getConfig))))
 	mux.Handle("POST /pause", cfg.verb("pause", plain(func(q Queue) func() { return q.Pause })))
 	mux.Handle("POST /resume", cfg.verb("resume", plain(func(q Queue) func() { return q.Resume })))
 	mux.Handle("POST /believe", cfg.verb("believe", plain(func(q Queue) func() { return q.Believe })))
 	mux.Handle("POST /concurrency", cfg.verb("concurrency", concurrency))
 	if cfg.Drain != nil {
-		mux.Handle("POST /drain", cfg.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.Handle("POST /drain", cfg.guard(cfg.takes(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := noBody(r); err != nil {
+				write(w, http.StatusBadRequest, answer{Status: "refused", Reason: err.Error(), Version: cfg.Version})
+				return
+			}
 			cfg.Drain()
 			cfg.log(r, "drain")
 			write(w, http.StatusAccepted, answer{Status: "done", Version: cfg.Version})
-		})))
+		}))))
 	}
 	return mux
 }
@@ -187,7 +189,7 @@ func (cfg Config) getConfig(w http.ResponseWriter, _ *http.Request) {
 // verb answers the POST of a verb. of reads the request and returns the function to call for a
 // queue, or nil if the verb does not apply to it.
 func (cfg Config) verb(name string, of func(*http.Request, Queue) (func() error, error)) http.Handler {
-	return cfg.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return cfg.guard(cfg.takes(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
 		queues := make(map[string]state)
 		for _, q := range cfg.Queues {
@@ -210,7 +212,7 @@ func (cfg Config) verb(name string, of func(*http.Request, Queue) (func() error,
 		}
 		cfg.log(r, name, "queues", slices.Sorted(maps.Keys(queues)))
 		write(w, http.StatusAccepted, answer{Status: "done", Version: cfg.Version, Queues: queues})
-	}))
+	}), "queue"))
 }
 
 // whyNone returns the reason why the verb applies to no queue.
@@ -242,10 +244,10 @@ func appliesTo(verb string) string {
 
 // plain returns a verb without a body.
 func plain(of func(Queue) func()) func(*http.Request, Queue) (func() error, error) {
-	return func(_ *http.Request, q Queue) (func() error, error) {
+	return func(r *http.Request, q Queue) (func() error, error) {
 		do := of(q)
-		if do == nil {
-			return nil, nil
+		if err := noBody(r); err != nil || do == nil {
+			return nil, err
 		}
 		return func() error { do(); return nil }, nil
 	}
@@ -256,15 +258,13 @@ func concurrency(r *http.Request, q Queue) (func() error, error) {
 	if q.Concurrency == nil {
 		return nil, nil
 	}
-	const longest = 20
-	body, err := io.ReadAll(io.LimitReader(r.Body, longest))
+	body, err := shortBody(r)
 	if err != nil {
-		return nil, fmt.Errorf("body: %w", err)
+		return nil, err
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body)) // for the next queue
-	n, err := strconv.Atoi(strings.TrimSpace(string(body)))
+	n, err := strconv.Atoi(body)
 	if err != nil || n < 1 {
-		return nil, fmt.Errorf("body %.20q: must be a whole number of at least 1", body)
+		return nil, fmt.Errorf("body %q: must be a whole number of at least 1", body)
 	}
 	return func() error { return q.Concurrency(n) }, nil
 }

@@ -50,7 +50,11 @@ func TestMayChange(t *testing.T) {
 					Name: "q", Pause: note("pause"), Resume: note("resume"), Believe: note("believe"),
 					Concurrency: func(int) error { note("concurrency")(); return nil },
 				}}})
-				r := httptest.NewRequest(http.MethodPost, "/"+verb, strings.NewReader("20"))
+				body := ""
+				if verb == "concurrency" {
+					body = "20"
+				}
+				r := httptest.NewRequest(http.MethodPost, "/"+verb, strings.NewReader(body))
 				r.RemoteAddr, r.Host = tc.remote, tc.host
 				for key, value := range tc.header {
 					r.Header.Set(key, value)
@@ -185,6 +189,13 @@ func TestVerbsOfQueues(t *testing.T) {
 		"/pause?queue=others": {404, ""},
 		"/pause?queue=":       {404, ""},
 		"/resume":             {404, ""}, // none can
+
+		"/pause?queue=orders&queue=mails": {400, ""},
+		"/pause?queue=mails&queue=mails":  {400, ""},
+		"/pause?Queue=mails":              {400, ""},
+		"/pause?queue=mails&name=orders":  {400, ""},
+		"/pause?queue=%":                  {400, ""},
+		"/pause?queue=mails;queue=orders": {400, ""},
 	} {
 		var paused []string
 		queue := func(name string) Queue {
@@ -197,6 +208,43 @@ func TestVerbsOfQueues(t *testing.T) {
 		if got := strings.Join(paused, " "); w.Code != want.status || got != want.paused {
 			t.Errorf("%s answered %d and paused %q, want %d and %q: %s", target, w.Code, got, want.status, want.paused, w.Body)
 		}
+	}
+}
+
+// An order whose meaning is not clear is refused.
+func TestVerbNotUnderstood(t *testing.T) {
+	for name, tc := range map[string]struct{ target, body, reason string }{
+		"two queues":         {"/pause?queue=a&queue=b", "", `queue: has 2 values, such as "a" and "b"; must have one`},
+		"other parameter":    {"/resume?name=a", "", `name: "a": unknown parameter; must be one of queue`},
+		"drain of one queue": {"/drain?queue=a", "", `queue: "a": unknown parameter; this request takes none`},
+		"config of one":      {"/config?queue=a", "", `queue: "a": unknown parameter; this request takes none`},
+		"bad escape":         {"/pause?queue=%zz", "", "query: is not a list of percent-encoded parameters"},
+		"long parameter":     {"/pause?" + strings.Repeat("x", 100), "", strings.Repeat("x", 60) + `: "": unknown parameter; must be one of queue`},
+		"a form":             {"/pause", "queue=a", `body "queue=a": must be empty; parameters are in the query, such as ?queue=NAME`},
+		"a form for drain":   {"/drain", "queue=a", `body "queue=a": must be empty; parameters are in the query, such as ?queue=NAME`},
+		"long body":          {"/concurrency", "2                    000", `body "2                   ": has more than 20 bytes`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			done := 0
+			act := func() { done++ }
+			method := http.MethodPost
+			if strings.HasPrefix(tc.target, "/config") {
+				method = http.MethodGet
+			}
+			r := httptest.NewRequest(method, tc.target, strings.NewReader(tc.body))
+			r.RemoteAddr, r.Host = "127.0.0.1:40000", "localhost"
+			w := httptest.NewRecorder()
+			New(Config{Drain: act, Queues: []Queue{{
+				Name: "a", Pause: act, Resume: act, Settings: func() any { done++; return 1 }, Concurrency: func(int) error { done++; return nil },
+			}}}).ServeHTTP(w, r)
+			var got answer
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if w.Code != http.StatusBadRequest || got.Reason != tc.reason || done != 0 {
+				t.Errorf("answer is %d %q after %d actions, want 400 %q", w.Code, got.Reason, done, tc.reason)
+			}
+		})
 	}
 }
 

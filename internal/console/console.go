@@ -60,10 +60,10 @@ func New(cfg Config) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", asset("index.html"))
 	mux.HandleFunc("GET /assets/{file...}", serveAsset)
-	mux.HandleFunc("GET /api/session", c.getSession)
-	mux.HandleFunc("GET /api/queues", c.getQueues)
-	mux.HandleFunc("POST /api/login", c.postLogin)
-	mux.HandleFunc("POST /api/logout", c.postLogout)
+	mux.HandleFunc("GET /api/session", takes(c.getSession))
+	mux.HandleFunc("GET /api/queues", takes(c.getQueues))
+	mux.HandleFunc("POST /api/login", takes(c.postLogin))
+	mux.HandleFunc("POST /api/logout", takes(c.postLogout))
 	if cfg.Drain != nil {
 		c.action(mux, "/api/", "drain", c.postDrain)
 	}
@@ -88,25 +88,25 @@ func New(cfg Config) (http.Handler, error) {
 
 // serve adds the API of the panel's queue.
 func (c *panel) serve(mux *http.ServeMux, under string) {
-	mux.HandleFunc("GET "+under+"names", c.getName)
-	mux.HandleFunc("GET "+under+"config", c.getConfig)
+	mux.HandleFunc("GET "+under+"names", takes(c.getName, "name"))
+	mux.HandleFunc("GET "+under+"config", takes(c.getConfig))
 	c.action(mux, under, "forget", c.postForget)
 	if c.queue.Pool != nil {
-		mux.HandleFunc("GET "+under+"status", c.getStatus)
-		mux.HandleFunc("GET "+under+"stream", c.getStream)
+		mux.HandleFunc("GET "+under+"status", takes(c.getStatus))
+		mux.HandleFunc("GET "+under+"stream", takes(c.getStream))
 		c.action(mux, under, "pause", c.postPause)
 		c.action(mux, under, "resume", c.postResume)
 	} else if c.queue.Queue != nil {
-		mux.HandleFunc("GET "+under+"status", c.getDepths)
+		mux.HandleFunc("GET "+under+"status", takes(c.getDepths))
 	}
 	if c.queue.Lister != nil {
-		mux.HandleFunc("GET "+under+"names/list", c.getNames)
+		mux.HandleFunc("GET "+under+"names/list", takes(c.getNames, "status", "prefix", "older", "after"))
 	}
 	if c.queue.Operator != nil {
 		c.action(mux, under, "names/settle", c.postSettle)
 	}
 	if len(c.cfg.Workers) > 0 {
-		mux.HandleFunc("GET "+under+"workers", c.getWorkers)
+		mux.HandleFunc("GET "+under+"workers", takes(c.getWorkers))
 	}
 	if c.dead != nil {
 		c.action(mux, under, "dead/peek", c.postPeek)
@@ -150,7 +150,7 @@ func (c *console) secure(h http.Handler) http.Handler {
 // action returns the handler of an action. It accepts POST requests of visitors who may act,
 // refuses requests that a foreign page could have caused, and logs the action.
 func (c *console) action(mux *http.ServeMux, under, name string, f func(w http.ResponseWriter, r *http.Request, log actionLog)) {
-	mux.HandleFunc("POST "+under+name, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST "+under+name, takes(func(w http.ResponseWriter, r *http.Request) {
 		v := c.access.visitorOf(r)
 		switch err := c.access.cross.Check(r); {
 		case err != nil:
@@ -170,7 +170,18 @@ func (c *console) action(mux *http.ServeMux, under, name string, f func(w http.R
 		f(w, r, func(ctx context.Context, message string, fields ...any) {
 			c.cfg.Logger.InfoContext(ctx, message, append([]any{"action", name, "who", v.who()}, clipped(fields)...)...)
 		})
-	})
+	}))
+}
+
+// takes passes a request to h if its query has only the given parameters, each at most once.
+func takes(h http.HandlerFunc, parameters ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := admin.CheckQuery(r, parameters...); err != nil {
+			problem(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		h(w, r)
+	}
 }
 
 // actionLog logs an action with its object. Texts are cut, because they come from visitors and

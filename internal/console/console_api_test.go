@@ -11,11 +11,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sqsonce/sqsonce/consumer"
 	"github.com/sqsonce/sqsonce/internal/console"
 	"github.com/sqsonce/sqsonce/internal/console/consoletest"
 )
 
 func TestAPI(t *testing.T) {
+	t.Run("query that is used in part is refused", testAQueryThatIsUsedInPartIsRefused)
 	t.Run("page names an API path that exists", testThePageNamesAnAPIPathThatExists)
 	t.Run("missing or wrong fields are reported together", testMissingOrWrongFieldsAreReportedTogether)
 	t.Run("parts that are not there are not offered", testPartsThatAreNotThereAreNotOffered)
@@ -32,6 +34,26 @@ func testThePageNamesAnAPIPathThatExists(t *testing.T) {
 		if w := c.ask("GET", strings.ReplaceAll(path, "QUEUE", "sqsonce"), nil); w.Code != http.StatusOK {
 			t.Errorf("%s answers %d", path, w.Code)
 		}
+	}
+}
+
+func testAQueryThatIsUsedInPartIsRefused(t *testing.T) {
+	worker := consoletest.New(t, consoletest.Options{})
+	c := newClient(t, worker.Handler)
+	for target, problem := range map[string]string{
+		"names?name=a&name=b":                       "name: has 2 values",
+		"names?name=a&force=true":                   "force",
+		"names/list?status=unknown&status=retrying": "status: has 2 values",
+		"names/list?state=unknown":                  "state",
+		"names/list?older=%":                        "query",
+		"status?queue=a":                            "queue",
+	} {
+		if w := c.ask(http.MethodGet, "/api/queues/sqsonce/"+target, nil); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), problem) {
+			t.Errorf("%s answers %d %s", target, w.Code, w.Body)
+		}
+	}
+	if w := c.act("/api/queues/sqsonce/pause?queue=other", map[string]any{}); w.Code != http.StatusBadRequest || worker.Pool.Stats().State == consumer.Paused {
+		t.Errorf("a pause of another queue answers %d %s", w.Code, w.Body)
 	}
 }
 

@@ -236,7 +236,7 @@ func New(cfg Config) (*API, error) {
 	a.operations()
 	if cfg.Metrics != nil {
 		a.routes.at("/metrics")[http.MethodGet] = &operation{
-			&huma.Operation{Path: "/metrics", Metadata: map[string]any{isQuiet: true}},
+			&huma.Operation{Path: "/metrics", Metadata: map[string]any{isQuiet: true, anyQuery: true}},
 			func(ctx huma.Context) { c := exchangeOf(ctx.Context()); cfg.Metrics.ServeHTTP(c.w, c.Request) },
 		}
 	}

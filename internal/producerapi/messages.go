@@ -111,8 +111,8 @@ func (a *API) getMessage(c *exchange, name, ifNoneMatch string) (*response[*Reco
 
 // theName returns the normal form of the name in the path or the query. The error is a [*problem].
 func (c *exchange) theName(keys *names.Extractor, name string) (string, error) {
-	if c.PathValue("name") == "" && len(c.URL.Query()["name"]) != 1 {
-		return "", badRequest("name", "must be in the path, or exactly once in the query")
+	if c.PathValue("name") == "" && !c.URL.Query().Has("name") {
+		return "", badRequest("name", "must be in the path or in the query")
 	}
 	name, err := keys.Normal(name)
 	if err != nil {

@@ -24,7 +24,7 @@ func (a *API) mirrored(r *http.Request) methods {
 		return nil
 	}
 	op := &operation{
-		&huma.Operation{Path: "/{mirrored}", Metadata: map[string]any{bodyLimitKey: int64(maxBody)}},
+		&huma.Operation{Path: "/{mirrored}", Metadata: map[string]any{bodyLimitKey: int64(maxBody), anyQuery: true}},
 		func(ctx huma.Context) {
 			c := exchangeOf(ctx.Context())
 			if err := a.postMirrored(c); err != nil {

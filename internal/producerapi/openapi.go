@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/sqsonce/sqsonce/names"
 )
 
 // Tags of the operations.
@@ -51,6 +53,17 @@ func register[I, O any](a *API, op huma.Operation, do func(c *exchange, in *I) (
 	})
 }
 
+// strictJSON is JSON in which no member is repeated. encoding/json would use the last one.
+var strictJSON = huma.Format{
+	Marshal: huma.DefaultJSONFormat.Marshal,
+	Unmarshal: func(data []byte, v any) error {
+		if _, err := names.Canonical(nil, data); err != nil {
+			return err
+		}
+		return huma.DefaultJSONFormat.Unmarshal(data, v)
+	},
+}
+
 // newHuma returns an API without operations.
 func newHuma(adapter huma.Adapter) huma.API {
 	return huma.NewAPI(huma.Config{
@@ -80,7 +93,7 @@ func newHuma(adapter huma.Adapter) huma.API {
 				Schemas:   huma.NewMapRegistry("#/components/schemas/", schemaName),
 			},
 		},
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		Formats:       map[string]huma.Format{"application/json": strictJSON, "json": strictJSON},
 		DefaultFormat: "application/json",
 	}, adapter)
 }

@@ -317,6 +317,7 @@ func (p produced) malformed(b *bench) {
 	b.deadLetter("bad", "m-1", "rejected")
 	p.everywhere(b, func(r *http.Request) { r.Header.Del("Authorization") })
 	p.everywhere(b, func(r *http.Request) { r.Header.Set("X-Anything", strings.Repeat("x", maxHeader)) })
+	p.everywhere(b, func(r *http.Request) { r.URL.RawQuery = "other=1" })
 	p.everywhere(b, posts(func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }))
 	p.everywhere(b, posts(func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{")), 1 }))
 	p.everywhere(b, posts(func(r *http.Request) { r.ContentLength = maxBatchBody + 1 }))

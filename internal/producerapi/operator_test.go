@@ -84,6 +84,8 @@ func testStuckNamesAreResolvedOrOpenedAgain(t *testing.T) {
 		"other outcome":             {nil, `{"outcome":"failed"}`, 400, "", "outcome"},
 		"again with a result":       {nil, `{"outcome":"retry","result":1}`, 400, "", "result"},
 		"unknown member":            {nil, `{"outcome":"retry","force":true}`, 400, "", "body"},
+		"member twice":              {nil, `{"outcome":"retry","outcome":"completed"}`, 400, "", "body"},
+		"member in another case":    {nil, `{"outcome":"retry","Outcome":"completed"}`, 400, "", "body"},
 		"not JSON":                  {nil, `{`, 400, "", "body"},
 		"more than one":             {nil, `{"outcome":"retry"} {}`, 400, "", "body"},
 		"large result":              {nil, `{"outcome":"completed","result":"` + strings.Repeat("x", 5000) + `"}`, 400, "", "result"},

@@ -92,8 +92,10 @@ func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
-// These variables are huma's only setting for the form of its own errors.
+// These variables are huma's only settings for the case of members, which is part of their names,
+// and for the form of its own errors.
 func init() {
+	huma.ValidateStrictCasing = true
 	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
 		return humaProblem(status, text, errs)
 	}

@@ -1,6 +1,7 @@
 package producerapi
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -8,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/sqsonce/sqsonce/internal/admin"
 )
 
 // routes finds the operation of a request. It replaces [http.ServeMux] as huma's adapter, because
@@ -35,8 +38,9 @@ type operation struct {
 
 // Keys of an operation's metadata. A present key is true.
 const (
-	isOpen  = "open"  // needs no token
-	isQuiet = "quiet" // called often: logged at debug level
+	isOpen   = "open"    // needs no token, and accepts every query
+	isQuiet  = "quiet"   // called often: logged at debug level
+	anyQuery = "queries" // accepts every query
 )
 
 // is reports whether the operation has the metadata key.
@@ -58,6 +62,24 @@ func (o *operation) route() string {
 
 // isOperators reports whether the operation is for operators only.
 func (o *operation) isOperators() bool { return slices.Contains(o.Tags, tagOperators) }
+
+// checkQuery returns a [*problem] if the query has another parameter than those of the operation,
+// or one of them twice. huma reads the first value, and ignores other parameters.
+func (o *operation) checkQuery(r *http.Request) error {
+	if o.is(anyQuery) {
+		return nil
+	}
+	var known []string
+	for _, p := range o.Parameters {
+		if p.In == "query" {
+			known = append(known, p.Name)
+		}
+	}
+	if bad, ok := errors.AsType[*admin.QueryError](admin.CheckQuery(r, known...)); ok {
+		return badRequest(bad.Field, bad.Problem)
+	}
+	return nil
+}
 
 // Handle implements [huma.Adapter].
 func (t *routes) Handle(op *huma.Operation, handle func(huma.Context)) {

@@ -108,8 +108,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op.handle(humaContext{humago.NewContext(op.Operation, c.Request, c.w), a, c})
 }
 
-// admit makes the checks that are common to all operations: size of the headers, host, token, rate
-// and operator. Its error is a [*problem].
+// admit makes the checks that are common to all operations: size of the headers, host, token, rate,
+// operator and query. Its error is a [*problem].
 func (a *API) admit(c *exchange, op *operation) error {
 	if n := headerBytes(c.Header); n > maxHeader {
 		return newProblem(http.StatusRequestHeaderFieldsTooLarge, "headers", fmt.Sprintf("have %d bytes, must have at most %d", n, maxHeader))
@@ -128,9 +128,11 @@ func (a *API) admit(c *exchange, op *operation) error {
 		return err
 	}
 	if op.isOperators() {
-		return a.operator(c.Request)
+		if err := a.operator(c.Request); err != nil {
+			return err
+		}
 	}
-	return nil
+	return op.checkQuery(c.Request)
 }
 
 // plainContext is a [huma.Context] under another name, because an embedded field named Context

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -446,5 +447,33 @@ func testBadSettingsAreListedTogether(t *testing.T) {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("error does not name %s: %v", field, err)
 		}
+	}
+}
+
+// A query that the operation would use in part is refused, and nothing is done.
+func TestQuery(t *testing.T) {
+	for name, op := range operations {
+		t.Run(name, func(t *testing.T) {
+			b := usualBench(t)
+			before := b.record("done").Version
+			open := slices.Contains([]string{"GET /healthz", "GET /readyz", "GET /openapi.json"}, name)
+			for query, field := range map[string]string{"naem=done": "naem", "name=done&name=other": "name", "force=true&force=false": "force", "limit=%": "query"} {
+				target := op.target + "?" + query
+				if strings.Contains(op.target, "?") {
+					target = op.target + "&" + query
+				}
+				r := b.do(op.method, target, op.body, bearer...)
+				if r.t = t; open {
+					if r.Code == http.StatusBadRequest {
+						t.Errorf("%s: a probe is refused for its query", target)
+					}
+					continue
+				}
+				r.wantField(http.StatusBadRequest, field)
+			}
+			if after := b.record("done").Version; after != before {
+				t.Errorf("the record was written: version %d, then %d", before, after)
+			}
+		})
 	}
 }
