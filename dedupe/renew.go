@@ -163,37 +163,51 @@ func (k *keeper) tell(hook func()) {
 // name has its outcome. After any other error the stored record is not known.
 func (e *engine) renew(ctx context.Context, a *attempt) error {
 	renewed, err := e.renewal(ctx, a.Attempt, a.owner, a.lease)
+	e.keep(ctx, a, renewed, err)
+	return err
+}
+
+// keep stores the result of a's renewal.
+func (e *engine) keep(ctx context.Context, a *attempt, renewed lease, err error) {
 	a.lease = renewed
 	a.flight.hold(renewed.proven)
 	if err == nil || ctx.Err() == nil {
 		e.hooks.Renewed(a.Attempt, err)
 	}
-	return err
 }
 
 // renewal renews a lease once and returns the resulting lease.
 func (e *engine) renewal(ctx context.Context, a Attempt, owner protocol.Token, l lease) (lease, error) {
 	for {
-		start, now := time.Now(), e.now()
-		if !l.end.IsZero() && !now.Before(l.end) {
-			return l, ErrLeaseLost
+		next, err := e.renewOver(ctx, a, owner, l)
+		if _, conflict := errors.AsType[*ConflictError](err); !conflict {
+			return next, err
 		}
-		next, verdict := protocol.Step(l.rec, protocol.Renew{Now: now, Owner: owner, Terms: e.termsUntil(l.end, now)})
-		if verdict != protocol.VerdictApply {
-			return l, ErrLeaseLost
-		}
-		err := e.store.Swap(ctx, l.rec.Version, next)
-		if err == nil {
-			return lease{next, provenUntil(next, start, now), l.end}, nil
-		}
-		conflict, ok := errors.AsType[*ConflictError](err)
-		if !ok {
-			return l, err
-		}
+		l = next
+	}
+}
+
+// renewOver renews a lease if its record is the stored one. Otherwise it returns a *ConflictError
+// and the lease with the stored record.
+func (e *engine) renewOver(ctx context.Context, a Attempt, owner protocol.Token, l lease) (lease, error) {
+	start, now := time.Now(), e.now()
+	if !l.end.IsZero() && !now.Before(l.end) {
+		return l, ErrLeaseLost
+	}
+	next, verdict := protocol.Step(l.rec, protocol.Renew{Now: now, Owner: owner, Terms: e.termsUntil(l.end, now)})
+	if verdict != protocol.VerdictApply {
+		return l, ErrLeaseLost
+	}
+	err := e.store.Swap(ctx, l.rec.Version, next)
+	if err == nil {
+		return lease{next, provenUntil(next, start, now), l.end}, nil
+	}
+	if conflict, ok := errors.AsType[*ConflictError](err); ok {
 		e.hooks.Conflicted(a, "renew")
 		if c := conflict.Current; c.OwnedBy(owner) && !c.LeaseUntil.Equal(l.rec.LeaseUntil) {
 			e.hooks.OwnWrite(a, "renew")
 		}
 		l.rec = conflict.Current
 	}
+	return l, err
 }

@@ -173,10 +173,17 @@ func (e *engine) send(s *settling, a *attempt, op string, next protocol.Record, 
 	}
 }
 
-// renewed renews the lease and reports whether the record has changed.
+// renewed renews the lease and reports whether the record has changed. A conflict renews nothing,
+// because the stored record may be that of an earlier try whose answer was lost. If the attempt has
+// left, a renewal of that record would end its lease while the work may still run.
 func (e *engine) renewed(s *settling, a *attempt) bool {
-	was := a.rec.Version
-	if err := e.renew(s.context(), a); err != nil { // not fatal: Step decides on the current record
+	was, ctx := a.rec.Version, s.context()
+	renewed, err := e.renewOver(ctx, a.Attempt, a.owner, a.lease)
+	if _, conflict := errors.AsType[*ConflictError](err); conflict {
+		a.lease = renewed
+		return true // Step decides on the current record
+	}
+	if e.keep(ctx, a, renewed, err); err != nil {
 		s.due = time.Now().Add(e.terms.Lease / renewalRetry)
 	} else {
 		s.due = e.renewalDue(a.lease)

@@ -201,6 +201,33 @@ func TestLeaveIsOneWrite(t *testing.T) {
 	})
 }
 
+// The answer to an attempt's leaving is lost, and its lease is due for a renewal before the next
+// try. The renewal must not replace the end of the work by that of a lease, because the store may
+// fail from then on.
+func TestLeaveBeforeARenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := setup()
+		left := false
+		b.store.after = func(next protocol.Record) error {
+			if next.Error != "" {
+				left = true
+				time.Sleep(20 * time.Second) // the lease of 30 s is due
+			}
+			if left {
+				return errNetwork
+			}
+			return nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		over := time.Now().Add(time.Second + time.Hour)
+		time.AfterFunc(time.Minute, cancel)
+		_, err := b.guard(t).Do(ctx, key, leaves(time.Hour))
+		if r := b.record(t); !left || r.Status != protocol.InProgress || !r.LeaseUntil.Equal(over) {
+			t.Errorf("left %v, %s until %s, want until %s: %v", left, r.Status, r.LeaseUntil, over, err)
+		}
+	})
+}
+
 // TestLeaveShared: a batch has failed as a whole, and its request may still be served. The
 // name stays held, and the attempt does not count.
 func TestLeaveShared(t *testing.T) {

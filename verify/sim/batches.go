@@ -24,6 +24,8 @@ func (p Plan) Shared() Plan {
 		p.Batch = 2 + r.IntN(min(p.Concurrency-1, 4))
 		p.BatchWait = between(r, time.Millisecond, p.Lease/4)
 		p.BatchFail = rate(r)
+		// A batch keeps its slots until its slowest message ends, and a worker needs a slot beside it.
+		p.Trouble.Hanging = min(p.Trouble.Hanging, (p.Concurrency-1)/p.Batch)
 	}
 	if kind != 1 {
 		p.GroupConcurrency = 1 + r.IntN(2)

@@ -71,7 +71,8 @@ func (v *watch) atWorkIn(p *process) int {
 
 // progressed checks two rules. While there is an untried message and a slot without a running
 // handler, an untried message begins within two minutes. The same holds for messages that can be
-// handled, with at most 60 per worker in front of them that cannot.
+// handled, with at most 60 per worker in front of them that cannot. Each of these may wait for its
+// batch.
 func (v *watch) progressed(ready bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -96,7 +97,7 @@ func (v *watch) stalls(since *time.Time, due bool, format string, n int) {
 		*since = time.Time{}
 	case since.IsZero():
 		*since = now
-	case now.Sub(*since) > untriedWithin:
+	case now.Sub(*since) > untriedWithin+badEach*v.w.plan.BatchWait: // a probe may wait for its batch
 		v.violate(format+" since %s", n, since.Sub(v.w.start).Round(time.Second))
 		*since = time.Time{}
 	}
