@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"os"
+	"regexp"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,10 +22,11 @@ import (
 	"github.com/sqsonce/sqsonce/sqstest"
 )
 
+var heapFigures = regexp.MustCompile(`(?m)^go_(memstats_(heap_inuse|heap_idle|heap_released|heap_alloc|stack_inuse|next_gc)_bytes|goroutines|threads) \S+`)
+
 // A worker handles a million messages of 1 KiB from a queue server in this process. Its peak of
 // resident memory must stay within 10 % of the peak after 50,000 messages.
 func TestMemory(t *testing.T) {
-	const early, total, ahead = 50_000, 1_000_000, 20_000
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 	defer cancel()
 	queue := sqstest.New(sqstest.Config{})
@@ -59,26 +62,7 @@ func TestMemory(t *testing.T) {
 		cancel()
 		<-p.ended
 	}()
-	h := &Harness{queue: client}
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	first, sent := 0, 0
-	for int(gone.Load()) < total {
-		for ; sent < total && sent-int(gone.Load()) < ahead; sent += 1000 {
-			if err := h.send(ctx, *created.QueueUrl, Bodies(fmt.Sprintf("m%d", sent), 1000, 1000, 1<<10)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if first == 0 && gone.Load() >= early {
-			first = peak(t, p)
-			t.Logf("%d KiB after %d messages", first, gone.Load())
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%d messages are gone: %v", gone.Load(), ctx.Err())
-		}
-	}
+	first := p.drainMillion(ctx, t, &Harness{queue: client}, *created.QueueUrl, &gone)
 	last := peak(t, p)
 	t.Logf("%d KiB after %d messages", last, gone.Load())
 	if file := os.Getenv(envFile); file != "" {
@@ -92,6 +76,43 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// The sizes of TestMemory, in messages.
+const (
+	early = 50_000
+	total = 1_000_000
+	ahead = 20_000 // most messages in the queue
+)
+
+// drainMillion keeps the queue filled until all messages are gone, and returns the peak of the
+// process after the first of them.
+func (p *process) drainMillion(ctx context.Context, t *testing.T, h *Harness, queueURL string, gone *atomic.Int64) (first int) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	sent, logged := 0, 0
+	for int(gone.Load()) < total {
+		for ; sent < total && sent-int(gone.Load()) < ahead; sent += 1000 {
+			if err := h.send(ctx, queueURL, Bodies(fmt.Sprintf("m%d", sent), 1000, 1000, 1<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if first == 0 && gone.Load() >= early {
+			first = peak(t, p)
+			t.Logf("%d KiB after %d messages", first, gone.Load())
+		}
+		if int(gone.Load()) >= logged+early {
+			logged = int(gone.Load())
+			t.Logf("%d KiB at most after %d messages: %s", peak(t, p), logged, heap(ctx, t, p))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%d messages are gone: %v", gone.Load(), ctx.Err())
+		}
+	}
+	return first
+}
+
 // peak returns the largest resident memory of a process so far, in KiB.
 func peak(t *testing.T, p *process) int {
 	t.Helper()
@@ -100,4 +121,14 @@ func peak(t *testing.T, p *process) int {
 		t.Fatal(err, p.early())
 	}
 	return bytes >> 10
+}
+
+// heap returns the Go runtime's own figures of a process.
+func heap(ctx context.Context, t *testing.T, p *process) string {
+	t.Helper()
+	text, err := p.metrics(ctx)
+	if err != nil {
+		t.Fatal(err, p.early())
+	}
+	return strings.Join(heapFigures.FindAllString(text, -1), ", ")
 }

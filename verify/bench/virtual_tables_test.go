@@ -62,7 +62,7 @@ func testSpreadTable(t *testing.T) {
 	table := &Table{Head: []string{"slots", "writes", "calls a message", "messages/s", "p50, p99 of claim and completion"}}
 	for _, concurrency := range []int{50, 100} {
 		run := func(name string, batching dynamo.Batching) (all Outcome) {
-			const seeds = 3
+			const seeds = 12
 			calls := 0
 			for seed := range uint64(seeds) { // a batch shares its time: one run has too few slow calls for a percentile
 				o := Simulate(t, endpoint, Scene{
