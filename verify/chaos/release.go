@@ -135,7 +135,7 @@ func (p *reader) get(ctx context.Context, name string) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for %s: %w", name, err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: callTimeout}).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask for %s: %w", name, err)
 	}

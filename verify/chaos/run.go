@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -21,10 +23,16 @@ import (
 	"github.com/sqsonce/sqsonce/dedupe/protocol"
 	"github.com/sqsonce/sqsonce/internal/awsenv"
 	"github.com/sqsonce/sqsonce/internal/emulators"
+	"github.com/sqsonce/sqsonce/internal/wholebody"
 )
 
 // drain is the workers' --drain-timeout.
 const drain = 3 * time.Second
+
+const (
+	callTimeout = time.Minute      // of an attempt of a call to the servers or a producer
+	readTimeout = 10 * time.Minute // for all records of the table
+)
 
 // Config configures a run.
 type Config struct {
@@ -67,8 +75,8 @@ type run struct {
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	r := &run{
 		cfg: cfg, sent: make(map[string]int),
-		queue:  sqs.NewFromConfig(emulators.Config(cfg.SQS)),
-		tables: dynamodb.NewFromConfig(emulators.Config(cfg.DynamoDB)),
+		queue:  sqs.NewFromConfig(patient(cfg.SQS)),
+		tables: dynamodb.NewFromConfig(patient(cfg.DynamoDB)),
 	}
 	start := time.Now()
 	if err := r.prepare(ctx); err != nil {
@@ -88,6 +96,13 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		report.Took = time.Since(start)
 	}
 	return report, err
+}
+
+// patient returns the configuration for a server that may be slow, but must answer in the end.
+func patient(endpoint string) aws.Config {
+	cfg := emulators.Config(endpoint)
+	cfg.HTTPClient = wholebody.Client{HTTPClient: awshttp.NewBuildableClient().WithTimeout(callTimeout)}
+	return cfg
 }
 
 // prepare creates the queue, the table, the proxies, the target and the workers.
@@ -316,25 +331,44 @@ func (r *run) deadLetters(ctx context.Context, rep *Report) (map[string]bool, er
 // statuses counts the records by status. A sent name without a final status is lost, unless a
 // message of it is in the dead-letter queue.
 func (r *run) statuses(ctx context.Context, rep *Report, dead map[string]bool) error {
-	final := make(map[string]bool)
-	pages := dynamodb.NewScanPaginator(r.tables, &dynamodb.ScanInput{TableName: &r.cfg.Name, ConsistentRead: aws.Bool(true)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return fmt.Errorf("look at the table: %w", err)
-		}
-		for _, item := range page.Items {
-			status := protocol.Status(text(item[dynamo.AttrStatus]))
-			rep.Statuses[string(status)]++
-			final[text(item[dynamo.AttrName])] = status.Final()
-		}
+	records, err := readTable(ctx, r.tables, r.cfg.Name)
+	if err != nil {
+		return err
+	}
+	for _, status := range records {
+		rep.Statuses[string(status)]++
 	}
 	for name := range r.sent {
-		if !final[name] && !dead[name] {
+		if !records[name].Final() && !dead[name] {
 			rep.Lost = append(rep.Lost, name+" was sent, and has no outcome")
 		}
 	}
 	return nil
+}
+
+// readTable returns the status of each name of a table. It fails if that takes longer than
+// [readTimeout].
+func readTable(ctx context.Context, from dynamodb.ScanAPIClient, table string) (map[string]protocol.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	records := make(map[string]protocol.Status)
+	pages := dynamodb.NewScanPaginator(from, &dynamodb.ScanInput{
+		TableName: &table, ConsistentRead: aws.Bool(true),
+		ProjectionExpression: aws.String("#name, #status"), ExpressionAttributeNames: map[string]string{"#name": dynamo.AttrName, "#status": dynamo.AttrStatus},
+	})
+	for n := 0; pages.HasMorePages(); n++ {
+		page, err := pages.NextPage(ctx)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, fmt.Errorf("the table could not be read within %s: read %d pages with %d records: %w", readTimeout, n, len(records), err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the table, page %d: %w", n+1, err)
+		}
+		for _, item := range page.Items {
+			records[text(item[dynamo.AttrName])] = protocol.Status(text(item[dynamo.AttrStatus]))
+		}
+	}
+	return records, nil
 }
 
 func text(v ddbtypes.AttributeValue) string {

@@ -1,13 +1,19 @@
 package chaos
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
@@ -156,6 +162,42 @@ func testSteadyLoad(t *testing.T) {
 			t.Errorf("%s: from %d to %d", figure.name, before, after)
 		}
 	}
+}
+
+func TestReadTable(t *testing.T) {
+	t.Run("silent", func(t *testing.T) { testReadTableTooSlow(t, silent{}) })
+	t.Run("slow", func(t *testing.T) { testReadTableTooSlow(t, slow{}) })
+}
+
+// A server that is too slow ends the run with a clear error.
+func testReadTableTooSlow(t *testing.T, server dynamodb.ScanAPIClient) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		records, err := readTable(t.Context(), server, "table")
+		if err == nil || !strings.Contains(err.Error(), "the table could not be read within 10m0s") {
+			t.Errorf("got %d records, %v", len(records), err)
+		}
+		if took := time.Since(start); took != readTimeout {
+			t.Errorf("gave up after %s", took)
+		}
+	})
+}
+
+// silent is a server that never answers.
+type silent struct{}
+
+func (silent) Scan(ctx context.Context, _ *dynamodb.ScanInput, _ ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// slow is a server that takes ten seconds for each page, of which there is no last.
+type slow struct{}
+
+func (slow) Scan(ctx context.Context, _ *dynamodb.ScanInput, _ ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error) {
+	wait(ctx, 10*time.Second)
+	key := map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: time.Now().String()}}
+	return &dynamodb.ScanOutput{Items: []map[string]types.AttributeValue{key}, LastEvaluatedKey: key}, ctx.Err()
 }
 
 func median(samples []Sample, of func(Sample) int64) int64 {
