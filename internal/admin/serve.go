@@ -17,6 +17,9 @@ const (
 	requestTimeout = 2 * time.Minute
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
+	// The headers of all connections together may take 256 MiB. Without a bound a visitor could take
+	// the memory and the file descriptors that the messages need.
+	maxConnections = 4096
 	// The longest time for a cancelled request to answer.
 	lastWords = time.Second
 )
@@ -25,13 +28,17 @@ const (
 // running ones finish for up to grace. After that it cancels their contexts, reads no more of their
 // bodies, and gives them the same time again, at most 1 second.
 //
+// It has at most 4,096 connections at a time. Further ones wait in the queue of the operating
+// system until one is closed. One that sends nothing is closed after 10 seconds.
+//
 // It closes ln, and returns after all connections are closed and all handlers have returned. It
 // returns nil if every request was answered. Otherwise its error says how many were not, or why ln
 // failed. The context of a request has the values of ctx but does not end with it.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, grace time.Duration) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	open := connections{busy: make(map[net.Conn]bool)}
+	open := connections{busy: make(map[net.Conn]bool), places: make(chan struct{}, maxConnections)}
+	accepting := &bounded{Listener: ln, places: open.places, closed: make(chan struct{})}
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
@@ -43,7 +50,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, grace time.Dura
 		ConnState:         open.note,
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- srv.Serve(accepting) }()
 
 	var err error
 	select {
@@ -91,9 +98,40 @@ func shutdown(srv *http.Server, patience time.Duration) error {
 // connections tracks the connections of a server, because the server does not wait for handlers
 // whose connections it closes.
 type connections struct {
-	open sync.WaitGroup
-	mu   sync.Mutex
-	busy map[net.Conn]bool // with a running request
+	open   sync.WaitGroup
+	places chan struct{} // has an element for each connection
+	mu     sync.Mutex
+	busy   map[net.Conn]bool // with a running request
+}
+
+// bounded is a listener that accepts a connection only after it has put an element into places,
+// which [connections.note] takes out. It returns the connections of the inner listener themselves,
+// because net/http half-closes a [net.TCPConn] after an answer that the client must not lose.
+type bounded struct {
+	net.Listener
+	places  chan struct{}
+	closed  chan struct{}
+	closing sync.Once
+}
+
+// Accept implements [net.Listener].
+func (b *bounded) Accept() (net.Conn, error) {
+	select {
+	case b.places <- struct{}{}:
+	case <-b.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := b.Listener.Accept()
+	if err != nil {
+		<-b.places
+	}
+	return conn, err
+}
+
+// Close implements [net.Listener].
+func (b *bounded) Close() error {
+	b.closing.Do(func() { close(b.closed) })
+	return b.Listener.Close()
 }
 
 // note is the server's ConnState hook. A connection is new once, before the server accepts the next
@@ -108,6 +146,7 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 	case http.StateActive:
 		c.busy[conn] = true
 	case http.StateHijacked, http.StateClosed:
+		<-c.places
 		c.open.Done()
 	case http.StateIdle:
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,6 +78,7 @@ func TestServe(t *testing.T) {
 	t.Run("request that outlives the grace is cancelled and still answers", testRequestThatOutlivesTheGraceIsCancelledAndStillAnswers)
 	t.Run("upload that stalls is answered after the grace", testAnUploadThatStallsIsAnsweredAfterTheGrace)
 	t.Run("handler that ignores its context is reported and still waited for", testHandlerThatIgnoresItsContextIsReportedAndStillWaitedFor)
+	t.Run("connection beyond the bound waits", testConnectionBeyondTheBoundWaits)
 	t.Run("connection on which nothing is asked does not fail the stop", testConnectionOnWhichNothingIsAskedDoesNotFailTheStop)
 	t.Run("wait of a minute is not cut short", testWaitOfAMinuteIsNotCutShort)
 	t.Run("request context carries the values of serve", testRequestContextCarriesTheValuesOfServe)
@@ -184,6 +186,38 @@ func testConnectionOnWhichNothingIsAskedDoesNotFailTheStop(t *testing.T) {
 		s.stop()
 		if err := <-s.done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func testConnectionBeyondTheBoundWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }, time.Second)
+		var held []net.Conn
+		for range maxConnections {
+			held = append(held, s.dial())
+		}
+		var accepted atomic.Bool
+		beyond := make(chan (<-chan string), 1)
+		go func() {
+			_, got := s.ask(t)
+			accepted.Store(true)
+			beyond <- got
+		}()
+		synctest.Wait()
+		if accepted.Load() {
+			t.Errorf("%d connections were accepted", maxConnections+1)
+		}
+		if err := held[0].Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-<-beyond; got != "hello" {
+			t.Errorf("the next one got %q", got)
+		}
+		held[0] = s.dial()
+		s.stop()
+		if err := <-s.done; err != nil {
+			t.Errorf("a stop while all places are taken: %v", err)
 		}
 	})
 }

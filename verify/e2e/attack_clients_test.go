@@ -22,36 +22,6 @@ import (
 	"github.com/sqsonce/sqsonce/internal/emulators"
 )
 
-// hold opens connections to an address, writes to each, and keeps them open until the test ends.
-func hold(t *testing.T, address string, n int, request string) (conns []net.Conn) {
-	t.Helper()
-	for range n {
-		conn := dial(t, address)
-		if _, err := io.WriteString(conn, request); err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, conn)
-	}
-	return conns
-}
-
-// A client that never ends its headers is cut off.
-func testSlowHeaders(t *testing.T) {
-	t.Parallel() // it waits for the server's time-out
-	l := startLocal(t)
-	during(t, l.api, "", func() {
-		var slow []net.Conn
-		for _, address := range []string{l.api, l.admin(t), l.queue} {
-			slow = append(slow, hold(t, address, 200, "GET /queue HTTP/1.1\r\nHost: x\r\nX-Slow: ")...)
-		}
-		for _, conn := range slow {
-			if rest, err := io.ReadAll(conn); err != nil || strings.Contains(string(rest), " 200 ") {
-				t.Fatalf("%s: %q, %v, want the connection closed", conn.RemoteAddr(), rest, err)
-			}
-		}
-	})
-}
-
 // Declared lengths cost nothing before the bytes come.
 func testDeclaredLengths(t *testing.T) {
 	l := startLocal(t)
@@ -95,16 +65,6 @@ func testHeldBodies(t *testing.T) {
 				t.Errorf("a body beyond the memory for bodies: %d, want 503", got.code)
 			}
 		}
-	})
-}
-
-// A client opens connections and sends nothing. Others open one for each of their requests.
-func testManyConnections(t *testing.T) {
-	l := startLocal(t)
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	duringOf(t, client, l.api, "", func() {
-		hold(t, l.api, 500, "")
-		hold(t, l.admin(t), 200, "")
 	})
 }
 

@@ -22,6 +22,7 @@ func TestAttack(t *testing.T) {
 	t.Run("bodies", testBodies)
 	t.Run("response splitting", testResponseSplitting)
 	t.Run("slow headers", testSlowHeaders)
+	t.Run("large headers", testLargeHeaders)
 	t.Run("declared lengths", testDeclaredLengths)
 	t.Run("held bodies", testHeldBodies)
 	t.Run("many connections", testManyConnections)
