@@ -19,7 +19,7 @@ GO_TEST := GOGC=400 go test -vet=off -timeout 15m
 # A build without inlining takes a third less processor time, and one without data for debuggers a
 # fourteenth less. The standard library keeps its inlining.
 NO_INLINING := '-gcflags=all=-l -dwarf=false' '-gcflags=std=-dwarf=false'
-test test-infra verify validate-template bench-once: export GOFLAGS += $(NO_INLINING)
+test test-infra verify sim-late validate-template bench-once: export GOFLAGS += $(NO_INLINING)
 lint lint-infra lint-verify lint-lambda lint-gocloud lint-programs lint-kubernetes: export GOFLAGS += $(NO_INLINING)
 kubernetes kubernetes-rewrite browser image-check old-clients attack: export GOFLAGS += $(NO_INLINING)
 
@@ -50,10 +50,8 @@ SEEDED_SCALE ?= 5
 SEEDED := TestStop/stop_at_any|TestFIFO/group_keeps_its_order|TestTwelveHours/a_handler|TestSettle/(slow_queue|many_releases)|TestNoisyTenant|TestOneTenantsOutage|TestThousands|TestConcurrentPosts|TestSend/each_post|TestWire/concurrent_posts
 
 .PHONY: verify
-verify: deps ## the long tests: simulation, killed processes, binaries on real servers, calls a message
+verify: deps ## the long tests: simulation, killed processes, binaries on real servers, calls a message; not sim-late
 	cd verify && SQSONCE_TEST_SCALE=$(VERIFY_SCALE) $(GO_TEST) ./...
-	go -C verify build -o $(BIN)/seeds ./seeds
-	cd verify && GOFLAGS="$(GOFLAGS) '-gcflags=all=-l -dwarf=false'" $(BIN)/seeds -mode late -count 10 -record= # compiles all that uses package time anew
 	$(MAKE) --no-print-directory validate-template
 	SQSONCE_TEST_SCALE=$(SEEDED_SCALE) $(GO_TEST) -run '$(SEEDED)' ./consumer ./internal/deadletter ./internal/producerapi
 

@@ -24,6 +24,12 @@ sim-dynamo: deps ## the simulation over a real DynamoDB server: SIM=n that many 
 sim-twice: ## every seed of the simulation twice: do both give the same trace? SIM=n, default 1,000
 	cd verify && SQSONCE_SEEDS=$(or $(SIM),1000) SQSONCE_FROM=$(or $(FROM),1) go test -v -count=1 -timeout 24h -run 'TestRun$$/same' ./sim
 
+# The package time of these seeds is another one, so that all their code is compiled anew.
+.PHONY: sim-late
+sim-late: ## the simulation with timers that fire late: SIM=n that many seeds of each kind; default 10
+	go -C verify build -o $(BIN)/seeds ./seeds
+	cd verify && $(BIN)/seeds -mode late -count $(or $(SIM),10) -from $(or $(FROM),1) -record=
+
 .PHONY: seeds
 seeds: deps ## COUNT=n seeds of a MODE from FROM on, in recorded chunks (verify/sim/seeds.txt); the same command resumes
 	go -C verify run ./seeds $(if $(MODE),-mode $(MODE) -from $(or $(FROM),1) -count $(or $(COUNT),5000),-sum)
