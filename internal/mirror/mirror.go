@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -197,20 +199,51 @@ func (r Request) decoded() (string, error) {
 	return url.PathUnescape(path)
 }
 
-// checkSegments refuses paths that a server might resolve to a parent folder: dot segments, also
-// between backslashes or encoded slashes (the path is decoded here) and before path parameters, and
-// control characters.
+// maxEncodings bounds how often a path may be percent-encoded.
+const maxEncodings = 5
+
+// checkSegments refuses paths that a server might resolve to a parent folder. The path is decoded
+// once, as most servers do: https://nginx.org/en/docs/http/ngx_http_core_module.html#location and
+// Go's [url.URL.Path]. An application or a second server behind them may decode it again, so that
+// ".." may be encoded several times.
 func checkSegments(decoded string) error {
-	if strings.ContainsFunc(decoded, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+	for range maxEncodings {
+		if err := checkDecoded(decoded); err != nil {
+			return err
+		}
+		again := unescape(decoded)
+		if again == decoded {
+			return nil
+		}
+		decoded = again
+	}
+	return fmt.Errorf("is percent-encoded more than %d times", maxEncodings)
+}
+
+// checkDecoded refuses dot segments, also between backslashes or encoded slashes and before path
+// parameters, and control characters.
+func checkDecoded(path string) error {
+	if strings.ContainsFunc(path, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return errors.New("has a control character")
 	}
-	for _, segment := range strings.FieldsFunc(decoded, func(c rune) bool { return c == '/' || c == '\\' }) {
+	for _, segment := range strings.FieldsFunc(path, func(c rune) bool { return c == '/' || c == '\\' }) {
 		segment, _, _ = strings.Cut(segment, ";")
 		if segment == "." || segment == ".." {
 			return fmt.Errorf("has the segment %q", segment)
 		}
 	}
 	return nil
+}
+
+// escape matches an escape of a byte.
+var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+// unescape decodes the escapes in s, and keeps a % that begins none, as lenient servers do.
+func unescape(s string) string {
+	return escape.ReplaceAllStringFunc(s, func(e string) string {
+		c, _ := strconv.ParseUint(e[1:], 16, 8) // the pattern has matched
+		return string([]byte{byte(c)})
+	})
 }
 
 const (
