@@ -55,14 +55,14 @@ verify: deps ## the long tests: simulation, killed processes, binaries on real s
 	$(MAKE) --no-print-directory validate-template
 	SQSONCE_TEST_SCALE=$(SEEDED_SCALE) $(GO_TEST) -run '$(SEEDED)' ./consumer ./internal/deadletter ./internal/producerapi
 
-# Crowds and large bodies in virtual time: minutes under the race detector, in code that smaller tests run too.
-CROWDS := TestTwelveHours/a_handler|TestSettle/(slow_queue|many_releases)|TestFailingGroups|TestDeepGroups|TestNoisyTenant|TestOneTenantsOutage|TestPayloadTrouble
+# Crowds, large bodies and many hours in virtual time: minutes under the race detector, in code that smaller tests run too.
+CROWDS := TestTwelveHours|TestFIFO/follower_held_up_for_twelve_hours|TestTrickle/5s|TestHandle/waiting_messages_are_bounded|TestSettle/(slow_queue|many_releases)|TestFailingGroups|TestDeepGroups|TestNoisyTenant|TestOneTenantsOutage|TestPayloadTrouble
 CROWDS := $(CROWDS)|TestOutageAtTheBound|TestLanesAtTheBound/maxReceiveCount_5|TestLongOutage|TestTrouble/many_slots|TestDeadLetterTrouble/(key_throttled|unknown)
 CROWDS := $(CROWDS)|TestOthersFaults/(deletes_that_fail|dead_letters_of_a_mebibyte|short_visibility_timeout)
 CROWDS := $(CROWDS)|TestProgress/(more_poison|poison_messages|batches_that|^group_limits)|TestSend/outage_is_answered|TestBatchpost/batch_in_an_outage_is_answered|TestDLQ/thousands
 
 # The same in the simulation, and the seeds that it runs twice for the order of their events.
-SIM_CROWDS := TestProgress/(^seeds$$|tenant|refusal)|TestRun/same_trace
+SIM_CROWDS := TestProgress/(^seeds$$|tenant|refusal|groups_failing)|TestRun/same_trace
 
 # Commands that print and exit, and the reading of settings: no goroutine of theirs shares memory. The
 # requests of the commands are those of the packages that they call, which are raced.
