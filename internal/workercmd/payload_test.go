@@ -1,6 +1,7 @@
 package workercmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -203,9 +204,16 @@ func TestPayloadFaults(t *testing.T) {
 		args           []string
 		size           string
 		fails          func(http.ResponseWriter, *http.Request) bool
+		object         string // instead of big
 		reason, text   string
 		receives, gets int
 	}{
+		"not text":              {object: "{\"name\":\"o-1\",\"x\":\"\xff\xfe\"}", reason: "bad message", text: "UTF-8", receives: 1, gets: 1},
+		"a picture":             {object: "\x89PNG\r\n\x1a\n\x00\x00", reason: "bad message", text: "UTF-8", receives: 1, gets: 1},
+		"blank":                 {object: " ", reason: "bad message", text: "JSON", receives: 1, gets: 1},
+		"another pointer":       {object: pointerTo("k"), reason: "bad message", text: "name", receives: 1, gets: 1},
+		"without a name":        {object: `{"id":1}`, reason: "bad message", text: "name", receives: 1, gets: 1},
+		"a thousand deep":       {object: `{"name":"o-1","x":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`, reason: "bad message", text: "512", receives: 1, gets: 1},
 		"missing":               {size: "5", reason: "payload missing", text: "NoSuchKey", receives: 1, gets: 1},
 		"too large":             {args: []string{"--s3-max", "1024"}, reason: "payload too large", text: "has 2024 bytes, more than --s3-max 1024", receives: 1, gets: 1},
 		"too large, it says":    {args: []string{"--s3-max", "1024"}, size: "2024", reason: "payload too large", text: "--s3-max 1024", receives: 1},
@@ -219,7 +227,7 @@ func TestPayloadFaults(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWithS3(t, 3, http.StatusOK, tc.args...)
 				if name != "missing" {
-					w.put("k", big)
+					w.put("k", cmp.Or(tc.object, big))
 				}
 				w.s3.failWith(tc.fails)
 				w.begin()
