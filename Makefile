@@ -57,7 +57,7 @@ verify: deps ## the long tests: simulation, killed processes, binaries on real s
 
 # Crowds, large bodies and many hours in virtual time: minutes under the race detector, in code that smaller tests run too.
 CROWDS := TestTwelveHours|TestFIFO/follower_held_up_for_twelve_hours|TestTrickle/5s|TestHandle/waiting_messages_are_bounded|TestSettle/(slow_queue|many_releases)|TestFailingGroups|TestDeepGroups|TestNoisyTenant|TestOneTenantsOutage|TestPayloadTrouble
-CROWDS := $(CROWDS)|TestOutageAtTheBound|TestLanesAtTheBound/maxReceiveCount_5|TestLongOutage|TestTrouble/many_slots|TestDeadLetterTrouble/(key_throttled|unknown)
+CROWDS := $(CROWDS)|TestOutage/outage_of_an_hour/(^batches$$|^group_limits)|TestGroupLimits/waiting_sends_nothing_back/full_bound|TestOutageAtTheBound|TestLanesAtTheBound/maxReceiveCount_5|TestLongOutage|TestTrouble/many_slots|TestDeadLetterTrouble/(key_throttled|unknown)
 CROWDS := $(CROWDS)|TestOthersFaults/(deletes_that_fail|dead_letters_of_a_mebibyte|short_visibility_timeout)
 CROWDS := $(CROWDS)|TestProgress/(more_poison|poison_messages|batches_that|^group_limits)|TestSend/outage_is_answered|TestBatchpost/batch_in_an_outage_is_answered|TestDLQ/thousands
 
