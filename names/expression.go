@@ -199,7 +199,21 @@ func (e *expression) run(d *decoder, caller interpreter.FunctionCaller) (value a
 	if err != nil && strings.HasPrefix(err.Error(), "invalid type for: <nil>") {
 		return nil, errMissing // a function was called on a missing field
 	}
-	return value, err
+	if err != nil {
+		return nil, shortened(err)
+	}
+	return value, nil
+}
+
+// shortened returns err with at most 200 bytes of text: some errors of the interpreter hold the
+// whole value, which may be the whole message.
+func shortened(err error) error {
+	const most = 200
+	text := err.Error()
+	if len(text) <= most {
+		return err
+	}
+	return errors.New(strings.ToValidUTF8(text[:most], "") + "…")
 }
 
 // checkLiterals fails for a number in a JSON literal that has more digits than a float64 keeps.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -165,4 +166,16 @@ func FuzzExpression(f *testing.F) {
 			t.Fatalf("the bad name %q", a.Name)
 		}
 	})
+}
+
+// The error of an expression does not hold the message.
+func TestLongError(t *testing.T) {
+	keys, err := names.New(names.Config{Key: "join('', l)"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = keys.Extract(names.Message{Body: `{"l":[` + strings.Repeat("1,", 10_000) + `1]}`})
+	if err == nil || len(err.Error()) > 300 || !strings.Contains(err.Error(), "invalid type") {
+		t.Errorf("%d bytes: %.300v", len(fmt.Sprint(err)), err)
+	}
 }

@@ -52,7 +52,7 @@ func Attributes(own map[string]types.MessageAttributeValue, body int, d Details)
 		{attributes.Error, ""},
 	}
 	if d.Err != nil {
-		details[3].value = cut(printable(d.Err.Error()), maxErrorBytes)
+		details[3].value = printable(cause(d.Err.Error(), d.Name))
 	}
 	room := MaxMessageBytes - body - Bytes(result) - attributeBytes(attributes.Reason, text(printable(d.Reason)))
 	if room < 0 || len(result) >= maxAttributes {
@@ -83,6 +83,16 @@ func Attributes(own map[string]types.MessageAttributeValue, body int, d Details)
 		result[attributes.Reason] = text(reason + cut(more, room-1) + ")")
 	}
 	return result, true
+}
+
+// cause returns the text of an error in at most maxErrorBytes. Errors often begin with the quoted
+// name. A long name, which is an attribute of its own, is shortened before the cause after it.
+func cause(text, name string) string {
+	const shown = 64
+	if len(text) > maxErrorBytes && len(name) > shown {
+		text = strings.ReplaceAll(text, strconv.Quote(name), strconv.Quote(cut(name, shown)+"…"))
+	}
+	return cut(text, maxErrorBytes)
 }
 
 func text(s string) types.MessageAttributeValue {

@@ -71,3 +71,13 @@ func testCopyForgetsAnEarlierTrip(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// A long name does not push the cause out of the error.
+func TestLongName(t *testing.T) {
+	name := strings.Repeat("\u00e9\n", 300)
+	err := fmt.Errorf("%q was rejected: card declined", name)
+	result, _ := Attributes(nil, 0, Details{Reason: "rejected", Err: err, Name: name, OriginalID: "id", Attempts: 1})
+	if got := *result[attributes.Error].StringValue; !strings.HasSuffix(got, "was rejected: card declined") || len(got) > maxErrorBytes {
+		t.Errorf("the error is %q", got)
+	}
+}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	startTimeout  = 30 * time.Second // a cold Node on a busy machine takes seconds
-	startAttempts = 3                // a free port can be taken before the server gets to it
+	startTimeout  = 3 * time.Minute // for a cold Node on a busy machine; an ended process is noticed at once
+	startAttempts = 3               // a free port can be taken before the server gets to it
 )
 
 // startChild starts the program as a child that ends with this process. It returns its endpoint
