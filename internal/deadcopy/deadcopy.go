@@ -52,7 +52,7 @@ func Attributes(own map[string]types.MessageAttributeValue, body int, d Details)
 		{attributes.Error, ""},
 	}
 	if d.Err != nil {
-		details[3].value = printable(cause(d.Err.Error(), d.Name))
+		details[3].value = cut(printable(cause(d.Err.Error(), d.Name)), maxErrorBytes)
 	}
 	room := MaxMessageBytes - body - Bytes(result) - attributeBytes(attributes.Reason, text(printable(d.Reason)))
 	if room < 0 || len(result) >= maxAttributes {
@@ -85,14 +85,15 @@ func Attributes(own map[string]types.MessageAttributeValue, body int, d Details)
 	return result, true
 }
 
-// cause returns the text of an error in at most maxErrorBytes. Errors often begin with the quoted
-// name. A long name, which is an attribute of its own, is shortened before the cause after it.
+// cause returns the text of an error that is to be cut. Errors often begin with the quoted name. In a
+// long text, a long name is shortened before the cause after it is cut off; it is an attribute of its
+// own.
 func cause(text, name string) string {
 	const shown = 64
 	if len(text) > maxErrorBytes && len(name) > shown {
 		text = strings.ReplaceAll(text, strconv.Quote(name), strconv.Quote(cut(name, shown)+"…"))
 	}
-	return cut(text, maxErrorBytes)
+	return text
 }
 
 func text(s string) types.MessageAttributeValue {

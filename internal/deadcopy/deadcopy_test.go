@@ -1,6 +1,7 @@
 package deadcopy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -79,5 +80,13 @@ func TestLongName(t *testing.T) {
 	result, _ := Attributes(nil, 0, Details{Reason: "rejected", Err: err, Name: name, OriginalID: "id", Attempts: 1})
 	if got := *result[attributes.Error].StringValue; !strings.HasSuffix(got, "was rejected: card declined") || len(got) > maxErrorBytes {
 		t.Errorf("the error is %q", got)
+	}
+}
+
+// Characters that an attribute may not have are replaced by longer ones, within the bound.
+func TestUnprintableError(t *testing.T) {
+	result, _ := Attributes(nil, 0, Details{Reason: "rejected", Err: errors.New(strings.Repeat("\x01", 2*maxErrorBytes)), OriginalID: "id"})
+	if got := *result[attributes.Error].StringValue; len(got) > maxErrorBytes {
+		t.Errorf("the error has %d bytes, want at most %d", len(got), maxErrorBytes)
 	}
 }
