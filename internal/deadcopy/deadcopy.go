@@ -85,9 +85,9 @@ func Attributes(own map[string]types.MessageAttributeValue, body int, d Details)
 	return result, true
 }
 
-// cause returns the text of an error that is to be cut. Errors often begin with the quoted name. In a
-// long text, a long name is shortened before the cause after it is cut off; it is an attribute of its
-// own.
+// cause returns the text of an error, which is cut afterwards. Errors often begin with the quoted
+// name. In a long text, a long name is shortened, so that the cause after it is kept. The name is an
+// attribute of its own.
 func cause(text, name string) string {
 	const shown = 64
 	if len(text) > maxErrorBytes && len(name) > shown {
