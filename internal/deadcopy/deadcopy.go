@@ -86,8 +86,8 @@ func Attributes(own map[string]types.MessageAttributeValue, body int, d Details)
 }
 
 // cause returns the text of an error, which is cut afterwards. Errors often begin with the quoted
-// name. In a long text, a long name is shortened, so that the cause after it is kept. The name is an
-// attribute of its own.
+// name. In a long text, a long name is shortened, so that the cause after it is kept. The name is
+// an attribute of its own.
 func cause(text, name string) string {
 	const shown = 64
 	if len(text) > maxErrorBytes && len(name) > shown {
